@@ -1,0 +1,5 @@
+//! What travels, byte for byte: the WebSocket codec and the Centrifuge stream protocol, without IO.
+//!
+//! This crate knows no time and no retry. A code's meaning and advice stand in one table and nowhere else.
+
+pub mod message;
