@@ -1,0 +1,68 @@
+//! The clocks of the shell: one monotonic clock that counts suspend, and the wall clock.
+//!
+//! Owns the conversion to the machines' units. Nothing else in this crate asks the system for the time.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use steadfast_machine::{Instant, Timestamp};
+
+/// A monotonic clock that goes on while the machine is suspended, so that a closed lid counts as silence.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Duration,
+}
+
+impl Clock {
+    /// Starts at zero now.
+    pub fn start() -> Self {
+        Self { start: since_boot() }
+    }
+
+    /// The time since the start.
+    pub fn now(&self) -> Instant {
+        Instant::START + since_boot().saturating_sub(self.start)
+    }
+
+    /// The wall clock; the Unix epoch itself when the system's clock stands before it.
+    pub fn wall() -> Timestamp {
+        let now = to_duration(clock_gettime(ClockId::Realtime));
+        Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn since_boot() -> Duration {
+    to_duration(clock_gettime(ClockId::Boottime))
+}
+
+fn to_duration(time: Timespec) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_begins_at_zero_and_never_goes_back() {
+        let clock = Clock::start();
+
+        let first = clock.now();
+        let second = clock.now();
+
+        assert!(first.as_nanos() < 1_000_000_000, "{first:?}");
+        assert!(second >= first);
+    }
+
+    #[test]
+    fn the_wall_clock_is_in_milliseconds() {
+        let year_2026 = Timestamp::from_millis(1_767_225_600_000);
+        let year_2100 = Timestamp::from_millis(4_102_444_800_000);
+
+        let now = Clock::wall();
+
+        assert!(now > year_2026 && now < year_2100, "{now:?}");
+    }
+}
