@@ -3,3 +3,4 @@
 //! This crate knows no time and no retry. A code's meaning and advice stand in one table and nowhere else.
 
 pub mod message;
+pub mod websocket;

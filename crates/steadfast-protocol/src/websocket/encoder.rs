@@ -1,0 +1,192 @@
+//! Messages become frames. A server's frame depends on nothing but its message, so it is encoded once and shared.
+//!
+//! Three ways to write: [`FrameBuilder`] and [`encode_server`] make a shareable [`Bytes`]; [`Frame::append_server`] and
+//! [`Frame::append_client`] append to a buffer that collects what one socket is owed. No state: the caller keeps
+//! the order of fragments, and sends nothing after a close frame.
+
+use bytes::{BufMut, Bytes};
+
+use super::Opcode;
+use super::close::ClosePayload;
+use super::header::{FrameHeader, HEADER_BYTES_MAX};
+use super::mask::{self, MaskKey};
+
+/// The longest head of an unmasked frame; what [`FrameBuilder`] reserves.
+pub const SERVER_HEADER_BYTES_MAX: usize = 10;
+
+/// How many bytes are masked at a time on the way into the output.
+const MASK_CHUNK_BYTES: usize = 512;
+
+/// One frame to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The last frame of its message; always true for control frames.
+    pub is_final: bool,
+    /// What kind of frame it is.
+    pub opcode: Opcode,
+    /// The unmasked payload; at most 125 bytes in control frames.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// A whole message, or a control frame, in one frame.
+    pub const fn whole(opcode: Opcode, payload: &'a [u8]) -> Self {
+        Self {
+            is_final: true,
+            opcode,
+            payload,
+        }
+    }
+
+    /// Appends the unmasked frame that a server sends.
+    pub fn append_server(&self, out: &mut impl BufMut) {
+        put_header(out, self.header(None));
+        out.put_slice(self.payload);
+    }
+
+    /// Appends the masked frame that a client sends. The key must be unpredictable, and new for each frame.
+    pub fn append_client(&self, out: &mut impl BufMut, key: MaskKey) {
+        put_header(out, self.header(Some(key)));
+        let mut key = key;
+        let mut chunk = [0; MASK_CHUNK_BYTES];
+        for source in self.payload.chunks(MASK_CHUNK_BYTES) {
+            let (masked, _) = chunk.split_at_mut(source.len());
+            masked.copy_from_slice(source);
+            key = mask::apply(key, masked);
+            out.put_slice(masked);
+        }
+    }
+
+    fn header(&self, mask: Option<MaskKey>) -> FrameHeader {
+        FrameHeader {
+            is_final: self.is_final,
+            opcode: self.opcode,
+            payload_bytes: widen(self.payload.len()),
+            mask,
+        }
+    }
+}
+
+/// A server's frame, encoded once, to be shared by all its receivers.
+///
+/// Copies the payload; [`FrameBuilder`] does not.
+pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
+    Frame::whole(opcode, payload).append_server(&mut out);
+    Bytes::from(out)
+}
+
+/// A server's close frame; a reason above 123 bytes is cut between two characters.
+///
+/// # Panics
+///
+/// If the code must not travel ([`super::close::is_sendable`]).
+pub fn encode_server_close(code: u16, reason: &str) -> Bytes {
+    encode_server(Opcode::Close, ClosePayload::new(code, reason).as_bytes())
+}
+
+/// A server's close frame that answers a received one: the same code, or none if it had none.
+///
+/// # Panics
+///
+/// If the code must not travel; one that the decoder handed out always may.
+pub fn encode_server_close_reply(code: Option<u16>) -> Bytes {
+    code.map_or_else(
+        || encode_server(Opcode::Close, &[]),
+        |code| encode_server_close(code, ""),
+    )
+}
+
+/// Cuts a message into frames with at most `size` bytes each; an empty message is one empty frame.
+///
+/// # Panics
+///
+/// If `size` is 0.
+pub fn fragments(opcode: Opcode, payload: &[u8], size: usize) -> impl Iterator<Item = Frame<'_>> {
+    assert!(size > 0, "a fragment holds at least one byte");
+    let mut rest = Some(payload);
+    let mut opcode = opcode;
+    std::iter::from_fn(move || {
+        let all = rest.take()?;
+        let (piece, tail) = all.split_at(size.min(all.len()));
+        let is_final = tail.is_empty();
+        if !is_final {
+            rest = Some(tail);
+        }
+        let frame = Frame {
+            is_final,
+            opcode,
+            payload: piece,
+        };
+        opcode = Opcode::Continuation;
+        Some(frame)
+    })
+}
+
+/// Builds one shareable server frame whose payload is written straight into its place, for example by a JSON encoder.
+///
+/// ```
+/// use steadfast_protocol::websocket::{FrameBuilder, Opcode};
+///
+/// let mut builder = FrameBuilder::with_capacity(64);
+/// builder.buffer().extend_from_slice(b"{}");
+/// assert_eq!(&builder.finish(Opcode::Text)[..], b"\x81\x02{}");
+/// ```
+#[derive(Clone, Debug)]
+pub struct FrameBuilder {
+    /// The place of the longest head, then the payload.
+    buffer: Vec<u8>,
+}
+
+impl FrameBuilder {
+    /// An empty frame with room for a payload of this many bytes; it grows when it must.
+    pub fn with_capacity(payload_bytes: usize) -> Self {
+        let mut buffer = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload_bytes);
+        buffer.extend_from_slice(&[0; SERVER_HEADER_BYTES_MAX]);
+        Self { buffer }
+    }
+
+    /// Where the payload is appended. The bytes that are already there stay.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// The length of the payload so far.
+    pub fn payload_bytes(&self) -> usize {
+        self.buffer.len().saturating_sub(SERVER_HEADER_BYTES_MAX)
+    }
+
+    /// The whole frame: a header in front of the payload, nothing copied.
+    ///
+    /// # Panics
+    ///
+    /// If bytes of the reserved head were removed from [`Self::buffer`].
+    pub fn finish(self, opcode: Opcode) -> Bytes {
+        let mut buffer = self.buffer;
+        let (place, payload) = buffer
+            .split_first_chunk_mut::<SERVER_HEADER_BYTES_MAX>()
+            .expect("the payload is only ever appended to");
+        let header = FrameHeader {
+            is_final: true,
+            opcode,
+            payload_bytes: widen(payload.len()),
+            mask: None,
+        };
+        let mut bytes = [0; HEADER_BYTES_MAX];
+        let start = header.write_before_end(&mut bytes);
+        // The scratch space is longer than the reserved one, but an unmasked head uses only its last ten bytes.
+        let (_, tail) = bytes.split_at(HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX);
+        place.copy_from_slice(tail);
+        Bytes::from(buffer).slice(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX)..)
+    }
+}
+
+fn put_header(out: &mut impl BufMut, header: FrameHeader) {
+    let mut bytes = [0; HEADER_BYTES_MAX];
+    let start = header.write_before_end(&mut bytes);
+    out.put_slice(bytes.split_at(start).1);
+}
+
+fn widen(length: usize) -> u64 {
+    u64::try_from(length).expect("a length in memory fits into 64 bits")
+}

@@ -1,0 +1,41 @@
+//! The HTTP upgrade that opens a WebSocket (RFC 6455, section 4), both sides, on header fields that are parsed already.
+//!
+//! Pure functions: the shell reads and parses the HTTP head. Origin, path, authorisation and the choice of a
+//! subprotocol are the shell's. No extension is ever offered or accepted; compression would be negotiated here.
+
+mod client;
+mod server;
+
+pub use client::{
+    RequestError, ResponseRefusal, UpgradeRequest, UpgradeResponse, key, request, verify_response,
+};
+pub use server::{Accept, UpgradeRefusal, accept, is_upgrade, response};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+
+/// What RFC 6455, section 1.3, appends to the key before hashing.
+const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The value of `Sec-WebSocket-Accept` that answers this `Sec-WebSocket-Key`; 28 characters.
+///
+/// ```
+/// use steadfast_protocol::websocket::handshake::accept_key;
+///
+/// assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+/// ```
+pub fn accept_key(sec_websocket_key: &str) -> String {
+    let digest = Sha1::new()
+        .chain_update(sec_websocket_key)
+        .chain_update(KEY_SUFFIX)
+        .finalize();
+    STANDARD.encode(digest)
+}
+
+/// True when a field that is a comma-separated list holds this token, in any case of letters.
+fn has_token(value: &[u8], token: &str) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
