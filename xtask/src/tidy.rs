@@ -1,0 +1,121 @@
+//! Rules of the tree that no linter knows, each a function from the tree to its findings.
+//!
+//! `cargo xtask tidy` prints them, and the test below fails on them, so the ordinary test run includes them.
+//! Each check has a sample that it accepts and one that it refuses.
+
+mod documents;
+mod manifests;
+mod places;
+mod prose;
+mod source;
+mod twins;
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use crate::tools::say;
+use crate::tree::Tree;
+
+/// One place that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    path: String,
+    /// Counted from 1; 0 means the file as a whole.
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn at(path: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+
+    fn whole(path: &str, message: impl Into<String>) -> Self {
+        Self::at(path, 0, message)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            write!(f, "{}: {}", self.path, self.message)
+        } else {
+            write!(f, "{}:{}: {}", self.path, self.line, self.message)
+        }
+    }
+}
+
+type Check = fn(&Tree) -> Vec<Finding>;
+
+const CHECKS: [Check; 14] = [
+    source::headers,
+    source::lengths,
+    source::names,
+    source::allowances,
+    manifests::layer_lints,
+    manifests::reasons,
+    manifests::lock_files,
+    documents::records,
+    documents::pages,
+    prose::sentences,
+    prose::headings,
+    places::machines,
+    places::assets,
+    twins::named,
+];
+
+/// Prints every finding.
+///
+/// # Errors
+///
+/// When there is one.
+pub(crate) fn run() -> Result<()> {
+    let findings = findings(&Tree::of_project()?);
+    for finding in &findings {
+        say(&finding.to_string());
+    }
+    if findings.is_empty() {
+        say(&format!("tidy: {} checks, nothing found", CHECKS.len()));
+        return Ok(());
+    }
+    bail!("tidy: findings: {}", findings.len())
+}
+
+fn findings(tree: &Tree) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(tree)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_projects_tree_is_tidy() {
+        let tree = Tree::of_project().unwrap();
+
+        let found: Vec<String> = findings(&tree).iter().map(ToString::to_string).collect();
+
+        assert!(tree.text("Cargo.toml").is_some(), "the tree was read");
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+#[cfg(test)]
+mod samples {
+    //! What the tests of the checks share.
+
+    use super::{Check, Tree};
+
+    /// The findings of one check on samples, as text.
+    pub(super) fn findings(check: Check, samples: &[(&str, &str)]) -> Vec<String> {
+        check(&Tree::of(samples))
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+}

@@ -1,0 +1,87 @@
+//! Running other programs: where they are found, and what is said about them.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tree::root;
+
+/// One line to the person who waits.
+#[expect(
+    clippy::print_stdout,
+    reason = "the one place where this program speaks"
+)]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+/// The folder of the Python environment; it belongs to the working copy and is not tracked.
+pub(crate) fn environment() -> PathBuf {
+    root().join(".venv")
+}
+
+/// A command in the root, which finds what `setup` installed before anything else.
+pub(crate) fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("PATH", search_path());
+    command
+}
+
+fn search_path() -> OsString {
+    let system = env::var_os("PATH").unwrap_or_default();
+    let own = environment().join("bin");
+    let folders = std::iter::once(own).chain(env::split_paths(&system));
+    // A folder whose name holds a colon cannot be on a search path; then the system's own stays as it is.
+    env::join_paths(folders).unwrap_or(system)
+}
+
+/// True when the program answers, which is all that is asked of it.
+pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
+    let quiet = command(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+///
+/// When it cannot be started or does not succeed.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let status = command(program)
+        .args(arguments)
+        .status()
+        .with_context(|| format!("failed to start {program}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    bail!("`{program} {}` failed: {status}", arguments.join(" "))
+}
+
+/// Runs a program to its end and returns what it printed.
+///
+/// # Errors
+///
+/// When it cannot be started or does not succeed.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Result<String> {
+    let output = command(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("failed to start {program}"))?;
+    if !output.status.success() {
+        bail!(
+            "`{program} {}` failed: {}",
+            arguments.join(" "),
+            output.status
+        );
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{program} did not print text"))
+}
