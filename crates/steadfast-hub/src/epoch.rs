@@ -33,11 +33,15 @@ impl FromStr for ChannelEpoch {
     fn from_str(text: &str) -> Result<Self, ForeignEpoch> {
         let (incarnation, counter) = text.split_once('.').ok_or(ForeignEpoch)?;
         let epoch = Self {
-            incarnation: u64::from_str_radix(incarnation, 16).map_err(|_| ForeignEpoch)?,
-            counter: counter.parse().map_err(|_| ForeignEpoch)?,
+            incarnation: u64::from_str_radix(incarnation, 16).or(Err(ForeignEpoch))?,
+            counter: counter.parse().or(Err(ForeignEpoch))?,
         };
         // Only the canonical text counts, so that one epoch has one spelling.
-        if epoch.to_string() == text { Ok(epoch) } else { Err(ForeignEpoch) }
+        if epoch.to_string() == text {
+            Ok(epoch)
+        } else {
+            Err(ForeignEpoch)
+        }
     }
 }
 
@@ -47,12 +51,26 @@ mod tests {
 
     #[test]
     fn text_and_epoch_are_one_to_one() {
-        let epoch = ChannelEpoch { incarnation: 0x9f, counter: 3 };
+        let epoch = ChannelEpoch {
+            incarnation: 0x9f,
+            counter: 3,
+        };
 
         assert_eq!(epoch.to_string(), "000000000000009f.3");
         assert_eq!(epoch.to_string().parse(), Ok(epoch));
-        for foreign in ["", "abc", "9f.3", "000000000000009F.3", "000000000000009f.03", "000000000000009f.-1"] {
-            assert_eq!(foreign.parse::<ChannelEpoch>(), Err(ForeignEpoch), "{foreign}");
+        for foreign in [
+            "",
+            "abc",
+            "9f.3",
+            "000000000000009F.3",
+            "000000000000009f.03",
+            "000000000000009f.-1",
+        ] {
+            assert_eq!(
+                foreign.parse::<ChannelEpoch>(),
+                Err(ForeignEpoch),
+                "{foreign}"
+            );
         }
     }
 }

@@ -3,3 +3,4 @@
 pub mod epoch;
 pub mod io;
 pub mod log;
+pub mod policy;

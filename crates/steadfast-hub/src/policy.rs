@@ -1,0 +1,3 @@
+//! Settings that are valid by construction, one module per part.
+
+pub mod log;
