@@ -1,0 +1,147 @@
+// Owns clients of npm `centrifuge` and does what the harness says, one JSON object a line (see ../README.md).
+// It decides nothing: no retry, no reconnect, no memory of what was published. All of that is the SDK's, or the harness's.
+import { createInterface } from 'node:readline';
+import { Centrifuge } from 'centrifuge';
+import WebSocket from 'ws';
+
+/** @type {Map<string, Centrifuge>} */
+const clients = new Map();
+
+/** Codes below this come from the SDK itself, not from the gateway. */
+const SERVER_CODES_FROM = 100;
+
+/** The SDK's own codes for a call whose answer never came: time-out, transport closed, client disconnected, connection closed. */
+const LOST = new Set([1, 2, 3, 4, 10, 11]);
+
+// Lines wait for the end of the turn, so that a burst of publications is one write.
+let unsent = '';
+function say(line) {
+  if (unsent === '') {
+    setImmediate(() => {
+      const text = unsent;
+      unsent = '';
+      process.stdout.write(text);
+    });
+  }
+  unsent += `${JSON.stringify(line)}\n`;
+}
+
+function failure(cause) {
+  const code = cause?.code;
+  const message = String(cause?.message ?? cause);
+  if (typeof code === 'number' && code >= SERVER_CODES_FROM) {
+    return { kind: 'server', code, message };
+  }
+  return { kind: LOST.has(code) ? 'lost' : 'refused', message: `${code}: ${message}` };
+}
+
+function open({ client: name, url }) {
+  const known = clients.get(name);
+  if (known) {
+    known.connect();
+    return;
+  }
+  const client = new Centrifuge(url, { websocket: WebSocket, name: 'peer-node' });
+  client.on('connecting', (c) => say({ event: 'connecting', client: name, code: c.code, reason: c.reason }));
+  client.on('connected', (c) => say({ event: 'connected', client: name, identity: c.client }));
+  client.on('disconnected', (c) => say({ event: 'disconnected', client: name, code: c.code, reason: c.reason }));
+  client.on('error', (c) =>
+    say({ event: 'trouble', client: name, channel: null, code: c.error?.code ?? 0, message: String(c.error?.message) }),
+  );
+  clients.set(name, client);
+  client.connect();
+}
+
+function subscribe(client, { client: name, channel, recoverable, join_leave, since }) {
+  const known = client.getSubscription(channel);
+  if (known) {
+    known.subscribe();
+    return;
+  }
+  const options = { recoverable, positioned: recoverable, joinLeave: join_leave };
+  if (since) {
+    options.since = since;
+  }
+  const subscription = client.newSubscription(channel, options);
+  const tell = (event, fields) => say({ event, client: name, channel, ...fields });
+  subscription.on('subscribing', (c) => tell('subscribing', { code: c.code, reason: c.reason }));
+  subscription.on('unsubscribed', (c) => tell('unsubscribed', { code: c.code, reason: c.reason }));
+  subscription.on('subscribed', (c) =>
+    tell('subscribed', {
+      was_recovering: c.wasRecovering,
+      recovered: c.recovered,
+      recoverable: c.recoverable,
+      offset: c.streamPosition?.offset ?? 0,
+      epoch: c.streamPosition?.epoch ?? '',
+    }),
+  );
+  subscription.on('publication', (c) =>
+    tell('publication', { offset: c.offset ?? 0, data: c.data, author: c.info?.client ?? null }),
+  );
+  subscription.on('join', (c) => tell('join', { who: c.info.client }));
+  subscription.on('leave', (c) => tell('leave', { who: c.info.client }));
+  subscription.on('error', (c) => tell('trouble', { code: c.error?.code ?? 0, message: String(c.error?.message) }));
+  subscription.subscribe();
+}
+
+async function history(client, { channel, limit, since, reverse }) {
+  const options = { limit, reverse };
+  if (since) {
+    options.since = since;
+  }
+  const result = await client.history(channel, options);
+  return {
+    offset: result.offset,
+    epoch: result.epoch,
+    publications: result.publications.map((p) => ({ offset: p.offset ?? 0, data: p.data })),
+  };
+}
+
+async function carryOut(command) {
+  if (command.do === 'open') {
+    open(command);
+    return {};
+  }
+  const client = clients.get(command.client);
+  if (!client) {
+    throw new Error(`no client named ${command.client}`);
+  }
+  switch (command.do) {
+    case 'close':
+      client.disconnect();
+      return {};
+    case 'subscribe':
+      subscribe(client, command);
+      return {};
+    case 'unsubscribe':
+      client.getSubscription(command.channel)?.unsubscribe();
+      return {};
+    case 'publish':
+      await client.publish(command.channel, command.data);
+      return {};
+    case 'rpc':
+      return { data: (await client.rpc(command.method, command.data)).data };
+    case 'history':
+      return history(client, command);
+    case 'presence':
+      return { clients: Object.keys((await client.presence(command.channel)).clients) };
+    case 'presence_stats': {
+      const stats = await client.presenceStats(command.channel);
+      return { num_clients: stats.numClients, num_users: stats.numUsers };
+    }
+    default:
+      throw new Error(`unknown command ${command.do}`);
+  }
+}
+
+const commands = createInterface({ input: process.stdin });
+commands.on('line', (line) => {
+  const command = JSON.parse(line);
+  carryOut(command).then(
+    (ok) => say({ id: command.id, ok }),
+    (cause) => say({ id: command.id, error: failure(cause) }),
+  );
+});
+commands.on('close', () => process.exit(0));
+
+say({ event: 'ready', driver: 'node' });

@@ -1,0 +1,69 @@
+//! One line from the harness and its answer. It knows the shape of the lines and nothing of the client.
+
+use std::error::Error;
+
+use centrifuge::StreamPosition;
+use serde_json::{Value, json};
+
+/// What came of a command: the result, or an error of the shape that the README describes.
+pub(crate) type Answer = Result<Value, Value>;
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Command(Value);
+
+impl Command {
+    /// Reads one line.
+    ///
+    /// # Errors
+    ///
+    /// When the line is no JSON.
+    pub(crate) fn parse(line: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        Ok(Self(serde_json::from_str(line)?))
+    }
+
+    /// What to do.
+    pub(crate) fn name(&self) -> &str {
+        self.text("do")
+    }
+
+    /// With which client.
+    pub(crate) fn client(&self) -> &str {
+        self.text("client")
+    }
+
+    /// A field that holds a string; empty when absent.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.0[field].as_str().unwrap_or_default()
+    }
+
+    /// A field that holds a boolean; false when absent.
+    pub(crate) fn flag(&self, field: &str) -> bool {
+        self.0[field].as_bool().unwrap_or_default()
+    }
+
+    /// A field that holds an integer; 0 when absent.
+    pub(crate) fn number(&self, field: &str) -> i64 {
+        self.0[field].as_i64().unwrap_or_default()
+    }
+
+    /// The payload, as JSON text.
+    pub(crate) fn data(&self) -> String {
+        self.0["data"].to_string()
+    }
+
+    /// The position to go on from, if any.
+    pub(crate) fn since(&self) -> Option<StreamPosition> {
+        let since = self.0.get("since")?;
+        let offset = since["offset"].as_u64()?;
+        Some(StreamPosition::new(offset, since["epoch"].as_str()?))
+    }
+
+    /// The line that answers this command.
+    pub(crate) fn answered(&self, answer: Answer) -> Value {
+        match answer {
+            Ok(ok) => json!({"id": self.0["id"], "ok": ok}),
+            Err(error) => json!({"id": self.0["id"], "error": error}),
+        }
+    }
+}

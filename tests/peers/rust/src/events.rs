@@ -1,0 +1,116 @@
+//! Every event of a client and of its subscriptions, as a line for the harness.
+
+use centrifuge::{Client, Subscription, SubscriptionBuilder};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::calls::payload;
+
+/// Reports what happens to a client under this name.
+pub(crate) fn report_client(client: &Client, name: &str, lines: &UnboundedSender<Value>) {
+    let say = sayer(name, lines);
+    client.on_connecting(move |_, it| {
+        say("connecting", json!({"code": it.code, "reason": it.reason}))
+    });
+    let say = sayer(name, lines);
+    client.on_connected(move |_, it| say("connected", json!({"identity": it.client_id})));
+    let say = sayer(name, lines);
+    client.on_disconnected(move |_, it| {
+        say(
+            "disconnected",
+            json!({"code": it.code, "reason": it.reason}),
+        )
+    });
+    let say = sayer(name, lines);
+    client.on_error(move |_, it| {
+        say(
+            "trouble",
+            json!({"channel": null, "code": 0, "message": it.error.to_string()}),
+        );
+    });
+}
+
+/// Reports what happens to the subscription that this builder will make.
+pub(crate) fn report_subscription(
+    builder: SubscriptionBuilder,
+    name: &str,
+    lines: &UnboundedSender<Value>,
+) -> SubscriptionBuilder {
+    let subscribing = channel_sayer(name, lines);
+    let unsubscribed = channel_sayer(name, lines);
+    let subscribed = channel_sayer(name, lines);
+    let publication = channel_sayer(name, lines);
+    let join = channel_sayer(name, lines);
+    let leave = channel_sayer(name, lines);
+    let trouble = channel_sayer(name, lines);
+    builder
+        .on_subscribing(move |at, it| {
+            subscribing(
+                at,
+                "subscribing",
+                json!({"code": it.code, "reason": it.reason}),
+            )
+        })
+        .on_unsubscribed(move |at, it| {
+            unsubscribed(
+                at,
+                "unsubscribed",
+                json!({"code": it.code, "reason": it.reason}),
+            )
+        })
+        .on_subscribed(move |at, it| {
+            let (offset, epoch) = match it.stream_position {
+                Some(position) => (position.offset, position.epoch),
+                None => (0, String::new()),
+            };
+            let fields = json!({
+                "was_recovering": it.was_recovering,
+                "recovered": it.recovered,
+                "recoverable": it.recoverable,
+                "offset": offset,
+                "epoch": epoch,
+            });
+            subscribed(at, "subscribed", fields);
+        })
+        .on_publication(move |at, it| {
+            let author = it.info.as_ref().map(|info| info.client.clone());
+            let fields = json!({"offset": it.offset, "data": payload(&it.data), "author": author});
+            publication(at, "publication", fields);
+        })
+        .on_join(move |at, it| join(at, "join", json!({"who": it.info.client})))
+        .on_leave(move |at, it| leave(at, "leave", json!({"who": it.info.client})))
+        .on_error(move |at, it| {
+            trouble(
+                at,
+                "trouble",
+                json!({"code": 0, "message": it.error.to_string()}),
+            )
+        })
+}
+
+/// Sends lines that carry the client's name.
+fn sayer(
+    name: &str,
+    lines: &UnboundedSender<Value>,
+) -> impl Fn(&str, Value) + Send + 'static + use<> {
+    let name = name.to_owned();
+    let lines = lines.clone();
+    move |event, mut fields| {
+        fields["event"] = json!(event);
+        fields["client"] = json!(name);
+        // Only the end of the program closes the other side.
+        drop(lines.send(fields));
+    }
+}
+
+/// Sends lines that carry the names of client and channel.
+fn channel_sayer(
+    name: &str,
+    lines: &UnboundedSender<Value>,
+) -> impl Fn(&Subscription, &str, Value) + Send + 'static + use<> {
+    let say = sayer(name, lines);
+    move |subscription, event, mut fields| {
+        fields["channel"] = json!(subscription.channel());
+        say(event, fields);
+    }
+}
