@@ -2,5 +2,10 @@
 //!
 //! This crate knows no time and no retry. A code's meaning and advice stand in one table and nowhere else.
 
+pub mod codes;
+pub mod error;
+pub mod json;
+pub mod keyed;
+pub mod limits;
 pub mod message;
 pub mod websocket;

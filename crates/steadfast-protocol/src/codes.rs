@@ -1,0 +1,143 @@
+//! The one table of codes: every error, disconnect, unsubscribe and close code with its text and its advice.
+//!
+//! A meaning or an advice stands here and nowhere else; the reference page is rendered from this table. It sends and
+//! schedules nothing: server and client look up what to say and what to do.
+
+mod advice;
+mod close;
+mod disconnect;
+mod error;
+mod hint;
+mod remedy;
+mod unsubscribe;
+
+pub use advice::Advice;
+pub use close::CloseCode;
+pub use disconnect::{DisconnectCode, REASON_BYTES_MAX};
+pub use error::ErrorCode;
+pub use hint::{retry_in, with_retry_in};
+pub use remedy::Remedy;
+pub use unsubscribe::UnsubscribeCode;
+
+/// Writes one part of the table: an enum, and what its columns say about each row.
+macro_rules! table {
+    (
+        $(#[$about:meta])*
+        $name:ident: $number:ty {
+            $( #[doc = $meaning:literal] $variant:ident = $code:literal, $reason:literal; )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $( #[doc = $meaning] $variant, )+
+        }
+
+        impl $name {
+            /// Every row, in ascending order of its number.
+            pub const ALL: &[Self] = &[$( Self::$variant, )+];
+
+            /// The number that travels.
+            pub const fn code(self) -> $number {
+                match self {
+                    $( Self::$variant => $code, )+
+                }
+            }
+
+            /// The text that travels with it: plain, never empty, never JSON, at most 123 bytes.
+            pub const fn reason(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $reason, )+
+                }
+            }
+
+            /// What it means, for people and for the reference page.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $meaning.trim_ascii(), )+
+                }
+            }
+
+            /// The row with this number, if the table has one.
+            pub const fn from_code(code: $number) -> Option<Self> {
+                match code {
+                    $( $code => Some(Self::$variant), )+
+                    _ => None,
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{} {}", self.code(), self.reason())
+            }
+        }
+    };
+}
+
+use table;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every text of the table that travels in a close frame or a push.
+    fn reasons() -> Vec<(u32, &'static str)> {
+        let mut reasons = Vec::new();
+        reasons.extend(ErrorCode::ALL.iter().map(|row| (row.code(), row.reason())));
+        reasons.extend(
+            DisconnectCode::ALL
+                .iter()
+                .map(|row| (u32::from(row.code()), row.reason())),
+        );
+        reasons.extend(
+            UnsubscribeCode::ALL
+                .iter()
+                .map(|row| (row.code(), row.reason())),
+        );
+        reasons.extend(
+            CloseCode::ALL
+                .iter()
+                .map(|row| (u32::from(row.code()), row.reason())),
+        );
+        reasons
+    }
+
+    /// Trap GT-01: one SDK looks at the range of a code only when there is a reason.
+    #[test]
+    fn no_reason_is_empty_or_longer_than_a_close_frame_holds() {
+        for (code, reason) in reasons() {
+            assert!(!reason.trim().is_empty(), "{code}");
+            assert!(reason.len() <= REASON_BYTES_MAX, "{code}");
+        }
+    }
+
+    /// Trap GT-02: a JSON reason is read as an older protocol's advice.
+    #[test]
+    fn no_reason_is_json() {
+        for (code, reason) in reasons() {
+            assert!(
+                serde_json::from_str::<serde_json::Value>(reason).is_err(),
+                "{code} {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_ascend_and_find_their_row() {
+        assert!(ErrorCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
+        assert!(DisconnectCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
+        assert!(UnsubscribeCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
+        assert!(CloseCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
+        for row in DisconnectCode::ALL {
+            assert_eq!(DisconnectCode::from_code(row.code()), Some(*row));
+        }
+        assert_eq!(DisconnectCode::from_code(3002), None);
+    }
+
+    #[test]
+    fn a_row_is_printed_with_number_and_text() {
+        assert_eq!(DisconnectCode::BadRequest.to_string(), "3501 bad request");
+        assert_eq!(ErrorCode::TokenExpired.to_string(), "109 token expired");
+    }
+}

@@ -1,0 +1,323 @@
+//! Decodes what a client sends.
+
+use bytes::Bytes;
+
+use super::lines::Lines;
+use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shape};
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::message::{
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, PublishRequest,
+    RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
+};
+
+/// Takes a message of a client apart; each command is decoded when its turn comes.
+///
+/// A command that fails to connect voids the rest, so nothing is decoded ahead.
+///
+/// # Errors
+///
+/// The message as a whole is too long, empty, or not UTF-8.
+pub fn decode_commands<'a>(
+    message: &'a Bytes,
+    limits: &'a Limits,
+) -> Result<Commands<'a>, DecodeError> {
+    Ok(Commands {
+        lines: Lines::new(message, limits)?,
+    })
+}
+
+/// The commands of one message, in order.
+///
+/// A command that is well formed but exceeds a limit yields an error, and the iteration goes on behind it (see
+/// [`crate::codes::Remedy`]); any other error is the last item.
+#[derive(Clone, Debug)]
+pub struct Commands<'a> {
+    lines: Lines<'a>,
+}
+
+impl Iterator for Commands<'_> {
+    type Item = Result<Command, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let decoded = self
+            .lines
+            .next()?
+            .and_then(|(line, number)| self.decode(line, number));
+        if let Err(error) = &decoded
+            && !error.concerns_one_command()
+        {
+            self.lines.stop();
+        }
+        Some(decoded)
+    }
+}
+
+impl<'a> Commands<'a> {
+    fn decode(&self, text: &'a str, line: usize) -> Result<Command, DecodeError> {
+        if text.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        let shape: CommandShape<'a> = parse(text, line)?;
+        let context = Context {
+            message: self.lines.message(),
+            limits: self.lines.limits(),
+            id: shape.id,
+            line,
+        };
+        let id = shape.id;
+        Ok(Command {
+            id,
+            request: request(context, shape)?,
+        })
+    }
+}
+
+/// Without an id only `send` means anything; the first request in the order of the protocol's fields wins.
+fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
+    if at.id == 0 {
+        return match shape.send {
+            Some(send) => Ok(Request::Send(SendRequest {
+                data: at.payload(send.data)?,
+            })),
+            None => Ok(Request::Pong),
+        };
+    }
+    if let Some(connect) = shape.connect {
+        return Ok(Request::Connect(connect_request(at, connect)?));
+    }
+    if let Some(subscribe) = shape.subscribe {
+        return Ok(Request::Subscribe(subscribe_request(at, subscribe)?));
+    }
+    if let Some(unsubscribe) = shape.unsubscribe {
+        return Ok(Request::Unsubscribe(channel_request(at, &unsubscribe)?));
+    }
+    if let Some(publish) = shape.publish {
+        return Ok(Request::Publish(PublishRequest {
+            channel: at.channel(&publish.channel)?,
+            data: at.payload(publish.data)?,
+            kind: publish.kind,
+        }));
+    }
+    rare_request(at, shape)
+}
+
+/// The rest of [`request`]: everything that is off the hot path.
+fn rare_request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
+    if let Some(presence) = shape.presence {
+        return Ok(Request::Presence(channel_request(at, &presence)?));
+    }
+    if let Some(stats) = shape.presence_stats {
+        return Ok(Request::PresenceStats(channel_request(at, &stats)?));
+    }
+    if let Some(history) = shape.history {
+        return Ok(Request::History(HistoryRequest {
+            channel: at.channel(&history.channel)?,
+            limit: history.limit,
+            since: history
+                .since
+                .map(|since| position(at, &since.epoch, since.offset))
+                .transpose()?,
+            reverse: history.reverse,
+        }));
+    }
+    if shape.ping.is_some() {
+        return Ok(Request::Ping);
+    }
+    if let Some(send) = shape.send {
+        return Ok(Request::Send(SendRequest {
+            data: at.payload(send.data)?,
+        }));
+    }
+    if let Some(rpc) = shape.rpc {
+        let method = at.name("method", &rpc.method)?;
+        return Ok(Request::Rpc(RpcRequest {
+            method,
+            data: at.payload(rpc.data)?,
+        }));
+    }
+    if let Some(refresh) = shape.refresh {
+        return Ok(Request::Refresh(RefreshRequest {
+            token: at.token(&refresh.token)?,
+        }));
+    }
+    if let Some(refresh) = shape.sub_refresh {
+        let channel = at.channel(&refresh.channel)?;
+        return Ok(Request::SubRefresh(SubRefreshRequest {
+            channel,
+            token: at.token(&refresh.token)?,
+        }));
+    }
+    Err(DecodeError::NothingAsked { id: at.id })
+}
+
+fn connect_request<'a>(
+    at: Context<'a>,
+    shape: ConnectShape<'a>,
+) -> Result<ConnectRequest, DecodeError> {
+    Ok(ConnectRequest {
+        token: at.token(&shape.token)?,
+        data: at.optional_payload(shape.data.0)?,
+        subs: entries(at, "subs", shape.subs.0, subscribe_request)?,
+        name: at.name("name", &shape.name)?,
+        version: at.name("version", &shape.version)?,
+        headers: entries(at, "headers", shape.headers.0, |at, value: Text<'a>| {
+            at.long("headers", &value)
+        })?,
+    })
+}
+
+fn subscribe_request<'a>(
+    at: Context<'a>,
+    shape: SubscribeShape<'a>,
+) -> Result<SubscribeRequest, DecodeError> {
+    Ok(SubscribeRequest {
+        channel: at.channel(&shape.channel)?,
+        token: at.token(&shape.token)?,
+        recover: shape.recover,
+        position: position(at, &shape.epoch, shape.offset)?,
+        data: at.optional_payload(shape.data.0)?,
+        positioned: shape.positioned,
+        recoverable: shape.recoverable,
+        join_leave: shape.join_leave,
+        delta: at.name("delta", &shape.delta)?,
+        flag: shape.flag,
+        kind: shape.kind,
+        has_filter: shape.filter.is_some(),
+    })
+}
+
+fn channel_request(
+    at: Context<'_>,
+    shape: &ChannelShape<'_>,
+) -> Result<ChannelRequest, DecodeError> {
+    Ok(ChannelRequest {
+        channel: at.channel(&shape.channel)?,
+    })
+}
+
+fn position(at: Context<'_>, epoch: &Text<'_>, offset: u64) -> Result<Position, DecodeError> {
+    Ok(Position {
+        epoch: at.name("epoch", epoch)?,
+        offset,
+    })
+}
+
+shape! {
+    /// A command; see [`Command`].
+    CommandShape<'a> {
+        "id" => id: u32,
+        "connect" => connect: Option<ConnectShape<'a>>,
+        "subscribe" => subscribe: Option<SubscribeShape<'a>>,
+        "unsubscribe" => unsubscribe: Option<ChannelShape<'a>>,
+        "publish" => publish: Option<PublishShape<'a>>,
+        "presence" => presence: Option<ChannelShape<'a>>,
+        "presence_stats" => presence_stats: Option<ChannelShape<'a>>,
+        "history" => history: Option<HistoryShape<'a>>,
+        "ping" => ping: Option<EmptyShape>,
+        "send" => send: Option<DataShape<'a>>,
+        "rpc" => rpc: Option<RpcShape<'a>>,
+        "refresh" => refresh: Option<RefreshShape<'a>>,
+        "sub_refresh" => sub_refresh: Option<SubRefreshShape<'a>>,
+    }
+}
+
+shape! {
+    /// See [`ConnectRequest`].
+    ConnectShape<'a> {
+        "token" => token: Text<'a>,
+        "data" => data: OptionalPayload<'a>,
+        "subs" => subs: OptionalPayload<'a>,
+        "name" => name: Text<'a>,
+        "version" => version: Text<'a>,
+        "headers" => headers: OptionalPayload<'a>,
+    }
+}
+
+shape! {
+    /// See [`SubscribeRequest`].
+    SubscribeShape<'a> {
+        "channel" => channel: Text<'a>,
+        "token" => token: Text<'a>,
+        "recover" => recover: bool,
+        "epoch" => epoch: Text<'a>,
+        "offset" => offset: u64,
+        "data" => data: OptionalPayload<'a>,
+        "positioned" => positioned: bool,
+        "recoverable" => recoverable: bool,
+        "join_leave" => join_leave: bool,
+        "delta" => delta: Text<'a>,
+        "tf" => filter: Option<EmptyShape>,
+        "flag" => flag: i64,
+        "type" => kind: i32,
+    }
+}
+
+shape! {
+    /// A request that names only a channel.
+    ChannelShape<'a> {
+        "channel" => channel: Text<'a>,
+    }
+}
+
+shape! {
+    /// See [`PublishRequest`].
+    PublishShape<'a> {
+        "channel" => channel: Text<'a>,
+        "data" => data: Payload<'a>,
+        "type" => kind: i32,
+    }
+}
+
+shape! {
+    /// See [`HistoryRequest`].
+    HistoryShape<'a> {
+        "channel" => channel: Text<'a>,
+        "limit" => limit: i32,
+        "since" => since: Option<SinceShape<'a>>,
+        "reverse" => reverse: bool,
+    }
+}
+
+shape! {
+    /// A position in a history request.
+    SinceShape<'a> {
+        "offset" => offset: u64,
+        "epoch" => epoch: Text<'a>,
+    }
+}
+
+shape! {
+    /// An object of which nothing is read.
+    EmptyShape {}
+}
+
+shape! {
+    /// See [`SendRequest`].
+    DataShape<'a> {
+        "data" => data: Payload<'a>,
+    }
+}
+
+shape! {
+    /// See [`RpcRequest`].
+    RpcShape<'a> {
+        "method" => method: Text<'a>,
+        "data" => data: Payload<'a>,
+    }
+}
+
+shape! {
+    /// See [`RefreshRequest`].
+    RefreshShape<'a> {
+        "token" => token: Text<'a>,
+    }
+}
+
+shape! {
+    /// See [`SubRefreshRequest`].
+    SubRefreshShape<'a> {
+        "channel" => channel: Text<'a>,
+        "token" => token: Text<'a>,
+    }
+}

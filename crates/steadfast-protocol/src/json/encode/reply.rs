@@ -1,0 +1,195 @@
+//! What a server sends.
+
+use std::collections::BTreeMap;
+
+use super::Object;
+use super::publication::{
+    append_join_push, append_leave_push, append_publication_push, append_push,
+};
+use super::publication::{fill_info, fill_publication};
+use crate::codes::ErrorCode;
+use crate::message::{
+    ClientInfo, ConnectResult, HistoryResult, Position, Push, PushEvent, RefreshResult, Reply,
+    ReplyError, ReplyResult, SubscribeResult,
+};
+
+/// Appends one reply.
+///
+/// A success always carries its result object, even when it is empty, and an error always carries a message: SDKs read
+/// both without asking whether they are there.
+pub fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
+    match reply {
+        Reply::Answer { id, outcome } => {
+            let mut object = Object::new(out);
+            object.number("id", *id);
+            match outcome {
+                Ok(result) => fill_result(&mut object, result),
+                Err(error) => object.object("error", |object| fill_error(object, error)),
+            }
+            object.end();
+        }
+        Reply::Push(push) => append_event(out, push),
+        Reply::Ping => Object::new(out).end(),
+    }
+}
+
+fn fill_error(object: &mut Object<'_>, error: &ReplyError) {
+    object.number_always("code", error.code);
+    let message = if error.message.is_empty() {
+        ErrorCode::from_code(error.code).map_or("unknown error", ErrorCode::reason)
+    } else {
+        &error.message
+    };
+    object.text_always("message", message);
+    object.flag("temporary", error.temporary);
+}
+
+fn fill_result(object: &mut Object<'_>, result: &ReplyResult) {
+    match result {
+        ReplyResult::Connect(result) => {
+            object.object("connect", |object| fill_connect(object, result))
+        }
+        ReplyResult::Subscribe(result) => {
+            object.object("subscribe", |object| fill_subscribe(object, result))
+        }
+        ReplyResult::Unsubscribe => object.object("unsubscribe", |_| {}),
+        ReplyResult::Publish => object.object("publish", |_| {}),
+        ReplyResult::Presence(clients) => {
+            object.object("presence", |object| fill_presence(object, clients))
+        }
+        ReplyResult::PresenceStats(stats) => object.object("presence_stats", |object| {
+            object.number_always("num_clients", stats.num_clients);
+            object.number_always("num_users", stats.num_users);
+        }),
+        ReplyResult::History(result) => {
+            object.object("history", |object| fill_history(object, result))
+        }
+        ReplyResult::Ping => object.object("ping", |_| {}),
+        ReplyResult::Rpc(data) => object.object("rpc", |object| object.raw("data", data)),
+        ReplyResult::Refresh(result) => {
+            object.object("refresh", |object| fill_refresh(object, result))
+        }
+        ReplyResult::SubRefresh(result) => object.object("sub_refresh", |object| {
+            object.flag("expires", result.expires);
+            object.number("ttl", result.ttl);
+        }),
+    }
+}
+
+fn fill_connect(object: &mut Object<'_>, result: &ConnectResult) {
+    object.text("client", &result.client);
+    object.text("version", &result.version);
+    object.flag("expires", result.expires);
+    object.number("ttl", result.ttl);
+    object.raw_option("data", result.data.as_deref());
+    object.number("ping", result.ping);
+    object.flag("pong", result.pong);
+    object.number("time", result.time);
+}
+
+fn fill_subscribe(object: &mut Object<'_>, result: &SubscribeResult) {
+    object.flag("expires", result.expires);
+    object.number("ttl", result.ttl);
+    object.flag("recoverable", result.recoverable);
+    object.text("epoch", &result.position.epoch);
+    if !result.publications.is_empty() {
+        object.objects(
+            "publications",
+            &result.publications,
+            |object, publication| {
+                fill_publication(object, publication.into());
+            },
+        );
+    }
+    object.flag("recovered", result.recovered);
+    object.number("offset", result.position.offset);
+    object.flag("positioned", result.positioned);
+    object.raw_option("data", result.data.as_deref());
+    object.flag("was_recovering", result.was_recovering);
+}
+
+fn fill_presence(object: &mut Object<'_>, clients: &BTreeMap<String, ClientInfo>) {
+    object.object("presence", |object| {
+        for (client, info) in clients {
+            object.entry_object(client, |object| fill_info(object, info.into()));
+        }
+    });
+}
+
+fn fill_history(object: &mut Object<'_>, result: &HistoryResult) {
+    object.objects(
+        "publications",
+        &result.publications,
+        |object, publication| {
+            fill_publication(object, publication.into());
+        },
+    );
+    object.text_always("epoch", &result.position.epoch);
+    object.number_always("offset", result.position.offset);
+}
+
+fn fill_refresh(object: &mut Object<'_>, result: &RefreshResult) {
+    object.text("client", &result.client);
+    object.text("version", &result.version);
+    object.flag("expires", result.expires);
+    object.number("ttl", result.ttl);
+}
+
+fn append_event(out: &mut Vec<u8>, push: &Push) {
+    let channel = push.channel.as_str();
+    match &push.event {
+        PushEvent::Publication(publication) => {
+            append_publication_push(out, channel, publication.into())
+        }
+        PushEvent::Join(info) => append_join_push(out, channel, info.into()),
+        PushEvent::Leave(info) => append_leave_push(out, channel, info.into()),
+        PushEvent::Unsubscribe { code, reason } => {
+            append_push(out, channel, |push| {
+                push.object("unsubscribe", |object| fill_end(object, *code, reason))
+            });
+        }
+        PushEvent::Message(data) => {
+            append_push(out, channel, |push| {
+                push.object("message", |object| object.raw("data", data))
+            });
+        }
+        PushEvent::Subscribe {
+            recoverable,
+            position,
+            positioned,
+            data,
+        } => {
+            let Position { epoch, offset } = position;
+            append_push(out, channel, |push| {
+                push.object("subscribe", |object| {
+                    object.flag("recoverable", *recoverable);
+                    object.text("epoch", epoch);
+                    object.number("offset", *offset);
+                    object.flag("positioned", *positioned);
+                    object.raw_option("data", data.as_deref());
+                });
+            });
+        }
+        PushEvent::Connect(result) => {
+            append_push(out, channel, |push| {
+                push.object("connect", |object| fill_connect(object, result))
+            });
+        }
+        PushEvent::Disconnect { code, reason } => {
+            append_push(out, channel, |push| {
+                push.object("disconnect", |object| fill_end(object, *code, reason))
+            });
+        }
+        PushEvent::Refresh { expires, ttl } => append_push(out, channel, |push| {
+            push.object("refresh", |object| {
+                object.flag("expires", *expires);
+                object.number("ttl", *ttl);
+            });
+        }),
+    }
+}
+
+fn fill_end(object: &mut Object<'_>, code: u32, reason: &str) {
+    object.number("code", code);
+    object.text("reason", reason);
+}

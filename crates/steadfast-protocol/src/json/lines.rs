@@ -1,0 +1,76 @@
+//! Takes a message apart into lines, one command or reply each.
+
+use bytes::Bytes;
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+
+/// What is left of a message. A line feed separates lines; one at the end of the message is optional.
+#[derive(Clone, Debug)]
+pub(super) struct Lines<'a> {
+    message: &'a Bytes,
+    limits: &'a Limits,
+    /// `None` when all lines were taken.
+    rest: Option<&'a str>,
+    /// How many lines were taken.
+    taken: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// Looks at the message as a whole: its size, its encoding, and that there is something in it.
+    pub(super) fn new(message: &'a Bytes, limits: &'a Limits) -> Result<Self, DecodeError> {
+        if message.len() > limits.message_bytes {
+            return Err(DecodeError::MessageTooLong {
+                bytes: message.len(),
+                bytes_max: limits.message_bytes,
+            });
+        }
+        let text = std::str::from_utf8(message).map_err(DecodeError::NotUtf8)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        if text.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        Ok(Self {
+            message,
+            limits,
+            rest: Some(text),
+            taken: 0,
+        })
+    }
+
+    /// The message that the lines are parts of.
+    pub(super) fn message(&self) -> &'a Bytes {
+        self.message
+    }
+
+    /// The limits that apply.
+    pub(super) fn limits(&self) -> &'a Limits {
+        self.limits
+    }
+
+    /// Gives up the rest: nothing behind an undecodable line can be trusted.
+    pub(super) fn stop(&mut self) {
+        self.rest = None;
+    }
+
+    /// The next line and its number, counted from 1.
+    pub(super) fn next(&mut self) -> Option<Result<(&'a str, usize), DecodeError>> {
+        let rest = self.rest.take()?;
+        if self.taken == self.limits.messages_max {
+            return Some(Err(DecodeError::TooManyMessages {
+                count_max: self.limits.messages_max,
+            }));
+        }
+        let line = match memchr::memchr(b'\n', rest.as_bytes())
+            .and_then(|end| rest.split_at_checked(end))
+        {
+            Some((line, behind)) => {
+                self.rest = behind.strip_prefix('\n');
+                line
+            }
+            None => rest,
+        };
+        self.taken += 1;
+        Some(Ok((line, self.taken)))
+    }
+}

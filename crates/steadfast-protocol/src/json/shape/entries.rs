@@ -1,0 +1,103 @@
+//! Reads JSON objects whose keys are data, such as channel names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Context, Text, parse};
+use crate::error::DecodeError;
+
+/// Turns one value of the map into what is kept.
+type Convert<'a, V, T> = fn(Context<'a>, V) -> Result<T, DecodeError>;
+
+/// Reads the object in `raw`, absent being the same as empty. A key that stands there twice is refused.
+///
+/// At most `Limits::entries_max` entries are taken; a larger map is read to its end, but none of it is kept.
+pub(crate) fn entries<'a, V, T>(
+    context: Context<'a>,
+    field: &'static str,
+    raw: Option<&'a RawValue>,
+    convert: Convert<'a, V, T>,
+) -> Result<BTreeMap<String, T>, DecodeError>
+where
+    V: Deserialize<'a>,
+{
+    let Some(raw) = raw else {
+        return Ok(BTreeMap::new());
+    };
+    let Count(size) = parse(raw.get(), context.line)?;
+    if size > context.limits.entries_max {
+        return Err(DecodeError::FieldTooLong {
+            id: context.id,
+            field,
+            size,
+            size_max: context.limits.entries_max,
+        });
+    }
+    let Entries::<V>(pairs) = parse(raw.get(), context.line)?;
+    let mut map = BTreeMap::new();
+    for (key, value) in pairs {
+        map.insert(String::from(key.0), convert(context, value)?);
+    }
+    Ok(map)
+}
+
+/// How many entries an object has.
+struct Count(usize);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
+                let mut count = 0;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Count(count))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// The entries of an object.
+struct Entries<'a, V>(BTreeMap<Text<'a>, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<'de, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<V>(PhantomData<V>);
+
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
+            type Value = Entries<'de, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de, V>, A::Error> {
+                let mut entries = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<Text<'de>, V>()? {
+                    if entries.insert(key, value).is_some() {
+                        return Err(A::Error::custom("repeated key"));
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Reader(PhantomData))
+    }
+}

@@ -1,0 +1,83 @@
+//! The kinds of values that stand in a shape's fields.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+/// A value that can stand in a shape's field.
+pub(crate) trait Field<'de>: Sized {
+    /// Reads the value that the map offers now.
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
+}
+
+/// Reads values for which null is the same as absent.
+macro_rules! null_is_absent {
+    ($($kind:ty),+) => {
+        $(
+            impl<'de> Field<'de> for $kind {
+                fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+                    Ok(map.next_value::<Option<$kind>>()?.unwrap_or_default())
+                }
+            }
+        )+
+    };
+}
+
+null_is_absent!(bool, u32, u64, i32, i64, Text<'de>);
+
+impl<'de, T: Deserialize<'de>> Field<'de> for Vec<T> {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        Ok(map.next_value::<Option<Self>>()?.unwrap_or_default())
+    }
+}
+
+/// Borrowed from the message when it has no escapes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(String::from(text))))
+            }
+        }
+
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+/// A payload: raw JSON, where null is a value like any other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Payload<'a>(pub(crate) Option<&'a RawValue>);
+
+impl<'de> Field<'de> for Payload<'de> {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        Ok(Self(Some(map.next_value()?)))
+    }
+}
+
+/// Raw JSON that may be absent; null is the same as absent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct OptionalPayload<'a>(pub(crate) Option<&'a RawValue>);
+
+impl<'de> Field<'de> for OptionalPayload<'de> {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        Ok(Self(map.next_value()?))
+    }
+}
