@@ -189,11 +189,11 @@ mod tests {
 
         run(&steps, &choice(&["--only", "good"])).unwrap();
         run(&steps, &choice(&["--skip", "bad"])).unwrap();
-        let error = run(&steps, &choice(&["--only", "goood"])).unwrap_err();
+        let error = run(&steps, &choice(&["--only", "best"])).unwrap_err();
 
         assert_eq!(
             error.to_string(),
-            "no step is called `goood`; there are good, bad"
+            "no step is called `best`; there are good, bad"
         );
     }
 

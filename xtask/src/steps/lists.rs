@@ -154,6 +154,6 @@ mod tests {
 
     #[test]
     fn an_unknown_task_has_no_list() {
-        assert!(list("tset").is_none());
+        assert!(list("no-such-task").is_none());
     }
 }
