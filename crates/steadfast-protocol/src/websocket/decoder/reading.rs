@@ -28,10 +28,11 @@ impl<'a> Reading<'a> {
     ///
     /// The peer's first violation. After it, and after a close event, there is never another event or error.
     pub fn next_event(&mut self) -> Result<Option<Event<'_>>, CodecError> {
-        self.decoder.release();
         if self.decoder.is_finished() {
+            self.decoder.finish();
             return Ok(None);
         }
+        self.decoder.release();
         let ready = match self.advance() {
             Ok(Some(ready)) => ready,
             Ok(None) => return Ok(None),
@@ -41,7 +42,6 @@ impl<'a> Reading<'a> {
             }
         };
         if ready.what == What::Close {
-            // Before the payload is looked at, so that a bad one ends the connection as well.
             self.decoder.phase = Phase::Finished;
         }
         let payload = ready.in_place.unwrap_or_else(|| self.decoder.held_event());

@@ -1,0 +1,5 @@
+//! The bodies of the fuzz targets, one module each: plain functions that panic when a promise is broken.
+//!
+//! The crates' own tests include the same files and run them over the committed corpus.
+
+pub mod websocket_decoder;
