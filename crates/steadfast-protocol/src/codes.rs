@@ -15,6 +15,7 @@ pub use advice::Advice;
 pub use close::CloseCode;
 pub use disconnect::{DisconnectCode, REASON_BYTES_MAX};
 pub use error::ErrorCode;
+pub(crate) use error::error_text;
 pub use hint::{retry_in, with_retry_in};
 pub use remedy::Remedy;
 pub use unsubscribe::UnsubscribeCode;

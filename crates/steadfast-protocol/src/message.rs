@@ -113,6 +113,10 @@ pub struct ConnectRequest {
 
 /// Starts a subscription.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the protocol's own fields, independent of each other"
+)]
 pub struct SubscribeRequest {
     /// The channel; empty inside [`ConnectRequest::subs`].
     pub channel: String,
@@ -280,6 +284,10 @@ pub struct ConnectResult {
 
 /// The subscription is live.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the protocol's own fields, independent of each other"
+)]
 pub struct SubscribeResult {
     /// True when the subscription ends unless its token is renewed.
     pub expires: bool,

@@ -78,6 +78,11 @@ impl ErrorCode {
     }
 }
 
+/// A text for a code that may not be in the table: applications have codes of their own.
+pub(crate) fn error_text(code: u32) -> &'static str {
+    ErrorCode::from_code(code).map_or("unknown error", ErrorCode::reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,10 +84,10 @@ fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, Deco
         };
     }
     if let Some(connect) = shape.connect {
-        return Ok(Request::Connect(connect_request(at, connect)?));
+        return Ok(Request::Connect(connect_request(at, &connect)?));
     }
     if let Some(subscribe) = shape.subscribe {
-        return Ok(Request::Subscribe(subscribe_request(at, subscribe)?));
+        return Ok(Request::Subscribe(subscribe_request(at, &subscribe)?));
     }
     if let Some(unsubscribe) = shape.unsubscribe {
         return Ok(Request::Unsubscribe(channel_request(at, &unsubscribe)?));
@@ -153,12 +153,14 @@ fn rare_request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request,
 
 fn connect_request<'a>(
     at: Context<'a>,
-    shape: ConnectShape<'a>,
+    shape: &ConnectShape<'a>,
 ) -> Result<ConnectRequest, DecodeError> {
     Ok(ConnectRequest {
         token: at.token(&shape.token)?,
         data: at.optional_payload(shape.data.0)?,
-        subs: entries(at, "subs", shape.subs.0, subscribe_request)?,
+        subs: entries(at, "subs", shape.subs.0, |at, shape| {
+            subscribe_request(at, &shape)
+        })?,
         name: at.name("name", &shape.name)?,
         version: at.name("version", &shape.version)?,
         headers: entries(at, "headers", shape.headers.0, |at, value: Text<'a>| {
@@ -169,7 +171,7 @@ fn connect_request<'a>(
 
 fn subscribe_request<'a>(
     at: Context<'a>,
-    shape: SubscribeShape<'a>,
+    shape: &SubscribeShape<'a>,
 ) -> Result<SubscribeRequest, DecodeError> {
     Ok(SubscribeRequest {
         channel: at.channel(&shape.channel)?,

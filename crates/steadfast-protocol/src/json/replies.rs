@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::lines::Lines;
 use super::shape::{Context, Text, entries, parse};
-use crate::codes::ErrorCode;
+use crate::codes::error_text;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::{
@@ -100,13 +100,13 @@ impl<'a> Replies<'a> {
 }
 
 fn reply_error(at: Context<'_>, shape: &ErrorShape<'_>) -> Result<ReplyError, DecodeError> {
-    let mut message = at.long("message", &shape.message)?;
-    if message.is_empty() {
-        // Some server may leave it out; whoever shows the error wants words.
-        message = ErrorCode::from_code(shape.code)
-            .map_or("unknown error", ErrorCode::reason)
-            .to_owned();
-    }
+    let message = at.long("message", &shape.message)?;
+    // Some server may leave it out; whoever shows the error wants words.
+    let message = if message.is_empty() {
+        error_text(shape.code).to_owned()
+    } else {
+        message
+    };
     Ok(ReplyError {
         code: shape.code,
         message,

@@ -12,13 +12,13 @@ pub fn append_command(out: &mut Vec<u8>, command: &Command) {
     object.number("id", command.id);
     match &command.request {
         Request::Connect(request) => {
-            object.object("connect", |object| fill_connect(object, request))
+            object.object("connect", |object| fill_connect(object, request));
         }
         Request::Subscribe(request) => {
-            object.object("subscribe", |object| fill_subscribe(object, request))
+            object.object("subscribe", |object| fill_subscribe(object, request));
         }
         Request::Unsubscribe(request) => {
-            object.object("unsubscribe", |object| fill_channel(object, request))
+            object.object("unsubscribe", |object| fill_channel(object, request));
         }
         Request::Publish(request) => object.object("publish", |object| {
             object.text("channel", &request.channel);
@@ -26,13 +26,13 @@ pub fn append_command(out: &mut Vec<u8>, command: &Command) {
             object.number("type", request.kind);
         }),
         Request::Presence(request) => {
-            object.object("presence", |object| fill_channel(object, request))
+            object.object("presence", |object| fill_channel(object, request));
         }
         Request::PresenceStats(request) => {
-            object.object("presence_stats", |object| fill_channel(object, request))
+            object.object("presence_stats", |object| fill_channel(object, request));
         }
         Request::History(request) => {
-            object.object("history", |object| fill_history(object, request))
+            object.object("history", |object| fill_history(object, request));
         }
         Request::Ping => object.object("ping", |_| {}),
         Request::Send(request) => object.object("send", |object| object.raw("data", &request.data)),
@@ -41,7 +41,7 @@ pub fn append_command(out: &mut Vec<u8>, command: &Command) {
             object.text("method", &request.method);
         }),
         Request::Refresh(request) => {
-            object.object("refresh", |object| object.text("token", &request.token))
+            object.object("refresh", |object| object.text("token", &request.token));
         }
         Request::SubRefresh(request) => object.object("sub_refresh", |object| {
             object.text("channel", &request.channel);

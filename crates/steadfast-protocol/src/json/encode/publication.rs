@@ -67,21 +67,21 @@ pub fn append_publication_push(
     publication: PublicationParts<'_>,
 ) {
     append_push(out, channel, |push| {
-        push.object("pub", |object| fill_publication(object, publication))
+        push.object("pub", |object| fill_publication(object, publication));
     });
 }
 
 /// Appends the push that somebody came.
 pub fn append_join_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
-        push.object("join", |join| fill_info_of(join, info))
+        push.object("join", |join| fill_info_of(join, info));
     });
 }
 
 /// Appends the push that somebody went.
 pub fn append_leave_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
-        push.object("leave", |leave| fill_info_of(leave, info))
+        push.object("leave", |leave| fill_info_of(leave, info));
     });
 }
 

@@ -7,7 +7,7 @@ use super::publication::{
     append_join_push, append_leave_push, append_publication_push, append_push,
 };
 use super::publication::{fill_info, fill_publication};
-use crate::codes::ErrorCode;
+use crate::codes::error_text;
 use crate::message::{
     ClientInfo, ConnectResult, HistoryResult, Position, Push, PushEvent, RefreshResult, Reply,
     ReplyError, ReplyResult, SubscribeResult,
@@ -36,7 +36,7 @@ pub fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
 fn fill_error(object: &mut Object<'_>, error: &ReplyError) {
     object.number_always("code", error.code);
     let message = if error.message.is_empty() {
-        ErrorCode::from_code(error.code).map_or("unknown error", ErrorCode::reason)
+        error_text(error.code)
     } else {
         &error.message
     };
@@ -47,27 +47,27 @@ fn fill_error(object: &mut Object<'_>, error: &ReplyError) {
 fn fill_result(object: &mut Object<'_>, result: &ReplyResult) {
     match result {
         ReplyResult::Connect(result) => {
-            object.object("connect", |object| fill_connect(object, result))
+            object.object("connect", |object| fill_connect(object, result));
         }
         ReplyResult::Subscribe(result) => {
-            object.object("subscribe", |object| fill_subscribe(object, result))
+            object.object("subscribe", |object| fill_subscribe(object, result));
         }
         ReplyResult::Unsubscribe => object.object("unsubscribe", |_| {}),
         ReplyResult::Publish => object.object("publish", |_| {}),
         ReplyResult::Presence(clients) => {
-            object.object("presence", |object| fill_presence(object, clients))
+            object.object("presence", |object| fill_presence(object, clients));
         }
         ReplyResult::PresenceStats(stats) => object.object("presence_stats", |object| {
             object.number_always("num_clients", stats.num_clients);
             object.number_always("num_users", stats.num_users);
         }),
         ReplyResult::History(result) => {
-            object.object("history", |object| fill_history(object, result))
+            object.object("history", |object| fill_history(object, result));
         }
         ReplyResult::Ping => object.object("ping", |_| {}),
         ReplyResult::Rpc(data) => object.object("rpc", |object| object.raw("data", data)),
         ReplyResult::Refresh(result) => {
-            object.object("refresh", |object| fill_refresh(object, result))
+            object.object("refresh", |object| fill_refresh(object, result));
         }
         ReplyResult::SubRefresh(result) => object.object("sub_refresh", |object| {
             object.flag("expires", result.expires);
@@ -139,18 +139,18 @@ fn append_event(out: &mut Vec<u8>, push: &Push) {
     let channel = push.channel.as_str();
     match &push.event {
         PushEvent::Publication(publication) => {
-            append_publication_push(out, channel, publication.into())
+            append_publication_push(out, channel, publication.into());
         }
         PushEvent::Join(info) => append_join_push(out, channel, info.into()),
         PushEvent::Leave(info) => append_leave_push(out, channel, info.into()),
         PushEvent::Unsubscribe { code, reason } => {
             append_push(out, channel, |push| {
-                push.object("unsubscribe", |object| fill_end(object, *code, reason))
+                push.object("unsubscribe", |object| fill_end(object, *code, reason));
             });
         }
         PushEvent::Message(data) => {
             append_push(out, channel, |push| {
-                push.object("message", |object| object.raw("data", data))
+                push.object("message", |object| object.raw("data", data));
             });
         }
         PushEvent::Subscribe {
@@ -172,12 +172,12 @@ fn append_event(out: &mut Vec<u8>, push: &Push) {
         }
         PushEvent::Connect(result) => {
             append_push(out, channel, |push| {
-                push.object("connect", |object| fill_connect(object, result))
+                push.object("connect", |object| fill_connect(object, result));
             });
         }
         PushEvent::Disconnect { code, reason } => {
             append_push(out, channel, |push| {
-                push.object("disconnect", |object| fill_end(object, *code, reason))
+                push.object("disconnect", |object| fill_end(object, *code, reason));
             });
         }
         PushEvent::Refresh { expires, ttl } => append_push(out, channel, |push| {
