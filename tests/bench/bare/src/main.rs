@@ -1,0 +1,68 @@
+//! The bare server: Steadfast's WebSocket codec on tokio, with no protocol above it.
+//!
+//! It is the floor that the gateway is measured against, so it has the gateway's shape: one single-threaded runtime,
+//! one read buffer for all connections, frames encoded once, one write per socket per turn.
+//! Started by the `bench` binary with the port as its only argument (0 for any), it prints its address and serves:
+//! `/pub` sends every message to all connections of `/sub`, `/echo` answers each message with itself.
+
+mod connection;
+mod hub;
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
+
+use crate::hub::Hub;
+
+/// Connections that the kernel may hold until they are accepted: a storm of 2,000 must fit.
+const BACKLOG: u32 = 4096;
+
+fn main() -> Result<()> {
+    let port = std::env::args()
+        .nth(1)
+        .map_or(Ok(0), |port| port.parse())
+        .context("the argument is a port")?;
+    raise_open_files()?;
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    LocalSet::new().block_on(&runtime, serve(port))
+}
+
+async fn serve(port: u16) -> Result<()> {
+    let listener = listen(port)?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on {}", listener.local_addr()?)?;
+    stdout.flush()?;
+    let hub = Rc::new(Hub::new());
+    loop {
+        let (stream, _) = listener.accept().await.context("accept failed")?;
+        stream.set_nodelay(true)?;
+        tokio::task::spawn_local(connection::serve(stream, Rc::clone(&hub)));
+    }
+}
+
+fn listen(port: u16) -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket
+        .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .context("the port is in use")?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
+/// Raises the limit of open files to what the system allows: one connection is one file.
+fn raise_open_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?)
+}
