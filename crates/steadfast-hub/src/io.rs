@@ -1,5 +1,7 @@
 //! Every fact a hub is told and every order it gives.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -21,6 +23,20 @@ pub struct PeerId {
 /// The identity of a connection's client; from the operating system's randomness. Printed as a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u128);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let mut rest = hex.as_str();
+        for (index, len) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+            let (group, tail) = rest.split_at(len);
+            let dash = if index == 0 { "" } else { "-" };
+            write!(f, "{dash}{group}")?;
+            rest = tail;
+        }
+        Ok(())
+    }
+}
 
 /// What the shell found out about a connection before the first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +88,8 @@ pub enum Note {
         number: u64,
         /// Where.
         channel: ChannelName,
+        /// How much to tell.
+        detail: PresenceDetail,
     },
     /// One core's answer, for the core that asked.
     PresenceTold {
@@ -80,7 +98,30 @@ pub enum Note {
         /// The number of its question.
         number: u64,
         /// Who is there, on the core that answers.
-        present: Vec<ClientInfo>,
+        present: Present,
+    },
+}
+
+/// How much a question about presence wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresenceDetail {
+    /// Every client; at most one more than a reply may name.
+    Clients,
+    /// Numbers only.
+    Counts,
+}
+
+/// Who is in a channel, on one core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Every client.
+    Clients(Vec<ClientInfo>),
+    /// Numbers only.
+    Counts {
+        /// Connections.
+        clients: u32,
+        /// The different users, so that the sum over cores counts each once.
+        users: BTreeSet<String>,
     },
 }
 

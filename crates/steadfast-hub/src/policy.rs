@@ -1,3 +1,4 @@
 //! Settings that are valid by construction, one module per part.
 
+pub mod hub;
 pub mod log;

@@ -105,7 +105,10 @@ impl fmt::Display for ByteSize {
     /// Writes the largest binary unit that divides the size exactly, for example `64 MiB` or `1500 B`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match UNITS.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+        match UNITS
+            .iter()
+            .find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit))
+        {
             Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
             None => write!(f, "{} B", self.0),
         }
@@ -156,7 +159,11 @@ impl Generator {
     ///
     /// The modulo bias is below 2^-32 for bounds below 2^32, which no use here can notice.
     pub const fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next_u64() % bound }
+        if bound == 0 {
+            0
+        } else {
+            self.next_u64() % bound
+        }
     }
 
     /// A duration from `low` up to and including `high`, evenly spread; `low` when `high` is smaller.

@@ -1,0 +1,399 @@
+//! What the commands of a peer mean, but for subscriptions (see `recovery`) and presence (see `presence`).
+//!
+//! A command that breaks the protocol ends the connection; one that merely cannot be granted gets an error reply.
+
+use bytes::Bytes;
+use steadfast_protocol::codes::{DisconnectCode, ErrorCode, Remedy};
+use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::json;
+use steadfast_protocol::keyed::{self, KeyedAck, KeyedPublish};
+use steadfast_protocol::message::{
+    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, Position,
+    PublishRequest, Reply, ReplyResult, Request, RpcRequest,
+};
+
+use crate::asks::{PublishForm, Purpose, publication, refusal_code};
+use crate::event::Event;
+use crate::hub::Hub;
+use crate::io::{Access, Output, PeerId};
+use crate::log::io::{
+    Answer, Append, Author, Page, Read, ReadAnswer, ReadFrom, Refusal, Request as Ask,
+};
+use crate::peer::Phase;
+
+/// The method of the keyed, idempotent publish.
+const KEYED_PUBLISH: &str = "gw.publish";
+
+impl Hub {
+    /// Takes one frame of a peer: its commands in order, until one of them ends the connection.
+    pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
+        let limits = self.settings().limits;
+        let commands = match json::decode_commands(message, &limits) {
+            Ok(commands) => commands,
+            Err(error) => return self.on_undecodable(id, &error),
+        };
+        for command in commands {
+            let command = match command {
+                Ok(command) => command,
+                Err(error) => {
+                    self.on_undecodable(id, &error);
+                    continue;
+                }
+            };
+            match self.peers.get(id).map(|peer| peer.phase) {
+                Some(Phase::Fresh) => self.on_first_command(id, command),
+                Some(Phase::Connected { .. }) => self.on_command(id, command),
+                // A refused connect voids the rest of the frame and everything after it.
+                Some(Phase::Refused { .. }) | None => return,
+            }
+        }
+    }
+
+    fn on_undecodable(&mut self, id: PeerId, error: &DecodeError) {
+        let is_connected = self
+            .peers
+            .get(id)
+            .is_some_and(|peer| matches!(peer.phase, Phase::Connected { .. }));
+        match Remedy::for_decode_error(error) {
+            Remedy::Refuse {
+                id: command,
+                error: code,
+            } if is_connected => {
+                let error = code.reply_with(error.to_string());
+                self.reply(
+                    id,
+                    &Reply::Answer {
+                        id: command,
+                        outcome: Err(error),
+                    },
+                );
+            }
+            Remedy::Refuse { .. } => self.close(id, DisconnectCode::BadRequest),
+            Remedy::Disconnect(code) => {
+                self.close_with(id, code.code(), format!("{}: {error}", code.reason()));
+            }
+        }
+    }
+
+    fn on_first_command(&mut self, id: PeerId, command: Command) {
+        match command.request {
+            Request::Connect(request) if command.id > 0 => self.connect(id, command.id, &request),
+            Request::Connect(_)
+            | Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::Publish(_)
+            | Request::Presence(_)
+            | Request::PresenceStats(_)
+            | Request::History(_)
+            | Request::Ping
+            | Request::Send(_)
+            | Request::Rpc(_)
+            | Request::Refresh(_)
+            | Request::SubRefresh(_)
+            | Request::Pong => self.close(id, DisconnectCode::BadRequest),
+        }
+    }
+
+    fn connect(&mut self, id: PeerId, command: u32, request: &ConnectRequest) {
+        if self.is_full() {
+            self.order(Output::Notify(Event::LimitReached {
+                setting: "peers_max",
+            }));
+            let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
+            self.reply(
+                id,
+                &Reply::Answer {
+                    id: command,
+                    outcome: Err(error),
+                },
+            );
+            let since = self.now;
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.phase = Phase::Refused { since };
+            }
+            return;
+        }
+        if !request.token.is_empty() {
+            let reason = "invalid token: this gateway has no key to check tokens with";
+            return self.close_with(id, DisconnectCode::InvalidToken.code(), reason.to_owned());
+        }
+        let (now, interval) = (self.now, self.settings().ping_interval);
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        match peer.access {
+            Access::Anonymous => peer.connect(now, interval, &mut self.generator),
+            Access::CredentialNeeded => {
+                let reason = "bad request: a credential is needed, anonymous clients may connect from this machine only";
+                return self.close_with(id, DisconnectCode::BadRequest.code(), reason.to_owned());
+            }
+        }
+        let client = peer.client;
+        let result = ConnectResult {
+            client: client.to_string(),
+            version: self.settings().server.clone(),
+            ping: self.policy.ping_seconds(),
+            pong: true,
+            ..ConnectResult::default()
+        };
+        self.grant(id, command, ReplyResult::Connect(result));
+        self.order(Output::Notify(Event::PeerConnected { peer: id, client }));
+    }
+
+    fn on_command(&mut self, id: PeerId, command: Command) {
+        let Command {
+            id: number,
+            request,
+        } = command;
+        let is_valid = match &request {
+            Request::Send(_) | Request::Pong => true,
+            Request::Connect(_) | Request::Ping => false,
+            Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::Publish(_)
+            | Request::Presence(_)
+            | Request::PresenceStats(_)
+            | Request::History(_)
+            | Request::Rpc(_)
+            | Request::Refresh(_)
+            | Request::SubRefresh(_) => number > 0,
+        };
+        if !is_valid {
+            return self.close(id, DisconnectCode::BadRequest);
+        }
+        match request {
+            Request::Subscribe(request) => self.subscribe(id, number, &request),
+            Request::Unsubscribe(request) => self.unsubscribe(id, number, &request.channel),
+            Request::Publish(request) => self.publish(id, number, request),
+            Request::Presence(request) => self.ask_presence(id, number, &request.channel, PRESENCE),
+            Request::PresenceStats(request) => {
+                self.ask_presence(id, number, &request.channel, PRESENCE_STATS);
+            }
+            Request::History(request) => self.history(id, number, &request),
+            Request::Rpc(request) => self.rpc(id, number, &request),
+            Request::Refresh(_) | Request::SubRefresh(_) => {
+                self.refuse(id, number, ErrorCode::NotAvailable);
+            }
+            Request::Pong => {
+                let is_expected = self
+                    .peers
+                    .get_mut(id)
+                    .is_some_and(crate::peer::Peer::take_pong);
+                if !is_expected {
+                    self.close(id, DisconnectCode::BadRequest);
+                }
+            }
+            // Nobody listens to messages without a channel, and there is no reply that could say so.
+            Request::Send(_) => self.order(Output::Notify(Event::SendIgnored { peer: id })),
+            Request::Connect(_) | Request::Ping => {}
+        }
+    }
+
+    fn publish(&mut self, id: PeerId, command: u32, request: PublishRequest) {
+        if request.kind != 0 {
+            return self.refuse(id, command, ErrorCode::NotAvailable);
+        }
+        let PublishRequest {
+            channel,
+            data,
+            kind: _,
+        } = request;
+        self.append(id, command, PublishForm::Plain, &channel, data, None);
+    }
+
+    fn rpc(&mut self, id: PeerId, command: u32, request: &RpcRequest) {
+        if request.method != KEYED_PUBLISH {
+            return self.refuse(id, command, ErrorCode::NotAvailable);
+        }
+        match keyed::decode_publish(&request.data, &self.settings().limits) {
+            Ok(KeyedPublish { channel, data, key }) => {
+                self.append(
+                    id,
+                    command,
+                    PublishForm::Keyed,
+                    &channel,
+                    data,
+                    Some(Bytes::from(key)),
+                );
+            }
+            Err(error) => {
+                let error = ErrorCode::BadRequest.reply_with(error.to_string());
+                self.reply(
+                    id,
+                    &Reply::Answer {
+                        id: command,
+                        outcome: Err(error),
+                    },
+                );
+            }
+        }
+    }
+
+    fn append(
+        &mut self,
+        id: PeerId,
+        command: u32,
+        form: PublishForm,
+        channel: &str,
+        data: Bytes,
+        key: Option<Bytes>,
+    ) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        if channel.is_empty() || data.is_empty() {
+            return self.refuse(id, command, ErrorCode::BadRequest);
+        }
+        let author = Author {
+            user: Bytes::new(),
+            client: Bytes::from(peer.client.to_string()),
+        };
+        if !self.may_ask() {
+            return self.refuse(id, command, ErrorCode::TooManyRequests);
+        }
+        let channel = self.channels.name(channel);
+        self.ask(
+            Purpose::Publish {
+                peer: id,
+                command,
+                form,
+            },
+            |ticket| {
+                Ask::Append(Append {
+                    ticket,
+                    channel,
+                    data,
+                    author,
+                    key,
+                })
+            },
+        );
+    }
+
+    /// Acknowledges a publication: its record is durable, and every core has been shown it.
+    pub(crate) fn on_published(
+        &mut self,
+        peer: PeerId,
+        command: u32,
+        form: PublishForm,
+        answer: &Answer,
+    ) {
+        match (answer, form) {
+            (Answer::Appended { .. }, PublishForm::Plain) => {
+                self.grant(peer, command, ReplyResult::Publish);
+            }
+            (
+                Answer::Appended {
+                    epoch,
+                    offset,
+                    duplicate,
+                },
+                PublishForm::Keyed,
+            ) => {
+                let ack = KeyedAck {
+                    epoch: epoch.to_string(),
+                    offset: *offset,
+                    duplicate: *duplicate,
+                };
+                let mut result = Vec::new();
+                keyed::append_ack(&mut result, &ack);
+                self.grant(peer, command, ReplyResult::Rpc(Bytes::from(result)));
+            }
+            (Answer::Refused(refusal), PublishForm::Plain | PublishForm::Keyed) => {
+                self.refuse(peer, command, refusal_code(*refusal));
+            }
+            (Answer::Read(_), PublishForm::Plain | PublishForm::Keyed) => {
+                unreachable!("the log answers an append with its offset")
+            }
+        }
+    }
+
+    fn history(&mut self, id: PeerId, command: u32, request: &HistoryRequest) {
+        let from = match read_from(request) {
+            Ok(from) => from,
+            Err(code) => return self.refuse(id, command, code),
+        };
+        if request.channel.is_empty() {
+            return self.refuse(id, command, ErrorCode::BadRequest);
+        }
+        if !self.may_ask() {
+            return self.refuse(id, command, ErrorCode::TooManyRequests);
+        }
+        let max = self.settings().history_publications_max;
+        // -1, like any other negative number, asks for as many as there may be.
+        let limit = usize::try_from(request.limit).map_or(max, |limit| limit.min(max));
+        let bytes_max = self.settings().recovery_bytes_max;
+        let channel = self.channels.name(&request.channel);
+        self.ask(Purpose::History { peer: id, command }, |ticket| {
+            Ask::Read(Read {
+                ticket,
+                channel,
+                from,
+                limit,
+                bytes_max,
+            })
+        });
+    }
+
+    pub(crate) fn on_history(
+        &mut self,
+        peer: PeerId,
+        command: u32,
+        answer: Result<ReadAnswer, Refusal>,
+    ) {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => return self.refuse(peer, command, refusal_code(refusal)),
+        };
+        match answer.page {
+            Page::Unrecoverable => self.refuse(peer, command, ErrorCode::UnrecoverablePosition),
+            Page::Records { records, more: _ } => {
+                let position = Position {
+                    epoch: answer.epoch.to_string(),
+                    offset: answer.top,
+                };
+                let publications = records.into_iter().map(publication).collect();
+                self.grant(
+                    peer,
+                    command,
+                    ReplyResult::History(HistoryResult {
+                        publications,
+                        position,
+                    }),
+                );
+            }
+        }
+    }
+}
+
+const PRESENCE: crate::io::PresenceDetail = crate::io::PresenceDetail::Clients;
+const PRESENCE_STATS: crate::io::PresenceDetail = crate::io::PresenceDetail::Counts;
+
+/// Where a history command wants to begin.
+fn read_from(request: &HistoryRequest) -> Result<ReadFrom, ErrorCode> {
+    let Some(since) = &request.since else {
+        return Ok(if request.reverse {
+            ReadFrom::Top
+        } else {
+            ReadFrom::Start
+        });
+    };
+    if request.reverse && since.offset == 0 {
+        return Err(ErrorCode::BadRequest);
+    }
+    let epoch = since
+        .epoch
+        .parse()
+        .map_err(|_foreign| ErrorCode::UnrecoverablePosition)?;
+    Ok(if request.reverse {
+        ReadFrom::Before {
+            epoch,
+            offset: since.offset,
+        }
+    } else {
+        ReadFrom::After {
+            epoch,
+            offset: since.offset,
+        }
+    })
+}

@@ -1,0 +1,291 @@
+//! One connection: how far its protocol has come, what it is subscribed to, and when it must be looked at next.
+//!
+//! ```text
+//! Fresh --connect accepted--> Connected --any close--> forgotten
+//!   |  \--connect refused---> Refused ----deadline---> forgotten
+//!   \--stale deadline--------------------------------> forgotten
+//! ```
+//!
+//! A peer does nothing by itself: the hub owns it, and asks [`Peer::next_due`] and [`Peer::take_due`].
+
+use std::time::Duration;
+
+use steadfast_machine::{Generator, Instant};
+
+use crate::channel::{ChannelIndex, Place};
+use crate::epoch::ChannelEpoch;
+use crate::io::{Access, ClientId, PeerId};
+use crate::policy::hub::HubSettings;
+use crate::wheel::TickNumber;
+
+/// How far the protocol has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// No connect command has come.
+    Fresh,
+    /// The connect command was refused; the peer is given time to close.
+    Refused { since: Instant },
+    /// The session is open.
+    Connected { pings: Pings },
+}
+
+/// The pings of an open session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pings {
+    /// When the next one is due.
+    next: Instant,
+    /// The last one, while the peer may still be silent.
+    awaited_since: Option<Instant>,
+    /// Pings without a pong: so many pongs are legal.
+    unanswered: u32,
+}
+
+/// Unsent bytes that wait in the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) bytes: usize,
+    pub(crate) since: Instant,
+}
+
+/// What a peer is due for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DueFor {
+    Ping,
+    /// Silent since a ping.
+    NoPong,
+    /// Never sent a connect command.
+    Stale,
+    /// Was refused and did not close.
+    RefusedTooLong,
+    /// Unsent bytes have waited too long.
+    WriteDeadline,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The log was asked; the reply to this command is owed.
+    Asked { command: u32 },
+    /// The reply is out, but publications behind `offset` are missing before the live ones.
+    Recovering {
+        epoch: ChannelEpoch,
+        offset: u64,
+        page: NextPage,
+    },
+    /// Gets every publication as it is committed.
+    Live,
+}
+
+/// The next page of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextPage {
+    /// The log was asked.
+    Asked,
+    /// The socket has not taken the last one.
+    AwaitsDrain,
+    /// The core itself is behind on this channel.
+    AwaitsChannel,
+}
+
+/// One subscription of a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) channel: ChannelIndex,
+    pub(crate) place: Place,
+    pub(crate) stage: Stage,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) client: ClientId,
+    pub(crate) access: Access,
+    pub(crate) phase: Phase,
+    pub(crate) accepted_at: Instant,
+    /// The last sign of life.
+    pub(crate) stirred_at: Instant,
+    /// The valid entry in the wheel.
+    pub(crate) armed: Option<TickNumber>,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Unanswered requests to the log.
+    pub(crate) asks: usize,
+    pub(crate) is_paused: bool,
+    pub(crate) backlog: Option<Backlog>,
+}
+
+impl Peer {
+    pub(crate) const fn new(id: PeerId, client: ClientId, access: Access, now: Instant) -> Self {
+        Self {
+            id,
+            client,
+            access,
+            phase: Phase::Fresh,
+            accepted_at: now,
+            stirred_at: now,
+            armed: None,
+            subscriptions: Vec::new(),
+            asks: 0,
+            is_paused: false,
+            backlog: None,
+        }
+    }
+
+    pub(crate) fn subscription(&self, channel: ChannelIndex) -> Option<&Subscription> {
+        self.subscriptions
+            .iter()
+            .find(|subscription| subscription.channel == channel)
+    }
+
+    pub(crate) fn subscription_mut(&mut self, channel: ChannelIndex) -> Option<&mut Subscription> {
+        self.subscriptions
+            .iter_mut()
+            .find(|subscription| subscription.channel == channel)
+    }
+
+    /// Opens the session. The first ping comes after half to a whole interval, so that a herd spreads.
+    pub(crate) fn connect(&mut self, now: Instant, interval: Duration, generator: &mut Generator) {
+        let first = now + generator.between(interval / 2, interval);
+        self.phase = Phase::Connected {
+            pings: Pings {
+                next: first,
+                awaited_since: None,
+                unanswered: 0,
+            },
+        };
+    }
+
+    /// Notes any inbound byte. It answers for the ping as far as life is concerned; a pong stays legal.
+    pub(crate) const fn stir(&mut self, now: Instant) {
+        self.stirred_at = now;
+        if let Phase::Connected { pings } = &mut self.phase {
+            pings.awaited_since = None;
+        }
+    }
+
+    /// Takes a pong. False when no ping is unanswered.
+    pub(crate) const fn take_pong(&mut self) -> bool {
+        match &mut self.phase {
+            Phase::Connected { pings } if pings.unanswered > 0 => {
+                pings.unanswered -= 1;
+                true
+            }
+            Phase::Fresh | Phase::Refused { .. } | Phase::Connected { .. } => false,
+        }
+    }
+
+    /// The next moment at which this peer must be looked at.
+    pub(crate) fn next_due(&self, settings: &HubSettings) -> Instant {
+        let phase = match self.phase {
+            Phase::Fresh => self.accepted_at + settings.stale_timeout,
+            Phase::Refused { since } => since + settings.refused_timeout,
+            Phase::Connected { pings } => match pings.awaited_since {
+                Some(since) => pings.next.min(since + settings.pong_timeout),
+                None => pings.next,
+            },
+        };
+        match self.backlog {
+            Some(backlog) => phase.min(backlog.since + settings.write_deadline),
+            None => phase,
+        }
+    }
+
+    /// What the peer is due for now, worst first. A due ping counts as sent.
+    pub(crate) fn take_due(&mut self, now: Instant, settings: &HubSettings) -> Option<DueFor> {
+        if self
+            .backlog
+            .is_some_and(|backlog| backlog.since + settings.write_deadline <= now)
+        {
+            return Some(DueFor::WriteDeadline);
+        }
+        match &mut self.phase {
+            Phase::Fresh => {
+                (self.accepted_at + settings.stale_timeout <= now).then_some(DueFor::Stale)
+            }
+            Phase::Refused { since } => {
+                (*since + settings.refused_timeout <= now).then_some(DueFor::RefusedTooLong)
+            }
+            Phase::Connected { pings } => {
+                if pings
+                    .awaited_since
+                    .is_some_and(|since| since + settings.pong_timeout <= now)
+                {
+                    return Some(DueFor::NoPong);
+                }
+                if pings.next > now {
+                    return None;
+                }
+                pings.next = now + settings.ping_interval;
+                pings.awaited_since = Some(now);
+                pings.unanswered = pings.unanswered.saturating_add(1);
+                Some(DueFor::Ping)
+            }
+        }
+    }
+}
+
+/// The connections of a hub, at the places that the shell chose.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    slots: Vec<Option<Box<Peer>>>,
+    len: usize,
+}
+
+impl Peers {
+    pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
+        self.slots
+            .get(slot_index(id))?
+            .as_deref()
+            .filter(|peer| peer.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.slots
+            .get_mut(slot_index(id))?
+            .as_deref_mut()
+            .filter(|peer| peer.id == id)
+    }
+
+    /// Adds a peer.
+    ///
+    /// # Panics
+    ///
+    /// If its place is taken: the shell gives a place away only after the hub has forgotten its peer.
+    pub(crate) fn insert(&mut self, peer: Peer) {
+        let index = slot_index(peer.id);
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            assert!(
+                slot.is_none(),
+                "the place of a peer is taken: {:?}",
+                peer.id
+            );
+            *slot = Some(Box::new(peer));
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: PeerId) -> Option<Box<Peer>> {
+        let slot = self.slots.get_mut(slot_index(id))?;
+        if slot.as_ref()?.id != id {
+            return None;
+        }
+        self.len -= 1;
+        slot.take()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// All peers, in the order of their places.
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.slots.iter().flatten().map(|peer| peer.id).collect()
+    }
+}
+
+fn slot_index(id: PeerId) -> usize {
+    usize::try_from(id.index).unwrap_or(usize::MAX)
+}

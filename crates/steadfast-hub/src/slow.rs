@@ -1,0 +1,33 @@
+//! What becomes of a peer that takes less than it is sent.
+//!
+//! The shell reports unsent bytes only after a short write. A peer may owe so many for so long; beyond either bound it
+//! is closed with a code whose advice is to come back, and recovers what it missed.
+
+use steadfast_protocol::codes::DisconnectCode;
+
+use crate::hub::Hub;
+use crate::io::PeerId;
+use crate::peer::{Backlog, NextPage};
+
+impl Hub {
+    pub(crate) fn on_backlog(&mut self, id: PeerId, bytes: usize) {
+        let (now, bytes_max) = (self.now, self.settings().backlog_bytes_max);
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        if bytes > bytes_max {
+            return self.close(id, DisconnectCode::Slow);
+        }
+        let since = peer.backlog.map_or(now, |backlog| backlog.since);
+        peer.backlog = Some(Backlog { bytes, since });
+        self.arm(id);
+    }
+
+    pub(crate) fn on_drained(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.backlog = None;
+        self.resume_recoveries(id, NextPage::AwaitsDrain);
+    }
+}
