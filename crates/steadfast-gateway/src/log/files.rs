@@ -1,0 +1,126 @@
+//! Segments as files of one data directory.
+//!
+//! Owns the directory's lock and the open files. Writes with `pwrite`, syncs with `fdatasync`, reads with `pread`, all
+//! on the writer thread; the keeper thread creates and deletes.
+
+pub(super) mod directory;
+mod keeper;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use bytes::Bytes;
+use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+
+use self::directory::{Access, Directory, segment_path};
+use self::keeper::Keeper;
+pub(super) use self::keeper::Wake;
+use super::error::LogError;
+use super::storage::{Done, Storage};
+
+/// Segments held open at most; beyond it the one opened with the lowest number is closed and opened again when needed.
+const OPEN_MAX: usize = 64;
+
+/// All segments of one data directory.
+#[derive(Debug)]
+pub(super) struct Files {
+    // Declared first, so that the keeper has ended before the lock is given back.
+    keeper: Keeper,
+    open: BTreeMap<SegmentNumber, File>,
+    /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is seen.
+    unsynced: BTreeSet<SegmentNumber>,
+    directory: Directory,
+}
+
+impl Files {
+    /// Takes the directory for this process. `wake` is called whenever `finished` has something.
+    pub(super) fn open(path: &Path, wake: Wake) -> Result<Self, LogError> {
+        let directory = Directory::open(path, Access::Write)?;
+        directory
+            .remove_partial()
+            .map_err(|error| LogError::from_io(path, error))?;
+        let keeper = Keeper::start(path.to_path_buf(), wake)
+            .map_err(|source| LogError::NoThread { source })?;
+        Ok(Self {
+            keeper,
+            open: BTreeMap::new(),
+            unsynced: BTreeSet::new(),
+            directory,
+        })
+    }
+
+    fn file(&mut self, segment: SegmentNumber) -> io::Result<&File> {
+        if self.open.len() >= OPEN_MAX && !self.open.contains_key(&segment) {
+            let spare = self
+                .open
+                .keys()
+                .find(|number| !self.unsynced.contains(number))
+                .copied();
+            spare.and_then(|number| self.open.remove(&number));
+        }
+        match self.open.entry(segment) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let path = segment_path(self.directory.path(), segment);
+                Ok(entry.insert(OpenOptions::new().read(true).write(true).open(path)?))
+            }
+        }
+    }
+}
+
+impl Storage for Files {
+    fn list(&mut self) -> io::Result<Vec<SegmentFound>> {
+        self.directory.segments()
+    }
+
+    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done> {
+        self.keeper.reserve(segment, bytes)
+    }
+
+    fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
+        self.unsynced.insert(segment);
+        self.file(segment)?.write_all_at(&bytes, at)
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.file(segment)?.sync_data()?;
+        self.unsynced.remove(&segment);
+        Ok(())
+    }
+
+    fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes> {
+        read_at(self.file(segment)?, at, len)
+    }
+
+    fn remove(&mut self, segment: SegmentNumber) -> Option<Done> {
+        self.open.remove(&segment);
+        self.unsynced.remove(&segment);
+        self.keeper.remove(segment)
+    }
+
+    fn finished(&mut self) -> Option<Done> {
+        self.keeper.finished()
+    }
+}
+
+/// Reads until `len` bytes are there or the file ends.
+pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..)
+        && !rest.is_empty()
+    {
+        match file.read_at(rest, at + u64::try_from(filled).unwrap_or(u64::MAX)) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Bytes::from(bytes))
+}

@@ -1,0 +1,230 @@
+//! Segments in memory: the same orders as files, and nothing of them outlives the process.
+//!
+//! Keeps the bytes as the machine wrote them, without a copy. Nothing is preallocated: what was never written reads as
+//! zeros, as it does in a file. The machine's retention bounds how much there is.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+
+use super::storage::{Done, Storage};
+
+/// All segments of one log.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    segments: BTreeMap<SegmentNumber, Segment>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    /// Its full size.
+    bytes: u64,
+    /// What was written, by place; no two overlap.
+    chunks: BTreeMap<u64, Bytes>,
+}
+
+impl Storage for Memory {
+    fn list(&mut self) -> io::Result<Vec<SegmentFound>> {
+        let found = self.segments.iter().map(|(number, segment)| SegmentFound {
+            number: *number,
+            bytes: segment.bytes,
+        });
+        Ok(found.collect())
+    }
+
+    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done> {
+        self.segments.insert(
+            segment,
+            Segment {
+                bytes,
+                chunks: BTreeMap::new(),
+            },
+        );
+        Some(Done::Reserved(segment))
+    }
+
+    fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
+        self.segment(segment)?.write(at, bytes)
+    }
+
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.segment(segment).map(|_| ())
+    }
+
+    fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes> {
+        Ok(self.segment(segment)?.read(at, len))
+    }
+
+    fn remove(&mut self, segment: SegmentNumber) -> Option<Done> {
+        match self.segments.remove(&segment) {
+            Some(_) => None,
+            None => Some(Done::NotRemoved(segment, no_segment(segment))),
+        }
+    }
+
+    fn finished(&mut self) -> Option<Done> {
+        None
+    }
+}
+
+impl Memory {
+    fn segment(&mut self, number: SegmentNumber) -> io::Result<&mut Segment> {
+        self.segments
+            .get_mut(&number)
+            .ok_or_else(|| no_segment(number))
+    }
+}
+
+impl Segment {
+    fn write(&mut self, at: u64, bytes: Bytes) -> io::Result<()> {
+        let end = at
+            .checked_add(as_u64(bytes.len()))
+            .filter(|end| *end <= self.bytes);
+        let end =
+            end.ok_or_else(|| io::Error::other("a write goes beyond the end of its segment"))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        // A group goes behind the one before it; only a rewrite, for example of a torn tail, meets older bytes.
+        if let Some(last) = self.chunks.last_key_value()
+            && at < chunk_end(last)
+        {
+            self.clear(at, end);
+        }
+        self.chunks.insert(at, bytes);
+        Ok(())
+    }
+
+    /// Forgets what was written in this range, and keeps what sticks out of it on either side.
+    fn clear(&mut self, from: u64, to: u64) {
+        let first = self
+            .chunks
+            .range(..from)
+            .next_back()
+            .map_or(from, |(at, _)| *at);
+        let touched: Vec<u64> = self.chunks.range(first..to).map(|(at, _)| *at).collect();
+        for at in touched {
+            let Some(chunk) = self.chunks.remove(&at) else {
+                continue;
+            };
+            let end = at + as_u64(chunk.len());
+            if at < from {
+                self.chunks
+                    .insert(at, chunk.slice(..chunk.len().min(as_len(from - at))));
+            }
+            if end > to {
+                self.chunks.insert(to, chunk.slice(as_len(to - at)..));
+            }
+        }
+    }
+
+    fn read(&self, at: u64, len: usize) -> Bytes {
+        let end = at.saturating_add(as_u64(len)).min(self.bytes);
+        let first = self.chunks.range(..=at).next_back();
+        if let Some((place, chunk)) = first
+            && end <= place + as_u64(chunk.len())
+            && at < end
+        {
+            // The usual case: one group holds all that is asked for, and nothing is copied.
+            return chunk.slice(as_len(at - place)..as_len(end - place));
+        }
+        let mut bytes = BytesMut::zeroed(as_len(end.saturating_sub(at)));
+        let from = first.map_or(at, |(place, _)| *place);
+        for (place, chunk) in self.chunks.range(from..end.max(from)) {
+            let source = chunk
+                .get(as_len(at.saturating_sub(*place))..)
+                .unwrap_or_default();
+            let target = bytes
+                .get_mut(as_len(place.saturating_sub(at))..)
+                .unwrap_or_default();
+            for (target, source) in target.iter_mut().zip(source) {
+                *target = *source;
+            }
+        }
+        bytes.freeze()
+    }
+}
+
+fn chunk_end((at, chunk): (&u64, &Bytes)) -> u64 {
+    at + as_u64(chunk.len())
+}
+
+fn no_segment(segment: SegmentNumber) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("segment {} does not exist", segment.0),
+    )
+}
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn as_len(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_machine::Seed;
+
+    use super::*;
+
+    const SEGMENT: SegmentNumber = SegmentNumber(1);
+
+    #[test]
+    fn any_writes_read_back_as_from_a_plain_array() {
+        for seed in 0..200 {
+            let mut generator = Seed::new(seed).generator();
+            let mut memory = Memory::default();
+            let mut plain = [0_u8; 64];
+            memory.reserve(SEGMENT, 64);
+
+            for _ in 0..30 {
+                let at = usize::try_from(generator.below(64)).unwrap();
+                let len = usize::try_from(generator.below(65 - as_u64(at))).unwrap();
+                let fill = u8::try_from(generator.below(256)).unwrap();
+                memory
+                    .write(SEGMENT, as_u64(at), Bytes::from(vec![fill; len]))
+                    .unwrap();
+                plain[at..at + len].fill(fill);
+
+                let from = usize::try_from(generator.below(64)).unwrap();
+                let read = memory.read(SEGMENT, as_u64(from), 20).unwrap();
+                assert_eq!(read, plain[from..(from + 20).min(64)], "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_inside_one_group_copies_nothing() {
+        let mut memory = Memory::default();
+        memory.reserve(SEGMENT, 1024);
+        let group = Bytes::from(vec![7; 100]);
+        memory.write(SEGMENT, 10, group.clone()).unwrap();
+
+        let read = memory.read(SEGMENT, 20, 30).unwrap();
+
+        assert_eq!(read.as_ptr(), group[10..].as_ptr());
+    }
+
+    #[test]
+    fn a_write_beyond_the_end_or_to_no_segment_fails() {
+        let mut memory = Memory::default();
+        memory.reserve(SEGMENT, 10);
+
+        assert!(
+            memory
+                .write(SEGMENT, 8, Bytes::from_static(b"abc"))
+                .is_err()
+        );
+        assert!(
+            memory
+                .write(SegmentNumber(2), 0, Bytes::from_static(b"a"))
+                .is_err()
+        );
+        assert!(memory.remove(SegmentNumber(2)).is_some());
+    }
+}

@@ -1,0 +1,383 @@
+//! The writer thread: owns the log machine, feeds it facts and carries out its orders until it is quiet.
+//!
+//! One drain takes everything that waits in the channel as one group, so that one sync serves all of it. What the
+//! machine says is pushed to the ring at the end of the drain, and ahead of each write and sync, so that no commit
+//! waits for the next group. Decides nothing; see `steadfast_hub::log`.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
+
+use steadfast_hub::io::{LogEvent, Note};
+use steadfast_hub::log::event::Event;
+use steadfast_hub::log::io::{Answer, FailedOrder, Input, Output, Refusal, Request, Ticket, Timer};
+use steadfast_hub::log::open::{Damage, OpenReport};
+use steadfast_machine::Machine;
+
+use super::error::LogError;
+use super::handle::ticket;
+use super::ring::Delivery;
+use super::service::{LogStatus, Shared};
+use super::storage::{Done, Storage, failed};
+use crate::clock::Clock;
+
+/// Messages that may wait for the writer. Each is one turn of one core; beyond it a core keeps its batch.
+pub(super) const MESSAGES_MAX: usize = 1024;
+
+/// Requests of one group. More wait for the next one, so that the first do not wait for a very long write.
+const GROUP_MAX: usize = 8192;
+
+/// What reaches the writer.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// What one core asked and told in one turn.
+    Turn(Turn),
+    /// Look around: a storage order has ended, or the log shall be closed.
+    Wake,
+}
+
+/// What one core asked and told in one turn.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    pub(super) requests: Vec<Request>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Turn {
+    pub(super) fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.notes.is_empty()
+    }
+}
+
+/// How the log ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its clean mark is durable.
+    Clean,
+    /// It could not write the mark.
+    Unclean,
+}
+
+/// How far the log is.
+#[derive(Debug)]
+enum Phase {
+    Opening,
+    Open(OpenReport),
+    Damaged(Damage),
+    Closing,
+    Closed,
+}
+
+/// The machine, its storage, and everything between them.
+#[derive(Debug)]
+pub(super) struct Writer<M, S> {
+    machine: M,
+    storage: S,
+    inbox: Receiver<Message>,
+    shared: Arc<Shared>,
+    clock: Clock,
+    phase: Phase,
+    ended: Ended,
+    /// Requests of turns that were taken from the channel and fed to no group yet.
+    asked: VecDeque<Request>,
+    /// What happened and was not told to the machine yet.
+    facts: VecDeque<Input>,
+    /// What the machine said and was not pushed to the ring yet.
+    staged: Vec<Delivery>,
+}
+
+impl<M, S> Writer<M, S>
+where
+    M: Machine<Input = Input, Output = Output, Timer = Timer>,
+    S: Storage,
+{
+    pub(super) fn new(
+        machine: M,
+        storage: S,
+        inbox: Receiver<Message>,
+        shared: Arc<Shared>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            machine,
+            storage,
+            inbox,
+            shared,
+            clock,
+            phase: Phase::Opening,
+            ended: Ended::Clean,
+            asked: VecDeque::new(),
+            facts: VecDeque::new(),
+            staged: Vec::new(),
+        }
+    }
+
+    /// The whole life of the log. Each channel is told at most once.
+    pub(super) fn run(
+        mut self,
+        directory: Option<&Path>,
+        opened: &SyncSender<Result<OpenReport, LogError>>,
+        ended: &SyncSender<Ended>,
+    ) {
+        // Tells the cores when this thread is gone, whatever the reason.
+        let _farewell = Farewell(Arc::clone(&self.shared));
+        let result = self.open(directory);
+        let is_open = result.is_ok();
+        // The receiver is gone only when whoever started the log is gone; the log then ends at once.
+        if opened.send(result).is_err() || !is_open {
+            return;
+        }
+        while !matches!(self.phase, Phase::Closed) {
+            self.wait();
+            self.step();
+        }
+        self.refuse_the_rest();
+        let how = self.ended;
+        // The directory is given back before anybody learns that the log has ended.
+        drop(self);
+        if ended.try_send(how).is_err() {
+            tracing::debug!("nobody waits for the end of the log");
+        }
+    }
+
+    fn open(&mut self, directory: Option<&Path>) -> Result<OpenReport, LogError> {
+        let path = directory.unwrap_or_else(|| Path::new("(memory)"));
+        let segments = self
+            .storage
+            .list()
+            .map_err(|error| LogError::from_io(path, error))?;
+        let incarnation = getrandom::u64().map_err(|error| LogError::NoRandomness {
+            reason: error.to_string(),
+        })?;
+        self.facts.push_back(Input::Found {
+            segments,
+            incarnation,
+            at: Clock::wall(),
+        });
+        loop {
+            self.step();
+            match self.phase {
+                Phase::Opening => self.wait(),
+                Phase::Open(report) => return Ok(report),
+                Phase::Damaged(damage) => {
+                    return Err(LogError::Damaged {
+                        directory: directory.map(Path::to_path_buf),
+                        damage,
+                    });
+                }
+                Phase::Closing | Phase::Closed => return Err(LogError::WriterGone),
+            }
+        }
+    }
+
+    /// Sleeps until something waits or the machine's deadline comes, then takes everything that waits.
+    fn wait(&mut self) {
+        if self.asked.is_empty() {
+            let received = match self.machine.poll_timeout() {
+                None => self
+                    .inbox
+                    .recv()
+                    .map_err(|RecvError| RecvTimeoutError::Disconnected),
+                Some((deadline, _)) => self
+                    .inbox
+                    .recv_timeout(deadline.saturating_since(self.clock.now())),
+            };
+            match received {
+                Ok(message) => self.admit(message),
+                Err(RecvTimeoutError::Timeout) => return,
+                // Nobody can ask any more, not even for the end.
+                Err(RecvTimeoutError::Disconnected) => return self.begin_close(),
+            }
+        }
+        while self.asked.len() < GROUP_MAX {
+            match self.inbox.try_recv() {
+                Ok(message) => self.admit(message),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        self.shared.ring.give_room();
+    }
+
+    fn admit(&mut self, message: Message) {
+        match message {
+            Message::Turn(turn) => {
+                self.staged.extend(turn.notes.into_iter().map(deliver_note));
+                self.asked.extend(turn.requests);
+            }
+            Message::Wake => {}
+        }
+    }
+
+    /// Tells the machine what is new, and carries out its orders until it is quiet.
+    fn step(&mut self) {
+        if self.shared.close_requested() && matches!(self.phase, Phase::Open(_)) {
+            self.begin_close();
+        }
+        if !self.asked.is_empty() {
+            let batch = self
+                .asked
+                .drain(..self.asked.len().min(GROUP_MAX))
+                .collect();
+            self.facts.push_back(Input::Requested {
+                batch,
+                at: Clock::wall(),
+            });
+        }
+        self.settle();
+        if self
+            .machine
+            .poll_timeout()
+            .is_some_and(|(deadline, _)| deadline <= self.clock.now())
+        {
+            self.facts.push_back(Input::Tick { at: Clock::wall() });
+            self.settle();
+        }
+        self.publish();
+    }
+
+    fn begin_close(&mut self) {
+        self.phase = Phase::Closing;
+        self.shared.change(LogStatus::Closing);
+        self.facts
+            .push_back(Input::CloseRequested { at: Clock::wall() });
+    }
+
+    fn settle(&mut self) {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                self.carry_out(output);
+            }
+            let done = self.storage.finished().map(Done::into_input);
+            self.facts.extend(done);
+            let Some(fact) = self.facts.pop_front() else {
+                return;
+            };
+            self.machine.handle(self.clock.now(), fact);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Reserve { segment, bytes } => {
+                let done = self.storage.reserve(segment, bytes);
+                self.facts.extend(done.map(Done::into_input));
+            }
+            Output::Write { segment, at, bytes } => {
+                self.publish();
+                let fact = match self.storage.write(segment, at, bytes) {
+                    Ok(()) => Input::Written,
+                    Err(error) => failed(FailedOrder::Write, &error),
+                };
+                self.facts.push_back(fact);
+            }
+            Output::Sync { segment } => {
+                self.publish();
+                let fact = match self.storage.sync(segment) {
+                    Ok(()) => Input::Synced,
+                    Err(error) => failed(FailedOrder::Sync, &error),
+                };
+                self.facts.push_back(fact);
+            }
+            Output::Read {
+                read,
+                segment,
+                at,
+                len,
+            } => {
+                let fact = match self.storage.read(segment, at, len) {
+                    Ok(bytes) => Input::ReadDone { read, bytes },
+                    Err(error) => failed(FailedOrder::Read(read), &error),
+                };
+                self.facts.push_back(fact);
+            }
+            Output::Remove { segment } => {
+                let done = self.storage.remove(segment);
+                self.facts.extend(done.map(Done::into_input));
+            }
+            Output::Opened(report) => self.phase = Phase::Open(report),
+            Output::Damaged(damage) => self.phase = Phase::Damaged(damage),
+            Output::Commit(committed) => self
+                .staged
+                .push(Delivery::All(LogEvent::Committed(committed))),
+            Output::Answer { ticket, answer } => self.staged.push(deliver_answer(ticket, answer)),
+            Output::Notify(event) => self.note_event(event),
+            Output::Closed => self.phase = Phase::Closed,
+        }
+    }
+
+    fn publish(&mut self) {
+        self.shared.ring.push(&mut self.staged);
+    }
+
+    fn note_event(&mut self, event: Event) {
+        self.shared.on_event(event);
+        match event {
+            Event::SegmentBegun { .. }
+            | Event::SegmentRemoved { .. }
+            | Event::ChannelsForgotten { .. } => {
+                tracing::debug!(?event, "the log moved on");
+            }
+            Event::DiskHealed => tracing::info!("the log has room again"),
+            Event::DiskFull { .. } | Event::RemoveFailed { .. } | Event::LimitReached { .. } => {
+                tracing::warn!(?event, "the log is short of room");
+            }
+            Event::Poisoned { .. } | Event::RecordUnreadable { .. } => {
+                tracing::error!(?event, "the log's storage failed");
+            }
+            Event::EndedUnclean => {
+                self.ended = Ended::Unclean;
+                tracing::warn!("the log ended without its clean mark");
+            }
+        }
+    }
+
+    /// Answers what arrived too late for the machine, so that no core waits for ever.
+    fn refuse_the_rest(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.admit(message);
+        }
+        let refusals = self
+            .asked
+            .drain(..)
+            .map(|request| deliver_answer(ticket(&request), Answer::Refused(Refusal::Closing)));
+        self.staged.extend(refusals);
+        self.publish();
+    }
+}
+
+/// A note of a core, to whom it is meant for.
+fn deliver_note(note: Note) -> Delivery {
+    match note {
+        Note::PresenceTold { core, .. } => Delivery::One {
+            core,
+            event: LogEvent::Noted(note),
+        },
+        Note::Joined { .. } | Note::Left { .. } | Note::PresenceAsked { .. } => {
+            Delivery::All(LogEvent::Noted(note))
+        }
+    }
+}
+
+fn deliver_answer(ticket: Ticket, answer: Answer) -> Delivery {
+    Delivery::One {
+        core: ticket.core,
+        event: LogEvent::Answered {
+            number: ticket.number,
+            answer,
+        },
+    }
+}
+
+/// Wakes the cores when the writer is gone: normally, or by a panic, which leaves nothing that could acknowledge.
+struct Farewell(Arc<Shared>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.change(LogStatus::Poisoned);
+            tracing::error!("the log's writer thread panicked");
+        }
+        self.0.ring.give_room();
+    }
+}
