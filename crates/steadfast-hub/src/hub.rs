@@ -195,6 +195,7 @@ impl Hub {
                 LogEvent::Committed(committed) => self.on_committed(committed),
                 LogEvent::Answered { number, answer } => self.on_answer(number, answer),
                 LogEvent::Noted(note) => self.on_note(note),
+                LogEvent::Lapsed => self.on_lapsed(),
             }
         }
     }
@@ -303,7 +304,6 @@ impl Machine for Hub {
             Input::Backlog { peer, bytes } => self.on_backlog(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
             Input::Log { events, at } => self.take_log(events, at),
-            Input::Lapsed => self.on_lapsed(),
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
         }

@@ -139,6 +139,9 @@ pub enum LogEvent {
     },
     /// A core's note.
     Noted(Note),
+    /// Commits and notes are missing here: this core fell behind the ring. It stands behind every answer that belongs
+    /// into the gap and before the first entry after it. Answers are never lost.
+    Lapsed,
 }
 
 /// A fact for the hub.
@@ -200,8 +203,6 @@ pub enum Input {
         /// The wall clock, told to clients.
         at: Timestamp,
     },
-    /// This core fell behind the ring: commits and notes are missing before the next `Log`. Answers are never lost.
-    Lapsed,
     /// The process ends: close every peer with the advice to come back.
     ShutdownRequested,
     /// A deadline may have passed.

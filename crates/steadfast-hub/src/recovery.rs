@@ -233,7 +233,9 @@ impl Hub {
             return;
         };
         let next = match cursor {
-            Cursor::At { .. } if is_whole => return self.go_live(id, channel),
+            Cursor::At { top, .. } if is_whole && seen == top => return self.go_live(id, channel),
+            // The answer knows more than this core has read: it fell behind, and will be told so.
+            Cursor::At { top, .. } if is_whole && seen > top => NextPage::AwaitsChannel,
             Cursor::Behind { .. } if is_whole => NextPage::AwaitsChannel,
             Cursor::Unknown | Cursor::At { .. } | Cursor::Behind { .. } if has_backlog => {
                 NextPage::AwaitsDrain
