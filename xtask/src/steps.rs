@@ -5,6 +5,7 @@
 
 mod lists;
 
+use std::fs;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,20 +14,37 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) use crate::steps::lists::list;
 use crate::tools::{command, say};
+use crate::tree::root;
 
 /// How often a running step is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How much of a command is shown, in characters.
+const SHOWN_MAX: usize = 120;
 
 /// One command with a name that people can choose.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// Unique in its list.
-    name: &'static str,
+    name: String,
     program: &'static str,
     arguments: Vec<String>,
     variables: Vec<(&'static str, String)>,
+    /// A folder in the root that must exist before the step begins.
+    folder: Option<String>,
     /// After this the step is stopped and counts as failed: a hang must not take a build server's whole time.
     limit: Duration,
+}
+
+impl Step {
+    /// The command as people read it: a list of a hundred files tells nothing.
+    fn shown(&self) -> String {
+        let whole = format!("{} {}", self.program, self.arguments.join(" "));
+        match whole.char_indices().nth(SHOWN_MAX) {
+            Some((end, _)) => format!("{} …", whole.get(..end).unwrap_or_default()),
+            None => whole,
+        }
+    }
 }
 
 /// Which steps of a list are wanted.
@@ -67,7 +85,7 @@ impl Choice {
 
     fn check(&self, steps: &[Step]) -> Result<()> {
         for name in self.only.iter().chain(&self.skip) {
-            let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+            let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
             ensure!(
                 names.contains(&name.as_str()),
                 "no step is called `{name}`; there are {}",
@@ -87,25 +105,15 @@ pub(crate) fn run(steps: &[Step], choice: &Choice) -> Result<()> {
     choice.check(steps)?;
     if choice.show {
         for step in steps {
-            say(&format!(
-                "{:12} {} {}",
-                step.name,
-                step.program,
-                step.arguments.join(" ")
-            ));
+            say(&format!("{:12} {}", step.name, step.shown()));
         }
         return Ok(());
     }
     let begin = Instant::now();
     let mut passed = Vec::new();
-    let wanted = steps.iter().filter(|step| choice.wants(step.name));
+    let wanted = steps.iter().filter(|step| choice.wants(&step.name));
     for step in wanted {
-        say(&format!(
-            "\n== {}: {} {}",
-            step.name,
-            step.program,
-            step.arguments.join(" ")
-        ));
+        say(&format!("\n== {}: {}", step.name, step.shown()));
         let start = Instant::now();
         let outcome = carry_out(step);
         let took = start.elapsed();
@@ -118,7 +126,7 @@ pub(crate) fn run(steps: &[Step], choice: &Choice) -> Result<()> {
                 step.name, step.name
             )));
         }
-        passed.push((step.name, took));
+        passed.push((step.name.as_str(), took));
     }
     summary(&passed, begin.elapsed());
     say(&format!("steps: {} passed, 0 failed", passed.len()));
@@ -138,6 +146,10 @@ fn seconds(time: Duration) -> String {
 }
 
 fn carry_out(step: &Step) -> Result<()> {
+    if let Some(folder) = &step.folder {
+        fs::create_dir_all(root().join(folder))
+            .with_context(|| format!("failed to make {folder}"))?;
+    }
     let mut child = command(step.program)
         .args(&step.arguments)
         .envs(step.variables.iter().map(|(name, value)| (*name, value)))
@@ -219,12 +231,13 @@ mod tests {
         assert!(Choice::parse(&["--only".to_owned()]).is_err());
     }
 
-    fn step(name: &'static str, program: &'static str) -> Step {
+    fn step(name: &str, program: &'static str) -> Step {
         Step {
-            name,
+            name: name.to_owned(),
             program,
             arguments: Vec::new(),
             variables: Vec::new(),
+            folder: None,
             limit: Duration::from_mins(1),
         }
     }
