@@ -84,8 +84,6 @@ impl CoreLog {
 
     /// Appends what this core has still to be shown, in the order of the log, at most `max` events. Hands over a kept
     /// batch first.
-    ///
-    /// When [`Taken::lapsed`] is true, commits and notes are missing before these events.
     pub fn take(&mut self, events: &mut Vec<LogEvent>, max: usize) -> Taken {
         self.flush();
         let before = events.len();

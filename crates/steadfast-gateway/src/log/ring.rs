@@ -1,7 +1,8 @@
 //! The bounded ring from the log to the cores.
 //!
 //! Owns the lock around the order and each core's wake-up. The writer pushes one batch a drain and never waits: a core
-//! that falls behind lapses. Decides nothing about what a lapse means; the hub of that core does.
+//! that falls behind is told so in the place of what is missing. Decides nothing about what that means; the hub of that
+//! core does.
 
 mod order;
 
@@ -35,8 +36,6 @@ impl RingLimits {
 /// What a take found beside the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Commits and notes are missing before the events of this take; tell the hub `Lapsed` ahead of them.
-    pub lapsed: bool,
     /// Another take would bring more at once.
     pub more: bool,
 }
@@ -91,16 +90,10 @@ impl Ring {
     /// Appends at most `max` events for the core, in order.
     pub(super) fn take(&self, core: u16, events: &mut Vec<LogEvent>, max: usize) -> Taken {
         let Some(bell) = self.bells.get(usize::from(core)) else {
-            return Taken {
-                lapsed: false,
-                more: false,
-            };
+            return Taken { more: false };
         };
         if !bell.waiting.load(Ordering::Acquire) {
-            return Taken {
-                lapsed: false,
-                more: false,
-            };
+            return Taken { more: false };
         }
         let mut order = self.lock();
         let taken = order.take(core, events, max);

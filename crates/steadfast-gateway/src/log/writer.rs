@@ -211,9 +211,6 @@ where
 
     /// Tells the machine what is new, and carries out its orders until it is quiet.
     fn step(&mut self) {
-        if self.shared.close_requested() && matches!(self.phase, Phase::Open(_)) {
-            self.begin_close();
-        }
         if !self.asked.is_empty() {
             let batch = self
                 .asked
@@ -223,6 +220,10 @@ where
                 batch,
                 at: Clock::wall(),
             });
+        }
+        // Behind the requests, so that what was asked before the end is still done.
+        if self.shared.close_requested() && matches!(self.phase, Phase::Open(_)) {
+            self.begin_close();
         }
         self.settle();
         if self

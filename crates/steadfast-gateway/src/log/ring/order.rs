@@ -88,49 +88,30 @@ impl Order {
 
     /// Appends what the core has still to see, at most `max` events.
     ///
-    /// What only this core is shown and what belongs inside a gap comes before the gap is told.
+    /// A gap is told behind what only this core is shown inside it, and ahead of the first entry after it: an answer
+    /// inside the gap knows nothing of what is missing behind its place.
     pub(super) fn take(&mut self, core: u16, events: &mut Vec<LogEvent>, max: usize) -> Taken {
         let core = usize::from(core);
         let others = self.slowest_other(core);
         let Some(reader) = self.readers.get_mut(core) else {
-            return Taken {
-                lapsed: false,
-                more: false,
-            };
+            return Taken { more: false };
         };
-        let mut left = max;
-        while reader.lapsed && reader.own_is_due(|at, cursor| at < cursor) {
-            if left == 0 {
-                return Taken {
-                    lapsed: false,
-                    more: true,
-                };
-            }
-            events.extend(reader.pop_own());
-            left -= 1;
-        }
-        if left < max {
-            return Taken {
-                lapsed: false,
-                more: true,
-            };
-        }
-        let lapsed = std::mem::take(&mut reader.lapsed);
-        while left > 0 {
-            if reader.own_is_due(|at, cursor| at <= cursor) {
-                events.extend(reader.pop_own());
+        for _ in 0..max {
+            if let Some(event) = reader.own_before_gap() {
+                events.push(event);
+            } else if std::mem::take(&mut reader.lapsed) {
+                events.push(LogEvent::Lapsed);
+            } else if let Some(event) = reader.own_before_entry() {
+                events.push(event);
             } else if let Some(event) = self.waiting.show(reader.cursor, others) {
                 events.push(event);
                 reader.cursor += 1;
             } else {
                 break;
             }
-            left -= 1;
         }
-        Taken {
-            lapsed,
-            more: self.has(core),
-        }
+        let more = self.has(core);
+        Taken { more }
     }
 
     /// True when a take would bring the core anything.
@@ -220,15 +201,27 @@ impl Waiting {
 }
 
 impl Reader {
-    /// True when the next thing for this core alone stands in this relation to the cursor.
-    fn own_is_due(&self, due: impl FnOnce(u64, u64) -> bool) -> bool {
-        self.own
-            .front()
-            .is_some_and(|(at, _)| due(*at, self.cursor))
+    /// The next thing for this core alone, if its place is inside a gap that the core was not told yet.
+    fn own_before_gap(&mut self) -> Option<LogEvent> {
+        if self.lapsed {
+            self.own_if(|at, cursor| at < cursor)
+        } else {
+            None
+        }
     }
 
-    fn pop_own(&mut self) -> Option<LogEvent> {
-        self.own.pop_front().map(|(_, event)| event)
+    /// The next thing for this core alone, if its place is ahead of the next shared entry.
+    fn own_before_entry(&mut self) -> Option<LogEvent> {
+        self.own_if(|at, cursor| at <= cursor)
+    }
+
+    fn own_if(&mut self, due: impl FnOnce(u64, u64) -> bool) -> Option<LogEvent> {
+        let (at, _) = self.own.front()?;
+        if due(*at, self.cursor) {
+            self.own.pop_front().map(|(_, event)| event)
+        } else {
+            None
+        }
     }
 }
 
@@ -243,7 +236,8 @@ fn cost(event: &LogEvent) -> usize {
             LogEvent::Noted(Note::Joined { info, .. } | Note::Left { info, .. }) => info_cost(info),
             // These go to one core only or carry nothing that could be large.
             LogEvent::Noted(Note::PresenceAsked { .. } | Note::PresenceTold { .. })
-            | LogEvent::Answered { .. } => 0,
+            | LogEvent::Answered { .. }
+            | LogEvent::Lapsed => 0,
         }
 }
 
@@ -476,16 +470,14 @@ mod tests {
         let mut events = Vec::new();
         let taken = order.take(core, &mut events, max);
         assert!(events.len() <= max);
-        let told = taken.lapsed.then_some(Seen::Lapsed);
-        let seen = told
-            .into_iter()
-            .chain(events.into_iter().map(|event| match event {
-                LogEvent::Noted(Note::PresenceAsked { number, .. }) => Seen::Shared(number),
-                LogEvent::Answered { number, .. } => Seen::Own(number),
-                other @ (LogEvent::Committed(_) | LogEvent::Noted(_)) => {
-                    panic!("never pushed: {other:?}")
-                }
-            }));
+        let seen = events.into_iter().map(|event| match event {
+            LogEvent::Noted(Note::PresenceAsked { number, .. }) => Seen::Shared(number),
+            LogEvent::Answered { number, .. } => Seen::Own(number),
+            LogEvent::Lapsed => Seen::Lapsed,
+            other @ (LogEvent::Committed(_) | LogEvent::Noted(_)) => {
+                panic!("never pushed: {other:?}")
+            }
+        });
         (seen.collect(), taken.more)
     }
 }
