@@ -1,0 +1,191 @@
+//! One gateway process: its configuration, its start, the wait until it serves, and its death.
+//!
+//! It asks `/readyz` instead of sleeping for a guessed time. It does not judge what the gateway does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a start may take, opening the log included.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Pause between two looks at a starting gateway.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Ports below those that the system hands to outgoing connections: while the gateway is down, a client that dials
+/// its port must not be given that very port and talk to itself.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A gateway that can be killed and started again on the same port and data.
+#[derive(Debug)]
+pub struct Gateway {
+    program: PathBuf,
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Gateway {
+    /// Chooses a free port and writes the configuration into the folder; starts nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When no port is free, or the folder cannot be written.
+    pub fn new(program: PathBuf, folder: PathBuf) -> Result<Self> {
+        let port = free_port()?;
+        // Segments of the smallest size roll several times in a run; the real ones never would.
+        let config = format!(
+            "[server]\nport = {port}\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
+        );
+        fs::write(folder.join("steadfast.toml"), config)?;
+        Ok(Self {
+            program,
+            folder,
+            port,
+            child: None,
+        })
+    }
+
+    /// Starts it and waits until it serves.
+    ///
+    /// # Errors
+    ///
+    /// When it ends at once or does not get ready in time; the end of its log is in the message.
+    pub fn start(&mut self) -> Result<()> {
+        let log = self.log()?;
+        let child = Command::new(&self.program)
+            .arg("serve")
+            .arg("--config")
+            .arg(self.folder.join("steadfast.toml"))
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        self.child = Some(child);
+        let deadline = Instant::now() + START_MAX;
+        while !self.is_ready() {
+            let ended = self.child.as_mut().map(Child::try_wait).transpose()?;
+            if let Some(Some(status)) = ended {
+                self.child = None;
+                bail!("the gateway ended with {status}:\n{}", self.log_tail());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "the gateway is not ready after {START_MAX:?}:\n{}",
+                    self.log_tail()
+                );
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    ///
+    /// When it was not running any more.
+    pub fn kill(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            bail!("the gateway is not running");
+        };
+        if let Some(status) = child.try_wait()? {
+            bail!(
+                "the gateway had ended by itself with {status}:\n{}",
+                self.log_tail()
+            );
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("ws://{}/connection/websocket", self.address())
+    }
+
+    /// Removes the folder; for runs with nothing to look into.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    pub fn clean_up(mut self) -> Result<()> {
+        self.end();
+        fs::remove_dir_all(&self.folder)?;
+        Ok(())
+    }
+
+    /// Where configuration, data and log are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ask("/readyz")
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    fn ask(&self, path: &str) -> Result<String> {
+        let mut socket = TcpStream::connect_timeout(&self.address(), Duration::from_secs(1))?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address()
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn log(&self) -> Result<File> {
+        let path = self.folder.join("gateway.log");
+        Ok(OpenOptions::new().create(true).append(true).open(path)?)
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.folder.join("gateway.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// For the end of a run, where a process that is gone already is no matter.
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A port that nobody listens on. Runs at the same time begin their search at different places.
+fn free_port() -> Result<u16> {
+    let count = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(31) % count;
+    for step in 0..count {
+        let port = PORTS.start + u16::try_from((first + step) % count)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {PORTS:?} is free")
+}

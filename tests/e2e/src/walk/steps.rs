@@ -1,0 +1,339 @@
+//! What each feature must do, as a client sees it.
+
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::Walk;
+use super::guest::Ack;
+use crate::driver::line::{CallError, What};
+use crate::ledger::{Position, Subscribed};
+
+/// More publications than one reply may hold.
+const LONG_GAP: u64 = 700;
+
+/// Each client has an id of its own.
+pub(super) fn connect(walk: &mut Walk) -> Result<()> {
+    ensure!(!walk.host.identity.is_empty(), "no client id");
+    ensure!(
+        walk.host.identity != walk.other.identity,
+        "two clients with one id"
+    );
+    Ok(())
+}
+
+/// A plain publication reaches every subscriber, the publisher included, and names its author.
+pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    let first = walk.host.subscribe(&mut walk.peers, &channel)?;
+    let second = walk.other.subscribe(&mut walk.peers, &channel)?;
+    ensure!(!first.position.epoch.is_empty(), "no epoch");
+    ensure!(
+        first.position == second.position,
+        "{first:?} and {second:?}"
+    );
+    ensure!(
+        first.position.offset == 0 && !first.was_recovering,
+        "{first:?}"
+    );
+
+    let data = json!({"text": "Grüße\nfrom \"outside\"", "number": 1});
+    walk.host.publish(&mut walk.peers, &channel, &data)?;
+    for reader in [&walk.host, &walk.other] {
+        let author = reader.expect_publication(&mut walk.peers, &channel, 1, &data)?;
+        ensure!(author == walk.host.identity, "published by {author:?}");
+    }
+
+    for (number, data) in [json!("text"), json!(2), json!([]), json!(null)]
+        .iter()
+        .enumerate()
+    {
+        let offset = u64::try_from(number)? + 2;
+        walk.other.publish(&mut walk.peers, &channel, data)?;
+        walk.host
+            .expect_publication(&mut walk.peers, &channel, offset, data)?;
+    }
+    Ok(())
+}
+
+/// The answer tells the place, and a repeat gets the same answer and publishes nothing.
+pub(super) fn keyed_publish(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    walk.other.subscribe(&mut walk.peers, &channel)?;
+    let data = json!({"order": 17});
+    let next = json!({"order": 18});
+
+    let first = walk
+        .host
+        .publish_keyed(&mut walk.peers, &channel, "order-17", &data)?;
+    let again = walk
+        .host
+        .publish_keyed(&mut walk.peers, &channel, "order-17", &data)?;
+    let later = walk
+        .host
+        .publish_keyed(&mut walk.peers, &channel, "order-18", &next)?;
+
+    ensure!(first.position.offset == 1 && !first.duplicate, "{first:?}");
+    let expected = Ack {
+        duplicate: true,
+        ..first
+    };
+    ensure!(again == expected, "a repeat was answered {again:?}");
+    ensure!(later.position.offset == 2 && !later.duplicate, "{later:?}");
+    walk.other
+        .expect_publication(&mut walk.peers, &channel, 1, &data)?;
+    walk.other
+        .expect_publication(&mut walk.peers, &channel, 2, &next)?;
+    Ok(())
+}
+
+/// Unknown methods are not available; a keyed publish without key or channel is a bad request.
+pub(super) fn refused_rpc(walk: &mut Walk) -> Result<()> {
+    let cases = [
+        ("no.such.method", json!({}), 108),
+        ("gw.publish", json!({"channel": "x", "data": 1}), 107),
+        ("gw.publish", json!({"data": 1, "key": "k"}), 107),
+        ("gw.publish", json!("neither"), 107),
+        (
+            "gw.publish",
+            json!({"channel": "x", "data": 1, "key": "k".repeat(65)}),
+            107,
+        ),
+    ];
+    for (method, data, code) in cases {
+        let outcome = walk.host.rpc(&mut walk.peers, method, &data)?;
+        expect_code(&outcome, code, &format!("{method} with {data}"))?;
+    }
+    Ok(())
+}
+
+/// Who comes and goes is told, and is listed.
+pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    walk.host.subscribe(&mut walk.peers, &channel)?;
+    let alone = walk.host.presence(&mut walk.peers, &channel)?;
+    ensure!(alone == [walk.host.identity.clone()], "alone: {alone:?}");
+
+    walk.other.subscribe(&mut walk.peers, &channel)?;
+    let newcomer = walk.other.identity.clone();
+    walk.peers
+        .expect(&walk.host.name, &channel, "join", |what| {
+            matches!(what, What::Join(who) if *who == newcomer).then_some(())
+        })?;
+
+    for looker in [&walk.host, &walk.other] {
+        let mut both = vec![walk.host.identity.clone(), walk.other.identity.clone()];
+        both.sort_unstable();
+        let present = looker.presence(&mut walk.peers, &channel)?;
+        ensure!(present == both, "{present:?} instead of {both:?}");
+        let stats = looker.presence_stats(&mut walk.peers, &channel)?;
+        // Both are anonymous, which is one user.
+        ensure!(
+            stats == json!({"num_clients": 2, "num_users": 1}),
+            "{stats}"
+        );
+    }
+
+    let name = walk.other.name.clone();
+    let command = json!({"do": "unsubscribe", "client": name, "channel": channel});
+    walk.peers.succeed(command)?;
+    walk.peers
+        .expect(&walk.host.name, &channel, "leave", |what| {
+            matches!(what, What::Leave(who) if *who == newcomer).then_some(())
+        })?;
+    let alone = walk.host.presence(&mut walk.peers, &channel)?;
+    ensure!(
+        alone == [walk.host.identity.clone()],
+        "alone again: {alone:?}"
+    );
+    Ok(())
+}
+
+/// After an unsubscribe nothing more arrives.
+pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    walk.host.subscribe(&mut walk.peers, &channel)?;
+    walk.other.subscribe(&mut walk.peers, &channel)?;
+    let name = walk.host.name.clone();
+    walk.peers
+        .succeed(json!({"do": "unsubscribe", "client": name, "channel": channel}))?;
+    walk.peers.expect(&name, &channel, "unsubscribed", |what| {
+        matches!(what, What::Unsubscribed { code: 0, .. }).then_some(())
+    })?;
+
+    let data = json!("nobody of this kind hears it");
+    walk.host.publish(&mut walk.peers, &channel, &data)?;
+    walk.other
+        .expect_publication(&mut walk.peers, &channel, 1, &data)?;
+    // Whatever the gateway sent to this client before now arrives before the answer to another call.
+    walk.host.presence(&mut walk.peers, &channel)?;
+    let heard = walk.peers.take(&name, &channel, |what| {
+        matches!(what, What::Publication { .. }).then_some(())
+    });
+    ensure!(
+        heard.is_empty(),
+        "a publication after the end of the subscription"
+    );
+    Ok(())
+}
+
+/// Position alone, all, a part, behind a position, newest first.
+pub(super) fn history(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    let mut epoch = String::new();
+    for number in 1..=5 {
+        let key = format!("{channel}-{number}");
+        let ack = walk
+            .host
+            .publish_keyed(&mut walk.peers, &channel, &key, &json!(number))?;
+        epoch = ack.position.epoch;
+    }
+    let since = |offset: u64| json!({"offset": offset, "epoch": epoch});
+    let cases: [(Value, &[u64]); 6] = [
+        (json!({"limit": 0}), &[]),
+        (json!({"limit": -1}), &[1, 2, 3, 4, 5]),
+        (json!({"limit": 2}), &[1, 2]),
+        (json!({"limit": -1, "since": since(3)}), &[4, 5]),
+        (json!({"limit": 2, "reverse": true}), &[5, 4]),
+        (
+            json!({"limit": -1, "reverse": true, "since": since(3)}),
+            &[2, 1],
+        ),
+    ];
+    for (fields, expected) in cases {
+        let result = match walk.host.history(&mut walk.peers, &channel, &fields)? {
+            Ok(result) => result,
+            Err(error) => bail!("history with {fields}: {error:?}"),
+        };
+        let publications: Vec<Value> = expected
+            .iter()
+            .map(|number| json!({"offset": number, "data": number}))
+            .collect();
+        let expected = json!({"offset": 5, "epoch": epoch, "publications": publications});
+        ensure!(
+            result == expected,
+            "history with {fields}: {result} instead of {expected}"
+        );
+    }
+    Ok(())
+}
+
+/// A position of another epoch cannot be continued, and is told so.
+pub(super) fn history_of_another_epoch(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    walk.host.publish(&mut walk.peers, &channel, &json!(1))?;
+    let fields = json!({"limit": 10, "since": {"offset": 1, "epoch": "another"}});
+
+    let outcome = walk.host.history(&mut walk.peers, &channel, &fields)?;
+
+    expect_code(&outcome, 112, "history of another epoch")
+}
+
+/// A subscription can begin behind a position that the application kept; a position that proves nothing is told so.
+pub(super) fn subscribe_from_a_position(walk: &mut Walk) -> Result<()> {
+    let channel = walk.channel();
+    let mut epoch = String::new();
+    for number in 1..=3 {
+        let key = format!("{channel}-{number}");
+        let ack = walk
+            .other
+            .publish_keyed(&mut walk.peers, &channel, &key, &json!(number))?;
+        epoch = ack.position.epoch;
+    }
+    let kept = Position {
+        epoch: epoch.clone(),
+        offset: 1,
+    };
+    let outcome = walk
+        .host
+        .subscribe_since(&mut walk.peers, &channel, &kept)?;
+    ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
+    ensure!(outcome.position == kept, "{outcome:?}");
+    walk.host
+        .expect_publication(&mut walk.peers, &channel, 2, &json!(2))?;
+    walk.host
+        .expect_publication(&mut walk.peers, &channel, 3, &json!(3))?;
+
+    let newcomer = walk.newcomer()?;
+    let foreign = Position {
+        epoch: "another".to_owned(),
+        offset: 1,
+    };
+    let outcome = newcomer.subscribe_since(&mut walk.peers, &channel, &foreign)?;
+    let expected = Subscribed {
+        position: Position { epoch, offset: 3 },
+        was_recovering: true,
+        recovered: false,
+    };
+    ensure!(outcome == expected, "{outcome:?}");
+    newcomer.close(&mut walk.peers)
+}
+
+/// A client that was away is handed what it missed, in order, and then what is new.
+pub(super) fn resume(walk: &mut Walk) -> Result<()> {
+    gap(walk, 3)
+}
+
+/// The same for more publications than one reply may hold.
+pub(super) fn resume_over_a_long_gap(walk: &mut Walk) -> Result<()> {
+    gap(walk, LONG_GAP)
+}
+
+fn gap(walk: &mut Walk, missed: u64) -> Result<()> {
+    let channel = walk.channel();
+    walk.host.subscribe(&mut walk.peers, &channel)?;
+    walk.host.publish(&mut walk.peers, &channel, &json!(1))?;
+    walk.host
+        .expect_publication(&mut walk.peers, &channel, 1, &json!(1))?;
+    walk.host.close(&mut walk.peers)?;
+    for number in 2..missed + 2 {
+        walk.other
+            .publish(&mut walk.peers, &channel, &json!(number))?;
+    }
+
+    let url = walk.url.clone();
+    walk.host.open(&mut walk.peers, &url)?;
+    let outcome = walk.host.expect_subscribed(&mut walk.peers, &channel)?;
+    let last = missed + 2;
+    walk.other
+        .publish(&mut walk.peers, &channel, &json!(last))?;
+
+    ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
+    for number in 2..=last {
+        walk.host
+            .expect_publication(&mut walk.peers, &channel, number, &json!(number))?;
+    }
+    Ok(())
+}
+
+/// A channel name that is too long is refused, and the client stays connected.
+pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
+    let channel = "x".repeat(256);
+    walk.host
+        .ask_to_subscribe(&mut walk.peers, &channel, None)?;
+    let code = walk
+        .peers
+        .expect(&walk.host.name, &channel, "unsubscribed", |what| {
+            let What::Unsubscribed { code, .. } = what else {
+                return None;
+            };
+            Some(*code)
+        })?;
+    ensure!(code == 107, "unsubscribed with {code}");
+    let command = json!({
+        "do": "publish", "client": walk.host.name, "channel": channel, "data": 1,
+    });
+    let outcome = walk.peers.call(command)?;
+    expect_code(&outcome, 107, "publish to a channel with a long name")?;
+    let channel = walk.channel();
+    walk.host
+        .publish(&mut walk.peers, &channel, &json!("still here"))
+}
+
+fn expect_code(outcome: &Result<Value, CallError>, expected: u64, told: &str) -> Result<()> {
+    match outcome {
+        Err(CallError::Server { code, message }) if *code == expected && !message.is_empty() => {
+            Ok(())
+        }
+        other => bail!("{told}: {other:?} instead of error {expected}"),
+    }
+}
