@@ -1,0 +1,163 @@
+//! The bench: starts each server on the first core, drives it from the second, prints the table and keeps the results.
+//!
+//! Owns the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
+//! machine meets all of them.
+
+mod args;
+mod measure;
+mod page;
+mod places;
+mod plan;
+mod results;
+mod servers;
+mod table;
+mod targets;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::args::{Args, Parsed};
+use crate::places::Places;
+use crate::results::Results;
+use crate::targets::TARGETS;
+
+/// A smoke run that misses is repeated so often before it fails: the cores of a test run are busy.
+const SMOKE_ATTEMPTS: u32 = 3;
+
+fn main() -> Result<ExitCode> {
+    let args = match args::parse(std::env::args().skip(1))? {
+        Parsed::Run(args) => args,
+        Parsed::Help => {
+            say(args::HELP)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    raise_open_files()?;
+    let places = Places::find(args.gateway.clone())?;
+    if args.is_smoke {
+        smoke(&args, &places)
+    } else {
+        full(&args, &places)
+    }
+}
+
+fn full(args: &Args, places: &Places) -> Result<ExitCode> {
+    let results = run(args, places)?;
+    results.write(&places.output.join("results.json"))?;
+    let table = table::markdown(&results);
+    say(&table)?;
+    if args.writes_docs {
+        page::rewrite(&places.root.join("docs/performance.md"), &table)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn smoke(args: &Args, places: &Places) -> Result<ExitCode> {
+    for attempt in 1..=SMOKE_ATTEMPTS {
+        let results = run(args, places)?;
+        say(&table::markdown(&results))?;
+        let misses = misses(&results);
+        if misses.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        for miss in misses {
+            say(&format!("attempt {attempt}: {miss}\n"))?;
+        }
+    }
+    say("the smoke run stays below half of its targets; `make bench` gives the full picture\n")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// The targets that were missed by more than half.
+fn misses(results: &Results) -> Vec<String> {
+    TARGETS
+        .iter()
+        .filter_map(|target| {
+            let result = target.result(results)?;
+            let least = target.least?;
+            let missed = !target.is_half_met(result.median);
+            missed.then(|| {
+                format!(
+                    "{}: {:.2}, must be {}",
+                    table::name(target),
+                    result.median,
+                    table::bound(target, least)
+                )
+            })
+        })
+        .collect()
+}
+
+fn run(args: &Args, places: &Places) -> Result<Results> {
+    let plan = &args.plan;
+    let frame_bytes = match args.frame_bytes {
+        Some(bytes) => bytes,
+        None => measure::probe(places).context("the gateway could not be probed")?,
+    };
+    let mut samples = Vec::new();
+    for repeat in 0..plan.repeats {
+        let mut order = plan.servers.clone();
+        order.rotate_left(usize::try_from(repeat)? % plan.servers.len().max(1));
+        for server in order {
+            talk(&format!(
+                "repeat {} of {}: {} ({})\n",
+                repeat + 1,
+                plan.repeats,
+                server.name(),
+                server.store()
+            ))?;
+            let measured = measure::server(server, repeat, plan, places, frame_bytes)
+                .with_context(|| format!("measuring {}", server.name()))?;
+            samples.extend(measured);
+        }
+    }
+    Ok(Results {
+        machine: machine()?,
+        frame_bytes,
+        repeats: plan.repeats,
+        subscribers: plan.subscribers,
+        idle: plan.idle,
+        samples,
+    })
+}
+
+/// The kind of machine: its processor, how many cores, the kernel.
+fn machine() -> Result<String> {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown processor", |rest| {
+            rest.trim_start_matches([' ', '\t', ':'])
+        });
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let kernel: Vec<&str> = kernel.trim().split(['.', '-']).take(2).collect();
+    Ok(format!(
+        "{model}, {} shared cores, Linux {}",
+        servers::machine_cores()?,
+        kernel.join(".")
+    ))
+}
+
+/// 9,000 connections are 9,000 open files, here and in each server.
+fn raise_open_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?)
+}
+
+fn say(text: &str) -> Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn talk(text: &str) -> Result<()> {
+    Ok(std::io::stderr().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,248 @@
+//! One server, once through the rows of the plan: the numbers of one repeat.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use load::clock::{self, Cost, Meter};
+use load::dialect::Purpose;
+use load::fanout::Fanout;
+use load::join::{self, CONCURRENCY};
+use load::{socket, storm};
+
+use crate::places::Places;
+use crate::plan::{Plan, Row};
+use crate::results::{Sample, Samples};
+use crate::servers::{Running, Server};
+
+/// Above this share of a core, what others did on the machine spoils a run.
+pub(crate) const NOISE_MAX: f64 = 0.15;
+
+/// An open loop has to give at least so many samples for a 99th percentile.
+const LATENCY_SAMPLES: f64 = 120.0;
+
+/// Finds the wire size of the gateway's publication push, so that all servers send frames of the same size.
+pub(crate) fn probe(places: &Places) -> Result<usize> {
+    let gateway = Running::start(Server::GatewayMemory, places, 0)?;
+    let mut fanout = Fanout::connect(gateway.target, gateway.pid(), 1)?;
+    fanout.closed(64, Duration::ZERO, Duration::from_millis(300))?;
+    Ok(fanout.frame_len())
+}
+
+/// The head of an unmasked frame with a payload of 126 to 65,535 bytes.
+const FRAME_HEAD_BYTES: usize = 4;
+
+/// Measures one server, which sends frames of `frame_bytes`; each group of rows gets a fresh process.
+pub(crate) fn server(
+    server: Server,
+    repeat: u32,
+    plan: &Plan,
+    places: &Places,
+    frame_bytes: usize,
+) -> Result<Samples> {
+    let plain_bytes = frame_bytes
+        .checked_sub(FRAME_HEAD_BYTES)
+        .context("a frame has at least four bytes")?;
+    let run = Run {
+        server,
+        repeat,
+        plan,
+        places,
+        plain_bytes,
+    };
+    let mut samples = run.fanout()?;
+    for row in [Row::IdleShared, Row::IdleOwn, Row::Join, Row::Storm] {
+        if plan.rows.contains(&row) && row.fits(server) {
+            samples.push(run.quiet(|| run.single(row))?);
+        }
+    }
+    Ok(samples)
+}
+
+struct Run<'a> {
+    server: Server,
+    repeat: u32,
+    plan: &'a Plan,
+    places: &'a Places,
+    plain_bytes: usize,
+}
+
+impl Run<'_> {
+    fn start(&self) -> Result<Running> {
+        Running::start(self.server, self.places, self.plain_bytes)
+    }
+
+    /// Repeats a measurement that others on the machine have spoilt, and keeps the last.
+    fn quiet(&self, mut measure: impl FnMut() -> Result<Sample>) -> Result<Sample> {
+        let mut sample = measure()?;
+        for _ in 0..self.plan.noise_retries {
+            if sample.others_share <= NOISE_MAX {
+                break;
+            }
+            sample = measure()?;
+        }
+        Ok(sample)
+    }
+
+    fn sample(&self, row: Row, value: f64, cost: &Cost) -> Sample {
+        Sample {
+            row,
+            server: self.server,
+            repeat: self.repeat,
+            value,
+            generator_share: cost.generator_share,
+            server_share: cost.server_share,
+            others_share: cost.others_share,
+            ..Sample::default()
+        }
+    }
+
+    /// The rows that share one set of subscribers.
+    fn fanout(&self) -> Result<Samples> {
+        let plan = self.plan;
+        let mut samples = Samples::new();
+        if !plan
+            .rows
+            .iter()
+            .any(|row| row.window().is_some() || *row == Row::Latency)
+        {
+            return Ok(samples);
+        }
+        let running = self.start()?;
+        let mut fanout = Fanout::connect(running.target, running.pid(), plan.subscribers)?;
+        for row in plan.rows.iter().copied() {
+            if let Some(window) = row.window() {
+                samples.push(self.quiet(|| self.closed(&mut fanout, row, window))?);
+            }
+        }
+        if plan.rows.contains(&Row::Latency) {
+            let rate = match samples.iter().find(|sample| sample.row == Row::Fanout1) {
+                Some(sample) => sample.value,
+                None => self.closed(&mut fanout, Row::Fanout1, 1)?.value,
+            };
+            samples.push(self.quiet(|| self.latency(&mut fanout, rate))?);
+        }
+        Ok(samples)
+    }
+
+    fn closed(&self, fanout: &mut Fanout, row: Row, window: u64) -> Result<Sample> {
+        let closed = fanout.closed(window, self.plan.warm_up, self.plan.time)?;
+        let deliveries = count(closed.deliveries);
+        let mut sample = self.sample(
+            row,
+            deliveries / closed.cost.elapsed.as_secs_f64(),
+            &closed.cost,
+        );
+        sample.per_read = deliveries / count(closed.reads).max(1.0);
+        Ok(sample)
+    }
+
+    fn latency(&self, fanout: &mut Fanout, deliveries_per_second: f64) -> Result<Sample> {
+        let interval =
+            Duration::from_secs_f64(2.0 * f64::from(self.plan.subscribers) / deliveries_per_second);
+        let time = interval.mul_f64(LATENCY_SAMPLES).max(self.plan.time);
+        let open = fanout.open(interval, self.plan.warm_up, time)?;
+        let at = |numerator: usize, denominator: usize| {
+            let index = (open.latencies.len() * numerator / denominator)
+                .min(open.latencies.len().saturating_sub(1));
+            open.latencies
+                .get(index)
+                .copied()
+                .unwrap_or_default()
+                .as_secs_f64()
+                * 1000.0
+        };
+        // Below 100 samples the highest is all that can be said.
+        let high = if open.latencies.len() < 100 {
+            at(1, 1)
+        } else {
+            at(99, 100)
+        };
+        let mut sample = self.sample(Row::Latency, high, &open.cost);
+        sample.median_ms = at(1, 2);
+        sample.samples = open.latencies.len();
+        Ok(sample)
+    }
+
+    fn single(&self, row: Row) -> Result<Sample> {
+        match row {
+            Row::IdleShared => self.idle(row, |_| "idle".to_owned()),
+            Row::IdleOwn => self.idle(row, |number| format!("idle-{number}")),
+            Row::Join => self.join(),
+            Row::Storm => self.storm(),
+            Row::Fanout1 | Row::Fanout32 | Row::Fanout64 | Row::Latency => {
+                anyhow::bail!("a row of the fan-out")
+            }
+        }
+    }
+
+    fn idle(&self, row: Row, channel_of: impl Fn(usize) -> String) -> Result<Sample> {
+        let running = self.start()?;
+        let meter = Meter::start(running.pid())?;
+        let empty = clock::process_rss(running.pid())?;
+        let subscribe = |number| Purpose::Subscribe {
+            channel: channel_of(number),
+        };
+        let connections = join::open_all(
+            running.target,
+            usize::try_from(self.plan.idle)?,
+            CONCURRENCY,
+            subscribe,
+        )?;
+        std::thread::sleep(Duration::from_millis(300));
+        let full = clock::process_rss(running.pid())?;
+        let cost = meter.stop()?;
+        for connection in connections {
+            socket::reset(connection.fd);
+        }
+        let mut sample = self.sample(
+            row,
+            count(full.saturating_sub(empty)) / f64::from(self.plan.idle),
+            &cost,
+        );
+        sample.empty_bytes = empty;
+        Ok(sample)
+    }
+
+    fn join(&self) -> Result<Sample> {
+        let running = self.start()?;
+        let subscribe = |_| Purpose::Subscribe {
+            channel: "join".to_owned(),
+        };
+        join::churn(running.target, self.plan.warm_up, subscribe)?;
+        let meter = Meter::start(running.pid())?;
+        let joins = join::churn(running.target, self.plan.time, subscribe)?;
+        let cost = meter.stop()?;
+        let joined = f64::from(joins.count);
+        let mut sample = self.sample(
+            Row::Join,
+            joined / cost.server_cpu.as_secs_f64().max(0.01),
+            &cost,
+        );
+        sample.seen_per_second = joined / joins.elapsed.as_secs_f64();
+        Ok(sample)
+    }
+
+    fn storm(&self) -> Result<Sample> {
+        let running = self.start()?;
+        let (clients, missed) = self.plan.storm;
+        let storm = storm::run(
+            running.target,
+            running.pid(),
+            usize::try_from(clients)?,
+            u64::from(missed),
+        )?;
+        let mut sample = self.sample(Row::Storm, storm.time.as_secs_f64(), &storm.cost);
+        sample.cpu_us_per_client = storm.cost.server_cpu.as_secs_f64() * 1e6 / f64::from(clients);
+        Ok(sample)
+    }
+}
+
+/// A count as a number to calculate with.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "no count here comes near 2^53"
+)]
+fn count(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,213 @@
+//! The samples of a run, their medians and ranges, and the file they are kept in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::Row;
+use crate::servers::Server;
+
+/// All samples of a run.
+pub(crate) type Samples = Vec<Sample>;
+
+/// One row of one server in one repeat. Fields that a row does not have are 0.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) row: Row,
+    pub(crate) server: Server,
+    pub(crate) repeat: u32,
+    /// Fan-out: deliveries per second. Latency: the 99th percentile in ms, or the maximum below 100 samples.
+    /// Idle: bytes per connection. Join: connections per server core-second. Storm: seconds.
+    pub(crate) value: f64,
+    /// The generator's share of its core.
+    pub(crate) generator_share: f64,
+    /// The server's share of its core.
+    pub(crate) server_share: f64,
+    /// What others used of the machine meanwhile, in cores.
+    pub(crate) others_share: f64,
+    /// Fan-out: deliveries per read of the generator.
+    pub(crate) per_read: f64,
+    /// Latency: the median in ms.
+    pub(crate) median_ms: f64,
+    /// Latency: how many messages were measured.
+    pub(crate) samples: usize,
+    /// Idle: the process's memory before the first connection.
+    pub(crate) empty_bytes: u64,
+    /// Join: connections per second of wall clock.
+    pub(crate) seen_per_second: f64,
+    /// Storm: server CPU per client.
+    pub(crate) cpu_us_per_client: f64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            row: Row::Fanout1,
+            server: Server::Bare,
+            repeat: 0,
+            value: 0.0,
+            generator_share: 0.0,
+            server_share: 0.0,
+            others_share: 0.0,
+            per_read: 0.0,
+            median_ms: 0.0,
+            samples: 0,
+            empty_bytes: 0,
+            seen_per_second: 0.0,
+            cpu_us_per_client: 0.0,
+        }
+    }
+}
+
+/// Everything that a run has found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// The kind of machine, for example its processor.
+    pub(crate) machine: String,
+    /// The wire size of every delivery.
+    pub(crate) frame_bytes: usize,
+    /// How many times each server ran.
+    pub(crate) repeats: u32,
+    /// Subscribers of the fan-out rows.
+    pub(crate) subscribers: u32,
+    /// Connections of the idle rows.
+    pub(crate) idle: u32,
+    pub(crate) samples: Samples,
+}
+
+/// A median with its range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+impl Spread {
+    /// `None` without values.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let upper = *values.get(middle)?;
+        let median = if values.len() % 2 == 1 {
+            upper
+        } else {
+            f64::midpoint(*values.get(middle - 1)?, upper)
+        };
+        Some(Self {
+            median,
+            low: *values.first()?,
+            high: *values.last()?,
+        })
+    }
+}
+
+impl Results {
+    /// The samples of one row of one server.
+    pub(crate) fn of(&self, row: Row, server: Server) -> impl Iterator<Item = &Sample> {
+        self.samples
+            .iter()
+            .filter(move |sample| sample.row == row && sample.server == server)
+    }
+
+    /// Median and range of the row's value.
+    pub(crate) fn value(&self, row: Row, server: Server) -> Option<Spread> {
+        self.spread(row, server, |sample| sample.value)
+    }
+
+    /// Median and range of any field.
+    pub(crate) fn spread(
+        &self,
+        row: Row,
+        server: Server,
+        field: impl Fn(&Sample) -> f64,
+    ) -> Option<Spread> {
+        Spread::of(self.of(row, server).map(field))
+    }
+
+    /// The ratio of two servers' medians, with the range of the ratios within each repeat.
+    pub(crate) fn ratio(&self, row: Row, server: Server, against: Server) -> Option<Spread> {
+        let median = self.value(row, server)?.median / self.value(row, against)?.median;
+        let ratios = self.of(row, server).filter_map(|sample| {
+            let other = self
+                .of(row, against)
+                .find(|other| other.repeat == sample.repeat)?;
+            Some(sample.value / other.value)
+        });
+        let range = Spread::of(ratios)?;
+        Some(Spread { median, ..range })
+    }
+
+    /// Writes the results for other programs.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_median_and_range() {
+        assert_eq!(Spread::of([]), None);
+        assert_eq!(
+            Spread::of([3.0, 1.0, 2.0]),
+            Some(Spread {
+                median: 2.0,
+                low: 1.0,
+                high: 3.0
+            })
+        );
+        assert_eq!(
+            Spread::of([4.0, 1.0]),
+            Some(Spread {
+                median: 2.5,
+                low: 1.0,
+                high: 4.0
+            })
+        );
+    }
+
+    #[test]
+    fn a_ratio_is_of_medians_with_the_range_of_the_repeats() {
+        let sample = |server, repeat, value| Sample {
+            server,
+            repeat,
+            value,
+            ..Sample::default()
+        };
+        let samples = vec![
+            sample(Server::GatewayMemory, 0, 8.0),
+            sample(Server::GatewayMemory, 1, 6.0),
+            sample(Server::GatewayMemory, 2, 7.0),
+            sample(Server::Bare, 0, 10.0),
+            sample(Server::Bare, 1, 12.0),
+            sample(Server::Bare, 2, 10.0),
+        ];
+        let results = Results {
+            machine: String::new(),
+            frame_bytes: 0,
+            repeats: 3,
+            subscribers: 0,
+            idle: 0,
+            samples,
+        };
+
+        let ratio = results
+            .ratio(Row::Fanout1, Server::GatewayMemory, Server::Bare)
+            .unwrap();
+
+        assert_eq!(
+            ratio,
+            Spread {
+                median: 0.7,
+                low: 0.5,
+                high: 0.8
+            }
+        );
+    }
+}

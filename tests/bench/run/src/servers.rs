@@ -1,0 +1,244 @@
+//! The servers that are measured: what they are called, how they are started on the first core, and their end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use load::dialect::Dialect;
+use load::join::Target;
+use rustix::thread::{CpuSet, sched_setaffinity};
+use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
+
+/// The servers' core. The generator has the other one.
+const SERVER_CORE: usize = 0;
+const GENERATOR_CORE: usize = 1;
+
+/// A server that does not say its address within this time has failed.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server under measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Server {
+    /// Our codec with no protocol above it.
+    Bare,
+    /// The gateway, storing in memory.
+    GatewayMemory,
+    /// The gateway, storing in files with group commit.
+    GatewayDurable,
+    /// npm `ws` on Node.
+    Ws,
+    /// Bun's own WebSocket server.
+    Bun,
+}
+
+impl Server {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Bare,
+        Self::GatewayMemory,
+        Self::GatewayDurable,
+        Self::Ws,
+        Self::Bun,
+    ];
+
+    /// The word of the command line, of file names and of the results.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::GatewayMemory => "gateway-memory",
+            Self::GatewayDurable => "gateway-durable",
+            Self::Ws => "ws",
+            Self::Bun => "bun",
+        }
+    }
+
+    /// What the table says.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Bare => "bare server",
+            Self::GatewayMemory | Self::GatewayDurable => "**gateway**",
+            Self::Ws => "npm `ws` 8.23.0",
+            Self::Bun => "Bun 1.4.5",
+        }
+    }
+
+    /// The store of the table's row.
+    pub(crate) fn store(self) -> &'static str {
+        match self {
+            Self::GatewayMemory => "memory",
+            Self::GatewayDurable => "durable",
+            Self::Bare | Self::Ws | Self::Bun => "none",
+        }
+    }
+
+    /// True for the gateway with either store.
+    pub(crate) fn is_gateway(self) -> bool {
+        matches!(self, Self::GatewayMemory | Self::GatewayDurable)
+    }
+}
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) target: Target,
+    data: Option<PathBuf>,
+}
+
+impl Running {
+    /// Starts a server on its core. `plain_bytes` is the payload's length for servers without a protocol.
+    pub(crate) fn start(server: Server, places: &Places, plain_bytes: usize) -> Result<Self> {
+        let data = (server == Server::GatewayDurable).then(|| places.output.join("data"));
+        if let Some(data) = &data {
+            // A data directory that a broken run left behind would be opened and replayed.
+            let _ = fs::remove_dir_all(data);
+        }
+        let mut command = command(server, places, data.as_deref())?;
+        let log = places.output.join(format!("{}.log", server.name()));
+        let output = File::create(&log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        pin(SERVER_CORE)?;
+        let child = command.spawn();
+        pin(GENERATOR_CORE)?;
+        let child = child.with_context(|| {
+            format!(
+                "{} does not start; is {} built or installed?",
+                server.name(),
+                command.get_program().display()
+            )
+        })?;
+        let dialect = if server.is_gateway() {
+            Dialect::Gateway
+        } else {
+            Dialect::Plain { bytes: plain_bytes }
+        };
+        let mut running = Self {
+            child,
+            target: Target { port: 0, dialect },
+            data,
+        };
+        running.target.port = running.wait_for_port(&log)?;
+        Ok(running)
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn wait_for_port(&mut self, log: &Path) -> Result<u16> {
+        let start = Instant::now();
+        loop {
+            let text = fs::read_to_string(log)?;
+            if let Some(port) = port_in(&text) {
+                return Ok(port);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended with {status}: {text}");
+            }
+            if start.elapsed() > START_TIMEOUT {
+                bail!("the server did not say its address: {text}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, which the run has noticed already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(data) = &self.data {
+            let _ = fs::remove_dir_all(data);
+        }
+    }
+}
+
+/// Pins this thread, and what it starts from now on, to one core; on a machine with only one it changes nothing.
+pub(crate) fn pin(core: usize) -> Result<()> {
+    if core >= machine_cores()? {
+        return Ok(());
+    }
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    Ok(sched_setaffinity(None, &cores)?)
+}
+
+/// How many cores the machine has, whatever this process is pinned to.
+pub(crate) fn machine_cores() -> Result<usize> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    Ok(stat
+        .lines()
+        .filter(|line| line.starts_with("cpu") && !line.starts_with("cpu "))
+        .count())
+}
+
+fn command(server: Server, places: &Places, data: Option<&Path>) -> Result<Command> {
+    Ok(match server {
+        Server::Bare => Command::new(&places.bare),
+        Server::GatewayMemory | Server::GatewayDurable => {
+            let config = places.output.join(format!("{}.toml", server.name()));
+            let store = match data {
+                Some(data) => format!(
+                    "kind = \"segments\"\ndirectory = {:?}\nfsync = \"always\"\n",
+                    data.display().to_string()
+                ),
+                None => "kind = \"memory\"\n".to_owned(),
+            };
+            fs::write(
+                &config,
+                format!("[server]\nport = 0\ncores = 1\n\n[store]\n{store}"),
+            )?;
+            let mut command = Command::new(&places.gateway);
+            command.arg("serve").arg("--config").arg(config);
+            command
+        }
+        Server::Ws => {
+            let mut command = Command::new("node");
+            command.arg(places.peer("ws/server.mjs"));
+            command
+        }
+        Server::Bun => {
+            let mut command =
+                Command::new(places.peer("bun/node_modules/@oven/bun-linux-x64/bin/bun"));
+            command.arg(places.peer("bun/server.mjs"));
+            command
+        }
+    })
+}
+
+/// The first port on the loopback that a server's output names.
+fn port_in(text: &str) -> Option<u16> {
+    text.split("127.0.0.1:").skip(1).find_map(|rest| {
+        let digits = rest
+            .split(|character: char| !character.is_ascii_digit())
+            .next()?;
+        // Until the line is complete its last digits may be missing.
+        let complete = rest.len() > digits.len();
+        digits.parse().ok().filter(|port| complete && *port != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_taken_only_from_a_complete_line() {
+        assert_eq!(port_in("listening on 127.0.0.1:41"), None);
+        assert_eq!(port_in("listening on 127.0.0.1:41234\n"), Some(41_234));
+        assert_eq!(port_in("open http://127.0.0.1:41234/ now"), Some(41_234));
+        assert_eq!(
+            port_in("asked for 127.0.0.1:0, listening on 127.0.0.1:5001\n"),
+            Some(5001)
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! The results as Markdown: one table of numbers, one of targets.
+
+use std::fmt::Write;
+
+use crate::plan::Row;
+use crate::results::{Results, Spread};
+use crate::servers::Server;
+use crate::targets::{Measure, TARGETS, Target};
+
+/// Above this share of its core the generator, not the server, may have set the number.
+const GENERATOR_BOUND: f64 = 0.9;
+
+/// Both tables with their heading lines.
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut out = String::new();
+    let repeats = results.repeats;
+    let plural = if repeats == 1 {
+        "repeat"
+    } else {
+        "interleaved repeats"
+    };
+    let _ = writeln!(
+        out,
+        "{}; medians of {repeats} {plural} with (lowest–highest); frames of {} bytes; {} subscribers; {} idle connections.\n",
+        results.machine, results.frame_bytes, results.subscribers, results.idle
+    );
+    numbers(results, &mut out);
+    out.push('\n');
+    targets(results, &mut out);
+    out
+}
+
+fn numbers(results: &Results, out: &mut String) {
+    out.push_str("| measure | server | store | result | × bare | server core | note |\n");
+    out.push_str("| --- | --- | --- | ---: | ---: | ---: | --- |\n");
+    for row in Row::ALL {
+        for server in Server::ALL {
+            let Some(value) = results.value(row, server) else {
+                continue;
+            };
+            let ratio = match server {
+                Server::Bare => None,
+                // The bare server only upgrades, and knows neither channels nor positions.
+                _ if matches!(row, Row::Join | Row::IdleOwn | Row::Storm) => None,
+                _ => results.ratio(row, server, Server::Bare),
+            };
+            let core = results
+                .spread(row, server, |sample| sample.server_share)
+                .map_or(0.0, |share| share.median);
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {:.0} % | {} |",
+                title(row),
+                server.title(),
+                server.store(),
+                quantity(row, value),
+                ratio.map_or_else(|| "–".to_owned(), times),
+                core * 100.0,
+                note(results, row, server),
+            );
+        }
+    }
+}
+
+fn targets(results: &Results, out: &mut String) {
+    out.push_str("| target | store | must | goal | result | of must | of goal |\n");
+    out.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: |\n");
+    for target in &TARGETS {
+        let Some(result) = target.result(results) else {
+            continue;
+        };
+        let share = |bound: f64| format!("{:.0} %", target.reach(result.median, bound) * 100.0);
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            name(target),
+            target.server.store(),
+            target
+                .least
+                .map_or_else(|| "–".to_owned(), |least| bound(target, least)),
+            bound(target, target.goal),
+            amount(target, result),
+            target.least.map_or_else(|| "–".to_owned(), share),
+            share(target.goal),
+        );
+    }
+}
+
+/// The row in words.
+pub(crate) fn title(row: Row) -> &'static str {
+    match row {
+        Row::Fanout1 => "fan-out, 1 in flight, deliveries/s",
+        Row::Fanout32 => "fan-out, 32 in flight, deliveries/s",
+        Row::Fanout64 => "fan-out, 64 in flight, deliveries/s",
+        Row::Latency => "publish → all delivered at half load, p99",
+        Row::IdleShared => "idle connection, one shared channel",
+        Row::IdleOwn => "idle connection, a channel each",
+        Row::Join => "connect + subscribe, per server core-second",
+        Row::Storm => "resume storm, last client live",
+    }
+}
+
+/// A target in words.
+pub(crate) fn name(target: &Target) -> String {
+    let row = title(target.row);
+    match target.measure {
+        Measure::TimesAtLeast(against) | Measure::TimesAtMost(against) => {
+            let store = if against.is_gateway() {
+                " memory store"
+            } else {
+                ""
+            };
+            format!("{row}: × {}{store}", against.title().replace('*', ""))
+        }
+        Measure::AtLeast | Measure::AtMost => row.to_owned(),
+        Measure::CpuPerClientAtMost => "resume storm, server CPU per client".to_owned(),
+    }
+}
+
+/// A bound in words.
+pub(crate) fn bound(target: &Target, bound: f64) -> String {
+    let sign = if target.wants_more() { '≥' } else { '≤' };
+    format!("{sign} {}", plain(target, bound))
+}
+
+fn amount(target: &Target, result: Spread) -> String {
+    format!(
+        "{} ({}–{})",
+        plain(target, result.median),
+        plain(target, result.low),
+        plain(target, result.high)
+    )
+}
+
+fn plain(target: &Target, value: f64) -> String {
+    match (target.measure, target.row) {
+        (Measure::TimesAtLeast(_) | Measure::TimesAtMost(_), _) => format!("{value:.2}"),
+        (Measure::CpuPerClientAtMost, _) => format!("{value:.0} µs"),
+        (_, Row::IdleShared | Row::IdleOwn) => format!("{:.2} KB", value / 1000.0),
+        (_, Row::Storm) => format!("{value:.3} s"),
+        (_, _) => format!("{value:.0}"),
+    }
+}
+
+fn quantity(row: Row, value: Spread) -> String {
+    let (unit, scale, digits) = match row {
+        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 if value.median >= 1e6 => (" M", 1e6, 2),
+        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 => (" k", 1e3, 1),
+        Row::Latency => (" ms", 1.0, 2),
+        Row::IdleShared | Row::IdleOwn => (" KB", 1e3, 2),
+        Row::Join => (" k", 1e3, 1),
+        Row::Storm => (" s", 1.0, 3),
+    };
+    let at = |number: f64| format!("{:.digits$}", number / scale);
+    format!(
+        "{}{unit} ({}–{})",
+        at(value.median),
+        at(value.low),
+        at(value.high)
+    )
+}
+
+fn times(ratio: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high)
+}
+
+fn note(results: &Results, row: Row, server: Server) -> String {
+    let mut notes = Vec::new();
+    let median = |field: fn(&crate::results::Sample) -> f64| {
+        results
+            .spread(row, server, field)
+            .map_or(0.0, |spread| spread.median)
+    };
+    match row {
+        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 => {
+            notes.push(format!("{:.1} per read", median(|sample| sample.per_read)));
+        }
+        Row::Latency => {
+            let samples = results
+                .of(row, server)
+                .map(|sample| sample.samples)
+                .min()
+                .unwrap_or_default();
+            notes.push(format!("p50 {:.2} ms", median(|sample| sample.median_ms)));
+            if samples < 100 {
+                notes.push(format!("maximum, only {samples} samples"));
+            }
+        }
+        Row::IdleShared | Row::IdleOwn => {}
+        Row::Join => {
+            notes.push(format!(
+                "{:.1} k/s seen",
+                median(|sample| sample.seen_per_second) / 1000.0
+            ));
+            if !server.is_gateway() {
+                notes.push("upgrade only".to_owned());
+            }
+        }
+        Row::Storm => notes.push(format!(
+            "{:.0} µs of server CPU per client",
+            median(|sample| sample.cpu_us_per_client)
+        )),
+    }
+    if median(|sample| sample.generator_share) > GENERATOR_BOUND {
+        notes.push("generator-bound".to_owned());
+    }
+    let others = median(|sample| sample.others_share);
+    if others > crate::measure::NOISE_MAX {
+        notes.push(format!("others used {others:.2} of a core"));
+    }
+    notes.join(", ")
+}
