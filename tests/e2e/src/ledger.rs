@@ -38,8 +38,6 @@ struct Publication {
     /// Published by `gw.publish`, so that a repeat is safe.
     keyed: bool,
     acknowledged: bool,
-    /// Every position that an acknowledgement gave it.
-    positions: BTreeSet<Position>,
 }
 
 /// What one subscriber was handed.
@@ -87,7 +85,6 @@ impl Ledger {
             data,
             keyed,
             acknowledged: false,
-            positions: BTreeSet::new(),
         };
         self.publications.insert(key.to_owned(), publication);
     }
@@ -130,7 +127,6 @@ impl Ledger {
             self.counts.acknowledged.keyed += 1;
         }
         let channel = publication.channel.clone();
-        publication.positions.insert(position.clone());
         self.see_epoch(&channel, &position.epoch);
         self.see_place(key, &channel, position.offset);
     }
@@ -204,6 +200,13 @@ impl Ledger {
         }
     }
 
+    /// Two ways to read a channel did not give the same.
+    pub fn histories_differ(&mut self, channel: &str) {
+        self.faults.push(Fault::HistoriesDiffer {
+            channel: channel.to_owned(),
+        });
+    }
+
     /// Subscriptions that have not been handed everything up to the top that history told.
     pub fn behind(&self) -> usize {
         let top = |channel: &str| {
@@ -231,22 +234,11 @@ impl Ledger {
         Verdict::new(self.counts, self.faults)
     }
 
-    /// Every keyed publication was answered in the end, each with one position of its own.
+    /// Every keyed publication was answered in the end.
     fn judge_answers(&mut self) {
-        let mut owners: BTreeMap<(&str, &Position), &str> = BTreeMap::new();
         for (key, publication) in &self.publications {
             if publication.keyed && !publication.acknowledged {
                 self.faults.push(Fault::NeverAnswered { key: key.clone() });
-            }
-            for position in &publication.positions {
-                let place = (publication.channel.as_str(), position);
-                if let Some(other) = owners.insert(place, key) {
-                    self.faults.push(Fault::OffsetReused {
-                        channel: publication.channel.clone(),
-                        offset: position.offset,
-                        keys: [other.to_owned(), key.clone()],
-                    });
-                }
             }
         }
     }
@@ -300,13 +292,26 @@ impl Ledger {
         self.faults.append(&mut lost);
     }
 
-    /// Every publication stands at one place, whoever looks.
+    /// Every publication stands at one place, and every place holds one publication, whoever looks.
     fn judge_places(&mut self) {
+        let mut owners: BTreeMap<&(String, u64), Vec<&str>> = BTreeMap::new();
         for (key, places) in &self.places {
             if places.len() > 1 {
                 self.faults.push(Fault::AppliedTwice {
                     key: key.clone(),
                     offsets: places.iter().map(|(_, offset)| *offset).collect(),
+                });
+            }
+            for place in places {
+                owners.entry(place).or_default().push(key);
+            }
+        }
+        for ((channel, offset), keys) in owners {
+            if keys.len() > 1 {
+                self.faults.push(Fault::OffsetReused {
+                    channel: channel.clone(),
+                    offset: *offset,
+                    keys: keys.into_iter().map(str::to_owned).collect(),
                 });
             }
         }

@@ -79,14 +79,14 @@ pub enum Fault {
         /// Where it stands.
         offsets: Vec<u64>,
     },
-    /// Two publications were acknowledged with the same place.
+    /// Several publications were seen at the same place.
     OffsetReused {
         /// The channel.
         channel: String,
         /// The place.
         offset: u64,
         /// The publications.
-        keys: [String; 2],
+        keys: Vec<String>,
     },
     /// A subscription came back without the promise that nothing is missing.
     NotRecovered {
@@ -99,6 +99,11 @@ pub enum Fault {
     },
     /// A channel's epoch changed though nothing may have been lost.
     EpochChanged {
+        /// The channel.
+        channel: String,
+    },
+    /// Reading a channel forwards and backwards did not give the same.
+    HistoriesDiffer {
         /// The channel.
         channel: String,
     },
@@ -124,6 +129,7 @@ impl Fault {
             Self::OffsetReused { .. } => "offsets given twice",
             Self::NotRecovered { .. } => "not recovered",
             Self::EpochChanged { .. } => "epochs changed",
+            Self::HistoriesDiffer { .. } => "histories differ",
             Self::Altered(_) => "altered",
             Self::Unknown(_) => "unknown",
             Self::NeverAnswered { .. } => "never answered",
@@ -132,7 +138,7 @@ impl Fault {
 }
 
 /// The kinds in the order in which they are printed.
-const KINDS: [&str; 10] = [
+const KINDS: [&str; 11] = [
     "lost",
     "reordered",
     "delivered twice",
@@ -140,6 +146,7 @@ const KINDS: [&str; 10] = [
     "offsets given twice",
     "not recovered",
     "epochs changed",
+    "histories differ",
     "altered",
     "unknown",
     "never answered",
