@@ -69,10 +69,11 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// True when the command was understood but exceeds a limit, so that what stands behind it can still be trusted.
+    /// True when a command with an id was understood but exceeds a limit: it can be answered with an error, and what
+    /// stands behind it can still be trusted.
     pub fn concerns_one_command(&self) -> bool {
         match self {
-            Self::TooDeep { .. } | Self::FieldTooLong { .. } => true,
+            Self::TooDeep { id, .. } | Self::FieldTooLong { id, .. } => *id > 0,
             Self::MessageTooLong { .. }
             | Self::TooManyMessages { .. }
             | Self::Empty
@@ -80,6 +81,29 @@ impl DecodeError {
             | Self::Malformed { .. }
             | Self::NothingAsked { .. }
             | Self::NoResult { .. } => false,
+        }
+    }
+
+    /// Forgets a column that counts in a part of the line only.
+    pub(crate) fn without_column(self) -> Self {
+        match self {
+            Self::Malformed {
+                line,
+                column: _,
+                fault,
+            } => Self::Malformed {
+                line,
+                column: 0,
+                fault,
+            },
+            Self::MessageTooLong { .. }
+            | Self::TooManyMessages { .. }
+            | Self::Empty
+            | Self::NotUtf8(_)
+            | Self::TooDeep { .. }
+            | Self::FieldTooLong { .. }
+            | Self::NothingAsked { .. }
+            | Self::NoResult { .. } => self,
         }
     }
 }

@@ -16,7 +16,7 @@ type Convert<'a, V, T> = fn(Context<'a>, V) -> Result<T, DecodeError>;
 
 /// Reads the object in `raw`, absent being the same as empty. A key that stands there twice is refused.
 ///
-/// At most `Limits::entries_max` entries are taken; a larger map is read to its end, but none of it is kept.
+/// Entries are counted first: nothing is kept of a map with more than `Limits::entries_max`.
 pub(crate) fn entries<'a, V, T>(
     context: Context<'a>,
     field: &'static str,
@@ -29,7 +29,7 @@ where
     let Some(raw) = raw else {
         return Ok(BTreeMap::new());
     };
-    let Count(size) = parse(raw.get(), context.line)?;
+    let Count(size) = parse(raw.get(), context.line).map_err(DecodeError::without_column)?;
     if size > context.limits.entries_max {
         return Err(DecodeError::FieldTooLong {
             id: context.id,
@@ -38,10 +38,11 @@ where
             size_max: context.limits.entries_max,
         });
     }
-    let Entries::<V>(pairs) = parse(raw.get(), context.line)?;
+    let Entries::<V>(pairs) =
+        parse(raw.get(), context.line).map_err(DecodeError::without_column)?;
     let mut map = BTreeMap::new();
     for (key, value) in pairs {
-        map.insert(String::from(key.0), convert(context, value)?);
+        map.insert(context.name(field, &key)?, convert(context, value)?);
     }
     Ok(map)
 }

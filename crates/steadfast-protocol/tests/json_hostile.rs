@@ -1,0 +1,337 @@
+//! What the JSON codec does about bytes that it should never have been sent.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support functions of a test fail as loudly as the test"
+)]
+
+use bytes::Bytes;
+use steadfast_protocol::codes::{DisconnectCode, Remedy};
+use steadfast_protocol::error::{DecodeError, Fault};
+use steadfast_protocol::json::{decode_commands, decode_replies};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, Request};
+
+#[test]
+fn an_empty_message_or_line_breaks_the_protocol() {
+    for text in ["", "\n", "\n\n", "{}\n\n{}", "\n{}"] {
+        assert_eq!(last_error(text), DecodeError::Empty, "{text:?}");
+    }
+}
+
+#[test]
+fn a_line_feed_at_the_end_is_optional_and_a_carriage_return_before_it_is_white_space() {
+    for text in ["{}", "{}\n", "{}\r\n", " {} \n"] {
+        let pong = Command {
+            id: 0,
+            request: Request::Pong,
+        };
+
+        assert_eq!(commands(text), [Ok(pong)], "{text:?}");
+    }
+}
+
+#[test]
+fn wrong_types_numbers_out_of_range_and_repeated_fields_are_refused() {
+    let texts = [
+        "[]",
+        "null",
+        "1",
+        "\"connect\"",
+        "[1,null,{}]",
+        r#"{"id":"1","ping":{}}"#,
+        r#"{"id":-1,"ping":{}}"#,
+        r#"{"id":1.5,"ping":{}}"#,
+        r#"{"id":1.0,"ping":{}}"#,
+        r#"{"id":4294967296,"ping":{}}"#,
+        r#"{"id":1,"ping":true}"#,
+        r#"{"id":1,"ping":[]}"#,
+        r#"{"id":1,"connect":[]}"#,
+        r#"{"id":1,"connect":{"token":7}}"#,
+        r#"{"id":1,"connect":{"subs":[]}}"#,
+        r#"{"id":1,"connect":{"subs":{"a":{},"a":{}}}}"#,
+        r#"{"id":1,"connect":{"headers":{"a":1}}}"#,
+        r#"{"id":1,"publish":["news",1]}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","offset":-1}}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","offset":18446744073709551616}}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","offset":"5"}}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","recover":1}}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","tf":1}}"#,
+        r#"{"id":1,"subscribe":{"channel":"a","channel":"b"}}"#,
+        r#"{"id":1,"history":{"channel":"a","limit":2147483648}}"#,
+        r#"{"id":1,"history":{"channel":"a","since":5}}"#,
+        r#"{"id":1,"id":1,"ping":{}}"#,
+        r#"{"id":1,"ping":{},"\u0070ing":{}}"#,
+    ];
+
+    for text in texts {
+        assert_fault(text, Fault::Field);
+    }
+}
+
+#[test]
+fn what_is_not_json_is_refused() {
+    let texts = [
+        "{}{}",
+        "{} x",
+        "{}\0",
+        "\u{feff}{}",
+        "{id:1}",
+        "{'id':1}",
+        r#"{"id":1,}"#,
+        r#"{"id":01,"ping":{}}"#,
+        r#"{"id":1,"publish":{"channel":"a","data":{]}}"#,
+        r#"{"id":1,"publish":{"channel":"a","data":NaN}}"#,
+        r#"{"id":1,"publish":{"channel":"a\x"}}"#,
+        "{\"id\":1,\"publish\":{\"channel\":\"a\u{1}\"}}",
+        "{\"id\":1,\"publish\":{\"channel\":\"a\",\"data\":\"\t\"}}",
+        r#"{"id":1,"publish":{"channel":"\ud800"}}"#,
+    ];
+
+    for text in texts {
+        assert_fault(text, Fault::Syntax);
+    }
+}
+
+#[test]
+fn a_text_that_is_cut_anywhere_is_refused() {
+    let text = r#"{"id":1,"publish":{"channel":"a","data":{"b":[1,"é"]}}}"#;
+    for end in (1..text.len()).filter(|end| text.is_char_boundary(*end)) {
+        let error = last_error(text.split_at(end).0);
+
+        assert!(
+            matches!(
+                error,
+                DecodeError::Malformed {
+                    fault: Fault::Truncated,
+                    ..
+                }
+            ),
+            "{end}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_refused_even_in_payloads_and_unknown_fields() {
+    for bytes in [
+        &b"\xff"[..],
+        b"{\"id\":1,\"ping\":{},\"x\":\"\xc3\"}",
+        b"{\"id\":1,\"publish\":{\"channel\":\"a\",\"data\":\"\xed\xa0\x80\"}}",
+    ] {
+        let message = Bytes::from_static(bytes);
+
+        let error = decode_commands(&message, &Limits::DEFAULT)
+            .map(|_| ())
+            .unwrap_err();
+
+        assert!(matches!(error, DecodeError::NotUtf8(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn the_error_says_where_and_never_quotes_what_was_sent() {
+    let error = last_error("{}\n{\"id\":\"secret-token\"}");
+
+    assert_eq!(
+        error,
+        DecodeError::Malformed {
+            line: 2,
+            column: 20,
+            fault: Fault::Field
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        "wrong or repeated field at byte 20 of line 2 of the message"
+    );
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_null_is_the_same_as_absent() {
+    let text = concat!(
+        r#"{"id":1,"connect":null,"future":{"deep":[1,{"x":null}]},"subscribe":{"channel":"a","token":null,"#,
+        r#""recover":null,"offset":null,"data":null,"tf":null,"flag":null,"type":null,"phase":3}}"#
+    );
+
+    let commands = commands(text);
+
+    let Ok(Command {
+        id: 1,
+        request: Request::Subscribe(subscribe),
+    }) = &commands[0]
+    else {
+        panic!("{commands:?}")
+    };
+    assert_eq!(subscribe.channel, "a");
+    assert_eq!(subscribe.data, None);
+    assert!(!subscribe.has_filter);
+}
+
+#[test]
+fn the_first_request_in_the_order_of_the_fields_wins() {
+    let text =
+        r#"{"id":1,"rpc":{"method":"x"},"history":{"channel":"a"},"subscribe":{"channel":"b"}}"#;
+
+    let commands = commands(text);
+
+    assert!(
+        matches!(
+            &commands[0],
+            Ok(Command {
+                request: Request::Subscribe(_),
+                ..
+            })
+        ),
+        "{commands:?}"
+    );
+}
+
+#[test]
+fn without_an_id_only_send_means_anything() {
+    for text in [
+        r#"{"publish":{"channel":"a","data":1}}"#,
+        r#"{"id":0}"#,
+        r#"{"id":null,"x":1}"#,
+        " {}",
+    ] {
+        assert_eq!(
+            commands(text),
+            [Ok(Command {
+                id: 0,
+                request: Request::Pong
+            })],
+            "{text}"
+        );
+    }
+    let send = commands(r#"{"id":0,"send":{"data":1},"publish":{"channel":"a"}}"#);
+    assert!(
+        matches!(
+            &send[0],
+            Ok(Command {
+                id: 0,
+                request: Request::Send(_)
+            })
+        ),
+        "{send:?}"
+    );
+}
+
+#[test]
+fn a_command_that_asks_for_nothing_known_breaks_the_protocol() {
+    for text in [
+        r#"{"id":5}"#,
+        r#"{"id":5,"map_publish":{}}"#,
+        r#"{"id":5,"publish":null}"#,
+    ] {
+        let error = last_error(text);
+
+        assert_eq!(error, DecodeError::NothingAsked { id: 5 }, "{text}");
+        assert_eq!(
+            Remedy::for_decode_error(&error),
+            Remedy::Disconnect(DisconnectCode::BadRequest)
+        );
+    }
+}
+
+#[test]
+fn an_answer_without_result_or_error_is_refused() {
+    for text in [
+        r#"{"id":5}"#,
+        r#"{"id":5,"publish":null}"#,
+        r#"{"id":5,"push":{"message":{}}}"#,
+    ] {
+        let message = Bytes::copy_from_slice(text.as_bytes());
+
+        let replies: Vec<_> = decode_replies(&message, &Limits::DEFAULT)
+            .unwrap()
+            .collect();
+
+        assert_eq!(replies, [Err(DecodeError::NoResult { id: 5 })], "{text}");
+    }
+}
+
+/// Trap GT-12: the caller may stop in the middle, so nothing behind the current command is decoded ahead.
+#[test]
+fn commands_before_an_undecodable_one_are_handed_out() {
+    let commands = commands("{\"id\":1,\"connect\":{}}\nrubbish\n{}");
+
+    assert_eq!(commands.len(), 2);
+    assert!(matches!(
+        &commands[0],
+        Ok(Command {
+            id: 1,
+            request: Request::Connect(_)
+        })
+    ));
+    assert!(matches!(
+        &commands[1],
+        Err(DecodeError::Malformed { line: 2, .. })
+    ));
+}
+
+#[test]
+fn no_single_changed_byte_makes_the_decoders_panic() {
+    let commands = concat!(
+        r#"{"connect":{"token":"t","data":{"a":1},"subs":{"s":{"offset":1}},"headers":{"h":"v"}},"id":1}"#,
+        "\n",
+        r#"{"subscribe":{"channel":"né","offset":3,"epoch":"x","tf":{}},"id":2}"#,
+        "\n",
+        r#"{"rpc":{"method":"gw.publish","data":{"channel":"a","data":[1],"key":"k"}},"id":3}"#,
+    );
+    let replies = concat!(
+        r#"{"id":1,"subscribe":{"epoch":"e","publications":[{"data":1,"tags":{"a":"b"}}],"offset":1}}"#,
+        "\n",
+        r#"{"push":{"channel":"c","pub":{"data":{},"info":{"user":"","client":"c"},"offset":2}}}"#,
+        "\n",
+        r#"{"id":2,"error":{"code":100,"message":"m","temporary":true}}"#,
+    );
+    let mut accepted = 0;
+
+    for text in [commands, replies] {
+        for place in 0..text.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[place] = byte;
+                let message = Bytes::from(bytes);
+                accepted += decode_commands(&message, &Limits::DEFAULT)
+                    .map_or(0, |all| all.flatten().count());
+                accepted += decode_replies(&message, &Limits::DEFAULT)
+                    .map_or(0, |all| all.flatten().count());
+            }
+        }
+    }
+
+    assert!(accepted > 0);
+}
+
+fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
+    let message = Bytes::copy_from_slice(text.as_bytes());
+    decode_commands(&message, &Limits::DEFAULT)
+        .unwrap()
+        .collect()
+}
+
+/// The error of a message that ends in one.
+fn last_error(text: &str) -> DecodeError {
+    let message = Bytes::copy_from_slice(text.as_bytes());
+    match decode_commands(&message, &Limits::DEFAULT) {
+        Ok(mut commands) => commands
+            .find_map(Result::err)
+            .unwrap_or_else(|| panic!("accepted {text:?}")),
+        Err(error) => error,
+    }
+}
+
+fn assert_fault(text: &str, expected: Fault) {
+    let error = last_error(text);
+
+    assert!(
+        matches!(error, DecodeError::Malformed { fault, line: 1, .. } if fault == expected),
+        "{text}: {error:?}"
+    );
+    assert_eq!(
+        Remedy::for_decode_error(&error),
+        Remedy::Disconnect(DisconnectCode::BadRequest)
+    );
+}

@@ -1,0 +1,158 @@
+//! Properties of the JSON codec: what one end writes the other reads, and nothing makes it panic.
+
+#[path = "json_properties/strategies.rs"]
+mod strategies;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use steadfast_protocol::json::{append_command, append_reply, decode_commands, decode_replies};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, PublishRequest, Reply, Request};
+
+use strategies::{arb_command, arb_json, arb_reply};
+
+/// Generated messages may exceed the defaults; their sizes are not what is tested here.
+const WIDE: Limits = Limits {
+    message_bytes: 1 << 24,
+    ..Limits::DEFAULT
+};
+
+proptest! {
+    #[test]
+    fn commands_are_read_as_they_were_written(commands in prop::collection::vec(arb_command(), 1..5)) {
+        let message = command_message(&commands);
+
+        let read: Vec<Command> = decode_commands(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+
+        prop_assert_eq!(read, commands);
+    }
+
+    #[test]
+    fn replies_are_read_as_they_were_written(replies in prop::collection::vec(arb_reply(), 1..5)) {
+        let message = reply_message(&replies);
+
+        let read: Vec<Reply> = decode_replies(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+
+        prop_assert_eq!(read, replies);
+    }
+
+    #[test]
+    fn payloads_travel_unchanged_but_for_line_breaks(payload in arb_json(" \t\r\n")) {
+        let request = PublishRequest { channel: "c".to_owned(), data: payload.clone().into(), kind: 0 };
+        let message = command_message(&[Command { id: 1, request: Request::Publish(request) }]);
+
+        let read: Vec<Command> = decode_commands(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+
+        let [Command { request: Request::Publish(publish), .. }] = &read[..] else { panic!("{read:?}") };
+        let expected: String = payload.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+        prop_assert_eq!(&publish.data, &expected);
+        prop_assert!(message.as_ptr_range().contains(&publish.data.as_ptr()), "the payload was copied");
+    }
+
+    #[test]
+    fn what_is_written_is_one_line_of_json(command in arb_command(), reply in arb_reply()) {
+        for message in [command_message(&[command]), reply_message(&[reply])] {
+            prop_assert!(!message.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
+            prop_assert!(serde_json::from_slice::<&serde_json::value::RawValue>(&message).is_ok());
+            prop_assert_eq!(message.first(), Some(&b'{'));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        read_both(bytes);
+    }
+
+    #[test]
+    fn any_text_of_json_tokens_is_read_or_refused(
+        tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..60),
+    ) {
+        read_both(tokens.concat().into_bytes());
+    }
+
+    #[test]
+    fn a_message_with_any_byte_changed_or_cut_off_is_read_or_refused(
+        commands in prop::collection::vec(arb_command(), 1..3),
+        replies in prop::collection::vec(arb_reply(), 1..3),
+        place in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        for message in [command_message(&commands), reply_message(&replies)] {
+            let mut changed = message.to_vec();
+            let place = place.index(changed.len());
+            changed[place] = byte;
+            read_both(changed.clone());
+            changed.truncate(place);
+            read_both(changed);
+        }
+    }
+}
+
+/// Pieces of valid messages, so that generated text gets past the first token.
+const TOKENS: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\n",
+    " ",
+    "\"",
+    "\\",
+    "null",
+    "true",
+    "1",
+    "-1",
+    "1e9",
+    "\"id\"",
+    "\"connect\"",
+    "\"subscribe\"",
+    "\"publish\"",
+    "\"rpc\"",
+    "\"send\"",
+    "\"push\"",
+    "\"pub\"",
+    "\"channel\"",
+    "\"data\"",
+    "\"subs\"",
+    "\"error\"",
+    "\"a\"",
+    "\"id\":1,",
+    "\"publish\":{",
+    "\"data\":",
+    "\"channel\":\"a\"",
+    "é",
+    "\u{0}",
+];
+
+fn command_message(commands: &[Command]) -> Bytes {
+    let mut out = Vec::new();
+    for (index, command) in commands.iter().enumerate() {
+        if index > 0 {
+            out.push(b'\n');
+        }
+        append_command(&mut out, command);
+    }
+    out.into()
+}
+
+fn reply_message(replies: &[Reply]) -> Bytes {
+    let mut out = Vec::new();
+    for (index, reply) in replies.iter().enumerate() {
+        if index > 0 {
+            out.push(b'\n');
+        }
+        append_reply(&mut out, reply);
+    }
+    out.into()
+}
+
+/// Reads as a server and as a client would; to come back is the property.
+fn read_both(bytes: Vec<u8>) {
+    let message = Bytes::from(bytes);
+    let lines = message.split(|byte| *byte == b'\n').count();
+    let commands = decode_commands(&message, &WIDE).map_or(0, Iterator::count);
+    let replies = decode_replies(&message, &WIDE).map_or(0, Iterator::count);
+    assert!(commands <= lines && replies <= lines);
+}

@@ -1,0 +1,239 @@
+//! The exact text of commands: as published SDKs send them, and as this codec writes them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support functions of a test fail as loudly as the test"
+)]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use steadfast_protocol::json::{append_command, decode_commands};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, PublishRequest,
+    RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
+};
+
+/// What the JavaScript SDK sends first: connect and all subscribes in one message, the id behind the request.
+#[test]
+fn the_first_message_of_a_client_holds_connect_and_its_subscribes() {
+    let message = concat!(
+        r#"{"connect":{"data":{"room":1},"name":"js","version":"1","headers":{"a":"b"}},"id":1}"#,
+        "\n",
+        r#"{"subscribe":{"channel":"news","positioned":true,"recoverable":true,"join_leave":true,"flag":1,"#,
+        r#""recover":true,"offset":3,"epoch":"x"},"id":2}"#,
+    );
+
+    let commands = commands(message);
+
+    let connect = ConnectRequest {
+        data: Some(Bytes::from_static(br#"{"room":1}"#)),
+        name: "js".to_owned(),
+        version: "1".to_owned(),
+        headers: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+        ..ConnectRequest::default()
+    };
+    let subscribe = SubscribeRequest {
+        channel: "news".to_owned(),
+        recover: true,
+        position: Position {
+            epoch: "x".to_owned(),
+            offset: 3,
+        },
+        positioned: true,
+        recoverable: true,
+        join_leave: true,
+        flag: 1,
+        ..SubscribeRequest::default()
+    };
+    assert_eq!(
+        commands,
+        [
+            Command {
+                id: 1,
+                request: Request::Connect(connect)
+            },
+            Command {
+                id: 2,
+                request: Request::Subscribe(subscribe)
+            },
+        ]
+    );
+}
+
+#[test]
+fn commands_about_a_channel_are_read_as_sdks_send_them() {
+    check(
+        r#"{"publish":{"channel":"news","data":null},"id":3}"#,
+        3,
+        &publish("null"),
+    );
+    check(
+        r#"{"publish":{"channel":"news","data":{"a":"\n"}},"id":4}"#,
+        4,
+        &publish(r#"{"a":"\n"}"#),
+    );
+    check(
+        r#"{"presence":{"channel":"news"},"id":5}"#,
+        5,
+        &Request::Presence(news()),
+    );
+    check(
+        r#"{"presence_stats":{"channel":"news"},"id":6}"#,
+        6,
+        &Request::PresenceStats(news()),
+    );
+    check(
+        r#"{"history":{"channel":"news","limit":0},"id":7}"#,
+        7,
+        &history(0, None, false),
+    );
+    check(
+        r#"{"history":{"channel":"news","since":{"offset":1,"epoch":"e"},"limit":-1,"reverse":true},"id":8}"#,
+        8,
+        &history(-1, Some(("e", 1)), true),
+    );
+    check(
+        r#"{"unsubscribe":{"channel":"news"},"id":12}"#,
+        12,
+        &Request::Unsubscribe(news()),
+    );
+    let refresh = SubRefreshRequest {
+        channel: "news".to_owned(),
+        token: "t".to_owned(),
+    };
+    check(
+        r#"{"sub_refresh":{"channel":"news","token":"t"},"id":14}"#,
+        14,
+        &Request::SubRefresh(refresh),
+    );
+}
+
+#[test]
+fn commands_about_no_channel_are_read_as_sdks_send_them() {
+    check(r#"{"rpc":{"method":"x"},"id":11}"#, 11, &rpc(""));
+    check(
+        r#"{"rpc":{"method":"x","data":null},"id":10}"#,
+        10,
+        &rpc("null"),
+    );
+    let send = SendRequest {
+        data: Bytes::from_static(br#"{"x":1}"#),
+    };
+    check(r#"{"send":{"data":{"x":1}}}"#, 0, &Request::Send(send));
+    let refresh = RefreshRequest {
+        token: "t".to_owned(),
+    };
+    check(
+        r#"{"refresh":{"token":"t"},"id":13}"#,
+        13,
+        &Request::Refresh(refresh),
+    );
+    check(r#"{"ping":{},"id":15}"#, 15, &Request::Ping);
+    check("{}", 0, &Request::Pong);
+}
+
+#[test]
+fn commands_are_written_in_the_order_of_the_protocols_fields() {
+    let publish = Command {
+        id: 3,
+        request: publish("null"),
+    };
+    let history = Command {
+        id: 8,
+        request: history(-1, Some(("", 0)), true),
+    };
+
+    assert_eq!(
+        written(&publish),
+        r#"{"id":3,"publish":{"channel":"news","data":null}}"#
+    );
+    assert_eq!(
+        written(&history),
+        r#"{"id":8,"history":{"channel":"news","limit":-1,"since":{},"reverse":true}}"#
+    );
+}
+
+#[test]
+fn a_connect_command_carries_the_positions_of_server_side_subscriptions() {
+    let text = concat!(
+        r#"{"id":1,"connect":{"token":"t","subs":{"a":{"recover":true,"epoch":"e","offset":9},"b":{}},"#,
+        r#""name":"js","version":"5.8.0"}}"#
+    );
+
+    let commands = commands(text);
+
+    let Request::Connect(connect) = &commands[0].request else {
+        panic!("{commands:?}")
+    };
+    assert_eq!(
+        connect.subs["a"].position,
+        Position {
+            epoch: "e".to_owned(),
+            offset: 9
+        }
+    );
+    assert!(connect.subs["a"].recover);
+    assert_eq!(connect.subs["b"], SubscribeRequest::default());
+    assert_eq!(written(&commands[0]), text);
+}
+
+/// The text is this command, and so is what this codec writes for it.
+fn check(text: &str, id: u32, request: &Request) {
+    let command = Command {
+        id,
+        request: request.clone(),
+    };
+
+    assert_eq!(commands(text), std::slice::from_ref(&command), "{text}");
+    let text = written(&command);
+    assert_eq!(commands(&text), [command], "{text}");
+}
+
+fn news() -> ChannelRequest {
+    ChannelRequest {
+        channel: "news".to_owned(),
+    }
+}
+
+fn publish(json: &'static str) -> Request {
+    Request::Publish(PublishRequest {
+        channel: "news".to_owned(),
+        data: Bytes::from_static(json.as_bytes()),
+        kind: 0,
+    })
+}
+
+fn history(limit: i32, since: Option<(&str, u64)>, reverse: bool) -> Request {
+    Request::History(HistoryRequest {
+        channel: "news".to_owned(),
+        limit,
+        since: since.map(|(epoch, offset)| Position {
+            epoch: epoch.to_owned(),
+            offset,
+        }),
+        reverse,
+    })
+}
+
+fn rpc(json: &'static str) -> Request {
+    Request::Rpc(RpcRequest {
+        method: "x".to_owned(),
+        data: Bytes::from_static(json.as_bytes()),
+    })
+}
+
+fn commands(text: &str) -> Vec<Command> {
+    let message = Bytes::copy_from_slice(text.as_bytes());
+    decode_commands(&message, &Limits::DEFAULT)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+fn written(command: &Command) -> String {
+    let mut out = Vec::new();
+    append_command(&mut out, command);
+    String::from_utf8(out).unwrap()
+}

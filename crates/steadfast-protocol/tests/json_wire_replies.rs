@@ -1,0 +1,371 @@
+//! The exact text of replies and pushes, as published SDKs expect them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support functions of a test fail as loudly as the test"
+)]
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::json::{
+    InfoParts, PublicationParts, append_join_push, append_publication_push, append_reply,
+    decode_replies,
+};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{
+    ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication, Push,
+    PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribeResult,
+};
+
+/// Traps GT-05, GT-06, GT-07 and GT-08: what SDKs read without asking whether it is there.
+#[test]
+fn replies_have_the_text_that_sdks_expect() {
+    let cases = [
+        (Reply::Ping, "{}"),
+        (
+            answer(ReplyResult::Unsubscribe),
+            r#"{"id":7,"unsubscribe":{}}"#,
+        ),
+        (answer(ReplyResult::Publish), r#"{"id":7,"publish":{}}"#),
+        (answer(ReplyResult::Ping), r#"{"id":7,"ping":{}}"#),
+        (
+            answer(ReplyResult::Rpc(Bytes::new())),
+            r#"{"id":7,"rpc":{}}"#,
+        ),
+        (
+            answer(ReplyResult::Rpc(Bytes::from_static(b"null"))),
+            r#"{"id":7,"rpc":{"data":null}}"#,
+        ),
+        (
+            answer(ReplyResult::Subscribe(SubscribeResult::default())),
+            r#"{"id":7,"subscribe":{}}"#,
+        ),
+        (
+            answer(ReplyResult::SubRefresh(SubRefreshResult::default())),
+            r#"{"id":7,"sub_refresh":{}}"#,
+        ),
+        (
+            answer(ReplyResult::Presence(BTreeMap::new())),
+            r#"{"id":7,"presence":{"presence":{}}}"#,
+        ),
+        (
+            answer(ReplyResult::PresenceStats(PresenceStats::default())),
+            r#"{"id":7,"presence_stats":{"num_clients":0,"num_users":0}}"#,
+        ),
+        (
+            answer(ReplyResult::History(HistoryResult::default())),
+            r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#,
+        ),
+        (
+            Reply::Answer {
+                id: 7,
+                outcome: Err(ErrorCode::TooManyRequests.reply()),
+            },
+            r#"{"id":7,"error":{"code":111,"message":"too many requests","temporary":true}}"#,
+        ),
+        (
+            Reply::Answer {
+                id: 7,
+                outcome: Err(ErrorCode::BadRequest.reply()),
+            },
+            r#"{"id":7,"error":{"code":107,"message":"bad request"}}"#,
+        ),
+        (
+            answer(ReplyResult::Refresh(RefreshResult {
+                client: "c".to_owned(),
+                version: "v".to_owned(),
+                expires: true,
+                ttl: 60,
+            })),
+            r#"{"id":7,"refresh":{"client":"c","version":"v","expires":true,"ttl":60}}"#,
+        ),
+    ];
+
+    for (reply, text) in cases {
+        assert_eq!(encoded(&reply), text);
+        assert_eq!(replies(text), [reply]);
+    }
+}
+
+#[test]
+fn a_connect_result_names_the_client_and_the_interval_of_pings() {
+    let reply = answer(ReplyResult::Connect(ConnectResult {
+        client: "8b0a0f0e".to_owned(),
+        version: "steadfast 0.1.0".to_owned(),
+        ping: 25,
+        pong: true,
+        time: 1_700_000_000_000,
+        ..ConnectResult::default()
+    }));
+
+    let text = encoded(&reply);
+
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"id":7,"connect":{"client":"8b0a0f0e","version":"steadfast 0.1.0","ping":25,"pong":true,"#,
+            r#""time":1700000000000}}"#
+        )
+    );
+    assert_eq!(replies(&text), [reply]);
+}
+
+#[test]
+fn a_recovered_subscription_carries_what_was_missed() {
+    let missed = |offset| Publication {
+        data: Bytes::from_static(br#"{"n":1}"#),
+        info: Some(ClientInfo {
+            client: "c".to_owned(),
+            ..ClientInfo::default()
+        }),
+        offset,
+        tags: BTreeMap::new(),
+        time: 1_700_000_000_000,
+    };
+    let reply = answer(ReplyResult::Subscribe(SubscribeResult {
+        recoverable: true,
+        position: Position {
+            epoch: "9f86d081884c7d65.0".to_owned(),
+            offset: 3,
+        },
+        publications: vec![missed(4), missed(5)],
+        recovered: true,
+        positioned: true,
+        was_recovering: true,
+        ..SubscribeResult::default()
+    }));
+
+    let text = encoded(&reply);
+
+    assert_eq!(
+        text,
+        concat!(
+            r#"{"id":7,"subscribe":{"recoverable":true,"epoch":"9f86d081884c7d65.0","publications":["#,
+            r#"{"data":{"n":1},"info":{"user":"","client":"c"},"offset":4,"time":1700000000000},"#,
+            r#"{"data":{"n":1},"info":{"user":"","client":"c"},"offset":5,"time":1700000000000}],"#,
+            r#""recovered":true,"offset":3,"positioned":true,"was_recovering":true}}"#
+        )
+    );
+    assert_eq!(replies(&text), [reply]);
+}
+
+#[test]
+fn pushes_about_people_and_publications_have_the_text_that_sdks_expect() {
+    let info = ClientInfo {
+        user: "7".to_owned(),
+        client: "c".to_owned(),
+        conn_info: Some(Bytes::from_static(br#"{"name":"x"}"#)),
+        chan_info: Some(Bytes::from_static(b"1")),
+    };
+    let info_text = r#"{"user":"7","client":"c","conn_info":{"name":"x"},"chan_info":1}"#;
+    let publication = Publication {
+        data: Bytes::from_static(b"[1]"),
+        info: Some(info.clone()),
+        offset: 9,
+        tags: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+        time: 5,
+    };
+
+    check_push(
+        "news",
+        PushEvent::Publication(publication),
+        &format!(
+            r#""channel":"news","pub":{{"data":[1],"info":{info_text},"offset":9,"tags":{{"k":"v"}},"time":5}}"#
+        ),
+    );
+    check_push(
+        "news",
+        PushEvent::Join(info.clone()),
+        &format!(r#""channel":"news","join":{{"info":{info_text}}}"#),
+    );
+    check_push(
+        "news",
+        PushEvent::Leave(info),
+        &format!(r#""channel":"news","leave":{{"info":{info_text}}}"#),
+    );
+}
+
+#[test]
+fn pushes_about_subscriptions_have_the_text_that_sdks_expect() {
+    let end = PushEvent::Unsubscribe {
+        code: 2500,
+        reason: "insufficient state".to_owned(),
+    };
+    let begin = PushEvent::Subscribe {
+        recoverable: true,
+        position: Position {
+            epoch: "e".to_owned(),
+            offset: 4,
+        },
+        positioned: true,
+        data: None,
+    };
+
+    check_push(
+        "news",
+        end,
+        r#""channel":"news","unsubscribe":{"code":2500,"reason":"insufficient state"}"#,
+    );
+    check_push(
+        "news",
+        begin,
+        r#""channel":"news","subscribe":{"recoverable":true,"epoch":"e","offset":4,"positioned":true}"#,
+    );
+}
+
+#[test]
+fn pushes_about_the_connection_name_no_channel() {
+    let connect = ConnectResult {
+        client: "c".to_owned(),
+        ..ConnectResult::default()
+    };
+    let disconnect = PushEvent::Disconnect {
+        code: 3001,
+        reason: "shutdown".to_owned(),
+    };
+    let refresh = PushEvent::Refresh {
+        expires: true,
+        ttl: 60,
+    };
+
+    check_push(
+        "",
+        PushEvent::Message(Bytes::from_static(b"1")),
+        r#""message":{"data":1}"#,
+    );
+    check_push(
+        "",
+        PushEvent::Connect(connect),
+        r#""connect":{"client":"c"}"#,
+    );
+    check_push(
+        "",
+        disconnect,
+        r#""disconnect":{"code":3001,"reason":"shutdown"}"#,
+    );
+    check_push("", refresh, r#""refresh":{"expires":true,"ttl":60}"#);
+}
+
+#[test]
+fn the_fast_paths_write_what_the_general_one_writes() {
+    let info = ClientInfo {
+        client: "c".to_owned(),
+        ..ClientInfo::default()
+    };
+    let publication = Publication {
+        data: Bytes::from_static(b"1"),
+        info: Some(info.clone()),
+        offset: 3,
+        ..Publication::default()
+    };
+    let mut fast = Vec::new();
+
+    append_publication_push(&mut fast, "a\"b", PublicationParts::from(&publication));
+    fast.push(b'\n');
+    append_join_push(&mut fast, "a\"b", InfoParts::from(&info));
+
+    let push = |event| {
+        encoded(&Reply::Push(Push {
+            channel: "a\"b".to_owned(),
+            event,
+        }))
+    };
+    let general = format!(
+        "{}\n{}",
+        push(PushEvent::Publication(publication)),
+        push(PushEvent::Join(info))
+    );
+    assert_eq!(String::from_utf8(fast).unwrap(), general);
+}
+
+#[test]
+fn a_presence_result_lists_clients_by_id() {
+    let info = ClientInfo {
+        user: "7".to_owned(),
+        client: "c".to_owned(),
+        ..ClientInfo::default()
+    };
+    let reply = answer(ReplyResult::Presence(BTreeMap::from([(
+        "c".to_owned(),
+        info,
+    )])));
+
+    let text = encoded(&reply);
+
+    assert_eq!(
+        text,
+        r#"{"id":7,"presence":{"presence":{"c":{"user":"7","client":"c"}}}}"#
+    );
+    assert_eq!(replies(&text), [reply]);
+}
+
+/// Offsets beyond 2^53 are exact on the wire (trap GT-10 is JavaScript's).
+#[test]
+fn sixty_four_bit_numbers_are_exact() {
+    let text = r#"{"push":{"channel":"c","pub":{"data":1,"offset":18446744073709551615,"time":-9223372036854775808}}}"#;
+
+    let replies = replies(text);
+
+    assert_eq!(encoded(&replies[0]), text);
+}
+
+#[test]
+fn a_client_skips_and_counts_pushes_of_an_unknown_kind() {
+    let message = Bytes::from_static(b"{\"push\":{\"channel\":\"c\",\"map\":{}}}\n{}\n");
+    let limits = Limits::DEFAULT;
+    let mut replies = decode_replies(&message, &limits).unwrap();
+
+    assert_eq!(replies.next(), Some(Ok(Reply::Ping)));
+    assert_eq!(replies.next(), None);
+    assert_eq!(replies.unknown(), 1);
+}
+
+#[test]
+fn a_client_finds_words_for_an_error_without_a_message() {
+    let replies =
+        replies("{\"id\":1,\"error\":{\"code\":103}}\n{\"id\":2,\"error\":{\"code\":4242}}");
+
+    let messages: Vec<&str> = replies
+        .iter()
+        .filter_map(|reply| match reply {
+            Reply::Answer { outcome, .. } => Some(outcome.as_ref().unwrap_err().message.as_str()),
+            Reply::Push(_) | Reply::Ping => None,
+        })
+        .collect();
+    assert_eq!(messages, ["permission denied", "unknown error"]);
+}
+
+/// The push is written as this text and read from it.
+fn check_push(channel: &str, event: PushEvent, body: &str) {
+    let push = Reply::Push(Push {
+        channel: channel.to_owned(),
+        event,
+    });
+    let text = format!(r#"{{"push":{{{body}}}}}"#);
+
+    assert_eq!(encoded(&push), text);
+    assert_eq!(replies(&text), [push]);
+}
+
+fn answer(result: ReplyResult) -> Reply {
+    Reply::Answer {
+        id: 7,
+        outcome: Ok(result),
+    }
+}
+
+fn replies(text: &str) -> Vec<Reply> {
+    let message = Bytes::copy_from_slice(text.as_bytes());
+    decode_replies(&message, &Limits::DEFAULT)
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap()
+}
+
+fn encoded(reply: &Reply) -> String {
+    let mut out = Vec::new();
+    append_reply(&mut out, reply);
+    String::from_utf8(out).unwrap()
+}
