@@ -1,0 +1,62 @@
+//! What a crash could have left in the files beside whole records, done on purpose.
+//!
+//! A killed process cannot lose what it had written, so no byte of a record is touched: an unfinished write is imitated
+//! behind the last one, and a segment that was reserved ahead and holds nothing yet is taken away.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use steadfast_machine::Generator;
+
+/// Writes random bytes behind the last byte that is not zero, as an unfinished write would. False when nothing was
+/// written yet or the segment is full.
+pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::Result<bool> {
+    for path in segments(directory)?.into_iter().rev() {
+        let bytes = std::fs::read(&path)?;
+        let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
+            continue;
+        };
+        let room = bytes.len() - last - 1;
+        let len = usize::try_from(1 + generator.below(300))
+            .unwrap_or(1)
+            .min(room);
+        let garbage: Vec<u8> = (0..len)
+            .map(|_| generator.next_u64().to_le_bytes()[0])
+            .collect();
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.write_all_at(&garbage, u64::try_from(last + 1).unwrap_or(u64::MAX))?;
+        return Ok(len > 0);
+    }
+    Ok(false)
+}
+
+/// Takes away the newest segment if it holds nothing and is not the only one.
+pub(crate) fn remove_reserved(directory: &str) -> io::Result<bool> {
+    let segments = segments(directory)?;
+    let Some(newest) = segments.last().filter(|_| segments.len() > 1) else {
+        return Ok(false);
+    };
+    if std::fs::read(newest)?.iter().any(|byte| *byte != 0) {
+        return Ok(false);
+    }
+    std::fs::remove_file(newest)?;
+    File::open(directory)?.sync_all()?;
+    Ok(true)
+}
+
+fn segments(directory: &str) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "segment")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

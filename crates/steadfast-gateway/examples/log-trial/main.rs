@@ -1,0 +1,41 @@
+//! Puts a log on real files through what happens to real processes and disks, and checks every record afterwards.
+//!
+//! ```text
+//! log-trial kill --cycles 30 --seed 1   kills a writer with SIGKILL again and again
+//! log-trial full DIR                    fills the file system of DIR, frees it, and sees the log heal
+//! log-trial write DIR CYCLE             the writer that is killed
+//! log-trial read DIR                    prints everything in the log, then waits to be killed or told to close
+//! ```
+//!
+//! What a killed process wrote stays in the page cache, so `kill` shows the order of acknowledgements, torn writes and
+//! recovery, but not durability: that is shown on the simulated disk.
+
+mod full;
+mod kill;
+mod reader;
+mod records;
+mod writer;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["kill", "--cycles", cycles, "--seed", seed] => kill::run(cycles, seed),
+        ["full", directory] => full::run(directory),
+        ["write", directory, cycle] => writer::run(directory, cycle),
+        ["read", directory] => reader::run(directory),
+        _ => Err(
+            "usage: log-trial kill --cycles N --seed S | full DIR | write DIR CYCLE | read DIR"
+                .into(),
+        ),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            records::print(&format!("failed {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}

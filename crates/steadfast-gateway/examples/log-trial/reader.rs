@@ -1,0 +1,123 @@
+//! The reader: prints every record of every channel, then `done`, and closes the log when standard input says `close`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use steadfast_gateway::log::CoreLog;
+use steadfast_hub::io::LogEvent;
+use steadfast_hub::log::io::{Answer, Page, Read, ReadAnswer, ReadFrom, Record, Request, Ticket};
+use steadfast_protocol::message::ChannelName;
+
+use crate::records::{CHANNELS, Failure, Name, hash, open, print};
+
+pub(crate) fn run(directory: &str) -> Result<(), Failure> {
+    let (service, mut cores) = open(directory, 1)?;
+    let log = cores.first_mut().ok_or("no core")?;
+    let report = service.report();
+    print(&format!(
+        "opened clean={} torn={} epochs_changed={} segments={} records={}\n",
+        report.clean,
+        report.torn.is_some(),
+        report.epochs_changed,
+        report.segments,
+        report.records
+    ));
+    for channel in 0..CHANNELS {
+        print_channel(log, &format!("channel-{channel}"))?;
+    }
+    print("done\n");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    if line.trim() == "close" {
+        service.close(Duration::from_secs(30))?;
+        print("closed\n");
+    }
+    Ok(())
+}
+
+/// How many records all channels hold together.
+pub(crate) fn count(log: &mut CoreLog) -> Result<u64, Failure> {
+    let mut sum = 0;
+    for channel in 0..CHANNELS {
+        read_all(log, &format!("channel-{channel}"), |records| {
+            sum += u64::try_from(records.len())?;
+            Ok(())
+        })?;
+    }
+    Ok(sum)
+}
+
+fn print_channel(log: &mut CoreLog, channel: &str) -> Result<(), Failure> {
+    let end = read_all(log, channel, |records| {
+        let mut lines = String::new();
+        for record in records {
+            let name = Name::of_payload(&record.data).map_or_else(|| "none".into(), Name::text);
+            let (offset, hash) = (record.offset, hash(&record.data));
+            writeln!(
+                lines,
+                "record channel={channel} offset={offset} name={name} hash={hash:016x}"
+            )?;
+        }
+        print(&lines);
+        Ok(())
+    })?;
+    print(&format!(
+        "channel channel={channel} top={} epoch={}\n",
+        end.top, end.epoch
+    ));
+    Ok(())
+}
+
+/// Shows all records of a channel page by page; the last answer.
+fn read_all(
+    log: &mut CoreLog,
+    channel: &str,
+    mut show: impl FnMut(&[Record]) -> Result<(), Failure>,
+) -> Result<ReadAnswer, Failure> {
+    let mut from = ReadFrom::Start;
+    loop {
+        let answer = read(log, channel, from)?;
+        let Page::Records { records, more } = &answer.page else {
+            return Err(format!("{channel} cannot be read on").into());
+        };
+        show(records)?;
+        match records.last() {
+            Some(last) if *more => {
+                from = ReadFrom::After {
+                    epoch: answer.epoch,
+                    offset: last.offset,
+                }
+            }
+            Some(_) | None => return Ok(answer),
+        }
+    }
+}
+
+fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadAnswer, Failure> {
+    let ticket = Ticket {
+        core: log.core(),
+        number: 1,
+    };
+    let channel = ChannelName::from(channel);
+    log.ask(Request::Read(Read {
+        ticket,
+        channel,
+        from,
+        limit: 1000,
+        bytes_max: 1 << 20,
+    }));
+    log.flush();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut events = Vec::new();
+    while events.is_empty() {
+        runtime.block_on(log.ready());
+        log.take(&mut events, 1);
+    }
+    match events.pop() {
+        Some(LogEvent::Answered {
+            number: 1,
+            answer: Answer::Read(answer),
+        }) => Ok(answer),
+        other => Err(format!("not an answer to the read: {other:?}").into()),
+    }
+}

@@ -1,0 +1,180 @@
+//! The log on real files and in real processes: kills, a second process, a full disk, no permission.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// `nobody` on every common system.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn thirty_kills_lose_no_acknowledged_record_and_store_none_twice() {
+    let output = trial(&["kill", "--cycles", "30", "--seed", "1"])
+        .output()
+        .unwrap();
+
+    let said = said(&output);
+    println!("{said}");
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("cycles=30 ") && said.contains(" lost=0 reordered=0 twice=0 "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_has_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let mut first = trial(&["read", path])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(first.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("opened "));
+
+    let second = trial(&["read", path]).output().unwrap();
+
+    let expected = format!(
+        "failed the data directory {path} is in use by process {}: Stop process",
+        first.id()
+    );
+    assert!(!second.status.success());
+    assert!(said(&second).starts_with(&expected), "{}", said(&second));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let third = trial(&["read", path])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        third.status.success(),
+        "a kill gives the directory back: {}",
+        said(&third)
+    );
+}
+
+#[test]
+fn a_full_disk_refuses_publications_answers_reads_and_heals_by_itself() {
+    let parent = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=12m none \"$1\" && mkdir \"$1/data\" && exec \"$0\" full \"$1/data\"";
+    let output = match in_own_mounts(script, parent.path()) {
+        Ok(output) => output,
+        Err(reason) => return println!("SKIP: {reason}"),
+    };
+
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).starts_with("full stored="),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_read_only_file_system_is_refused_with_advice() {
+    let parent = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=1m none \"$1\" && mkdir \"$1/data\" && mount -o remount,ro \"$1\" \
+                  && exec \"$0\" read \"$1/data\"";
+    let output = match in_own_mounts(script, parent.path()) {
+        Ok(output) => output,
+        Err(reason) => return println!("SKIP: {reason}"),
+    };
+
+    assert!(!output.status.success());
+    assert!(
+        said(&output).contains("is on a read-only file system: Mount the file system"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_refused_with_advice() {
+    let parent = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(
+        parent.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let program = parent.path().join("log-trial");
+    std::fs::copy(program_path(), &program).unwrap();
+    let directory = parent.path().join("data");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(
+        &directory,
+        std::os::unix::fs::PermissionsExt::from_mode(0o500),
+    )
+    .unwrap();
+
+    let mut command = Command::new(&program);
+    command.arg("read").arg(&directory).stdin(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        // Permissions do not bind root, so the trial runs as somebody else.
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+
+    assert!(!output.status.success());
+    assert!(
+        said(&output).contains("no permission to use the data directory"),
+        "{}",
+        said(&output)
+    );
+    assert!(said(&output).contains("chown"), "{}", said(&output));
+}
+
+/// Runs a shell script with mounts of its own; `$0` is the trial, `$1` the place. Fails with the reason when this system
+/// does not allow that.
+fn in_own_mounts(script: &str, place: &Path) -> Result<Output, String> {
+    let flags = if rustix::process::geteuid().is_root() {
+        "-m"
+    } else {
+        "-rm"
+    };
+    let unshare = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command
+            .args([flags, "sh", "-c"])
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    };
+    let allowed = unshare(&["mount -t tmpfs none /mnt"]).output();
+    let allowed = allowed.map_err(|error| format!("unshare cannot be run: {error}"))?;
+    if !allowed.status.success() {
+        return Err(format!(
+            "no mounts of our own: {}",
+            String::from_utf8_lossy(&allowed.stderr)
+        ));
+    }
+    let output = unshare(&[script]).arg(program_path()).arg(place).output();
+    output.map_err(|error| format!("unshare cannot be run: {error}"))
+}
+
+fn trial(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program_path());
+    command.args(arguments).stderr(Stdio::inherit());
+    command
+}
+
+/// Cargo builds examples before it runs tests, beside them.
+fn program_path() -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let target = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests are two levels deep");
+    let program = target.join("examples/log-trial");
+    assert!(
+        program.exists(),
+        "build it first: cargo build --package steadfast-gateway --examples"
+    );
+    program
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
