@@ -93,8 +93,12 @@ impl Hub {
         }
     }
 
-    /// Appends a message for one peer; what follows each other for the same peer shares a frame.
+    /// Appends a message for one peer; what follows each other for the same peer shares a frame. Nothing is said to a
+    /// peer that has gone.
     pub(crate) fn reply(&mut self, peer: PeerId, reply: &steadfast_protocol::message::Reply) {
+        if self.peers.get(peer).is_none() {
+            return;
+        }
         if !self.replies.is_open_for(peer) {
             self.flush_replies();
         }

@@ -167,9 +167,6 @@ impl Hub {
             detail,
             ..
         } = gather;
-        if self.peers.get(peer).is_none() {
-            return;
-        }
         match detail {
             PresenceDetail::Clients if clients.len() > self.settings().presence_clients_max => {
                 self.refuse(peer, command, ErrorCode::LimitExceeded);
@@ -198,9 +195,7 @@ impl Hub {
             .filter(|entry| entry.get().due <= self.now)
         {
             let gather = entry.remove();
-            if self.peers.get(gather.peer).is_some() {
-                self.refuse(gather.peer, gather.command, ErrorCode::Internal);
-            }
+            self.refuse(gather.peer, gather.command, ErrorCode::Internal);
         }
     }
 

@@ -1,0 +1,380 @@
+//! Connect, publish, history, rpc, and commands that break the protocol.
+
+use bytes::Bytes;
+use steadfast_hub::io::Access;
+use steadfast_hub::log::io::{Answer, ReadFrom, Refusal, Request};
+
+use crate::script::{EPOCH, EPOCH_TEXT, Script, page, refused, settings, unrecoverable};
+
+#[test]
+fn a_connect_reply_names_the_client_and_the_pings() {
+    let mut script = Script::new();
+    let peer = script.accept();
+
+    script.send(peer, r#"{"id":1,"connect":{"name":"js"}}"#);
+
+    assert_eq!(
+        script.read(peer),
+        r#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000001","version":"steadfast test","ping":25,"pong":true}}"#
+    );
+}
+
+#[test]
+fn connect_and_subscribe_of_one_frame_are_answered_in_order() {
+    let mut script = Script::new();
+    let peer = script.accept();
+
+    script.send(
+        peer,
+        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"room\"}}\n",
+    );
+    script.answer(page(4, &[]));
+
+    let replies = script.read(peer);
+    assert!(
+        replies.find("connect").unwrap() < replies.find("subscribe").unwrap(),
+        "{replies}"
+    );
+    assert!(
+        replies.contains(&format!(r#""epoch":"{EPOCH_TEXT}","offset":4"#)),
+        "{replies}"
+    );
+}
+
+#[test]
+fn what_breaks_the_protocol_ends_the_connection_with_3501() {
+    let before_connect = [
+        r#"{"id":1,"subscribe":{"channel":"room"}}"#,
+        r#"{"connect":{}}"#,
+        "{}",
+        "",
+        "not json",
+        r#"{"id":1,"connect":{"#,
+    ];
+    for message in before_connect {
+        let mut script = Script::new();
+        let peer = script.accept();
+
+        script.send(peer, message);
+
+        assert_eq!(script.close_code(peer), Some(3501), "{message}");
+    }
+    let after_connect = [
+        r#"{"id":2,"connect":{}}"#,
+        r#"{"subscribe":{"channel":"room"}}"#,
+        "{}",
+        r#"{"id":2,"ping":{}}"#,
+        r#"{"id":9}"#,
+    ];
+    for message in after_connect {
+        let mut script = Script::new();
+        let peer = script.connect();
+
+        script.send(peer, message);
+
+        assert_eq!(script.close_code(peer), Some(3501), "{message}");
+    }
+}
+
+#[test]
+fn a_reason_of_a_close_is_plain_text_and_never_empty() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(peer, r#"{"id":2,"publish":[]}"#);
+
+    let (_, reason) = &script.closed[&peer];
+    assert!(!reason.is_empty() && !reason.starts_with('{'), "{reason}");
+}
+
+#[test]
+fn a_command_behind_one_that_ended_the_connection_is_not_carried_out() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(
+        peer,
+        "{\"id\":2,\"connect\":{}}\n{\"id\":3,\"publish\":{\"channel\":\"room\",\"data\":1}}",
+    );
+
+    assert!(script.asked.is_empty());
+}
+
+#[test]
+fn a_peer_without_a_needed_credential_is_refused_for_good_and_a_token_is_not_ignored() {
+    let mut script = Script::new();
+    let stranger = script.accept_with(Access::CredentialNeeded);
+    let bearer = script.accept();
+
+    script.send(stranger, r#"{"id":1,"connect":{}}"#);
+    script.send(bearer, r#"{"id":1,"connect":{"token":"abc"}}"#);
+
+    assert_eq!(script.close_code(stranger), Some(3501));
+    assert_eq!(script.close_code(bearer), Some(3500));
+}
+
+#[test]
+fn a_full_hub_refuses_a_connect_with_a_temporary_error_and_ignores_the_rest() {
+    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+        peers_max: 1,
+        ..settings()
+    });
+    let first = script.connect();
+    let second = script.accept();
+
+    script.send(
+        second,
+        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"room\"}}",
+    );
+
+    let reply = script.read(second);
+    assert!(
+        reply.contains(r#""code":111"#) && reply.contains(r#""temporary":true"#),
+        "{reply}"
+    );
+    assert!(reply.contains("retry_in="), "{reply}");
+    assert!(script.asked.is_empty());
+    assert_eq!(script.close_code(second), None);
+    assert_eq!(script.close_code(first), None);
+}
+
+#[test]
+fn a_publish_is_acknowledged_only_when_the_log_has_it() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(
+        peer,
+        r#"{"id":2,"publish":{"channel":"room","data":{"a": 1}}}"#,
+    );
+    assert_eq!(script.read(peer), "");
+    script.answer(Answer::Appended {
+        epoch: EPOCH,
+        offset: 1,
+        duplicate: false,
+    });
+
+    assert_eq!(script.read(peer), r#"{"id":2,"publish":{}}"#);
+}
+
+#[test]
+fn a_keyed_publish_carries_its_key_to_the_log_and_its_place_back() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(
+        peer,
+        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":[1],"key":"k1"}}}"#,
+    );
+    let Request::Append(append) = &script.asked[0] else {
+        panic!("an append")
+    };
+    assert_eq!(append.key, Some(Bytes::from_static(b"k1")));
+    assert_eq!(append.data, Bytes::from_static(b"[1]"));
+    script.answer(Answer::Appended {
+        epoch: EPOCH,
+        offset: 9,
+        duplicate: true,
+    });
+
+    let reply = script.read(peer);
+    assert!(
+        reply.contains(r#""offset":9"#) && reply.contains(r#""duplicate":true"#),
+        "{reply}"
+    );
+}
+
+#[test]
+fn what_cannot_be_granted_gets_an_error_and_the_connection_goes_on() {
+    let cases = [
+        (r#"{"id":2,"rpc":{"method":"unknown","data":1}}"#, 108),
+        (
+            r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":1}}}"#,
+            107,
+        ),
+        (r#"{"id":2,"publish":{"channel":"","data":1}}"#, 107),
+        (
+            r#"{"id":2,"publish":{"channel":"room","data":1,"type":1}}"#,
+            108,
+        ),
+        (r#"{"id":2,"subscribe":{"channel":""}}"#, 107),
+        (r#"{"id":2,"subscribe":{"channel":"room","type":4}}"#, 108),
+        (r#"{"id":2,"refresh":{"token":"t"}}"#, 108),
+        (
+            r#"{"id":2,"history":{"channel":"room","reverse":true,"since":{"offset":0,"epoch":"e"}}}"#,
+            107,
+        ),
+        (
+            r#"{"id":2,"history":{"channel":"room","since":{"offset":1,"epoch":"foreign"}}}"#,
+            112,
+        ),
+    ];
+    for (message, code) in cases {
+        let mut script = Script::new();
+        let peer = script.connect();
+
+        script.send(peer, message);
+
+        let reply = script.read(peer);
+        assert!(
+            reply.contains(&format!(r#""id":2,"error":{{"code":{code},"message":""#)),
+            "{message}: {reply}"
+        );
+        assert_eq!(script.close_code(peer), None, "{message}");
+        assert!(script.asked.is_empty(), "{message}");
+    }
+}
+
+#[test]
+fn a_refusal_of_the_log_becomes_a_temporary_error_unless_it_is_for_good() {
+    for (refusal, code) in [
+        (Refusal::NoSpace, 100),
+        (Refusal::Poisoned, 100),
+        (Refusal::Closing, 100),
+        (Refusal::Limit, 111),
+        (Refusal::TooLarge, 106),
+    ] {
+        let mut script = Script::new();
+        let peer = script.connect();
+
+        script.send(peer, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
+        script.answer(refused(refusal));
+
+        assert!(
+            script.read(peer).contains(&format!(r#""code":{code}"#)),
+            "{refusal:?}"
+        );
+    }
+}
+
+#[test]
+fn a_peer_with_too_much_unanswered_is_not_read_from_until_half_is_answered() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    for id in 2..6 {
+        script.send(
+            peer,
+            &format!(r#"{{"id":{id},"publish":{{"channel":"room","data":1}}}}"#),
+        );
+    }
+    assert_eq!(script.paused, [peer]);
+    script.answer(Answer::Appended {
+        epoch: EPOCH,
+        offset: 1,
+        duplicate: false,
+    });
+    assert!(script.resumed.is_empty());
+    script.answer(Answer::Appended {
+        epoch: EPOCH,
+        offset: 2,
+        duplicate: false,
+    });
+
+    assert_eq!(script.resumed, [peer]);
+}
+
+#[test]
+fn a_hub_with_too_much_unanswered_refuses_with_a_temporary_error() {
+    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+        asks_max: 4,
+        asks_per_peer_max: 4,
+        ..settings()
+    });
+    let (first, second) = (script.connect(), script.connect());
+    for id in 2..6 {
+        script.send(
+            first,
+            &format!(r#"{{"id":{id},"publish":{{"channel":"room","data":1}}}}"#),
+        );
+    }
+
+    script.send(second, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
+    script.send(second, r#"{"id":3,"subscribe":{"channel":"room"}}"#);
+
+    let replies = script.read(second);
+    assert_eq!(replies.matches(r#""code":111"#).count(), 2, "{replies}");
+    assert_eq!(script.asked.len(), 4);
+}
+
+#[test]
+fn history_reads_where_it_was_asked_to() {
+    let cases = [
+        (r#"{"channel":"room"}"#, ReadFrom::Start, 0),
+        (r#"{"channel":"room","limit":-1}"#, ReadFrom::Start, 10),
+        (
+            r#"{"channel":"room","limit":5,"reverse":true}"#,
+            ReadFrom::Top,
+            5,
+        ),
+        (
+            r#"{"channel":"room","limit":99,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            ReadFrom::After {
+                epoch: EPOCH,
+                offset: 3,
+            },
+            10,
+        ),
+        (
+            r#"{"channel":"room","limit":2,"reverse":true,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            ReadFrom::Before {
+                epoch: EPOCH,
+                offset: 3,
+            },
+            2,
+        ),
+    ];
+    for (request, from, limit) in cases {
+        let mut script = Script::new();
+        let peer = script.connect();
+
+        script.send(peer, &format!(r#"{{"id":2,"history":{request}}}"#));
+
+        let Request::Read(read) = &script.asked[0] else {
+            panic!("a read")
+        };
+        assert_eq!((&read.from, read.limit), (&from, limit), "{request}");
+    }
+}
+
+#[test]
+fn history_answers_with_publications_and_the_top_or_says_that_the_position_is_gone() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(peer, r#"{"id":2,"history":{"channel":"room","limit":5}}"#);
+    script.answer(page(7, &[6, 7]));
+    script.send(peer, r#"{"id":3,"history":{"channel":"room","limit":5}}"#);
+    script.answer(unrecoverable(7));
+
+    let replies = script.read(peer);
+    assert!(
+        replies.contains(
+            r#""publications":[{"data":{"n":6},"offset":6},{"data":{"n":7},"offset":7}]"#
+        ),
+        "{replies}"
+    );
+    assert!(
+        replies.contains(r#""id":3,"error":{"code":112"#),
+        "{replies}"
+    );
+}
+
+#[test]
+fn answers_for_a_peer_that_has_gone_are_dropped() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    script.send(peer, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
+    script.send(peer, r#"{"id":3,"subscribe":{"channel":"room"}}"#);
+
+    script.lose(peer);
+    script.answer(Answer::Appended {
+        epoch: EPOCH,
+        offset: 1,
+        duplicate: false,
+    });
+    script.answer(page(1, &[]));
+
+    assert_eq!(script.read(peer), "");
+    assert_eq!(script.channel_count(), 0);
+}

@@ -1,0 +1,138 @@
+//! Pings, silence, and peers that never begin.
+
+use std::time::Duration;
+
+use steadfast_hub::io::Input;
+use steadfast_hub::policy::hub::HubSettings;
+
+use crate::script::{Script, settings};
+
+#[test]
+fn the_first_ping_comes_after_half_to_a_whole_interval_and_a_herd_spreads() {
+    let mut script = Script::new();
+    let peers: Vec<_> = (0..50).map(|_| script.connect()).collect();
+
+    script.pass(Duration::from_millis(12_400));
+    assert!(peers.iter().all(|peer| script.read(*peer).is_empty()));
+    script.pass(Duration::from_secs(6));
+    let early = peers
+        .iter()
+        .filter(|peer| script.read(**peer) == "{}")
+        .count();
+    script.pass(Duration::from_millis(6_800));
+    let late = peers
+        .iter()
+        .filter(|peer| script.read(**peer) == "{}")
+        .count();
+
+    assert!(early > 10 && late > 10, "{early} early, {late} late");
+    assert_eq!(early + late, 50);
+}
+
+#[test]
+fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.pass(Duration::from_secs(25 + 7));
+    assert!(script.closed.is_empty() || script.read(peer).starts_with("{}"));
+    script.pass(Duration::from_secs(2));
+
+    assert_eq!(script.close_code(peer), Some(3012));
+}
+
+#[test]
+fn a_peer_that_answers_is_pinged_for_ever_and_never_closed() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    let mut pings = 0;
+
+    for _ in 0..24 * 60 * 60 {
+        script.pass(Duration::from_secs(1));
+        if script.read(peer) == "{}" {
+            pings += 1;
+            script.send(peer, "{}");
+        }
+    }
+
+    assert_eq!(script.close_code(peer), None);
+    assert!((3400..=3460).contains(&pings), "{pings} pings in 24 h");
+}
+
+#[test]
+fn any_inbound_byte_counts_as_life_and_the_late_pong_stays_legal() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    while script.read(peer) != "{}" {
+        script.pass(Duration::from_millis(100));
+    }
+
+    script.pass(Duration::from_secs(7));
+    script.handle(Input::Stirred { peer });
+    script.pass(Duration::from_secs(5));
+    assert_eq!(script.close_code(peer), None);
+    script.send(peer, "{}");
+    assert_eq!(script.close_code(peer), None);
+
+    script.send(peer, "{}");
+    assert_eq!(script.close_code(peer), Some(3501));
+}
+
+#[test]
+fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale() {
+    let mut script = Script::new();
+    let (silent, connected) = (script.accept(), script.connect());
+
+    script.pass(Duration::from_millis(9_900));
+    assert_eq!(script.close_code(silent), None);
+    script.pass(Duration::from_millis(200));
+
+    assert_eq!(script.close_code(silent), Some(3502));
+    assert_eq!(script.close_code(connected), None);
+}
+
+#[test]
+fn a_silent_peer_of_a_full_hub_is_told_to_try_again_later() {
+    let mut script = Script::with(HubSettings {
+        peers_max: 1,
+        ..settings()
+    });
+    script.connect();
+    let silent = script.accept();
+
+    script.pass(Duration::from_secs(11));
+
+    let (code, reason) = &script.closed[&silent];
+    assert_eq!(
+        (*code, reason.as_str()),
+        (1013, "at capacity; retry_in=10s")
+    );
+}
+
+#[test]
+fn a_refused_peer_that_does_not_close_is_closed() {
+    let mut script = Script::with(HubSettings {
+        peers_max: 1,
+        ..settings()
+    });
+    script.connect();
+    let refused = script.accept();
+    script.send(refused, r#"{"id":1,"connect":{}}"#);
+
+    script.pass(Duration::from_secs(6));
+
+    assert_eq!(script.close_code(refused), Some(3013));
+}
+
+#[test]
+fn a_shutdown_closes_everybody_with_the_advice_to_come_back() {
+    let mut script = Script::new();
+    let (open, fresh) = (script.connect(), script.accept());
+
+    script.handle(Input::ShutdownRequested);
+    let late = script.accept();
+
+    for peer in [open, fresh, late] {
+        assert_eq!(script.close_code(peer), Some(3001));
+    }
+}

@@ -1,0 +1,291 @@
+//! A hub and everything it said, with virtual time, JSON for the wire, and the log played by hand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_hub::Hub;
+use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_hub::event::Event;
+use steadfast_hub::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId};
+use steadfast_hub::log::io::{
+    Answer, Author, Committed, Page, ReadAnswer, Record, Refusal, Request,
+};
+use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_machine::{Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::websocket::{self, Decoder, Role};
+
+/// The epoch of every channel unless a test says otherwise.
+pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch {
+    incarnation: 0xe,
+    counter: 0,
+};
+
+/// `EPOCH` on the wire.
+pub(crate) const EPOCH_TEXT: &str = "000000000000000e.0";
+
+pub(crate) struct Script {
+    hub: Hub,
+    now: Instant,
+    next_peer: u32,
+    inboxes: BTreeMap<PeerId, Vec<String>>,
+    pub(crate) closed: BTreeMap<PeerId, (u16, String)>,
+    pub(crate) asked: Vec<Request>,
+    pub(crate) told: Vec<Note>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) paused: Vec<PeerId>,
+    pub(crate) resumed: Vec<PeerId>,
+    /// Peers of each fan-out, in order.
+    pub(crate) fanouts: Vec<Vec<PeerId>>,
+}
+
+pub(crate) fn settings() -> HubSettings {
+    HubSettings {
+        core: 0,
+        cores: 1,
+        server: "steadfast test".to_owned(),
+        ping_interval: Duration::from_secs(25),
+        pong_timeout: Duration::from_secs(8),
+        stale_timeout: Duration::from_secs(10),
+        refused_timeout: Duration::from_secs(5),
+        write_deadline: Duration::from_secs(10),
+        backlog_bytes_max: 1 << 20,
+        peers_max: 100,
+        channels_per_peer_max: 3,
+        asks_per_peer_max: 4,
+        asks_max: 64,
+        recovery_publications_max: 3,
+        recovery_bytes_max: 65_536,
+        history_publications_max: 10,
+        presence_clients_max: 3,
+        presence_timeout: Duration::from_secs(3),
+        join_leave: JoinLeave::Offered,
+        limits: Limits::DEFAULT,
+    }
+}
+
+impl Script {
+    pub(crate) fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub(crate) fn with(settings: HubSettings) -> Self {
+        let policy = HubPolicy::try_from(settings).expect("valid");
+        Self {
+            hub: Hub::new(policy, Seed::new(1), Instant::START),
+            now: Instant::START,
+            next_peer: 0,
+            inboxes: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            asked: Vec::new(),
+            told: Vec::new(),
+            events: Vec::new(),
+            paused: Vec::new(),
+            resumed: Vec::new(),
+            fanouts: Vec::new(),
+        }
+    }
+
+    pub(crate) fn accept(&mut self) -> PeerId {
+        self.accept_with(Access::Anonymous)
+    }
+
+    pub(crate) fn accept_with(&mut self, access: Access) -> PeerId {
+        let peer = PeerId {
+            index: self.next_peer,
+            generation: 7,
+        };
+        self.next_peer += 1;
+        let client = ClientId(u128::from(self.next_peer));
+        self.handle(Input::Accepted {
+            peer,
+            client,
+            access,
+        });
+        peer
+    }
+
+    /// Accepts a peer whose session is open; the connect reply is read already.
+    pub(crate) fn connect(&mut self) -> PeerId {
+        let peer = self.accept();
+        self.send(peer, r#"{"id":1,"connect":{}}"#);
+        assert!(self.read(peer).contains(r#""connect":"#));
+        peer
+    }
+
+    /// A peer that is live in a channel whose top is `top`; all replies are read already.
+    pub(crate) fn subscribe(&mut self, channel: &str, top: u64) -> PeerId {
+        let peer = self.connect();
+        self.send(
+            peer,
+            &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#),
+        );
+        if !self.asked.is_empty() {
+            self.answer(page(top, &[]));
+        }
+        assert!(self.read(peer).contains(r#""subscribe":"#));
+        self.told.clear();
+        peer
+    }
+
+    pub(crate) fn send(&mut self, peer: PeerId, message: &str) {
+        self.handle(Input::Received {
+            peer,
+            message: Bytes::copy_from_slice(message.as_bytes()),
+        });
+    }
+
+    pub(crate) fn lose(&mut self, peer: PeerId) {
+        self.handle(Input::Lost {
+            peer,
+            loss: Loss::Broken,
+        });
+    }
+
+    /// Answers the oldest request that is open.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let request = self.asked.remove(0);
+        let number = match request {
+            Request::Append(append) => append.ticket.number,
+            Request::Read(read) => read.ticket.number,
+        };
+        self.log(vec![LogEvent::Answered { number, answer }]);
+    }
+
+    pub(crate) fn commit(&mut self, channel: &str, offset: u64) {
+        self.log(vec![committed(channel, EPOCH, offset)]);
+    }
+
+    pub(crate) fn log(&mut self, events: Vec<LogEvent>) {
+        self.handle(Input::Log {
+            events,
+            at: Timestamp::from_millis(0),
+        });
+    }
+
+    /// Lets time pass, waking the hub whenever it wants to be woken.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((at, _)) = self.hub.poll_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at.max(self.now);
+            self.handle(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.hub.handle(self.now, input);
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Send { peer, frame } => {
+                    self.inboxes.entry(peer).or_default().push(unframe(&frame));
+                }
+                Output::Fanout { frame, to } => {
+                    for peer in to.iter() {
+                        self.inboxes.entry(*peer).or_default().push(unframe(&frame));
+                    }
+                    self.fanouts.push(to.to_vec());
+                }
+                Output::Close { peer, code, reason } => {
+                    self.closed.insert(peer, (code, reason));
+                }
+                Output::Pause { peer } => self.paused.push(peer),
+                Output::Resume { peer } => self.resumed.push(peer),
+                Output::Ask(request) => self.asked.push(request),
+                Output::Tell(note) => self.told.push(note),
+                Output::Notify(event) => self.events.push(event),
+            }
+        }
+    }
+
+    /// Everything that was sent to the peer since the last look, one message a line.
+    pub(crate) fn read(&mut self, peer: PeerId) -> String {
+        self.inboxes.remove(&peer).unwrap_or_default().join("\n")
+    }
+
+    pub(crate) fn close_code(&self, peer: PeerId) -> Option<u16> {
+        self.closed.get(&peer).map(|(code, _)| *code)
+    }
+
+    pub(crate) fn channel_count(&self) -> usize {
+        self.hub.channel_count()
+    }
+}
+
+/// A commit of the payload `{"n":offset}`.
+pub(crate) fn committed(channel: &str, epoch: ChannelEpoch, offset: u64) -> LogEvent {
+    LogEvent::Committed(Committed {
+        channel: ChannelName::from(channel),
+        epoch,
+        record: record(offset),
+    })
+}
+
+pub(crate) fn record(offset: u64) -> Record {
+    Record {
+        offset,
+        data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
+        author: Author::default(),
+        at: Timestamp::default(),
+    }
+}
+
+/// A whole answer to a read: the channel's top and the records read.
+pub(crate) fn page(top: u64, offsets: &[u64]) -> Answer {
+    answer_with(top, offsets, false)
+}
+
+/// An answer that a limit cut short.
+pub(crate) fn first_page(top: u64, offsets: &[u64]) -> Answer {
+    answer_with(top, offsets, true)
+}
+
+fn answer_with(top: u64, offsets: &[u64], more: bool) -> Answer {
+    let records = offsets.iter().map(|offset| record(*offset)).collect();
+    Answer::Read(ReadAnswer {
+        epoch: EPOCH,
+        top,
+        page: Page::Records { records, more },
+    })
+}
+
+pub(crate) fn unrecoverable(top: u64) -> Answer {
+    Answer::Read(ReadAnswer {
+        epoch: EPOCH,
+        top,
+        page: Page::Unrecoverable,
+    })
+}
+
+pub(crate) fn refused(refusal: Refusal) -> Answer {
+    Answer::Refused(refusal)
+}
+
+/// The push of `committed`, as it stands on the wire.
+pub(crate) fn push(channel: &str, offset: u64) -> String {
+    format!(
+        r#"{{"push":{{"channel":"{channel}","pub":{{"data":{{"n":{offset}}},"offset":{offset}}}}}}}"#
+    )
+}
+
+/// The payload of one whole text frame.
+fn unframe(frame: &[u8]) -> String {
+    let limits = websocket::Limits {
+        message_bytes_max: 1 << 20,
+        frame_bytes_max: 1 << 20,
+        fragments_max: 1,
+    };
+    let mut input = frame.to_vec();
+    let mut decoder = Decoder::new(Role::Client, limits);
+    let mut reading = decoder.read(&mut input);
+    let message = match reading.next_event() {
+        Ok(Some(websocket::Event::Message { payload, .. })) => {
+            String::from_utf8(payload.to_vec()).expect("text")
+        }
+        other => panic!("one whole text frame, not {other:?}"),
+    };
+    assert_eq!(reading.next_event(), Ok(None), "nothing behind the frame");
+    message
+}
