@@ -1,0 +1,94 @@
+//! What a seed decides before a run begins: policies, sizes, how much goes wrong and when.
+
+use std::time::Duration;
+
+use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
+use steadfast_machine::{ByteSize, Generator};
+use steadfast_protocol::limits::Limits;
+
+/// Hubs of the gateway: enough for publishers and subscribers on different ones.
+pub(crate) const CORES: u16 = 2;
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct RunSettings {
+    pub(crate) clients: usize,
+    pub(crate) channels: Vec<String>,
+    /// Publishes of each client, at least; it goes on until all faults have happened.
+    pub(crate) publishes: u64,
+    /// At least 3.
+    pub(crate) link_losses: u64,
+    /// At least 2.
+    pub(crate) crashes: u64,
+    /// Shared entries that a core may be behind the log.
+    pub(crate) ring_entries: usize,
+    pub(crate) log: LogPolicy,
+}
+
+impl RunSettings {
+    pub(crate) fn draw(generator: &mut Generator) -> Self {
+        let fsync = match generator.below(6) {
+            0 => Fsync::Interval(Duration::from_millis(20)),
+            1 => Fsync::Never,
+            _ => Fsync::Always,
+        };
+        let segment_kib = [16, 64, 1024]
+            .get(usize::try_from(generator.below(3)).unwrap_or(0))
+            .copied();
+        let log = LogSettings {
+            fsync,
+            segment_bytes: ByteSize::from_kib(segment_kib.unwrap_or(64)),
+            log_bytes: ByteSize::from_mib(64),
+            cache_bytes: ByteSize::from_kib(8 * generator.below(3)),
+            read_bytes: ByteSize::from_kib(4),
+            group_bytes_max: ByteSize::from_kib(4),
+            channels_max: 16,
+            ..LogSettings::typical()
+        };
+        let channels = 1 + generator.below(3);
+        Self {
+            clients: 3 + usize::try_from(generator.below(3)).unwrap_or(0),
+            channels: (0..channels)
+                .map(|number| format!("room{number}"))
+                .collect(),
+            publishes: 15 + generator.below(30),
+            link_losses: 3 + generator.below(4),
+            crashes: 2 + generator.below(3),
+            ring_entries: if generator.chance(1, 3) { 4 } else { 4096 },
+            log: LogPolicy::new(log).expect("the drawn settings are in range"),
+        }
+    }
+
+    /// Whether the policy promises that nothing acknowledged is ever lost.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.log.fsync() == Fsync::Always
+    }
+
+    pub(crate) fn hub(core: u16) -> HubPolicy {
+        let settings = HubSettings {
+            core,
+            cores: CORES,
+            server: "sim".to_owned(),
+            ping_interval: Duration::from_secs(5),
+            pong_timeout: Duration::from_secs(2),
+            stale_timeout: Duration::from_secs(10),
+            refused_timeout: Duration::from_secs(5),
+            write_deadline: Duration::from_secs(5),
+            backlog_bytes_max: 1 << 20,
+            peers_max: 100,
+            channels_per_peer_max: 16,
+            asks_per_peer_max: 64,
+            asks_max: 1024,
+            // Small, so that a recovery takes several pages.
+            recovery_publications_max: 5,
+            recovery_bytes_max: 4096,
+            history_publications_max: 300,
+            presence_clients_max: 100,
+            presence_timeout: Duration::from_secs(3),
+            join_leave: JoinLeave::Off,
+            limits: Limits::DEFAULT,
+        };
+        HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")
+    }
+}

@@ -1,0 +1,107 @@
+//! What happened in a run, in numbers: a run in which nothing failed proves nothing.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Counts of one run, or of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Runs.
+    pub seeds: u64,
+    /// Links that were cut.
+    pub link_losses: u64,
+    /// Crashes of the gateway in which at least one unsynced sector was lost.
+    pub crashes: u64,
+    /// Unsynced sectors that a crash dropped.
+    pub sectors_dropped: u64,
+    /// Unsynced sectors that a crash tore.
+    pub sectors_torn: u64,
+    /// Unsynced sectors that survived a crash.
+    pub sectors_kept: u64,
+    /// Times that a core fell behind the log.
+    pub lapses: u64,
+    /// Publishes that clients wanted.
+    pub published: u64,
+    /// Publishes that were acknowledged.
+    pub acknowledged: u64,
+    /// Acknowledgements of a repeat: the first answer had been lost.
+    pub duplicates_answered: u64,
+    /// Publications that clients were handed.
+    pub delivered: u64,
+    /// Subscriptions that were recovered.
+    pub recovered: u64,
+    /// Subscriptions that were told that their position was lost.
+    pub unrecovered: u64,
+    /// Subscriptions that the gateway ended with the advice to subscribe again.
+    pub resubscribed: u64,
+    /// Torn tails that were cut on opening.
+    pub tails_cut: u64,
+}
+
+impl Totals {
+    /// The counts that must not be 0 over a whole exploration, with their names.
+    pub const fn required(&self) -> [(&'static str, u64); 11] {
+        [
+            ("seeds", self.seeds),
+            ("link losses", self.link_losses),
+            ("crashes", self.crashes),
+            ("sectors dropped", self.sectors_dropped),
+            ("sectors torn", self.sectors_torn),
+            ("lapses", self.lapses),
+            ("acknowledged", self.acknowledged),
+            ("duplicates answered", self.duplicates_answered),
+            ("delivered", self.delivered),
+            ("recovered", self.recovered),
+            ("tails cut", self.tails_cut),
+        ]
+    }
+
+    const fn rows(&self) -> [(&'static str, u64); 15] {
+        [
+            ("seeds", self.seeds),
+            ("link losses", self.link_losses),
+            ("crashes that lost unsynced writes", self.crashes),
+            ("sectors dropped", self.sectors_dropped),
+            ("sectors torn", self.sectors_torn),
+            ("sectors kept", self.sectors_kept),
+            ("lapses of a core", self.lapses),
+            ("torn tails cut", self.tails_cut),
+            ("published", self.published),
+            ("acknowledged", self.acknowledged),
+            ("duplicates answered", self.duplicates_answered),
+            ("delivered", self.delivered),
+            ("subscriptions recovered", self.recovered),
+            ("subscriptions told of a loss", self.unrecovered),
+            ("subscriptions told to subscribe again", self.resubscribed),
+        ]
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, rhs: Self) {
+        self.seeds += rhs.seeds;
+        self.link_losses += rhs.link_losses;
+        self.crashes += rhs.crashes;
+        self.sectors_dropped += rhs.sectors_dropped;
+        self.sectors_torn += rhs.sectors_torn;
+        self.sectors_kept += rhs.sectors_kept;
+        self.lapses += rhs.lapses;
+        self.published += rhs.published;
+        self.acknowledged += rhs.acknowledged;
+        self.duplicates_answered += rhs.duplicates_answered;
+        self.delivered += rhs.delivered;
+        self.recovered += rhs.recovered;
+        self.unrecovered += rhs.unrecovered;
+        self.resubscribed += rhs.resubscribed;
+        self.tails_cut += rhs.tails_cut;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, count) in self.rows() {
+            writeln!(f, "{count:>12}  {name}")?;
+        }
+        Ok(())
+    }
+}
