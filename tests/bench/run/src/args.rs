@@ -16,7 +16,7 @@ Usage: bench [OPTIONS]
 
   --smoke            one short repeat without peers; fails below half of the targets
   --write-docs       writes the table into docs/performance.md
-  --gateway PATH     the gateway's binary [default: target/release/steadfast]
+  --gateway PATH     a gateway that is built already [default: a release build of the project]
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
   --repeats N        interleaved repeats [default: 5]
   --seconds S        measured time of each run [default: 1]

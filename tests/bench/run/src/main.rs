@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode> {
         }
     };
     raise_open_files()?;
-    let places = Places::find(args.gateway.clone())?;
+    let places = Places::prepare(args.gateway.clone())?;
     if args.is_smoke {
         smoke(&args, &places)
     } else {

@@ -1,8 +1,10 @@
-//! Where things are: the project, the results, the servers' binaries and peers.
+//! Where things are, and that what is measured is built: release binaries of the gateway and of the bare server.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 
 /// Every path that the bench uses.
 #[derive(Clone, Debug)]
@@ -11,24 +13,27 @@ pub(crate) struct Places {
     pub(crate) root: PathBuf,
     /// Results, logs of the servers, data of the durable store.
     pub(crate) output: PathBuf,
-    /// The bare server, built beside this binary.
+    /// The bare server.
     pub(crate) bare: PathBuf,
     /// The gateway.
     pub(crate) gateway: PathBuf,
 }
 
 impl Places {
-    /// Finds everything; `gateway` replaces the release build of the project.
-    pub(crate) fn find(gateway: Option<PathBuf>) -> Result<Self> {
+    /// Finds everything and builds what is not up to date; `gateway` names a binary that is taken as it is.
+    pub(crate) fn prepare(gateway: Option<PathBuf>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
             .nth(3)
             .context("the bench lies outside the project")?
             .to_path_buf();
-        let bare = std::env::current_exe()?.with_file_name("bare");
-        let gateway = gateway.unwrap_or_else(|| root.join("target/release/steadfast"));
         let output = root.join("target/bench");
         std::fs::create_dir_all(&output)?;
+        let bare = build(&root.join("tests/bench"), "bare")?;
+        let gateway = match gateway {
+            Some(path) => path,
+            None => build(&root, "steadfast")?,
+        };
         Ok(Self {
             root,
             output,
@@ -41,4 +46,38 @@ impl Places {
     pub(crate) fn peer(&self, file: &str) -> PathBuf {
         self.root.join("tests/bench/peers").join(file)
     }
+}
+
+/// One line of what cargo says about a build.
+#[derive(Deserialize)]
+struct Built {
+    executable: Option<PathBuf>,
+}
+
+/// Builds a release binary of the workspace at `folder` and gives its path.
+fn build(folder: &Path, binary: &str) -> Result<PathBuf> {
+    let output = Command::new("cargo")
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--message-format",
+            "json",
+            "--bin",
+            binary,
+        ])
+        .arg("--manifest-path")
+        .arg(folder.join("Cargo.toml"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo does not start")?;
+    if !output.status.success() {
+        bail!("{binary} could not be built");
+    }
+    String::from_utf8(output.stdout)?
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable)
+        .find(|path| path.file_stem().is_some_and(|stem| stem == binary))
+        .with_context(|| format!("cargo built no {binary}"))
 }

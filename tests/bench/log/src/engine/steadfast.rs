@@ -1,0 +1,122 @@
+//! The log of the gateway, as one core sees it: every record is also shown to the core, in order.
+
+use std::num::NonZeroU16;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use steadfast_gateway::clock::Clock;
+use steadfast_gateway::log::{CoreLog, LogService, LogSetup, RingLimits, Store};
+use steadfast_hub::io::LogEvent;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::io::{Answer, Append, Author, Request, Ticket};
+use steadfast_hub::policy::log::{LogPolicy, LogSettings};
+use steadfast_machine::ByteSize;
+use steadfast_protocol::message::ChannelName;
+use tokio::runtime::Runtime;
+
+use super::{Engine, Item};
+
+/// Events that a core takes at a time.
+const EVENTS_MAX: usize = 4096;
+
+/// The log with one core.
+pub(crate) struct Steadfast {
+    service: LogService,
+    core: CoreLog,
+    runtime: Runtime,
+    channels: Vec<ChannelName>,
+    events: Vec<LogEvent>,
+}
+
+/// What people get, in a log that keeps `bytes`.
+pub(crate) fn policy(bytes: u64) -> Result<LogPolicy> {
+    let settings = LogSettings {
+        log_bytes: ByteSize::from_bytes(bytes),
+        ..LogSettings::typical()
+    };
+    Ok(LogPolicy::new(settings)?)
+}
+
+impl Steadfast {
+    pub(crate) fn open(directory: &Path) -> Result<Self> {
+        Self::open_with(directory, policy(1 << 30)?)
+    }
+
+    pub(crate) fn open_with(directory: &Path, policy: LogPolicy) -> Result<Self> {
+        let clock = Clock::start();
+        let setup = LogSetup {
+            store: Store::Directory(directory.to_path_buf()),
+            cores: NonZeroU16::MIN,
+            ring: RingLimits::DEFAULT,
+            clock,
+        };
+        let log = Log::new(policy, clock.now());
+        let (service, mut cores) = LogService::start(&setup, log)
+            .map_err(|error| anyhow!("{error}: {}", error.advice()))?;
+        let core = cores.pop().context("one core")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Self {
+            service,
+            core,
+            runtime,
+            channels: Vec::new(),
+            events: Vec::new(),
+        })
+    }
+
+    /// Valid records that were found when it was opened.
+    pub(crate) fn records(&self) -> u64 {
+        self.service.report().records
+    }
+
+    fn channel(&mut self, writer: u16) -> Result<ChannelName> {
+        while self.channels.len() <= usize::from(writer) {
+            let name = format!("bench:{}", self.channels.len());
+            self.channels.push(ChannelName::from(name.as_str()));
+        }
+        self.channels
+            .get(usize::from(writer))
+            .cloned()
+            .context("the channel was just made")
+    }
+}
+
+impl Engine for Steadfast {
+    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
+        for item in batch {
+            let channel = self.channel(item.writer)?;
+            self.core.ask(Request::Append(Append {
+                ticket: Ticket {
+                    core: 0,
+                    number: u64::from(item.writer),
+                },
+                channel,
+                data: item.payload,
+                author: Author::default(),
+                key: None,
+            }));
+        }
+        self.core.flush();
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, writers: &mut Vec<u16>) -> Result<()> {
+        self.runtime.block_on(self.core.ready());
+        let mut events = std::mem::take(&mut self.events);
+        self.core.take(&mut events, EVENTS_MAX);
+        for event in events.drain(..) {
+            match event {
+                LogEvent::Answered {
+                    number,
+                    answer: Answer::Appended { .. },
+                } => writers.push(u16::try_from(number)?),
+                LogEvent::Committed(_) => {}
+                LogEvent::Answered { .. } | LogEvent::Noted(_) | LogEvent::Lapsed => {
+                    bail!("unexpected: {event:?}")
+                }
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The time to open a log after its process died, beside a plain read of the same files with a checksum.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+
+use crate::args::Args;
+use crate::engine::{Engine, Item, Steadfast, policy};
+
+/// Appends in one turn while the log is filled.
+const TURN: usize = 2048;
+
+/// The payload of each record; with its framing the log becomes a little larger than asked for.
+const PAYLOAD_BYTES: usize = 256;
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// All segment files together.
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) opens: Vec<Duration>,
+    pub(crate) reads: Vec<Duration>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Option<Opening>> {
+    if args.open_bytes == 0 {
+        return Ok(None);
+    }
+    let directory = tempfile::tempdir_in(&args.directory)?;
+    // The filler dies without an end, so each opening below must read every byte.
+    let status = Command::new(std::env::current_exe()?)
+        .arg("fill")
+        .arg(directory.path())
+        .arg(args.open_bytes.to_string())
+        .status()?;
+    ensure!(
+        status.code().is_none(),
+        "the filler ended by itself: {status}"
+    );
+    let mut opening = Opening {
+        bytes: 0,
+        records: 0,
+        opens: Vec::new(),
+        reads: Vec::new(),
+    };
+    for _ in 0..args.repeats {
+        let start = Instant::now();
+        opening.bytes = read_all(directory.path())?;
+        opening.reads.push(start.elapsed());
+        opening.records = reopen(directory.path(), &mut opening.opens)?;
+    }
+    Ok(Some(opening))
+}
+
+/// Opens the log in a process of its own, which dies at once, so that no opening finds a clean end.
+fn reopen(directory: &Path, opens: &mut Vec<Duration>) -> Result<u64> {
+    let output = Command::new(std::env::current_exe()?)
+        .arg("fill")
+        .arg(directory)
+        .arg("0")
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let mut words = text.split_whitespace().map(str::parse::<u64>);
+    let nanos = words.next().context("the opener said nothing")??;
+    let records = words.next().context("the opener said no records")??;
+    ensure!(records > 0, "an empty log was opened");
+    opens.push(Duration::from_nanos(nanos));
+    Ok(records)
+}
+
+/// Opens the log, says how long that took, appends `bytes` of records, and dies as after a kill.
+pub(crate) fn fill_and_die(directory: &Path, bytes: u64) -> Result<()> {
+    let start = Instant::now();
+    // So large that nothing is removed while it is filled.
+    let mut log = Steadfast::open_with(directory, policy(1 << 40)?)?;
+    let took = start.elapsed();
+    crate::say(&format!("{} {}\n", took.as_nanos(), log.records()))?;
+    let payload = Bytes::from(vec![b'7'; PAYLOAD_BYTES]);
+    let mut written = 0;
+    let mut durable = Vec::new();
+    while written < bytes {
+        let batch: Vec<Item> = (0..64_u16)
+            .cycle()
+            .take(TURN)
+            .map(|writer| Item {
+                writer,
+                payload: payload.clone(),
+            })
+            .collect();
+        log.submit(batch)?;
+        durable.clear();
+        while durable.len() < TURN {
+            log.acknowledged(&mut durable)?;
+        }
+        written += u64::try_from(TURN * PAYLOAD_BYTES)?;
+    }
+    std::process::abort()
+}
+
+/// Reads every file once, 1 MiB at a time, and computes its CRC32; all bytes together.
+fn read_all(directory: &Path) -> Result<u64> {
+    let mut sum = 0;
+    let mut buffer = vec![0; 1 << 20];
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "segment")
+        {
+            continue;
+        }
+        let mut file = File::open(&path)?;
+        let mut checksum = crc32fast::Hasher::new();
+        loop {
+            let count = file.read(&mut buffer)?;
+            let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else {
+                break;
+            };
+            checksum.update(read);
+            sum += u64::try_from(count)?;
+        }
+        std::hint::black_box(checksum.finalize());
+    }
+    Ok(sum)
+}

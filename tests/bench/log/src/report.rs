@@ -1,0 +1,154 @@
+//! The numbers as JSON lines and as a table.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::durable::Run;
+use crate::engine::Kind;
+use crate::opening::Opening;
+
+/// The targets: at least this many times the better of fjall and redb, at most this many times a plain read.
+const DURABLE_LEAST: f64 = 1.5;
+const OPEN_MOST: f64 = 2.0;
+const OPEN_SECONDS_PER_GIB_MOST: f64 = 5.0;
+
+const GIB: f64 = 1_073_741_824.0;
+
+pub(crate) fn lines(durable: &[Run], opening: Option<&Opening>) -> String {
+    let mut out = String::new();
+    for run in durable {
+        let line = json!({
+            "row": "log_durable", "engine": run.engine.name(), "repeat": run.repeat,
+            "records_per_second": run.records_per_second,
+            "p50_us": micros(run.p50), "p99_us": micros(run.p99),
+        });
+        push(&mut out, &line.to_string());
+    }
+    push(
+        &mut out,
+        &json!({"row": "log_durable_ratio", "ratio": ratio(durable), "least": DURABLE_LEAST})
+            .to_string(),
+    );
+    if let Some(opening) = opening {
+        let line = json!({
+            "row": "log_open", "bytes": opening.bytes, "records": opening.records,
+            "open_seconds": median(opening.opens.iter().map(Duration::as_secs_f64)),
+            "read_seconds": median(opening.reads.iter().map(Duration::as_secs_f64)),
+            "ratio": opening.ratio(), "most": OPEN_MOST,
+            "seconds_per_gib": opening.seconds_per_gib(), "seconds_per_gib_most": OPEN_SECONDS_PER_GIB_MOST,
+        });
+        push(&mut out, &line.to_string());
+    }
+    out
+}
+
+pub(crate) fn table(durable: &[Run], opening: Option<&Opening>) -> String {
+    let mut out = String::new();
+    push(
+        &mut out,
+        "256-byte durable records, 64 writers x 64 in flight; medians of the repeats\n",
+    );
+    push(
+        &mut out,
+        "| engine | records/s | lowest | highest | p50 | p99 |",
+    );
+    push(&mut out, "| --- | ---: | ---: | ---: | ---: | ---: |");
+    for engine in Kind::ALL {
+        let rates: Vec<f64> = of(durable, engine)
+            .map(|run| run.records_per_second)
+            .collect();
+        let (low, high) = rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), rate| {
+            (low.min(*rate), high.max(*rate))
+        });
+        let p50 = median(of(durable, engine).map(|run| run.p50.as_secs_f64() * 1e3));
+        let p99 = median(of(durable, engine).map(|run| run.p99.as_secs_f64() * 1e3));
+        let rate = median(rates.into_iter());
+        let name = engine.name();
+        push(
+            &mut out,
+            &format!("| {name} | {rate:.0} | {low:.0} | {high:.0} | {p50:.2} ms | {p99:.2} ms |"),
+        );
+    }
+    let durable = ratio(durable);
+    let verdict = met(durable >= DURABLE_LEAST);
+    push(
+        &mut out,
+        &format!(
+            "\nsteadfast / better of fjall and redb: {durable:.2} (at least {DURABLE_LEAST}: {verdict})"
+        ),
+    );
+    if let Some(opening) = opening {
+        push(&mut out, &opening_text(opening));
+    }
+    out
+}
+
+fn opening_text(opening: &Opening) -> String {
+    let (ratio, per_gib) = (opening.ratio(), opening.seconds_per_gib());
+    format!(
+        "\nopening after a kill: {:.2} GiB, {} records, {:.2} s per GiB (at most {OPEN_SECONDS_PER_GIB_MOST}: {}); \
+         {ratio:.2} x a plain read with CRC32 (at most {OPEN_MOST}: {}), both from the page cache",
+        as_float(opening.bytes) / GIB,
+        opening.records,
+        per_gib,
+        met(per_gib <= OPEN_SECONDS_PER_GIB_MOST),
+        met(ratio <= OPEN_MOST),
+    )
+}
+
+impl Opening {
+    fn ratio(&self) -> f64 {
+        median(
+            self.opens
+                .iter()
+                .zip(&self.reads)
+                .map(|(open, read)| open.as_secs_f64() / read.as_secs_f64()),
+        )
+    }
+
+    fn seconds_per_gib(&self) -> f64 {
+        median(self.opens.iter().map(Duration::as_secs_f64)) * GIB / as_float(self.bytes)
+    }
+}
+
+/// Median over the repeats of: our rate divided by the better of the two stores in the same repeat.
+fn ratio(durable: &[Run]) -> f64 {
+    let rate = |engine, repeat| {
+        of(durable, engine)
+            .find(|run| run.repeat == repeat)
+            .map_or(f64::NAN, |run| run.records_per_second)
+    };
+    median(of(durable, Kind::Steadfast).map(|ours| {
+        ours.records_per_second / rate(Kind::Fjall, ours.repeat).max(rate(Kind::Redb, ours.repeat))
+    }))
+}
+
+fn of(durable: &[Run], engine: Kind) -> impl Iterator<Item = &Run> {
+    durable.iter().filter(move |run| run.engine == engine)
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn met(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Exact up to 2^53, far above any size here.
+fn as_float(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0
+}
+
+fn push(out: &mut String, line: &str) {
+    out.push_str(line);
+    out.push('\n');
+}
