@@ -16,7 +16,9 @@ pub struct Clock {
 impl Clock {
     /// Starts at zero now.
     pub fn start() -> Self {
-        Self { start: since_boot() }
+        Self {
+            start: since_boot(),
+        }
     }
 
     /// The time since the start.

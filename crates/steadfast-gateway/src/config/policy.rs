@@ -1,0 +1,280 @@
+//! From settings to what the machines and the shell take: checked once, with the name of the setting that is wrong.
+//!
+//! The machines check their own ranges and name their own fields; the tables here say which key of the file fed which
+//! field. [`Policies`] is the only way into the server.
+
+use std::num::NonZero;
+use std::time::Duration;
+
+use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::log::{Fsync as LogFsync, LogPolicy, LogSettings};
+use steadfast_machine::ByteSize;
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::websocket;
+
+use super::load::{ConfigError, Loaded};
+use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig};
+
+/// Name and version, told to clients.
+const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
+/// How long the other cores may take to tell who is present: they answer within a turn unless one is stuck.
+const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Unanswered requests to the log of one core, for all its clients: 16,384 of 64 KiB fill the log's own bound.
+const REQUESTS_PER_CORE_MAX: usize = 16_384;
+/// The echo endpoint must take what conformance suites send: 16 MiB in one message.
+const ECHO_MESSAGE_BYTES_MAX: u32 = 32 << 20;
+/// The echo endpoint must take what conformance suites send: 4 MiB in pieces of 64 bytes.
+const ECHO_FRAGMENTS_MAX: u32 = 70_000;
+
+/// Everything that a server needs to know, checked.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    /// One for each core.
+    pub(crate) hubs: Vec<HubPolicy>,
+    /// The log's.
+    pub(crate) log: LogPolicy,
+    /// What a client of the stream protocol may send.
+    pub(crate) client_limits: websocket::Limits,
+    /// What the echo endpoint takes.
+    pub(crate) echo_limits: websocket::Limits,
+    /// The settings that need no further check.
+    pub(crate) config: Config,
+}
+
+impl TryFrom<&Loaded> for Policies {
+    type Error = ConfigError;
+
+    fn try_from(loaded: &Loaded) -> Result<Self, ConfigError> {
+        let config = &loaded.config;
+        check_server(&config.server).map_err(|(key, expected)| refuse(loaded, key, expected))?;
+        check_client(&config.client).map_err(|(key, expected)| refuse(loaded, key, expected))?;
+        let cores = cores(config.server.cores);
+        let hubs = (0..cores)
+            .map(|core| HubPolicy::try_from(hub_settings(config, core, cores)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| refuse(loaded, hub_key(error.setting), error.expected))?;
+        let log = LogPolicy::new(log_settings(&config.store))
+            .map_err(|error| refuse(loaded, log_key(error.setting), error.expected))?;
+        let message_bytes_max =
+            u32::try_from(config.client.message_bytes_max.0.as_bytes()).unwrap_or(u32::MAX);
+        let client_limits = websocket::Limits {
+            message_bytes_max,
+            frame_bytes_max: message_bytes_max,
+            fragments_max: config.client.fragments_max,
+        };
+        let echo_limits = websocket::Limits {
+            message_bytes_max: ECHO_MESSAGE_BYTES_MAX,
+            frame_bytes_max: ECHO_MESSAGE_BYTES_MAX,
+            fragments_max: ECHO_FRAGMENTS_MAX,
+        };
+        Ok(Self {
+            hubs,
+            log,
+            client_limits,
+            echo_limits,
+            config: config.clone(),
+        })
+    }
+}
+
+impl Policies {
+    /// How many cores.
+    pub(crate) fn cores(&self) -> u16 {
+        u16::try_from(self.hubs.len()).unwrap_or(u16::MAX)
+    }
+}
+
+fn refuse(loaded: &Loaded, key: &str, expected: &str) -> ConfigError {
+    loaded.locate(key, format!("must be {expected}"))
+}
+
+/// As many as asked for, or one for each processor.
+fn cores(asked: u16) -> u16 {
+    let available = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    if asked == 0 {
+        u16::try_from(available())
+            .unwrap_or(CORES_MAX)
+            .min(CORES_MAX)
+    } else {
+        asked
+    }
+}
+
+/// 256: the log shows each core every record, so more cores than that only copy.
+const CORES_MAX: u16 = 256;
+
+fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str)> {
+    let require = |holds: bool, key, expected| if holds { Ok(()) } else { Err((key, expected)) };
+    let within = |value: Duration, least: Duration, most: Duration| value >= least && value <= most;
+    let (tenth, minute, hour) = (
+        Duration::from_millis(100),
+        Duration::from_mins(1),
+        Duration::from_hours(1),
+    );
+    require(server.cores <= CORES_MAX, "server.cores", "0 to 256")?;
+    require(
+        (1..=10_000_000).contains(&server.connections_max),
+        "server.connections_max",
+        "1 to 10000000",
+    )?;
+    require(
+        (1..=1_000_000).contains(&server.handshakes_max),
+        "server.handshakes_max",
+        "1 to 1000000",
+    )?;
+    require(
+        within(server.handshake_timeout.0, tenth, hour),
+        "server.handshake_timeout",
+        "100ms to 1h",
+    )?;
+    require(
+        within(server.close_wait.0, tenth, minute),
+        "server.close_wait",
+        "100ms to 1m",
+    )?;
+    require(
+        server.shutdown_wait.0 <= Duration::from_mins(10),
+        "server.shutdown_wait",
+        "0s to 10m",
+    )
+}
+
+fn check_client(client: &ClientConfig) -> Result<(), (&'static str, &'static str)> {
+    let require = |holds: bool, key, expected| if holds { Ok(()) } else { Err((key, expected)) };
+    let million = 1..=1_000_000;
+    let message = client.message_bytes_max.0;
+    let sizes = ByteSize::from_kib(1)..=ByteSize::from_mib(64);
+    require(
+        sizes.contains(&message),
+        "client.message_bytes_max",
+        "1KiB to 64MiB",
+    )?;
+    require(
+        million.contains(&client.fragments_max),
+        "client.fragments_max",
+        "1 to 1000000",
+    )?;
+    let commands = client.commands_per_message_max;
+    require(
+        million.contains(&commands),
+        "client.commands_per_message_max",
+        "1 to 1000000",
+    )?;
+    require(
+        million.contains(&client.channels_max),
+        "client.channels_max",
+        "1 to 1000000",
+    )?;
+    require(
+        million.contains(&client.requests_max),
+        "client.requests_max",
+        "1 to 1000000",
+    )?;
+    let replies = client.publications_per_reply_max;
+    require(
+        (1..=100_000).contains(&replies),
+        "client.publications_per_reply_max",
+        "1 to 100000",
+    )?;
+    require(
+        million.contains(&client.presence_max),
+        "client.presence_max",
+        "1 to 1000000",
+    )
+}
+
+fn hub_settings(config: &Config, core: u16, cores: u16) -> HubSettings {
+    let client = &config.client;
+    let requests_max = wide(client.requests_max);
+    HubSettings {
+        core,
+        cores,
+        server: SERVER.to_owned(),
+        ping_interval: client.ping_interval.0,
+        pong_timeout: client.pong_timeout.0,
+        stale_timeout: client.stale_timeout.0,
+        refused_timeout: client.refused_timeout.0,
+        write_deadline: client.write_deadline.0,
+        backlog_bytes_max: client.backlog_bytes_max.0.as_len(),
+        peers_max: wide(config.server.connections_max).div_ceil(usize::from(cores)),
+        channels_per_peer_max: wide(client.channels_max),
+        asks_per_peer_max: requests_max,
+        asks_max: requests_max.max(REQUESTS_PER_CORE_MAX),
+        recovery_publications_max: wide(client.publications_per_reply_max),
+        recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
+        history_publications_max: wide(client.publications_per_reply_max),
+        presence_clients_max: wide(client.presence_max),
+        presence_timeout: PRESENCE_TIMEOUT,
+        join_leave: match client.join_leave {
+            JoinLeaveChoice::Offered => JoinLeave::Offered,
+            JoinLeaveChoice::Off => JoinLeave::Off,
+        },
+        limits: Limits {
+            message_bytes: client.message_bytes_max.0.as_len(),
+            messages_max: wide(client.commands_per_message_max),
+            ..Limits::DEFAULT
+        },
+    }
+}
+
+fn log_settings(store: &StoreConfig) -> LogSettings {
+    LogSettings {
+        fsync: match store.fsync {
+            Fsync::Always => LogFsync::Always,
+            Fsync::Interval => LogFsync::Interval(store.fsync_interval.0),
+            Fsync::Never => LogFsync::Never,
+        },
+        segment_bytes: store.segment_bytes.0,
+        log_bytes: store.bytes_max.0,
+        visible_count_max: usize::try_from(store.channel_publications_max).unwrap_or(usize::MAX),
+        visible_age_max: store.publication_age_max.0,
+        channel_kept: store.channel_kept.0,
+        channels_max: wide(store.channels_max),
+        window: store.key_window.0,
+        keys_max: wide(store.keys_max),
+        // What is left has no key: it trades memory against speed and was chosen by measuring.
+        ..LogSettings::typical()
+    }
+}
+
+/// The key that feeds this field of the hub's settings.
+fn hub_key(setting: &str) -> &'static str {
+    match setting {
+        "cores" | "core" => "server.cores",
+        "peers_max" => "server.connections_max",
+        "ping_interval" => "client.ping_interval",
+        "pong_timeout" => "client.pong_timeout",
+        "stale_timeout" => "client.stale_timeout",
+        "refused_timeout" => "client.refused_timeout",
+        "write_deadline" => "client.write_deadline",
+        "backlog_bytes_max" => "client.backlog_bytes_max",
+        "channels_per_peer_max" => "client.channels_max",
+        "asks_per_peer_max" | "asks_max" => "client.requests_max",
+        "recovery_publications_max" | "history_publications_max" => {
+            "client.publications_per_reply_max"
+        }
+        "recovery_bytes_max" => "client.publication_bytes_per_reply_max",
+        "presence_clients_max" => "client.presence_max",
+        _ => "client",
+    }
+}
+
+/// The key that feeds this field of the log's settings.
+fn log_key(setting: &str) -> &'static str {
+    match setting {
+        "fsync" => "store.fsync_interval",
+        "segment_bytes" => "store.segment_bytes",
+        "log_bytes" => "store.bytes_max",
+        "visible_count_max" => "store.channel_publications_max",
+        "visible_age_max" => "store.publication_age_max",
+        "channel_kept" => "store.channel_kept",
+        "channels_max" => "store.channels_max",
+        "window" => "store.key_window",
+        "keys_max" => "store.keys_max",
+        _ => "store",
+    }
+}
+
+fn wide(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

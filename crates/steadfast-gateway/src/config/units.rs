@@ -1,0 +1,198 @@
+//! Durations and sizes as people write them: `"25s"`, `"64KiB"`.
+//!
+//! A number without a unit is refused, because nobody can see whether it means seconds or milliseconds.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use steadfast_machine::ByteSize;
+
+/// A duration, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// A number of bytes, written as a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub ByteSize);
+
+/// The text is no duration or size.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found \"{found}\"")]
+pub struct UnitError {
+    expected: &'static str,
+    found: String,
+}
+
+const SPAN_EXPECTED: &str = "a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"";
+const SIZE_EXPECTED: &str = "a size such as \"500B\", \"64KiB\", \"1MiB\" or \"1GiB\"";
+
+/// Largest first; each in milliseconds.
+const SPAN_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+/// Largest first; each in bytes.
+const SIZE_UNITS: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+
+impl FromStr for Span {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, &SPAN_UNITS)
+            .map(|millis| Self(Duration::from_millis(millis)))
+            .ok_or_else(|| UnitError {
+                expected: SPAN_EXPECTED,
+                found: text.to_owned(),
+            })
+    }
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        parse(text, &SIZE_UNITS)
+            .map(|bytes| Self(ByteSize::from_bytes(bytes)))
+            .ok_or_else(|| UnitError {
+                expected: SIZE_EXPECTED,
+                found: text.to_owned(),
+            })
+    }
+}
+
+impl fmt::Display for Span {
+    /// The largest unit that fits exactly; parts of a millisecond are cut.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        write_exact(f, millis, &SPAN_UNITS, "ms")
+    }
+}
+
+impl fmt::Display for Size {
+    /// The largest unit that fits exactly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_exact(f, self.0.as_bytes(), &SIZE_UNITS, "B")
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_str(Text(SPAN_EXPECTED))?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_str(Text(SIZE_EXPECTED))?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// Takes a string only, so that a bare number is refused with an example of what to write.
+struct Text(&'static str);
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor = units.iter().find(|(name, _)| *name == unit.trim_start())?.1;
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn write_exact(
+    f: &mut fmt::Formatter<'_>,
+    value: u64,
+    units: &[(&str, u64)],
+    smallest: &str,
+) -> fmt::Result {
+    match units
+        .iter()
+        .find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))
+    {
+        Some((name, factor)) => write!(f, "{}{name}", value / factor),
+        None => write!(f, "{value}{smallest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_read_and_printed_in_their_largest_exact_unit() {
+        for (text, millis, printed) in [
+            ("25s", 25_000, "25s"),
+            ("90s", 90_000, "90s"),
+            ("120 s", 120_000, "2m"),
+            ("250ms", 250, "250ms"),
+            ("0s", 0, "0ms"),
+            ("30d", 2_592_000_000, "30d"),
+        ] {
+            let span: Span = text.parse().unwrap();
+
+            assert_eq!(span.0, Duration::from_millis(millis), "{text}");
+            assert_eq!(span.to_string(), printed);
+        }
+        assert_eq!("64KiB".parse::<Size>().unwrap().0, ByteSize::from_kib(64));
+        assert_eq!(Size(ByteSize::from_mib(2)).to_string(), "2MiB");
+    }
+
+    #[test]
+    fn a_number_without_a_unit_or_with_an_unknown_one_is_refused() {
+        for text in [
+            "25",
+            "s",
+            "",
+            "1.5s",
+            "-1s",
+            "25sec",
+            "18446744073709551615d",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+        for text in ["64", "64KB", "64kib", "KiB", "99999999999GiB"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! All HTTP that is no upgrade: the start page and the probes. One request a connection.
+//!
+//! Hyper speaks the protocol; the bytes that the accept path has read already come first.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::admin::{Admin, Readiness};
+
+/// The start page; self-contained.
+const START_PAGE: &[u8] = include_bytes!("http/start.html");
+/// Nothing from elsewhere is loaded; the page's own script and style stand in it, and it talks to this server only.
+const START_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                                 connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Answers one request.
+pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let response = respond(request.method(), request.uri().path(), &admin);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let stream = Prefixed {
+        read,
+        taken: 0,
+        stream,
+    };
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an HTTP request failed");
+    }
+}
+
+fn respond(method: &Method, path: &str, admin: &Admin) -> Response<Full<Bytes>> {
+    let body = match path {
+        "/" => (StatusCode::OK, HTML, START_PAGE),
+        "/health" => (StatusCode::OK, JSON, b"{}".as_slice()),
+        "/livez" => (StatusCode::OK, TEXT, b"alive\n".as_slice()),
+        "/readyz" => match admin.readiness() {
+            Readiness::Ready => (StatusCode::OK, TEXT, b"ready\n".as_slice()),
+            Readiness::NotReady(reason) => {
+                (StatusCode::SERVICE_UNAVAILABLE, TEXT, reason.as_bytes())
+            }
+        },
+        _ => (
+            StatusCode::NOT_FOUND,
+            TEXT,
+            b"nothing is here; clients connect to /connection/websocket\n".as_slice(),
+        ),
+    };
+    if body.0 != StatusCode::NOT_FOUND && method != Method::GET && method != Method::HEAD {
+        let mut response = build((
+            StatusCode::METHOD_NOT_ALLOWED,
+            TEXT,
+            b"only GET and HEAD are answered here\n",
+        ));
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    build(body)
+}
+
+fn build((status, kind, body): (StatusCode, &'static str, &'static [u8])) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if kind == HTML {
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(START_PAGE_POLICY),
+        );
+    }
+    response
+}
+
+/// A stream of which some bytes have been read already.
+struct Prefixed {
+    read: Vec<u8>,
+    taken: usize,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Prefixed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let rest = this.read.get(this.taken..).unwrap_or_default();
+        if rest.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        }
+        let (now, _) = rest.split_at(rest.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        this.taken += now.len();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Prefixed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,55 @@
+//! What the hub reports, as log lines. Never payloads.
+
+use steadfast_hub::event::{End, Event};
+
+/// Writes one line for one event.
+pub(crate) fn record(event: &Event) {
+    match event {
+        Event::PeerConnected { peer, client } => {
+            tracing::debug!(peer = peer.index, client = %client, "connected");
+        }
+        Event::PeerClosed {
+            peer,
+            client,
+            end,
+            lasted,
+            idle,
+        } => {
+            let (by, code, reason) = describe(end);
+            tracing::info!(
+                peer = peer.index,
+                client = %client,
+                by,
+                code,
+                reason,
+                lasted_seconds = lasted.as_secs_f64(),
+                idle_seconds = idle.as_secs_f64(),
+                "closed"
+            );
+        }
+        Event::LimitReached { setting } => tracing::warn!(setting, "a limit is reached"),
+        Event::CaughtBehind { channels } => {
+            tracing::warn!(channels, "fell behind the log and reads channels again");
+        }
+        Event::PositionLost {
+            channel,
+            subscriptions,
+        } => {
+            tracing::warn!(%channel, subscriptions, "subscriptions ended, their position could not be continued");
+        }
+        Event::SendIgnored { peer } => {
+            tracing::debug!(peer = peer.index, "a message without a channel was ignored")
+        }
+        Event::LogRefused { refusal } => tracing::warn!(?refusal, "the log refused a request"),
+    }
+}
+
+/// Who ended a connection, with code and reason; code 1005 and 1006 stand for none, as in RFC 6455.
+fn describe(end: &End) -> (&'static str, u16, &str) {
+    match end {
+        End::Server { code, reason } => ("server", *code, reason),
+        End::Client { code, reason } => ("client", code.unwrap_or(1005), reason),
+        End::Ended => ("client", 1006, "the stream ended without a close"),
+        End::Broken => ("network", 1006, "reading or writing failed"),
+    }
+}
