@@ -79,7 +79,7 @@ impl LogSettings {
             channel_kept: Duration::from_hours(30 * 24),
             channels_max: 100_000,
             window: Duration::from_mins(2),
-            keys_max: 200_000,
+            keys_max: 1_000_000,
             group_bytes_max: ByteSize::from_mib(4),
             pending_bytes_max: ByteSize::from_mib(64),
             cache_bytes: ByteSize::from_mib(8),

@@ -1,0 +1,147 @@
+//! Which segments there are, where the next record goes, and whether the next segment is at hand.
+//!
+//! Segments are numbered for ever and counted by ordinals within a process: an ordinal fits an index entry. It orders
+//! nothing by itself; the commit and the checkpoint do.
+
+use std::collections::VecDeque;
+
+use crate::log::io::SegmentNumber;
+use crate::log::record::Stamp;
+
+/// A segment that belongs to the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Its number.
+    pub(crate) number: SegmentNumber,
+    /// Its full size in bytes.
+    pub(crate) size: u64,
+}
+
+/// The segments of the log, oldest first; the last one is written to.
+#[derive(Debug, Default)]
+pub(crate) struct Segments {
+    list: VecDeque<Segment>,
+    first: u32,
+}
+
+impl Segments {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.list.iter().map(|segment| segment.size).sum()
+    }
+
+    /// The ordinal of the oldest.
+    pub(crate) const fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The ordinal of the one that is written to.
+    pub(crate) fn last(&self) -> u32 {
+        self.first
+            + u32::try_from(self.list.len())
+                .unwrap_or(u32::MAX)
+                .saturating_sub(1)
+    }
+
+    /// A segment by its ordinal.
+    pub(crate) fn by_ordinal(&self, ordinal: u32) -> Option<Segment> {
+        let index = ordinal.checked_sub(self.first)?;
+        self.list.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// The oldest.
+    pub(crate) fn oldest(&self) -> Option<Segment> {
+        self.list.front().copied()
+    }
+
+    /// The one that is written to.
+    pub(crate) fn current(&self) -> Option<Segment> {
+        self.list.back().copied()
+    }
+
+    /// With ordinals, oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Segment)> {
+        (self.first..).zip(self.list.iter().copied())
+    }
+
+    /// Adds a segment to write to and returns its ordinal.
+    pub(crate) fn push(&mut self, segment: Segment) -> u32 {
+        self.list.push_back(segment);
+        self.last()
+    }
+
+    /// Takes out the oldest.
+    pub(crate) fn pop_oldest(&mut self) -> Option<Segment> {
+        let oldest = self.list.pop_front()?;
+        self.first += 1;
+        Some(oldest)
+    }
+}
+
+/// Where the next record goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Everything below this byte of the current segment was written.
+    pub(crate) end: u64,
+    /// Everything below this byte of it is durable.
+    pub(crate) synced: u64,
+    /// The life that is stamped on the next record.
+    pub(crate) life: u32,
+}
+
+impl Cursor {
+    /// The stamp of the records that are written next.
+    pub(crate) fn stamp(&self, segment: SegmentNumber) -> Stamp {
+        let synced = u32::try_from(self.synced).expect("a segment is smaller than 4 GiB");
+        Stamp {
+            segment,
+            life: self.life,
+            synced,
+        }
+    }
+}
+
+/// The segment that comes after the current one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Not ordered yet; it will have this number.
+    Absent(SegmentNumber),
+    /// Ordered.
+    Ordered(Segment),
+    /// The order failed; it is tried again.
+    Failed(Segment),
+    /// It exists.
+    Ready(Segment),
+}
+
+impl Next {
+    /// Its number.
+    pub(crate) const fn number(&self) -> SegmentNumber {
+        match self {
+            Self::Absent(number) => *number,
+            Self::Ordered(segment) => segment.number,
+            Self::Failed(segment) => segment.number,
+            Self::Ready(segment) => segment.number,
+        }
+    }
+
+    /// The segment, if it exists.
+    pub(crate) const fn ready(&self) -> Option<Segment> {
+        match self {
+            Self::Absent(_) => None,
+            Self::Ordered(_) => None,
+            Self::Failed(_) => None,
+            Self::Ready(segment) => Some(*segment),
+        }
+    }
+
+    /// True when it was ordered in vain.
+    pub(crate) const fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+}
