@@ -27,7 +27,7 @@ const SHOWN_MAX: usize = 120;
 pub(crate) struct Step {
     /// Unique in its list.
     name: String,
-    program: &'static str,
+    program: String,
     arguments: Vec<String>,
     variables: Vec<(&'static str, String)>,
     /// A folder in the root that must exist before the step begins.
@@ -150,7 +150,7 @@ fn carry_out(step: &Step) -> Result<()> {
         fs::create_dir_all(root().join(folder))
             .with_context(|| format!("failed to make {folder}"))?;
     }
-    let mut child = command(step.program)
+    let mut child = command(&step.program)
         .args(&step.arguments)
         .envs(step.variables.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
@@ -231,10 +231,10 @@ mod tests {
         assert!(Choice::parse(&["--only".to_owned()]).is_err());
     }
 
-    fn step(name: &str, program: &'static str) -> Step {
+    fn step(name: &str, program: &str) -> Step {
         Step {
             name: name.to_owned(),
-            program,
+            program: program.to_owned(),
             arguments: Vec::new(),
             variables: Vec::new(),
             folder: None,

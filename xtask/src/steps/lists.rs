@@ -14,51 +14,25 @@ const LONG_LIMIT: Duration = Duration::from_hours(3);
 /// How long each fuzz target runs on demand.
 const FUZZ_SECONDS: u32 = 120;
 
-/// What runs whole processes and so has a step of its own, apart from the unit tests.
-const PROCESSES: &str =
-    "package(steadfast-e2e) + package(steadfast-gym) + package(steadfast-conformance)";
+/// Where the sources of the fuzz targets are.
+const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
 
 /// The steps of a task, or `None` when no list has this name.
 pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
     let steps = match task {
         "check" => checks(),
-        "test" => [vec![xtask("setup")], checks(), tests()].concat(),
-        "conformance" => long(vec![
-            python("websocket", &["tests/conformance/kosoku.py", "--long"]),
-            cargo(
-                "walk",
-                &["run", "--quiet", "--package", "steadfast-e2e", "--", "walk"],
-            ),
-        ]),
+        "test" => [vec![step("setup", "cargo xtask setup")], checks(), tests()].concat(),
+        "conformance" => long(conformance()),
         "fuzz" => long(fuzz()),
-        "sim" => long(vec![simulation("0..1000").optimised()]),
-        "soak" => long(vec![
-            cargo(
-                "kills",
-                &[
-                    "run",
-                    "--quiet",
-                    "--package",
-                    "steadfast-e2e",
-                    "--",
-                    "kills",
-                    "--long",
-                ],
-            ),
-            cargo(
-                "log-kills",
-                &[
-                    "run",
-                    "--quiet",
-                    "--package",
-                    "steadfast-e2e",
-                    "--",
-                    "log-kills",
-                    "--long",
-                ],
-            ),
-        ]),
-        "bench" => long(vec![bench("bench", &[])]),
+        "sim" => long(vec![step(
+            "sim",
+            "cargo run --quiet --release --bin steadfast -- sim --seeds 0..1000",
+        )]),
+        "soak" => long(vec![step(
+            "kills",
+            "cargo run --quiet --package steadfast-e2e -- kills --long",
+        )]),
+        "bench" => long(vec![bench("")]),
         "links" => vec![links()],
         "fix" => fixes(),
         _ => return None,
@@ -68,148 +42,109 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
 
 fn checks() -> Vec<Step> {
     vec![
-        format(&["--check"]),
-        xtask("tidy"),
-        xtask("layers"),
-        step("spelling", "typos", &[]),
-        step("toml", "taplo", &["fmt", "--check"]),
+        format("--check"),
+        step("tidy", "cargo xtask tidy"),
+        step("layers", "cargo xtask layers"),
+        step("spelling", "typos"),
+        step("toml", "taplo fmt --check"),
         links(),
-        cargo(
+        step(
             "clippy",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ],
+            "cargo clippy --workspace --all-targets -- -D warnings",
         ),
-        cargo(
+        step(
             "docs",
-            &[
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--document-private-items",
-            ],
+            "cargo doc --workspace --no-deps --document-private-items",
         )
         .with("RUSTDOCFLAGS", "-D warnings"),
-        cargo(
+        step(
             "licences",
-            &[
-                "deny",
-                "--log-level",
-                "error",
-                "check",
-                "licenses",
-                "bans",
-                "sources",
-            ],
+            "cargo deny --log-level error check licenses bans sources",
         ),
-        cargo("unused", &["shear"]),
+        step("unused", "cargo shear"),
     ]
 }
 
 /// In order of what a failure explains: a broken unit makes everything after it fail too.
 fn tests() -> Vec<Step> {
-    let units = format!("not ({PROCESSES})");
     vec![
-        cargo("unit", &["nextest", "run", "--workspace", "-E", &units]).with("INSTA_UPDATE", "no"),
-        cargo("doctests", &["test", "--quiet", "--workspace", "--doc"]),
-        simulation("0..200"),
-        cargo("peers", &["nextest", "run", "--package", "steadfast-e2e"]),
-        cargo("gym", &["nextest", "run", "--package", "steadfast-gym"]),
-        cargo(
-            "codec",
-            &["nextest", "run", "--package", "steadfast-conformance"],
+        // What starts gateways and clients of others has the steps `peers` and `gym`.
+        step(
+            "unit",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym))",
         ),
-        python("websocket", &["tests/conformance/kosoku.py"]),
-        bench("bench", &["--smoke"]),
+        step("doctests", "cargo test --quiet --workspace --doc"),
+        step(
+            "sim",
+            "cargo run --quiet --bin steadfast -- sim --seeds 0..200",
+        ),
+        step(
+            "peers",
+            "cargo nextest run --package steadfast-e2e --test peers --no-capture",
+        ),
+        step(
+            "gym",
+            "cargo nextest run --package steadfast-e2e --test gym",
+        ),
+        step("codec", "python3 tests/conformance/kosoku.py"),
+        bench("--smoke"),
+    ]
+}
+
+fn conformance() -> Vec<Step> {
+    vec![
+        step("codec", "python3 tests/conformance/kosoku.py"),
+        step(
+            "codec-limits",
+            "python3 tests/conformance/kosoku.py --sections 9",
+        ),
+        step("walk", "cargo run --quiet --package steadfast-e2e -- walk"),
     ]
 }
 
 /// Each target for a while; what is found beyond the committed corpus stays in the target folder.
 fn fuzz() -> Vec<Step> {
-    let time = format!("-max_total_time={FUZZ_SECONDS}");
-    project_texts("fuzz/fuzz_targets/", ".rs")
+    project_texts(FUZZ_TARGETS, ".rs")
         .iter()
-        .filter_map(|path| path.strip_prefix("fuzz/fuzz_targets/")?.strip_suffix(".rs"))
+        .filter_map(|path| path.strip_prefix(FUZZ_TARGETS)?.strip_suffix(".rs"))
         .map(|target| {
             let found = format!("target/fuzz/{target}");
-            let corpus = format!("fuzz/corpus/{target}");
-            let mut step = cargo(
-                target,
-                &["fuzz", "run", target, &found, &corpus, "--", &time],
+            let run = format!(
+                "cargo fuzz run {target} {found} fuzz/corpus/{target} -- -max_total_time={FUZZ_SECONDS}"
             );
-            step.folder = Some(found);
             // The fuzzer's instrumentation is not stable in name, but is in this compiler.
-            step.with("RUSTC_BOOTSTRAP", "1")
+            let fuzz = step(target, &run).with("RUSTC_BOOTSTRAP", "1");
+            Step { folder: Some(found), ..fuzz }
         })
         .collect()
 }
 
-fn simulation(seeds: &str) -> Step {
-    cargo(
-        "sim",
-        &[
-            "run",
-            "--quiet",
-            "--bin",
-            "steadfast",
-            "--",
-            "sim",
-            "--seeds",
-            seeds,
-        ],
-    )
-}
-
-fn bench(name: &str, arguments: &[&str]) -> Step {
-    let run = [
-        "run",
-        "--quiet",
-        "--release",
-        "--manifest-path",
-        "tests/bench/Cargo.toml",
-        "--bin",
-        "bench",
-        "--",
-    ];
-    cargo(name, &[&run, arguments].concat())
-}
-
-/// Every Rust file of every workspace in one go.
-fn format(flags: &[&str]) -> Step {
-    let files = project_texts("", ".rs");
-    let files = files.iter().map(String::as_str);
-    let arguments: Vec<&str> = flags
-        .iter()
-        .copied()
-        .chain(["--edition", "2024"])
-        .chain(files)
-        .collect();
-    step("format", "rustfmt", &arguments)
+/// A build that users run, since the figures are compared with those of others.
+fn bench(flags: &str) -> Step {
+    let run = "cargo run --quiet --release --manifest-path tests/bench/Cargo.toml --bin bench --";
+    step("bench", &format!("{run} {flags}"))
 }
 
 fn fixes() -> Vec<Step> {
     vec![
-        format(&[]),
-        step("toml", "taplo", &["fmt"]),
-        step("spelling", "typos", &["--write-changes"]),
+        format(""),
+        step("toml", "taplo fmt"),
+        step("spelling", "typos --write-changes"),
     ]
+}
+
+/// Every Rust file of every workspace in one go.
+fn format(flags: &str) -> Step {
+    step("format", &format!("rustfmt --edition 2024 {flags}")).and(project_texts("", ".rs"))
 }
 
 /// Files and anchors only: what the network says today must not fail a build.
 fn links() -> Step {
-    let documents = project_texts("", ".md");
-    let documents = documents.iter().map(String::as_str);
-    let flags = ["--offline", "--include-fragments", "--no-progress"];
     step(
         "links",
-        "lychee",
-        &flags.into_iter().chain(documents).collect::<Vec<_>>(),
+        "lychee --offline --include-fragments --no-progress",
     )
+    .and(project_texts("", ".md"))
 }
 
 /// The project's text files in a folder, by the end of their names; none when git cannot list them, which the
@@ -224,29 +159,13 @@ fn project_texts(folder: &str, end: &str) -> Vec<String> {
         .collect()
 }
 
-/// A task of this program as a step.
-fn xtask(task: &str) -> Step {
-    cargo(task, &["xtask", task])
-}
-
-fn cargo(name: &str, arguments: &[&str]) -> Step {
-    step(name, "cargo", arguments)
-}
-
-/// The Python of `.venv` comes first on the search path.
-fn python(name: &str, arguments: &[&str]) -> Step {
-    step(name, "python3", arguments)
-}
-
-fn step(name: &str, program: &'static str, arguments: &[&str]) -> Step {
-    let arguments = arguments
-        .iter()
-        .map(|argument| (*argument).to_owned())
-        .collect();
+/// A step from a command line whose words hold no spaces.
+fn step(name: &str, line: &str) -> Step {
+    let mut words = line.split_whitespace().map(str::to_owned);
     Step {
         name: name.to_owned(),
-        program,
-        arguments,
+        program: words.next().unwrap_or_default(),
+        arguments: words.collect(),
         variables: Vec::new(),
         folder: None,
         limit: BUILD_LIMIT,
@@ -264,14 +183,13 @@ fn long(steps: Vec<Step>) -> Vec<Step> {
 }
 
 impl Step {
-    /// With the profile that users run.
-    fn optimised(mut self) -> Self {
-        self.arguments.insert(1, "--release".to_owned());
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
         self
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.variables.push((name, value.to_owned()));
+    fn and(mut self, arguments: Vec<String>) -> Self {
+        self.arguments.extend(arguments);
         self
     }
 }
@@ -284,7 +202,7 @@ mod tests {
 
     #[test]
     fn each_step_of_a_list_has_a_name_of_its_own() {
-        for task in [
+        let tasks = [
             "check",
             "test",
             "links",
@@ -294,10 +212,12 @@ mod tests {
             "fuzz",
             "sim",
             "soak",
-        ] {
+        ];
+        for task in tasks {
             let steps = list(task).unwrap();
             let names: BTreeSet<&str> = steps.iter().map(|step| step.name.as_str()).collect();
 
+            assert!(!steps.is_empty(), "{task}");
             assert_eq!(names.len(), steps.len(), "{task}");
         }
     }
