@@ -1,6 +1,5 @@
 //! The numbers as JSON lines and as a table.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::json;
