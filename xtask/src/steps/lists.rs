@@ -28,10 +28,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
             "sim",
             "cargo run --quiet --release --bin steadfast -- sim --seeds 0..1000",
         )]),
-        "soak" => long(vec![step(
-            "kills",
-            "cargo run --quiet --package steadfast-e2e -- kills --long",
-        )]),
+        "soak" => long(soak()),
         "bench" => long(vec![bench("")]),
         "links" => vec![links()],
         "fix" => fixes(),
@@ -99,6 +96,20 @@ fn conformance() -> Vec<Step> {
             "python3 tests/conformance/kosoku.py --sections 9",
         ),
         step("walk", "cargo run --quiet --package steadfast-e2e -- walk"),
+    ]
+}
+
+/// Kills by the thousand: of the log alone, and of the gateway under the load of published clients.
+fn soak() -> Vec<Step> {
+    vec![
+        step(
+            "log-kills",
+            "cargo run --quiet --package steadfast-gateway --example log-trial -- kill --cycles 1000 --seed 1",
+        ),
+        step(
+            "kills",
+            "cargo run --quiet --package steadfast-e2e -- kills --long",
+        ),
     ]
 }
 
