@@ -1,0 +1,18 @@
+//! One module for each command.
+
+mod serve;
+
+use crate::args::{Arguments, Command};
+use crate::env::Environment;
+use crate::exit::Failure;
+
+/// Runs what was asked for.
+///
+/// # Errors
+///
+/// What the command failed with.
+pub(crate) fn run(arguments: Arguments, environment: Environment) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Serve(arguments) => serve::run(arguments, &environment),
+    }
+}

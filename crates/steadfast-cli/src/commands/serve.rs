@@ -1,0 +1,153 @@
+//! `steadfast serve`: settings from file, environment and arguments, then the gateway until a signal comes.
+
+use std::ffi::OsStr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::str::FromStr;
+
+use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::config::{Config, StoreKind};
+use steadfast_gateway::error::ServeError;
+use steadfast_gateway::server;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Serve;
+use crate::env::Environment;
+use crate::exit::Failure;
+use crate::output;
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// When the settings cannot be used, or the gateway cannot start or end.
+pub(crate) fn run(arguments: Serve, environment: &Environment) -> Result<(), Failure> {
+    let loaded = settings(&arguments, environment)?;
+    if arguments.print_config {
+        output::print(loaded.config.effective().trim_end());
+        return Ok(());
+    }
+    output::start_log(environment);
+    // This thread only waits; the gateway's event loops have threads of their own.
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
+    runtime.block_on(async {
+        let shutdown = shutdown()
+            .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}"), ""))?;
+        let greeting = Greeting::new(&loaded.config);
+        server::run(loaded, shutdown, |address| greeting.print(address))
+            .await
+            .map_err(Failure::from)
+    })
+}
+
+/// The file, then the environment, then the arguments.
+fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Failure> {
+    let file = arguments
+        .config
+        .as_deref()
+        .or_else(|| environment.config.as_deref().map(Path::new));
+    let mut loaded = match file {
+        Some(path) => Loaded::read(path).map_err(ServeError::from)?,
+        None => Loaded::default(),
+    };
+    let server = &mut loaded.config.server;
+    if let Some(address) = parsed::<IpAddr>(
+        "STEADFAST_ADDRESS",
+        environment.address.as_deref(),
+        "an IP address",
+    )? {
+        server.address = address;
+    }
+    if let Some(port) = parsed("PORT", environment.port.as_deref(), "a port, 0 to 65535")? {
+        server.port = port;
+    }
+    server.address = arguments.address.unwrap_or(server.address);
+    server.port = arguments.port.unwrap_or(server.port);
+    server.cores = arguments.cores.unwrap_or(server.cores);
+    let store = &mut loaded.config.store;
+    if let Some(directory) = arguments
+        .data
+        .as_deref()
+        .or_else(|| environment.data.as_deref().map(Path::new))
+    {
+        directory.clone_into(&mut store.directory);
+        // Who names a directory wants files in it, whatever a configuration file says.
+        store.kind = StoreKind::Segments;
+    }
+    if arguments.memory {
+        store.kind = StoreKind::Memory;
+    }
+    Ok(loaded)
+}
+
+fn parsed<T: FromStr>(
+    name: &str,
+    value: Option<&OsStr>,
+    expected: &str,
+) -> Result<Option<T>, Failure> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let text = value.to_string_lossy();
+    match text.trim().parse() {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => Err(Failure::usage(
+            format!("the environment variable {name} must be {expected}, found \"{text}\""),
+            format!("Set it to a usable value, or remove it: unset {name}"),
+        )),
+    }
+}
+
+/// Ends with the first SIGINT or SIGTERM.
+fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        std::future::poll_fn(|context| {
+            if interrupt.poll_recv(context).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+            terminate.poll_recv(context).map(drop)
+        })
+        .await;
+        tracing::info!("closing every connection with the advice to come back");
+    })
+}
+
+/// What is printed once clients can connect.
+struct Greeting {
+    store: String,
+}
+
+impl Greeting {
+    fn new(config: &Config) -> Self {
+        let store = match config.store.kind {
+            StoreKind::Memory => {
+                "in memory only: everything is gone when the process ends".to_owned()
+            }
+            StoreKind::Segments => {
+                let directory = &config.store.directory;
+                let whole = std::path::absolute(directory);
+                format!("in {}", whole.as_deref().unwrap_or(directory).display())
+            }
+        };
+        Self { store }
+    }
+
+    fn print(&self, address: SocketAddr) {
+        let host = if address.ip().is_unspecified() {
+            "127.0.0.1".to_owned() + &format!(":{}", address.port())
+        } else {
+            address.to_string()
+        };
+        output::print(&format!(
+            "Steadfast serves on http://{host}\n  clients      ws://{host}/connection/websocket\n  data         {}\n  \
+             stop         Ctrl-C; connected clients are told to come back",
+            self.store
+        ));
+    }
+}

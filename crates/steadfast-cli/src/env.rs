@@ -1,0 +1,38 @@
+//! Every environment variable, read once. Nothing else in Steadfast reads the environment.
+//!
+//! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` set what the arguments of the same names set.
+//! `STEADFAST_LOG`, or `RUST_LOG`, choose what is logged, for example `debug` or `steadfast_gateway=debug`.
+//! `NO_COLOR` (any value) switches colours off.
+
+use std::ffi::OsString;
+
+/// The variables as they stand there; an empty one counts as absent.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    pub(crate) port: Option<OsString>,
+    pub(crate) address: Option<OsString>,
+    pub(crate) data: Option<OsString>,
+    pub(crate) config: Option<OsString>,
+    pub(crate) log: Option<OsString>,
+    pub(crate) no_color: Option<OsString>,
+}
+
+/// Reads them.
+pub(crate) fn read() -> Environment {
+    Environment {
+        port: variable("PORT"),
+        address: variable("STEADFAST_ADDRESS"),
+        data: variable("STEADFAST_DATA"),
+        config: variable("STEADFAST_CONFIG"),
+        log: variable("STEADFAST_LOG").or_else(|| variable("RUST_LOG")),
+        no_color: variable("NO_COLOR"),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,68 @@
+//! What people read: results on standard output, talk on standard error. A reader that went away is no failure.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::builder::StyledStr;
+use tracing_subscriber::EnvFilter;
+
+use crate::env::Environment;
+
+/// What is logged unless the environment says otherwise.
+const LOG_DEFAULT: &str = "info";
+
+/// Prints a result.
+pub(crate) fn print(text: &str) {
+    // A broken pipe means that the reader has seen enough.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints help or version, coloured on a terminal.
+pub(crate) fn print_styled(text: &StyledStr) {
+    let is_coloured = std::io::stdout().is_terminal();
+    let text = if is_coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+/// Says that something is wrong, and what to do about it.
+pub(crate) fn complain(what: &str, advice: &str) {
+    let prefix = if what.starts_with("error") {
+        ""
+    } else {
+        "error: "
+    };
+    let _ = writeln!(std::io::stderr(), "{prefix}{what}");
+    for line in advice.lines() {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// Says what is wrong with the arguments, coloured on a terminal.
+pub(crate) fn complain_styled(text: &StyledStr) {
+    let is_coloured = std::io::stderr().is_terminal();
+    let text = if is_coloured {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    };
+    let _ = write!(std::io::stderr(), "{text}");
+}
+
+/// Sends log lines to standard error from now on.
+pub(crate) fn start_log(environment: &Environment) {
+    let wanted = environment
+        .log
+        .as_ref()
+        .and_then(|log| log.to_str())
+        .unwrap_or(LOG_DEFAULT);
+    let is_coloured = environment.no_color.is_none() && std::io::stderr().is_terminal();
+    // Parts that cannot be understood are left out: a typing error must not stop the gateway.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::builder().parse_lossy(wanted))
+        .with_writer(std::io::stderr)
+        .with_ansi(is_coloured)
+        .init();
+}
