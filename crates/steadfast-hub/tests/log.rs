@@ -2,6 +2,10 @@
 
 #[path = "log/bench.rs"]
 mod bench;
+#[path = "log/chance.rs"]
+mod chance;
+#[path = "log/crash.rs"]
+mod crash;
 #[path = "log/disk.rs"]
 mod disk;
 #[path = "log/order.rs"]

@@ -178,7 +178,12 @@ impl Scan {
             let Some(head) = self.buffer.get(self.next..).and_then(Head::read) else {
                 break;
             };
-            if self.effort < head.len {
+            let effort = if self.is_plausible(&head) {
+                head.len
+            } else {
+                0
+            };
+            if self.effort < effort {
                 self.outcome.unclear = true;
                 self.skip(self.buffer.len() - self.next);
                 return;
@@ -189,7 +194,7 @@ impl Scan {
                     self.skip(head.len);
                 }
                 Judged::Bad => {
-                    self.effort -= head.len.min(self.effort);
+                    self.effort -= effort;
                     self.skip(1);
                 }
                 Judged::Incomplete => return,
@@ -234,7 +239,6 @@ impl Scan {
     }
 
     fn judge(&self, from: usize) -> Judged {
-        let left = self.size.saturating_sub(self.at);
         let rest = self.buffer.get(from..).unwrap_or_default();
         let Some(head) = Head::read(rest) else {
             return if self.complete {
@@ -243,10 +247,7 @@ impl Scan {
                 Judged::Incomplete
             };
         };
-        let fits = u64::try_from(head.len).is_ok_and(|len| len <= left);
-        let plausible =
-            fits && head.stamp.segment == self.segment && u64::from(head.stamp.synced) <= self.at;
-        if !plausible {
+        if !self.is_plausible(&head) {
             Judged::Bad
         } else if rest.len() < head.len {
             if self.complete {
@@ -259,6 +260,13 @@ impl Scan {
         } else {
             Judged::Bad
         }
+    }
+
+    /// Whether a record at this place can have such a head; only then its checksum is worth computing.
+    fn is_plausible(&self, head: &Head) -> bool {
+        let left = self.size.saturating_sub(self.at);
+        let fits = u64::try_from(head.len).is_ok_and(|len| len <= left);
+        fits && head.stamp.segment == self.segment && u64::from(head.stamp.synced) <= self.at
     }
 
     fn note(&mut self, stamp: Stamp, at: u64) {

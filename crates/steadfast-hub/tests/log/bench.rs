@@ -24,6 +24,8 @@ pub(crate) struct Faults {
     pub(crate) sync: Option<StorageFault>,
     pub(crate) reserve: Option<StorageFault>,
     pub(crate) remove: Option<StorageFault>,
+    /// Says that it synced and does not.
+    pub(crate) lies: bool,
     pub(crate) read: Option<StorageFault>,
 }
 
@@ -179,6 +181,15 @@ impl Bench {
         }
     }
 
+    /// What is held reaches the disk, but the log never hears of it.
+    pub(crate) fn write_unheard(&mut self) {
+        for output in std::mem::take(&mut self.held) {
+            if let Output::Write { segment, at, bytes } = output {
+                self.disk.write(segment.0, at, &bytes);
+            }
+        }
+    }
+
     /// Carries out the oldest write or sync that is held.
     pub(crate) fn release(&mut self) {
         let output = self.held.pop_front().expect("something is held");
@@ -215,7 +226,9 @@ impl Bench {
                 match self.faults.sync {
                     Some(fault) => self.fail(FailedOrder::Sync, fault),
                     None => {
-                        self.disk.sync(segment.0);
+                        if !self.faults.lies {
+                            self.disk.sync(segment.0);
+                        }
                         self.log.handle(self.now, Input::Synced);
                     }
                 }
