@@ -4,7 +4,7 @@
 //! [`Frame::append_client`] append to a buffer that collects what one socket is owed. No state: the caller keeps
 //! the order of fragments, and sends nothing after a close frame.
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf as _, BufMut, Bytes};
 
 use super::Opcode;
 use super::close::ClosePayload;
@@ -177,7 +177,10 @@ impl FrameBuilder {
         // The scratch space is longer than the reserved one, but an unmasked head uses only its last ten bytes.
         let (_, tail) = bytes.split_at(HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX);
         place.copy_from_slice(tail);
-        Bytes::from(buffer).slice(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX)..)
+        let mut frame = Bytes::from(buffer);
+        // Not `slice`, which counts a second owner for a moment and allocates for it.
+        frame.advance(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX));
+        frame
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) struct FrameHeader {
 
 impl FrameHeader {
     /// Reads a head from the beginning of `bytes` and returns it with its length; none when more bytes are needed.
+    #[inline]
     pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Option<(Self, usize)>, CodecError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);

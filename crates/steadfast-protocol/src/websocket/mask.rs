@@ -8,6 +8,7 @@ pub type MaskKey = [u8; 4];
 /// Masks or unmasks `bytes` in place, and returns the key for the bytes that follow in the same frame.
 ///
 /// Eight bytes at a time: the compiler turns this into vector instructions, so no unsafe code is needed.
+#[inline]
 pub fn apply(key: MaskKey, bytes: &mut [u8]) -> MaskKey {
     let [a, b, c, d] = key;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

@@ -77,6 +77,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The next head; none when the input ends before it does, its bytes are then kept.
+    #[inline]
     fn take_header(&mut self) -> Result<Option<FrameHeader>, CodecError> {
         let decoder = &mut *self.decoder;
         let kept = usize::from(decoder.head_len);
@@ -103,6 +104,7 @@ impl<'a> Reading<'a> {
     }
 
     /// As much of the frame's payload as the input has, unmasked, and what is then left of the frame.
+    #[inline]
     fn take_payload(&mut self, mut frame: OpenFrame) -> (&'a [u8], OpenFrame) {
         let piece = self.take_input(widen(frame.missing).min(self.input.len()));
         if let Some(key) = frame.mask {
@@ -150,6 +152,7 @@ impl What {
 
 impl Decoder {
     /// Frees what the previous event had borrowed.
+    #[inline]
     fn release(&mut self) {
         if self.held.capacity() > 0 && self.frame.is_none() {
             let kept = self.message_len();
@@ -179,6 +182,7 @@ impl Decoder {
     }
 
     /// Checks a head against the state of the message and the limits, and counts it in.
+    #[inline]
     fn admit(&mut self, header: FrameHeader) -> Result<OpenFrame, CodecError> {
         let kind = match header.opcode {
             Opcode::Ping => FrameKind::Ping,
@@ -200,6 +204,7 @@ impl Decoder {
         })
     }
 
+    #[inline]
     fn admit_first(
         &mut self,
         kind: MessageKind,
@@ -219,6 +224,7 @@ impl Decoder {
         )
     }
 
+    #[inline]
     fn admit_data(
         &mut self,
         message: OpenMessage,
@@ -247,6 +253,7 @@ impl Decoder {
     }
 
     /// True when a frame that lies whole in the input must be kept all the same: the message around it is open.
+    #[inline]
     fn must_hold(&self, kind: FrameKind) -> bool {
         match kind {
             FrameKind::Part => true,
@@ -255,6 +262,7 @@ impl Decoder {
         }
     }
 
+    #[inline]
     fn complete_in_place<'a>(
         &mut self,
         kind: FrameKind,
