@@ -2,4 +2,6 @@
 //!
 //! The crates' own tests include the same files and run them over the committed corpus.
 
+pub mod json_commands;
+pub mod json_replies;
 pub mod websocket_decoder;

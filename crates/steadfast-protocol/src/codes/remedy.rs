@@ -2,6 +2,7 @@
 
 use super::{DisconnectCode, ErrorCode};
 use crate::error::DecodeError;
+use crate::keyed::KeyedError;
 
 /// What a server does about bytes that it cannot decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Remedy {
 
 impl Remedy {
     /// The remedy for a decode error: a command that is well formed but exceeds a limit is refused, everything else
-    /// breaks the protocol.
+    /// breaks the protocol. (A message that is too long never gets as far over WebSocket, whose codec closes with 1009.)
     pub fn for_decode_error(error: &DecodeError) -> Self {
         match error {
             DecodeError::FieldTooLong { id, .. } | DecodeError::TooDeep { id, .. } if *id > 0 => {
@@ -37,6 +38,15 @@ impl Remedy {
             | DecodeError::Malformed { .. }
             | DecodeError::NothingAsked { .. }
             | DecodeError::NoResult { .. } => Self::Disconnect(DisconnectCode::BadRequest),
+        }
+    }
+}
+
+impl ErrorCode {
+    /// The answer to a `gw.publish` call whose argument cannot be used; the connection goes on.
+    pub fn for_keyed_error(error: &KeyedError) -> Self {
+        match error {
+            KeyedError::KeyMissing | KeyedError::Payload(_) => Self::BadRequest,
         }
     }
 }

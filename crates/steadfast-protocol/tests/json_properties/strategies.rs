@@ -108,8 +108,8 @@ pub(crate) fn arb_json(space: &'static str) -> BoxedStrategy<String> {
             .collect::<String>()
     });
     leaf.prop_recursive(4, 24, 4, move |inner| {
-        let item = (gap.clone(), inner.clone(), gap.clone())
-            .prop_map(|(a, json, b)| format!("{a}{json}{b}"));
+        let item =
+            (gap.clone(), inner, gap.clone()).prop_map(|(a, json, b)| format!("{a}{json}{b}"));
         let entry = (gap.clone(), any::<String>(), item.clone())
             .prop_map(|(gap, key, item)| format!("{gap}{}{gap}:{item}", quoted(&key)));
         prop_oneof![

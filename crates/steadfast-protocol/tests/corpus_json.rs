@@ -1,0 +1,50 @@
+//! Runs the committed fuzz corpora of the JSON decoders as ordinary tests, without a fuzzer.
+
+use std::fs;
+use std::path::Path;
+
+#[expect(unreachable_pub, reason = "the fuzz crate exports the same file")]
+#[path = "../../../fuzz/src/json_commands.rs"]
+mod json_commands;
+#[expect(unreachable_pub, reason = "the fuzz crate exports the same file")]
+#[path = "../../../fuzz/src/json_replies.rs"]
+mod json_replies;
+
+/// Fewer files than this mean that a corpus was not found, not that there is little to check.
+const FILES_MIN: usize = 50;
+
+#[test]
+fn the_decoder_of_commands_keeps_its_promises_over_the_whole_corpus() {
+    run("json_commands", json_commands::check);
+}
+
+#[test]
+fn the_decoder_of_replies_keeps_its_promises_over_the_whole_corpus() {
+    run("json_replies", json_replies::check);
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the last name printed is the file that fails"
+)]
+fn run(corpus: &str, check: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz/corpus")
+        .join(corpus);
+    let mut files: Vec<_> = fs::read_dir(corpus)
+        .expect("the corpus is committed")
+        .map(|entry| entry.expect("the corpus can be listed").path())
+        .collect();
+    files.sort();
+
+    for file in &files {
+        println!("{}", file.display());
+        check(&fs::read(file).expect("a listed file can be read"));
+    }
+
+    assert!(
+        files.len() >= FILES_MIN,
+        "only {} corpus files",
+        files.len()
+    );
+}

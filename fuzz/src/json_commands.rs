@@ -1,0 +1,115 @@
+//! The JSON decoder of commands against any bytes: it must not panic, must respect its limits, must hand out payloads
+//! as parts of the message, and what it read must be the same when it is written and read again.
+//!
+//! Run by the fuzz target of the same name and, over the committed corpus, by the tests of `steadfast-protocol`.
+
+use bytes::Bytes;
+use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::json::{append_command, decode_commands};
+use steadfast_protocol::keyed;
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, Request};
+
+/// Far below the defaults, so that small inputs reach every limit.
+const NARROW: Limits = Limits {
+    message_bytes: 512,
+    messages_max: 3,
+    channel_bytes: 8,
+    text_bytes: 12,
+    name_bytes: 6,
+    entries_max: 2,
+    nesting_max: 2,
+};
+
+/// For what was accepted once and may have grown by its escapes.
+const WIDE: Limits = Limits {
+    message_bytes: usize::MAX,
+    ..Limits::DEFAULT
+};
+
+/// Checks one input; panics when the decoder breaks a promise.
+pub fn check(data: &[u8]) {
+    let message = Bytes::copy_from_slice(data);
+    for limits in [Limits::DEFAULT, NARROW] {
+        let Ok(commands) = decode_commands(&message, &limits) else {
+            continue;
+        };
+        let mut count = 0;
+        let mut has_ended = false;
+        for command in commands {
+            assert!(
+                !has_ended,
+                "a command behind an error that ends the message"
+            );
+            match command {
+                Ok(command) => check_command(&message, &limits, &command),
+                Err(error) => has_ended = !error.concerns_one_command(),
+            }
+            count += 1;
+        }
+        assert!(count > 0, "a message without a command was accepted");
+        assert!(count <= limits.messages_max + 1);
+    }
+}
+
+fn check_command(message: &Bytes, limits: &Limits, command: &Command) {
+    for payload in payloads(&command.request) {
+        assert!(
+            message.as_ptr_range().contains(&payload.as_ptr()),
+            "a payload was copied"
+        );
+        assert!(!payload.contains(&b'\n'));
+    }
+    if let Request::Rpc(rpc) = &command.request {
+        check_keyed(&rpc.data, limits);
+    }
+    let first = written(command);
+    let message = Bytes::from(first.clone());
+    let read: Result<Vec<Command>, DecodeError> =
+        decode_commands(&message, &WIDE).and_then(Iterator::collect);
+    match read.as_deref() {
+        Ok([again]) => assert_eq!(written(again), first),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The argument of `gw.publish` is read by a decoder of its own.
+fn check_keyed(argument: &Bytes, limits: &Limits) {
+    if let Ok(publish) = keyed::decode_publish(argument, limits) {
+        assert!((1..=Limits::KEY_BYTES).contains(&publish.key.len()));
+        assert!(publish.channel.len() <= limits.channel_bytes);
+    }
+}
+
+/// What the decoder must not have copied.
+fn payloads(request: &Request) -> Vec<&Bytes> {
+    let payload = match request {
+        Request::Connect(connect) => {
+            let subs = connect.subs.values().filter_map(|sub| sub.data.as_ref());
+            return connect.data.iter().chain(subs).collect();
+        }
+        Request::Subscribe(subscribe) => return subscribe.data.iter().collect(),
+        Request::Publish(publish) => &publish.data,
+        Request::Send(send) => &send.data,
+        Request::Rpc(rpc) => &rpc.data,
+        Request::Unsubscribe(_)
+        | Request::Presence(_)
+        | Request::PresenceStats(_)
+        | Request::History(_)
+        | Request::Ping
+        | Request::Refresh(_)
+        | Request::SubRefresh(_)
+        | Request::Pong => return Vec::new(),
+    };
+    if payload.is_empty() {
+        Vec::new()
+    } else {
+        vec![payload]
+    }
+}
+
+fn written(command: &Command) -> Vec<u8> {
+    let mut out = Vec::new();
+    append_command(&mut out, command);
+    out
+}
