@@ -2,6 +2,8 @@
 //!
 //! The ranges decide, not the single rows: a code that a later server invents gets the right advice too.
 
+use std::fmt;
+
 use super::{CloseCode, DisconnectCode, ErrorCode, UnsubscribeCode};
 use crate::message::ReplyError;
 
@@ -79,6 +81,22 @@ impl Advice {
     /// Advice for an error in the answer to any other command.
     pub fn for_call_error(error: &ReplyError) -> Self {
         passing(error).unwrap_or(Self::TellCaller)
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reconnect => "connect again",
+            Self::ReconnectWithFreshState => "drop token and positions, connect again",
+            Self::Retry => "ask again later",
+            Self::RenewToken => "get a new token, ask again",
+            Self::Resubscribe => "subscribe again",
+            Self::ResubscribeWithFreshState => "drop token and position, subscribe again",
+            Self::EndSubscription => "end the subscription",
+            Self::TellCaller => "tell the caller",
+            Self::Terminal => "do not come back",
+        })
     }
 }
 
