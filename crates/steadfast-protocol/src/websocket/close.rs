@@ -3,34 +3,20 @@
 //! Knows which codes may travel, not what the stream protocol means by its own codes.
 
 use super::CodecError;
+use crate::codes::CloseCode;
 
-/// The purpose of the connection is fulfilled.
-pub const NORMAL: u16 = 1000;
-/// An end goes away: a server stops, a page is left.
-pub const GOING_AWAY: u16 = 1001;
-/// The peer broke the protocol.
-pub const PROTOCOL_ERROR: u16 = 1002;
-/// Stands for a close frame without a code; never travels.
-pub const NO_STATUS: u16 = 1005;
-/// Stands for a connection that ended without a close frame; never travels.
-pub const ABNORMAL: u16 = 1006;
-/// The payload did not fit its type, for example text that is not UTF-8.
-pub const INVALID_DATA: u16 = 1007;
-/// The peer broke a rule of this end.
-pub const POLICY_VIOLATION: u16 = 1008;
-/// A message was larger than this end takes.
-pub const TOO_BIG: u16 = 1009;
-/// Something went wrong at this end.
-pub const INTERNAL_ERROR: u16 = 1011;
-/// Try again later.
-pub const TRY_AGAIN_LATER: u16 = 1013;
+/// An end goes away: a server stops, a page is left. The number from the table, for the caller that closes.
+pub const GOING_AWAY: u16 = CloseCode::GoingAway.code();
 
 /// The longest reason: a control frame's 125 bytes less two for the code.
 pub const REASON_BYTES_MAX: usize = 123;
 
 /// True when this code may stand in a close frame: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
 pub const fn is_sendable(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+    match CloseCode::from_code(code) {
+        Some(known) => !known.is_local_only(),
+        None => matches!(code, 3000..=4999),
+    }
 }
 
 /// The longest prefix of `reason` that fits into a close frame and ends between two characters.

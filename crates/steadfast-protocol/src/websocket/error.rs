@@ -4,7 +4,7 @@
 
 use thiserror::Error;
 
-use super::close;
+use crate::codes::CloseCode;
 
 /// A violation of RFC 6455, or of the receiver's limits. The connection cannot go on after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -61,9 +61,11 @@ impl CodecError {
             | Self::ContinuationUnexpected
             | Self::ContinuationMissing
             | Self::ClosePayload
-            | Self::CloseCode => close::PROTOCOL_ERROR,
-            Self::CloseReasonUtf8 | Self::TextUtf8 => close::INVALID_DATA,
-            Self::FrameTooLong | Self::MessageTooLong | Self::TooManyFragments => close::TOO_BIG,
+            | Self::CloseCode => CloseCode::ProtocolError.code(),
+            Self::CloseReasonUtf8 | Self::TextUtf8 => CloseCode::InvalidPayload.code(),
+            Self::FrameTooLong | Self::MessageTooLong | Self::TooManyFragments => {
+                CloseCode::MessageTooBig.code()
+            }
         }
     }
 
