@@ -433,7 +433,6 @@ impl World {
             return;
         };
         self.crashes_armed -= 1;
-        self.life += 1;
         if let Some(DiskWork::Write { segment, at, bytes }) = gateway.writing {
             self.disk.write(segment, at, &bytes);
         }
@@ -446,6 +445,8 @@ impl World {
         for link in links {
             self.end_link(link);
         }
+        // Whatever was planned for the life that has ended must not reach the next one.
+        self.life += 1;
         let delay = self
             .generator
             .between(Duration::from_millis(10), Duration::from_millis(500));
