@@ -170,11 +170,18 @@ impl<'a> Context<'a> {
 
 /// True when arrays and objects nest deeper than `levels_max` in this valid JSON.
 fn nests_deeper(json: &[u8], levels_max: usize) -> bool {
-    // Counting is far cheaper than following strings, and settles nearly every payload.
-    let openers = json
-        .iter()
-        .filter(|byte| matches!(byte, b'[' | b'{'))
-        .count();
+    // Counting is far cheaper than following strings, and settles nearly every payload. One bit tells `[` from `{`;
+    // 255 bytes at a time fit a counter of one byte, which lets the compiler count many at once.
+    let openers: usize = json
+        .chunks(255)
+        .map(|chunk| {
+            chunk
+                .iter()
+                .map(|byte| u8::from(byte | 0x20 == b'{'))
+                .sum::<u8>()
+        })
+        .map(usize::from)
+        .sum();
     if openers <= levels_max {
         return false;
     }
