@@ -21,7 +21,8 @@ use crate::log::event::{Counters, Event, Health, Limit};
 use crate::log::io::{
     Answer, FailedOrder, Input, Output, Refusal, Request, StorageFault, Ticket, Timer,
 };
-use crate::log::open::{Damage, DamageKind, Opening};
+use crate::log::open::{Damage, DamageKind};
+use crate::log::opening::Opening;
 use crate::log::read::Reads;
 use crate::log::replay::State;
 use crate::policy::log::LogPolicy;
@@ -37,12 +38,15 @@ mod fault;
 mod group;
 pub mod io;
 pub mod open;
+mod opening;
 mod read;
 mod record;
+pub mod repair;
 mod replay;
 mod retention;
 mod scan;
 mod segment;
+pub mod verify;
 
 /// The log of a process.
 ///

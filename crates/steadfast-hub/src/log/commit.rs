@@ -14,7 +14,8 @@ use crate::log::append::{self, Stop};
 use crate::log::event::{Event, Health};
 use crate::log::group::{Effect, Group, Item};
 use crate::log::io::{Answer, Append, Committed, Output, Record, Refusal, SegmentNumber};
-use crate::log::open::{OpenReport, Resumption};
+use crate::log::open::OpenReport;
+use crate::log::opening::Resumption;
 use crate::log::record::{END_BYTES, Opened, Stored};
 use crate::log::segment::{Cursor, Next, Segment};
 use crate::log::{Log, Phase};
@@ -431,7 +432,7 @@ impl Log {
     /// Orders the next segment ahead of its need.
     pub(super) fn order_next(&mut self) {
         if let Next::Absent(number) = self.writer.next {
-            let size = crate::log::open::segment_size(&self.policy, &self.state);
+            let size = crate::log::opening::segment_size(&self.policy, &self.state);
             self.order_segment(Segment { number, size });
         }
     }

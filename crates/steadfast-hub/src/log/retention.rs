@@ -25,7 +25,7 @@ impl Log {
     /// The next segment counts already, since it is ordered at once. A segment with more live keys than a checkpoint
     /// may carry stays until they are old enough.
     pub(super) fn first_kept(&self) -> u32 {
-        let size = crate::log::open::segment_size(&self.policy, &self.state);
+        let size = crate::log::opening::segment_size(&self.policy, &self.state);
         let keys = self.state.window.bytes_by_segment(self.now);
         let mut bytes = self.state.segments.bytes() + size;
         let mut carried = 0;

@@ -110,13 +110,33 @@ pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
 impl Bench {
     /// Starts a log on a disk, without waiting for anything.
     pub(crate) fn start(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
+        Self::begin(settings, disk, (wall, incarnation), Faults::default())
+    }
+
+    /// The same, on a disk that fails from the beginning.
+    pub(crate) fn start_with(
+        settings: LogSettings,
+        disk: Disk,
+        set: impl FnOnce(&mut Faults),
+    ) -> Self {
+        let mut faults = Faults::default();
+        set(&mut faults);
+        Self::begin(settings, disk, (WALL, 9), faults)
+    }
+
+    fn begin(
+        settings: LogSettings,
+        disk: Disk,
+        (wall, incarnation): (u64, u64),
+        faults: Faults,
+    ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
         let mut bench = Self {
             log: Log::new(policy, Instant::START),
             disk,
             now: Instant::START,
             wall,
-            faults: Faults::default(),
+            faults,
             hold: false,
             held: VecDeque::new(),
             seen: Vec::new(),
@@ -199,38 +219,35 @@ impl Bench {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Reserve { segment, bytes } => match self.faults.reserve {
-                Some(fault) => self.fail(FailedOrder::Reserve(segment), fault),
-                None => {
+            Output::Reserve { segment, bytes } => {
+                if let Some(fault) = self.faults.reserve {
+                    self.fail(FailedOrder::Reserve(segment), fault);
+                } else {
                     self.disk.reserve(segment.0, bytes);
                     self.log.handle(self.now, Input::Reserved { segment });
                 }
-            },
+            }
             Output::Write { segment, at, bytes } => {
                 self.writes += 1;
-                match self.faults.write {
-                    Some(fault) => {
-                        // Half of it may be there all the same.
-                        self.disk
-                            .write(segment.0, at, &bytes[..bytes.len().div_ceil(2)]);
-                        self.fail(FailedOrder::Write, fault);
-                    }
-                    None => {
-                        self.disk.write(segment.0, at, &bytes);
-                        self.log.handle(self.now, Input::Written);
-                    }
+                if let Some(fault) = self.faults.write {
+                    // Half of it may be there all the same.
+                    let half = &bytes[..bytes.len().div_ceil(2)];
+                    self.disk.write(segment.0, at, half);
+                    self.fail(FailedOrder::Write, fault);
+                } else {
+                    self.disk.write(segment.0, at, &bytes);
+                    self.log.handle(self.now, Input::Written);
                 }
             }
             Output::Sync { segment } => {
                 self.syncs += 1;
-                match self.faults.sync {
-                    Some(fault) => self.fail(FailedOrder::Sync, fault),
-                    None => {
-                        if !self.faults.lies {
-                            self.disk.sync(segment.0);
-                        }
-                        self.log.handle(self.now, Input::Synced);
+                if let Some(fault) = self.faults.sync {
+                    self.fail(FailedOrder::Sync, fault);
+                } else {
+                    if !self.faults.lies {
+                        self.disk.sync(segment.0);
                     }
+                    self.log.handle(self.now, Input::Synced);
                 }
             }
             Output::Read {
@@ -264,7 +281,7 @@ impl Bench {
             Output::Damaged(damage) => self.damaged = Some(damage),
             Output::Commit(committed) => self.seen.push(Seen::Commit(committed)),
             Output::Answer { ticket, answer } => {
-                self.seen.push(Seen::Answer(ticket.number, answer))
+                self.seen.push(Seen::Answer(ticket.number, answer));
             }
             Output::Notify(event) => self.events.push(event),
             Output::Closed => self.closed = true,
@@ -307,21 +324,24 @@ impl Bench {
 
     /// Publishes one, which must succeed.
     pub(crate) fn published(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
-        match self.publish(append) {
-            Answer::Appended {
-                epoch,
-                offset,
-                duplicate,
-            } => (epoch, offset, duplicate),
-            other => panic!("{other:?}"),
-        }
+        let answer = self.publish(append);
+        let Answer::Appended {
+            epoch,
+            offset,
+            duplicate,
+        } = answer
+        else {
+            panic!("{answer:?}")
+        };
+        (epoch, offset, duplicate)
     }
 
     pub(crate) fn refused(&mut self, append: Append) -> Refusal {
-        match self.publish(append) {
-            Answer::Refused(why) => why,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.publish(append);
+        let Answer::Refused(why) = answer else {
+            panic!("{answer:?}")
+        };
+        why
     }
 
     pub(crate) fn answer(&self, number: u64) -> Option<Answer> {
@@ -334,14 +354,6 @@ impl Bench {
             Seen::Commit(_) => None,
         });
         answers.collect()
-    }
-
-    pub(crate) fn commits(&self) -> Vec<Committed> {
-        let commits = self.seen.iter().filter_map(|seen| match seen {
-            Seen::Commit(committed) => Some(committed.clone()),
-            Seen::Answer(..) => None,
-        });
-        commits.collect()
     }
 
     pub(crate) fn read(&mut self, read: Read) -> ReadAnswer {
@@ -358,6 +370,13 @@ impl Bench {
             Page::Records { records, more } => (records, more),
             Page::Unrecoverable => panic!("unrecoverable"),
         }
+    }
+
+    /// The epoch that channels get which do not exist yet.
+    pub(crate) fn log_epoch(&self) -> ChannelEpoch {
+        let name = "a channel that nobody publishes to";
+        let mut again = Self::open(settings(), self.disk.clone(), self.wall, 99);
+        again.read(read(name, ReadFrom::Start, 0)).epoch
     }
 
     /// Offsets and payloads of everything that is visible in a channel.

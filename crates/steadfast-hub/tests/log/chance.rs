@@ -208,7 +208,7 @@ fn check(bench: &mut Bench, account: &Account) -> Result<(), String> {
         let all = bench.all(channel);
         let mut payloads = BTreeSet::new();
         for (index, (offset, data)) in all.iter().enumerate() {
-            if *offset != index as u64 + 1 {
+            if usize::try_from(*offset) != Ok(index + 1) {
                 return Err(format!("{channel}: offset {offset} at place {index}"));
             }
             if !payloads.insert(data) {

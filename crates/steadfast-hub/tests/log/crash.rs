@@ -128,7 +128,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_nothing_acknowledged_is_lost() {
         );
         assert_eq!(bench.all("b"), [(1, "x".into())], "cut at {cut}");
         let next = bench.published(append("a", "new")).1;
-        assert_eq!(next, all.len() as u64 + 1, "cut at {cut}");
+        assert_eq!(usize::try_from(next), Ok(all.len() + 1), "cut at {cut}");
     }
 }
 
@@ -158,7 +158,7 @@ fn a_byte_flipped_anywhere_in_a_closed_log_is_reported_or_loses_nothing() {
             (Some(damage), None) => {
                 assert_eq!(damage.why, DamageKind::BadRecord, "at {at}");
                 assert!(
-                    damage.segment.0 == segment && damage.at <= at as u64 && at < used,
+                    damage.segment.0 == segment && damage.at <= wide(at) && at < used,
                     "at {at}: {damage:?}"
                 );
             }
@@ -310,7 +310,7 @@ fn damage_in_a_sealed_segment_is_reported_with_its_proof() {
             "at {at}"
         );
         assert!(
-            damage.at <= at as u64 && damage.proof.is_some(),
+            damage.at <= wide(at) && damage.proof.is_some(),
             "at {at}: {damage:?}"
         );
     }
@@ -318,4 +318,8 @@ fn damage_in_a_sealed_segment_is_reported_with_its_proof() {
 
 fn first_difference(one: &[u8], other: &[u8]) -> usize {
     one.iter().zip(other).position(|(a, b)| a != b).unwrap()
+}
+
+fn wide(at: usize) -> u64 {
+    u64::try_from(at).unwrap()
 }
