@@ -18,7 +18,7 @@ check: setup ## format, lints, docs, tidy, spelling, links, licences
 bench: setup ## speed and memory beside peers, in one run
 	cargo xtask bench $(STEPS)
 
-conformance: setup ## RFC 6455 and the published clients, the long forms
+conformance: setup ## RFC 6455 in full, and published clients through every feature
 	cargo xtask conformance $(STEPS)
 
 fuzz: setup ## minutes of random bytes for every decoder
