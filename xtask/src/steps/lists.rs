@@ -29,7 +29,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
             "cargo run --quiet --release --bin steadfast -- sim --seeds 0..1000",
         )]),
         "soak" => long(soak()),
-        "bench" => long(vec![bench("")]),
+        "bench" => long(vec![bench(""), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
         _ => return None,
@@ -149,6 +149,13 @@ fn fuzz() -> Vec<Step> {
 fn bench(flags: &str) -> Step {
     let run = "cargo run --quiet --release --manifest-path tests/bench/Cargo.toml --bin bench --";
     step("bench", &format!("{run} {flags}"))
+}
+
+/// Durable records and opening, beside embedded stores.
+fn log_bench() -> Step {
+    let run =
+        "cargo run --quiet --release --manifest-path tests/bench/Cargo.toml --package log-bench";
+    step("log", run)
 }
 
 fn fixes() -> Vec<Step> {
