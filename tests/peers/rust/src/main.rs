@@ -10,7 +10,7 @@ mod events;
 use std::collections::HashMap;
 use std::error::Error;
 
-use centrifuge::{Client, EventDelivery};
+use centrifuge::{Client, EventDelivery, Protocol};
 use command::{Answer, Command};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, Lines, Stdin};
@@ -72,6 +72,7 @@ fn open(
         return calls::outcome(client.connect().map(|()| json!({})));
     }
     let built = Client::builder(command.text("url"))
+        .protocol(Protocol::Json)
         .name("peer-rust")
         // Handlers only push a line, so a thread for each client would be waste.
         .event_delivery(EventDelivery::Inline)
