@@ -13,6 +13,9 @@ pub const DATA_BYTES: usize = 128;
 /// How many digits a sequence number has at the start of each message.
 const SEQUENCE_DIGITS: usize = 20;
 
+/// What follows the number, up to the length that was asked for.
+const FILLER: u8 = b'x';
+
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -163,20 +166,20 @@ impl Dialect {
 fn content(sequence: u64, len: usize) -> String {
     let mut text = format!("{sequence:0>SEQUENCE_DIGITS$}");
     while text.len() < len {
-        text.push('x');
+        text.push(char::from(FILLER));
     }
     text
 }
 
 /// Reads the number back and insists that every byte is as it was sent.
 fn sequence_of(text: &str, len: usize) -> Result<u64> {
-    let digits = text
-        .get(..SEQUENCE_DIGITS)
+    let (digits, filler) = text
+        .split_at_checked(SEQUENCE_DIGITS)
         .context("a message without a sequence number")?;
     let sequence = digits
         .parse()
         .with_context(|| format!("not a sequence number: {digits}"))?;
-    if text != content(sequence, len) {
+    if text.len() != len || filler.bytes().any(|byte| byte != FILLER) {
         bail!("message {sequence} was changed on its way");
     }
     Ok(sequence)

@@ -22,9 +22,16 @@ pub struct Storm {
     pub cost: Cost,
 }
 
-/// Lets `clients` subscribe and go, publishes `missed` messages, and brings all clients back at once.
-/// Every client must be told `recovered` and receive each missed message once and in order.
-pub fn run(target: Target, pid: u32, clients: usize, missed: u64) -> Result<Storm> {
+/// Clients that have gone, and what they have missed since.
+#[derive(Clone, Debug)]
+pub struct Absent {
+    clients: usize,
+    from: Standing,
+    top: u64,
+}
+
+/// Lets `clients` subscribe and go, and publishes `missed` messages; all of them are acknowledged.
+pub fn prepare(target: Target, clients: usize, missed: u64) -> Result<Absent> {
     let subscribe = |_| Purpose::Subscribe {
         channel: CHANNEL.to_owned(),
     };
@@ -37,28 +44,29 @@ pub fn run(target: Target, pid: u32, clients: usize, missed: u64) -> Result<Stor
         socket::reset(connection.fd);
     }
     publish(target, missed)?;
-
     let top = from.offset + missed;
-    let meter = Meter::start(pid)?;
-    let start = Instant::now();
+    Ok(Absent { clients, from, top })
+}
+
+/// Brings all of them back at once.
+/// Every client must be told `recovered` and receive each missed message once and in order.
+pub fn resume(target: Target, pid: u32, absent: &Absent) -> Result<Storm> {
     let resume = |_| Purpose::Resume {
         channel: CHANNEL.to_owned(),
-        from: from.clone(),
-        top,
+        from: absent.from.clone(),
+        top: absent.top,
     };
-    let resumed = join::open_all(target, clients, clients, resume)?;
+    let meter = Meter::start(pid)?;
+    let start = Instant::now();
+    let resumed = join::open_all(target, absent.clients, absent.clients, resume)?;
     let time = start.elapsed();
     let cost = meter.stop()?;
     for connection in resumed {
-        if connection.at
-            != (Standing {
-                epoch: connection.at.epoch.clone(),
-                offset: top,
-            })
-        {
+        if connection.at.offset != absent.top {
             bail!(
-                "a client stands at {} instead of {top}",
-                connection.at.offset
+                "a client stands at {} instead of {}",
+                connection.at.offset,
+                absent.top
             );
         }
         socket::reset(connection.fd);

@@ -20,7 +20,8 @@ Usage: bench [OPTIONS]
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
   --repeats N        interleaved repeats [default: 5]
   --seconds S        measured time of each run [default: 1]
-  --rows A,B         fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm
+  --rows A,B         fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
+                     storm-killed, ping
   --servers A,B      bare, gateway-memory, gateway-durable, ws, bun
   -h, --help         this text
 

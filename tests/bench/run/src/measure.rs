@@ -7,12 +7,12 @@ use load::clock::{self, Cost, Meter};
 use load::dialect::Purpose;
 use load::fanout::Fanout;
 use load::join::{self, CONCURRENCY};
-use load::{socket, storm};
+use load::{ping, socket, storm};
 
 use crate::places::Places;
 use crate::plan::{Plan, Row};
 use crate::results::{Sample, Samples};
-use crate::servers::{Running, Server};
+use crate::servers::{Pings, Running, Server};
 
 /// Above this share of a core, what others did on the machine spoils a run.
 pub(crate) const NOISE_MAX: f64 = 0.15;
@@ -22,11 +22,18 @@ const LATENCY_SAMPLES: f64 = 120.0;
 
 /// Finds the wire size of the gateway's publication push, so that all servers send frames of the same size.
 pub(crate) fn probe(places: &Places) -> Result<usize> {
-    let gateway = Running::start(Server::GatewayMemory, places, 0)?;
+    let gateway = Running::start(Server::GatewayMemory, places, 0, Pings::Usual)?;
     let mut fanout = Fanout::connect(gateway.target, gateway.pid(), 1)?;
     fanout.closed(64, Duration::ZERO, Duration::from_millis(300))?;
     Ok(fanout.frame_len())
 }
+
+/// The first pings are spread over half an interval; afterwards two whole intervals of two seconds are measured.
+const PING_SETTLE: Duration = Duration::from_secs(2);
+const PING_TIME: Duration = Duration::from_secs(4);
+
+/// 10,000 connections, each pinged every 25 s.
+const PINGS_PER_SECOND: f64 = 400.0;
 
 /// The head of an unmasked frame with a payload of 126 to 65,535 bytes.
 const FRAME_HEAD_BYTES: usize = 4;
@@ -50,7 +57,14 @@ pub(crate) fn server(
         plain_bytes,
     };
     let mut samples = run.fanout()?;
-    for row in [Row::IdleShared, Row::IdleOwn, Row::Join, Row::Storm] {
+    for row in [
+        Row::IdleShared,
+        Row::IdleOwn,
+        Row::Join,
+        Row::Storm,
+        Row::StormKilled,
+        Row::Ping,
+    ] {
         if plan.rows.contains(&row) && row.fits(server) {
             samples.push(run.quiet(|| run.single(row))?);
         }
@@ -68,7 +82,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn start(&self) -> Result<Running> {
-        Running::start(self.server, self.places, self.plain_bytes)
+        Running::start(self.server, self.places, self.plain_bytes, Pings::Usual)
     }
 
     /// Repeats a measurement that others on the machine have spoilt, and keeps the last.
@@ -168,7 +182,9 @@ impl Run<'_> {
             Row::IdleShared => self.idle(row, |_| "idle".to_owned()),
             Row::IdleOwn => self.idle(row, |number| format!("idle-{number}")),
             Row::Join => self.join(),
-            Row::Storm => self.storm(),
+            Row::Storm => self.storm(row, |_| Ok(())),
+            Row::StormKilled => self.storm(row, |running| running.kill_and_restart(self.places)),
+            Row::Ping => self.ping(),
             Row::Fanout1 | Row::Fanout32 | Row::Fanout64 | Row::Latency => {
                 anyhow::bail!("a row of the fan-out")
             }
@@ -222,17 +238,31 @@ impl Run<'_> {
         Ok(sample)
     }
 
-    fn storm(&self) -> Result<Sample> {
-        let running = self.start()?;
+    /// `between` happens after the clients have gone and before they come back.
+    fn storm(&self, row: Row, between: impl Fn(&mut Running) -> Result<()>) -> Result<Sample> {
+        let mut running = self.start()?;
         let (clients, missed) = self.plan.storm;
-        let storm = storm::run(
+        let absent = storm::prepare(running.target, usize::try_from(clients)?, u64::from(missed))?;
+        between(&mut running)?;
+        let storm = storm::resume(running.target, running.pid(), &absent)?;
+        let mut sample = self.sample(row, storm.time.as_secs_f64(), &storm.cost);
+        sample.cpu_us_per_client = storm.cost.server_cpu.as_secs_f64() * 1e6 / f64::from(clients);
+        Ok(sample)
+    }
+
+    fn ping(&self) -> Result<Sample> {
+        let running = Running::start(self.server, self.places, self.plain_bytes, Pings::Often)?;
+        let clients = usize::try_from(self.plan.idle)?;
+        let pings = ping::run(
             running.target,
             running.pid(),
-            usize::try_from(clients)?,
-            u64::from(missed),
+            clients,
+            PING_SETTLE,
+            PING_TIME,
         )?;
-        let mut sample = self.sample(Row::Storm, storm.time.as_secs_f64(), &storm.cost);
-        sample.cpu_us_per_client = storm.cost.server_cpu.as_secs_f64() * 1e6 / f64::from(clients);
+        let cpu = pings.cost.server_cpu.as_secs_f64() / count(pings.answered).max(1.0);
+        let mut sample = self.sample(Row::Ping, cpu * PINGS_PER_SECOND * 100.0, &pings.cost);
+        sample.cpu_us_per_client = cpu * 1e6;
         Ok(sample)
     }
 }

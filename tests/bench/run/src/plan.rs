@@ -26,10 +26,14 @@ pub(crate) enum Row {
     Join,
     /// Many clients resume at once.
     Storm,
+    /// The same after the server was killed and started again.
+    StormKilled,
+    /// Idle connections that answer pings.
+    Ping,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Fanout1,
         Self::Fanout32,
         Self::Fanout64,
@@ -38,6 +42,8 @@ impl Row {
         Self::IdleOwn,
         Self::Join,
         Self::Storm,
+        Self::StormKilled,
+        Self::Ping,
     ];
 
     /// The word of the command line.
@@ -51,6 +57,8 @@ impl Row {
             Self::IdleOwn => "idle-own",
             Self::Join => "join",
             Self::Storm => "storm",
+            Self::StormKilled => "storm-killed",
+            Self::Ping => "ping",
         }
     }
 
@@ -60,7 +68,13 @@ impl Row {
             Self::Fanout1 => Some(1),
             Self::Fanout32 => Some(32),
             Self::Fanout64 => Some(64),
-            Self::Latency | Self::IdleShared | Self::IdleOwn | Self::Join | Self::Storm => None,
+            Self::Latency
+            | Self::IdleShared
+            | Self::IdleOwn
+            | Self::Join
+            | Self::Storm
+            | Self::StormKilled
+            | Self::Ping => None,
         }
     }
 
@@ -74,6 +88,8 @@ impl Row {
             | Self::IdleShared
             | Self::Join => true,
             Self::IdleOwn | Self::Storm => server.is_gateway(),
+            Self::StormKilled => server == Server::GatewayDurable,
+            Self::Ping => server == Server::GatewayMemory,
         }
     }
 }
@@ -121,6 +137,7 @@ impl Plan {
                 Row::IdleShared,
                 Row::Join,
                 Row::Storm,
+                Row::StormKilled,
             ],
             servers: vec![Server::Bare, Server::GatewayMemory, Server::GatewayDurable],
             repeats: 1,

@@ -81,9 +81,19 @@ impl Server {
     }
 }
 
+/// How often the gateway pings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pings {
+    /// As by default.
+    Usual,
+    /// Every two seconds, so that a short run sees enough of them.
+    Often,
+}
+
 /// A server that runs until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
+    server: Server,
     child: Child,
     pub(crate) target: Target,
     data: Option<PathBuf>,
@@ -91,41 +101,45 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts a server on its core. `plain_bytes` is the payload's length for servers without a protocol.
-    pub(crate) fn start(server: Server, places: &Places, plain_bytes: usize) -> Result<Self> {
+    pub(crate) fn start(
+        server: Server,
+        places: &Places,
+        plain_bytes: usize,
+        pings: Pings,
+    ) -> Result<Self> {
         let data = (server == Server::GatewayDurable).then(|| places.output.join("data"));
         if let Some(data) = &data {
             // A data directory that a broken run left behind would be opened and replayed.
             let _ = fs::remove_dir_all(data);
         }
-        let mut command = command(server, places, data.as_deref())?;
-        let log = places.output.join(format!("{}.log", server.name()));
-        let output = File::create(&log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        pin(SERVER_CORE)?;
-        let child = command.spawn();
-        pin(GENERATOR_CORE)?;
-        let child = child.with_context(|| {
-            format!(
-                "{} does not start; is {} built or installed?",
-                server.name(),
-                command.get_program().display()
-            )
-        })?;
+        if server.is_gateway() {
+            let config = config(data.as_deref(), pings);
+            fs::write(config_path(server, places), config)?;
+        }
         let dialect = if server.is_gateway() {
             Dialect::Gateway
         } else {
             Dialect::Plain { bytes: plain_bytes }
         };
+        let child = spawn(server, places)?;
+        let target = Target { port: 0, dialect };
         let mut running = Self {
+            server,
             child,
-            target: Target { port: 0, dialect },
+            target,
             data,
         };
-        running.target.port = running.wait_for_port(&log)?;
+        running.target.port = running.wait_for_port(&log_path(server, places))?;
         Ok(running)
+    }
+
+    /// Kills the server as a crash would, and starts it again on what it has stored.
+    pub(crate) fn kill_and_restart(&mut self, places: &Places) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.child = spawn(self.server, places)?;
+        self.target.port = self.wait_for_port(&log_path(self.server, places))?;
+        Ok(())
     }
 
     /// The process id.
@@ -181,24 +195,64 @@ pub(crate) fn machine_cores() -> Result<usize> {
         .count())
 }
 
-fn command(server: Server, places: &Places, data: Option<&Path>) -> Result<Command> {
-    Ok(match server {
+fn log_path(server: Server, places: &Places) -> PathBuf {
+    places.output.join(format!("{}.log", server.name()))
+}
+
+fn config_path(server: Server, places: &Places) -> PathBuf {
+    places.output.join(format!("{}.toml", server.name()))
+}
+
+/// The gateway's settings: all defaults but one core, any free port, and the store of the row.
+fn config(data: Option<&Path>, pings: Pings) -> String {
+    let store = match data {
+        Some(data) => format!(
+            "kind = \"segments\"\ndirectory = {:?}\nfsync = \"always\"\n",
+            data.display().to_string()
+        ),
+        None => "kind = \"memory\"\n".to_owned(),
+    };
+    let client = match pings {
+        Pings::Usual => "",
+        Pings::Often => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
+    };
+    format!("[server]\nport = 0\ncores = 1\n\n[store]\n{store}{client}")
+}
+
+fn spawn(server: Server, places: &Places) -> Result<Child> {
+    let mut command = command(server, places);
+    let output = File::create(log_path(server, places))?;
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    // Settings of the person who runs the bench would override the generated file.
+    for (name, _) in std::env::vars_os() {
+        if name == "PORT" || name.to_string_lossy().starts_with("STEADFAST_") {
+            command.env_remove(name);
+        }
+    }
+    pin(SERVER_CORE)?;
+    let child = command.spawn();
+    pin(GENERATOR_CORE)?;
+    child.with_context(|| {
+        format!(
+            "{} does not start; is {} built or installed?",
+            server.name(),
+            command.get_program().display()
+        )
+    })
+}
+
+fn command(server: Server, places: &Places) -> Command {
+    match server {
         Server::Bare => Command::new(&places.bare),
         Server::GatewayMemory | Server::GatewayDurable => {
-            let config = places.output.join(format!("{}.toml", server.name()));
-            let store = match data {
-                Some(data) => format!(
-                    "kind = \"segments\"\ndirectory = {:?}\nfsync = \"always\"\n",
-                    data.display().to_string()
-                ),
-                None => "kind = \"memory\"\n".to_owned(),
-            };
-            fs::write(
-                &config,
-                format!("[server]\nport = 0\ncores = 1\n\n[store]\n{store}"),
-            )?;
             let mut command = Command::new(&places.gateway);
-            command.arg("serve").arg("--config").arg(config);
+            command
+                .arg("serve")
+                .arg("--config")
+                .arg(config_path(server, places));
             command
         }
         Server::Ws => {
@@ -212,7 +266,7 @@ fn command(server: Server, places: &Places, data: Option<&Path>) -> Result<Comma
             command.arg(places.peer("bun/server.mjs"));
             command
         }
-    })
+    }
 }
 
 /// The first port on the loopback that a server's output names.

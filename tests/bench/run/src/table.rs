@@ -41,7 +41,13 @@ fn numbers(results: &Results, out: &mut String) {
             let ratio = match server {
                 Server::Bare => None,
                 // The bare server only upgrades, and knows neither channels nor positions.
-                _ if matches!(row, Row::Join | Row::IdleOwn | Row::Storm) => None,
+                _ if matches!(
+                    row,
+                    Row::Join | Row::IdleOwn | Row::Storm | Row::StormKilled | Row::Ping
+                ) =>
+                {
+                    None
+                }
                 _ => results.ratio(row, server, Server::Bare),
             };
             let core = results
@@ -97,6 +103,10 @@ pub(crate) fn title(row: Row) -> &'static str {
         Row::IdleOwn => "idle connection, a channel each",
         Row::Join => "connect + subscribe, per server core-second",
         Row::Storm => "resume storm, last client live",
+        Row::StormKilled => {
+            "resume storm after SIGKILL, from the open port to the last client live"
+        }
+        Row::Ping => "10,000 connections pinged every 25 s, of a core",
     }
 }
 
@@ -137,7 +147,8 @@ fn plain(target: &Target, value: f64) -> String {
         (Measure::TimesAtLeast(_) | Measure::TimesAtMost(_), _) => format!("{value:.2}"),
         (Measure::CpuPerClientAtMost, _) => format!("{value:.0} µs"),
         (_, Row::IdleShared | Row::IdleOwn) => format!("{:.2} KB", value / 1000.0),
-        (_, Row::Storm) => format!("{value:.3} s"),
+        (_, Row::Ping) => format!("{value:.2} %"),
+        (_, Row::Storm | Row::StormKilled) => format!("{value:.3} s"),
         (_, _) => format!("{value:.0}"),
     }
 }
@@ -149,7 +160,8 @@ fn quantity(row: Row, value: Spread) -> String {
         Row::Latency => (" ms", 1.0, 2),
         Row::IdleShared | Row::IdleOwn => (" KB", 1e3, 2),
         Row::Join => (" k", 1e3, 1),
-        Row::Storm => (" s", 1.0, 3),
+        Row::Storm | Row::StormKilled => (" s", 1.0, 3),
+        Row::Ping => (" %", 1.0, 2),
     };
     let at = |number: f64| format!("{:.digits$}", number / scale);
     format!(
@@ -196,7 +208,11 @@ fn note(results: &Results, row: Row, server: Server) -> String {
                 notes.push("upgrade only".to_owned());
             }
         }
-        Row::Storm => notes.push(format!(
+        Row::Ping => notes.push(format!(
+            "{:.1} µs of server CPU per ping and pong",
+            median(|sample| sample.cpu_us_per_client)
+        )),
+        Row::Storm | Row::StormKilled => notes.push(format!(
             "{:.0} µs of server CPU per client",
             median(|sample| sample.cpu_us_per_client)
         )),
