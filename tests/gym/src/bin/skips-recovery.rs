@@ -1,0 +1,67 @@
+//! A gateway that skips recovery: whoever comes back with a position is told that nothing is missing.
+//!
+//! What was published while it was away is never sent to it, under `recovered = true`.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use anyhow::Result;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::io::{Answer, Input, Output, Page, Read, ReadFrom, Request, Ticket, Timer};
+use steadfast_machine::{Instant, Machine};
+
+/// The log, with the reads behind a position emptied.
+#[derive(Debug)]
+struct SkipsRecovery {
+    log: Log,
+    /// Reads behind a position that are not answered yet.
+    behind: BTreeSet<Ticket>,
+}
+
+impl Machine for SkipsRecovery {
+    type Input = Input;
+    type Output = Output;
+    type Timer = Timer;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        if let Input::Requested { batch, .. } = &input {
+            for request in batch {
+                if let Request::Read(Read {
+                    ticket,
+                    from: ReadFrom::After { .. },
+                    ..
+                }) = request
+                {
+                    self.behind.insert(*ticket);
+                }
+            }
+        }
+        self.log.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        let mut output = self.log.poll_output()?;
+        if let Output::Answer {
+            ticket,
+            answer: Answer::Read(answer),
+        } = &mut output
+            && self.behind.remove(ticket)
+            && let Page::Records { records, more } = &mut answer.page
+        {
+            records.clear();
+            *more = false;
+        }
+        Some(output)
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.log.poll_timeout()
+    }
+}
+
+fn main() -> Result<Infallible> {
+    steadfast_gym::serve(|log| SkipsRecovery {
+        log,
+        behind: BTreeSet::new(),
+    })
+}

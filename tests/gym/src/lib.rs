@@ -1,0 +1,38 @@
+//! What broken twins share: the start of a gateway with something around its log.
+//!
+//! A twin is the real gateway but for one promise, which its wrapper breaks. The product has no switch for any of this.
+//! Each twin is a binary in `src/bin`; `tests/e2e` starts it like `steadfast serve` and must notice.
+
+use std::convert::Infallible;
+use std::env;
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::server;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::io::{Input, Output, Timer};
+use steadfast_machine::Machine;
+
+/// Serves as `steadfast serve --config FILE` does, with the log inside whatever `wrap` puts around it, until the
+/// process is killed.
+///
+/// # Errors
+///
+/// When the command line is another one, or the gateway cannot start.
+pub fn serve<M>(wrap: impl FnOnce(Log) -> M) -> Result<Infallible>
+where
+    M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
+{
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let words: Vec<String> = env::args().skip(1).collect();
+    let file = words.get(2).context("usage: serve --config FILE")?;
+    let is_known = words.len() == 3 && words.starts_with(&["serve".into(), "--config".into()]);
+    ensure!(is_known, "usage: serve --config FILE");
+    let _running = server::start_with_log(Loaded::read(Path::new(file))?, wrap)?;
+    loop {
+        thread::park();
+    }
+}
