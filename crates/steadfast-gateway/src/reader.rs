@@ -170,3 +170,16 @@ pub(crate) fn feed(
         shard.handle(now, Input::Stirred { peer });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Connection;
+
+    #[test]
+    fn an_idle_connection_holds_little() {
+        // The task adds its header and the runtime its registration, about half a KiB together.
+        assert!(size_of::<Reader>() <= 128, "{}", size_of::<Reader>());
+        assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
+    }
+}

@@ -1,0 +1,232 @@
+//! A WebSocket client of the plainest kind for these tests: blocking, one frame at a time, everything visible.
+
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use steadfast_protocol::websocket::encoder::Frame;
+use steadfast_protocol::websocket::{Decoder, Event, Limits, Opcode, Role};
+
+/// Longer than anything here takes, so that a hung server fails the test instead of stopping it.
+const PATIENCE: Duration = Duration::from_secs(30);
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// What the server sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Text(String),
+    Binary(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<u16>, String),
+    /// The stream ended.
+    End,
+    /// The connection was reset.
+    Reset,
+}
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    decoder: Decoder,
+    inbox: VecDeque<Got>,
+    /// How many reads brought something.
+    pub(crate) reads: usize,
+}
+
+impl Client {
+    /// Connects to the endpoint for clients of the stream protocol.
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::upgrade(
+            TcpStream::connect(address).unwrap(),
+            "/connection/websocket",
+            "",
+            b"",
+        )
+    }
+
+    /// Connects with a small receive buffer, so that the server soon cannot write any more.
+    pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::upgrade(socket.into(), "/connection/websocket", "", b"")
+    }
+
+    /// Asks for an upgrade with more fields, and with traffic in the same segment.
+    pub(crate) fn upgrade(stream: TcpStream, path: &str, fields: &str, behind: &[u8]) -> Self {
+        let host = stream.peer_addr().unwrap().to_string();
+        Self::upgrade_as(stream, &host, path, fields, behind)
+    }
+
+    /// As `upgrade`, calling the gateway by this name.
+    pub(crate) fn upgrade_as(
+        mut stream: TcpStream,
+        host: &str,
+        path: &str,
+        fields: &str,
+        behind: &[u8],
+    ) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut request = head(path, host, fields).into_bytes();
+        request.extend_from_slice(behind);
+        stream.write_all(&request).unwrap();
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while !answer.ends_with(b"\r\n\r\n") {
+            assert_eq!(
+                stream.read(&mut byte).unwrap(),
+                1,
+                "ended after {:?}",
+                String::from_utf8_lossy(&answer)
+            );
+            answer.push(byte[0]);
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let limits = Limits {
+            message_bytes_max: 1 << 26,
+            frame_bytes_max: 1 << 26,
+            fragments_max: 1,
+        };
+        let decoder = Decoder::new(Role::Client, limits);
+        Self {
+            stream,
+            decoder,
+            inbox: VecDeque::new(),
+            reads: 0,
+        }
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
+        self.send_bytes(&frame(Opcode::Text, text.as_bytes()));
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Sends several messages in one segment.
+    pub(crate) fn send_all<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
+        let frames: Vec<u8> = texts
+            .into_iter()
+            .flat_map(|text| frame(Opcode::Text, text.as_bytes()))
+            .collect();
+        self.send_bytes(&frames);
+    }
+
+    /// Sends the end of the stream.
+    pub(crate) fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The next thing that the server sent.
+    pub(crate) fn next(&mut self) -> Got {
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            if let Some(got) = self.inbox.pop_front() {
+                return got;
+            }
+            let read = match self.stream.read(&mut buffer) {
+                Ok(0) => return Got::End,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                    return Got::Reset;
+                }
+                Err(error) => panic!("nothing came: {error}"),
+            };
+            self.reads += 1;
+            let mut reading = self.decoder.read(&mut buffer[..read]);
+            while let Some(event) = reading.next_event().expect("the server speaks WebSocket") {
+                self.inbox.push_back(match event {
+                    Event::Message { kind, payload } => match kind {
+                        steadfast_protocol::websocket::MessageKind::Text => {
+                            Got::Text(String::from_utf8(payload.to_vec()).unwrap())
+                        }
+                        steadfast_protocol::websocket::MessageKind::Binary => {
+                            Got::Binary(payload.to_vec())
+                        }
+                    },
+                    Event::Ping(payload) => panic!("nobody pings: {payload:?}"),
+                    Event::Pong(payload) => Got::Pong(payload.to_vec()),
+                    Event::Close { code, reason } => Got::Close(code, reason.to_owned()),
+                });
+            }
+        }
+    }
+
+    /// The next line of the stream protocol; a frame may hold several.
+    pub(crate) fn next_line(&mut self) -> String {
+        match self.next() {
+            Got::Text(text) => {
+                let mut lines: VecDeque<Got> = text
+                    .lines()
+                    .map(|line| Got::Text(line.to_owned()))
+                    .collect();
+                let Some(Got::Text(first)) = lines.pop_front() else {
+                    panic!("an empty frame")
+                };
+                lines.append(&mut self.inbox);
+                self.inbox = lines;
+                first
+            }
+            other => panic!("expected a message, got {other:?}"),
+        }
+    }
+
+    /// Opens the session and subscribes; returns when both are answered.
+    pub(crate) fn enter(&mut self, channel: &str) {
+        self.send(&format!(
+            "{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,\"subscribe\":{{\"channel\":\"{channel}\",\"recoverable\":true}}}}"
+        ));
+        let connected = self.next_line();
+        assert!(
+            connected.contains("\"connect\":{\"client\":"),
+            "{connected}"
+        );
+        let subscribed = self.next_line();
+        assert!(subscribed.contains("\"subscribe\":{"), "{subscribed}");
+    }
+
+    /// The offset of the next publication; other messages are passed over.
+    pub(crate) fn next_offset(&mut self) -> u64 {
+        loop {
+            let line = self.next_line();
+            if let Some(publication) = line.split_once("\"pub\":") {
+                let (_, rest) = publication.1.split_once("\"offset\":").expect("an offset");
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                return digits.parse().unwrap();
+            }
+        }
+    }
+}
+
+/// A publish command.
+pub(crate) fn publish(id: usize, channel: &str, data: &str) -> String {
+    format!("{{\"id\":{id},\"publish\":{{\"channel\":\"{channel}\",\"data\":{data}}}}}")
+}
+
+/// A masked frame.
+pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Frame::whole(opcode, payload).append_client(&mut out, [1, 2, 3, 4]);
+    out
+}
+
+/// The head of a request for an upgrade.
+pub(crate) fn head(path: &str, host: &str, fields: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{fields}\r\n"
+    )
+}
+
+/// Sends raw bytes and returns all that comes back until the stream ends.
+pub(crate) fn exchange(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

@@ -1,0 +1,41 @@
+//! The gateway on real sockets: loopback only, ports chosen by the system, the memory store unless a test is about
+//! files.
+
+mod client;
+mod first_request;
+mod messages;
+mod probes;
+mod shutdown;
+mod slow_readers;
+mod start;
+
+use std::time::Duration;
+
+use steadfast_gateway::config::units::Span;
+use steadfast_gateway::config::{Config, StoreKind};
+use steadfast_gateway::server::{self, Running};
+
+/// A configuration for tests: any port, nothing on disk, one core unless the test is about several.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.server.port = 0;
+    config.server.cores = 1;
+    config.store.kind = StoreKind::Memory;
+    config
+}
+
+fn serve(config: Config) -> Running {
+    server::start(config).unwrap()
+}
+
+/// Waits for the end of a gateway.
+fn stop(running: Running) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(running.stop()).unwrap();
+}
+
+fn millis(millis: u64) -> Span {
+    Span(Duration::from_millis(millis))
+}

@@ -1,0 +1,161 @@
+//! Messages and frames of open connections.
+
+use std::net::TcpStream;
+
+use steadfast_gateway::config::StoreKind;
+use steadfast_protocol::websocket::Opcode;
+use steadfast_protocol::websocket::encoder::fragments;
+
+use crate::client::{Client, Got, frame, publish};
+use crate::{config, millis, serve, stop};
+
+#[test]
+fn what_one_client_publishes_reaches_subscribers_on_every_core_in_order() {
+    let mut config = config();
+    config.server.cores = 3;
+    let gateway = serve(config);
+    // The system spreads connections over the cores' listeners; sixteen on one core only is a chance of 3^-15.
+    let mut subscribers: Vec<Client> = (0..16)
+        .map(|_| Client::connect(gateway.address()))
+        .collect();
+    subscribers
+        .iter_mut()
+        .for_each(|client| client.enter("news"));
+    let mut publisher = Client::connect(gateway.address());
+    publisher.enter("other");
+
+    for id in 3..103 {
+        publisher.send(&publish(id, "news", "{\"a\":1}"));
+    }
+
+    for client in &mut subscribers {
+        for expected in 1..=100 {
+            assert_eq!(client.next_offset(), expected);
+        }
+    }
+}
+
+#[test]
+fn the_messages_of_one_turn_leave_with_one_write() {
+    let gateway = serve(config());
+    let mut subscriber = Client::connect(gateway.address());
+    subscriber.enter("news");
+    subscriber.reads = 0;
+    let reader = std::thread::spawn(move || {
+        (1..=64).for_each(|expected| assert_eq!(subscriber.next_offset(), expected));
+        subscriber.reads
+    });
+    let mut publisher = Client::connect(gateway.address());
+    publisher.enter("other");
+
+    let commands: Vec<String> = (3..67).map(|id| publish(id, "news", "{}")).collect();
+    publisher.send_all(&commands);
+
+    // One segment of commands is one turn and one group of the log; a write for each message would be 64 reads.
+    let reads = reader.join().unwrap();
+    assert!(reads <= 8, "{reads} reads for 64 messages");
+}
+
+#[test]
+fn broken_frames_are_answered_with_their_code_and_the_end_of_the_stream() {
+    let gateway = serve(config());
+    for (bytes, code) in [
+        (b"\x81\x01a".to_vec(), 1002),
+        (frame(Opcode::Text, b"\xFF"), 1007),
+        (
+            b"\x81\xFF\x00\x00\x00\x01\x00\x00\x00\x00\x01\x02\x03\x04".to_vec(),
+            1009,
+        ),
+        (b"\xC1\x80\x01\x02\x03\x04".to_vec(), 1002),
+    ] {
+        let mut client = Client::connect(gateway.address());
+        client.enter("a");
+
+        client.send_bytes(&bytes);
+
+        let Got::Close(Some(got), reason) = client.next() else {
+            panic!("no close for {bytes:?}")
+        };
+        assert_eq!(got, code, "{bytes:?}");
+        assert!(!reason.is_empty());
+        assert_eq!(client.next(), Got::End);
+    }
+}
+
+#[test]
+fn pings_are_answered_and_a_close_is_returned() {
+    let gateway = serve(config());
+    let mut client = Client::connect(gateway.address());
+    client.enter("a");
+
+    client.send_bytes(&frame(Opcode::Ping, b"beat"));
+    client.send_bytes(&frame(Opcode::Close, &[0x03, 0xE8, b'b', b'y', b'e']));
+
+    assert_eq!(client.next(), Got::Pong(b"beat".to_vec()));
+    assert_eq!(client.next(), Got::Close(Some(1000), String::new()));
+    assert_eq!(client.next(), Got::End);
+}
+
+#[test]
+fn a_command_before_connect_is_closed_as_a_bad_request() {
+    let gateway = serve(config());
+    let mut client = Client::connect(gateway.address());
+
+    client.send("{\"id\":1,\"subscribe\":{\"channel\":\"a\"}}");
+
+    assert!(matches!(client.next(), Got::Close(Some(3501), _)));
+}
+
+#[test]
+fn the_echo_returns_messages_of_any_size_and_shape() {
+    let mut config = config();
+    config.test.echo = true;
+    let gateway = serve(config);
+    let stream = TcpStream::connect(gateway.address()).unwrap();
+    let mut client = Client::upgrade(stream, "/test/echo", "", b"");
+    let large = vec![7; 8 << 20];
+    let mut pieces = Vec::new();
+    for piece in fragments(Opcode::Text, "häppchen".as_bytes(), 1) {
+        piece.append_client(&mut pieces, [9, 8, 7, 6]);
+    }
+
+    client.send_bytes(&pieces);
+    client.send_bytes(&frame(Opcode::Text, b""));
+    client.send_bytes(&frame(Opcode::Binary, &large));
+
+    assert_eq!(client.next(), Got::Text("häppchen".to_owned()));
+    assert_eq!(client.next(), Got::Text(String::new()));
+    assert_eq!(client.next(), Got::Binary(large));
+}
+
+#[test]
+fn publications_survive_a_restart_and_are_recovered() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.store.kind = StoreKind::Segments;
+    config.store.directory = directory.path().join("data");
+    // The client does not answer the close.
+    config.server.shutdown_wait = millis(100);
+    let gateway = serve(config.clone());
+    let mut client = Client::connect(gateway.address());
+    client.send("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recoverable\":true}}");
+    client.next_line();
+    let subscribed = client.next_line();
+    let (_, epoch) = subscribed.split_once("\"epoch\":\"").unwrap();
+    let (epoch, _) = epoch.split_once('"').unwrap();
+    client.send(&publish(3, "a", "{\"kept\":true}"));
+    assert_eq!(client.next_offset(), 1);
+    stop(gateway);
+
+    let gateway = serve(config);
+    let mut client = Client::connect(gateway.address());
+    client.send(&format!(
+        "{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,\"subscribe\":{{\"channel\":\"a\",\"recover\":true,\
+         \"recoverable\":true,\"epoch\":\"{epoch}\",\"offset\":0}}}}"
+    ));
+    client.next_line();
+    let recovered = client.next_line();
+
+    assert!(recovered.contains("\"recovered\":true"), "{recovered}");
+    assert!(recovered.contains("{\"kept\":true}"), "{recovered}");
+}

@@ -1,0 +1,120 @@
+//! Why a gateway does not start.
+
+use std::path::Path;
+
+use steadfast_gateway::config::StoreKind;
+use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::error::ServeError;
+use steadfast_gateway::listen::ListenError;
+use steadfast_gateway::log::LogError;
+use steadfast_gateway::server;
+
+use crate::{config, serve};
+
+#[test]
+fn a_port_in_use_is_noticed_although_listeners_share_ports() {
+    let first = serve(config());
+    let mut second = config();
+    second.server.port = first.address().port();
+
+    let error = server::start(second).unwrap_err();
+
+    assert!(
+        matches!(error, ServeError::Listen(ListenError::PortInUse { .. })),
+        "{error:?}"
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("another process is listening there"),
+        "{error}"
+    );
+    assert!(error.advice().contains("PORT="), "{}", error.advice());
+}
+
+#[test]
+fn a_data_directory_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.store.kind = StoreKind::Segments;
+    config.store.directory = directory.path().to_path_buf();
+    let _first = serve(config.clone());
+
+    let error = server::start(config).unwrap_err();
+
+    assert!(
+        matches!(error, ServeError::Log(LogError::Locked { .. })),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_wrong_configuration_is_drawn_with_file_line_key_and_what_to_do() {
+    for (text, expected) in [
+        (
+            "[server]\nprot = 8000\n",
+            "server.prot: unknown key `prot`\n --> steadfast.toml:2:1\n  |\n2 | prot = 8000\n  | ^^^^ unknown key \
+             `prot`\n  |\n  = help: did you mean `port`?",
+        ),
+        (
+            "[sever]\n",
+            "sever: unknown section `sever`\n --> steadfast.toml:1:2\n  |\n1 | [sever]\n  |  ^^^^^ unknown section \
+             `sever`\n  |\n  = help: did you mean `server`?",
+        ),
+        (
+            "[client]\nping_interval = 25\n",
+            "client.ping_interval: invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \
+             \"2m\", \"24h\" or \"30d\"\n --> steadfast.toml:2:17\n  |\n2 | ping_interval = 25\n  |                 ^^ \
+             invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"",
+        ),
+        (
+            "[store]\nkind = \"disk\"\n",
+            "store.kind: unknown variant `disk`, expected `segments` or `memory`\n --> steadfast.toml:2:8\n  |\n2 \
+             | kind = \"disk\"\n  |        ^^^^^^ unknown variant `disk`, expected `segments` or `memory`",
+        ),
+        (
+            "[client]\npong_timeout = \"25s\"\n",
+            "client.pong_timeout: must be shorter than the ping interval\n --> steadfast.toml:2:16\n  |\n2 | \
+             pong_timeout = \"25s\"\n  |                ^^^^^ must be shorter than the ping interval",
+        ),
+        (
+            "[store]\nsegment_bytes = \"1GiB\"\n",
+            "store.segment_bytes: must be 4 KiB to 256 MiB\n --> steadfast.toml:2:17\n  |\n2 | segment_bytes = \
+             \"1GiB\"\n  |                 ^^^^^^ must be 4 KiB to 256 MiB",
+        ),
+        (
+            "[server\n",
+            "unclosed table, expected `]`\n --> steadfast.toml:1:8\n  |\n1 | [server\n  |        ^ unclosed table, \
+             expected `]`",
+        ),
+    ] {
+        let outcome = Loaded::parse(Path::new("steadfast.toml"), text).map_err(ServeError::from);
+
+        let error = outcome.and_then(server::start).expect_err(text);
+
+        assert_eq!(error.to_string(), expected, "{error}");
+    }
+}
+
+#[test]
+fn a_setting_that_came_from_no_file_is_named_without_a_place() {
+    let mut config = config();
+    config.server.handshake_timeout = crate::millis(1);
+
+    let error = server::start(config).unwrap_err();
+
+    assert_eq!(
+        error.to_string(),
+        "server.handshake_timeout: must be 100ms to 1h"
+    );
+}
+
+#[test]
+fn the_settings_in_force_read_back_as_themselves() {
+    let mut config = config();
+    config.server.allowed_origins = vec!["https://example.org".to_owned()];
+
+    let read = Loaded::parse(Path::new("effective.toml"), &config.effective()).unwrap();
+
+    assert_eq!(read.config, config);
+}
