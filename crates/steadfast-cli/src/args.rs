@@ -15,9 +15,30 @@ Examples:
   steadfast serve --memory               store nothing on disk
   steadfast serve --config FILE          settings from a file
   steadfast serve --print-config         all settings in force
+  steadfast connect ws://127.0.0.1:8000  subscribe and publish by hand
+  steadfast sim --seeds 0..1000          crash the gateway in virtual time, a thousand times over
 
 Exit codes:
   0 done   1 failed   2 wrong arguments or configuration   3 port in use   4 data directory not usable";
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  steadfast connect ws://127.0.0.1:8000 --subscribe lobby
+  steadfast connect http://127.0.0.1:8000 --publish lobby '{\"text\": \"hello\"}'
+
+Once connected, type:
+  some text or JSON      publish it to the channel named last
+  /subscribe CHANNEL     /unsubscribe CHANNEL    /publish CHANNEL JSON
+  /history CHANNEL       /presence CHANNEL       /quit";
+
+const SIM_EXAMPLES: &str = "\
+Examples:
+  steadfast sim --seeds 0..1000          a thousand runs, each with link losses and power failures
+  steadfast sim --seeds 17               one seed again
+  steadfast sim --seeds 0..100 --break no-sync
+                                         leave the sync out, and see which seeds notice
+
+The command fails when a promise is broken, and also when too little went wrong to prove anything.";
 
 /// Keeps long-lived connections alive.
 #[derive(Debug, Parser)]
@@ -33,6 +54,12 @@ pub(crate) enum Command {
     /// Serve clients of the Centrifuge stream protocol over WebSocket
     #[command(after_help = EXAMPLES)]
     Serve(Serve),
+    /// Talk to a gateway by hand: subscribe, publish, look
+    #[command(after_help = CONNECT_EXAMPLES)]
+    Connect(Connect),
+    /// Run gateway, clients and a failing disk in virtual time, and check every promise
+    #[command(after_help = SIM_EXAMPLES)]
+    Sim(Sim),
 }
 
 /// The arguments of `serve`. Each stands above the environment, which stands above the file.
@@ -59,6 +86,36 @@ pub(crate) struct Serve {
     /// Print all settings in force as a configuration file, and end
     #[arg(long)]
     pub(crate) print_config: bool,
+}
+
+/// The arguments of `connect`.
+#[derive(Args, Debug)]
+pub(crate) struct Connect {
+    /// The gateway: ws://HOST:PORT, with a path unless it is /connection/websocket
+    pub(crate) url: String,
+    /// Subscribe to this channel; may be given several times
+    #[arg(long, short, value_name = "CHANNEL")]
+    pub(crate) subscribe: Vec<String>,
+    /// Publish this once with a key of its own, wait for the acknowledgement, and end
+    #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"])]
+    pub(crate) publish: Option<Vec<String>>,
+    /// Print each message of the gateway as it came, one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The arguments of `sim`.
+#[derive(Args, Debug)]
+pub(crate) struct Sim {
+    /// The seeds to run: A..B, without B, or one number
+    #[arg(long, value_name = "A..B", default_value = "0..200")]
+    pub(crate) seeds: String,
+    /// Break a promise on purpose: no-sync, no-dedupe, no-position-check or no-order
+    #[arg(long = "break", value_name = "PROMISE")]
+    pub(crate) mutation: Option<String>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Reads the command line.

@@ -1,6 +1,8 @@
 //! One module for each command.
 
+mod connect;
 mod serve;
+mod sim;
 
 use crate::args::{Arguments, Command};
 use crate::env::Environment;
@@ -14,5 +16,7 @@ use crate::exit::Failure;
 pub(crate) fn run(arguments: Arguments, environment: Environment) -> Result<(), Failure> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(arguments, &environment),
+        Command::Connect(arguments) => connect::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
     }
 }

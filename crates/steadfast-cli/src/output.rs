@@ -27,6 +27,11 @@ pub(crate) fn print_styled(text: &StyledStr) {
     let _ = write!(std::io::stdout(), "{text}");
 }
 
+/// Says something to whoever sits there.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Says that something is wrong, and what to do about it.
 pub(crate) fn complain(what: &str, advice: &str) {
     let prefix = if what.starts_with("error") {
@@ -65,4 +70,38 @@ pub(crate) fn start_log(environment: &Environment) {
         .with_writer(std::io::stderr)
         .with_ansi(is_coloured)
         .init();
+}
+
+/// A line on standard error that counts up, on a terminal only.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    total: u64,
+    is_shown: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(total: u64) -> Self {
+        Self {
+            total,
+            is_shown: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows how many are done, every ten or so.
+    pub(crate) fn show(&self, done: u64, failed: u64) {
+        if self.is_shown && (done.is_multiple_of(10) || done == self.total) {
+            let _ = write!(
+                std::io::stderr(),
+                "\r{done} of {} seeds, {failed} failed ",
+                self.total
+            );
+        }
+    }
+
+    /// Clears the line.
+    pub(crate) fn end(&self) {
+        if self.is_shown {
+            let _ = write!(std::io::stderr(), "\r{:60}\r", "");
+        }
+    }
 }

@@ -56,7 +56,8 @@ impl Totals {
         ]
     }
 
-    const fn rows(&self) -> [(&'static str, u64); 15] {
+    /// All counts with their names, for people.
+    pub const fn rows(&self) -> [(&'static str, u64); 15] {
         [
             ("seeds", self.seeds),
             ("link losses", self.link_losses),
