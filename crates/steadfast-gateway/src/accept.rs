@@ -37,7 +37,7 @@ pub(crate) async fn accept(core: Rc<Core>, listener: TcpListener) {
                 tokio::task::spawn_local(greet(Rc::clone(&core), stream, from));
             }
             Err(error) if is_of_one_connection(&error) => {
-                tracing::debug!(%error, "a connection ended before it began")
+                tracing::debug!(%error, "a connection ended before it began");
             }
             Err(error) => {
                 // Once a bout: the listener keeps what waits, and a full log file helps nobody.

@@ -251,15 +251,15 @@ impl StoreConfig {
     /// 10,000 publications: three minutes of a channel with 50 a second.
     pub const CHANNEL_PUBLICATIONS_MAX: u64 = 10_000;
     /// 24 h: a client that was away for a night can recover.
-    pub const PUBLICATION_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+    pub const PUBLICATION_AGE_MAX: Duration = Duration::from_hours(24);
     /// 1 GiB: opens in seconds after a kill.
     pub const BYTES_MAX: ByteSize = ByteSize::from_mib(1024);
     /// 30 days: a client that was away longer reloads.
-    pub const CHANNEL_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+    pub const CHANNEL_KEPT: Duration = Duration::from_hours(30 * 24);
     /// 100,000: each costs about 100 bytes of memory and of every checkpoint.
     pub const CHANNELS_MAX: u32 = 100_000;
     /// 2 min: longer than any reconnect that repeats a publish.
-    pub const KEY_WINDOW: Duration = Duration::from_secs(120);
+    pub const KEY_WINDOW: Duration = Duration::from_mins(2);
     /// 200,000: 1,600 keyed publishes a second for the whole window.
     pub const KEYS_MAX: u32 = 200_000;
 }

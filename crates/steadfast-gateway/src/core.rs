@@ -254,15 +254,11 @@ async fn show(core: &Core, log: &mut CoreLog) {
         let mut events: Vec<LogEvent> = Vec::new();
         let taken = log.take(&mut events, LOG_EVENTS_MAX);
         if !events.is_empty() {
-            core.step(|shard, now| {
-                shard.handle(
-                    now,
-                    Input::Log {
-                        events,
-                        at: Clock::wall(),
-                    },
-                )
-            });
+            let input = Input::Log {
+                events,
+                at: Clock::wall(),
+            };
+            core.step(|shard, now| shard.handle(now, input));
         }
         if !taken.more {
             return;

@@ -38,7 +38,7 @@ pub(crate) fn record(event: &Event) {
             tracing::warn!(%channel, subscriptions, "subscriptions ended, their position could not be continued");
         }
         Event::SendIgnored { peer } => {
-            tracing::debug!(peer = peer.index, "a message without a channel was ignored")
+            tracing::debug!(peer = peer.index, "a message without a channel was ignored");
         }
         Event::LogRefused { refusal } => tracing::warn!(?refusal, "the log refused a request"),
     }

@@ -60,11 +60,15 @@ impl ListenError {
     }
 
     fn from_io(address: SocketAddr, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::PortInUse { address },
-            io::ErrorKind::AddrNotAvailable => Self::AddressNotAvailable { address },
-            io::ErrorKind::PermissionDenied => Self::Denied { address },
-            _ => Self::Failed { address, source },
+        let kind = source.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            Self::PortInUse { address }
+        } else if kind == io::ErrorKind::AddrNotAvailable {
+            Self::AddressNotAvailable { address }
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::Denied { address }
+        } else {
+            Self::Failed { address, source }
         }
     }
 }

@@ -188,7 +188,7 @@ impl Shard {
         let (code, reason) = (error.close_code(), error.reason());
         match self.standing(peer) {
             Some((Phase::Open, Kind::Client)) => {
-                self.handle(now, Input::Malformed { peer, code, reason })
+                self.handle(now, Input::Malformed { peer, code, reason });
             }
             Some((Phase::Open, Kind::Echo)) => self.close(now, peer, code, reason),
             Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _)) | None => {}
@@ -258,7 +258,7 @@ impl Shard {
                     self.handle(now, Input::Backlog { peer, bytes });
                 }
                 (Finding::Waits(_), Some((Phase::Open, Kind::Echo))) => {
-                    self.set_intake(peer, Intake::Paused)
+                    self.set_intake(peer, Intake::Paused);
                 }
                 (Finding::Waits(_), Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _))) => {
                 }

@@ -157,21 +157,16 @@ impl Client {
 
     /// The next line of the stream protocol; a frame may hold several.
     pub(crate) fn next_line(&mut self) -> String {
-        match self.next() {
-            Got::Text(text) => {
-                let mut lines: VecDeque<Got> = text
-                    .lines()
-                    .map(|line| Got::Text(line.to_owned()))
-                    .collect();
-                let Some(Got::Text(first)) = lines.pop_front() else {
-                    panic!("an empty frame")
-                };
-                lines.append(&mut self.inbox);
-                self.inbox = lines;
-                first
-            }
-            other => panic!("expected a message, got {other:?}"),
+        let got = self.next();
+        let Got::Text(text) = got else {
+            panic!("expected a message, got {got:?}");
+        };
+        let mut lines: VecDeque<String> = text.lines().map(str::to_owned).collect();
+        let first = lines.pop_front().expect("a frame holds a message");
+        for line in lines.into_iter().rev() {
+            self.inbox.push_front(Got::Text(line));
         }
+        first
     }
 
     /// Opens the session and subscribes; returns when both are answered.

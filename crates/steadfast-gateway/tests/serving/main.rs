@@ -1,6 +1,8 @@
 //! The gateway on real sockets: loopback only, ports chosen by the system, the memory store unless a test is about
 //! files.
 
+#![cfg(test)]
+
 mod client;
 mod first_request;
 mod messages;

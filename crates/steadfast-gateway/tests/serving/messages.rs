@@ -18,9 +18,9 @@ fn what_one_client_publishes_reaches_subscribers_on_every_core_in_order() {
     let mut subscribers: Vec<Client> = (0..16)
         .map(|_| Client::connect(gateway.address()))
         .collect();
-    subscribers
-        .iter_mut()
-        .for_each(|client| client.enter("news"));
+    for client in &mut subscribers {
+        client.enter("news");
+    }
     let mut publisher = Client::connect(gateway.address());
     publisher.enter("other");
 
