@@ -12,9 +12,10 @@ mod memory;
 mod ring;
 mod service;
 mod storage;
+pub mod tool;
 mod writer;
 
-pub use self::error::LogError;
+pub use self::error::{LogError, damage_text};
 pub use self::handle::CoreLog;
 pub use self::ring::{RingLimits, Taken};
 pub use self::service::{CloseError, LogService, LogSetup, LogStatus, Store};

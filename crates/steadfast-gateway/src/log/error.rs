@@ -144,12 +144,8 @@ impl LogError {
             }
             Self::Damaged {
                 directory: Some(directory),
-                ..
-            } => format!(
-                "Look with: steadfast log verify {0}\nKeep what is readable with: steadfast log repair {0}\n\
-                 Repair keeps the damaged files and changes the channel epochs, so that clients reload.",
-                directory.display()
-            ),
+                damage,
+            } => damage_advice(directory, damage.why),
             Self::Damaged {
                 directory: None, ..
             }
@@ -162,12 +158,33 @@ impl LogError {
     }
 }
 
+fn damage_advice(directory: &Path, why: DamageKind) -> String {
+    let directory = directory.display();
+    match why {
+        DamageKind::BadRecord | DamageKind::MissingSegment | DamageKind::Contradiction => format!(
+            "Look with: steadfast log verify {directory}\n\
+             Keep what is readable with: steadfast log repair {directory}\n\
+             Repair keeps the damaged files and changes the channel epochs, so that clients reload."
+        ),
+        DamageKind::ForeignVersion { .. } => {
+            "Start the version of Steadfast that wrote this log, or name another data directory."
+                .into()
+        }
+        DamageKind::Unusable {
+            fault: StorageFault::NoSpace,
+        } => "Free some space and start again.".into(),
+        DamageKind::Unusable {
+            fault: StorageFault::Broken,
+        } => "Check the file system and the system's log for failures of the disk.".into(),
+    }
+}
+
 fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
 }
 
-/// A damage in words.
-pub(super) fn damage_text(damage: &Damage) -> String {
+/// A damage in words, as a fragment: where it is, what it is, and what proves it.
+pub fn damage_text(damage: &Damage) -> String {
     let what = match damage.why {
         DamageKind::BadRecord => "a record is not what was written".into(),
         DamageKind::MissingSegment => "the segment is missing".into(),

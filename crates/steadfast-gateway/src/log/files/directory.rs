@@ -26,7 +26,7 @@ const DIGITS: usize = 16;
 
 /// Records are their owner's business.
 const FILE_MODE: u32 = 0o600;
-const DIRECTORY_MODE: u32 = 0o700;
+pub(in crate::log) const DIRECTORY_MODE: u32 = 0o700;
 
 /// How a process uses the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,18 +77,7 @@ impl Directory {
 
     /// The segments in order of numbers. Other files are left alone.
     pub(in crate::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if let Some(number) = number(&entry.file_name(), SEGMENT) {
-                found.push(SegmentFound {
-                    number,
-                    bytes: entry.metadata()?.len(),
-                });
-            }
-        }
-        found.sort_unstable_by_key(|segment| segment.number);
-        Ok(found)
+        segments(&self.path)
     }
 
     /// Deletes what a crash left of a segment that was being created.
@@ -101,6 +90,20 @@ impl Directory {
         }
         Ok(())
     }
+}
+
+/// The segments inside, in order of numbers. Other files are left alone.
+pub(in crate::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if let Some(number) = number(&entry.file_name(), SEGMENT) {
+            let bytes = entry.metadata()?.len();
+            found.push(SegmentFound { number, bytes });
+        }
+    }
+    found.sort_unstable_by_key(|segment| segment.number);
+    Ok(found)
 }
 
 /// The path of a segment.
