@@ -216,9 +216,11 @@ impl Replay {
         let compare = self.trusted && self.state.segments.len() > 1;
         let mut before = std::mem::take(&mut self.state.channels);
         for (id, mut channel, start) in gathered {
+            // Epochs that changed on opening may stand here first: a full segment has no room to say so.
+            let moved = compare && channel.epoch == self.state.generation;
             let same = before.by_id(id).is_some_and(|known| {
                 known.name == channel.name
-                    && known.epoch == channel.epoch
+                    && (known.epoch == channel.epoch || moved)
                     && known.top == channel.top
             });
             if same && let Some(known) = before.remove(id) {

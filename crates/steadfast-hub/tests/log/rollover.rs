@@ -1,0 +1,131 @@
+//! Crashes around the change from one segment to the next, twice in a row: the log always opens again.
+
+use std::time::Duration;
+
+use steadfast_hub::log::io::Answer;
+use steadfast_hub::policy::log::{Fsync, LogSettings};
+use steadfast_machine::{ByteSize, Seed};
+
+use crate::bench::{Bench, WALL, append, keyed, settings};
+use crate::disk::Disk;
+
+/// What a crash leaves of the writes that were not synced.
+const LOSSES: u64 = 4;
+
+fn small(fsync: Fsync) -> LogSettings {
+    LogSettings {
+        fsync,
+        segment_bytes: ByteSize::from_kib(4),
+        log_bytes: ByteSize::from_kib(16),
+        ..settings()
+    }
+}
+
+#[test]
+fn a_log_that_crashes_twice_around_a_roll_over_opens_again() {
+    let policies = [
+        Fsync::Always,
+        Fsync::Interval(Duration::from_secs(1)),
+        Fsync::Never,
+    ];
+    let mut rolled = 0;
+
+    for fsync in policies {
+        for padding in (0..96).step_by(13) {
+            for (disk, acknowledged) in disks_around_the_first_roll_over(fsync, padding) {
+                for loss in 0..LOSSES {
+                    let first = lost(&disk, loss);
+                    check_opens_twice(fsync, &first, acknowledged, loss);
+                    rolled += 1;
+                }
+            }
+        }
+    }
+
+    assert!(rolled > 1_000, "{rolled}");
+}
+
+/// The disk after each write and each sync, from shortly before the first segment is full until the second is used,
+/// with the number of publications that were acknowledged by then.
+fn disks_around_the_first_roll_over(fsync: Fsync, padding: usize) -> Vec<(Disk, u64)> {
+    let mut bench = Bench::new(small(fsync));
+    let data = format!("\"{}\"", "x".repeat(200 + padding));
+    let mut disks = Vec::new();
+    bench.hold = true;
+    for number in 0..24 {
+        bench.publish_fast(keyed("a", &data, "ann", &number.to_string()));
+        while !bench.held.is_empty() {
+            bench.release();
+            let acknowledged = bench.answers().len();
+            disks.push((bench.disk.clone(), u64::try_from(acknowledged).unwrap()));
+        }
+    }
+    disks
+        .retain(|(disk, acknowledged)| disk.numbers().len() > 1 && (8..=20).contains(acknowledged));
+    disks
+}
+
+fn lost(disk: &Disk, loss: u64) -> Disk {
+    let mut disk = disk.clone();
+    match loss {
+        0 => disk.kill(),
+        1 => disk.lose_all(),
+        _ => disk.lose_power(&mut Seed::new(loss).generator()),
+    }
+    disk
+}
+
+fn check_opens_twice(fsync: Fsync, disk: &Disk, acknowledged: u64, loss: u64) {
+    let case = format!("{fsync:?}, {acknowledged} acknowledged, loss {loss}");
+    for steps in 0.. {
+        let mut opening = Bench::start_held(small(fsync), disk.clone(), WALL, 2);
+        for _ in 0..steps {
+            if opening.held.is_empty() {
+                break;
+            }
+            opening.release();
+        }
+        let is_open = opening.held.is_empty();
+        opening.write_unheard();
+        for again in 0..LOSSES {
+            let mut bench = Bench::start(small(fsync), lost(&opening.disk, again), WALL, 3);
+            assert_eq!(
+                bench.damaged, None,
+                "{case}, then step {steps}, loss {again}"
+            );
+            check_content(&mut bench, fsync, acknowledged, &case);
+            bench.disk.kill();
+            let last = Bench::start(small(fsync), bench.disk, WALL, 4);
+            assert_eq!(
+                last.damaged, None,
+                "{case}, then step {steps}, loss {again}, last"
+            );
+        }
+        if is_open {
+            return;
+        }
+    }
+}
+
+fn check_content(bench: &mut Bench, fsync: Fsync, acknowledged: u64, case: &str) {
+    let offsets: Vec<u64> = bench.all("a").iter().map(|(offset, _)| *offset).collect();
+    let top = u64::try_from(offsets.len()).unwrap();
+
+    assert!(offsets.iter().copied().eq(1..=top), "{case}: {offsets:?}");
+    if fsync == Fsync::Always {
+        assert!(top >= acknowledged, "{case}: {top}");
+        let repeat = bench.publish(keyed("a", "1", "ann", "0"));
+        assert!(
+            matches!(
+                repeat,
+                Answer::Appended {
+                    offset: 1,
+                    duplicate: true,
+                    ..
+                }
+            ),
+            "{case}: {repeat:?}"
+        );
+    }
+    assert_eq!(bench.published(append("a", "2")).1, top + 1, "{case}");
+}
