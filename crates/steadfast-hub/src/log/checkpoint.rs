@@ -13,7 +13,7 @@ impl Log {
     /// Adds header and checkpoint.
     pub(super) fn place_head(&self, group: &mut Group) {
         let first_kept = self.first_kept();
-        let carried = self.state.window.before_segment(self.now, first_kept);
+        let carried = self.state.window.before_segment(first_kept);
         let oldest = self.state.segments.by_ordinal(first_kept);
         group.encode(&Stored::Header(Header {
             version: FORMAT_VERSION,

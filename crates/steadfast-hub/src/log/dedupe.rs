@@ -44,6 +44,16 @@ pub(crate) struct Window {
     known: HashMap<Scope, Known>,
     /// In order of arrival; an entry whose deadline differs from the map's is out of date.
     order: VecDeque<(Instant, Scope)>,
+    /// What the durable keys of each segment come to.
+    held: BTreeMap<u32, Held>,
+}
+
+/// Keys of one segment.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    count: usize,
+    /// What they would take in a checkpoint.
+    bytes: u64,
 }
 
 impl Window {
@@ -53,6 +63,7 @@ impl Window {
             length,
             known: HashMap::new(),
             order: VecDeque::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -78,41 +89,42 @@ impl Window {
             durable: false,
             until: now + self.length,
         };
-        self.insert(detached(scope), known);
+        self.insert(detached(scope.channel, &scope.user, &scope.key), known);
     }
 
-    /// Marks a key of the group under way as durable.
+    /// Marks a key as durable in this segment: its group is, or the checkpoint that carries it.
     pub(crate) fn confirm(&mut self, scope: &Scope, segment: u32) {
         if let Some(known) = self.known.get_mut(scope) {
+            release(&mut self.held, record_bytes(scope), known);
             known.durable = true;
             known.segment = segment;
+            hold(&mut self.held, record_bytes(scope), known);
         }
     }
 
     /// Removes a key of a group that failed.
     pub(crate) fn give_back(&mut self, scope: &Scope) {
-        self.known.remove(scope);
+        self.remove(scope);
     }
 
-    /// Adds a key that was found in a record while opening.
+    /// Adds a key that was found in a record of this segment while opening, unless its time is over.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
         wall: Timestamp,
-        scope: &Scope,
-        found: (u64, Timestamp, u32),
+        key: &record::Key<'_>,
+        segment: u32,
     ) {
-        let (offset, at, segment) = found;
-        let age = wall.saturating_since(at);
+        let age = wall.saturating_since(key.at);
         if let Some(rest) = self.length.checked_sub(age) {
             let known = Known {
-                offset,
-                at,
+                offset: key.offset,
+                at: key.at,
                 segment,
                 durable: true,
                 until: now + rest,
             };
-            self.insert(detached(scope), known);
+            self.insert(detached(key.channel, key.user, key.text), known);
         }
     }
 
@@ -127,66 +139,93 @@ impl Window {
                     .get(&scope)
                     .is_some_and(|known| known.until == until)
             {
-                self.known.remove(&scope);
+                self.remove(&scope);
             }
         }
     }
 
     /// Drops the keys of channels that were forgotten, since their ids may be used again.
     pub(crate) fn forget(&mut self, channels: &BTreeSet<u32>) {
-        let known = &mut self.known;
-        self.order.retain(|(_, scope)| {
-            let kept = !channels.contains(&scope.channel);
-            if !kept {
-                known.remove(scope);
-            }
-            kept
-        });
+        let of_channels = |(_, scope): &&(Instant, Scope)| channels.contains(&scope.channel);
+        let gone: Vec<Scope> = self
+            .order
+            .iter()
+            .filter(of_channels)
+            .map(|(_, scope)| scope.clone())
+            .collect();
+        for scope in &gone {
+            self.remove(scope);
+        }
     }
 
-    /// Bytes that the keys of each segment would take in a checkpoint.
-    pub(crate) fn bytes_by_segment(&self, now: Instant) -> BTreeMap<u32, u64> {
-        let mut bytes = BTreeMap::new();
-        for (scope, known) in self.durable(now) {
-            let len = record::key_len(scope.user.len(), scope.key.len());
-            *bytes.entry(known.segment).or_insert(0) += u64::try_from(len).unwrap_or(u64::MAX);
-        }
-        bytes
+    /// Bytes that the keys of a segment would take in a checkpoint.
+    pub(crate) fn bytes_of_segment(&self, segment: u32) -> u64 {
+        self.held.get(&segment).map_or(0, |held| held.bytes)
     }
 
     /// The keys that stand in segments before this one, in order of arrival.
-    pub(crate) fn before_segment(&self, now: Instant, segment: u32) -> Vec<(Scope, Known)> {
-        let before = self
-            .durable(now)
-            .filter(|(_, known)| known.segment < segment);
-        before
-            .map(|(scope, known)| (scope.clone(), known))
-            .collect()
-    }
-
-    fn durable(&self, now: Instant) -> impl Iterator<Item = (&Scope, Known)> {
-        self.order.iter().filter_map(move |(until, scope)| {
-            let known = self.find(now, scope)?;
-            (known.durable && known.until == *until).then_some((scope, known))
-        })
+    pub(crate) fn before_segment(&self, segment: u32) -> Vec<(Scope, Known)> {
+        let count = self.held.range(..segment).map(|(_, held)| held.count).sum();
+        let before = self.order.iter().filter_map(|(until, scope)| {
+            let known = self.known.get(scope)?;
+            let counts = known.durable && known.segment < segment && known.until == *until;
+            counts.then(|| (scope.clone(), *known))
+        });
+        // Old segments have the oldest keys, so the search ends early.
+        before.take(count).collect()
     }
 
     fn insert(&mut self, scope: Scope, known: Known) {
         self.order.push_back((known.until, scope.clone()));
-        self.known.insert(scope, known);
+        let bytes = record_bytes(&scope);
+        hold(&mut self.held, bytes, &known);
+        if let Some(before) = self.known.insert(scope, known) {
+            release(&mut self.held, bytes, &before);
+        }
+    }
+
+    fn remove(&mut self, scope: &Scope) {
+        if let Some(known) = self.known.remove(scope) {
+            release(&mut self.held, record_bytes(scope), &known);
+        }
     }
 }
 
+fn hold(held: &mut BTreeMap<u32, Held>, bytes: u64, known: &Known) {
+    if known.durable {
+        let of_segment = held.entry(known.segment).or_default();
+        of_segment.count += 1;
+        of_segment.bytes += bytes;
+    }
+}
+
+fn release(held: &mut BTreeMap<u32, Held>, bytes: u64, known: &Known) {
+    if known.durable
+        && let Some(of_segment) = held.get_mut(&known.segment)
+    {
+        of_segment.count -= 1;
+        of_segment.bytes -= bytes;
+        if of_segment.count == 0 {
+            held.remove(&known.segment);
+        }
+    }
+}
+
+fn record_bytes(scope: &Scope) -> u64 {
+    let len = record::key_len(scope.user.len(), scope.key.len());
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
 /// A copy with storage of its own, so that two minutes of keys do not hold on to the buffers they arrived in.
-fn detached(scope: &Scope) -> Scope {
-    let mut both = Vec::with_capacity(scope.user.len() + scope.key.len());
-    both.extend_from_slice(&scope.user);
-    both.extend_from_slice(&scope.key);
-    let mut user = Bytes::from(both);
-    let key = user.split_off(scope.user.len());
+fn detached(channel: u32, user: &[u8], key: &[u8]) -> Scope {
+    let mut both = Vec::with_capacity(user.len() + key.len());
+    both.extend_from_slice(user);
+    both.extend_from_slice(key);
+    let mut both = Bytes::from(both);
+    let key = both.split_off(user.len());
     Scope {
-        channel: scope.channel,
-        user,
+        channel,
+        user: both,
         key,
     }
 }
@@ -203,8 +242,15 @@ mod tests {
         let future = Timestamp::from_millis(99_000_000);
         let past = Timestamp::from_millis(1_000);
 
-        window.restore(Instant::START, wall, &scope("future"), (1, future, 0));
-        window.restore(Instant::START, wall, &scope("past"), (2, past, 0));
+        let key = |text, offset, at| record::Key {
+            channel: 0,
+            offset,
+            at,
+            user: b"ann",
+            text,
+        };
+        window.restore(Instant::START, wall, &key(b"future", 1, future), 0);
+        window.restore(Instant::START, wall, &key(b"past", 2, past), 0);
         window.assign(Instant::START, &scope("fresh"), 3, past);
 
         let last = Instant::START + Duration::from_millis(119_999);

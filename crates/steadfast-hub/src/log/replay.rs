@@ -6,13 +6,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use steadfast_machine::{Instant, Timestamp};
 use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
 use crate::log::channels::{Channel, Channels, Entry};
-use crate::log::dedupe::{Scope, Window};
+use crate::log::dedupe::Window;
 use crate::log::io::SegmentNumber;
 use crate::log::open::DamageKind;
 use crate::log::record::{self, Durability, FORMAT_VERSION, Header, Stored};
@@ -79,7 +78,53 @@ enum Progress {
 struct Checkpoint {
     header: Header,
     channels: Vec<(u32, Channel, u64)>,
-    keys: Vec<(Scope, u64, Timestamp)>,
+    keys: Vec<CarriedKey>,
+}
+
+/// A key of a checkpoint that is not complete yet.
+#[derive(Debug)]
+struct CarriedKey {
+    channel: u32,
+    offset: u64,
+    at: Timestamp,
+    user: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl CarriedKey {
+    fn of(key: &record::Key<'_>) -> Self {
+        let &record::Key {
+            channel,
+            offset,
+            at,
+            user,
+            text,
+        } = key;
+        Self {
+            channel,
+            offset,
+            at,
+            user: user.to_vec(),
+            text: text.to_vec(),
+        }
+    }
+
+    fn borrowed(&self) -> record::Key<'_> {
+        let Self {
+            channel,
+            offset,
+            at,
+            ref user,
+            ref text,
+        } = *self;
+        record::Key {
+            channel,
+            offset,
+            at,
+            user,
+            text,
+        }
+    }
 }
 
 impl Replay {
@@ -187,10 +232,10 @@ impl Replay {
         self.state.generation = header.generation;
         self.durability = header.durability;
         self.take_channels(checkpoint.channels)?;
-        for (scope, offset, at) in checkpoint.keys {
+        for key in &checkpoint.keys {
             self.state
                 .window
-                .restore(self.now, self.wall, &scope, (offset, at, ordinal));
+                .restore(self.now, self.wall, &key.borrowed(), ordinal);
         }
         self.trusted = true;
         Ok(())
@@ -216,11 +261,9 @@ impl Replay {
         let compare = self.trusted && self.state.segments.len() > 1;
         let mut before = std::mem::take(&mut self.state.channels);
         for (id, mut channel, start) in gathered {
-            // Epochs that changed on opening may stand here first: a full segment has no room to say so.
-            let moved = compare && channel.epoch == self.state.generation;
             let same = before.by_id(id).is_some_and(|known| {
                 known.name == channel.name
-                    && (known.epoch == channel.epoch || moved)
+                    && known.epoch == channel.epoch
                     && known.top == channel.top
             });
             if same && let Some(known) = before.remove(id) {
@@ -307,14 +350,24 @@ impl Replay {
             at: publication.at,
         });
         channel.prune(&self.policy, self.wall);
-        if let Some(key) = publication.key {
-            let scope = scope(publication.channel, publication.user, key);
-            self.state.window.restore(
-                self.now,
-                self.wall,
-                &scope,
-                (publication.offset, publication.at, segment),
-            );
+        if let Some(text) = publication.key {
+            let &record::Publication {
+                channel,
+                offset,
+                at,
+                user,
+                ..
+            } = publication;
+            let key = record::Key {
+                channel,
+                offset,
+                at,
+                user,
+                text,
+            };
+            self.state
+                .window
+                .restore(self.now, self.wall, &key, segment);
         }
         Ok(())
     }
@@ -327,11 +380,7 @@ fn gather(checkpoint: &mut Checkpoint, stored: &Stored<'_>) -> Result<(), Damage
                 .channels
                 .push((stored.id, channel(stored), stored.start));
         }
-        Stored::Key(key) => {
-            checkpoint
-                .keys
-                .push((scope(key.channel, key.user, key.text), key.offset, key.at));
-        }
+        Stored::Key(key) => checkpoint.keys.push(CarriedKey::of(key)),
         Stored::Header(_) => return Err(DamageKind::Contradiction),
         Stored::Publication(_) => return Err(DamageKind::Contradiction),
         Stored::Opened(_) => return Err(DamageKind::Contradiction),
@@ -350,12 +399,4 @@ fn channel(stored: &record::Channel<'_>) -> Channel {
         stored.top,
         stored.last_at,
     )
-}
-
-fn scope(channel: u32, user: &[u8], key: &[u8]) -> Scope {
-    Scope {
-        channel,
-        user: Bytes::copy_from_slice(user),
-        key: Bytes::copy_from_slice(key),
-    }
 }

@@ -26,12 +26,11 @@ impl Log {
     /// may carry stays until they are old enough.
     pub(super) fn first_kept(&self) -> u32 {
         let size = crate::log::opening::segment_size(&self.policy, &self.state);
-        let keys = self.state.window.bytes_by_segment(self.now);
         let mut bytes = self.state.segments.bytes() + size;
         let mut carried = 0;
         let mut kept = self.state.segments.first();
         for (ordinal, segment) in self.state.segments.iter() {
-            carried += keys.get(&ordinal).copied().unwrap_or(0);
+            carried += self.state.window.bytes_of_segment(ordinal);
             let is_last = ordinal == self.state.segments.last();
             if is_last || bytes <= self.policy.log_bytes().as_bytes() || carried > size / 8 {
                 break;

@@ -110,23 +110,7 @@ pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
 impl Bench {
     /// Starts a log on a disk, without waiting for anything.
     pub(crate) fn start(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
-        Self::begin(
-            settings,
-            disk,
-            (wall, incarnation),
-            Faults::default(),
-            false,
-        )
-    }
-
-    /// The same, with writes and syncs kept waiting until `release`.
-    pub(crate) fn start_held(
-        settings: LogSettings,
-        disk: Disk,
-        wall: u64,
-        incarnation: u64,
-    ) -> Self {
-        Self::begin(settings, disk, (wall, incarnation), Faults::default(), true)
+        Self::begin(settings, disk, (wall, incarnation), Faults::default())
     }
 
     /// The same, on a disk that fails from the beginning.
@@ -137,7 +121,7 @@ impl Bench {
     ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
-        Self::begin(settings, disk, (WALL, 9), faults, false)
+        Self::begin(settings, disk, (WALL, 9), faults)
     }
 
     fn begin(
@@ -145,7 +129,6 @@ impl Bench {
         disk: Disk,
         (wall, incarnation): (u64, u64),
         faults: Faults,
-        hold: bool,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
         let mut bench = Self {
@@ -154,7 +137,7 @@ impl Bench {
             now: Instant::START,
             wall,
             faults,
-            hold,
+            hold: false,
             held: VecDeque::new(),
             seen: Vec::new(),
             events: Vec::new(),

@@ -21,6 +21,4 @@ mod rescue;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
-mod rollover;
-#[cfg(test)]
 mod space;
