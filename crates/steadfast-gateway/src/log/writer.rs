@@ -122,12 +122,16 @@ where
     ) {
         // Tells the cores when this thread is gone, whatever the reason.
         let _farewell = Farewell(Arc::clone(&self.shared));
-        let result = self.open(directory);
-        let is_open = result.is_ok();
-        // The receiver is gone only when whoever started the log is gone; the log then ends at once.
-        if opened.send(result).is_err() || !is_open {
-            return;
-        }
+        let report = match self.open(directory) {
+            Ok(report) => report,
+            Err(error) => {
+                // The directory is given back before anybody learns that it could not be used.
+                drop(self);
+                tell(opened, Err(error));
+                return;
+            }
+        };
+        tell(opened, Ok(report));
         while !matches!(self.phase, Phase::Closed) {
             self.wait();
             self.step();
@@ -136,9 +140,7 @@ where
         let how = self.ended;
         // The directory is given back before anybody learns that the log has ended.
         drop(self);
-        if ended.try_send(how).is_err() {
-            tracing::debug!("nobody waits for the end of the log");
-        }
+        tell(ended, how);
     }
 
     fn open(&mut self, directory: Option<&Path>) -> Result<OpenReport, LogError> {
@@ -344,6 +346,13 @@ where
             .map(|request| deliver_answer(ticket(&request), Answer::Refused(Refusal::Closing)));
         self.staged.extend(refusals);
         self.publish();
+    }
+}
+
+/// Tells whoever waits. Nobody does when whoever started or closed the log is gone; that is theirs to know.
+fn tell<T>(to: &SyncSender<T>, what: T) {
+    if to.try_send(what).is_err() {
+        tracing::debug!("nobody waits for the log any more");
     }
 }
 
