@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steadfast_hub::epoch::ChannelEpoch;
-use steadfast_hub::log::io::{Answer, Append, Refusal};
-use steadfast_hub::policy::log::LogSettings;
+use steadfast_hub::log::event::Event;
+use steadfast_hub::log::io::{Answer, Append, Refusal, StorageFault};
+use steadfast_hub::policy::log::{Fsync, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
 
 use crate::bench::{Bench, Seen, WALL, append, keyed, settings};
@@ -24,13 +25,20 @@ struct Account {
     crashes: u64,
     repeats: u64,
     cuts: u64,
+    refused: u64,
+    removed: u64,
+    epochs_changed: u64,
+    /// True while what was acknowledged may be gone.
+    lossy: bool,
+    /// True when old segments are removed.
+    removing: bool,
 }
 
 #[test]
 fn whatever_is_acknowledged_is_there_once_and_in_order_after_any_loss_of_power() {
     let mut totals = Account::default();
     for seed in 0..400 {
-        let account = run(seed, Lies::No).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let account = run(seed, Trial::HONEST).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         totals.crashes += account.crashes;
         totals.published += account.published;
         totals.repeats += account.repeats;
@@ -51,23 +59,101 @@ fn whatever_is_acknowledged_is_there_once_and_in_order_after_any_loss_of_power()
 #[test]
 fn without_the_sync_acknowledged_publications_are_lost() {
     let failures = (0..50)
-        .filter(|seed| run(*seed, Lies::Yes).is_err())
+        .filter(|seed| {
+            run(
+                *seed,
+                Trial {
+                    lies: true,
+                    ..Trial::HONEST
+                },
+            )
+            .is_err()
+        })
         .count();
 
     assert!(failures > 25, "only {failures} of 50 runs noticed");
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lies {
-    No,
-    Yes,
+#[test]
+fn without_a_sync_for_each_group_only_unsynced_publications_are_lost_and_the_epochs_tell() {
+    let mut changed = 0;
+    for seed in 1_000..1_100 {
+        let fsync = if seed % 2 == 0 {
+            Fsync::Never
+        } else {
+            Fsync::Interval(Duration::from_millis(20))
+        };
+        let account = run(
+            seed,
+            Trial {
+                fsync,
+                ..Trial::HONEST
+            },
+        )
+        .unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        changed += account.epochs_changed;
+    }
+    assert!(changed > 100, "{changed}");
 }
 
-fn run(seed: u64, lies: Lies) -> Result<Account, String> {
+#[test]
+fn a_disk_that_is_full_now_and_then_loses_nothing_that_was_acknowledged() {
+    let mut refused = 0;
+    for seed in 2_000..2_100 {
+        let trial = Trial {
+            full: true,
+            ..Trial::HONEST
+        };
+        refused += run(seed, trial)
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"))
+            .refused;
+    }
+    assert!(refused > 1000, "{refused}");
+}
+
+#[test]
+fn while_old_segments_are_removed_everything_above_the_start_is_there() {
+    let mut removed = 0;
+    for seed in 3_000..3_100 {
+        let trial = Trial {
+            segments: 4,
+            ..Trial::HONEST
+        };
+        removed += run(seed, trial)
+            .unwrap_or_else(|why| panic!("seed {seed}: {why}"))
+            .removed;
+    }
+    assert!(removed > 100, "{removed}");
+}
+
+/// What a run is like.
+#[derive(Clone, Copy)]
+struct Trial {
+    fsync: Fsync,
+    /// The disk says that it synced and does not.
+    lies: bool,
+    /// The disk is full now and then.
+    full: bool,
+    /// How many segments the log may have.
+    segments: u64,
+}
+
+impl Trial {
+    const HONEST: Self = Self {
+        fsync: Fsync::Always,
+        lies: false,
+        full: false,
+        segments: 1_000,
+    };
+}
+
+fn run(seed: u64, trial: Trial) -> Result<Account, String> {
     let mut chance = Seed::new(seed).generator();
+    let segment = 4 + chance.below(3) * 6;
     let settings = LogSettings {
-        segment_bytes: ByteSize::from_kib(4 + chance.below(3) * 6),
-        log_bytes: ByteSize::from_mib(4),
+        fsync: trial.fsync,
+        segment_bytes: ByteSize::from_kib(segment),
+        log_bytes: ByteSize::from_kib(segment * trial.segments),
         group_bytes_max: ByteSize::from_kib(4),
         cache_bytes: ByteSize::from_bytes(chance.below(2) * 4096),
         ..settings()
@@ -82,19 +168,53 @@ fn run(seed: u64, lies: Lies) -> Result<Account, String> {
         }
         let report = bench.opened.ok_or("not open")?;
         account.cuts += u64::from(report.torn.is_some());
+        account.removing = trial.segments < 1_000;
+        if report.epochs_changed {
+            account.begin_epochs();
+        }
         check(&mut bench, &account).map_err(|why| format!("life {life}: {why}"))?;
-        bench.faults.lies = lies == Lies::Yes;
-        live(&mut bench, &mut account, &mut chance);
+        if report.epochs_changed {
+            account.take_over(&mut bench);
+        }
+        bench.faults.lies = trial.lies;
+        live(&mut bench, &mut account, &mut chance, trial.full);
         wall = bench.wall;
         disk = end(bench, &mut account, &mut chance);
     }
     Ok(account)
 }
 
+impl Account {
+    /// What was acknowledged may be gone: the epochs say so. Only what is there must be right.
+    fn begin_epochs(&mut self) {
+        self.epochs_changed += 1;
+        self.epochs.clear();
+        self.keys.clear();
+        self.lossy = true;
+    }
+
+    /// From here on what is there is what must stay.
+    fn take_over(&mut self, bench: &mut Bench) {
+        self.lossy = false;
+        self.durable.clear();
+        for channel in (0..4).map(|number| format!("channel {number}")) {
+            for (offset, data) in bench.all(&channel) {
+                self.durable.insert((channel.clone(), offset), data);
+            }
+        }
+        bench.seen.clear();
+    }
+}
+
 /// Publishes at random, with the disk taking its time.
-fn live(bench: &mut Bench, account: &mut Account, chance: &mut Generator) {
+fn live(bench: &mut Bench, account: &mut Account, chance: &mut Generator, full: bool) {
     bench.hold = true;
     for _ in 0..chance.below(120) {
+        if full {
+            let no_space = |yes: bool| yes.then_some(StorageFault::NoSpace);
+            bench.faults.write = no_space(chance.below(8) == 0);
+            bench.faults.reserve = no_space(chance.below(4) == 0);
+        }
         match chance.below(10) {
             0..6 => {
                 let batch: Vec<Append> = (0..=chance.below(4))
@@ -103,7 +223,11 @@ fn live(bench: &mut Bench, account: &mut Account, chance: &mut Generator) {
                 let numbers = bench.publish_all(batch.clone());
                 account.asked.extend(numbers.into_iter().zip(batch));
             }
-            6 => bench.pass(Duration::from_millis(chance.below(200))),
+            6 => bench.pass(Duration::from_millis(chance.below(if full {
+                1500
+            } else {
+                200
+            }))),
             _ => {}
         }
         for _ in 0..chance.below(4) {
@@ -113,6 +237,10 @@ fn live(bench: &mut Bench, account: &mut Account, chance: &mut Generator) {
         }
         take_in(bench, account);
     }
+    bench.faults.write = None;
+    bench.faults.reserve = None;
+    let gone = |event: &&Event| matches!(event, Event::SegmentRemoved { .. });
+    account.removed += u64::try_from(bench.events.iter().filter(gone).count()).unwrap();
 }
 
 fn next_append(account: &mut Account, chance: &mut Generator) -> Append {
@@ -167,7 +295,11 @@ fn take_in(bench: &mut Bench, account: &mut Account) {
             }
             Seen::Answer(number, Answer::Refused(why)) => {
                 account.asked.remove(&number);
-                assert_eq!(why, Refusal::Closing, "nothing else is refused here");
+                account.refused += 1;
+                assert!(
+                    matches!(why, Refusal::Closing | Refusal::NoSpace),
+                    "{why:?}"
+                );
             }
             Seen::Answer(_, Answer::Read(_)) => {}
         }
@@ -205,24 +337,26 @@ fn end(mut bench: Bench, account: &mut Account, chance: &mut Generator) -> Disk 
 fn check(bench: &mut Bench, account: &Account) -> Result<(), String> {
     let channels: BTreeSet<&String> = account.durable.keys().map(|(channel, _)| channel).collect();
     for channel in channels {
-        let all = bench.all(channel);
-        let mut payloads = BTreeSet::new();
-        for (index, (offset, data)) in all.iter().enumerate() {
-            if usize::try_from(*offset) != Ok(index + 1) {
-                return Err(format!("{channel}: offset {offset} at place {index}"));
-            }
-            if !payloads.insert(data) {
-                return Err(format!("{channel}: {data} twice"));
-            }
+        let all: BTreeMap<u64, String> = bench.all(channel).into_iter().collect();
+        let payloads: BTreeSet<&String> = all.values().collect();
+        if payloads.len() != all.len() {
+            return Err(format!("{channel}: something twice in {all:?}"));
+        }
+        let start = all.keys().next().copied().unwrap_or(u64::MAX);
+        let top = all.keys().next_back().copied().unwrap_or(0);
+        if usize::try_from(top - start.min(top)) != Ok(all.len().max(1) - 1) {
+            return Err(format!("{channel}: a hole in {:?}", all.keys()));
+        }
+        if !account.removing && !all.is_empty() && start != 1 {
+            return Err(format!("{channel}: begins at {start}"));
         }
         let durable = account
             .durable
             .range((channel.clone(), 0)..=(channel.clone(), u64::MAX));
         for ((_, offset), data) in durable {
-            let found = usize::try_from(*offset)
-                .ok()
-                .and_then(|offset| all.get(offset - 1));
-            if found.map(|(_, found)| found) != Some(data) {
+            let excused = account.removing && *offset < start || account.lossy && *offset > top;
+            let found = all.get(offset);
+            if !excused && found != Some(data) {
                 return Err(format!(
                     "{channel}: offset {offset} should be {data}, is {found:?}"
                 ));
