@@ -1,7 +1,7 @@
 //! What a hub has asked of the log and not been answered yet.
 //!
 //! The number of a request finds its purpose again; what a peer may have unanswered is bounded by the policy, and a
-//! peer at its bound is not read from.
+//! peer at its bound is not read from. Requests with large answers weigh more, so that the bound holds for bytes too.
 
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{Publication, Reply, ReplyResult};
@@ -14,6 +14,7 @@ use crate::io::{Output, PeerId};
 use crate::log::io::{
     Answer, Author, Read, ReadAnswer, ReadFrom, Record, Refusal, Request, Ticket,
 };
+use crate::policy::hub::HubSettings;
 
 /// Why the log was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +119,7 @@ impl Hub {
     /// Asks the log; `request` is built for the ticket.
     pub(crate) fn ask(&mut self, purpose: Purpose, request: impl FnOnce(Ticket) -> Request) {
         let asker = asker(&purpose);
+        let weight = weight(&purpose, self.settings());
         if let Some(channel) = channel(&purpose).and_then(|channel| self.channels.get_mut(channel))
         {
             channel.asks += 1;
@@ -128,31 +130,32 @@ impl Hub {
         };
         self.order(Output::Ask(request(ticket)));
         if let Some(peer) = asker {
-            self.count_ask(peer);
+            self.count_ask(peer, weight);
         }
     }
 
-    fn count_ask(&mut self, id: PeerId) {
+    /// Adds to what a peer has unanswered; at the bound nothing more is read from it.
+    pub(crate) fn count_ask(&mut self, id: PeerId, weight: usize) {
         let max = self.settings().asks_per_peer_max;
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        peer.asks += 1;
+        peer.asks += weight;
         if peer.asks >= max && !peer.is_paused {
             peer.is_paused = true;
             self.order(Output::Pause { peer: id });
         }
     }
 
-    fn uncount_ask(&mut self, id: PeerId) {
+    /// Takes off what was answered; at half the bound the peer goes on, first with what is held.
+    pub(crate) fn uncount_ask(&mut self, id: PeerId, weight: usize) {
         let max = self.settings().asks_per_peer_max;
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        peer.asks = peer.asks.saturating_sub(1);
+        peer.asks = peer.asks.saturating_sub(weight);
         if peer.is_paused && peer.asks <= max / 2 {
-            peer.is_paused = false;
-            self.order(Output::Resume { peer: id });
+            self.take_held(id);
         }
     }
 
@@ -171,9 +174,8 @@ impl Hub {
         if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(channel)) {
             channel.asks -= 1;
         }
-        if let Some(peer) = asker(&purpose) {
-            self.uncount_ask(peer);
-        }
+        let asker = asker(&purpose);
+        let weight = weight(&purpose, self.settings());
         if let Answer::Refused(refusal) = answer {
             self.order(Output::Notify(Event::LogRefused { refusal }));
         }
@@ -197,6 +199,10 @@ impl Hub {
         }
         if let Some(channel) = channel {
             self.channels.release(channel);
+        }
+        // Last, since what is held may use the channel's place again.
+        if let Some(peer) = asker {
+            self.uncount_ask(peer, weight);
         }
     }
 
@@ -277,6 +283,23 @@ fn client_info(author: &Author) -> Option<steadfast_protocol::message::ClientInf
         conn_info: None,
         chan_info: None,
     })
+}
+
+/// What a request weighs against its peer's bound: a quarter of it if the answer may be as large as a reply can be.
+const fn weight(purpose: &Purpose, settings: &HubSettings) -> usize {
+    match purpose {
+        Purpose::Publish { .. } | Purpose::Page { .. } | Purpose::CatchUp { .. } => 1,
+        Purpose::Subscribe { wish, .. } => match wish.recovery {
+            Recovery::No | Recovery::Foreign => 1,
+            Recovery::Behind { .. } => large_weight(settings),
+        },
+        Purpose::History { .. } => large_weight(settings),
+    }
+}
+
+/// What a request with a large answer weighs.
+pub(crate) const fn large_weight(settings: &HubSettings) -> usize {
+    settings.asks_per_peer_max.div_ceil(4)
 }
 
 const fn asker(purpose: &Purpose) -> Option<PeerId> {

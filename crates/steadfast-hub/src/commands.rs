@@ -1,6 +1,9 @@
 //! What the commands of a peer mean, but for subscriptions (see `recovery`) and presence (see `presence`).
 //!
 //! A command that breaks the protocol ends the connection; one that merely cannot be granted gets an error reply.
+//! Commands of a peer with too much unanswered are held back until enough is answered.
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use steadfast_protocol::codes::{DisconnectCode, ErrorCode, Remedy};
@@ -30,22 +33,42 @@ impl Hub {
         let limits = self.settings().limits;
         let commands = match json::decode_commands(message, &limits) {
             Ok(commands) => commands,
-            Err(error) => return self.on_undecodable(id, &error),
+            Err(error) => return self.take_command(id, Err(error)),
         };
         for command in commands {
-            let command = match command {
-                Ok(command) => command,
-                Err(error) => {
-                    self.on_undecodable(id, &error);
-                    continue;
-                }
-            };
-            match self.peers.get(id).map(|peer| peer.phase) {
-                Some(Phase::Fresh) => self.on_first_command(id, command),
-                Some(Phase::Connected { .. }) => self.on_command(id, command),
-                // A refused connect voids the rest of the frame and everything after it.
-                Some(Phase::Refused { .. }) | None => return,
+            match self.peers.get_mut(id) {
+                Some(peer) if peer.is_paused => peer.held.push_back(command),
+                Some(_) => self.take_command(id, command),
+                None => return,
             }
+        }
+    }
+
+    /// Takes what was held back while too much was unanswered, and has the peer read from again when nothing is left.
+    pub(crate) fn take_held(&mut self, id: PeerId) {
+        let max = self.settings().asks_per_peer_max;
+        while let Some(peer) = self.peers.get_mut(id) {
+            if peer.asks >= max {
+                return;
+            }
+            let Some(command) = peer.held.pop_front() else {
+                peer.held = VecDeque::new();
+                peer.is_paused = false;
+                return self.order(Output::Resume { peer: id });
+            };
+            self.take_command(id, command);
+        }
+    }
+
+    fn take_command(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
+        match (self.peers.get(id).map(|peer| peer.phase), command) {
+            // A refused connect voids the rest of the frame and everything after it.
+            (Some(Phase::Refused { .. }) | None, _) => {}
+            (Some(Phase::Fresh | Phase::Connected { .. }), Err(error)) => {
+                self.on_undecodable(id, &error);
+            }
+            (Some(Phase::Fresh), Ok(command)) => self.on_first_command(id, command),
+            (Some(Phase::Connected { .. }), Ok(command)) => self.on_command(id, command),
         }
     }
 
@@ -241,7 +264,9 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        if channel.is_empty() || data.is_empty() {
+        // The log tells records from payloads by their NUL bytes.
+        let has_nul = channel.contains('\0') || key.as_ref().is_some_and(|key| key.contains(&0));
+        if channel.is_empty() || data.is_empty() || has_nul {
             return self.refuse(id, command, ErrorCode::BadRequest);
         }
         let author = Author {

@@ -8,9 +8,12 @@
 //!
 //! A peer does nothing by itself: the hub owns it, and asks [`Peer::next_due`] and [`Peer::take_due`].
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use steadfast_machine::{Generator, Instant};
+use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::message::Command;
 
 use crate::channel::{ChannelIndex, Place};
 use crate::epoch::ChannelEpoch;
@@ -108,9 +111,12 @@ pub(crate) struct Peer {
     /// The valid entry in the wheel.
     pub(crate) armed: Option<TickNumber>,
     pub(crate) subscriptions: Vec<Subscription>,
-    /// Unanswered requests to the log.
+    /// What its unanswered requests weigh together, see `asks`.
     pub(crate) asks: usize,
+    /// True when nothing more is read from it, and its commands are held back.
     pub(crate) is_paused: bool,
+    /// Commands that came before the shell stopped reading: at most what it had read already.
+    pub(crate) held: VecDeque<Result<Command, DecodeError>>,
     pub(crate) backlog: Option<Backlog>,
 }
 
@@ -127,6 +133,7 @@ impl Peer {
             subscriptions: Vec::new(),
             asks: 0,
             is_paused: false,
+            held: VecDeque::new(),
             backlog: None,
         }
     }
@@ -210,7 +217,11 @@ impl Peer {
                     .awaited_since
                     .is_some_and(|since| since + settings.pong_timeout <= now)
                 {
-                    return Some(DueFor::NoPong);
+                    // Nobody hears a peer that is not read from: that silence is not its own.
+                    if !self.is_paused {
+                        return Some(DueFor::NoPong);
+                    }
+                    pings.awaited_since = None;
                 }
                 if pings.next > now {
                     return None;

@@ -11,6 +11,7 @@ use steadfast_protocol::message::{
     ChannelName, ClientInfo, PresenceStats, Push, PushEvent, Reply, ReplyResult,
 };
 
+use crate::asks::large_weight;
 use crate::hub::Hub;
 use crate::io::{ClientId, Note, Output, PeerId, PresenceDetail, Present};
 use crate::peer::Stage;
@@ -86,6 +87,7 @@ impl Hub {
             channel,
             detail,
         }));
+        self.count_ask(peer, large_weight(self.settings()));
     }
 
     /// Answers a core's question with the peers of this one.
@@ -99,15 +101,12 @@ impl Hub {
         let limit = self.settings().presence_clients_max.saturating_add(1);
         let present = match detail {
             PresenceDetail::Clients => {
-                Present::Clients(self.present(channel).take(limit).collect())
+                Present::Clients(self.present(channel).take(limit).map(client_info).collect())
             }
             PresenceDetail::Counts => {
-                let mut clients = 0_u32;
-                let mut users = BTreeSet::new();
-                for info in self.present(channel) {
-                    clients = clients.saturating_add(1);
-                    users.insert(info.user);
-                }
+                let clients = u32::try_from(self.present(channel).count()).unwrap_or(u32::MAX);
+                // All are anonymous, which is one user.
+                let users = (clients > 0).then(String::new).into_iter().collect();
                 Present::Counts { clients, users }
             }
         };
@@ -119,7 +118,7 @@ impl Hub {
     }
 
     /// The peers of this core whose subscription to the channel has been granted.
-    fn present(&self, name: &ChannelName) -> impl Iterator<Item = ClientInfo> + '_ {
+    fn present(&self, name: &ChannelName) -> impl Iterator<Item = ClientId> + '_ {
         let index = self.channels.find(name.as_str());
         let members = index
             .and_then(|index| self.channels.get(index))
@@ -127,7 +126,7 @@ impl Hub {
         members.into_iter().flatten().filter_map(move |id| {
             let peer = self.peers.get(id)?;
             let subscription = peer.subscription(index?)?;
-            (!matches!(subscription.stage, Stage::Asked { .. })).then(|| client_info(peer.client))
+            (!matches!(subscription.stage, Stage::Asked { .. })).then_some(peer.client)
         })
     }
 
@@ -184,6 +183,7 @@ impl Hub {
                 );
             }
         }
+        self.uncount_ask(peer, large_weight(self.settings()));
     }
 
     /// Gives up the questions that were not answered in time.
@@ -196,6 +196,7 @@ impl Hub {
         {
             let gather = entry.remove();
             self.refuse(gather.peer, gather.command, ErrorCode::Internal);
+            self.uncount_ask(gather.peer, large_weight(self.settings()));
         }
     }
 

@@ -31,7 +31,8 @@ pub struct HubSettings {
     pub peers_max: usize,
     /// Subscriptions of one peer.
     pub channels_per_peer_max: usize,
-    /// Unanswered requests to the log of one peer; beyond it nothing more is read from that peer.
+    /// Unanswered requests of one peer; at it nothing more is read from that peer, and its commands wait. A request
+    /// whose answer may be large (history, recovery, presence) counts as a quarter of it.
     pub asks_per_peer_max: usize,
     /// Unanswered requests to the log of this hub; beyond it requests are refused with error 111.
     pub asks_max: usize,

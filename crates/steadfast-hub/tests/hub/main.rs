@@ -1,5 +1,6 @@
 //! The hub, behaviour by behaviour, through its inputs and outputs. The log's side is played by the script.
 
+mod bounds;
 mod commands;
 mod fanout;
 mod liveness;
