@@ -21,7 +21,7 @@ use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;
 
 /// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Enough for several segments of 64 KiB.
 const RECORDS: u64 = 300;
@@ -171,11 +171,6 @@ fn filled() -> tempfile::TempDir {
 }
 
 fn start(path: &Path) -> Result<(LogService, CoreLog), LogError> {
-    let settings = LogSettings {
-        segment_bytes: ByteSize::from_kib(64),
-        log_bytes: ByteSize::from_mib(64),
-        ..LogSettings::typical()
-    };
     let clock = Clock::start();
     let setup = LogSetup {
         store: Store::Directory(path.to_path_buf()),
@@ -183,11 +178,17 @@ fn start(path: &Path) -> Result<(LogService, CoreLog), LogError> {
         ring: RingLimits::DEFAULT,
         clock,
     };
-    let Ok(policy) = LogPolicy::new(settings) else {
-        panic!("valid settings")
-    };
-    let (service, mut cores) = LogService::start(&setup, Log::new(policy, clock.now()))?;
+    let (service, mut cores) = LogService::start(&setup, Log::new(policy(), clock.now()))?;
     Ok((service, cores.remove(0)))
+}
+
+fn policy() -> LogPolicy {
+    let settings = LogSettings {
+        segment_bytes: ByteSize::from_kib(64),
+        log_bytes: ByteSize::from_mib(64),
+        ..LogSettings::typical()
+    };
+    LogPolicy::new(settings).expect("valid settings")
 }
 
 /// Reads the channel from its start and checks that it is dense.

@@ -9,7 +9,7 @@ mod keeper;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -24,6 +24,9 @@ use super::storage::{Done, Storage};
 
 /// Segments held open at most; beyond it the one opened with the lowest number is closed and opened again when needed.
 const OPEN_MAX: usize = 64;
+
+/// A read from so many bytes on is worth a second system call to save filling the buffer with zeros first.
+const STREAMED_MIN: usize = 64 << 10;
 
 /// All segments of one data directory.
 #[derive(Debug)]
@@ -109,7 +112,21 @@ impl Storage for Files {
 
 /// Reads until `len` bytes are there or the file ends.
 pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
-    let mut bytes = vec![0; len];
+    let mut bytes = Vec::with_capacity(len);
+    if len < STREAMED_MIN {
+        bytes.resize(len, 0);
+        let filled = fill_at(file, at, &mut bytes)?;
+        bytes.truncate(filled);
+    } else {
+        let mut file = file;
+        file.seek(SeekFrom::Start(at))?;
+        file.take(u64::try_from(len).unwrap_or(u64::MAX))
+            .read_to_end(&mut bytes)?;
+    }
+    Ok(Bytes::from(bytes))
+}
+
+fn fill_at(file: &File, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..)
         && !rest.is_empty()
@@ -121,6 +138,5 @@ pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(Bytes::from(bytes))
+    Ok(filled)
 }

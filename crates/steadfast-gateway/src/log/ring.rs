@@ -1,6 +1,6 @@
 //! The bounded ring from the log to the cores.
 //!
-//! Owns the lock around the order and each core's wake-up. The writer pushes one batch a drain and never waits: a core
+//! Owns the lock around the order and each core's wake-up. The writer pushes small batches and never waits: a core
 //! that falls behind is told so in the place of what is missing. Decides nothing about what that means; the hub of that
 //! core does.
 
@@ -67,7 +67,7 @@ impl Ring {
         }
     }
 
-    /// Pushes a batch in its order, under one lock and with at most one wake-up for each core.
+    /// Pushes a batch in its order, under one lock. Wakes nobody.
     pub(super) fn push(&self, batch: &mut Vec<Delivery>) {
         if batch.is_empty() {
             return;
@@ -79,7 +79,10 @@ impl Ring {
         for (core, bell) in self.bells.iter().enumerate() {
             bell.waiting.store(order.has(core), Ordering::Release);
         }
-        drop(order);
+    }
+
+    /// Wakes each core that something waits for.
+    pub(super) fn wake(&self) {
         for bell in &self.bells {
             if bell.waiting.load(Ordering::Acquire) {
                 bell.notify.notify_one();

@@ -1,8 +1,8 @@
 //! The writer thread: owns the log machine, feeds it facts and carries out its orders until it is quiet.
 //!
 //! One drain takes everything that waits in the channel as one group, so that one sync serves all of it. What the
-//! machine says is pushed to the ring at the end of the drain, and ahead of each write and sync, so that no commit
-//! waits for the next group. Decides nothing; see `steadfast_hub::log`.
+//! machine says goes to the ring in small batches; the cores are woken at the end of the drain, and ahead of each write
+//! and sync, so that no commit waits for the next group. Decides nothing; see `steadfast_hub::log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -25,8 +25,12 @@ use crate::clock::Clock;
 /// Messages that may wait for the writer. Each is one turn of one core; beyond it a core keeps its batch.
 pub(super) const MESSAGES_MAX: usize = 1024;
 
-/// Requests of one group. More wait for the next one, so that the first do not wait for a very long write.
-const GROUP_MAX: usize = 8192;
+/// The writer takes turns from its channel until a group has so many requests, so that the first do not wait for a very
+/// long write. The last turn is taken whole.
+const GROUP_MIN: usize = 8192;
+
+/// What is pushed to the ring at a time: as much as stays in the processor's nearest caches on the way.
+const STAGED_MAX: usize = 256;
 
 /// What reaches the writer.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ pub(super) struct Writer<M, S> {
     phase: Phase,
     ended: Ended,
     /// Requests of turns that were taken from the channel and fed to no group yet.
-    asked: VecDeque<Request>,
+    asked: Vec<Request>,
     /// What happened and was not told to the machine yet.
     facts: VecDeque<Input>,
     /// What the machine said and was not pushed to the ring yet.
@@ -107,7 +111,7 @@ where
             clock,
             phase: Phase::Opening,
             ended: Ended::Clean,
-            asked: VecDeque::new(),
+            asked: Vec::new(),
             facts: VecDeque::new(),
             staged: Vec::new(),
         }
@@ -175,24 +179,22 @@ where
 
     /// Sleeps until something waits or the machine's deadline comes, then takes everything that waits.
     fn wait(&mut self) {
-        if self.asked.is_empty() {
-            let received = match self.machine.poll_timeout() {
-                None => self
-                    .inbox
-                    .recv()
-                    .map_err(|RecvError| RecvTimeoutError::Disconnected),
-                Some((deadline, _)) => self
-                    .inbox
-                    .recv_timeout(deadline.saturating_since(self.clock.now())),
-            };
-            match received {
-                Ok(message) => self.admit(message),
-                Err(RecvTimeoutError::Timeout) => return,
-                // Nobody can ask any more, not even for the end.
-                Err(RecvTimeoutError::Disconnected) => return self.begin_close(),
-            }
+        let received = match self.machine.poll_timeout() {
+            None => self
+                .inbox
+                .recv()
+                .map_err(|RecvError| RecvTimeoutError::Disconnected),
+            Some((deadline, _)) => self
+                .inbox
+                .recv_timeout(deadline.saturating_since(self.clock.now())),
+        };
+        match received {
+            Ok(message) => self.admit(message),
+            Err(RecvTimeoutError::Timeout) => return,
+            // Nobody can ask any more, not even for the end.
+            Err(RecvTimeoutError::Disconnected) => return self.begin_close(),
         }
-        while self.asked.len() < GROUP_MAX {
+        while self.asked.len() < GROUP_MIN {
             match self.inbox.try_recv() {
                 Ok(message) => self.admit(message),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
@@ -205,7 +207,11 @@ where
         match message {
             Message::Turn(turn) => {
                 self.staged.extend(turn.notes.into_iter().map(deliver_note));
-                self.asked.extend(turn.requests);
+                if self.asked.is_empty() {
+                    self.asked = turn.requests;
+                } else {
+                    self.asked.extend(turn.requests);
+                }
             }
             Message::Wake => {}
         }
@@ -214,10 +220,7 @@ where
     /// Tells the machine what is new, and carries out its orders until it is quiet.
     fn step(&mut self) {
         if !self.asked.is_empty() {
-            let batch = self
-                .asked
-                .drain(..self.asked.len().min(GROUP_MAX))
-                .collect();
+            let batch = std::mem::take(&mut self.asked);
             self.facts.push_back(Input::Requested {
                 batch,
                 at: Clock::wall(),
@@ -300,17 +303,26 @@ where
             }
             Output::Opened(report) => self.phase = Phase::Open(report),
             Output::Damaged(damage) => self.phase = Phase::Damaged(damage),
-            Output::Commit(committed) => self
-                .staged
-                .push(Delivery::All(LogEvent::Committed(committed))),
-            Output::Answer { ticket, answer } => self.staged.push(deliver_answer(ticket, answer)),
+            Output::Commit(committed) => {
+                self.stage(Delivery::All(LogEvent::Committed(committed)));
+            }
+            Output::Answer { ticket, answer } => self.stage(deliver_answer(ticket, answer)),
             Output::Notify(event) => self.note_event(event),
             Output::Closed => self.phase = Phase::Closed,
         }
     }
 
+    fn stage(&mut self, delivery: Delivery) {
+        self.staged.push(delivery);
+        if self.staged.len() >= STAGED_MAX {
+            self.shared.ring.push(&mut self.staged);
+        }
+    }
+
+    /// Shows the cores everything so far.
     fn publish(&mut self) {
         self.shared.ring.push(&mut self.staged);
+        self.shared.ring.wake();
     }
 
     fn note_event(&mut self, event: Event) {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -38,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<Option<Opening>> {
         .arg("fill")
         .arg(directory.path())
         .arg(args.open_bytes.to_string())
+        .stdout(Stdio::null())
         .status()?;
     ensure!(
         status.code().is_none(),

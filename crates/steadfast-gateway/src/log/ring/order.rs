@@ -39,15 +39,9 @@ pub(super) struct Order {
 /// The shared entries that some core has still to see.
 #[derive(Debug, Default)]
 struct Waiting {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEvent>,
     /// The sequence of the first entry; no cursor is below it.
     first: u64,
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Entry {
-    event: LogEvent,
     bytes: usize,
 }
 
@@ -168,9 +162,8 @@ impl Order {
 
 impl Waiting {
     fn add(&mut self, event: LogEvent) {
-        let bytes = cost(&event);
-        self.entries.push_back(Entry { event, bytes });
-        self.bytes += bytes;
+        self.bytes += cost(&event);
+        self.entries.push_back(event);
     }
 
     /// The sequence that the next entry gets.
@@ -189,14 +182,14 @@ impl Waiting {
             return self.remove_first();
         }
         let index = usize::try_from(cursor.checked_sub(self.first)?).ok()?;
-        self.entries.get(index).map(|entry| entry.event.clone())
+        self.entries.get(index).cloned()
     }
 
     fn remove_first(&mut self) -> Option<LogEvent> {
-        let entry = self.entries.pop_front()?;
+        let event = self.entries.pop_front()?;
         self.first += 1;
-        self.bytes -= entry.bytes;
-        Some(entry.event)
+        self.bytes -= cost(&event);
+        Some(event)
     }
 }
 
