@@ -19,6 +19,7 @@ Usage: bench [OPTIONS]
   --gateway PATH     a gateway that is built already [default: a release build of the project]
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
   --repeats N        interleaved repeats [default: 5]
+  --retries N        runs again at most so often when others use the machine [default: 2]
   --seconds S        measured time of each run [default: 1]
   --rows A,B         fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
                      storm-killed, ping
@@ -80,6 +81,9 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
             }
             "--repeats" => {
                 args.plan.repeats = value()?.parse().context("--repeats takes a number")?;
+            }
+            "--retries" => {
+                args.plan.noise_retries = value()?.parse().context("--retries takes a number")?;
             }
             "--seconds" => {
                 args.plan.time =

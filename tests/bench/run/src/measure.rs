@@ -224,7 +224,7 @@ impl Run<'_> {
         let subscribe = |_| Purpose::Subscribe {
             channel: "join".to_owned(),
         };
-        join::churn(running.target, self.plan.warm_up, subscribe)?;
+        join::churn(running.target, self.plan.join_warm_up, subscribe)?;
         let meter = Meter::start(running.pid())?;
         let joins = join::churn(running.target, self.plan.time, subscribe)?;
         let cost = meter.stop()?;

@@ -102,6 +102,8 @@ pub(crate) struct Plan {
     pub(crate) repeats: u32,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
+    /// How long connections come and go before they are counted: an engine that compiles as it runs needs a while.
+    pub(crate) join_warm_up: Duration,
     /// Subscribers of the fan-out rows.
     pub(crate) subscribers: u32,
     /// Connections of the idle rows.
@@ -121,6 +123,7 @@ impl Plan {
             repeats: 5,
             warm_up: Duration::from_millis(300),
             time: Duration::from_secs(1),
+            join_warm_up: Duration::from_millis(1500),
             subscribers: 1000,
             idle: 9000,
             storm: (2000, 50),
@@ -143,6 +146,7 @@ impl Plan {
             repeats: 1,
             warm_up: Duration::from_millis(100),
             time: Duration::from_millis(300),
+            join_warm_up: Duration::from_millis(100),
             subscribers: 500,
             idle: 2000,
             storm: (200, 50),
