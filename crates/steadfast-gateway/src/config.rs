@@ -1,7 +1,7 @@
 //! What people write to configure the gateway: one section per part, human units, a documented default for each key.
 //!
 //! Owns names, defaults and their reasons. [`load`] reads a file, [`policy`] turns the settings into what the machines
-//! take, [`reference`] prints the page of all keys. Reads no environment: the command line tool hands its values in.
+//! take, [`mod@reference`] prints the page of all keys. Reads no environment: the command line tool hands its values in.
 
 pub mod load;
 pub mod policy;

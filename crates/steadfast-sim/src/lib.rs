@@ -1,7 +1,7 @@
 //! The whole system in one thread and virtual time, on links that break and a disk that forgets.
 //!
 //! The world drives the very machines that run in production: hubs and the log of a gateway, which crashes and comes
-//! back, and simple clients that speak the real wire format. An independent [`reference`] keeps account of what was
+//! back, and simple clients that speak the real wire format. An independent [`mod@reference`] keeps account of what was
 //! promised, and names every promise that was not kept. One seed decides everything, so a failure is a number.
 
 mod client;
@@ -12,6 +12,7 @@ mod gateway;
 mod mutation;
 pub mod reference;
 mod settings;
+mod storage;
 mod totals;
 mod world;
 
