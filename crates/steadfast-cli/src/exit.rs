@@ -64,6 +64,17 @@ impl Failure {
         }
     }
 
+    /// The data directory is damaged.
+    pub(crate) fn data_directory(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            code: DATA_DIRECTORY,
+            text: Text::Error {
+                what: what.into(),
+                advice: advice.into(),
+            },
+        }
+    }
+
     /// Anything else.
     pub(crate) fn failed(what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {

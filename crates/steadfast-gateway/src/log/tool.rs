@@ -22,8 +22,10 @@ use std::path::{Path, PathBuf};
 
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 use steadfast_hub::log::open::DamageKind;
-use steadfast_hub::log::repair::{Repair, RepairReport, RepairedSegment};
-use steadfast_hub::log::verify::{Verification, Verifier};
+pub use steadfast_hub::log::repair::RepairReport;
+use steadfast_hub::log::repair::{Repair, RepairedSegment};
+pub use steadfast_hub::log::verify::Verification;
+use steadfast_hub::log::verify::Verifier;
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 
