@@ -8,6 +8,15 @@ use steadfast_hub::io::Access;
 
 use crate::config::Anonymous;
 
+/// How a request came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// No proxy says that it passed the request on.
+    Direct,
+    /// A proxy says so.
+    Forwarded,
+}
+
 /// What decides about access, from the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
@@ -32,12 +41,12 @@ impl AccessRules {
     ///
     /// The name is asked for as well because a foreign page can point a name of its own at 127.0.0.1; its requests
     /// then come from loopback, but carry that name.
-    pub(crate) fn access(&self, client: IpAddr, host: &str) -> Access {
+    /// A proxy on this machine makes every client look local, so its word counts against them.
+    pub(crate) fn access(&self, client: IpAddr, host: &str, route: Route) -> Access {
+        let is_local = route == Route::Direct && is_loopback(client) && is_loopback_name(host);
         match self.anonymous {
             Anonymous::Everyone => Access::Anonymous,
-            Anonymous::Loopback if is_loopback(client) && is_loopback_name(host) => {
-                Access::Anonymous
-            }
+            Anonymous::Loopback if is_local => Access::Anonymous,
             Anonymous::Loopback => Access::CredentialNeeded,
         }
     }
@@ -156,7 +165,7 @@ mod tests {
             ("10.0.0.1", "localhost:8000", Access::CredentialNeeded),
         ] {
             assert_eq!(
-                rules.access(client.parse().unwrap(), host),
+                rules.access(client.parse().unwrap(), host, Route::Direct),
                 access,
                 "{client} {host}"
             );
@@ -164,11 +173,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_proxy_on_this_machine_passes_on_is_not_local() {
+        let rules = rules(Anonymous::Loopback, &[]);
+
+        let access = rules.access("127.0.0.1".parse().unwrap(), "localhost", Route::Forwarded);
+
+        assert_eq!(access, Access::CredentialNeeded);
+    }
+
+    #[test]
     fn everyone_may_be_anonymous_when_configured() {
         let rules = rules(Anonymous::Everyone, &[]);
 
         assert_eq!(
-            rules.access("10.0.0.1".parse().unwrap(), "example.org"),
+            rules.access("10.0.0.1".parse().unwrap(), "example.org", Route::Forwarded),
             Access::Anonymous
         );
     }

@@ -50,6 +50,8 @@ pub(crate) struct Core {
     room: Notify,
     /// The last connection is gone.
     emptied: Notify,
+    /// A connection's task panicked, so the hub may be in any state.
+    panicked: Notify,
 }
 
 /// What a core does with connections, from the configuration.
@@ -113,6 +115,7 @@ impl Core {
             sooner: Notify::new(),
             room: Notify::new(),
             emptied: Notify::new(),
+            panicked: Notify::new(),
         }
     }
 
@@ -121,22 +124,38 @@ impl Core {
         look(&mut self.shard.borrow_mut())
     }
 
-    /// One synchronous step with the shard; wakes whoever has to act on what came of it.
+    /// One synchronous step with the shard. The turn ends behind it, and behind all others that are ready now.
     pub(crate) fn step<R>(&self, act: impl FnOnce(&mut Shard, Instant) -> R) -> R {
-        let mut shard = self.shard.borrow_mut();
-        let before = shard.connections();
-        let result = act(&mut shard, self.clock.now());
-        if shard.has_turn() && !self.is_turn_open.replace(true) {
+        let result = self.act(act);
+        if !self.is_turn_open.replace(true) {
             self.turn_end.notify_one();
         }
-        if shard.has_outgoing() {
-            self.outgoing.notify_one();
+        result
+    }
+
+    /// Ends a turn: writes to every socket that is owed something, and sees to the next deadline.
+    fn end_turn(&self) {
+        self.is_turn_open.set(false);
+        self.act(Shard::end_turn);
+        let shard = self.shard.borrow();
+        if shard.has_turn() && !self.is_turn_open.replace(true) {
+            self.turn_end.notify_one();
         }
         if let Some(deadline) = shard.deadline()
             && self.armed.get().is_none_or(|armed| deadline < armed)
         {
             self.armed.set(Some(deadline));
             self.sooner.notify_one();
+        }
+    }
+
+    /// Acts, and wakes whoever waits for what came of it.
+    fn act<R>(&self, act: impl FnOnce(&mut Shard, Instant) -> R) -> R {
+        let mut shard = self.shard.borrow_mut();
+        let before = shard.connections();
+        let result = act(&mut shard, self.clock.now());
+        if shard.has_outgoing() {
+            self.outgoing.notify_one();
         }
         if shard.connections() < before {
             self.room.notify_one();
@@ -178,6 +197,16 @@ impl Core {
         }
     }
 
+    /// A connection's task is panicking.
+    pub(crate) fn on_panic(&self) {
+        self.panicked.notify_one();
+    }
+
+    /// Ends when a connection's task panicked.
+    pub(crate) async fn panicked(&self) {
+        self.panicked.notified().await;
+    }
+
     async fn wait_until_empty(&self) {
         while self.shard.borrow().connections() > 0 {
             self.emptied.notified().await;
@@ -213,8 +242,7 @@ pub(crate) fn seed() -> Result<Seed, getrandom::Error> {
 pub(crate) async fn end_turns(core: Rc<Core>) {
     loop {
         core.turn_end.notified().await;
-        core.is_turn_open.set(false);
-        core.step(Shard::end_turn);
+        core.end_turn();
     }
 }
 

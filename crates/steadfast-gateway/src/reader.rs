@@ -119,6 +119,14 @@ impl Reader {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.core.on_panic();
+        }
+    }
+}
+
 /// What a read brought.
 enum Progress {
     /// The connection is gone.

@@ -3,11 +3,14 @@
 //! [`run`] is the way in for the command line tool, [`start`] for those who need the address, [`start_with_log`] for
 //! those who put something around the log.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroU16;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -38,7 +41,7 @@ const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 pub struct Running {
     address: SocketAddr,
     cores: Vec<JoinHandle<io::Result<()>>>,
-    /// Closes when the last core has ended.
+    /// Gets one word from each core that ends, and closes after the last.
     ended: mpsc::Receiver<()>,
     stop: watch::Sender<bool>,
     admin: Arc<Admin>,
@@ -58,10 +61,10 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let mut running = start(loaded)?;
     started(running.address());
-    let mut shutdown = std::pin::pin!(shutdown);
-    let ended = std::future::poll_fn(|context| {
+    let mut shutdown = pin!(shutdown);
+    let ended = poll_fn(|context| {
         if shutdown.as_mut().poll(context).is_ready() {
-            return std::task::Poll::Ready(Ended::AsAsked);
+            return Poll::Ready(Ended::AsAsked);
         }
         running.ended.poll_recv(context).map(|_| Ended::ByItself)
     })
@@ -114,7 +117,7 @@ where
     let admin = Arc::new(Admin::new(log));
     let settings = CoreSettings::new(&policies, files_max);
     let (stop, stopped) = watch::channel(false);
-    let (alive, ended) = mpsc::channel(1);
+    let (tell_end, ended) = mpsc::channel(usize::from(policies.cores()));
     let mut cores = Vec::new();
     for ((policy, log), listener) in policies.hubs.iter().zip(core_logs).zip(listeners) {
         let parts = Parts {
@@ -127,14 +130,11 @@ where
             admin: Arc::clone(&admin),
             stopped: stopped.clone(),
         };
-        let (name, alive) = (
-            format!("core-{}", parts.policy.settings().core),
-            alive.clone(),
-        );
+        let name = format!("core-{}", parts.policy.settings().core);
+        let last_word = LastWord(tell_end.clone());
         let thread = Builder::new().name(name).spawn(move || {
-            let outcome = parts.run();
-            drop(alive);
-            outcome
+            let _last_word = last_word;
+            parts.run()
         });
         cores.push(thread.map_err(|source| ServeError::Resources { source })?);
     }
@@ -201,6 +201,16 @@ where
     Ok(LogService::start(&setup, machine)?)
 }
 
+/// Says that a core's thread ends, even when it panics.
+struct LastWord(mpsc::Sender<()>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        // There is room for one word from each core, and without a listener nobody needs it.
+        let _ = self.0.try_send(());
+    }
+}
+
 /// What one core is made of, on its way to its thread.
 struct Parts {
     policy: HubPolicy,
@@ -236,14 +246,45 @@ impl Parts {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let hub = Hub::new(policy, core::seed().map_err(io::Error::other)?, clock.now());
         let core = Rc::new(Core::new(hub, clock, close_wait, settings, admin));
-        spawn_local(core::end_turns(Rc::clone(&core)));
-        spawn_local(core::keep_time(Rc::clone(&core)));
-        spawn_local(core::keep_log(Rc::clone(&core), log));
         let accepting = spawn_local(accept::accept(Rc::clone(&core), listener));
-        // An error means that the owner is gone, which is an end as well.
-        drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+        let vital = [
+            spawn_local(core::end_turns(Rc::clone(&core))),
+            spawn_local(core::keep_time(Rc::clone(&core))),
+            spawn_local(core::keep_log(Rc::clone(&core), log)),
+            spawn_local({
+                let core = Rc::clone(&core);
+                async move { core.panicked().await }
+            }),
+        ];
+        until_stopped(&mut stopped, vital).await?;
         accepting.abort();
         core.shut_down().await;
         Ok(())
     }
 }
+
+/// Ends when the process stops. Fails when a task ends without which the core is of no use: a panic in one of them must
+/// not leave a core behind that accepts clients and serves none.
+async fn until_stopped(
+    stopped: &mut watch::Receiver<bool>,
+    mut vital: [JoinedTask; 4],
+) -> io::Result<()> {
+    // An error means that the owner is gone, which is an end as well.
+    let mut stopped = pin!(stopped.wait_for(|is_stopped| *is_stopped));
+    poll_fn(|context| {
+        if stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let has_ended = vital
+            .iter_mut()
+            .any(|task| Pin::new(task).poll(context).is_ready());
+        if has_ended {
+            return Poll::Ready(Err(io::Error::other("a task of the event loop ended")));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A task of the event loop.
+type JoinedTask = tokio::task::JoinHandle<()>;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use steadfast_hub::io::Access;
 use steadfast_protocol::websocket::handshake;
 
-use crate::access::AccessRules;
+use crate::access::{AccessRules, Route};
 
 /// Where clients of the stream protocol connect.
 pub(crate) const CLIENT_PATH: &str = "/connection/websocket";
@@ -129,6 +129,16 @@ impl<'a> Request<'a> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 
+    /// Whether a proxy says that it passed the request on.
+    fn route(&self) -> Route {
+        let is_forwarded = PROXY_FIELDS.iter().any(|name| self.field(name).is_some());
+        if is_forwarded {
+            Route::Forwarded
+        } else {
+            Route::Direct
+        }
+    }
+
     /// The first field of this name, if it is text.
     fn field(&self, name: &str) -> Option<&'a str> {
         let field = self
@@ -138,6 +148,9 @@ impl<'a> Request<'a> {
         str::from_utf8(field.value).ok().map(str::trim)
     }
 }
+
+/// What proxies add to the requests they pass on.
+const PROXY_FIELDS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
 fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &UpgradeRules) -> Verdict {
     let (path, query) = request
@@ -188,7 +201,7 @@ fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &Upgrade
         );
     }
     let response = handshake::response(&accepted.accept_key, subprotocol);
-    let purpose = Purpose::Client(rules.access.access(client, host));
+    let purpose = Purpose::Client(rules.access.access(client, host, request.route()));
     Verdict::Upgrade(Upgrade {
         head_len,
         response,

@@ -21,6 +21,8 @@ pub struct Loaded {
     /// The settings.
     pub config: Config,
     source: Option<Source>,
+    /// Keys whose value came from elsewhere after the file was read.
+    overruled: Vec<&'static str>,
 }
 
 /// The file that was read.
@@ -118,7 +120,14 @@ impl Loaded {
         Ok(Self {
             config,
             source: Some(source),
+            overruled: Vec::new(),
         })
+    }
+
+    /// Says that the value of this key does not come from the file, so that an error about it does not point there.
+    pub fn overrule(&mut self, key: &'static str) -> &mut Config {
+        self.overruled.push(key);
+        &mut self.config
     }
 
     /// Turns a setting that a policy refused into an error that names its place in the file, if it came from one.
@@ -126,6 +135,7 @@ impl Loaded {
         let span = self
             .source
             .as_ref()
+            .filter(|_| !self.overruled.contains(&key))
             .and_then(|source| Some((source, source.value_span(key)?)));
         match span {
             Some((source, span)) => source.refuse(key, message, None, span),
@@ -145,6 +155,7 @@ impl From<Config> for Loaded {
         Self {
             config,
             source: None,
+            overruled: Vec::new(),
         }
     }
 }

@@ -96,7 +96,7 @@ pub const KEYS: &[Key] = &[
         CLIENT,
         "anonymous",
         "\"loopback\" or \"everyone\"",
-        "Who may connect without a credential. `loopback`: clients on this machine that also call it by a loopback name, which no foreign web page can.",
+        "Who may connect without a credential. `loopback`: clients on this machine that also call it by a loopback name, which no foreign web page can, and not through a proxy that says so. `everyone`: all who can reach the port.",
     ),
     key(
         CLIENT,
