@@ -1,6 +1,7 @@
-//! A gateway that skips recovery: whoever comes back with a position is told that nothing is missing.
+//! A gateway that skips recovery: whoever comes back with a position is told that nothing is missing, and is sent only
+//! the two ends of what it missed.
 //!
-//! What was published while it was away is never sent to it, under `recovered = true`.
+//! The ends are kept because the hub itself notices a page that does not begin or end where it must.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -10,7 +11,7 @@ use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Answer, Input, Output, Page, Read, ReadFrom, Request, Ticket, Timer};
 use steadfast_machine::{Instant, Machine};
 
-/// The log, with the reads behind a position emptied.
+/// The log, with the middle of each read behind a position gone.
 #[derive(Debug)]
 struct SkipsRecovery {
     log: Log,
@@ -46,10 +47,11 @@ impl Machine for SkipsRecovery {
             answer: Answer::Read(answer),
         } = &mut output
             && self.behind.remove(ticket)
-            && let Page::Records { records, more } = &mut answer.page
+            && let Page::Records { records, .. } = &mut answer.page
+            && let Some(last) = records.len().checked_sub(1)
+            && last > 1
         {
-            records.clear();
-            *more = false;
+            records.drain(1..last);
         }
         Some(output)
     }
