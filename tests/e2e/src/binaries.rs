@@ -11,6 +11,16 @@ use anyhow::{Context, Result, ensure};
 
 use crate::driver::Kind;
 
+/// The variables that cargo and nextest set for a test alone begin so.
+const ABOUT_A_TEST: [&str; 6] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_CRATE_",
+    "CARGO_BIN_",
+    "CARGO_PRIMARY_",
+    "NEXTEST",
+];
+
 /// The gateway that a user starts.
 ///
 /// # Errors
@@ -92,6 +102,17 @@ fn ours(package: &str, binary: &str) -> Result<PathBuf> {
 fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).stdin(Stdio::null());
+    // What cargo tells a test about itself would make build scripts that look at it run again, and all behind them.
+    let about_this_test = env::vars_os().filter_map(|(name, _)| {
+        let name = name.into_string().ok()?;
+        ABOUT_A_TEST
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+            .then_some(name)
+    });
+    for name in about_this_test {
+        command.env_remove(name);
+    }
     command
 }
 

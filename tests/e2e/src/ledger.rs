@@ -99,6 +99,12 @@ impl Ledger {
         self.counts.kills += 1;
         self.counts.in_flight_at_kills.keyed += keyed;
         self.counts.in_flight_at_kills.plain += plain;
+        self.counts.in_flight_at_each.push(keyed + plain);
+    }
+
+    /// A kill found nothing under way that could be repeated, and proves nothing about repeats.
+    pub fn killed_idle(&mut self) {
+        self.counts.kills_not_counted += 1;
     }
 
     /// The gateway refused a publication for now, with this error code; it is sent again.

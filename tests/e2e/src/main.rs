@@ -73,7 +73,7 @@ fn carry_out(wish: &Wish) -> Result<bool> {
             writeln!(out, "{}", wish.plan)?;
             let verdict = kills::run(gateway, "kills", &wish.plan)?;
             writeln!(out, "{verdict}")?;
-            writeln!(out, "{:22} {:.1} s", "time", begin.elapsed().as_secs_f64())?;
+            writeln!(out, "{:23} {:.1} s", "time", begin.elapsed().as_secs_f64())?;
             Ok(verdict.holds())
         }
         other => bail!("`{other}` is not understood; there are walk and kills"),

@@ -37,8 +37,12 @@ pub struct Counts {
     pub acknowledged: Split,
     /// Kills that counted: with answers outstanding that never came.
     pub kills: u64,
+    /// Kills that found no keyed publication under way; they were tried again.
+    pub kills_not_counted: u64,
     /// Publications that were unanswered at a kill and whose answer was lost.
     pub in_flight_at_kills: Split,
+    /// The same for each kill that counted, keyed and plain together.
+    pub in_flight_at_each: Vec<u64>,
     /// Keyed publications sent again.
     pub repeated: u64,
     /// Answers that said that the key had been seen before.
@@ -193,11 +197,19 @@ impl fmt::Display for Verdict {
                 it.plain
             )
         };
+        let each: Vec<String> = counts
+            .in_flight_at_each
+            .iter()
+            .map(u64::to_string)
+            .collect();
+        let each = each.join(" ");
         let rows = [
             ("kills", counts.kills.to_string()),
+            ("kills not counted", counts.kills_not_counted.to_string()),
             ("published", split(counts.published)),
             ("acknowledged", split(counts.acknowledged)),
             ("in flight at kills", split(counts.in_flight_at_kills)),
+            ("in flight at each kill", each),
             ("repeated", counts.repeated.to_string()),
             (
                 "duplicates answered",
@@ -209,7 +221,7 @@ impl fmt::Display for Verdict {
             ("in history", counts.in_history.to_string()),
         ];
         for (name, value) in rows {
-            writeln!(out, "{name:22} {value}")?;
+            writeln!(out, "{name:23} {value}")?;
         }
         let mut kinds: BTreeMap<&str, Vec<&Fault>> = BTreeMap::new();
         for fault in &self.faults {
@@ -217,12 +229,12 @@ impl fmt::Display for Verdict {
         }
         for kind in KINDS {
             let faults = kinds.get(kind).map_or(&[][..], Vec::as_slice);
-            writeln!(out, "{kind:22} {}", faults.len())?;
+            writeln!(out, "{kind:23} {}", faults.len())?;
             for fault in faults.iter().take(SHOWN_MAX) {
                 writeln!(out, "    {fault:?}")?;
             }
         }
         let word = if self.holds() { "PASS" } else { "FAIL" };
-        write!(out, "{:22} {word}", "verdict")
+        write!(out, "{:23} {word}", "verdict")
     }
 }

@@ -180,6 +180,7 @@ impl Run {
         }
         let (keyed, plain) = self.lost;
         if keyed == 0 && self.plan.in_flight_only {
+            self.ledger.killed_idle();
             return Ok(false);
         }
         self.ledger.killed_in_flight(keyed, plain);
