@@ -16,6 +16,7 @@ Examples:
   steadfast serve --config FILE          settings from a file
   steadfast serve --print-config         all settings in force
   steadfast connect ws://127.0.0.1:8000  subscribe and publish by hand
+  steadfast log verify DIR               look at a data directory without changing it
   steadfast sim --seeds 0..1000          crash the gateway in virtual time, a thousand times over
 
 Exit codes:
@@ -30,6 +31,14 @@ Once connected, type:
   some text or JSON      publish it to the channel named last
   /subscribe CHANNEL     /unsubscribe CHANNEL    /publish CHANNEL JSON
   /history CHANNEL       /presence CHANNEL       /quit";
+
+const LOG_EXAMPLES: &str = "\
+Examples:
+  steadfast log verify steadfast-data         every byte is read, nothing is changed
+  steadfast log verify steadfast-data --json  the same for programs
+  steadfast log repair steadfast-data         new segments from what is valid; the damaged files are kept
+
+Stop the gateway first: both refuse a directory in use. Damage that verify finds ends it with code 4.";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -57,6 +66,9 @@ pub(crate) enum Command {
     /// Talk to a gateway by hand: subscribe, publish, look
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
+    /// Look at a data directory, or rescue what is valid in a damaged one
+    #[command(subcommand, after_help = LOG_EXAMPLES)]
+    Log(Log),
     /// Run gateway, clients and a failing disk in virtual time, and check every promise
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
@@ -86,6 +98,9 @@ pub(crate) struct Serve {
     /// Print all settings in force as a configuration file, and end
     #[arg(long)]
     pub(crate) print_config: bool,
+    /// Print address and data directory as one JSON object instead of a text
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// The arguments of `connect`.
@@ -100,6 +115,28 @@ pub(crate) struct Connect {
     #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"])]
     pub(crate) publish: Option<Vec<String>>,
     /// Print each message of the gateway as it came, one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `log` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Log {
+    /// Read every byte and tell each damage; change nothing
+    #[command(after_help = LOG_EXAMPLES)]
+    Verify(LogDirectory),
+    /// Move what is valid to new segments, keep the damaged files, and change the channel epochs
+    #[command(after_help = LOG_EXAMPLES)]
+    Repair(LogDirectory),
+}
+
+/// The arguments of `log verify` and `log repair`.
+#[derive(Args, Debug)]
+pub(crate) struct LogDirectory {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Print what was found or done as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod connect;
+mod log;
 mod serve;
 mod sim;
 
@@ -15,8 +16,9 @@ use crate::exit::Failure;
 /// What the command failed with.
 pub(crate) fn run(arguments: Arguments, environment: Environment) -> Result<(), Failure> {
     match arguments.command {
-        Command::Serve(arguments) => serve::run(arguments, &environment),
+        Command::Serve(arguments) => serve::run(&arguments, &environment),
         Command::Connect(arguments) => connect::run(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     }
 }

@@ -1,8 +1,8 @@
 //! `steadfast serve`: settings from file, environment and arguments, then the gateway until a signal comes.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use steadfast_gateway::config::load::Loaded;
@@ -22,8 +22,8 @@ use crate::output;
 /// # Errors
 ///
 /// When the settings cannot be used, or the gateway cannot start or end.
-pub(crate) fn run(arguments: Serve, environment: &Environment) -> Result<(), Failure> {
-    let loaded = settings(&arguments, environment)?;
+pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Failure> {
+    let loaded = settings(arguments, environment)?;
     if arguments.print_config {
         output::print(loaded.config.effective().trim_end());
         return Ok(());
@@ -37,7 +37,12 @@ pub(crate) fn run(arguments: Serve, environment: &Environment) -> Result<(), Fai
     runtime.block_on(async {
         let shutdown = shutdown()
             .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}"), ""))?;
-        let greeting = Greeting::new(&loaded.config);
+        let form = if arguments.json {
+            Form::Programs
+        } else {
+            Form::People
+        };
+        let greeting = Greeting::new(&loaded.config, form);
         server::run(loaded, shutdown, |address| greeting.print(address))
             .await
             .map_err(Failure::from)
@@ -67,7 +72,9 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Fail
     }
     server.address = arguments.address.unwrap_or(server.address);
     server.port = arguments.port.unwrap_or(server.port);
-    server.cores = arguments.cores.unwrap_or(server.cores);
+    if let Some(cores) = arguments.cores {
+        loaded.overrule("server.cores").server.cores = cores;
+    }
     let store = &mut loaded.config.store;
     if let Some(directory) = arguments
         .data
@@ -120,34 +127,61 @@ fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
 
 /// What is printed once clients can connect.
 struct Greeting {
-    store: String,
+    /// None for memory.
+    directory: Option<PathBuf>,
+    form: Form,
+}
+
+/// For whom it is printed.
+enum Form {
+    People,
+    Programs,
 }
 
 impl Greeting {
-    fn new(config: &Config) -> Self {
-        let store = match config.store.kind {
-            StoreKind::Memory => {
-                "in memory only: everything is gone when the process ends".to_owned()
-            }
+    fn new(config: &Config, form: Form) -> Self {
+        let directory = match config.store.kind {
+            StoreKind::Memory => None,
             StoreKind::Segments => {
                 let directory = &config.store.directory;
-                let whole = std::path::absolute(directory);
-                format!("in {}", whole.as_deref().unwrap_or(directory).display())
+                Some(std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
             }
         };
-        Self { store }
+        Self { directory, form }
     }
 
     fn print(&self, address: SocketAddr) {
-        let host = if address.ip().is_unspecified() {
-            "127.0.0.1".to_owned() + &format!(":{}", address.port())
-        } else {
-            address.to_string()
+        let reached = reached_at(address);
+        let directory = self
+            .directory
+            .as_ref()
+            .map(|directory| directory.display().to_string());
+        let text = match self.form {
+            Form::People => {
+                let data = directory
+                    .unwrap_or_else(|| "in memory only: gone when the process ends".to_owned());
+                format!(
+                    "Steadfast serves on http://{reached}\n  clients  ws://{reached}/connection/websocket\n  \
+                     data     {data}\n  stop     Ctrl-C; connected clients are told to come back"
+                )
+            }
+            Form::Programs => serde_json::json!({
+                "address": address.to_string(),
+                "clients": format!("ws://{reached}/connection/websocket"),
+                "data_directory": directory,
+            })
+            .to_string(),
         };
-        output::print(&format!(
-            "Steadfast serves on http://{host}\n  clients      ws://{host}/connection/websocket\n  data         {}\n  \
-             stop         Ctrl-C; connected clients are told to come back",
-            self.store
-        ));
+        output::print(&text);
     }
+}
+
+/// The address that a client on this machine can use: "all interfaces" is none.
+fn reached_at(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }

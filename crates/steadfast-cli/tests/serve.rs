@@ -1,0 +1,131 @@
+//! `steadfast serve` as people and supervisors meet it: what it prints, and with which code it ends.
+
+#![cfg(test)]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+#[test]
+fn it_tells_its_address_and_data_directory_and_ends_cleanly_when_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut gateway = serve(directory.path(), &["--port", "0", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+
+    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert!(line.contains("\"address\":\"127.0.0.1:"), "{line}");
+    assert!(line.contains("/steadfast-data\""), "{line}");
+    assert!(directory.path().join("steadfast-data").is_dir());
+}
+
+#[test]
+fn a_port_in_use_has_a_code_of_its_own_and_names_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+
+    let output = run(serve(directory.path(), &["--memory"]).env("PORT", &port));
+
+    assert_eq!(output.status.code(), Some(3));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains(&format!(
+            "127.0.0.1:{port}: another process is listening there"
+        )),
+        "{text}"
+    );
+    assert!(text.contains("PORT="), "{text}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_has_a_code_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "").unwrap();
+
+    let output = run(&mut serve(
+        directory.path(),
+        &["--port", "0", "--data", "file"],
+    ));
+
+    assert_eq!(output.status.code(), Some(4));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("is not a directory"), "{text}");
+}
+
+#[test]
+fn wrong_settings_are_refused_with_their_place() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("s.toml"), "[server]\nprot = 1\n").unwrap();
+
+    let file = run(&mut serve(directory.path(), &["--config", "s.toml"]));
+    let variable = run(serve(directory.path(), &[]).env("PORT", "eighty"));
+    let argument = run(&mut serve(directory.path(), &["--cores", "1000"]));
+
+    for (output, expected) in [
+        (file, "--> s.toml:2:1"),
+        (
+            variable,
+            "the environment variable PORT must be a port, 0 to 65535, found \"eighty\"",
+        ),
+        (argument, "server.cores: must be 0 to 256"),
+    ] {
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn arguments_stand_above_the_environment_and_both_above_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("s.toml"),
+        "[server]\nport = 1\naddress = \"127.0.0.3\"\n",
+    )
+    .unwrap();
+    let mut command = serve(
+        directory.path(),
+        &["--config", "s.toml", "--print-config", "--port", "3"],
+    );
+
+    let output = run(command
+        .env("PORT", "2")
+        .env("STEADFAST_ADDRESS", "127.0.0.2"));
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text.contains("port = 3\n"), "{text}");
+    assert!(text.contains("address = \"127.0.0.2\"\n"), "{text}");
+}
+
+fn serve(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    command.arg("serve").args(arguments).current_dir(directory);
+    for name in [
+        "PORT",
+        "STEADFAST_ADDRESS",
+        "STEADFAST_DATA",
+        "STEADFAST_CONFIG",
+        "STEADFAST_LOG",
+        "RUST_LOG",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
