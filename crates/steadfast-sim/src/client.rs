@@ -54,6 +54,8 @@ pub(crate) struct Books<'a> {
     pub(crate) totals: &'a mut Totals,
     /// Whether the policy promises that nothing acknowledged is ever lost.
     pub(crate) is_whole: bool,
+    /// Whether everything stays visible.
+    pub(crate) keeps_all: bool,
 }
 
 /// A client.
@@ -68,10 +70,12 @@ pub(crate) struct Client {
     last_command: u32,
     is_connected: bool,
     decoder: Decoder,
+    /// Added to each payload.
+    padding: String,
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, channels: &[String]) -> Self {
+    pub(crate) fn new(index: usize, channels: &[String], padding: usize) -> Self {
         let wanted = |channel: &String| Wanted {
             channel: channel.clone(),
             position: None,
@@ -86,6 +90,7 @@ impl Client {
             last_command: 0,
             is_connected: false,
             decoder: decoder(),
+            padding: ".".repeat(padding),
         }
     }
 
@@ -131,20 +136,23 @@ impl Client {
         })
     }
 
-    /// Everything that is not acknowledged, again, in order.
-    pub(crate) fn repeat(&mut self) -> Option<Bytes> {
-        if !self.is_connected || self.outbox.is_empty() {
-            return None;
+    /// Everything that is not acknowledged, again, in order, in messages that no limit refuses.
+    pub(crate) fn repeat(&mut self) -> Vec<Bytes> {
+        if !self.is_connected {
+            return Vec::new();
         }
-        let mut message = Vec::new();
         let numbers: Vec<u64> = self.outbox.keys().copied().collect();
-        for number in numbers {
-            if !message.is_empty() {
-                message.push(b'\n');
+        let repeated = numbers.chunks(REPEATS_PER_MESSAGE).map(|numbers| {
+            let mut message = Vec::new();
+            for number in numbers {
+                if !message.is_empty() {
+                    message.push(b'\n');
+                }
+                self.send_publish(&mut message, *number);
             }
-            self.send_publish(&mut message, number);
-        }
-        Some(Bytes::from(message))
+            Bytes::from(message)
+        });
+        repeated.collect()
     }
 
     /// Takes what the link brought.
@@ -196,7 +204,9 @@ impl Client {
             ..
         } = self;
         format!(
-            "{name}: connected {is_connected}, unacknowledged {outbox:?}, subscriptions {wanted:?}"
+            "{name}: connected {is_connected}, {} unacknowledged from {:?} on, subscriptions {wanted:?}",
+            outbox.len(),
+            outbox.keys().next()
         )
     }
 
@@ -207,7 +217,7 @@ impl Client {
             Reply::Answer { id, outcome } => match (self.asked.remove(&id), outcome) {
                 (Some(Asked::Connect), Ok(_)) => {
                     self.is_connected = true;
-                    actions.extend(self.repeat().map(Action::Send));
+                    actions.extend(self.repeat().into_iter().map(Action::Send));
                 }
                 (Some(Asked::Subscribe { wanted, from }), Ok(ReplyResult::Subscribe(result))) => {
                     self.take_subscription(wanted, from.as_ref(), result, books);
@@ -301,7 +311,9 @@ impl Client {
             }
         } else {
             books.totals.unrecovered += 1;
-            if books.is_whole {
+            let fell_out = !books.keeps_all && position.epoch == from.epoch;
+            books.totals.positions_fallen_out += u64::from(fell_out);
+            if books.is_whole && !fell_out {
                 let seen = format!("{place}, not recovered");
                 books
                     .reference
@@ -390,7 +402,7 @@ impl Client {
         let key = self.key(number);
         let publish = KeyedPublish {
             channel: channel.channel.clone(),
-            data: Bytes::from(format!("\"{key}\"")),
+            data: Bytes::from(format!("\"{key} {}\"", self.padding)),
             key,
         };
         let mut data = Vec::new();
@@ -421,10 +433,14 @@ impl Client {
 
 /// The key that stands in a payload.
 pub(crate) fn key_of(data: &[u8]) -> &str {
-    str::from_utf8(data).unwrap_or_default().trim_matches('"')
+    let text = str::from_utf8(data).unwrap_or_default().trim_matches('"');
+    text.split(' ').next().unwrap_or_default()
 }
 
 const LIMITS: Limits = Limits::DEFAULT;
+
+/// So many padded publishes stay well below the limit of a message.
+const REPEATS_PER_MESSAGE: usize = 16;
 
 fn decoder() -> Decoder {
     let limits = websocket::Limits {

@@ -28,6 +28,8 @@ struct Segment {
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     segments: BTreeMap<SegmentNumber, Segment>,
+    /// True while nothing more fits.
+    pub(crate) is_full: bool,
 }
 
 /// What a crash did to the sectors that were not synced.

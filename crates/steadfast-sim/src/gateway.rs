@@ -62,11 +62,23 @@ struct Core {
     is_turn_planned: bool,
 }
 
+/// How far the end of a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It goes on.
+    NotAsked,
+    /// The log was asked to end.
+    Asked,
+    /// The log said that it cannot mark its end.
+    Unmarked,
+}
+
 /// One life of the gateway's process.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) is_open: bool,
-    log: Log,
+    pub(crate) ending: Ending,
+    pub(crate) log: Log,
     cores: Vec<Core>,
     waiting: VecDeque<Waiting>,
     is_log_turn_planned: bool,
@@ -98,6 +110,7 @@ impl World {
         });
         self.gateway = Some(Gateway {
             is_open: false,
+            ending: Ending::NotAsked,
             log: Log::new(self.settings.log, now),
             cores: cores.collect(),
             waiting: VecDeque::new(),
@@ -209,7 +222,7 @@ impl World {
         }
     }
 
-    fn plan_log_turn(&mut self) {
+    pub(crate) fn plan_log_turn(&mut self) {
         let Some(gateway) = self
             .gateway
             .as_mut()
@@ -255,6 +268,7 @@ impl World {
         let Some(gateway) = &mut self.gateway else {
             return;
         };
+        let was_open = gateway.is_open;
         gateway.log.handle(now, input);
         while let Some(output) = self
             .gateway
@@ -262,6 +276,9 @@ impl World {
             .and_then(|gateway| gateway.log.poll_output())
         {
             self.carry_out(output);
+        }
+        if !was_open && self.gateway.as_ref().is_some_and(|gateway| gateway.is_open) {
+            self.learn_tops();
         }
         self.plan_core_turns();
         self.plan_tick();
@@ -306,8 +323,8 @@ impl World {
             log_io::Output::Remove { segment } => self.disk.remove(segment),
             log_io::Output::Opened(report) => {
                 gateway.is_open = true;
+                self.check_clean_end(&report);
                 self.totals.tails_cut += u64::from(report.torn.is_some());
-                self.learn_tops();
             }
             log_io::Output::Damaged(damage) => {
                 self.reference
@@ -332,7 +349,8 @@ impl World {
                     answer,
                 });
             }
-            log_io::Output::Notify(_) | log_io::Output::Closed => {}
+            log_io::Output::Notify(event) => self.note(event),
+            log_io::Output::Closed => self.plan_stop(),
         }
     }
 
@@ -355,6 +373,10 @@ impl World {
     pub(crate) fn disk_done(&mut self, work: DiskWork) {
         if let Some(gateway) = &mut self.gateway {
             gateway.working -= 1;
+        }
+        if let Some(fact) = self.refuse_for_space(&work) {
+            self.tell_log(fact);
+            return self.plan_log_turn();
         }
         let fact = match work {
             DiskWork::Reserve { segment, bytes } => {

@@ -10,6 +10,16 @@ use steadfast_protocol::limits::Limits;
 /// Hubs of the gateway: enough for publishers and subscribers on different ones.
 pub(crate) const CORES: u16 = 2;
 
+/// What of the past is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retention {
+    All,
+    /// A few publications of each channel.
+    Count(u64),
+    /// A few segments.
+    Bytes,
+}
+
 /// What a run is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct RunSettings {
@@ -21,6 +31,13 @@ pub(crate) struct RunSettings {
     pub(crate) link_losses: u64,
     /// At least 2.
     pub(crate) crashes: u64,
+    /// Times that the process ends in peace.
+    pub(crate) clean_stops: u64,
+    /// Times that the disk is full for a while.
+    pub(crate) full_disks: u64,
+    /// Bytes that are added to each payload.
+    pub(crate) padding: usize,
+    retention: Retention,
     /// Shared entries that a core may be behind the log.
     pub(crate) ring_entries: usize,
     pub(crate) log: LogPolicy,
@@ -33,13 +50,31 @@ impl RunSettings {
             1 => Fsync::Never,
             _ => Fsync::Always,
         };
-        let segment_kib = [16, 64, 1024]
-            .get(usize::try_from(generator.below(3)).unwrap_or(0))
-            .copied();
+        let retention = match generator.below(6) {
+            0 => Retention::Count(8 + generator.below(32)),
+            1 => Retention::Bytes,
+            _ => Retention::All,
+        };
+        let segment_kib = match retention {
+            // Keys of the window must fit into an eighth of a segment, else nothing is removed.
+            Retention::Bytes => 64,
+            Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
+                .get(usize::try_from(generator.below(4)).unwrap_or(0))
+                .copied()
+                .unwrap_or(64),
+        };
         let log = LogSettings {
             fsync,
-            segment_bytes: ByteSize::from_kib(segment_kib.unwrap_or(64)),
-            log_bytes: ByteSize::from_mib(64),
+            segment_bytes: ByteSize::from_kib(segment_kib),
+            log_bytes: match retention {
+                Retention::Bytes => ByteSize::from_kib(4 * segment_kib),
+                Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
+            },
+            visible_count_max: match retention {
+                Retention::Count(count) => usize::try_from(count).unwrap_or(8),
+                Retention::All | Retention::Bytes => 10_000,
+            },
+            retry_pause: Duration::from_millis(50),
             cache_bytes: ByteSize::from_kib(8 * generator.below(3)),
             read_bytes: ByteSize::from_kib(4),
             group_bytes_max: ByteSize::from_kib(4),
@@ -55,6 +90,14 @@ impl RunSettings {
             publishes: 15 + generator.below(30),
             link_losses: 3 + generator.below(4),
             crashes: 2 + generator.below(3),
+            clean_stops: generator.below(3),
+            full_disks: generator.below(3),
+            padding: if retention == Retention::Bytes {
+                3000
+            } else {
+                0
+            },
+            retention,
             ring_entries: if generator.chance(1, 3) { 4 } else { 4096 },
             log: LogPolicy::new(log).expect("the drawn settings are in range"),
         }
@@ -63,6 +106,11 @@ impl RunSettings {
     /// Whether the policy promises that nothing acknowledged is ever lost.
     pub(crate) fn is_whole(&self) -> bool {
         self.log.fsync() == Fsync::Always
+    }
+
+    /// Whether everything stays visible.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.retention == Retention::All
     }
 
     pub(crate) fn hub(core: u16) -> HubPolicy {

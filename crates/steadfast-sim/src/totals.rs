@@ -36,11 +36,19 @@ pub struct Totals {
     pub resubscribed: u64,
     /// Torn tails that were cut on opening.
     pub tails_cut: u64,
+    /// Ends that the log marked as clean, each followed by a start.
+    pub clean_restarts: u64,
+    /// Orders of the log that found no room on the disk.
+    pub orders_refused: u64,
+    /// Segments that retention removed.
+    pub segments_removed: u64,
+    /// Subscriptions that were told that their position fell out, while nothing was lost.
+    pub positions_fallen_out: u64,
 }
 
 impl Totals {
     /// The counts that must not be 0 over a whole exploration, with their names.
-    pub const fn required(&self) -> [(&'static str, u64); 11] {
+    pub const fn required(&self) -> [(&'static str, u64); 16] {
         [
             ("seeds", self.seeds),
             ("link losses", self.link_losses),
@@ -53,11 +61,16 @@ impl Totals {
             ("delivered", self.delivered),
             ("recovered", self.recovered),
             ("tails cut", self.tails_cut),
+            ("resubscribed", self.resubscribed),
+            ("clean restarts", self.clean_restarts),
+            ("orders that found no room", self.orders_refused),
+            ("segments removed", self.segments_removed),
+            ("positions that fell out", self.positions_fallen_out),
         ]
     }
 
     /// All counts with their names, for people.
-    pub const fn rows(&self) -> [(&'static str, u64); 15] {
+    pub const fn rows(&self) -> [(&'static str, u64); 19] {
         [
             ("seeds", self.seeds),
             ("link losses", self.link_losses),
@@ -74,6 +87,10 @@ impl Totals {
             ("subscriptions recovered", self.recovered),
             ("subscriptions told of a loss", self.unrecovered),
             ("subscriptions told to subscribe again", self.resubscribed),
+            ("clean restarts", self.clean_restarts),
+            ("orders that found no room", self.orders_refused),
+            ("segments removed", self.segments_removed),
+            ("positions that fell out", self.positions_fallen_out),
         ]
     }
 }
@@ -95,6 +112,10 @@ impl AddAssign for Totals {
         self.unrecovered += rhs.unrecovered;
         self.resubscribed += rhs.resubscribed;
         self.tails_cut += rhs.tails_cut;
+        self.clean_restarts += rhs.clean_restarts;
+        self.orders_refused += rhs.orders_refused;
+        self.segments_removed += rhs.segments_removed;
+        self.positions_fallen_out += rhs.positions_fallen_out;
     }
 }
 

@@ -97,6 +97,14 @@ pub(crate) enum Event {
     },
     CutLink,
     ArmCrash,
+    /// The process is asked to end in peace.
+    AskToStop,
+    /// It has ended.
+    Stop {
+        life: u64,
+    },
+    FillDisk,
+    FreeDisk,
     Restart,
     CheckSettled,
 }
@@ -119,6 +127,8 @@ pub(crate) struct World {
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
     crashes_armed: u64,
+    /// True when the process before this one marked its end as clean.
+    pub(crate) ended_clean: bool,
     is_settled: bool,
 }
 
@@ -141,7 +151,7 @@ impl World {
         let mut generator = Seed::new(seed).generator();
         let settings = RunSettings::draw(&mut generator);
         let clients: Vec<Client> = (0..settings.clients)
-            .map(|index| Client::new(index, &settings.channels))
+            .map(|index| Client::new(index, &settings.channels, settings.padding))
             .collect();
         Self {
             dialled: vec![None; clients.len()],
@@ -161,6 +171,7 @@ impl World {
             links: BTreeMap::new(),
             next_link: 0,
             crashes_armed: 0,
+            ended_clean: false,
             is_settled: false,
         }
     }
@@ -180,18 +191,25 @@ impl World {
             self.clock.plan(delay, Event::Publish { client });
         }
         for _ in 0..self.settings.link_losses {
-            let delay = self
-                .generator
-                .between(Duration::from_millis(100), FAULT_TIME);
-            self.clock.plan(delay, Event::CutLink);
+            self.plan_fault(Event::CutLink);
         }
         for _ in 0..self.settings.crashes {
-            let delay = self
-                .generator
-                .between(Duration::from_millis(100), FAULT_TIME);
-            self.clock.plan(delay, Event::ArmCrash);
+            self.plan_fault(Event::ArmCrash);
+        }
+        for _ in 0..self.settings.clean_stops {
+            self.plan_fault(Event::AskToStop);
+        }
+        for _ in 0..self.settings.full_disks {
+            self.plan_fault(Event::FillDisk);
         }
         self.clock.plan(FAULT_TIME, Event::CheckSettled);
+    }
+
+    fn plan_fault(&mut self, fault: Event) {
+        let delay = self
+            .generator
+            .between(Duration::from_millis(100), FAULT_TIME);
+        self.clock.plan(delay, fault);
     }
 
     fn go(&mut self) {
@@ -226,8 +244,10 @@ impl World {
             }
             Event::Publish { client } => self.publish(client),
             Event::Repeat { client } => {
-                let message = self.clients.get_mut(client).and_then(Client::repeat);
-                self.send_to_gateway(client, message);
+                let messages = self.clients.get_mut(client).map(Client::repeat);
+                for message in messages.unwrap_or_default() {
+                    self.send_to_gateway(client, Some(message));
+                }
             }
             Event::LogTurn { life } if life == now => self.log_turn(),
             Event::Disk { life, work } if life == now => self.disk_done(work),
@@ -248,6 +268,11 @@ impl World {
             | Event::Drained { .. } => {}
             Event::CutLink => self.cut_link(),
             Event::ArmCrash => self.crashes_armed += 1,
+            Event::AskToStop => self.ask_to_stop(),
+            Event::Stop { life } if life == now => self.stop(),
+            Event::Stop { .. } => {}
+            Event::FillDisk => self.fill_disk(),
+            Event::FreeDisk => self.disk.is_full = false,
             Event::Restart => self.start_gateway(),
             Event::CheckSettled => self.check_settled(),
         }
@@ -334,6 +359,7 @@ impl World {
             reference: &mut self.reference,
             totals: &mut self.totals,
             is_whole: self.settings.is_whole(),
+            keeps_all: self.settings.keeps_all(),
         };
         let actions = self
             .clients
@@ -441,6 +467,12 @@ impl World {
         self.totals.sectors_dropped += wreck.dropped;
         self.totals.sectors_torn += wreck.torn;
         self.totals.sectors_kept += wreck.kept;
+        self.ended_clean = false;
+        self.end_life();
+    }
+
+    /// The process is gone, whyever: its connections break, and another one is started.
+    pub(crate) fn end_life(&mut self) {
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
             self.end_link(link);
@@ -513,7 +545,12 @@ impl World {
                 epoch: read.epoch.to_string(),
                 offset: read.top,
             };
-            let last = keys.last().map_or(0, |(offset, _)| *offset);
+            let first = read.records.first().map_or(0, |record| record.offset);
+            let last = match keys.last() {
+                Some((offset, _)) => *offset,
+                None if self.settings.keeps_all() => 0,
+                None => first.saturating_sub(1),
+            };
             for (expected, record) in (last + 1..).zip(&read.records) {
                 if record.offset != expected {
                     let seen = format!(
