@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Failure;
@@ -18,6 +17,10 @@ Examples:
   steadfast connect ws://127.0.0.1:8000  subscribe and publish by hand
   steadfast log verify DIR               look at a data directory without changing it
   steadfast sim --seeds 0..1000          crash the gateway in virtual time, a thousand times over
+
+Environment:
+  PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG   as --port, --address, --data, --config
+  STEADFAST_LOG   what is logged, for example debug           NO_COLOR   no colours
 
 Exit codes:
   0 done   1 failed   2 wrong arguments or configuration   3 port in use   4 data directory not usable";
@@ -77,19 +80,19 @@ pub(crate) enum Command {
 /// The arguments of `serve`. Each stands above the environment, which stands above the file.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Settings from this TOML file [environment: STEADFAST_CONFIG]
+    /// Settings from this TOML file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to listen [default: 127.0.0.1; environment: STEADFAST_ADDRESS]
+    /// Where to listen [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
-    /// The port; 0 takes any free one [default: 8000; environment: PORT]
+    /// The port; 0 takes any free one [default: 8000]
     #[arg(long)]
     pub(crate) port: Option<u16>,
     /// Event loops; 0 takes one for each processor [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub(crate) cores: Option<u16>,
-    /// Store in this directory [default: steadfast-data; environment: STEADFAST_DATA]
+    /// Store in this directory [default: steadfast-data]
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     pub(crate) data: Option<PathBuf>,
     /// Store in memory: everything is gone when the process ends
@@ -161,8 +164,11 @@ pub(crate) struct Sim {
 ///
 /// When it cannot be understood, or only asks for help: the text and the code to end with.
 pub(crate) fn parse() -> Result<Arguments, Failure> {
-    Arguments::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Failure::told(error.render()),
-        _ => Failure::usage_styled(error.render()),
+    Arguments::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            Failure::usage_styled(error.render())
+        } else {
+            Failure::told(error.render())
+        }
     })
 }

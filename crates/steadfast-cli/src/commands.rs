@@ -14,9 +14,9 @@ use crate::exit::Failure;
 /// # Errors
 ///
 /// What the command failed with.
-pub(crate) fn run(arguments: Arguments, environment: Environment) -> Result<(), Failure> {
+pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     match arguments.command {
-        Command::Serve(arguments) => serve::run(&arguments, &environment),
+        Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),

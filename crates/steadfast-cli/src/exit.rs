@@ -89,12 +89,14 @@ impl Failure {
 
 impl From<ServeError> for Failure {
     fn from(error: ServeError) -> Self {
-        let code = match &error {
-            ServeError::Config(_) => USAGE,
-            ServeError::Listen(ListenError::PortInUse { .. }) => PORT_IN_USE,
-            ServeError::Log(_) => DATA_DIRECTORY,
-            // Codes may be added to the gateway's errors; without one of its own a failure is a failure.
-            _ => FAILED,
+        let code = if matches!(error, ServeError::Config(_)) {
+            USAGE
+        } else if matches!(error, ServeError::Listen(ListenError::PortInUse { .. })) {
+            PORT_IN_USE
+        } else if matches!(error, ServeError::Log(_)) {
+            DATA_DIRECTORY
+        } else {
+            FAILED
         };
         Self {
             code,

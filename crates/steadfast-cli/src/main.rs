@@ -15,6 +15,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let environment = env::read();
-    let outcome = args::parse().and_then(|args| commands::run(args, environment));
+    let outcome = args::parse().and_then(|args| commands::run(args, &environment));
     exit::finish(outcome)
 }
