@@ -15,6 +15,7 @@ Measures the gateway beside other servers, on two cores of this machine.
 Usage: bench [OPTIONS]
 
   --smoke            one short repeat without peers; fails below half of the targets
+  --again            prints the last results again, without measuring
   --write-docs       writes the table into docs/performance.md
   --gateway PATH     a gateway that is built already [default: a release build of the project]
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
@@ -34,6 +35,7 @@ Example: bench --rows fanout-1,fanout-64 --servers bare,gateway-memory --repeats
 pub(crate) struct Args {
     pub(crate) plan: Plan,
     pub(crate) is_smoke: bool,
+    pub(crate) is_again: bool,
     pub(crate) writes_docs: bool,
     pub(crate) gateway: Option<PathBuf>,
     pub(crate) frame_bytes: Option<usize>,
@@ -60,6 +62,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
     let mut args = Args {
         plan,
         is_smoke,
+        is_again: false,
         writes_docs: false,
         gateway: None,
         frame_bytes: None,
@@ -73,6 +76,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
         };
         match word.as_str() {
             "--smoke" => {}
+            "--again" => args.is_again = true,
             "--write-docs" => args.writes_docs = true,
             "--gateway" => args.gateway = Some(PathBuf::from(value()?)),
             "--frame-bytes" => {

@@ -24,6 +24,9 @@ use crate::places::Places;
 use crate::results::Results;
 use crate::targets::TARGETS;
 
+/// The file of all samples, in the folder of results.
+const RESULTS: &str = "results.json";
+
 /// A smoke run that misses is repeated so often before it fails: the cores of a test run are busy.
 const SMOKE_ATTEMPTS: u32 = 3;
 
@@ -36,21 +39,24 @@ fn main() -> Result<ExitCode> {
         }
     };
     raise_open_files()?;
+    if args.is_again {
+        let results = Results::read(&places::output()?.join(RESULTS))?;
+        return show(&args, &results);
+    }
     let places = Places::prepare(args.gateway.clone())?;
     if args.is_smoke {
-        smoke(&args, &places)
-    } else {
-        full(&args, &places)
+        return smoke(&args, &places);
     }
+    let results = run(&args, &places)?;
+    results.write(&places.output.join(RESULTS))?;
+    show(&args, &results)
 }
 
-fn full(args: &Args, places: &Places) -> Result<ExitCode> {
-    let results = run(args, places)?;
-    results.write(&places.output.join("results.json"))?;
-    let table = table::markdown(&results);
+fn show(args: &Args, results: &Results) -> Result<ExitCode> {
+    let table = table::markdown(results);
     say(&table)?;
     if args.writes_docs {
-        page::rewrite(&places.root.join("docs/performance.md"), &table)?;
+        page::rewrite(&places::root()?.join("docs/performance.md"), &table)?;
     }
     Ok(ExitCode::SUCCESS)
 }

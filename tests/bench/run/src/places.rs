@@ -9,8 +9,7 @@ use serde::Deserialize;
 /// Every path that the bench uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
-    /// The project's root.
-    pub(crate) root: PathBuf,
+    root: PathBuf,
     /// Results, logs of the servers, data of the durable store.
     pub(crate) output: PathBuf,
     /// The bare server.
@@ -22,13 +21,7 @@ pub(crate) struct Places {
 impl Places {
     /// Finds everything and builds what is not up to date; `gateway` names a binary that is taken as it is.
     pub(crate) fn prepare(gateway: Option<PathBuf>) -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .nth(3)
-            .context("the bench lies outside the project")?
-            .to_path_buf();
-        let output = root.join("target/bench");
-        std::fs::create_dir_all(&output)?;
+        let (root, output) = (root()?, output()?);
         let bare = build(&root.join("tests/bench"), "bare")?;
         let gateway = match gateway {
             Some(path) => path,
@@ -46,6 +39,22 @@ impl Places {
     pub(crate) fn peer(&self, file: &str) -> PathBuf {
         self.root.join("tests/bench/peers").join(file)
     }
+}
+
+/// The project's root.
+pub(crate) fn root() -> Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(3)
+        .map(Path::to_path_buf)
+        .context("the bench lies outside the project")
+}
+
+/// The folder of results, made if it is not there.
+pub(crate) fn output() -> Result<PathBuf> {
+    let output = root()?.join("target/bench");
+    std::fs::create_dir_all(&output)?;
+    Ok(output)
 }
 
 /// One line of what cargo says about a build.

@@ -141,6 +141,14 @@ impl Results {
         Some(Spread { median, ..range })
     }
 
+    /// Reads what an earlier run has written.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read; measure first", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version; measure anew", path.display()))
+    }
+
     /// Writes the results for other programs.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)?;

@@ -172,6 +172,15 @@ fn quantity(row: Row, value: Spread) -> String {
     )
 }
 
+/// A rate in two or three digits.
+fn short(rate: f64) -> String {
+    if rate >= 1e6 {
+        format!("{:.2} M", rate / 1e6)
+    } else {
+        format!("{:.0} k", rate / 1e3)
+    }
+}
+
 fn times(ratio: Spread) -> String {
     format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high)
 }
@@ -185,6 +194,12 @@ fn note(results: &Results, row: Row, server: Server) -> String {
     };
     match row {
         Row::Fanout1 | Row::Fanout32 | Row::Fanout64 => {
+            let per_core = results.spread(row, server, |sample| {
+                sample.value / sample.server_share.max(0.01)
+            });
+            notes.extend(
+                per_core.map(|rate| format!("{} per server core-second", short(rate.median))),
+            );
             notes.push(format!("{:.1} per read", median(|sample| sample.per_read)));
         }
         Row::Latency => {
