@@ -4,4 +4,5 @@
 
 pub mod json_commands;
 pub mod json_replies;
+pub mod log_segment;
 pub mod websocket_decoder;

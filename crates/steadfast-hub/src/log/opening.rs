@@ -22,6 +22,9 @@ use crate::log::segment::{Cursor, Next, Segment};
 use crate::log::verify::Wanted;
 use crate::policy::log::LogPolicy;
 
+/// No segment of ours is larger, whatever the size of its file: places in it fit 32 bits.
+const SEGMENT_BYTES_MAX: u64 = 1 << 31;
+
 /// What a log goes on with once everything was read.
 #[derive(Debug)]
 pub(crate) struct Resumption {
@@ -88,6 +91,9 @@ impl Opening {
         wall: Timestamp,
     ) -> Self {
         segments.sort_by_key(|segment| segment.number);
+        for segment in &mut segments {
+            segment.bytes = segment.bytes.min(SEGMENT_BYTES_MAX);
+        }
         let found = segments.iter().map(|segment| segment.number).collect();
         let generation = ChannelEpoch {
             incarnation,

@@ -282,7 +282,7 @@ impl Replay {
         match &found.stored {
             Stored::Header(_) => return Err(DamageKind::Contradiction),
             Stored::Channel(stored) => {
-                if !self.state.channels.insert(stored.id, channel(stored)) {
+                if !self.state.channels.insert(stored.id, channel(stored)?) {
                     return Err(DamageKind::Contradiction);
                 }
             }
@@ -372,12 +372,14 @@ impl Replay {
     }
 }
 
+/// Offsets stay far below the end of their range; a record that says otherwise is none of ours.
+const TOP_MAX: u64 = u64::MAX / 2;
+
 fn gather(checkpoint: &mut Checkpoint, stored: &Stored<'_>) -> Result<(), DamageKind> {
     match stored {
         Stored::Channel(stored) => {
-            checkpoint
-                .channels
-                .push((stored.id, channel(stored), stored.start));
+            let channel = channel(stored)?;
+            checkpoint.channels.push((stored.id, channel, stored.start));
         }
         Stored::Key(key) => checkpoint.keys.push(CarriedKey::of(key)),
         Stored::Header(_) => return Err(DamageKind::Contradiction),
@@ -391,11 +393,10 @@ fn gather(checkpoint: &mut Checkpoint, stored: &Stored<'_>) -> Result<(), Damage
     Ok(())
 }
 
-fn channel(stored: &record::Channel<'_>) -> Channel {
-    Channel::new(
-        ChannelName::from(stored.name),
-        stored.epoch,
-        stored.top,
-        stored.last_at,
-    )
+fn channel(stored: &record::Channel<'_>) -> Result<Channel, DamageKind> {
+    if stored.top > TOP_MAX {
+        return Err(DamageKind::Contradiction);
+    }
+    let name = ChannelName::from(stored.name);
+    Ok(Channel::new(name, stored.epoch, stored.top, stored.last_at))
 }

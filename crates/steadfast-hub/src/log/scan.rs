@@ -189,9 +189,11 @@ impl Scan {
                 return;
             }
             match self.judge(self.next) {
+                // What a valid record holds is searched too: it may come to light once its head is written over.
                 Judged::Valid(head) => {
                     self.note(head.stamp, self.at);
-                    self.skip(head.len);
+                    self.effort -= effort;
+                    self.skip(1);
                 }
                 Judged::Bad => {
                     self.effort -= effort;

@@ -110,7 +110,23 @@ pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
 impl Bench {
     /// Starts a log on a disk, without waiting for anything.
     pub(crate) fn start(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
-        Self::begin(settings, disk, (wall, incarnation), Faults::default())
+        Self::begin(
+            settings,
+            disk,
+            (wall, incarnation),
+            Faults::default(),
+            false,
+        )
+    }
+
+    /// The same, with writes and syncs kept waiting until `release`.
+    pub(crate) fn start_held(
+        settings: LogSettings,
+        disk: Disk,
+        wall: u64,
+        incarnation: u64,
+    ) -> Self {
+        Self::begin(settings, disk, (wall, incarnation), Faults::default(), true)
     }
 
     /// The same, on a disk that fails from the beginning.
@@ -121,7 +137,7 @@ impl Bench {
     ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
-        Self::begin(settings, disk, (WALL, 9), faults)
+        Self::begin(settings, disk, (WALL, 9), faults, false)
     }
 
     fn begin(
@@ -129,6 +145,7 @@ impl Bench {
         disk: Disk,
         (wall, incarnation): (u64, u64),
         faults: Faults,
+        hold: bool,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
         let mut bench = Self {
@@ -137,7 +154,7 @@ impl Bench {
             now: Instant::START,
             wall,
             faults,
-            hold: false,
+            hold,
             held: VecDeque::new(),
             seen: Vec::new(),
             events: Vec::new(),

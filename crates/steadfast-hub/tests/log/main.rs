@@ -21,4 +21,6 @@ mod rescue;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod rollover;
+#[cfg(test)]
 mod space;

@@ -1,0 +1,277 @@
+//! Opening, verifying and repairing a log whose segments hold any bytes: none of them may panic, they must agree on
+//! what is damaged, and what opens or was repaired must take publications and survive a restart.
+//!
+//! The first byte chooses how many segments there are, whether checksums are put right (so that valid records with
+//! absurd content are reached), and the policy; the rest is what stands in the segments. Run by the fuzz target of the
+//! same name and, over the committed corpus, by the tests of `steadfast-hub`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::io::{
+    Answer, Append, Author, Input, Output, Page, Read, ReadFrom, Request, SegmentFound,
+    SegmentNumber, Ticket,
+};
+use steadfast_hub::log::repair::Repair;
+use steadfast_hub::log::verify::Verifier;
+use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
+use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+
+/// The smallest segment that a policy allows.
+const SEGMENT_BYTES: usize = 4096;
+/// What stands before the body of a record.
+const HEAD_BYTES: usize = 25;
+/// The wall clock of every run.
+const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+type Segments = BTreeMap<u64, Vec<u8>>;
+
+/// Checks one input; panics when the log breaks a promise.
+pub fn check(data: &[u8]) {
+    let Some((choice, content)) = data.split_first() else {
+        return;
+    };
+    let count = usize::from(choice & 0b11) + 1;
+    let mut segments = Segments::new();
+    for (number, part) in (1..).zip(content.chunks(content.len().div_ceil(count).max(1))) {
+        let mut bytes = part.to_vec();
+        bytes.resize(part.len().max(SEGMENT_BYTES), 0);
+        if choice & 0b100 != 0 {
+            put_right(number, &mut bytes);
+        }
+        segments.insert(number, bytes);
+    }
+    let fsync = match choice >> 3 & 0b11 {
+        0 | 1 => Fsync::Always,
+        2 => Fsync::Never,
+        _ => Fsync::Interval(Duration::from_millis(1)),
+    };
+    let policy = LogPolicy::new(LogSettings {
+        fsync,
+        segment_bytes: ByteSize::from_kib(4),
+        log_bytes: ByteSize::from_kib(64),
+        read_bytes: ByteSize::from_kib(4),
+        ..LogSettings::typical()
+    })
+    .expect("the settings are in their ranges");
+
+    let whole = verify(policy, &segments);
+    assert_eq!(
+        use_log(policy, segments.clone(), 2),
+        whole,
+        "opening and verifying agree"
+    );
+    let repaired = repair(policy, &segments);
+    assert!(verify(policy, &repaired), "what was repaired is whole");
+    assert!(use_log(policy, repaired, 3), "what was repaired opens");
+}
+
+/// Gives each record its segment's number and the checksum that fits.
+fn put_right(number: u64, segment: &mut [u8]) {
+    let mut at = 0;
+    while let Some(rest) = segment.get_mut(at..)
+        && rest.len() >= HEAD_BYTES
+    {
+        rest[6] = 0;
+        rest[7] = 0;
+        rest[5] &= 0b11;
+        let body = usize::from(u16::from_le_bytes([rest[4], rest[5]]));
+        let Some(record) = rest.get_mut(..HEAD_BYTES + body) else {
+            return;
+        };
+        record[8..16].copy_from_slice(&number.to_le_bytes());
+        let synced = u32::from_le_bytes([record[20], record[21], record[22], record[23]]);
+        let known = u32::try_from(at).map_or(0, |at| synced.min(at));
+        record[20..24].copy_from_slice(&known.to_le_bytes());
+        let crc = crc32fast::hash(&record[4..]);
+        record[..4].copy_from_slice(&crc.to_le_bytes());
+        at += HEAD_BYTES + body;
+    }
+}
+
+fn found(segments: &Segments) -> Vec<SegmentFound> {
+    let found = |(number, bytes): (&u64, &Vec<u8>)| SegmentFound {
+        number: SegmentNumber(*number),
+        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+    };
+    segments.iter().map(found).collect()
+}
+
+fn part(segments: &Segments, segment: SegmentNumber, at: u64, len: usize) -> &[u8] {
+    let bytes = &segments[&segment.0];
+    let from = usize::try_from(at).map_or(bytes.len(), |at| at.min(bytes.len()));
+    &bytes[from..from.saturating_add(len).min(bytes.len())]
+}
+
+/// Whether nothing is damaged.
+fn verify(policy: LogPolicy, segments: &Segments) -> bool {
+    let mut verifier = Verifier::new(policy, found(segments), AT);
+    while let Some(wanted) = verifier.wanted() {
+        verifier.take(part(segments, wanted.segment, wanted.at, wanted.len));
+    }
+    verifier.finish().damages.is_empty()
+}
+
+fn repair(policy: LogPolicy, segments: &Segments) -> Segments {
+    let first = segments.keys().next_back().map_or(1, |last| last + 1);
+    let mut repair = Repair::new(policy, 7, AT, SegmentNumber(first));
+    for (number, bytes) in segments {
+        repair.take(SegmentNumber(*number), bytes);
+    }
+    let (repaired, _) = repair.finish();
+    let mut segments = Segments::new();
+    for segment in repaired {
+        let mut bytes = segment.bytes.to_vec();
+        bytes.resize(usize::try_from(segment.size).expect("small"), 0);
+        segments.insert(segment.number.0, bytes);
+    }
+    segments
+}
+
+/// Opens a log, publishes, reads it back, restarts. False when it is damaged.
+fn use_log(policy: LogPolicy, segments: Segments, incarnation: u64) -> bool {
+    let mut first = Driver::open(policy, segments, incarnation);
+    if !first.open {
+        return false;
+    }
+    let published = first.publish();
+    if let Some(data) = &published {
+        assert_eq!(
+            first.newest().as_ref(),
+            Some(data),
+            "what was published is read back"
+        );
+    }
+    first.handle(Input::CloseRequested { at: AT });
+    let mut second = Driver::open(policy, first.segments, incarnation + 10);
+    assert!(second.open, "what was closed opens again");
+    if published.is_some() {
+        assert_eq!(
+            second.newest(),
+            published,
+            "what was acknowledged is still there"
+        );
+    }
+    true
+}
+
+/// Carries out a log's orders in memory.
+struct Driver {
+    log: Log,
+    segments: Segments,
+    open: bool,
+    answer: Option<Answer>,
+}
+
+impl Driver {
+    fn open(policy: LogPolicy, segments: Segments, incarnation: u64) -> Self {
+        let log = Log::new(policy, Instant::START);
+        let found = found(&segments);
+        let mut driver = Self {
+            log,
+            segments,
+            open: false,
+            answer: None,
+        };
+        driver.handle(Input::Found {
+            segments: found,
+            incarnation,
+            at: AT,
+        });
+        driver
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.log.handle(Instant::START, input);
+        while let Some(output) = self.log.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let fact = match output {
+            Output::Reserve { segment, bytes } => {
+                let size = usize::try_from(bytes).expect("small");
+                self.segments.insert(segment.0, vec![0; size]);
+                Input::Reserved { segment }
+            }
+            Output::Write { segment, at, bytes } => {
+                let file = self
+                    .segments
+                    .get_mut(&segment.0)
+                    .expect("the segment exists");
+                let at = usize::try_from(at).expect("small");
+                file[at..at + bytes.len()].copy_from_slice(&bytes);
+                Input::Written
+            }
+            Output::Sync { .. } => Input::Synced,
+            Output::Read {
+                read,
+                segment,
+                at,
+                len,
+            } => {
+                let bytes = Bytes::copy_from_slice(part(&self.segments, segment, at, len));
+                Input::ReadDone { read, bytes }
+            }
+            Output::Remove { segment } => {
+                self.segments.remove(&segment.0);
+                return;
+            }
+            Output::Opened(_) => {
+                self.open = true;
+                return;
+            }
+            Output::Answer { answer, .. } => {
+                self.answer = Some(answer);
+                return;
+            }
+            Output::Damaged(_) | Output::Commit(_) | Output::Notify(_) | Output::Closed => return,
+        };
+        self.log.handle(Instant::START, fact);
+    }
+
+    /// Publishes and returns the payload, unless a bound forbids it.
+    fn publish(&mut self) -> Option<Bytes> {
+        let data = Bytes::from_static(b"\"published by the check\"");
+        let append = Append {
+            ticket: Ticket { core: 0, number: 1 },
+            channel: "a".into(),
+            data: data.clone(),
+            author: Author::default(),
+            key: Some(Bytes::from_static(b"a key that nothing else uses")),
+        };
+        let batch = vec![Request::Append(append)];
+        self.handle(Input::Requested { batch, at: AT });
+        match self.answered() {
+            Answer::Appended { .. } => Some(data),
+            Answer::Refused(_) => None,
+            Answer::Read(_) => unreachable!("nothing was read"),
+        }
+    }
+
+    fn answered(&mut self) -> Answer {
+        self.answer.take().expect("every request is answered")
+    }
+
+    fn newest(&mut self) -> Option<Bytes> {
+        let read = Read {
+            ticket: Ticket { core: 0, number: 2 },
+            channel: "a".into(),
+            from: ReadFrom::Top,
+            limit: 1,
+            bytes_max: 1,
+        };
+        let batch = vec![Request::Read(read)];
+        self.handle(Input::Requested { batch, at: AT });
+        let Some(Answer::Read(answer)) = self.answer.take() else {
+            return None;
+        };
+        match answer.page {
+            Page::Records { records, .. } => records.first().map(|record| record.data.clone()),
+            Page::Unrecoverable => None,
+        }
+    }
+}
