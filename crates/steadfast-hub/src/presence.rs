@@ -4,17 +4,23 @@
 //! makes the command fail with a temporary error; an answer is never silently partial.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::json;
 use steadfast_protocol::message::{
     ChannelName, ClientInfo, PresenceStats, Push, PushEvent, Reply, ReplyResult,
 };
+use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
 use crate::asks::large_weight;
 use crate::hub::Hub;
 use crate::io::{ClientId, Note, Output, PeerId, PresenceDetail, Present};
 use crate::peer::Stage;
+
+/// What most join and leave pushes take.
+const PUSH_BYTES: usize = 160;
 
 /// What a note tells listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +206,7 @@ impl Hub {
         }
     }
 
-    /// Pushes a join or leave to those who asked for it.
+    /// Pushes a join or leave to those who asked for it, encoded once.
     pub(crate) fn tell_listeners(&mut self, channel: &ChannelName, info: ClientInfo, what: Move) {
         let Some(index) = self.channels.find(channel.as_str()) else {
             return;
@@ -209,6 +215,7 @@ impl Hub {
             .channels
             .get(index)
             .map(|channel| channel.listeners.clone())
+            .filter(|listeners| !listeners.is_empty())
         else {
             return;
         };
@@ -220,9 +227,12 @@ impl Hub {
             channel: channel.as_str().to_owned(),
             event,
         });
-        for listener in listeners {
-            self.reply(listener, &push);
-        }
+        let mut frame = FrameBuilder::with_capacity(PUSH_BYTES);
+        json::append_reply(frame.buffer(), &push);
+        self.order(Output::Fanout {
+            frame: frame.finish(Opcode::Text),
+            to: Rc::new(listeners),
+        });
     }
 }
 
