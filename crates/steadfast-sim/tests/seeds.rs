@@ -58,11 +58,9 @@ fn frames_that_overtake_each_other_break_the_order() {
 
 /// The mutation breaks one of the promises in some seed, and that seed breaks it again.
 fn check(mutation: Mutation, promises: &[Promise]) {
-    let report = explore(0..SEEDS, Some(mutation), |_| {});
-
-    let finding = report
-        .findings
-        .first()
+    let finding = (0..SEEDS)
+        .map(|seed| run(seed, Some(mutation)))
+        .find(|finding| !finding.violations.is_empty())
         .unwrap_or_else(|| panic!("no seed noticed {mutation:?}"));
     let broken = finding
         .violations
@@ -73,5 +71,5 @@ fn check(mutation: Mutation, promises: &[Promise]) {
         "{:?}",
         finding.violations
     );
-    assert_eq!(run(finding.seed, Some(mutation)), *finding);
+    assert_eq!(run(finding.seed, Some(mutation)), finding);
 }
