@@ -24,7 +24,6 @@ struct Totals {
     in_flight: u64,
     kills_in_flight: u64,
     torn: u64,
-    clean: u64,
     garbage: u64,
     unreserved: u64,
     repeats: u64,
@@ -49,7 +48,6 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
         in_flight,
         kills_in_flight,
         torn,
-        clean,
         ..
     } = totals;
     let Totals {
@@ -62,7 +60,7 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
     } = totals;
     print(&format!(
         "cycles={cycles} acknowledged={acknowledged} lost=0 reordered=0 twice=0 in_flight_at_kills={in_flight} \
-         kills_in_flight={kills_in_flight} torn_tails={torn} clean_starts={clean} garbage_tails={garbage} \
+         kills_in_flight={kills_in_flight} torn_tails={torn} garbage_tails={garbage} \
          unreserved={unreserved} repeats={repeats} repeats_found_stored={duplicates} segments_max={segments_max}\n"
     ));
     if acknowledged == 0 || kills_in_flight == 0 {
@@ -145,7 +143,6 @@ fn read_and_compare(
         }
         if let Some(opened) = line.strip_prefix("opened ") {
             totals.torn += u64::from(opened.contains("torn=true"));
-            totals.clean += u64::from(opened.contains("clean=true"));
             let segments = crate::records::fields(opened)
                 .get("segments")
                 .map_or("0", |count| *count)

@@ -13,7 +13,7 @@ Usage: log-bench [OPTIONS]
       --repeats N      runs of each engine, interleaved; the table shows medians [default: 5]
       --seconds S      measured time of one run [default: 3]
       --open-mib M     size of the log that is opened; 0 leaves this out [default: 1024]
-      --dir DIR        where the files go; must be a disk, not memory [default: .]
+      --dir DIR        where the files go; must be a disk, not memory [default: beside the program]
       --json           JSON lines instead of the table
 
 Example:
@@ -47,7 +47,7 @@ pub(crate) fn parse(mut typed: impl Iterator<Item = String>) -> Result<Task> {
         repeats: 5,
         seconds: Duration::from_secs(3),
         open_bytes: 1 << 30,
-        directory: PathBuf::from("."),
+        directory: beside_the_program()?,
         is_json: false,
     };
     while let Some(word) = typed.next() {
@@ -76,4 +76,13 @@ pub(crate) fn parse(mut typed: impl Iterator<Item = String>) -> Result<Task> {
         bail!("at least one repeat of more than no time");
     }
     Ok(Task::Measure(args))
+}
+
+/// The build folder: on a disk, and never part of the project.
+fn beside_the_program() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    Ok(program
+        .parent()
+        .context("a program is in a folder")?
+        .to_path_buf())
 }

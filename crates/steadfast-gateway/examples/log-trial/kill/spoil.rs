@@ -10,15 +10,19 @@ use std::path::PathBuf;
 
 use steadfast_machine::Generator;
 
-/// Writes random bytes behind the last byte that is not zero, as an unfinished write would. False when nothing was
-/// written yet or the segment is full.
+/// The last record may end in zeros, which cannot be told from what was never written.
+const RECORD_END_BYTES: usize = 64;
+
+/// Writes random bytes a little behind the last byte that is not zero, as an unfinished write would. False when nothing
+/// was written yet or the segment is full.
 pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::Result<bool> {
     for path in segments(directory)?.into_iter().rev() {
         let bytes = std::fs::read(&path)?;
         let Some(last) = bytes.iter().rposition(|byte| *byte != 0) else {
             continue;
         };
-        let room = bytes.len() - last - 1;
+        let at = last + RECORD_END_BYTES;
+        let room = bytes.len().saturating_sub(at);
         let len = usize::try_from(1 + generator.below(300))
             .unwrap_or(1)
             .min(room);
@@ -26,7 +30,7 @@ pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::
             .map(|_| generator.next_u64().to_le_bytes()[0])
             .collect();
         let file = OpenOptions::new().write(true).open(&path)?;
-        file.write_all_at(&garbage, u64::try_from(last + 1).unwrap_or(u64::MAX))?;
+        file.write_all_at(&garbage, u64::try_from(at).unwrap_or(u64::MAX))?;
         return Ok(len > 0);
     }
     Ok(false)

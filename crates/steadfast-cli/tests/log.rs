@@ -1,0 +1,180 @@
+//! `steadfast log` as people meet it: a log written by a real gateway, spoilt, refused, looked at, repaired.
+
+#![cfg(test)]
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Publications of about 100 bytes; together they reach well beyond the byte that is spoilt.
+const PUBLICATIONS: usize = 12;
+
+#[test]
+fn a_whole_log_verifies_and_repair_changes_nothing() {
+    let data = written();
+
+    let verified = log(&["verify"], data.path());
+    let json = log(&["verify", "--json"], data.path());
+    let repaired = log(&["repair", "--json"], data.path());
+
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+    assert!(
+        text(&verified).contains(" is whole\n"),
+        "{}",
+        text(&verified)
+    );
+    let found = parsed(&json);
+    assert_eq!(found["is_whole"], true);
+    assert_eq!(found["channels"], 1);
+    assert_eq!(found["is_clean"], true);
+    assert_eq!(parsed(&repaired)["is_changed"], false);
+}
+
+#[test]
+fn a_damaged_log_stops_the_gateway_is_named_by_verify_and_healed_by_repair() {
+    let data = written();
+    let segment = data.path().join("0000000000000001.segment");
+    spoil(&segment);
+    let spoilt = std::fs::read(&segment).unwrap();
+
+    let serve = serve(data.path()).output().unwrap();
+    let verified = log(&["verify", "--json"], data.path());
+    let repaired = log(&["repair", "--json"], data.path());
+    let after = log(&["verify"], data.path());
+
+    assert_eq!(serve.status.code(), Some(4));
+    assert!(
+        errors(&serve).contains("the log is damaged: segment 1 at byte "),
+        "{}",
+        errors(&serve)
+    );
+    assert!(
+        errors(&serve).contains("steadfast log repair"),
+        "{}",
+        errors(&serve)
+    );
+    assert_eq!(verified.status.code(), Some(4));
+    assert_eq!(parsed(&verified)["damages"][0]["segment"], 1);
+    assert_eq!(repaired.status.code(), Some(0), "{}", errors(&repaired));
+    let report = parsed(&repaired);
+    assert!(report["kept"].as_u64().unwrap() >= 1, "{report}");
+    let original =
+        Path::new(report["originals"].as_str().unwrap()).join("0000000000000001.segment");
+    assert_eq!(std::fs::read(original).unwrap(), spoilt);
+    assert_eq!(after.status.code(), Some(0), "{}", text(&after));
+    stop(start(data.path()).0);
+}
+
+#[test]
+fn a_directory_in_use_or_not_there_has_a_code_and_names_the_way_out() {
+    let data = tempfile::tempdir().unwrap();
+    let (gateway, _) = start(data.path());
+
+    let in_use = log(&["verify"], data.path());
+    let absent = log(&["repair"], &data.path().join("absent"));
+
+    assert_eq!(in_use.status.code(), Some(4));
+    let holder = format!("is in use by process {}", gateway.id());
+    assert!(errors(&in_use).contains(&holder), "{}", errors(&in_use));
+    assert_eq!(absent.status.code(), Some(4));
+    assert!(
+        errors(&absent).contains("does not exist"),
+        "{}",
+        errors(&absent)
+    );
+    stop(gateway);
+}
+
+/// A data directory with some publications, from a gateway that ended in peace.
+fn written() -> tempfile::TempDir {
+    let data = tempfile::tempdir().unwrap();
+    let (gateway, address) = start(data.path());
+    for number in 0..PUBLICATIONS {
+        let payload = format!("\"{number} {}\"", "x".repeat(80));
+        let output = steadfast()
+            .args([
+                "connect",
+                &format!("ws://{address}"),
+                "--publish",
+                "news",
+                &payload,
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    }
+    stop(gateway);
+    data
+}
+
+/// Spoils a byte of the first publication.
+fn spoil(segment: &PathBuf) {
+    let bytes = std::fs::read(segment).unwrap();
+    let at = bytes
+        .windows(8)
+        .position(|window| window == b"\"0 xxxxx")
+        .unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(segment)
+        .unwrap();
+    file.write_all_at(b"?", u64::try_from(at).unwrap()).unwrap();
+}
+
+fn start(data: &Path) -> (Child, String) {
+    let mut gateway = serve(data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    (gateway, told["address"].as_str().unwrap().to_owned())
+}
+
+fn stop(mut gateway: Child) {
+    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+}
+
+fn serve(data: &Path) -> Command {
+    let mut command = steadfast();
+    command
+        .args(["serve", "--port", "0", "--cores", "1", "--json", "--data"])
+        .arg(data);
+    command
+}
+
+fn log(arguments: &[&str], data: &Path) -> Output {
+    steadfast()
+        .arg("log")
+        .args(arguments)
+        .arg(data)
+        .output()
+        .unwrap()
+}
+
+fn steadfast() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn parsed(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
