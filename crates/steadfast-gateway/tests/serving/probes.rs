@@ -1,6 +1,11 @@
 //! Ordinary HTTP.
 
-use crate::client::{exchange, head};
+use steadfast_gateway::server;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::io::{FailedOrder, Input, Output, StorageFault, Timer};
+use steadfast_machine::{Instant, Machine};
+
+use crate::client::{Client, exchange, head, publish};
 use crate::{config, serve};
 
 #[test]
@@ -62,4 +67,74 @@ fn the_echo_is_absent_unless_it_is_configured() {
     let answer = exchange(gateway.address(), &head("/test/echo", &host, ""));
 
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+}
+
+#[test]
+fn a_failed_write_of_the_log_refuses_publishes_and_takes_readiness_away() {
+    let gateway = server::start_with_log(config(), BrokenDisk::around).unwrap();
+    let mut client = Client::connect(gateway.address());
+    client.enter("a");
+
+    client.send(&publish(3, "a", "{}"));
+
+    let answer = client.next_line();
+    assert!(answer.starts_with("{\"id\":3,\"error\":"), "{answer}");
+    let ready = exchange(
+        gateway.address(),
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(
+        ready.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
+        "{ready}"
+    );
+    assert!(ready.contains("a write of the log failed"), "{ready}");
+    let alive = exchange(
+        gateway.address(),
+        "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(alive.starts_with("HTTP/1.1 200 OK\r\n"), "{alive}");
+}
+
+/// A log whose disk fails every write once it is open.
+struct BrokenDisk {
+    log: Log,
+    now: Instant,
+    is_open: bool,
+}
+
+impl BrokenDisk {
+    fn around(log: Log) -> Self {
+        Self {
+            log,
+            now: Instant::START,
+            is_open: false,
+        }
+    }
+}
+
+impl Machine for BrokenDisk {
+    type Input = Input;
+    type Output = Output;
+    type Timer = Timer;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.now = now;
+        self.log.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            let output = self.log.poll_output()?;
+            self.is_open |= matches!(output, Output::Opened(_));
+            if !(self.is_open && matches!(output, Output::Write { .. })) {
+                return Some(output);
+            }
+            let (order, fault) = (FailedOrder::Write, StorageFault::Broken);
+            self.log.handle(self.now, Input::Failed { order, fault });
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.log.poll_timeout()
+    }
 }
