@@ -487,7 +487,8 @@ fn wish(request: &SubscribeRequest, offered: JoinLeave) -> Wish {
     }
 }
 
-/// What can be granted without asking the log, because this core stands at the channel's top.
+/// What can be granted without asking the log, because the client stands where this core does, or wants to. A position
+/// that this core has not reached may be one that another core handed out: only the log knows.
 fn grant_at_once(cursor: Cursor, recovery: Recovery) -> Option<Grant> {
     let Cursor::At { epoch, top } = cursor else {
         return None;
@@ -497,11 +498,7 @@ fn grant_at_once(cursor: Cursor, recovery: Recovery) -> Option<Grant> {
         Recovery::Behind {
             epoch: Some(asked),
             offset,
-        } if asked != epoch || offset > top => false,
-        Recovery::Behind {
-            epoch: Some(_),
-            offset,
-        } if offset == top => true,
+        } if asked == epoch && offset == top => true,
         Recovery::Behind { .. } => return None,
     };
     Some(Grant {

@@ -152,12 +152,38 @@ fn a_core_that_stands_at_the_top_answers_without_asking_the_log() {
     let fresh = script.connect();
     script.send(fresh, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
     let back = recovering(&mut script, EPOCH_TEXT, 6);
-    let ahead = recovering(&mut script, EPOCH_TEXT, 7);
 
     assert!(script.asked.is_empty());
     assert!(script.read(fresh).contains(r#""offset":6"#));
     assert!(script.read(back).contains(r#""recovered":true"#));
-    assert!(!script.read(ahead).contains(r#""recovered":true"#));
+}
+
+#[test]
+fn a_core_that_is_behind_asks_the_log_about_a_position_it_has_not_seen() {
+    let mut script = Script::new();
+    script.subscribe("room", 5);
+
+    // It was handed publication 6 by another core, which had read further.
+    let peer = recovering(&mut script, EPOCH_TEXT, 6);
+    assert_eq!(script.asked.len(), 1);
+    script.commit("room", 6);
+    script.answer(page(6, &[]));
+    script.commit("room", 7);
+
+    let sent = script.read(peer);
+    assert!(sent.contains(r#""recovered":true"#), "{sent}");
+    assert!(!sent.contains(r#"{"n":6}"#), "{sent}");
+    assert!(sent.ends_with(&push("room", 7)), "{sent}");
+}
+
+#[test]
+fn a_core_that_is_behind_asks_the_log_about_an_epoch_it_has_not_seen() {
+    let mut script = Script::new();
+    script.subscribe("room", 5);
+
+    recovering(&mut script, "000000000000000f.0", 1);
+
+    assert_eq!(script.asked.len(), 1);
 }
 
 #[test]
