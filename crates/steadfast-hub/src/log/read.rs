@@ -283,13 +283,17 @@ impl Log {
         })
     }
 
+    /// Tells people, unless the segment was removed while the read was under way: that is no fault.
     fn tell_unreadable(&mut self, place: Option<(u32, u64)>) {
+        let Some((ordinal, at)) = place else { return };
+        let Some(segment) = self.state.segments.by_ordinal(ordinal) else {
+            return;
+        };
         self.counters.unreadable += 1;
-        if let Some((ordinal, at)) = place {
-            let segment = self.state.segments.by_ordinal(ordinal);
-            let segment = segment.map_or(SegmentNumber(0), |segment| segment.number);
-            self.notify(Event::RecordUnreadable { segment, at });
-        }
+        self.notify(Event::RecordUnreadable {
+            segment: segment.number,
+            at,
+        });
     }
 }
 

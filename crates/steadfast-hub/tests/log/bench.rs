@@ -44,6 +44,8 @@ pub(crate) struct Bench {
     pub(crate) faults: Faults,
     /// True when writes are kept waiting until `release`.
     pub(crate) hold: bool,
+    /// The same for reads.
+    pub(crate) hold_reads: bool,
     pub(crate) held: VecDeque<Output>,
     pub(crate) seen: Vec<Seen>,
     pub(crate) events: Vec<Event>,
@@ -155,6 +157,7 @@ impl Bench {
             wall,
             faults,
             hold,
+            hold_reads: false,
             held: VecDeque::new(),
             seen: Vec::new(),
             events: Vec::new(),
@@ -209,8 +212,9 @@ impl Bench {
 
     fn drain(&mut self) {
         while let Some(output) = self.log.poll_output() {
-            let waits = matches!(output, Output::Write { .. } | Output::Sync { .. });
-            if self.hold && waits {
+            let is_write = matches!(output, Output::Write { .. } | Output::Sync { .. });
+            let is_read = matches!(output, Output::Read { .. });
+            if self.hold && is_write || self.hold_reads && is_read {
                 self.held.push_back(output);
             } else {
                 self.carry_out(output);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{Page, ReadFrom};
+use steadfast_hub::log::io::{Answer, Page, ReadFrom, Request};
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 
@@ -226,10 +226,7 @@ fn small_segments_with_many_channels_still_hold_their_checkpoints() {
     let mut accepted = 0;
     for number in 0..100 {
         let answer = bench.publish(append(&format!("channel {number}"), &"x".repeat(500)));
-        accepted += usize::from(matches!(
-            answer,
-            steadfast_hub::log::io::Answer::Appended { .. }
-        ));
+        accepted += usize::from(matches!(answer, Answer::Appended { .. }));
     }
 
     assert!(
@@ -240,4 +237,26 @@ fn small_segments_with_many_channels_still_hold_their_checkpoints() {
     bench.disk.kill();
     let again = bench.reopen(small, 2);
     assert_eq!(again.log.channels(), accepted);
+}
+
+#[test]
+fn a_read_of_a_segment_that_is_removed_meanwhile_is_unrecoverable_and_no_alarm() {
+    let mut bench = Bench::new(settings());
+    bench.published(append("busy", "1"));
+    bench.hold_reads = true;
+    let number = bench.request(vec![Request::Read(read("busy", ReadFrom::Start, 1))])[0];
+    let removed = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
+
+    while !bench.events.iter().any(removed) {
+        bench.published(append("busy", &"x".repeat(1000)));
+    }
+    bench.release();
+
+    let Some(Answer::Read(answer)) = bench.answer(number) else {
+        panic!("not answered");
+    };
+    assert_eq!(answer.page, Page::Unrecoverable);
+    let is_alarm = |event: &Event| matches!(event, Event::RecordUnreadable { .. });
+    assert!(!bench.events.iter().any(is_alarm), "{:?}", bench.events);
+    assert_eq!(bench.log.counters().unreadable, 0);
 }
