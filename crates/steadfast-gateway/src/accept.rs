@@ -63,9 +63,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Reads the first request of a connection and does what it is for.
 async fn greet(core: Rc<Core>, mut stream: TcpStream, from: SocketAddr) {
     let _seat = core.seat();
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let mut head = Head {
         core: &core,
         stream: &mut stream,
