@@ -93,6 +93,27 @@ fn a_write_without_room_is_taken_back_and_its_bytes_never_count() {
 }
 
 #[test]
+fn refused_records_do_not_come_back_even_where_new_ones_end_just_in_front_of_them() {
+    // The probe (25 bytes) and a publication of 3 bytes take the place of one of 28 bytes.
+    let mut bench = Bench::new(settings());
+    bench.published(append("a", "1"));
+    bench.faults.write = Some(StorageFault::NoSpace);
+    bench.publish_all(
+        (2..22)
+            .map(|number| append("a", &format!("{number:0>28}")))
+            .collect(),
+    );
+    bench.faults.write = None;
+    bench.pass(RETRY);
+
+    bench.published(append("a", "new"));
+    bench.disk.kill();
+    let mut again = bench.reopen(settings(), 2);
+
+    assert_eq!(again.all("a"), [(1, "1".into()), (2, "new".into())]);
+}
+
+#[test]
 fn a_key_that_was_refused_for_space_is_published_when_it_is_repeated() {
     let mut bench = Bench::new(settings());
     bench.faults.write = Some(StorageFault::NoSpace);
