@@ -27,7 +27,7 @@ const ABOUT_A_TEST: [&str; 6] = [
 ///
 /// When it cannot be built.
 pub fn gateway() -> Result<PathBuf> {
-    ours("steadfast-cli", "steadfast")
+    ours("steadfast")
 }
 
 /// A gateway that breaks one promise; the names are those of `tests/gym/src/bin`.
@@ -36,7 +36,7 @@ pub fn gateway() -> Result<PathBuf> {
 ///
 /// When there is no such twin, or it cannot be built.
 pub fn twin(name: &str) -> Result<PathBuf> {
-    ours("steadfast-gym", name)
+    ours(name)
 }
 
 /// The program that owns clients of this kind, ready to be started.
@@ -70,6 +70,19 @@ pub fn driver(kind: Kind) -> Result<Command> {
     }
 }
 
+/// Everything that the tests start.
+///
+/// # Errors
+///
+/// When something of it cannot be built, or the packages of the npm client are not installed.
+pub fn all() -> Result<()> {
+    build(&["--bins"])?;
+    for kind in Kind::ALL {
+        driver(kind)?;
+    }
+    Ok(())
+}
+
 /// A fresh folder for one run, inside the target folder.
 ///
 /// # Errors
@@ -87,16 +100,20 @@ pub fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn ours(package: &str, binary: &str) -> Result<PathBuf> {
-    let profile = profile_folder()?;
+fn ours(binary: &str) -> Result<PathBuf> {
+    build(&["--bin", binary])?;
+    Ok(profile_folder()?.join(binary))
+}
+
+/// Always for the whole workspace, so that every binary shares one build of what they all use.
+fn build(targets: &[&str]) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", package, "--bin", binary]);
-    build.arg("--target-dir").arg(target()?);
-    if profile.ends_with("release") {
+    build.args(["build", "--quiet", "--workspace"]);
+    build.args(targets).arg("--target-dir").arg(target()?);
+    if profile_folder()?.ends_with("release") {
         build.arg("--release");
     }
-    carry_out(build)?;
-    Ok(profile.join(binary))
+    carry_out(build)
 }
 
 fn cargo() -> Command {

@@ -1,7 +1,8 @@
 //! The end-to-end runs by hand and in their long forms: what is printed, and the exit code.
 //!
 //! `steadfast-e2e walk` leads every client through every feature; `steadfast-e2e kills [--long]` is the load over
-//! kills. `--gateway PATH` takes another program than the one that cargo builds.
+//! kills; `--gateway PATH` takes another program than the one that cargo builds. `steadfast-e2e build` only builds what
+//! the tests start, so that no test spends its time with a compiler.
 
 use std::env;
 use std::io::{self, Write};
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wish> {
     let mut wish = Wish {
-        task: arguments.next().context("walk or kills?")?,
+        task: arguments.next().context("walk, kills or build?")?,
         gateway: None,
         plan: Plan::short(),
     };
@@ -57,25 +58,26 @@ fn read(mut arguments: impl Iterator<Item = String>) -> Result<Wish> {
 }
 
 fn carry_out(wish: &Wish) -> Result<bool> {
-    let gateway = match &wish.gateway {
-        Some(path) => path.clone(),
-        None => binaries::gateway()?,
-    };
     let mut out = io::stdout();
     let begin = Instant::now();
+    let program = || wish.gateway.clone().map_or_else(binaries::gateway, Ok);
     match wish.task.as_str() {
+        "build" => {
+            binaries::all()?;
+            Ok(true)
+        }
         "walk" => {
-            walk::run(gateway)?;
+            walk::run(program()?)?;
             writeln!(out, "every kind of client walked through every feature")?;
             Ok(true)
         }
         "kills" => {
             writeln!(out, "{}", wish.plan)?;
-            let verdict = kills::run(gateway, "kills", &wish.plan)?;
+            let verdict = kills::run(program()?, "kills", &wish.plan)?;
             writeln!(out, "{verdict}")?;
             writeln!(out, "{:23} {:.1} s", "time", begin.elapsed().as_secs_f64())?;
             Ok(verdict.holds())
         }
-        other => bail!("`{other}` is not understood; there are walk and kills"),
+        other => bail!("`{other}` is not understood; there are walk, kills and build"),
     }
 }
