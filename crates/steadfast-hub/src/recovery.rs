@@ -363,9 +363,26 @@ impl Hub {
             return self.refuse(id, command, ErrorCode::BadRequest);
         }
         if let Some(channel) = self.channels.find(channel) {
+            let stage = self.stage(id, channel);
             self.drop_subscription(id, channel);
+            if let Some(Stage::Asked { command: owed }) = stage {
+                self.refuse_given_up(id, owed);
+            }
         }
         self.grant(id, command, ReplyResult::Unsubscribe);
+    }
+
+    /// Answers a subscribe command whose subscription is not wanted any more: a command without an answer would time
+    /// out, upon which SDKs drop the connection. Temporary, so that it harms none that was begun since.
+    fn refuse_given_up(&mut self, id: PeerId, command: u32) {
+        let error = ErrorCode::Internal.reply_with("unsubscribed before it began".to_owned());
+        self.reply(
+            id,
+            &Reply::Answer {
+                id: command,
+                outcome: Err(error),
+            },
+        );
     }
 
     /// Ends a subscription from here and tells the client.

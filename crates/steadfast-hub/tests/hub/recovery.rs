@@ -265,9 +265,27 @@ fn an_answer_for_a_subscription_that_was_given_up_meanwhile_changes_nothing() {
     script.log(vec![committed("room", EPOCH, 6)]);
 
     let sent = script.read(peer);
-    assert!(!sent.contains(r#""id":2"#), "{sent}");
+    assert!(!sent.contains(r#""id":2,"subscribe""#), "{sent}");
     assert!(sent.contains(r#""id":4,"subscribe""#), "{sent}");
     assert_eq!(sent.matches(r#""pub""#).count(), 1, "{sent}");
+}
+
+/// Trap GT-15: an SDK whose subscribe command stays unanswered drops the connection.
+#[test]
+fn a_subscription_that_is_given_up_before_it_began_is_answered_before_that() {
+    let mut script = Script::new();
+    let peer = recovering(&mut script, EPOCH_TEXT, 3);
+
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+
+    let sent = script.read(peer);
+    let (refused, granted) = sent.split_once('\n').unwrap();
+    assert!(
+        refused.contains(r#""id":2,"error":{"code":100"#)
+            && refused.contains(r#""temporary":true"#),
+        "{refused}"
+    );
+    assert_eq!(granted, r#"{"id":3,"unsubscribe":{}}"#);
 }
 
 fn recovering(script: &mut Script, epoch: &str, offset: u64) -> steadfast_hub::io::PeerId {
