@@ -29,11 +29,17 @@ pub(crate) enum Purpose {
     Subscribe {
         peer: PeerId,
         channel: ChannelIndex,
+        /// Which subscription of the peer to the channel.
+        number: u64,
         command: u32,
         wish: Wish,
     },
     /// To go on with the recovery of a subscription.
-    Page { peer: PeerId, channel: ChannelIndex },
+    Page {
+        peer: PeerId,
+        channel: ChannelIndex,
+        number: u64,
+    },
     /// To read again what this core missed of a channel.
     CatchUp { channel: ChannelIndex },
     /// To answer a history command.
@@ -188,12 +194,26 @@ impl Hub {
             Purpose::Subscribe {
                 peer,
                 channel,
+                number,
                 command,
                 wish,
             } => {
-                self.on_subscribe_answer(peer, channel, command, wish, into_read(answer));
+                if let Answer::Read(answer) = &answer {
+                    self.learn(channel, answer);
+                }
+                if self.is_current(peer, channel, number) {
+                    self.on_subscribe_answer(peer, channel, command, wish, into_read(answer));
+                }
             }
-            Purpose::Page { peer, channel } => self.on_page(peer, channel, into_read(answer)),
+            Purpose::Page {
+                peer,
+                channel,
+                number,
+            } => {
+                if self.is_current(peer, channel, number) {
+                    self.on_page(peer, channel, into_read(answer));
+                }
+            }
             Purpose::CatchUp { channel } => self.on_catch_up(channel, into_read(answer)),
             Purpose::History { peer, command } => self.on_history(peer, command, into_read(answer)),
         }

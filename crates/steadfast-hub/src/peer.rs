@@ -94,6 +94,8 @@ pub(crate) enum NextPage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) channel: ChannelIndex,
+    /// Tells it from an earlier one of this peer to this channel, whose answers may still come.
+    pub(crate) number: u64,
     pub(crate) place: Place,
     pub(crate) stage: Stage,
 }

@@ -72,7 +72,7 @@ impl Hub {
             self.channels.release(channel);
             return self.refuse(id, command, ErrorCode::TooManyRequests);
         }
-        self.enter(id, channel, command);
+        let subscription = self.enter(id, channel, command);
         if let Some(grant) = known {
             return self.grant_subscription(id, channel, command, wish, grant);
         }
@@ -81,6 +81,7 @@ impl Hub {
             Purpose::Subscribe {
                 peer: id,
                 channel,
+                number: subscription,
                 command,
                 wish,
             },
@@ -89,17 +90,30 @@ impl Hub {
         );
     }
 
-    fn enter(&mut self, id: PeerId, channel: ChannelIndex, command: u32) {
+    /// Enters a subscription that waits for the log. Returns its number.
+    fn enter(&mut self, id: PeerId, channel: ChannelIndex, command: u32) -> u64 {
+        self.subscriptions_begun += 1;
+        let number = self.subscriptions_begun;
         if let (Some(peer), Some(entered)) =
             (self.peers.get_mut(id), self.channels.get_mut(channel))
         {
             let place = entered.enter_waiting(id);
             peer.subscriptions.push(Subscription {
                 channel,
+                number,
                 place,
                 stage: Stage::Asked { command },
             });
         }
+        number
+    }
+
+    /// Whether an answer still has its subscription: the peer may have gone since, or unsubscribed, or subscribed
+    /// again. Answers come in any order, so the first one need not be the older one's.
+    pub(crate) fn is_current(&self, id: PeerId, channel: ChannelIndex, number: u64) -> bool {
+        let peer = self.peers.get(id);
+        peer.and_then(|peer| peer.subscription(channel))
+            .is_some_and(|subscription| subscription.number == number)
     }
 
     /// The log has answered the first question of a subscription.
@@ -111,13 +125,6 @@ impl Hub {
         wish: Wish,
         answer: Result<ReadAnswer, Refusal>,
     ) {
-        if let Ok(answer) = &answer {
-            self.learn(channel, answer);
-        }
-        // The peer may have gone, or unsubscribed and subscribed again, since.
-        if self.stage(id, channel) != Some(Stage::Asked { command }) {
-            return;
-        }
         match answer {
             Ok(answer) => {
                 let grant = grant_from(answer, wish.recovery);
@@ -131,7 +138,7 @@ impl Hub {
     }
 
     /// The first answer about a channel places this core's cursor; a new epoch moves it.
-    fn learn(&mut self, channel: ChannelIndex, answer: &ReadAnswer) {
+    pub(crate) fn learn(&mut self, channel: ChannelIndex, answer: &ReadAnswer) {
         let Some(known) = self.channels.get_mut(channel) else {
             return;
         };
@@ -254,8 +261,20 @@ impl Hub {
 
     fn ask_page(&mut self, id: PeerId, channel: ChannelIndex, epoch: ChannelEpoch, offset: u64) {
         let limit = self.settings().recovery_publications_max;
+        let Some(number) = self
+            .peers
+            .get(id)
+            .and_then(|peer| peer.subscription(channel))
+            .map(|subscription| subscription.number)
+        else {
+            return;
+        };
         self.ask_recovery(
-            Purpose::Page { peer: id, channel },
+            Purpose::Page {
+                peer: id,
+                channel,
+                number,
+            },
             ReadFrom::After { epoch, offset },
             limit,
         );

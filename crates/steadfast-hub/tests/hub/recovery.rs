@@ -288,6 +288,56 @@ fn a_subscription_that_is_given_up_before_it_began_is_answered_before_that() {
     assert_eq!(granted, r#"{"id":3,"unsubscribe":{}}"#);
 }
 
+/// The storage may serve a later question first.
+#[test]
+fn a_page_for_a_subscription_that_was_given_up_is_not_taken_for_one_of_the_next() {
+    let mut script = Script::new();
+    let peer = recovering(&mut script, EPOCH_TEXT, 1000);
+    script.answer(first_page(2000, &[1001, 1002, 1003]));
+    let late = script.asked.remove(0);
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+    script.send(
+        peer,
+        &format!(
+            r#"{{"id":4,"subscribe":{{"channel":"room","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
+        ),
+    );
+    script.answer(first_page(2000, &[2, 3, 4]));
+    script.read(peer);
+
+    script.asked.insert(0, late);
+    script.answer(first_page(2000, &[1004, 1005, 1006]));
+    script.answer(first_page(2000, &[5, 6, 7]));
+
+    let expected: Vec<String> = (5..=7).map(|offset| push("room", offset)).collect();
+    assert_eq!(script.read(peer), expected.join("\n"));
+}
+
+#[test]
+fn an_answer_for_a_subscription_that_was_given_up_is_not_taken_for_one_with_the_same_command_id() {
+    let mut script = Script::new();
+    let peer = recovering(&mut script, EPOCH_TEXT, 3);
+    script.send(peer, r#"{"id":2,"unsubscribe":{"channel":"room"}}"#);
+    script.send(
+        peer,
+        &format!(
+            r#"{{"id":2,"subscribe":{{"channel":"room","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
+        ),
+    );
+    script.read(peer);
+
+    script.answer(page(5, &[4, 5]));
+    assert_eq!(script.read(peer), "");
+    script.answer(first_page(5, &[2, 3, 4]));
+
+    let reply = script.read(peer);
+    assert!(
+        reply.contains(r#""offset":1,"#) || reply.contains(r#""offset":1}"#),
+        "{reply}"
+    );
+    assert!(reply.contains(r#"{"data":{"n":2},"offset":2}"#), "{reply}");
+}
+
 fn recovering(script: &mut Script, epoch: &str, offset: u64) -> steadfast_hub::io::PeerId {
     recovering_in(script, "room", epoch, offset)
 }
