@@ -152,6 +152,7 @@ impl Hub {
             }
         }
         let client = peer.client;
+        self.sessions += 1;
         let result = ConnectResult {
             client: client.to_string(),
             version: self.settings().server.clone(),

@@ -15,7 +15,7 @@ use crate::asks::Asks;
 use crate::channel::Channels;
 use crate::event::{End, Event};
 use crate::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId, Timer};
-use crate::peer::{DueFor, Peer, Peers};
+use crate::peer::{DueFor, Peer, Peers, Phase};
 use crate::policy::hub::{HubPolicy, HubSettings};
 use crate::presence::Gathers;
 use crate::replies::Replies;
@@ -23,6 +23,10 @@ use crate::wheel::{Due, TickNumber, Wheel};
 
 /// When a peer that found the hub full shall come back.
 const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How many connections there may be for each session that may be open: those that have none yet, or were refused one,
+/// end by their deadlines, and until then are bounded by this.
+const CROWD_FACTOR: usize = 2;
 
 /// The close code for "try again later" (registered by IANA after RFC 6455).
 const TRY_AGAIN_LATER: u16 = 1013;
@@ -40,6 +44,8 @@ pub struct Hub {
     pub(crate) gathers: Gathers,
     pub(crate) replies: Replies,
     pub(crate) subscriptions_begun: u64,
+    /// Peers whose connect command was accepted.
+    pub(crate) sessions: usize,
     wheel: Wheel,
     due: Vec<Due>,
     outputs: VecDeque<Output>,
@@ -61,6 +67,7 @@ impl Hub {
             gathers: Gathers::default(),
             replies: Replies::default(),
             subscriptions_begun: 0,
+            sessions: 0,
             wheel: Wheel::new(now),
             due: Vec::new(),
             outputs: VecDeque::new(),
@@ -122,16 +129,28 @@ impl Hub {
 
     fn accept(&mut self, id: PeerId, client: ClientId, access: Access) {
         self.peers.insert(Peer::new(id, client, access, self.now));
+        let crowd_max = self.settings().peers_max.saturating_mul(CROWD_FACTOR);
         if self.is_shutting_down {
             self.close(id, DisconnectCode::Shutdown);
+        } else if self.peers.len() > crowd_max {
+            self.order(Output::Notify(Event::LimitReached {
+                setting: "peers_max",
+            }));
+            self.close_full(id);
         } else {
             self.arm(id);
         }
     }
 
-    /// Whether more connections are open than the policy allows.
+    /// Whether as many sessions are open as the policy allows. Connections without one do not count: a herd that is
+    /// larger than the hub would keep itself out.
     pub(crate) const fn is_full(&self) -> bool {
-        self.peers.len() > self.policy.settings().peers_max
+        self.sessions >= self.policy.settings().peers_max
+    }
+
+    /// Ends a connection that there is no room for, and that has no command to answer.
+    fn close_full(&mut self, id: PeerId) {
+        self.close_with(id, TRY_AGAIN_LATER, Self::full_message());
     }
 
     /// Ends a connection with a code of the table.
@@ -159,6 +178,9 @@ impl Hub {
         let Some(peer) = self.peers.remove(id) else {
             return false;
         };
+        if matches!(peer.phase, Phase::Connected { .. }) {
+            self.sessions -= 1;
+        }
         for subscription in &peer.subscriptions {
             self.leave_channel(peer.id, peer.client, *subscription);
         }
@@ -260,13 +282,7 @@ impl Hub {
                 });
             }
             Some(DueFor::NoPong) => self.close(entry.peer, DisconnectCode::NoPong),
-            Some(DueFor::Stale) if self.is_full() => {
-                self.close_with(
-                    entry.peer,
-                    TRY_AGAIN_LATER,
-                    with_retry_in("at capacity", FULL_RETRY),
-                );
-            }
+            Some(DueFor::Stale) if self.is_full() => self.close_full(entry.peer),
             Some(DueFor::Stale) => self.close(entry.peer, DisconnectCode::Stale),
             Some(DueFor::RefusedTooLong) => self.close(entry.peer, DisconnectCode::TooManyRequests),
             Some(DueFor::WriteDeadline) => self.close(entry.peer, DisconnectCode::WriteError),
@@ -282,7 +298,7 @@ impl Hub {
         }
     }
 
-    /// Refuses a connect command because the hub is full: the SDK keeps its backoff growing and comes back.
+    /// What a peer is told that there is no room for: its SDK lets the backoff grow and comes back.
     pub(crate) fn full_message() -> String {
         with_retry_in("at capacity", FULL_RETRY)
     }

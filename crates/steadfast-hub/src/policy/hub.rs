@@ -27,7 +27,8 @@ pub struct HubSettings {
     pub write_deadline: Duration,
     /// How many unsent bytes may wait for one peer.
     pub backlog_bytes_max: usize,
-    /// Connections of this hub that may be open at once; beyond it connects are refused with error 111.
+    /// Sessions of this hub that may be open at once; beyond it connects are refused with error 111. With the
+    /// connections that have no session at most twice as many; beyond that new ones are closed with 1013.
     pub peers_max: usize,
     /// Subscriptions of one peer.
     pub channels_per_peer_max: usize,

@@ -139,6 +139,49 @@ fn a_full_hub_refuses_a_connect_with_a_temporary_error_and_ignores_the_rest() {
 }
 
 #[test]
+fn a_herd_larger_than_the_hub_fills_it() {
+    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+        peers_max: 2,
+        ..settings()
+    });
+    let herd: Vec<_> = (0..4).map(|_| script.accept()).collect();
+
+    let mut connected = 0;
+    for peer in &herd {
+        script.send(*peer, r#"{"id":1,"connect":{}}"#);
+        connected += usize::from(script.read(*peer).contains(r#""connect":{"client""#));
+    }
+    assert_eq!(connected, 2);
+    script.lose(herd[0]);
+    let late = script.accept();
+    script.send(late, r#"{"id":1,"connect":{}}"#);
+
+    assert!(script.read(late).contains(r#""connect":{"client""#));
+}
+
+#[test]
+fn connections_without_a_session_are_bounded_too() {
+    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+        peers_max: 2,
+        ..settings()
+    });
+    let waiting: Vec<_> = (0..4).map(|_| script.accept()).collect();
+
+    let one_too_many = script.accept();
+
+    let (code, reason) = &script.closed[&one_too_many];
+    assert_eq!(
+        (*code, reason.as_str()),
+        (1013, "at capacity; retry_in=10s")
+    );
+    assert!(
+        waiting
+            .iter()
+            .all(|peer| script.close_code(*peer).is_none())
+    );
+}
+
+#[test]
 fn a_publish_is_acknowledged_only_when_the_log_has_it() {
     let mut script = Script::new();
     let peer = script.connect();
