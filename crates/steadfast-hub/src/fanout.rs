@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId};
 use crate::log::io::{Committed, Page, ReadAnswer, ReadFrom, Record, Refusal};
-use crate::peer::{NextPage, Stage};
+use crate::peer::Stage;
 
 /// What a push holds besides payload and channel name: keys, offset, the publisher.
 const ENVELOPE_BYTES: usize = 160;
@@ -132,8 +132,8 @@ impl Hub {
         if more {
             return self.catch_up(channel, epoch, reached);
         }
-        if let Some(channel) = self.channels.get_mut(channel) {
-            channel.cursor = Cursor::At {
+        if let Some(caught_up) = self.channels.get_mut(channel) {
+            caught_up.cursor = Cursor::At {
                 epoch,
                 top: reached,
             };
@@ -144,7 +144,7 @@ impl Hub {
             .map(|c| c.waiting().to_vec())
             .unwrap_or_default();
         for peer in waiting {
-            self.resume_recoveries(peer, NextPage::AwaitsChannel);
+            self.on_channel_caught_up(peer, channel);
         }
     }
 

@@ -84,8 +84,8 @@ pub(crate) enum Stage {
 pub(crate) enum NextPage {
     /// The log was asked.
     Asked,
-    /// The socket has not taken the last one.
-    AwaitsDrain,
+    /// The socket has not taken what it was sent, or it is another channel's turn.
+    AwaitsTurn,
     /// The core itself is behind on this channel.
     AwaitsChannel,
 }
@@ -98,6 +98,13 @@ pub(crate) struct Subscription {
     pub(crate) number: u64,
     pub(crate) place: Place,
     pub(crate) stage: Stage,
+}
+
+impl Subscription {
+    /// Whether it is recovering, and its next page is so far.
+    fn awaits(&self, next: NextPage) -> bool {
+        matches!(self.stage, Stage::Recovering { page, .. } if page == next)
+    }
 }
 
 /// One connection.
@@ -113,6 +120,8 @@ pub(crate) struct Peer {
     /// The valid entry in the wheel.
     pub(crate) armed: Option<TickNumber>,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// The channel that a page was read of last.
+    recovered_last: Option<ChannelIndex>,
     /// What its unanswered requests weigh together, see `asks`.
     pub(crate) asks: usize,
     /// True when nothing more is read from it, and its commands are held back.
@@ -133,6 +142,7 @@ impl Peer {
             stirred_at: now,
             armed: None,
             subscriptions: Vec::new(),
+            recovered_last: None,
             asks: 0,
             is_paused: false,
             held: VecDeque::new(),
@@ -150,6 +160,39 @@ impl Peer {
         self.subscriptions
             .iter_mut()
             .find(|subscription| subscription.channel == channel)
+    }
+
+    /// Whether a page of a recovery fits beside what waits already, with as much left over for what is live.
+    pub(crate) fn has_room(&self, settings: &HubSettings) -> bool {
+        self.backlog.is_none_or(|backlog| {
+            backlog.bytes.saturating_add(settings.recovery_bytes_max)
+                <= settings.backlog_bytes_max / 2
+        })
+    }
+
+    /// The subscription whose recovery goes on next: none while a page is under way or bytes wait, else the first
+    /// behind the last one that waits for its turn.
+    pub(crate) fn next_recovery(&mut self) -> Option<&mut Subscription> {
+        let is_busy = self.backlog.is_some()
+            || self
+                .subscriptions
+                .iter()
+                .any(|subscription| subscription.awaits(NextPage::Asked));
+        if is_busy {
+            return None;
+        }
+        let behind_last = self
+            .subscriptions
+            .iter()
+            .position(|subscription| Some(subscription.channel) == self.recovered_last)
+            .map_or(0, |place| place + 1);
+        let (before, behind) = self.subscriptions.split_at_mut(behind_last);
+        let next = behind
+            .iter_mut()
+            .chain(before)
+            .find(|subscription| subscription.awaits(NextPage::AwaitsTurn))?;
+        self.recovered_last = Some(next.channel);
+        Some(next)
     }
 
     /// Opens the session. The first ping comes after half to a whole interval, so that a herd spreads.

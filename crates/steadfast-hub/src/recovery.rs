@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! Asked --answer, whole---------------------------> Live
-//!   \----answer, more to come--> Recovering --last page--/
+//!   \----answer, more to come--> Recovering --last page--/   one page at a time for each peer
 //!                                   | retention overtook it, or the log refused
 //!                                   \--> unsubscribed with 2500: the client subscribes again
 //! ```
@@ -129,7 +129,16 @@ impl Hub {
     ) {
         match answer {
             Ok(answer) => {
+                let has_room = self
+                    .peers
+                    .get(id)
+                    .is_some_and(|peer| peer.has_room(self.settings()));
                 let grant = grant_from(answer, wish.recovery);
+                let grant = if has_room {
+                    grant
+                } else {
+                    without_publications(grant)
+                };
                 self.grant_subscription(id, channel, command, wish, grant);
             }
             Err(refusal) => {
@@ -293,6 +302,8 @@ impl Hub {
         };
         let subscription = peer.subscriptions.swap_remove(index);
         self.leave_channel(id, client, subscription);
+        // It may have been the one whose page was under way.
+        self.ask_next_page(id);
         true
     }
 
@@ -435,5 +446,18 @@ fn grant_from(answer: ReadAnswer, recovery: Recovery) -> Grant {
         is_recovered: true,
         seen,
         is_whole: !more,
+    }
+}
+
+/// The same promise, kept in pushes: nothing fits into the reply while so much waits for the socket.
+fn without_publications(grant: Grant) -> Grant {
+    if grant.publications.is_empty() {
+        return grant;
+    }
+    Grant {
+        publications: Vec::new(),
+        seen: grant.offset,
+        is_whole: false,
+        ..grant
     }
 }

@@ -7,7 +7,7 @@ use steadfast_protocol::codes::DisconnectCode;
 
 use crate::hub::Hub;
 use crate::io::PeerId;
-use crate::peer::{Backlog, NextPage};
+use crate::peer::Backlog;
 
 impl Hub {
     pub(crate) fn on_backlog(&mut self, id: PeerId, bytes: usize) {
@@ -28,6 +28,6 @@ impl Hub {
             return;
         };
         peer.backlog = None;
-        self.resume_recoveries(id, NextPage::AwaitsDrain);
+        self.ask_next_page(id);
     }
 }

@@ -9,7 +9,7 @@ use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
 use crate::io::PeerId;
 use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
-use crate::peer::{NextPage, Stage};
+use crate::peer::{NextPage, Peer, Stage};
 
 impl Hub {
     /// Goes live if nothing is missing behind `seen`, else sees to what is missing.
@@ -24,52 +24,70 @@ impl Hub {
         let Some(cursor) = self.channels.get(channel).map(|channel| channel.cursor) else {
             return;
         };
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        let has_backlog = peer.backlog.is_some();
-        let Some(subscription) = peer.subscription_mut(channel) else {
-            return;
-        };
-        let next = match cursor {
-            Cursor::At { top, .. } if is_whole && seen == top => return self.go_live(id, channel),
+        let page = match cursor {
+            Cursor::At { top, .. } if is_whole && seen == top => {
+                self.go_live(id, channel);
+                return self.ask_next_page(id);
+            }
             // The answer knows more than this core has read: it fell behind, and will be told so.
             Cursor::At { top, .. } if is_whole && seen > top => NextPage::AwaitsChannel,
             Cursor::Behind { .. } if is_whole => NextPage::AwaitsChannel,
-            Cursor::Unknown | Cursor::At { .. } | Cursor::Behind { .. } if has_backlog => {
-                NextPage::AwaitsDrain
-            }
-            Cursor::Unknown | Cursor::At { .. } | Cursor::Behind { .. } => NextPage::Asked,
+            Cursor::Unknown | Cursor::At { .. } | Cursor::Behind { .. } => NextPage::AwaitsTurn,
         };
-        subscription.stage = Stage::Recovering {
-            epoch,
-            offset: seen,
-            page: next,
-        };
-        if next == NextPage::Asked {
-            self.ask_page(id, channel, epoch, seen);
+        if let Some(subscription) = self
+            .peers
+            .get_mut(id)
+            .and_then(|peer| peer.subscription_mut(channel))
+        {
+            subscription.stage = Stage::Recovering {
+                epoch,
+                offset: seen,
+                page,
+            };
         }
+        self.ask_next_page(id);
     }
 
-    fn ask_page(&mut self, id: PeerId, channel: ChannelIndex, epoch: ChannelEpoch, offset: u64) {
+    /// Has the next page of this peer read, one at a time whatever the number of its recoveries: so much the socket
+    /// must be able to take.
+    pub(crate) fn ask_next_page(&mut self, id: PeerId) {
         let limit = self.settings().recovery_publications_max;
-        let Some(number) = self
-            .peers
-            .get(id)
-            .and_then(|peer| peer.subscription(channel))
-            .map(|subscription| subscription.number)
+        let Some(subscription) = self.peers.get_mut(id).and_then(Peer::next_recovery) else {
+            return;
+        };
+        let Stage::Recovering {
+            epoch,
+            offset,
+            page,
+        } = &mut subscription.stage
         else {
             return;
         };
-        self.ask_recovery(
-            Purpose::Page {
-                peer: id,
-                channel,
-                number,
-            },
-            ReadFrom::After { epoch, offset },
-            limit,
-        );
+        *page = NextPage::Asked;
+        let from = ReadFrom::After {
+            epoch: *epoch,
+            offset: *offset,
+        };
+        let purpose = Purpose::Page {
+            peer: id,
+            channel: subscription.channel,
+            number: subscription.number,
+        };
+        self.ask_recovery(purpose, from, limit);
+    }
+
+    /// This core has read what it missed of the channel: a recovery that waited for that goes on.
+    pub(crate) fn on_channel_caught_up(&mut self, id: PeerId, channel: ChannelIndex) {
+        let subscription = self
+            .peers
+            .get_mut(id)
+            .and_then(|peer| peer.subscription_mut(channel));
+        if let Some(Stage::Recovering { page, .. }) = subscription.map(|known| &mut known.stage)
+            && *page == NextPage::AwaitsChannel
+        {
+            *page = NextPage::AwaitsTurn;
+            self.ask_next_page(id);
+        }
     }
 
     fn go_live(&mut self, id: PeerId, channel: ChannelIndex) {
@@ -125,6 +143,14 @@ impl Hub {
         if now != epoch {
             return self.end_subscription(id, channel, UnsubscribeCode::Insufficient);
         }
+        if self
+            .peers
+            .get(id)
+            .is_some_and(|peer| !peer.has_room(self.settings()))
+        {
+            // Read again when the socket has taken what waits.
+            return self.go_on(id, channel, epoch, offset, false);
+        }
         let Some(name) = self
             .channels
             .get(channel)
@@ -144,28 +170,5 @@ impl Hub {
             );
         }
         self.go_on(id, channel, epoch, seen, !more);
-    }
-
-    /// The socket has taken everything: recoveries of this peer go on.
-    pub(crate) fn resume_recoveries(&mut self, id: PeerId, awaited: NextPage) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        let mut pages = Vec::new();
-        for subscription in &mut peer.subscriptions {
-            if let Stage::Recovering {
-                epoch,
-                offset,
-                page,
-            } = &mut subscription.stage
-                && *page == awaited
-            {
-                *page = NextPage::Asked;
-                pages.push((subscription.channel, *epoch, *offset));
-            }
-        }
-        for (channel, epoch, offset) in pages {
-            self.ask_page(id, channel, epoch, offset);
-        }
     }
 }

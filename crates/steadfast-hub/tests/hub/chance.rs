@@ -296,10 +296,11 @@ impl World {
 
     fn toggle_backlog(&mut self, client: usize) {
         let peer = self.peer(client);
+        let bytes = [100, 1 << 20][self.pick(2)];
         let known = &mut self.clients[client];
         known.has_backlog = !known.has_backlog;
         self.script.handle(if known.has_backlog {
-            Input::Backlog { peer, bytes: 100 }
+            Input::Backlog { peer, bytes }
         } else {
             Input::Drained { peer }
         });

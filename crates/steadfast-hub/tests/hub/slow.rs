@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadfast_hub::io::Input;
 
-use crate::script::Script;
+use crate::script::{EPOCH_TEXT, Script, first_page, page, push};
 
 #[test]
 fn a_peer_with_too_many_unsent_bytes_is_closed_with_3008() {
@@ -52,4 +52,95 @@ fn a_peer_that_drains_in_time_starts_afresh() {
     }
 
     assert_eq!(script.close_code(peer), None);
+}
+
+/// So many that a page does not fit beside them.
+const MANY: usize = 1 << 20;
+
+#[test]
+fn a_recovery_that_is_answered_while_bytes_wait_goes_on_when_they_are_out() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    script.send(peer, &recover(2, "room"));
+
+    script.handle(Input::Backlog { peer, bytes: MANY });
+    script.answer(first_page(7, &[1, 2, 3]));
+    let reply = script.read(peer);
+    assert!(reply.contains(r#""recovered":true"#), "{reply}");
+    assert!(!reply.contains("publications"), "{reply}");
+    script.commit("room", 8);
+    assert_eq!(script.read(peer), "");
+    script.handle(Input::Drained { peer });
+    script.answer(first_page(8, &[1, 2, 3]));
+    script.handle(Input::Backlog { peer, bytes: MANY });
+    script.answer(first_page(8, &[4, 5, 6]));
+    script.handle(Input::Drained { peer });
+    script.answer(page(8, &[4, 5, 6, 7, 8]));
+    script.commit("room", 9);
+
+    let expected: Vec<String> = (1..=9).map(|offset| push("room", offset)).collect();
+    assert_eq!(script.read(peer), expected.join("\n"));
+}
+
+#[test]
+fn a_peer_that_recovers_many_channels_is_owed_one_page_at_a_time() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
+        script.send(peer, &recover(id, channel));
+        let question = script.asked.pop().unwrap();
+        script.asked.insert(0, question);
+        script.answer(first_page(9, &[1, 2, 3]));
+    }
+    script.read(peer);
+
+    let mut order = Vec::new();
+    for offset in [4, 4, 4, 7, 7, 7] {
+        assert_eq!(script.asked.len(), 1);
+        let offsets: Vec<u64> = (offset..offset + 3).collect();
+        script.answer(if offset == 4 {
+            first_page(9, &offsets)
+        } else {
+            page(9, &offsets)
+        });
+        order.push(script.read(peer));
+    }
+
+    assert!(script.asked.is_empty());
+    for (sent, (channel, offset)) in order.iter().zip([
+        ("one", 4),
+        ("two", 4),
+        ("three", 4),
+        ("one", 7),
+        ("two", 7),
+        ("three", 7),
+    ]) {
+        assert!(sent.starts_with(&push(channel, offset)), "{sent}");
+    }
+}
+
+#[test]
+fn a_recovery_that_is_given_up_makes_room_for_the_next() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    for (id, channel) in [(2, "one"), (3, "two")] {
+        script.send(peer, &recover(id, channel));
+        let question = script.asked.pop().unwrap();
+        script.asked.insert(0, question);
+        script.answer(first_page(6, &[1, 2, 3]));
+    }
+    script.read(peer);
+
+    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"one"}}"#);
+    script.read(peer);
+    script.answer(page(6, &[4, 5, 6]));
+    script.answer(page(6, &[4, 5, 6]));
+
+    assert!(script.read(peer).starts_with(&push("two", 4)));
+}
+
+fn recover(id: u32, channel: &str) -> String {
+    format!(
+        r#"{{"id":{id},"subscribe":{{"channel":"{channel}","recover":true,"epoch":"{EPOCH_TEXT}","offset":0}}}}"#
+    )
 }
