@@ -30,6 +30,9 @@ pub enum RequestError {
     /// A part holds a line break or another control character, and would smuggle in a field of its own.
     #[error("the {0} of the request holds a control character")]
     ControlCharacter(&'static str),
+    /// The name of an extra field is empty, or holds what would end it or begin another.
+    #[error("the name of an extra field is no token of HTTP")]
+    FieldName,
     /// The path is not a path, or holds a space.
     #[error("the path must begin with a slash and must not hold spaces")]
     Path,
@@ -98,7 +101,10 @@ pub fn request(parts: &UpgradeRequest<'_>) -> Result<Vec<u8>, RequestError> {
         )?;
     }
     for (name, value) in parts.extra_fields {
-        push_checked(&mut out, "name of an extra field", name)?;
+        if !is_token(name) {
+            return Err(RequestError::FieldName);
+        }
+        out.push_str(name);
         out.push_str(": ");
         push_checked(&mut out, "value of an extra field", value)?;
         out.push_str("\r\n");
@@ -154,6 +160,13 @@ pub fn verify_response<'a>(
         return Err(ResponseRefusal::Subprotocol);
     }
     Ok(UpgradeResponse { subprotocol })
+}
+
+/// True for what may name a field (RFC 9110, section 5.6.2).
+fn is_token(name: &str) -> bool {
+    let is_token_byte =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token_byte)
 }
 
 fn push_field(out: &mut String, name: &'static str, value: &str) -> Result<(), RequestError> {

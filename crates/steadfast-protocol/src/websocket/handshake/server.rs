@@ -26,13 +26,13 @@ pub enum UpgradeRefusal {
     Method,
     /// A version of HTTP other than 1.1.
     HttpVersion,
-    /// No `Host` field.
+    /// `Host` is missing or doubled.
     Host,
     /// No `Upgrade: websocket`.
     UpgradeMissing,
     /// No `Connection: Upgrade`.
     ConnectionMissing,
-    /// `Sec-WebSocket-Version` is missing or not 13.
+    /// `Sec-WebSocket-Version` is missing, doubled, or not 13.
     Version,
     /// `Sec-WebSocket-Key` is missing, doubled, or does not hold 16 bytes.
     Key,
@@ -53,7 +53,7 @@ impl UpgradeRefusal {
         match self {
             Self::Method => "a WebSocket is opened with GET",
             Self::HttpVersion => "a WebSocket is opened over HTTP/1.1",
-            Self::Host => "the Host field is missing",
+            Self::Host => "there must be one Host field",
             Self::UpgradeMissing => "this address speaks WebSocket: send Upgrade: websocket",
             Self::ConnectionMissing => "the Connection field does not name Upgrade",
             Self::Version => "only version 13 of the WebSocket protocol is spoken here",
@@ -129,7 +129,8 @@ pub fn accept<'a>(
         return Err(UpgradeRefusal::HttpVersion);
     }
     let seen = Seen::collect(fields);
-    if !seen.host {
+    // A second host would let a proxy and this end judge the origin of a page by different names.
+    if seen.hosts != 1 {
         return Err(UpgradeRefusal::Host);
     }
     if !seen.upgrade {
@@ -138,7 +139,7 @@ pub fn accept<'a>(
     if !seen.connection {
         return Err(UpgradeRefusal::ConnectionMissing);
     }
-    if seen.version != Some(VERSION) {
+    if seen.version != Some(VERSION) || seen.has_second_version {
         return Err(UpgradeRefusal::Version);
     }
     let key = seen.single_key().ok_or(UpgradeRefusal::Key)?;
@@ -166,13 +167,14 @@ pub fn response(accept_key: &str, subprotocol: Option<&str>) -> Vec<u8> {
 #[derive(Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "three independent facts about a request, and a count"
+    reason = "independent facts about a request"
 )]
 struct Seen<'a> {
-    host: bool,
+    hosts: usize,
     upgrade: bool,
     connection: bool,
     version: Option<&'a [u8]>,
+    has_second_version: bool,
     key: Option<&'a [u8]>,
     has_second_key: bool,
     subprotocols: Vec<&'a str>,
@@ -183,13 +185,13 @@ impl<'a> Seen<'a> {
         let mut seen = Self::default();
         for (name, value) in fields {
             if name.eq_ignore_ascii_case("host") {
-                seen.host = true;
+                seen.hosts += 1;
             } else if name.eq_ignore_ascii_case("upgrade") {
                 seen.upgrade |= has_token(value, "websocket");
             } else if name.eq_ignore_ascii_case("connection") {
                 seen.connection |= has_token(value, "upgrade");
             } else if name.eq_ignore_ascii_case("sec-websocket-version") {
-                seen.version = Some(value.trim_ascii());
+                seen.has_second_version |= seen.version.replace(value.trim_ascii()).is_some();
             } else if name.eq_ignore_ascii_case("sec-websocket-key") {
                 seen.has_second_key |= seen.key.replace(value.trim_ascii()).is_some();
             } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
