@@ -24,9 +24,6 @@ use crate::log::io::{
 };
 use crate::peer::Phase;
 
-/// The method of the keyed, idempotent publish.
-const KEYED_PUBLISH: &str = "gw.publish";
-
 impl Hub {
     /// Takes one frame of a peer: its commands in order, until one of them ends the connection.
     pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
@@ -226,7 +223,7 @@ impl Hub {
     }
 
     fn rpc(&mut self, id: PeerId, command: u32, request: &RpcRequest) {
-        if request.method != KEYED_PUBLISH {
+        if request.method != keyed::METHOD {
             return self.refuse(id, command, ErrorCode::NotAvailable);
         }
         match keyed::decode_publish(&request.data, &self.settings().limits) {

@@ -408,7 +408,7 @@ impl Client {
         let mut data = Vec::new();
         keyed::append_publish(&mut data, &publish);
         let request = RpcRequest {
-            method: "gw.publish".to_owned(),
+            method: keyed::METHOD.to_owned(),
             data: Bytes::from(data),
         };
         self.command(message, Asked::Publish { number }, Request::Rpc(request));

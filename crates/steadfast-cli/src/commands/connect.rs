@@ -156,7 +156,7 @@ impl Session {
         let mut argument = Vec::new();
         keyed::append_publish(&mut argument, &publish);
         let request = RpcRequest {
-            method: "gw.publish".to_owned(),
+            method: keyed::METHOD.to_owned(),
             data: Bytes::from(argument),
         };
         self.ask(Request::Rpc(request)).await

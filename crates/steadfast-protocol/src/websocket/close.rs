@@ -3,13 +3,10 @@
 //! Knows which codes may travel, not what the stream protocol means by its own codes.
 
 use super::CodecError;
-use crate::codes::CloseCode;
+use crate::codes::{CloseCode, REASON_BYTES_MAX};
 
 /// An end goes away: a server stops, a page is left. The number from the table, for the caller that closes.
 pub const GOING_AWAY: u16 = CloseCode::GoingAway.code();
-
-/// The longest reason: a control frame's 125 bytes less two for the code.
-pub const REASON_BYTES_MAX: usize = 123;
 
 /// True when this code may stand in a close frame: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
 pub const fn is_sendable(code: u16) -> bool {

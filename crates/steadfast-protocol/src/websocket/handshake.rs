@@ -9,7 +9,7 @@ mod server;
 pub use client::{
     RequestError, ResponseRefusal, UpgradeRequest, UpgradeResponse, key, request, verify_response,
 };
-pub use server::{Accept, UpgradeRefusal, accept, is_upgrade, response};
+pub use server::{Accept, UpgradeRefusal, accept, response};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

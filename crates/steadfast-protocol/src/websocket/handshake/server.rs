@@ -103,15 +103,6 @@ impl UpgradeRefusal {
     }
 }
 
-/// True when a request asks for a WebSocket, validly or not: its `Upgrade` field names it.
-///
-/// What does not ask may be ordinary HTTP for another part of the server.
-pub fn is_upgrade<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> bool {
-    fields
-        .into_iter()
-        .any(|(name, value)| name.eq_ignore_ascii_case("upgrade") && has_token(value, "websocket"))
-}
-
 /// Checks a request for an upgrade. `http_minor` is 1 for HTTP/1.1; fields may come in any order and case.
 ///
 /// # Errors
