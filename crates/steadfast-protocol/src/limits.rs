@@ -15,7 +15,8 @@ pub struct Limits {
     pub text_bytes: usize,
     /// An rpc method, a name, a version, an epoch or another short text.
     pub name_bytes: usize,
-    /// Entries of a map: emulated headers, positions in a connect command, clients in a presence result.
+    /// Entries of a map or a list: emulated headers, positions in a connect command, clients in a presence result,
+    /// publications in a result.
     pub entries_max: usize,
     /// Levels of arrays and objects in one payload.
     pub nesting_max: usize,
@@ -34,7 +35,8 @@ impl Limits {
     /// 255, as for channels. Client name (16 by convention) and version (64) are held to it too: both are only told to
     /// people, so a longer one than the convention is accepted.
     pub const NAME_BYTES: usize = 255;
-    /// 256: twice the protocol's default of 128 channels for a client.
+    /// 256: twice the protocol's default of 128 channels for a client. Of what a server sends see
+    /// [`Self::REPLY_ENTRIES_MAX`].
     pub const ENTRIES_MAX: usize = 256;
     /// 100: widespread JSON readers give up at 128 levels, and a payload is delivered inside at most five of the
     /// envelope's own. A deeper payload would cut off every subscriber that receives it.
@@ -44,7 +46,17 @@ impl Limits {
     /// window, so they cost memory on the server.
     pub const KEY_BYTES: usize = 64;
 
-    /// The documented defaults.
+    /// 16 MiB, for what a client reads: a page of history is far longer than a command.
+    pub const REPLY_MESSAGE_BYTES: usize = 16 << 20;
+    /// 32,768, for what a client reads: a gateway goes on filling a message up to 64 KiB, and the shortest reply takes
+    /// three bytes. Replies are decoded one at a time, so many of them cost nothing.
+    pub const REPLY_MESSAGES_MAX: usize = 32_768;
+    /// 100,000, for what a client reads: as many publications as a gateway can be told to put into one reply, and a
+    /// hundred times the clients of a presence result by default. An entry costs a few bytes on the wire and a few
+    /// hundred in memory, so the length of the message alone is no limit.
+    pub const REPLY_ENTRIES_MAX: usize = 100_000;
+
+    /// The documented defaults for what a server reads.
     pub const DEFAULT: Self = Self {
         message_bytes: Self::MESSAGE_BYTES,
         messages_max: Self::MESSAGES_MAX,
@@ -53,6 +65,14 @@ impl Limits {
         name_bytes: Self::NAME_BYTES,
         entries_max: Self::ENTRIES_MAX,
         nesting_max: Self::NESTING_MAX,
+    };
+
+    /// The documented defaults for what a client reads.
+    pub const REPLIES: Self = Self {
+        message_bytes: Self::REPLY_MESSAGE_BYTES,
+        messages_max: Self::REPLY_MESSAGES_MAX,
+        entries_max: Self::REPLY_ENTRIES_MAX,
+        ..Self::DEFAULT
     };
 }
 

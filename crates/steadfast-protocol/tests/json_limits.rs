@@ -8,9 +8,9 @@
 use bytes::Bytes;
 use steadfast_protocol::codes::{ErrorCode, Remedy};
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::json::decode_commands;
+use steadfast_protocol::json::{append_reply, decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{Command, Request};
+use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyResult, Request};
 
 #[test]
 fn a_command_over_a_limit_is_refused_alone() {
@@ -110,6 +110,99 @@ fn values_at_a_limit_are_accepted_and_beyond_it_refused() {
             "{bad:?}"
         );
     }
+}
+
+#[test]
+fn a_position_to_resume_is_held_to_the_limit_of_channel_names() {
+    for (channel_bytes, name_bytes) in [(8, 4), (4, 8)] {
+        let limits = Limits {
+            channel_bytes,
+            name_bytes,
+            ..Limits::DEFAULT
+        };
+        let resume = |bytes: usize| {
+            let channel = "a".repeat(bytes);
+            Bytes::from(format!(
+                r#"{{"id":1,"connect":{{"subs":{{"{channel}":{{}}}}}}}}"#
+            ))
+        };
+        let (good, bad) = (resume(channel_bytes), resume(channel_bytes + 1));
+
+        let good: Vec<_> = decode_commands(&good, &limits).unwrap().collect();
+        let bad: Vec<_> = decode_commands(&bad, &limits).unwrap().collect();
+
+        assert!(matches!(good[..], [Ok(_)]), "{good:?}");
+        assert_eq!(
+            bad,
+            [Err(DecodeError::FieldTooLong {
+                id: 1,
+                field: "subs",
+                size: channel_bytes + 1,
+                size_max: channel_bytes
+            })]
+        );
+    }
+}
+
+#[test]
+fn publications_in_a_result_are_counted_before_they_are_kept() {
+    let limits = Limits {
+        entries_max: 3,
+        ..Limits::DEFAULT
+    };
+    for (result, before) in [("history", ""), ("subscribe", r#""offset":1,"#)] {
+        let reply = |count: usize| {
+            let items = vec![r#"{"data":[1]}"#; count].join(",");
+            Bytes::from(format!(
+                r#"{{"id":7,"{result}":{{{before}"publications":[{items}]}}}}"#
+            ))
+        };
+        let (good, bad) = (reply(3), reply(4));
+
+        let good: Vec<_> = decode_replies(&good, &limits).unwrap().collect();
+        let bad: Vec<_> = decode_replies(&bad, &limits).unwrap().collect();
+
+        assert!(matches!(good[..], [Ok(_)]), "{good:?}");
+        assert_eq!(
+            bad,
+            [Err(DecodeError::FieldTooLong {
+                id: 7,
+                field: "publications",
+                size: 4,
+                size_max: 3
+            })]
+        );
+    }
+}
+
+#[test]
+fn a_client_reads_the_largest_presence_that_a_gateway_sends_unless_told_otherwise() {
+    let clients = (0..1000)
+        .map(|n| (n.to_string(), ClientInfo::default()))
+        .collect();
+    let mut message = Vec::new();
+    let reply = Reply::Answer {
+        id: 1,
+        outcome: Ok(ReplyResult::Presence(clients)),
+    };
+    append_reply(&mut message, &reply);
+    let message = Bytes::from(message);
+
+    let read: Vec<_> = decode_replies(&message, &Limits::REPLIES)
+        .unwrap()
+        .collect();
+
+    assert_eq!(read, [Ok(reply)]);
+}
+
+#[test]
+fn a_client_reads_as_many_answers_as_a_gateway_puts_into_one_message() {
+    let answers = vec![r#"{"id":1,"publish":{}}"#; (64 * 1024) / 22].join("\n");
+    let message = Bytes::from(answers);
+
+    let replies = decode_replies(&message, &Limits::REPLIES).unwrap();
+
+    assert_eq!(replies.flatten().count(), 2978);
 }
 
 #[test]

@@ -437,7 +437,7 @@ pub(crate) fn key_of(data: &[u8]) -> &str {
     text.split(' ').next().unwrap_or_default()
 }
 
-const LIMITS: Limits = Limits::DEFAULT;
+const LIMITS: Limits = Limits::REPLIES;
 
 /// So many padded publishes stay well below the limit of a message.
 const REPEATS_PER_MESSAGE: usize = 16;

@@ -165,14 +165,22 @@ fn connect_request<'a>(
     Ok(ConnectRequest {
         token: at.token(&shape.token)?,
         data: at.optional_payload(shape.data.0)?,
-        subs: entries(at, "subs", shape.subs.0, |at, shape| {
-            subscribe_request(at, &shape)
-        })?,
+        subs: entries(
+            at,
+            "subs",
+            shape.subs.0,
+            at.limits.channel_bytes,
+            |at, shape| subscribe_request(at, &shape),
+        )?,
         name: at.name("name", &shape.name)?,
         version: at.name("version", &shape.version)?,
-        headers: entries(at, "headers", shape.headers.0, |at, value: Text<'a>| {
-            at.long("headers", &value)
-        })?,
+        headers: entries(
+            at,
+            "headers",
+            shape.headers.0,
+            at.limits.name_bytes,
+            |at, value: Text<'a>| at.long("headers", &value),
+        )?,
     })
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::lines::Lines;
-use super::shape::{Context, Text, entries, parse};
+use super::shape::{Context, OptionalPayload, Text, entries, list, parse};
 use crate::codes::error_text;
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -120,7 +120,7 @@ fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, Dec
         return Ok(ReplyResult::Connect(connect_result(at, &connect)?));
     }
     if let Some(subscribe) = shape.subscribe {
-        return Ok(ReplyResult::Subscribe(subscribe_result(at, subscribe)?));
+        return Ok(ReplyResult::Subscribe(subscribe_result(at, &subscribe)?));
     }
     if shape.unsubscribe.is_some() {
         return Ok(ReplyResult::Unsubscribe);
@@ -133,6 +133,7 @@ fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, Dec
             at,
             "presence",
             presence.presence.0,
+            at.limits.name_bytes,
             |at, shape| client_info(at, &shape),
         )?));
     }
@@ -143,7 +144,7 @@ fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, Dec
         }));
     }
     if let Some(history) = shape.history {
-        return Ok(ReplyResult::History(history_result(at, history)?));
+        return Ok(ReplyResult::History(history_result(at, &history)?));
     }
     if shape.ping.is_some() {
         return Ok(ReplyResult::Ping);
@@ -235,7 +236,7 @@ fn connect_result<'a>(
 
 fn subscribe_result<'a>(
     at: Context<'a>,
-    shape: SubscribeShape<'a>,
+    shape: &SubscribeShape<'a>,
 ) -> Result<SubscribeResult, DecodeError> {
     Ok(SubscribeResult {
         expires: shape.expires,
@@ -252,7 +253,7 @@ fn subscribe_result<'a>(
 
 fn history_result<'a>(
     at: Context<'a>,
-    shape: HistoryShape<'a>,
+    shape: &HistoryShape<'a>,
 ) -> Result<HistoryResult, DecodeError> {
     Ok(HistoryResult {
         publications: publications(at, shape.publications)?,
@@ -271,12 +272,9 @@ fn refresh_result(at: Context<'_>, shape: &RefreshShape<'_>) -> Result<RefreshRe
 
 fn publications<'a>(
     at: Context<'a>,
-    shapes: Vec<PublicationShape<'a>>,
+    raw: OptionalPayload<'a>,
 ) -> Result<Vec<Publication>, DecodeError> {
-    shapes
-        .into_iter()
-        .map(|shape| publication(at, shape))
-        .collect()
+    list(at, "publications", raw.0, publication)
 }
 
 fn publication<'a>(
@@ -287,9 +285,13 @@ fn publication<'a>(
         data: at.payload(shape.data)?,
         info: shape.info.map(|info| client_info(at, &info)).transpose()?,
         offset: shape.offset,
-        tags: entries(at, "tags", shape.tags.0, |at, value: Text<'a>| {
-            at.long("tags", &value)
-        })?,
+        tags: entries(
+            at,
+            "tags",
+            shape.tags.0,
+            at.limits.name_bytes,
+            |at, value: Text<'a>| at.long("tags", &value),
+        )?,
         time: shape.time,
     })
 }

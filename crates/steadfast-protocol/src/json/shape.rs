@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub(crate) use entries::entries;
+pub(crate) use entries::{entries, list};
 pub(crate) use field::{Field, OptionalPayload, Payload, Text};
 
 use crate::error::{DecodeError, Fault};

@@ -11,12 +11,7 @@ use crate::exit::Failure;
 
 /// The replies of a message.
 pub(super) fn decode(message: &Bytes) -> Result<Vec<Reply>, Failure> {
-    // A reply may be far longer than a command: a page of history is.
-    let limits = Limits {
-        message_bytes: 16 << 20,
-        ..Limits::DEFAULT
-    };
-    json::decode_replies(message, &limits)
+    json::decode_replies(message, &Limits::REPLIES)
         .and_then(Iterator::collect)
         .map_err(|error| {
             Failure::failed(format!("the gateway sent an invalid message: {error}"), "")

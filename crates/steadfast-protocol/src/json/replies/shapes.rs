@@ -68,7 +68,7 @@ shape! {
         "ttl" => ttl: u32,
         "recoverable" => recoverable: bool,
         "epoch" => epoch: Text<'a>,
-        "publications" => publications: Vec<PublicationShape<'a>>,
+        "publications" => publications: OptionalPayload<'a>,
         "recovered" => recovered: bool,
         "offset" => offset: u64,
         "positioned" => positioned: bool,
@@ -95,7 +95,7 @@ shape! {
 shape! {
     /// The result of history.
     HistoryShape<'a> {
-        "publications" => publications: Vec<PublicationShape<'a>>,
+        "publications" => publications: OptionalPayload<'a>,
         "epoch" => epoch: Text<'a>,
         "offset" => offset: u64,
     }

@@ -1,26 +1,28 @@
-//! Reads JSON objects whose keys are data, such as channel names.
+//! Reads JSON whose length is data: objects with channel names or the like as keys, and lists of objects.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Context, Text, parse};
 use crate::error::DecodeError;
 
-/// Turns one value of the map into what is kept.
+/// Turns one value of the object or list into what is kept.
 type Convert<'a, V, T> = fn(Context<'a>, V) -> Result<T, DecodeError>;
 
-/// Reads the object in `raw`, absent being the same as empty. A key that stands there twice is refused.
+/// Reads the object in `raw`, absent being the same as empty. A key that stands there twice, or is longer than
+/// `key_bytes_max`, is refused.
 ///
-/// Entries are counted first: nothing is kept of a map with more than `Limits::entries_max`.
+/// Entries are counted first: nothing is kept of an object with more than `Limits::entries_max`.
 pub(crate) fn entries<'a, V, T>(
     context: Context<'a>,
     field: &'static str,
     raw: Option<&'a RawValue>,
+    key_bytes_max: usize,
     convert: Convert<'a, V, T>,
 ) -> Result<BTreeMap<String, T>, DecodeError>
 where
@@ -29,7 +31,45 @@ where
     let Some(raw) = raw else {
         return Ok(BTreeMap::new());
     };
-    let Count(size) = parse(raw.get(), context.line).map_err(DecodeError::without_column)?;
+    check_count(context, field, raw)?;
+    let Entries::<V>(pairs) = parse_part(context, raw)?;
+    let mut map = BTreeMap::new();
+    for (key, value) in pairs {
+        let key = context.text(field, &key, key_bytes_max)?;
+        map.insert(key, convert(context, value)?);
+    }
+    Ok(map)
+}
+
+/// Reads the list in `raw`, absent being the same as empty.
+///
+/// Items are counted first: nothing is kept of a list with more than `Limits::entries_max`.
+pub(crate) fn list<'a, V, T>(
+    context: Context<'a>,
+    field: &'static str,
+    raw: Option<&'a RawValue>,
+    convert: Convert<'a, V, T>,
+) -> Result<Vec<T>, DecodeError>
+where
+    V: Deserialize<'a>,
+{
+    let Some(raw) = raw else {
+        return Ok(Vec::new());
+    };
+    check_count(context, field, raw)?;
+    let items: Vec<V> = parse_part(context, raw)?;
+    items
+        .into_iter()
+        .map(|item| convert(context, item))
+        .collect()
+}
+
+fn check_count(
+    context: Context<'_>,
+    field: &'static str,
+    raw: &RawValue,
+) -> Result<(), DecodeError> {
+    let Count(size) = parse_part(context, raw)?;
     if size > context.limits.entries_max {
         return Err(DecodeError::FieldTooLong {
             id: context.id,
@@ -38,16 +78,17 @@ where
             size_max: context.limits.entries_max,
         });
     }
-    let Entries::<V>(pairs) =
-        parse(raw.get(), context.line).map_err(DecodeError::without_column)?;
-    let mut map = BTreeMap::new();
-    for (key, value) in pairs {
-        map.insert(context.name(field, &key)?, convert(context, value)?);
-    }
-    Ok(map)
+    Ok(())
 }
 
-/// How many entries an object has.
+fn parse_part<'a, T: Deserialize<'a>>(
+    context: Context<'_>,
+    raw: &'a RawValue,
+) -> Result<T, DecodeError> {
+    parse(raw.get(), context.line).map_err(DecodeError::without_column)
+}
+
+/// How many entries an object or a list has.
 struct Count(usize);
 
 impl<'de> Deserialize<'de> for Count {
@@ -58,7 +99,15 @@ impl<'de> Deserialize<'de> for Count {
             type Value = Count;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("an object or a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count, A::Error> {
+                let mut count = 0;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Count(count))
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
@@ -70,7 +119,7 @@ impl<'de> Deserialize<'de> for Count {
             }
         }
 
-        deserializer.deserialize_map(Reader)
+        deserializer.deserialize_any(Reader)
     }
 }
 

@@ -28,12 +28,6 @@ macro_rules! null_is_absent {
 
 null_is_absent!(bool, u32, u64, i32, i64, Text<'de>);
 
-impl<'de, T: Deserialize<'de>> Field<'de> for Vec<T> {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-        Ok(map.next_value::<Option<Self>>()?.unwrap_or_default())
-    }
-}
-
 /// Borrowed from the message when it has no escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
