@@ -139,6 +139,19 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The page on whose behalf a browser asks; none when a program asks, which is allowed.
+    ///
+    /// Something that is no single text must not pass for nothing, so it is an origin without a name.
+    fn origin(&self) -> Option<&'a str> {
+        let mut origins = self
+            .fields
+            .iter()
+            .filter(|field| field.name.eq_ignore_ascii_case("origin"));
+        let first = origins.next()?;
+        let text = str::from_utf8(first.value).map_or("", str::trim);
+        Some(if origins.next().is_none() { text } else { "" })
+    }
+
     /// The first field of this name, if it is text.
     fn field(&self, name: &str) -> Option<&'a str> {
         let field = self
@@ -174,7 +187,7 @@ fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &Upgrade
         }
     };
     let host = request.field("host").unwrap_or_default();
-    let origin = request.field("origin");
+    let origin = request.origin();
     if !rules.access.allows_origin(origin, host) {
         let origin = printable(origin.unwrap_or_default());
         let why = format!(
@@ -346,6 +359,27 @@ mod tests {
                 .unwrap()
                 .starts_with("HTTP/1.1 403 Forbidden\r\n")
         );
+    }
+
+    #[test]
+    fn an_origin_that_is_no_text_or_stands_there_twice_is_foreign() {
+        let rules = rules(Echo::Absent);
+        let mut no_text = request(CLIENT_PATH, "Origin: http://evil").into_bytes();
+        no_text.truncate(no_text.len() - 2);
+        no_text.extend_from_slice(b"\xff\r\n\r\n");
+        let twice = request(
+            CLIENT_PATH,
+            "Origin: http://localhost:8000\r\nOrigin: https://evil.example\r\n",
+        );
+
+        for input in [no_text.as_slice(), twice.as_bytes()] {
+            assert_eq!(
+                refused(&examine(input, loopback(), &rules)),
+                Some(403),
+                "{}",
+                input.escape_ascii()
+            );
+        }
     }
 
     #[test]
