@@ -176,7 +176,14 @@ impl Window {
     }
 
     fn insert(&mut self, scope: Scope, known: Known) {
-        self.order.push_back((known.until, scope.clone()));
+        // A crash can leave both a publication and the checkpoint that carried its key: one place in the order.
+        let is_placed = self
+            .known
+            .get(&scope)
+            .is_some_and(|before| before.until == known.until);
+        if !is_placed {
+            self.order.push_back((known.until, scope.clone()));
+        }
         let bytes = record_bytes(&scope);
         hold(&mut self.held, bytes, &known);
         if let Some(before) = self.known.insert(scope, known) {

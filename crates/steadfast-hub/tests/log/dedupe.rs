@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_hub::log::event::{Event, Limit};
-use steadfast_hub::log::io::{Answer, Refusal};
+use steadfast_hub::log::io::{Answer, Refusal, StorageFault};
 use steadfast_hub::policy::log::LogSettings;
 
 use crate::bench::{Bench, append, keyed, settings};
@@ -65,7 +65,6 @@ fn a_repeat_of_a_key_in_flight_waits_for_the_first() {
 fn a_key_outlives_a_restart_but_not_its_window() {
     let mut bench = Bench::new(settings());
     let first = bench.published(keyed("a", "1", "ann", "k"));
-    bench.disk.kill();
 
     let mut again = bench.reopen(settings(), 2);
     assert_eq!(again.opened.unwrap().keys, 1);
@@ -123,7 +122,6 @@ fn keys_outlive_the_segments_that_their_records_stood_in() {
         bench.published(keyed("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
-    bench.disk.kill();
     let mut again = bench.reopen(settings(), 2);
     assert_eq!(
         again.published(keyed("a", "1", "ann", "k")),
@@ -143,6 +141,36 @@ fn keys_outlive_the_segments_that_their_records_stood_in() {
         third.published(keyed("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
+}
+
+#[test]
+fn every_key_is_carried_on_after_a_crash_that_left_removed_segments_behind() {
+    let mut bench = Bench::new(settings());
+    for key in ["1", "2", "3"] {
+        bench.published(keyed("a", key, "ann", key));
+    }
+    // The checkpoint that carries the keys is durable, but the segment of their records is still there.
+    bench.faults.remove = Some(StorageFault::Broken);
+    let is_removal = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
+    while !bench.events.iter().any(is_removal) {
+        bench.published(append("b", &"x".repeat(1000)));
+    }
+    assert_eq!(bench.disk.numbers()[0], 1);
+    bench.published(keyed("a", "4", "ann", "4"));
+    let [.., current, _reserved] = bench.disk.numbers()[..] else {
+        panic!("two segments at least");
+    };
+
+    let mut again = bench.reopen(settings(), 2);
+    while again.disk.numbers()[0] <= current {
+        again.published(append("b", &"x".repeat(1000)));
+    }
+    let mut third = again.reopen(settings(), 3);
+
+    for key in ["1", "2", "3", "4"] {
+        let repeat = third.published(keyed("a", key, "ann", key));
+        assert!(repeat.2, "key {key} is forgotten: {repeat:?}");
+    }
 }
 
 #[test]
