@@ -46,6 +46,8 @@ pub(super) struct Writer {
     pub(super) closing: bool,
     /// True when the interval is over.
     pub(super) sync_due: bool,
+    /// Segments that a run before left behind.
+    pub(super) leftovers: Vec<SegmentNumber>,
     /// Segments that could not be removed yet.
     pub(super) remove_again: Vec<SegmentNumber>,
 }
@@ -103,6 +105,7 @@ impl Default for Writer {
             forget: Vec::new(),
             closing: false,
             sync_due: false,
+            leftovers: Vec::new(),
             remove_again: Vec::new(),
         }
     }
@@ -143,12 +146,24 @@ impl Log {
         self.writer.sealed = resumption.sealed;
         self.writer.next = resumption.next;
         self.writer.opened = Some((resumption.opened, resumption.report));
-        for segment in resumption.remove {
-            self.outputs.push_back(Output::Remove { segment });
-        }
+        self.writer.leftovers = resumption.remove;
         self.order_next();
         self.watch_ages();
-        self.advance();
+        match self.state.segments.current() {
+            // A process that was killed may have written what no sync covers: it was read, but can still be lost.
+            // Nothing is built on it before.
+            Some(current) => self.order_sync(current.number),
+            None => {
+                self.remove_leftovers();
+                self.advance();
+            }
+        }
+    }
+
+    fn remove_leftovers(&mut self) {
+        for segment in std::mem::take(&mut self.writer.leftovers) {
+            self.outputs.push_back(Output::Remove { segment });
+        }
     }
 
     /// Does the next thing, if nothing is under way.
@@ -253,11 +268,14 @@ impl Log {
         let Some(current) = current.filter(|_| rest && !self.writer.sealed) else {
             return false;
         };
-        self.outputs.push_back(Output::Sync {
-            segment: current.number,
-        });
-        self.writer.work = Work::Syncing(None);
+        self.order_sync(current.number);
         true
+    }
+
+    /// Orders a sync that no group waits for.
+    fn order_sync(&mut self, segment: SegmentNumber) {
+        self.outputs.push_back(Output::Sync { segment });
+        self.writer.work = Work::Syncing(None);
     }
 
     /// A write succeeded.
@@ -297,6 +315,7 @@ impl Log {
         self.counters.syncs += 1;
         self.writer.cursor.synced = self.writer.cursor.end;
         self.timers.sync = None;
+        self.remove_leftovers();
         if let Some(group) = group {
             self.commit(*group);
         }

@@ -108,8 +108,8 @@ impl Log {
     fn poison(&mut self, group: Option<Group>, fault: StorageFault) {
         let current = self.state.segments.current();
         let segment = current.map_or(SegmentNumber(0), |segment| segment.number);
-        let opening = group.as_ref().is_some_and(|group| group.opened.is_some());
-        if opening {
+        let written = group.as_ref().and_then(|group| group.opened.as_ref());
+        if written.is_some() || self.writer.opened.is_some() {
             self.phase = Phase::Ended;
             let why = DamageKind::Unusable { fault };
             self.outputs.push_back(Output::Damaged(Damage {

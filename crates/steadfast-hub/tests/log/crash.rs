@@ -37,7 +37,6 @@ fn an_unclean_start_changes_every_epoch_unless_each_record_was_synced() {
     ] {
         let mut bench = Bench::new(with_fsync(fsync));
         let (epoch, ..) = bench.published(append("a", "1"));
-        bench.disk.kill();
 
         // The policy that counts is the one it was run under, not the one it is opened with.
         let mut again = bench.reopen(settings(), 2);

@@ -75,14 +75,6 @@ impl Disk {
         self.files.remove(&number);
     }
 
-    /// The process died, not the machine: everything written stays.
-    pub(crate) fn kill(&mut self) {
-        let numbers: Vec<u64> = self.files.keys().copied().collect();
-        for number in numbers {
-            self.sync(number);
-        }
-    }
-
     /// The machine lost its power: each sector that was not synced is kept, dropped or torn.
     pub(crate) fn lose_power(&mut self, chance: &mut Generator) {
         for file in self.files.values_mut() {

@@ -34,8 +34,8 @@ fn repair(disk: &Disk, incarnation: u64) -> (Disk, RepairReport) {
     for segment in segments {
         repaired.reserve(segment.number.0, segment.size);
         repaired.write(segment.number.0, 0, &segment.bytes);
+        repaired.sync(segment.number.0);
     }
-    repaired.kill();
     (repaired, report)
 }
 

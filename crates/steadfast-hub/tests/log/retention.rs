@@ -7,7 +7,7 @@ use steadfast_hub::log::io::{Answer, Page, ReadFrom, Request};
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 
-use crate::bench::{Bench, append, read, settings};
+use crate::bench::{Bench, WALL, append, read, settings};
 
 #[test]
 fn the_count_hides_the_oldest_and_a_position_that_fell_out_is_told_so() {
@@ -74,7 +74,6 @@ fn age_hides_publications_exactly_when_their_time_is_over() {
             }
         )
     );
-    bench.disk.kill();
     let mut again = bench.reopen(settings(), 2);
     assert_eq!(again.all("a"), []);
     assert_eq!(again.published(append("a", "3")), (epoch, 3, false));
@@ -107,7 +106,6 @@ fn bytes_remove_whole_segments_and_move_the_start_while_epoch_and_top_stay() {
     assert_eq!(visible.last().unwrap().0, 400);
     assert_eq!(usize::try_from(visible[0].0), Ok(400 - visible.len() + 1));
     assert_eq!(bench.all("quiet"), []);
-    bench.disk.kill();
 
     let mut again = bench.reopen(settings(), 2);
     assert_eq!(again.all("busy"), visible);
@@ -234,7 +232,6 @@ fn small_segments_with_many_channels_still_hold_their_checkpoints() {
         "a checkpoint takes at most three eighths: {accepted}"
     );
     assert_eq!(bench.log.channels(), accepted);
-    bench.disk.kill();
     let again = bench.reopen(small, 2);
     assert_eq!(again.log.channels(), accepted);
 }
@@ -259,4 +256,28 @@ fn a_read_of_a_segment_that_is_removed_meanwhile_is_unrecoverable_and_no_alarm()
     let is_alarm = |event: &Event| matches!(event, Event::RecordUnreadable { .. });
     assert!(!bench.events.iter().any(is_alarm), "{:?}", bench.events);
     assert_eq!(bench.log.counters().unreadable, 0);
+}
+
+#[test]
+fn no_segment_goes_before_the_checkpoint_that_replaces_it_is_durable_even_across_a_kill() {
+    let mut bench = Bench::new(settings());
+    bench.hold = true;
+    let is_removal = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
+    let mut before = bench.disk.clone();
+    while !bench.events.iter().any(is_removal) {
+        bench.publish_fast(append("a", &"x".repeat(1000)));
+        while !bench.held.is_empty() && !bench.events.iter().any(is_removal) {
+            before = bench.disk.clone();
+            bench.release();
+        }
+    }
+    // The process is killed when the checkpoint is written and not synced, and the next one soon after its start.
+    let mut killed = Bench::start_held(settings(), before, WALL, 2);
+    assert_eq!(killed.disk.numbers()[0], 1);
+    killed.disk.lose_all();
+
+    let again = Bench::start(settings(), killed.disk, WALL, 3);
+
+    assert_eq!(again.damaged, None);
+    assert!(again.opened.is_some());
 }

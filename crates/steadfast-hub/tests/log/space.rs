@@ -107,7 +107,6 @@ fn refused_records_do_not_come_back_even_where_new_ones_end_just_in_front_of_the
     bench.pass(RETRY);
 
     bench.published(append("a", "new"));
-    bench.disk.kill();
     let mut again = bench.reopen(settings(), 2);
 
     assert_eq!(again.all("a"), [(1, "1".into()), (2, "new".into())]);
@@ -267,4 +266,21 @@ fn closing_finishes_what_waits_and_refuses_what_comes_later() {
     assert_eq!(bench.answer(late), Some(Answer::Refused(Refusal::Closing)));
     bench.disk.lose_all();
     assert!(bench.reopen(settings(), 2).opened.unwrap().clean);
+}
+
+#[test]
+fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
+    // Whatever is left of the segment, up to too little for the record of the opening.
+    for len in 1_040..1_110 {
+        let mut bench = Bench::new(settings());
+        for _ in 0..14 {
+            bench.published(append("a", &"x".repeat(len)));
+        }
+
+        let log = Bench::start_with(settings(), bench.disk, |faults| {
+            faults.write = Some(StorageFault::Broken);
+        });
+
+        assert!(log.damaged.is_some(), "{len}: {:?}", log.log.health());
+    }
 }
