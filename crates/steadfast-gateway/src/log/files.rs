@@ -81,6 +81,8 @@ impl Storage for Files {
     }
 
     fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done> {
+        // A new file takes the name: what was opened under it before must not be written to.
+        self.open.remove(&segment);
         self.keeper.reserve(segment, bytes)
     }
 
@@ -139,4 +141,43 @@ fn fill_at(file: &File, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    const SEGMENT: SegmentNumber = SegmentNumber(1);
+
+    #[test]
+    fn what_is_written_to_a_segment_that_was_reserved_again_is_in_the_new_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (wake, woken) = channel();
+        let wake = Box::new(move || wake.send(()).unwrap());
+        let mut files = Files::open(directory.path(), wake).unwrap();
+        reserve(&mut files, &woken, 4096);
+        files.read(SEGMENT, 0, 4096).unwrap();
+
+        reserve(&mut files, &woken, 8192);
+        files
+            .write(SEGMENT, 0, Bytes::from_static(b"acknowledged"))
+            .unwrap();
+        files.sync(SEGMENT).unwrap();
+
+        let stored = std::fs::read(segment_path(directory.path(), SEGMENT)).unwrap();
+        assert_eq!(stored.len(), 8192);
+        assert!(
+            stored.starts_with(b"acknowledged"),
+            "lost with the old file"
+        );
+    }
+
+    fn reserve(files: &mut Files, woken: &Receiver<()>, bytes: u64) {
+        assert!(files.reserve(SEGMENT, bytes).is_none());
+        woken.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(matches!(files.finished(), Some(Done::Reserved(SEGMENT))));
+    }
 }
