@@ -36,18 +36,32 @@ pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::
     Ok(false)
 }
 
-/// Takes away the newest segment if it holds nothing and is not the only one.
+/// Takes away the newest segment if it holds nothing and the one before it does not say yet that the log goes on there:
+/// from then on it is part of the log.
 pub(crate) fn remove_reserved(directory: &str) -> io::Result<bool> {
     let segments = segments(directory)?;
-    let Some(newest) = segments.last().filter(|_| segments.len() > 1) else {
+    let [.., current, newest] = &segments[..] else {
         return Ok(false);
     };
-    if std::fs::read(newest)?.iter().any(|byte| *byte != 0) {
+    let number = newest
+        .file_stem()
+        .and_then(|stem| stem.to_str()?.parse().ok());
+    let number = number.ok_or_else(|| io::Error::other("a segment's name is no number"))?;
+    let is_used = std::fs::read(newest)?.iter().any(|byte| *byte != 0);
+    if is_used || is_sealed(&std::fs::read(current)?, number) {
         return Ok(false);
     }
     std::fs::remove_file(newest)?;
     File::open(directory)?.sync_all()?;
     Ok(true)
+}
+
+/// Whether a segment has its last record, which names the next one. No payload looks like it, since payloads have no
+/// NUL byte.
+fn is_sealed(bytes: &[u8], next: u64) -> bool {
+    const KIND: u8 = 9;
+    let end = [&[KIND][..], &next.to_le_bytes()].concat();
+    bytes.windows(end.len()).any(|window| window == end)
 }
 
 fn segments(directory: &str) -> io::Result<Vec<PathBuf>> {
