@@ -149,15 +149,13 @@ impl Log {
         self.writer.leftovers = resumption.remove;
         self.order_next();
         self.watch_ages();
-        match self.state.segments.current() {
-            // A process that was killed may have written what no sync covers: it was read, but can still be lost.
-            // Nothing is built on it before.
-            Some(current) => self.order_sync(current.number),
-            None => {
-                self.remove_leftovers();
-                self.advance();
-            }
-        }
+        let Some(current) = self.state.segments.current() else {
+            self.remove_leftovers();
+            return self.advance();
+        };
+        // A process that was killed may have written what no sync covers: it was read, but can still be lost. Nothing
+        // is built on it before.
+        self.order_sync(current.number);
     }
 
     fn remove_leftovers(&mut self) {
@@ -171,16 +169,17 @@ impl Log {
         if !matches!(self.phase, Phase::Running) || !matches!(self.writer.work, Work::Idle) {
             return;
         }
+        // What was acknowledged becomes durable in time, also when no more can be written.
+        if self.writer.sync_due && self.writer.obstacle != Obstacle::Poisoned {
+            self.writer.sync_due = false;
+            if self.order_sync_of_rest() {
+                return;
+            }
+        }
         match self.writer.obstacle {
             Obstacle::Clear | Obstacle::NoRoom { probing: true } => {}
             Obstacle::NoSegment | Obstacle::NoRoom { probing: false } | Obstacle::Poisoned => {
                 return self.give_up_closing();
-            }
-        }
-        if self.writer.sync_due {
-            self.writer.sync_due = false;
-            if self.order_sync_of_rest() {
-                return;
             }
         }
         if self.writer.sealed && !self.enter_next() {

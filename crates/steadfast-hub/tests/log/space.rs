@@ -204,6 +204,20 @@ fn the_interval_policy_syncs_by_its_timer_and_a_failure_poisons() {
 }
 
 #[test]
+fn the_interval_policy_syncs_what_it_acknowledged_even_while_the_disk_is_full() {
+    let mut bench = Bench::new(with_fsync(Fsync::Interval(Duration::from_millis(100))));
+    bench.published(append("a", "1"));
+    bench.faults.write = Some(StorageFault::NoSpace);
+    assert_eq!(bench.refused(append("a", "2")), Refusal::NoSpace);
+    let before = bench.syncs;
+
+    bench.pass(Duration::from_millis(100));
+
+    assert_eq!(bench.syncs, before + 1);
+    assert_eq!(bench.log.health(), Health::Full);
+}
+
+#[test]
 fn a_disk_that_cannot_be_written_at_the_start_is_reported_or_waited_for() {
     let mut whole = Bench::new(settings());
     whole.close();
