@@ -170,6 +170,28 @@ fn write_zeros(file: &File, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
 }
 
 fn remove(directory: &Path, segment: SegmentNumber) -> io::Result<()> {
-    std::fs::remove_file(segment_path(directory, segment))?;
+    match std::fs::remove_file(segment_path(directory, segment)) {
+        // An earlier try deleted it and could not make that durable.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result?,
+    }
     sync_names(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_that_is_repeated_because_its_name_was_not_durable_yet_succeeds() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = segment_path(directory.path(), SegmentNumber(1));
+        std::fs::write(&path, "old").unwrap();
+
+        for _ in 0..2 {
+            remove(directory.path(), SegmentNumber(1)).unwrap();
+        }
+
+        assert!(!path.exists());
+    }
 }
