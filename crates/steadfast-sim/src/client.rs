@@ -54,8 +54,8 @@ pub(crate) struct Books<'a> {
     pub(crate) totals: &'a mut Totals,
     /// Whether the policy promises that nothing acknowledged is ever lost.
     pub(crate) is_whole: bool,
-    /// Whether everything stays visible.
-    pub(crate) keeps_all: bool,
+    /// How many publications of a channel stay visible; `None` when bytes decide.
+    pub(crate) visible_max: Option<u64>,
 }
 
 /// A client.
@@ -65,6 +65,8 @@ pub(crate) struct Client {
     wanted: Vec<Wanted>,
     /// Unacknowledged publishes: the channel of each, by number.
     outbox: BTreeMap<u64, usize>,
+    /// Acknowledged publishes: the channel of each, by number.
+    done: BTreeMap<u64, usize>,
     published: u64,
     asked: BTreeMap<u32, Asked>,
     last_command: u32,
@@ -85,6 +87,7 @@ impl Client {
             name: format!("c{index}"),
             wanted: channels.iter().map(wanted).collect(),
             outbox: BTreeMap::new(),
+            done: BTreeMap::new(),
             published: 0,
             asked: BTreeMap::new(),
             last_command: 0,
@@ -98,8 +101,9 @@ impl Client {
         self.published
     }
 
-    /// The first message on a new link: connect and all subscriptions, as SDKs send them.
-    pub(crate) fn greet(&mut self) -> Bytes {
+    /// The first message on a new link: connect and all subscriptions, as SDKs send them. One that lies claims to stand
+    /// where no channel has ever been.
+    pub(crate) fn greet(&mut self, lies: bool) -> Bytes {
         self.decoder = decoder();
         self.asked.clear();
         self.last_command = 0;
@@ -111,7 +115,7 @@ impl Client {
         );
         for wanted in 0..self.wanted.len() {
             message.push(b'\n');
-            self.subscribe(&mut message, wanted);
+            self.subscribe(&mut message, wanted, lies);
         }
         Bytes::from(message)
     }
@@ -129,6 +133,21 @@ impl Client {
         self.published += 1;
         let number = self.published;
         self.outbox.insert(number, channel % self.wanted.len());
+        self.is_connected.then(|| {
+            let mut message = Vec::new();
+            self.send_publish(&mut message, number);
+            Bytes::from(message)
+        })
+    }
+
+    /// Publishes something again that was acknowledged long ago, as an application does that lost its own notes. The
+    /// answer must be the first one, wherever the record stands by now.
+    pub(crate) fn publish_again(&mut self, pick: u64) -> Option<Bytes> {
+        let count = u64::try_from(self.done.len()).unwrap_or(u64::MAX);
+        let index = usize::try_from(pick.checked_rem(count)?).ok()?;
+        let number = *self.done.keys().nth(index)?;
+        let channel = self.done.remove(&number)?;
+        self.outbox.insert(number, channel);
         self.is_connected.then(|| {
             let mut message = Vec::new();
             self.send_publish(&mut message, number);
@@ -263,7 +282,7 @@ impl Client {
                     wanted.is_live = false;
                 }
                 let mut message = Vec::new();
-                self.subscribe(&mut message, index);
+                self.subscribe(&mut message, index, false);
                 actions.push(Action::Send(Bytes::from(message)));
             }
             other @ (PushEvent::Join(_)
@@ -299,7 +318,14 @@ impl Client {
             "{} asked {} behind {from:?}, got {position:?}",
             self.name, wanted.channel
         );
-        if recovered {
+        if from.offset >= NOWHERE {
+            books.totals.lies += 1;
+            if recovered {
+                books
+                    .reference
+                    .break_promise(Promise::RecoveredMeansWhole, place);
+            }
+        } else if recovered {
             books.totals.recovered += 1;
             if position != *from {
                 books
@@ -311,7 +337,10 @@ impl Client {
             }
         } else {
             books.totals.unrecovered += 1;
-            let fell_out = !books.keeps_all && position.epoch == from.epoch;
+            let fell_out = position.epoch == from.epoch
+                && books
+                    .visible_max
+                    .is_none_or(|max| from.offset.saturating_add(max) < position.offset);
             books.totals.positions_fallen_out += u64::from(fell_out);
             if books.is_whole && !fell_out {
                 let seen = format!("{place}, not recovered");
@@ -357,11 +386,11 @@ impl Client {
         let ack =
             keyed::decode_ack(data, &LIMITS).expect("a hub answers a keyed publish with its place");
         books.totals.duplicates_answered += u64::from(ack.duplicate);
-        let Some(channel) = self
-            .outbox
-            .remove(&number)
-            .and_then(|index| self.wanted.get(index))
-        else {
+        let Some(index) = self.outbox.remove(&number) else {
+            return;
+        };
+        self.done.insert(number, index);
+        let Some(channel) = self.wanted.get(index) else {
             return;
         };
         books.totals.acknowledged += 1;
@@ -370,11 +399,14 @@ impl Client {
             .acknowledge(&channel.channel, &self.key(number), &ack.epoch, ack.offset);
     }
 
-    fn subscribe(&mut self, message: &mut Vec<u8>, index: usize) {
+    fn subscribe(&mut self, message: &mut Vec<u8>, index: usize, lies: bool) {
         let Some(wanted) = self.wanted.get(index) else {
             return;
         };
-        let from = wanted.position.clone();
+        let mut from = wanted.position.clone();
+        if let Some(from) = from.as_mut().filter(|_| lies) {
+            from.offset += NOWHERE;
+        }
         let request = SubscribeRequest {
             channel: wanted.channel.clone(),
             recover: from.is_some(),
@@ -438,6 +470,9 @@ pub(crate) fn key_of(data: &[u8]) -> &str {
 }
 
 const LIMITS: Limits = Limits::REPLIES;
+
+/// Added to the offset of a position that is a lie: no channel gets so far.
+const NOWHERE: u64 = 1_000_000_000;
 
 /// So many padded publishes stay well below the limit of a message.
 const REPEATS_PER_MESSAGE: usize = 16;

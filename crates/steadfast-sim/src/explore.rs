@@ -58,7 +58,7 @@ impl Report {
     /// The kinds of trouble that never happened.
     pub fn missing(&self) -> Vec<&'static str> {
         self.totals
-            .required()
+            .rows()
             .into_iter()
             .filter(|(_, count)| *count == 0)
             .map(|(name, _)| name)

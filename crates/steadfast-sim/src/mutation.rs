@@ -2,6 +2,12 @@
 //!
 //! The machines stay as they are; the driver around them does the damage.
 
+use std::collections::BTreeMap;
+
+use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_hub::log::io::{Append, Read, ReadFrom, Request};
+use steadfast_protocol::message::ChannelName;
+
 /// A promise that the driver breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
@@ -39,5 +45,35 @@ impl Mutation {
         Self::ALL
             .into_iter()
             .find(|mutation| mutation.name() == name)
+    }
+}
+
+/// Breaks a promise on the way to the log, if the run is told to.
+pub(crate) fn mutate(
+    request: Request,
+    mutation: Option<Mutation>,
+    tops: &BTreeMap<ChannelName, (ChannelEpoch, u64)>,
+) -> Request {
+    match (mutation, request) {
+        (Some(Mutation::NoDedupe), Request::Append(append)) => Request::Append(Append {
+            key: None,
+            ..append
+        }),
+        (Some(Mutation::NoPositionCheck), Request::Read(read)) => Request::Read(bend(read, tops)),
+        (_, request) => request,
+    }
+}
+
+/// Makes any position valid.
+fn bend(read: Read, tops: &BTreeMap<ChannelName, (ChannelEpoch, u64)>) -> Read {
+    match (&read.from, tops.get(&read.channel)) {
+        (ReadFrom::After { offset, .. }, Some((epoch, top))) => {
+            let from = ReadFrom::After {
+                epoch: *epoch,
+                offset: (*offset).min(*top),
+            };
+            Read { from, ..read }
+        }
+        _ => read,
     }
 }

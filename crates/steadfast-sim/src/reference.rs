@@ -41,6 +41,8 @@ pub enum Promise {
     EverythingSettles,
     /// What the disk kept can be opened.
     TheLogOpens,
+    /// As many publications are visible as retention leaves, no fewer and no more.
+    RetentionKeepsWhatItSays,
     /// A start behind a clean end finds it, and nothing has changed.
     ACleanEndIsKept,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Promise {
             Self::APlaceHoldsOnePublication => "a place holds one publication",
             Self::EverythingSettles => "everything settles",
             Self::TheLogOpens => "the log opens",
+            Self::RetentionKeepsWhatItSays => "retention keeps what it says",
             Self::ACleanEndIsKept => "a clean end is kept",
         })
     }

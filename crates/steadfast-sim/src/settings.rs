@@ -108,9 +108,21 @@ impl RunSettings {
         self.log.fsync() == Fsync::Always
     }
 
-    /// Whether everything stays visible.
-    pub(crate) fn keeps_all(&self) -> bool {
-        self.retention == Retention::All
+    /// How many publications of a channel stay visible; `None` when bytes decide.
+    pub(crate) const fn visible_max(&self) -> Option<u64> {
+        match self.retention {
+            Retention::All => Some(u64::MAX),
+            Retention::Count(count) => Some(count),
+            Retention::Bytes => None,
+        }
+    }
+
+    /// So many publications are the least that the log shows over all channels, when bytes decide: the segment that
+    /// has just begun and the one after it take half of the log, keys and checkpoints an eighth at most.
+    pub(crate) fn kept_min(&self) -> u64 {
+        let bytes = self.log.log_bytes().as_bytes() / 8 * 3;
+        let record = u64::try_from(self.padding).unwrap_or(0) + 128;
+        bytes / record
     }
 
     pub(crate) fn hub(core: u16) -> HubPolicy {

@@ -6,7 +6,8 @@ use steadfast_hub::log::event::Event as LogEvent;
 use steadfast_hub::log::io::{FailedOrder, Input, StorageFault};
 use steadfast_hub::log::open::OpenReport;
 
-use crate::gateway::{DiskWork, Ending};
+use crate::gateway::Ending;
+use crate::log_thread::DiskWork;
 use crate::reference::Promise;
 use crate::world::{Event, World};
 

@@ -12,6 +12,8 @@ pub struct Totals {
     pub link_losses: u64,
     /// Crashes of the gateway in which at least one unsynced sector was lost.
     pub crashes: u64,
+    /// Those of them in which the log was not open yet.
+    pub crashes_while_opening: u64,
     /// Unsynced sectors that a crash dropped.
     pub sectors_dropped: u64,
     /// Unsynced sectors that a crash tore.
@@ -22,6 +24,8 @@ pub struct Totals {
     pub lapses: u64,
     /// Publishes that clients wanted.
     pub published: u64,
+    /// Acknowledged publishes that were sent once more.
+    pub published_again: u64,
     /// Publishes that were acknowledged.
     pub acknowledged: u64,
     /// Acknowledgements of a repeat: the first answer had been lost.
@@ -32,6 +36,8 @@ pub struct Totals {
     pub recovered: u64,
     /// Subscriptions that were told that their position was lost.
     pub unrecovered: u64,
+    /// Subscriptions with a position that no channel has ever had.
+    pub lies: u64,
     /// Subscriptions that the gateway ended with the advice to subscribe again.
     pub resubscribed: u64,
     /// Torn tails that were cut on opening.
@@ -47,45 +53,26 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The counts that must not be 0 over a whole exploration, with their names.
-    pub const fn required(&self) -> [(&'static str, u64); 16] {
-        [
-            ("seeds", self.seeds),
-            ("link losses", self.link_losses),
-            ("crashes", self.crashes),
-            ("sectors dropped", self.sectors_dropped),
-            ("sectors torn", self.sectors_torn),
-            ("lapses", self.lapses),
-            ("acknowledged", self.acknowledged),
-            ("duplicates answered", self.duplicates_answered),
-            ("delivered", self.delivered),
-            ("recovered", self.recovered),
-            ("tails cut", self.tails_cut),
-            ("resubscribed", self.resubscribed),
-            ("clean restarts", self.clean_restarts),
-            ("orders that found no room", self.orders_refused),
-            ("segments removed", self.segments_removed),
-            ("positions that fell out", self.positions_fallen_out),
-        ]
-    }
-
-    /// All counts with their names, for people.
-    pub const fn rows(&self) -> [(&'static str, u64); 19] {
+    /// All counts with their names. None of them may be 0 over a whole exploration.
+    pub const fn rows(&self) -> [(&'static str, u64); 22] {
         [
             ("seeds", self.seeds),
             ("link losses", self.link_losses),
             ("crashes that lost unsynced writes", self.crashes),
+            ("crashes while the log opened", self.crashes_while_opening),
             ("sectors dropped", self.sectors_dropped),
             ("sectors torn", self.sectors_torn),
             ("sectors kept", self.sectors_kept),
             ("lapses of a core", self.lapses),
             ("torn tails cut", self.tails_cut),
             ("published", self.published),
+            ("acknowledged ones published again", self.published_again),
             ("acknowledged", self.acknowledged),
             ("duplicates answered", self.duplicates_answered),
             ("delivered", self.delivered),
             ("subscriptions recovered", self.recovered),
             ("subscriptions told of a loss", self.unrecovered),
+            ("subscriptions with a made-up position", self.lies),
             ("subscriptions told to subscribe again", self.resubscribed),
             ("clean restarts", self.clean_restarts),
             ("orders that found no room", self.orders_refused),
@@ -100,16 +87,19 @@ impl AddAssign for Totals {
         self.seeds += rhs.seeds;
         self.link_losses += rhs.link_losses;
         self.crashes += rhs.crashes;
+        self.crashes_while_opening += rhs.crashes_while_opening;
         self.sectors_dropped += rhs.sectors_dropped;
         self.sectors_torn += rhs.sectors_torn;
         self.sectors_kept += rhs.sectors_kept;
         self.lapses += rhs.lapses;
         self.published += rhs.published;
+        self.published_again += rhs.published_again;
         self.acknowledged += rhs.acknowledged;
         self.duplicates_answered += rhs.duplicates_answered;
         self.delivered += rhs.delivered;
         self.recovered += rhs.recovered;
         self.unrecovered += rhs.unrecovered;
+        self.lies += rhs.lies;
         self.resubscribed += rhs.resubscribed;
         self.tails_cut += rhs.tails_cut;
         self.clean_restarts += rhs.clean_restarts;

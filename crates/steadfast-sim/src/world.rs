@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_hub::io::{Input, Loss, PeerId};
-use steadfast_hub::log::io::ReadFrom;
 use steadfast_machine::{Generator, Instant, Seed, Timestamp};
-use steadfast_protocol::message::Position;
 
-use crate::client::{Action, Books, Client, key_of};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::explore::Finding;
-use crate::gateway::{DiskWork, Gateway};
+use crate::gateway::Gateway;
+use crate::links::{Link, LinkId};
+use crate::log_thread::DiskWork;
 use crate::mutation::Mutation;
-use crate::reference::{Promise, Reference};
+use crate::reference::Reference;
 use crate::settings::RunSettings;
 use crate::totals::Totals;
 
@@ -27,20 +27,6 @@ const FAULT_TIME: Duration = Duration::from_secs(3);
 
 /// After this time the run must have settled: a multiple of every time-out in it.
 const END: Duration = Duration::from_mins(2);
-
-/// One connection between a client and the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LinkId(u64);
-
-#[derive(Debug)]
-struct Link {
-    client: usize,
-    core: usize,
-    peer: PeerId,
-    /// When the last frame of each direction arrives: nothing overtakes it.
-    to_client_until: Instant,
-    to_gateway_until: Instant,
-}
 
 /// What happens next. A `life` tells the lives of the gateway apart.
 #[derive(Debug)]
@@ -121,15 +107,15 @@ pub(crate) struct World {
     pub(crate) life: u64,
     pub(crate) reference: Reference,
     pub(crate) totals: Totals,
-    clients: Vec<Client>,
+    pub(crate) clients: Vec<Client>,
     /// The link of each client, as the client sees it.
-    dialled: Vec<Option<LinkId>>,
-    links: BTreeMap<LinkId, Link>,
-    next_link: u64,
-    crashes_armed: u64,
+    pub(crate) dialled: Vec<Option<LinkId>>,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) next_link: u64,
+    pub(crate) crashes_armed: u64,
     /// True when the process before this one marked its end as clean.
     pub(crate) ended_clean: bool,
-    is_settled: bool,
+    pub(crate) is_settled: bool,
 }
 
 /// Runs one seed to its end: counts, and the first promises that were broken.
@@ -278,104 +264,6 @@ impl World {
         }
     }
 
-    fn dial(&mut self, client: usize) {
-        let link = LinkId(self.next_link);
-        self.next_link += 1;
-        let Some((core, peer)) = self.accept(link) else {
-            let delay = self
-                .generator
-                .between(Duration::from_millis(20), Duration::from_millis(300));
-            self.clock.plan(delay, Event::Dial { client });
-            return;
-        };
-        let now = self.clock.now();
-        self.links.insert(
-            link,
-            Link {
-                client,
-                core,
-                peer,
-                to_client_until: now,
-                to_gateway_until: now,
-            },
-        );
-        if let Some(dialled) = self.dialled.get_mut(client) {
-            *dialled = Some(link);
-        }
-        let greeting = self.clients.get_mut(client).map(Client::greet);
-        self.send_to_gateway(client, greeting);
-    }
-
-    fn send_to_gateway(&mut self, client: usize, message: Option<Bytes>) {
-        let Some(message) = message else { return };
-        let Some(link) = self.dialled.get(client).copied().flatten() else {
-            return;
-        };
-        let arrival = self.clock.now() + self.link_delay();
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        state.to_gateway_until = state.to_gateway_until.max(arrival);
-        self.clock
-            .plan_at(state.to_gateway_until, Event::ToGateway { link, message });
-    }
-
-    pub(crate) fn send_to_client(&mut self, link: LinkId, bytes: Bytes) {
-        let arrival = self.clock.now() + self.link_delay();
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        let at = if self.mutation == Some(Mutation::NoOrder) {
-            arrival
-        } else {
-            state.to_client_until = state.to_client_until.max(arrival);
-            state.to_client_until
-        };
-        self.clock.plan_at(at, Event::ToClient { link, bytes });
-    }
-
-    fn link_delay(&mut self) -> Duration {
-        self.generator
-            .between(Duration::from_micros(100), Duration::from_millis(8))
-    }
-
-    fn arrive_at_gateway(&mut self, link: LinkId, message: Bytes) {
-        if let Some(Link { core, peer, .. }) = self.links.get(&link) {
-            self.tell_hub(
-                *core,
-                Input::Received {
-                    peer: *peer,
-                    message,
-                },
-            );
-        }
-    }
-
-    fn arrive_at_client(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(client) = self.links.get(&link).map(|link| link.client) else {
-            return;
-        };
-        let mut books = Books {
-            reference: &mut self.reference,
-            totals: &mut self.totals,
-            is_whole: self.settings.is_whole(),
-            keeps_all: self.settings.keeps_all(),
-        };
-        let actions = self
-            .clients
-            .get_mut(client)
-            .map(|client| client.receive(bytes, &mut books));
-        for action in actions.unwrap_or_default() {
-            match action {
-                Action::Send(message) => self.send_to_gateway(client, Some(message)),
-                Action::HangUp => self.end_link(link),
-                Action::RetryLater => self
-                    .clock
-                    .plan(Duration::from_millis(100), Event::Repeat { client }),
-            }
-        }
-    }
-
     fn publish(&mut self, client: usize) {
         let is_faulty = self.clock.now() < Instant::START + FAULT_TIME || self.crashes_armed > 0;
         let channel = usize::try_from(self.generator.below(8)).unwrap_or(0);
@@ -388,69 +276,28 @@ impl World {
         self.totals.published += 1;
         let message = publisher.publish(channel);
         self.send_to_gateway(client, message);
+        if self.generator.chance(1, 8) {
+            self.publish_again(client);
+        }
         let delay = self
             .generator
             .between(Duration::from_millis(5), Duration::from_millis(120));
         self.clock.plan(delay, Event::Publish { client });
     }
 
-    /// Somebody's connection is cut; what was under way on it is lost, and either end learns of it later.
-    fn cut_link(&mut self) {
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        let pick = usize::try_from(
-            self.generator
-                .below(u64::try_from(links.len()).unwrap_or(0)),
-        )
-        .unwrap_or(0);
-        let Some(link) = links.get(pick) else {
-            // Nobody is connected at the moment.
-            self.clock.plan(Duration::from_millis(50), Event::CutLink);
-            return;
-        };
-        self.totals.link_losses += 1;
-        self.end_link(*link);
+    fn publish_again(&mut self, client: usize) {
+        let pick = self.generator.next_u64();
+        let again = self
+            .clients
+            .get_mut(client)
+            .and_then(|client| client.publish_again(pick));
+        self.totals.published_again += u64::from(again.is_some());
+        self.send_to_gateway(client, again);
     }
 
-    pub(crate) fn end_link(&mut self, link: LinkId) {
-        let Some(Link {
-            client, core, peer, ..
-        }) = self.links.remove(&link)
-        else {
-            return;
-        };
-        let (soon, late) = (Duration::from_millis(1), Duration::from_secs(2));
-        let delay = self.generator.between(soon, Duration::from_millis(50));
-        self.clock.plan(delay, Event::ClientLost { client, link });
-        let delay = self.generator.between(soon, late);
-        self.clock.plan(
-            delay,
-            Event::PeerLost {
-                life: self.life,
-                core,
-                peer,
-            },
-        );
-    }
-
-    fn lose_client_link(&mut self, client: usize, link: LinkId) {
-        if self.dialled.get(client).copied().flatten() != Some(link) {
-            return;
-        }
-        if let (Some(dialled), Some(lost)) =
-            (self.dialled.get_mut(client), self.clients.get_mut(client))
-        {
-            *dialled = None;
-            lost.hang_up();
-        }
-        let delay = self
-            .generator
-            .between(Duration::from_millis(10), Duration::from_millis(200));
-        self.clock.plan(delay, Event::Dial { client });
-    }
-
-    /// Whether a crash now would lose something that the log has written.
+    /// Whether a crash now would lose something that the log has written, even while it opens.
     fn is_vulnerable(&self) -> bool {
-        self.gateway.as_ref().is_some_and(|gateway| gateway.is_open) && self.disk.has_unsynced()
+        self.gateway.is_some() && self.disk.has_unsynced()
     }
 
     /// The power fails: the process and everything unsynced is gone.
@@ -464,6 +311,7 @@ impl World {
         }
         let wreck = self.disk.crash(&mut self.generator);
         self.totals.crashes += 1;
+        self.totals.crashes_while_opening += u64::from(!gateway.is_open);
         self.totals.sectors_dropped += wreck.dropped;
         self.totals.sectors_torn += wreck.torn;
         self.totals.sectors_kept += wreck.kept;
@@ -483,93 +331,5 @@ impl World {
             .generator
             .between(Duration::from_millis(10), Duration::from_millis(500));
         self.clock.plan(delay, Event::Restart);
-    }
-
-    fn check_settled(&mut self) {
-        self.clock
-            .plan(Duration::from_millis(100), Event::CheckSettled);
-        let is_over = self.crashes_armed == 0
-            && self.totals.link_losses >= self.settings.link_losses
-            && self
-                .clients
-                .iter()
-                .all(|client| client.published() >= self.settings.publishes)
-            && self
-                .gateway
-                .as_ref()
-                .is_some_and(|gateway| gateway.is_open && gateway.is_quiet());
-        if is_over {
-            let tops = self.tops();
-            self.is_settled = self.clients.iter().all(|client| client.is_settled(&tops));
-        }
-    }
-
-    fn tops(&mut self) -> BTreeMap<String, Position> {
-        let mut tops = BTreeMap::new();
-        for channel in self.settings.channels.clone() {
-            if let Some(read) = self.read_now(&channel, ReadFrom::Start, 0) {
-                let position = Position {
-                    epoch: read.epoch.to_string(),
-                    offset: read.top,
-                };
-                tops.insert(channel, position);
-            }
-        }
-        tops
-    }
-
-    /// Compares what was promised with what is there.
-    fn judge(&mut self) {
-        if !self.reference.violations().is_empty() {
-            return;
-        }
-        if !self.is_settled {
-            let open: Vec<String> = self.clients.iter().map(Client::describe).collect();
-            self.reference
-                .break_promise(Promise::EverythingSettles, open.join("; "));
-            return;
-        }
-        let is_whole = self.settings.is_whole();
-        for channel in self.settings.channels.clone() {
-            let (top, keys) = self.read_all(&channel);
-            self.reference.settle(&channel, &top, &keys, is_whole);
-        }
-    }
-
-    /// Everything that the log holds of a channel, page by page.
-    fn read_all(&mut self, channel: &str) -> (Position, Vec<(u64, String)>) {
-        let mut keys: Vec<(u64, String)> = Vec::new();
-        let mut from = ReadFrom::Start;
-        while let Some(read) = self.read_now(channel, from, 100) {
-            let position = Position {
-                epoch: read.epoch.to_string(),
-                offset: read.top,
-            };
-            let first = read.records.first().map_or(0, |record| record.offset);
-            let last = match keys.last() {
-                Some((offset, _)) => *offset,
-                None if self.settings.keeps_all() => 0,
-                None => first.saturating_sub(1),
-            };
-            for (expected, record) in (last + 1..).zip(&read.records) {
-                if record.offset != expected {
-                    let seen = format!(
-                        "{channel}: the log holds {} where {expected} belongs",
-                        record.offset
-                    );
-                    self.reference.break_promise(Promise::OrderIsKept, seen);
-                }
-                keys.push((record.offset, key_of(&record.data).to_owned()));
-            }
-            if read.is_whole || read.records.is_empty() {
-                return (position, keys);
-            }
-            let offset = keys.last().map_or(0, |(offset, _)| *offset);
-            from = ReadFrom::After {
-                epoch: read.epoch,
-                offset,
-            };
-        }
-        (Position::default(), keys)
     }
 }
