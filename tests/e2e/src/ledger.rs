@@ -232,12 +232,32 @@ impl Ledger {
         self.counts.acknowledged.keyed + self.counts.acknowledged.plain
     }
 
-    /// Judges the whole book.
-    pub fn judge(mut self) -> Verdict {
+    /// Judges the whole book. At least so many publications must have been acknowledged, and every subscription must
+    /// have been resumed behind every kill: a client that stays silent breaks no promise, and proves none.
+    pub fn judge(mut self, acknowledged_min: u64) -> Verdict {
+        self.judge_amounts(acknowledged_min);
         self.judge_answers();
         self.judge_streams();
         self.judge_places();
         Verdict::new(self.counts, self.faults)
+    }
+
+    fn judge_amounts(&mut self, acknowledged_min: u64) {
+        let kills = self.counts.kills + self.counts.kills_not_counted;
+        let subscriptions = u64::try_from(self.streams.len()).unwrap_or(u64::MAX);
+        let amounts = [
+            ("acknowledged", acknowledged_min, self.acknowledged_count()),
+            (
+                "resumed subscriptions",
+                kills.saturating_mul(subscriptions),
+                self.counts.resumed,
+            ),
+        ];
+        for (what, least, found) in amounts {
+            if found < least {
+                self.faults.push(Fault::TooLittle { what, least, found });
+            }
+        }
     }
 
     /// Every keyed publication was answered in the end.

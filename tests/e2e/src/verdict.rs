@@ -120,6 +120,15 @@ pub enum Fault {
         /// The publication.
         key: String,
     },
+    /// So little happened that the run proves nothing, however well it went.
+    TooLittle {
+        /// What there was too little of.
+        what: &'static str,
+        /// How much there had to be.
+        least: u64,
+        /// How much there was.
+        found: u64,
+    },
 }
 
 impl Fault {
@@ -137,12 +146,13 @@ impl Fault {
             Self::Altered(_) => "altered",
             Self::Unknown(_) => "unknown",
             Self::NeverAnswered { .. } => "never answered",
+            Self::TooLittle { .. } => "too little happened",
         }
     }
 }
 
 /// The kinds in the order in which they are printed.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "lost",
     "reordered",
     "delivered twice",
@@ -154,6 +164,7 @@ const KINDS: [&str; 11] = [
     "altered",
     "unknown",
     "never answered",
+    "too little happened",
 ];
 
 /// What came of a run.

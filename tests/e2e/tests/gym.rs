@@ -41,6 +41,15 @@ fn the_ledger_catches_a_gateway_that_gives_an_offset_twice() {
     assert!(verdict.count("offsets given twice") > 0, "{verdict}");
 }
 
+/// What the others find is the twins' doing only if this plan finds nothing in the gateway itself.
+#[test]
+fn the_ledger_finds_nothing_in_a_gateway_that_breaks_no_promise() {
+    let verdict = kills::run(binaries::gateway().unwrap(), "no-twin", &Plan::twin()).unwrap();
+    println!("{verdict}");
+
+    assert!(verdict.holds(), "{verdict}");
+}
+
 /// Runs the twin over kills and restarts; the run must come to an end, whatever the twin breaks.
 fn verdict_on(twin: &str) -> Result<Verdict> {
     kills::run(binaries::twin(twin)?, twin, &Plan::twin())

@@ -40,6 +40,9 @@ const KILL_DELAYS_MS: [u64; 5] = [2, 1, 4, 3, 6];
 /// How long everyone may take to be back: a few of the clients' own pauses between two dials.
 const RETURN_MAX: Duration = Duration::from_secs(30);
 
+/// How long the end is listened to after everyone has everything.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// Publications asked for at a time when a channel is read; the gateway's own limit for one reply.
 const PAGE: u64 = 300;
 
@@ -218,7 +221,9 @@ impl Run {
         while self.ledger.behind() > 0 && Instant::now() < deadline {
             self.hear_until(Instant::now() + TICK)?;
         }
-        Ok((self.ledger.judge(), self.gateway))
+        // What is handed out twice may come late.
+        self.hear_until(Instant::now() + QUIET)?;
+        Ok((self.ledger.judge(self.plan.acknowledged_min), self.gateway))
     }
 
     /// Waits for the next tick and lets everyone publish who is connected.

@@ -12,7 +12,7 @@ fn a_run_in_which_all_arrives_once_and_in_order_passes() {
     deliver(&mut ledger, &[("a", 1), ("b", 2)]);
     hold(&mut ledger, &[("a", 1), ("b", 2)]);
 
-    let verdict = ledger.judge();
+    let verdict = ledger.judge(0);
 
     assert!(verdict.holds(), "{verdict}");
     assert_eq!(verdict.counts.acknowledged.keyed, 2);
@@ -123,7 +123,7 @@ fn a_resumed_subscription_is_counted() {
     let mut ledger = subscribed_ledger();
     ledger.subscribed("reader", "load", &subscription(true));
 
-    let verdict = ledger.judge();
+    let verdict = ledger.judge(0);
 
     assert!(verdict.holds(), "{verdict}");
     assert_eq!(verdict.counts.resumed, 1);
@@ -167,9 +167,31 @@ fn a_subscriber_below_the_top_is_behind() {
     assert_eq!((before, ledger.behind()), (1, 0));
 }
 
+#[test]
+fn a_run_with_too_few_acknowledgements_proves_nothing() {
+    let mut ledger = subscribed_ledger();
+    publish(&mut ledger, "a", 1);
+    deliver(&mut ledger, &[("a", 1)]);
+    hold(&mut ledger, &[("a", 1)]);
+
+    let verdict = ledger.judge(2);
+
+    assert_eq!(verdict.count("too little happened"), 1, "{verdict}");
+}
+
+#[test]
+fn a_subscription_that_is_not_resumed_behind_a_kill_is_told() {
+    let mut ledger = subscribed_ledger();
+    ledger.killed_in_flight(1, 0);
+    ledger.subscribed("reader", "load", &subscription(true));
+    ledger.killed_in_flight(1, 0);
+
+    check(ledger, &[("too little happened", 1)]);
+}
+
 /// Judges and compares the number of faults of each kind; kinds that are not named must be absent.
 fn check(ledger: Ledger, expected: &[(&str, usize)]) {
-    let verdict = ledger.judge();
+    let verdict = ledger.judge(0);
 
     for (kind, count) in expected {
         assert_eq!(verdict.count(kind), *count, "{kind}\n{verdict}");
