@@ -7,7 +7,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: ## the gateway with its start page on http://127.0.0.1:8000; PORT=9000 changes the port
-	cargo run --release --bin steadfast -- serve
+	cargo run --locked --release --bin steadfast -- serve
 
 test: ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
 	cargo xtask test $(STEPS)

@@ -140,7 +140,7 @@ fn system_packages() -> Result<()> {
     if !answers("cc", &["--version"]) {
         missing.push("build-essential");
     }
-    if !environment().join("bin/python").exists()
+    if !environment().join("bin/pip").exists()
         && !answers("python3", &["-c", "import ensurepip, venv"])
     {
         missing.push("python3-venv");

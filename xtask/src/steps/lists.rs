@@ -147,14 +147,13 @@ fn fuzz() -> Vec<Step> {
 
 /// A build that users run, since the figures are compared with those of others.
 fn bench(flags: &str) -> Step {
-    let run = "cargo run --quiet --release --manifest-path tests/bench/Cargo.toml --bin bench --";
+    let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --bin bench --";
     step("bench", &format!("{run} {flags}"))
 }
 
 /// Durable records and opening, beside embedded stores.
 fn log_bench() -> Step {
-    let run =
-        "cargo run --quiet --release --manifest-path tests/bench/Cargo.toml --package log-bench";
+    let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --package log-bench";
     step("log", run)
 }
 
@@ -253,6 +252,20 @@ mod tests {
             assert!(!steps.is_empty(), "{task}");
             assert_eq!(names.len(), steps.len(), "{task}");
         }
+    }
+
+    /// The alias `cargo xtask` sees to the lock file of the product itself.
+    #[test]
+    fn a_workspace_of_its_own_is_built_from_its_lock_file() {
+        let steps = ["test", "bench"].into_iter().filter_map(list).flatten();
+        let mut seen = 0;
+        for step in steps {
+            if step.arguments.iter().any(|it| it == "--manifest-path") {
+                seen += 1;
+                assert!(step.arguments.iter().any(|it| it == "--locked"), "{step:?}");
+            }
+        }
+        assert!(seen > 0);
     }
 
     #[test]
