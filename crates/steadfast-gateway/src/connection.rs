@@ -53,8 +53,8 @@ pub(crate) enum Intake {
 pub(crate) enum Sent {
     /// The system took everything.
     All,
-    /// So many bytes wait now.
-    Waits(usize),
+    /// Something waits now.
+    Some,
 }
 
 /// One WebSocket.
@@ -93,7 +93,7 @@ impl Connection {
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
         if let Some(backlog) = &mut self.backlog {
             backlog.extend_from_slice(bytes);
-            return Ok(Sent::Waits(backlog.len()));
+            return Ok(Sent::Some);
         }
         let written = try_write(self.stream.as_ref(), bytes)?;
         let rest = bytes.get(written..).unwrap_or_default();
@@ -103,12 +103,17 @@ impl Connection {
         self.backlog = Some(Box::new(BytesMut::from(rest)));
         // Its task waits for writability from now on.
         self.wake();
-        Ok(Sent::Waits(rest.len()))
+        Ok(Sent::Some)
     }
 
     /// True while the system has not taken everything.
     pub(crate) const fn has_backlog(&self) -> bool {
         self.backlog.is_some()
+    }
+
+    /// How many bytes the system has not taken yet; none when nothing waits.
+    pub(crate) fn backlog_bytes(&self) -> Option<usize> {
+        self.backlog.as_ref().map(|backlog| backlog.len())
     }
 
     /// Writes what waits whenever the socket takes some; ready when nothing waits any more.

@@ -40,8 +40,8 @@ pub(crate) enum Outgoing {
 /// What was found out while writing; the hub is told after all sockets were written.
 #[derive(Clone, Copy, Debug)]
 enum Finding {
-    /// So many bytes wait.
-    Waits(usize),
+    /// Bytes were left over. They may be gone by the time that this is told.
+    Waits,
     /// Nothing waits, and the connection is on its way out.
     Clear,
     /// The socket is broken.
@@ -240,7 +240,7 @@ impl Shard {
             match connection.send(self.turn.gather(chain)) {
                 Ok(Sent::All) if connection.phase == Phase::Open => {}
                 Ok(Sent::All) => self.findings.push((peer, Finding::Clear)),
-                Ok(Sent::Waits(bytes)) => self.findings.push((peer, Finding::Waits(bytes))),
+                Ok(Sent::Some) => self.findings.push((peer, Finding::Waits)),
                 Err(_) => self.findings.push((peer, Finding::Broken)),
             }
         }
@@ -254,14 +254,8 @@ impl Shard {
         for (peer, finding) in mem::take(&mut self.findings) {
             match (finding, self.standing(peer)) {
                 (_, None) => {}
-                (Finding::Waits(bytes), Some((Phase::Open, Kind::Client))) => {
-                    self.handle(now, Input::Backlog { peer, bytes });
-                }
-                (Finding::Waits(_), Some((Phase::Open, Kind::Echo))) => {
-                    self.set_intake(peer, Intake::Paused);
-                }
-                (Finding::Waits(_), Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _))) => {
-                }
+                (Finding::Waits, Some((Phase::Open, kind))) => self.tell_backlog(now, peer, kind),
+                (Finding::Waits, Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _))) => {}
                 // Nothing more is owed: what stands in the way of the next step of the end is out.
                 (Finding::Clear, Some(_)) => self.on_drained(now, peer),
                 (Finding::Broken, Some(_)) => self.on_lost(now, peer, Loss::Broken),
@@ -352,6 +346,19 @@ impl Shard {
         }
     }
 
+    /// Tells what waits now: a turn that is written out early leaves the connection's task time to drain before its end,
+    /// and a backlog that is told behind its drain would never end.
+    fn tell_backlog(&mut self, now: Instant, peer: PeerId, kind: Kind) {
+        let waiting = self.connections.get_mut(peer);
+        let Some(bytes) = waiting.and_then(|connection| connection.backlog_bytes()) else {
+            return;
+        };
+        match kind {
+            Kind::Client => self.handle(now, Input::Backlog { peer, bytes }),
+            Kind::Echo => self.set_intake(peer, Intake::Paused),
+        }
+    }
+
     fn set_intake(&mut self, peer: PeerId, intake: Intake) {
         if let Some(connection) = self.connections.get_mut(peer) {
             connection.set_intake(intake);
@@ -370,5 +377,74 @@ impl Shard {
             }
             self.turn.owe(&mut connection.chain, piece);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Read as _;
+    use std::thread;
+
+    use bytes::Bytes;
+    use steadfast_machine::Seed;
+    use tokio::runtime;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::config::load::Loaded;
+    use crate::config::policy::Policies;
+
+    /// More than the system takes for one connection.
+    const LARGE: usize = 16 << 20;
+
+    #[test]
+    fn a_backlog_that_drained_before_the_end_of_its_turn_is_not_told() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let (mut shard, start) = (shard(), Instant::START);
+            let (near, mut far) = pair();
+            let (_reading, writing) = near.into_split();
+            let access = Access::Anonymous;
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access);
+            let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
+            shard.handle(start, Input::Received { peer, message });
+
+            // The turn is written out early, and all of it is read before the turn ends.
+            shard.send(peer, &vec![0; LARGE]);
+            shard.write_out();
+            assert!(shard.connection(peer).unwrap().has_backlog());
+            let reader = thread::spawn(move || {
+                far.read_exact(&mut vec![0; LARGE]).unwrap();
+                far
+            });
+            poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
+                .await
+                .unwrap();
+            let _far = reader.join().unwrap();
+            shard.on_drained(start, peer);
+            shard.end_turn(start);
+            shard.tick(start + Config::default().client.write_deadline.0 * 2);
+
+            let standing = shard.standing(peer);
+            assert_eq!(standing, Some((Phase::Open, Kind::Client)));
+        });
+    }
+
+    fn shard() -> Shard {
+        let mut config = Config::default();
+        config.server.cores = 1;
+        let policies = Policies::try_from(&Loaded::from(config)).unwrap();
+        let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
+        Shard::new(hub, Duration::from_secs(5))
+    }
+
+    /// Both ends of a connection: the gateway's and the client's.
+    fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (tokio::net::TcpStream::from_std(near).unwrap(), far)
     }
 }
