@@ -35,7 +35,11 @@ pub(crate) fn record(event: &Event) {
             channel,
             subscriptions,
         } => {
-            tracing::warn!(%channel, subscriptions, "subscriptions ended, their position could not be continued");
+            tracing::warn!(
+                channel = channel.as_str(),
+                subscriptions,
+                "subscriptions ended, their position could not be continued"
+            );
         }
         Event::SendIgnored { peer } => {
             tracing::debug!(peer = peer.index, "a message without a channel was ignored");

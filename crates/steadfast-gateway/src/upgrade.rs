@@ -163,7 +163,7 @@ impl<'a> Request<'a> {
 }
 
 /// What proxies add to the requests they pass on.
-const PROXY_FIELDS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
+const PROXY_FIELDS: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &UpgradeRules) -> Verdict {
     let (path, query) = request
@@ -378,6 +378,25 @@ mod tests {
                 Some(403),
                 "{}",
                 input.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_a_proxy_passed_on_does_not_count_as_local() {
+        for field in PROXY_FIELDS {
+            let input = request(CLIENT_PATH, &format!("{field}: 1.1 somewhere\r\n"));
+
+            let Verdict::Upgrade(upgrade) =
+                examine(input.as_bytes(), loopback(), &rules(Echo::Absent))
+            else {
+                panic!("{field}: not upgraded");
+            };
+
+            assert_eq!(
+                upgrade.purpose,
+                Purpose::Client(Access::CredentialNeeded),
+                "{field}"
             );
         }
     }
