@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time;
 
 use crate::access::AccessRules;
-use crate::admin::Admin;
+use crate::admin::{Admin, Room};
 use crate::clock::Clock;
 use crate::config::policy::Policies;
 use crate::log::CoreLog;
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) admin: Arc<Admin>,
     /// Connections that have not finished their first request.
     handshakes: Cell<usize>,
+    /// As many clients are connected as may be.
+    is_full: Cell<bool>,
     is_turn_open: Cell<bool>,
     turn_end: Notify,
     outgoing: Notify,
@@ -62,18 +64,17 @@ pub(crate) struct CoreSettings {
     pub(crate) echo_limits: websocket::Limits,
     pub(crate) handshake_timeout: Duration,
     handshakes_max: usize,
+    /// Clients of this core.
+    peers_max: usize,
     /// All sockets of this core; above the hub's limit, which answers those it refuses.
     sockets_max: usize,
     shutdown_wait: Duration,
 }
 
 impl CoreSettings {
-    /// The settings of each core. `files_max` is how many files the system lets the process open.
-    pub(crate) fn new(policies: &Policies, files_max: u64) -> Self {
-        /// Segments, listeners, standard streams, timers.
-        const FILES_KEPT: u64 = 64;
+    /// The settings of each core, which may have this many sockets.
+    pub(crate) fn new(policies: &Policies, sockets_max: usize) -> Self {
         let server = &policies.config.server;
-        let files = files_max.saturating_sub(FILES_KEPT) / u64::from(policies.cores()).max(1);
         Self {
             rules: UpgradeRules {
                 access: AccessRules::new(policies.config.client.anonymous, &server.allowed_origins),
@@ -87,7 +88,8 @@ impl CoreSettings {
             echo_limits: policies.echo_limits,
             handshake_timeout: server.handshake_timeout.0,
             handshakes_max: usize::try_from(server.handshakes_max).unwrap_or(usize::MAX),
-            sockets_max: usize::try_from(files).unwrap_or(usize::MAX).max(1),
+            peers_max: policies.peers_max(),
+            sockets_max,
             shutdown_wait: server.shutdown_wait.0,
         }
     }
@@ -108,6 +110,7 @@ impl Core {
             settings,
             admin,
             handshakes: Cell::new(0),
+            is_full: Cell::new(false),
             is_turn_open: Cell::new(false),
             turn_end: Notify::new(),
             outgoing: Notify::new(),
@@ -163,6 +166,11 @@ impl Core {
                 self.emptied.notify_one();
             }
         }
+        let is_full = shard.peers() >= self.settings.peers_max;
+        if self.is_full.replace(is_full) != is_full {
+            self.admin
+                .on_core(if is_full { Room::None } else { Room::Some });
+        }
         result
     }
 
@@ -176,11 +184,19 @@ impl Core {
 
     /// Ends when another socket may be accepted.
     pub(crate) async fn wait_for_room(&self) {
+        let mut is_told = false;
         loop {
             let handshakes = self.handshakes.get();
             let sockets = handshakes + self.shard.borrow().connections();
             if handshakes < self.settings.handshakes_max && sockets < self.settings.sockets_max {
                 return;
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(
+                    handshakes,
+                    sockets,
+                    "no room for another socket, new ones wait"
+                );
             }
             self.room.notified().await;
         }

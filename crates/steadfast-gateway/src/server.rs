@@ -107,15 +107,15 @@ where
         + Send
         + 'static,
 {
-    let policies = Policies::try_from(&loaded.into())?;
+    let mut policies = Policies::try_from(&loaded.into())?;
+    let sockets_max = policies.fit(listen::raise_files_max());
     let server = &policies.config.server;
-    let files_max = listen::raise_files_max();
     let address = listen::probe(server.address, server.port)?;
     let clock = Clock::start();
     let (log, core_logs) = start_log(&policies, clock, wrap)?;
     let listeners = listen::listeners(address, policies.cores())?;
-    let admin = Arc::new(Admin::new(log));
-    let settings = CoreSettings::new(&policies, files_max);
+    let admin = Arc::new(Admin::new(log, policies.cores()));
+    let settings = CoreSettings::new(&policies, sockets_max);
     let (stop, stopped) = watch::channel(false);
     let (tell_end, ended) = mpsc::channel(usize::from(policies.cores()));
     let mut cores = Vec::new();

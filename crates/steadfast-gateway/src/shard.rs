@@ -124,6 +124,11 @@ impl Shard {
         self.connections.get_mut(peer)
     }
 
+    /// How many clients the hub knows.
+    pub(crate) const fn peers(&self) -> usize {
+        self.hub.peer_count()
+    }
+
     /// How many connections there are.
     pub(crate) const fn connections(&self) -> usize {
         self.connections.len()

@@ -214,13 +214,12 @@ impl Source {
         let span = error.span().unwrap_or(0..0);
         let key = self.key_at(&span);
         // The parser's text may go on with hints on further lines; the first one says what is wrong.
-        let message = error
-            .message()
-            .lines()
-            .next()
-            .unwrap_or("not valid")
-            .to_owned();
-        self.refuse(&key, message, None, span)
+        let message = error.message().lines().next().unwrap_or("not valid");
+        // Names of types tell people nothing; what may be written does.
+        let message = message.split(", expected u").next().unwrap_or(message);
+        let known = reference::KEYS.iter().find(|known| known.full() == key);
+        let help = known.map(|known| format!("write {}", known.values));
+        self.refuse(&key, message.to_owned(), help, span)
     }
 
     fn refuse(
@@ -274,13 +273,10 @@ impl Source {
 
     /// The key whose value covers this place; empty when there is none.
     fn key_at(&self, span: &Range<usize>) -> String {
-        let found = reference::KEYS
-            .iter()
-            .map(|key| format!("{}.{}", key.section, key.name))
-            .find(|key| {
-                self.value_span(key)
-                    .is_some_and(|value| value.start <= span.start && span.end <= value.end)
-            });
+        let found = reference::KEYS.iter().map(Key::full).find(|key| {
+            self.value_span(key)
+                .is_some_and(|value| value.start <= span.start && span.end <= value.end)
+        });
         found.unwrap_or_default()
     }
 

@@ -13,7 +13,7 @@ use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;
 
 use super::load::{ConfigError, Loaded};
-use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig};
+use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
 
 /// Name and version, told to clients.
 const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
@@ -41,6 +41,13 @@ pub struct Policies {
     pub(crate) config: Config,
 }
 
+/// Files that are no sockets of clients: segments, listeners, standard streams, timers.
+const FILES_KEPT: u64 = 64;
+/// One in eight sockets is for those that are refused, for first requests and for probes.
+const SOCKETS_SPARE_ONE_IN: usize = 8;
+/// 1,024 at most: refused clients go within seconds.
+const SOCKETS_SPARE_MAX: usize = 1024;
+
 impl TryFrom<&Loaded> for Policies {
     type Error = ConfigError;
 
@@ -48,6 +55,7 @@ impl TryFrom<&Loaded> for Policies {
         let config = &loaded.config;
         check_server(&config.server).map_err(|(key, expected)| refuse(loaded, key, expected))?;
         check_client(&config.client).map_err(|(key, expected)| refuse(loaded, key, expected))?;
+        check_store(&config.store).map_err(|(key, expected)| refuse(loaded, key, expected))?;
         let cores = cores(config.server.cores);
         let hubs = (0..cores)
             .map(|core| HubPolicy::try_from(hub_settings(config, core, cores)))
@@ -82,6 +90,42 @@ impl Policies {
     pub(crate) fn cores(&self) -> u16 {
         u16::try_from(self.hubs.len()).unwrap_or(u16::MAX)
     }
+
+    /// Clients of one core, before further ones are refused.
+    pub(crate) fn peers_max(&self) -> usize {
+        self.hubs.first().map_or(0, |hub| hub.settings().peers_max)
+    }
+
+    /// Makes room for as many sockets as the system lets the process open, and returns how many that is for each core.
+    ///
+    /// A client beyond the limit must find a socket, or it cannot be told to come back: so the limit of clients is
+    /// lowered where it is not below that of sockets.
+    pub(crate) fn fit(&mut self, files_max: u64) -> usize {
+        let files = files_max.saturating_sub(FILES_KEPT) / u64::from(self.cores()).max(1);
+        let sockets = usize::try_from(files).unwrap_or(usize::MAX).max(2);
+        let spare = (sockets / SOCKETS_SPARE_ONE_IN).clamp(1, SOCKETS_SPARE_MAX);
+        let (wanted, possible) = (self.peers_max(), sockets.saturating_sub(spare));
+        if wanted > possible {
+            self.hubs = self
+                .hubs
+                .iter()
+                .filter_map(|hub| HubPolicy::try_from(lowered(hub, possible)).ok())
+                .collect();
+            tracing::warn!(
+                files_max,
+                connections_max = possible.saturating_mul(usize::from(self.cores())),
+                "the limit of open files allows fewer connections than configured: raise it (ulimit -n)"
+            );
+        }
+        sockets
+    }
+}
+
+fn lowered(hub: &HubPolicy, peers_max: usize) -> HubSettings {
+    HubSettings {
+        peers_max,
+        ..hub.settings().clone()
+    }
 }
 
 fn refuse(loaded: &Loaded, key: &str, expected: &str) -> ConfigError {
@@ -113,6 +157,14 @@ fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str
     );
     require(server.cores <= CORES_MAX, "server.cores", "0 to 256")?;
     require(
+        server
+            .allowed_origins
+            .iter()
+            .all(|origin| is_origin(origin)),
+        "server.allowed_origins",
+        "a list of origins as browsers send them, with scheme and without path: \"https://app.example.org\"",
+    )?;
+    require(
         (1..=10_000_000).contains(&server.connections_max),
         "server.connections_max",
         "1 to 10000000",
@@ -137,6 +189,21 @@ fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str
         "server.shutdown_wait",
         "0s to 10m",
     )
+}
+
+/// What a browser says of a page: `null`, or a scheme, a host and perhaps a port; and `*` in a pattern.
+fn is_origin(pattern: &str) -> bool {
+    let is_page = |(scheme, host): (&str, &str)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ' '])
+    };
+    ["*", "null"].contains(&pattern) || pattern.split_once("://").is_some_and(is_page)
+}
+
+fn check_store(store: &StoreConfig) -> Result<(), (&'static str, &'static str)> {
+    if store.kind == StoreKind::Segments && store.directory.as_os_str().is_empty() {
+        return Err(("store.directory", "the path of a directory, not empty"));
+    }
+    Ok(())
 }
 
 fn check_client(client: &ClientConfig) -> Result<(), (&'static str, &'static str)> {
@@ -277,4 +344,24 @@ fn log_key(setting: &str) -> &'static str {
 
 fn wide(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_are_few_a_client_beyond_the_limit_still_finds_a_socket_to_be_refused_on() {
+        let mut config = Config::default();
+        config.server.cores = 2;
+        for (files_max, peers_max) in [(0, 1), (128, 28), (1024, 420), (u64::MAX, 50_000)] {
+            let mut policies = Policies::try_from(&Loaded::from(config.clone())).unwrap();
+
+            let sockets_max = policies.fit(files_max);
+
+            assert_eq!(policies.hubs.len(), 2, "{files_max}");
+            assert_eq!(policies.peers_max(), peers_max, "{files_max}");
+            assert!(sockets_max > peers_max, "{files_max}");
+        }
+    }
 }

@@ -17,6 +17,13 @@ pub struct Key {
     pub about: &'static str,
 }
 
+impl Key {
+    /// Section and name, as errors name it.
+    pub(crate) fn full(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
 const fn key(
     section: &'static str,
     name: &'static str,

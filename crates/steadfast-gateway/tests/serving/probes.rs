@@ -5,7 +5,7 @@ use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{FailedOrder, Input, Output, StorageFault, Timer};
 use steadfast_machine::{Instant, Machine};
 
-use crate::client::{Client, exchange, head, publish};
+use crate::client::{Client, Got, exchange, head, publish};
 use crate::{config, serve};
 
 #[test]
@@ -40,6 +40,30 @@ fn probes_and_start_page_answer_and_all_else_is_not_found() {
         );
         assert!(answer.ends_with(body), "{request}: {answer}");
     }
+}
+
+#[test]
+fn a_full_gateway_is_not_ready_until_a_client_goes() {
+    let mut config = config();
+    config.server.connections_max = 1;
+    let gateway = serve(config);
+    let ready = || {
+        exchange(
+            gateway.address(),
+            "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+    };
+    let mut client = Client::connect(gateway.address());
+    client.enter("a");
+
+    let full = ready();
+    client.finish();
+    assert_eq!(client.next(), Got::End);
+    let free = ready();
+
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+    assert!(full.contains("full"), "{full}");
+    assert!(free.starts_with("HTTP/1.1 200 "), "{free}");
 }
 
 #[test]

@@ -65,12 +65,31 @@ fn a_wrong_configuration_is_drawn_with_file_line_key_and_what_to_do() {
             "[client]\nping_interval = 25\n",
             "client.ping_interval: invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \
              \"2m\", \"24h\" or \"30d\"\n --> steadfast.toml:2:17\n  |\n2 | ping_interval = 25\n  |                 ^^ \
-             invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"",
+             invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"\n  \
+             |\n  = help: write 1s to 1h, whole seconds",
+        ),
+        (
+            "[server]\nport = 70000\n",
+            "server.port: invalid value: integer `70000`\n --> steadfast.toml:2:8\n  |\n2 | port = 70000\n  |        \
+             ^^^^^ invalid value: integer `70000`\n  |\n  = help: write 0 to 65535",
+        ),
+        (
+            "[store]\ndirectory = \"\"\n",
+            "store.directory: must be the path of a directory, not empty\n --> steadfast.toml:2:13\n  |\n2 | directory \
+             = \"\"\n  |             ^^ must be the path of a directory, not empty",
+        ),
+        (
+            "[server]\nallowed_origins = [\"app.example.org\"]\n",
+            "server.allowed_origins: must be a list of origins as browsers send them, with scheme and without path: \
+             \"https://app.example.org\"\n --> steadfast.toml:2:19\n  |\n2 | allowed_origins = \
+             [\"app.example.org\"]\n  |                   ^^^^^^^^^^^^^^^^^^^ must be a list of origins as browsers \
+             send them, with scheme and without path: \"https://app.example.org\"",
         ),
         (
             "[store]\nkind = \"disk\"\n",
             "store.kind: unknown variant `disk`, expected `segments` or `memory`\n --> steadfast.toml:2:8\n  |\n2 \
-             | kind = \"disk\"\n  |        ^^^^^^ unknown variant `disk`, expected `segments` or `memory`",
+             | kind = \"disk\"\n  |        ^^^^^^ unknown variant `disk`, expected `segments` or `memory`\n  \
+             |\n  = help: write \"segments\" or \"memory\"",
         ),
         (
             "[client]\npong_timeout = \"25s\"\n",
