@@ -8,7 +8,7 @@ use clap::builder::StyledStr;
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::listen::ListenError;
 
-use crate::output;
+use crate::output::{self, Colours};
 
 /// Something failed that has no code of its own.
 const FAILED: u8 = 1;
@@ -109,13 +109,13 @@ impl From<ServeError> for Failure {
 }
 
 /// Says what is to be said and returns the code.
-pub(crate) fn finish(outcome: Result<(), Failure>) -> ExitCode {
+pub(crate) fn finish(outcome: Result<(), Failure>, colours: Colours) -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
     match failure.text {
-        Text::Wanted(text) => output::print_styled(&text),
-        Text::Arguments(text) => output::complain_styled(&text),
+        Text::Wanted(text) => output::print_styled(&text, colours),
+        Text::Arguments(text) => output::complain_styled(&text, colours),
         Text::Error { what, advice } => output::complain(&what, &advice),
     }
     ExitCode::from(failure.code)

@@ -16,5 +16,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let environment = env::read();
     let outcome = args::parse().and_then(|args| commands::run(args, &environment));
-    exit::finish(outcome)
+    exit::finish(outcome, output::Colours::wanted(&environment))
 }

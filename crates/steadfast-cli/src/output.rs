@@ -16,9 +16,26 @@ pub(crate) fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Whether anybody reads on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Somebody may.
+    There,
+    /// The other end of the pipe is closed.
+    Gone,
+}
+
+/// Prints one of many results, and tells whether the next one is wanted.
+pub(crate) fn print_next(text: &str) -> Audience {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Audience::There,
+        Err(_) => Audience::Gone,
+    }
+}
+
 /// Prints help or version, coloured on a terminal.
-pub(crate) fn print_styled(text: &StyledStr) {
-    let is_coloured = std::io::stdout().is_terminal();
+pub(crate) fn print_styled(text: &StyledStr, colours: Colours) {
+    let is_coloured = colours == Colours::Welcome && std::io::stdout().is_terminal();
     let text = if is_coloured {
         text.ansi().to_string()
     } else {
@@ -45,9 +62,28 @@ pub(crate) fn complain(what: &str, advice: &str) {
     }
 }
 
+/// Whether colours are welcome on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Colours {
+    /// They are.
+    Welcome,
+    /// `NO_COLOR` is set.
+    Off,
+}
+
+impl Colours {
+    /// What the environment says.
+    pub(crate) const fn wanted(environment: &Environment) -> Self {
+        match environment.no_color {
+            None => Self::Welcome,
+            Some(_) => Self::Off,
+        }
+    }
+}
+
 /// Says what is wrong with the arguments, coloured on a terminal.
-pub(crate) fn complain_styled(text: &StyledStr) {
-    let is_coloured = std::io::stderr().is_terminal();
+pub(crate) fn complain_styled(text: &StyledStr, colours: Colours) {
+    let is_coloured = colours == Colours::Welcome && std::io::stderr().is_terminal();
     let text = if is_coloured {
         text.ansi().to_string()
     } else {
@@ -63,7 +99,8 @@ pub(crate) fn start_log(environment: &Environment) {
         .as_ref()
         .and_then(|log| log.to_str())
         .unwrap_or(LOG_DEFAULT);
-    let is_coloured = environment.no_color.is_none() && std::io::stderr().is_terminal();
+    let is_coloured =
+        Colours::wanted(environment) == Colours::Welcome && std::io::stderr().is_terminal();
     // Parts that cannot be understood are left out: a typing error must not stop the gateway.
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::builder().parse_lossy(wanted))

@@ -2,10 +2,10 @@
 
 #![cfg(test)]
 
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -17,10 +17,7 @@ fn it_tells_its_address_and_data_directory_and_ends_cleanly_when_asked() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    let line = first_line(&mut gateway);
 
     kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
 
@@ -28,6 +25,30 @@ fn it_tells_its_address_and_data_directory_and_ends_cleanly_when_asked() {
     assert!(line.contains("\"address\":\"127.0.0.1:"), "{line}");
     assert!(line.contains("/steadfast-data\""), "{line}");
     assert!(directory.path().join("steadfast-data").is_dir());
+}
+
+#[test]
+fn a_second_signal_ends_it_although_a_client_does_not_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let waits = "[server]\nclose_wait = \"1m\"\nshutdown_wait = \"10m\"\n";
+    std::fs::write(directory.path().join("s.toml"), waits).unwrap();
+    let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
+    let mut gateway = serve(directory.path(), &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_str(&first_line(&mut gateway)).unwrap();
+    let mut client = TcpStream::connect(told["address"].as_str().unwrap()).unwrap();
+    client.write_all(UPGRADE.as_bytes()).unwrap();
+    read_until(&mut client, b"\r\n\r\n");
+
+    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    // The client hears of the end, and stays.
+    read_until(&mut client, b"shutdown");
+    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+
+    assert_eq!(gateway.wait().unwrap().code(), Some(1));
 }
 
 #[test]
@@ -124,6 +145,27 @@ fn serve(directory: &Path, arguments: &[&str]) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+const UPGRADE: &str = "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+                       Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn first_line(gateway: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(gateway.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    line
+}
+
+fn read_until(stream: &mut TcpStream, end: &[u8]) {
+    let mut read = Vec::new();
+    let mut byte = [0];
+    while !read.ends_with(end) {
+        stream.read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
 }
 
 fn run(command: &mut Command) -> Output {

@@ -18,7 +18,7 @@ use self::link::{Link, Received};
 use self::typed::Typed;
 use crate::args::Connect;
 use crate::exit::Failure;
-use crate::output;
+use crate::output::{self, Audience};
 
 /// How many publications `/history` shows.
 const HISTORY_SHOWN: i32 = 20;
@@ -172,10 +172,11 @@ impl Session {
         Ok(command.id)
     }
 
-    /// Shows a message and answers pings. True when the awaited publish was acknowledged.
+    /// Shows a message and answers pings. True when the awaited publish was acknowledged, or nobody reads on.
     async fn show(&mut self, message: &Bytes) -> Result<bool, Failure> {
-        if self.is_json {
-            output::print(String::from_utf8_lossy(message).trim_end());
+        let is_read = |text: &str| output::print_next(text) == Audience::There;
+        if self.is_json && !is_read(String::from_utf8_lossy(message).trim_end()) {
+            return Ok(true);
         }
         for reply in shown::decode(message)? {
             if reply == Reply::Ping {
@@ -186,8 +187,8 @@ impl Session {
                 self.link.send(&pong).await?;
                 continue;
             }
-            if !self.is_json {
-                output::print(&shown::describe(&reply));
+            if !self.is_json && !is_read(&shown::describe(&reply)) {
+                return Ok(true);
             }
             if let Reply::Answer { id, outcome } = reply
                 && self.awaited == Some(id)

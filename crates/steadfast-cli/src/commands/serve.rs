@@ -10,14 +10,14 @@ use steadfast_gateway::config::{Config, StoreKind};
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::server;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Serve;
 use crate::env::Environment;
 use crate::exit::Failure;
 use crate::output;
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM; a second one ends it at once.
 ///
 /// # Errors
 ///
@@ -35,17 +35,34 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
     runtime.block_on(async {
-        let shutdown = shutdown()
-            .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}"), ""))?;
+        let no_signals = |error| Failure::failed(format!("cannot wait for signals: {error}"), "");
+        let (mut shutdown, mut impatience) = (
+            Signals::new().map_err(no_signals)?,
+            Signals::new().map_err(no_signals)?,
+        );
         let form = if arguments.json {
             Form::Programs
         } else {
             Form::People
         };
         let greeting = Greeting::new(&loaded.config, form);
-        server::run(loaded, shutdown, |address| greeting.print(address))
-            .await
-            .map_err(Failure::from)
+        let shutdown = async move {
+            shutdown.next().await;
+            tracing::info!("closing every connection with the advice to come back");
+        };
+        let impatience = async move {
+            impatience.next().await;
+            impatience.next().await;
+        };
+        tokio::select! {
+            outcome = server::run(loaded, shutdown, |address| greeting.print(address)) => {
+                outcome.map_err(Failure::from)
+            }
+            () = impatience => Err(Failure::failed(
+                "ended by a second signal, before all connections were closed",
+                "The next start checks the log; nothing is to be done.",
+            )),
+        }
     })
 }
 
@@ -75,18 +92,18 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Fail
     if let Some(cores) = arguments.cores {
         loaded.overrule("server.cores").server.cores = cores;
     }
-    let store = &mut loaded.config.store;
-    if let Some(directory) = arguments
+    let directory = arguments
         .data
         .as_deref()
-        .or_else(|| environment.data.as_deref().map(Path::new))
-    {
+        .or_else(|| environment.data.as_deref().map(Path::new));
+    if let Some(directory) = directory {
+        let store = &mut loaded.overrule("store.directory").store;
         directory.clone_into(&mut store.directory);
         // Who names a directory wants files in it, whatever a configuration file says.
         store.kind = StoreKind::Segments;
     }
     if arguments.memory {
-        store.kind = StoreKind::Memory;
+        loaded.config.store.kind = StoreKind::Memory;
     }
     Ok(loaded)
 }
@@ -109,20 +126,27 @@ fn parsed<T: FromStr>(
     }
 }
 
-/// Ends with the first SIGINT or SIGTERM.
-fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        std::future::poll_fn(|context| {
-            if interrupt.poll_recv(context).is_ready() {
-                return std::task::Poll::Ready(());
-            }
-            terminate.poll_recv(context).map(drop)
+/// SIGINT and SIGTERM, as they come.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
         })
-        .await;
-        tracing::info!("closing every connection with the advice to come back");
-    })
+    }
+
+    async fn next(&mut self) {
+        // Both are cancel-safe.
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// What is printed once clients can connect.
