@@ -2,6 +2,8 @@
 
 use steadfast_hub::event::{End, Event};
 
+use crate::config::policy;
+
 /// Writes one line for one event.
 pub(crate) fn record(event: &Event) {
     match event {
@@ -27,7 +29,9 @@ pub(crate) fn record(event: &Event) {
                 "closed"
             );
         }
-        Event::LimitReached { setting } => tracing::warn!(setting, "a limit is reached"),
+        Event::LimitReached { setting } => {
+            tracing::warn!(key = policy::hub_key(setting), "a limit is reached");
+        }
         Event::CaughtBehind { channels } => {
             tracing::warn!(channels, "fell behind the log and reads channels again");
         }

@@ -305,7 +305,7 @@ fn log_settings(store: &StoreConfig) -> LogSettings {
 }
 
 /// The key that feeds this field of the hub's settings.
-fn hub_key(setting: &str) -> &'static str {
+pub(crate) fn hub_key(setting: &str) -> &'static str {
     match setting {
         "cores" | "core" => "server.cores",
         "peers_max" => "server.connections_max",
