@@ -6,7 +6,6 @@
 mod accept;
 mod access;
 mod admin;
-pub mod clock;
 pub mod config;
 mod connection;
 mod core;
@@ -20,3 +19,5 @@ pub mod server;
 mod shard;
 mod turn;
 mod upgrade;
+
+pub use steadfast::clock;

@@ -1,0 +1,184 @@
+//! At which stage an attempt failed, and why.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use steadfast_protocol::websocket::handshake::{RequestError, ResponseRefusal};
+use thiserror::Error;
+
+/// A step on the way to an open WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Looking the name up.
+    Resolve,
+    /// TCP.
+    Connect,
+    /// TLS.
+    Secure,
+    /// The HTTP upgrade.
+    Upgrade,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "looking the name up",
+            Self::Connect => "connecting",
+            Self::Secure => "the TLS handshake",
+            Self::Upgrade => "the upgrade",
+        })
+    }
+}
+
+/// An attempt that did not lead to an open WebSocket.
+#[derive(Debug, Error)]
+#[error("{stage} failed")]
+pub struct DialError {
+    stage: Stage,
+    #[source]
+    failure: Failure,
+}
+
+/// Why a stage failed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The stage did not end in time.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// The name has no address.
+    #[error("the name has no address")]
+    NoAddress,
+    /// What the system said.
+    #[error(transparent)]
+    Io(io::Error),
+    /// The host is no name that a certificate can be checked for.
+    #[error("`{0}` is no name that a certificate can be checked for")]
+    TlsName(String),
+    /// The certificates of the system could not be used.
+    #[error("TLS cannot be set up: {0}")]
+    TlsSetup(String),
+    /// This build has no TLS.
+    #[error("this build has no TLS (feature `tls`)")]
+    TlsMissing,
+    /// The request would break apart.
+    #[error(transparent)]
+    Request(RequestError),
+    /// No randomness for the key.
+    #[error("the system gave no randomness")]
+    Randomness,
+    /// The connection ended in the middle of the answer.
+    #[error("the connection ended before the answer was complete")]
+    Ended,
+    /// The answer is no HTTP.
+    #[error("the answer is not HTTP")]
+    NotHttp,
+    /// The head of the answer is longer than its limit.
+    #[error("the head of the answer is longer than {0} bytes")]
+    HeadTooLong(usize),
+    /// The server does not open a WebSocket.
+    #[error("{refusal}")]
+    Refused {
+        /// Why not.
+        refusal: ResponseRefusal,
+        /// What the server wants waited, from its `Retry-After` in seconds.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl DialError {
+    pub(crate) const fn new(stage: Stage, failure: Failure) -> Self {
+        Self { stage, failure }
+    }
+
+    /// How far the attempt came.
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Why it did not go on.
+    pub const fn failure(&self) -> &Failure {
+        &self.failure
+    }
+
+    /// True when the cause is this machine's own network, so that no server is to blame.
+    pub fn is_local(&self) -> bool {
+        match &self.failure {
+            Failure::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::NetworkDown
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            ),
+            Failure::Randomness => true,
+            Failure::TimedOut(_)
+            | Failure::NoAddress
+            | Failure::TlsName(_)
+            | Failure::TlsSetup(_)
+            | Failure::TlsMissing
+            | Failure::Request(_)
+            | Failure::Ended
+            | Failure::NotHttp
+            | Failure::HeadTooLong(_)
+            | Failure::Refused { .. } => false,
+        }
+    }
+
+    /// True when no further attempt can go better, because the fault is in what was asked for.
+    pub const fn is_final(&self) -> bool {
+        match &self.failure {
+            Failure::TlsName(_) | Failure::TlsMissing | Failure::Request(_) => true,
+            Failure::TimedOut(_)
+            | Failure::NoAddress
+            | Failure::Io(_)
+            | Failure::TlsSetup(_)
+            | Failure::Randomness
+            | Failure::Ended
+            | Failure::NotHttp
+            | Failure::HeadTooLong(_)
+            | Failure::Refused { .. } => false,
+        }
+    }
+
+    /// What the server wants waited before the next attempt.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match &self.failure {
+            Failure::Refused { retry_after, .. } => *retry_after,
+            Failure::TimedOut(_)
+            | Failure::NoAddress
+            | Failure::Io(_)
+            | Failure::TlsName(_)
+            | Failure::TlsSetup(_)
+            | Failure::TlsMissing
+            | Failure::Request(_)
+            | Failure::Randomness
+            | Failure::Ended
+            | Failure::NotHttp
+            | Failure::HeadTooLong(_) => None,
+        }
+    }
+
+    /// The status of the answer when it was not 101.
+    pub const fn status(&self) -> Option<u16> {
+        match &self.failure {
+            Failure::Refused {
+                refusal: ResponseRefusal::Status(status),
+                ..
+            } => Some(*status),
+            Failure::Refused { .. }
+            | Failure::TimedOut(_)
+            | Failure::NoAddress
+            | Failure::Io(_)
+            | Failure::TlsName(_)
+            | Failure::TlsSetup(_)
+            | Failure::TlsMissing
+            | Failure::Request(_)
+            | Failure::Randomness
+            | Failure::Ended
+            | Failure::NotHttp
+            | Failure::HeadTooLong(_) => None,
+        }
+    }
+}

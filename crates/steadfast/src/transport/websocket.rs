@@ -1,0 +1,334 @@
+//! One open WebSocket as seen by its driver: frames are queued, bytes move when the socket can, arrivals come out whole.
+//!
+//! Owns the frames that wait, in two lanes: control frames go ahead of messages, so that a ping is never stuck behind
+//! megabytes. Answers pings by itself. Knows no time: silence and stalls are judged by the session.
+
+mod keys;
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use steadfast_protocol::websocket::{
+    CodecError, Decoder, Event, Frame, Limits, MessageKind, Opcode, Role, close,
+};
+use thiserror::Error;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+use self::keys::MaskKeys;
+use super::stream::Stream;
+
+/// Bytes of one read. On the stack, so that an idle connection holds no read buffer.
+const READ_BYTES: usize = 16 << 10;
+/// The most fragments of one message.
+const FRAGMENTS_MAX: u32 = 1_024;
+/// Answers to pings that may wait; a peer that sends more without reading is owed no more.
+const PONG_BYTES_MAX: usize = 4 << 10;
+/// Written buffers above this are given back when they are empty.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+/// What arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A whole message.
+    Message {
+        /// What it consists of.
+        kind: MessageKind,
+        /// The payload.
+        payload: Bytes,
+    },
+    /// The answer to a ping.
+    Pong(Bytes),
+    /// The peer closed; nothing comes after it.
+    Closed {
+        /// Its code, if it gave one.
+        code: Option<u16>,
+        /// Its reason, maybe empty.
+        reason: String,
+    },
+}
+
+/// Why nothing can arrive any more.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The stream ended without a close frame.
+    #[error("the connection ended without a close frame")]
+    Ended,
+    /// What the system said, for example that the connection was reset.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The peer broke the protocol. A close frame that says so is queued.
+    #[error("the peer sent an invalid frame: {0}")]
+    Codec(CodecError),
+}
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: Stream,
+    decoder: Decoder,
+    /// Came behind the answer to the upgrade.
+    unread: Vec<u8>,
+    /// What is being written, and how much of it is out.
+    current: Vec<u8>,
+    current_written: usize,
+    control: Vec<u8>,
+    messages: Vec<u8>,
+    keys: MaskKeys,
+    queued_total: u64,
+    written_total: u64,
+    is_closing: bool,
+    needs_flush: bool,
+}
+
+impl WebSocket {
+    pub(crate) fn new(stream: Stream, unread: Vec<u8>, message_bytes_max: u32) -> Self {
+        let limits = Limits {
+            message_bytes_max,
+            frame_bytes_max: message_bytes_max,
+            fragments_max: FRAGMENTS_MAX,
+        };
+        Self {
+            stream,
+            decoder: Decoder::new(Role::Client, limits),
+            unread,
+            current: Vec::new(),
+            current_written: 0,
+            control: Vec::new(),
+            messages: Vec::new(),
+            keys: MaskKeys::default(),
+            queued_total: 0,
+            written_total: 0,
+            is_closing: false,
+            needs_flush: false,
+        }
+    }
+
+    /// Queues a text message; ignored behind a close frame.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no randomness for the mask.
+    pub fn queue_text(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.queue(Opcode::Text, payload)
+    }
+
+    /// Queues a ping with this payload, at most 125 bytes, ahead of all messages.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no randomness for the mask.
+    pub fn queue_ping(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.queue(Opcode::Ping, payload)
+    }
+
+    /// Queues a close frame behind what waits already; nothing can be queued after it.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no randomness for the mask.
+    ///
+    /// # Panics
+    ///
+    /// If the code must not travel.
+    pub fn queue_close(&mut self, code: u16, reason: &str) -> io::Result<()> {
+        let payload = close::ClosePayload::new(code, reason);
+        self.queue_close_payload(payload.as_bytes())
+    }
+
+    fn queue_close_payload(&mut self, payload: &[u8]) -> io::Result<()> {
+        // The last frame of all: behind the messages, not among the other control frames.
+        let outcome = self.append(Lane::Messages, Opcode::Close, payload);
+        self.is_closing = true;
+        outcome
+    }
+
+    fn queue(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        let lane = if opcode.is_control() {
+            Lane::Control
+        } else {
+            Lane::Messages
+        };
+        self.append(lane, opcode, payload)
+    }
+
+    fn append(&mut self, lane: Lane, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        if self.is_closing {
+            return Ok(());
+        }
+        let key = self.keys.next()?;
+        let lane = match lane {
+            Lane::Control => &mut self.control,
+            Lane::Messages => &mut self.messages,
+        };
+        let before = lane.len();
+        Frame::whole(opcode, payload).append_client(lane, key);
+        self.queued_total += widen(lane.len() - before);
+        Ok(())
+    }
+
+    /// Bytes that were queued so far, frame heads included.
+    pub const fn queued_total(&self) -> u64 {
+        self.queued_total
+    }
+
+    /// How many of them the system has taken.
+    pub const fn written_total(&self) -> u64 {
+        self.written_total
+    }
+
+    /// True while queued bytes wait.
+    pub const fn has_unsent(&self) -> bool {
+        self.written_total < self.queued_total || self.needs_flush
+    }
+
+    /// Writes what waits; ready with the number of bytes that went out, pending while none can or none waits.
+    pub fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut sent = 0;
+        while self.load() {
+            let rest = self.current.get(self.current_written..).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.current_written += count;
+                    self.written_total += widen(count);
+                    self.needs_flush = true;
+                    sent += count;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending if sent > 0 => return Poll::Ready(Ok(sent)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if self.needs_flush {
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if sent > 0 {
+            Poll::Ready(Ok(sent))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Makes the next bytes the current ones; false when none wait.
+    fn load(&mut self) -> bool {
+        if self.current_written < self.current.len() {
+            return true;
+        }
+        self.current.clear();
+        self.current_written = 0;
+        if self.current.capacity() > KEPT_BYTES_MAX {
+            self.current = Vec::new();
+        }
+        let lane = if self.control.is_empty() {
+            &mut self.messages
+        } else {
+            &mut self.control
+        };
+        mem::swap(&mut self.current, lane);
+        !self.current.is_empty()
+    }
+
+    /// Reads once and appends what is whole; ready with the number of raw bytes, which are a sign of life even when
+    /// they complete nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can arrive any more. What arrived before is in `arrivals`.
+    pub fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+        arrivals: &mut Vec<Arrival>,
+    ) -> Poll<Result<usize, ReadError>> {
+        if !self.unread.is_empty() {
+            let mut unread = mem::take(&mut self.unread);
+            return Poll::Ready(self.decode(&mut unread, arrivals));
+        }
+        let mut space = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut space);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(ReadError::Ended)),
+            Poll::Ready(Ok(())) => Poll::Ready(self.decode(buffer.filled_mut(), arrivals)),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        input: &mut [u8],
+        arrivals: &mut Vec<Arrival>,
+    ) -> Result<usize, ReadError> {
+        let count = input.len();
+        let mut pings: Vec<Vec<u8>> = Vec::new();
+        let mut reading = self.decoder.read(input);
+        let outcome = loop {
+            match reading.next_event() {
+                Ok(Some(Event::Message { kind, payload })) => arrivals.push(Arrival::Message {
+                    kind,
+                    payload: Bytes::copy_from_slice(payload),
+                }),
+                Ok(Some(Event::Ping(payload))) => pings.push(payload.to_vec()),
+                Ok(Some(Event::Pong(payload))) => {
+                    arrivals.push(Arrival::Pong(Bytes::copy_from_slice(payload)));
+                }
+                Ok(Some(Event::Close { code, reason })) => arrivals.push(Arrival::Closed {
+                    code,
+                    reason: reason.to_owned(),
+                }),
+                Ok(None) => break Ok(count),
+                Err(error) => break Err(error),
+            }
+        };
+        for ping in pings {
+            if self.control.len() < PONG_BYTES_MAX {
+                self.queue(Opcode::Pong, &ping)?;
+            }
+        }
+        self.answer_close(arrivals)?;
+        match outcome {
+            Ok(count) => Ok(count),
+            Err(error) => {
+                self.queue_close(error.close_code(), error.reason())?;
+                Err(ReadError::Codec(error))
+            }
+        }
+    }
+
+    /// A close frame is answered with its own code (RFC 6455, section 5.5.1).
+    fn answer_close(&mut self, arrivals: &[Arrival]) -> io::Result<()> {
+        match arrivals.last() {
+            Some(Arrival::Closed {
+                code: Some(code), ..
+            }) => self.queue_close(*code, ""),
+            Some(Arrival::Closed { code: None, .. }) => self.queue_close_payload(&[]),
+            Some(Arrival::Message { .. } | Arrival::Pong(_)) | None => Ok(()),
+        }
+    }
+
+    /// Ends the sending half once everything is written.
+    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Where a frame waits.
+#[derive(Clone, Copy, Debug)]
+enum Lane {
+    Control,
+    Messages,
+}
+
+fn widen(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Mask keys: unpredictable, new for each frame (RFC 6455, section 5.3), drawn from the system many at a time.
+
+use std::fmt;
+use std::io;
+
+use steadfast_protocol::websocket::mask::MaskKey;
+
+/// How many bytes are drawn at once: 64 keys, one call to the system.
+const POOL_BYTES: usize = 256;
+/// Bytes of a key.
+const KEY_BYTES: usize = 4;
+
+/// A supply of keys. Holds nothing until the first is needed.
+#[derive(Default)]
+pub(super) struct MaskKeys {
+    pool: Vec<u8>,
+}
+
+impl MaskKeys {
+    /// A key that was never used and cannot be guessed.
+    pub(super) fn next(&mut self) -> io::Result<MaskKey> {
+        if self.pool.len() < KEY_BYTES {
+            self.pool.resize(POOL_BYTES, 0);
+            getrandom::fill(&mut self.pool).map_err(io::Error::other)?;
+        }
+        let at = self.pool.len() - KEY_BYTES;
+        let key = self
+            .pool
+            .last_chunk::<KEY_BYTES>()
+            .copied()
+            .unwrap_or_default();
+        self.pool.truncate(at);
+        Ok(key)
+    }
+}
+
+impl fmt::Debug for MaskKeys {
+    /// Shows how many are left, never which.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskKeys")
+            .field("left", &(self.pool.len() / KEY_BYTES))
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_do_not_repeat_and_are_not_shown() {
+        let mut keys = MaskKeys::default();
+
+        let drawn: BTreeSet<MaskKey> = (0..200).map(|_| keys.next().unwrap()).collect();
+
+        // Two of 200 keys of 32 bits are equal once in 200,000 runs; three pairs never are.
+        assert!(drawn.len() >= 198, "{}", drawn.len());
+        assert!(!format!("{keys:?}").contains('['));
+    }
+}
