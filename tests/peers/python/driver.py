@@ -1,0 +1,206 @@
+"""Owns clients of PyPI `centrifuge-python` and does what the harness says, one JSON object a line (see ../README.md).
+
+It decides nothing: no retry, no reconnect, no memory of what was published. All of that is the SDK's, or the harness's.
+"""
+
+import asyncio
+import json
+import sys
+
+from centrifuge import (
+    Client,
+    ClientDisconnectedError,
+    ClientEventHandler,
+    OperationTimeoutError,
+    ReplyError,
+    StreamPosition,
+    SubscriptionEventHandler,
+)
+
+clients: dict[str, Client] = {}
+
+# The longest line that the harness may send, in bytes.
+LINE_BYTES_MAX = 1 << 20
+
+# Lines wait for the end of the turn, so that a burst of publications is one write.
+unsent: list[str] = []
+
+
+def flush() -> None:
+    sys.stdout.write("".join(unsent))
+    sys.stdout.flush()
+    unsent.clear()
+
+
+def say(line: dict) -> None:
+    if not unsent:
+        asyncio.get_running_loop().call_soon(flush)
+    unsent.append(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def failure(cause: Exception) -> dict:
+    if isinstance(cause, ReplyError):
+        return {"kind": "server", "code": cause.code, "message": str(cause)}
+    told = f"{type(cause).__name__}: {cause}"
+    lost = isinstance(cause, (OperationTimeoutError, ClientDisconnectedError, ConnectionError))
+    return {"kind": "lost" if lost else "refused", "message": told}
+
+
+class ClientEvents(ClientEventHandler):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def tell(self, event: str, **fields) -> None:
+        say({"event": event, "client": self.name, **fields})
+
+    async def on_connecting(self, ctx) -> None:
+        self.tell("connecting", code=ctx.code, reason=ctx.reason)
+
+    async def on_connected(self, ctx) -> None:
+        self.tell("connected", identity=ctx.client)
+
+    async def on_disconnected(self, ctx) -> None:
+        self.tell("disconnected", code=ctx.code, reason=ctx.reason)
+
+    async def on_error(self, ctx) -> None:
+        self.tell("trouble", channel=None, code=ctx.code, message=str(ctx.error))
+
+
+class SubscriptionEvents(SubscriptionEventHandler):
+    def __init__(self, name: str, channel: str) -> None:
+        self.name = name
+        self.channel = channel
+
+    def tell(self, event: str, **fields) -> None:
+        say({"event": event, "client": self.name, "channel": self.channel, **fields})
+
+    async def on_subscribing(self, ctx) -> None:
+        self.tell("subscribing", code=ctx.code, reason=ctx.reason)
+
+    async def on_subscribed(self, ctx) -> None:
+        position = ctx.stream_position or StreamPosition(offset=0, epoch="")
+        self.tell(
+            "subscribed",
+            was_recovering=ctx.was_recovering,
+            recovered=ctx.recovered,
+            recoverable=ctx.recoverable,
+            offset=position.offset,
+            epoch=position.epoch,
+        )
+
+    async def on_unsubscribed(self, ctx) -> None:
+        self.tell("unsubscribed", code=ctx.code, reason=ctx.reason)
+
+    async def on_publication(self, ctx) -> None:
+        author = ctx.pub.info.client if ctx.pub.info else None
+        self.tell("publication", offset=ctx.pub.offset or 0, data=ctx.pub.data, author=author)
+
+    async def on_join(self, ctx) -> None:
+        self.tell("join", who=ctx.info.client)
+
+    async def on_leave(self, ctx) -> None:
+        self.tell("leave", who=ctx.info.client)
+
+    async def on_error(self, ctx) -> None:
+        self.tell("trouble", code=ctx.code, message=str(ctx.error))
+
+
+async def open_client(command: dict) -> dict:
+    name = command["client"]
+    if name not in clients:
+        # A proxy of the environment is not part of the run.
+        clients[name] = Client(
+            command["url"], events=ClientEvents(name), name="peer-python", proxy=None
+        )
+    await clients[name].connect()
+    return {}
+
+
+async def subscribe(client: Client, command: dict) -> dict:
+    channel = command["channel"]
+    known = client.get_subscription(channel)
+    if known is None:
+        if command.get("since"):
+            raise ValueError("this SDK cannot begin at a position")
+        recoverable = bool(command.get("recoverable"))
+        known = client.new_subscription(
+            channel,
+            events=SubscriptionEvents(command["client"], channel),
+            recoverable=recoverable,
+            positioned=recoverable,
+            join_leave=bool(command.get("join_leave")),
+        )
+    await known.subscribe()
+    return {}
+
+
+async def unsubscribe(client: Client, command: dict) -> dict:
+    known = client.get_subscription(command["channel"])
+    if known is not None:
+        await known.unsubscribe()
+    return {}
+
+
+async def history(client: Client, command: dict) -> dict:
+    since = command.get("since")
+    result = await client.history(
+        command["channel"],
+        limit=command["limit"],
+        since=StreamPosition(since["offset"], since["epoch"]) if since else None,
+        reverse=bool(command.get("reverse")),
+    )
+    publications = [{"offset": p.offset or 0, "data": p.data} for p in result.publications]
+    return {"offset": result.offset, "epoch": result.epoch, "publications": publications}
+
+
+async def carry_out(command: dict) -> dict:
+    if command["do"] == "open":
+        return await open_client(command)
+    client = clients.get(command["client"])
+    if client is None:
+        raise ValueError(f"no client named {command['client']}")
+    match command["do"]:
+        case "close":
+            await client.disconnect()
+            return {}
+        case "subscribe":
+            return await subscribe(client, command)
+        case "unsubscribe":
+            return await unsubscribe(client, command)
+        case "publish":
+            await client.publish(command["channel"], command["data"])
+            return {}
+        case "rpc":
+            return {"data": (await client.rpc(command["method"], command["data"])).data}
+        case "history":
+            return await history(client, command)
+        case "presence":
+            return {"clients": list((await client.presence(command["channel"])).clients)}
+        case "presence_stats":
+            stats = await client.presence_stats(command["channel"])
+            return {"num_clients": stats.num_clients, "num_users": stats.num_users}
+        case unknown:
+            raise ValueError(f"unknown command {unknown}")
+
+
+async def answer(command: dict) -> None:
+    try:
+        say({"id": command["id"], "ok": await carry_out(command)})
+    except Exception as cause:  # whatever the SDK raises is an answer
+        say({"id": command["id"], "error": failure(cause)})
+
+
+async def main() -> None:
+    lines = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+    protocol = asyncio.StreamReaderProtocol(lines)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    say({"event": "ready", "driver": "python"})
+    running: set[asyncio.Task] = set()
+    while line := await lines.readline():
+        task = asyncio.create_task(answer(json.loads(line)))
+        running.add(task)
+        task.add_done_callback(running.discard)
+    flush()
+
+
+asyncio.run(main())
