@@ -97,21 +97,29 @@ impl Connector {
         let addresses = within(Stage::Resolve, limits.resolve, resolve(endpoint)).await?;
         let socket = within(Stage::Connect, limits.connect, race::connect(&addresses)).await?;
         prepare(&socket).map_err(|error| DialError::new(Stage::Connect, Failure::Io(error)))?;
-        let mut stream =
-            within(Stage::Secure, limits.secure, self.secure(endpoint, socket)).await?;
+        let mut stream = match endpoint.security() {
+            Security::Plain => Stream::Plain(socket),
+            Security::Tls => {
+                within(Stage::Secure, limits.secure, self.secure(endpoint, socket)).await?
+            }
+        };
         let opening = upgrade::upgrade(&mut stream, endpoint, &self.fields);
         let unread = within(Stage::Upgrade, limits.upgrade, opening).await?;
         Ok(WebSocket::new(stream, unread, self.message_bytes_max))
     }
 
+    #[cfg(feature = "tls")]
     async fn secure(&self, endpoint: &Endpoint, socket: TcpStream) -> Result<Stream, Failure> {
-        match endpoint.security() {
-            Security::Plain => Ok(Stream::Plain(socket)),
-            #[cfg(feature = "tls")]
-            Security::Tls => self.tls.secure(endpoint.host(), socket).await,
-            #[cfg(not(feature = "tls"))]
-            Security::Tls => Err(Failure::TlsMissing),
-        }
+        self.tls.secure(endpoint.host(), socket).await
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn secure(
+        &self,
+        _endpoint: &Endpoint,
+        _socket: TcpStream,
+    ) -> impl Future<Output = Result<Stream, Failure>> {
+        std::future::ready(Err(Failure::TlsMissing))
     }
 }
 

@@ -166,7 +166,7 @@ impl FromStr for Endpoint {
         Ok(Self {
             security,
             host: host.to_owned(),
-            port: port.unwrap_or(security.usual_port()),
+            port: port.unwrap_or_else(|| security.usual_port()),
             path: whole_path(path),
         })
     }
