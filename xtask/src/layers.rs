@@ -104,6 +104,7 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What pure crates may use of others: shared bytes, error enums, text and numbers, small data structures,
 /// checksums and header parsing; nothing that reaches a socket, a file, a clock or a thread.
 const PURE_MAY_USE: &[&str] = &[
+    "annotate-snippets",
     "base64",
     "bytes",
     "crc32fast",
@@ -117,7 +118,9 @@ const PURE_MAY_USE: &[&str] = &[
     "simdutf8",
     "slab",
     "smallvec",
+    "strsim",
     "thiserror",
+    "toml",
 ];
 
 /// What one crate depends on.

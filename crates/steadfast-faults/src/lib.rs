@@ -6,5 +6,8 @@
 //! lab does that on real processes.
 
 pub mod ledger;
+pub mod metrics;
+pub mod quantity;
 pub mod roster;
+pub mod samples;
 pub mod scenario;

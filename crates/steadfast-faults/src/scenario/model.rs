@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::ledger::record::Phase;
 use crate::roster::ClientKind;
+use crate::scenario::expr::Expression;
 use crate::scenario::select::Selector;
 
 /// A scenario: valid, with its parameters put in.
@@ -18,6 +19,7 @@ pub struct Scenario {
     pub(super) loads: Vec<Load>,
     pub(super) run: Run,
     pub(super) steps: Vec<Step>,
+    pub(super) checks: Vec<Check>,
 }
 
 impl Scenario {
@@ -54,6 +56,22 @@ impl Scenario {
     /// What is broken.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// What must hold.
+    pub fn checks(&self) -> &[Check] {
+        &self.checks
+    }
+
+    /// The longest recovery that a check with the level `must` allows, if one bounds it.
+    pub fn recovery_max(&self) -> Option<Duration> {
+        let musts = self.checks.iter().filter(|it| it.level == Level::Must);
+        musts.filter_map(|it| it.that.recovery_max()).max()
+    }
+
+    /// The smallest time that a check measures against; the harness must be much faster than that.
+    pub fn tightest_time(&self) -> Option<Duration> {
+        self.checks.iter().flat_map(|it| it.that.times()).min()
     }
 }
 
@@ -232,4 +250,50 @@ impl Action {
             Self::Pause => false,
         }
     }
+}
+
+/// `[[check]]`: something that is measured and must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Its name in reports.
+    pub id: String,
+    /// What must hold.
+    pub that: Expression,
+    /// What it means when it does not.
+    pub level: Level,
+    /// What it means when there is nothing to measure.
+    pub no_data: NoData,
+}
+
+/// What a check that does not hold means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The run fails.
+    Must,
+    /// It is said, and the run goes on as it is.
+    Should,
+    /// The measured value is printed, whatever it is.
+    Info,
+}
+
+impl Level {
+    /// The name in scenarios and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// What a check without data means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoData {
+    /// Nothing is known.
+    Unknown,
+    /// It does not hold.
+    Fail,
+    /// It holds.
+    Pass,
 }

@@ -236,7 +236,7 @@ fn count_of(scenario: &Scenario, service: &str) -> u32 {
 }
 
 /// The planned instants of a step, without jitter.
-fn occurrences(step: &Step, end: Duration) -> Result<Vec<Duration>, PlanError> {
+pub(super) fn occurrences(step: &Step, end: Duration) -> Result<Vec<Duration>, PlanError> {
     let (period, count) = match step.when {
         When::At(at) => return Ok(vec![at]),
         When::Every { period, count } => (period, count),

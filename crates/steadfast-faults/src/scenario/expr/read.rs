@@ -1,0 +1,374 @@
+//! Reads the text of an expression, from left to right, one token at a time.
+//!
+//! There are no brackets around terms: `and` binds weakest, then comparisons, then `+ -`, then `* /`.
+
+use crate::metrics::{Filter, Metric, Scope, Shape};
+use crate::quantity::Unit;
+use crate::roster::ClientKind;
+use crate::samples::Aggregate;
+use crate::scenario::expr::{Comparison, Computed, Expression, Operator, Reading, Relation, Term};
+use crate::scenario::problem::nearest;
+use crate::scenario::units;
+
+/// The longest expression, so that its tree stays small.
+const LEN_MAX: usize = 1000;
+
+/// Longer ones first, since `<` begins `<=`.
+const RELATIONS: [(&str, Relation); 6] = [
+    ("==", Relation::Equal),
+    ("!=", Relation::Unequal),
+    ("<=", Relation::AtMost),
+    (">=", Relation::AtLeast),
+    ("<", Relation::Below),
+    (">", Relation::Above),
+];
+
+const FILTER_KEYS: [&str; 3] = ["load", "kind", "step"];
+
+/// Why a text is no expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ExpressionError {
+    /// What is wrong, one line.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub help: Option<String>,
+}
+
+/// What is left to read.
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+pub(super) fn expression(text: &str) -> Result<Expression, ExpressionError> {
+    if text.len() > LEN_MAX {
+        return Err(plain(format!(
+            "an expression has at most {LEN_MAX} bytes, this one has {}",
+            text.len()
+        )));
+    }
+    let mut reader = Reader { rest: text };
+    let mut comparisons = vec![reader.comparison()?];
+    while reader.word("and") {
+        comparisons.push(reader.comparison()?);
+    }
+    if !reader.rest.trim_start().is_empty() {
+        return Err(reader.expected("`and` or the end"));
+    }
+    let text = text.trim().to_owned();
+    Ok(Expression { text, comparisons })
+}
+
+impl<'a> Reader<'a> {
+    fn comparison(&mut self) -> Result<Comparison, ExpressionError> {
+        let left = self.sum()?;
+        let found = RELATIONS.iter().find(|(sign, _)| self.sign(sign));
+        let Some((sign, relation)) = found else {
+            return Err(self.expected("one of ==, !=, <, <=, >, >="));
+        };
+        let right = self.sum()?;
+        if left.unit() != right.unit() {
+            return Err(plain(format!(
+                "`{sign}` compares {} with {}",
+                told(left.unit()),
+                told(right.unit())
+            )));
+        }
+        Ok(Comparison {
+            left,
+            relation: *relation,
+            right,
+        })
+    }
+
+    fn sum(&mut self) -> Result<Term, ExpressionError> {
+        let mut term = self.product()?;
+        loop {
+            let operator = if self.sign("+") {
+                Operator::Plus
+            } else if self.sign("-") {
+                Operator::Minus
+            } else {
+                return Ok(term);
+            };
+            term = computed(term, operator, self.product()?)?;
+        }
+    }
+
+    fn product(&mut self) -> Result<Term, ExpressionError> {
+        let mut term = self.atom()?;
+        loop {
+            let operator = if self.sign("*") {
+                Operator::Times
+            } else if self.sign("/") {
+                Operator::Over
+            } else {
+                return Ok(term);
+            };
+            term = computed(term, operator, self.atom()?)?;
+        }
+    }
+
+    fn atom(&mut self) -> Result<Term, ExpressionError> {
+        let number = self.take(|it| it.is_ascii_digit() || it == '.');
+        if !number.is_empty() {
+            let unit = self.take_directly(|it| it.is_ascii_alphabetic() || it == '%');
+            return units::number(number, unit)
+                .map(Term::Literal)
+                .ok_or_else(|| plain(format!("`{number}{unit}` is no number with a unit")));
+        }
+        let name = self.take(|it| it.is_ascii_lowercase() || "._".contains(it));
+        if name.is_empty() {
+            return Err(self.expected("a metric, a number or a time"));
+        }
+        let Some(metric) = Metric::from_name(name) else {
+            let known: Vec<&str> = Metric::ALL.iter().map(|it| it.name()).collect();
+            return Err(ExpressionError {
+                message: format!("unknown metric `{name}`"),
+                help: nearest(name, &known).map(|it| format!("did you mean `{it}`?")),
+            });
+        };
+        let filter = self.filter(metric)?;
+        let aggregate = self.aggregate(metric)?;
+        Ok(Term::Reading(Reading {
+            metric,
+            filter,
+            aggregate,
+        }))
+    }
+
+    fn filter(&mut self, metric: Metric) -> Result<Filter, ExpressionError> {
+        let mut filter = Filter::default();
+        if !self.sign("{") {
+            return Ok(filter);
+        }
+        loop {
+            let key = self.take(|it| it.is_ascii_lowercase());
+            let allowed = match metric.scope() {
+                Scope::Run => false,
+                Scope::Clients => key != "step",
+                Scope::Incidents => true,
+            };
+            if !FILTER_KEYS.contains(&key) || !allowed {
+                let message = format!("`{}` cannot be narrowed by `{key}`", metric.name());
+                return Err(plain(message));
+            }
+            if !self.sign("=") {
+                return Err(self.expected("`=`"));
+            }
+            let value = self.take(|it| it.is_ascii_alphanumeric() || "-_".contains(it));
+            match key {
+                "load" => filter.load = Some(value.to_owned()),
+                "kind" => filter.kind = Some(kind(value)?),
+                _ => filter.step = Some(value.to_owned()),
+            }
+            if self.sign("}") {
+                return Ok(filter);
+            }
+            if !self.sign(",") {
+                return Err(self.expected("`,` or `}`"));
+            }
+        }
+    }
+
+    fn aggregate(&mut self, metric: Metric) -> Result<Option<Aggregate>, ExpressionError> {
+        let found = Aggregate::ALL.into_iter().find(|it| self.word(it.name()));
+        match (metric.shape(), found) {
+            (Shape::Number, None) => Ok(None),
+            (Shape::Number, Some(it)) => Err(plain(format!(
+                "`{}` is one number and has no {}",
+                metric.name(),
+                it.name()
+            ))),
+            (Shape::Samples(_), Some(it)) => Ok(Some(it)),
+            (Shape::Samples(_), None) => {
+                let all: Vec<&str> = Aggregate::ALL.iter().map(|it| it.name()).collect();
+                Err(ExpressionError {
+                    message: format!("`{}` has many values: say which", metric.name()),
+                    help: Some(format!("one of: {}", all.join(", "))),
+                })
+            }
+        }
+    }
+
+    /// Takes the sign if it is next.
+    fn sign(&mut self, sign: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(sign);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    /// Takes the word if it is next and does not go on.
+    fn word(&mut self, word: &str) -> bool {
+        let rest = self.rest.trim_start().strip_prefix(word);
+        let rest =
+            rest.filter(|rest| !rest.starts_with(|it: char| it.is_alphanumeric() || it == '_'));
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn take(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
+        self.rest = self.rest.trim_start();
+        self.take_directly(fits)
+    }
+
+    fn take_directly(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|it| !fits(it)).unwrap_or(self.rest.len());
+        let Some((taken, rest)) = self.rest.split_at_checked(end) else {
+            return "";
+        };
+        self.rest = rest;
+        taken
+    }
+
+    fn expected(&self, what: &str) -> ExpressionError {
+        let rest = self.rest.trim();
+        let found = if rest.is_empty() {
+            "the end".to_owned()
+        } else {
+            format!("`{rest}`")
+        };
+        plain(format!("expected {what}, found {found}"))
+    }
+}
+
+fn computed(left: Term, operator: Operator, right: Term) -> Result<Term, ExpressionError> {
+    let (left_unit, right_unit) = (left.unit(), right.unit());
+    let term = Term::Computed(Box::new(Computed {
+        left,
+        operator,
+        right,
+    }));
+    if term.unit().is_none() {
+        let sign = match operator {
+            Operator::Plus => "+",
+            Operator::Minus => "-",
+            Operator::Times => "*",
+            Operator::Over => "/",
+        };
+        let (left, right) = (told(left_unit), told(right_unit));
+        return Err(plain(format!("{left} `{sign}` {right} means nothing")));
+    }
+    Ok(term)
+}
+
+fn kind(name: &str) -> Result<ClientKind, ExpressionError> {
+    ClientKind::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = ClientKind::ALL.iter().map(|it| it.name()).collect();
+        ExpressionError {
+            message: format!("unknown kind of client `{name}`"),
+            help: Some(format!("one of: {}", known.join(", "))),
+        }
+    })
+}
+
+const fn told(unit: Option<Unit>) -> &'static str {
+    match unit {
+        Some(Unit::One) => "a number",
+        Some(Unit::Time) => "a time",
+        None => "nothing",
+    }
+}
+
+fn plain(message: String) -> ExpressionError {
+    ExpressionError {
+        message,
+        help: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn expressions_are_read_with_their_units() {
+        for text in [
+            "clients.reconnected / clients.affected == 1.0",
+            "recovery.total max < 10s",
+            "delivery.lost == 0 and delivery.duplicate == 0 and delivery.reordered == 0",
+            "delivery.ratio_at_stop >= 95%",
+            "attempts.per_recovery{kind=centrifuge-client,load=chat} p99 <= 3 * clients.affected + 1",
+            "recovery.dial{step=kill} p50*2<recovery.total p99",
+        ] {
+            let read = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused_with_the_reason() {
+        for (text, message) in [
+            ("", "expected a metric, a number or a time, found the end"),
+            (
+                "delivery.lost",
+                "expected one of ==, !=, <, <=, >, >=, found the end",
+            ),
+            (
+                "delivery.lost = 0",
+                "expected one of ==, !=, <, <=, >, >=, found `= 0`",
+            ),
+            (
+                "delivery.lost == 0 or 1 == 1",
+                "expected `and` or the end, found `or 1 == 1`",
+            ),
+            ("delivery.losst == 0", "unknown metric `delivery.losst`"),
+            (
+                "recovery.total < 2s",
+                "`recovery.total` has many values: say which",
+            ),
+            (
+                "delivery.lost max < 2",
+                "`delivery.lost` is one number and has no max",
+            ),
+            (
+                "recovery.total max < 2",
+                "`<` compares a time with a number",
+            ),
+            (
+                "delivery.lost + 2s == 1s",
+                "a number `+` a time means nothing",
+            ),
+            (
+                "recovery.total max < 2parsecs",
+                "`2parsecs` is no number with a unit",
+            ),
+            (
+                "faults.planned{kind=centrifuge} == 1",
+                "`faults.planned` cannot be narrowed by `kind`",
+            ),
+            (
+                "delivery.lost{step=kill} == 0",
+                "`delivery.lost` cannot be narrowed by `step`",
+            ),
+            (
+                "delivery.lost{kind=browser} == 0",
+                "unknown kind of client `browser`",
+            ),
+        ] {
+            let error = Expression::parse(text).unwrap_err();
+            assert_eq!(error.message, message, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mistyped_metric_gets_the_nearest_name() {
+        let error = Expression::parse("delivery.losst == 0").unwrap_err();
+
+        assert_eq!(error.help.unwrap(), "did you mean `delivery.lost`?");
+    }
+
+    #[test]
+    fn an_upper_bound_of_the_recovery_is_found() {
+        let bound = |text| Expression::parse(text).unwrap().recovery_max();
+
+        assert_eq!(
+            bound("recovery.total max < 10s"),
+            Some(Duration::from_secs(10))
+        );
+        assert_eq!(bound("recovery.total max > 10s"), None);
+        assert_eq!(bound("recovery.detect max < 10s"), None);
+    }
+}

@@ -1,0 +1,278 @@
+//! One table of a scenario's file: typed reads that know their place, so that every refusal names file, line and key.
+//!
+//! Parameters are put in on the way. What a value means beyond its type is not known here.
+
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::scenario::params::{Params, Scalar};
+use crate::scenario::problem::{ScenarioError, Source, instead};
+use crate::scenario::units;
+
+const DURATION: &str = "a duration such as \"200ms\", \"5s\" or \"10m\"";
+
+/// What all tables of a file share.
+#[derive(Debug)]
+pub(super) struct File<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) params: Params,
+}
+
+/// A table and how it is called.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'a> {
+    file: &'a File<'a>,
+    /// Empty for the whole file.
+    key: String,
+    span: Range<usize>,
+    entries: &'a DeTable<'a>,
+}
+
+impl<'a> Table<'a> {
+    pub(super) const fn root(file: &'a File<'a>, entries: &'a DeTable<'a>) -> Self {
+        Self {
+            file,
+            key: String::new(),
+            span: 0..0,
+            entries,
+        }
+    }
+
+    /// How it is called.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The file that it stands in.
+    pub(super) const fn file_name(&self) -> &str {
+        self.file.source.file
+    }
+
+    /// Refuses keys that do not exist.
+    pub(super) fn allow(&self, known: &[&str]) -> Result<(), ScenarioError> {
+        let strange = self
+            .entries
+            .keys()
+            .find(|name| !known.contains(&name.get_ref().as_ref()));
+        let Some(name) = strange else { return Ok(()) };
+        let message = format!("unknown key `{}`", name.get_ref());
+        let help = Some(instead(name.get_ref(), known));
+        let key = self.full(name.get_ref());
+        Err(self.file.source.refuse(&key, message, help, name.span()))
+    }
+
+    /// Every table under this key, with its name.
+    pub(super) fn named(&self, key: &str) -> Result<Vec<(String, Self)>, ScenarioError> {
+        let Some(group) = self.entries.get(key) else {
+            return Ok(Vec::new());
+        };
+        let full = self.full(key);
+        let group = self.nested(full, group)?;
+        let tables = group.entries.iter().map(|(name, value)| {
+            let name = name.get_ref().clone().into_owned();
+            let table = group.nested(group.full(&name), value)?;
+            Ok((name, table))
+        });
+        tables.collect()
+    }
+
+    /// Every table of a list, `[[key]]` in the file; they are called `key.1`, `key.2` and so on.
+    pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, ScenarioError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(Vec::new());
+        };
+        let Some(items) = value.get_ref().as_array() else {
+            let help = Some(format!("write [[{key}]] on a line of its own"));
+            return Err(self.wrong(key, format!("`{key}` must be a list of tables"), help));
+        };
+        let tables = items.iter().zip(1..).map(|(item, number): (_, usize)| {
+            self.nested(format!("{}.{number}", self.full(key)), item)
+        });
+        tables.collect()
+    }
+
+    /// The table under this key.
+    pub(super) fn table(&self, key: &str) -> Result<Option<Self>, ScenarioError> {
+        let value = self.entries.get(key);
+        value
+            .map(|value| self.nested(self.full(key), value))
+            .transpose()
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, ScenarioError> {
+        match self.scalar(key)? {
+            None => Ok(None),
+            Some(Scalar::Text(text)) => Ok(Some(text)),
+            Some(Scalar::Integer(_) | Scalar::Flag(_)) => Err(self.expected(key, "a string")),
+        }
+    }
+
+    /// Each text of a list.
+    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ScenarioError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(None);
+        };
+        let items = value.get_ref().as_array();
+        let texts = items.and_then(|items| {
+            let texts = items.iter().map(|item| match Scalar::read(item.get_ref()) {
+                Some(Scalar::Text(text)) => Some(text),
+                Some(Scalar::Integer(_) | Scalar::Flag(_)) | None => None,
+            });
+            texts.collect::<Option<Vec<String>>>()
+        });
+        texts
+            .map(Some)
+            .ok_or_else(|| self.expected(key, "a list of strings"))
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, ScenarioError> {
+        match self.scalar(key)? {
+            None => Ok(None),
+            Some(Scalar::Flag(flag)) => Ok(Some(flag)),
+            Some(Scalar::Integer(_) | Scalar::Text(_)) => Err(self.expected(key, "true or false")),
+        }
+    }
+
+    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, ScenarioError> {
+        match self.scalar(key)? {
+            None => Ok(None),
+            Some(Scalar::Integer(number)) => Ok(Some(number)),
+            Some(Scalar::Text(_) | Scalar::Flag(_)) => {
+                Err(self.expected(key, "a whole number from 0 on"))
+            }
+        }
+    }
+
+    /// A whole number inside its bounds.
+    pub(super) fn count(
+        &self,
+        key: &str,
+        bounds: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, ScenarioError> {
+        let Some(number) = self.number(key)? else {
+            return Ok(None);
+        };
+        let count = u32::try_from(number).ok().filter(|it| bounds.contains(it));
+        count.map(Some).ok_or_else(|| {
+            let (low, high) = (bounds.start(), bounds.end());
+            self.wrong(key, format!("must be from {low} to {high}"), None)
+        })
+    }
+
+    pub(super) fn duration(&self, key: &str) -> Result<Option<Duration>, ScenarioError> {
+        match self.scalar(key)? {
+            None => Ok(None),
+            Some(Scalar::Text(text)) => units::duration(&text)
+                .map(Some)
+                .ok_or_else(|| self.expected(key, DURATION)),
+            Some(Scalar::Integer(_) | Scalar::Flag(_)) => Err(self.expected(key, DURATION)),
+        }
+    }
+
+    pub(super) fn percent(&self, key: &str) -> Result<Option<u32>, ScenarioError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        units::percent(&text)
+            .map(Some)
+            .ok_or_else(|| self.expected(key, "a share from \"0%\" to \"100%\""))
+    }
+
+    /// One of the names of a closed list.
+    pub(super) fn one_of<T: Copy>(
+        &self,
+        key: &str,
+        known: &[(&str, T)],
+    ) -> Result<Option<T>, ScenarioError> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        match known.iter().find(|(name, _)| *name == text) {
+            Some((_, value)) => Ok(Some(*value)),
+            None => Err(self.unknown(key, &text, known)),
+        }
+    }
+
+    /// A name that is not in the closed list of its key.
+    pub(super) fn unknown<T>(&self, key: &str, text: &str, known: &[(&str, T)]) -> ScenarioError {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        self.wrong(
+            key,
+            format!("unknown `{text}`"),
+            Some(instead(text, &names)),
+        )
+    }
+
+    /// The value, or a refusal because the key is missing.
+    pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, ScenarioError> {
+        value.ok_or_else(|| {
+            let message = format!("`{}` is missing", self.full(key));
+            self.file
+                .source
+                .refuse(&self.full(key), message, None, self.span.clone())
+        })
+    }
+
+    /// Something is wrong with the value of this key, or with the table when it has no such key.
+    pub(super) fn wrong(&self, key: &str, message: String, help: Option<String>) -> ScenarioError {
+        let span = self
+            .entries
+            .get(key)
+            .map_or_else(|| self.span.clone(), Spanned::span);
+        self.file
+            .source
+            .refuse(&self.full(key), message, help, span)
+    }
+
+    fn expected(&self, key: &str, what: &str) -> ScenarioError {
+        let found = self.entries.get(key).map(Spanned::get_ref);
+        let from = match found.and_then(Scalar::read) {
+            Some(Scalar::Text(text)) if text.contains("${") => format!(", by {text}"),
+            Some(Scalar::Text(_) | Scalar::Integer(_) | Scalar::Flag(_)) | None => String::new(),
+        };
+        self.wrong(key, format!("expected {what}{from}"), None)
+    }
+
+    fn scalar(&self, key: &str) -> Result<Option<Scalar>, ScenarioError> {
+        let Some(value) = self.entries.get(key) else {
+            return Ok(None);
+        };
+        let Some(scalar) = Scalar::read(value.get_ref()) else {
+            let message = "expected a string, a whole number from 0 on, true or false".to_owned();
+            return Err(self.wrong(key, message, None));
+        };
+        self.file.params.resolve(scalar).map(Some).map_err(|unset| {
+            let message = format!("the parameter `{}` is not set", unset.name);
+            self.wrong(key, message, Some(unset.help))
+        })
+    }
+
+    fn nested(&self, key: String, value: &'a Spanned<DeValue<'a>>) -> Result<Self, ScenarioError> {
+        let Some(entries) = value.get_ref().as_table() else {
+            let message = format!("`{key}` must be a table");
+            let help = Some(format!("write [{key}] on a line of its own"));
+            return Err(self.file.source.refuse(&key, message, help, value.span()));
+        };
+        Ok(Self {
+            file: self.file,
+            key,
+            span: value.span(),
+            entries,
+        })
+    }
+
+    fn full(&self, key: &str) -> String {
+        if self.key.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.key)
+        }
+    }
+}

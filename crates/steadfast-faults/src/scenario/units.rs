@@ -1,0 +1,77 @@
+//! Numbers as people write them in scenarios: `200ms`, `25%`, `64KiB`.
+//!
+//! A time or a size without a unit is refused, because nobody can see what it means.
+
+use std::time::Duration;
+
+use crate::quantity::{Quantity, Unit};
+
+/// Each in nanoseconds.
+const TIMES: [(&str, u64); 5] = [
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// A number with the unit behind it: none, `%`, or one of time.
+pub(super) fn number(number: &str, unit: &str) -> Option<Quantity> {
+    match unit {
+        "" => Quantity::parse(number, Unit::One),
+        "%" => Quantity::parse(number, Unit::One)?.over(Quantity::count(100)),
+        _ => {
+            let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
+            Quantity::parse(number, Unit::Time)?.times(Quantity::count(*nanos))
+        }
+    }
+}
+
+/// A whole number and a unit of time.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let (digits, unit) = split(text)?;
+    let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
+    let nanos = digits.parse::<u64>().ok()?.checked_mul(*nanos)?;
+    Some(Duration::from_nanos(nanos))
+}
+
+/// A whole number of percent.
+pub(super) fn percent(text: &str) -> Option<u32> {
+    let (digits, unit) = split(text)?;
+    digits
+        .parse()
+        .ok()
+        .filter(|percent| unit == "%" && *percent <= 100)
+}
+
+fn split(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|it: char| !it.is_ascii_digit())?;
+    text.split_at_checked(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_shares_need_their_unit() {
+        assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
+        assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
+        assert_eq!(percent("25%"), Some(25));
+        for text in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "1.5s",
+            "5sec",
+            "99999999999999h",
+        ] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        for text in ["25", "101%", "%", "2.5%"] {
+            assert_eq!(percent(text), None, "{text}");
+        }
+    }
+}
