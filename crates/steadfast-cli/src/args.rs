@@ -1,5 +1,6 @@
 //! What was typed. What it means is decided by the commands.
 
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ Examples:
   steadfast connect ws://127.0.0.1:8000  subscribe and publish by hand
   steadfast log verify DIR               look at a data directory without changing it
   steadfast sim --seeds 0..1000          crash the gateway in virtual time, a thousand times over
+  steadfast lab run scenarios/gateway-kill.toml
+                                         kill real gateways under real clients, and judge
 
 Environment:
   PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG   as --port, --address, --data, --config
@@ -52,6 +55,17 @@ Examples:
 
 The command fails when a promise is broken, and also when too little went wrong to prove anything.";
 
+const LAB_EXAMPLES: &str = "\
+Examples:
+  steadfast lab run scenarios/gateway-kill.toml                     carry it out and judge it
+  steadfast lab run scenarios/gateway-kill.toml --profile extended  with more clients, for longer
+  steadfast lab run scenarios/gateway-kill.toml -p clients=8 --seed 7
+  steadfast lab run scenarios/gateway-kill.toml --placebo           break nothing: the verdict must notice
+  steadfast lab check scenarios/gateway-kill.toml                   what it would do, without doing it
+
+Exit codes of the lab:
+  0 PASS   1 FAIL   2 INCONCLUSIVE, or wrong arguments   5 the scenario cannot be used here";
+
 /// Keeps long-lived connections alive.
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -75,6 +89,9 @@ pub(crate) enum Command {
     /// Run gateway, clients and a failing disk in virtual time, and check every promise
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// Break real processes under real clients, keep the books, and judge
+    #[command(subcommand, after_help = LAB_EXAMPLES)]
+    Lab(Lab),
 }
 
 /// The arguments of `serve`. Each stands above the environment, which stands above the file.
@@ -156,6 +173,76 @@ pub(crate) struct Sim {
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What the lab can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lab {
+    /// Carry a scenario out on real processes and judge it
+    #[command(after_help = LAB_EXAMPLES)]
+    Run(LabRun),
+    /// Print what a scenario would do, and do nothing
+    #[command(after_help = LAB_EXAMPLES)]
+    Check(LabCheck),
+    /// Become a program that dies with its parent; used by the lab itself
+    #[command(hide = true)]
+    Launch(Launch),
+}
+
+/// Which scenario, and with which values.
+#[derive(Args, Debug)]
+pub(crate) struct Chosen {
+    /// The scenario
+    pub(crate) file: PathBuf,
+    /// Set a parameter of the scenario; may be given several times
+    #[arg(long = "param", short, value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
+    /// Take the values of this profile of the scenario; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Vec<String>,
+    /// Draw the plan from this number [default: a new one each time]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// The arguments of `lab run`.
+#[derive(Args, Debug)]
+pub(crate) struct LabRun {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+    /// Keep the files of the run in here [default: steadfast-lab]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Start this program as the gateway [default: this one]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) gateway: Option<PathBuf>,
+    /// Where the drivers of client libraries of others are
+    #[arg(long, value_name = "DIR", default_value = "tests/peers")]
+    pub(crate) peers: PathBuf,
+    /// Announce every fault and do none: shows that the verdict notices
+    #[arg(long)]
+    pub(crate) placebo: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The arguments of `lab check`.
+#[derive(Args, Debug)]
+pub(crate) struct LabCheck {
+    #[command(flatten)]
+    pub(crate) chosen: Chosen,
+}
+
+/// The arguments of `lab launch`.
+#[derive(Args, Debug)]
+pub(crate) struct Launch {
+    /// Dies when this process does
+    #[arg(long)]
+    pub(crate) parent: u32,
+    /// The program and its arguments
+    #[arg(last = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Reads the command line.

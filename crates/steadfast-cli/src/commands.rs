@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod connect;
+mod lab;
 mod log;
 mod serve;
 mod sim;
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Lab(arguments) => lab::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     }
 }

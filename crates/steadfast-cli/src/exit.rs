@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::builder::StyledStr;
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::listen::ListenError;
+use steadfast_lab::error::LabError;
 
 use crate::output::{self, Colours};
 
@@ -18,6 +19,11 @@ const USAGE: u8 = 2;
 const PORT_IN_USE: u8 = 3;
 /// The data directory is locked, full, read-only, damaged or not there.
 const DATA_DIRECTORY: u8 = 4;
+
+/// The run of a scenario proves nothing either way.
+const INCONCLUSIVE: u8 = 2;
+/// The scenario, or what it needs here, cannot be used.
+const SCENARIO: u8 = 5;
 
 /// Why a command ends early, and with which code.
 #[derive(Debug)]
@@ -73,6 +79,39 @@ impl Failure {
                 advice: advice.into(),
             },
         }
+    }
+
+    /// A scenario cannot be used, or what it needs is not here.
+    pub(crate) fn scenario(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            code: SCENARIO,
+            text: Text::Error {
+                what: what.into(),
+                advice: advice.into(),
+            },
+        }
+    }
+
+    /// The verdict of a run is FAIL; its report is printed.
+    pub(crate) fn verdict_fail(again: &str) -> Self {
+        Self::failed("the verdict is FAIL", format!("Run it again: {again}"))
+    }
+
+    /// The verdict of a run is INCONCLUSIVE; its report is printed.
+    pub(crate) fn verdict_inconclusive(again: &str) -> Self {
+        Self {
+            code: INCONCLUSIVE,
+            text: Text::Error {
+                what: "the verdict is INCONCLUSIVE: the run proves nothing either way".to_owned(),
+                advice: format!("Run it again: {again}"),
+            },
+        }
+    }
+
+    /// A scenario could not be carried out.
+    pub(crate) fn from_lab(error: &LabError) -> Self {
+        let advice = "Look into the logs in the folder of the run.";
+        Self::scenario(with_causes(error), advice)
     }
 
     /// Anything else.

@@ -1,0 +1,47 @@
+//! `steadfast lab check`: what a scenario would do, without doing it.
+
+use steadfast_faults::scenario::model::Scenario;
+use steadfast_faults::scenario::plan::Plan;
+
+use super::{read, shown};
+use crate::args::LabCheck;
+use crate::exit::Failure;
+use crate::output;
+
+/// Prints the plan.
+///
+/// # Errors
+///
+/// When the scenario cannot be used.
+pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
+    let (scenario, plan) = read::read(&arguments.chosen)?;
+    output::print(&describe(&scenario, &plan));
+    Ok(())
+}
+
+fn describe(scenario: &Scenario, plan: &Plan) -> String {
+    let roster = plan.roster();
+    let mut lines = vec![
+        format!("{}: {}", scenario.name(), scenario.about()),
+        format!("seed       {}", plan.seed()),
+        format!(
+            "takes      {}, and as long again for a run without faults if it has one",
+            shown::span(scenario.run().total())
+        ),
+        format!("processes  {}", roster.instances().len()),
+        format!("clients    {}", roster.clients().len()),
+        format!("faults     {}", plan.faults().len()),
+    ];
+    for fault in plan.faults() {
+        let targets = fault.targets.iter().filter_map(|id| roster.instance(*id));
+        let targets: Vec<String> = targets.map(ToString::to_string).collect();
+        lines.push(format!(
+            "  {:>7}  {} {} (healed at {})",
+            shown::span(fault.at),
+            fault.action.name(),
+            targets.join(", "),
+            shown::span(fault.heal_at)
+        ));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,93 @@
+//! How each kind of client is started: our own by this binary, those of others from a folder with their drivers.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use steadfast_faults::roster::ClientKind;
+use steadfast_lab::driver::DriverCommands;
+
+use crate::exit::Failure;
+use crate::output;
+
+/// Finds the driver of each of these kinds.
+///
+/// # Errors
+///
+/// When one is not there or cannot be built: what to do about it.
+pub(super) fn find(
+    kinds: impl Iterator<Item = ClientKind>,
+    folder: &Path,
+    own: &Path,
+) -> Result<DriverCommands, Failure> {
+    let mut commands = DriverCommands::new();
+    for kind in kinds {
+        if commands.contains_key(&kind) {
+            continue;
+        }
+        let command = match kind {
+            ClientKind::Steadfast => vec![own.into(), "lab".into(), "driver".into()],
+            ClientKind::Centrifuge => node(folder)?,
+            ClientKind::CentrifugePython => python(folder)?,
+            ClientKind::CentrifugeClient => rust(folder)?,
+        };
+        commands.insert(kind, command);
+    }
+    Ok(commands)
+}
+
+fn node(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let folder = folder.join("node");
+    if !folder.join("node_modules/centrifuge").is_dir() {
+        return Err(missing(ClientKind::Centrifuge, &folder));
+    }
+    Ok(vec!["node".into(), folder.join("driver.mjs").into()])
+}
+
+fn python(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let driver = folder.join("python/driver.py");
+    let python = PathBuf::from(".venv/bin/python");
+    let has_client = Command::new(&python)
+        .args(["-c", "import centrifuge"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !has_client || !driver.is_file() {
+        return Err(missing(ClientKind::CentrifugePython, &driver));
+    }
+    Ok(vec![python.into(), driver.into()])
+}
+
+/// Built when it is not fresh; its workspace, and so its target folder, is its own.
+fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
+    let manifest = folder.join("rust/Cargo.toml");
+    if !manifest.is_file() {
+        return Err(missing(ClientKind::CentrifugeClient, &manifest));
+    }
+    output::say("builds the driver of `centrifuge-client` clients, unless it is fresh");
+    let target = PathBuf::from("target/peers");
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--manifest-path"])
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        return Err(Failure::scenario(
+            "the driver of `centrifuge-client` clients could not be built",
+            "See the messages of cargo above.",
+        ));
+    }
+    Ok(vec![target.join("debug/steadfast-peers-rust").into()])
+}
+
+fn missing(kind: ClientKind, at: &Path) -> Failure {
+    Failure::scenario(
+        format!(
+            "clients of the kind `{}` are not installed: {}",
+            kind.name(),
+            at.display()
+        ),
+        "In a clone of Steadfast, run `make setup`; or leave the kind out of `kinds` in the scenario.",
+    )
+}
