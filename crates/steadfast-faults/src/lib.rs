@@ -5,9 +5,12 @@
 //! promises were kept, broken, or not put to the test. Nothing here starts, waits for or breaks anything: the failure
 //! lab does that on real processes.
 
+pub mod check;
 pub mod ledger;
 pub mod metrics;
 pub mod quantity;
+pub mod report;
 pub mod roster;
 pub mod samples;
 pub mod scenario;
+pub mod verdict;

@@ -99,6 +99,13 @@ impl Quantity {
         (self.unit == Unit::Time).then(|| Duration::from_nanos(nanos))
     }
 
+    /// As a whole number of things, when it is one; parts are cut.
+    pub fn as_count(self) -> Option<u64> {
+        let whole = self.numerator.checked_div(self.denominator)?;
+        let whole = u64::try_from(whole).ok()?;
+        (self.unit == Unit::One).then_some(whole)
+    }
+
     /// The sum; `None` when units differ or the number is out of range.
     pub fn plus(self, other: Self) -> Option<Self> {
         self.combined(other, i128::checked_add)

@@ -5,6 +5,7 @@
 //! place, here and so in every check and every report.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::quantity::{Quantity, Unit};
 
@@ -16,6 +17,16 @@ pub struct Sample {
     pub censored: bool,
     /// Nanoseconds, or a count.
     pub value: u64,
+}
+
+impl Sample {
+    /// A time that is known.
+    pub fn time(time: Duration) -> Self {
+        Self {
+            censored: false,
+            value: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// Many values of one unit, in rising order.
@@ -195,7 +206,7 @@ impl Samples {
     fn quantity(&self, value: u64) -> Quantity {
         match self.unit {
             Unit::One => Quantity::count(value),
-            Unit::Time => Quantity::time(std::time::Duration::from_nanos(value)),
+            Unit::Time => Quantity::time(Duration::from_nanos(value)),
         }
     }
 }
