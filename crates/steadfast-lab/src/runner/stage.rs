@@ -489,10 +489,7 @@ impl<'a> Stage<'a> {
             .map(|client| (client.kind, client.name.clone()))
             .collect();
         for (kind, name) in names {
-            if let Some(driver) = self.drivers.get_mut(&kind) {
-                // A driver that has ended has no clients left to close.
-                drop(driver.send(&driver::close(&name)));
-            }
+            self.command(kind, driver::close(&name));
         }
         self.drivers.clear();
         self.services.clear();

@@ -17,8 +17,9 @@ pub(super) fn read(chosen: &Chosen) -> Result<(Scenario, Plan), Failure> {
         Some(seed) => seed,
         None => draw_seed()?,
     };
-    let plan = Plan::new(&scenario, seed)
-        .map_err(|error| Failure::scenario(error.to_string(), "Try another --seed, or change the step."))?;
+    let plan = Plan::new(&scenario, seed).map_err(|error| {
+        Failure::scenario(error.to_string(), "Try another --seed, or change the step.")
+    })?;
     Ok((scenario, plan))
 }
 

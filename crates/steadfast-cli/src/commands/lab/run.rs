@@ -30,7 +30,10 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("cannot find this program: {error}"), ""))?;
     let kinds = plan.roster().clients().iter().map(|client| client.kind);
     let setup = Setup {
-        gateway: arguments.gateway.clone().map_or_else(|| Ok(own.clone()), absolute)?,
+        gateway: arguments
+            .gateway
+            .clone()
+            .map_or_else(|| Ok(own.clone()), absolute)?,
         drivers: peers::find(kinds, &arguments.peers, &own)?,
         launcher: Some(own),
         folder: folder(arguments, scenario.name(), &plan)?,
@@ -49,7 +52,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
         setup.folder.display()
     ));
     let mut display = Display::new();
-    let outcome = runner::run(&scenario, &plan, &setup, &mut |progress| display.show(progress));
+    let outcome = runner::run(&scenario, &plan, &setup, &mut |progress| {
+        display.show(progress)
+    });
     display.end();
     let outcome = outcome.map_err(|error| Failure::from_lab(&error))?;
     let ledger = Ledger::balance(&scenario, &plan, &outcome.run);
@@ -83,7 +88,10 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
 fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
     // Services are started in folders of their own, where a relative path would mean something else.
     fs::canonicalize(&path).map_err(|error| {
-        Failure::usage(format!("there is no program {}: {error}", path.display()), "")
+        Failure::usage(
+            format!("there is no program {}: {error}", path.display()),
+            "",
+        )
     })
 }
 
