@@ -28,7 +28,7 @@ use crate::scenario::plan::Plan;
 
 pub use delivery::{Delivery, Places, Published};
 pub use faults::{FaultBook, ServiceBook};
-pub use incidents::{End, Group, Incident, Life};
+pub use incidents::{End, Group, Incident, Life, Span};
 
 /// The books of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,18 @@
 //! Both sides of each are counted on ways of their own. A breach is a fault of the harness or of these books, never of
 //! the system under test.
 
-use crate::ledger::Ledger;
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+
 use crate::ledger::delivery::Messages;
-use crate::ledger::incidents::Group;
-use crate::ledger::record::Phase;
+use crate::ledger::incidents::{Group, Span};
+use crate::ledger::record::{ClientFact, Phase};
 use crate::ledger::timeline::Timeline;
+use crate::ledger::{FaultBook, Ledger};
+
+/// How late a client may write down what came before its process ended.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Every sum that is not what it must be, and every fact that contradicts another.
 pub(super) fn breaches(ledger: &Ledger, line: &Timeline<'_>, messages: &Messages) -> Vec<String> {
@@ -16,6 +23,7 @@ pub(super) fn breaches(ledger: &Ledger, line: &Timeline<'_>, messages: &Messages
     clients(ledger, line, &mut found);
     publications(ledger, messages, &mut found);
     pairs(ledger, &mut found);
+    survivors(ledger, line, &mut found);
     found
 }
 
@@ -55,16 +63,16 @@ fn clients(ledger: &Ledger, line: &Timeline<'_>, found: &mut Vec<String>) {
             found.push(format!("{name}: its ends do not fit its group"));
         }
         let ended = u64::try_from(life.ends.len()).unwrap_or(u64::MAX);
+        let stood = u64::try_from(life.connections.len()).unwrap_or(u64::MAX);
         let stands = match life.group {
             Group::NeverDisconnected | Group::Reconnected => 1..=1,
             Group::NeverConnected | Group::GaveUp => 0..=0,
             // The last connection may stand without a success.
             Group::DownAtEnd => 0..=1,
         };
-        if !stands.contains(&life.connections.saturating_sub(ended)) {
+        if !stands.contains(&stood.saturating_sub(ended)) {
             found.push(format!(
-                "{name}: {} connections and {ended} ends do not fit its group",
-                life.connections
+                "{name}: {stood} connections and {ended} ends do not fit its group"
             ));
         }
     }
@@ -107,4 +115,41 @@ fn pairs(ledger: &Ledger, found: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Nobody succeeds on a connection whose process is dead: a client that says so has hidden a reconnect.
+fn survivors(ledger: &Ledger, line: &Timeline<'_>, found: &mut Vec<String>) {
+    let ending = ledger
+        .faults
+        .iter()
+        .filter(|it| it.is_effective() && it.planned.action.ends_process());
+    for fault in ending {
+        for book in &ledger.clients {
+            let hidden = fault.hits(book.client.instance)
+                && book.life.connections.iter().any(|span| {
+                    let facts = line.of_client(book.client.id);
+                    facts
+                        .iter()
+                        .any(|(at, fact)| is_impossible(fault, *span, *at, fact))
+                });
+            if hidden {
+                found.push(format!(
+                    "{}: it succeeded on a connection that {} {} had ended",
+                    book.client.name, fault.planned.step, fault.planned.occurrence
+                ));
+            }
+        }
+    }
+}
+
+fn is_impossible(fault: &FaultBook, span: Span, at: Instant, fact: &ClientFact) -> bool {
+    let (Some(injected), Some(confirmed)) = (fault.injected, fault.confirmed) else {
+        return false;
+    };
+    let success = matches!(
+        fact,
+        ClientFact::Acknowledged { .. } | ClientFact::Delivered { .. }
+    );
+    let inside = at >= span.from && span.to.is_none_or(|to| at <= to);
+    success && inside && span.from < injected && at > confirmed + LATE_MAX
 }

@@ -112,13 +112,22 @@ impl Incident {
     }
 }
 
+/// From the start to the end of a connection, as the client says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// When it was connected.
+    pub from: Instant,
+    /// When it learnt that the connection had ended, if it did.
+    pub to: Option<Instant>,
+}
+
 /// A client's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
     /// Its group.
     pub group: Group,
-    /// Connections that stood.
-    pub connections: u64,
+    /// Connections that stood, in order.
+    pub connections: Vec<Span>,
     /// Attempts to connect.
     pub attempts: u64,
     /// Ends of connections that it had not asked for.
@@ -166,7 +175,7 @@ pub(super) fn life(
         state: State::Never,
         life: Life {
             group: Group::NeverConnected,
-            connections: 0,
+            connections: Vec::new(),
             attempts: 0,
             ends: Vec::new(),
             incidents: Vec::new(),
@@ -209,12 +218,12 @@ impl Reader<'_> {
         match self.state {
             State::Never => {
                 self.count_attempt();
-                self.life.connections += 1;
+                self.life.connections.push(Span { from: at, to: None });
                 self.state = State::Up { connected: at };
             }
             State::Down => {
                 self.count_attempt();
-                self.life.connections += 1;
+                self.life.connections.push(Span { from: at, to: None });
                 if let Some(incident) = self.life.incidents.last_mut() {
                     incident.connected = Some(at);
                 }
@@ -314,6 +323,9 @@ impl Reader<'_> {
             fault: fault.map(|fault| fault.planned.id),
         };
         self.life.ends.push(end);
+        if let Some(span) = self.life.connections.last_mut() {
+            span.to = Some(at);
+        }
         end
     }
 

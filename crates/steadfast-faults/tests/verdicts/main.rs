@@ -253,12 +253,7 @@ fn a_message_that_nobody_published_fails() {
         },
     );
 
-    check(
-        &run,
-        Verdict::Fail,
-        // What follows it stands before it.
-        &["everything-is-ours"],
-    );
+    check(&run, Verdict::Fail, &["everything-is-ours"]);
 }
 
 #[test]
@@ -294,7 +289,7 @@ fn a_kill_that_nobody_noticed_proves_nothing() {
     check(
         &run,
         Verdict::Inconclusive,
-        &["every fault ended connections"],
+        &["the books balance", "every fault ended connections"],
     );
 }
 
@@ -317,9 +312,11 @@ fn a_harness_that_was_too_slow_may_not_accuse_the_system() {
         reader,
         |_, fact| !matches!(fact, ClientFact::Delivered { message, .. } if *message == Some(lost)),
     );
-    for record in &mut run.records {
-        if let Fact::Harness(HarnessFact::Lag { late }) = &mut record.fact {
-            // The tightest time of the scenario is 6 s.
+    for (place, record) in run.records.iter_mut().enumerate() {
+        if let Fact::Harness(HarnessFact::Lag { late }) = &mut record.fact
+            && place % 30 == 0
+        {
+            // The tightest time of the scenario is 6 s; one timer in thirty is later than a tenth of that.
             *late = Duration::from_millis(601);
         }
     }
@@ -421,14 +418,12 @@ fn a_client_that_came_too_late_or_a_load_that_slept_proves_nothing() {
         }
     }
     let mut idle = healthy();
-    let end = idle.begin(Phase::End);
-    // The baseline takes the whole run before it, so what was sent in it is too little.
+    // A baseline of a fifth of its time: what was sent in it is too little.
     for record in &mut idle.records {
         if record.fact == Fact::Began(Phase::Steps) {
             record.at = baseline + 400 * MILLI;
         }
     }
-    assert!(end > baseline);
 
     let guard = "everyone was subscribed before the baseline";
     check(&late, Verdict::Inconclusive, &[guard]);

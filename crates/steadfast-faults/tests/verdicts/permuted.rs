@@ -20,6 +20,16 @@ proptest! {
         prop_assert_ne!(&permuted.records, &run.records);
         prop_assert_eq!(permuted.ledger(), run.ledger());
     }
+
+    #[test]
+    fn facts_that_are_written_late_give_the_same_books(seed: u64) {
+        let run = healthy();
+        let mut permuted = run.clone();
+        permuted.records = shuffled(&run.records, seed);
+
+        prop_assert_ne!(&permuted.records, &run.records);
+        prop_assert_eq!(permuted.ledger(), run.ledger());
+    }
 }
 
 /// The same facts, each source in its own order, the sources mixed by the seed.
@@ -46,6 +56,19 @@ fn interleaved(records: &[Record], seed: u64) -> Vec<Record> {
         if !source.is_empty() {
             sources.push(source);
         }
+    }
+    mixed
+}
+
+/// The same facts, those of one instant together, in any order.
+fn shuffled(records: &[Record], seed: u64) -> Vec<Record> {
+    let mut instants: Vec<&[Record]> = records.chunk_by(|a, b| a.at == b.at).collect();
+    let mut generator = Seed::new(seed).generator();
+    let mut mixed = Vec::new();
+    while !instants.is_empty() {
+        let bound = u64::try_from(instants.len()).unwrap();
+        let place = usize::try_from(generator.below(bound)).unwrap();
+        mixed.extend_from_slice(instants.swap_remove(place));
     }
     mixed
 }
