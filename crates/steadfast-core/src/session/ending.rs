@@ -1,0 +1,90 @@
+//! The ends of a session: closed as the application wants, or failed until it is revived.
+
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+use steadfast_protocol::codes::CloseCode;
+
+use super::{Session, Stage};
+use crate::event::{Cause, Event, Phase, State};
+use crate::io::Output;
+
+impl Session {
+    pub(super) fn close(&mut self, now: Instant, drain: Duration) {
+        match self.stage {
+            Stage::Idle | Stage::Closing { .. } => {}
+            Stage::Live { .. } if !drain.is_zero() && !self.outbox.is_empty() => {
+                self.drain_until = Some(now + drain);
+                self.enter(now, State::Connected, Phase::Draining);
+            }
+            Stage::Live { .. } => self.hang_up(now),
+            Stage::Dialing { .. } | Stage::Greeting { .. } => {
+                let attempt = self.attempt;
+                self.outputs.push_back(Output::Abandon { attempt });
+                self.end(now);
+            }
+            Stage::Waiting { .. } | Stage::Failed => self.end(now),
+        }
+    }
+
+    /// Sends the close frame and gives the peer its time; without a connection there is nobody to tell.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        self.drain_until = None;
+        if !matches!(self.stage, Stage::Live { .. }) {
+            return self.end(now);
+        }
+        let attempt = self.attempt;
+        // What was gathered in this turn goes out before the close frame.
+        self.outputs.extend(self.outgoing.take(attempt));
+        self.outputs.push_back(Output::HangUp {
+            attempt,
+            code: CloseCode::Normal.code(),
+            reason: "closed by the client",
+        });
+        self.stage = Stage::Closing {
+            deadline: now + self.settings().close_deadline,
+        };
+        self.enter(now, State::Connected, Phase::Closing);
+    }
+
+    /// The end that the application wanted.
+    pub(super) fn end(&mut self, now: Instant) {
+        if matches!(self.stage, Stage::Closing { .. }) {
+            let attempt = self.attempt;
+            self.outputs.push_back(Output::Abandon { attempt });
+        }
+        self.stage = Stage::Idle;
+        self.drain_until = None;
+        self.away_since = None;
+        self.failures = 0;
+        self.snapshot.attempt = 0;
+        self.outgoing.clear();
+        self.subscriptions.lost();
+        self.abandon_everything();
+        self.enter(now, State::Disconnected, Phase::Idle);
+        self.notify(Event::Closed);
+    }
+
+    /// No further attempt makes sense without somebody's decision. What is queued stays: a revived session sends it.
+    pub(super) fn fail(&mut self, now: Instant, cause: Cause) {
+        self.stage = Stage::Failed;
+        self.outgoing.clear();
+        self.subscriptions.lost();
+        if self.drain_until.take().is_some() {
+            return self.end(now);
+        }
+        self.snapshot.cause = Some(cause.clone());
+        self.enter(now, State::Failed, Phase::Idle);
+        self.notify(Event::Failed { cause });
+    }
+
+    fn abandon_everything(&mut self) {
+        for (id, delivery) in self.outbox.abandon() {
+            self.outputs.push_back(Output::Resolve { id, delivery });
+        }
+        for (id, error) in self.requests.abandon() {
+            let outcome = Err(error);
+            self.outputs.push_back(Output::Answer { id, outcome });
+        }
+    }
+}

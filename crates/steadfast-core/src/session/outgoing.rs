@@ -1,0 +1,92 @@
+//! Commands of one turn, gathered into as few messages as the server's limits allow.
+
+use bytes::Bytes;
+use steadfast_protocol::json;
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, Request};
+
+use crate::io::{Attempt, Output, Publish};
+
+/// Commands in one message; half of what a server takes by default.
+const COMMANDS_MAX: usize = Limits::MESSAGES_MAX / 2;
+
+/// What the rest of a keyed publish takes beside its channel, key and data, with room for escapes of the names.
+const ENVELOPE_BYTES: usize = 256;
+
+/// Whether a publication fits into one message, in which quotes of names may double them.
+pub(super) fn fits(publish: &Publish) -> bool {
+    let names = publish.channel.len().saturating_add(publish.key.len());
+    let bytes = names.saturating_mul(2).saturating_add(publish.data.len());
+    bytes.saturating_add(ENVELOPE_BYTES) <= Limits::MESSAGE_BYTES
+}
+
+/// Messages that are being written.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    last_id: u32,
+    /// The message under way, and how many commands are in it.
+    open: Vec<u8>,
+    commands: usize,
+    full: Vec<Bytes>,
+}
+
+impl Outgoing {
+    /// The id of the next command.
+    pub(super) const fn next_id(&self) -> u32 {
+        self.last_id.wrapping_add(1)
+    }
+
+    /// Adds a command that wants an answer, and returns its id.
+    pub(super) fn ask(&mut self, request: Request) -> u32 {
+        let id = self.next_id();
+        self.last_id = id;
+        self.add(&Command { id, request });
+        id
+    }
+
+    /// Adds the answer to a ping.
+    pub(super) fn pong(&mut self) {
+        self.add(&Command {
+            id: 0,
+            request: Request::Pong,
+        });
+    }
+
+    fn add(&mut self, command: &Command) {
+        let before = self.open.len();
+        if before > 0 {
+            self.open.push(b'\n');
+        }
+        json::append_command(&mut self.open, command);
+        self.commands += 1;
+        let is_over = self.open.len() > Limits::MESSAGE_BYTES || self.commands > COMMANDS_MAX;
+        if is_over && before > 0 {
+            let rest = self.open.split_off(before);
+            self.close();
+            self.open
+                .extend_from_slice(rest.get(1..).unwrap_or_default());
+            self.commands = 1;
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.is_empty() {
+            self.full.push(Bytes::from(std::mem::take(&mut self.open)));
+            self.commands = 0;
+        }
+    }
+
+    /// Nothing of it goes out any more.
+    pub(super) fn clear(&mut self) {
+        self.open.clear();
+        self.commands = 0;
+        self.full.clear();
+    }
+
+    /// Takes the messages out.
+    pub(super) fn take(&mut self, attempt: Attempt) -> impl Iterator<Item = Output> {
+        self.close();
+        let messages = std::mem::take(&mut self.full).into_iter();
+        messages.map(move |message| Output::Transmit { attempt, message })
+    }
+}
