@@ -187,6 +187,9 @@ pub(crate) enum Lab {
     /// Become a program that dies with its parent; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
+    /// Own clients of this library and do what standard input says; used by the lab itself
+    #[command(hide = true)]
+    Driver,
 }
 
 /// Which scenario, and with which values.

@@ -1,6 +1,7 @@
 //! `steadfast lab`: scenarios on real processes, with a verdict.
 
 mod check;
+mod driver;
 mod peers;
 mod read;
 mod run;
@@ -19,6 +20,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
         Lab::Run(arguments) => run::run(arguments),
         Lab::Check(arguments) => check::run(arguments),
         Lab::Launch(arguments) => Err(launch(arguments)),
+        Lab::Driver => driver::run(),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) enum Due {
     Publish(ClientId),
     /// A client may send what is to be repeated.
     Repeat(ClientId),
+    /// A fault that waited for a publication to be under way happens.
+    Strike(FaultId),
     /// The harness looks at its own lag.
     Look,
     /// The person who waits is told.

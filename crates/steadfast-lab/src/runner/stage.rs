@@ -31,6 +31,8 @@ const FACTS_MAX: usize = 8_000_000;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two words to the person who waits.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long a fault waits for a publication that it can meet under way.
+const STRIKE_WITHIN: Duration = Duration::from_secs(1);
 /// The pause before a publication is repeated whose answer was lost or temporary.
 const REPEAT_AFTER: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,8 @@ pub(super) struct Stage<'a> {
     drivers: BTreeMap<ClientKind, Driver>,
     clients: Clients,
     schedules: BTreeMap<ClientId, Schedule>,
+    /// When each client publishes next.
+    next_publish: BTreeMap<ClientId, Instant>,
     /// Publications under way by the id of their call.
     calls: BTreeMap<u64, (ClientId, u64)>,
     next_call: u64,
@@ -106,6 +110,7 @@ impl<'a> Stage<'a> {
             drivers,
             clients,
             schedules: BTreeMap::new(),
+            next_publish: BTreeMap::new(),
             calls: BTreeMap::new(),
             next_call: 1,
             agenda: Agenda::default(),
@@ -231,7 +236,11 @@ impl<'a> Stage<'a> {
     fn plan_next(&mut self, client: ClientId) {
         let next = self.schedules.get_mut(&client).and_then(Iterator::next);
         if let Some(after) = next {
-            self.agenda.add(self.origin + after, Due::Publish(client));
+            let at = self.origin + after;
+            self.next_publish.insert(client, at);
+            self.agenda.add(at, Due::Publish(client));
+        } else {
+            self.next_publish.remove(&client);
         }
     }
 
@@ -258,7 +267,8 @@ impl<'a> Stage<'a> {
                 self.write(now, Fact::Began(phase));
                 self.tell(watch);
             }
-            Due::Inject(fault) => self.inject(fault),
+            Due::Inject(fault) => self.aim(now, fault),
+            Due::Strike(fault) => self.inject(fault),
             Due::Heal(fault) => self.heal(fault),
             Due::Publish(client) => {
                 self.plan_next(client);
@@ -283,6 +293,24 @@ impl<'a> Stage<'a> {
         if self.news.is_some() {
             self.tell(watch);
         }
+    }
+
+    /// A fault strikes right behind the next publication of a client of its target: only then does the run show what
+    /// becomes of what was under way.
+    fn aim(&mut self, now: Instant, id: FaultId) {
+        let roster = self.plan.roster();
+        let fault = self.plan.faults().iter().find(|fault| fault.id == id);
+        let targets = fault
+            .map(|fault| fault.targets.as_slice())
+            .unwrap_or_default();
+        let hits = |client: &ClientId| {
+            let seat = roster.client(*client);
+            seat.is_some_and(|seat| targets.contains(&seat.instance))
+        };
+        let next = self.next_publish.iter().filter(|(client, _)| hits(client));
+        let next = next.map(|(_, at)| *at).min();
+        let at = next.filter(|at| *at <= now + STRIKE_WITHIN).unwrap_or(now);
+        self.agenda.add(at, Due::Strike(id));
     }
 
     fn inject(&mut self, id: FaultId) {

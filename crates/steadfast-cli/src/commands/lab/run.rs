@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let setup = Setup {
         gateway: arguments
             .gateway
-            .clone()
+            .as_deref()
             .map_or_else(|| Ok(own.clone()), absolute)?,
         drivers: peers::find(kinds, &arguments.peers, &own)?,
         launcher: Some(own),
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     ));
     let mut display = Display::new();
     let outcome = runner::run(&scenario, &plan, &setup, &mut |progress| {
-        display.show(progress)
+        display.show(progress);
     });
     display.end();
     let outcome = outcome.map_err(|error| Failure::from_lab(&error))?;
@@ -85,9 +85,9 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     }
 }
 
-fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     // Services are started in folders of their own, where a relative path would mean something else.
-    fs::canonicalize(&path).map_err(|error| {
+    fs::canonicalize(path).map_err(|error| {
         Failure::usage(
             format!("there is no program {}: {error}", path.display()),
             "",
@@ -128,16 +128,12 @@ fn keep(folder: &Path, report: &str) -> Result<(), Failure> {
 
 /// The line that runs it again.
 fn again(arguments: &LabRun, plan: &Plan) -> String {
-    let mut line = format!(
-        "steadfast lab run {} --seed {}",
-        arguments.chosen.file.display(),
-        plan.seed()
-    );
-    for profile in &arguments.chosen.profile {
-        line.push_str(&format!(" --profile {profile}"));
-    }
-    for param in &arguments.chosen.params {
-        line.push_str(&format!(" -p {param}"));
-    }
-    line
+    let file = arguments.chosen.file.display();
+    let seed = plan.seed();
+    let profiles = arguments.chosen.profile.iter();
+    let profiles = profiles.map(|profile| format!(" --profile {profile}"));
+    let params = arguments.chosen.params.iter();
+    let params = params.map(|param| format!(" -p {param}"));
+    let rest: String = profiles.chain(params).collect();
+    format!("steadfast lab run {file} --seed {seed}{rest}")
 }

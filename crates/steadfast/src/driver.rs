@@ -1,0 +1,325 @@
+//! The one future that owns a session: waits for whatever happens first, tells it, and carries its orders out.
+//!
+//! It holds no decision about retries, queues or limits. Each turn takes a bounded number of requests, so that a busy
+//! application cannot starve the socket.
+
+mod line;
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use steadfast_core::Session;
+use steadfast_core::event::{Event, Snapshot, State};
+use steadfast_core::io::{
+    Call, CallError, CallId, CallResult, Delivery, Input, Output, PublicationId, Publish,
+    SubscribeOptions, SubscriptionId,
+};
+use steadfast_machine::{Instant, Machine};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::time::Sleep;
+
+use self::line::Line;
+use crate::builder::defaults;
+use crate::clock::Clock;
+use crate::connector::Connector;
+use crate::endpoint::Endpoint;
+use crate::feed::Queue;
+
+/// Requests that are taken in one turn.
+const COMMANDS_PER_TURN: usize = 256;
+/// Turns in one poll; then the runtime has its turn.
+const TURNS_PER_POLL: usize = 64;
+/// The longest sleep; a session without any deadline wakes up to nothing.
+const SLEEP_MAX: Duration = Duration::from_hours(1);
+
+/// What a handle asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Publish, oneshot::Sender<Delivery>),
+    Call(
+        CallId,
+        Call,
+        Instant,
+        oneshot::Sender<Result<CallResult, CallError>>,
+    ),
+    Subscribe(SubscriptionId, SubscribeOptions, Arc<Queue>),
+    Unsubscribe(SubscriptionId),
+    Kick,
+    Revive,
+    Close(Duration),
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) session: Session,
+    pub(crate) clock: Clock,
+    pub(crate) connector: Connector,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) inbox: mpsc::Receiver<Command>,
+    pub(crate) state: watch::Sender<Snapshot>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// The future that does the work of a [`crate::Client`]. It ends when the last handle is gone and the session closed.
+///
+/// Dropping it ends everything at once: receipts and calls are told that the session is closed.
+#[derive(Debug)]
+pub struct Driver {
+    parts: Parts,
+    line: Line,
+    publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
+    calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
+    subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+    /// Made when it is first needed, inside the runtime; armed for this instant.
+    sleep: Option<(Instant, Pin<Box<Sleep>>)>,
+    wait: Pin<Box<WaitForWake>>,
+    phase: Life,
+}
+
+/// The wait for readers that made room.
+struct WaitForWake(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl std::fmt::Debug for WaitForWake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WaitForWake")
+    }
+}
+
+/// How far the driver is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    /// Not polled yet.
+    New,
+    Running,
+    /// No handle is left.
+    Orphaned,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Something was done; there may be more.
+    Busy,
+    /// Nothing to do before something happens.
+    Idle,
+    /// It is over.
+    Over,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let wait = wait_for(Arc::clone(&parts.wake));
+        Self {
+            parts,
+            line: Line::default(),
+            publications: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            sleep: None,
+            wait,
+            phase: Life::New,
+        }
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>) -> Turn {
+        let mut is_busy = self.take_commands(context);
+        if self.wait.0.as_mut().poll(context).is_ready() {
+            self.wait = wait_for(Arc::clone(&self.parts.wake));
+            is_busy = true;
+        }
+        self.count_taken();
+        let now = self.parts.clock.now();
+        let session = &mut self.parts.session;
+        is_busy |= self
+            .line
+            .poll(context, &mut |input| session.handle(now, input));
+        is_busy |= self.keep_time(context);
+        self.carry_out();
+        if self.phase == Life::Orphaned
+            && self.parts.session.snapshot().state == State::Disconnected
+        {
+            return Turn::Over;
+        }
+        if is_busy { Turn::Busy } else { Turn::Idle }
+    }
+
+    fn take_commands(&mut self, context: &mut Context<'_>) -> bool {
+        if self.phase == Life::Orphaned {
+            return false;
+        }
+        for taken in 0..COMMANDS_PER_TURN {
+            match self.parts.inbox.poll_recv(context) {
+                Poll::Ready(Some(command)) => self.obey(command),
+                Poll::Ready(None) => {
+                    self.phase = Life::Orphaned;
+                    let drain = defaults::DRAIN;
+                    self.tell(Input::CloseRequested { drain });
+                    return true;
+                }
+                Poll::Pending => return taken > 0,
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Publish(publish, receipt) => {
+                self.publications.insert(publish.id, receipt);
+                self.tell(Input::PublishRequested(publish));
+            }
+            Command::Call(id, call, deadline, answer) => {
+                self.calls.insert(id, answer);
+                self.tell(Input::CallRequested { id, call, deadline });
+            }
+            Command::Subscribe(id, options, queue) => {
+                self.subscriptions.insert(id, queue);
+                self.tell(Input::SubscribeRequested { id, options });
+            }
+            Command::Unsubscribe(id) => {
+                self.subscriptions.remove(&id);
+                self.tell(Input::UnsubscribeRequested { id });
+            }
+            Command::Kick => self.tell(Input::Kicked),
+            Command::Revive => self.tell(Input::Revived),
+            Command::Close(drain) => self.tell(Input::CloseRequested { drain }),
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let now = self.parts.clock.now();
+        self.parts.session.handle(now, input);
+    }
+
+    /// What readers have taken since the last turn.
+    fn count_taken(&mut self) {
+        let now = self.parts.clock.now();
+        for (id, queue) in &self.subscriptions {
+            let items = queue.take_count();
+            if items > 0 {
+                let input = Input::Taken { id: *id, items };
+                self.parts.session.handle(now, input);
+            }
+        }
+    }
+
+    /// Sleeps until the session's next deadline. True when something came of it.
+    fn keep_time(&mut self, context: &mut Context<'_>) -> bool {
+        let now = self.parts.clock.now();
+        let deadline = match self.parts.session.poll_timeout() {
+            Some((at, _)) if at <= now => {
+                self.parts.session.handle(now, Input::Tick);
+                return true;
+            }
+            Some((at, _)) => at.min(now + SLEEP_MAX),
+            None => now + SLEEP_MAX,
+        };
+        // Deadlines mostly move away: a sleep that ends too early costs less than one that is armed for each byte.
+        let must_arm = self.sleep.as_ref().is_none_or(|(at, _)| deadline < *at);
+        if must_arm {
+            let sleep = Box::pin(tokio::time::sleep(deadline.saturating_since(now)));
+            self.sleep = Some((deadline, sleep));
+        }
+        let is_over = self
+            .sleep
+            .as_mut()
+            .is_some_and(|(_, sleep)| sleep.as_mut().poll(context).is_ready());
+        if is_over {
+            self.sleep = None;
+        }
+        is_over
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.parts.session.poll_output() {
+            match output {
+                Output::Dial { attempt, endpoint } => {
+                    if let Some(endpoint) = self.parts.endpoints.get(endpoint) {
+                        self.line.dial(attempt, &self.parts.connector, endpoint);
+                    }
+                }
+                Output::Abandon { attempt } => self.line.abandon(attempt),
+                Output::Transmit { attempt, message } => self.line.transmit(attempt, &message),
+                Output::Probe { attempt } => self.line.probe(attempt),
+                Output::HangUp {
+                    attempt,
+                    code,
+                    reason,
+                } => self.line.hang_up(attempt, code, reason),
+                Output::Deliver { id, feed } => {
+                    if let Some(queue) = self.subscriptions.get(&id) {
+                        queue.push(feed);
+                    }
+                }
+                Output::Resolve { id, delivery } => {
+                    if let Some(receipt) = self.publications.remove(&id) {
+                        // Nobody has to wait for a receipt.
+                        let _ = receipt.send(delivery);
+                    }
+                }
+                Output::Answer { id, outcome } => {
+                    if let Some(answer) = self.calls.remove(&id) {
+                        let _ = answer.send(outcome);
+                    }
+                }
+                Output::Notify(event) => {
+                    tracing::debug!(?event, "session");
+                    self.publish_state();
+                    // Without a listener nobody needs it.
+                    let _ = self.parts.events.send(event);
+                }
+            }
+        }
+        self.publish_state();
+    }
+
+    fn publish_state(&self) {
+        let snapshot = self.parts.session.snapshot();
+        self.parts.state.send_if_modified(|published| {
+            let is_new = published != snapshot;
+            if is_new {
+                published.clone_from(snapshot);
+            }
+            is_new
+        });
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.phase == Life::New {
+            self.phase = Life::Running;
+            self.tell(Input::OpenRequested);
+            self.carry_out();
+        }
+        for _ in 0..TURNS_PER_POLL {
+            match self.turn(context) {
+                Turn::Busy => {}
+                Turn::Idle => return Poll::Pending,
+                Turn::Over => return Poll::Ready(()),
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for queue in self.subscriptions.values() {
+            queue.end();
+        }
+    }
+}
+
+fn wait_for(wake: Arc<Notify>) -> Pin<Box<WaitForWake>> {
+    let wait = async move { wake.notified().await };
+    Box::pin(WaitForWake(Box::pin(wait)))
+}
