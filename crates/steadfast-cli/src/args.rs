@@ -66,6 +66,14 @@ Examples:
 Exit codes of the lab:
   0 PASS   1 FAIL   2 INCONCLUSIVE, or wrong arguments   5 the scenario cannot be used here";
 
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  steadfast demo                the page on http://127.0.0.1:8000, its gateway on the next port
+  PORT=9000 steadfast demo      the same on another port
+  steadfast demo --painters 20  with more painters
+
+Open the page, draw, kill the gateway with the button, and see who was out for how long.";
+
 /// Keeps long-lived connections alive.
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version, after_help = EXAMPLES, disable_help_subcommand = true)]
@@ -89,6 +97,9 @@ pub(crate) enum Command {
     /// Run gateway, clients and a failing disk in virtual time, and check every promise
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// Draw on a shared canvas whose gateway you may kill
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(Demo),
     /// Break real processes under real clients, keep the books, and judge
     #[command(subcommand, after_help = LAB_EXAMPLES)]
     Lab(Lab),
@@ -173,6 +184,32 @@ pub(crate) struct Sim {
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The arguments of `demo`.
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// The port of the page; the gateway takes the next one [default: 8000]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Clients that paint by themselves
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = painters)]
+    pub(crate) painters: usize,
+    /// Keep the gateway's log and the picture in this folder [default: steadfast-data/demo]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Nobody may kill the gateway from the page
+    #[arg(long)]
+    pub(crate) no_kill: bool,
+}
+
+/// Each painter has a row on the live page.
+fn painters(text: &str) -> Result<usize, String> {
+    const MAX: usize = 100;
+    match text.parse() {
+        Ok(count) if count <= MAX => Ok(count),
+        Ok(_) | Err(_) => Err(format!("a number from 0 to {MAX}")),
+    }
 }
 
 /// What the lab can do.

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod connect;
+mod demo;
 mod lab;
 mod log;
 mod serve;
@@ -20,6 +21,7 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(),
         Command::Serve(arguments) => serve::run(&arguments, environment),
         Command::Connect(arguments) => connect::run(&arguments),
         Command::Log(arguments) => log::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments, environment),
         Command::Lab(arguments) => lab::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
     }

@@ -78,7 +78,7 @@ impl ListenError {
 /// # Errors
 ///
 /// When nobody could listen there now.
-pub(crate) fn probe(address: IpAddr, port: u16) -> Result<SocketAddr, ListenError> {
+pub fn probe(address: IpAddr, port: u16) -> Result<SocketAddr, ListenError> {
     let wanted = SocketAddr::new(address, port);
     let probe = || {
         let socket = socket(wanted)?;

@@ -10,6 +10,7 @@ use steadfast_core::event::{Event, Phase, Snapshot, State};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, PublicationId, Publish, SubscribeOptions, SubscriptionId,
 };
+use steadfast_machine::Instant;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
@@ -49,6 +50,11 @@ impl Client {
     /// The current state, always up to date. Quick changes coalesce here; [`Self::events`] has each of them.
     pub fn state(&self) -> watch::Receiver<Snapshot> {
         self.state.clone()
+    }
+
+    /// The clock of [`Snapshot`] and [`Event`]; it goes on while the machine is suspended.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Everything that happens from now on. A listener that is more than 256 events behind is told how many it missed.

@@ -1,0 +1,57 @@
+//! Embeds the built web page, or a notice when it was not built: a build of the binary alone needs no Node.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where `npm --prefix web run build` puts the page.
+const BUILT: &str = "../../web/dist";
+
+const NOTICE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Steadfast</title>\
+    <p>The page was not built. Run <code>make web</code>, then build this program again.";
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is how cargo and a build script speak with each other"
+)]
+fn main() -> io::Result<()> {
+    println!("cargo::rerun-if-changed={BUILT}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(BUILT);
+    let mut files = Vec::new();
+    if root.join("index.html").is_file() {
+        collect(&root, "", &mut files)?;
+    }
+    let mut table = String::from("&[\n");
+    for (path, file) in &files {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "    ({path:?}, include_bytes!({:?}).as_slice()),",
+            file.display().to_string()
+        );
+    }
+    if files.is_empty() {
+        let _ = writeln!(table, "    (\"/index.html\", {NOTICE:?}.as_bytes()),");
+    }
+    table.push_str("]\n");
+    fs::write(out.join("page.rs"), table)
+}
+
+/// Every file below a folder with its path as a browser asks for it, in order.
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
+        if path.is_dir() {
+            collect(&path, &name, files)?;
+        } else {
+            files.push((name, fs::canonicalize(path)?));
+        }
+    }
+    Ok(())
+}
