@@ -158,7 +158,7 @@ impl Hub {
             return false;
         };
         for subscription in &peer.subscriptions {
-            self.leave_channel(peer.id, peer.client, *subscription);
+            self.leave_channel(peer.id, peer.info(), *subscription);
         }
         self.order(Output::Notify(Event::PeerClosed {
             peer: id,

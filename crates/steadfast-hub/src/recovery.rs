@@ -13,16 +13,17 @@
 
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::message::{
-    Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeRequest, SubscribeResult,
+    ClientInfo, Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeRequest,
+    SubscribeResult,
 };
 
 use crate::asks::{Moves, Purpose, Recovery, Unrecoverable, Wish, publication, refusal_code};
 use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
-use crate::io::{ClientId, Note, Output, PeerId};
+use crate::io::{Note, Output, PeerId};
 use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
-use crate::peer::{NextPage, Stage, Subscription};
+use crate::peer::{NextPage, Peer, Stage, Subscription};
 use crate::policy::hub::JoinLeave;
 
 /// The feature bit with which a client asks for error 112 instead of a subscription that lost its position.
@@ -195,7 +196,7 @@ impl Hub {
 
     /// Tells the others that somebody came.
     fn announce(&mut self, id: PeerId, channel: ChannelIndex, moves: Moves) {
-        let Some(client) = self.peers.get(id).map(|peer| peer.client) else {
+        let Some(info) = self.peers.get(id).map(Peer::info) else {
             return;
         };
         let Some(joined) = self.channels.get_mut(channel) else {
@@ -208,7 +209,7 @@ impl Hub {
         if self.settings().join_leave == JoinLeave::Offered {
             self.order(Output::Tell(Note::Joined {
                 channel: name,
-                info: crate::presence::client_info(client),
+                info,
             }));
         }
     }
@@ -402,7 +403,6 @@ impl Hub {
         let Some(peer) = self.peers.get_mut(id) else {
             return false;
         };
-        let client = peer.client;
         let Some(index) = peer
             .subscriptions
             .iter()
@@ -411,7 +411,8 @@ impl Hub {
             return false;
         };
         let subscription = peer.subscriptions.swap_remove(index);
-        self.leave_channel(id, client, subscription);
+        let info = peer.info();
+        self.leave_channel(id, info, subscription);
         true
     }
 
@@ -419,7 +420,7 @@ impl Hub {
     pub(crate) fn leave_channel(
         &mut self,
         id: PeerId,
-        client: ClientId,
+        info: ClientInfo,
         subscription: Subscription,
     ) {
         let channel = subscription.channel;
@@ -434,7 +435,7 @@ impl Hub {
         if was_announced && self.settings().join_leave == JoinLeave::Offered {
             self.order(Output::Tell(Note::Left {
                 channel: name,
-                info: crate::presence::client_info(client),
+                info,
             }));
         }
     }
