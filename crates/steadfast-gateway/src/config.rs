@@ -105,6 +105,8 @@ impl Default for ServerConfig {
 pub struct ClientConfig {
     /// Who may connect without a credential.
     pub anonymous: Anonymous,
+    /// Whether others are shown what an anonymous client says about itself.
+    pub anonymous_info: bool,
     /// Whether subscribers may ask for join and leave pushes.
     pub join_leave: JoinLeaveChoice,
     /// Time between two pings.
@@ -172,6 +174,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             anonymous: Anonymous::Loopback,
+            anonymous_info: false,
             join_leave: JoinLeaveChoice::Offered,
             ping_interval: Span(Self::PING_INTERVAL),
             pong_timeout: Span(Self::PONG_TIMEOUT),

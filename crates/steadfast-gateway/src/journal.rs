@@ -48,6 +48,12 @@ pub(crate) fn record(event: &Event) {
         Event::SendIgnored { peer } => {
             tracing::debug!(peer = peer.index, "a message without a channel was ignored");
         }
+        Event::InfoIgnored { peer } => {
+            tracing::debug!(
+                peer = peer.index,
+                "the data of a connect is no JSON object of at most 1 KiB, others are not shown it"
+            );
+        }
         Event::LogRefused { refusal } => tracing::warn!(?refusal, "the log refused a request"),
     }
 }

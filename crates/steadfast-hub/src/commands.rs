@@ -23,6 +23,7 @@ use crate::log::io::{
     Answer, Append, Author, Page, Read, ReadAnswer, ReadFrom, Refusal, Request as Ask,
 };
 use crate::peer::Phase;
+use crate::policy::hub::{AnonymousInfo, HubSettings};
 
 impl Hub {
     /// Takes one frame of a peer: its commands in order, until one of them ends the connection.
@@ -150,6 +151,7 @@ impl Hub {
         }
         let client = peer.client;
         self.sessions += 1;
+        self.note_info(id, request.data.as_ref());
         let result = ConnectResult {
             client: client.to_string(),
             version: self.settings().server.clone(),
@@ -159,6 +161,21 @@ impl Hub {
         };
         self.grant(id, command, ReplyResult::Connect(result));
         self.order(Output::Notify(Event::PeerConnected { peer: id, client }));
+    }
+
+    /// Keeps what an anonymous client says about itself, if others are to be shown it.
+    fn note_info(&mut self, id: PeerId, data: Option<&Bytes>) {
+        let Some(data) = data.filter(|_| self.settings().anonymous_info == AnonymousInfo::Shown)
+        else {
+            return;
+        };
+        if data.len() > HubSettings::CONN_INFO_BYTES_MAX || !data.starts_with(b"{") {
+            return self.order(Output::Notify(Event::InfoIgnored { peer: id }));
+        }
+        if let Some(peer) = self.peers.get_mut(id) {
+            // A slice would keep the whole message in memory for as long as the connection lasts.
+            peer.conn_info = Some(Bytes::copy_from_slice(data));
+        }
     }
 
     fn on_command(&mut self, id: PeerId, command: Command) {

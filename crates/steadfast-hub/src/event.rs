@@ -51,6 +51,11 @@ pub enum Event {
         /// From whom.
         peer: PeerId,
     },
+    /// The data of a connect command is not shown to others: it is no JSON object, or too long.
+    InfoIgnored {
+        /// Whose.
+        peer: PeerId,
+    },
     /// The log answered with a refusal.
     LogRefused {
         /// Why.

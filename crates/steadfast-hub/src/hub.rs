@@ -182,7 +182,7 @@ impl Hub {
             self.sessions -= 1;
         }
         for subscription in &peer.subscriptions {
-            self.leave_channel(peer.id, peer.client, *subscription);
+            self.leave_channel(peer.id, peer.info(), *subscription);
         }
         self.order(Output::Notify(Event::PeerClosed {
             peer: id,

@@ -11,9 +11,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::message::Command;
+use steadfast_protocol::message::{ClientInfo, Command};
 
 use crate::channel::{ChannelIndex, Place};
 use crate::epoch::ChannelEpoch;
@@ -113,6 +114,8 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) client: ClientId,
     pub(crate) access: Access,
+    /// What it says about itself and others are shown, raw JSON.
+    pub(crate) conn_info: Option<Bytes>,
     pub(crate) phase: Phase,
     pub(crate) accepted_at: Instant,
     /// The last sign of life.
@@ -137,6 +140,7 @@ impl Peer {
             id,
             client,
             access,
+            conn_info: None,
             phase: Phase::Fresh,
             accepted_at: now,
             stirred_at: now,
@@ -147,6 +151,15 @@ impl Peer {
             is_paused: false,
             held: VecDeque::new(),
             backlog: None,
+        }
+    }
+
+    /// Who it is for others; all are anonymous, which is the empty user.
+    pub(crate) fn info(&self) -> ClientInfo {
+        ClientInfo {
+            client: self.client.to_string(),
+            conn_info: self.conn_info.clone(),
+            ..ClientInfo::default()
         }
     }
 

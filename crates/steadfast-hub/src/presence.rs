@@ -16,8 +16,8 @@ use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
 use crate::asks::large_weight;
 use crate::hub::Hub;
-use crate::io::{ClientId, Note, Output, PeerId, PresenceDetail, Present};
-use crate::peer::Stage;
+use crate::io::{Note, Output, PeerId, PresenceDetail, Present};
+use crate::peer::{Peer, Stage};
 
 /// What most join and leave pushes take.
 const PUSH_BYTES: usize = 160;
@@ -107,7 +107,7 @@ impl Hub {
         let limit = self.settings().presence_clients_max.saturating_add(1);
         let present = match detail {
             PresenceDetail::Clients => {
-                Present::Clients(self.present(channel).take(limit).map(client_info).collect())
+                Present::Clients(self.present(channel).take(limit).map(Peer::info).collect())
             }
             PresenceDetail::Counts => {
                 let clients = u32::try_from(self.present(channel).count()).unwrap_or(u32::MAX);
@@ -124,7 +124,7 @@ impl Hub {
     }
 
     /// The peers of this core whose subscription to the channel has been granted.
-    fn present(&self, name: &ChannelName) -> impl Iterator<Item = ClientId> + '_ {
+    fn present(&self, name: &ChannelName) -> impl Iterator<Item = &Peer> + '_ {
         let index = self.channels.find(name.as_str());
         let members = index
             .and_then(|index| self.channels.get(index))
@@ -132,7 +132,7 @@ impl Hub {
         members.into_iter().flatten().filter_map(move |id| {
             let peer = self.peers.get(id)?;
             let subscription = peer.subscription(index?)?;
-            (!matches!(subscription.stage, Stage::Asked { .. })).then_some(peer.client)
+            (!matches!(subscription.stage, Stage::Asked { .. })).then_some(peer)
         })
     }
 
@@ -233,13 +233,5 @@ impl Hub {
             frame: frame.finish(Opcode::Text),
             to: Rc::new(listeners),
         });
-    }
-}
-
-/// Who a client is; all are anonymous, which is the empty user.
-pub(crate) fn client_info(client: ClientId) -> ClientInfo {
-    ClientInfo {
-        client: client.to_string(),
-        ..ClientInfo::default()
     }
 }

@@ -13,16 +13,17 @@
 
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::message::{
-    Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeRequest, SubscribeResult,
+    ClientInfo, Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeRequest,
+    SubscribeResult,
 };
 
 use crate::asks::{Moves, Purpose, Recovery, Unrecoverable, Wish, publication, refusal_code};
 use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
-use crate::io::{ClientId, Note, Output, PeerId};
+use crate::io::{Note, Output, PeerId};
 use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
-use crate::peer::{Stage, Subscription};
+use crate::peer::{Peer, Stage, Subscription};
 use crate::policy::hub::JoinLeave;
 
 mod rest;
@@ -213,7 +214,7 @@ impl Hub {
 
     /// Tells the others that somebody came.
     fn announce(&mut self, id: PeerId, channel: ChannelIndex, moves: Moves) {
-        let Some(client) = self.peers.get(id).map(|peer| peer.client) else {
+        let Some(info) = self.peers.get(id).map(Peer::info) else {
             return;
         };
         let Some(joined) = self.channels.get_mut(channel) else {
@@ -226,7 +227,7 @@ impl Hub {
         if self.settings().join_leave == JoinLeave::Offered {
             self.order(Output::Tell(Note::Joined {
                 channel: name,
-                info: crate::presence::client_info(client),
+                info,
             }));
         }
     }
@@ -292,7 +293,6 @@ impl Hub {
         let Some(peer) = self.peers.get_mut(id) else {
             return false;
         };
-        let client = peer.client;
         let Some(index) = peer
             .subscriptions
             .iter()
@@ -301,7 +301,8 @@ impl Hub {
             return false;
         };
         let subscription = peer.subscriptions.swap_remove(index);
-        self.leave_channel(id, client, subscription);
+        let info = peer.info();
+        self.leave_channel(id, info, subscription);
         // It may have been the one whose page was under way.
         self.ask_next_page(id);
         true
@@ -311,7 +312,7 @@ impl Hub {
     pub(crate) fn leave_channel(
         &mut self,
         id: PeerId,
-        client: ClientId,
+        info: ClientInfo,
         subscription: Subscription,
     ) {
         let channel = subscription.channel;
@@ -326,7 +327,7 @@ impl Hub {
         if was_announced && self.settings().join_leave == JoinLeave::Offered {
             self.order(Output::Tell(Note::Left {
                 channel: name,
-                info: crate::presence::client_info(client),
+                info,
             }));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
@@ -147,6 +147,7 @@ impl RunSettings {
             presence_clients_max: 100,
             presence_timeout: Duration::from_secs(3),
             join_leave: JoinLeave::Off,
+            anonymous_info: AnonymousInfo::Ignored,
             limits: Limits::DEFAULT,
         };
         HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")

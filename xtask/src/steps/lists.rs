@@ -59,6 +59,7 @@ fn checks() -> Vec<Step> {
             "cargo deny --log-level error check licenses bans sources",
         ),
         step("unused", "cargo shear"),
+        step("web", "npm --prefix web run check"),
     ]
 }
 
@@ -71,6 +72,8 @@ fn tests() -> Vec<Step> {
             "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym))",
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
+        step("web-unit", "npm --prefix web run test"),
+        step("web-build", "npm --prefix web run build"),
         build(),
         step(
             "sim",
@@ -162,6 +165,7 @@ fn fixes() -> Vec<Step> {
         format(""),
         step("toml", "taplo fmt"),
         step("spelling", "typos --write-changes"),
+        step("web", "npm --prefix web run fix"),
     ]
 }
 

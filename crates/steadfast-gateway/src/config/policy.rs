@@ -6,7 +6,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::policy::log::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::limits::Limits;
@@ -275,6 +275,11 @@ fn hub_settings(config: &Config, core: u16, cores: u16) -> HubSettings {
         join_leave: match client.join_leave {
             JoinLeaveChoice::Offered => JoinLeave::Offered,
             JoinLeaveChoice::Off => JoinLeave::Off,
+        },
+        anonymous_info: if client.anonymous_info {
+            AnonymousInfo::Shown
+        } else {
+            AnonymousInfo::Ignored
         },
         limits: Limits {
             message_bytes: client.message_bytes_max.0.as_len(),

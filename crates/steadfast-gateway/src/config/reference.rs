@@ -107,6 +107,12 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         CLIENT,
+        "anonymous_info",
+        "true or false",
+        "Whether the `data` of an anonymous client's connect, a JSON object of at most 1 KiB, is shown to others as `conn_info` in presence, joins and leaves. Off by default, since nobody vouches for what a stranger says about itself.",
+    ),
+    key(
+        CLIENT,
         "join_leave",
         "\"offered\" or \"off\"",
         "Whether subscribers may ask for join and leave pushes.",

@@ -49,6 +49,8 @@ pub struct HubSettings {
     pub presence_timeout: Duration,
     /// Whether subscribers may ask for join and leave pushes.
     pub join_leave: JoinLeave,
+    /// What the connect data of an anonymous client is good for.
+    pub anonymous_info: AnonymousInfo,
     /// Sizes of what a peer sends.
     pub limits: Limits,
 }
@@ -60,6 +62,20 @@ pub enum JoinLeave {
     Offered,
     /// They may not; nothing is told between cores either.
     Off,
+}
+
+/// What the connect data of an anonymous client is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnonymousInfo {
+    /// Nothing: nobody vouches for it.
+    Ignored,
+    /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to others as the client's info.
+    Shown,
+}
+
+impl HubSettings {
+    /// 1 KiB: a name, a colour and a picture's address; it is repeated in every presence reply and every join.
+    pub const CONN_INFO_BYTES_MAX: usize = 1024;
 }
 
 /// A setting that no hub can work with.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use steadfast_hub::io::{LogEvent, Note, Present};
-use steadfast_hub::policy::hub::HubSettings;
+use steadfast_hub::event::Event;
+use steadfast_hub::io::{LogEvent, Note, PeerId, Present};
+use steadfast_hub::policy::hub::{AnonymousInfo, HubSettings};
 use steadfast_protocol::message::ClientInfo;
 
 use crate::script::{Script, page, settings};
@@ -140,6 +141,89 @@ fn coming_and_going_is_told_to_all_cores_once() {
         "{:?}",
         script.told
     );
+}
+
+#[test]
+fn what_an_anonymous_client_says_about_itself_is_shown_when_configured() {
+    let mut script = showing();
+    let peer = subscribe_as(&mut script, r#"{"name":"Ada"}"#);
+
+    script.send(peer, r#"{"id":3,"presence":{"channel":"room"}}"#);
+    let told = script.told.clone();
+    relay(&mut script);
+    relay(&mut script);
+    relay(&mut script);
+    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"room"}}"#);
+
+    let presence = script.read(peer);
+    assert!(
+        presence.contains(r#""conn_info":{"name":"Ada"}"#),
+        "{presence}"
+    );
+    let Note::Joined { info: joined, .. } = &told[0] else {
+        panic!("{told:?}");
+    };
+    let Note::Left { info: left, .. } = &script.told[0] else {
+        panic!("{:?}", script.told);
+    };
+    assert_eq!(joined.conn_info.as_deref(), Some(&br#"{"name":"Ada"}"#[..]));
+    assert_eq!(left, joined);
+}
+
+#[test]
+fn what_a_client_says_about_itself_is_ignored_unless_configured() {
+    let mut script = Script::new();
+
+    subscribe_as(&mut script, r#"{"name":"Ada"}"#);
+
+    assert_eq!(joined_info(&script), None);
+}
+
+#[test]
+fn connect_data_that_is_no_object_or_too_long_is_ignored_and_noted() {
+    let longest = format!(r#"{{"name":"{}"}}"#, "x".repeat(1013));
+    let too_long = format!(r#"{{"name":"{}"}}"#, "x".repeat(1014));
+    for (data, shown) in [
+        (r#""Ada""#, false),
+        ("[1]", false),
+        (too_long.as_str(), false),
+        (longest.as_str(), true),
+        ("{}", true),
+    ] {
+        let mut script = showing();
+
+        let peer = subscribe_as(&mut script, data);
+
+        assert_eq!(joined_info(&script).is_some(), shown, "{data}");
+        let noted = script.events.contains(&Event::InfoIgnored { peer });
+        assert_eq!(noted, !shown, "{data}");
+    }
+}
+
+fn showing() -> Script {
+    Script::with(HubSettings {
+        anonymous_info: AnonymousInfo::Shown,
+        ..settings()
+    })
+}
+
+/// A peer that connects with this data and is live in `room`.
+fn subscribe_as(script: &mut Script, data: &str) -> PeerId {
+    let peer = script.accept();
+    script.send(peer, &format!(r#"{{"id":1,"connect":{{"data":{data}}}}}"#));
+    script.send(peer, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
+    script.answer(page(0, &[]));
+    script.read(peer);
+    peer
+}
+
+/// What the first join that was told says.
+fn joined_info(script: &Script) -> Option<String> {
+    let Some(Note::Joined { info, .. }) = script.told.first() else {
+        panic!("{:?}", script.told);
+    };
+    let text = info.conn_info.as_deref()?;
+    Some(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Shows the hub the oldest note that it told, as the log would.

@@ -11,7 +11,7 @@ use steadfast_hub::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, P
 use steadfast_hub::log::io::{
     Answer, Author, Committed, Page, ReadAnswer, Record, Refusal, Request,
 };
-use steadfast_hub::policy::hub::{HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::ChannelName;
@@ -62,6 +62,7 @@ pub(crate) fn settings() -> HubSettings {
         presence_clients_max: 3,
         presence_timeout: Duration::from_secs(3),
         join_leave: JoinLeave::Offered,
+        anonymous_info: AnonymousInfo::Ignored,
         limits: Limits::DEFAULT,
     }
 }

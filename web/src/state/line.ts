@@ -1,0 +1,15 @@
+// The cells between two cells, so that a fast stroke has no holes.
+
+import type { Cell } from "./model";
+
+/** All cells on the way, without the first and with the last; only the last when both are the same. */
+export function between(from: Cell, to: Cell): readonly Cell[] {
+  const steps = Math.max(Math.abs(to.x - from.x), Math.abs(to.y - from.y));
+  if (steps === 0) {
+    return [to];
+  }
+  return Array.from({ length: steps }, (_, index) => {
+    const part = (index + 1) / steps;
+    return { x: Math.round(from.x + (to.x - from.x) * part), y: Math.round(from.y + (to.y - from.y) * part) };
+  });
+}

@@ -1,0 +1,67 @@
+// Numbers and colours in words.
+
+export function duration(ms: number): string {
+  if (ms < 1_000) {
+    return `${Math.round(ms)} ms`;
+  }
+  return ms < 60_000 ? `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s` : `${Math.round(ms / 60_000)} min`;
+}
+
+/** How long ago, as precisely as anyone cares. */
+export function age(ms: number): string {
+  const seconds = Math.round(ms / 1_000);
+  return seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
+}
+
+export function count(amount: number, one: string, many = `${one}s`): string {
+  return `${amount.toLocaleString("en")} ${amount === 1 ? one : many}`;
+}
+
+/** How many seconds until then, for a countdown: never below zero. */
+export function secondsUntil(atMs: number, nowMs: number): string {
+  return (Math.max(0, atMs - nowMs) / 1_000).toFixed(1);
+}
+
+const NAMED: readonly (readonly [string, number, number, number])[] = [
+  ["black", 20, 20, 24],
+  ["dark grey", 80, 84, 92],
+  ["grey", 140, 144, 152],
+  ["light grey", 205, 208, 212],
+  ["white", 255, 255, 255],
+  ["red", 214, 48, 49],
+  ["dark red", 120, 20, 30],
+  ["orange", 240, 130, 40],
+  ["brown", 130, 80, 45],
+  ["yellow", 245, 205, 65],
+  ["light green", 140, 205, 90],
+  ["green", 50, 150, 80],
+  ["dark green", 20, 85, 55],
+  ["turquoise", 55, 180, 175],
+  ["light blue", 100, 180, 240],
+  ["blue", 45, 100, 210],
+  ["dark blue", 25, 45, 110],
+  ["violet", 125, 80, 190],
+  ["pink", 240, 130, 180],
+  ["magenta", 200, 50, 140],
+  ["beige", 245, 215, 175],
+];
+
+/** The name of the nearest known colour, for those who do not see it. */
+export function colorName(hex: string): string {
+  const [red, green, blue] = rgb(hex);
+  let best = "";
+  let least = Number.POSITIVE_INFINITY;
+  for (const [name, r, g, b] of NAMED) {
+    const distance = (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2;
+    if (distance < least) {
+      least = distance;
+      best = name;
+    }
+  }
+  return best;
+}
+
+export function rgb(hex: string): readonly [number, number, number] {
+  const value = Number.parseInt(hex.slice(1), 16);
+  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+}

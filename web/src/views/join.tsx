@@ -1,0 +1,50 @@
+// How to join with a program of one's own.
+
+import { useState } from "preact/hooks";
+import type { Config } from "../state/model";
+
+export function Join({ config }: { config: Config }) {
+  const [isCopied, setCopied] = useState(false);
+  const code = program(config);
+  const copy = async (): Promise<void> => {
+    try {
+      await navigator.clipboard.writeText(code);
+      setCopied(true);
+      setTimeout(() => setCopied(false), 2_000);
+    } catch {
+      setCopied(false);
+    }
+  };
+  return (
+    <section class="join" aria-labelledby="join-title">
+      <header>
+        <h2 id="join-title">Join with your own client</h2>
+        <button type="button" class="quiet" onClick={() => void copy()}>
+          {isCopied ? "Copied" : "Copy"}
+        </button>
+      </header>
+      <p class="dim">
+        <code>npm install centrifuge ws</code>, save as <code>join.mjs</code>, run <code>node join.mjs</code>.
+        It paints one pixel, tells you where that is stored, and comes back by itself after a kill.
+      </p>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: wide code is scrolled by keys */}
+      <pre tabIndex={0}>
+        <code>{code}</code>
+      </pre>
+    </section>
+  );
+}
+
+/** Ten lines on purpose: what fits on one look gets tried. */
+export function program({ gateway, channel, width, height, colors }: Config): string {
+  return `import { Centrifuge } from "centrifuge";
+import WebSocket from "ws";
+const [by, at] = ["my client", (size) => Math.floor(Math.random() * size)];
+const client = new Centrifuge("${gateway}", { websocket: WebSocket, data: { name: by } });
+const canvas = client.newSubscription("${channel}", { joinLeave: true, recoverable: true });
+canvas.on("publication", ({ data, offset }) => console.log(offset, data));
+client.on("connecting", ({ reason }) => console.log("connecting:", reason));
+const data = { x: at(${width}), y: at(${height}), color: at(${colors.length}), by }, key = crypto.randomUUID();
+canvas.once("subscribed", () => client.rpc("gw.publish", { channel: "${channel}", data, key }).then(console.log));
+canvas.subscribe(); client.connect();`;
+}

@@ -1,0 +1,29 @@
+// The person's name, as others see it. It is taken when the field is left or Enter is pressed.
+
+import { NAME_MAX } from "../feed/parse";
+
+export function NameField({ name, rename }: { name: string; rename: (name: string) => void }) {
+  return (
+    <form
+      class="name"
+      onSubmit={(event) => {
+        event.preventDefault();
+        event.currentTarget.querySelector("input")?.blur();
+      }}
+    >
+      <label for="name">Your name</label>
+      <input
+        id="name"
+        value={name}
+        maxLength={NAME_MAX}
+        autocomplete="nickname"
+        spellcheck={false}
+        onChange={(event) => {
+          if (event.currentTarget.value !== name) {
+            rename(event.currentTarget.value);
+          }
+        }}
+      />
+    </form>
+  );
+}

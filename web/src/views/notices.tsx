@@ -1,0 +1,18 @@
+// Things that the person should read: what was taken back, and what did not fit.
+
+import type { Notice } from "../state/model";
+
+export function Notices({ notices, close }: { notices: readonly Notice[]; close: (id: number) => void }) {
+  return (
+    <div class="notices" role="log" aria-label="Messages" aria-live="polite">
+      {notices.map((notice) => (
+        <div key={notice.id} class={`notice ${notice.tone}`}>
+          <p>{notice.text}</p>
+          <button type="button" class="quiet" onClick={() => close(notice.id)}>
+            Close
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}

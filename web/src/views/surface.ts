@@ -1,0 +1,83 @@
+// Paints the picture and what waits over it, sharp at every size of the page and every density of the screen.
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { BLANK } from "../state/follow";
+import type { Config } from "../state/model";
+import type { State } from "../state/state";
+import { rgb } from "../state/words";
+
+/** A hollow pixel's ring, as a part of its width. */
+const RING = 0.24;
+
+interface Scene extends Pick<State, "follow" | "queue" | "acked"> {
+  readonly config: Config;
+}
+
+/** The reference for the canvas that is to be painted. */
+export function useSurface(state: State, config: Config): { current: HTMLCanvasElement | null } {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [edge, setEdge] = useState(0);
+  const source = useMemo(() => new OffscreenCanvas(config.width, config.height), [config]);
+  const { follow, queue, acked } = state;
+  useEffect(() => {
+    const element = canvas.current;
+    if (element === null) {
+      return;
+    }
+    const observer = new ResizeObserver(() => setEdge(element.clientWidth * devicePixelRatio));
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+  useEffect(() => {
+    const element = canvas.current;
+    if (element !== null && edge > 0) {
+      paint(element, source, edge, { follow, queue, acked, config });
+    }
+  }, [edge, source, follow, queue, acked, config]);
+  return canvas;
+}
+
+function paint(canvas: HTMLCanvasElement, source: OffscreenCanvas, edge: number, scene: Scene): void {
+  const { width, height, colors } = scene.config;
+  const cell = Math.max(1, Math.round(edge / width));
+  if (canvas.width !== cell * width || canvas.height !== cell * height) {
+    canvas.width = cell * width;
+    canvas.height = cell * height;
+  }
+  const context = canvas.getContext("2d");
+  if (context === null) {
+    return;
+  }
+  paintConfirmed(source, scene);
+  context.imageSmoothingEnabled = false;
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  for (const { x, y, color } of scene.acked) {
+    context.fillStyle = colors[color] ?? "transparent";
+    context.fillRect(x * cell, y * cell, cell, cell);
+  }
+  const ring = Math.max(1, Math.round(cell * RING));
+  for (const { x, y, color } of scene.queue) {
+    context.clearRect(x * cell, y * cell, cell, cell);
+    context.strokeStyle = colors[color] ?? "transparent";
+    context.lineWidth = ring;
+    context.strokeRect(x * cell + ring / 2, y * cell + ring / 2, cell - ring, cell - ring);
+  }
+}
+
+/** What is never painted stays transparent, so that the page's own paper shows. */
+function paintConfirmed(source: OffscreenCanvas, { follow, config }: Scene): void {
+  const context = source.getContext("2d");
+  if (context === null) {
+    return;
+  }
+  const image = context.createImageData(config.width, config.height);
+  const colors = config.colors.map(rgb);
+  follow.picture?.pixels.forEach((index, at) => {
+    const color = index === BLANK ? undefined : colors[index];
+    if (color !== undefined) {
+      image.data.set([...color, 255], at * 4);
+    }
+  });
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,199 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { BASE_MS, CAP_MS, delayMs, FLOOR_MS, levelAfter, STABLE_MS } from "../../src/feed/backoff";
+import { Connection, callError, TRY_MAX_MS } from "../../src/feed/connection";
+import type { Link, Position } from "../../src/state/model";
+import { accept, FakeSocket } from "./socket";
+
+interface Heard {
+  readonly links: Link[];
+  readonly subscriptions: { readonly at: Position; readonly isRecovered: boolean }[];
+  readonly offsets: number[];
+}
+
+const network = { target: new EventTarget(), isOnline: true };
+let heard: Heard;
+let connection: Connection;
+
+function link(): Link {
+  return heard.links.at(-1) ?? { kind: "connecting" };
+}
+
+async function tick(ms = 0): Promise<void> {
+  await vi.advanceTimersByTimeAsync(ms);
+}
+
+async function connect(): Promise<void> {
+  FakeSocket.last().open();
+  await tick();
+}
+
+beforeEach(() => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  FakeSocket.made.length = 0;
+  network.target = new EventTarget();
+  network.isOnline = true;
+  heard = { links: [], subscriptions: [], offsets: [] };
+  accept(() => ({ recovered: true, at: { epoch: "e", offset: 5 } }));
+  connection = new Connection(
+    "ws://here",
+    "canvas",
+    "Ada",
+    {
+      linkChanged: (to) => heard.links.push(to),
+      subscribed: (at, isRecovered) => heard.subscriptions.push({ at, isRecovered }),
+      published: (offset) => heard.offsets.push(offset),
+      joined: () => undefined,
+      left: () => undefined,
+    },
+    { network: network.target, isOnline: () => network.isOnline, dice: () => 0.5, websocket: FakeSocket },
+  );
+  connection.start({ epoch: "e", offset: 5 });
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("the connection", () => {
+  it("continues the channel from the picture's position", async () => {
+    const sent: unknown[] = [];
+    const answer = FakeSocket.onCommand;
+    FakeSocket.onCommand = (socket, command) => {
+      sent.push(command);
+      answer(socket, command);
+    };
+    await connect();
+    FakeSocket.last().say({ push: { channel: "canvas", pub: { offset: 6, data: {} } } });
+    await tick();
+
+    expect(sent).toContainEqual(
+      expect.objectContaining({ connect: expect.objectContaining({ data: { name: "Ada" } }) }),
+    );
+    expect(sent).toContainEqual(
+      expect.objectContaining({
+        subscribe: expect.objectContaining({ recover: true, epoch: "e", offset: 5 }),
+      }),
+    );
+    expect(heard.subscriptions).toEqual([{ at: { epoch: "e", offset: 5 }, isRecovered: true }]);
+    expect(heard.offsets).toEqual([6]);
+    expect(link()).toEqual({ kind: "connected", sinceMs: 1_000_000 });
+  });
+
+  it("says when the next try comes, and makes it then", async () => {
+    await connect();
+    FakeSocket.last().fail();
+    await tick();
+    const delay = FLOOR_MS + BASE_MS / 2;
+
+    expect(link()).toEqual({
+      ...{ kind: "reconnecting", attempt: 1, nextTryMs: 1_000_000 + delay, cause: "transport closed" },
+    });
+    await tick(delay - 1);
+    expect(FakeSocket.made).toHaveLength(1);
+    await tick(1);
+    expect(FakeSocket.made).toHaveLength(2);
+    expect(link()).toMatchObject({ kind: "reconnecting", attempt: 1, nextTryMs: null });
+    await connect();
+    expect(link().kind).toBe("connected");
+  });
+
+  it("tries for ever, ever slower up to the cap", async () => {
+    for (let tries = 0; tries < 60; tries += 1) {
+      FakeSocket.last().fail();
+      await tick();
+      const next = link();
+      if (next.kind !== "reconnecting" || next.nextTryMs === null) {
+        throw new Error("no try is planned");
+      }
+      expect(next.nextTryMs - Date.now()).toBeLessThanOrEqual(FLOOR_MS + CAP_MS);
+      await tick(next.nextTryMs - Date.now());
+    }
+
+    expect(FakeSocket.made).toHaveLength(61);
+    await connect();
+    expect(link().kind).toBe("connected");
+  });
+
+  it("gives up a try that nobody answers", async () => {
+    await tick(TRY_MAX_MS);
+    await tick(FLOOR_MS + CAP_MS);
+
+    expect(FakeSocket.made.length).toBeGreaterThan(1);
+    expect(link().kind).toBe("reconnecting");
+  });
+
+  it("notices a gateway that went silent", async () => {
+    await connect();
+    await tick(31_000);
+
+    expect(link()).toMatchObject({ kind: "reconnecting", cause: "no ping" });
+  });
+
+  it("tries at once when the person asks, and only once", async () => {
+    await connect();
+    FakeSocket.last().fail();
+    await tick();
+    connection.kick();
+    connection.kick();
+
+    expect(FakeSocket.made).toHaveLength(2);
+    await connect();
+    connection.kick();
+    expect(FakeSocket.made).toHaveLength(2);
+  });
+
+  it("is offline without a network, and back at once with it", async () => {
+    await connect();
+    network.target.dispatchEvent(new Event("offline"));
+    await tick(60_000);
+    expect(link().kind).toBe("offline");
+    expect(FakeSocket.made).toHaveLength(1);
+    network.target.dispatchEvent(new Event("online"));
+    await connect();
+
+    expect(link().kind).toBe("connected");
+    expect(heard.subscriptions).toHaveLength(2);
+  });
+
+  it("stops when the gateway says not to come back, and tells why", async () => {
+    await connect();
+    FakeSocket.last().fail(3500, "invalid token");
+    await tick(60_000);
+
+    expect(link()).toEqual({ kind: "stopped", cause: "invalid token" });
+    expect(FakeSocket.made).toHaveLength(1);
+    connection.kick();
+    await connect();
+    expect(link().kind).toBe("connected");
+  });
+
+  it("publishes with a key, and tells a lost call from a refusal", async () => {
+    await connect();
+
+    await expect(connection.publish({}, "k")).resolves.toEqual({ epoch: "e", offset: 9, duplicate: false });
+    FakeSocket.onCommand = (socket, { id }) =>
+      socket.say({ id, error: { code: 103, message: "permission denied" } });
+    const refused = await connection.publish({}, "k").catch(callError);
+    FakeSocket.onCommand = () => undefined;
+    const lost = connection.publish({}, "k").catch(callError);
+    await tick();
+    FakeSocket.last().fail();
+    expect(refused).toEqual({ code: 103, message: "permission denied", isTemporary: false });
+    await expect(lost).resolves.toMatchObject({ isTemporary: true });
+  });
+});
+
+describe("the backoff", () => {
+  it("is jitter between the floor and a cap that doubles", () => {
+    expect([0, 1, 2, 9].map((level) => delayMs(level, () => 0.999_999))).toEqual([
+      ...[FLOOR_MS + 249, FLOOR_MS + 499, FLOOR_MS + 999, FLOOR_MS + CAP_MS - 1],
+    ]);
+    expect(delayMs(9, () => 0)).toBe(FLOOR_MS);
+  });
+
+  it("is forgotten with age only, so that a flapping gateway is not hammered", () => {
+    expect(levelAfter(4, STABLE_MS - 1)).toBe(4);
+    expect(levelAfter(4, 2 * STABLE_MS)).toBe(2);
+    expect(levelAfter(40, 60 * STABLE_MS)).toBe(0);
+  });
+});

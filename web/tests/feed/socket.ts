@@ -1,0 +1,73 @@
+// A gateway made of fake sockets, for the real client library: each socket waits for the test to decide about it.
+
+import type { Position } from "../../src/state/model";
+
+type Command = Readonly<Record<string, unknown>> & { readonly id?: number };
+
+export class FakeSocket {
+  static readonly made: FakeSocket[] = [];
+  static onCommand: (socket: FakeSocket, command: Command) => void = () => undefined;
+
+  readonly url: string;
+  readyState = 0;
+  binaryType = "";
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { readonly data: string }) => void) | null = null;
+  onerror: ((event: unknown) => void) | null = null;
+  onclose: ((event: { readonly code: number; readonly reason: string }) => void) | null = null;
+
+  constructor(url: string) {
+    this.url = url;
+    FakeSocket.made.push(this);
+  }
+
+  /** The newest one. */
+  static last(): FakeSocket {
+    const socket = FakeSocket.made.at(-1);
+    if (socket === undefined) {
+      throw new Error("no socket was made");
+    }
+    return socket;
+  }
+
+  open(): void {
+    this.readyState = 1;
+    this.onopen?.();
+  }
+
+  fail(code = 1006, reason = ""): void {
+    this.readyState = 3;
+    this.onclose?.({ code, reason });
+  }
+
+  say(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  send(data: string): void {
+    for (const line of data.split("\n")) {
+      FakeSocket.onCommand(this, JSON.parse(line) as Command);
+    }
+  }
+
+  close(): void {
+    this.readyState = 3;
+  }
+}
+
+/** Accepts connects and subscribes; `recovers` says how a subscribe with a position is answered. */
+export function accept(recovers: () => { readonly recovered: boolean; readonly at: Position }): void {
+  FakeSocket.onCommand = (socket, { id, ...command }) => {
+    if ("connect" in command) {
+      socket.say({ id, connect: { client: "me", ping: 25, pong: true } });
+    } else if ("subscribe" in command) {
+      const { recovered, at } = recovers();
+      socket.say({
+        id,
+        subscribe: { recoverable: true, positioned: true, was_recovering: true, recovered, ...at },
+      });
+    } else if ("rpc" in command) {
+      socket.say({ id, rpc: { data: { epoch: "e", offset: 9, duplicate: false } } });
+    }
+  };
+}

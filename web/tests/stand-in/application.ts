@@ -1,0 +1,67 @@
+// Owns the picture: it follows the channel from the beginning and knows the picture at each position.
+
+import { Centrifuge } from "centrifuge";
+import WebSocket from "ws";
+
+export const WIDTH = 64;
+export const HEIGHT = 64;
+export const CHANNEL = "canvas";
+export const COLORS = [
+  ...["#1b1b1f", "#5c6370", "#a9b0bb", "#f5f2ea", "#c8342f", "#e8743b", "#f2b632", "#f7e08b"],
+  ...["#7a4a2b", "#8cbf4b", "#2f8f5b", "#1f5f5b", "#45b5c4", "#3166c9", "#6a4bb5", "#d9679f"],
+] as const;
+
+export class Application {
+  readonly #pixels = new Uint8Array(WIDTH * HEIGHT).fill(255);
+  #epoch: string | null = null;
+  #offset = 0;
+  readonly seen = new Set<number>();
+  #lastTimes: number[] = [];
+
+  constructor(url: string) {
+    const client = new Centrifuge(url, {
+      websocket: WebSocket,
+      data: { name: "the application" },
+      maxReconnectDelay: 1_000,
+    });
+    const canvas = client.newSubscription(CHANNEL, { recoverable: true, since: { epoch: "", offset: 0 } });
+    canvas.on("subscribed", ({ streamPosition }) => {
+      this.#epoch = streamPosition?.epoch ?? null;
+    });
+    canvas.on("publication", ({ offset, data }) => this.#take(offset ?? 0, data));
+    canvas.subscribe();
+    client.connect();
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  messagesPerSecond(): number {
+    this.#lastTimes = this.#lastTimes.filter((at) => at > Date.now() - 2_000);
+    return this.#lastTimes.length / 2;
+  }
+
+  picture(): object | null {
+    return this.#epoch === null
+      ? null
+      : {
+          epoch: this.#epoch,
+          offset: this.#offset,
+          width: WIDTH,
+          height: HEIGHT,
+          pixels: Buffer.from(this.#pixels).toString("base64"),
+        };
+  }
+
+  #take(offset: number, data: unknown): void {
+    this.#offset = offset;
+    this.seen.add(offset);
+    this.#lastTimes.push(Date.now());
+    const { x, y, color, by } = (data ?? {}) as Record<string, unknown>;
+    const isPixel = [x, y, color].every((value) => Number.isInteger(value) && (value as number) >= 0);
+    if (isPixel && typeof by === "string" && Number(x) < WIDTH && Number(y) < HEIGHT && Number(color) < 16) {
+      this.#pixels[Number(y) * WIDTH + Number(x)] = Number(color);
+    }
+  }
+}
