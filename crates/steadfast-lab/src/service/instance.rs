@@ -197,6 +197,10 @@ impl Owner {
         };
         command
             .args(["serve", "--config", "steadfast.toml"])
+            // What is meant for the lab is not meant for its services.
+            .env_remove("PORT")
+            .env_remove("STEADFAST_ADDRESS")
+            .env_remove("STEADFAST_DATA")
             .current_dir(&self.setup.folder)
             .process_group(0)
             .stdin(Stdio::null())

@@ -96,7 +96,9 @@ impl Keeper {
             tokio::select! {
                 status = child.wait() => {
                     self.live.gateway_is(Gateway::Down, None);
-                    output::say(&format!("the gateway ended by itself: {status:?}"));
+                    let how = status.map_or_else(|error| error.to_string(), |it| it.to_string());
+                    let log = self.folder.join("gateway.log");
+                    output::say(&format!("the gateway ended by itself: {how}; see {}", log.display()));
                 }
                 order = orders.recv() => match order {
                     Some(Order::Kill) => {
@@ -128,6 +130,10 @@ impl Keeper {
             .args(["lab", "launch", "--parent", &parent, "--"])
             .arg(&self.own)
             .args(["serve", "--config", "gateway.toml"])
+            // What is meant for this process is not meant for the gateway.
+            .env_remove("PORT")
+            .env_remove("STEADFAST_ADDRESS")
+            .env_remove("STEADFAST_DATA")
             .current_dir(&self.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
