@@ -1,13 +1,13 @@
 # The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz sim soak setup hooks fix docs precommit
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs precommit
 STEPS ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-run: ## the gateway with its start page on http://127.0.0.1:8000; PORT=9000 changes the port
-	cargo run --locked --release --bin steadfast -- serve
+run: ## a canvas to draw on and a gateway to kill, on http://127.0.0.1:8000; PORT=9000 changes the port
+	cargo xtask run
 
 test: ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
 	cargo xtask test $(STEPS)
@@ -23,6 +23,9 @@ conformance: setup ## RFC 6455 in full, and published clients through every feat
 
 fuzz: setup ## minutes of random bytes for every decoder
 	cargo xtask fuzz $(STEPS)
+
+lab: setup ## kills of real gateways under four kinds of clients, the whole scenario
+	cargo xtask lab $(STEPS)
 
 sim: ## a thousand seeds of the whole system in virtual time
 	cargo xtask sim $(STEPS)

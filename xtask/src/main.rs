@@ -2,6 +2,7 @@
 //!
 //! `main` only finds the task by its name; each task is a module. Nothing here is part of the product.
 
+mod demo;
 mod layers;
 mod setup;
 mod steps;
@@ -19,6 +20,7 @@ use crate::tools::say;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  run                        the page, the gateway and painters, built and started; PORT=9000 changes the port
   setup                      install what is missing, in .venv and node_modules
   check [--only A,B]         format, lints, docs, tidy, spelling, links, dependencies
   test [--only A,B]          setup, check, then every test; --skip A,B and --list too
@@ -50,6 +52,7 @@ fn run(arguments: &[String]) -> Result<()> {
             say(USAGE);
             Ok(())
         }
+        "run" => demo::run(),
         "setup" => setup::run(),
         "tidy" => tidy::run(),
         "layers" => layers::run(),

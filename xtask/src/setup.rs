@@ -79,25 +79,26 @@ pub(crate) fn run() -> Result<()> {
         .paths()
         .filter(|path| path.ends_with("package-lock.json"))
     {
-        let folder = Path::new(path).parent().unwrap_or_else(|| Path::new(""));
-        once(
-            path,
-            &root().join(folder).join("node_modules/.installed-lock"),
-            || {
-                carry_out(
-                    "npm",
-                    &[
-                        "ci",
-                        "--no-audit",
-                        "--no-fund",
-                        "--prefix",
-                        &folder.to_string_lossy(),
-                    ],
-                )
-            },
-        )?;
+        npm_packages(path)?;
     }
     Ok(())
+}
+
+/// Installs what a lock file of npm names, beside it.
+///
+/// # Errors
+///
+/// When npm cannot.
+pub(crate) fn npm_packages(list: &str) -> Result<()> {
+    let folder = Path::new(list).parent().unwrap_or_else(|| Path::new(""));
+    let mark = root().join(folder).join("node_modules/.installed-lock");
+    once(list, &mark, || {
+        let folder = folder.to_string_lossy();
+        carry_out(
+            "npm",
+            &["ci", "--no-audit", "--no-fund", "--prefix", &folder],
+        )
+    })
 }
 
 /// Checks what is staged, quickly: format of the Rust files and spelling of all.

@@ -141,7 +141,8 @@ fn carry_out(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-fn root() -> &'static Path {
+/// The project's root.
+pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
 }

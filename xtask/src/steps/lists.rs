@@ -29,6 +29,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
             "cargo run --quiet --release --bin steadfast -- sim --seeds 0..1000",
         )]),
         "soak" => long(soak()),
+        "lab" => long(lab()),
         "bench" => long(vec![bench(""), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
@@ -66,10 +67,10 @@ fn checks() -> Vec<Step> {
 /// In order of what a failure explains: a broken unit makes everything after it fail too.
 fn tests() -> Vec<Step> {
     vec![
-        // What starts gateways and clients of others has the steps `peers` and `gym`.
+        // What starts gateways and clients of others has the steps `peers`, `gym` and `lab`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym)|binary_id(steadfast-e2e::lab))",
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
         step("web-unit", "npm --prefix web run test"),
@@ -86,6 +87,10 @@ fn tests() -> Vec<Step> {
         step(
             "gym",
             "cargo nextest run --package steadfast-e2e --test gym",
+        ),
+        step(
+            "lab",
+            "cargo nextest run --package steadfast-e2e --test lab",
         ),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),
@@ -114,6 +119,22 @@ fn conformance() -> Vec<Step> {
         step("codec", codec),
         websocket("1-7,9-10"),
         step("walk", walk),
+    ]
+}
+
+/// The shipped scenarios on real processes.
+fn lab() -> Vec<Step> {
+    let run = "cargo run --quiet --release --bin steadfast -- lab run";
+    vec![
+        build(),
+        step(
+            "gateway-kill",
+            &format!("{run} scenarios/gateway-kill.toml --out target/lab"),
+        ),
+        step(
+            "extended",
+            &format!("{run} scenarios/gateway-kill.toml --profile extended --out target/lab"),
+        ),
     ]
 }
 
@@ -248,6 +269,7 @@ mod tests {
             "fuzz",
             "sim",
             "soak",
+            "lab",
         ];
         for task in tasks {
             let steps = list(task).unwrap();

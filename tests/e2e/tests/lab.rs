@@ -1,0 +1,138 @@
+//! The lab's first scenario on real gateways and four kinds of clients: it passes, and it notices what it must.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use steadfast_e2e::binaries;
+
+#[test]
+fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
+    let report = lab(&[]).wait();
+
+    assert_eq!(report.verdict(), "PASS", "{report}");
+    assert_eq!(report.exit, Some(0));
+}
+
+#[test]
+fn a_run_that_breaks_nothing_proves_nothing() {
+    let report = lab(&["--placebo"]).wait();
+
+    assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
+    assert_eq!(report.exit, Some(2));
+}
+
+#[test]
+fn a_harness_that_stands_still_accuses_nobody() {
+    let run = lab(&["-p", "duration=5s"]);
+    let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
+    let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
+    // Long enough to be in the run itself, behind the control run of as long.
+    wait(Duration::from_secs(16));
+    pause(rustix::process::Signal::STOP);
+    wait(Duration::from_secs(3));
+    pause(rustix::process::Signal::CONT);
+
+    let report = run.wait();
+
+    assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
+    assert!(report.text.contains("late"), "{report}");
+}
+
+#[test]
+fn a_gateway_that_acknowledges_before_the_write_fails_for_what_is_lost() {
+    assert_fails("acks-before-write", "nothing-acknowledged-is-lost");
+}
+
+#[test]
+fn a_gateway_that_skips_recovery_fails_for_what_is_lost() {
+    assert_fails("skips-recovery", "nothing-acknowledged-is-lost");
+}
+
+#[test]
+fn a_gateway_that_forgets_keys_fails_for_what_arrives_twice() {
+    assert_fails("forgets-dedupe", "nothing-arrives-twice");
+}
+
+#[test]
+fn a_gateway_that_gives_an_offset_twice_fails_for_its_history() {
+    assert_fails("reuses-offset", "no-gap-and-no-new-history");
+}
+
+fn assert_fails(twin: &str, check: &str) {
+    let twin = binaries::twin(twin).unwrap();
+
+    let report = lab(&["--gateway", twin.to_str().unwrap()]).wait();
+
+    assert_eq!(report.verdict(), "FAIL", "{report}");
+    assert_eq!(report.exit, Some(1));
+    assert_eq!(report.check(check), "fails", "{report}");
+    assert_eq!(
+        report.check("everyone-affected-is-back"),
+        "holds",
+        "{report}"
+    );
+}
+
+/// A run under way.
+struct Run {
+    child: Child,
+}
+
+/// A run that is over.
+struct Report {
+    exit: Option<i32>,
+    json: Value,
+    text: String,
+}
+
+/// Starts the short form of the scenario.
+fn lab(arguments: &[&str]) -> Run {
+    let out = binaries::scratch("lab").unwrap();
+    let child = Command::new(binaries::gateway().unwrap())
+        .current_dir(binaries::root())
+        .args(["lab", "run", "scenarios/gateway-kill.toml"])
+        .args(["--profile", "short", "--seed", "5", "--json", "--out"])
+        .arg(out)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Run { child }
+}
+
+impl Run {
+    fn wait(self) -> Report {
+        let output = self.child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        Report {
+            exit: output.status.code(),
+            json: serde_json::from_str(&text).unwrap_or_default(),
+            text,
+        }
+    }
+}
+
+impl Report {
+    fn verdict(&self) -> &str {
+        self.json["verdict"].as_str().unwrap_or("no report")
+    }
+
+    fn check(&self, id: &str) -> &str {
+        let checks = self.json["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["id"] == id).unwrap();
+        check["answer"].as_str().unwrap()
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Real processes take real time; nothing is judged by it.
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
