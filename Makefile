@@ -1,15 +1,15 @@
 # The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz sim soak setup hooks fix docs precommit
+.PHONY: help run test check bench conformance fuzz sim soak setup hooks fix docs precommit compiler
 STEPS ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-run: ## the gateway with its start page on http://127.0.0.1:8000; PORT=9000 changes the port
+run: compiler ## the gateway with its start page on http://127.0.0.1:8000; PORT=9000 changes the port
 	cargo run --locked --release --bin steadfast -- serve
 
-test: ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
+test: compiler ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
 	cargo xtask test $(STEPS)
 
 check: setup ## format, lints, docs, tidy, spelling, links, licences
@@ -24,13 +24,13 @@ conformance: setup ## RFC 6455 in full, and published clients through every feat
 fuzz: setup ## minutes of random bytes for every decoder
 	cargo xtask fuzz $(STEPS)
 
-sim: ## a thousand seeds of the whole system in virtual time
+sim: compiler ## a thousand seeds of the whole system in virtual time
 	cargo xtask sim $(STEPS)
 
 soak: setup ## kill cycles of the log and of the gateway, the long forms
 	cargo xtask soak $(STEPS)
 
-setup: ## installs what is missing
+setup: compiler ## installs what is missing
 	cargo xtask setup
 
 hooks: ## turns the commit hook on for this clone
@@ -42,5 +42,9 @@ fix: setup ## formats Rust and TOML, mends spelling
 docs: setup ## the reference of every crate, and links between documents
 	cargo xtask check --only docs,links
 
-precommit:
+precommit: compiler
 	cargo xtask precommit
+
+# Nothing can be built without one, xtask included; a fresh Debian has none.
+compiler:
+	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)
