@@ -1,15 +1,15 @@
 # The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs precommit
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs precommit compiler
 STEPS ?=
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-run: ## a canvas to draw on and a gateway to kill, on http://127.0.0.1:8000; PORT=9000 changes the port
+run: compiler ## a canvas to draw on and a gateway to kill, on http://127.0.0.1:8000; PORT=9000 changes the port
 	cargo xtask run
 
-test: ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
+test: compiler ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
 	cargo xtask test $(STEPS)
 
 check: setup ## format, lints, docs, tidy, spelling, links, licences
@@ -27,13 +27,13 @@ fuzz: setup ## minutes of random bytes for every decoder
 lab: setup ## kills of real gateways under four kinds of clients, the whole scenario
 	cargo xtask lab $(STEPS)
 
-sim: ## a thousand seeds of the whole system in virtual time
+sim: compiler ## a thousand seeds of the whole system in virtual time
 	cargo xtask sim $(STEPS)
 
 soak: setup ## kill cycles of the log and of the gateway, the long forms
 	cargo xtask soak $(STEPS)
 
-setup: ## installs what is missing
+setup: compiler ## installs what is missing
 	cargo xtask setup
 
 hooks: ## turns the commit hook on for this clone
@@ -45,5 +45,9 @@ fix: setup ## formats Rust and TOML, mends spelling
 docs: setup ## the reference of every crate, and links between documents
 	cargo xtask check --only docs,links
 
-precommit:
+precommit: compiler
 	cargo xtask precommit
+
+# Nothing can be built without one, xtask included; a fresh Debian has none.
+compiler:
+	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)

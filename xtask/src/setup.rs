@@ -135,29 +135,25 @@ pub(crate) fn precommit() -> Result<()> {
     Ok(())
 }
 
-/// What apt has to bring: a C compiler for the linker and for mimalloc, and Python's way to make an environment.
+/// What apt has to bring: Python's way to make an environment. The C compiler, without which this program could not have
+/// been built, comes by the Makefile.
 fn system_packages() -> Result<()> {
-    let mut missing = Vec::new();
-    if !answers("cc", &["--version"]) {
-        missing.push("build-essential");
-    }
-    if !environment().join("bin/pip").exists()
-        && !answers("python3", &["-c", "import ensurepip, venv"])
+    if environment().join("bin/pip").exists()
+        || answers("python3", &["-c", "import ensurepip, venv"])
     {
-        missing.push("python3-venv");
-    }
-    if missing.is_empty() {
         return Ok(());
     }
-    say(&format!("setup: apt installs {}", missing.join(", ")));
+    say("setup: apt installs python3-venv");
     carry_out("apt-get", &["update", "--quiet"])?;
     carry_out(
         "apt-get",
         &[
-            &["install", "--yes", "--quiet", "--no-install-recommends"],
-            missing.as_slice(),
-        ]
-        .concat(),
+            "install",
+            "--yes",
+            "--quiet",
+            "--no-install-recommends",
+            "python3-venv",
+        ],
     )
 }
 
@@ -173,13 +169,28 @@ fn python_environment() -> Result<()> {
 fn tools() -> Result<()> {
     let missing: Vec<&str> = TOOLS
         .iter()
-        .filter(|tool| !answers(tool.program, tool.probe))
+        .filter(|tool| !is_present(tool))
         .map(|tool| tool.package)
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     install_python(&missing)
+}
+
+/// Whether the tool needs no installing: ours in exactly the pinned version, or one that the system has.
+fn is_present(tool: &Tool) -> bool {
+    if !environment().join("bin").join(tool.program).exists() {
+        return answers(tool.program, tool.probe);
+    }
+    output(tool.program, tool.probe).is_ok_and(|said| is_pinned(tool.package, &said))
+}
+
+/// Whether a tool that says this of itself is the version that the package is pinned to.
+fn is_pinned(package: &str, said: &str) -> bool {
+    package
+        .split_once("==")
+        .is_some_and(|(_, version)| said.split_whitespace().any(|word| word == version))
 }
 
 fn install_python(arguments: &[&str]) -> Result<()> {
@@ -218,6 +229,21 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn a_tool_counts_only_in_the_version_it_is_pinned_to() {
+        for said in ["typos-cli 1.52.0\n", "Version: 1.52.0\nCommit: 60fa45f"] {
+            assert!(is_pinned("typos==1.52.0", said), "{said}");
+        }
+        for said in [
+            "typos-cli 1.52.1",
+            "typos-cli 11.52.0",
+            "typos-cli 1.52.0-rc",
+            "",
+        ] {
+            assert!(!is_pinned("typos==1.52.0", said), "{said}");
+        }
+    }
 
     #[test]
     fn a_list_is_installed_once_and_again_only_when_it_changed() {

@@ -6,11 +6,14 @@
 mod lists;
 
 use std::fs;
-use std::process::Stdio;
+use std::io::{IsTerminal as _, stdin};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 pub(crate) use crate::steps::lists::list;
 use crate::tools::{command, say};
@@ -18,6 +21,9 @@ use crate::tree::root;
 
 /// How often a running step is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long a step that is stopped may take to stop what it has started itself.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// How much of a command is shown, in characters.
 const SHOWN_MAX: usize = 120;
@@ -150,10 +156,17 @@ fn carry_out(step: &Step) -> Result<()> {
         fs::create_dir_all(root().join(folder))
             .with_context(|| format!("failed to make {folder}"))?;
     }
-    let mut child = command(&step.program)
+    let mut command = command(&step.program);
+    command
         .args(&step.arguments)
         .envs(step.variables.iter().map(|(name, value)| (*name, value)))
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    // At a terminal a step stays in the group of whoever started it, so that Ctrl-C reaches it.
+    let has_group = !stdin().is_terminal();
+    if has_group {
+        command.process_group(0);
+    }
+    let mut child = command
         .spawn()
         .with_context(|| format!("failed to start {}", step.program))?;
     let deadline = Instant::now() + step.limit;
@@ -163,6 +176,9 @@ fn carry_out(step: &Step) -> Result<()> {
             return Ok(());
         }
         if Instant::now() >= deadline {
+            if has_group {
+                stop_group(&mut child)?;
+            }
             child.kill()?;
             child.wait()?;
             bail!(
@@ -175,8 +191,25 @@ fn carry_out(step: &Step) -> Result<()> {
     }
 }
 
+/// Stops a step with everything it has started: first politely, since a test runner has groups of its own to stop.
+fn stop_group(child: &mut Child) -> Result<()> {
+    let group = Pid::from_child(child);
+    kill_process_group(group, Signal::TERM)?;
+    let deadline = Instant::now() + STOP_WAIT;
+    while child.try_wait()?.is_none() && Instant::now() < deadline {
+        thread::sleep(LOOK_EVERY);
+    }
+    match kill_process_group(group, Signal::KILL) {
+        // Nothing of it is left.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader};
+
     use super::*;
 
     #[test]
@@ -222,6 +255,30 @@ mod tests {
         assert!(
             format!("{error:#}").contains("did not end within"),
             "{error:#}"
+        );
+    }
+
+    #[test]
+    fn what_a_step_has_started_is_stopped_with_it() {
+        // The inner process holds the output open as long as it lives, and heeds no polite request.
+        let script = "(trap '' TERM; echo ready; sleep 60) & wait";
+        let mut step = command("sh")
+            .args(["-c", script])
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(step.stdout.take().unwrap());
+        output.read_line(&mut String::new()).unwrap();
+
+        let begin = Instant::now();
+        stop_group(&mut step).unwrap();
+        step.wait().unwrap();
+
+        assert_eq!(output.read_line(&mut String::new()).unwrap(), 0);
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "it ran to its end"
         );
     }
 

@@ -178,7 +178,7 @@ pub(crate) struct Sim {
     /// The seeds to run: A..B, without B, or one number
     #[arg(long, value_name = "A..B", default_value = "0..200")]
     pub(crate) seeds: String,
-    /// Break a promise on purpose: no-sync, no-dedupe, no-position-check or no-order
+    /// Break a promise on purpose: no-sync, no-dedupe, no-position-check, no-order or no-retention
     #[arg(long = "break", value_name = "PROMISE")]
     pub(crate) mutation: Option<String>,
     /// Print the outcome as one JSON object

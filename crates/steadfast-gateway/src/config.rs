@@ -164,8 +164,9 @@ impl ClientConfig {
     pub const REQUESTS_MAX: u32 = 256;
     /// 300, what SDKs expect of one reply.
     pub const PUBLICATIONS_PER_REPLY_MAX: u32 = 300;
-    /// 256 KiB: a quarter of the backlog, so that a reply alone never makes a client slow.
-    pub const PUBLICATION_BYTES_PER_REPLY_MAX: ByteSize = ByteSize::from_kib(256);
+    /// 64 KiB, a sixteenth of the backlog: four such replies and a page of a recovery may come in one turn, before the
+    /// client takes anything. They fit behind what may wait before them, so that replies alone never make it slow.
+    pub const PUBLICATION_BYTES_PER_REPLY_MAX: ByteSize = ByteSize::from_kib(64);
     /// 1,000 entries are about 100 KB.
     pub const PRESENCE_MAX: u32 = 1000;
 }
@@ -314,4 +315,26 @@ pub enum Fsync {
 pub struct TestConfig {
     /// Adds `/test/echo`, a plain WebSocket echo for conformance suites.
     pub echo: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys, offset, time and the publisher of one publication in a reply.
+    const ENVELOPE_BYTES: u64 = 160;
+
+    #[test]
+    fn all_replies_of_one_turn_fit_into_the_backlog_behind_what_may_wait_before_them() {
+        let client = ClientConfig::default();
+        let backlog = client.backlog_bytes_max.0.as_bytes();
+        let payloads = client.publication_bytes_per_reply_max.0.as_bytes();
+        let reply = payloads + u64::from(client.publications_per_reply_max) * ENVELOPE_BYTES;
+
+        // Four requests with large answers and one page of a recovery may be under way. Each answer looks only at what
+        // waited before the turn, which with its own payloads is half of the backlog at most.
+        let waited = backlog / 2 - payloads;
+
+        assert!(waited + 5 * reply <= backlog, "{waited} + 5 * {reply}");
+    }
 }

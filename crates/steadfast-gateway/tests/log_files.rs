@@ -74,6 +74,27 @@ fn a_full_disk_refuses_publications_answers_reads_and_heals_by_itself() {
 }
 
 #[test]
+fn a_start_without_room_is_refused_with_advice() {
+    let parent = tempfile::tempdir().unwrap();
+    let script = "mount -t tmpfs -o size=256k none \"$1\" && mkdir \"$1/data\" && exec timeout 60 \"$0\" read \"$1/data\"";
+    let output = match in_own_mounts(script, parent.path()) {
+        Ok(output) => output,
+        Err(reason) => return println!("SKIP: {reason}"),
+    };
+
+    let said = said(&output);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("the log cannot be opened: segment 1 at byte 0: there is no room"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Free some space on the file system of "),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_read_only_file_system_is_refused_with_advice() {
     let parent = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=1m none \"$1\" && mkdir \"$1/data\" && mount -o remount,ro \"$1\" \

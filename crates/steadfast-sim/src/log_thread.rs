@@ -9,7 +9,6 @@ use steadfast_machine::Machine;
 
 use crate::gateway::{WORLD_CORE, Waiting};
 use crate::mutation::{Mutation, mutate};
-use crate::reference::Promise;
 use crate::world::{Event, World};
 
 /// One order of the log that takes its time.
@@ -140,10 +139,7 @@ impl World {
                 self.check_clean_end(&report);
                 self.totals.tails_cut += u64::from(report.torn.is_some());
             }
-            log_io::Output::Damaged(damage) => {
-                self.reference
-                    .break_promise(Promise::TheLogOpens, format!("{damage:?}"));
-            }
+            log_io::Output::Damaged(damage) => self.refused_to_open(damage),
             log_io::Output::Commit(committed) => {
                 let top = (committed.epoch, committed.record.offset);
                 gateway.tops.insert(committed.channel.clone(), top);

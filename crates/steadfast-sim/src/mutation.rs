@@ -19,15 +19,18 @@ pub enum Mutation {
     NoPositionCheck,
     /// Frames to one client may overtake each other.
     NoOrder,
+    /// However many publications a channel may show, the log shows all of them.
+    NoRetention,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NoSync,
         Self::NoDedupe,
         Self::NoPositionCheck,
         Self::NoOrder,
+        Self::NoRetention,
     ];
 
     /// The name on the command line.
@@ -37,6 +40,7 @@ impl Mutation {
             Self::NoDedupe => "no-dedupe",
             Self::NoPositionCheck => "no-position-check",
             Self::NoOrder => "no-order",
+            Self::NoRetention => "no-retention",
         }
     }
 

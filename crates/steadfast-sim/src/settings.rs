@@ -7,6 +7,8 @@ use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
+use crate::mutation::Mutation;
+
 /// Hubs of the gateway: enough for publishers and subscribers on different ones.
 pub(crate) const CORES: u16 = 2;
 
@@ -44,7 +46,8 @@ pub(crate) struct RunSettings {
 }
 
 impl RunSettings {
-    pub(crate) fn draw(generator: &mut Generator) -> Self {
+    /// Draws a run; `mutation` may give the log settings that the judgement does not know of.
+    pub(crate) fn draw(generator: &mut Generator, mutation: Option<Mutation>) -> Self {
         let fsync = match generator.below(6) {
             0 => Fsync::Interval(Duration::from_millis(20)),
             1 => Fsync::Never,
@@ -71,6 +74,7 @@ impl RunSettings {
                 Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
             },
             visible_count_max: match retention {
+                Retention::Count(_) if mutation == Some(Mutation::NoRetention) => 10_000,
                 Retention::Count(count) => usize::try_from(count).unwrap_or(8),
                 Retention::All | Retention::Bytes => 10_000,
             },

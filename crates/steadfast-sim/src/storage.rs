@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadfast_hub::log::event::Event as LogEvent;
 use steadfast_hub::log::io::{FailedOrder, Input, StorageFault};
-use steadfast_hub::log::open::OpenReport;
+use steadfast_hub::log::open::{Damage, DamageKind, OpenReport};
 
 use crate::gateway::Ending;
 use crate::log_thread::DiskWork;
@@ -50,6 +50,20 @@ impl World {
             order,
             fault: StorageFault::NoSpace,
         })
+    }
+
+    /// The log cannot be opened. For want of room the process ends and is started again later; nothing else may happen.
+    pub(crate) fn refused_to_open(&mut self, damage: Damage) {
+        let no_space = DamageKind::Unusable {
+            fault: StorageFault::NoSpace,
+        };
+        if damage.why == no_space && self.totals.orders_refused > 0 {
+            self.totals.starts_refused += 1;
+            self.plan_stop();
+        } else {
+            self.reference
+                .break_promise(Promise::TheLogOpens, format!("{damage:?}"));
+        }
     }
 
     /// Notes what the log tells people.

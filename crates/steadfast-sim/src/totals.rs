@@ -46,6 +46,8 @@ pub struct Totals {
     pub clean_restarts: u64,
     /// Orders of the log that found no room on the disk.
     pub orders_refused: u64,
+    /// Starts that the log refused for want of room, each followed by another one.
+    pub starts_refused: u64,
     /// Segments that retention removed.
     pub segments_removed: u64,
     /// Subscriptions that were told that their position fell out, while nothing was lost.
@@ -54,7 +56,7 @@ pub struct Totals {
 
 impl Totals {
     /// All counts with their names. None of them may be 0 over a whole exploration.
-    pub const fn rows(&self) -> [(&'static str, u64); 22] {
+    pub const fn rows(&self) -> [(&'static str, u64); 23] {
         [
             ("seeds", self.seeds),
             ("link losses", self.link_losses),
@@ -76,6 +78,7 @@ impl Totals {
             ("subscriptions told to subscribe again", self.resubscribed),
             ("clean restarts", self.clean_restarts),
             ("orders that found no room", self.orders_refused),
+            ("starts refused for want of room", self.starts_refused),
             ("segments removed", self.segments_removed),
             ("positions that fell out", self.positions_fallen_out),
         ]
@@ -104,6 +107,7 @@ impl AddAssign for Totals {
         self.tails_cut += rhs.tails_cut;
         self.clean_restarts += rhs.clean_restarts;
         self.orders_refused += rhs.orders_refused;
+        self.starts_refused += rhs.starts_refused;
         self.segments_removed += rhs.segments_removed;
         self.positions_fallen_out += rhs.positions_fallen_out;
     }

@@ -135,7 +135,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Finding {
 impl World {
     fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut generator = Seed::new(seed).generator();
-        let settings = RunSettings::draw(&mut generator);
+        let settings = RunSettings::draw(&mut generator, mutation);
         let clients: Vec<Client> = (0..settings.clients)
             .map(|index| Client::new(index, &settings.channels, settings.padding))
             .collect();

@@ -64,6 +64,11 @@ fn frames_that_overtake_each_other_break_the_order() {
     );
 }
 
+#[test]
+fn what_retention_does_not_hide_is_seen() {
+    check(Mutation::NoRetention, &[Promise::RetentionKeepsWhatItSays]);
+}
+
 /// The mutation breaks one of the promises in some seed, and that seed breaks it again.
 fn check(mutation: Mutation, promises: &[Promise]) {
     let finding = (0..SEEDS)

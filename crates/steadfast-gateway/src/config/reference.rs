@@ -193,7 +193,7 @@ pub const KEYS: &[Key] = &[
         CLIENT,
         "publication_bytes_per_reply_max",
         "from 1KiB",
-        "Payload bytes in one recovery or history reply; a recovery goes on with pushes.",
+        "Payload bytes in one recovery or history reply; a recovery goes on with pushes. More than a sixteenth of `backlog_bytes_max` lets several replies at once make a client slow.",
     ),
     key(
         CLIENT,

@@ -63,7 +63,7 @@ pub enum LogError {
         source: io::Error,
     },
     /// The log cannot be opened without losing what was acknowledged.
-    #[error("the log is damaged: {}", damage_text(damage))]
+    #[error("{}: {}", damage_head(damage.why), damage_text(damage))]
     Damaged {
         /// The data directory; none for the memory store, which cannot be damaged by others.
         directory: Option<PathBuf>,
@@ -172,7 +172,7 @@ fn damage_advice(directory: &Path, why: DamageKind) -> String {
         }
         DamageKind::Unusable {
             fault: StorageFault::NoSpace,
-        } => "Free some space and start again.".into(),
+        } => format!("Free some space on the file system of {directory} and start again."),
         DamageKind::Unusable {
             fault: StorageFault::Broken,
         } => "Check the file system and the system's log for failures of the disk.".into(),
@@ -181,6 +181,17 @@ fn damage_advice(directory: &Path, why: DamageKind) -> String {
 
 fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+/// What it means for the log: storage that cannot be used for now leaves its content as it is.
+const fn damage_head(why: DamageKind) -> &'static str {
+    match why {
+        DamageKind::BadRecord
+        | DamageKind::MissingSegment
+        | DamageKind::Contradiction
+        | DamageKind::ForeignVersion { .. } => "the log is damaged",
+        DamageKind::Unusable { .. } => "the log cannot be opened",
+    }
 }
 
 /// A damage in words, as a fragment: where it is, what it is, and what proves it.

@@ -4,7 +4,6 @@
 //! channel that this very group forgets. It changes what is assigned, never what is committed.
 
 use crate::log::channels::{Channel, Entry};
-use crate::log::commit::Obstacle;
 use crate::log::dedupe::Scope;
 use crate::log::event::Limit;
 use crate::log::group::{Effect, Group, Item};
@@ -235,9 +234,8 @@ impl Log {
         if let Some(next) = self.writer.next.ready() {
             group.encode(&Stored::End { next: next.number });
             group.effect = Effect::Seal;
-        } else if self.writer.next.has_failed() && group.bytes.is_empty() {
-            self.writer.obstacle = Obstacle::NoSegment;
-            self.refuse_queue(Refusal::NoSpace);
+        } else if group.bytes.is_empty() {
+            self.miss_segment();
         }
     }
 }

@@ -119,9 +119,7 @@ impl Writer {
             Obstacle::Clear if self.closing => Health::Closing,
             Obstacle::Clear if self.is_opening() => Health::Opening,
             Obstacle::Clear => Health::Serving,
-            Obstacle::NoSegment if self.is_opening() => Health::Opening,
             Obstacle::NoSegment => Health::Full,
-            Obstacle::NoRoom { .. } if self.is_opening() => Health::Opening,
             Obstacle::NoRoom { .. } => Health::Full,
         }
     }
@@ -440,10 +438,7 @@ impl Log {
             return true;
         }
         self.order_next();
-        if self.writer.next.has_failed() {
-            self.writer.obstacle = Obstacle::NoSegment;
-            self.refuse_queue(Refusal::NoSpace);
-        }
+        self.miss_segment();
         false
     }
 

@@ -2,7 +2,11 @@
 //!
 //! No room is temporary: the group is taken back, publications are refused, and it is tried again. Anything else
 //! means that nobody knows what is on the disk: the log is poisoned until a restart reads it anew. Readers go on.
+//!
+//! Until the record of the opening is durable there is nothing to go on with, so a log that cannot write it refuses to
+//! start, whatever the reason: whoever starts it is there to do something about it.
 
+use crate::log::Log;
 use crate::log::append;
 use crate::log::commit::{Obstacle, Work};
 use crate::log::event::Event;
@@ -10,7 +14,6 @@ use crate::log::group::{Effect, Group, Item};
 use crate::log::io::{Output, Refusal, SegmentNumber, StorageFault};
 use crate::log::open::{Damage, DamageKind};
 use crate::log::segment::Next;
-use crate::log::{Log, Phase};
 
 impl Log {
     /// The write under way failed.
@@ -40,10 +43,22 @@ impl Log {
         if segment.number != number {
             return;
         }
-        self.writer.next = Next::Failed(segment);
+        self.writer.next = Next::Failed(segment, fault);
         self.tell_full(number, fault);
         self.plan_retry();
         self.advance();
+    }
+
+    /// The next segment is needed now; if it was ordered in vain, nothing more can be written.
+    pub(super) fn miss_segment(&mut self) {
+        let Next::Failed(segment, fault) = self.writer.next else {
+            return;
+        };
+        if self.writer.opened.is_some() {
+            return self.refuse_to_start(segment.number, 0, fault);
+        }
+        self.writer.obstacle = Obstacle::NoSegment;
+        self.refuse_queue(Refusal::NoSpace);
     }
 
     /// The next segment exists.
@@ -74,7 +89,7 @@ impl Log {
         for segment in std::mem::take(&mut self.writer.remove_again) {
             self.outputs.push_back(Output::Remove { segment });
         }
-        if let Next::Failed(segment) = self.writer.next {
+        if let Next::Failed(segment, _) = self.writer.next {
             self.order_segment(segment);
         }
         if self.writer.obstacle == (Obstacle::NoRoom { probing: false }) {
@@ -92,6 +107,9 @@ impl Log {
     /// which those bytes never count.
     fn take_back_for_space(&mut self, group: Group) {
         let (segment, effect) = (group.segment, group.effect);
+        if group.opened.is_some() || self.writer.opened.is_some() {
+            return self.refuse_to_start(segment, group.at, StorageFault::NoSpace);
+        }
         self.writer.cursor.life = self.writer.cursor.life.saturating_add(1);
         self.writer.obstacle = Obstacle::NoRoom { probing: false };
         self.take_back(group, Refusal::NoSpace);
@@ -110,15 +128,7 @@ impl Log {
         let segment = current.map_or(SegmentNumber(0), |segment| segment.number);
         let written = group.as_ref().and_then(|group| group.opened.as_ref());
         if written.is_some() || self.writer.opened.is_some() {
-            self.phase = Phase::Ended;
-            let why = DamageKind::Unusable { fault };
-            self.outputs.push_back(Output::Damaged(Damage {
-                segment,
-                at: self.writer.cursor.end,
-                why,
-                proof: None,
-            }));
-            return;
+            return self.refuse_to_start(segment, self.writer.cursor.end, fault);
         }
         self.writer.obstacle = Obstacle::Poisoned;
         if let Some(group) = group {
@@ -129,10 +139,19 @@ impl Log {
         self.give_up_closing();
     }
 
+    /// The record of the opening cannot be written.
+    fn refuse_to_start(&mut self, segment: SegmentNumber, at: u64, fault: StorageFault) {
+        self.refuse_to_open(Damage {
+            segment,
+            at,
+            why: DamageKind::Unusable { fault },
+            proof: None,
+        });
+    }
+
     /// Gives back offsets, keys and new channels of a group, newest first, and refuses its publications.
     fn take_back(&mut self, group: Group, why: Refusal) {
         self.cache.drop_newest(group.ordinal, group.at);
-        self.writer.opened = group.opened.or(self.writer.opened);
         if let Some((channels, _)) = group.forgotten {
             for id in channels {
                 if let Some(channel) = self.state.channels.by_id_mut(id) {
@@ -181,7 +200,8 @@ impl Log {
     }
 
     fn tell_healed(&mut self) {
-        let blocked = self.writer.obstacle != Obstacle::Clear || self.writer.next.has_failed();
+        let blocked =
+            self.writer.obstacle != Obstacle::Clear || matches!(self.writer.next, Next::Failed(..));
         if self.told_full && !blocked {
             self.told_full = false;
             self.notify(Event::DiskHealed);

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::log::io::SegmentNumber;
+use crate::log::io::{SegmentNumber, StorageFault};
 use crate::log::record::Stamp;
 
 /// A segment that belongs to the log.
@@ -114,7 +114,7 @@ pub(crate) enum Next {
     /// Ordered.
     Ordered(Segment),
     /// The order failed; it is tried again.
-    Failed(Segment),
+    Failed(Segment, StorageFault),
     /// It exists.
     Ready(Segment),
 }
@@ -125,7 +125,7 @@ impl Next {
         match self {
             Self::Absent(number) => *number,
             Self::Ordered(segment) => segment.number,
-            Self::Failed(segment) => segment.number,
+            Self::Failed(segment, _) => segment.number,
             Self::Ready(segment) => segment.number,
         }
     }
@@ -135,13 +135,8 @@ impl Next {
         match self {
             Self::Absent(_) => None,
             Self::Ordered(_) => None,
-            Self::Failed(_) => None,
+            Self::Failed(..) => None,
             Self::Ready(segment) => Some(*segment),
         }
-    }
-
-    /// True when it was ordered in vain.
-    pub(crate) const fn has_failed(&self) -> bool {
-        matches!(self, Self::Failed(_))
     }
 }

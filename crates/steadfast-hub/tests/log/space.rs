@@ -6,11 +6,19 @@ use steadfast_hub::log::event::{Event, Health};
 use steadfast_hub::log::io::{Answer, Refusal, StorageFault};
 use steadfast_hub::log::open::DamageKind;
 use steadfast_hub::policy::log::Fsync;
+use steadfast_machine::Machine;
 
-use crate::bench::{Bench, append, keyed, settings, with_fsync};
+use crate::bench::{Bench, Faults, append, keyed, settings, with_fsync};
 use crate::disk::Disk;
 
 const RETRY: Duration = Duration::from_secs(1);
+
+const FULL: DamageKind = DamageKind::Unusable {
+    fault: StorageFault::NoSpace,
+};
+const BROKEN: DamageKind = DamageKind::Unusable {
+    fault: StorageFault::Broken,
+};
 
 #[test]
 fn without_a_next_segment_publications_are_refused_until_there_is_one() {
@@ -137,7 +145,7 @@ fn a_failed_write_or_sync_poisons_and_readers_go_on() {
         }
 
         assert_eq!(bench.refused(append("a", "2")), Refusal::Poisoned);
-        bench.faults = crate::bench::Faults::default();
+        bench.faults = Faults::default();
         bench.pass(Duration::from_hours(1));
 
         assert_eq!(
@@ -218,30 +226,63 @@ fn the_interval_policy_syncs_what_it_acknowledged_even_while_the_disk_is_full() 
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_at_the_start_is_reported_or_waited_for() {
+fn a_disk_that_cannot_be_used_at_the_start_is_reported() {
     let mut whole = Bench::new(settings());
     whole.close();
-    let broken = DamageKind::Unusable {
-        fault: StorageFault::Broken,
-    };
-    let mut log = Bench::start_with(settings(), whole.disk, |faults| {
+    let unsynced = Bench::start_with(settings(), whole.disk, |faults| {
         faults.sync = Some(StorageFault::Broken);
     });
-    assert_eq!(log.damaged.map(|damage| damage.why), Some(broken));
-    log.close();
+    assert_eq!(unsynced.damaged.map(|damage| damage.why), Some(BROKEN));
 
-    let mut empty = Bench::start_with(settings(), Disk::default(), |faults| {
-        faults.reserve = Some(StorageFault::NoSpace);
-    });
-    assert_eq!((empty.opened, empty.log.health()), (None, Health::Opening));
-    empty.faults.reserve = None;
-    empty.pass(RETRY);
-    assert!(empty.opened.is_some());
-
-    let unread = Bench::start_with(settings(), empty.disk, |faults| {
+    let unread = Bench::start_with(settings(), unsynced.disk, |faults| {
         faults.read = Some(StorageFault::Broken);
     });
-    assert_eq!(unread.damaged.map(|damage| damage.why), Some(broken));
+    assert_eq!(unread.damaged.map(|damage| damage.why), Some(BROKEN));
+}
+
+#[test]
+fn a_start_without_room_is_refused_and_works_when_there_is_some() {
+    for fault in [StorageFault::NoSpace, StorageFault::Broken] {
+        let why = Some(DamageKind::Unusable { fault });
+        let unreserved = Bench::start_with(settings(), Disk::default(), |faults| {
+            faults.reserve = Some(fault);
+        });
+        assert_eq!(unreserved.damaged.map(|damage| damage.why), why);
+        assert_eq!(unreserved.log.health(), Health::Ended);
+        assert_eq!(unreserved.log.poll_timeout(), None, "it waits for nothing");
+
+        let mut whole = unreserved.reopen(settings(), 2);
+        whole.published(append("a", "1"));
+        whole.close();
+        let unwritten = Bench::start_with(settings(), whole.disk, |faults| {
+            faults.write = Some(fault);
+        });
+        assert_eq!(unwritten.damaged.map(|damage| damage.why), why);
+        assert_eq!(
+            (unwritten.opened, unwritten.log.poll_timeout()),
+            (None, None)
+        );
+
+        let mut again = unwritten.reopen(settings(), 3);
+        assert_eq!(again.all("a"), [(1, "1".into())]);
+    }
+}
+
+#[test]
+fn a_start_needs_no_next_segment_while_the_last_one_has_room() {
+    let mut bench = Bench::new(settings());
+    bench.published(append("a", "1"));
+    bench.disk.remove(2);
+
+    let mut full = Bench::start_with(settings(), bench.disk, |faults| {
+        faults.reserve = Some(StorageFault::NoSpace);
+    });
+
+    assert!(full.opened.is_some(), "{:?}", full.damaged);
+    full.published(append("a", "2"));
+    full.faults.reserve = None;
+    full.pass(RETRY);
+    assert!(full.events.contains(&Event::DiskHealed));
 }
 
 #[test]
@@ -286,15 +327,54 @@ fn closing_finishes_what_waits_and_refuses_what_comes_later() {
 fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
     // Whatever is left of the segment, up to too little for the record of the opening.
     for len in 1_040..1_110 {
+        let refusals: [fn(&mut Faults); 3] = [
+            |faults| faults.write = Some(StorageFault::Broken),
+            |faults| faults.write = Some(StorageFault::NoSpace),
+            |faults| {
+                faults.write = Some(StorageFault::NoSpace);
+                faults.reserve = Some(StorageFault::NoSpace);
+            },
+        ];
+        for refuse in refusals {
+            let mut bench = Bench::new(settings());
+            for _ in 0..14 {
+                bench.published(append("a", &"x".repeat(len)));
+            }
+
+            let log = Bench::start_with(settings(), bench.disk, refuse);
+
+            assert!(log.damaged.is_some(), "{len}: {:?}", log.log.health());
+        }
+    }
+}
+
+#[test]
+fn a_start_that_needs_a_segment_it_cannot_have_is_refused() {
+    let mut refused = 0;
+    for len in 1_040..1_110 {
         let mut bench = Bench::new(settings());
         for _ in 0..14 {
             bench.published(append("a", &"x".repeat(len)));
         }
+        let spare = bench.disk.numbers().last().copied().unwrap();
+        assert!(bench.disk.bytes(spare).iter().all(|byte| *byte == 0));
+        bench.disk.remove(spare);
 
         let log = Bench::start_with(settings(), bench.disk, |faults| {
-            faults.write = Some(StorageFault::Broken);
+            faults.reserve = Some(StorageFault::NoSpace);
         });
 
-        assert!(log.damaged.is_some(), "{len}: {:?}", log.log.health());
+        assert!(
+            log.opened.is_some() != log.damaged.is_some(),
+            "{len}: {:?}",
+            log.log.health()
+        );
+        let why = log.damaged.map(|damage| damage.why);
+        assert!(why.is_none_or(|why| why == FULL), "{len}: {why:?}");
+        refused += usize::from(log.damaged.is_some());
     }
+    assert!(
+        refused > 0,
+        "some length leaves no room for the record of the opening"
+    );
 }
