@@ -60,6 +60,8 @@ export function Easel({ state, config, feed }: Props) {
         aria-label={`Canvas of ${config.width} by ${config.height} pixels`}
         aria-describedby="keys"
         data-testid="board"
+        data-epoch={state.follow.picture?.epoch}
+        data-offset={state.follow.needed === null ? state.follow.picture?.offset : undefined}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it is drawn on by keys
         tabIndex={0}
         onKeyDown={onKeyDown}
