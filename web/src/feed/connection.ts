@@ -7,10 +7,8 @@ import { delayMs, levelAfter } from "./backoff";
 
 /** Effectively never: the pace is set here. */
 const NEVER_MS = 3_600_000;
-/** A call without an answer. */
+/** A call without an answer, or a try that leads nowhere; the library ends it. */
 export const CALL_TIMEOUT_MS = 5_000;
-/** A try that has neither succeeded nor failed by then is given up: dial, connect and some more. */
-export const TRY_MAX_MS = 8_000;
 /** How long after the gateway's last ping was due the link counts as dead. */
 const PING_GRACE_MS = 5_000;
 
@@ -153,7 +151,6 @@ export class Connection {
         ? { kind: "connecting" }
         : { kind: "reconnecting", attempt: this.#attempt, nextTryMs: null, cause },
     );
-    this.#timer = setTimeout(() => this.#onFailed("no answer"), TRY_MAX_MS);
     // The library's own next try is hours away; a connect from the beginning is at once.
     this.#client.disconnect();
     this.#client.connect();

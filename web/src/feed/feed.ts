@@ -2,6 +2,7 @@
 // the person does comes in through the returned functions.
 
 import type { Cell, Config } from "../state/model";
+import type { State } from "../state/state";
 import type { Store } from "../state/store";
 import { Connection } from "./connection";
 import * as http from "./http";
@@ -19,6 +20,8 @@ const PRESENCE_MS = 30_000;
 
 /** What the person can do. */
 export interface Feed {
+  /** The state right now: what is on the screen is up to a frame older, and keys come faster than frames. */
+  readonly now: () => State;
   readonly paint: (cells: readonly Cell[]) => void;
   readonly rename: (name: string) => void;
   readonly choose: (color: number) => void;
@@ -36,6 +39,7 @@ export function startFeed(store: Store): Feed {
     ({ sender, connection } = parts);
   });
   return {
+    now: store.get,
     paint: (cells) => {
       const { color, name } = store.get();
       sender?.paint(cells.map(({ x, y }) => ({ x, y, color, by: name })));

@@ -68,7 +68,7 @@ export function observe(kill: Kill, report: Report, nowMs: number): Kill {
   }
   const watched = kill.watched.map((one) => observeOne(one, report));
   const isUp = report.gateway.state === "up";
-  const isSettled = isUp && report.owed === 0 && watched.every((one) => one.wasCut && one.isBack);
+  const isSettled = isUp && report.owed === 0 && watched.every((one) => one.isBack);
   const isOver = isSettled || nowMs - kill.sinceMs > PATIENCE_MS;
   return {
     ...kill,

@@ -18,7 +18,7 @@ export function Disconnects({ disconnects, nowMs }: { disconnects: readonly Disc
               <span class="who">{one.client}</span>
               <span class="why">
                 {one.cause}
-                {one.code !== null && <span class="code"> {one.code}</span>}
+                {one.code !== null && <span class="code"> ({one.code})</span>}
               </span>
               <span class="when">
                 {one.outMs === null || one.outMs === 0 ? "" : `out ${duration(one.outMs)}, `}

@@ -21,7 +21,7 @@ export function Easel({ state, config, feed }: Props) {
   const [told, setTold] = useState("");
   const stroke = useStroke(config, feed);
   const { cursor } = state;
-  const describe = (cell: Cell): void => setTold(sentence(state, config, cell));
+  const describe = (cell: Cell): void => setTold(sentence(feed.now(), config, cell));
   const actions: Readonly<Record<string, () => void>> = {
     Enter: () => paintHere(),
     " ": () => paintHere(),
@@ -29,16 +29,17 @@ export function Easel({ state, config, feed }: Props) {
     "]": () => chooseNext(1),
   };
   const paintHere = (): void => {
-    feed.paint([cursor]);
-    setTold(`${place(cursor)} painted ${nameOf(config, state.color)}`);
+    const { cursor: cell, color } = feed.now();
+    feed.paint([cell]);
+    setTold(`${place(cell)} painted ${nameOf(config, color)}`);
   };
   const chooseNext = (by: number): void => {
-    const color = (state.color + by) % config.colors.length;
+    const color = (feed.now().color + by) % config.colors.length;
     feed.choose(color);
     setTold(`Colour ${nameOf(config, color)}`);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    const moved = step(event.key, event.shiftKey ? 8 : 1, cursor, config);
+    const moved = step(event.key, event.shiftKey ? 8 : 1, feed.now().cursor, config);
     const act = actions[event.key];
     if (moved === null && act === undefined) {
       return;
@@ -60,6 +61,8 @@ export function Easel({ state, config, feed }: Props) {
         aria-label={`Canvas of ${config.width} by ${config.height} pixels`}
         aria-describedby="keys"
         data-testid="board"
+        data-epoch={state.follow.picture?.epoch}
+        data-offset={state.follow.needed === null ? state.follow.picture?.offset : undefined}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it is drawn on by keys
         tabIndex={0}
         onKeyDown={onKeyDown}
@@ -120,15 +123,17 @@ function sentence(state: State, config: Config, cell: Cell): string {
 interface Stroke {
   readonly onPointerDown: (event: PointerEvent) => void;
   readonly onPointerMove: (event: PointerEvent) => void;
-  readonly onPointerUp: () => void;
-  readonly onPointerCancel: () => void;
+  readonly onPointerUp: (event: PointerEvent) => void;
+  readonly onPointerCancel: (event: PointerEvent) => void;
 }
 
 /** One finger or the first mouse button draws; a fast one still draws a whole line. */
 function useStroke(config: Config, feed: Feed): Stroke {
   const last = useRef<{ readonly pointer: number; readonly cell: Cell } | null>(null);
-  const end = (): void => {
-    last.current = null;
+  const end = (event: PointerEvent): void => {
+    if (last.current?.pointer === event.pointerId) {
+      last.current = null;
+    }
   };
   return {
     onPointerDown: (event) => {

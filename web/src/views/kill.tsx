@@ -63,7 +63,7 @@ function Result({ kill, outage }: { kill: Kill; outage: Outage }) {
 type Ran = Extract<Kill, { readonly kind: "watching" | "over" }>;
 
 function Watched({ kill, outage }: { kill: Ran; outage: Outage }) {
-  const out = kill.watched.filter((one) => !(one.wasCut && one.isBack));
+  const out = kill.watched.filter((one) => !one.isBack);
   const now = useNow(200);
   const own = outage.sinceMs === null ? outage.lastMs : now - outage.sinceMs;
   const longest = Math.max(1, own ?? 0, ...kill.watched.map((one) => one.outMs ?? 0));

@@ -1,6 +1,6 @@
 // Paints the picture and what waits over it, sharp at every size of the page and every density of the screen.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BLANK } from "../state/follow";
 import type { Config } from "../state/model";
 import type { State } from "../state/state";
@@ -28,7 +28,7 @@ export function useSurface(state: State, config: Config): { current: HTMLCanvasE
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = canvas.current;
     if (element !== null && edge > 0) {
       paint(element, source, edge, { follow, queue, acked, config });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BASE_MS, CAP_MS, delayMs, FLOOR_MS, levelAfter, STABLE_MS } from "../../src/feed/backoff";
-import { Connection, callError, TRY_MAX_MS } from "../../src/feed/connection";
+import { CALL_TIMEOUT_MS, Connection, callError } from "../../src/feed/connection";
 import type { Link, Position } from "../../src/state/model";
 import { accept, FakeSocket } from "./socket";
 
@@ -98,6 +98,7 @@ describe("the connection", () => {
   });
 
   it("tries for ever, ever slower up to the cap", async () => {
+    const delays: number[] = [];
     for (let tries = 0; tries < 60; tries += 1) {
       FakeSocket.last().fail();
       await tick();
@@ -106,20 +107,49 @@ describe("the connection", () => {
         throw new Error("no try is planned");
       }
       expect(next.nextTryMs - Date.now()).toBeLessThanOrEqual(FLOOR_MS + CAP_MS);
+      delays.push(next.nextTryMs - Date.now());
       await tick(next.nextTryMs - Date.now());
     }
+    expect(delays.slice(0, 7)).toEqual([175, 300, 550, 1_050, 2_050, 2_550, 2_550]);
 
     expect(FakeSocket.made).toHaveLength(61);
     await connect();
     expect(link().kind).toBe("connected");
   });
 
-  it("gives up a try that nobody answers", async () => {
-    await tick(TRY_MAX_MS);
-    await tick(FLOOR_MS + CAP_MS);
+  it("grows more patient with a gateway that lets go right after each connect", async () => {
+    const delays: number[] = [];
+    for (let turns = 0; turns < 4; turns += 1) {
+      await connect();
+      FakeSocket.last().fail();
+      await tick();
+      const next = link();
+      const delay = next.kind === "reconnecting" && next.nextTryMs !== null ? next.nextTryMs - Date.now() : 0;
+      delays.push(delay);
+      await tick(delay);
+    }
 
-    expect(FakeSocket.made.length).toBeGreaterThan(1);
-    expect(link().kind).toBe("reconnecting");
+    expect(delays).toEqual([175, 300, 550, 1_050]);
+  });
+
+  it("goes on after a gateway that closes before it answers", async () => {
+    FakeSocket.onCommand = () => undefined;
+    FakeSocket.last().open();
+    await tick(10);
+    FakeSocket.last().fail();
+    await tick(1_000);
+
+    expect(FakeSocket.made).toHaveLength(2);
+  });
+
+  it("gives up a try that nobody answers, before and after the socket opened", async () => {
+    FakeSocket.onCommand = () => undefined;
+    await tick(CALL_TIMEOUT_MS + 1_000);
+    expect(FakeSocket.made).toHaveLength(2);
+    FakeSocket.last().open();
+    await tick(CALL_TIMEOUT_MS + 1_000);
+
+    expect(FakeSocket.made).toHaveLength(3);
   });
 
   it("notices a gateway that went silent", async () => {

@@ -6,6 +6,8 @@ export class MapDrawer implements Drawer {
   readonly entries = new Map<string, string>();
   /** Entries beyond which it is full. */
   room = Number.POSITIVE_INFINITY;
+  /** True when it takes nothing at all. */
+  isFrozen = false;
 
   get length(): number {
     return this.entries.size;
@@ -20,7 +22,7 @@ export class MapDrawer implements Drawer {
   }
 
   setItem(entry: string, value: string): void {
-    if (!this.entries.has(entry) && this.entries.size >= this.room) {
+    if (this.isFrozen || (!this.entries.has(entry) && this.entries.size >= this.room)) {
       throw new DOMException("full", "QuotaExceededError");
     }
     this.entries.set(entry, value);

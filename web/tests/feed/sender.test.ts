@@ -248,6 +248,16 @@ describe("what may have arrived and is older than the window", () => {
     expect(drawer.length).toBe(0);
   });
 
+  it("is counted from the first time it was sent, however often it was repeated", async () => {
+    const { gateway, drawer, tab } = setUp();
+    gateway.fate = "answer lost";
+    tab.sender.paint([dot(1, 4)]);
+    await tab.live(WINDOW + 5_000);
+
+    expect(gateway.applied).toHaveLength(1);
+    expect([drawer.length, tab.notices]).toEqual([0, []]);
+  });
+
   it("waits for a picture that is at the top of the channel", async () => {
     const { gateway, drawer, tab } = setUp();
     gateway.fate = "answer lost";
@@ -309,6 +319,29 @@ describe("two tabs", () => {
 
     expect(gateway.applied.map(({ pixel }) => pixel.x).sort((a, b) => a - b)).toEqual([...Array(40).keys()]);
     expect(drawer.length).toBe(0);
+  });
+
+  it("do not send what the other one settled while nobody told them", async () => {
+    const { gateway, drawer, tab } = setUp();
+    tab.isSubscribed = false;
+    tab.sender.paint([dot(1)]);
+    const other = new Tab(gateway, drawer, "other");
+    tab.isSubscribed = true;
+    await tab.live(WINDOW + 1_000);
+    await other.live(1_000);
+
+    expect(gateway.applied).toHaveLength(1);
+  });
+
+  it("go on at once with what the other one gave up", async () => {
+    const { gateway, drawer, tab } = setUp();
+    gateway.fate = "lost";
+    tab.sender.paint([dot(1)]);
+    await vi.advanceTimersByTimeAsync(0);
+    gateway.fate = "answered";
+    await new Tab(gateway, drawer, "other").live(500);
+
+    expect(gateway.applied).toHaveLength(1);
   });
 
   it("do not lose what the other one was sending when it was closed", async () => {

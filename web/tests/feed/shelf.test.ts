@@ -77,6 +77,21 @@ describe("the shelf", () => {
     expect(new Shelf(null, "canvas").isKept).toBe(false);
   });
 
+  it("hides from other tabs what it could not bring up to date", () => {
+    const drawer = new MapDrawer();
+    const shelf = new Shelf(drawer, "canvas");
+    shelf.put(item("a"));
+    drawer.isFrozen = true;
+    shelf.put({ ...item("a"), sentMs: 5 });
+
+    expect(shelf.isKept).toBe(false);
+    expect(shelf.fresh("a")?.sentMs).toBe(5);
+    expect(keys(new Shelf(drawer, "canvas"))).toEqual([]);
+    drawer.isFrozen = false;
+    shelf.put({ ...item("a"), sentMs: 5 });
+    expect(shelf.isKept).toBe(true);
+  });
+
   it("notices that the whole storage was cleared", () => {
     const drawer = new MapDrawer();
     const shelf = new Shelf(drawer, "canvas");

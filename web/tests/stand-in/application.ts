@@ -25,8 +25,9 @@ export class Application {
       maxReconnectDelay: 1_000,
     });
     const canvas = client.newSubscription(CHANNEL, { recoverable: true, since: { epoch: "", offset: 0 } });
-    canvas.on("subscribed", ({ streamPosition }) => {
+    canvas.on("subscribed", ({ streamPosition, recovered }) => {
       this.#epoch = streamPosition?.epoch ?? null;
+      this.#offset = recovered ? this.#offset : (streamPosition?.offset ?? 0);
     });
     canvas.on("publication", ({ offset, data }) => this.#take(offset ?? 0, data));
     canvas.subscribe();

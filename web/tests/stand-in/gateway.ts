@@ -17,21 +17,14 @@ export class Gateway {
   downSinceMs: number | null = null;
   lastOutageMs: number | null = null;
 
-  constructor(binary: string, port: number) {
+  /** In memory every restart is a gap for all who were connected. */
+  constructor(binary: string, port: number, isInMemory: boolean) {
     const folder = mkdtempSync(join(tmpdir(), "stand-in-"));
     const config = join(folder, "gateway.toml");
     writeFileSync(config, '[server]\nallowed_origins = ["http://*"]\n\n[client]\nanonymous_info = true\n');
     this.#binary = binary;
-    this.#arguments = [
-      "serve",
-      "--config",
-      config,
-      "--port",
-      String(port),
-      "--data",
-      join(folder, "data"),
-      "--json",
-    ];
+    const store = isInMemory ? ["--memory"] : ["--data", join(folder, "data")];
+    this.#arguments = ["serve", "--config", config, "--port", String(port), "--json", ...store];
     this.url = `ws://127.0.0.1:${port}/connection/websocket`;
     this.#start();
   }

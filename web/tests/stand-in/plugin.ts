@@ -36,7 +36,7 @@ function serve(port: number): Handler {
   if (!existsSync(BINARY)) {
     throw new Error(`no gateway at ${BINARY}: build it, or say where it is by STEADFAST`);
   }
-  const gateway = new Gateway(BINARY, port);
+  const gateway = new Gateway(BINARY, port, process.env["STAND_IN_STORE"] === "memory");
   process.once("exit", () => gateway.end());
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(0));

@@ -42,6 +42,20 @@ describe("the time that this page was out", () => {
     expect(state.outage).toEqual({ sinceMs: null, lastMs: 1_100, count: 1 });
   });
 
+  it("goes on when the connection is lost again before the channel was recovered", () => {
+    const state = stateAfter(
+      LOADED,
+      link(CONNECTED, 0),
+      link(LOST, 1_000),
+      link(CONNECTED, 2_000),
+      link(LOST, 2_100),
+      link(CONNECTED, 3_000),
+      subscribed(3_000, true),
+    );
+
+    expect(state.outage).toEqual({ sinceMs: null, lastMs: 2_000, count: 1 });
+  });
+
   it("goes on after a gap until the picture is whole again", () => {
     const gap = stateAfter(
       LOADED,
