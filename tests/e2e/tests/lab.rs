@@ -3,12 +3,13 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use serde_json::Value;
 use steadfast_e2e::binaries;
 
 #[test]
 fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
-    let report = lab(&[]).wait();
+    let report = lab(&[]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
     assert_eq!(report.exit, Some(0));
@@ -16,7 +17,7 @@ fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_run_that_breaks_nothing_proves_nothing() {
-    let report = lab(&["--placebo"]).wait();
+    let report = lab(&["--placebo"]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
     assert_eq!(report.exit, Some(2));
@@ -24,7 +25,7 @@ fn a_run_that_breaks_nothing_proves_nothing() {
 
 #[test]
 fn a_harness_that_stands_still_accuses_nobody() {
-    let run = lab(&["-p", "duration=5s"]);
+    let run = lab(&["-p", "duration=5s"]).unwrap();
     let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
     // Long enough to be in the run itself, behind the control run of as long.
@@ -33,7 +34,7 @@ fn a_harness_that_stands_still_accuses_nobody() {
     wait(Duration::from_secs(3));
     pause(rustix::process::Signal::CONT);
 
-    let report = run.wait();
+    let report = run.wait().unwrap();
 
     assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
     assert!(report.text.contains("late"), "{report}");
@@ -41,37 +42,45 @@ fn a_harness_that_stands_still_accuses_nobody() {
 
 #[test]
 fn a_gateway_that_acknowledges_before_the_write_fails_for_what_is_lost() {
-    assert_fails("acks-before-write", "nothing-acknowledged-is-lost");
+    assert_fails(
+        &on_twin("acks-before-write").unwrap(),
+        "nothing-acknowledged-is-lost",
+    );
 }
 
 #[test]
 fn a_gateway_that_skips_recovery_fails_for_what_is_lost() {
-    assert_fails("skips-recovery", "nothing-acknowledged-is-lost");
+    assert_fails(
+        &on_twin("skips-recovery").unwrap(),
+        "nothing-acknowledged-is-lost",
+    );
 }
 
 #[test]
 fn a_gateway_that_forgets_keys_fails_for_what_arrives_twice() {
-    assert_fails("forgets-dedupe", "nothing-arrives-twice");
+    assert_fails(&on_twin("forgets-dedupe").unwrap(), "nothing-arrives-twice");
 }
 
 #[test]
 fn a_gateway_that_gives_an_offset_twice_fails_for_its_history() {
-    assert_fails("reuses-offset", "no-gap-and-no-new-history");
+    assert_fails(
+        &on_twin("reuses-offset").unwrap(),
+        "no-gap-and-no-new-history",
+    );
 }
 
-fn assert_fails(twin: &str, check: &str) {
-    let twin = binaries::twin(twin).unwrap();
+/// The short form on a twin instead of the gateway.
+fn on_twin(name: &str) -> Result<Report> {
+    let twin = binaries::twin(name)?;
+    lab(&["--gateway", &twin.to_string_lossy()])?.wait()
+}
 
-    let report = lab(&["--gateway", twin.to_str().unwrap()]).wait();
-
+fn assert_fails(report: &Report, check: &str) {
     assert_eq!(report.verdict(), "FAIL", "{report}");
     assert_eq!(report.exit, Some(1));
-    assert_eq!(report.check(check), "fails", "{report}");
-    assert_eq!(
-        report.check("everyone-affected-is-back"),
-        "holds",
-        "{report}"
-    );
+    assert_eq!(report.check(check), Some("fails"), "{report}");
+    let back = report.check("everyone-affected-is-back");
+    assert_eq!(back, Some("holds"), "{report}");
 }
 
 /// A run under way.
@@ -87,42 +96,42 @@ struct Report {
 }
 
 /// Starts the short form of the scenario.
-fn lab(arguments: &[&str]) -> Run {
-    let out = binaries::scratch("lab").unwrap();
-    let child = Command::new(binaries::gateway().unwrap())
+fn lab(arguments: &[&str]) -> Result<Run> {
+    let child = Command::new(binaries::gateway()?)
         .current_dir(binaries::root())
         .args(["lab", "run", "scenarios/gateway-kill.toml"])
         .args(["--profile", "short", "--seed", "5", "--json", "--out"])
-        .arg(out)
+        .arg(binaries::scratch("lab")?)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
-    Run { child }
+        .context("the lab cannot be started")?;
+    Ok(Run { child })
 }
 
 impl Run {
-    fn wait(self) -> Report {
-        let output = self.child.wait_with_output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        Report {
+    fn wait(self) -> Result<Report> {
+        let output = self.child.wait_with_output()?;
+        let text = String::from_utf8(output.stdout)?;
+        Ok(Report {
             exit: output.status.code(),
-            json: serde_json::from_str(&text).unwrap_or_default(),
+            json: serde_json::from_str(&text).context("no report")?,
             text,
-        }
+        })
     }
 }
 
 impl Report {
     fn verdict(&self) -> &str {
-        self.json["verdict"].as_str().unwrap_or("no report")
+        let verdict = self.json.get("verdict").and_then(Value::as_str);
+        verdict.unwrap_or_default()
     }
 
-    fn check(&self, id: &str) -> &str {
-        let checks = self.json["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["id"] == id).unwrap();
-        check["answer"].as_str().unwrap()
+    fn check(&self, id: &str) -> Option<&str> {
+        let checks = self.json.get("checks")?.as_array()?.iter();
+        let named = |it: &&Value| it.get("id").and_then(Value::as_str) == Some(id);
+        checks.into_iter().find(named)?.get("answer")?.as_str()
     }
 }
 
