@@ -67,10 +67,10 @@ fn checks() -> Vec<Step> {
 /// In order of what a failure explains: a broken unit makes everything after it fail too.
 fn tests() -> Vec<Step> {
     vec![
-        // What starts gateways and clients of others has the steps `peers`, `gym` and `lab`.
+        // What starts gateways and clients of others has the steps `peers`, `gym`, `lab` and `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym)|binary_id(steadfast-e2e::lab))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
         step("web-unit", "npm --prefix web run test"),
@@ -91,6 +91,10 @@ fn tests() -> Vec<Step> {
         step(
             "lab",
             "cargo nextest run --package steadfast-e2e --test lab",
+        ),
+        step(
+            "demo",
+            "cargo nextest run --package steadfast-e2e --test demo",
         ),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),

@@ -80,7 +80,7 @@ pub(crate) fn settings() -> SessionSettings {
 
 impl Script {
     pub(crate) fn new(settings: SessionSettings, seed: u64) -> Self {
-        let policy = SessionPolicy::new(settings).unwrap();
+        let policy = SessionPolicy::new(settings).expect("valid settings");
         let mut script = Self {
             session: Session::new(policy, Seed::new(seed), Instant::START),
             now: Instant::START,
@@ -128,8 +128,8 @@ impl Script {
                     attempt, self.attempt,
                     "an order for a transport that is gone"
                 );
-                for command in decode_commands(&message, &Limits::DEFAULT).unwrap() {
-                    self.commands.push(command.unwrap());
+                for command in decode_commands(&message, &Limits::DEFAULT).expect("a message") {
+                    self.commands.push(command.expect("a command"));
                 }
             }
             Output::Probe { .. } => self.probes.push(self.now),
@@ -259,11 +259,23 @@ impl Script {
         let mut found = Vec::new();
         self.commands.retain(|command| match &command.request {
             Request::Rpc(rpc) => {
-                let publish = keyed::decode_publish(&rpc.data, &Limits::DEFAULT).unwrap();
+                let publish =
+                    keyed::decode_publish(&rpc.data, &Limits::DEFAULT).expect("a keyed publish");
                 found.push((command.id, publish.key));
                 false
             }
-            _ => true,
+            Request::Connect(_)
+            | Request::Subscribe(_)
+            | Request::Unsubscribe(_)
+            | Request::Publish(_)
+            | Request::Presence(_)
+            | Request::PresenceStats(_)
+            | Request::History(_)
+            | Request::Ping
+            | Request::Send(_)
+            | Request::Refresh(_)
+            | Request::SubRefresh(_)
+            | Request::Pong => true,
         });
         found
     }

@@ -1,0 +1,148 @@
+//! The demo as a person finds it: painters draw, the gateway is killed, everyone is back, nothing acknowledged is lost.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use steadfast_e2e::binaries;
+
+/// How long each step may take; a few of the clients' own pauses.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_kill_is_survived_by_every_painter_without_a_loss() {
+    let demo = Demo::start().unwrap();
+    demo.until("everyone paints", |live| {
+        count(live, "/gateway/kills") == 0 && painters(live, "acked").iter().all(|it| *it > 3)
+    })
+    .unwrap();
+
+    let answer = demo.ask("POST", "/demo/kill", "").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let before = demo.live().unwrap();
+    let after = demo
+        .until("everyone is back", |live| {
+            painters(live, "resumed").iter().all(|it| *it >= 1)
+                && painters(live, "out_ms").iter().all(|it| *it == 0)
+        })
+        .unwrap();
+
+    assert_eq!(count(&after, "/gateway/kills"), 1);
+    let settled = demo
+        .until("what was owed has arrived", |live| {
+            count(live, "/acked") > count(&before, "/acked") + 10 && count(live, "/owed") < 10
+        })
+        .unwrap();
+    assert_eq!(count(&settled, "/lost"), 0, "{settled}");
+    assert_eq!(count(&settled, "/duplicated"), 0, "{settled}");
+    let picture = demo.get("/demo/picture").unwrap();
+    assert!(count(&picture, "/offset") >= count(&before, "/acked"));
+}
+
+#[test]
+fn a_foreign_page_can_neither_kill_nor_look() {
+    let demo = Demo::start().unwrap();
+
+    for (method, path) in [("POST", "/demo/kill"), ("GET", "/demo/picture")] {
+        for fields in ["Origin: http://evil.example\r\n", "Host: evil.example\r\n"] {
+            let answer = demo.ask(method, path, fields).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 4"), "{fields}: {answer}");
+        }
+    }
+}
+
+struct Demo {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Demo {
+    fn start() -> Result<Self> {
+        let port = free_pair()?;
+        let child = Command::new(binaries::gateway()?)
+            .args(["demo", "--port", &port.to_string(), "--data"])
+            .arg(binaries::scratch(&format!("demo-{port}"))?)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let demo = Self {
+            child,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        };
+        demo.until("the page is served", |_| true)?;
+        Ok(demo)
+    }
+
+    /// Asks for the live numbers until they are as wanted.
+    fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.live() {
+                Ok(live) if is_it(&live) => return Ok(live),
+                last if Instant::now() > deadline => bail!("never seen: {what}; last {last:?}"),
+                _ => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn live(&self) -> Result<Value> {
+        self.get("/demo/live")
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.ask("GET", path, "")?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
+        Ok(serde_json::from_str(body)?)
+    }
+
+    fn ask(&self, method: &str, path: &str, fields: &str) -> Result<String> {
+        let mut socket = TcpStream::connect(self.address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let host = if fields.starts_with("Host") {
+            String::new()
+        } else {
+            format!("Host: {}\r\n", self.address)
+        };
+        write!(
+            socket,
+            "{method} {path} HTTP/1.1\r\n{host}{fields}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Its gateway is tied to its life.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Two ports in a row that nobody listens on, below those of outgoing connections.
+fn free_pair() -> Result<u16> {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let first = 12_000 + u16::try_from(std::process::id() % 3_000)? * 2;
+    (0..500)
+        .map(|step| first + step * 2)
+        .find(|port| is_free(*port) && is_free(port + 1))
+        .context("no two free ports")
+}
+
+fn count(value: &Value, at: &str) -> u64 {
+    value
+        .pointer(at)
+        .and_then(Value::as_u64)
+        .unwrap_or_default()
+}
+
+fn painters(live: &Value, field: &str) -> Vec<u64> {
+    let painters = live.get("clients").and_then(Value::as_array);
+    let painters = painters.into_iter().flatten();
+    painters.map(|it| count(it, &format!("/{field}"))).collect()
+}
