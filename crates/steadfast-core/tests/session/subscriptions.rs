@@ -78,7 +78,7 @@ fn the_subscriptions_join_the_connect_command_in_its_message() {
 #[test]
 fn a_reader_that_is_behind_pauses_at_the_server_and_misses_nothing() {
     let mut script = Script::connected();
-    script.subscribe(3);
+    script.subscribe(2);
     script.grant("e", 0, false, &[]);
     script.push(1);
     script.push(2);
