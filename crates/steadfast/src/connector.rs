@@ -99,27 +99,17 @@ impl Connector {
         prepare(&socket).map_err(|error| DialError::new(Stage::Connect, Failure::Io(error)))?;
         let mut stream = match endpoint.security() {
             Security::Plain => Stream::Plain(socket),
+            #[cfg(feature = "tls")]
             Security::Tls => {
-                within(Stage::Secure, limits.secure, self.secure(endpoint, socket)).await?
+                let securing = self.tls.secure(endpoint.host(), socket);
+                within(Stage::Secure, limits.secure, securing).await?
             }
+            #[cfg(not(feature = "tls"))]
+            Security::Tls => return Err(DialError::new(Stage::Secure, Failure::TlsMissing)),
         };
         let opening = upgrade::upgrade(&mut stream, endpoint, &self.fields);
         let unread = within(Stage::Upgrade, limits.upgrade, opening).await?;
         Ok(WebSocket::new(stream, unread, self.message_bytes_max))
-    }
-
-    #[cfg(feature = "tls")]
-    async fn secure(&self, endpoint: &Endpoint, socket: TcpStream) -> Result<Stream, Failure> {
-        self.tls.secure(endpoint.host(), socket).await
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn secure(
-        &self,
-        _endpoint: &Endpoint,
-        _socket: TcpStream,
-    ) -> impl Future<Output = Result<Stream, Failure>> {
-        std::future::ready(Err(Failure::TlsMissing))
     }
 }
 

@@ -1,8 +1,8 @@
 //! One process that owns published clients: commands go in, answers and events come out, a JSON object a line.
 //!
-//! The lines are described in `tests/peers/README.md`; [`mod@line`] reads them. It keeps no state of the clients.
+//! The lines are described in `tests/peers/README.md`; [`line`](mod@line) reads them. It keeps no state of the clients.
 
-pub mod line;
+pub use steadfast_lab::driver::line;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};

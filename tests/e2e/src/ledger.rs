@@ -10,25 +10,8 @@ use serde_json::Value;
 
 use crate::verdict::{Counts, Fault, Verdict};
 
-/// Where a publication stands in its channel.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
-    /// The channel's epoch.
-    pub epoch: String,
-    /// The offset in that epoch.
-    pub offset: u64,
-}
-
-/// What a subscription was told when it was (again) subscribed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscribed {
-    /// The position of the reply.
-    pub position: Position,
-    /// The client asked to go on from a position of its own.
-    pub was_recovering: bool,
-    /// The gateway vouches that nothing is missing.
-    pub recovered: bool,
-}
+pub use steadfast_faults::ledger::record::Subscribed;
+pub use steadfast_protocol::message::Position;
 
 /// A publication as the harness sent it. Its payload carries the key, so that it is known wherever it turns up.
 #[derive(Debug)]

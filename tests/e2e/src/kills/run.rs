@@ -369,7 +369,7 @@ impl Run {
             return;
         };
         match what {
-            What::Connecting => client.connected = false,
+            What::Connecting { .. } => client.connected = false,
             What::Connected(_) => client.connected = true,
             What::Disconnected { code, reason } => {
                 client.connected = false;
