@@ -145,7 +145,7 @@ pub(crate) struct Connect {
     /// Publish this once with a key of its own, wait for the acknowledgement, and end
     #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"])]
     pub(crate) publish: Option<Vec<String>>,
-    /// Print each message of the gateway as it came, one JSON object a line
+    /// Print what comes as JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
 }

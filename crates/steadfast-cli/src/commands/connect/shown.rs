@@ -1,114 +1,185 @@
-//! What came, in words.
+//! What happened, in words and as JSON.
 
-use bytes::Bytes;
-use steadfast_protocol::json;
-use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{
-    ClientInfo, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeResult,
+use serde_json::{Value, json};
+use steadfast::{
+    CallError, Cause, ClientInfo, Delivery, DropReason, Event, Feed, HistoryResult, Position,
+    Publication,
 };
+use steadfast_machine::Instant;
 
-use crate::exit::Failure;
-
-/// The replies of a message.
-pub(super) fn decode(message: &Bytes) -> Result<Vec<Reply>, Failure> {
-    json::decode_replies(message, &Limits::REPLIES)
-        .and_then(Iterator::collect)
-        .map_err(|error| {
-            Failure::failed(format!("the gateway sent an invalid message: {error}"), "")
-        })
+/// One thing that happened, for people and for programs.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// One JSON object.
+    pub(super) json: String,
 }
 
-/// One line, or several, for people.
-pub(super) fn describe(reply: &Reply) -> String {
-    match reply {
-        Reply::Ping => "ping".to_owned(),
-        Reply::Push(push) => describe_push(push),
-        Reply::Answer {
-            id,
-            outcome: Err(error),
+impl Shown {
+    fn new(text: String, json: &Value) -> Self {
+        Self {
+            text,
+            json: json.to_string(),
+        }
+    }
+
+    pub(super) fn feed(channel: &str, feed: &Feed) -> Self {
+        match feed {
+            Feed::Started { position } => Self::stands(channel, "subscribed", position),
+            Feed::Resumed { position } => Self::stands(channel, "resumed", position),
+            Feed::Gap { to, .. } => Self::stands(channel, "gap", to),
+            Feed::Item(publication) => Self::new(
+                format!("{channel} {}", place(publication)),
+                &json!({
+                    "event": "publication", "channel": channel,
+                    "offset": publication.offset, "data": data(&publication.data),
+                }),
+            ),
+            Feed::Joined(info) => Self::moved(channel, "join", '+', info),
+            Feed::Left(info) => Self::moved(channel, "leave", '-', info),
+            Feed::Ended { code, reason } => Self::new(
+                format!("{channel}: the gateway ended the subscription with {code}: {reason}"),
+                &json!({"event": "ended", "channel": channel, "code": code, "reason": reason}),
+            ),
+        }
+    }
+
+    fn stands(channel: &str, event: &str, position: &Position) -> Self {
+        let Position { epoch, offset } = position;
+        let what = match event {
+            "gap" => "subscribed again with a gap; what follows begins",
+            event => event,
+        };
+        Self::new(
+            format!("{channel}: {what} at offset {offset} of epoch {epoch}"),
+            &json!({"event": event, "channel": channel, "offset": offset, "epoch": epoch}),
+        )
+    }
+
+    fn moved(channel: &str, event: &str, sign: char, info: &ClientInfo) -> Self {
+        let json =
+            json!({"event": event, "channel": channel, "client": info.client, "user": info.user});
+        Self::new(format!("{channel} {sign} {}", who(info)), &json)
+    }
+
+    pub(super) fn delivery(channel: &str, outcome: &Delivery) -> Self {
+        let json = match outcome {
+            Delivery::Acknowledged {
+                position,
+                duplicate,
+            } => json!({
+                "event": "acknowledged", "channel": channel, "offset": position.offset,
+                "epoch": position.epoch, "duplicate": duplicate,
+            }),
+            Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. } => {
+                json!({"event": "undelivered", "channel": channel, "why": delivery(outcome)})
+            }
+        };
+        Self::new(format!("{channel}: {}", delivery(outcome)), &json)
+    }
+
+    pub(super) fn presence(channel: &str, present: &[ClientInfo]) -> Self {
+        let lines: Vec<String> = present
+            .iter()
+            .map(|info| format!("\n  {}", who(info)))
+            .collect();
+        let clients: Vec<&str> = present.iter().map(|info| info.client.as_str()).collect();
+        Self::new(
+            format!("{channel}: {} present{}", present.len(), lines.concat()),
+            &json!({"event": "presence", "channel": channel, "clients": clients}),
+        )
+    }
+
+    pub(super) fn history(channel: &str, history: &HistoryResult) -> Self {
+        let publications = history.publications.iter();
+        let lines: Vec<String> = publications
+            .clone()
+            .map(|it| format!("\n  {}", place(it)))
+            .collect();
+        let listed: Vec<Value> = publications
+            .map(|it| json!({"offset": it.offset, "data": data(&it.data)}))
+            .collect();
+        let top = history.position.offset;
+        Self::new(
+            format!("{channel}: history up to offset {top}{}", lines.concat()),
+            &json!({"event": "history", "channel": channel, "offset": top, "publications": listed}),
+        )
+    }
+
+    pub(super) fn refused(channel: &str, error: &CallError) -> Self {
+        let json = json!({"event": "refused", "channel": channel, "why": error.to_string()});
+        Self::new(format!("{channel}: {error}"), &json)
+    }
+}
+
+/// What happened to the connection; nothing for what the next line says better.
+pub(super) fn event(event: &Event, now: Instant) -> Option<String> {
+    Some(match event {
+        Event::Attempting { attempt: 1, .. } | Event::Ready { .. } | Event::Closed => return None,
+        Event::Attempting { attempt, .. } => format!("attempt {attempt}"),
+        Event::Waiting {
+            attempt,
+            until,
+            cause: why,
         } => {
-            let hope = if error.temporary {
-                ", may succeed later"
+            let wait = until.saturating_since(now).as_secs_f64();
+            format!("{}; attempt {attempt} in {wait:.1} s", cause(why))
+        }
+        Event::Connected {
+            downtime: Some(downtime),
+            ..
+        } => format!("connected again after {:.1} s", downtime.as_secs_f64()),
+        Event::Connected { downtime: None, .. } => "connected".to_owned(),
+        Event::Lost {
+            cause: why,
+            detection,
+            ..
+        } => {
+            let silence = detection.as_secs_f64();
+            format!("lost: {}; last heard {silence:.1} s before", cause(why))
+        }
+        Event::Failed { cause: why } => format!("given up: {}", cause(why)),
+    })
+}
+
+/// Why there is no connection.
+pub(super) fn cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Dial(text) | Cause::Broken(text) => text.clone(),
+        Cause::LocalNetwork(text) => format!("this machine has no network: {text}"),
+        Cause::AttemptTimeout => "no answer in time".to_owned(),
+        Cause::Refused { code, message } => format!("refused with {code}: {message}"),
+        Cause::Closed { code, reason } => format!("closed with {code}: {reason}"),
+        Cause::Silence(time) => format!("the gateway was silent for {:.1} s", time.as_secs_f64()),
+        Cause::WriteStall(time) => {
+            format!("the gateway took nothing for {:.1} s", time.as_secs_f64())
+        }
+        Cause::Protocol(text) => format!("the gateway broke the protocol: {text}"),
+        Cause::AttemptsExhausted(attempts) => format!("{attempts} attempts failed"),
+    }
+}
+
+/// What a publication came to.
+pub(super) fn delivery(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Acknowledged {
+            position,
+            duplicate,
+        } => {
+            let again = if *duplicate {
+                ", which it had already"
             } else {
                 ""
             };
-            format!("refused #{id}: {} ({}{hope})", error.message, error.code)
+            format!("acknowledged at offset {}{again}", position.offset)
         }
-        Reply::Answer {
-            id,
-            outcome: Ok(result),
-        } => describe_result(*id, result),
-    }
-}
-
-fn describe_result(id: u32, result: &ReplyResult) -> String {
-    match result {
-        ReplyResult::Connect(connect) => {
-            format!("connected to {} as {}", connect.version, connect.client)
-        }
-        ReplyResult::Subscribe(subscribed) => describe_subscription(id, subscribed),
-        ReplyResult::Unsubscribe => format!("unsubscribed #{id}"),
-        ReplyResult::Publish => format!("published #{id}"),
-        ReplyResult::Rpc(data) => format!("done #{id}: {}", text(data)),
-        ReplyResult::Presence(present) => {
-            let lines: Vec<String> = present
-                .values()
-                .map(|info| format!("  {}", who(info)))
-                .collect();
-            format!("present: {}\n{}", present.len(), lines.join("\n"))
-                .trim_end()
-                .to_owned()
-        }
-        ReplyResult::PresenceStats(stats) => {
-            format!(
-                "present: {} clients, {} users",
-                stats.num_clients, stats.num_users
-            )
-        }
-        ReplyResult::History(history) => {
-            let lines: Vec<String> = history
-                .publications
-                .iter()
-                .map(|p| format!("  {}", place(p)))
-                .collect();
-            format!(
-                "history up to offset {}\n{}",
-                history.position.offset,
-                lines.join("\n")
-            )
-            .trim_end()
-            .to_owned()
-        }
-        ReplyResult::Ping | ReplyResult::Refresh(_) | ReplyResult::SubRefresh(_) => {
-            format!("done #{id}")
-        }
-    }
-}
-
-fn describe_subscription(id: u32, subscribed: &SubscribeResult) -> String {
-    let position = &subscribed.position;
-    format!(
-        "subscribed #{id} at offset {} of epoch {}",
-        position.offset, position.epoch
-    )
-}
-
-fn describe_push(push: &Push) -> String {
-    let channel = &push.channel;
-    match &push.event {
-        PushEvent::Publication(publication) => format!("{channel} {}", place(publication)),
-        PushEvent::Join(info) => format!("{channel} + {}", who(info)),
-        PushEvent::Leave(info) => format!("{channel} - {}", who(info)),
-        PushEvent::Unsubscribe { code, reason } => {
-            format!("{channel}: the gateway ended the subscription with {code}: {reason}")
-        }
-        PushEvent::Message(data) => format!("message: {}", text(data)),
-        PushEvent::Subscribe { .. } => format!("{channel}: the gateway subscribed this client"),
-        PushEvent::Connect(_) | PushEvent::Refresh { .. } => {
-            "the gateway refreshed the connection".to_owned()
-        }
-        PushEvent::Disconnect { code, reason } => {
-            format!("the gateway disconnects with {code}: {reason}")
+        Delivery::Expired => "not sent: its time ran out".to_owned(),
+        Delivery::Interrupted { .. } => "sent, but no answer came: it may be stored".to_owned(),
+        Delivery::Dropped(DropReason::OutboxFull) => "not sent: too much waits".to_owned(),
+        Delivery::Dropped(DropReason::TooLarge) => "not sent: too large for a message".to_owned(),
+        Delivery::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
+        Delivery::Dropped(DropReason::Refused(error)) => {
+            format!("refused: {} ({})", error.message, error.code)
         }
     }
 }
@@ -124,6 +195,10 @@ fn who(info: &ClientInfo) -> String {
         &info.user
     };
     format!("{user} {}", info.client)
+}
+
+fn data(data: &[u8]) -> Value {
+    serde_json::from_slice(data).unwrap_or_default()
 }
 
 fn text(data: &[u8]) -> String {
