@@ -59,7 +59,8 @@ impl Backoff {
         } = self.settings;
         match reason {
             Reason::Drop if self.level == 0 => self.draw(first_within),
-            Reason::Drop => self.grow(),
+            // The loss itself was counted by `lived` or `failed`.
+            Reason::Drop => self.drawn(),
             Reason::Mass { hint: None } => self.draw(spread),
             Reason::Mass { hint: Some(hint) } => self.stretch(hint),
             Reason::Failure { hint: None } => self.grow(),
@@ -80,9 +81,14 @@ impl Backoff {
     }
 
     fn grow(&mut self) -> Duration {
+        let delay = self.drawn();
+        self.failed();
+        delay
+    }
+
+    fn drawn(&mut self) -> Duration {
         let factor = 1_u32.checked_shl(self.level).unwrap_or(u32::MAX);
         let range = self.settings.base.saturating_mul(factor);
-        self.failed();
         self.settings.floor + self.draw(range.min(self.settings.cap))
     }
 

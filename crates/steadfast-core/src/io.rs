@@ -104,7 +104,7 @@ pub enum Input {
         /// Which.
         id: SubscriptionId,
     },
-    /// The application took so many items of a subscription out of its buffer.
+    /// The application took so many feeds of a subscription, of whatever kind, out of its buffer.
     Taken {
         /// Which.
         id: SubscriptionId,
@@ -267,6 +267,9 @@ pub enum CallError {
         /// True: it may have been executed.
         maybe_executed: bool,
     },
+    /// It does not fit into a message, which the server would take as a reason to end the connection for good.
+    #[error("the call does not fit into a message")]
+    TooLarge,
     /// Too many calls wait already.
     #[error("too many calls wait already")]
     Busy,
@@ -287,8 +290,8 @@ pub struct SubscribeOptions {
     pub since: Option<Position>,
     /// Hear who joins and leaves.
     pub join_leave: bool,
-    /// At least 1: items that may wait for the application. Over it the subscription pauses at the server, and goes on
-    /// from its position once there is room.
+    /// At least 1: feeds that may wait for the application. Over it the subscription pauses at the server, and goes on
+    /// from its position once half of it is free. One answer of the server may go beyond it.
     pub buffer_len_max: usize,
 }
 

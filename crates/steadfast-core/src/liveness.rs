@@ -36,6 +36,16 @@ enum Asked {
     Again(Instant),
 }
 
+/// Bytes that wait without the peer having taken any.
+#[derive(Clone, Copy, Debug)]
+struct Stall {
+    since: Instant,
+    /// When the peer is given up.
+    verdict: Instant,
+    /// The verdict was put off once, because we ourselves were late.
+    is_excused: bool,
+}
+
 /// The watch over one connection.
 #[derive(Debug)]
 pub(crate) struct Liveness {
@@ -44,8 +54,8 @@ pub(crate) struct Liveness {
     asked: Asked,
     /// When the first unanswered probe went out, for the round trip.
     probed_at: Option<Instant>,
-    /// Since when bytes wait without the peer having taken any.
-    stalled_since: Option<Instant>,
+    /// Bytes wait and the peer takes none.
+    stall: Option<Stall>,
     unsent: u64,
 }
 
@@ -56,7 +66,7 @@ impl Liveness {
             heard_at: now,
             asked: Asked::Never,
             probed_at: None,
-            stalled_since: None,
+            stall: None,
             unsent: 0,
         }
     }
@@ -70,13 +80,24 @@ impl Liveness {
     }
 
     /// What the socket has not taken.
-    pub(crate) const fn unsent(&mut self, now: Instant, bytes: u64) {
+    pub(crate) fn unsent(&mut self, now: Instant, bytes: u64) {
         if bytes == 0 {
-            self.stalled_since = None;
-        } else if bytes < self.unsent || self.stalled_since.is_none() {
-            self.stalled_since = Some(now);
+            self.stall = None;
+        } else if bytes < self.unsent || self.stall.is_none() {
+            self.stall = Some(Stall {
+                since: now,
+                verdict: now + self.settings.write_stall,
+                is_excused: false,
+            });
         }
         self.unsent = bytes;
+    }
+
+    /// The transport got so much more. Without this, bytes that are added would hide bytes that are taken.
+    pub(crate) const fn handed_over(&mut self, bytes: u64) {
+        if self.stall.is_some() {
+            self.unsent = self.unsent.saturating_add(bytes);
+        }
     }
 
     /// Something is about to be sent. After a long silence the peer is asked at once, so that a caller learns after
@@ -112,18 +133,16 @@ impl Liveness {
             Asked::Twice(at) => at + self.settings.timeout,
             Asked::Again(verdict) => verdict,
         };
-        match self.stalled_since {
-            Some(since) => silence.min(since + self.settings.write_stall),
+        match self.stall {
+            Some(stall) => silence.min(stall.verdict),
             None => silence,
         }
     }
 
     /// Time has passed.
     pub(crate) fn look(&mut self, now: Instant) -> Duty {
-        if let Some(since) = self.stalled_since
-            && now.saturating_since(since) >= self.settings.write_stall
-        {
-            return Duty::Stalled(now.saturating_since(since));
+        if let Some(duty) = self.look_at_stall(now) {
+            return duty;
         }
         match self.asked {
             Asked::Never if now >= self.heard_at + self.settings.idle => {
@@ -132,10 +151,12 @@ impl Liveness {
             }
             Asked::Once(at) if now >= at + self.settings.timeout / 2 => {
                 self.asked = Asked::Twice(at);
-                self.blame_self(now, at).unwrap_or(Duty::Probe)
+                let due = at + self.settings.timeout / 2;
+                self.blame_self(now, due).unwrap_or(Duty::Probe)
             }
             Asked::Twice(at) if now >= at + self.settings.timeout => {
-                self.blame_self(now, at).unwrap_or_else(|| self.dead(now))
+                let due = at + self.settings.timeout;
+                self.blame_self(now, due).unwrap_or_else(|| self.dead(now))
             }
             Asked::Again(verdict) if now >= verdict => self.dead(now),
             Asked::Never | Asked::Once(_) | Asked::Twice(_) | Asked::Again(_) => Duty::Nothing,
@@ -148,12 +169,24 @@ impl Liveness {
     }
 
     /// A process that slept, or a machine, has not listened either: the peer gets one more chance.
-    fn blame_self(&mut self, now: Instant, asked_at: Instant) -> Option<Duty> {
-        let late = now.saturating_since(asked_at + self.settings.timeout);
+    fn blame_self(&mut self, now: Instant, due: Instant) -> Option<Duty> {
+        let late = now.saturating_since(due);
         (late > self.settings.timeout / 2).then(|| {
             self.asked = Asked::Again(now + self.settings.grace);
             Duty::Probe
         })
+    }
+
+    /// Who was late has not written either: then the peer gets the grace to take something.
+    fn look_at_stall(&mut self, now: Instant) -> Option<Duty> {
+        let stall = self.stall.as_mut().filter(|stall| now >= stall.verdict)?;
+        let late = now.saturating_since(stall.verdict);
+        if late > self.settings.write_stall / 2 && !stall.is_excused {
+            stall.is_excused = true;
+            stall.verdict = now + self.settings.grace;
+            return None;
+        }
+        Some(Duty::Stalled(now.saturating_since(stall.since)))
     }
 
     fn dead(&self, now: Instant) -> Duty {

@@ -123,6 +123,7 @@ impl Outbox {
     /// Everything that is left, because the session ends.
     pub(crate) fn abandon(&mut self) -> Vec<(PublicationId, Delivery)> {
         self.bytes = 0;
+        self.paused_until = None;
         let ended = |item: Item| {
             let delivery = match item.first_sent_at {
                 Some(_) => Delivery::Interrupted {

@@ -57,7 +57,8 @@ pub struct OutboxSettings {
     pub bytes_max: usize,
     /// Publications that may be unanswered at a time; above zero.
     pub window: usize,
-    /// How long the server remembers keys. What was sent longer ago is not repeated.
+    /// What was sent longer ago is not repeated. Shorter than the server remembers keys, by the time that a message may
+    /// be under way: a repeat that arrives after the server has forgotten is applied a second time.
     pub key_window: Duration,
     /// The pause before a publication is sent again that the server could not take at the moment.
     pub retry_after: Duration,

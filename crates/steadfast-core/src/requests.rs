@@ -100,7 +100,16 @@ impl Requests {
 
     /// Everything that is left, because the session ends.
     pub(crate) fn abandon(&mut self) -> Vec<(CallId, CallError)> {
-        let ended = |it: Pending| (it.id, CallError::Closed);
+        let ended = |it: Pending| {
+            let error = if it.was_sent && !it.call.is_idempotent() {
+                CallError::Interrupted {
+                    maybe_executed: true,
+                }
+            } else {
+                CallError::Closed
+            };
+            (it.id, error)
+        };
         self.pending.drain(..).map(ended).collect()
     }
 

@@ -24,7 +24,7 @@ use steadfast_machine::{Instant, Machine, Seed};
 
 use crate::backoff::Backoff;
 use crate::event::{Event, Phase, Snapshot, State};
-use crate::io::{Attempt, Delivery, DropReason, Feed, Input, Output, Publish, Timer};
+use crate::io::{Attempt, CallError, Delivery, DropReason, Feed, Input, Output, Publish, Timer};
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
 use crate::policy::{SessionPolicy, SessionSettings};
@@ -154,6 +154,12 @@ impl Session {
         };
     }
 
+    /// Nothing of the present transport counts any more.
+    fn abandon_transport(&mut self) {
+        let attempt = self.attempt;
+        self.outputs.push_back(Output::Abandon { attempt });
+    }
+
     fn notify(&mut self, event: Event) {
         self.outputs.push_back(Output::Notify(event));
     }
@@ -174,7 +180,11 @@ impl Session {
     fn settle(&mut self, now: Instant) {
         self.send_what_may_go(now);
         let attempt = self.attempt;
-        self.outputs.extend(self.outgoing.take(attempt));
+        for message in self.outgoing.take() {
+            self.transmitted(&message);
+            self.outputs
+                .push_back(Output::Transmit { attempt, message });
+        }
         self.snapshot.queued = self.outbox.queued();
         self.snapshot.unanswered = self.outbox.unanswered();
     }
@@ -200,7 +210,7 @@ impl Session {
                 self.attempt_timed_out(now);
             }
             Stage::Greeting { .. } | Stage::Live { .. } => self.look_at_peer(now),
-            Stage::Closing { deadline } if now >= *deadline => self.end(now),
+            Stage::Closing { deadline } if now >= *deadline => self.end_at_once(now),
             Stage::Dialing { .. } | Stage::Closing { .. } | Stage::Idle | Stage::Failed => {}
         }
         if self.drain_until.is_some_and(|until| now >= until) {
@@ -241,7 +251,12 @@ impl Machine for Session {
             | Input::Lost { .. } => {}
             Input::PublishRequested(publish) => self.publish(now, publish),
             Input::CallRequested { id, call, deadline } => {
-                if let Some(error) = self.requests.offer(id, call, deadline) {
+                let refused = if outgoing::call_fits(&call) {
+                    self.requests.offer(id, call, deadline)
+                } else {
+                    Some(CallError::TooLarge)
+                };
+                if let Some(error) = refused {
                     let outcome = Err(error);
                     self.outputs.push_back(Output::Answer { id, outcome });
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::{Advice, retry_in};
+use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     ChannelRequest, Position, Publication, ReplyError, Request, SubscribeRequest, SubscribeResult,
 };
@@ -40,8 +41,10 @@ enum Standing {
 struct Subscription {
     options: SubscribeOptions,
     standing: Standing,
-    /// The last that was handed over; `None` before the first answer.
+    /// The last that was handed over; `None` before the first answer, and when it was lost.
     position: Option<Position>,
+    /// The position that was lost: the next answer is a gap behind it.
+    lost_position: Option<Position>,
     /// It stood before, so standing again is a resumption.
     has_stood: bool,
     /// Items that the application has not taken.
@@ -76,15 +79,20 @@ impl Subscriptions {
 
     /// Takes a subscription in; refused when there are too many, or one for its channel already.
     pub(crate) fn add(&mut self, id: SubscriptionId, options: SubscribeOptions) -> Option<Feed> {
-        if self.all.len() >= self.len_max || self.by_channel.contains_key(&options.channel) {
+        let is_refused = self.all.len() >= self.len_max
+            || self.by_channel.contains_key(&options.channel)
+            || options.channel.len() > Limits::CHANNEL_BYTES;
+        if is_refused {
             return Some(Feed::Ended {
                 code: 0,
-                reason: "too many subscriptions, or one for this channel already".to_owned(),
+                reason: "too many subscriptions, one for this channel already, or a name that is too long"
+                    .to_owned(),
             });
         }
         self.by_channel.insert(options.channel.clone(), id);
         let subscription = Subscription {
             position: options.since.clone(),
+            lost_position: None,
             options,
             standing: Standing::Wanted,
             has_stood: false,
@@ -147,10 +155,7 @@ impl Subscriptions {
     /// The server has forgotten everything: positions count no more. The next answer is a gap.
     pub(crate) fn forget_positions(&mut self) {
         for it in self.all.values_mut() {
-            if let Some(position) = &mut it.position {
-                // An epoch that no history has: the server cannot vouch for it.
-                position.epoch.clear();
-            }
+            it.forget_position();
         }
     }
 
@@ -174,8 +179,13 @@ impl Subscriptions {
                     Some(Consequence::default())
                 }
                 Advice::ResubscribeWithFreshState | Advice::Resubscribe => {
-                    it.position = None;
-                    it.standing = Standing::Wanted;
+                    if it.position.is_some() {
+                        it.forget_position();
+                        it.standing = Standing::Wanted;
+                    } else {
+                        // It asked for nothing that the server could have lost: asking at once would go round and round.
+                        it.postpone(now, None);
+                    }
                     Some(Consequence::default())
                 }
                 Advice::EndSubscription
@@ -215,9 +225,7 @@ impl Subscriptions {
         };
         match Advice::for_unsubscribe(code) {
             Advice::ResubscribeWithFreshState => {
-                if let Some(position) = &mut it.position {
-                    position.epoch.clear();
-                }
+                it.forget_position();
                 it.standing = Standing::Wanted;
                 Consequence::default()
             }
@@ -279,27 +287,37 @@ impl Subscription {
         self.refusals = 0;
         let mut consequence = Consequence::default();
         let to = result.position;
-        let had = self.position.take();
-        let feed = match had {
-            Some(_) if result.recovered && self.has_stood => Feed::Resumed {
-                position: to.clone(),
-            },
-            Some(_) if result.recovered => Feed::Started {
-                position: to.clone(),
-            },
-            Some(from) => Feed::Gap {
-                from: Some(from),
-                to: to.clone(),
-            },
-            None if self.has_stood => Feed::Gap {
-                from: None,
-                to: to.clone(),
-            },
-            None => Feed::Started {
-                position: to.clone(),
-            },
+        let lost = self.lost_position.take();
+        let (position, feed) = match self.position.take() {
+            // What follows is told by what was handed over, not by the reply, whose position may be the channel's top.
+            // An offset counts in its own history alone: a recovery into another one is none.
+            Some(had) if result.recovered && (had.epoch == to.epoch || had.epoch.is_empty()) => {
+                let position = Position {
+                    offset: had.offset,
+                    epoch: to.epoch,
+                };
+                let told = position.clone();
+                let feed = if self.has_stood {
+                    Feed::Resumed { position: told }
+                } else {
+                    Feed::Started { position: told }
+                };
+                (position, feed)
+            }
+            None if lost.is_none() && !self.has_stood => {
+                let position = to.clone();
+                (to, Feed::Started { position })
+            }
+            had => {
+                let from = had.or(lost);
+                let feed = Feed::Gap {
+                    from,
+                    to: to.clone(),
+                };
+                (to, feed)
+            }
         };
-        self.position = Some(to);
+        self.position = Some(position);
         self.has_stood = true;
         self.waiting += 1;
         consequence.feeds.push((id, feed));
@@ -323,6 +341,15 @@ impl Subscription {
             return;
         }
         if has_place {
+            let before = publication.offset - 1;
+            // Without an epoch nobody has said where the offsets began.
+            if before > position.offset && !position.epoch.is_empty() {
+                let from = Some(position.clone());
+                position.offset = before;
+                let to = position.clone();
+                self.waiting += 1;
+                feeds.push((id, Feed::Gap { from, to }));
+            }
             position.offset = publication.offset;
         }
         self.waiting += 1;
@@ -331,12 +358,19 @@ impl Subscription {
 
     /// The server keeps what the application cannot take yet.
     fn pause_if_full(&mut self) -> Option<Request> {
-        if self.waiting < self.options.buffer_len_max {
+        if self.waiting <= self.options.buffer_len_max {
             return None;
         }
         self.standing = Standing::Paused;
         let channel = self.options.channel.clone();
         Some(Request::Unsubscribe(ChannelRequest { channel }))
+    }
+
+    /// The position counts no more; the next answer is a gap behind it.
+    fn forget_position(&mut self) {
+        if let Some(position) = self.position.take() {
+            self.lost_position = Some(position);
+        }
     }
 
     fn postpone(&mut self, now: Instant, hint: Option<Duration>) {

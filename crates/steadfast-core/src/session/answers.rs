@@ -80,8 +80,7 @@ impl Session {
     }
 
     fn connect_refused(&mut self, now: Instant, error: ReplyError) {
-        let attempt = self.attempt;
-        self.outputs.push_back(Output::Abandon { attempt });
+        self.abandon_transport();
         let hint = retry_in(&error.message);
         let passes = match Advice::for_connect_error(&error) {
             Advice::Retry => true,

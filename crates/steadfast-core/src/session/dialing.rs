@@ -18,10 +18,28 @@ const SUBSCRIBE_BYTES: usize = 1_024;
 
 impl Session {
     pub(super) fn open(&mut self, now: Instant) {
-        if matches!(self.stage, Stage::Idle) {
-            self.away_since = Some(now);
-            self.dial(now);
+        match self.stage {
+            Stage::Idle => {}
+            // The wish has changed: the old end is not waited for.
+            Stage::Closing { .. } => self.end_at_once(now),
+            Stage::Live { is_ready, .. } => {
+                if self.drain_until.take().is_some() {
+                    let phase = if is_ready {
+                        Phase::Ready
+                    } else {
+                        Phase::Resuming
+                    };
+                    self.enter(now, State::Connected, phase);
+                }
+                return;
+            }
+            Stage::Dialing { .. }
+            | Stage::Greeting { .. }
+            | Stage::Waiting { .. }
+            | Stage::Failed => return,
         }
+        self.away_since = Some(now);
+        self.dial(now);
     }
 
     /// The network is back: the next attempt is due, or a connection must show that it still lives.
@@ -45,7 +63,7 @@ impl Session {
     pub(super) fn revive(&mut self, now: Instant) {
         if matches!(self.stage, Stage::Failed) {
             self.failures = 0;
-            self.away_since = Some(now);
+            self.away_since.get_or_insert(now);
             self.snapshot.attempt = 0;
             self.dial(now);
         }
@@ -96,14 +114,14 @@ impl Session {
         let mut length = connect.token.len() + connect.data.as_ref().map_or(0, bytes::Bytes::len);
         let liveness = Liveness::new(settings.liveness, now);
         let command = self.outgoing.ask(Request::Connect(connect));
-        while length < FIRST_MESSAGE_BYTES && self.ask_for_subscription(now) {
-            length += SUBSCRIBE_BYTES;
-        }
         self.stage = Stage::Greeting {
             deadline,
             command,
             liveness,
         };
+        while length < FIRST_MESSAGE_BYTES && self.ask_for_subscription(now) {
+            length += SUBSCRIBE_BYTES;
+        }
         let state = self.snapshot.state;
         self.enter(now, state, Phase::Authenticating);
     }
@@ -118,16 +136,17 @@ impl Session {
     }
 
     pub(super) fn ask(&mut self, request: Option<Request>) {
-        let has_peer = matches!(
-            self.stage,
-            Stage::Dialing { .. } | Stage::Greeting { .. } | Stage::Live { .. }
-        );
+        let has_peer = matches!(self.stage, Stage::Greeting { .. } | Stage::Live { .. });
         if let Some(request) = request.filter(|_| has_peer) {
             self.outgoing.ask(request);
         }
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant, failure: DialFailure) {
+        // A transport that is open ends as a loss.
+        if !matches!(self.stage, Stage::Dialing { .. }) {
+            return;
+        }
         let cause = if failure.is_local {
             Cause::LocalNetwork(failure.text)
         } else {
@@ -141,8 +160,7 @@ impl Session {
     }
 
     pub(super) fn attempt_timed_out(&mut self, now: Instant) {
-        let attempt = self.attempt;
-        self.outputs.push_back(Output::Abandon { attempt });
+        self.abandon_transport();
         let reason = Reason::Failure { hint: None };
         self.attempt_failed(now, Cause::AttemptTimeout, reason);
     }
@@ -166,7 +184,9 @@ impl Session {
         } else {
             self.settings().backoff.floor
         };
-        let until = (self.attempt_started + delay).max(now);
+        // What a server asks for counts from when it asked.
+        let from = if has_hint { now } else { self.attempt_started };
+        let until = (from + delay).max(now);
         self.wait(now, until, cause);
     }
 

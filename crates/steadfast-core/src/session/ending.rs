@@ -12,17 +12,15 @@ use crate::io::Output;
 impl Session {
     pub(super) fn close(&mut self, now: Instant, drain: Duration) {
         match self.stage {
-            Stage::Idle | Stage::Closing { .. } => {}
+            // Nothing can carry what was queued meanwhile, and nobody waits for the end of what never began.
+            Stage::Idle => self.abandon_everything(),
+            Stage::Closing { .. } => {}
             Stage::Live { .. } if !drain.is_zero() && !self.outbox.is_empty() => {
                 self.drain_until = Some(now + drain);
                 self.enter(now, State::Connected, Phase::Draining);
             }
             Stage::Live { .. } => self.hang_up(now),
-            Stage::Dialing { .. } | Stage::Greeting { .. } => {
-                let attempt = self.attempt;
-                self.outputs.push_back(Output::Abandon { attempt });
-                self.end(now);
-            }
+            Stage::Dialing { .. } | Stage::Greeting { .. } => self.end_at_once(now),
             Stage::Waiting { .. } | Stage::Failed => self.end(now),
         }
     }
@@ -35,7 +33,9 @@ impl Session {
         }
         let attempt = self.attempt;
         // What was gathered in this turn goes out before the close frame.
-        self.outputs.extend(self.outgoing.take(attempt));
+        let messages = self.outgoing.take().into_iter();
+        self.outputs
+            .extend(messages.map(|message| Output::Transmit { attempt, message }));
         self.outputs.push_back(Output::HangUp {
             attempt,
             code: CloseCode::Normal.code(),
@@ -47,12 +47,14 @@ impl Session {
         self.enter(now, State::Connected, Phase::Closing);
     }
 
-    /// The end that the application wanted.
+    /// The end that the application wanted, without waiting for the peer.
+    pub(super) fn end_at_once(&mut self, now: Instant) {
+        self.abandon_transport();
+        self.end(now);
+    }
+
+    /// The end that the application wanted; the transport is gone.
     pub(super) fn end(&mut self, now: Instant) {
-        if matches!(self.stage, Stage::Closing { .. }) {
-            let attempt = self.attempt;
-            self.outputs.push_back(Output::Abandon { attempt });
-        }
         self.stage = Stage::Idle;
         self.drain_until = None;
         self.away_since = None;

@@ -33,9 +33,16 @@ impl Session {
         }
     }
 
-    pub(super) const fn unsent(&mut self, now: Instant, bytes: u64) {
+    pub(super) fn unsent(&mut self, now: Instant, bytes: u64) {
         if let Stage::Greeting { liveness, .. } | Stage::Live { liveness, .. } = &mut self.stage {
             liveness.unsent(now, bytes);
+        }
+    }
+
+    /// A message was handed to the transport, which may not take it at once.
+    pub(super) fn transmitted(&mut self, message: &Bytes) {
+        if let Stage::Greeting { liveness, .. } | Stage::Live { liveness, .. } = &mut self.stage {
+            liveness.handed_over(u64::try_from(message.len()).unwrap_or(u64::MAX));
         }
     }
 
@@ -55,13 +62,19 @@ impl Session {
 
     /// The peer is not to be reached, or cannot be understood: its transport goes at once.
     pub(super) fn give_up_peer(&mut self, now: Instant, cause: Cause) {
-        let attempt = self.attempt;
-        self.outputs.push_back(Output::Abandon { attempt });
+        if matches!(self.stage, Stage::Closing { .. }) {
+            return self.end_at_once(now);
+        }
+        self.abandon_transport();
         self.connection_lost(now, cause, Reason::Drop);
     }
 
     pub(super) fn received(&mut self, now: Instant, message: &Bytes) {
         let attempt = self.attempt;
+        // Nothing can have been received from a transport that is not open.
+        if matches!(self.stage, Stage::Dialing { .. }) {
+            return;
+        }
         let replies = match decode_replies(message, &Limits::REPLIES) {
             Ok(replies) => replies,
             Err(error) => return self.give_up_peer(now, Cause::Protocol(error.to_string())),
@@ -107,8 +120,7 @@ impl Session {
                 self.subscriptions.unsubscribed(&channel, code, reason)
             }
             PushEvent::Disconnect { code, reason } => {
-                let attempt = self.attempt;
-                self.outputs.push_back(Output::Abandon { attempt });
+                self.abandon_transport();
                 let code = u16::try_from(code).ok();
                 return self.lost(now, Loss::Closed { code, reason });
             }

@@ -5,18 +5,38 @@ use steadfast_protocol::json;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Request};
 
-use crate::io::{Attempt, Output, Publish};
+use crate::io::{Call, Publish};
 
 /// Commands in one message; half of what a server takes by default.
 const COMMANDS_MAX: usize = Limits::MESSAGES_MAX / 2;
 
-/// What the rest of a keyed publish takes beside its channel, key and data, with room for escapes of the names.
+/// What the rest of a command takes beside its names and data.
 const ENVELOPE_BYTES: usize = 256;
 
-/// Whether a publication fits into one message, in which quotes of names may double them.
+/// The longest escape of one byte of a name, as in `\u0001`.
+const ESCAPE_BYTES: usize = 6;
+
+/// Whether a publication fits into one message.
 pub(super) fn fits(publish: &Publish) -> bool {
     let names = publish.channel.len().saturating_add(publish.key.len());
-    let bytes = names.saturating_mul(2).saturating_add(publish.data.len());
+    fit(names, publish.data.len())
+}
+
+/// Whether a call fits into one message.
+pub(super) fn call_fits(call: &Call) -> bool {
+    match call {
+        Call::Rpc { method, data } => fit(method.len(), data.len()),
+        Call::History { channel, since, .. } => {
+            let epoch = since.as_ref().map_or(0, |since| since.epoch.len());
+            fit(channel.len().saturating_add(epoch), 0)
+        }
+        Call::Presence { channel } => fit(channel.len(), 0),
+        Call::PresenceStats { channel } => fit(channel.len(), 0),
+    }
+}
+
+fn fit(names: usize, data: usize) -> bool {
+    let bytes = names.saturating_mul(ESCAPE_BYTES).saturating_add(data);
     bytes.saturating_add(ENVELOPE_BYTES) <= Limits::MESSAGE_BYTES
 }
 
@@ -33,7 +53,11 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// The id of the next command.
     pub(super) const fn next_id(&self) -> u32 {
-        self.last_id.wrapping_add(1)
+        // 0 is for what wants no answer.
+        match self.last_id.checked_add(1) {
+            Some(id) => id,
+            None => 1,
+        }
     }
 
     /// Adds a command that wants an answer, and returns its id.
@@ -84,9 +108,8 @@ impl Outgoing {
     }
 
     /// Takes the messages out.
-    pub(super) fn take(&mut self, attempt: Attempt) -> impl Iterator<Item = Output> {
+    pub(super) fn take(&mut self) -> Vec<Bytes> {
         self.close();
-        let messages = std::mem::take(&mut self.full).into_iter();
-        messages.map(move |message| Output::Transmit { attempt, message })
+        std::mem::take(&mut self.full)
     }
 }
