@@ -238,6 +238,16 @@ fn r5_a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
 
     assert!(is_cut(&mut Faulty::new(Fault::CarriesOver)));
     assert!(!is_cut(&mut Ours::new()));
+
+    // Nor does the silence of the old one count before the first byte of the new one.
+    let mut script = Script::ready();
+    script.pass(Duration::from_secs(24));
+    let asked = script.probes.len();
+    script.lose();
+    script.handle(Input::Kicked);
+    script.dial();
+    script.pass(Duration::from_secs(9));
+    assert_eq!((asked, script.probes.len()), (2, 2));
 }
 
 #[test]
