@@ -1,0 +1,288 @@
+//! Any input at any time: late news of old attempts, garbage, orders in the wrong phase. The script's account checks
+//! after each input: one transport, epochs that grow by one, a loss for each connection, no dial of a failed session,
+//! no timer without its reason, a snapshot that fits, and each publication and call resolved once.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "numbers are taken modulo the lengths of the tables"
+)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use steadfast_core::event::{Phase, State};
+use steadfast_core::io::{Attempt, Call, DialFailure, Input, Loss, SubscriptionId};
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::{ReplyResult, Request};
+
+use crate::script::{Script, ack, at, recovered, refused, settings, stands};
+
+/// One thing that happens; the number varies it.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Open,
+    Close,
+    Kick,
+    Revive,
+    Dial,
+    DialFails,
+    Greet,
+    RefuseConnect,
+    Lose,
+    LoseWithCode,
+    Late,
+    Garbage,
+    Answer,
+    Refuse,
+    Push,
+    Unsent,
+    Publish,
+    Call,
+    Subscribe,
+    Unsubscribe,
+    Taken,
+    Tick,
+    Pass,
+    Freeze,
+    /// Deals out what a healthy server would do.
+    Serve,
+}
+
+const STEPS: [Step; 25] = [
+    Step::Open,
+    Step::Close,
+    Step::Kick,
+    Step::Revive,
+    Step::Dial,
+    Step::DialFails,
+    Step::Greet,
+    Step::RefuseConnect,
+    Step::Lose,
+    Step::LoseWithCode,
+    Step::Late,
+    Step::Garbage,
+    Step::Answer,
+    Step::Refuse,
+    Step::Push,
+    Step::Unsent,
+    Step::Publish,
+    Step::Call,
+    Step::Subscribe,
+    Step::Unsubscribe,
+    Step::Taken,
+    Step::Tick,
+    Step::Pass,
+    Step::Freeze,
+    Step::Serve,
+];
+
+const GARBAGE: [&str; 10] = [
+    "",
+    "{}",
+    "no json",
+    r#"{"id":1}"#,
+    r#"{"id":1,"connect":{"client":"c"}}"#,
+    r#"{"id":2,"error":{"code":100,"message":"m","temporary":true}}"#,
+    r#"{"push":{"disconnect":{"code":3500,"reason":"r"}}}"#,
+    r#"{"push":{"disconnect":{"code":3001,"reason":"retry_in=2s"}}}"#,
+    r#"{"push":{"channel":"c0","unsubscribe":{"code":2500,"reason":"r"}}}"#,
+    "{\"push\":{\"channel\":\"c1\",\"pub\":{\"data\":1,\"offset\":9}}}\nno json",
+];
+
+const CODES: [u16; 8] = [1_000, 1_001, 1_009, 1_012, 1_013, 3_001, 3_014, 3_500];
+
+impl Step {
+    fn apply(self, script: &mut Script, number: u16) {
+        let n = usize::from(number);
+        let millis = Duration::from_millis(u64::from(number));
+        let attempt = script.attempt();
+        match self {
+            Self::Open => script.handle(Input::OpenRequested),
+            Self::Close => {
+                let drain = millis.saturating_sub(Duration::from_secs(1));
+                script.handle(Input::CloseRequested { drain });
+            }
+            Self::Kick => script.handle(Input::Kicked),
+            Self::Revive => script.handle(Input::Revived),
+            Self::Dial => script.dial(),
+            Self::DialFails => {
+                let failure = DialFailure {
+                    is_local: n.is_multiple_of(3),
+                    is_final: n.is_multiple_of(7),
+                    retry_after: n.is_multiple_of(5).then_some(millis),
+                    ..refused()
+                };
+                script.handle(Input::DialFailed { attempt, failure });
+            }
+            Self::Greet => {
+                if script.phase() == Phase::Authenticating {
+                    script.greet();
+                }
+            }
+            Self::RefuseConnect => {
+                if script.phase() == Phase::Authenticating {
+                    script.refuse_connect(error(n));
+                }
+            }
+            Self::Lose => script.lose(),
+            Self::LoseWithCode => script.lose_with(CODES[n % CODES.len()], "retry_in=1s"),
+            Self::Late => late(script, number),
+            Self::Garbage => script.receive(GARBAGE[n % GARBAGE.len()].as_bytes()),
+            Self::Answer | Self::Refuse | Self::Serve => self.serve(script, n),
+            Self::Push => script.push(channel(n), u64::from(number % 32)),
+            Self::Unsent => {
+                let bytes = u64::from(number % 4);
+                script.handle(Input::Unsent { attempt, bytes });
+            }
+            Self::Publish => {
+                script.publish_for(n.is_multiple_of(2).then_some(millis));
+            }
+            Self::Call => {
+                let method = "m".to_owned();
+                let data = "1".into();
+                let call = if n.is_multiple_of(2) {
+                    Call::Rpc { method, data }
+                } else {
+                    Call::Presence { channel: method }
+                };
+                script.call(call, millis * 10);
+            }
+            Self::Subscribe => {
+                let since = n.is_multiple_of(2).then(|| at(u64::from(number % 16)));
+                script.subscribe_since(channel(n), n % 5, since);
+            }
+            Self::Unsubscribe => {
+                let id = SubscriptionId(u64::from(number % 64));
+                script.handle(Input::UnsubscribeRequested { id });
+            }
+            Self::Taken => {
+                let id = SubscriptionId(u64::from(number % 64));
+                script.handle(Input::Taken { id, items: n % 8 });
+            }
+            Self::Tick => script.handle(Input::Tick),
+            Self::Pass => script.pass(millis * 10),
+            Self::Freeze => script.freeze(millis * 10),
+        }
+    }
+
+    /// The server goes through its commands, as far as it is one.
+    fn serve(self, script: &mut Script, n: usize) {
+        if script.phase() == Phase::Authenticating {
+            if let Self::Serve = self {
+                script.greet();
+            }
+            return;
+        }
+        for command in script.commands() {
+            let result = match (&command.request, self) {
+                (_, Self::Refuse) => Err(error(n)),
+                (Request::Subscribe(it), _) if it.recover && !n.is_multiple_of(3) => {
+                    let next = it.position.offset + 1;
+                    let result = recovered(it.position.clone(), &[next]);
+                    Ok(ReplyResult::Subscribe(result))
+                }
+                (Request::Subscribe(_), _) => Ok(ReplyResult::Subscribe(stands(at(3)))),
+                (Request::Unsubscribe(_), _) => Ok(ReplyResult::Unsubscribe),
+                (Request::Pong, _) => continue,
+                _ => Ok(ack(1, false)),
+            };
+            script.answer(command.id, result);
+        }
+    }
+}
+
+fn channel(n: usize) -> &'static str {
+    ["c0", "c1", "c2"][n % 3]
+}
+
+fn error(n: usize) -> steadfast_protocol::message::ReplyError {
+    let all = ErrorCode::ALL;
+    all[n % all.len()].reply()
+}
+
+/// News of an attempt that is over, or of one that never was.
+fn late(script: &mut Script, number: u16) {
+    let now = script.attempt().0;
+    let attempt = Attempt(if number.is_multiple_of(2) {
+        now.saturating_sub(1)
+    } else {
+        now + 1
+    });
+    script.handle(match number % 5 {
+        0 => Input::Dialled { attempt },
+        1 => Input::DialFailed {
+            attempt,
+            failure: refused(),
+        },
+        2 => Input::Heard { attempt },
+        3 => Input::Received {
+            attempt,
+            message: "no json".into(),
+        },
+        _ => Input::Lost {
+            attempt,
+            loss: Loss::Broken("late".to_owned()),
+        },
+    });
+}
+
+fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
+    // Half of the steps are those of a healthy life, or nothing would ever be connected.
+    let healthy = prop_oneof![Just(0), Just(4), Just(6), Just(16), Just(24), Just(24)];
+    let step = prop_oneof![healthy, 0..STEPS.len()];
+    proptest::collection::vec((step, 0_u16..2_000), 1..150)
+}
+
+/// Goes through the steps, then closes; the account checks everything on the way.
+fn run(steps: &[(usize, u16)], attempts_max: Option<u32>) -> Script {
+    let mut settings = settings();
+    settings.endpoints = 2;
+    settings.backoff.attempts_max = attempts_max;
+    let mut script = Script::idle(settings, 1);
+    for (step, number) in steps {
+        STEPS[*step].apply(&mut script, *number);
+    }
+    script
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 2_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_invariants_hold_over_any_inputs_and_close_ends_everything(
+        steps in steps(),
+        attempts_max in prop_oneof![Just(None), Just(Some(3))],
+        drain_ms in 0_u64..5_000,
+    ) {
+        let mut script = run(&steps, attempts_max);
+        let drain = Duration::from_millis(drain_ms);
+
+        script.handle(Input::CloseRequested { drain });
+        script.pass(drain + settings().close_deadline);
+
+        prop_assert_eq!(script.state(), State::Disconnected);
+        prop_assert_eq!(script.account.owed(), 0);
+    }
+
+    #[test]
+    fn from_anywhere_a_healthy_server_gets_a_session_back_to_ready(steps in steps()) {
+        let mut script = run(&steps, None);
+
+        for _ in 0..60 {
+            for input in [Input::OpenRequested, Input::Revived, Input::Kicked] {
+                script.handle(input);
+            }
+            if script.account.is_dialing() {
+                script.dial();
+            }
+            Step::Serve.apply(&mut script, 0);
+            script.hear();
+        }
+
+        prop_assert_eq!(script.phase(), Phase::Ready);
+    }
+}

@@ -1,0 +1,380 @@
+//! Coming back: how often, how soon, for how long, and when not. R8, R9, R14, R15, R17.
+
+use std::time::Duration;
+
+use steadfast_core::event::{Cause, Event, Phase, State};
+use steadfast_core::io::{Attempt, DialFailure, Input, Loss};
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::Request;
+
+use crate::script::{Script, at, item, recovered, refused, settings, stands};
+
+/// A cap of the backoff and its floor.
+const LONGEST: Duration = Duration::from_millis(30_050);
+
+/// One who comes back.
+trait Client {
+    /// A connection is there.
+    fn connected(&mut self);
+    /// It ended, or the attempt failed. `None` when it does not try again, else after which pause it does.
+    fn ended(&mut self) -> Option<Duration>;
+    /// The application asks for a new connection.
+    fn reconnect(&mut self);
+    /// The first socket times out, long after it was replaced.
+    fn late_timeout(&mut self);
+    fn sockets(&self) -> usize;
+    fn is_connected(&self) -> bool;
+}
+
+/// A client with the faults that were found in the wild.
+#[derive(Default)]
+struct Faulty {
+    level: u32,
+    failures: u32,
+    sockets: usize,
+    is_connected: bool,
+}
+
+impl Client for Faulty {
+    fn connected(&mut self) {
+        self.sockets = self.sockets.max(1);
+        self.is_connected = true;
+        // As if the server had shown that it works.
+        self.level = 0;
+        self.failures = 0;
+    }
+
+    fn ended(&mut self) -> Option<Duration> {
+        self.is_connected = false;
+        self.sockets = 0;
+        let pause = Duration::from_millis(250) * 2_u32.pow(self.level);
+        self.level += 1;
+        self.failures += 1;
+        // Five attempts, then never again.
+        (self.failures < 5).then_some(pause)
+    }
+
+    fn reconnect(&mut self) {
+        // The old one is forgotten and stays open.
+        self.sockets += 1;
+    }
+
+    fn late_timeout(&mut self) {
+        // Whose time-out it is, it does not know.
+        self.is_connected = false;
+    }
+
+    fn sockets(&self) -> usize {
+        self.sockets
+    }
+
+    fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+}
+
+/// The session; its account counts transports.
+impl Client for Script {
+    fn connected(&mut self) {
+        self.connect();
+    }
+
+    fn ended(&mut self) -> Option<Duration> {
+        if self.account.is_dialing() {
+            self.dial_fails();
+        } else {
+            self.lose();
+        }
+        (self.state() != State::Failed).then(|| self.pass_until_dial())
+    }
+
+    fn reconnect(&mut self) {
+        self.handle(Input::Kicked);
+    }
+
+    fn late_timeout(&mut self) {
+        let (attempt, loss) = (Attempt(1), Loss::Broken("late".to_owned()));
+        self.handle(Input::Lost { attempt, loss });
+    }
+
+    fn sockets(&self) -> usize {
+        usize::from(self.account.is_open()) + usize::from(self.account.is_dialing())
+    }
+
+    fn is_connected(&self) -> bool {
+        self.state() == State::Connected
+    }
+}
+
+/// Attempts in a minute at a server that accepts and drops at once.
+fn flaps(client: &mut impl Client) -> usize {
+    let (mut time, mut attempts) = (Duration::ZERO, 0);
+    while time < Duration::from_mins(1) {
+        attempts += 1;
+        client.connected();
+        time += client.ended().expect("it goes on");
+    }
+    attempts
+}
+
+#[test]
+fn r8_a_server_that_accepts_and_drops_is_not_hammered() {
+    let (faulty, ours) = (flaps(&mut Faulty::default()), flaps(&mut Script::new()));
+
+    assert!(faulty > 100, "{faulty}");
+    assert!(ours < 25, "{ours}");
+}
+
+#[test]
+fn a_flap_doubles_the_range_once() {
+    // The largest of many first, second and third delays is close to its range, and never above.
+    let mut longest = [Duration::ZERO; 3];
+    for seed in 0..400 {
+        let mut script = Script::with(settings(), seed);
+        for longest in &mut longest {
+            script.connect();
+            script.lose();
+            *longest = script.pass_until_dial().max(*longest);
+        }
+    }
+
+    for (longest, range_ms) in longest.into_iter().zip([500, 1_000, 2_000]) {
+        let range = Duration::from_millis(range_ms + 50);
+        assert!(longest <= range && longest > range * 9 / 10, "{longest:?}");
+    }
+}
+
+#[test]
+fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
+    let mut faulty = Faulty::default();
+    let tries = std::iter::from_fn(|| faulty.ended()).take(100);
+    assert!(tries.sum::<Duration>() < Duration::from_hours(1), "it ends");
+
+    let mut script = Script::ready();
+    script.lose();
+    let back_at = script.now + Duration::from_hours(1);
+    while script.now < back_at {
+        script.publish_for(Some(Duration::from_mins(5)));
+        if script.account.is_dialing() {
+            script.dial_fails();
+        }
+        script.pass_until_dial();
+        assert!(script.snapshot().queued <= 64, "bounded");
+    }
+    if script.account.is_dialing() {
+        script.connect();
+    }
+
+    assert!(script.now - back_at <= LONGEST, "{:?}", script.now);
+    assert_eq!(script.phase(), Phase::Ready);
+    assert!(script.dials.len() > 120, "{}", script.dials.len());
+}
+
+#[test]
+fn r14_whatever_is_asked_for_there_is_one_transport() {
+    fn most_sockets(client: &mut impl Client) -> usize {
+        client.connected();
+        let mut most = 0;
+        for _ in 0..3 {
+            client.reconnect();
+            most = client.sockets().max(most);
+        }
+        most
+    }
+    assert_eq!(most_sockets(&mut Faulty::default()), 4);
+    assert_eq!(most_sockets(&mut Script::new()), 1);
+
+    // In each phase; the account of the script counts transports after each of these.
+    let mut script = Script::new();
+    for _ in 0..8 {
+        for input in [Input::Kicked, Input::OpenRequested, Input::Revived] {
+            script.handle(input);
+        }
+        if script.account.is_dialing() {
+            script.dial();
+        } else if script.phase() == Phase::Authenticating {
+            script.greet();
+        } else {
+            script.lose();
+        }
+    }
+}
+
+#[test]
+fn r15_late_news_of_an_old_socket_does_not_end_the_new_session() {
+    fn is_cut(client: &mut impl Client) -> bool {
+        client.connected();
+        client.ended();
+        client.connected();
+        client.late_timeout();
+        !client.is_connected()
+    }
+    assert!(is_cut(&mut Faulty::default()));
+    let mut script = Script::new();
+    assert!(!is_cut(&mut script));
+
+    let attempt = Attempt(1);
+    let failure = refused();
+    script.handle(Input::DialFailed { attempt, failure });
+    script.handle(Input::Dialled { attempt });
+    script.handle(Input::Unsent { attempt, bytes: 9 });
+    let message = "garbage".into();
+    script.handle(Input::Received { attempt, message });
+    script.pass(Duration::from_secs(12));
+
+    assert_eq!(script.state(), State::Connected);
+}
+
+#[test]
+fn r17_a_reconnect_before_the_server_has_noticed_the_loss_resumes_as_well() {
+    // The faulty design keeps the session at the server, which saves it when it notices the loss.
+    struct Saving {
+        saved: Option<u64>,
+    }
+    impl Saving {
+        const fn lost(&mut self, is_noticed: bool) {
+            self.saved = if is_noticed { Some(5) } else { None };
+        }
+    }
+    let mut faulty = Saving { saved: Some(0) };
+    faulty.lost(false);
+    assert_eq!(faulty.saved, None, "a reconnect finds nothing to resume");
+
+    let mut script = Script::ready();
+    script.subscribe("room", 100);
+    script.answer_subscribe(stands(at(4)));
+    script.push("room", 5);
+    script.lose();
+    script.handle(Input::Kicked);
+    script.connect();
+    let command = script.answer_subscribe(recovered(at(5), &[6]));
+
+    let Request::Subscribe(request) = command.request else {
+        panic!("a subscribe");
+    };
+    assert_eq!((request.recover, request.position), (true, at(5)));
+    let last = script.drain_feeds().pop();
+    assert_eq!(last, Some(steadfast_core::io::Feed::Item(item(6))));
+}
+
+#[test]
+fn failed_comes_by_policy_or_a_terminal_code_alone_and_can_be_revived() {
+    let mut limited = settings();
+    limited.backoff.attempts_max = Some(3);
+    let mut by_policy = Script::with(limited, 1);
+    by_policy.dial_fails();
+    for _ in 0..2 {
+        by_policy.pass_until_dial();
+        by_policy.dial_fails();
+    }
+    let mut by_code = Script::ready();
+    by_code.lose_with(3_500, "invalid token");
+    let mut by_refusal = Script::new();
+    by_refusal.dial();
+    by_refusal.refuse_connect(ErrorCode::PermissionDenied.reply());
+    let mut by_dial = Script::new();
+    let failure = DialFailure {
+        is_final: true,
+        ..refused()
+    };
+    let attempt = by_dial.attempt();
+    by_dial.handle(Input::DialFailed { attempt, failure });
+
+    for mut script in [by_policy, by_code, by_refusal, by_dial] {
+        assert_eq!(script.state(), State::Failed);
+        let dials = script.dials.len();
+        script.publish();
+        script.handle(Input::Kicked);
+        script.pass(Duration::from_hours(1));
+        assert_eq!(script.dials.len(), dials, "it does not try by itself");
+        script.handle(Input::Revived);
+        script.connect();
+        assert_eq!(script.phase(), Phase::Ready);
+        assert_eq!(script.commands().len(), 1, "what was queued is sent");
+    }
+}
+
+#[test]
+fn the_time_without_a_connection_includes_the_time_of_the_failure() {
+    let mut script = Script::ready();
+    script.lose_with(3_500, "");
+    script.pass(Duration::from_mins(3));
+    script.handle(Input::Revived);
+    script.connect();
+
+    let downtime = script.events.iter().find_map(|(_, event)| {
+        let Event::Connected { downtime, .. } = event else {
+            return None;
+        };
+        *downtime
+    });
+    assert_eq!(downtime, Some(Duration::from_mins(3)));
+}
+
+#[test]
+fn nobody_comes_back_before_the_server_wants() {
+    for seed in 0..50 {
+        let mut script = Script::with(settings(), seed);
+        script.dial();
+        script.pass(Duration::from_secs(8));
+        let mut busy = ErrorCode::TooManyRequests.reply();
+        busy.message = "at capacity; retry_in=12s".to_owned();
+        script.refuse_connect(busy);
+        let waited = script.pass_until_dial();
+        assert!(waited >= Duration::from_secs(12), "{waited:?}");
+        assert!(waited <= Duration::from_secs(31), "{waited:?}");
+
+        script.connect();
+        script.lose_with(1_013, "retry_in=20s");
+        assert!(script.pass_until_dial() >= Duration::from_secs(20));
+    }
+}
+
+#[test]
+fn a_kick_dials_at_once_and_asks_a_connection_whether_it_lives() {
+    let mut script = Script::ready();
+    script.lose();
+    script.handle(Input::Kicked);
+    assert!(script.account.is_dialing());
+
+    script.connect();
+    script.handle(Input::Kicked);
+    assert_eq!(script.probes.len(), 1);
+    script.pass(Duration::from_secs(10));
+    assert!(script.last_loss().is_some_and(|(_, event)| matches!(
+        event,
+        Event::Lost {
+            cause: Cause::Silence(_),
+            ..
+        }
+    )));
+}
+
+#[test]
+fn an_attempt_that_hangs_anywhere_ends_at_its_deadline() {
+    for opens in [false, true] {
+        let mut script = Script::new();
+        if opens {
+            script.dial();
+        }
+        script.pass(Duration::from_secs(10));
+
+        assert_eq!(script.snapshot().cause, Some(Cause::AttemptTimeout));
+    }
+}
+
+#[test]
+fn a_session_that_is_away_for_long_is_degraded_and_goes_on_trying() {
+    let mut script = Script::ready();
+    script.lose();
+    while script.now < steadfast_machine::Instant::START + Duration::from_secs(200) {
+        if script.account.is_dialing() {
+            script.dial_fails();
+        }
+        script.pass_until_dial();
+    }
+    script.dial_fails();
+
+    assert_eq!(script.phase(), Phase::Degraded);
+    script.pass_until_dial();
+}

@@ -1,0 +1,12 @@
+//! The session, behaviour by behaviour, through its inputs and outputs. The server's side is played by the script.
+
+mod account;
+mod chance;
+mod closing;
+mod coming_back;
+mod herd;
+mod liveness;
+mod outbox;
+mod script;
+mod subscriptions;
+mod world;
