@@ -279,12 +279,7 @@ impl<'a> Stage<'a> {
                 self.send_open(client);
             }
             Due::Repeat(client) => self.send_open(client),
-            Due::Look => {
-                let late = now.saturating_since(planned);
-                self.write(now, Fact::Harness(HarnessFact::Lag { late }));
-                // Behind a stall the next look is as far away as ever: one stall is one sample.
-                self.agenda.add(now + LOOK_EVERY, Due::Look);
-            }
+            Due::Look => self.look(planned, now),
             Due::Tell => {
                 self.tell(watch);
                 self.agenda.add(planned.max(now) + TELL_EVERY, Due::Tell);
@@ -293,6 +288,18 @@ impl<'a> Stage<'a> {
         if self.news.is_some() {
             self.tell(watch);
         }
+    }
+
+    /// Every look that was due counts, those that a stall swallowed too: else one long stall would be one sample among
+    /// thousands.
+    fn look(&mut self, planned: Instant, now: Instant) {
+        let mut due = planned;
+        while due <= now {
+            let late = now.saturating_since(due);
+            self.write(now, Fact::Harness(HarnessFact::Lag { late }));
+            due = due + LOOK_EVERY;
+        }
+        self.agenda.add(due, Due::Look);
     }
 
     /// A fault strikes right behind the next publication of a client of its target: only then does the run show what
