@@ -17,7 +17,7 @@ use crate::log::io::{SegmentFound, SegmentNumber};
 use crate::log::open::{Damage, DamageKind, OpenReport, Torn};
 use crate::log::record::{Durability, Opened};
 use crate::log::replay::{Replay, State};
-use crate::log::scan::{Outcome, Scan};
+use crate::log::scan::{Outcome, Part, Scan};
 use crate::log::segment::{Cursor, Next, Segment};
 use crate::log::verify::Wanted;
 use crate::policy::log::LogPolicy;
@@ -141,14 +141,11 @@ impl Opening {
         };
         reading.at += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        reading.scan.feed(bytes);
-        if bytes.len() < wanted.len || reading.at >= reading.segment.bytes {
-            reading.scan.finish();
-            self.replay_records();
+        let ends = bytes.len() < wanted.len || reading.at >= reading.segment.bytes;
+        self.replay_records(bytes, if ends { Part::Last } else { Part::Inner });
+        if ends {
             self.end_segment();
             self.begin_next();
-        } else {
-            self.replay_records();
         }
     }
 
@@ -279,17 +276,17 @@ impl Opening {
         }
     }
 
-    fn replay_records(&mut self) {
+    fn replay_records(&mut self, bytes: &[u8], part: Part) {
         let Some(reading) = &mut self.reading else {
             return;
         };
-        while let Some(found) = reading.scan.next_record() {
+        let segment = reading.segment.number;
+        reading.scan.feed(bytes, part, |found| {
             self.report.records += 1;
             if !reading.contradicted
-                && let Err(why) = self.replay.apply(&found)
+                && let Err(why) = self.replay.apply(found)
             {
                 reading.contradicted = true;
-                let segment = reading.segment.number;
                 self.damages.push(Damage {
                     segment,
                     at: found.at,
@@ -298,7 +295,7 @@ impl Opening {
                 });
                 self.replay.distrust();
             }
-        }
+        });
     }
 
     fn end_segment(&mut self) {

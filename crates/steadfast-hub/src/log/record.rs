@@ -13,7 +13,7 @@ use crate::policy::log::Fsync;
 mod decode;
 mod encode;
 
-pub(crate) use decode::{Head, decode, decode_checked};
+pub(crate) use decode::{Head, decode};
 pub(crate) use encode::encode;
 
 /// Bytes before the body.

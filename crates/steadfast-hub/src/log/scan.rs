@@ -17,6 +17,18 @@ use crate::log::record::{self, HEAD_BYTES, Head, Stamp, Stored};
 /// Checksums of candidates may cover so many times the segment before the search gives up.
 const SEARCH_EFFORT: usize = 8;
 
+/// What a piece left is joined with so many bytes of the next one at first, which completes most records.
+const SEAM_BYTES: usize = 16 << 10;
+
+/// Whether more bytes follow a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// More may follow.
+    Inner,
+    /// The segment ends with it.
+    Last,
+}
+
 /// A valid record and where it stands.
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
@@ -70,12 +82,10 @@ pub(crate) struct Scan {
     segment: SegmentNumber,
     size: u64,
     phase: Phase,
-    buffer: Vec<u8>,
-    /// The first byte of the buffer that is not dealt with.
-    next: usize,
-    /// Where in the segment that byte stands.
+    /// What the pieces before left: the beginning of something that is not whole yet.
+    rest: Vec<u8>,
+    /// Where in the segment the first byte stands that is not dealt with.
     at: u64,
-    complete: bool,
     life: u32,
     effort: usize,
     outcome: Outcome,
@@ -88,10 +98,8 @@ impl Scan {
             segment,
             size,
             phase: Phase::Records,
-            buffer: Vec::new(),
-            next: 0,
+            rest: Vec::new(),
             at: 0,
-            complete: false,
             life,
             effort: usize::try_from(size)
                 .unwrap_or(usize::MAX)
@@ -103,63 +111,79 @@ impl Scan {
         }
     }
 
-    /// Takes the next bytes. After each call [`Self::next_record`] hands out what is complete.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.drain(..self.next);
-        self.next = 0;
-        self.buffer.extend_from_slice(bytes);
+    /// Takes the next bytes, and hands out every record that is complete with them.
+    ///
+    /// Records are read where they stand in the piece; only what straddles two pieces is copied.
+    pub(crate) fn feed(&mut self, mut piece: &[u8], part: Part, mut take: impl FnMut(&Found<'_>)) {
+        let mut rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            let before = rest.len();
+            let (seam, behind) = piece.split_at(piece.len().min(SEAM_BYTES));
+            rest.extend_from_slice(seam);
+            let seam_part = if behind.is_empty() { part } else { Part::Inner };
+            let mut used = self.walk(&rest, seam_part, &mut take);
+            if used < before && !behind.is_empty() {
+                rest.extend_from_slice(behind);
+                let joined = rest.get(used..).unwrap_or_default();
+                used += self.walk(joined, part, &mut take);
+            }
+            if used < before {
+                rest.drain(..used);
+                self.rest = rest;
+                return;
+            }
+            piece = piece.get(used - before..).unwrap_or_default();
+        }
+        let used = self.walk(piece, part, &mut take);
+        rest.clear();
+        rest.extend_from_slice(piece.get(used..).unwrap_or_default());
+        self.rest = rest;
     }
 
-    /// Says that no more bytes come.
-    pub(crate) fn finish(&mut self) {
-        self.complete = true;
-    }
-
-    /// The next valid record, until the records end or more bytes are needed.
-    pub(crate) fn next_record(&mut self) -> Option<Found<'_>> {
-        self.advance_to_record()
-            .and_then(|head| self.hand_out(head))
-    }
-
-    /// What was found; complete once all bytes were fed, [`Self::finish`] was said and no record is left.
+    /// What was found; complete once the last piece was fed.
     pub(crate) const fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    fn advance_to_record(&mut self) -> Option<Head> {
-        if self.phase == Phase::Records {
-            match self.judge(self.next) {
-                Judged::Valid(head) if head.stamp.life >= self.life => return Some(head),
-                Judged::Valid(_) => self.begin_search(),
+    /// Deals with as much of the view as can be judged, and tells how many bytes that is.
+    fn walk(&mut self, view: &[u8], part: Part, take: &mut impl FnMut(&Found<'_>)) -> usize {
+        let mut rest = view;
+        while self.phase == Phase::Records {
+            match self.judge(rest, part) {
+                Judged::Valid(head, stored) if head.stamp.life >= self.life => {
+                    let found = self.accept(&head, stored);
+                    take(&found);
+                    rest = rest.get(head.len..).unwrap_or_default();
+                }
+                Judged::Valid(..) => self.begin_search(),
                 Judged::Bad => self.begin_search(),
-                Judged::Incomplete => return None,
+                Judged::Incomplete => return view.len() - rest.len(),
             }
         }
-        match self.phase {
-            Phase::Records => {}
-            Phase::Search => self.search(),
-            Phase::Sealed => self.skip(self.buffer.len()),
-        }
-        None
+        let left = match self.phase {
+            Phase::Records => rest.len(),
+            Phase::Search => self.search(rest, part),
+            Phase::Sealed => self.pass(rest, rest.len()).len(),
+        };
+        view.len() - left
     }
 
-    fn hand_out(&mut self, head: Head) -> Option<Found<'_>> {
-        let (from, at) = (self.next, self.at);
+    fn accept<'a>(&mut self, head: &Head, stored: Stored<'a>) -> Found<'a> {
+        let at = self.at;
         self.note(head.stamp, at);
         self.life = head.stamp.life;
         self.outcome.records += 1;
-        self.skip(head.len);
+        self.at += u64::try_from(head.len).unwrap_or(u64::MAX);
         self.outcome.end = self.at;
-        let stored = record::decode_checked(&head, self.buffer.get(from..)?)?;
         if let Stored::End { next } = stored {
             self.phase = Phase::Sealed;
             self.outcome.sealed = Some(next);
         }
-        Some(Found {
+        Found {
             at,
             len: head.len,
             stored,
-        })
+        }
     }
 
     fn begin_search(&mut self) {
@@ -167,15 +191,12 @@ impl Scan {
         self.outcome.end = self.at;
     }
 
-    /// Tries each byte as the beginning of a record.
-    fn search(&mut self) {
-        self.outcome.remains |= self
-            .buffer
-            .get(self.next..)
-            .is_some_and(|rest| rest.iter().any(|byte| *byte != 0));
-        while let Some(candidate) = self.next_candidate() {
-            self.skip(candidate - self.next);
-            let Some(head) = self.buffer.get(self.next..).and_then(Head::read) else {
+    /// Tries each byte as the beginning of a record, and tells how many bytes are left for the next piece.
+    fn search(&mut self, mut rest: &[u8], part: Part) -> usize {
+        self.outcome.remains |= !is_zero(rest);
+        while let Some(candidate) = self.next_candidate(rest) {
+            rest = self.pass(rest, candidate);
+            let Some(head) = Head::read(rest) else {
                 break;
             };
             let effort = if self.is_plausible(&head) {
@@ -185,54 +206,44 @@ impl Scan {
             };
             if self.effort < effort {
                 self.outcome.unclear = true;
-                self.skip(self.buffer.len() - self.next);
-                return;
+                return self.pass(rest, rest.len()).len();
             }
-            match self.judge(self.next) {
+            match self.judge(rest, part) {
                 // What a valid record holds is searched too: it may come to light once its head is written over.
-                Judged::Valid(head) => {
+                Judged::Valid(head, _) => {
                     self.note(head.stamp, self.at);
                     self.effort -= effort;
-                    self.skip(1);
+                    rest = self.pass(rest, 1);
                 }
                 Judged::Bad => {
                     self.effort -= effort;
-                    self.skip(1);
+                    rest = self.pass(rest, 1);
                 }
-                Judged::Incomplete => return,
+                Judged::Incomplete => return rest.len(),
             }
         }
-        if self.complete {
-            self.skip(self.buffer.len() - self.next);
-        } else {
-            let kept = HEAD_BYTES - 1;
-            self.skip((self.buffer.len() - self.next).saturating_sub(kept));
-        }
+        let kept = match part {
+            Part::Inner => HEAD_BYTES - 1,
+            Part::Last => 0,
+        };
+        self.pass(rest, rest.len().saturating_sub(kept)).len()
     }
 
     /// The next byte that may begin a record of this segment: its number stands in the right place.
-    fn next_candidate(&self) -> Option<usize> {
+    fn next_candidate(&self, rest: &[u8]) -> Option<usize> {
         const NUMBER_AT: usize = 8;
         let number = self.segment.0.to_le_bytes();
         // Numbers begin at 1, so some byte of them is not zero: looking for that byte runs through zeros quickly.
         let mark = number.iter().position(|byte| *byte != 0)?;
         let wanted = number.get(mark).copied()?;
-        let mut from = self.next + NUMBER_AT + mark;
+        let mut from = NUMBER_AT + mark;
         loop {
-            let found = from
-                + self
-                    .buffer
-                    .get(from..)?
-                    .iter()
-                    .position(|byte| *byte == wanted)?;
+            let found = from + memchr::memchr(wanted, rest.get(from..)?)?;
             let candidate = found - NUMBER_AT - mark;
-            if candidate + HEAD_BYTES > self.buffer.len() {
+            if candidate + HEAD_BYTES > rest.len() {
                 return None;
             }
-            let stands = self
-                .buffer
-                .get(candidate + NUMBER_AT..)?
-                .starts_with(&number);
+            let stands = rest.get(candidate + NUMBER_AT..)?.starts_with(&number);
             if stands {
                 return Some(candidate);
             }
@@ -240,25 +251,21 @@ impl Scan {
         }
     }
 
-    fn judge(&self, from: usize) -> Judged {
-        let rest = self.buffer.get(from..).unwrap_or_default();
+    /// Judges what stands at the beginning of the rest.
+    fn judge<'a>(&self, rest: &'a [u8], part: Part) -> Judged<'a> {
+        let unfinished = match part {
+            Part::Inner => Judged::Incomplete,
+            Part::Last => Judged::Bad,
+        };
         let Some(head) = Head::read(rest) else {
-            return if self.complete {
-                Judged::Bad
-            } else {
-                Judged::Incomplete
-            };
+            return unfinished;
         };
         if !self.is_plausible(&head) {
             Judged::Bad
         } else if rest.len() < head.len {
-            if self.complete {
-                Judged::Bad
-            } else {
-                Judged::Incomplete
-            }
-        } else if record::decode(&head, rest).is_some() {
-            Judged::Valid(head)
+            unfinished
+        } else if let Some(stored) = record::decode(&head, rest) {
+            Judged::Valid(head, stored)
         } else {
             Judged::Bad
         }
@@ -283,15 +290,106 @@ impl Scan {
         }
     }
 
-    fn skip(&mut self, len: usize) {
-        let len = len.min(self.buffer.len() - self.next);
-        self.next += len;
-        self.at += u64::try_from(len).unwrap_or(u64::MAX);
+    /// Leaves bytes behind; returns what follows them.
+    fn pass<'a>(&mut self, rest: &'a [u8], len: usize) -> &'a [u8] {
+        let (behind, rest) = rest.split_at(len.min(rest.len()));
+        self.at += u64::try_from(behind.len()).unwrap_or(u64::MAX);
+        rest
     }
 }
 
-enum Judged {
-    Valid(Head),
+enum Judged<'a> {
+    Valid(Head, Stored<'a>),
     Bad,
     Incomplete,
+}
+
+/// Many bytes at a time, since most of a new segment is zeros.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes
+        .chunks(64)
+        .all(|chunk| chunk.iter().fold(0, |seen, byte| seen | byte) == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_machine::Timestamp;
+
+    use super::*;
+
+    const SEGMENT: SegmentNumber = SegmentNumber(3);
+
+    #[test]
+    fn records_are_found_whatever_the_pieces_in_which_the_segment_arrives() {
+        for damaged in [None, Some(80_000)] {
+            let mut bytes = segment();
+            if let Some(at) = damaged {
+                bytes[at] ^= 1;
+            }
+            let whole = scan(&bytes, bytes.len());
+            let outcome = &whole.1;
+            assert_eq!(outcome.sealed.is_none(), damaged.is_some());
+            assert_eq!(outcome.proof(outcome.end).is_some(), damaged.is_some());
+            for piece in [1_000, 4096, SEAM_BYTES, SEAM_BYTES + 1, 20_011, 70_001] {
+                let (places, outcome) = scan(&bytes, piece);
+                assert_eq!(places, whole.0, "pieces of {piece}");
+                assert_eq!(outcome, whole.1, "pieces of {piece}");
+            }
+        }
+    }
+
+    /// Small records and ones that are longer than several pieces; each one claims all before it as durable.
+    fn segment() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for len in [1, 300, 40_000, 7, 16_384, 3, 3, 90_000, 20] {
+            let data = vec![b'7'; len];
+            push(&mut bytes, &publication(&data));
+        }
+        push(
+            &mut bytes,
+            &Stored::End {
+                next: SegmentNumber(4),
+            },
+        );
+        bytes.resize(bytes.len() + 50_000, 0);
+        bytes
+    }
+
+    fn push(bytes: &mut Vec<u8>, stored: &Stored<'_>) {
+        let stamp = Stamp {
+            segment: SEGMENT,
+            life: 1,
+            synced: u32::try_from(bytes.len()).unwrap(),
+        };
+        let mut encoded = Vec::new();
+        record::encode(&mut encoded, stamp, stored);
+        bytes.extend(encoded);
+    }
+
+    fn publication(data: &[u8]) -> Stored<'_> {
+        Stored::Publication(record::Publication {
+            channel: 0,
+            offset: 1,
+            at: Timestamp::default(),
+            user: b"",
+            client: b"",
+            key: None,
+            data,
+        })
+    }
+
+    fn scan(bytes: &[u8], piece: usize) -> (Vec<(u64, usize)>, Outcome) {
+        let mut scan = Scan::new(SEGMENT, u64::try_from(bytes.len()).unwrap(), 0);
+        let mut places = Vec::new();
+        let mut pieces = bytes.chunks(piece).peekable();
+        while let Some(piece) = pieces.next() {
+            let part = if pieces.peek().is_some() {
+                Part::Inner
+            } else {
+                Part::Last
+            };
+            scan.feed(piece, part, |found| places.push((found.at, found.len)));
+        }
+        (places, *scan.outcome())
+    }
 }

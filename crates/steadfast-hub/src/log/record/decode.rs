@@ -54,7 +54,7 @@ pub(crate) fn decode<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
 }
 
 /// Decodes a record whose checksum is known to be right.
-pub(crate) fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
+fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
     let mut fields = Fields {
         rest: bytes.get(HEAD_BYTES..head.len)?,
     };
