@@ -78,6 +78,22 @@ impl Channel {
         self.entries.get(usize::try_from(index).ok()?).copied()
     }
 
+    /// Adds the newest publication of a log that is being opened at this time.
+    ///
+    /// Looks at no older entry, so the caller prunes at the end: ages count back from the same time all along.
+    pub(crate) fn restore(&mut self, entry: Entry, policy: &LogPolicy, at: Timestamp) {
+        self.top += 1;
+        self.assigned = self.top;
+        self.last_at = entry.at;
+        let is_old = at.saturating_since(entry.at) > policy.visible_age_max();
+        if !(is_old && self.entries.is_empty()) {
+            self.entries.push_back(entry);
+        }
+        if self.entries.len() > policy.visible_count_max() {
+            self.entries.pop_front();
+        }
+    }
+
     /// Hides what count and age no longer allow.
     pub(crate) fn prune(&mut self, policy: &LogPolicy, at: Timestamp) {
         let count_max = policy.visible_count_max();
@@ -203,7 +219,10 @@ fn record_bytes(name: &ChannelName) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::policy::log::LogSettings;
 
     #[test]
     fn ids_are_dense_and_used_again() {
@@ -222,6 +241,39 @@ mod tests {
         assert_eq!(channels.free_id(), 0);
         assert_eq!(channels.find(&ChannelName::from("a")), None);
         assert_eq!(channels.len(), 1);
+    }
+
+    #[test]
+    fn what_is_visible_after_an_opening_is_what_pruning_at_each_publication_leaves() {
+        let settings = LogSettings {
+            visible_count_max: 4,
+            visible_age_max: Duration::from_secs(10),
+            ..LogSettings::typical()
+        };
+        let policy = LogPolicy::new(settings).unwrap();
+        let now = Timestamp::from_millis(100_000);
+        // The clock was set back and forth while they were written: 0 is old, 1 is young.
+        for pattern in 0_u32..1 << 9 {
+            let mut opened = channel("a");
+            let mut pruned = channel("a");
+            for position in 0..9 {
+                let is_young = pattern >> position & 1 == 1;
+                let entry = Entry {
+                    segment: 0,
+                    position,
+                    len: 1,
+                    at: Timestamp::from_millis(if is_young { 95_000 } else { 5_000 }),
+                };
+                opened.restore(entry, &policy, now);
+                pruned.top += 1;
+                pruned.entries.push_back(entry);
+                pruned.prune(&policy, now);
+            }
+            opened.prune(&policy, now);
+
+            assert_eq!(opened.start(), pruned.start(), "pattern {pattern:b}");
+            assert_eq!(opened.entries.len(), pruned.entries.len());
+        }
     }
 
     fn channel(name: &str) -> Channel {

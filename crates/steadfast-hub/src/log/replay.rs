@@ -183,7 +183,7 @@ impl Replay {
         match &mut self.progress {
             Progress::Begun => self.begin_checkpoint(found),
             Progress::Gathering(checkpoint) => {
-                gather(checkpoint, &found.stored)?;
+                gather(checkpoint, found.stored)?;
                 self.end_checkpoint()
             }
             Progress::Running { ordinal } => {
@@ -194,7 +194,7 @@ impl Replay {
     }
 
     fn begin_checkpoint(&mut self, found: &Found<'_>) -> Result<(), DamageKind> {
-        let Stored::Header(header) = found.stored else {
+        let Stored::Header(header) = *found.stored else {
             return Err(DamageKind::Contradiction);
         };
         if header.version != FORMAT_VERSION {
@@ -279,7 +279,7 @@ impl Replay {
     }
 
     fn apply_running(&mut self, ordinal: u32, found: &Found<'_>) -> Result<(), DamageKind> {
-        match &found.stored {
+        match found.stored {
             Stored::Header(_) => return Err(DamageKind::Contradiction),
             Stored::Channel(stored) => {
                 if !self.state.channels.insert(stored.id, channel(stored)?) {
@@ -339,16 +339,13 @@ impl Replay {
         let (Ok(position), Ok(len)) = place else {
             return Err(DamageKind::Contradiction);
         };
-        channel.top = publication.offset;
-        channel.assigned = publication.offset;
-        channel.last_at = publication.at;
-        channel.entries.push_back(Entry {
+        let entry = Entry {
             segment,
             position,
             len,
             at: publication.at,
-        });
-        channel.prune(&self.policy, self.wall);
+        };
+        channel.restore(entry, &self.policy, self.wall);
         if let Some(text) = publication.key {
             let &record::Publication {
                 channel,

@@ -37,7 +37,7 @@ pub(crate) struct Found<'a> {
     /// The length of the whole record.
     pub(crate) len: usize,
     /// Its content.
-    pub(crate) stored: Stored<'a>,
+    pub(crate) stored: &'a Stored<'a>,
 }
 
 /// What is known about a segment once its bytes are read.
@@ -150,12 +150,14 @@ impl Scan {
         let mut rest = view;
         while self.phase == Phase::Records {
             match self.judge(rest, part) {
-                Judged::Valid(head, stored) if head.stamp.life >= self.life => {
-                    let found = self.accept(&head, stored);
-                    take(&found);
-                    rest = rest.get(head.len..).unwrap_or_default();
-                }
-                Judged::Valid(..) => self.begin_search(),
+                Judged::Whole(head) => match &record::decode(&head, rest) {
+                    Some(stored) if head.stamp.life >= self.life => {
+                        take(&self.accept(&head, stored));
+                        rest = rest.get(head.len..).unwrap_or_default();
+                    }
+                    Some(_) => self.begin_search(),
+                    None => self.begin_search(),
+                },
                 Judged::Bad => self.begin_search(),
                 Judged::Incomplete => return view.len() - rest.len(),
             }
@@ -168,7 +170,7 @@ impl Scan {
         view.len() - left
     }
 
-    fn accept<'a>(&mut self, head: &Head, stored: Stored<'a>) -> Found<'a> {
+    fn accept<'a>(&mut self, head: &Head, stored: &'a Stored<'a>) -> Found<'a> {
         let at = self.at;
         self.note(head.stamp, at);
         self.life = head.stamp.life;
@@ -177,7 +179,7 @@ impl Scan {
         self.outcome.end = self.at;
         if let Stored::End { next } = stored {
             self.phase = Phase::Sealed;
-            self.outcome.sealed = Some(next);
+            self.outcome.sealed = Some(*next);
         }
         Found {
             at,
@@ -209,9 +211,11 @@ impl Scan {
                 return self.pass(rest, rest.len()).len();
             }
             match self.judge(rest, part) {
-                // What a valid record holds is searched too: it may come to light once its head is written over.
-                Judged::Valid(head, _) => {
-                    self.note(head.stamp, self.at);
+                Judged::Whole(head) => {
+                    // What a valid record holds is searched too: it may come to light once its head is written over.
+                    if record::decode(&head, rest).is_some() {
+                        self.note(head.stamp, self.at);
+                    }
                     self.effort -= effort;
                     rest = self.pass(rest, 1);
                 }
@@ -251,8 +255,8 @@ impl Scan {
         }
     }
 
-    /// Judges what stands at the beginning of the rest.
-    fn judge<'a>(&self, rest: &'a [u8], part: Part) -> Judged<'a> {
+    /// Judges by the head alone what stands at the beginning of the rest.
+    fn judge(&self, rest: &[u8], part: Part) -> Judged {
         let unfinished = match part {
             Part::Inner => Judged::Incomplete,
             Part::Last => Judged::Bad,
@@ -264,10 +268,8 @@ impl Scan {
             Judged::Bad
         } else if rest.len() < head.len {
             unfinished
-        } else if let Some(stored) = record::decode(&head, rest) {
-            Judged::Valid(head, stored)
         } else {
-            Judged::Bad
+            Judged::Whole(head)
         }
     }
 
@@ -298,8 +300,9 @@ impl Scan {
     }
 }
 
-enum Judged<'a> {
-    Valid(Head, Stored<'a>),
+enum Judged {
+    /// All bytes of a record are here; whether they are what was written, the checksum tells.
+    Whole(Head),
     Bad,
     Incomplete,
 }

@@ -25,7 +25,8 @@ pub(crate) struct Head {
 impl Head {
     /// Reads a head; `None` when there are too few bytes.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields { rest: bytes };
+        let head = bytes.first_chunk::<HEAD_BYTES>()?;
+        let mut fields = Fields { rest: head };
         let crc = fields.u32()?;
         let body_len = usize::try_from(fields.u32()?).ok()?;
         let stamp = Stamp {
