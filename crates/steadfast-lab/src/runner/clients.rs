@@ -30,7 +30,6 @@ pub(super) struct Client {
     queue_len_max: usize,
     is_connected: bool,
     is_subscribed: bool,
-    was_connected: bool,
     /// Publications so far.
     sequence: u64,
     /// Not acknowledged and not refused, oldest first; those without an outstanding call wait to be sent.
@@ -64,7 +63,6 @@ impl Client {
             queue_len_max: usize::try_from(queue_len_max).unwrap_or(usize::MAX),
             is_connected: false,
             is_subscribed: false,
-            was_connected: false,
             sequence: 0,
             open: VecDeque::new(),
         }
@@ -151,7 +149,6 @@ impl Client {
             }
             What::Connected(_) => {
                 self.is_connected = true;
-                self.was_connected = true;
                 Some(ClientFact::Connected)
             }
             What::Disconnected { code, .. } | What::Unsubscribed { code, .. } => {

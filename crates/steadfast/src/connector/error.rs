@@ -144,41 +144,10 @@ impl DialError {
 
     /// What the server wants waited before the next attempt.
     pub const fn retry_after(&self) -> Option<Duration> {
-        match &self.failure {
-            Failure::Refused { retry_after, .. } => *retry_after,
-            Failure::TimedOut(_)
-            | Failure::NoAddress
-            | Failure::Io(_)
-            | Failure::TlsName(_)
-            | Failure::TlsSetup(_)
-            | Failure::TlsMissing
-            | Failure::Request(_)
-            | Failure::Randomness
-            | Failure::Ended
-            | Failure::NotHttp
-            | Failure::HeadTooLong(_) => None,
-        }
-    }
-
-    /// The status of the answer when it was not 101.
-    pub const fn status(&self) -> Option<u16> {
-        match &self.failure {
-            Failure::Refused {
-                refusal: ResponseRefusal::Status(status),
-                ..
-            } => Some(*status),
-            Failure::Refused { .. }
-            | Failure::TimedOut(_)
-            | Failure::NoAddress
-            | Failure::Io(_)
-            | Failure::TlsName(_)
-            | Failure::TlsSetup(_)
-            | Failure::TlsMissing
-            | Failure::Request(_)
-            | Failure::Randomness
-            | Failure::Ended
-            | Failure::NotHttp
-            | Failure::HeadTooLong(_) => None,
+        if let Failure::Refused { retry_after, .. } = &self.failure {
+            *retry_after
+        } else {
+            None
         }
     }
 }

@@ -13,7 +13,7 @@ use steadfast_protocol::websocket::MessageKind;
 
 use crate::connector::{Connector, DialError};
 use crate::endpoint::Endpoint;
-use crate::transport::websocket::{Arrival, ReadError, WebSocket};
+use crate::transport::websocket::{Arrival, WebSocket};
 
 /// Reads in one turn; then the rest of the driver has its turn.
 const READS_PER_TURN: usize = 16;
@@ -152,7 +152,7 @@ fn receive(
             }
         }
         if let Err(error) = outcome {
-            return Err(Loss::Broken(said(&error)));
+            return Err(Loss::Broken(error.to_string()));
         }
     }
     Ok(is_busy)
@@ -182,10 +182,6 @@ fn send(
         });
     }
     Ok(sent)
-}
-
-fn said(error: &ReadError) -> String {
-    error.to_string()
 }
 
 /// Gives the close frame that answers the peer's, or says what was wrong, a chance to go out.
