@@ -29,8 +29,9 @@ pub(crate) fn record(event: &Event) {
                 "closed"
             );
         }
-        Event::LimitReached { setting } => {
-            tracing::warn!(key = policy::hub_key(setting), "a limit is reached");
+        Event::LimitReached { setting, times } => {
+            let key = policy::hub_key(setting);
+            tracing::warn!(key, times, "refused, a limit is reached");
         }
         Event::CaughtBehind { channels } => {
             tracing::warn!(channels, "fell behind the log and reads channels again");
@@ -54,7 +55,9 @@ pub(crate) fn record(event: &Event) {
                 "the data of a connect is no JSON object of at most 1 KiB, others are not shown it"
             );
         }
-        Event::LogRefused { refusal } => tracing::warn!(?refusal, "the log refused a request"),
+        Event::LogRefused { refusal, times } => {
+            tracing::warn!(?refusal, times, "the log refused requests");
+        }
     }
 }
 

@@ -62,13 +62,17 @@ impl Reader {
             return;
         }
         self.core.step(|shard, now| {
-            match shard
-                .connection(peer)
-                .map(|connection| connection.poll_drain(context))
-            {
-                Some(Poll::Ready(Ok(()))) => shard.on_drained(now, peer),
-                Some(Poll::Ready(Err(_))) => shard.on_lost(now, peer, Loss::Broken),
-                Some(Poll::Pending) | None => {}
+            let Some(connection) = shard.connection(peer) else {
+                return;
+            };
+            let waited = connection.backlog_bytes().unwrap_or_default();
+            match connection.poll_drain(context) {
+                Poll::Ready(Ok(())) => shard.on_drained(now, peer),
+                Poll::Ready(Err(_)) => shard.on_lost(now, peer, Loss::Broken),
+                Poll::Pending => {
+                    let waits = connection.backlog_bytes().unwrap_or_default();
+                    shard.on_written(now, peer, waited - waits);
+                }
             }
         });
     }

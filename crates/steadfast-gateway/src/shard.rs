@@ -217,6 +217,13 @@ impl Shard {
         }
     }
 
+    /// Some of what waited for a socket is written.
+    pub(crate) fn on_written(&mut self, now: Instant, peer: PeerId, bytes: usize) {
+        if bytes > 0 && self.standing(peer) == Some((Phase::Open, Kind::Client)) {
+            self.handle(now, Input::Written { peer, bytes });
+        }
+    }
+
     /// What waited for a socket is written.
     pub(crate) fn on_drained(&mut self, now: Instant, peer: PeerId) {
         let Some(connection) = self.connections.get_mut(peer) else {

@@ -8,13 +8,13 @@ use steadfast_protocol::message::{Publication, Reply, ReplyResult};
 
 use crate::channel::ChannelIndex;
 use crate::epoch::ChannelEpoch;
-use crate::event::Event;
 use crate::hub::{ByNumber, Hub};
 use crate::io::{Output, PeerId};
 use crate::log::io::{
     Answer, Author, Read, ReadAnswer, ReadFrom, Record, Refusal, Request, Ticket,
 };
 use crate::policy::hub::HubSettings;
+use crate::refusals::Cause;
 
 /// Why the log was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,9 +115,7 @@ impl Hub {
     pub(crate) fn may_ask(&mut self) -> bool {
         let is_within = self.asks.len() < self.settings().asks_max;
         if !is_within {
-            self.order(Output::Notify(Event::LimitReached {
-                setting: "asks_max",
-            }));
+            self.note_refusal(Cause::Limit("asks_max"));
         }
         is_within
     }
@@ -183,7 +181,7 @@ impl Hub {
         let asker = asker(&purpose);
         let weight = weight(&purpose, self.settings());
         if let Answer::Refused(refusal) = answer {
-            self.order(Output::Notify(Event::LogRefused { refusal }));
+            self.note_refusal(Cause::Log(refusal));
         }
         match purpose {
             Purpose::Publish {

@@ -24,6 +24,7 @@ use crate::log::io::{
 };
 use crate::peer::Phase;
 use crate::policy::hub::{AnonymousInfo, HubSettings};
+use crate::refusals::Cause;
 
 impl Hub {
     /// Takes one frame of a peer: its commands in order, until one of them ends the connection.
@@ -117,9 +118,7 @@ impl Hub {
 
     fn connect(&mut self, id: PeerId, command: u32, request: &ConnectRequest) {
         if self.is_full() {
-            self.order(Output::Notify(Event::LimitReached {
-                setting: "peers_max",
-            }));
+            self.note_refusal(Cause::Limit("peers_max"));
             let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
             self.reply(
                 id,

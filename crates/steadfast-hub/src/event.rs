@@ -29,10 +29,13 @@ pub enum Event {
         /// Since its last sign of life.
         idle: Duration,
     },
-    /// A command was refused because a limit of the hub is reached.
+    /// Commands were refused because a limit of the hub is reached. Told at once for the first, then at most once a
+    /// second.
     LimitReached {
         /// Which limit, by the name of its setting.
         setting: &'static str,
+        /// How many commands, since it was told last.
+        times: u64,
     },
     /// This core fell behind the log and reads the channels again.
     CaughtBehind {
@@ -56,10 +59,12 @@ pub enum Event {
         /// Whose.
         peer: PeerId,
     },
-    /// The log answered with a refusal.
+    /// The log answered with refusals. Told at once for the first, then at most once a second.
     LogRefused {
         /// Why.
         refusal: crate::log::io::Refusal,
+        /// How many, since it was told last.
+        times: u64,
     },
 }
 

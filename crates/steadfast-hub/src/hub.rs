@@ -18,6 +18,7 @@ use crate::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId, T
 use crate::peer::{DueFor, Peer, Peers, Phase};
 use crate::policy::hub::{HubPolicy, HubSettings};
 use crate::presence::Gathers;
+use crate::refusals::{Cause, Refusals};
 use crate::replies::Replies;
 use crate::wheel::{Due, TickNumber, Wheel};
 
@@ -43,6 +44,7 @@ pub struct Hub {
     pub(crate) asks: Asks,
     pub(crate) gathers: Gathers,
     pub(crate) replies: Replies,
+    pub(crate) refusals: Refusals,
     pub(crate) subscriptions_begun: u64,
     /// Peers whose connect command was accepted.
     pub(crate) sessions: usize,
@@ -66,6 +68,7 @@ impl Hub {
             asks: Asks::default(),
             gathers: Gathers::default(),
             replies: Replies::default(),
+            refusals: Refusals::default(),
             subscriptions_begun: 0,
             sessions: 0,
             wheel: Wheel::new(now),
@@ -133,9 +136,7 @@ impl Hub {
         if self.is_shutting_down {
             self.close(id, DisconnectCode::Shutdown);
         } else if self.peers.len() > crowd_max {
-            self.order(Output::Notify(Event::LimitReached {
-                setting: "peers_max",
-            }));
+            self.note_refusal(Cause::Limit("peers_max"));
             self.close_full(id);
         } else {
             self.arm(id);
@@ -260,6 +261,7 @@ impl Hub {
         }
         self.due = due;
         self.expire_gathers();
+        self.tell_refusals();
     }
 
     /// Does what a peer is due for, unless the entry has become stale.
@@ -324,6 +326,7 @@ impl Machine for Hub {
             }
             Input::Lost { peer, loss } => self.lose(peer, loss),
             Input::Backlog { peer, bytes } => self.on_backlog(peer, bytes),
+            Input::Written { peer, bytes } => self.on_written(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
             Input::Log { events, at } => self.take_log(events, at),
             Input::ShutdownRequested => self.shut_down(),
@@ -337,11 +340,12 @@ impl Machine for Hub {
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let due = match (self.wheel.next(), self.gathers.next_due()) {
-            (Some(wheel), Some(gather)) => wheel.min(gather),
-            (Some(due), None) | (None, Some(due)) => due,
-            (None, None) => return None,
-        };
+        let deadlines = [
+            self.wheel.next(),
+            self.gathers.next_due(),
+            self.refusals.next_due(),
+        ];
+        let due = deadlines.into_iter().flatten().min()?;
         Some((due, Timer::Wheel))
     }
 }

@@ -191,6 +191,13 @@ pub enum Input {
         /// Unsent bytes.
         bytes: usize,
     },
+    /// The system took some of the bytes that wait; the rest waits on.
+    Written {
+        /// Whose.
+        peer: PeerId,
+        /// So many.
+        bytes: usize,
+    },
     /// Nothing waits any more.
     Drained {
         /// Whose.

@@ -17,6 +17,7 @@ mod peer;
 pub mod policy;
 mod presence;
 mod recovery;
+mod refusals;
 mod replies;
 mod slow;
 pub mod wheel;

@@ -48,7 +48,22 @@ pub(crate) struct Pings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backlog {
     pub(crate) bytes: usize,
+    /// So many of them waited at `since` already.
+    pub(crate) overdue: usize,
     pub(crate) since: Instant,
+}
+
+impl Backlog {
+    /// Takes off what was written. The deadline starts anew when all that it was set for is out: a peer that drains
+    /// steadily is slow but alive, and none of its bytes waits for longer than two deadlines.
+    pub(crate) const fn advance(&mut self, now: Instant, written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        self.overdue = self.overdue.saturating_sub(written);
+        if self.overdue == 0 {
+            self.overdue = self.bytes;
+            self.since = now;
+        }
+    }
 }
 
 /// What a peer is due for.
@@ -228,6 +243,14 @@ impl Peer {
         }
     }
 
+    /// Notes that nothing waits any more: a ping that stood behind it is out only now.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        self.backlog = None;
+        if let Phase::Connected { pings } = &mut self.phase {
+            pings.awaited_since = pings.awaited_since.map(|_| now);
+        }
+    }
+
     /// Takes a pong. False when no ping is unanswered.
     pub(crate) const fn take_pong(&mut self) -> bool {
         match &mut self.phase {
@@ -275,11 +298,12 @@ impl Peer {
                     .awaited_since
                     .is_some_and(|since| since + settings.pong_timeout <= now)
                 {
-                    // Nobody hears a peer that is not read from: that silence is not its own.
-                    if !self.is_paused {
+                    // Nobody hears a peer that is not read from, and a ping behind bytes that wait has not been asked:
+                    // that silence is not the peer's own. The write deadline ends one that takes nothing.
+                    if !self.is_paused && self.backlog.is_none() {
                         return Some(DueFor::NoPong);
                     }
-                    pings.awaited_since = None;
+                    pings.awaited_since = self.backlog.map(|_| now);
                 }
                 if pings.next > now {
                     return None;

@@ -18,6 +18,7 @@ use crate::asks::large_weight;
 use crate::hub::Hub;
 use crate::io::{Note, Output, PeerId, PresenceDetail, Present};
 use crate::peer::{Peer, Stage};
+use crate::refusals::Cause;
 
 /// What most join and leave pushes take.
 const PUSH_BYTES: usize = 160;
@@ -69,6 +70,7 @@ impl Hub {
             return self.refuse(peer, command, ErrorCode::BadRequest);
         }
         if self.gathers.open.len() >= self.settings().asks_max {
+            self.note_refusal(Cause::Limit("asks_max"));
             return self.refuse(peer, command, ErrorCode::TooManyRequests);
         }
         let (core, cores) = (self.settings().core, self.settings().cores);
@@ -174,6 +176,7 @@ impl Hub {
         } = gather;
         match detail {
             PresenceDetail::Clients if clients.len() > self.settings().presence_clients_max => {
+                self.note_refusal(Cause::Limit("presence_clients_max"));
                 self.refuse(peer, command, ErrorCode::LimitExceeded);
             }
             PresenceDetail::Clients => self.grant(peer, command, ReplyResult::Presence(clients)),

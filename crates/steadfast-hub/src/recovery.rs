@@ -25,6 +25,7 @@ use crate::io::{Note, Output, PeerId};
 use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
 use crate::peer::{Peer, Stage, Subscription};
 use crate::policy::hub::JoinLeave;
+use crate::refusals::Cause;
 
 mod rest;
 
@@ -63,6 +64,7 @@ impl Hub {
             return self.refuse(id, command, ErrorCode::AlreadySubscribed);
         }
         if peer.subscriptions.len() >= channels_max {
+            self.note_refusal(Cause::Limit("channels_per_peer_max"));
             return self.refuse(id, command, ErrorCode::LimitExceeded);
         }
         let wish = wish(request, self.settings().join_leave);

@@ -18,16 +18,32 @@ impl Hub {
         if bytes > bytes_max {
             return self.close(id, DisconnectCode::Slow);
         }
-        let since = peer.backlog.map_or(now, |backlog| backlog.since);
-        peer.backlog = Some(Backlog { bytes, since });
+        let begun = Backlog {
+            bytes,
+            overdue: bytes,
+            since: now,
+        };
+        peer.backlog.get_or_insert(begun).bytes = bytes;
         self.arm(id);
     }
 
+    pub(crate) fn on_written(&mut self, id: PeerId, bytes: usize) {
+        let now = self.now;
+        let backlog = self
+            .peers
+            .get_mut(id)
+            .and_then(|peer| peer.backlog.as_mut());
+        if let Some(backlog) = backlog {
+            backlog.advance(now, bytes);
+        }
+    }
+
     pub(crate) fn on_drained(&mut self, id: PeerId) {
+        let now = self.now;
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        peer.backlog = None;
+        peer.drain(now);
         self.ask_next_page(id);
     }
 }

@@ -162,7 +162,7 @@ pub enum Page {
 }
 
 /// Why the log did not do what was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// No room for another record now; it heals by itself once there is room.
     NoSpace,

@@ -23,7 +23,8 @@ pub struct HubSettings {
     pub stale_timeout: Duration,
     /// How long a refused peer may take to close.
     pub refused_timeout: Duration,
-    /// How long unsent bytes may wait before the peer counts as slow.
+    /// How long unsent bytes may wait before the peer counts as slow. It starts anew when all that waited at its start
+    /// is written.
     pub write_deadline: Duration,
     /// How many unsent bytes may wait for one peer.
     pub backlog_bytes_max: usize,

@@ -1,7 +1,9 @@
 //! What one frame of one peer may cost, however many commands are in it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use steadfast_hub::event::Event;
 use steadfast_hub::log::io::Answer;
 use steadfast_hub::policy::hub::HubSettings;
 
@@ -164,4 +166,35 @@ fn a_peer_that_is_not_read_from_is_not_blamed_for_its_silence() {
     script.pass(settings().ping_interval * 2);
 
     assert_eq!(script.close_code(peer), Some(3012), "it is read from again");
+}
+
+#[test]
+fn refusals_are_told_once_a_second_with_how_many_there_were() {
+    let mut script = Script::new();
+    let peer = script.connect();
+    for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
+        script.send(peer, &subscribe(id, channel));
+        script.answer(page(0, &[]));
+    }
+    script.events.clear();
+    let told = |times| Event::LimitReached {
+        setting: "channels_per_peer_max",
+        times,
+    };
+
+    for id in 5..1_005 {
+        script.send(peer, &subscribe(id, "four"));
+    }
+    assert_eq!(script.events, [told(1)]);
+    script.pass(Duration::from_secs(1));
+    assert_eq!(script.events, [told(1), told(999)]);
+
+    // A quiet second later the next one is news again.
+    script.pass(Duration::from_secs(1));
+    script.send(peer, &subscribe(1_005, "four"));
+    assert_eq!(script.events, [told(1), told(999), told(1)]);
+}
+
+fn subscribe(id: u32, channel: &str) -> String {
+    format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#)
 }

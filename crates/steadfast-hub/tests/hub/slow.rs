@@ -41,6 +41,60 @@ fn unsent_bytes_that_wait_past_the_write_deadline_close_with_3009() {
 }
 
 #[test]
+fn a_slow_peer_that_takes_its_bytes_within_the_deadline_stays() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    // Never empty: 30 more are added before the last ones are out.
+    script.handle(Input::Backlog { peer, bytes: 30 });
+    for _ in 0..10 {
+        script.pass(Duration::from_secs(4));
+        script.handle(Input::Written { peer, bytes: 15 });
+        script.handle(Input::Backlog { peer, bytes: 45 });
+        script.pass(Duration::from_secs(4));
+        script.handle(Input::Written { peer, bytes: 15 });
+    }
+
+    assert_eq!(script.close_code(peer), None);
+}
+
+#[test]
+fn a_peer_that_drains_but_never_answers_is_closed_once_its_ping_is_out() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    // The first ping comes within 25 s and waits behind the backlog.
+    for _ in 0..10 {
+        script.handle(Input::Backlog { peer, bytes: 30 });
+        script.pass(Duration::from_secs(5));
+        script.handle(Input::Written { peer, bytes: 30 });
+    }
+    assert_eq!(script.close_code(peer), None);
+    script.handle(Input::Drained { peer });
+    script.pass(Duration::from_millis(7_900));
+    assert_eq!(script.close_code(peer), None);
+    script.pass(Duration::from_millis(200));
+
+    assert_eq!(script.close_code(peer), Some(3012));
+}
+
+#[test]
+fn a_trickle_does_not_move_the_write_deadline() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.handle(Input::Backlog { peer, bytes: 30 });
+    for _ in 0..9 {
+        script.pass(Duration::from_secs(1));
+        script.handle(Input::Written { peer, bytes: 1 });
+    }
+    assert_eq!(script.close_code(peer), None);
+    script.pass(Duration::from_millis(1_100));
+
+    assert_eq!(script.close_code(peer), Some(3009));
+}
+
+#[test]
 fn a_peer_that_drains_in_time_starts_afresh() {
     let mut script = Script::new();
     let peer = script.connect();
