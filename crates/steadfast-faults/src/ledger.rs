@@ -10,6 +10,7 @@ pub mod history;
 mod identities;
 mod incidents;
 pub mod record;
+mod stalls;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::scenario::plan::Plan;
 pub use delivery::{Delivery, Places, Published};
 pub use faults::{FaultBook, ServiceBook};
 pub use incidents::{End, Group, Incident, Life, Span};
+pub use stalls::Stall;
 
 /// The books of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub struct ClientBook {
     pub published: Published,
     /// When its subscription first stood.
     pub subscribed: Option<Instant>,
+    /// Times without any success while it was connected.
+    pub stalls: Vec<Stall>,
     /// It says that it is connected, and nothing succeeded since all faults were healed.
     pub is_silent: bool,
 }
@@ -93,7 +97,8 @@ impl Ledger {
             .map(|client| {
                 let load = scenario.loads().iter().find(|it| it.name == client.load);
                 let ordered = load.is_some_and(|load| load.ordered);
-                book(client, ordered, &line, &faults, &mut messages)
+                let stall = scenario.run().stall;
+                book(client, ordered, stall, &line, &faults, &mut messages)
             })
             .collect();
         attribute(&mut faults, &clients, &messages);
@@ -126,6 +131,7 @@ impl Ledger {
 fn book(
     client: &Client,
     ordered: bool,
+    stall: Duration,
     line: &Timeline<'_>,
     faults: &[FaultBook],
     messages: &mut Messages,
@@ -133,6 +139,7 @@ fn book(
     let facts = line.of_client(client.id);
     let life = incidents::life(client, facts, faults, line.end());
     let (delivery, subscribed) = delivery::judge(client, ordered, line, messages);
+    let stalls = stalls::stalls(client, subscribed, stall, &life, faults, line);
     let published = messages.by_publisher.get(&client.id).copied();
     let connected = match life.group {
         Group::NeverDisconnected | Group::Reconnected => true,
@@ -152,6 +159,7 @@ fn book(
         delivery,
         published: published.unwrap_or_default(),
         subscribed,
+        stalls,
         is_silent: connected && !succeeded,
     }
 }

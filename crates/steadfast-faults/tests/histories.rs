@@ -3,7 +3,8 @@
 //! Each file of `histories/` holds facts, a line of dashes, and what is expected. A line is an instant in milliseconds
 //! after the start of the steps, who, and what: `120 a lost timeout`. The clients `a` and `b` share the one room of the
 //! one gateway; the fault is a kill, or a pause if the first line says so. Phases and the first connections are not
-//! written: everyone is subscribed at offset 0 before the steps, which last from 0 to 60,000.
+//! written: everyone is subscribed at offset 0 before the steps, which last from 0 to 60,000. A line `stalls` has times
+//! without any success over 8 s counted.
 
 #![expect(
     clippy::unwrap_used,
@@ -47,6 +48,7 @@ ordered = true
 
 [run]
 duration = "60s"
+stall = "STALL"
 
 [[step]]
 at = "1s"
@@ -86,7 +88,13 @@ fn balance(facts: &str) -> Ledger {
     } else {
         "proc.kill"
     };
-    let text = SCENARIO.replace("DO", action);
+    // Facts are few and far between, so silence is looked for only where it is the matter.
+    let stall = if facts.contains("\nstalls\n") {
+        "8s"
+    } else {
+        "1h"
+    };
+    let text = SCENARIO.replace("DO", action).replace("STALL", stall);
     let scenario = Scenario::parse("history.toml", &text, &Choice::default()).unwrap();
     let plan = Plan::new(&scenario, 1).unwrap();
     let mut history = History::new(10_000);
@@ -108,7 +116,9 @@ fn balance(facts: &str) -> Ledger {
             Fact::Process { instance, what },
         );
     }
-    let lines = facts.lines().filter(|line| *line != "pause");
+    let lines = facts
+        .lines()
+        .filter(|line| !["pause", "stalls"].contains(line));
     for line in lines.filter(|line| !line.starts_with('#')) {
         let (at, fact) = fact(line);
         push(&mut history, at, fact);
@@ -260,6 +270,11 @@ fn tell_client(told: &mut String, book: &ClientBook, name: &str) {
     .unwrap();
     for incident in &life.incidents {
         tell_incident(told, incident);
+    }
+    for stall in &book.stalls {
+        let explained = if stall.fault.is_some() { "" } else { "un" };
+        let lasted = millis(&stall.lasted());
+        writeln!(told, "  stall {lasted} {explained}explained").unwrap();
     }
     writeln!(
         told,

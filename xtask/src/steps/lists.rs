@@ -139,6 +139,10 @@ fn lab() -> Vec<Step> {
             "extended",
             &format!("{run} scenarios/gateway-kill.toml --profile extended --out target/lab"),
         ),
+        step(
+            "gateway-freeze",
+            &format!("{run} scenarios/gateway-freeze.toml --out target/lab"),
+        ),
     ]
 }
 

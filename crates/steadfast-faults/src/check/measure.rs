@@ -1,7 +1,7 @@
 //! How each metric is computed from the books.
 
 use crate::ledger::record::LossCause;
-use crate::ledger::{ClientBook, End, FaultBook, Group, Incident, Ledger};
+use crate::ledger::{ClientBook, End, FaultBook, Group, Incident, Ledger, Stall};
 use crate::metrics::{Filter, Metric};
 use crate::quantity::{Quantity, Unit};
 use crate::roster::FaultId;
@@ -68,6 +68,9 @@ fn measure(metric: Metric, filter: &Filter, ledger: &Ledger) -> Measured {
         Metric::ClientsGaveUp => group(Group::GaveUp),
         Metric::ClientsDownAtEnd => group(Group::DownAtEnd),
         Metric::ClientsSilent => all(|it| u64::from(it.is_silent)),
+        Metric::ClientsStalled => all(|it| u64::from(!it.stalls.is_empty())),
+        Metric::StallsTotal => count(stalls(filter, ledger)),
+        Metric::StallsUnattributed => count(stalls(filter, ledger).filter(|it| it.fault.is_none())),
         Metric::DisconnectsTotal => ended(|_| true),
         Metric::DisconnectsAttributed => ended(|it| it.fault.is_some()),
         Metric::DisconnectsUnattributed => ended(|it| it.fault.is_none()),
@@ -100,6 +103,9 @@ fn measure(metric: Metric, filter: &Filter, ledger: &Ledger) -> Measured {
         Metric::RecoveryResume => return times(Incident::resume),
         Metric::RecoveryTotal => return times(|it| Some(it.total())),
         Metric::RecoveryAfterHeal => return times(Incident::after_heal),
+        Metric::RecoveryStall => {
+            return Measured::Times(stalls(filter, ledger).map(Stall::lasted).collect());
+        }
         Metric::AttemptsPerRecovery => return Measured::Counts(attempts(filter, ledger)),
         Metric::ServiceReadyAgain => return Measured::Times(ledger.services.ready_again.clone()),
         Metric::LabLag => return Measured::Times(ledger.harness.lag.clone()),
@@ -132,6 +138,12 @@ fn incidents<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item =
 fn ends<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a End> {
     books(filter, ledger)
         .flat_map(|book| &book.life.ends)
+        .filter(|it| is_of_step(filter, ledger, it.fault))
+}
+
+fn stalls<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Stall> {
+    books(filter, ledger)
+        .flat_map(|book| &book.stalls)
         .filter(|it| is_of_step(filter, ledger, it.fault))
 }
 

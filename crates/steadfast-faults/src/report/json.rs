@@ -54,6 +54,8 @@ struct Clients {
     gave_up: u64,
     down_at_end: u64,
     silent: u64,
+    stalled: u64,
+    stalls_unattributed: u64,
     disconnects: u64,
     disconnects_unattributed: u64,
     attempts: u64,
@@ -195,6 +197,7 @@ fn of_kind(kind: ClientKind, report: &Report<'_>) -> Option<OfKind> {
 fn clients(books: &[&ClientBook]) -> Clients {
     let group = |group| count(books.iter().filter(|it| it.life.group == group));
     let ends = || books.iter().flat_map(|it| &it.life.ends);
+    let stalls = books.iter().flat_map(|it| &it.stalls);
     Clients {
         total: count(books.iter()),
         never_connected: group(Group::NeverConnected),
@@ -204,6 +207,8 @@ fn clients(books: &[&ClientBook]) -> Clients {
         gave_up: group(Group::GaveUp),
         down_at_end: group(Group::DownAtEnd),
         silent: count(books.iter().filter(|it| it.is_silent)),
+        stalled: count(books.iter().filter(|it| !it.stalls.is_empty())),
+        stalls_unattributed: count(stalls.filter(|it| it.fault.is_none())),
         disconnects: count(ends()),
         disconnects_unattributed: count(ends().filter(|it| it.fault.is_none())),
         attempts: books.iter().map(|it| it.life.attempts).sum(),

@@ -82,10 +82,11 @@ fn write_clients(out: &mut String, report: &Report<'_>) -> fmt::Result {
         .iter()
         .filter(|it| it.life.group == Group::NeverConnected);
     let silent = clients.iter().filter(|it| it.is_silent);
-    let (never, silent) = (never.count(), silent.count());
+    let stalled = clients.iter().filter(|it| !it.stalls.is_empty());
+    let (never, stalled, silent) = (never.count(), stalled.count(), silent.count());
     writeln!(
         out,
-        "  never connected {never}, connected and silent at the end {silent}"
+        "  never connected {never}, stalled for a while {stalled}, connected and silent at the end {silent}"
     )?;
     writeln!(out)
 }
@@ -107,6 +108,10 @@ fn write_recovery(out: &mut String, report: &Report<'_>) -> fmt::Result {
     }
     if let Some(attempts) = samples(Metric::AttemptsPerRecovery, &Filter::default(), ledger) {
         writeln!(out, "  {:<8}{}", "attempts", told(&attempts))?;
+    }
+    let stalls = samples(Metric::RecoveryStall, &Filter::default(), ledger);
+    if let Some(stalls) = stalls.filter(|it| !it.is_empty()) {
+        writeln!(out, "  {:<8}{}", "stall", told(&stalls))?;
     }
     for kind in ClientKind::ALL {
         let filter = Filter {

@@ -49,7 +49,7 @@ impl Misfit {
 
 /// The first rule that is broken.
 pub(super) fn misfit(scenario: &Scenario) -> Option<Misfit> {
-    const RULES: [fn(&Scenario) -> Option<Misfit>; 7] = [
+    const RULES: [fn(&Scenario) -> Option<Misfit>; 8] = [
         someone_takes_part,
         names_are_plain,
         ids_are_unique,
@@ -57,6 +57,7 @@ pub(super) fn misfit(scenario: &Scenario) -> Option<Misfit> {
         steps_hit_someone,
         checks_name_what_exists,
         there_is_time_to_recover,
+        a_stall_is_no_pause_between_publications,
     ];
     RULES.iter().find_map(|rule| rule(scenario))
 }
@@ -205,6 +206,23 @@ fn there_is_time_to_recover(scenario: &Scenario) -> Option<Misfit> {
             help: Some("make `quiet` or `drain` longer".to_owned()),
             ..Misfit::new("run.drain".to_owned(), message)
         }
+    })
+}
+
+/// Whoever publishes rarely hears nothing in between, and has not stalled.
+fn a_stall_is_no_pause_between_publications(scenario: &Scenario) -> Option<Misfit> {
+    let stall = scenario.run().stall;
+    let rare = scenario
+        .loads()
+        .iter()
+        .find(|load| load.send.every.saturating_mul(2) > stall)?;
+    let (name, every) = (&rare.name, rare.send.every);
+    let message = format!(
+        "a stall of {stall:?} is less than two publications of `{name}`, which come every {every:?}"
+    );
+    Some(Misfit {
+        help: Some("make `stall` longer".to_owned()),
+        ..Misfit::new("run.stall".to_owned(), message)
     })
 }
 

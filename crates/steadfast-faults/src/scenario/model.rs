@@ -151,6 +151,8 @@ pub struct Run {
     pub drain: Duration,
     /// The same load without faults.
     pub control: Control,
+    /// A connected client without an answer and without a delivery for longer than this has stalled.
+    pub stall: Duration,
     /// Services and first connections must be up by then.
     pub ready_timeout: Duration,
 }

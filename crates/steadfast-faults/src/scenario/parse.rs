@@ -36,12 +36,13 @@ const LOAD: [&str; 8] = [
     "driver", "kinds", "clients", "to", "send", "queue", "ordered", "min_rate",
 ];
 const SEND: [&str; 4] = ["every", "jitter", "size", "rooms"];
-const RUN: [&str; 6] = [
+const RUN: [&str; 7] = [
     "baseline",
     "duration",
     "quiet",
     "drain",
     "control",
+    "stall",
     "ready_timeout",
 ];
 const STEP: [&str; 10] = [
@@ -65,6 +66,8 @@ const COUNT: RangeInclusive<u32> = 1..=10_000;
 const BASELINE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
+/// What a client of the fast profile may take to notice a silent peer; nobody should call less a stall.
+const STALL: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(1);
@@ -225,6 +228,7 @@ fn time_line(table: &Table<'_>) -> Result<Run, ScenarioError> {
         quiet: bounded(table, "quiet")?.unwrap_or(QUIET),
         drain: bounded(table, "drain")?.unwrap_or(DRAIN),
         control: control.unwrap_or(Control::Before),
+        stall: bounded(table, "stall")?.unwrap_or(STALL),
         ready_timeout: bounded(table, "ready_timeout")?.unwrap_or(READY_TIMEOUT),
     })
 }

@@ -218,6 +218,13 @@ fn of_control(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
     let disturbed = ends
         .filter(|ends| *ends > 0)
         .map(|ends| format!("{ends} connections ended without any fault"));
+    let stalls = control.map(|control| {
+        let stalls = control.clients.iter().map(|it| it.stalls.len());
+        stalls.sum::<usize>()
+    });
+    let stalled = stalls
+        .filter(|stalls| *stalls > 0)
+        .map(|stalls| format!("{stalls} stalls without any fault"));
     vec![
         Guard {
             name: "the control run was carried out",
@@ -228,6 +235,11 @@ fn of_control(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
             name: "nobody was disconnected in the control run",
             concern: Concern::System,
             broken: disturbed,
+        },
+        Guard {
+            name: "nobody stalled in the control run",
+            concern: Concern::System,
+            broken: stalled,
         },
     ]
 }

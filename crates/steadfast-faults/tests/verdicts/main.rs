@@ -20,7 +20,7 @@ use steadfast_faults::roster::{ClientId, InstanceId};
 use steadfast_faults::verdict::{Verdict, judge};
 use steadfast_protocol::message::Position;
 
-use crate::run::{EPOCH, MILLI, Run, healthy};
+use crate::run::{EPOCH, MILLI, Run, healthy, hold_back};
 
 #[test]
 fn a_healthy_run_passes_and_its_groups_are_told_apart() {
@@ -194,14 +194,33 @@ fn a_client_that_says_it_is_connected_and_is_silent_at_the_end_fails() {
 }
 
 #[test]
+fn a_stall_that_no_fault_explains_fails() {
+    let mut run = healthy();
+    let spared = run.spared();
+    let (from, until) = (run.begin(Phase::Steps), run.begin(Phase::Quiet));
+    hold_back(&mut run.records, spared, from, until);
+
+    check(&run, Verdict::Fail, &["every-stall-is-explained"]);
+    let book = &run.ledger().clients[place(spared)];
+    assert_eq!(book.stalls.len(), 1);
+    assert_eq!(book.delivery.lost, 0);
+}
+
+#[test]
+fn a_stall_without_any_fault_is_not_the_faults() {
+    let mut run = healthy();
+    let spared = run.spared();
+    let (from, until) = (run.begin(Phase::Steps), run.begin(Phase::Quiet));
+    hold_back(run.control.as_mut().unwrap(), spared, from, until);
+
+    let guard = "nobody stalled in the control run";
+    check(&run, Verdict::Inconclusive, &[guard]);
+}
+
+#[test]
 fn a_disconnect_that_no_fault_explains_fails() {
     let mut run = healthy();
-    let spared = run.ledger();
-    let spared = spared.clients.iter();
-    let spared: Vec<ClientId> = spared
-        .filter(|book| book.life.group == Group::NeverDisconnected)
-        .map(|book| book.client.id)
-        .collect();
+    let spared = run.spared();
     let at = run.begin(Phase::Quiet);
     for (after, what) in [
         (0, ClientFact::Lost(LossCause::Timeout)),
@@ -211,7 +230,7 @@ fn a_disconnect_that_no_fault_explains_fails() {
         run.push(
             at + after * MILLI,
             Fact::Client {
-                client: spared[0],
+                client: spared,
                 what,
             },
         );

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_faults::ledger::Ledger;
 use steadfast_faults::ledger::history::History;
 use steadfast_faults::ledger::record::{
     ClientFact, Exit, Fact, FaultFact, HarnessFact, LossCause, MessageId, Phase, ProcessFact,
     Record, Subscribed,
 };
+use steadfast_faults::ledger::{Group, Ledger};
 use steadfast_faults::roster::{Client, ClientId, RoomId};
 use steadfast_faults::scenario::Choice;
 use steadfast_faults::scenario::model::Scenario;
@@ -116,6 +116,14 @@ impl Run {
         });
     }
 
+    /// A client whose gateway is never killed.
+    pub(crate) fn spared(&self) -> ClientId {
+        let ledger = self.ledger();
+        let mut books = ledger.clients.iter();
+        let spared = books.find(|book| book.life.group == Group::NeverDisconnected);
+        spared.unwrap().client.id
+    }
+
     /// A client whose gateway is killed, and when it learns of it.
     pub(crate) fn victim(&self) -> (ClientId, Instant) {
         let lost = self.records.iter().find_map(|record| {
@@ -140,6 +148,20 @@ impl Run {
             None
         });
         found.unwrap()
+    }
+}
+
+/// Whatever a client got in this time reaches it at the end of it.
+pub(crate) fn hold_back(records: &mut [Record], whom: ClientId, from: Instant, until: Instant) {
+    for record in records {
+        let reaches = matches!(
+            &record.fact,
+            Fact::Client { client, what: ClientFact::Acknowledged { .. } | ClientFact::Delivered { .. } }
+                if *client == whom
+        );
+        if reaches && (from..until).contains(&record.at) {
+            record.at = until;
+        }
     }
 }
 
