@@ -79,12 +79,15 @@ pub mod defaults {
         grace: Duration::from_secs(1),
     };
 
-    /// 1,024 publications and 8 MiB, 64 unanswered at a time. The gateway remembers keys for two minutes, counted from
-    /// when it stored them; a repeat must arrive before that, so what was sent 90 s ago is not sent again.
+    /// 1,024 publications and 8 MiB, 64 unanswered at a time, of one channel as well. The gateway remembers keys for two
+    /// minutes, counted from when it stored them; a repeat must arrive before that, so what was sent 90 s ago is not sent
+    /// again. What a living server does not answer is sent again after 10 s, 30 s and 70 s.
     pub const OUTBOX: OutboxSettings = OutboxSettings {
         messages_max: 1_024,
         bytes_max: 8 << 20,
         window: 64,
+        channel_window: 64,
+        answer_timeout: Duration::from_secs(10),
         key_window: Duration::from_secs(90),
         retry_after: Duration::from_millis(500),
     };
