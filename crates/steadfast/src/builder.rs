@@ -16,6 +16,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::connector::{Connector, StageLimits};
+use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
@@ -41,6 +42,11 @@ pub mod defaults {
     pub const DRAIN: Duration = Duration::from_secs(5);
     /// 10 s for a call.
     pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+    /// 32 transports that a process opens at a time, over all its clients.
+    pub const DIALS_MAX: usize = 32;
+    /// Up to 20 ms before a dial that had to wait, so that a process opens no more than about 3,200 transports a second
+    /// once it has to wait.
+    pub const DIAL_JITTER: Duration = Duration::from_millis(20);
     /// 1,024 calls that wait or are unanswered.
     pub const CALLS_MAX: usize = 1_024;
     /// 128 subscriptions, what servers allow a client by default.
@@ -99,6 +105,7 @@ pub struct Builder {
     endpoints: Vec<Endpoint>,
     settings: SessionSettings,
     stages: StageLimits,
+    dial_limit: DialLimit,
     fields: Vec<(String, String)>,
     seed: Option<u64>,
 }
@@ -122,6 +129,7 @@ impl Builder {
                 outbox: defaults::OUTBOX,
             },
             stages: StageLimits::DEFAULT,
+            dial_limit: DialLimit::of_process(),
             fields: Vec::new(),
             seed: None,
         })
@@ -196,6 +204,13 @@ impl Builder {
         self
     }
 
+    /// Whom this client shares a limit on dials with; [`DialLimit::of_process`] by default.
+    #[must_use]
+    pub fn dial_limit(mut self, limit: DialLimit) -> Self {
+        self.dial_limit = limit;
+        self
+    }
+
     /// Draws all jitter from this number, so that a run can be repeated; from the system by default.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
@@ -209,6 +224,7 @@ impl Builder {
     ///
     /// When a setting cannot be used.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
+        let connector = Connector::new(self.stages, self.fields, MESSAGE_BYTES_MAX);
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         let policy = SessionPolicy::new(settings)?;
@@ -231,7 +247,8 @@ impl Builder {
         let driver = Driver::new(Parts {
             session,
             clock,
-            connector: Connector::new(self.stages, self.fields, MESSAGE_BYTES_MAX),
+            connector,
+            dial_limit: self.dial_limit,
             endpoints: self.endpoints,
             inbox,
             state: publish_state,
