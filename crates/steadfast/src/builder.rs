@@ -107,6 +107,8 @@ pub struct Builder {
     stages: StageLimits,
     dial_limit: DialLimit,
     fields: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    authorities: Vec<u8>,
     seed: Option<u64>,
 }
 
@@ -131,6 +133,8 @@ impl Builder {
             stages: StageLimits::DEFAULT,
             dial_limit: DialLimit::of_process(),
             fields: Vec::new(),
+            #[cfg(feature = "tls")]
+            authorities: Vec::new(),
             seed: None,
         })
     }
@@ -173,6 +177,16 @@ impl Builder {
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Trusts the authorities of this PEM text beside those of the system, for servers with certificates of an authority
+    /// of their own. May be called more than once.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust(mut self, pem: &[u8]) -> Self {
+        self.authorities.extend_from_slice(pem);
+        self.authorities.push(b'\n');
         self
     }
 
@@ -224,7 +238,9 @@ impl Builder {
     ///
     /// When a setting cannot be used.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
-        let connector = Connector::new(self.stages, self.fields, MESSAGE_BYTES_MAX);
+        let connector = Connector::new(self.stages, self.fields.clone(), MESSAGE_BYTES_MAX);
+        #[cfg(feature = "tls")]
+        let connector = self.trusting(connector)?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         let policy = SessionPolicy::new(settings)?;
@@ -256,6 +272,15 @@ impl Builder {
             wake,
         });
         Ok((client, driver))
+    }
+
+    #[cfg(feature = "tls")]
+    fn trusting(&self, connector: Connector) -> Result<Connector, BuildError> {
+        if self.authorities.is_empty() {
+            return Ok(connector);
+        }
+        let trusting = connector.trusting(&self.authorities);
+        trusting.ok_or(BuildError::Certificate)
     }
 }
 
