@@ -249,6 +249,49 @@ fn the_outbox_is_bounded_and_says_so() {
 }
 
 #[test]
+fn what_is_over_makes_room() {
+    let large = |script: &mut Script, n| {
+        script.handle(Input::PublishRequested(Publish {
+            id: PublicationId(n),
+            channel: n.to_string(),
+            data: vec![b'1'; 40_000].into(),
+            key: n.to_string(),
+            ttl: Some(Duration::from_secs(1)),
+        }));
+    };
+    let mut script = Script::new();
+    large(&mut script, 1);
+    script.pass(Duration::from_secs(1));
+    large(&mut script, 2);
+    script.connect();
+    let command = script.commands().remove(0);
+    script.answer(command.id, Ok(ack(1, false)));
+    large(&mut script, 3);
+
+    let told: Vec<_> = script.resolved.iter().map(|(id, _)| id.0).collect();
+    assert_eq!(told, [1, 2], "{:?}", script.resolved);
+    assert_eq!(script.commands().len(), 1);
+}
+
+#[test]
+fn nothing_is_kept_of_a_channel_once_its_publications_have_ended() {
+    let mut script = Script::ready();
+    let mut publish = |n: u32| {
+        script.publish_in(&format!("room {n}"), None);
+        let command = script.commands().remove(0);
+        script.answer(command.id, Ok(ack(1, false)));
+        script.size()
+    };
+    let early = publish(1_000);
+    for n in 1_001..1_999 {
+        publish(n);
+    }
+    let late = publish(1_999);
+
+    assert!(late < early + 100, "{early} bytes became {late}");
+}
+
+#[test]
 fn a_call_that_fits_into_no_message_does_not_cost_the_session() {
     let mut script = Script::ready();
     let data = vec![b'1'; 70_000].into();
