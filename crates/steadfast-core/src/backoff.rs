@@ -92,7 +92,8 @@ impl Backoff {
         self.settings.floor + self.draw(range.min(self.settings.cap))
     }
 
-    fn stretch(&mut self, hint: Duration) -> Duration {
+    /// A pause that somebody asked for, somewhat longer, so that not all who were asked come at the same time.
+    pub(crate) fn stretch(&mut self, hint: Duration) -> Duration {
         let hint = hint.min(self.settings.hint_max).max(self.settings.floor);
         hint + self.draw(hint / HINT_STRETCH)
     }

@@ -2,45 +2,46 @@
 //!
 //! One class: keyed, at least once, so effectively once as long as the server remembers the key. Nothing leaves before
 //! its answer; after a loss what is unanswered is sent again with its key, in the original order and before anything
-//! newer. It encodes nothing: the session does.
+//! newer; so is what a living server does not answer in time. It encodes nothing: the session does.
+//!
+//! Publications of one channel are sent in the order in which they were handed in, and stored in it, over losses and
+//! repeats. One thing can break it: a server that cannot take one at the moment may have taken those of its channel
+//! that were under way behind it. Nothing that is sent later overtakes. With a window of one for each channel nothing
+//! is under way behind another, and the order holds whatever happens.
+
+mod item;
+mod lanes;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use steadfast_machine::Instant;
 
 use crate::io::{Delivery, DropReason, PublicationId, Publish};
 use crate::policy::OutboxSettings;
-
-/// One publication.
-#[derive(Debug)]
-struct Item {
-    publish: Publish,
-    /// Nobody wants it after this.
-    expires_at: Option<Instant>,
-    /// When it was sent for the first time: from then on it may have been applied.
-    first_sent_at: Option<Instant>,
-    /// The command that carries it on the present connection.
-    command: Option<u32>,
-}
+use item::Item;
+use lanes::Lanes;
 
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     settings: OutboxSettings,
-    /// Oldest first; those with a command are unanswered.
+    /// Oldest first, sent or not.
     items: VecDeque<Item>,
+    lanes: Lanes,
     bytes: usize,
-    /// The server could not take something at the moment.
-    paused_until: Option<Instant>,
+    /// Those under way.
+    unanswered: usize,
 }
 
 impl Outbox {
-    pub(crate) const fn new(settings: OutboxSettings) -> Self {
+    pub(crate) fn new(settings: OutboxSettings) -> Self {
         Self {
             settings,
             items: VecDeque::new(),
+            lanes: Lanes::default(),
             bytes: 0,
-            paused_until: None,
+            unanswered: 0,
         }
     }
 
@@ -51,114 +52,132 @@ impl Outbox {
             return Some(Delivery::Dropped(DropReason::OutboxFull));
         }
         self.bytes = bytes;
-        self.items.push_back(Item {
-            expires_at: publish.ttl.map(|ttl| now + ttl),
-            publish,
-            first_sent_at: None,
-            command: None,
-        });
+        let lane = self.lanes.enter(&publish.channel);
+        self.items.push_back(Item::new(now, publish, lane));
         None
     }
 
-    /// The next publication to be sent, if the window and the order allow one; it counts as sent with this command.
+    /// The next publication to be sent, if the windows and the order allow one; it counts as sent with this command.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Publish> {
-        if self.paused_until.is_some_and(|until| now < until)
-            || self.unanswered() >= self.settings.window
-        {
+        if self.unanswered >= self.settings.window || self.queued() == 0 {
             return None;
         }
-        let item = self.items.iter_mut().find(|item| item.command.is_none())?;
-        item.command = Some(command);
-        item.first_sent_at.get_or_insert(now);
+        let (lanes, window) = (&self.lanes, self.settings.channel_window);
+        // A lane that may not send holds back all that is behind in it, so the first that may is the right one.
+        let may_go = |it: &&mut Item| !it.is_under_way() && lanes.may_send(it.lane, now, window);
+        let item = self.items.iter_mut().find(may_go)?;
+        item.send(now, command, &self.settings);
+        self.unanswered += 1;
+        self.lanes.sent(item.lane);
         Some(&item.publish)
     }
 
-    /// The publication that this command carried is answered for good.
-    pub(crate) fn settle(&mut self, command: u32) -> Option<PublicationId> {
+    /// Whether this command carries a publication that has no outcome yet, or did.
+    pub(crate) fn carries(&self, command: u32) -> bool {
+        self.place_of(command).is_some()
+    }
+
+    /// The server has applied the publication that this command carried, maybe long after it was sent again.
+    pub(crate) fn taken(&mut self, command: u32) -> Option<PublicationId> {
         let place = self.place_of(command)?;
         let item = self.items.remove(place)?;
-        self.bytes = self.bytes.saturating_sub(item.publish.data.len());
+        if item.is_under_way() {
+            self.lanes.taken(item.lane);
+        }
+        self.forget(&item);
         Some(item.publish.id)
     }
 
-    /// The server could not take it at the moment: it is sent again after a pause. True when the command was one of
-    /// these.
-    pub(crate) fn postpone(&mut self, now: Instant, command: u32) -> bool {
-        let Some(item) = self
-            .place_of(command)
-            .and_then(|place| self.items.get_mut(place))
-        else {
-            return false;
+    /// The server could not take it at the moment: its channel pauses, at least for the hint, and it is sent again.
+    /// The pause is stretched, so that all who were refused do not come at the same time.
+    pub(crate) fn postpone(
+        &mut self,
+        now: Instant,
+        command: u32,
+        hint: Option<Duration>,
+        may_be_applied: bool,
+        stretch: impl FnOnce(Duration) -> Duration,
+    ) {
+        let Some(place) = self.note_refusal(command, may_be_applied) else {
+            return;
         };
-        item.command = None;
-        self.paused_until = Some(now + self.settings.retry_after);
-        true
+        let Some(lane) = self.items.get(place).map(|item| item.lane) else {
+            return;
+        };
+        let pause = self.lanes.refused(lane, self.settings.retry_after);
+        let pause = stretch(hint.unwrap_or_default().max(pause));
+        self.lanes.hold(lane, now + pause);
+    }
+
+    /// The server refuses it for good: it ends with this, unless another sending of it may have been applied.
+    pub(crate) fn refuse(
+        &mut self,
+        command: u32,
+        refused: Delivery,
+    ) -> Option<(PublicationId, Delivery)> {
+        let place = self.note_refusal(command, false)?;
+        let item = self.items.remove(place)?;
+        self.forget(&item);
+        Some((item.publish.id, item.outcome(refused)))
     }
 
     /// The connection is gone, and no answer can come any more.
     pub(crate) fn lost(&mut self) {
-        self.paused_until = None;
+        self.lanes.lost();
+        self.unanswered = 0;
         for item in &mut self.items {
-            item.command = None;
+            item.lose();
         }
     }
 
-    /// What is over: expired, or sent so long ago that a repeat could be applied twice.
+    /// What is over: expired, or sent so long ago that a repeat could be applied twice. What the server has not
+    /// answered in time is to be sent again.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<(PublicationId, Delivery)> {
+        self.lanes.wake(now);
         let window = self.settings.key_window;
         let mut over = Vec::new();
-        let mut freed = 0;
-        self.items.retain(|item| {
-            let Some(delivery) = item.over(now, window) else {
-                return true;
-            };
-            freed += item.publish.data.len();
-            over.push((item.publish.id, delivery));
-            false
+        let mut items = std::mem::take(&mut self.items);
+        items.retain_mut(|item| {
+            if item.is_overdue(now) {
+                item.time_out();
+                self.came_back(item.lane);
+            }
+            let is_over = item.is_over(now, window);
+            if is_over {
+                over.push((item.publish.id, item.outcome(Delivery::Expired)));
+                self.forget(item);
+            }
+            !is_over
         });
-        self.bytes = self.bytes.saturating_sub(freed);
+        self.items = items;
         over
     }
 
     /// Everything that is left, because the session ends.
     pub(crate) fn abandon(&mut self) -> Vec<(PublicationId, Delivery)> {
         self.bytes = 0;
-        self.paused_until = None;
-        let ended = |item: Item| {
-            let delivery = match item.first_sent_at {
-                Some(_) => Delivery::Interrupted {
-                    maybe_delivered: true,
-                },
-                None => Delivery::Dropped(DropReason::Closed),
-            };
-            (item.publish.id, delivery)
-        };
+        self.unanswered = 0;
+        self.lanes.clear();
+        let closed = || Delivery::Dropped(DropReason::Closed);
+        let ended = |item: Item| (item.publish.id, item.outcome(closed()));
         self.items.drain(..).map(ended).collect()
     }
 
-    /// When something here expires or may be sent again.
+    /// When something here is over, or may be sent again.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let window = self.settings.key_window;
-        let items = self.items.iter().filter_map(|item| item.ends_at(window));
-        items.chain(self.paused_until).min()
-    }
-
-    /// The pause is over.
-    pub(crate) fn wake(&mut self, now: Instant) {
-        self.paused_until = self.paused_until.filter(|until| now < *until);
+        let items = self.items.iter().filter_map(|item| item.deadline(window));
+        items.chain(self.lanes.deadline()).min()
     }
 
     /// Publications that were sent and not answered.
-    pub(crate) fn unanswered(&self) -> usize {
-        self.items
-            .iter()
-            .filter(|item| item.command.is_some())
-            .count()
+    pub(crate) const fn unanswered(&self) -> usize {
+        self.unanswered
     }
 
     /// Publications that wait to be sent, for the first time or again.
     pub(crate) fn queued(&self) -> usize {
-        self.items.len() - self.unanswered()
+        self.items.len() - self.unanswered
     }
 
     /// True when nothing is left to be done.
@@ -169,29 +188,34 @@ impl Outbox {
     fn place_of(&self, command: u32) -> Option<usize> {
         self.items
             .iter()
-            .position(|item| item.command == Some(command))
-    }
-}
-
-impl Item {
-    fn over(&self, now: Instant, window: std::time::Duration) -> Option<Delivery> {
-        if self.ends_at(window).is_none_or(|at| now < at) {
-            return None;
-        }
-        Some(match self.first_sent_at {
-            Some(_) => Delivery::Interrupted {
-                maybe_delivered: true,
-            },
-            None => Delivery::Expired,
-        })
+            .position(|item| item.is_carried_by(command))
     }
 
-    /// What is under way waits for its answer; else its own time counts, and that of the server's memory for keys.
-    fn ends_at(&self, window: std::time::Duration) -> Option<Instant> {
-        if self.command.is_some() {
-            return None;
+    /// Takes the refusal of a command down. Returns the place of its publication when it is the newest sending: what
+    /// becomes of a newer one decides.
+    fn note_refusal(&mut self, command: u32, may_be_applied: bool) -> Option<usize> {
+        let place = self.place_of(command)?;
+        let item = self.items.get_mut(place)?;
+        let was_under_way = item.is_under_way();
+        let is_newest = item.refused(command, may_be_applied);
+        let came_back = (was_under_way && !item.is_under_way()).then_some(item.lane);
+        if let Some(lane) = came_back {
+            self.came_back(lane);
         }
-        let forgotten_at = self.first_sent_at.map(|sent| sent + window);
-        [self.expires_at, forgotten_at].into_iter().flatten().min()
+        is_newest.then_some(place)
+    }
+
+    fn came_back(&mut self, lane: usize) {
+        self.unanswered -= 1;
+        self.lanes.came_back(lane);
+    }
+
+    /// An item that is not in the queue any more.
+    fn forget(&mut self, item: &Item) {
+        self.bytes = self.bytes.saturating_sub(item.publish.data.len());
+        if item.is_under_way() {
+            self.came_back(item.lane);
+        }
+        self.lanes.leave(item.lane, &item.publish.channel);
     }
 }

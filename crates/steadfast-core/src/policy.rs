@@ -57,10 +57,17 @@ pub struct OutboxSettings {
     pub bytes_max: usize,
     /// Publications that may be unanswered at a time; above zero.
     pub window: usize,
+    /// The same within one channel; above zero. With 1 a channel keeps its order whatever happens, at the price of a
+    /// round trip for each publication. With more, those that were under way when the server refuses one for the moment
+    /// may stand before it.
+    pub channel_window: usize,
+    /// The time for an answer of a living server; above zero. Then it is sent again with its key, with twice the time.
+    pub answer_timeout: Duration,
     /// What was sent longer ago is not repeated. Shorter than the server remembers keys, by the time that a message may
     /// be under way: a repeat that arrives after the server has forgotten is applied a second time.
     pub key_window: Duration,
-    /// The pause before a publication is sent again that the server could not take at the moment.
+    /// The pause before a publication is sent again that the server could not take at the moment; above zero. Doubles
+    /// with each refusal of its channel in a row, up to 20 s, and is stretched by up to a quarter.
     pub retry_after: Duration,
 }
 
@@ -179,11 +186,14 @@ impl LivenessSettings {
 }
 
 impl OutboxSettings {
-    const fn rules(&self) -> [Rule; 3] {
+    const fn rules(&self) -> [Rule; 6] {
         [
             (self.messages_max > 0, "outbox.messages_max", ABOVE_ZERO),
             (self.bytes_max > 0, "outbox.bytes_max", ABOVE_ZERO),
             (self.window > 0, "outbox.window", ABOVE_ZERO),
+            (self.channel_window > 0, "outbox.channel_window", ABOVE_ZERO),
+            above_zero("outbox.answer_timeout", self.answer_timeout),
+            above_zero("outbox.retry_after", self.retry_after),
         ]
     }
 }

@@ -16,7 +16,9 @@ mod answers;
 mod dialing;
 mod ending;
 mod live;
+mod loss;
 mod outgoing;
+mod timing;
 
 use std::collections::VecDeque;
 
@@ -61,7 +63,8 @@ pub struct Session {
 enum Stage {
     Idle,
     Dialing {
-        deadline: Instant,
+        /// `None` while the shell holds the dial back.
+        deadline: Option<Instant>,
     },
     Greeting {
         deadline: Instant,
@@ -166,7 +169,9 @@ impl Session {
 
     fn publish(&mut self, now: Instant, publish: Publish) {
         let id = publish.id;
-        let refused = if outgoing::fits(&publish) {
+        let refused = if self.is_closing() {
+            Some(Delivery::Dropped(DropReason::Closed))
+        } else if outgoing::fits(&publish) {
             self.outbox.offer(now, publish)
         } else {
             Some(Delivery::Dropped(DropReason::TooLarge))
@@ -179,6 +184,9 @@ impl Session {
     /// What a new input lets go out, and what it changes in the numbers.
     fn settle(&mut self, now: Instant) {
         self.send_what_may_go(now);
+        if self.drain_until.is_some() && self.outbox.is_empty() {
+            self.hang_up(now);
+        }
         let attempt = self.attempt;
         for message in self.outgoing.take() {
             self.transmitted(&message);
@@ -187,35 +195,6 @@ impl Session {
         }
         self.snapshot.queued = self.outbox.queued();
         self.snapshot.unanswered = self.outbox.unanswered();
-    }
-
-    /// What is over by time alone.
-    fn expire(&mut self, now: Instant) {
-        self.outbox.wake(now);
-        for (id, delivery) in self.outbox.expire(now) {
-            self.outputs.push_back(Output::Resolve { id, delivery });
-        }
-        for (id, error) in self.requests.expire(now) {
-            let outcome = Err(error);
-            self.outputs.push_back(Output::Answer { id, outcome });
-        }
-    }
-
-    fn tick(&mut self, now: Instant) {
-        self.expire(now);
-        match &self.stage {
-            Stage::Waiting { until } if now >= *until => self.dial(now),
-            Stage::Waiting { .. } => self.degrade(now),
-            Stage::Dialing { deadline } | Stage::Greeting { deadline, .. } if now >= *deadline => {
-                self.attempt_timed_out(now);
-            }
-            Stage::Greeting { .. } | Stage::Live { .. } => self.look_at_peer(now),
-            Stage::Closing { deadline } if now >= *deadline => self.end_at_once(now),
-            Stage::Dialing { .. } | Stage::Closing { .. } | Stage::Idle | Stage::Failed => {}
-        }
-        if self.drain_until.is_some_and(|until| now >= until) {
-            self.hang_up(now);
-        }
     }
 }
 
@@ -230,6 +209,8 @@ impl Machine for Session {
             Input::CloseRequested { drain } => self.close(now, drain),
             Input::Kicked => self.kick(now),
             Input::Revived => self.revive(now),
+            Input::DialHeld { attempt } if self.is_current(attempt) => self.dial_held(),
+            Input::DialBegan { attempt } if self.is_current(attempt) => self.dial_began(now),
             Input::Dialled { attempt } if self.is_current(attempt) => self.dialled(now),
             Input::DialFailed { attempt, failure } if self.is_current(attempt) => {
                 self.dial_failed(now, failure);
@@ -243,7 +224,9 @@ impl Machine for Session {
             }
             Input::Lost { attempt, loss } if self.is_current(attempt) => self.lost(now, loss),
             // Late news of an attempt that is over.
-            Input::Dialled { .. }
+            Input::DialHeld { .. }
+            | Input::DialBegan { .. }
+            | Input::Dialled { .. }
             | Input::DialFailed { .. }
             | Input::Heard { .. }
             | Input::Received { .. }
@@ -283,37 +266,7 @@ impl Machine for Session {
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let stage = match &self.stage {
-            Stage::Idle | Stage::Failed => None,
-            Stage::Waiting { until } => Some((*until, Timer::Redial)),
-            Stage::Dialing { deadline } => Some((*deadline, Timer::AttemptDeadline)),
-            Stage::Greeting {
-                deadline, liveness, ..
-            } => {
-                let silence = liveness.deadline();
-                let is_first = silence < *deadline;
-                Some(if is_first {
-                    (silence, Timer::Liveness)
-                } else {
-                    (*deadline, Timer::AttemptDeadline)
-                })
-            }
-            Stage::Live { liveness, .. } => Some((liveness.deadline(), Timer::Liveness)),
-            Stage::Closing { deadline } => Some((*deadline, Timer::CloseDeadline)),
-        };
-        let is_live = matches!(self.stage, Stage::Live { .. });
-        let others = [
-            self.outbox.deadline().map(|at| (at, Timer::Outbox)),
-            self.requests.deadline().map(|at| (at, Timer::Call)),
-            self.subscriptions
-                .deadline()
-                .filter(|_| is_live)
-                .map(|at| (at, Timer::Resubscribe)),
-            self.drain_until.map(|at| (at, Timer::CloseDeadline)),
-            self.degrade_at().map(|at| (at, Timer::Degrade)),
-        ];
-        let all = others.into_iter().flatten().chain(stage);
-        all.min_by_key(|(at, _)| *at)
+        self.next_deadline()
     }
 }
 

@@ -4,54 +4,19 @@
 //! for again, from the last position that was handed over. An item at or below the position is dropped; a hole is never
 //! skipped in silence. A buffer that is full pauses its subscription at the server, which keeps the history meanwhile.
 
+mod subscription;
+
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::{Advice, retry_in};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelRequest, Position, Publication, ReplyError, Request, SubscribeRequest, SubscribeResult,
+    ChannelRequest, Publication, ReplyError, Request, SubscribeRequest, SubscribeResult,
 };
 
 use crate::io::{Feed, SubscribeOptions, SubscriptionId};
-
-/// The first pause before a subscription asks again; doubles up to [`PAUSE_MAX`].
-const PAUSE_BASE: Duration = Duration::from_millis(500);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(20);
-
-/// Where a subscription stands with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// The server does not know it; it is to be asked.
-    Wanted,
-    /// It was asked, with this command.
-    Asked(u32),
-    /// It stands.
-    Live,
-    /// The server could not at the moment; it is asked again then.
-    Postponed(Instant),
-    /// The application is behind; it is asked again when there is room.
-    Paused,
-}
-
-/// One subscription.
-#[derive(Debug)]
-struct Subscription {
-    options: SubscribeOptions,
-    standing: Standing,
-    /// The last that was handed over; `None` before the first answer, and when it was lost.
-    position: Option<Position>,
-    /// The position that was lost: the next answer is a gap behind it.
-    lost_position: Option<Position>,
-    /// It stood before, so standing again is a resumption.
-    has_stood: bool,
-    /// Items that the application has not taken.
-    waiting: usize,
-    /// Refusals in a row.
-    refusals: u32,
-}
+use subscription::{Standing, Subscription};
 
 /// All subscriptions.
 #[derive(Debug)]
@@ -90,16 +55,7 @@ impl Subscriptions {
             });
         }
         self.by_channel.insert(options.channel.clone(), id);
-        let subscription = Subscription {
-            position: options.since.clone(),
-            lost_position: None,
-            options,
-            standing: Standing::Wanted,
-            has_stood: false,
-            waiting: 0,
-            refusals: 0,
-        };
-        self.all.insert(id, subscription);
+        self.all.insert(id, Subscription::new(options));
         None
     }
 
@@ -109,7 +65,7 @@ impl Subscriptions {
         let channel = subscription.options.channel;
         self.by_channel.remove(&channel);
         match subscription.standing {
-            Standing::Live | Standing::Asked(_) => {
+            Standing::Live | Standing::Asked { .. } => {
                 Some(Request::Unsubscribe(ChannelRequest { channel }))
             }
             Standing::Wanted | Standing::Postponed(_) | Standing::Paused => None,
@@ -121,9 +77,9 @@ impl Subscriptions {
         let next = self.all.values_mut().find(|it| match it.standing {
             Standing::Wanted => true,
             Standing::Postponed(until) => now >= until,
-            Standing::Asked(_) | Standing::Live | Standing::Paused => false,
+            Standing::Asked { .. } | Standing::Live | Standing::Paused => false,
         })?;
-        next.standing = Standing::Asked(command);
+        next.ask(now, command);
         Some(Request::Subscribe(SubscribeRequest {
             channel: next.options.channel.clone(),
             recover: next.position.is_some(),
@@ -138,7 +94,7 @@ impl Subscriptions {
     /// True when every subscription that can stand does.
     pub(crate) fn is_settled(&self) -> bool {
         self.all.values().all(|it| match it.standing {
-            Standing::Wanted | Standing::Asked(_) => false,
+            Standing::Wanted | Standing::Asked { .. } => false,
             Standing::Live | Standing::Postponed(_) | Standing::Paused => true,
         })
     }
@@ -166,10 +122,11 @@ impl Subscriptions {
         command: u32,
         outcome: Result<SubscribeResult, ReplyError>,
     ) -> Option<Consequence> {
-        let (id, it) = self
-            .all
-            .iter_mut()
-            .find(|(_, it)| it.standing == Standing::Asked(command))?;
+        let is_asked = |it: &Subscription| match it.standing {
+            Standing::Asked { command: asked, .. } => asked == command,
+            Standing::Wanted | Standing::Live | Standing::Postponed(_) | Standing::Paused => false,
+        };
+        let (id, it) = self.all.iter_mut().find(|(_, it)| is_asked(it))?;
         let id = *id;
         match outcome {
             Ok(result) => Some(it.stands(id, result)),
@@ -257,13 +214,20 @@ impl Subscriptions {
         false
     }
 
-    /// When a postponed subscription asks again.
+    /// The server lives and did not answer in time: what it is told about that.
+    pub(crate) fn give_up_answers(&mut self, now: Instant) -> Vec<Request> {
+        let all = self.all.values_mut();
+        all.filter_map(|it| it.give_up_answer(now)).collect()
+    }
+
+    /// When a postponed subscription asks again, or an answer is overdue.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let postponed = |it: &Subscription| match it.standing {
+        let due = |it: &Subscription| match it.standing {
             Standing::Postponed(until) => Some(until),
-            Standing::Wanted | Standing::Asked(_) | Standing::Live | Standing::Paused => None,
+            Standing::Asked { until, .. } => Some(until),
+            Standing::Wanted | Standing::Live | Standing::Paused => None,
         };
-        self.all.values().filter_map(postponed).min()
+        self.all.values().filter_map(due).min()
     }
 
     fn live(&mut self, channel: &str) -> Option<(SubscriptionId, &mut Subscription)> {
@@ -278,105 +242,5 @@ impl Subscriptions {
             feeds: vec![(id, Feed::Ended { code, reason })],
             request: None,
         }
-    }
-}
-
-impl Subscription {
-    fn stands(&mut self, id: SubscriptionId, result: SubscribeResult) -> Consequence {
-        self.standing = Standing::Live;
-        self.refusals = 0;
-        let mut consequence = Consequence::default();
-        let to = result.position;
-        let lost = self.lost_position.take();
-        let (position, feed) = match self.position.take() {
-            // What follows is told by what was handed over, not by the reply, whose position may be the channel's top.
-            // An offset counts in its own history alone: a recovery into another one is none.
-            Some(had) if result.recovered && (had.epoch == to.epoch || had.epoch.is_empty()) => {
-                let position = Position {
-                    offset: had.offset,
-                    epoch: to.epoch,
-                };
-                let told = position.clone();
-                let feed = if self.has_stood {
-                    Feed::Resumed { position: told }
-                } else {
-                    Feed::Started { position: told }
-                };
-                (position, feed)
-            }
-            None if lost.is_none() && !self.has_stood => {
-                let position = to.clone();
-                (to, Feed::Started { position })
-            }
-            had => {
-                let from = had.or(lost);
-                let feed = Feed::Gap {
-                    from,
-                    to: to.clone(),
-                };
-                (to, feed)
-            }
-        };
-        self.position = Some(position);
-        self.has_stood = true;
-        self.waiting += 1;
-        consequence.feeds.push((id, feed));
-        for publication in result.publications {
-            self.hand_over(id, publication, &mut consequence.feeds);
-        }
-        consequence.request = self.pause_if_full();
-        consequence
-    }
-
-    /// Hands a publication over unless it was already; the position moves with it.
-    fn hand_over(
-        &mut self,
-        id: SubscriptionId,
-        publication: Publication,
-        feeds: &mut Vec<(SubscriptionId, Feed)>,
-    ) {
-        let position = self.position.get_or_insert_default();
-        let has_place = publication.offset > 0;
-        if has_place && publication.offset <= position.offset {
-            return;
-        }
-        if has_place {
-            let before = publication.offset - 1;
-            // Without an epoch nobody has said where the offsets began.
-            if before > position.offset && !position.epoch.is_empty() {
-                let from = Some(position.clone());
-                position.offset = before;
-                let to = position.clone();
-                self.waiting += 1;
-                feeds.push((id, Feed::Gap { from, to }));
-            }
-            position.offset = publication.offset;
-        }
-        self.waiting += 1;
-        feeds.push((id, Feed::Item(publication)));
-    }
-
-    /// The server keeps what the application cannot take yet.
-    fn pause_if_full(&mut self) -> Option<Request> {
-        if self.waiting <= self.options.buffer_len_max {
-            return None;
-        }
-        self.standing = Standing::Paused;
-        let channel = self.options.channel.clone();
-        Some(Request::Unsubscribe(ChannelRequest { channel }))
-    }
-
-    /// The position counts no more; the next answer is a gap behind it.
-    fn forget_position(&mut self) {
-        if let Some(position) = self.position.take() {
-            self.lost_position = Some(position);
-        }
-    }
-
-    fn postpone(&mut self, now: Instant, hint: Option<Duration>) {
-        let factor = 1_u32.checked_shl(self.refusals).unwrap_or(u32::MAX);
-        let pause = PAUSE_BASE.saturating_mul(factor).min(PAUSE_MAX);
-        self.refusals = self.refusals.saturating_add(1).min(u32::BITS);
-        self.standing = Standing::Postponed(now + hint.map_or(pause, |hint| hint.max(pause)));
     }
 }

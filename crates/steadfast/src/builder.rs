@@ -16,6 +16,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::connector::{Connector, StageLimits};
+use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
@@ -41,6 +42,11 @@ pub mod defaults {
     pub const DRAIN: Duration = Duration::from_secs(5);
     /// 10 s for a call.
     pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+    /// 32 transports that a process opens at a time, over all its clients.
+    pub const DIALS_MAX: usize = 32;
+    /// Up to 20 ms before a dial that had to wait, so that a process opens no more than about 3,200 transports a second
+    /// once it has to wait.
+    pub const DIAL_JITTER: Duration = Duration::from_millis(20);
     /// 1,024 calls that wait or are unanswered.
     pub const CALLS_MAX: usize = 1_024;
     /// 128 subscriptions, what servers allow a client by default.
@@ -79,12 +85,15 @@ pub mod defaults {
         grace: Duration::from_secs(1),
     };
 
-    /// 1,024 publications and 8 MiB, 64 unanswered at a time. The gateway remembers keys for two minutes, counted from
-    /// when it stored them; a repeat must arrive before that, so what was sent 90 s ago is not sent again.
+    /// 1,024 publications and 8 MiB, 64 unanswered at a time, of one channel as well. The gateway remembers keys for two
+    /// minutes, counted from when it stored them; a repeat must arrive before that, so what was sent 90 s ago is not sent
+    /// again. What a living server does not answer is sent again after 10 s, 30 s and 70 s.
     pub const OUTBOX: OutboxSettings = OutboxSettings {
         messages_max: 1_024,
         bytes_max: 8 << 20,
         window: 64,
+        channel_window: 64,
+        answer_timeout: Duration::from_secs(10),
         key_window: Duration::from_secs(90),
         retry_after: Duration::from_millis(500),
     };
@@ -96,7 +105,10 @@ pub struct Builder {
     endpoints: Vec<Endpoint>,
     settings: SessionSettings,
     stages: StageLimits,
+    dial_limit: DialLimit,
     fields: Vec<(String, String)>,
+    #[cfg(feature = "tls")]
+    authorities: Vec<u8>,
     seed: Option<u64>,
 }
 
@@ -119,7 +131,10 @@ impl Builder {
                 outbox: defaults::OUTBOX,
             },
             stages: StageLimits::DEFAULT,
+            dial_limit: DialLimit::of_process(),
             fields: Vec::new(),
+            #[cfg(feature = "tls")]
+            authorities: Vec::new(),
             seed: None,
         })
     }
@@ -165,6 +180,16 @@ impl Builder {
         self
     }
 
+    /// Trusts the authorities of this PEM text beside those of the system, for servers with certificates of an authority
+    /// of their own. May be called more than once.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trust(mut self, pem: &[u8]) -> Self {
+        self.authorities.extend_from_slice(pem);
+        self.authorities.push(b'\n');
+        self
+    }
+
     /// When the next attempt comes; [`defaults::BACKOFF`] by default.
     #[must_use]
     pub const fn backoff(mut self, backoff: BackoffSettings) -> Self {
@@ -193,6 +218,13 @@ impl Builder {
         self
     }
 
+    /// Whom this client shares a limit on dials with; [`DialLimit::of_process`] by default.
+    #[must_use]
+    pub fn dial_limit(mut self, limit: DialLimit) -> Self {
+        self.dial_limit = limit;
+        self
+    }
+
     /// Draws all jitter from this number, so that a run can be repeated; from the system by default.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
@@ -206,6 +238,9 @@ impl Builder {
     ///
     /// When a setting cannot be used.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
+        let connector = Connector::new(self.stages, self.fields.clone(), MESSAGE_BYTES_MAX);
+        #[cfg(feature = "tls")]
+        let connector = self.trusting(connector)?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         let policy = SessionPolicy::new(settings)?;
@@ -228,7 +263,8 @@ impl Builder {
         let driver = Driver::new(Parts {
             session,
             clock,
-            connector: Connector::new(self.stages, self.fields, MESSAGE_BYTES_MAX),
+            connector,
+            dial_limit: self.dial_limit,
             endpoints: self.endpoints,
             inbox,
             state: publish_state,
@@ -236,6 +272,15 @@ impl Builder {
             wake,
         });
         Ok((client, driver))
+    }
+
+    #[cfg(feature = "tls")]
+    fn trusting(&self, connector: Connector) -> Result<Connector, BuildError> {
+        if self.authorities.is_empty() {
+            return Ok(connector);
+        }
+        let trusting = connector.trusting(&self.authorities);
+        trusting.ok_or(BuildError::Certificate)
     }
 }
 

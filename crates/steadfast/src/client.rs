@@ -242,7 +242,8 @@ impl Client {
         let _ = self.send(Command::Revive);
     }
 
-    /// Ends the session. What is queued may still be sent for so long; zero ends at once. Returns when it is over.
+    /// Ends the session. What is queued may still be sent for so long, also over a connection that comes back meanwhile;
+    /// zero ends at once. What is published from now on is dropped. Returns when it is over.
     ///
     /// Cancel-safe: it closes all the same.
     pub async fn close(&self, drain: Duration) {

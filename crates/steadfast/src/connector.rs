@@ -16,7 +16,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use error::{DialError, Failure, Stage};
+pub use error::{CertificateProblem, DialError, Failure, Stage};
 
 use crate::endpoint::{Endpoint, Security};
 use crate::transport::stream::Stream;
@@ -85,6 +85,14 @@ impl Connector {
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
+    }
+
+    /// Trusts the authorities of a PEM file beside those of the system. `None` when there is no certificate in it.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn trusting(mut self, pem: &[u8]) -> Option<Self> {
+        self.tls = tls::Tls::trusting(tls::authorities(pem)?);
+        Some(self)
     }
 
     /// Opens a WebSocket there.

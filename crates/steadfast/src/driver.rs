@@ -25,6 +25,7 @@ use self::line::Line;
 use crate::builder::defaults;
 use crate::clock::Clock;
 use crate::connector::Connector;
+use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::feed::Queue;
 
@@ -58,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) session: Session,
     pub(crate) clock: Clock,
     pub(crate) connector: Connector,
+    pub(crate) dial_limit: DialLimit,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) inbox: mpsc::Receiver<Command>,
     pub(crate) state: watch::Sender<Snapshot>,
@@ -240,7 +242,9 @@ impl Driver {
             match output {
                 Output::Dial { attempt, endpoint } => {
                     if let Some(endpoint) = self.parts.endpoints.get(endpoint) {
-                        self.line.dial(attempt, &self.parts.connector, endpoint);
+                        let connector = &self.parts.connector;
+                        let limit = &self.parts.dial_limit;
+                        self.line.dial(attempt, connector, endpoint, limit);
                     }
                 }
                 Output::Abandon { attempt } => self.line.abandon(attempt),

@@ -18,6 +18,9 @@ pub enum BuildError {
     /// Application data could not be written as JSON.
     #[error("the data cannot be written as JSON")]
     Json(#[from] serde_json::Error),
+    /// There is no certificate in what was given as one.
+    #[error("there is no certificate in PEM form in what is to be trusted")]
+    Certificate,
     /// The system gave no randomness.
     #[error("the system gave no randomness")]
     Randomness,

@@ -27,6 +27,9 @@
 //! - A peer that is silent is noticed within 25 s by default, whatever the traffic.
 //! - Each publication carries a key and ends in exactly one [`Delivery`]; what was unanswered is sent again in its order,
 //!   and the server applies it once.
+//! - Publications of a channel are stored in the order in which they were handed in. A server that refuses one for the
+//!   moment may have stored those that were under way behind it, unless `channel_window` in [`OutboxSettings`] is 1.
+//! - All clients of a process together open a bounded number of transports at a time: [`DialLimit`].
 //! - A subscription resumes where the application stands; what cannot be resumed is told as [`Feed::Gap`].
 //!
 //! The decisions are those of `steadfast-core`, which knows no sockets; this crate moves bytes and keeps the time for it.
@@ -35,6 +38,7 @@ mod builder;
 mod client;
 pub mod clock;
 pub mod connector;
+mod dial_limit;
 mod driver;
 pub mod endpoint;
 pub mod error;
@@ -44,6 +48,7 @@ pub mod transport;
 
 pub use builder::{Builder, defaults};
 pub use client::Client;
+pub use dial_limit::DialLimit;
 pub use driver::Driver;
 pub use feed::Subscription;
 pub use receipt::Receipt;

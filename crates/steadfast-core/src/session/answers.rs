@@ -3,15 +3,15 @@
 use std::mem;
 
 use steadfast_machine::Instant;
-use steadfast_protocol::codes::{Advice, retry_in};
+use steadfast_protocol::codes::{Advice, ErrorCode, retry_in};
 use steadfast_protocol::keyed;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectResult, Position, ReplyError, ReplyResult};
 
 use super::{Session, Stage};
 use crate::backoff::Reason;
-use crate::event::{Cause, ConnectionEpoch, Event, Phase, State};
-use crate::io::{Call, CallError, CallResult, Delivery, DropReason, Output, PublicationId};
+use crate::event::{Cause, ConnectionEpoch, Event, State};
+use crate::io::{Call, CallError, CallResult, Delivery, DropReason, Output};
 
 impl Session {
     pub(super) fn on_answer(
@@ -29,14 +29,8 @@ impl Session {
                 Err(error) => self.connect_refused(now, error),
             };
         }
-        if let Err(error) = &outcome
-            && Advice::for_call_error(error) == Advice::Retry
-            && self.outbox.postpone(now, id)
-        {
-            return;
-        }
-        if let Some(publication) = self.outbox.settle(id) {
-            return self.publish_answered(publication, outcome);
+        if self.outbox.carries(id) {
+            return self.publish_answered(now, id, outcome);
         }
         if let Some((call, asked)) = self.requests.settle(id) {
             let outcome = outcome
@@ -75,7 +69,8 @@ impl Session {
         self.snapshot.attempt = 0;
         self.snapshot.reconnects += u64::from(!is_first);
         self.failures = 0;
-        self.enter(now, State::Connected, Phase::Resuming);
+        let phase = self.resuming_phase();
+        self.enter(now, State::Connected, phase);
         self.notify(Event::Connected { epoch, downtime });
     }
 
@@ -104,27 +99,52 @@ impl Session {
         }
     }
 
-    fn publish_answered(&mut self, id: PublicationId, outcome: Result<ReplyResult, ReplyError>) {
-        let delivery = match outcome {
-            Ok(ReplyResult::Rpc(data)) => match keyed::decode_ack(&data, &Limits::REPLIES) {
-                Ok(ack) => Delivery::Acknowledged {
-                    position: Position {
-                        epoch: ack.epoch,
-                        offset: ack.offset,
-                    },
-                    duplicate: ack.duplicate,
-                },
-                Err(_no_ack) => Delivery::Interrupted {
-                    maybe_delivered: true,
-                },
-            },
-            Ok(_) => Delivery::Interrupted {
-                maybe_delivered: true,
-            },
-            Err(error) => Delivery::Dropped(DropReason::Refused(error)),
+    fn publish_answered(
+        &mut self,
+        now: Instant,
+        command: u32,
+        outcome: Result<ReplyResult, ReplyError>,
+    ) {
+        let ended = match outcome {
+            Ok(result) => {
+                let delivery = delivery(result);
+                self.outbox.taken(command).map(|id| (id, delivery))
+            }
+            Err(error) if Advice::for_call_error(&error) == Advice::Retry => {
+                let hint = retry_in(&error.message);
+                // A server that failed cannot say how far it came; every other refusal comes before the work.
+                let may_be_applied = error.code == ErrorCode::Internal.code();
+                let backoff = &mut self.backoff;
+                let stretch = |pause| backoff.stretch(pause);
+                self.outbox
+                    .postpone(now, command, hint, may_be_applied, stretch);
+                None
+            }
+            Err(error) => {
+                let refused = Delivery::Dropped(DropReason::Refused(error));
+                self.outbox.refuse(command, refused)
+            }
         };
-        self.outputs.push_back(Output::Resolve { id, delivery });
+        let resolved = ended.map(|(id, delivery)| Output::Resolve { id, delivery });
+        self.outputs.extend(resolved);
     }
+}
+
+/// What a publication comes to whose answer is no error.
+fn delivery(result: ReplyResult) -> Delivery {
+    let interrupted = Delivery::Interrupted {
+        maybe_delivered: true,
+    };
+    let ReplyResult::Rpc(data) = result else {
+        return interrupted;
+    };
+    keyed::decode_ack(&data, &Limits::REPLIES).map_or(interrupted, |ack| Delivery::Acknowledged {
+        position: Position {
+            epoch: ack.epoch,
+            offset: ack.offset,
+        },
+        duplicate: ack.duplicate,
+    })
 }
 
 fn call_result(call: &Call, result: ReplyResult) -> Result<CallResult, CallError> {

@@ -33,10 +33,11 @@ impl Session {
                 }
                 return;
             }
-            Stage::Dialing { .. }
-            | Stage::Greeting { .. }
-            | Stage::Waiting { .. }
-            | Stage::Failed => return,
+            Stage::Dialing { .. } | Stage::Greeting { .. } | Stage::Waiting { .. } => {
+                self.drain_until = None;
+                return;
+            }
+            Stage::Failed => return,
         }
         self.away_since = Some(now);
         self.dial(now);
@@ -76,7 +77,7 @@ impl Session {
         self.attempt = Attempt(self.attempt.0 + 1);
         self.attempt_started = now;
         self.stage = Stage::Dialing {
-            deadline: now + self.settings().attempt_deadline,
+            deadline: Some(now + self.settings().attempt_deadline),
         };
         self.snapshot.attempt = self.snapshot.attempt.saturating_add(1);
         self.snapshot.endpoint = endpoint;
@@ -88,6 +89,24 @@ impl Session {
             attempt: number,
             endpoint,
         });
+    }
+
+    /// The shell has too many dials under way: the time of this attempt does not run.
+    pub(super) fn dial_held(&mut self) {
+        if let Stage::Dialing { deadline } = &mut self.stage {
+            *deadline = None;
+        }
+    }
+
+    /// The dial that was held goes on: the attempt begins now.
+    pub(super) fn dial_began(&mut self, now: Instant) {
+        let limit = self.settings().attempt_deadline;
+        if let Stage::Dialing { deadline } = &mut self.stage
+            && deadline.is_none()
+        {
+            *deadline = Some(now + limit);
+            self.attempt_started = now;
+        }
     }
 
     /// Before its first connection a session connects; later it reconnects.
@@ -105,6 +124,7 @@ impl Session {
         };
         self.outgoing.clear();
         let settings = self.settings();
+        let deadline = deadline.unwrap_or(now + settings.attempt_deadline);
         let connect = ConnectRequest {
             token: settings.token.clone(),
             data: settings.data.clone(),
@@ -119,7 +139,8 @@ impl Session {
             command,
             liveness,
         };
-        while length < FIRST_MESSAGE_BYTES && self.ask_for_subscription(now) {
+        let wants_feeds = self.drain_until.is_none();
+        while wants_feeds && length < FIRST_MESSAGE_BYTES && self.ask_for_subscription(now) {
             length += SUBSCRIBE_BYTES;
         }
         let state = self.snapshot.state;

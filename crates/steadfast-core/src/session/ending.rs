@@ -10,26 +10,51 @@ use crate::event::{Cause, Event, Phase, State};
 use crate::io::Output;
 
 impl Session {
+    /// What is queued gets its time, with a connection or until one is there; an end that can carry nothing comes at once.
     pub(super) fn close(&mut self, now: Instant, drain: Duration) {
+        let can_drain = !drain.is_zero() && !self.outbox.is_empty();
         match self.stage {
             // Nothing can carry what was queued meanwhile, and nobody waits for the end of what never began.
             Stage::Idle => self.abandon_everything(),
             Stage::Closing { .. } => {}
-            Stage::Live { .. } if !drain.is_zero() && !self.outbox.is_empty() => {
+            Stage::Live { .. } if can_drain => {
                 self.drain_until = Some(now + drain);
                 self.enter(now, State::Connected, Phase::Draining);
             }
-            Stage::Live { .. } => self.hang_up(now),
-            Stage::Dialing { .. } | Stage::Greeting { .. } => self.end_at_once(now),
-            Stage::Waiting { .. } | Stage::Failed => self.end(now),
+            Stage::Dialing { .. } | Stage::Greeting { .. } | Stage::Waiting { .. } if can_drain => {
+                self.drain_until = Some(now + drain);
+            }
+            Stage::Live { .. }
+            | Stage::Dialing { .. }
+            | Stage::Greeting { .. }
+            | Stage::Waiting { .. } => self.hang_up(now),
+            Stage::Failed => self.end(now),
+        }
+    }
+
+    /// True from the wish to close until the end.
+    pub(super) const fn is_closing(&self) -> bool {
+        self.drain_until.is_some() || matches!(self.stage, Stage::Closing { .. })
+    }
+
+    /// The phase of a new connection: what is to be done on it first.
+    pub(super) const fn resuming_phase(&self) -> Phase {
+        if self.drain_until.is_some() {
+            Phase::Draining
+        } else {
+            Phase::Resuming
         }
     }
 
     /// Sends the close frame and gives the peer its time; without a connection there is nobody to tell.
     pub(super) fn hang_up(&mut self, now: Instant) {
         self.drain_until = None;
-        if !matches!(self.stage, Stage::Live { .. }) {
-            return self.end(now);
+        match self.stage {
+            Stage::Live { .. } => {}
+            Stage::Dialing { .. } | Stage::Greeting { .. } => return self.end_at_once(now),
+            Stage::Waiting { .. } | Stage::Failed | Stage::Idle | Stage::Closing { .. } => {
+                return self.end(now);
+            }
         }
         let attempt = self.attempt;
         // What was gathered in this turn goes out before the close frame.

@@ -1,26 +1,17 @@
-//! A connection at work: what arrives, what goes out, and its loss.
-
-use std::time::Duration;
+//! A connection at work: what arrives, and what goes out.
 
 use bytes::Bytes;
 use steadfast_machine::Instant;
-use steadfast_protocol::codes::{Advice, CloseCode, DisconnectCode, retry_in};
 use steadfast_protocol::json::decode_replies;
-use steadfast_protocol::keyed::{self, KeyedPublish};
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{
-    ChannelRequest, HistoryRequest, Push, PushEvent, Reply, Request, RpcRequest,
-};
+use steadfast_protocol::message::{Push, PushEvent, Reply};
 
+use super::outgoing::{call_request, keyed_publish};
 use super::{Session, Stage, deliver};
-use crate::backoff::Reason;
 use crate::event::{Cause, Event, Phase, State};
-use crate::io::{Call, Feed, Loss, Output, Publish};
+use crate::io::{Feed, Loss, Output};
 use crate::liveness::Duty;
 use crate::subscriptions::Consequence;
-
-/// What a close frame without a code means (RFC 6455, section 7.4.1).
-const NO_CODE: u16 = 1005;
 
 impl Session {
     pub(super) fn heard(&mut self, now: Instant) {
@@ -58,15 +49,6 @@ impl Session {
             Duty::Dead(silence) => self.give_up_peer(now, Cause::Silence(silence)),
             Duty::Stalled(time) => self.give_up_peer(now, Cause::WriteStall(time)),
         }
-    }
-
-    /// The peer is not to be reached, or cannot be understood: its transport goes at once.
-    pub(super) fn give_up_peer(&mut self, now: Instant, cause: Cause) {
-        if matches!(self.stage, Stage::Closing { .. }) {
-            return self.end_at_once(now);
-        }
-        self.abandon_transport();
-        self.connection_lost(now, cause, Reason::Drop);
     }
 
     pub(super) fn received(&mut self, now: Instant, message: &Bytes) {
@@ -138,12 +120,17 @@ impl Session {
         self.ask(consequence.request);
     }
 
+    /// Whether the server is asked for subscriptions: who closes has nothing more to hear.
+    pub(super) const fn asks_for_subscriptions(&self) -> bool {
+        matches!(self.stage, Stage::Live { .. }) && self.drain_until.is_none()
+    }
+
     /// Subscriptions first, then what was unanswered and what is new, in order, as far as the window allows.
     pub(super) fn send_what_may_go(&mut self, now: Instant) {
         if !matches!(self.stage, Stage::Live { .. }) {
             return;
         }
-        while self.ask_for_subscription(now) {}
+        while self.asks_for_subscriptions() && self.ask_for_subscription(now) {}
         let mut has_sent = false;
         loop {
             let id = self.outgoing.next_id();
@@ -165,9 +152,6 @@ impl Session {
             self.probe_if_silent(now);
         }
         self.become_ready(now);
-        if self.drain_until.is_some() && self.outbox.is_empty() {
-            self.hang_up(now);
-        }
     }
 
     fn probe_if_silent(&mut self, now: Instant) {
@@ -193,155 +177,5 @@ impl Session {
             self.enter(now, State::Connected, Phase::Ready);
         }
         self.notify(Event::Ready { epoch });
-    }
-
-    /// The transport ended by itself, or by the peer.
-    pub(super) fn lost(&mut self, now: Instant, loss: Loss) {
-        if matches!(self.stage, Stage::Closing { .. }) {
-            return self.end(now);
-        }
-        let (cause, advice, reason) = verdict(loss);
-        match advice {
-            Advice::Terminal => {
-                self.note_loss(now, &cause);
-                self.fail(now, cause);
-            }
-            Advice::ReconnectWithFreshState => {
-                self.subscriptions.forget_positions();
-                self.connection_lost(now, cause, reason);
-            }
-            Advice::Reconnect
-            | Advice::Retry
-            | Advice::RenewToken
-            | Advice::Resubscribe
-            | Advice::ResubscribeWithFreshState
-            | Advice::EndSubscription
-            | Advice::TellCaller => self.connection_lost(now, cause, reason),
-        }
-    }
-
-    fn connection_lost(&mut self, now: Instant, cause: Cause, reason: Reason) {
-        if !matches!(self.stage, Stage::Live { .. }) {
-            let reason = match reason {
-                Reason::Drop => Reason::Failure { hint: None },
-                Reason::Mass { .. } | Reason::Failure { .. } => reason,
-            };
-            return self.attempt_failed(now, cause, reason);
-        }
-        self.note_loss(now, &cause);
-        if self.drain_until.is_some() {
-            return self.end(now);
-        }
-        let until = now + self.backoff.next(reason);
-        self.wait(now, until, cause);
-    }
-
-    /// What follows from a loss whatever comes next.
-    fn note_loss(&mut self, now: Instant, cause: &Cause) {
-        let Stage::Live {
-            since,
-            liveness,
-            is_ready,
-            ..
-        } = &self.stage
-        else {
-            return;
-        };
-        let lived = now.saturating_since(*since);
-        let detection = now.saturating_since(liveness.heard_at());
-        // A connection that was of no use, or of little, counts as a failure: a server that accepts and drops is not
-        // to be hammered.
-        if *is_ready && lived >= self.settings().backoff.stable_after {
-            self.backoff.lived(lived);
-        } else {
-            self.backoff.failed();
-        }
-        self.away_since = Some(now);
-        self.outgoing.clear();
-        self.outbox.lost();
-        self.subscriptions.lost();
-        for (id, error) in self.requests.lost() {
-            let outcome = Err(error);
-            self.outputs.push_back(Output::Answer { id, outcome });
-        }
-        let epoch = self.snapshot.epoch;
-        let cause = cause.clone();
-        self.notify(Event::Lost {
-            epoch,
-            cause,
-            detection,
-        });
-    }
-}
-
-/// What the end of a connection means: why, what to do, and how soon.
-fn verdict(loss: Loss) -> (Cause, Advice, Reason) {
-    match loss {
-        Loss::Broken(text) => (Cause::Broken(text), Advice::Reconnect, Reason::Drop),
-        Loss::Closed { code, reason } => {
-            let code = code.unwrap_or(NO_CODE);
-            let advice = Advice::for_disconnect(u32::from(code));
-            let hint = retry_in(&reason);
-            let pace = pace(code, hint);
-            (Cause::Closed { code, reason }, advice, pace)
-        }
-    }
-}
-
-/// How soon after a close with this code.
-fn pace(code: u16, hint: Option<Duration>) -> Reason {
-    let is_one_of = |codes: &[u16]| codes.contains(&code);
-    let going = [
-        CloseCode::GoingAway.code(),
-        1012,
-        DisconnectCode::Shutdown.code(),
-    ];
-    let busy = [1013, DisconnectCode::TooManyRequests.code()];
-    if is_one_of(&going) {
-        Reason::Mass { hint }
-    } else if is_one_of(&busy) || hint.is_some() {
-        Reason::Failure { hint }
-    } else {
-        Reason::Drop
-    }
-}
-
-fn keyed_publish(publish: &Publish) -> Request {
-    let mut argument = Vec::new();
-    let publish = KeyedPublish {
-        channel: publish.channel.clone(),
-        data: publish.data.clone(),
-        key: publish.key.clone(),
-    };
-    keyed::append_publish(&mut argument, &publish);
-    Request::Rpc(RpcRequest {
-        method: keyed::METHOD.to_owned(),
-        data: Bytes::from(argument),
-    })
-}
-
-fn call_request(call: &Call) -> Request {
-    match call {
-        Call::Rpc { method, data } => Request::Rpc(RpcRequest {
-            method: method.clone(),
-            data: data.clone(),
-        }),
-        Call::History {
-            channel,
-            limit,
-            since,
-            reverse,
-        } => Request::History(HistoryRequest {
-            channel: channel.clone(),
-            limit: *limit,
-            since: since.clone(),
-            reverse: *reverse,
-        }),
-        Call::Presence { channel } => Request::Presence(ChannelRequest {
-            channel: channel.clone(),
-        }),
-        Call::PresenceStats { channel } => Request::PresenceStats(ChannelRequest {
-            channel: channel.clone(),
-        }),
     }
 }

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use steadfast_protocol::json;
+use steadfast_protocol::keyed::{self, KeyedPublish};
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{Command, Request};
+use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Request, RpcRequest};
 
 use crate::io::{Call, Publish};
 
@@ -111,5 +112,47 @@ impl Outgoing {
     pub(super) fn take(&mut self) -> Vec<Bytes> {
         self.close();
         std::mem::take(&mut self.full)
+    }
+}
+
+/// The command that carries a publication.
+pub(super) fn keyed_publish(publish: &Publish) -> Request {
+    let mut argument = Vec::new();
+    let publish = KeyedPublish {
+        channel: publish.channel.clone(),
+        data: publish.data.clone(),
+        key: publish.key.clone(),
+    };
+    keyed::append_publish(&mut argument, &publish);
+    Request::Rpc(RpcRequest {
+        method: keyed::METHOD.to_owned(),
+        data: Bytes::from(argument),
+    })
+}
+
+/// The command that carries a call.
+pub(super) fn call_request(call: &Call) -> Request {
+    match call {
+        Call::Rpc { method, data } => Request::Rpc(RpcRequest {
+            method: method.clone(),
+            data: data.clone(),
+        }),
+        Call::History {
+            channel,
+            limit,
+            since,
+            reverse,
+        } => Request::History(HistoryRequest {
+            channel: channel.clone(),
+            limit: *limit,
+            since: since.clone(),
+            reverse: *reverse,
+        }),
+        Call::Presence { channel } => Request::Presence(ChannelRequest {
+            channel: channel.clone(),
+        }),
+        Call::PresenceStats { channel } => Request::PresenceStats(ChannelRequest {
+            channel: channel.clone(),
+        }),
     }
 }

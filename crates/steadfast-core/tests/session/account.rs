@@ -17,6 +17,8 @@ pub(crate) struct Account {
     /// A connection was announced and not ended.
     is_connected: bool,
     has_failed: bool,
+    /// The application wants the end.
+    is_closing: bool,
     published: BTreeSet<PublicationId>,
     called: BTreeSet<CallId>,
 }
@@ -62,8 +64,10 @@ impl Account {
                 assert!(self.called.insert(*id), "the test repeats {id:?}");
             }
             Input::Revived => self.has_failed &= state != State::Failed,
-            Input::OpenRequested
-            | Input::CloseRequested { .. }
+            Input::OpenRequested => self.is_closing = false,
+            Input::CloseRequested { .. } => self.is_closing = true,
+            Input::DialHeld { .. }
+            | Input::DialBegan { .. }
             | Input::Kicked
             | Input::Heard { .. }
             | Input::Received { .. }
@@ -174,7 +178,7 @@ impl Account {
                         || it.state == State::Connected && it.phase != Phase::Closing
                 }
                 Timer::Resubscribe => it.state == State::Connected,
-                Timer::CloseDeadline => matches!(it.phase, Phase::Draining | Phase::Closing),
+                Timer::CloseDeadline => self.is_closing,
             };
             assert!(may_be, "{timer:?} in {:?}", it.phase);
         }

@@ -49,7 +49,6 @@ fn close_ends_within_its_deadline_from_every_phase() {
 
     for mut script in phases {
         let phase = script.phase();
-        let dials = script.dials.len();
         script.publish();
         close(&mut script, DRAIN);
         script.pass(DRAIN + settings().close_deadline);
@@ -57,6 +56,7 @@ fn close_ends_within_its_deadline_from_every_phase() {
         assert_eq!(script.state(), State::Disconnected, "from {phase:?}");
         assert!(was_closed(&script), "from {phase:?}");
         assert_eq!(script.account.owed(), 0);
+        let dials = script.dials.len();
         script.pass(Duration::from_hours(1));
         assert_eq!(script.dials.len(), dials, "from {phase:?}");
     }
@@ -147,12 +147,109 @@ fn what_is_left_at_the_end_is_told_the_truth() {
 }
 
 #[test]
-fn a_connection_that_is_lost_while_it_drains_ends_the_session() {
+fn a_drain_waits_for_a_connection_that_comes_back_in_its_time() {
+    let mut waiting = Script::ready();
+    waiting.lose();
+    waiting.publish();
+    close(&mut waiting, DRAIN);
+    let mut lost = Script::ready();
+    lost.publish();
+    close(&mut lost, DRAIN);
+    lost.lose();
+    let mut dialing = Script::new();
+    dialing.publish();
+    close(&mut dialing, DRAIN);
+    let mut greeting = Script::new();
+    greeting.dial();
+    greeting.publish();
+    close(&mut greeting, DRAIN);
+
+    for mut script in [waiting, lost, dialing, greeting] {
+        script.subscribe("room", 10);
+        if script.snapshot().next_try_at.is_some() {
+            assert!(script.pass_until_dial() <= DRAIN);
+        }
+        if script.account.is_dialing() {
+            script.dial();
+        }
+        script.greet();
+        assert_eq!(script.phase(), Phase::Draining);
+        let commands = script.commands();
+        assert_eq!(commands.len(), 1, "the publication, no subscription");
+        script.answer(commands[0].id, Ok(ack(1, false)));
+
+        assert_eq!(script.hang_ups, [1_000]);
+        script.lose_with(1_000, "");
+        assert!(was_closed(&script));
+        let delivery = &script.resolved[0].1;
+        assert!(matches!(delivery, Delivery::Acknowledged { .. }));
+    }
+}
+
+#[test]
+fn a_drain_that_is_in_vain_ends_at_its_deadline_and_tells_the_truth_about_each() {
     let mut script = Script::ready();
     script.publish();
-    close(&mut script, DRAIN);
     script.lose();
+    script.publish();
+    let closed_at = script.now;
+    close(&mut script, DRAIN);
+    let refused = script.publish();
+    let dropped = Delivery::Dropped(DropReason::Closed);
+    assert_eq!(script.resolved, [(refused, dropped.clone())], "too late");
 
-    assert_eq!(script.state(), State::Disconnected);
-    assert_eq!(script.account.owed(), 0);
+    while !was_closed(&script) {
+        if script.account.is_dialing() {
+            script.dial_fails();
+        }
+        script.pass(Duration::from_millis(10));
+    }
+
+    assert_eq!(script.now - closed_at, DRAIN);
+    let maybe_delivered = true;
+    let interrupted = Delivery::Interrupted { maybe_delivered };
+    let told: Vec<_> = script.resolved.iter().skip(1).map(|(_, it)| it).collect();
+    assert_eq!(told, [&interrupted, &dropped]);
+    let dials = script.dials.len();
+    script.pass(Duration::from_hours(1));
+    assert_eq!(script.dials.len(), dials);
+}
+
+#[test]
+fn a_drain_without_a_connection_ends_with_what_it_was_for() {
+    let mut expired = Script::ready();
+    expired.lose();
+    expired.publish_for(Some(Duration::from_millis(10)));
+    close(&mut expired, Duration::from_mins(1));
+    expired.pass(Duration::from_millis(10));
+    let mut refused = Script::ready();
+    refused.publish();
+    close(&mut refused, Duration::from_mins(1));
+    refused.lose_with(3_500, "invalid token");
+    let mut cut_short = Script::ready();
+    cut_short.lose();
+    cut_short.publish();
+    close(&mut cut_short, Duration::from_mins(1));
+    close(&mut cut_short, Duration::ZERO);
+
+    for script in [expired, refused, cut_short] {
+        assert_eq!(script.state(), State::Disconnected);
+        assert!(was_closed(&script));
+        assert_eq!(script.account.owed(), 0);
+    }
+}
+
+#[test]
+fn whoever_opens_again_while_a_drain_waits_gets_a_session() {
+    let mut script = Script::ready();
+    script.lose();
+    script.publish();
+    close(&mut script, DRAIN);
+    script.handle(Input::OpenRequested);
+    script.pass_until_dial();
+    script.pass(DRAIN);
+    script.connect();
+
+    assert_eq!(script.phase(), Phase::Ready);
+    assert_eq!(script.commands().len(), 1);
 }

@@ -153,7 +153,9 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
     let mut script = Script::ready();
     script.lose();
     let back_at = script.now + Duration::from_hours(1);
+    let mut sizes = Vec::new();
     while script.now < back_at {
+        sizes.push(script.size());
         script.publish_for(Some(Duration::from_mins(5)));
         if script.account.is_dialing() {
             script.dial_fails();
@@ -167,6 +169,10 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
 
     assert!(script.now - back_at <= LONGEST, "{:?}", script.now);
     assert_eq!(script.phase(), Phase::Ready);
+    // What is held after an hour is what was held after half of it.
+    let (early, late) = sizes.split_at(sizes.len() / 2);
+    let most = |sizes: &[usize]| sizes.iter().copied().max().expect("some");
+    assert!(most(late) <= most(early) * 11 / 10, "{sizes:?}");
     assert!(script.dials.len() > 120, "{}", script.dials.len());
 }
 
@@ -348,6 +354,28 @@ fn a_kick_dials_at_once_and_asks_a_connection_whether_it_lives() {
             ..
         }
     )));
+}
+
+#[test]
+fn a_dial_that_is_held_back_uses_up_nothing_of_its_attempt() {
+    let mut script = Script::new();
+    let attempt = script.attempt();
+    script.handle(Input::DialHeld { attempt });
+    script.pass(Duration::from_mins(5));
+    assert!(script.account.is_dialing(), "its time does not run");
+    script.handle(Input::DialBegan { attempt });
+    script.pass(Duration::from_secs(9));
+    script.connect();
+
+    assert_eq!(script.phase(), Phase::Ready);
+
+    let mut hangs = Script::new();
+    let attempt = hangs.attempt();
+    hangs.handle(Input::DialHeld { attempt });
+    hangs.pass(Duration::from_mins(5));
+    hangs.handle(Input::DialBegan { attempt });
+    hangs.pass(Duration::from_secs(10));
+    assert_eq!(hangs.snapshot().cause, Some(Cause::AttemptTimeout));
 }
 
 #[test]

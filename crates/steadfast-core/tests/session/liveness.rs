@@ -143,6 +143,7 @@ fn talkative() -> SessionSettings {
     let mut settings = settings();
     settings.outbox.messages_max = 1_000;
     settings.outbox.window = 1_000;
+    settings.outbox.channel_window = 1_000;
     settings
 }
 
@@ -259,26 +260,29 @@ fn a_dead_peer_is_noticed_within_25_seconds_and_5_in_the_fast_profile_under_any_
         grace: Duration::from_secs(1),
     };
     for (profile, bound) in [(liveness(), 25), (fast, 5)] {
-        for pause_ms in [None, Some(300), Some(1_000), Some(7_000), Some(14_000)] {
-            for two_way in [false, true] {
+        for pause_ms in [300, 1_000, 7_000, 14_000] {
+            for traffic in [
+                Traffic::Idle,
+                Traffic::Outgoing,
+                Traffic::Incoming,
+                Traffic::Both,
+            ] {
                 let mut settings = talkative();
                 settings.liveness = profile;
                 let mut script = Script::with(settings, 1);
                 script.connect();
-                if two_way {
-                    // It lived and spoke until now.
-                    for _ in 0..40 {
-                        script.pass(Duration::from_millis(500));
-                        script.publish();
-                        script.hear();
-                    }
+                let pause = Duration::from_millis(pause_ms);
+                // It lived and spoke until now.
+                for _ in 0..40 {
+                    script.pass(pause.min(profile.timeout / 2));
+                    traffic.go_out(&mut script);
+                    traffic.come_in(&mut script);
                 }
+                script.hear();
                 let silent_since = script.now;
                 while script.last_loss().is_none() {
-                    script.pass(Duration::from_millis(pause_ms.unwrap_or(1_000)));
-                    if pause_ms.is_some() {
-                        script.publish();
-                    }
+                    script.pass(pause);
+                    traffic.go_out(&mut script);
                 }
 
                 let (at, event) = script.last_loss().expect("lost");
@@ -291,6 +295,30 @@ fn a_dead_peer_is_noticed_within_25_seconds_and_5_in_the_fast_profile_under_any_
                 assert!(is_silence, "{event:?}");
                 assert!(script.probes.len() >= 2, "it was asked");
             }
+        }
+    }
+}
+
+/// Who speaks before the peer dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traffic {
+    Idle,
+    Outgoing,
+    Incoming,
+    Both,
+}
+
+impl Traffic {
+    fn go_out(self, script: &mut Script) {
+        if matches!(self, Self::Outgoing | Self::Both) {
+            script.publish();
+        }
+    }
+
+    /// Bytes of the peer; without any of its own it answers probes.
+    fn come_in(self, script: &mut Script) {
+        if matches!(self, Self::Incoming | Self::Both) || !script.probes.is_empty() {
+            script.hear();
         }
     }
 }

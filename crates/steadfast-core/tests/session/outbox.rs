@@ -59,12 +59,15 @@ impl Queue for Faulty {
 
 struct Ours {
     script: Script,
+    offered: u32,
     commands: Vec<(u64, u32)>,
 }
 
 impl Queue for Ours {
     fn offer(&mut self) {
-        self.script.publish();
+        // Each in a channel of its own, since a channel goes on with one at a time after a loss.
+        self.script.publish_in(&self.offered.to_string(), None);
+        self.offered += 1;
     }
 
     fn connected(&mut self) -> Vec<u64> {
@@ -112,6 +115,7 @@ fn arrive_at_last(queue: &mut impl Queue) -> Vec<u64> {
 fn ours() -> Ours {
     Ours {
         script: Script::new(),
+        offered: 0,
         commands: Vec::new(),
     }
 }
@@ -245,6 +249,49 @@ fn the_outbox_is_bounded_and_says_so() {
 }
 
 #[test]
+fn what_is_over_makes_room() {
+    let large = |script: &mut Script, n| {
+        script.handle(Input::PublishRequested(Publish {
+            id: PublicationId(n),
+            channel: n.to_string(),
+            data: vec![b'1'; 40_000].into(),
+            key: n.to_string(),
+            ttl: Some(Duration::from_secs(1)),
+        }));
+    };
+    let mut script = Script::new();
+    large(&mut script, 1);
+    script.pass(Duration::from_secs(1));
+    large(&mut script, 2);
+    script.connect();
+    let command = script.commands().remove(0);
+    script.answer(command.id, Ok(ack(1, false)));
+    large(&mut script, 3);
+
+    let told: Vec<_> = script.resolved.iter().map(|(id, _)| id.0).collect();
+    assert_eq!(told, [1, 2], "{:?}", script.resolved);
+    assert_eq!(script.commands().len(), 1);
+}
+
+#[test]
+fn nothing_is_kept_of_a_channel_once_its_publications_have_ended() {
+    let mut script = Script::ready();
+    let mut publish = |n: u32| {
+        script.publish_in(&format!("room {n}"), None);
+        let command = script.commands().remove(0);
+        script.answer(command.id, Ok(ack(1, false)));
+        script.size()
+    };
+    let early = publish(1_000);
+    for n in 1_001..1_999 {
+        publish(n);
+    }
+    let late = publish(1_999);
+
+    assert!(late < early + 100, "{early} bytes became {late}");
+}
+
+#[test]
 fn a_call_that_fits_into_no_message_does_not_cost_the_session() {
     let mut script = Script::ready();
     let data = vec![b'1'; 70_000].into();
@@ -262,7 +309,8 @@ fn a_refusal_that_passes_is_tried_again_and_one_that_does_not_is_told() {
     let first = script.commands().remove(0);
     script.answer(first.id, Err(ErrorCode::TooManyRequests.reply()));
     assert_eq!(script.account.owed(), 1);
-    script.pass(Duration::from_millis(500));
+    // Half a second, and up to a quarter of it more.
+    script.pass(Duration::from_millis(625));
     let again = script.commands().remove(0);
     assert_eq!(key_of(&again), key_of(&first));
     let refusal = ErrorCode::PermissionDenied.reply();

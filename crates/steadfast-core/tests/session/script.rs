@@ -80,6 +80,8 @@ pub(crate) fn settings() -> SessionSettings {
             messages_max: 64,
             bytes_max: 1 << 16,
             window: 8,
+            channel_window: 8,
+            answer_timeout: Duration::from_secs(10),
             key_window: Duration::from_secs(100),
             retry_after: Duration::from_millis(500),
         },
@@ -125,6 +127,11 @@ impl Script {
 
     pub(crate) fn snapshot(&self) -> &Snapshot {
         self.session.snapshot()
+    }
+
+    /// What the session holds, as long as it is when written out: it grows with everything that it keeps.
+    pub(crate) fn size(&self) -> usize {
+        format!("{:?}", self.session).len()
     }
 
     pub(crate) fn state(&self) -> State {
@@ -286,16 +293,28 @@ impl Script {
     }
 
     pub(crate) fn publish_for(&mut self, ttl: Option<Duration>) -> PublicationId {
+        self.publish_in("room", ttl)
+    }
+
+    pub(crate) fn publish_in(&mut self, channel: &str, ttl: Option<Duration>) -> PublicationId {
         self.next_number += 1;
         let id = PublicationId(self.next_number);
         self.handle(Input::PublishRequested(Publish {
             id,
-            channel: "room".to_owned(),
+            channel: channel.to_owned(),
             data: Bytes::from(id.0.to_string()),
             key: format!("k{}", id.0),
             ttl,
         }));
         id
+    }
+
+    /// Time passes, and the peer shows each second that it lives.
+    pub(crate) fn pass_alive(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.pass(Duration::from_secs(1));
+            self.hear();
+        }
     }
 
     pub(crate) fn call(&mut self, call: Call, deadline: Duration) -> CallId {

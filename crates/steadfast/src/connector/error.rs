@@ -59,6 +59,9 @@ pub enum Failure {
     /// The certificates of the system could not be used.
     #[error("TLS cannot be set up: {0}")]
     TlsSetup(String),
+    /// The server's certificate does not prove that it is the one that was asked for.
+    #[error("the server's certificate {0}")]
+    Certificate(CertificateProblem),
     /// This build has no TLS.
     #[error("this build has no TLS (feature `tls`)")]
     TlsMissing,
@@ -85,6 +88,27 @@ pub enum Failure {
         /// What the server wants waited, from its `Retry-After` in seconds.
         retry_after: Option<Duration>,
     },
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CertificateProblem {
+    /// Its time is over, or this machine's clock is wrong.
+    #[error("has expired, or this machine's clock is wrong")]
+    Expired,
+    /// Its time has not begun, or this machine's clock is wrong.
+    #[error("is not valid yet, or this machine's clock is wrong")]
+    NotYetValid,
+    /// It belongs to another host.
+    #[error("is for another host than the one that was dialled")]
+    OtherName,
+    /// No authority that is trusted here stands behind it.
+    #[error("was issued by an authority that this system does not trust")]
+    Untrusted,
+    /// Something else, in the words of the TLS library.
+    #[error("cannot be used: {0}")]
+    Other(String),
 }
 
 impl DialError {
@@ -117,6 +141,7 @@ impl DialError {
             | Failure::NoAddress
             | Failure::TlsName(_)
             | Failure::TlsSetup(_)
+            | Failure::Certificate(_)
             | Failure::TlsMissing
             | Failure::Request(_)
             | Failure::Ended
@@ -127,6 +152,9 @@ impl DialError {
     }
 
     /// True when no further attempt can go better, because the fault is in what was asked for.
+    ///
+    /// A certificate that does not prove the server is no such fault: it is renewed, or a name leads elsewhere, without
+    /// the client being touched. The next attempts come with the growth of a failure.
     pub const fn is_final(&self) -> bool {
         match &self.failure {
             Failure::TlsName(_) | Failure::TlsMissing | Failure::Request(_) => true,
@@ -134,6 +162,7 @@ impl DialError {
             | Failure::NoAddress
             | Failure::Io(_)
             | Failure::TlsSetup(_)
+            | Failure::Certificate(_)
             | Failure::Randomness
             | Failure::Ended
             | Failure::NotHttp

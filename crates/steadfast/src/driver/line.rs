@@ -12,6 +12,7 @@ use steadfast_core::io::{Attempt, DialFailure, Input, Loss};
 use steadfast_protocol::websocket::MessageKind;
 
 use crate::connector::{Connector, DialError};
+use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
 use crate::transport::websocket::{Arrival, WebSocket};
 
@@ -32,14 +33,24 @@ pub(super) struct Line {
 enum State {
     #[default]
     None,
-    Dialing(Pin<Box<dyn Future<Output = Result<WebSocket, DialError>> + Send>>),
+    /// Too many are dialling; this is the wait and the dial behind it.
+    Held {
+        wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
+        connector: Connector,
+        endpoint: Endpoint,
+        is_told: bool,
+    },
+    Dialing(Dialing),
     Open(Box<WebSocket>),
 }
+
+type Dialing = Pin<Box<dyn Future<Output = Result<WebSocket, DialError>> + Send>>;
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",
+            Self::Held { .. } => "Held",
             Self::Dialing(_) => "Dialing",
             Self::Open(_) => "Open",
         })
@@ -47,11 +58,25 @@ impl fmt::Debug for State {
 }
 
 impl Line {
-    pub(super) fn dial(&mut self, attempt: Attempt, connector: &Connector, endpoint: &Endpoint) {
+    pub(super) fn dial(
+        &mut self,
+        attempt: Attempt,
+        connector: &Connector,
+        endpoint: &Endpoint,
+        limit: &DialLimit,
+    ) {
         let (connector, endpoint) = (connector.clone(), endpoint.clone());
         self.attempt = attempt;
         self.told_unsent = 0;
-        self.state = State::Dialing(Box::pin(async move { connector.dial(&endpoint).await }));
+        self.state = match limit.try_take() {
+            Some(permit) => State::Dialing(dialing(connector, endpoint, Some(permit))),
+            None => State::Held {
+                wait: Box::pin(limit.clone().take()),
+                connector,
+                endpoint,
+                is_told: false,
+            },
+        };
     }
 
     pub(super) fn abandon(&mut self, attempt: Attempt) {
@@ -91,6 +116,23 @@ impl Line {
         let attempt = self.attempt;
         match &mut self.state {
             State::None => false,
+            State::Held {
+                wait,
+                connector,
+                endpoint,
+                is_told,
+            } => {
+                if !std::mem::replace(is_told, true) {
+                    tell(Input::DialHeld { attempt });
+                }
+                let Poll::Ready(permit) = wait.as_mut().poll(context) else {
+                    return false;
+                };
+                let (connector, endpoint) = (connector.clone(), endpoint.clone());
+                self.state = State::Dialing(dialing(connector, endpoint, permit));
+                tell(Input::DialBegan { attempt });
+                true
+            }
             State::Dialing(dial) => match dial.as_mut().poll(context) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(socket)) => {
@@ -121,6 +163,15 @@ impl Line {
             }
         }
     }
+}
+
+/// The permit ends with the dial, however that ends.
+fn dialing(connector: Connector, endpoint: Endpoint, permit: Option<Permit>) -> Dialing {
+    Box::pin(async move {
+        let outcome = connector.dial(&endpoint).await;
+        drop(permit);
+        outcome
+    })
 }
 
 fn receive(

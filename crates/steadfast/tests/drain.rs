@@ -1,0 +1,137 @@
+//! A client that is closed, or forgotten, while its server is away.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the support functions of a test fail as loudly as the test"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast::{Client, Delivery, Event, State};
+use steadfast_protocol::json::{append_reply, decode_commands};
+use steadfast_protocol::keyed::{self, KeyedAck};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, ConnectResult, Reply, ReplyResult, Request};
+use steadfast_protocol::websocket::handshake::{accept_key, response};
+use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Far above what any test here needs; none waits for it.
+const LONG: Duration = Duration::from_mins(10);
+
+const LIMITS: websocket::Limits = websocket::Limits {
+    message_bytes_max: 1 << 20,
+    frame_bytes_max: 1 << 20,
+    fragments_max: 1,
+};
+
+/// Ends the first connection at once, then opens one and acknowledges what is published. Returns the code with which
+/// the client said goodbye.
+async fn serve(listener: TcpListener) -> Option<u16> {
+    drop(listener.accept().await.unwrap());
+    let (mut socket, _) = listener.accept().await.unwrap();
+    let mut received = upgrade(&mut socket).await;
+    let mut decoder = Decoder::new(Role::Server, LIMITS);
+    loop {
+        let mut answers = Vec::new();
+        let mut reading = decoder.read(&mut received);
+        while let Some(event) = reading.next_event().unwrap() {
+            match event {
+                websocket::Event::Message { payload, .. } => answer(payload, &mut answers),
+                websocket::Event::Close { code, .. } => return code,
+                websocket::Event::Ping(_) | websocket::Event::Pong(_) => {}
+            }
+        }
+        if !answers.is_empty() {
+            let frame = websocket::encoder::encode_server(Opcode::Text, &answers);
+            socket.write_all(&frame).await.unwrap();
+        }
+        received.clear();
+        assert!(
+            socket.read_buf(&mut received).await.unwrap() > 0,
+            "no goodbye"
+        );
+    }
+}
+
+async fn upgrade(socket: &mut TcpStream) -> Vec<u8> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        assert!(socket.read_buf(&mut request).await.unwrap() > 0);
+    }
+    let text = String::from_utf8(request).unwrap();
+    let mut lines = text.lines();
+    let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    let answer = response(&accept_key(key.unwrap()), None);
+    socket.write_all(&answer).await.unwrap();
+    Vec::new()
+}
+
+fn answer(message: &[u8], answers: &mut Vec<u8>) {
+    let message = Bytes::copy_from_slice(message);
+    for command in decode_commands(&message, &Limits::DEFAULT).unwrap() {
+        let Command { id, request } = command.unwrap();
+        let result = if matches!(request, Request::Connect(_)) {
+            ReplyResult::Connect(ConnectResult::default())
+        } else {
+            assert!(matches!(request, Request::Rpc(_)), "{request:?}");
+            ReplyResult::Rpc(acknowledgement())
+        };
+        if !answers.is_empty() {
+            answers.push(b'\n');
+        }
+        let outcome = Ok(result);
+        append_reply(answers, &Reply::Answer { id, outcome });
+    }
+}
+
+fn acknowledgement() -> Bytes {
+    let ack = KeyedAck {
+        offset: 7,
+        epoch: "e".to_owned(),
+        duplicate: false,
+    };
+    let mut result = Vec::new();
+    keyed::append_ack(&mut result, &ack);
+    Bytes::from(result)
+}
+
+/// A client without a connection, its driver, and the server that is about to come back.
+async fn without_connection() -> (Client, JoinHandle<()>, JoinHandle<Option<u16>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let (client, driver) = Client::builder(&url).unwrap().build().unwrap();
+    let mut events = client.events();
+    let driver = tokio::spawn(driver);
+    let server = tokio::spawn(serve(listener));
+    while !matches!(events.recv().await.unwrap(), Event::Waiting { .. }) {}
+    (client, driver, server)
+}
+
+#[tokio::test]
+async fn a_client_that_is_closed_waits_for_its_server_to_take_what_is_queued() {
+    let (client, _driver, server) = without_connection().await;
+    let receipt = client.publish("room", &BTreeMap::from([("n", 1)])).unwrap();
+
+    client.close(LONG).await;
+
+    assert!(matches!(receipt.await, Delivery::Acknowledged { .. }));
+    assert_eq!(client.state().borrow().state, State::Disconnected);
+    assert_eq!(server.await.unwrap(), Some(1_000));
+}
+
+#[tokio::test]
+async fn a_client_that_is_forgotten_does_not_forget_what_it_was_given() {
+    let (client, driver, server) = without_connection().await;
+    let receipt = client.publish("room", &1).unwrap();
+
+    drop(client);
+
+    assert!(matches!(receipt.await, Delivery::Acknowledged { .. }));
+    assert_eq!(server.await.unwrap(), Some(1_000));
+    driver.await.unwrap();
+}

@@ -1,0 +1,219 @@
+//! TLS as a client meets it: an authority of one's own, and certificates that prove nothing.
+#![cfg(feature = "tls")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "clippy does not see that the functions of this file are tests"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use steadfast::connector::{CertificateProblem, Connector, DialError, Failure, Stage, StageLimits};
+use steadfast::{Cause, Client, Event, State};
+use steadfast_protocol::websocket::handshake;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An authority that nobody but the test trusts.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key.
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = pem(params.self_signed(&key).unwrap().der());
+        let issuer = Issuer::new(params, key);
+        Self { issuer, pem }
+    }
+
+    /// A certificate for this host, which is valid from one year to another.
+    fn issue(&self, host: &str, (from, to): (i32, i32)) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity {
+            certificate: certificate.der().clone(),
+            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        }
+    }
+}
+
+fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+const VALID: (i32, i32) = (2020, 4000);
+
+/// A server with this certificate, which agrees to every upgrade and then says nothing.
+async fn serve(identity: Identity) -> SocketAddr {
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![identity.certificate], identity.key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate ends the handshake.
+                let Ok(mut stream) = acceptor.accept(socket).await else {
+                    return;
+                };
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let answer = handshake::response(&handshake::accept_key(key_of(&request)), None);
+                stream.write_all(&answer).await.unwrap();
+                // Until the client goes.
+                let _ = stream.read(&mut [0]).await;
+            });
+        }
+    });
+    address
+}
+
+fn key_of(request: &[u8]) -> &str {
+    let text = std::str::from_utf8(request).unwrap();
+    let mut lines = text.lines();
+    lines
+        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
+        .expect("a key")
+}
+
+async fn dial(address: SocketAddr, trusted: Option<&Authority>) -> Result<(), DialError> {
+    let mut connector = Connector::new(StageLimits::DEFAULT, Vec::new(), 1 << 20);
+    if let Some(authority) = trusted {
+        connector = connector.trusting(authority.pem.as_bytes()).expect("PEM");
+    }
+    let endpoint = format!("wss://{address}").parse().unwrap();
+    connector.dial(&endpoint).await.map(drop)
+}
+
+/// Why a client that trusts the authority does not trust this certificate.
+async fn refusal(authority: &Authority, host: &str, years: (i32, i32)) -> DialError {
+    let address = serve(authority.issue(host, years)).await;
+    let error = dial(address, Some(authority)).await.expect_err("refused");
+    assert_eq!(error.stage(), Stage::Secure);
+    error
+}
+
+fn problem(error: &DialError) -> &CertificateProblem {
+    let Failure::Certificate(problem) = error.failure() else {
+        panic!("{error:?}");
+    };
+    problem
+}
+
+#[tokio::test]
+async fn an_authority_of_ones_own_is_trusted_once_it_is_named() {
+    let authority = Authority::new();
+    let address = serve(authority.issue("127.0.0.1", VALID)).await;
+
+    dial(address, Some(&authority)).await.expect("trusted");
+    let error = dial(address, None).await.expect_err("a stranger");
+    let of_another = dial(address, Some(&Authority::new())).await;
+
+    assert_eq!(problem(&error), &CertificateProblem::Untrusted);
+    let error = of_another.expect_err("a stranger");
+    assert_eq!(problem(&error), &CertificateProblem::Untrusted);
+}
+
+#[tokio::test]
+async fn a_certificate_that_proves_nothing_is_refused_in_words_for_people() {
+    let authority = Authority::new();
+    for (host, years, expected, words) in [
+        (
+            "other.example",
+            VALID,
+            CertificateProblem::OtherName,
+            "for another host",
+        ),
+        (
+            "127.0.0.1",
+            (2020, 2021),
+            CertificateProblem::Expired,
+            "has expired",
+        ),
+        (
+            "127.0.0.1",
+            (3000, 4000),
+            CertificateProblem::NotYetValid,
+            "not valid yet",
+        ),
+    ] {
+        let error = refusal(&authority, host, years).await;
+
+        assert_eq!(problem(&error), &expected);
+        assert!(error.failure().to_string().contains(words), "{error:?}");
+        // It is renewed at the server, so a client that goes on trying finds it renewed.
+        assert!(!error.is_final() && !error.is_local());
+    }
+}
+
+#[tokio::test]
+async fn a_session_tells_what_is_wrong_with_the_certificate_and_goes_on_trying() {
+    let authority = Authority::new();
+    let address = serve(authority.issue("127.0.0.1", (2020, 2021))).await;
+    let (client, driver) = Client::builder(&format!("wss://{address}"))
+        .unwrap()
+        .trust(authority.pem.as_bytes())
+        .build()
+        .unwrap();
+    let mut events = client.events();
+    tokio::spawn(driver);
+
+    let cause = loop {
+        if let Event::Waiting { cause, attempt, .. } = events.recv().await.unwrap()
+            && attempt > 2
+        {
+            break cause;
+        }
+    };
+
+    let Cause::Dial(text) = cause else {
+        panic!("{cause:?}");
+    };
+    assert_eq!(
+        text,
+        "the TLS handshake failed: the server's certificate has expired, or this machine's clock is wrong"
+    );
+    assert_eq!(client.state().borrow().state, State::Connecting);
+}
+
+#[tokio::test]
+async fn what_is_no_certificate_is_refused_when_the_client_is_built() {
+    let built = Client::builder("wss://127.0.0.1:1")
+        .unwrap()
+        .trust(b"nothing")
+        .build();
+
+    let error = built.map(drop).expect_err("refused").to_string();
+    assert!(error.contains("no certificate in PEM form"), "{error}");
+}
