@@ -2,7 +2,9 @@
 //!
 //! The delay is `floor + U(0, min(cap, base * 2^n))`. Jitter is drawn after the cap and never clamped, so that it does
 //! not vanish at the cap (as in several published libraries); the growth falls only with the life of a connection, not
-//! with its mere opening, so that a server that accepts and drops is not hammered.
+//! with its mere opening, so that a server that accepts and drops is not hammered. It falls by as much as the connection
+//! lived, without a step at any age: else a server that is restarted shortly before that age would drive every client
+//! to the cap, although it served them well in between.
 
 use std::time::Duration;
 
@@ -13,8 +15,11 @@ use crate::policy::BackoffSettings;
 /// A hint is stretched by up to a quarter, so that all who were told the same do not come at the same time.
 const HINT_STRETCH: u32 = 4;
 
-/// Doublings beyond this are above any cap.
-const LEVEL_MAX: u32 = 40;
+/// Parts of a doubling.
+const DOUBLING: u32 = 256;
+
+/// Doublings beyond this are above any cap that a duration can hold.
+const LEVEL_MAX: u32 = 40 * DOUBLING;
 
 /// Why an attempt is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub(crate) enum Reason {
 pub(crate) struct Backoff {
     settings: BackoffSettings,
     generator: Generator,
+    /// How often the base is doubled, in parts of a doubling.
     level: u32,
 }
 
@@ -58,7 +64,7 @@ impl Backoff {
             ..
         } = self.settings;
         match reason {
-            Reason::Drop if self.level == 0 => self.draw(first_within),
+            Reason::Drop if self.level < DOUBLING => self.draw(first_within),
             // The loss itself was counted by `lived` or `failed`.
             Reason::Drop => self.drawn(),
             Reason::Mass { hint: None } => self.draw(spread),
@@ -68,16 +74,21 @@ impl Backoff {
         }
     }
 
-    /// A connection lived for so long: the growth halves for each stable period.
+    /// A connection lived for so long: the growth halves for each stable period, and falls evenly within one.
     pub(crate) fn lived(&mut self, time: Duration) {
-        let periods = time.as_nanos() / self.settings.stable_after.as_nanos().max(1);
-        let halvings = u32::try_from(periods).unwrap_or(u32::MAX);
-        self.level = self.level.checked_shr(halvings).unwrap_or(0);
+        let period = self.settings.stable_after.as_nanos().max(1);
+        let halvings = u32::try_from(time.as_nanos() / period).unwrap_or(u32::MAX);
+        let level = self.level.checked_shr(halvings).unwrap_or(0);
+        let fall = u128::from(level / 2) * (time.as_nanos() % period) / period;
+        self.level = level.saturating_sub(u32::try_from(fall).unwrap_or(level));
     }
 
-    /// A connection ended before it was of any use.
+    /// An attempt failed, or a connection ended. What is at the cap grows no further: an hour of failures must not take
+    /// longer to forget than a minute of them.
     pub(crate) fn failed(&mut self) {
-        self.level = (self.level + 1).min(LEVEL_MAX);
+        if self.range() < self.settings.cap {
+            self.level = (self.level + DOUBLING).min(LEVEL_MAX);
+        }
     }
 
     fn grow(&mut self) -> Duration {
@@ -87,9 +98,16 @@ impl Backoff {
     }
 
     fn drawn(&mut self) -> Duration {
-        let factor = 1_u32.checked_shl(self.level).unwrap_or(u32::MAX);
-        let range = self.settings.base.saturating_mul(factor);
-        self.settings.floor + self.draw(range.min(self.settings.cap))
+        let range = self.range().min(self.settings.cap);
+        self.settings.floor + self.draw(range)
+    }
+
+    /// What the delay is drawn from, were there no cap.
+    fn range(&self) -> Duration {
+        let (whole, part) = (self.level / DOUBLING, self.level % DOUBLING);
+        let factor = 1_u32.checked_shl(whole).unwrap_or(u32::MAX);
+        let below = self.settings.base.saturating_mul(factor);
+        below.saturating_add((below / DOUBLING).saturating_mul(part))
     }
 
     /// A pause that somebody asked for, somewhat longer, so that not all who were asked come at the same time.

@@ -27,7 +27,8 @@ pub struct BackoffSettings {
     pub first_within: Duration,
     /// The same when the server said that it goes away, so that all its clients come at once.
     pub spread: Duration,
-    /// A connection that lives for so long halves the growth, and again for each further such time; above zero.
+    /// A connection that lives for so long halves the growth, and again for each further such time; a part of it counts
+    /// for its part. Above zero.
     pub stable_after: Duration,
     /// The longest wait that a server may ask for.
     pub hint_max: Duration,

@@ -74,12 +74,11 @@ impl Session {
         };
         let lived = now.saturating_since(*since);
         let detection = now.saturating_since(liveness.heard_at());
-        // A connection that was of no use, or of little, counts as a failure: a server that accepts and drops is not
-        // to be hammered.
-        if *is_ready && lived >= self.settings().backoff.stable_after {
+        // A server that accepts and drops is not to be hammered: the end counts as a failure, and what the connection
+        // was good for makes up for it.
+        self.backoff.failed();
+        if *is_ready {
             self.backoff.lived(lived);
-        } else {
-            self.backoff.failed();
         }
         self.away_since = Some(now);
         self.outgoing.clear();

@@ -144,6 +144,54 @@ fn a_flap_doubles_the_range_once() {
     }
 }
 
+/// The outages of a client whose server is killed every ten seconds and back a second later, for three minutes.
+fn outages_under_kills(seed: u64) -> Vec<Duration> {
+    const EVERY: Duration = Duration::from_secs(10);
+    const DOWN: Duration = Duration::from_secs(1);
+    let mut script = Script::with(settings(), seed);
+    script.connect();
+    let mut outages = Vec::new();
+    let mut kill = script.now + EVERY;
+    let end = script.now + EVERY * 18;
+    while kill < end {
+        while script.now < kill {
+            let rest = kill - script.now;
+            script.pass(rest.min(Duration::from_secs(1)));
+            script.hear();
+        }
+        script.lose();
+        let lost = script.now;
+        loop {
+            script.pass_until_dial();
+            while kill + EVERY <= script.now {
+                kill = kill + EVERY;
+            }
+            if script.now >= kill + DOWN {
+                break;
+            }
+            script.dial_fails();
+        }
+        script.connect();
+        outages.push(script.now - lost);
+        kill = kill + EVERY;
+    }
+    outages
+}
+
+#[test]
+fn a_server_that_serves_between_its_kills_does_not_drive_its_clients_to_the_cap() {
+    // Were each end within the first ten seconds a failure in full, half of the outages would last for more than 8 s
+    // and one of a hundred for more than 44 s, although the server is away for one.
+    let mut outages: Vec<Duration> = (0..200).flat_map(outages_under_kills).collect();
+    outages.sort_unstable();
+    let [half, most, all] =
+        [50, 99, 100].map(|percent| outages[(outages.len() - 1) * percent / 100]);
+
+    assert!(half < Duration::from_secs(2), "{half:?}");
+    assert!(most < Duration::from_secs(6), "{most:?}");
+    assert!(all <= LONGEST, "{all:?}");
+}
+
 #[test]
 fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
     let mut faulty = Faulty::default();
