@@ -216,7 +216,10 @@ fn config_path(server: Server, places: &Places) -> PathBuf {
     places.output.join(format!("{}.toml", server.name()))
 }
 
-/// The gateway's settings: all defaults but one core, the port (0 for any), and the store of the row.
+/// Calls with a new key each fill the default million within three seconds.
+const KEYS: &str = "keys_max = 16000000\n";
+
+/// The gateway's settings: all defaults but one core, the port (0 for any), the store of the row, and room for keys.
 fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {
     let store = match data {
         Some(data) => format!(
@@ -229,7 +232,7 @@ fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {
         Pings::Usual => "",
         Pings::Often => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
     };
-    format!("[server]\nport = {port}\ncores = 1\n\n[store]\n{store}{client}")
+    format!("[server]\nport = {port}\ncores = 1\n\n[store]\n{KEYS}{store}{client}")
 }
 
 fn spawn(server: Server, places: &Places) -> Result<Child> {
