@@ -9,4 +9,5 @@ mod liveness;
 mod outbox;
 mod script;
 mod subscriptions;
+mod together;
 mod world;
