@@ -54,7 +54,9 @@ impl Requests {
 
     /// The next call to be sent; it counts as sent with this command.
     pub(crate) fn send_next(&mut self, command: u32) -> Option<&Call> {
-        let next = self.pending.iter_mut().find(|it| it.command.is_none())?;
+        // What was sent stands before what was not: a new connection begins with the oldest.
+        let place = self.pending.partition_point(|it| it.command.is_some());
+        let next = self.pending.get_mut(place)?;
         next.command = Some(command);
         next.was_sent = true;
         Some(&next.call)

@@ -124,6 +124,29 @@ impl Session {
         &self.snapshot
     }
 
+    /// Takes facts that became known together. Each counts as in [`Machine::handle`], but publications and calls that
+    /// come one after another go out in as few messages as they fit into.
+    pub fn handle_together(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) {
+        let mut has_gathered = false;
+        for input in inputs {
+            let can_wait = matches!(
+                input,
+                Input::PublishRequested(_) | Input::CallRequested { .. }
+            );
+            if has_gathered && !can_wait {
+                self.settle(now);
+            }
+            self.take(now, input);
+            if !can_wait {
+                self.settle(now);
+            }
+            has_gathered = can_wait;
+        }
+        if has_gathered {
+            self.settle(now);
+        }
+    }
+
     const fn settings(&self) -> &SessionSettings {
         self.policy.settings()
     }
@@ -198,12 +221,9 @@ impl Session {
     }
 }
 
-impl Machine for Session {
-    type Input = Input;
-    type Output = Output;
-    type Timer = Timer;
-
-    fn handle(&mut self, now: Instant, input: Input) {
+impl Session {
+    /// Takes a fact in, without what follows from it for what goes out.
+    fn take(&mut self, now: Instant, input: Input) {
         match input {
             Input::OpenRequested => self.open(now),
             Input::CloseRequested { drain } => self.close(now, drain),
@@ -258,6 +278,16 @@ impl Machine for Session {
             }
             Input::Tick => self.tick(now),
         }
+    }
+}
+
+impl Machine for Session {
+    type Input = Input;
+    type Output = Output;
+    type Timer = Timer;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.take(now, input);
         self.settle(now);
     }
 

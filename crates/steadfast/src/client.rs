@@ -57,7 +57,7 @@ impl Client {
         self.clock.now()
     }
 
-    /// Everything that happens from now on. A listener that is more than 256 events behind is told how many it missed.
+    /// Everything that happens from now on. A listener that is more than 64 events behind is told how many it missed.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }

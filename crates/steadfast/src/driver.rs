@@ -6,6 +6,7 @@
 mod line;
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -74,13 +75,46 @@ pub(crate) struct Parts {
 pub struct Driver {
     parts: Parts,
     line: Line,
-    publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
-    calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
-    subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+    askers: Askers,
     /// Made when it is first needed, inside the runtime; armed for this instant.
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
     wait: Pin<Box<WaitForWake>>,
     phase: Life,
+}
+
+/// Who waits for what the session says.
+#[derive(Debug, Default)]
+struct Askers {
+    publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
+    calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
+    subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+}
+
+impl Askers {
+    /// Notes who asks and gives what the session is told.
+    fn note(&mut self, command: Command) -> Input {
+        match command {
+            Command::Publish(publish, receipt) => {
+                self.publications.insert(publish.id, receipt);
+                Input::PublishRequested(publish)
+            }
+            Command::Call(id, call, deadline, answer) => {
+                self.calls.insert(id, answer);
+                Input::CallRequested { id, call, deadline }
+            }
+            Command::Subscribe(id, options, queue) => {
+                self.subscriptions.insert(id, queue);
+                Input::SubscribeRequested { id, options }
+            }
+            Command::Unsubscribe(id) => {
+                self.subscriptions.remove(&id);
+                Input::UnsubscribeRequested { id }
+            }
+            Command::Kick => Input::Kicked,
+            Command::Revive => Input::Revived,
+            Command::Close(drain) => Input::CloseRequested { drain },
+        }
+    }
 }
 
 /// The wait for readers that made room.
@@ -119,9 +153,7 @@ impl Driver {
         Self {
             parts,
             line: Line::default(),
-            publications: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            subscriptions: BTreeMap::new(),
+            askers: Askers::default(),
             sleep: None,
             wait,
             phase: Life::New,
@@ -150,47 +182,32 @@ impl Driver {
         if is_busy { Turn::Busy } else { Turn::Idle }
     }
 
+    /// What handles ask for goes to the session together, so that it shares messages.
     fn take_commands(&mut self, context: &mut Context<'_>) -> bool {
         if self.phase == Life::Orphaned {
             return false;
         }
-        for taken in 0..COMMANDS_PER_TURN {
-            match self.parts.inbox.poll_recv(context) {
-                Poll::Ready(Some(command)) => self.obey(command),
-                Poll::Ready(None) => {
-                    self.phase = Life::Orphaned;
-                    let drain = defaults::DRAIN;
-                    self.tell(Input::CloseRequested { drain });
-                    return true;
-                }
-                Poll::Pending => return taken > 0,
+        let now = self.parts.clock.now();
+        let Parts { session, inbox, .. } = &mut self.parts;
+        let (mut taken, mut is_over) = (0, false);
+        let commands = iter::from_fn(|| match inbox.poll_recv(context) {
+            Poll::Ready(Some(command)) => {
+                taken += 1;
+                Some(self.askers.note(command))
             }
+            Poll::Ready(None) => {
+                is_over = true;
+                None
+            }
+            Poll::Pending => None,
+        });
+        session.handle_together(now, commands.take(COMMANDS_PER_TURN));
+        if is_over {
+            self.phase = Life::Orphaned;
+            let drain = defaults::DRAIN;
+            self.tell(Input::CloseRequested { drain });
         }
-        true
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Publish(publish, receipt) => {
-                self.publications.insert(publish.id, receipt);
-                self.tell(Input::PublishRequested(publish));
-            }
-            Command::Call(id, call, deadline, answer) => {
-                self.calls.insert(id, answer);
-                self.tell(Input::CallRequested { id, call, deadline });
-            }
-            Command::Subscribe(id, options, queue) => {
-                self.subscriptions.insert(id, queue);
-                self.tell(Input::SubscribeRequested { id, options });
-            }
-            Command::Unsubscribe(id) => {
-                self.subscriptions.remove(&id);
-                self.tell(Input::UnsubscribeRequested { id });
-            }
-            Command::Kick => self.tell(Input::Kicked),
-            Command::Revive => self.tell(Input::Revived),
-            Command::Close(drain) => self.tell(Input::CloseRequested { drain }),
-        }
+        is_over || taken > 0
     }
 
     fn tell(&mut self, input: Input) {
@@ -201,7 +218,7 @@ impl Driver {
     /// What readers have taken since the last turn.
     fn count_taken(&mut self) {
         let now = self.parts.clock.now();
-        for (id, queue) in &self.subscriptions {
+        for (id, queue) in &self.askers.subscriptions {
             let items = queue.take_count();
             if items > 0 {
                 let input = Input::Taken { id: *id, items };
@@ -256,18 +273,18 @@ impl Driver {
                     reason,
                 } => self.line.hang_up(attempt, code, reason),
                 Output::Deliver { id, feed } => {
-                    if let Some(queue) = self.subscriptions.get(&id) {
+                    if let Some(queue) = self.askers.subscriptions.get(&id) {
                         queue.push(feed);
                     }
                 }
                 Output::Resolve { id, delivery } => {
-                    if let Some(receipt) = self.publications.remove(&id) {
+                    if let Some(receipt) = self.askers.publications.remove(&id) {
                         // Nobody has to wait for a receipt.
                         let _ = receipt.send(delivery);
                     }
                 }
                 Output::Answer { id, outcome } => {
-                    if let Some(answer) = self.calls.remove(&id) {
+                    if let Some(answer) = self.askers.calls.remove(&id) {
                         let _ = answer.send(outcome);
                     }
                 }
@@ -317,7 +334,7 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for queue in self.subscriptions.values() {
+        for queue in self.askers.subscriptions.values() {
             queue.end();
         }
     }

@@ -11,4 +11,5 @@ mod order;
 mod outbox;
 mod script;
 mod subscriptions;
+mod together;
 mod world;

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod join;
 pub mod ledger;
 pub mod opening;
+pub mod order;
 pub mod ping;
 pub mod poll;
 pub mod socket;

@@ -43,7 +43,7 @@ pub fn prepare(target: Target, clients: usize, missed: u64) -> Result<Absent> {
     for connection in opened {
         socket::reset(connection.fd);
     }
-    publish(target, missed)?;
+    publish(target, CHANNEL, missed)?;
     let top = from.offset + missed;
     Ok(Absent { clients, from, top })
 }
@@ -75,13 +75,13 @@ pub fn resume(target: Target, pid: u32, absent: &Absent) -> Result<Storm> {
 }
 
 /// Publishes `count` messages and waits until each is acknowledged.
-fn publish(target: Target, count: u64) -> Result<()> {
+pub fn publish(target: Target, channel: &str, count: u64) -> Result<()> {
     let publisher = join::open_all(target, 1, 1, |_| Purpose::Publish)?
         .pop()
         .context("no publisher")?;
     let mut out = Vec::new();
     for sequence in 0..count {
-        Dialect::Gateway.publish(CHANNEL, sequence, &mut out);
+        Dialect::Gateway.publish(channel, sequence, &mut out);
     }
     let mut sent = 0;
     let mut inbox = publisher.rest;
@@ -106,7 +106,7 @@ fn publish(target: Target, count: u64) -> Result<()> {
                 .filter(|line| !line.is_empty())
             {
                 accepted +=
-                    u64::from(Dialect::Gateway.inspect(line, CHANNEL)? == Inbound::Published);
+                    u64::from(Dialect::Gateway.inspect(line, channel)? == Inbound::Published);
             }
         }
         inbox.drain(..used);

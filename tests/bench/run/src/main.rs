@@ -1,9 +1,12 @@
-//! The bench: starts each server on the first core, drives it from the second, prints the table and keeps the results.
+//! The bench: starts each server on the first core, drives it from the second, prints the tables and keeps the results.
+//!
+//! Two parts, each with its rows, results and tables: the servers, and the client library (`client`).
 //!
 //! Owns the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
 //! machine meets all of them.
 
 mod args;
+mod client;
 mod measure;
 mod page;
 mod places;
@@ -20,12 +23,14 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Args, Parsed};
+use crate::page::Part;
 use crate::places::Places;
 use crate::results::Results;
 use crate::targets::TARGETS;
 
-/// The file of all samples, in the folder of results.
+/// The files of all samples, in the folder of results.
 const RESULTS: &str = "results.json";
+const CLIENT_RESULTS: &str = "client-results.json";
 
 /// A smoke run that misses is repeated so often before it fails: the cores of a test run are busy.
 const SMOKE_ATTEMPTS: u32 = 3;
@@ -40,41 +45,77 @@ fn main() -> Result<ExitCode> {
     };
     raise_open_files()?;
     if args.is_again {
-        let results = Results::read(&places::output()?.join(RESULTS))?;
-        return show(&args, &results);
+        let output = places::output()?;
+        if args.has(Part::Server) {
+            let results = Results::read(&output.join(RESULTS))?;
+            show(&args, Part::Server, &table::markdown(&results))?;
+        }
+        if args.has(Part::Client) {
+            let results = client::results::Results::read(&output.join(CLIENT_RESULTS))?;
+            show(&args, Part::Client, &client::table::markdown(&results))?;
+        }
+        return Ok(ExitCode::SUCCESS);
     }
-    let places = Places::prepare(args.gateway.clone())?;
+    let places = Places::prepare(args.gateway.clone(), args.has(Part::Client))?;
     if args.is_smoke {
         return smoke(&args, &places);
     }
-    let results = run(&args, &places)?;
-    results.write(&places.output.join(RESULTS))?;
-    show(&args, &results)
-}
-
-fn show(args: &Args, results: &Results) -> Result<ExitCode> {
-    let table = table::markdown(results);
-    say(&table)?;
-    if args.writes_docs {
-        page::rewrite(&places::root()?.join("docs/performance.md"), &table)?;
+    if args.has(Part::Server) {
+        let results = run(&args, &places)?;
+        results.write(&places.output.join(RESULTS))?;
+        show(&args, Part::Server, &table::markdown(&results))?;
+    }
+    if args.has(Part::Client) {
+        let results = client::measure::run(&args.client, &places, machine()?)?;
+        results.write(&places.output.join(CLIENT_RESULTS))?;
+        show(&args, Part::Client, &client::table::markdown(&results))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn show(args: &Args, part: Part, table: &str) -> Result<()> {
+    say(table)?;
+    if args.writes_docs {
+        page::rewrite(&places::root()?.join("docs/performance.md"), part, table)?;
+    }
+    Ok(())
+}
+
 fn smoke(args: &Args, places: &Places) -> Result<ExitCode> {
+    let mut is_good = true;
+    if args.has(Part::Server) {
+        is_good &= attempt(|| {
+            let results = run(args, places)?;
+            Ok((table::markdown(&results), misses(&results)))
+        })?;
+    }
+    if args.has(Part::Client) {
+        is_good &= attempt(|| {
+            let results = client::measure::run(&args.client, places, machine()?)?;
+            let misses = client::targets::misses(&results);
+            Ok((client::table::markdown(&results), misses))
+        })?;
+    }
+    if is_good {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say("the smoke run stays below half of its targets; `make bench` gives the full picture\n")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Measures until nothing is missed, but not too often; `measure` gives the tables and what was missed.
+fn attempt(measure: impl Fn() -> Result<(String, Vec<String>)>) -> Result<bool> {
     for attempt in 1..=SMOKE_ATTEMPTS {
-        let results = run(args, places)?;
-        say(&table::markdown(&results))?;
-        let misses = misses(&results);
+        let (tables, misses) = measure()?;
+        say(&tables)?;
         if misses.is_empty() {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(true);
         }
         for miss in misses {
             say(&format!("attempt {attempt}: {miss}\n"))?;
         }
     }
-    say("the smoke run stays below half of its targets; `make bench` gives the full picture\n")?;
-    Ok(ExitCode::FAILURE)
+    Ok(false)
 }
 
 /// The targets that were missed by more than half.

@@ -1,26 +1,48 @@
-//! The page of the documentation: only what stands between the two markers is written anew.
+//! The page of the documentation: only what stands between the two markers of a part is written anew.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-const BEGIN: &str = "<!-- bench: begin -->\n";
-const END: &str = "<!-- bench: end -->";
+/// A generated part of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The rows of the servers.
+    Server,
+    /// The rows of the client library.
+    Client,
+}
 
-/// Replaces the generated part of the page at `path`.
-pub(crate) fn rewrite(path: &Path, table: &str) -> Result<()> {
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Server => "bench",
+            Self::Client => "client bench",
+        }
+    }
+}
+
+/// Replaces a generated part of the page at `path`.
+pub(crate) fn rewrite(path: &Path, part: Part, table: &str) -> Result<()> {
     let page = std::fs::read_to_string(path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
-    let page = replace(&page, table)
-        .with_context(|| format!("{} lacks the markers of the bench", path.display()))?;
+    let page = replace(&page, part, table).with_context(|| {
+        format!(
+            "{} lacks the markers of the {}",
+            path.display(),
+            part.name()
+        )
+    })?;
     Ok(std::fs::write(path, page)?)
 }
 
-fn replace(page: &str, table: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
+fn replace(page: &str, part: Part, table: &str) -> Option<String> {
+    let begin = format!("<!-- {}: begin -->\n", part.name());
+    let end = format!("<!-- {}: end -->", part.name());
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
     Some(format!(
-        "{before}{BEGIN}\n{}\n\n{END}{after}",
+        "{before}{begin}\n{}\n\n{end}{after}",
         table.trim_end()
     ))
 }
@@ -30,13 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_part_between_the_markers_changes() {
-        let page = format!("before\n{BEGIN}old\n{END}\nafter\n");
+    fn only_what_stands_between_the_markers_of_the_part_changes() {
+        let page = "before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\n\
+                    between\n<!-- client bench: begin -->\nold\n<!-- client bench: end -->\nafter\n";
 
-        let once = replace(&page, "new\n").unwrap();
-        let twice = replace(&once, "new\n").unwrap();
+        let once = replace(page, Part::Client, "new\n").unwrap();
+        let twice = replace(&once, Part::Client, "new\n").unwrap();
 
-        assert_eq!(once, format!("before\n{BEGIN}\nnew\n\n{END}\nafter\n"));
+        assert_eq!(
+            once,
+            "before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\n\
+             between\n<!-- client bench: begin -->\n\nnew\n\n<!-- client bench: end -->\nafter\n"
+        );
         assert_eq!(once, twice);
     }
 }

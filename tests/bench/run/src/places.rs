@@ -1,4 +1,5 @@
-//! Where things are, and that what is measured is built: release binaries of the gateway and of the bare server.
+//! Where things are, and that what is measured is built: release binaries of the gateway, of the bare server and
+//! of the client processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,25 +15,37 @@ pub(crate) struct Places {
     pub(crate) output: PathBuf,
     /// The bare server.
     pub(crate) bare: PathBuf,
+    /// The client processes, if clients are measured.
+    clients: Option<PathBuf>,
     /// The gateway.
     pub(crate) gateway: PathBuf,
 }
 
 impl Places {
     /// Finds everything and builds what is not up to date; `gateway` names a binary that is taken as it is.
-    pub(crate) fn prepare(gateway: Option<PathBuf>) -> Result<Self> {
+    pub(crate) fn prepare(gateway: Option<PathBuf>, with_clients: bool) -> Result<Self> {
         let (root, output) = (root()?, output()?);
-        let bare = build(&root.join("tests/bench"), "bare")?;
+        let bench = root.join("tests/bench");
+        let bare = build(&bench, &["--bin", "bare"])?;
+        let clients = with_clients
+            .then(|| build(&bench, &["--package", "clients", "--bin", "clients"]))
+            .transpose()?;
         let gateway = match gateway {
             Some(path) => path,
-            None => build(&root, "steadfast")?,
+            None => build(&root, &["--bin", "steadfast"])?,
         };
         Ok(Self {
             root,
             output,
             bare,
+            clients,
             gateway,
         })
+    }
+
+    /// The client processes.
+    pub(crate) fn clients(&self) -> Result<&Path> {
+        self.clients.as_deref().context("no clients were built")
     }
 
     /// A file of one of the peers.
@@ -63,18 +76,12 @@ struct Built {
     executable: Option<PathBuf>,
 }
 
-/// Builds a release binary of the workspace at `folder` and gives its path.
-fn build(folder: &Path, binary: &str) -> Result<PathBuf> {
+/// Builds the release binary that `which` names last, of the workspace at `folder`, and gives its path.
+fn build(folder: &Path, which: &[&str]) -> Result<PathBuf> {
+    let binary = which.last().copied().unwrap_or_default();
     let output = Command::new("cargo")
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "--message-format",
-            "json",
-            "--bin",
-            binary,
-        ])
+        .args(["build", "--release", "--quiet", "--message-format", "json"])
+        .args(which)
         .arg("--manifest-path")
         .arg(folder.join("Cargo.toml"))
         .stdin(Stdio::null())

@@ -113,7 +113,7 @@ impl Running {
             let _ = fs::remove_dir_all(data);
         }
         if server.is_gateway() {
-            let config = config(data.as_deref(), pings);
+            let config = config(0, data.as_deref(), pings);
             fs::write(config_path(server, places), config)?;
         }
         let dialect = if server.is_gateway() {
@@ -135,8 +135,21 @@ impl Running {
 
     /// Kills the server as a crash would, and starts it again on what it has stored.
     pub(crate) fn kill_and_restart(&mut self, places: &Places) -> Result<()> {
+        self.kill()?;
+        self.start_again(places)
+    }
+
+    /// Kills the server as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts the gateway again after a kill, on what it has stored and on its port, where its clients dial.
+    pub(crate) fn start_again(&mut self, places: &Places) -> Result<()> {
+        let config = config(self.target.port, self.data.as_deref(), Pings::Usual);
+        fs::write(config_path(self.server, places), config)?;
         self.child = spawn(self.server, places)?;
         self.target.port = self.wait_for_port(&log_path(self.server, places))?;
         Ok(())
@@ -203,8 +216,11 @@ fn config_path(server: Server, places: &Places) -> PathBuf {
     places.output.join(format!("{}.toml", server.name()))
 }
 
-/// The gateway's settings: all defaults but one core, any free port, and the store of the row.
-fn config(data: Option<&Path>, pings: Pings) -> String {
+/// Calls with a new key each fill the default million within three seconds.
+const KEYS: &str = "keys_max = 16000000\n";
+
+/// The gateway's settings: all defaults but one core, the port (0 for any), the store of the row, and room for keys.
+fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {
     let store = match data {
         Some(data) => format!(
             "kind = \"segments\"\ndirectory = {:?}\nfsync = \"always\"\n",
@@ -216,7 +232,7 @@ fn config(data: Option<&Path>, pings: Pings) -> String {
         Pings::Usual => "",
         Pings::Often => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
     };
-    format!("[server]\nport = 0\ncores = 1\n\n[store]\n{store}{client}")
+    format!("[server]\nport = {port}\ncores = 1\n\n[store]\n{KEYS}{store}{client}")
 }
 
 fn spawn(server: Server, places: &Places) -> Result<Child> {

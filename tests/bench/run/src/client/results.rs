@@ -1,0 +1,126 @@
+//! The samples of the client rows and the file they are kept in.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use load::order::Library;
+use serde::{Deserialize, Serialize};
+
+use super::plan::Row;
+use crate::results::Spread;
+
+/// One row of one library in one repeat. Fields that a row does not have are 0.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) row: Row,
+    pub(crate) library: Library,
+    pub(crate) repeat: u32,
+    /// Calls: answered per second. Session: bytes. Recovery: the 99th percentile in seconds, from the kill.
+    pub(crate) value: f64,
+    /// The client process's share of its core.
+    pub(crate) client_share: f64,
+    /// The gateway's share of its core.
+    pub(crate) server_share: f64,
+    /// What others used of the machine meanwhile, in cores.
+    pub(crate) others_share: f64,
+    /// Calls: answered per second of the client's CPU time.
+    pub(crate) per_client_second: f64,
+    /// Recovery: the median in seconds, from the kill.
+    pub(crate) median: f64,
+    /// Recovery: from the kill until the port was open again, in seconds.
+    pub(crate) closed: f64,
+    /// Recovery: attempts of a session, the one that succeeded included: mean and most.
+    pub(crate) attempts_mean: f64,
+    pub(crate) attempts_max: u32,
+    /// Recovery: CPU time of the client process for a session, in µs.
+    pub(crate) cpu_us_per_session: f64,
+}
+
+impl Sample {
+    pub(crate) fn new(row: Row, library: Library, repeat: u32) -> Self {
+        Self {
+            row,
+            library,
+            repeat,
+            value: 0.0,
+            client_share: 0.0,
+            server_share: 0.0,
+            others_share: 0.0,
+            per_client_second: 0.0,
+            median: 0.0,
+            closed: 0.0,
+            attempts_mean: 0.0,
+            attempts_max: 0,
+            cpu_us_per_session: 0.0,
+        }
+    }
+}
+
+/// Everything that a run has found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// The kind of machine.
+    pub(crate) machine: String,
+    /// How many times each library ran.
+    pub(crate) repeats: u32,
+    /// Calls that were unanswered at a time.
+    pub(crate) in_flight: u32,
+    /// Sessions of the memory row.
+    pub(crate) idle: u32,
+    /// Sessions that came back.
+    pub(crate) returning: u32,
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Results {
+    /// The samples of one row of one library.
+    pub(crate) fn of(&self, row: Row, library: Library) -> impl Iterator<Item = &Sample> {
+        self.samples
+            .iter()
+            .filter(move |sample| sample.row == row && sample.library == library)
+    }
+
+    /// Median and range of any field.
+    pub(crate) fn spread(
+        &self,
+        row: Row,
+        library: Library,
+        field: fn(&Sample) -> f64,
+    ) -> Option<Spread> {
+        Spread::of(self.of(row, library).map(field))
+    }
+
+    /// The ratio of two libraries' medians, with the range of the ratios within each repeat.
+    pub(crate) fn ratio(
+        &self,
+        row: Row,
+        library: Library,
+        against: Library,
+        field: fn(&Sample) -> f64,
+    ) -> Option<Spread> {
+        let median =
+            self.spread(row, library, field)?.median / self.spread(row, against, field)?.median;
+        let ratios = self.of(row, library).filter_map(|sample| {
+            let other = self
+                .of(row, against)
+                .find(|other| other.repeat == sample.repeat)?;
+            Some(field(sample) / field(other))
+        });
+        let range = Spread::of(ratios)?;
+        Some(Spread { median, ..range })
+    }
+
+    /// Reads what an earlier run has written.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read; measure first", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version; measure anew", path.display()))
+    }
+
+    /// Writes the results for other programs.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+    }
+}

@@ -1,0 +1,184 @@
+//! The client rows as Markdown: one table of numbers, one of targets.
+
+use std::fmt::Write;
+
+use load::order::Library;
+
+use super::plan::{LIBRARIES, Row};
+use super::results::{Results, Sample};
+use super::targets::TARGETS;
+use crate::results::Spread;
+
+/// Above this share of its core a process has set the number.
+const BOUND: f64 = 0.9;
+
+/// Both tables with their heading lines.
+pub(crate) fn markdown(results: &Results) -> String {
+    let mut out = String::new();
+    let plural = if results.repeats == 1 {
+        "repeat"
+    } else {
+        "interleaved repeats"
+    };
+    let _ = writeln!(
+        out,
+        "{}; medians of {} {plural} with (lowest–highest); {} calls in flight; {} idle sessions; {} sessions come back.\n",
+        results.machine, results.repeats, results.in_flight, results.idle, results.returning
+    );
+    numbers(results, &mut out);
+    out.push('\n');
+    targets(results, &mut out);
+    out
+}
+
+fn numbers(results: &Results, out: &mut String) {
+    out.push_str("| measure | client | result | × bare | client core | gateway core | note |\n");
+    out.push_str("| --- | --- | ---: | ---: | ---: | ---: | --- |\n");
+    for row in Row::ALL {
+        for library in LIBRARIES {
+            let Some(value) = results.spread(row, library, |sample| sample.value) else {
+                continue;
+            };
+            let ratio = match library {
+                Library::Bare => None,
+                Library::Steadfast | Library::SteadfastPublish | Library::Centrifuge => {
+                    results.ratio(row, library, Library::Bare, |sample| sample.value)
+                }
+            };
+            let median = |field: fn(&Sample) -> f64| {
+                results
+                    .spread(row, library, field)
+                    .map_or(0.0, |it| it.median)
+            };
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {:.0} % | {:.0} % | {} |",
+                title(row),
+                name(library),
+                quantity(row, value),
+                ratio.map_or_else(|| "–".to_owned(), times),
+                median(|sample| sample.client_share) * 100.0,
+                median(|sample| sample.server_share) * 100.0,
+                note(results, row, library),
+            );
+        }
+    }
+}
+
+fn targets(results: &Results, out: &mut String) {
+    out.push_str("| target of the client | must | goal | result | of must | of goal |\n");
+    out.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
+    for target in &TARGETS {
+        let Some(result) = target.result(results) else {
+            continue;
+        };
+        let share = |bound: f64| format!("{:.0} %", target.reach(result.median, bound) * 100.0);
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} ({}–{}) | {} | {} |",
+            target.name,
+            target
+                .least
+                .map_or_else(|| "–".to_owned(), |least| target.bound(least)),
+            target.bound(target.goal),
+            target.plain(result.median),
+            target.plain(result.low),
+            target.plain(result.high),
+            target.least.map_or_else(|| "–".to_owned(), share),
+            share(target.goal),
+        );
+    }
+}
+
+fn title(row: Row) -> &'static str {
+    match row {
+        Row::Calls => "calls over one connection, per second",
+        Row::Session => "idle session with one subscription",
+        Row::Recovery => "back after SIGKILL and a start at once, p99 from the kill",
+        Row::RecoveryLate => "back after SIGKILL and a start 3 s later, p99 from the kill",
+    }
+}
+
+fn name(library: Library) -> &'static str {
+    match library {
+        Library::Bare => "bare loop, tokio-tungstenite 0.30",
+        Library::Steadfast => "**steadfast**",
+        Library::SteadfastPublish => "**steadfast**, `publish` with a receipt",
+        Library::Centrifuge => "centrifuge-client 0.1.0",
+    }
+}
+
+fn quantity(row: Row, value: Spread) -> String {
+    let (unit, scale, digits) = match row {
+        Row::Calls => (" k", 1e3, 1),
+        Row::Session => (" KB", 1e3, 1),
+        Row::Recovery | Row::RecoveryLate => (" s", 1.0, 2),
+    };
+    let at = |number: f64| format!("{:.digits$}", number / scale);
+    format!(
+        "{}{unit} ({}–{})",
+        at(value.median),
+        at(value.low),
+        at(value.high)
+    )
+}
+
+fn times(ratio: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high)
+}
+
+fn note(results: &Results, row: Row, library: Library) -> String {
+    let median = |field: fn(&Sample) -> f64| {
+        results
+            .spread(row, library, field)
+            .map_or(0.0, |spread| spread.median)
+    };
+    let mut notes = Vec::new();
+    match row {
+        Row::Calls => {
+            let per_second = median(|sample| sample.per_client_second);
+            let per_second = format!("{:.1} k per client CPU-second", per_second / 1e3);
+            let ratio = results.ratio(row, library, Library::Bare, |sample| {
+                sample.per_client_second
+            });
+            notes.push(match (library, ratio) {
+                (Library::Bare, _) | (_, None) => per_second,
+                (_, Some(ratio)) => format!("{per_second}: {} × bare", times(ratio)),
+            });
+            if median(|sample| sample.client_share) > BOUND {
+                notes.push("the client was the limit".to_owned());
+            }
+            if median(|sample| sample.server_share) > BOUND {
+                notes.push("the gateway was the limit".to_owned());
+            }
+        }
+        Row::Session => {}
+        Row::Recovery | Row::RecoveryLate => notes.push(recovery(results, row, library)),
+    }
+    let others = median(|sample| sample.others_share);
+    if others > crate::measure::NOISE_MAX {
+        notes.push(format!("others used {others:.2} of a core"));
+    }
+    notes.join(", ")
+}
+
+fn recovery(results: &Results, row: Row, library: Library) -> String {
+    let median = |field: fn(&Sample) -> f64| {
+        results
+            .spread(row, library, field)
+            .map_or(0.0, |spread| spread.median)
+    };
+    let attempts_max = results
+        .of(row, library)
+        .map(|sample| sample.attempts_max)
+        .max()
+        .unwrap_or_default();
+    format!(
+        "p50 {:.2} s; from the open port p50 {:.2} s, p99 {:.2} s; {:.2} attempts each, at most {attempts_max}; {:.0} µs of client CPU each",
+        median(|sample| sample.median),
+        median(|sample| sample.median - sample.closed),
+        median(|sample| sample.value - sample.closed),
+        median(|sample| sample.attempts_mean),
+        median(|sample| sample.cpu_us_per_session),
+    )
+}
