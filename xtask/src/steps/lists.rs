@@ -8,6 +8,9 @@ use crate::tree::Tree;
 /// Ample for a step that compiles everything on two slow cores.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
+/// Several times what the pages need, on a machine with other work.
+const BROWSER_LIMIT: Duration = Duration::from_mins(5);
+
 /// The long forms may take their time, but not for ever.
 const LONG_LIMIT: Duration = Duration::from_hours(3);
 
@@ -61,6 +64,7 @@ fn checks() -> Vec<Step> {
         ),
         step("unused", "cargo shear"),
         step("web", "npm --prefix web run check"),
+        step("browser-lint", "npm --prefix tests/browser run check"),
     ]
 }
 
@@ -74,7 +78,7 @@ fn tests() -> Vec<Step> {
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
         step("web-unit", "npm --prefix web run test"),
-        step("web-build", "npm --prefix web run build"),
+        web_build(),
         build(),
         step(
             "sim",
@@ -96,6 +100,7 @@ fn tests() -> Vec<Step> {
             "demo",
             "cargo nextest run --package steadfast-e2e --test demo",
         ),
+        browser(),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),
         bench("--smoke"),
@@ -105,6 +110,16 @@ fn tests() -> Vec<Step> {
 /// Programs that later steps start, clients of others among them; they have no time to wait for a compiler.
 fn build() -> Step {
     step("build", "cargo run --quiet --bin steadfast-e2e -- build")
+}
+
+/// The demo in a real browser.
+fn browser() -> Step {
+    step("browser", "npm --prefix tests/browser run --silent test").within(BROWSER_LIMIT)
+}
+
+/// The page, which the program takes in when it is built.
+fn web_build() -> Step {
+    step("web-build", "npm --prefix web run build")
 }
 
 /// The suite's cases for servers against the gateway itself; `codec` is the same without one, in both roles.
@@ -191,6 +206,7 @@ fn fixes() -> Vec<Step> {
         step("toml", "taplo fmt"),
         step("spelling", "typos --write-changes"),
         step("web", "npm --prefix web run fix"),
+        step("browser-lint", "npm --prefix tests/browser run fix"),
     ]
 }
 
@@ -244,6 +260,10 @@ fn long(steps: Vec<Step>) -> Vec<Step> {
 }
 
 impl Step {
+    fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
         self
