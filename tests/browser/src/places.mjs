@@ -10,6 +10,9 @@ export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 /** What a run leaves for people to look at; below the target folder, so never tracked. */
 export const RESULTS = join(ROOT, "target/browser");
 
+/** The pictures of the documents. */
+export const IMAGES = join(ROOT, "docs/images");
+
 /** The program as the step `build` makes it; `STEADFAST` names another one. */
 export function program() {
   const path = process.env.STEADFAST ?? join(ROOT, "target/debug/steadfast");

@@ -33,6 +33,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         )]),
         "soak" => long(soak()),
         "lab" => long(lab()),
+        "pictures" => pictures(),
         "bench" => long(vec![bench(""), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
@@ -100,7 +101,7 @@ fn tests() -> Vec<Step> {
             "demo",
             "cargo nextest run --package steadfast-e2e --test demo",
         ),
-        browser(),
+        browser("test").within(BROWSER_LIMIT),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),
         bench("--smoke"),
@@ -112,9 +113,18 @@ fn build() -> Step {
     step("build", "cargo run --quiet --bin steadfast-e2e -- build")
 }
 
-/// The demo in a real browser.
-fn browser() -> Step {
-    step("browser", "npm --prefix tests/browser run --silent test").within(BROWSER_LIMIT)
+/// The demo in a real browser: its tests, or the pictures of the documents.
+fn browser(script: &str) -> Step {
+    let name = if script == "test" { "browser" } else { script };
+    step(
+        name,
+        &format!("npm --prefix tests/browser run --silent {script}"),
+    )
+}
+
+/// The pictures of the documents, taken anew from the page as it is now.
+fn pictures() -> Vec<Step> {
+    vec![web_build(), build(), browser("pictures")]
 }
 
 /// The page, which the program takes in when it is built.
@@ -294,6 +304,7 @@ mod tests {
             "sim",
             "soak",
             "lab",
+            "pictures",
         ];
         for task in tasks {
             let steps = list(task).unwrap();
