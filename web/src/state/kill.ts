@@ -89,6 +89,7 @@ function observeOne(one: Watched, report: Report): Watched {
   const isConnected = client.state === "connected";
   const cameBack = client.resumed > one.resumedBefore || client.lastOutMs !== one.lastOutBefore;
   const wasCut = one.wasCut || !isConnected || cameBack;
-  const isBack = wasCut && isConnected;
+  // Connected is not back: the books end an outage when the channel is subscribed again and what was missed is told.
+  const isBack = cameBack && isConnected && client.outMs === 0;
   return { ...one, wasCut, isBack, outMs: isBack ? client.lastOutMs : wasCut ? client.outMs : null };
 }

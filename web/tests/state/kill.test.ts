@@ -63,6 +63,17 @@ describe("a kill", () => {
     expect(observed(report(1, [client("a"), BACK[1]])).kind).toBe("watching");
   });
 
+  it("does not take somebody who is connected but not subscribed again for somebody who came back", () => {
+    const connected = client("a", { outMs: 700 });
+    const again = client("a", { outMs: 100, lastOutMs: 900, resumed: 1 });
+
+    expect(observed(OUT, report(1, [connected, BACK[1]]))).toMatchObject({
+      kind: "watching",
+      watched: [{ isBack: false, outMs: 700 }, { isBack: true }],
+    });
+    expect(observed(OUT, report(1, [again, BACK[1]])).kind).toBe("watching");
+  });
+
   it("goes on while something is owed, and says what was lost since", () => {
     expect(observed(report(1, BACK, { owed: 2 })).kind).toBe("watching");
     expect(observed(report(1, BACK, { lost: 3 }))).toMatchObject({ kind: "over", lost: 3 });
