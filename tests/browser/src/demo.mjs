@@ -77,13 +77,18 @@ export class Demo {
     return this.#ask("demo/config");
   }
 
-  /** Kills the gateway from outside and takes its port, so that it stays away until the returned function is called. */
+  /** Kills the gateway from outside and keeps it away until the returned function is called. */
   async keepAway() {
     const { gateway } = await until("a gateway to kill", async () => {
       const live = await this.live();
       return live.gateway.state === "up" && live;
     });
     process.kill(gateway.pid, "SIGKILL");
+    return this.holdPort();
+  }
+
+  /** Takes the port of a gateway that is dying, so that it cannot come back; returns how to let it. */
+  holdPort() {
     return until("the port of the dead gateway", () => takePort(this.#port + 1));
   }
 

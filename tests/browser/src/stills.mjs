@@ -67,10 +67,12 @@ export async function takeStills(browser, demo, folder) {
     await ada.click(face({ x: 8, y: 8 }), config);
     await ada.sees("waiting", /^All that you drew is acknowledged$/u);
     await ada.killButton().click();
+    const giveBack = await demo.holdPort();
     await ada.isLinked("reconnecting");
     await ada.click(face({ x: 26, y: 22 }), config);
-    await ada.page.locator(".clients tr.out").first().waitFor();
+    await ada.page.locator(".clients tr.out").nth(4).waitFor();
     const steady = [await take(ada.page, folder, during)];
+    await giveBack();
     await ada.sees("verdict", /All 5 clients came back\. 0 acknowledged pixels were lost\./u);
     await ada.isLinked("connected");
     await ada.sees("waiting", /^All that you drew is acknowledged$/u);
