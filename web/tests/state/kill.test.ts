@@ -63,9 +63,40 @@ describe("a kill", () => {
     expect(observed(report(1, [client("a"), BACK[1]])).kind).toBe("watching");
   });
 
+  it("does not take somebody who is connected but not subscribed again for somebody who came back", () => {
+    const connected = client("a", { outMs: 700 });
+    const again = client("a", { outMs: 100, lastOutMs: 900, resumed: 1 });
+
+    expect(observed(OUT, report(1, [connected, BACK[1]]))).toMatchObject({
+      kind: "watching",
+      watched: [{ isBack: false, outMs: 700 }, { isBack: true }],
+    });
+    expect(observed(OUT, report(1, [again, BACK[1]])).kind).toBe("watching");
+  });
+
   it("goes on while something is owed, and says what was lost since", () => {
-    expect(observed(report(1, BACK, { owed: 2 })).kind).toBe("watching");
+    const behind = client("b", { lastOutMs: 1_400, resumed: 1, owed: 2 });
+
+    expect(observed(report(1, [BACK[0], behind]))).toMatchObject({ kind: "watching", owed: 2 });
     expect(observed(report(1, BACK, { lost: 3 }))).toMatchObject({ kind: "over", lost: 3 });
+  });
+
+  it("is over when each has caught up once, while others draw on", () => {
+    const [a, b] = BACK;
+
+    const kill = observed(report(1, [a, { ...b, owed: 1 }]), report(1, [{ ...a, owed: 1 }, b]));
+
+    expect(kill).toMatchObject({ kind: "over", owed: 0 });
+  });
+
+  it("begins to wait again for somebody who is cut a second time", () => {
+    const [a, b] = BACK;
+    const cut = client("a", { state: "reconnecting", outMs: 50, lastOutMs: 900, resumed: 1 });
+    const behind = { ...a, resumed: 2, owed: 3 };
+
+    const kill = observed(report(1, [a, { ...b, owed: 1 }]), report(1, [cut, b]), report(1, [behind, b]));
+
+    expect(kill).toMatchObject({ kind: "watching", owed: 3 });
   });
 
   it("ends with the names of those who are missing when patience is over", () => {

@@ -8,6 +8,9 @@ use crate::tree::Tree;
 /// Ample for a step that compiles everything on two slow cores.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
+/// Several times what the pages need, on a machine with other work.
+const BROWSER_LIMIT: Duration = Duration::from_mins(5);
+
 /// The long forms may take their time, but not for ever.
 const LONG_LIMIT: Duration = Duration::from_hours(3);
 
@@ -30,6 +33,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         )]),
         "soak" => long(soak()),
         "lab" => long(lab()),
+        "pictures" => pictures(),
         "bench" => long(vec![bench(""), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
@@ -61,6 +65,7 @@ fn checks() -> Vec<Step> {
         ),
         step("unused", "cargo shear"),
         step("web", "npm --prefix web run check"),
+        step("browser-lint", "npm --prefix tests/browser run check"),
     ]
 }
 
@@ -74,7 +79,7 @@ fn tests() -> Vec<Step> {
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
         step("web-unit", "npm --prefix web run test"),
-        step("web-build", "npm --prefix web run build"),
+        web_build(),
         build(),
         step(
             "sim",
@@ -96,6 +101,7 @@ fn tests() -> Vec<Step> {
             "demo",
             "cargo nextest run --package steadfast-e2e --test demo",
         ),
+        browser("test").within(BROWSER_LIMIT),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),
         bench("--smoke"),
@@ -105,6 +111,25 @@ fn tests() -> Vec<Step> {
 /// Programs that later steps start, clients of others among them; they have no time to wait for a compiler.
 fn build() -> Step {
     step("build", "cargo run --quiet --bin steadfast-e2e -- build")
+}
+
+/// The demo in a real browser: its tests, or the pictures of the documents.
+fn browser(script: &str) -> Step {
+    let name = if script == "test" { "browser" } else { script };
+    step(
+        name,
+        &format!("npm --prefix tests/browser run --silent {script}"),
+    )
+}
+
+/// The pictures of the documents, taken anew from the page as it is now.
+fn pictures() -> Vec<Step> {
+    vec![web_build(), build(), browser("pictures")]
+}
+
+/// The page, which the program takes in when it is built.
+fn web_build() -> Step {
+    step("web-build", "npm --prefix web run build")
 }
 
 /// The suite's cases for servers against the gateway itself; `codec` is the same without one, in both roles.
@@ -195,6 +220,7 @@ fn fixes() -> Vec<Step> {
         step("toml", "taplo fmt"),
         step("spelling", "typos --write-changes"),
         step("web", "npm --prefix web run fix"),
+        step("browser-lint", "npm --prefix tests/browser run fix"),
     ]
 }
 
@@ -248,6 +274,10 @@ fn long(steps: Vec<Step>) -> Vec<Step> {
 }
 
 impl Step {
+    fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
     fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
         self
@@ -278,6 +308,7 @@ mod tests {
             "sim",
             "soak",
             "lab",
+            "pictures",
         ];
         for task in tasks {
             let steps = list(task).unwrap();
