@@ -3,15 +3,19 @@
 //! It trusts nothing: each publication must end in one outcome, each item must follow the last one, and whatever is
 //! missing must have been told as a gap that really is one.
 
+mod calls;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_core::io::{
-    Delivery, DropReason, Feed, PublicationId, Publish, SubscribeOptions, SubscriptionId,
+    CallError, CallId, CallResult, Delivery, DropReason, Feed, Input, PublicationId, Publish,
+    SubscribeOptions, SubscriptionId,
 };
-use steadfast_machine::Generator;
+use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::message::{Position, Publication};
 
+use self::calls::Calls;
 use crate::client::{Books, key_of};
 use crate::reference::Promise;
 use crate::settings::SessionDraw;
@@ -40,6 +44,9 @@ pub(crate) struct Application {
     heard: Vec<Heard>,
     owed: BTreeMap<PublicationId, Owed>,
     published: u64,
+    calls: Calls,
+    /// It has closed its session, which has not said yet that it ended.
+    pub(crate) is_closing: bool,
     /// Added to each payload.
     padding: String,
     buffer_len_max: usize,
@@ -62,6 +69,8 @@ impl Application {
             heard: channels.iter().map(heard).collect(),
             owed: BTreeMap::new(),
             published: 0,
+            calls: Calls::default(),
+            is_closing: false,
             padding: ".".repeat(padding),
             buffer_len_max: draw.buffer_len_max,
         }
@@ -141,14 +150,47 @@ impl Application {
             Delivery::Interrupted { maybe_delivered } => {
                 totals.interrupted += 1;
                 books.reference.lose_track(&channel, &key);
-                owed.has_ttl && *maybe_delivered
+                (owed.has_ttl || self.is_closing) && *maybe_delivered
             }
-            Delivery::Dropped(
-                DropReason::TooLarge | DropReason::Closed | DropReason::Refused(_),
-            ) => false,
+            Delivery::Dropped(DropReason::Closed) => {
+                totals.dropped_by_close += 1;
+                books.reference.refuse(&channel, &key);
+                self.is_closing
+            }
+            Delivery::Dropped(DropReason::TooLarge | DropReason::Refused(_)) => false,
         };
         if !is_expected {
             let seen = format!("{key} ended with {delivery:?}");
+            books
+                .reference
+                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+        }
+    }
+
+    /// Asks for the past of some channel.
+    pub(crate) fn call(&mut self, now: Instant, generator: &mut Generator) -> Input {
+        let channels = u64::try_from(self.heard.len()).unwrap_or(1);
+        let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
+        let channel = self.channel(channel);
+        self.calls.call(now, &channel, generator)
+    }
+
+    /// A call came to its end.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        outcome: Result<CallResult, CallError>,
+        books: &mut Books<'_>,
+    ) {
+        self.calls.answer(now, id, outcome, books);
+    }
+
+    /// The session has ended, as the application wanted: nothing may be open any more.
+    pub(crate) fn closed(&mut self, books: &mut Books<'_>) {
+        self.is_closing = false;
+        if !self.owed.is_empty() || !self.calls.is_empty() {
+            let seen = format!("closed with {}", self.describe());
             books
                 .reference
                 .break_promise(Promise::EveryPublicationEndsOnce, seen);
@@ -223,16 +265,18 @@ impl Application {
     /// Whether everything has come that can, given the channels' tops.
     pub(crate) fn is_settled(&self, tops: &BTreeMap<String, Position>) -> bool {
         let is_at_top = |heard: &Heard| heard.seen.as_ref() == tops.get(&heard.channel);
-        self.owed.is_empty() && !self.has_waiting() && self.heard.iter().all(is_at_top)
+        let has_ended = self.owed.is_empty() && self.calls.is_empty();
+        has_ended && !self.has_waiting() && self.heard.iter().all(is_at_top)
     }
 
     /// What is not settled, for people.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "{}: {} publications without an end from {:?} on, subscriptions {:?}",
+            "{}: {} publications without an end from {:?} on, {:?}, subscriptions {:?}",
             self.name,
             self.owed.len(),
             self.owed.keys().next(),
+            self.calls,
             self.heard
         )
     }

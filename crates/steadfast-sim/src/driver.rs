@@ -191,12 +191,15 @@ impl World {
             }
             Output::Notify(event) => self.note_session(index, event),
             Output::Answer { id, outcome } => {
-                unreachable!("nobody called, and {id:?} was answered with {outcome:?}")
+                let now = self.clock.now();
+                self.with_application(index, |application, books| {
+                    application.answer(now, id, outcome, books);
+                });
             }
         }
     }
 
-    fn with_application(
+    pub(crate) fn with_application(
         &mut self,
         index: usize,
         act: impl FnOnce(&mut Application, &mut Books<'_>),

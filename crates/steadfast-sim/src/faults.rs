@@ -23,25 +23,32 @@ pub(crate) enum LinkFault {
     SwallowToClient,
     /// It stands still for so long, then delivers everything.
     Freeze(Duration),
-    /// The client reads so slowly, for so long.
-    ReadSlowly(Pace, Duration),
+    /// What goes to the gateway stands still for so long, and the client's socket takes nothing more.
+    StallUplink(Duration),
+    /// The client reads so slowly, for so long, and its socket holds so many bytes.
+    ReadSlowly {
+        pace: Pace,
+        window: usize,
+        time: Duration,
+    },
 }
 
 impl LinkFault {
     pub(crate) fn draw(generator: &mut Generator) -> Self {
         let millis = Duration::from_millis;
-        match generator.below(6) {
+        match generator.below(8) {
             0 => Self::SwallowBoth,
             1 => Self::SwallowToGateway,
             2 => Self::SwallowToClient,
             3 | 4 => Self::Freeze(generator.between(millis(100), millis(4_000))),
-            _ => {
-                let pace = Pace {
+            5 => Self::StallUplink(generator.between(millis(1_000), millis(4_000))),
+            _ => Self::ReadSlowly {
+                pace: Pace {
                     bytes_per_second: 200 + generator.below(4_000),
-                    window: 256 << generator.below(5),
-                };
-                Self::ReadSlowly(pace, generator.between(millis(1_000), millis(4_000)))
-            }
+                },
+                window: 256 << generator.below(5),
+                time: generator.between(millis(1_000), millis(4_000)),
+            },
         }
     }
 }
@@ -134,10 +141,19 @@ impl World {
                 }
                 self.clock.plan(time, Event::Heal { link });
             }
-            LinkFault::ReadSlowly(pace, time) => {
+            LinkFault::StallUplink(time) => {
+                self.totals.uplinks_stalled += 1;
+                if let Some(state) = self.links.get_mut(&link) {
+                    state.to_gateway.freeze(now + time);
+                    state.to_gateway.narrow(0);
+                }
+                self.clock.plan(time, Event::Heal { link });
+            }
+            LinkFault::ReadSlowly { pace, window, time } => {
                 self.totals.slow_readers += 1;
                 if let Some(state) = self.links.get_mut(&link) {
-                    state.to_client.set_pace(Some(pace));
+                    state.to_client.slow_down(pace);
+                    state.to_client.narrow(window);
                 }
                 self.clock.plan(time, Event::Heal { link });
             }
@@ -187,7 +203,8 @@ impl World {
             if self.mutation == Some(Mutation::LossyFreeze) {
                 state.to_client.lose_one();
             }
-            state.to_client.set_pace(None);
+            state.to_client.widen();
+            state.to_gateway.widen();
         }
         self.plan_flow(link, Direction::ToClient);
         self.plan_flow(link, Direction::ToGateway);
@@ -205,7 +222,12 @@ impl World {
     /// A session still trusts a link that has long been silent.
     pub(crate) fn judge_session(&mut self, session: usize, link: LinkId) {
         let owner = self.links.get(&link).and_then(|state| state.owner);
-        if owner == Some(Owner::Session(session)) {
+        // One that is being closed waits for its close frame, within bounds of its own.
+        let is_closing = self
+            .drivers
+            .get(session)
+            .is_some_and(|driver| driver.application.is_closing);
+        if owner == Some(Owner::Session(session)) && !is_closing {
             let seen = format!("session {session} still trusts {link:?}");
             self.reference
                 .break_promise(Promise::ADeadPeerIsNoticed, seen);

@@ -52,8 +52,6 @@ pub(crate) enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pace {
     pub(crate) bytes_per_second: u64,
-    /// What it and the network hold.
-    pub(crate) window: usize,
 }
 
 /// One direction.
@@ -78,6 +76,8 @@ pub(crate) struct Flow {
     /// The receiver does not read.
     is_paused: bool,
     pace: Option<Pace>,
+    /// Bytes that the network and the receiver's socket hold.
+    window: usize,
     /// A slow reader has read what it has got so far.
     read_until: Instant,
     /// The next look that is planned.
@@ -101,6 +101,7 @@ impl Flow {
             stuffed_until: now,
             is_paused: false,
             pace: None,
+            window: WINDOW_BYTES,
             read_until: now,
             wake_at: None,
         }
@@ -172,9 +173,20 @@ impl Flow {
         self.stuffed_until = self.stuffed_until.max(until);
     }
 
-    /// The receiver reads so slowly, or as fast as it can.
-    pub(crate) const fn set_pace(&mut self, pace: Option<Pace>) {
-        self.pace = pace;
+    /// The receiver reads so slowly.
+    pub(crate) const fn slow_down(&mut self, pace: Pace) {
+        self.pace = Some(pace);
+    }
+
+    /// The network and the receiver's socket hold no more than this.
+    pub(crate) const fn narrow(&mut self, window: usize) {
+        self.window = window;
+    }
+
+    /// The receiver reads as fast as it can, and there is room for all of it.
+    pub(crate) const fn widen(&mut self) {
+        self.pace = None;
+        self.window = WINDOW_BYTES;
     }
 
     /// The receiver stops to read, or goes on.
@@ -277,7 +289,7 @@ impl Flow {
     }
 
     fn has_room(&self) -> bool {
-        self.moving_bytes < self.pace.map_or(WINDOW_BYTES, |pace| pace.window)
+        self.moving_bytes < self.window
     }
 
     fn launch(&mut self, now: Instant, delay: Duration, chunk: Chunk) {
@@ -333,10 +345,10 @@ mod tests {
     #[test]
     fn a_slow_reader_makes_the_sender_wait() {
         let mut flow = flow();
-        flow.set_pace(Some(Pace {
+        flow.slow_down(Pace {
             bytes_per_second: 1_000,
-            window: 100,
-        }));
+        });
+        flow.narrow(100);
         for _ in 0..3 {
             flow.send(at(0), LATE, Bytes::from(vec![0; 100]), Lane::Messages);
         }

@@ -14,10 +14,15 @@ use steadfast_machine::Machine;
 use steadfast_protocol::message::{ChannelName, Position};
 
 use crate::client::{Client, key_of};
+use crate::driver::Driver;
 use crate::gateway::WORLD_CORE;
 use crate::mutation::Mutation;
 use crate::reference::Promise;
 use crate::world::{Event, World};
+
+/// So long after the last fault everything has settled, even for an application that reads slowly: twice of what the
+/// slowest of 6,000 runs took.
+const SETTLE_MAX: Duration = Duration::from_secs(36);
 
 /// What the world read of a channel.
 #[derive(Debug)]
@@ -42,6 +47,10 @@ impl World {
             self.is_settled = simple && sessions;
         }
         self.judge_sessions();
+        let quiet = self.clock.now().saturating_since(self.trouble_at);
+        if !self.is_settled && quiet > SETTLE_MAX {
+            self.tell_unsettled();
+        }
     }
 
     /// Whether every fault has happened and has ended, and everybody has published.
@@ -83,11 +92,7 @@ impl World {
             return;
         }
         if !self.is_settled {
-            let simple = self.clients.iter().map(Client::describe);
-            let sessions = self.drivers.iter().map(crate::driver::Driver::describe);
-            let open: Vec<String> = simple.chain(sessions).collect();
-            self.reference
-                .break_promise(Promise::EverythingSettles, open.join("; "));
+            self.tell_unsettled();
             return;
         }
         let is_whole = self.settings.is_whole();
@@ -114,6 +119,15 @@ impl World {
             let least = published.min(self.settings.kept_min());
             self.judge_retention("all channels", least..=published, kept);
         }
+    }
+
+    /// Somebody still waits for something.
+    fn tell_unsettled(&mut self) {
+        let simple = self.clients.iter().map(Client::describe);
+        let sessions = self.drivers.iter().map(Driver::describe);
+        let open: Vec<String> = simple.chain(sessions).collect();
+        self.reference
+            .break_promise(Promise::EverythingSettles, open.join("; "));
     }
 
     fn judge_retention(&mut self, whose: &str, due: RangeInclusive<u64>, visible: u64) {

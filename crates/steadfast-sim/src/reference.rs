@@ -47,6 +47,10 @@ pub enum Promise {
     ACleanEndIsKept,
     /// A publication of a session has one outcome, and one that fits what happened.
     EveryPublicationEndsOnce,
+    /// A call of a session has one answer, not later than its deadline.
+    EveryCallEndsOnce,
+    /// A session that its application closes ends within the time that it was given.
+    ACloseEnds,
     /// What a session said that it never sent is nowhere.
     WhatWasNotSentIsNowhere,
     /// An application is told of a gap only where something is really lost or hidden.
@@ -75,6 +79,8 @@ impl fmt::Display for Promise {
             Self::RetentionKeepsWhatItSays => "retention keeps what it says",
             Self::ACleanEndIsKept => "a clean end is kept",
             Self::EveryPublicationEndsOnce => "every publication ends once",
+            Self::EveryCallEndsOnce => "every call ends once",
+            Self::ACloseEnds => "a close ends",
             Self::WhatWasNotSentIsNowhere => "what was not sent is nowhere",
             Self::AGapMeansALoss => "a gap means a loss",
             Self::ADeadPeerIsNoticed => "a dead peer is noticed",

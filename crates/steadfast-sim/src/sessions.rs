@@ -26,8 +26,8 @@ impl World {
             }
             SessionEvent::Attempting { .. }
             | SessionEvent::Waiting { .. }
-            | SessionEvent::Ready { .. }
-            | SessionEvent::Closed => {}
+            | SessionEvent::Ready { .. } => {}
+            SessionEvent::Closed => self.session_closed(index),
         }
     }
 
@@ -141,8 +141,60 @@ impl World {
         if self.generator.chance(1, 32) {
             self.tell_session(session, Input::Kicked);
         }
+        if self.generator.chance(1, 8) {
+            self.call(session);
+        }
         let delay = self.publish_pause();
         self.clock.plan(delay, Event::SessionPublish { session });
+    }
+
+    fn call(&mut self, session: usize) {
+        let now = self.clock.now();
+        if let Some(driver) = self.drivers.get_mut(session) {
+            let call = driver.application.call(now, &mut self.generator);
+            self.tell_session(session, call);
+        }
+    }
+
+    /// The application has enough for now. What is queued may still go out for a while.
+    pub(crate) fn close_session(&mut self, session: usize) {
+        self.note_trouble();
+        let drain = match self.generator.below(3) {
+            0 => Duration::ZERO,
+            _ => self
+                .generator
+                .between(Duration::from_millis(1), Duration::from_millis(500)),
+        };
+        let Some(draw) = self.settings.sessions.get(session) else {
+            return;
+        };
+        let latest = drain + draw.close_max() + Duration::from_millis(1);
+        if let Some(driver) = self.drivers.get_mut(session) {
+            driver.application.is_closing = true;
+            self.clock.plan(latest, Event::JudgeClose { session });
+            self.tell_session(session, Input::CloseRequested { drain });
+        }
+    }
+
+    /// The session has ended; after a while the application wants it again.
+    fn session_closed(&mut self, session: usize) {
+        self.totals.closes += 1;
+        self.with_application(session, |application, books| application.closed(books));
+        let delay = self
+            .generator
+            .between(Duration::ZERO, Duration::from_millis(500));
+        self.clock.plan(delay, Event::OpenSession { session });
+    }
+
+    pub(crate) fn judge_close(&mut self, session: usize) {
+        let lasts = self
+            .drivers
+            .get(session)
+            .filter(|driver| driver.application.is_closing);
+        if let Some(driver) = lasts {
+            let seen = driver.describe();
+            self.reference.break_promise(Promise::ACloseEnds, seen);
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct RunSettings {
     pub(crate) link_losses: u64,
     /// What befalls links besides.
     pub(crate) link_faults: Vec<LinkFault>,
+    /// All faults begin within this time, at least 3 s.
+    pub(crate) fault_time: Duration,
     /// At least 2.
     pub(crate) crashes: u64,
     /// Times that the process ends in peace.
@@ -122,9 +124,10 @@ impl RunSettings {
                 .collect(),
             publishes: 15 + generator.below(30),
             link_losses: 3 + generator.below(4),
-            link_faults: (0..1 + generator.below(4))
+            link_faults: (0..2 + generator.below(4))
                 .map(|_| LinkFault::draw(generator))
                 .collect(),
+            fault_time: Duration::from_secs(3 + generator.below(5)),
             crashes: 2 + generator.below(3),
             clean_stops: generator.below(3),
             full_disks: generator.below(3),

@@ -46,6 +46,8 @@ counts! {
     blackholes_to_client = "links that swallow towards the client";
     /// Links that stood still for a while and then delivered everything.
     links_frozen = "links frozen";
+    /// Links on which nothing went to the gateway for a while, so that writes waited.
+    uplinks_stalled = "uplinks stalled";
     /// Clients that read slowly for a while.
     slow_readers = "slow readers";
     /// Dials of sessions that nobody answered.
@@ -78,6 +80,14 @@ counts! {
     outbox_full = "publications that found the outbox full";
     /// Publications whose time ran out after they were sent, so that nobody knows.
     interrupted = "publications with an unknown end";
+    /// Publications that were still queued when their session was closed.
+    dropped_by_close = "publications dropped by a close";
+    /// Sessions that their application closed, and opened again.
+    closes = "sessions closed and opened again";
+    /// Calls of sessions with a result.
+    calls_answered = "calls answered";
+    /// Calls of sessions that ran out of time, or were in the way of a close.
+    calls_failed = "calls that failed";
     /// Publications that clients were handed.
     delivered = "delivered";
     /// Subscriptions that were recovered.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use steadfast_core::Session;
-use steadfast_core::io::Attempt;
+use steadfast_core::io::{Attempt, Input};
 use steadfast_machine::{Generator, Instant, Seed, Timestamp};
 
 use crate::client::Client;
@@ -23,9 +23,6 @@ use crate::totals::Totals;
 
 /// The wall clock at the start of every run.
 const WALL_START_MS: u64 = 1_700_000_000_000;
-
-/// Faults happen within this time.
-const FAULT_TIME: Duration = Duration::from_secs(3);
 
 /// After this time the run must have settled: a multiple of every time-out in it.
 const END: Duration = Duration::from_mins(2);
@@ -59,6 +56,16 @@ pub(crate) enum Event {
         link: LinkId,
     },
     SessionPublish {
+        session: usize,
+    },
+    CloseSession {
+        session: usize,
+    },
+    /// By now a session that was closed must have ended.
+    JudgeClose {
+        session: usize,
+    },
+    OpenSession {
         session: usize,
     },
     /// An application looks at what waits for it.
@@ -223,6 +230,9 @@ impl World {
             self.open_session(session);
             let delay = self.start_delay();
             self.clock.plan(delay, Event::SessionPublish { session });
+            if self.settings.sessions.get(session).is_some_and(|draw| draw.closes) {
+                self.plan_fault(Event::CloseSession { session });
+            }
         }
         for _ in 0..self.settings.link_losses {
             self.plan_fault(Event::CutLink);
@@ -239,7 +249,7 @@ impl World {
         for _ in 0..self.settings.full_disks {
             self.plan_fault(Event::FillDisk);
         }
-        self.clock.plan(FAULT_TIME, Event::CheckSettled);
+        self.clock.plan(self.settings.fault_time, Event::CheckSettled);
     }
 
     fn start_delay(&mut self) -> Duration {
@@ -248,9 +258,8 @@ impl World {
     }
 
     fn plan_fault(&mut self, fault: Event) {
-        let delay = self
-            .generator
-            .between(Duration::from_millis(100), FAULT_TIME);
+        let (first, last) = (Duration::from_millis(100), self.settings.fault_time);
+        let delay = self.generator.between(first, last);
         self.clock.plan(delay, fault);
     }
 
@@ -276,6 +285,12 @@ impl World {
             Event::SessionTick { session } => self.session_tick(session),
             Event::Unsent { link } => self.tell_unsent(link),
             Event::SessionPublish { session } => self.session_publish(session),
+            Event::CloseSession { session } => self.close_session(session),
+            Event::JudgeClose { session } => self.judge_close(session),
+            Event::OpenSession { session } => {
+                self.note_trouble();
+                self.tell_session(session, Input::OpenRequested);
+            }
             Event::Look { session } => self.application_looks(session),
             Event::Publish { client } => self.publish(client),
             Event::Repeat { client } => self.repeat(client),
@@ -308,7 +323,7 @@ impl World {
 
     /// Whether things may still go wrong, so that everybody goes on publishing.
     pub(crate) fn is_faulty(&self) -> bool {
-        self.clock.now() < Instant::START + FAULT_TIME || self.crashes_armed > 0
+        self.clock.now() < Instant::START + self.settings.fault_time || self.crashes_armed > 0
     }
 
     pub(crate) fn publish_pause(&mut self) -> Duration {

@@ -18,6 +18,8 @@ pub(crate) struct SessionDraw {
     pub(crate) buffer_len_max: usize,
     /// The longest time that the application takes between two looks.
     pub(crate) look_pause: Duration,
+    /// Whether it closes the session on the way, and opens it again.
+    pub(crate) closes: bool,
 }
 
 impl SessionDraw {
@@ -65,7 +67,8 @@ impl SessionDraw {
                 outbox,
             },
             buffer_len_max: 4 << generator.below(5),
-            look_pause: millis(if is_slow { 600 } else { 20 }),
+            look_pause: millis(if is_slow { 200 } else { 20 }),
+            closes: generator.chance(1, 3),
         }
     }
 
@@ -92,6 +95,11 @@ impl SessionDraw {
     /// An attempt ends within this time, one way or the other.
     pub(crate) const fn attempt_max(&self) -> Duration {
         self.settings.attempt_deadline
+    }
+
+    /// From the close frame to the end.
+    pub(crate) const fn close_max(&self) -> Duration {
+        self.settings.close_deadline
     }
 
     /// The longest pause between two attempts at a gateway that asks for no patience.
