@@ -115,6 +115,11 @@ impl Application {
         }
     }
 
+    /// Whether a publication has no outcome yet.
+    pub(crate) fn is_owed(&self, id: PublicationId) -> bool {
+        self.owed.contains_key(&id)
+    }
+
     /// A publication came to its end.
     pub(crate) fn resolve(&mut self, id: PublicationId, delivery: &Delivery, books: &mut Books<'_>) {
         let key = self.key(id);

@@ -24,6 +24,8 @@ pub(crate) struct Driver {
     pub(crate) session: Session,
     pub(crate) application: Application,
     line: Line,
+    /// The link of the last open line.
+    last_link: Option<LinkId>,
     /// The wake-up that is planned.
     tick_at: Option<Instant>,
     pub(crate) is_look_planned: bool,
@@ -63,6 +65,7 @@ impl Driver {
             session,
             application: Application::new(index, &settings.channels, settings.padding, draw),
             line: Line::None,
+            last_link: None,
             tick_at: None,
             is_look_planned: false,
             tampering: Tampering::default(),
@@ -249,6 +252,7 @@ impl World {
         });
         if let Some(driver) = self.drivers.get_mut(index) {
             driver.line = line;
+            driver.last_link = link;
         }
         let failure = DialFailure {
             text: "connection refused".to_owned(),
@@ -261,6 +265,12 @@ impl World {
             None => Input::DialFailed { attempt, failure },
         };
         self.tell_session(index, fact);
+    }
+
+    /// Whether the link that a session has, or had last, has suffered anything.
+    pub(crate) fn is_line_harmed(&self, index: usize) -> bool {
+        let link = self.drivers.get(index).and_then(|driver| driver.last_link);
+        link.is_some_and(|link| self.harmed.contains(&link))
     }
 
     fn abandon(&mut self, index: usize, attempt: Attempt) {

@@ -71,6 +71,7 @@ impl World {
             return;
         };
         self.note_trouble();
+        self.harmed.insert(link);
         if self.generator.chance(1, 2) {
             self.totals.links_closed += 1;
             self.close_link(link);
@@ -119,6 +120,7 @@ impl World {
             return;
         };
         self.link_faults_left -= 1;
+        self.harmed.insert(link);
         self.note_trouble();
         match fault {
             LinkFault::SwallowBoth => {

@@ -191,6 +191,11 @@ impl World {
         let Some(link) = self.link_of(index, peer) else {
             return;
         };
+        if code == DisconnectCode::NoPong.code() && !self.harmed.contains(&link) {
+            let seen = format!("the gateway gave up {link:?}, which is healthy");
+            self.reference
+                .break_promise(Promise::AHealthyPeerIsKept, seen);
+        }
         self.forget_peer(index, peer);
         self.send_to_client(link, encode_server_close(code, reason));
         self.let_go_as_gateway(link);

@@ -57,6 +57,10 @@ pub enum Promise {
     AGapMeansALoss,
     /// Whoever hears nothing any more notices within the time of its policy.
     ADeadPeerIsNoticed,
+    /// Nobody is given up for silence whose link has not suffered.
+    AHealthyPeerIsKept,
+    /// No machine wants to be woken for ever at one instant.
+    NobodySpins,
     /// Bytes for a client wait no longer, and grow no more, than the policy says.
     ASlowClientIsNotWaitedFor,
     /// When the faults are over a session is soon connected again, without anybody's help.
@@ -84,6 +88,8 @@ impl fmt::Display for Promise {
             Self::WhatWasNotSentIsNowhere => "what was not sent is nowhere",
             Self::AGapMeansALoss => "a gap means a loss",
             Self::ADeadPeerIsNoticed => "a dead peer is noticed",
+            Self::AHealthyPeerIsKept => "a healthy peer is kept",
+            Self::NobodySpins => "nobody spins",
             Self::ASlowClientIsNotWaitedFor => "a slow client is not waited for",
             Self::SessionsComeBack => "sessions come back",
             Self::QueuesKeepTheirBounds => "queues keep their bounds",

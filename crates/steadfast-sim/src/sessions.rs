@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::event::{Cause, Event as SessionEvent};
-use steadfast_core::io::Input;
+use steadfast_core::io::{Input, PublicationId};
 
 use crate::reference::Promise;
 use crate::settings::SessionDraw;
@@ -33,6 +33,11 @@ impl World {
 
     fn note_loss(&mut self, index: usize, cause: &Cause, detection: Duration) {
         match cause {
+            Cause::Silence(_) | Cause::WriteStall(_) if !self.is_line_harmed(index) => {
+                let seen = format!("session {index} gave up a healthy link: {cause:?}");
+                self.reference
+                    .break_promise(Promise::AHealthyPeerIsKept, seen);
+            }
             Cause::Silence(_) => {
                 self.totals.silences_noticed += 1;
                 let longest = self.silence_max(index);
@@ -137,6 +142,17 @@ impl World {
         }
         self.totals.published += 1;
         let publish = driver.application.publish(&mut self.generator);
+        if let Some(ttl) = publish.ttl {
+            let publication = publish.id;
+            let latest = ttl + Duration::from_millis(1);
+            self.clock.plan(
+                latest,
+                Event::JudgeExpiry {
+                    session,
+                    publication,
+                },
+            );
+        }
         self.tell_session(session, Input::PublishRequested(publish));
         if self.generator.chance(1, 32) {
             self.tell_session(session, Input::Kicked);
@@ -146,6 +162,18 @@ impl World {
         }
         let delay = self.publish_pause();
         self.clock.plan(delay, Event::SessionPublish { session });
+    }
+
+    /// A publication whose time is over may still wait for its answer, but for nothing else.
+    pub(crate) fn judge_expiry(&mut self, session: usize, publication: PublicationId) {
+        let lasts = self.drivers.get(session).filter(|driver| {
+            driver.application.is_owed(publication) && driver.session.snapshot().unanswered == 0
+        });
+        if lasts.is_some() {
+            let seen = format!("{publication:?} of session {session} outlives its time");
+            self.reference
+                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+        }
     }
 
     fn call(&mut self, session: usize) {

@@ -1,10 +1,10 @@
 //! The world: clients, links, one gateway and its disk, and what goes wrong between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use steadfast_core::Session;
-use steadfast_core::io::{Attempt, Input};
+use steadfast_core::io::{Attempt, Input, PublicationId};
 use steadfast_machine::{Generator, Instant, Seed, Timestamp};
 
 use crate::client::Client;
@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::links::{Direction, Link, LinkId};
 use crate::log_thread::DiskWork;
 use crate::mutation::Mutation;
-use crate::reference::Reference;
+use crate::reference::{Promise, Reference};
 use crate::settings::RunSettings;
 use crate::totals::Totals;
 
@@ -26,6 +26,9 @@ const WALL_START_MS: u64 = 1_700_000_000_000;
 
 /// After this time the run must have settled: a multiple of every time-out in it.
 const END: Duration = Duration::from_mins(2);
+
+/// Far more than happens at one instant; a machine whose deadline never moves would stop the time.
+const EVENTS_PER_INSTANT_MAX: u64 = 10_000;
 
 /// What happens next. A `life` tells the lives of the gateway apart.
 #[derive(Debug)]
@@ -67,6 +70,11 @@ pub(crate) enum Event {
     },
     OpenSession {
         session: usize,
+    },
+    /// The time of a publication is over.
+    JudgeExpiry {
+        session: usize,
+        publication: PublicationId,
     },
     /// An application looks at what waits for it.
     Look {
@@ -149,6 +157,8 @@ pub(crate) struct World {
     pub(crate) drivers: Vec<Driver>,
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) next_link: u64,
+    /// Links that something befell at any time.
+    pub(crate) harmed: BTreeSet<LinkId>,
     pub(crate) crashes_armed: u64,
     pub(crate) link_faults_left: usize,
     /// When something last went wrong, or ended going wrong.
@@ -208,6 +218,7 @@ impl World {
             settings,
             links: BTreeMap::new(),
             next_link: 0,
+            harmed: BTreeSet::new(),
             crashes_armed: 0,
             ended_clean: false,
             is_settled: false,
@@ -265,10 +276,17 @@ impl World {
 
     fn go(&mut self) {
         let end = Instant::START + END;
+        let (mut instant, mut events) = (self.clock.now(), 0_u64);
         while !self.is_settled && self.reference.violations().is_empty() {
             let Some(event) = self.clock.next(end) else {
                 return;
             };
+            events = if self.clock.now() == instant { events + 1 } else { 0 };
+            instant = self.clock.now();
+            if events > EVENTS_PER_INSTANT_MAX {
+                let seen = format!("time stands still at {instant:?} for {event:?}");
+                self.reference.break_promise(Promise::NobodySpins, seen);
+            }
             self.happen(event);
             if self.crashes_armed > 0 && self.is_vulnerable() && self.generator.chance(1, 3) {
                 self.crash();
@@ -287,6 +305,10 @@ impl World {
             Event::SessionPublish { session } => self.session_publish(session),
             Event::CloseSession { session } => self.close_session(session),
             Event::JudgeClose { session } => self.judge_close(session),
+            Event::JudgeExpiry {
+                session,
+                publication,
+            } => self.judge_expiry(session, publication),
             Event::OpenSession { session } => {
                 self.note_trouble();
                 self.tell_session(session, Input::OpenRequested);
