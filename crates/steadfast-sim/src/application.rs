@@ -121,7 +121,12 @@ impl Application {
     }
 
     /// A publication came to its end.
-    pub(crate) fn resolve(&mut self, id: PublicationId, delivery: &Delivery, books: &mut Books<'_>) {
+    pub(crate) fn resolve(
+        &mut self,
+        id: PublicationId,
+        delivery: &Delivery,
+        books: &mut Books<'_>,
+    ) {
         let key = self.key(id);
         let Some(owed) = self.owed.remove(&id) else {
             let seen = format!("{key} ended twice, now with {delivery:?}");
@@ -185,7 +190,7 @@ impl Application {
         &mut self,
         now: Instant,
         id: CallId,
-        outcome: Result<CallResult, CallError>,
+        outcome: &Result<CallResult, CallError>,
         books: &mut Books<'_>,
     ) {
         self.calls.answer(now, id, outcome, books);
@@ -211,7 +216,10 @@ impl Application {
         };
         heard.waiting += 1;
         if heard.waiting > len_max + REPLY_ITEMS_MAX {
-            let seen = format!("{} feeds of {} wait for {name}", heard.waiting, heard.channel);
+            let seen = format!(
+                "{} feeds of {} wait for {name}",
+                heard.waiting, heard.channel
+            );
             books
                 .reference
                 .break_promise(Promise::QueuesKeepTheirBounds, seen);
@@ -300,7 +308,10 @@ impl Heard {
     /// It was told that something is missing: behind what it has seen, and only if it really is.
     fn skip(&mut self, name: &str, from: Option<&Position>, to: Position, books: &mut Books<'_>) {
         books.totals.gaps += 1;
-        let place = format!("{name} was told a gap in {} from {from:?} to {to:?}", self.channel);
+        let place = format!(
+            "{name} was told a gap in {} from {from:?} to {to:?}",
+            self.channel
+        );
         if from != self.seen.as_ref() {
             let seen = format!("{place}, and stood at {:?}", self.seen);
             books.reference.break_promise(Promise::OrderIsKept, seen);
@@ -329,7 +340,10 @@ impl Heard {
             } else {
                 Promise::OrderIsKept
             };
-            let seen = format!("{name} expected {expected} of {} and got {offset}", self.channel);
+            let seen = format!(
+                "{name} expected {expected} of {} and got {offset}",
+                self.channel
+            );
             books.reference.break_promise(promise, seen);
         }
         let key = key_of(&publication.data);

@@ -196,7 +196,7 @@ impl World {
             Output::Answer { id, outcome } => {
                 let now = self.clock.now();
                 self.with_application(index, |application, books| {
-                    application.answer(now, id, outcome, books);
+                    application.answer(now, id, &outcome, books);
                 });
             }
         }
@@ -310,10 +310,10 @@ impl World {
     }
 
     /// Bytes arrived at a session.
-    pub(crate) fn session_reads(&mut self, index: usize, link: LinkId, bytes: Bytes) {
+    pub(crate) fn session_reads(&mut self, index: usize, link: LinkId, bytes: &[u8]) {
         let Some((attempt, arrivals)) = self.drivers.get_mut(index).and_then(|driver| {
             let attempt = driver.attempt_of(link)?;
-            Some((attempt, driver.decode(&bytes)))
+            Some((attempt, driver.decode(bytes)))
         }) else {
             return;
         };

@@ -178,7 +178,11 @@ impl World {
         {
             let heard = now + self.settings.peer_silence_max();
             let silent = socket.accepted_at + STALE_TIMEOUT + 2 * TICK;
-            let latest = if socket.has_spoken { heard } else { silent.max(now) };
+            let latest = if socket.has_spoken {
+                heard
+            } else {
+                silent.max(now)
+            };
             self.clock.plan_at(latest, Event::JudgeGateway { link });
         }
         if directions.contains(&Direction::ToClient) {
@@ -190,8 +194,7 @@ impl World {
                 }
                 Some(Owner::Simple(client)) => {
                     let silence = self.settings.no_ping_max();
-                    self.clock
-                        .plan(silence, Event::NoPing { client, link });
+                    self.clock.plan(silence, Event::NoPing { client, link });
                 }
                 None => {}
             }

@@ -232,7 +232,8 @@ impl Flow {
         };
         if bytes.len() > bytes_max {
             let rest = bytes.split_off(bytes_max);
-            self.moving.push_front((now + CUT_PAUSE, Chunk::Bytes(rest)));
+            self.moving
+                .push_front((now + CUT_PAUSE, Chunk::Bytes(rest)));
         }
         self.moving_bytes -= bytes.len();
         if let Some(pace) = self.pace {
@@ -359,7 +360,11 @@ mod tests {
         flow.refill(at(5), LATE);
 
         assert_eq!(flow.waiting_bytes(), 100);
-        assert_eq!(take_all(&mut flow, at(50)), [], "it reads the first one still");
+        assert_eq!(
+            take_all(&mut flow, at(50)),
+            [],
+            "it reads the first one still"
+        );
         assert_eq!(take_all(&mut flow, at(105)).len(), 1);
     }
 

@@ -170,7 +170,7 @@ impl World {
             match (direction, chunk) {
                 (Direction::ToGateway, Chunk::Bytes(bytes)) => self.gateway_reads(link, &bytes),
                 (Direction::ToGateway, Chunk::End(end)) => self.gateway_loses(link, end),
-                (Direction::ToClient, Chunk::Bytes(bytes)) => self.client_reads(link, bytes),
+                (Direction::ToClient, Chunk::Bytes(bytes)) => self.client_reads(link, &bytes),
                 (Direction::ToClient, Chunk::End(end)) => self.client_loses(link, end),
             }
         }
@@ -196,9 +196,9 @@ impl World {
         }
     }
 
-    fn client_reads(&mut self, link: LinkId, bytes: Bytes) {
+    fn client_reads(&mut self, link: LinkId, bytes: &[u8]) {
         match self.links.get(&link).and_then(|state| state.owner) {
-            Some(Owner::Simple(client)) => self.simple_client_reads(client, link, &bytes),
+            Some(Owner::Simple(client)) => self.simple_client_reads(client, link, bytes),
             Some(Owner::Session(session)) => self.session_reads(session, link, bytes),
             // The client has let go: its system throws away what still comes.
             None => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_core::event::{Cause, Event as SessionEvent};
 use steadfast_core::io::{Input, PublicationId};
 
+use crate::application::Application;
 use crate::reference::Promise;
 use crate::settings::SessionDraw;
 use crate::world::{Event, World};
@@ -70,10 +71,9 @@ impl World {
     }
 
     pub(crate) fn judge_bounds(&mut self, index: usize) {
-        let (Some(driver), Some(draw)) = (
-            self.drivers.get(index),
-            self.settings.sessions.get(index),
-        ) else {
+        let (Some(driver), Some(draw)) =
+            (self.drivers.get(index), self.settings.sessions.get(index))
+        else {
             return;
         };
         let snapshot = driver.session.snapshot();
@@ -207,7 +207,7 @@ impl World {
     /// The session has ended; after a while the application wants it again.
     fn session_closed(&mut self, session: usize) {
         self.totals.closes += 1;
-        self.with_application(session, |application, books| application.closed(books));
+        self.with_application(session, Application::closed);
         let delay = self
             .generator
             .between(Duration::ZERO, Duration::from_millis(500));

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use steadfast_hub::io::{Input, Loss, PeerId};
+use steadfast_hub::wheel::TICK;
 use steadfast_machine::Instant;
+use steadfast_protocol::limits;
 use steadfast_protocol::websocket::encoder::encode_server_close_reply;
 use steadfast_protocol::websocket::{
     CodecError, Decoder, Event as WebSocketEvent, Limits, Opcode, Role, encoder,
@@ -14,8 +16,6 @@ use crate::mutation::Mutation;
 use crate::reference::Promise;
 use crate::settings::{BACKLOG_BYTES_MAX, WRITE_DEADLINE};
 use crate::world::{Event, World};
-use steadfast_hub::wheel::TICK;
-use steadfast_protocol::limits;
 
 /// The gateway's end of a link.
 #[derive(Debug)]
@@ -153,7 +153,10 @@ impl World {
         let Some(state) = self.links.get_mut(&link) else {
             return;
         };
-        let (bytes, since) = (state.to_client.waiting_bytes(), state.to_client.waits_since());
+        let (bytes, since) = (
+            state.to_client.waiting_bytes(),
+            state.to_client.waits_since(),
+        );
         let Some(socket) = state.socket.as_mut().filter(|_| bytes > 0) else {
             return;
         };
@@ -207,10 +210,9 @@ impl World {
 
     /// Whether the same bytes wait for a client although it had its time.
     pub(crate) fn judge_backlog(&mut self, link: LinkId, since: Instant) {
-        let waits = self
-            .links
-            .get(&link)
-            .is_some_and(|state| state.socket.is_some() && state.to_client.waits_since() == Some(since));
+        let waits = self.links.get(&link).is_some_and(|state| {
+            state.socket.is_some() && state.to_client.waits_since() == Some(since)
+        });
         if waits {
             let seen = format!("bytes wait for {link:?} since {since:?}");
             self.reference
@@ -239,4 +241,5 @@ const LIMITS: Limits = Limits {
 };
 
 const MESSAGE_BYTES_MAX: u32 = 65_536;
+// The codec counts in 32 bits, so the number stands here again.
 const _: () = assert!(limits::Limits::MESSAGE_BYTES == 65_536);

@@ -241,7 +241,12 @@ impl World {
             self.open_session(session);
             let delay = self.start_delay();
             self.clock.plan(delay, Event::SessionPublish { session });
-            if self.settings.sessions.get(session).is_some_and(|draw| draw.closes) {
+            if self
+                .settings
+                .sessions
+                .get(session)
+                .is_some_and(|draw| draw.closes)
+            {
                 self.plan_fault(Event::CloseSession { session });
             }
         }
@@ -260,7 +265,8 @@ impl World {
         for _ in 0..self.settings.full_disks {
             self.plan_fault(Event::FillDisk);
         }
-        self.clock.plan(self.settings.fault_time, Event::CheckSettled);
+        self.clock
+            .plan(self.settings.fault_time, Event::CheckSettled);
     }
 
     fn start_delay(&mut self) -> Duration {
@@ -281,7 +287,11 @@ impl World {
             let Some(event) = self.clock.next(end) else {
                 return;
             };
-            events = if self.clock.now() == instant { events + 1 } else { 0 };
+            events = if self.clock.now() == instant {
+                events + 1
+            } else {
+                0
+            };
             instant = self.clock.now();
             if events > EVENTS_PER_INSTANT_MAX {
                 let seen = format!("time stands still at {instant:?} for {event:?}");

@@ -53,7 +53,7 @@ impl Calls {
         &mut self,
         now: Instant,
         id: CallId,
-        outcome: Result<CallResult, CallError>,
+        outcome: &Result<CallResult, CallError>,
         books: &mut Books<'_>,
     ) {
         let Some(owed) = self.owed.remove(&id) else {
@@ -63,7 +63,7 @@ impl Calls {
                 .break_promise(Promise::EveryCallEndsOnce, seen);
         };
         let is_in_time = now <= owed.deadline;
-        let is_expected = match &outcome {
+        let is_expected = match outcome {
             Ok(CallResult::History(history)) => {
                 books.totals.calls_answered += 1;
                 let epoch = &history.position.epoch;
@@ -87,7 +87,10 @@ impl Calls {
             }
         };
         if !is_in_time || !is_expected {
-            let seen = format!("{id:?} was due at {:?}, now is {now:?}: {outcome:?}", owed.deadline);
+            let seen = format!(
+                "{id:?} was due at {:?}, now is {now:?}: {outcome:?}",
+                owed.deadline
+            );
             books
                 .reference
                 .break_promise(Promise::EveryCallEndsOnce, seen);
