@@ -163,11 +163,6 @@ impl World {
         if !std::mem::replace(&mut socket.is_backlog_told_later, true) {
             self.clock.plan_at(now, Event::Backlog { link });
         }
-        if bytes > BACKLOG_BYTES_MAX + TURN_BYTES_MAX {
-            let seen = format!("{bytes} bytes wait for {link:?}");
-            self.reference
-                .break_promise(Promise::ASlowClientIsNotWaitedFor, seen);
-        }
         if since == Some(now) {
             let latest = now + WRITE_DEADLINE + 2 * TICK;
             self.clock
@@ -190,6 +185,12 @@ impl World {
             socket.has_told_backlog = true;
             let (core, peer) = (socket.core, socket.peer);
             self.tell_hub(core, Input::Backlog { peer, bytes });
+        }
+        // What one turn adds comes on top, since the hub learns of it at the turn's end.
+        if bytes > BACKLOG_BYTES_MAX && self.holds_socket(link) {
+            let seen = format!("{bytes} bytes wait for {link:?}");
+            self.reference
+                .break_promise(Promise::ASlowClientIsNotWaitedFor, seen);
         }
     }
 
@@ -229,9 +230,6 @@ impl World {
         }
     }
 }
-
-/// What one turn may add before the hub learns of it: a page of a recovery and what is live.
-const TURN_BYTES_MAX: usize = 128 << 10;
 
 /// What the gateway takes by default.
 const LIMITS: Limits = Limits {
