@@ -27,7 +27,7 @@ fuzz: setup ## minutes of random bytes for every decoder
 lab: setup ## kills of real gateways under four kinds of clients, the whole scenario
 	cargo xtask lab $(STEPS)
 
-sim: compiler ## a thousand seeds of the whole system in virtual time
+sim: compiler ## ten thousand seeds of clients and gateway in virtual time
 	cargo xtask sim $(STEPS)
 
 soak: setup ## kill cycles of the log and of the gateway, the long forms

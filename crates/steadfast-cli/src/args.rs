@@ -48,7 +48,7 @@ Stop the gateway first: both refuse a directory in use. Damage that verify finds
 
 const SIM_EXAMPLES: &str = "\
 Examples:
-  steadfast sim --seeds 0..1000          a thousand runs, each with link losses and power failures
+  steadfast sim --seeds 0..1000          a thousand runs, each with links that fail and power failures
   steadfast sim --seeds 17               one seed again
   steadfast sim --seeds 0..100 --break no-sync
                                          leave the sync out, and see which seeds notice
@@ -178,7 +178,7 @@ pub(crate) struct Sim {
     /// The seeds to run: A..B, without B, or one number
     #[arg(long, value_name = "A..B", default_value = "0..200")]
     pub(crate) seeds: String,
-    /// Break a promise on purpose: no-sync, no-dedupe, no-position-check, no-order or no-retention
+    /// Break a promise on purpose, for example no-sync or no-liveness; a wrong name lists all of them
     #[arg(long = "break", value_name = "PROMISE")]
     pub(crate) mutation: Option<String>,
     /// Print the outcome as one JSON object

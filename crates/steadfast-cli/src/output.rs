@@ -109,29 +109,44 @@ pub(crate) fn start_log(environment: &Environment) {
         .init();
 }
 
-/// A line on standard error that counts up, on a terminal only.
+/// How many lines a long run leaves in a log.
+const PROGRESS_LINES: u64 = 50;
+
+/// A short run leaves none.
+const PROGRESS_STEP_MIN: u64 = 200;
+
+/// A line on standard error that counts up; where nobody watches, a line now and then.
 #[derive(Debug)]
 pub(crate) struct Progress {
     total: u64,
     is_shown: bool,
+    /// The next one that is worth a line.
+    next: u64,
 }
 
 impl Progress {
     pub(crate) fn new(total: u64) -> Self {
+        let is_shown = std::io::stderr().is_terminal();
+        let next = total.div_ceil(PROGRESS_LINES).max(PROGRESS_STEP_MIN);
         Self {
             total,
-            is_shown: std::io::stderr().is_terminal(),
+            is_shown,
+            next,
         }
     }
 
-    /// Shows how many are done, every ten or so.
-    pub(crate) fn show(&self, done: u64, failed: u64) {
-        if self.is_shown && (done.is_multiple_of(10) || done == self.total) {
+    /// Shows how many are done.
+    pub(crate) fn show(&mut self, done: u64, failed: u64) {
+        let total = self.total;
+        if self.is_shown && (done.is_multiple_of(10) || done == total) {
             let _ = write!(
                 std::io::stderr(),
-                "\r{done} of {} seeds, {failed} failed ",
-                self.total
+                "\r{done} of {total} seeds, {failed} failed "
             );
+        }
+        if !self.is_shown && done >= self.next && done < total {
+            self.next += total.div_ceil(PROGRESS_LINES).max(PROGRESS_STEP_MIN);
+            say(&format!("{done} of {total} seeds, {failed} failed"));
         }
     }
 

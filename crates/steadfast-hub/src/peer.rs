@@ -40,6 +40,8 @@ pub(crate) struct Pings {
     next: Instant,
     /// The last one, while the peer may still be silent.
     awaited_since: Option<Instant>,
+    /// Bytes that wait in front of it: it is not out before they are.
+    behind: usize,
     /// Pings without a pong: so many pongs are legal.
     unanswered: u32,
 }
@@ -230,6 +232,7 @@ impl Peer {
             pings: Pings {
                 next: first,
                 awaited_since: None,
+                behind: 0,
                 unanswered: 0,
             },
         };
@@ -243,12 +246,26 @@ impl Peer {
         }
     }
 
-    /// Notes that nothing waits any more: a ping that stood behind it is out only now.
-    pub(crate) fn drain(&mut self, now: Instant) {
-        self.backlog = None;
-        if let Phase::Connected { pings } = &mut self.phase {
-            pings.awaited_since = pings.awaited_since.map(|_| now);
+    /// Notes that some of what waits is written. A ping that stood behind it is out once nothing stands before it, and
+    /// its time begins.
+    pub(crate) const fn take_written(&mut self, now: Instant, bytes: usize) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.advance(now, bytes);
         }
+        if let Phase::Connected { pings } = &mut self.phase
+            && pings.behind > 0
+        {
+            pings.behind = pings.behind.saturating_sub(bytes);
+            if pings.behind == 0 && pings.awaited_since.is_some() {
+                pings.awaited_since = Some(now);
+            }
+        }
+    }
+
+    /// Notes that nothing waits any more.
+    pub(crate) const fn drain(&mut self, now: Instant) {
+        self.take_written(now, usize::MAX);
+        self.backlog = None;
     }
 
     /// Takes a pong. False when no ping is unanswered.
@@ -300,16 +317,21 @@ impl Peer {
                 {
                     // Nobody hears a peer that is not read from, and a ping behind bytes that wait has not been asked:
                     // that silence is not the peer's own. The write deadline ends one that takes nothing.
-                    if !self.is_paused && self.backlog.is_none() {
+                    let is_asked = pings.behind == 0;
+                    if is_asked && !self.is_paused {
                         return Some(DueFor::NoPong);
                     }
-                    pings.awaited_since = self.backlog.map(|_| now);
+                    pings.awaited_since = if is_asked { None } else { Some(now) };
                 }
                 if pings.next > now {
                     return None;
                 }
                 pings.next = now + settings.ping_interval;
                 pings.awaited_since = Some(now);
+                pings.behind = match self.backlog {
+                    Some(backlog) => backlog.bytes,
+                    None => 0,
+                };
                 pings.unanswered = pings.unanswered.saturating_add(1);
                 Some(DueFor::Ping)
             }

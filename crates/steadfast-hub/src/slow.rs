@@ -29,12 +29,8 @@ impl Hub {
 
     pub(crate) fn on_written(&mut self, id: PeerId, bytes: usize) {
         let now = self.now;
-        let backlog = self
-            .peers
-            .get_mut(id)
-            .and_then(|peer| peer.backlog.as_mut());
-        if let Some(backlog) = backlog {
-            backlog.advance(now, bytes);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.take_written(now, bytes);
         }
     }
 

@@ -58,6 +58,16 @@ pub(crate) struct Books<'a> {
     pub(crate) visible_max: Option<u64>,
 }
 
+impl Books<'_> {
+    /// Whether a position is no longer shown although its epoch goes on, given what the channel's top is now.
+    pub(crate) fn has_fallen_out(&self, from: &Position, top: &Position) -> bool {
+        top.epoch == from.epoch
+            && self
+                .visible_max
+                .is_none_or(|max| from.offset.saturating_add(max) < top.offset)
+    }
+}
+
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -337,10 +347,7 @@ impl Client {
             }
         } else {
             books.totals.unrecovered += 1;
-            let fell_out = position.epoch == from.epoch
-                && books
-                    .visible_max
-                    .is_none_or(|max| from.offset.saturating_add(max) < position.offset);
+            let fell_out = books.has_fallen_out(from, &position);
             books.totals.positions_fallen_out += u64::from(fell_out);
             if books.is_whole && !fell_out {
                 let seen = format!("{place}, not recovered");

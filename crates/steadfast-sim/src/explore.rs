@@ -29,7 +29,7 @@ impl Finding {
     /// Whether the seed proves anything: enough went wrong, unless a violation ended it before.
     pub const fn is_harmless(&self) -> bool {
         self.violations.is_empty()
-            && (self.totals.link_losses < LINK_LOSSES_MIN || self.totals.crashes < CRASHES_MIN)
+            && (self.totals.link_losses() < LINK_LOSSES_MIN || self.totals.crashes < CRASHES_MIN)
     }
 }
 
@@ -53,6 +53,20 @@ impl Report {
     /// Whether every promise was kept, and enough went wrong to say so.
     pub fn is_convincing(&self) -> bool {
         self.failed == 0 && self.harmless.is_empty() && self.missing().is_empty()
+    }
+
+    /// Adds what another seed showed; in the order of the seeds, so that a report depends on nothing else.
+    pub fn add(&mut self, finding: Finding) {
+        self.totals += finding.totals;
+        if finding.is_harmless() {
+            self.harmless.push(finding.seed);
+        }
+        if !finding.violations.is_empty() {
+            self.failed += 1;
+            if self.findings.len() < FINDINGS_MAX {
+                self.findings.push(finding);
+            }
+        }
     }
 
     /// The kinds of trouble that never happened.
@@ -99,17 +113,7 @@ pub fn explore(
 ) -> Report {
     let mut report = Report::default();
     for seed in seeds {
-        let finding = run(seed, mutation);
-        report.totals += finding.totals;
-        if finding.is_harmless() {
-            report.harmless.push(seed);
-        }
-        if !finding.violations.is_empty() {
-            report.failed += 1;
-            if report.findings.len() < FINDINGS_MAX {
-                report.findings.push(finding);
-            }
-        }
+        report.add(run(seed, mutation));
         progress(&report);
     }
     report

@@ -5,15 +5,20 @@ use std::time::Duration;
 
 use steadfast_hub::Hub;
 use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_hub::event::{End, Event as HubEvent};
 use steadfast_hub::io::{Input, LogEvent, Note, Output, PeerId};
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{self as log_io, Answer, Request};
 use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::websocket::encoder::encode_server_close;
 
 use crate::links::LinkId;
 use crate::log_thread::DiskWork;
-use crate::settings::{CORES, RunSettings};
+use crate::reference::Promise;
+use crate::settings::CORES;
+use crate::socket::Pings;
 use crate::world::{Event, World};
 
 /// Answers to the world itself carry this number of a core, which no hub has.
@@ -73,7 +78,7 @@ impl World {
         let now = self.clock.now();
         let cores = (0..CORES).map(|core| Core {
             hub: Hub::new(
-                RunSettings::hub(core),
+                self.settings.hub(core, self.mutation),
                 Seed::new(self.generator.next_u64()),
                 now,
             ),
@@ -103,10 +108,9 @@ impl World {
         self.tell_log(found);
     }
 
-    /// Gives a new link a peer on some core; false when the process does not take any.
+    /// Gives a new link a peer on some core, of which the hub is still to be told; none when the process takes nobody.
     pub(crate) fn accept(&mut self, link: LinkId) -> Option<(usize, PeerId)> {
         let index = usize::try_from(self.generator.below(u64::from(CORES))).unwrap_or(0);
-        let client = u128::from(self.generator.next_u64());
         let core = self
             .gateway
             .as_mut()
@@ -119,69 +123,110 @@ impl World {
         };
         core.next_peer += 1;
         core.links.insert(peer, link);
-        let client = steadfast_hub::io::ClientId(client);
-        self.tell_hub(
-            index,
-            Input::Accepted {
-                peer,
-                client,
-                access: steadfast_hub::io::Access::Anonymous,
-            },
-        );
         Some((index, peer))
     }
 
     /// Feeds a hub and carries out what it orders.
     pub(crate) fn tell_hub(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
-        let Some(gateway) = &mut self.gateway else {
-            return;
-        };
-        let Some(core) = gateway.cores.get_mut(index) else {
+        let Some(core) = self
+            .gateway
+            .as_mut()
+            .and_then(|gateway| gateway.cores.get_mut(index))
+        else {
             return;
         };
         core.hub.handle(now, input);
-        let mut sends = Vec::new();
-        let mut closed = Vec::new();
-        while let Some(output) = core.hub.poll_output() {
-            match output {
-                Output::Send { peer, frame } => {
-                    sends.extend(core.links.get(&peer).map(|link| (*link, peer, frame)));
-                }
-                Output::Fanout { frame, to } => {
-                    let targets = to
-                        .iter()
-                        .filter_map(|peer| Some((*core.links.get(peer)?, *peer, frame.clone())));
-                    sends.extend(targets);
-                }
-                Output::Close { peer, .. } => closed.extend(core.links.remove(&peer)),
-                Output::Ask(request) => gateway.waiting.push_back(Waiting::Request(request)),
-                Output::Tell(note) => gateway.waiting.push_back(Waiting::Note(note)),
-                // The simulated sockets have no read side to pause.
-                Output::Pause { .. } | Output::Resume { .. } | Output::Notify(_) => {}
-            }
-        }
-        for (link, peer, frame) in sends {
-            self.send_to_client(link, frame);
-            self.maybe_back_up(index, peer);
-        }
-        for link in closed {
-            self.end_link(link);
+        let outputs: Vec<Output> = std::iter::from_fn(|| core.hub.poll_output()).collect();
+        for output in outputs {
+            self.carry_out_hub(index, output);
         }
         self.plan_log_turn();
         self.plan_tick();
     }
 
-    /// Now and then a socket is full for a while.
-    fn maybe_back_up(&mut self, core: usize, peer: PeerId) {
-        if self.generator.chance(1, 16) {
-            let life = self.life;
-            self.clock
-                .plan(Duration::ZERO, Event::Backlog { life, core, peer });
-            let delay = self
-                .generator
-                .between(Duration::from_millis(1), Duration::from_millis(30));
-            self.clock.plan(delay, Event::Drained { life, core, peer });
+    fn carry_out_hub(&mut self, index: usize, output: Output) {
+        match output {
+            Output::Send { peer, frame } => {
+                if let Some(link) = self.link_of(index, peer) {
+                    self.send_to_client(link, frame);
+                }
+            }
+            Output::Fanout { frame, to } => {
+                for peer in to.iter() {
+                    if let Some(link) = self.link_of(index, *peer) {
+                        self.send_to_client(link, frame.clone());
+                    }
+                }
+            }
+            Output::Close { peer, code, reason } => self.close_peer(index, peer, code, &reason),
+            Output::Pause { peer } => {
+                if let Some(link) = self.link_of(index, peer) {
+                    self.set_reading(link, true);
+                }
+            }
+            Output::Resume { peer } => {
+                if let Some(link) = self.link_of(index, peer) {
+                    self.set_reading(link, false);
+                }
+            }
+            Output::Ask(request) => self.wait_for_log(Waiting::Request(request)),
+            Output::Tell(note) => self.wait_for_log(Waiting::Note(note)),
+            Output::Notify(event) => self.note_hub(index, &event),
+        }
+    }
+
+    fn link_of(&self, index: usize, peer: PeerId) -> Option<LinkId> {
+        let core = self.gateway.as_ref()?.cores.get(index)?;
+        core.links.get(&peer).copied()
+    }
+
+    fn wait_for_log(&mut self, waiting: Waiting) {
+        if let Some(gateway) = &mut self.gateway {
+            gateway.waiting.push_back(waiting);
+        }
+    }
+
+    /// The close frame goes out behind everything else, and the gateway lets go.
+    fn close_peer(&mut self, index: usize, peer: PeerId, code: u16, reason: &str) {
+        let Some(link) = self.link_of(index, peer) else {
+            return;
+        };
+        if code == DisconnectCode::NoPong.code() && !self.harmed.contains(&link) {
+            let seen = format!("the gateway gave up {link:?}, which is healthy");
+            self.reference
+                .break_promise(Promise::AHealthyPeerIsKept, seen);
+        }
+        self.forget_peer(index, peer);
+        self.send_to_client(link, encode_server_close(code, reason));
+        self.let_go_as_gateway(link);
+    }
+
+    /// What a hub tells people.
+    fn note_hub(&mut self, index: usize, event: &HubEvent) {
+        let HubEvent::PeerClosed {
+            peer, end, idle, ..
+        } = event
+        else {
+            return;
+        };
+        let End::Server { code, .. } = end else {
+            return;
+        };
+        let is_one_of = |codes: &[DisconnectCode]| codes.iter().any(|it| it.code() == *code);
+        if is_one_of(&[DisconnectCode::NoPong]) {
+            self.totals.peers_noticed_dead += 1;
+            let link = self.link_of(index, *peer);
+            let socket = link.and_then(|link| self.links.get(&link)?.socket.as_ref());
+            let pings = socket.map_or(Pings::Prompt, |socket| socket.pings);
+            let longest = self.settings.peer_silence_max(pings);
+            if *idle > longest {
+                let seen = format!("the gateway noticed a silence of {idle:?} after {longest:?}");
+                self.reference
+                    .break_promise(Promise::ADeadPeerIsNoticed, seen);
+            }
+        } else if is_one_of(&[DisconnectCode::Slow, DisconnectCode::WriteError]) {
+            self.totals.peers_too_slow += 1;
         }
     }
 

@@ -14,10 +14,15 @@ use steadfast_machine::Machine;
 use steadfast_protocol::message::{ChannelName, Position};
 
 use crate::client::{Client, key_of};
+use crate::driver::Driver;
 use crate::gateway::WORLD_CORE;
 use crate::mutation::Mutation;
 use crate::reference::Promise;
 use crate::world::{Event, World};
+
+/// So long after the last fault everything has settled, even for an application that reads slowly: twice of what the
+/// slowest of 6,000 runs took.
+const SETTLE_MAX: Duration = Duration::from_secs(36);
 
 /// What the world read of a channel.
 #[derive(Debug)]
@@ -32,20 +37,39 @@ impl World {
     pub(crate) fn check_settled(&mut self) {
         self.clock
             .plan(Duration::from_millis(100), Event::CheckSettled);
-        let is_over = self.crashes_armed == 0
-            && self.totals.link_losses >= self.settings.link_losses
+        if self.is_over() {
+            let tops = self.tops();
+            let simple = self.clients.iter().all(|client| client.is_settled(&tops));
+            let sessions = self
+                .drivers
+                .iter()
+                .all(|driver| driver.is_idle() && driver.application.is_settled(&tops));
+            self.is_settled = simple && sessions;
+        }
+        self.judge_sessions();
+        let quiet = self.clock.now().saturating_since(self.trouble_at);
+        if !self.is_settled && quiet > SETTLE_MAX {
+            self.tell_unsettled();
+        }
+    }
+
+    /// Whether every fault has happened and has ended, and everybody has published.
+    fn is_over(&self) -> bool {
+        let now = self.clock.now();
+        self.crashes_armed == 0
+            && self.totals.link_losses() >= self.settings.link_losses
+            && self.link_faults_left == 0
+            && self.links.values().all(|link| link.is_healthy(now))
             && self
                 .clients
                 .iter()
-                .all(|client| client.published() >= self.settings.publishes)
+                .map(Client::published)
+                .chain(self.drivers.iter().map(|it| it.application.published()))
+                .all(|published| published >= self.settings.publishes)
             && self
                 .gateway
                 .as_ref()
-                .is_some_and(|gateway| gateway.is_open && gateway.is_quiet());
-        if is_over {
-            let tops = self.tops();
-            self.is_settled = self.clients.iter().all(|client| client.is_settled(&tops));
-        }
+                .is_some_and(|gateway| gateway.is_open && gateway.is_quiet())
     }
 
     fn tops(&mut self) -> BTreeMap<String, Position> {
@@ -68,9 +92,7 @@ impl World {
             return;
         }
         if !self.is_settled {
-            let open: Vec<String> = self.clients.iter().map(Client::describe).collect();
-            self.reference
-                .break_promise(Promise::EverythingSettles, open.join("; "));
+            self.tell_unsettled();
             return;
         }
         let is_whole = self.settings.is_whole();
@@ -78,6 +100,13 @@ impl World {
         for channel in self.settings.channels.clone() {
             let (top, keys) = self.read_all(&channel);
             self.reference.settle(&channel, &top, &keys, is_whole);
+            // What a full disk refuses is sent again behind what was under way with it.
+            if self.settings.full_disks == 0 {
+                for session in 0..self.drivers.len() {
+                    let name = format!("s{session}");
+                    self.reference.settle_order(&channel, &keys, &name);
+                }
+            }
             let visible = u64::try_from(keys.len()).unwrap_or(u64::MAX);
             if let Some(max) = self.settings.visible_max() {
                 let due = top.offset.min(max);
@@ -90,6 +119,15 @@ impl World {
             let least = published.min(self.settings.kept_min());
             self.judge_retention("all channels", least..=published, kept);
         }
+    }
+
+    /// Somebody still waits for something.
+    fn tell_unsettled(&mut self) {
+        let simple = self.clients.iter().map(Client::describe);
+        let sessions = self.drivers.iter().map(Driver::describe);
+        let open: Vec<String> = simple.chain(sessions).collect();
+        self.reference
+            .break_promise(Promise::EverythingSettles, open.join("; "));
     }
 
     fn judge_retention(&mut self, whose: &str, due: RangeInclusive<u64>, visible: u64) {

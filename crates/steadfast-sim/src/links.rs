@@ -1,85 +1,135 @@
-//! Links between clients and the gateway: they deliver late, in order, and break.
+//! Links between clients and the gateway: two flows each, and whoever holds their ends.
+//!
+//! What travels are bytes of WebSocket frames. A link whose two ends were let go is forgotten, and with it what is still
+//! under way.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_hub::io::{Input, PeerId};
+use steadfast_hub::io::{Access, ClientId, Input};
 use steadfast_machine::Instant;
+use steadfast_protocol::websocket::{Frame, Opcode};
 
-use crate::client::{Action, Books};
+use crate::flow::{Chunk, End, Flow, Lane, Order};
 use crate::mutation::Mutation;
+use crate::socket::Socket;
 use crate::world::{Event, World};
 
 /// One connection between a client and the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LinkId(u64);
 
+/// Who holds the client's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A simple client.
+    Simple(usize),
+    /// A session of the client library.
+    Session(usize),
+}
+
+/// One of the two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    ToGateway,
+    ToClient,
+}
+
 #[derive(Debug)]
 pub(crate) struct Link {
-    client: usize,
-    core: usize,
-    peer: PeerId,
-    /// When the last frame of each direction arrives: nothing overtakes it.
-    to_client_until: Instant,
-    to_gateway_until: Instant,
+    /// None: the client has let go.
+    pub(crate) owner: Option<Owner>,
+    /// None: the gateway has let go.
+    pub(crate) socket: Option<Socket>,
+    pub(crate) to_gateway: Flow,
+    pub(crate) to_client: Flow,
+}
+
+impl Link {
+    pub(crate) const fn flow(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::ToGateway => &mut self.to_gateway,
+            Direction::ToClient => &mut self.to_client,
+        }
+    }
+
+    /// Whether both ends are held.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.owner.is_some() && self.socket.is_some()
+    }
+
+    pub(crate) fn is_healthy(&self, now: Instant) -> bool {
+        self.to_gateway.is_healthy(now) && self.to_client.is_healthy(now)
+    }
 }
 
 impl World {
-    pub(crate) fn dial(&mut self, client: usize) {
-        let link = LinkId(self.next_link);
-        self.next_link += 1;
-        let Some((core, peer)) = self.accept(link) else {
-            let delay = self
-                .generator
-                .between(Duration::from_millis(20), Duration::from_millis(300));
-            self.clock.plan(delay, Event::Dial { client });
-            return;
-        };
+    /// A client's connection is taken by some core of the gateway, if it takes any.
+    pub(crate) fn open_link(&mut self, owner: Owner) -> Option<LinkId> {
+        let client = ClientId(u128::from(self.generator.next_u64()));
         let now = self.clock.now();
-        self.links.insert(
-            link,
-            Link {
-                client,
-                core,
+        let link = LinkId(self.next_link);
+        let (core, peer) = self.accept(link)?;
+        self.next_link += 1;
+        let order = match self.mutation {
+            Some(Mutation::NoOrder) => Order::Lost,
+            Some(_) | None => Order::Kept,
+        };
+        let state = Link {
+            owner: Some(owner),
+            socket: Some(Socket::new(core, peer, now)),
+            to_gateway: Flow::new(Order::Kept, now),
+            to_client: Flow::new(order, now),
+        };
+        self.links.insert(link, state);
+        let access = Access::Anonymous;
+        self.tell_hub(
+            core,
+            Input::Accepted {
                 peer,
-                to_client_until: now,
-                to_gateway_until: now,
+                client,
+                access,
             },
         );
-        if let Some(dialled) = self.dialled.get_mut(client) {
-            *dialled = Some(link);
+        Some(link)
+    }
+
+    /// Sends a message of a client, or a control frame ahead of its messages.
+    pub(crate) fn send_to_gateway(&mut self, link: LinkId, opcode: Opcode, payload: &[u8]) {
+        let [a, b, c, d, ..] = self.generator.next_u64().to_le_bytes();
+        let mut frame = Vec::with_capacity(payload.len() + 14);
+        Frame::whole(opcode, payload).append_client(&mut frame, [a, b, c, d]);
+        let lane = match opcode {
+            Opcode::Ping | Opcode::Pong => Lane::Control,
+            Opcode::Close | Opcode::Text | Opcode::Binary | Opcode::Continuation => Lane::Messages,
+        };
+        self.send(link, Direction::ToGateway, Bytes::from(frame), lane);
+    }
+
+    /// Sends frames of the gateway.
+    pub(crate) fn send_to_client(&mut self, link: LinkId, frames: Bytes) {
+        self.send(link, Direction::ToClient, frames, Lane::Messages);
+    }
+
+    fn send(&mut self, link: LinkId, direction: Direction, frame: Bytes, lane: Lane) {
+        let (now, delay) = (self.clock.now(), self.link_delay());
+        // Now and then a socket is full for a while.
+        let stuffed = self.generator.chance(1, 32).then(|| {
+            let (low, high) = (Duration::from_millis(1), Duration::from_millis(30));
+            now + self.generator.between(low, high)
+        });
+        let Some(state) = self.links.get_mut(&link) else {
+            return;
+        };
+        let flow = state.flow(direction);
+        if let Some(until) = stuffed {
+            flow.stuff(until);
         }
-        let lies = self.generator.chance(1, 32);
-        let greeting = self.clients.get_mut(client).map(|it| it.greet(lies));
-        self.send_to_gateway(client, greeting);
-    }
-
-    pub(crate) fn send_to_gateway(&mut self, client: usize, message: Option<Bytes>) {
-        let Some(message) = message else { return };
-        let Some(link) = self.dialled.get(client).copied().flatten() else {
-            return;
-        };
-        let arrival = self.clock.now() + self.link_delay();
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        state.to_gateway_until = state.to_gateway_until.max(arrival);
-        self.clock
-            .plan_at(state.to_gateway_until, Event::ToGateway { link, message });
-    }
-
-    pub(crate) fn send_to_client(&mut self, link: LinkId, bytes: Bytes) {
-        let arrival = self.clock.now() + self.link_delay();
-        let Some(state) = self.links.get_mut(&link) else {
-            return;
-        };
-        let at = if self.mutation == Some(Mutation::NoOrder) {
-            arrival
-        } else {
-            state.to_client_until = state.to_client_until.max(arrival);
-            state.to_client_until
-        };
-        self.clock.plan_at(at, Event::ToClient { link, bytes });
+        flow.send(now, delay, frame, lane);
+        self.plan_flow(link, direction);
+        if direction == Direction::ToClient {
+            self.notice_backlog(link);
+        }
     }
 
     fn link_delay(&mut self) -> Duration {
@@ -87,94 +137,119 @@ impl World {
             .between(Duration::from_micros(100), Duration::from_millis(8))
     }
 
-    pub(crate) fn arrive_at_gateway(&mut self, link: LinkId, message: Bytes) {
-        if let Some(Link { core, peer, .. }) = self.links.get(&link) {
-            self.tell_hub(
-                *core,
-                Input::Received {
-                    peer: *peer,
-                    message,
-                },
-            );
+    /// Sees to it that the flow is looked at when something comes out of it, or fits into it again.
+    pub(crate) fn plan_flow(&mut self, link: LinkId, direction: Direction) {
+        let now = self.clock.now();
+        let next = self
+            .links
+            .get_mut(&link)
+            .and_then(|state| state.flow(direction).plan(now));
+        if let Some(at) = next {
+            self.clock.plan_at(at, Event::Flow { link, direction });
         }
     }
 
-    pub(crate) fn arrive_at_client(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(client) = self.links.get(&link).map(|link| link.client) else {
+    /// What has arrived is handed over, and what waits goes on its way.
+    pub(crate) fn look_at_flow(&mut self, link: LinkId, direction: Direction) {
+        let now = self.clock.now();
+        let is_due = self
+            .links
+            .get_mut(&link)
+            .is_some_and(|state| state.flow(direction).wake(now));
+        if !is_due {
             return;
-        };
-        let mut books = Books {
-            reference: &mut self.reference,
-            totals: &mut self.totals,
-            is_whole: self.settings.is_whole(),
-            visible_max: self.settings.visible_max(),
-        };
-        let actions = self
-            .clients
-            .get_mut(client)
-            .map(|client| client.receive(bytes, &mut books));
-        for action in actions.unwrap_or_default() {
-            match action {
-                Action::Send(message) => self.send_to_gateway(client, Some(message)),
-                Action::HangUp => self.end_link(link),
-                Action::RetryLater => self
-                    .clock
-                    .plan(Duration::from_millis(100), Event::Repeat { client }),
+        }
+        loop {
+            let bytes_max = self.read_size();
+            let Some(state) = self.links.get_mut(&link) else {
+                return;
+            };
+            let Some(chunk) = state.flow(direction).take(now, bytes_max) else {
+                break;
+            };
+            match (direction, chunk) {
+                (Direction::ToGateway, Chunk::Bytes(bytes)) => self.gateway_reads(link, &bytes),
+                (Direction::ToGateway, Chunk::End(end)) => self.gateway_loses(link, end),
+                (Direction::ToClient, Chunk::Bytes(bytes)) => self.client_reads(link, &bytes),
+                (Direction::ToClient, Chunk::End(end)) => self.client_loses(link, end),
             }
         }
-    }
-
-    /// Somebody's connection is cut; what was under way on it is lost, and either end learns of it later.
-    pub(crate) fn cut_link(&mut self) {
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        let pick = usize::try_from(
-            self.generator
-                .below(u64::try_from(links.len()).unwrap_or(0)),
-        )
-        .unwrap_or(0);
-        let Some(link) = links.get(pick) else {
-            // Nobody is connected at the moment.
-            self.clock.plan(Duration::from_millis(50), Event::CutLink);
-            return;
-        };
-        self.totals.link_losses += 1;
-        self.end_link(*link);
-    }
-
-    pub(crate) fn end_link(&mut self, link: LinkId) {
-        let Some(Link {
-            client, core, peer, ..
-        }) = self.links.remove(&link)
-        else {
-            return;
-        };
-        let (soon, late) = (Duration::from_millis(1), Duration::from_secs(2));
-        let delay = self.generator.between(soon, Duration::from_millis(50));
-        self.clock.plan(delay, Event::ClientLost { client, link });
-        let delay = self.generator.between(soon, late);
-        self.clock.plan(
-            delay,
-            Event::PeerLost {
-                life: self.life,
-                core,
-                peer,
-            },
-        );
-    }
-
-    pub(crate) fn lose_client_link(&mut self, client: usize, link: LinkId) {
-        if self.dialled.get(client).copied().flatten() != Some(link) {
-            return;
+        let delay = self.link_delay();
+        if let Some(state) = self.links.get_mut(&link) {
+            state.flow(direction).refill(now, delay);
         }
-        if let (Some(dialled), Some(lost)) =
-            (self.dialled.get_mut(client), self.clients.get_mut(client))
+        self.plan_flow(link, direction);
+        match direction {
+            Direction::ToClient => self.notice_taken(link),
+            Direction::ToGateway => self.tell_unsent(link),
+        }
+    }
+
+    /// Mostly everything; frames that arrive in two reads would break some mutations in a way that nobody means.
+    fn read_size(&mut self) -> usize {
+        let cuts = self.generator.chance(1, 16);
+        let bytes = 1 + usize::try_from(self.generator.below(64)).unwrap_or(0);
+        match self.mutation {
+            Some(Mutation::NoOrder | Mutation::LossyFreeze) => usize::MAX,
+            Some(_) | None if cuts => bytes,
+            Some(_) | None => usize::MAX,
+        }
+    }
+
+    fn client_reads(&mut self, link: LinkId, bytes: &[u8]) {
+        match self.links.get(&link).and_then(|state| state.owner) {
+            Some(Owner::Simple(client)) => self.simple_client_reads(client, link, bytes),
+            Some(Owner::Session(session)) => self.session_reads(session, link, bytes),
+            // The client has let go: its system throws away what still comes.
+            None => {}
+        }
+    }
+
+    fn client_loses(&mut self, link: LinkId, end: End) {
+        let owner = self.links.get(&link).and_then(|state| state.owner);
+        self.let_go_as_client(link, end);
+        match owner {
+            Some(Owner::Simple(client)) => self.lose_client_link(client, link),
+            Some(Owner::Session(session)) => self.session_loses(session, link, end),
+            None => {}
+        }
+    }
+
+    /// The client's end is let go; the gateway learns of it behind what is under way, if it can.
+    pub(crate) fn let_go_as_client(&mut self, link: LinkId, end: End) {
+        let (now, delay) = (self.clock.now(), self.link_delay());
+        if let Some(state) = self.links.get_mut(&link)
+            && state.owner.take().is_some()
         {
-            *dialled = None;
-            lost.hang_up();
+            state.to_gateway.drop_waiting();
+            state.to_gateway.end(now, delay, end);
+            self.plan_flow(link, Direction::ToGateway);
         }
-        let delay = self
-            .generator
-            .between(Duration::from_millis(10), Duration::from_millis(200));
-        self.clock.plan(delay, Event::Dial { client });
+        self.forget_if_let_go(link);
+    }
+
+    /// The gateway's end is let go; the client learns of it behind what is under way and what waits, if it can.
+    pub(crate) fn let_go_as_gateway(&mut self, link: LinkId) -> Option<Socket> {
+        let (now, delay) = (self.clock.now(), self.link_delay());
+        let mut socket = None;
+        if let Some(state) = self.links.get_mut(&link) {
+            socket = state.socket.take();
+            if socket.is_some() {
+                state.to_client.end(now, delay, End::Ended);
+                self.plan_flow(link, Direction::ToClient);
+            }
+        }
+        self.forget_if_let_go(link);
+        socket
+    }
+
+    pub(crate) fn forget_if_let_go(&mut self, link: LinkId) {
+        let is_over = self
+            .links
+            .get(&link)
+            .is_some_and(|state| state.owner.is_none() && state.socket.is_none());
+        if is_over {
+            self.links.remove(&link);
+        }
     }
 }

@@ -136,6 +136,7 @@ impl World {
             log_io::Output::Remove { segment } => self.disk.remove(segment),
             log_io::Output::Opened(report) => {
                 gateway.is_open = true;
+                self.trouble_at = self.clock.now();
                 self.check_clean_end(&report);
                 self.totals.tails_cut += u64::from(report.torn.is_some());
             }

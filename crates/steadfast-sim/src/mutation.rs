@@ -21,16 +21,37 @@ pub enum Mutation {
     NoOrder,
     /// However many publications a channel may show, the log shows all of them.
     NoRetention,
+    /// A session never sends again what was not answered.
+    NoRepeat,
+    /// A session sends again what was not answered, as if it were something new.
+    NewKeys,
+    /// A session subscribes again without saying where it stood.
+    NoPosition,
+    /// A session waits for ever for a gateway that says nothing any more.
+    NoLiveness,
+    /// The gateway never asks whether a client still lives.
+    NoPings,
+    /// The gateway never learns that a client takes less than it is sent.
+    NoBacklog,
+    /// A link that stood still loses a frame.
+    LossyFreeze,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 12] = [
         Self::NoSync,
         Self::NoDedupe,
         Self::NoPositionCheck,
         Self::NoOrder,
         Self::NoRetention,
+        Self::NoRepeat,
+        Self::NewKeys,
+        Self::NoPosition,
+        Self::NoLiveness,
+        Self::NoPings,
+        Self::NoBacklog,
+        Self::LossyFreeze,
     ];
 
     /// The name on the command line.
@@ -41,6 +62,13 @@ impl Mutation {
             Self::NoPositionCheck => "no-position-check",
             Self::NoOrder => "no-order",
             Self::NoRetention => "no-retention",
+            Self::NoRepeat => "no-repeat",
+            Self::NewKeys => "new-keys",
+            Self::NoPosition => "no-position",
+            Self::NoLiveness => "no-liveness",
+            Self::NoPings => "no-pings",
+            Self::NoBacklog => "no-backlog",
+            Self::LossyFreeze => "lossy-freeze",
         }
     }
 

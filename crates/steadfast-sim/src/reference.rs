@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of offsets being assigned or records being stored; it only remembers what clients were told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use steadfast_protocol::message::Position;
@@ -45,6 +45,28 @@ pub enum Promise {
     RetentionKeepsWhatItSays,
     /// A start behind a clean end finds it, and nothing has changed.
     ACleanEndIsKept,
+    /// A publication of a session has one outcome, and one that fits what happened.
+    EveryPublicationEndsOnce,
+    /// A call of a session has one answer, not later than its deadline.
+    EveryCallEndsOnce,
+    /// A session that its application closes ends within the time that it was given.
+    ACloseEnds,
+    /// What a session said that it never sent is nowhere.
+    WhatWasNotSentIsNowhere,
+    /// An application is told of a gap only where something is really lost or hidden.
+    AGapMeansALoss,
+    /// Whoever hears nothing any more notices within the time of its policy.
+    ADeadPeerIsNoticed,
+    /// Nobody is given up for silence whose link has not suffered.
+    AHealthyPeerIsKept,
+    /// No machine wants to be woken for ever at one instant.
+    NobodySpins,
+    /// Bytes for a client wait no longer, and grow no more, than the policy says.
+    ASlowClientIsNotWaitedFor,
+    /// When the faults are over a session is soon connected again, without anybody's help.
+    SessionsComeBack,
+    /// No queue of a session grows beyond its policy.
+    QueuesKeepTheirBounds,
 }
 
 impl fmt::Display for Promise {
@@ -60,6 +82,17 @@ impl fmt::Display for Promise {
             Self::TheLogOpens => "the log opens",
             Self::RetentionKeepsWhatItSays => "retention keeps what it says",
             Self::ACleanEndIsKept => "a clean end is kept",
+            Self::EveryPublicationEndsOnce => "every publication ends once",
+            Self::EveryCallEndsOnce => "every call ends once",
+            Self::ACloseEnds => "a close ends",
+            Self::WhatWasNotSentIsNowhere => "what was not sent is nowhere",
+            Self::AGapMeansALoss => "a gap means a loss",
+            Self::ADeadPeerIsNoticed => "a dead peer is noticed",
+            Self::AHealthyPeerIsKept => "a healthy peer is kept",
+            Self::NobodySpins => "nobody spins",
+            Self::ASlowClientIsNotWaitedFor => "a slow client is not waited for",
+            Self::SessionsComeBack => "sessions come back",
+            Self::QueuesKeepTheirBounds => "queues keep their bounds",
         })
     }
 }
@@ -72,6 +105,10 @@ type Place = (String, String, u64);
 pub struct Reference {
     /// By channel and key: the place that was acknowledged first.
     acknowledged: BTreeMap<(String, String), (String, u64)>,
+    /// By channel: keys that were never sent, as their session said.
+    unsent: BTreeSet<(String, String)>,
+    /// By channel: keys of which their session does not know what became of them.
+    uncertain: BTreeSet<(String, String)>,
     /// By place: the key of the publication that stands there.
     places: BTreeMap<Place, String>,
     violations: Vec<Violation>,
@@ -93,6 +130,17 @@ impl Reference {
             }
         }
         self.stand_at(channel, epoch, offset, key);
+    }
+
+    /// A session said that it never sent a publication.
+    pub fn refuse(&mut self, channel: &str, key: &str) {
+        self.unsent.insert((channel.to_owned(), key.to_owned()));
+    }
+
+    /// A session does not know what became of a publication: one that was sent may still arrive, behind what it
+    /// published later.
+    pub fn lose_track(&mut self, channel: &str, key: &str) {
+        self.uncertain.insert((channel.to_owned(), key.to_owned()));
     }
 
     /// A client was handed a publication.
@@ -139,6 +187,10 @@ impl Reference {
                 self.break_promise(Promise::NothingIsAppliedTwice, seen);
             }
             self.stand_at(channel, &top.epoch, *offset, key);
+            if self.unsent.contains(&(channel.to_owned(), key.clone())) {
+                let seen = format!("{channel}: {key} stands at {offset}");
+                self.break_promise(Promise::WhatWasNotSentIsNowhere, seen);
+            }
         }
         let start = keys
             .first()
@@ -155,6 +207,28 @@ impl Reference {
         }
         for seen in missing {
             self.break_promise(Promise::NothingAcknowledgedIsLost, seen);
+        }
+    }
+
+    /// What a session published stands in the order in which it did: keys by channel, oldest first, each with a name
+    /// and a number.
+    pub fn settle_order(&mut self, channel: &str, keys: &[(u64, String)], session: &str) {
+        let mut last = (0, 0);
+        for (offset, key) in keys {
+            let Some(number) = key
+                .strip_prefix(session)
+                .and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok())
+            else {
+                continue;
+            };
+            if self.uncertain.contains(&(channel.to_owned(), key.clone())) {
+                continue;
+            }
+            if number < last.0 {
+                let seen = format!("{channel}: {key} stands at {offset}, behind number {last:?}");
+                self.break_promise(Promise::OrderIsKept, seen);
+            }
+            last = (number, *offset);
         }
     }
 
@@ -227,6 +301,27 @@ mod tests {
         reference.settle("room", &top(0), &[], false);
 
         assert!(reference.violations().is_empty());
+    }
+
+    #[test]
+    fn what_was_never_sent_must_not_be_there() {
+        let mut reference = Reference::default();
+        reference.refuse("room", "s0-1");
+
+        reference.settle("room", &top(1), &[(1, "s0-1".to_owned())], true);
+
+        assert_eq!(promises(&reference), [Promise::WhatWasNotSentIsNowhere]);
+    }
+
+    #[test]
+    fn a_session_that_is_overtaken_by_itself_broke_the_order() {
+        let mut reference = Reference::default();
+        let keys = [(1, "s0-2"), (2, "s1-1"), (3, "s0-1")].map(|(at, key)| (at, key.to_owned()));
+
+        reference.settle_order("room", &keys, "s0");
+        reference.settle_order("room", &keys, "s1");
+
+        assert_eq!(promises(&reference), [Promise::OrderIsKept]);
     }
 
     fn top(offset: u64) -> Position {

@@ -1,16 +1,36 @@
 //! What a seed decides before a run begins: policies, sizes, how much goes wrong and when.
 
+mod session;
+
 use std::time::Duration;
 
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
+use steadfast_hub::wheel::TICK;
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
+pub(crate) use self::session::SessionDraw;
+use crate::faults::LinkFault;
 use crate::mutation::Mutation;
+use crate::socket::Pings;
 
 /// Hubs of the gateway: enough for publishers and subscribers on different ones.
 pub(crate) const CORES: u16 = 2;
+
+/// How long a connection may stay without a connect command: longer than every attempt of a session, which takes the
+/// code that ends it as final.
+pub(crate) const STALE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long bytes may wait for a client.
+pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// A byte waits for two write deadlines at most, since the deadline starts anew when all that waited at its start is out.
+/// So a ping is out this much later at most.
+pub(crate) const BYTES_WAIT_MAX: Duration = Duration::from_millis(4_200);
+
+/// How many bytes may wait for a client: several pages of a recovery.
+pub(crate) const BACKLOG_BYTES_MAX: usize = 64 << 10;
 
 /// What of the past is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +45,19 @@ enum Retention {
 /// What a run is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct RunSettings {
+    /// Simple clients; at least 1.
     pub(crate) clients: usize,
+    /// Sessions of the client library; at least 1.
+    pub(crate) sessions: Vec<SessionDraw>,
     pub(crate) channels: Vec<String>,
     /// Publishes of each client, at least; it goes on until all faults have happened.
     pub(crate) publishes: u64,
-    /// At least 3.
+    /// Links that are lost, at least 3.
     pub(crate) link_losses: u64,
+    /// What befalls links besides.
+    pub(crate) link_faults: Vec<LinkFault>,
+    /// All faults begin within this time, at least 3 s.
+    pub(crate) fault_time: Duration,
     /// At least 2.
     pub(crate) crashes: u64,
     /// Times that the process ends in peace.
@@ -43,6 +70,9 @@ pub(crate) struct RunSettings {
     /// Shared entries that a core may be behind the log.
     pub(crate) ring_entries: usize,
     pub(crate) log: LogPolicy,
+    /// Whole seconds.
+    ping_interval: Duration,
+    pong_timeout: Duration,
 }
 
 impl RunSettings {
@@ -86,13 +116,23 @@ impl RunSettings {
             ..LogSettings::typical()
         };
         let channels = 1 + generator.below(3);
+        let members = 3 + generator.below(3);
+        let sessions = 1 + generator.below(members - 1);
+        let ping_interval = Duration::from_secs(1 + generator.below(3));
         Self {
-            clients: 3 + usize::try_from(generator.below(3)).unwrap_or(0),
+            clients: usize::try_from(members - sessions).unwrap_or(1),
+            sessions: (0..sessions)
+                .map(|_| SessionDraw::draw(generator))
+                .collect(),
             channels: (0..channels)
                 .map(|number| format!("room{number}"))
                 .collect(),
             publishes: 15 + generator.below(30),
             link_losses: 3 + generator.below(4),
+            link_faults: (0..2 + generator.below(4))
+                .map(|_| LinkFault::draw(generator))
+                .collect(),
+            fault_time: Duration::from_secs(3 + generator.below(5)),
             crashes: 2 + generator.below(3),
             clean_stops: generator.below(3),
             full_disks: generator.below(3),
@@ -104,6 +144,8 @@ impl RunSettings {
             retention,
             ring_entries: if generator.chance(1, 3) { 4 } else { 4096 },
             log: LogPolicy::new(log).expect("the drawn settings are in range"),
+            ping_interval,
+            pong_timeout: ping_interval / 2,
         }
     }
 
@@ -129,17 +171,36 @@ impl RunSettings {
         bytes / record
     }
 
-    pub(crate) fn hub(core: u16) -> HubPolicy {
+    /// A client that says nothing any more is noticed by the gateway within this time: both deadlines are rounded up to
+    /// the next tick of the hub's wheel.
+    pub(crate) fn peer_silence_max(&self, pings: Pings) -> Duration {
+        let behind = match pings {
+            Pings::Prompt => Duration::ZERO,
+            Pings::Behind | Pings::Judged => BYTES_WAIT_MAX,
+        };
+        self.ping_interval + self.pong_timeout + 2 * TICK + behind
+    }
+
+    /// A published client gives up when no ping came for so long.
+    pub(crate) fn no_ping_max(&self) -> Duration {
+        self.ping_interval + Duration::from_secs(2)
+    }
+
+    pub(crate) fn hub(&self, core: u16, mutation: Option<Mutation>) -> HubPolicy {
+        let ping_interval = match mutation {
+            Some(Mutation::NoPings) => Duration::from_hours(1),
+            Some(_) | None => self.ping_interval,
+        };
         let settings = HubSettings {
             core,
             cores: CORES,
             server: "sim".to_owned(),
-            ping_interval: Duration::from_secs(5),
-            pong_timeout: Duration::from_secs(2),
-            stale_timeout: Duration::from_secs(10),
+            ping_interval,
+            pong_timeout: self.pong_timeout,
+            stale_timeout: STALE_TIMEOUT,
             refused_timeout: Duration::from_secs(5),
-            write_deadline: Duration::from_secs(5),
-            backlog_bytes_max: 1 << 20,
+            write_deadline: WRITE_DEADLINE,
+            backlog_bytes_max: BACKLOG_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,
             asks_per_peer_max: 64,

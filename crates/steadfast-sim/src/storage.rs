@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_hub::io::Input as HubInput;
 use steadfast_hub::log::event::Event as LogEvent;
 use steadfast_hub::log::io::{FailedOrder, Input, StorageFault};
 use steadfast_hub::log::open::{Damage, DamageKind, OpenReport};
@@ -9,16 +10,24 @@ use steadfast_hub::log::open::{Damage, DamageKind, OpenReport};
 use crate::gateway::Ending;
 use crate::log_thread::DiskWork;
 use crate::reference::Promise;
+use crate::settings::CORES;
 use crate::world::{Event, World};
 
 impl World {
     /// Nothing more fits on the disk, for a while.
     pub(crate) fn fill_disk(&mut self) {
         self.disk.is_full = true;
+        self.note_trouble();
         let delay = self
             .generator
             .between(Duration::from_millis(20), Duration::from_millis(400));
         self.clock.plan(delay, Event::FreeDisk);
+    }
+
+    /// There is room again.
+    pub(crate) fn free_disk(&mut self) {
+        self.disk.is_full = false;
+        self.note_trouble();
     }
 
     /// The answer of a full disk to an order. A write may stand there in part all the same.
@@ -101,6 +110,13 @@ impl World {
             return;
         };
         gateway.ending = Ending::Asked;
+        self.note_trouble();
+        // Every other time the clients are told first; a process that hurries lets its connections break.
+        if self.generator.chance(1, 2) {
+            for core in 0..usize::from(CORES) {
+                self.tell_hub(core, HubInput::ShutdownRequested);
+            }
+        }
         self.tell_log(Input::CloseRequested { at });
     }
 

@@ -3,113 +3,133 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Counts of one run, or of many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+/// Writes the counts once: the fields, their names for people, and their sum.
+macro_rules! counts {
+    ($( #[doc = $about:literal] $field:ident = $name:literal; )+) => {
+        /// Counts of one run, or of many.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Totals {
+            $( #[doc = $about] pub $field: u64, )+
+        }
+
+        impl Totals {
+            /// All counts with their names. None of them may be 0 over a whole exploration.
+            pub fn rows(&self) -> Vec<(&'static str, u64)> {
+                vec![$( ($name, self.$field), )+]
+            }
+        }
+
+        impl AddAssign for Totals {
+            fn add_assign(&mut self, rhs: Self) {
+                $( self.$field += rhs.$field; )+
+            }
+        }
+    };
+}
+
+counts! {
     /// Runs.
-    pub seeds: u64,
-    /// Links that were cut.
-    pub link_losses: u64,
+    seeds = "seeds";
+    /// Sessions of the client library that took part.
+    sessions = "sessions of the client library";
+    /// Simple clients that took part.
+    simple_clients = "simple clients";
+    /// Links that ended in order in the middle of everything.
+    links_closed = "links closed";
+    /// Links that were reset, and lost what was under way.
+    links_reset = "links reset";
+    /// Links that swallowed everything from then on, in both directions.
+    blackholes = "links that swallow both ways";
+    /// Links that swallowed what went to the gateway.
+    blackholes_to_gateway = "links that swallow towards the gateway";
+    /// Links that swallowed what went to the client.
+    blackholes_to_client = "links that swallow towards the client";
+    /// Links that stood still for a while and then delivered everything.
+    links_frozen = "links frozen";
+    /// Links on which nothing went to the gateway for a while, so that writes waited.
+    uplinks_stalled = "uplinks stalled";
+    /// Clients that read slowly for a while.
+    slow_readers = "slow readers";
+    /// Dials of sessions that nobody answered.
+    dials_unanswered = "dials that nobody answers";
     /// Crashes of the gateway in which at least one unsynced sector was lost.
-    pub crashes: u64,
+    crashes = "crashes that lost unsynced writes";
     /// Those of them in which the log was not open yet.
-    pub crashes_while_opening: u64,
+    crashes_while_opening = "crashes while the log opened";
     /// Unsynced sectors that a crash dropped.
-    pub sectors_dropped: u64,
+    sectors_dropped = "sectors dropped";
     /// Unsynced sectors that a crash tore.
-    pub sectors_torn: u64,
+    sectors_torn = "sectors torn";
     /// Unsynced sectors that survived a crash.
-    pub sectors_kept: u64,
+    sectors_kept = "sectors kept";
     /// Times that a core fell behind the log.
-    pub lapses: u64,
-    /// Publishes that clients wanted.
-    pub published: u64,
-    /// Acknowledged publishes that were sent once more.
-    pub published_again: u64,
-    /// Publishes that were acknowledged.
-    pub acknowledged: u64,
-    /// Acknowledgements of a repeat: the first answer had been lost.
-    pub duplicates_answered: u64,
-    /// Publications that clients were handed.
-    pub delivered: u64,
-    /// Subscriptions that were recovered.
-    pub recovered: u64,
-    /// Subscriptions that were told that their position was lost.
-    pub unrecovered: u64,
-    /// Subscriptions with a position that no channel has ever had.
-    pub lies: u64,
-    /// Subscriptions that the gateway ended with the advice to subscribe again.
-    pub resubscribed: u64,
+    lapses = "lapses of a core";
     /// Torn tails that were cut on opening.
-    pub tails_cut: u64,
+    tails_cut = "torn tails cut";
+    /// Publishes that clients wanted.
+    published = "published";
+    /// Acknowledged publishes that were sent once more.
+    published_again = "acknowledged ones published again";
+    /// Publishes that were acknowledged.
+    acknowledged = "acknowledged";
+    /// Acknowledgements of a repeat: the first answer had been lost.
+    duplicates_answered = "duplicates answered";
+    /// Publications of sessions whose time ran out before they were sent.
+    expired = "publications that expired";
+    /// Publications that a full outbox did not take.
+    outbox_full = "publications that found the outbox full";
+    /// Publications whose time ran out after they were sent, so that nobody knows.
+    interrupted = "publications with an unknown end";
+    /// Publications that were still queued when their session was closed.
+    dropped_by_close = "publications dropped by a close";
+    /// Sessions that their application closed, and opened again.
+    closes = "sessions closed and opened again";
+    /// Calls of sessions with a result.
+    calls_answered = "calls answered";
+    /// Calls of sessions that ran out of time, or were in the way of a close.
+    calls_failed = "calls that failed";
+    /// Publications that clients were handed.
+    delivered = "delivered";
+    /// Subscriptions that were recovered.
+    recovered = "subscriptions recovered";
+    /// Subscriptions that were told that their position was lost.
+    unrecovered = "subscriptions told of a loss";
+    /// Subscriptions with a position that no channel has ever had.
+    lies = "subscriptions with a made-up position";
+    /// Subscriptions of simple clients that the gateway ended with the advice to subscribe again.
+    resubscribed = "subscriptions told to subscribe again";
+    /// Subscriptions of sessions that went on behind their last item.
+    resumed = "subscriptions of sessions resumed";
+    /// Gaps that sessions told their application.
+    gaps = "gaps told by sessions";
+    /// Connections of sessions behind their first.
+    reconnects = "reconnects of sessions";
+    /// Connections that a session gave up because it heard nothing.
+    silences_noticed = "silent gateways noticed by sessions";
+    /// Connections that a session gave up because nothing was taken from it.
+    stalls_noticed = "stalled writes noticed by sessions";
+    /// Connections that the gateway closed because it heard nothing.
+    peers_noticed_dead = "silent clients noticed by the gateway";
+    /// Connections that the gateway closed because the client took too little.
+    peers_too_slow = "slow clients closed by the gateway";
+    /// Times that the gateway read nothing more of a client with too many unanswered commands.
+    readings_paused = "clients paused by the gateway";
     /// Ends that the log marked as clean, each followed by a start.
-    pub clean_restarts: u64,
+    clean_restarts = "clean restarts";
     /// Orders of the log that found no room on the disk.
-    pub orders_refused: u64,
+    orders_refused = "orders that found no room";
     /// Starts that the log refused for want of room, each followed by another one.
-    pub starts_refused: u64,
+    starts_refused = "starts refused for want of room";
     /// Segments that retention removed.
-    pub segments_removed: u64,
+    segments_removed = "segments removed";
     /// Subscriptions that were told that their position fell out, while nothing was lost.
-    pub positions_fallen_out: u64,
+    positions_fallen_out = "positions that fell out";
 }
 
 impl Totals {
-    /// All counts with their names. None of them may be 0 over a whole exploration.
-    pub const fn rows(&self) -> [(&'static str, u64); 23] {
-        [
-            ("seeds", self.seeds),
-            ("link losses", self.link_losses),
-            ("crashes that lost unsynced writes", self.crashes),
-            ("crashes while the log opened", self.crashes_while_opening),
-            ("sectors dropped", self.sectors_dropped),
-            ("sectors torn", self.sectors_torn),
-            ("sectors kept", self.sectors_kept),
-            ("lapses of a core", self.lapses),
-            ("torn tails cut", self.tails_cut),
-            ("published", self.published),
-            ("acknowledged ones published again", self.published_again),
-            ("acknowledged", self.acknowledged),
-            ("duplicates answered", self.duplicates_answered),
-            ("delivered", self.delivered),
-            ("subscriptions recovered", self.recovered),
-            ("subscriptions told of a loss", self.unrecovered),
-            ("subscriptions with a made-up position", self.lies),
-            ("subscriptions told to subscribe again", self.resubscribed),
-            ("clean restarts", self.clean_restarts),
-            ("orders that found no room", self.orders_refused),
-            ("starts refused for want of room", self.starts_refused),
-            ("segments removed", self.segments_removed),
-            ("positions that fell out", self.positions_fallen_out),
-        ]
-    }
-}
-
-impl AddAssign for Totals {
-    fn add_assign(&mut self, rhs: Self) {
-        self.seeds += rhs.seeds;
-        self.link_losses += rhs.link_losses;
-        self.crashes += rhs.crashes;
-        self.crashes_while_opening += rhs.crashes_while_opening;
-        self.sectors_dropped += rhs.sectors_dropped;
-        self.sectors_torn += rhs.sectors_torn;
-        self.sectors_kept += rhs.sectors_kept;
-        self.lapses += rhs.lapses;
-        self.published += rhs.published;
-        self.published_again += rhs.published_again;
-        self.acknowledged += rhs.acknowledged;
-        self.duplicates_answered += rhs.duplicates_answered;
-        self.delivered += rhs.delivered;
-        self.recovered += rhs.recovered;
-        self.unrecovered += rhs.unrecovered;
-        self.lies += rhs.lies;
-        self.resubscribed += rhs.resubscribed;
-        self.tails_cut += rhs.tails_cut;
-        self.clean_restarts += rhs.clean_restarts;
-        self.orders_refused += rhs.orders_refused;
-        self.starts_refused += rhs.starts_refused;
-        self.segments_removed += rhs.segments_removed;
-        self.positions_fallen_out += rhs.positions_fallen_out;
+    /// Links that were lost, in whatever way the two ends could notice at once.
+    pub const fn link_losses(&self) -> u64 {
+        self.links_closed + self.links_reset
     }
 }
 

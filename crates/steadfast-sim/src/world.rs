@@ -1,32 +1,34 @@
 //! The world: clients, links, one gateway and its disk, and what goes wrong between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
-use steadfast_hub::io::{Input, Loss, PeerId};
+use steadfast_core::Session;
+use steadfast_core::io::{Attempt, Input, PublicationId};
 use steadfast_machine::{Generator, Instant, Seed, Timestamp};
 
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::driver::Driver;
 use crate::explore::Finding;
+use crate::faults::LinkFault;
 use crate::gateway::Gateway;
-use crate::links::{Link, LinkId};
+use crate::links::{Direction, Link, LinkId};
 use crate::log_thread::DiskWork;
 use crate::mutation::Mutation;
-use crate::reference::Reference;
+use crate::reference::{Promise, Reference};
 use crate::settings::RunSettings;
 use crate::totals::Totals;
 
 /// The wall clock at the start of every run.
 const WALL_START_MS: u64 = 1_700_000_000_000;
 
-/// Faults happen within this time.
-const FAULT_TIME: Duration = Duration::from_secs(3);
-
 /// After this time the run must have settled: a multiple of every time-out in it.
 const END: Duration = Duration::from_mins(2);
+
+/// Far more than happens at one instant; a machine whose deadline never moves would stop the time.
+const EVENTS_PER_INSTANT_MAX: u64 = 10_000;
 
 /// What happens next. A `life` tells the lives of the gateway apart.
 #[derive(Debug)]
@@ -34,22 +36,49 @@ pub(crate) enum Event {
     Dial {
         client: usize,
     },
-    ToGateway {
+    /// Something comes out of a link, or fits into it again.
+    Flow {
         link: LinkId,
-        message: Bytes,
+        direction: Direction,
     },
-    ToClient {
-        link: LinkId,
-        bytes: Bytes,
-    },
-    ClientLost {
+    /// A simple client has missed the pings of the gateway for too long.
+    NoPing {
         client: usize,
         link: LinkId,
     },
-    PeerLost {
-        life: u64,
-        core: usize,
-        peer: PeerId,
+    /// A dial of a session comes to something.
+    Dialled {
+        session: usize,
+        attempt: Attempt,
+    },
+    SessionTick {
+        session: usize,
+    },
+    /// The end of a turn in which a client sent something.
+    Unsent {
+        link: LinkId,
+    },
+    SessionPublish {
+        session: usize,
+    },
+    CloseSession {
+        session: usize,
+    },
+    /// By now a session that was closed must have ended.
+    JudgeClose {
+        session: usize,
+    },
+    OpenSession {
+        session: usize,
+    },
+    /// The time of a publication is over.
+    JudgeExpiry {
+        session: usize,
+        publication: PublicationId,
+    },
+    /// An application looks at what waits for it.
+    Look {
+        session: usize,
     },
     Publish {
         client: usize,
@@ -71,17 +100,32 @@ pub(crate) enum Event {
     Tick {
         life: u64,
     },
+    /// The end of a turn in which a socket took too little.
     Backlog {
-        life: u64,
-        core: usize,
-        peer: PeerId,
+        link: LinkId,
     },
-    Drained {
-        life: u64,
-        core: usize,
-        peer: PeerId,
+    /// By now these bytes must not wait any more.
+    JudgeBacklog {
+        link: LinkId,
+        /// Everything that had been sent up to them.
+        sent: u64,
+    },
+    /// By now the gateway must have noticed that this link is dead.
+    JudgeGateway {
+        link: LinkId,
+    },
+    /// By now this session must have.
+    JudgeSession {
+        session: usize,
+        link: LinkId,
     },
     CutLink,
+    HarmLink {
+        fault: LinkFault,
+    },
+    Heal {
+        link: LinkId,
+    },
     ArmCrash,
     /// The process is asked to end in peace.
     AskToStop,
@@ -107,12 +151,19 @@ pub(crate) struct World {
     pub(crate) life: u64,
     pub(crate) reference: Reference,
     pub(crate) totals: Totals,
+    /// The simple ones.
     pub(crate) clients: Vec<Client>,
-    /// The link of each client, as the client sees it.
+    /// The link of each simple client, as the client sees it.
     pub(crate) dialled: Vec<Option<LinkId>>,
+    pub(crate) drivers: Vec<Driver>,
     pub(crate) links: BTreeMap<LinkId, Link>,
     pub(crate) next_link: u64,
+    /// Links that something befell at any time.
+    pub(crate) harmed: BTreeSet<LinkId>,
     pub(crate) crashes_armed: u64,
+    pub(crate) link_faults_left: usize,
+    /// When something last went wrong, or ended going wrong.
+    pub(crate) trouble_at: Instant,
     /// True when the process before this one marked its end as clean.
     pub(crate) ended_clean: bool,
     pub(crate) is_settled: bool,
@@ -136,13 +187,22 @@ impl World {
     fn new(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut generator = Seed::new(seed).generator();
         let settings = RunSettings::draw(&mut generator, mutation);
+        let drivers = (settings.sessions.iter().enumerate())
+            .map(|(index, draw)| {
+                let policy = draw.policy(mutation);
+                let session = Session::new(policy, generator.split(), Instant::START);
+                Driver::new(index, session, draw, &settings)
+            })
+            .collect();
         let clients: Vec<Client> = (0..settings.clients)
             .map(|index| Client::new(index, &settings.channels, settings.padding))
             .collect();
         Self {
             dialled: vec![None; clients.len()],
             clients,
-            settings,
+            drivers,
+            link_faults_left: settings.link_faults.len(),
+            trouble_at: Instant::START,
             mutation,
             clock: Clock::new(),
             generator,
@@ -152,10 +212,14 @@ impl World {
             reference: Reference::default(),
             totals: Totals {
                 seeds: 1,
+                sessions: length(&settings.sessions),
+                simple_clients: u64::try_from(settings.clients).unwrap_or(0),
                 ..Totals::default()
             },
+            settings,
             links: BTreeMap::new(),
             next_link: 0,
+            harmed: BTreeSet::new(),
             crashes_armed: 0,
             ended_clean: false,
             is_settled: false,
@@ -170,14 +234,28 @@ impl World {
     fn plan(&mut self) {
         self.start_gateway();
         for client in 0..self.clients.len() {
-            let delay = self
-                .generator
-                .between(Duration::from_millis(1), Duration::from_millis(100));
+            let delay = self.start_delay();
             self.clock.plan(delay, Event::Dial { client });
             self.clock.plan(delay, Event::Publish { client });
         }
+        for session in 0..self.drivers.len() {
+            self.open_session(session);
+            let delay = self.start_delay();
+            self.clock.plan(delay, Event::SessionPublish { session });
+            if self
+                .settings
+                .sessions
+                .get(session)
+                .is_some_and(|draw| draw.closes)
+            {
+                self.plan_fault(Event::CloseSession { session });
+            }
+        }
         for _ in 0..self.settings.link_losses {
             self.plan_fault(Event::CutLink);
+        }
+        for fault in self.settings.link_faults.clone() {
+            self.plan_fault(Event::HarmLink { fault });
         }
         for _ in 0..self.settings.crashes {
             self.plan_fault(Event::ArmCrash);
@@ -188,22 +266,38 @@ impl World {
         for _ in 0..self.settings.full_disks {
             self.plan_fault(Event::FillDisk);
         }
-        self.clock.plan(FAULT_TIME, Event::CheckSettled);
+        self.clock
+            .plan(self.settings.fault_time, Event::CheckSettled);
+    }
+
+    fn start_delay(&mut self) -> Duration {
+        self.generator
+            .between(Duration::from_millis(1), Duration::from_millis(100))
     }
 
     fn plan_fault(&mut self, fault: Event) {
-        let delay = self
-            .generator
-            .between(Duration::from_millis(100), FAULT_TIME);
+        let (first, last) = (Duration::from_millis(100), self.settings.fault_time);
+        let delay = self.generator.between(first, last);
         self.clock.plan(delay, fault);
     }
 
     fn go(&mut self) {
         let end = Instant::START + END;
+        let (mut instant, mut events) = (self.clock.now(), 0_u64);
         while !self.is_settled && self.reference.violations().is_empty() {
             let Some(event) = self.clock.next(end) else {
                 return;
             };
+            events = if self.clock.now() == instant {
+                events + 1
+            } else {
+                0
+            };
+            instant = self.clock.now();
+            if events > EVENTS_PER_INSTANT_MAX {
+                let seen = format!("time stands still at {instant:?} for {event:?}");
+                self.reference.break_promise(Promise::NobodySpins, seen);
+            }
             self.happen(event);
             if self.crashes_armed > 0 && self.is_vulnerable() && self.generator.chance(1, 3) {
                 self.crash();
@@ -212,87 +306,62 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) {
-        let now = self.life;
         match event {
             Event::Dial { client } => self.dial(client),
-            Event::ToGateway { link, message } => self.arrive_at_gateway(link, message),
-            Event::ToClient { link, bytes } => self.arrive_at_client(link, &bytes),
-            Event::ClientLost { client, link } => self.lose_client_link(client, link),
-            Event::PeerLost { life, core, peer } if life == now => {
-                self.forget_peer(core, peer);
-                self.tell_hub(
-                    core,
-                    Input::Lost {
-                        peer,
-                        loss: Loss::Broken,
-                    },
-                );
+            Event::Flow { link, direction } => self.look_at_flow(link, direction),
+            Event::NoPing { client, link } => self.miss_pings(client, link),
+            Event::Dialled { session, attempt } => self.dialled(session, attempt),
+            Event::SessionTick { session } => self.session_tick(session),
+            Event::Unsent { link } => self.tell_unsent(link),
+            Event::SessionPublish { session } => self.session_publish(session),
+            Event::CloseSession { session } => self.close_session(session),
+            Event::JudgeClose { session } => self.judge_close(session),
+            Event::JudgeExpiry {
+                session,
+                publication,
+            } => self.judge_expiry(session, publication),
+            Event::OpenSession { session } => {
+                self.note_trouble();
+                self.tell_session(session, Input::OpenRequested);
             }
+            Event::Look { session } => self.application_looks(session),
             Event::Publish { client } => self.publish(client),
-            Event::Repeat { client } => {
-                let messages = self.clients.get_mut(client).map(Client::repeat);
-                for message in messages.unwrap_or_default() {
-                    self.send_to_gateway(client, Some(message));
-                }
-            }
-            Event::LogTurn { life } if life == now => self.log_turn(),
-            Event::Disk { life, work } if life == now => self.disk_done(work),
-            Event::CoreTurn { life, core } if life == now => self.core_turn(core),
-            Event::Tick { life } if life == now => self.tick(),
-            Event::Backlog { life, core, peer } if life == now => {
-                self.tell_hub(core, Input::Backlog { peer, bytes: 1 });
-            }
-            Event::Drained { life, core, peer } if life == now => {
-                self.tell_hub(core, Input::Drained { peer });
-            }
-            Event::PeerLost { .. }
-            | Event::LogTurn { .. }
-            | Event::Disk { .. }
-            | Event::CoreTurn { .. }
-            | Event::Tick { .. }
-            | Event::Backlog { .. }
-            | Event::Drained { .. } => {}
+            Event::Repeat { client } => self.repeat(client),
+            Event::LogTurn { life }
+            | Event::Disk { life, .. }
+            | Event::CoreTurn { life, .. }
+            | Event::Tick { life }
+            | Event::Stop { life }
+                if life != self.life => {}
+            Event::LogTurn { .. } => self.log_turn(),
+            Event::Disk { work, .. } => self.disk_done(work),
+            Event::CoreTurn { core, .. } => self.core_turn(core),
+            Event::Tick { .. } => self.tick(),
+            Event::Stop { .. } => self.stop(),
+            Event::Backlog { link } => self.tell_backlog(link),
+            Event::JudgeBacklog { link, sent } => self.judge_backlog(link, sent),
+            Event::JudgeGateway { link } => self.judge_gateway(link),
+            Event::JudgeSession { session, link } => self.judge_session(session, link),
             Event::CutLink => self.cut_link(),
+            Event::HarmLink { fault } => self.harm_link(fault),
+            Event::Heal { link } => self.heal_link(link),
             Event::ArmCrash => self.crashes_armed += 1,
             Event::AskToStop => self.ask_to_stop(),
-            Event::Stop { life } if life == now => self.stop(),
-            Event::Stop { .. } => {}
             Event::FillDisk => self.fill_disk(),
-            Event::FreeDisk => self.disk.is_full = false,
+            Event::FreeDisk => self.free_disk(),
             Event::Restart => self.start_gateway(),
             Event::CheckSettled => self.check_settled(),
         }
     }
 
-    fn publish(&mut self, client: usize) {
-        let is_faulty = self.clock.now() < Instant::START + FAULT_TIME || self.crashes_armed > 0;
-        let channel = usize::try_from(self.generator.below(8)).unwrap_or(0);
-        let Some(publisher) = self.clients.get_mut(client) else {
-            return;
-        };
-        if publisher.published() >= self.settings.publishes && !is_faulty {
-            return;
-        }
-        self.totals.published += 1;
-        let message = publisher.publish(channel);
-        self.send_to_gateway(client, message);
-        if self.generator.chance(1, 8) {
-            self.publish_again(client);
-        }
-        let delay = self
-            .generator
-            .between(Duration::from_millis(5), Duration::from_millis(120));
-        self.clock.plan(delay, Event::Publish { client });
+    /// Whether things may still go wrong, so that everybody goes on publishing.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.clock.now() < Instant::START + self.settings.fault_time || self.crashes_armed > 0
     }
 
-    fn publish_again(&mut self, client: usize) {
-        let pick = self.generator.next_u64();
-        let again = self
-            .clients
-            .get_mut(client)
-            .and_then(|client| client.publish_again(pick));
-        self.totals.published_again += u64::from(again.is_some());
-        self.send_to_gateway(client, again);
+    pub(crate) fn publish_pause(&mut self) -> Duration {
+        self.generator
+            .between(Duration::from_millis(5), Duration::from_millis(120))
     }
 
     /// Whether a crash now would lose something that the log has written, even while it opens.
@@ -321,9 +390,19 @@ impl World {
 
     /// The process is gone, whyever: its connections break, and another one is started.
     pub(crate) fn end_life(&mut self) {
+        self.note_trouble();
+        let now = self.clock.now();
         let links: Vec<LinkId> = self.links.keys().copied().collect();
         for link in links {
-            self.end_link(link);
+            let (soon, late) = (Duration::from_millis(1), Duration::from_millis(50));
+            let delay = self.generator.between(soon, late);
+            if let Some(state) = self.links.get_mut(&link)
+                && state.socket.take().is_some()
+            {
+                state.to_client.reset(now, delay);
+                self.plan_flow(link, Direction::ToClient);
+            }
+            self.forget_if_let_go(link);
         }
         // Whatever was planned for the life that has ended must not reach the next one.
         self.life += 1;
@@ -332,4 +411,8 @@ impl World {
             .between(Duration::from_millis(10), Duration::from_millis(500));
         self.clock.plan(delay, Event::Restart);
     }
+}
+
+fn length<T>(of: &[T]) -> u64 {
+    u64::try_from(of.len()).unwrap_or(u64::MAX)
 }

@@ -29,7 +29,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         "fuzz" => long(fuzz()),
         "sim" => long(vec![step(
             "sim",
-            "cargo run --quiet --release --bin steadfast -- sim --seeds 0..1000",
+            "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000",
         )]),
         "soak" => long(soak()),
         "lab" => long(lab()),

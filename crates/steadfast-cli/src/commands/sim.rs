@@ -1,9 +1,12 @@
 //! `steadfast sim`: many seeds of the simulation, with progress, counts, and the seeds that broke a promise.
 
+use std::num::NonZero;
 use std::ops::Range;
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::json;
-use steadfast_sim::{Mutation, Report, explore};
+use steadfast_sim::{Finding, Mutation, Report};
 
 use crate::args::Sim;
 use crate::exit::Failure;
@@ -21,17 +24,54 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
         .as_deref()
         .map(parse_mutation)
         .transpose()?;
-    let progress = output::Progress::new(seeds.end - seeds.start);
-    let report = explore(seeds, mutation, |report| {
-        progress.show(report.totals.seeds, report.failed);
-    });
-    progress.end();
+    let report = explore(seeds, mutation);
     if arguments.json {
         output::print(&to_json(&report).to_string());
     } else {
         output::print(report.to_string().trim_end());
     }
     judge(&report, arguments.mutation.as_deref())
+}
+
+/// Findings of one thread that may wait for those of the others.
+const FINDINGS_AHEAD_MAX: usize = 64;
+
+/// Runs the seeds on all processors. Each is a world of its own, and the report takes them in their order, so that it is
+/// the same on every machine.
+fn explore(seeds: Range<u64>, mutation: Option<Mutation>) -> Report {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut progress = output::Progress::new(seeds.end - seeds.start);
+    let mut report = Report::default();
+    thread::scope(|scope| {
+        let lanes: Vec<mpsc::Receiver<Finding>> = (0..threads)
+            .map(|lane| {
+                let (sender, receiver) = mpsc::sync_channel(FINDINGS_AHEAD_MAX);
+                let seeds = seeds.clone().skip(lane).step_by(threads);
+                scope.spawn(move || run_seeds(seeds, mutation, &sender));
+                receiver
+            })
+            .collect();
+        for lane in lanes.iter().cycle() {
+            // The first lane that is at its end was the next in turn: there are no more seeds.
+            let Ok(finding) = lane.recv() else { break };
+            report.add(finding);
+            progress.show(report.totals.seeds, report.failed);
+        }
+    });
+    progress.end();
+    report
+}
+
+fn run_seeds(
+    seeds: impl Iterator<Item = u64>,
+    mutation: Option<Mutation>,
+    findings: &mpsc::SyncSender<Finding>,
+) {
+    for seed in seeds {
+        if findings.send(steadfast_sim::run(seed, mutation)).is_err() {
+            return;
+        }
+    }
 }
 
 fn judge(report: &Report, mutation: Option<&str>) -> Result<(), Failure> {
@@ -115,6 +155,13 @@ fn to_json(report: &Report) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_threads_report_what_one_does() {
+        let one = steadfast_sim::explore(0..7, None, |_| {});
+
+        assert_eq!(explore(0..7, None), one);
+    }
 
     #[test]
     fn seeds_are_a_range_or_one_number() {

@@ -49,6 +49,7 @@ fn a_slow_peer_that_takes_its_bytes_within_the_deadline_stays() {
     script.handle(Input::Backlog { peer, bytes: 30 });
     for _ in 0..10 {
         script.pass(Duration::from_secs(4));
+        script.handle(Input::Stirred { peer });
         script.handle(Input::Written { peer, bytes: 15 });
         script.handle(Input::Backlog { peer, bytes: 45 });
         script.pass(Duration::from_secs(4));
@@ -59,21 +60,40 @@ fn a_slow_peer_that_takes_its_bytes_within_the_deadline_stays() {
 }
 
 #[test]
-fn a_peer_that_drains_but_never_answers_is_closed_once_its_ping_is_out() {
+fn a_ping_behind_bytes_that_wait_is_held_against_the_peer_once_it_is_out() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    // The first ping comes within 25 s and waits behind the backlog.
-    for _ in 0..10 {
-        script.handle(Input::Backlog { peer, bytes: 30 });
-        script.pass(Duration::from_secs(5));
+    script.handle(Input::Backlog { peer, bytes: 30 });
+    while script.read(peer).is_empty() {
         script.handle(Input::Written { peer, bytes: 30 });
+        script.handle(Input::Backlog { peer, bytes: 30 });
+        script.pass(Duration::from_secs(1));
     }
+    // Longer than a peer may be silent, if it had been asked.
+    script.pass(Duration::from_millis(8_500));
     assert_eq!(script.close_code(peer), None);
-    script.handle(Input::Drained { peer });
+    script.handle(Input::Written { peer, bytes: 30 });
+    script.handle(Input::Backlog { peer, bytes: 10 });
     script.pass(Duration::from_millis(7_900));
     assert_eq!(script.close_code(peer), None);
     script.pass(Duration::from_millis(200));
+
+    assert_eq!(script.close_code(peer), Some(3012));
+}
+
+#[test]
+fn a_silent_peer_that_takes_everything_is_noticed_however_often_bytes_wait_for_it() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    // What it is sent goes out within a second each time, and nothing comes back.
+    for _ in 0..34 {
+        script.handle(Input::Backlog { peer, bytes: 30 });
+        script.pass(Duration::from_millis(500));
+        script.handle(Input::Drained { peer });
+        script.pass(Duration::from_millis(500));
+    }
 
     assert_eq!(script.close_code(peer), Some(3012));
 }
