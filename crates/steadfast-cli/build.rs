@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const BUILT: &str = "../../web/dist";
 
 const NOTICE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Steadfast</title>\
-    <p>The page was not built. Run <code>make web</code>, then build this program again.";
+    <p>The page was not built. <code>make run</code> builds it, and this program with it.";
 
 #[expect(
     clippy::disallowed_methods,

@@ -126,7 +126,8 @@ impl Live {
                     .map(|since| now.saturating_sub(since))
                     .or(books.last_outage_ms);
             }
-            Gateway::Down => books.down_since_ms = Some(now),
+            // A start that failed does not begin another outage.
+            Gateway::Down => books.down_since_ms = books.down_since_ms.or(Some(now)),
             Gateway::Starting => {}
         }
         books.gateway = gateway;
@@ -369,4 +370,21 @@ fn now_ms() -> u64 {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_does_not_begin_another_outage() {
+        let live = Live::new(1);
+        live.gateway_is(Gateway::Down, None);
+        live.lock().down_since_ms = Some(5);
+
+        live.gateway_is(Gateway::Starting, None);
+        live.gateway_is(Gateway::Down, None);
+
+        assert_eq!(live.lock().down_since_ms, Some(5));
+    }
 }
