@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use steadfast_core::io::{Delivery, DropReason, Feed};
+use bytes::Bytes;
+use steadfast_core::io::{Call, CallError, Delivery, DropReason, Feed};
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
@@ -125,6 +126,64 @@ fn a_no_for_good_proves_nothing_about_a_sending_without_an_answer() {
     only_one.answer(command.id, Err(refusal.clone()));
     let dropped = Delivery::Dropped(DropReason::Refused(refusal));
     assert_eq!(only_one.resolved[0].1, dropped);
+}
+
+/// The process stands still, and reads what its socket holds before it hears of any deadline.
+fn stand_still(script: &mut Script) {
+    script.now = script.now + Duration::from_mins(5);
+}
+
+#[test]
+fn a_process_that_stood_still_sends_nothing_that_is_over() {
+    let mut expired = Script::new();
+    expired.publish_for(Some(Duration::from_secs(5)));
+    let mut forgotten = Script::ready();
+    forgotten.publish();
+    one_command(&mut forgotten);
+    forgotten.lose();
+    forgotten.pass_until_dial();
+    for (mut script, outcome) in [(expired, Delivery::Expired), (forgotten, INTERRUPTED)] {
+        script.dial();
+        stand_still(&mut script);
+        script.greet();
+        assert!(script.commands().is_empty(), "{outcome:?}");
+        // What is wanted still goes out behind it.
+        script.publish();
+        one_command(&mut script);
+        script.pass(Duration::ZERO);
+        assert_eq!(script.resolved[0].1, outcome);
+    }
+
+    // The same while the connection holds: the pause of a refusal ends in the sleep.
+    let mut held = Script::ready();
+    held.publish();
+    let command = one_command(&mut held);
+    held.answer(command.id, Err(ErrorCode::Internal.reply()));
+    stand_still(&mut held);
+    held.hear();
+    assert!(held.commands().is_empty());
+    held.pass(Duration::ZERO);
+    assert_eq!(held.resolved[0].1, INTERRUPTED);
+}
+
+#[test]
+fn a_call_whose_caller_has_given_up_is_not_executed() {
+    let mut script = Script::new();
+    let call = || Call::Rpc {
+        method: "m".to_owned(),
+        data: Bytes::from_static(b"1"),
+    };
+    script.call(call(), Duration::from_secs(5));
+    script.call(call(), Duration::from_hours(1));
+    script.dial();
+    stand_still(&mut script);
+    script.greet();
+    script.pass(Duration::ZERO);
+
+    let maybe_executed = false;
+    let outcomes: Vec<_> = script.answered.iter().map(|(_, it)| it.clone()).collect();
+    assert_eq!(outcomes, [Err(CallError::TimedOut { maybe_executed })]);
+    one_command(&mut script);
 }
 
 /// The server has this answer to everything for so long. What is known at the end?
