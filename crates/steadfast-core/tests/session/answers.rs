@@ -239,6 +239,25 @@ fn a_server_that_says_when_to_come_back_is_obeyed() {
 }
 
 #[test]
+fn the_longest_pause_counts_of_those_that_are_asked_for_together() {
+    let hint = || with_retry_in("busy", Duration::from_secs(8));
+    for texts in [[hint(), "busy".to_owned()], ["busy".to_owned(), hint()]] {
+        let mut script = Script::ready();
+        script.publish();
+        script.publish();
+        for (command, text) in script.commands().iter().zip(texts) {
+            let refusal = ErrorCode::TooManyRequests.reply_with(text);
+            script.answer(command.id, Err(refusal));
+        }
+
+        script.pass_alive(7);
+        assert!(script.commands().is_empty());
+        script.pass_alive(3);
+        one_command(&mut script);
+    }
+}
+
+#[test]
 fn a_subscription_that_a_living_server_does_not_answer_is_asked_for_again() {
     let mut script = Script::ready();
     script.subscribe("room", 10);
