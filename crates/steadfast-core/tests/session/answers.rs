@@ -8,7 +8,7 @@ use steadfast_core::io::{Call, CallError, Delivery, DropReason, Feed};
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
-use crate::script::{Script, ack, at, key_of, stands};
+use crate::script::{Script, ack, at, key_of, settings, stands};
 
 const INTERRUPTED: Delivery = Delivery::Interrupted {
     maybe_delivered: true,
@@ -184,6 +184,19 @@ fn a_call_whose_caller_has_given_up_is_not_executed() {
     let outcomes: Vec<_> = script.answered.iter().map(|(_, it)| it.clone()).collect();
     assert_eq!(outcomes, [Err(CallError::TimedOut { maybe_executed })]);
     one_command(&mut script);
+}
+
+#[test]
+fn a_client_that_obeys_no_hints_pauses_all_the_same() {
+    let mut settings = settings();
+    settings.backoff.hint_max = Duration::ZERO;
+    settings.backoff.floor = Duration::ZERO;
+    let mut script = Script::with(settings, 1);
+    script.connect();
+    script.publish();
+    let asked = refused_for(&mut script, ErrorCode::TooManyRequests, 600);
+
+    assert!((25..=45).contains(&asked), "{asked} times in ten minutes");
 }
 
 /// The server has this answer to everything for so long. What is known at the end?
