@@ -138,18 +138,22 @@ impl Outbox {
     }
 
     /// What is over: expired, or sent so long ago that a repeat could be applied twice. What the server has not
-    /// answered in time is to be sent again.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(PublicationId, Delivery)> {
+    /// answered in time is to be sent again, but not while the transport is clogged with what was sent before.
+    pub(crate) fn expire(
+        &mut self,
+        now: Instant,
+        is_clogged: bool,
+    ) -> Vec<(PublicationId, Delivery)> {
         self.lanes.wake(now);
-        let window = self.settings.key_window;
+        let settings = self.settings;
         let mut over = Vec::new();
         let mut items = std::mem::take(&mut self.items);
         items.retain_mut(|item| {
-            if item.is_overdue(now) {
+            if item.is_overdue(now) && !(is_clogged && item.wait_on(now, &settings)) {
                 item.time_out();
                 self.came_back(item.lane);
             }
-            let is_over = item.is_over(now, window);
+            let is_over = item.is_over(now, settings.key_window);
             if is_over {
                 over.push((item.publish.id, item.outcome(Delivery::Expired)));
                 self.forget(item);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::io::{Call, CallError, Delivery, DropReason, Feed};
+use steadfast_core::io::{Call, CallError, Delivery, DropReason, Feed, Input};
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
@@ -46,6 +46,45 @@ fn what_a_living_server_does_not_answer_is_repeated_with_its_key_and_ends_with_t
     assert_eq!(sendings(&mut script), [0, 10, 30, 70, 100]);
     assert_eq!(script.resolved[0].1, INTERRUPTED);
     assert_eq!(script.last_loss(), None);
+}
+
+/// A slow uplink takes some each second, and is never through.
+fn pass_clogged(script: &mut Script, seconds: u64) -> usize {
+    let attempt = script.attempt();
+    let mut sent = 0;
+    for second in 0..seconds {
+        let bytes = 1_000_000 - second;
+        script.handle(Input::Unsent { attempt, bytes });
+        script.pass_alive(1);
+        sent += script.commands().len();
+    }
+    sent
+}
+
+#[test]
+fn what_may_still_wait_for_the_socket_is_not_sent_again() {
+    let mut script = Script::ready();
+    script.publish();
+    script.publish_for(Some(Duration::from_secs(25)));
+    script.commands();
+
+    assert_eq!(pass_clogged(&mut script, 60), 0);
+    // Nobody waits longer for that.
+    assert_eq!(script.resolved.len(), 1);
+    let attempt = script.attempt();
+    script.handle(Input::Unsent { attempt, bytes: 0 });
+    assert!(script.commands().is_empty());
+    script.pass_alive(10);
+    one_command(&mut script);
+
+    // A link that is never through ends it with the memory for it.
+    let mut script = Script::ready();
+    script.publish();
+    script.commands();
+    assert_eq!(pass_clogged(&mut script, 99), 0);
+    assert_eq!(script.account.owed(), 1);
+    assert_eq!(pass_clogged(&mut script, 2), 0);
+    assert_eq!(script.resolved[0].1, INTERRUPTED);
 }
 
 #[test]
