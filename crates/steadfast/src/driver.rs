@@ -15,7 +15,7 @@ use std::time::Duration;
 use steadfast_core::Session;
 use steadfast_core::event::{Event, Snapshot, State};
 use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, Delivery, Input, Output, PublicationId, Publish,
+    Call, CallError, CallId, CallResult, Delivery, Input, Loss, Output, PublicationId, Publish,
     SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
@@ -68,9 +68,11 @@ pub(crate) struct Parts {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// The future that does the work of a [`crate::Client`]. It ends when the last handle is gone and the session closed.
+/// The future that does the work of a [`crate::Client`]. It ends when the session is closed: because the application
+/// wanted it, or because the last handle is gone.
 ///
-/// Dropping it ends everything at once: receipts and calls are told that the session is closed.
+/// With it everything ends: receipts and calls are told what is known of them, subscriptions have no next item. Dropping
+/// it does the same at once.
 #[derive(Debug)]
 pub struct Driver {
     parts: Parts,
@@ -174,9 +176,9 @@ impl Driver {
             .poll(context, &mut |input| session.handle(now, input));
         is_busy |= self.keep_time(context);
         self.carry_out();
-        if self.phase == Life::Orphaned
-            && self.parts.session.snapshot().state == State::Disconnected
-        {
+        // Once opened, a session is only disconnected when it is closed, and nothing opens it again: a driver that went
+        // on would take requests that nobody answers.
+        if self.parts.session.snapshot().state == State::Disconnected {
             return Turn::Over;
         }
         if is_busy { Turn::Busy } else { Turn::Idle }
@@ -299,6 +301,28 @@ impl Driver {
         self.publish_state();
     }
 
+    /// Ends what is still open, and tells everybody who asks what is known.
+    fn finish(&mut self) {
+        let at_once = || Input::CloseRequested {
+            drain: Duration::ZERO,
+        };
+        self.parts.inbox.close();
+        self.tell(at_once());
+        let attempt = self.line.attempt();
+        let loss = Loss::Broken("the client has ended".to_owned());
+        self.tell(Input::Lost { attempt, loss });
+        // What comes now reaches a session without a connection, so that nothing of it counts as sent.
+        while let Ok(command) = self.parts.inbox.try_recv() {
+            let input = self.askers.note(command);
+            self.tell(input);
+        }
+        self.tell(at_once());
+        self.carry_out();
+        for queue in self.askers.subscriptions.values() {
+            queue.end();
+        }
+    }
+
     fn publish_state(&self) {
         let snapshot = self.parts.session.snapshot();
         self.parts.state.send_if_modified(|published| {
@@ -324,7 +348,10 @@ impl Future for Driver {
             match self.turn(context) {
                 Turn::Busy => {}
                 Turn::Idle => return Poll::Pending,
-                Turn::Over => return Poll::Ready(()),
+                Turn::Over => {
+                    self.finish();
+                    return Poll::Ready(());
+                }
             }
         }
         context.waker().wake_by_ref();
@@ -334,6 +361,10 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // A second panic in a session that panicked would end the process.
+        if !std::thread::panicking() {
+            return self.finish();
+        }
         for queue in self.askers.subscriptions.values() {
             queue.end();
         }
