@@ -168,7 +168,7 @@ impl Driver {
             self.wait = wait_for(Arc::clone(&self.parts.wake));
             is_busy = true;
         }
-        self.count_taken();
+        is_busy |= self.look_at_readers();
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
@@ -217,16 +217,24 @@ impl Driver {
         self.parts.session.handle(now, input);
     }
 
-    /// What readers have taken since the last turn.
-    fn count_taken(&mut self) {
+    /// What readers have taken since the last turn, and which of them are gone. True when the session was told
+    /// something: what it has to say goes to a socket that was looked at already.
+    fn look_at_readers(&mut self) -> bool {
         let now = self.parts.clock.now();
-        for (id, queue) in &self.askers.subscriptions {
-            let items = queue.take_count();
-            if items > 0 {
-                let input = Input::Taken { id: *id, items };
-                self.parts.session.handle(now, input);
+        let session = &mut self.parts.session;
+        let mut is_busy = false;
+        self.askers.subscriptions.retain(|id, queue| {
+            let (id, items) = (*id, queue.take_count());
+            let is_abandoned = queue.is_abandoned();
+            if is_abandoned {
+                session.handle(now, Input::UnsubscribeRequested { id });
+            } else if items > 0 {
+                session.handle(now, Input::Taken { id, items });
             }
-        }
+            is_busy |= is_abandoned || items > 0;
+            !is_abandoned
+        });
+        is_busy
     }
 
     /// Sleeps until the session's next deadline. True when something came of it.

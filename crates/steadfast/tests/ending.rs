@@ -15,6 +15,10 @@ use steadfast::{CallError, Client, Delivery, DropReason, State};
 use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
+
+/// Polls in which a driver takes everything that waits for it.
+const TURNS: usize = 200;
 
 const INTERRUPTED: Delivery = Delivery::Interrupted {
     maybe_delivered: true,
@@ -85,4 +89,32 @@ async fn a_driver_that_is_dropped_does_not_call_undelivered_what_may_have_arrive
     assert_eq!(call.await, Err(CallError::Interrupted { maybe_executed }));
     assert_eq!(client.state().borrow().state, State::Disconnected);
     drop(socket);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_dropped_makes_room_although_the_driver_is_too_busy_to_hear_it() {
+    let (client, driver) = Client::builder("ws://127.0.0.1:9")
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut driver = Box::pin(driver);
+    let mut drive = async || {
+        // The runtime allows only so much in one poll.
+        for _ in 0..TURNS {
+            let polled = poll_fn(|context| Poll::Ready(driver.as_mut().poll(context))).await;
+            assert!(polled.is_pending());
+            yield_now().await;
+        }
+    };
+    let feeds = client.subscribe("room");
+    drive().await;
+    while client.publish("room", &1).is_ok() {}
+    drop(feeds);
+    drive().await;
+
+    // A second one for the same channel would end at once.
+    let mut feeds = client.subscribe("room");
+    drive().await;
+    let next = poll_fn(|context| Poll::Ready(feeds.poll_next(context))).await;
+    assert_eq!(next, Poll::Pending);
 }
