@@ -67,8 +67,9 @@ impl Backoff {
             Reason::Drop if self.level < DOUBLING => self.draw(first_within),
             // The loss itself was counted by `lived` or `failed`.
             Reason::Drop => self.drawn(),
-            Reason::Mass { hint: None } => self.draw(spread),
-            Reason::Mass { hint: Some(hint) } => self.hinted(hint),
+            // Whoever always goes away, or always wants no wait, is not hammered either.
+            Reason::Mass { hint: None } => self.draw(spread).max(self.grown()),
+            Reason::Mass { hint: Some(hint) } => self.hinted(hint).max(self.grown()),
             Reason::Failure { hint: None } => self.grow(),
             Reason::Failure { hint: Some(hint) } => self.grow().max(self.hinted(hint)),
         }
@@ -95,6 +96,14 @@ impl Backoff {
         let delay = self.drawn();
         self.failed();
         delay
+    }
+
+    /// What the ends before this one ask for; nothing after a connection that lived.
+    fn grown(&mut self) -> Duration {
+        if self.level < DOUBLING {
+            return Duration::ZERO;
+        }
+        self.drawn()
     }
 
     fn drawn(&mut self) -> Duration {
