@@ -67,10 +67,11 @@ impl Backoff {
             Reason::Drop if self.level < DOUBLING => self.draw(first_within),
             // The loss itself was counted by `lived` or `failed`.
             Reason::Drop => self.drawn(),
-            Reason::Mass { hint: None } => self.draw(spread),
-            Reason::Mass { hint: Some(hint) } => self.stretch(hint),
+            // Whoever always goes away, or always wants no wait, is not hammered either.
+            Reason::Mass { hint: None } => self.draw(spread).max(self.grown()),
+            Reason::Mass { hint: Some(hint) } => self.hinted(hint).max(self.grown()),
             Reason::Failure { hint: None } => self.grow(),
-            Reason::Failure { hint: Some(hint) } => self.grow().max(self.stretch(hint)),
+            Reason::Failure { hint: Some(hint) } => self.grow().max(self.hinted(hint)),
         }
     }
 
@@ -97,9 +98,17 @@ impl Backoff {
         delay
     }
 
+    /// What the ends before this one ask for; nothing after a connection that lived.
+    fn grown(&mut self) -> Duration {
+        if self.level < DOUBLING {
+            return Duration::ZERO;
+        }
+        self.drawn()
+    }
+
     fn drawn(&mut self) -> Duration {
         let range = self.range().min(self.settings.cap);
-        self.settings.floor + self.draw(range)
+        self.settings.floor.saturating_add(self.draw(range))
     }
 
     /// What the delay is drawn from, were there no cap.
@@ -110,10 +119,19 @@ impl Backoff {
         below.saturating_add((below / DOUBLING).saturating_mul(part))
     }
 
-    /// A pause that somebody asked for, somewhat longer, so that not all who were asked come at the same time.
-    pub(crate) fn stretch(&mut self, hint: Duration) -> Duration {
-        let hint = hint.min(self.settings.hint_max).max(self.settings.floor);
-        hint + self.draw(hint / HINT_STRETCH)
+    /// What a server may ask for.
+    pub(crate) fn bound(&self, hint: Duration) -> Duration {
+        hint.min(self.settings.hint_max)
+    }
+
+    /// A pause, somewhat longer, so that not all who were asked for it come at the same time.
+    pub(crate) fn stretch(&mut self, pause: Duration) -> Duration {
+        pause.saturating_add(self.draw(pause / HINT_STRETCH))
+    }
+
+    fn hinted(&mut self, hint: Duration) -> Duration {
+        let pause = self.bound(hint).max(self.settings.floor);
+        self.stretch(pause)
     }
 
     fn draw(&mut self, range: Duration) -> Duration {

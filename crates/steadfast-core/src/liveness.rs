@@ -100,6 +100,11 @@ impl Liveness {
         }
     }
 
+    /// True while the socket has not taken everything.
+    pub(crate) const fn is_clogged(&self) -> bool {
+        self.stall.is_some()
+    }
+
     /// Something is about to be sent. After a long silence the peer is asked at once, so that a caller learns after
     /// `timeout` that it speaks to nobody.
     pub(crate) fn sending(&mut self, now: Instant) -> Duty {

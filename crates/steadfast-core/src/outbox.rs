@@ -58,13 +58,20 @@ impl Outbox {
     }
 
     /// The next publication to be sent, if the windows and the order allow one; it counts as sent with this command.
+    /// What is over by time is not sent, although nobody may have looked at the clock yet: a process that stood still
+    /// reads what its socket holds before it hears of its deadlines.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Publish> {
         if self.unanswered >= self.settings.window || self.queued() == 0 {
             return None;
         }
         let (lanes, window) = (&self.lanes, self.settings.channel_window);
+        let key_window = self.settings.key_window;
         // A lane that may not send holds back all that is behind in it, so the first that may is the right one.
-        let may_go = |it: &&mut Item| !it.is_under_way() && lanes.may_send(it.lane, now, window);
+        let may_go = |it: &&mut Item| {
+            !it.is_under_way()
+                && lanes.may_send(it.lane, now, window)
+                && !it.is_over(now, key_window)
+        };
         let item = self.items.iter_mut().find(may_go)?;
         item.send(now, command, &self.settings);
         self.unanswered += 1;
@@ -131,18 +138,22 @@ impl Outbox {
     }
 
     /// What is over: expired, or sent so long ago that a repeat could be applied twice. What the server has not
-    /// answered in time is to be sent again.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(PublicationId, Delivery)> {
+    /// answered in time is to be sent again, but not while the transport is clogged with what was sent before.
+    pub(crate) fn expire(
+        &mut self,
+        now: Instant,
+        is_clogged: bool,
+    ) -> Vec<(PublicationId, Delivery)> {
         self.lanes.wake(now);
-        let window = self.settings.key_window;
+        let settings = self.settings;
         let mut over = Vec::new();
         let mut items = std::mem::take(&mut self.items);
         items.retain_mut(|item| {
-            if item.is_overdue(now) {
+            if item.is_overdue(now) && !(is_clogged && item.wait_on(now, &settings)) {
                 item.time_out();
                 self.came_back(item.lane);
             }
-            let is_over = item.is_over(now, window);
+            let is_over = item.is_over(now, settings.key_window);
             if is_over {
                 over.push((item.publish.id, item.outcome(Delivery::Expired)));
                 self.forget(item);

@@ -63,6 +63,7 @@ pub struct OutboxSettings {
     /// may stand before it.
     pub channel_window: usize,
     /// The time for an answer of a living server; above zero. Then it is sent again with its key, with twice the time.
+    /// While the socket takes less than it is given, the time begins anew: a repeat would only wait behind the first.
     pub answer_timeout: Duration,
     /// What was sent longer ago is not repeated. Shorter than the server remembers keys, by the time that a message may
     /// be under way: a repeat that arrives after the server has forgotten is applied a second time.

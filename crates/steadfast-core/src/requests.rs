@@ -52,11 +52,12 @@ impl Requests {
         None
     }
 
-    /// The next call to be sent; it counts as sent with this command.
-    pub(crate) fn send_next(&mut self, command: u32) -> Option<&Call> {
+    /// The next call to be sent; it counts as sent with this command. One whose deadline has passed holds the others
+    /// back until it is taken out, which is due at once.
+    pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Call> {
         // What was sent stands before what was not: a new connection begins with the oldest.
         let place = self.pending.partition_point(|it| it.command.is_some());
-        let next = self.pending.get_mut(place)?;
+        let next = self.pending.get_mut(place).filter(|it| now < it.deadline)?;
         next.command = Some(command);
         next.was_sent = true;
         Some(&next.call)

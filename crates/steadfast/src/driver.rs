@@ -15,7 +15,7 @@ use std::time::Duration;
 use steadfast_core::Session;
 use steadfast_core::event::{Event, Snapshot, State};
 use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, Delivery, Input, Output, PublicationId, Publish,
+    Call, CallError, CallId, CallResult, Delivery, Input, Loss, Output, PublicationId, Publish,
     SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
@@ -68,9 +68,11 @@ pub(crate) struct Parts {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// The future that does the work of a [`crate::Client`]. It ends when the last handle is gone and the session closed.
+/// The future that does the work of a [`crate::Client`]. It ends when the session is closed: because the application
+/// wanted it, or because the last handle is gone.
 ///
-/// Dropping it ends everything at once: receipts and calls are told that the session is closed.
+/// With it everything ends: receipts and calls are told what is known of them, subscriptions have no next item. Dropping
+/// it does the same at once.
 #[derive(Debug)]
 pub struct Driver {
     parts: Parts,
@@ -166,7 +168,7 @@ impl Driver {
             self.wait = wait_for(Arc::clone(&self.parts.wake));
             is_busy = true;
         }
-        self.count_taken();
+        is_busy |= self.look_at_readers();
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
@@ -174,9 +176,9 @@ impl Driver {
             .poll(context, &mut |input| session.handle(now, input));
         is_busy |= self.keep_time(context);
         self.carry_out();
-        if self.phase == Life::Orphaned
-            && self.parts.session.snapshot().state == State::Disconnected
-        {
+        // Once opened, a session is only disconnected when it is closed, and nothing opens it again: a driver that went
+        // on would take requests that nobody answers.
+        if self.parts.session.snapshot().state == State::Disconnected {
             return Turn::Over;
         }
         if is_busy { Turn::Busy } else { Turn::Idle }
@@ -215,16 +217,24 @@ impl Driver {
         self.parts.session.handle(now, input);
     }
 
-    /// What readers have taken since the last turn.
-    fn count_taken(&mut self) {
+    /// What readers have taken since the last turn, and which of them are gone. True when the session was told
+    /// something: what it has to say goes to a socket that was looked at already.
+    fn look_at_readers(&mut self) -> bool {
         let now = self.parts.clock.now();
-        for (id, queue) in &self.askers.subscriptions {
-            let items = queue.take_count();
-            if items > 0 {
-                let input = Input::Taken { id: *id, items };
-                self.parts.session.handle(now, input);
+        let session = &mut self.parts.session;
+        let mut is_busy = false;
+        self.askers.subscriptions.retain(|id, queue| {
+            let (id, items) = (*id, queue.take_count());
+            let is_abandoned = queue.is_abandoned();
+            if is_abandoned {
+                session.handle(now, Input::UnsubscribeRequested { id });
+            } else if items > 0 {
+                session.handle(now, Input::Taken { id, items });
             }
-        }
+            is_busy |= is_abandoned || items > 0;
+            !is_abandoned
+        });
+        is_busy
     }
 
     /// Sleeps until the session's next deadline. True when something came of it.
@@ -299,6 +309,28 @@ impl Driver {
         self.publish_state();
     }
 
+    /// Ends what is still open, and tells everybody who asks what is known.
+    fn finish(&mut self) {
+        let at_once = || Input::CloseRequested {
+            drain: Duration::ZERO,
+        };
+        self.parts.inbox.close();
+        self.tell(at_once());
+        let attempt = self.line.attempt();
+        let loss = Loss::Broken("the client has ended".to_owned());
+        self.tell(Input::Lost { attempt, loss });
+        // What comes now reaches a session without a connection, so that nothing of it counts as sent.
+        while let Ok(command) = self.parts.inbox.try_recv() {
+            let input = self.askers.note(command);
+            self.tell(input);
+        }
+        self.tell(at_once());
+        self.carry_out();
+        for queue in self.askers.subscriptions.values() {
+            queue.end();
+        }
+    }
+
     fn publish_state(&self) {
         let snapshot = self.parts.session.snapshot();
         self.parts.state.send_if_modified(|published| {
@@ -324,7 +356,10 @@ impl Future for Driver {
             match self.turn(context) {
                 Turn::Busy => {}
                 Turn::Idle => return Poll::Pending,
-                Turn::Over => return Poll::Ready(()),
+                Turn::Over => {
+                    self.finish();
+                    return Poll::Ready(());
+                }
             }
         }
         context.waker().wake_by_ref();
@@ -334,6 +369,10 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        // A second panic in a session that panicked would end the process.
+        if !std::thread::panicking() {
+            return self.finish();
+        }
         for queue in self.askers.subscriptions.values() {
             queue.end();
         }

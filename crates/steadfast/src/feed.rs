@@ -37,6 +37,8 @@ struct Inner {
     taken: usize,
     reader: Option<Waker>,
     is_over: bool,
+    /// The reader is gone, and the driver could not be told.
+    is_abandoned: bool,
 }
 
 impl Subscription {
@@ -67,9 +69,15 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // A driver with a full queue learns of it when it next asks: the queue is marked.
         self.queue.end();
-        let _ = self.commands.try_send(Command::Unsubscribe(self.id));
+        if self
+            .commands
+            .try_send(Command::Unsubscribe(self.id))
+            .is_err()
+        {
+            // A driver that has no room for it finds the mark.
+            self.queue.abandon();
+        }
     }
 }
 
@@ -111,6 +119,16 @@ impl Queue {
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+
+    fn abandon(&self) {
+        self.lock().is_abandoned = true;
+        self.driver.notify_one();
+    }
+
+    /// True when nobody reads it any more, which the driver was not told.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lock().is_abandoned
     }
 
     /// How many were taken since the last call.

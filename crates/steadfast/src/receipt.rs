@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use steadfast_core::io::{Delivery, DropReason};
+use steadfast_core::io::Delivery;
 use tokio::sync::oneshot;
 
 /// What a publication comes to, once that is known. Dropping it does not take the publication back.
@@ -30,7 +30,9 @@ impl Future for Receipt {
     /// Cancel-safe: the outcome stays where it is until it is taken.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Delivery> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        // A driver that was dropped in the middle answers nobody.
-        Poll::Ready(outcome.unwrap_or(Delivery::Dropped(DropReason::Closed)))
+        // Only a driver that panicked answers nobody, and how far it came is not known.
+        Poll::Ready(outcome.unwrap_or(Delivery::Interrupted {
+            maybe_delivered: true,
+        }))
     }
 }

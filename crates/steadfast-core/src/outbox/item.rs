@@ -70,6 +70,17 @@ impl Item {
         self.sending.is_some_and(|it| now >= it.until)
     }
 
+    /// Its bytes may not have left: a repeat would only queue up behind them, and arrive when its key is forgotten. So
+    /// the time begins anew, unless it is over then anyway. True when it is waited for.
+    pub(super) fn wait_on(&mut self, now: Instant, settings: &OutboxSettings) -> bool {
+        let end = self.ends_at(settings.key_window).filter(|at| now < *at);
+        let (Some(sending), Some(end)) = (&mut self.sending, end) else {
+            return false;
+        };
+        sending.until = end.min(now + settings.answer_timeout);
+        true
+    }
+
     /// It is not waited for any longer.
     pub(super) fn time_out(&mut self) {
         let sending = self.sending.take();

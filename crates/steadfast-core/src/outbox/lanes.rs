@@ -115,9 +115,12 @@ impl Lanes {
         longer
     }
 
-    /// Nothing is sent before this.
+    /// Nothing is sent before this. The longest of several pauses counts: what was under way together is refused
+    /// together, and only one of the answers may say for how long.
     pub(super) fn hold(&mut self, place: usize, until: Instant) {
-        self.change(place, |lane| lane.held_until = Some(until));
+        self.change(place, |lane| {
+            lane.held_until = lane.held_until.max(Some(until));
+        });
     }
 
     /// The connection is gone, and with it what was under way. The next one is used at once, but with care.

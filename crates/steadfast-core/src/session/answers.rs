@@ -111,7 +111,7 @@ impl Session {
                 self.outbox.taken(command).map(|id| (id, delivery))
             }
             Err(error) if Advice::for_call_error(&error) == Advice::Retry => {
-                let hint = retry_in(&error.message);
+                let hint = retry_in(&error.message).map(|hint| self.backoff.bound(hint));
                 // A server that failed cannot say how far it came; every other refusal comes before the work.
                 let may_be_applied = error.code == ErrorCode::Internal.code();
                 let backoff = &mut self.backoff;

@@ -142,7 +142,7 @@ impl Session {
         }
         loop {
             let id = self.outgoing.next_id();
-            let Some(request) = self.requests.send_next(id).map(call_request) else {
+            let Some(request) = self.requests.send_next(now, id).map(call_request) else {
                 break;
             };
             self.outgoing.ask(request);

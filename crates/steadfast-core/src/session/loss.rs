@@ -52,7 +52,11 @@ impl Session {
         if !matches!(self.stage, Stage::Live { .. }) {
             let reason = match reason {
                 Reason::Drop => Reason::Failure { hint: None },
-                Reason::Mass { .. } | Reason::Failure { .. } => reason,
+                Reason::Failure { .. } => reason,
+                Reason::Mass { .. } => {
+                    self.backoff.failed();
+                    reason
+                }
             };
             return self.attempt_failed(now, cause, reason);
         }

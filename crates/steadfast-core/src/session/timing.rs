@@ -43,7 +43,16 @@ impl Session {
 
     /// What is over by time alone.
     fn expire(&mut self, now: Instant) {
-        for (id, delivery) in self.outbox.expire(now) {
+        let is_clogged = match &self.stage {
+            Stage::Live { liveness, .. } => liveness.is_clogged(),
+            Stage::Idle
+            | Stage::Dialing { .. }
+            | Stage::Greeting { .. }
+            | Stage::Waiting { .. }
+            | Stage::Closing { .. }
+            | Stage::Failed => false,
+        };
+        for (id, delivery) in self.outbox.expire(now, is_clogged) {
             self.outputs.push_back(Output::Resolve { id, delivery });
         }
         for (id, error) in self.requests.expire(now) {

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use steadfast_core::io::{Delivery, DropReason, Feed};
+use bytes::Bytes;
+use steadfast_core::io::{Call, CallError, Delivery, DropReason, Feed, Input};
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
-use crate::script::{Script, ack, at, key_of, stands};
+use crate::script::{Script, ack, at, key_of, settings, stands};
 
 const INTERRUPTED: Delivery = Delivery::Interrupted {
     maybe_delivered: true,
@@ -45,6 +46,45 @@ fn what_a_living_server_does_not_answer_is_repeated_with_its_key_and_ends_with_t
     assert_eq!(sendings(&mut script), [0, 10, 30, 70, 100]);
     assert_eq!(script.resolved[0].1, INTERRUPTED);
     assert_eq!(script.last_loss(), None);
+}
+
+/// A slow uplink takes some each second, and is never through.
+fn pass_clogged(script: &mut Script, seconds: u64) -> usize {
+    let attempt = script.attempt();
+    let mut sent = 0;
+    for second in 0..seconds {
+        let bytes = 1_000_000 - second;
+        script.handle(Input::Unsent { attempt, bytes });
+        script.pass_alive(1);
+        sent += script.commands().len();
+    }
+    sent
+}
+
+#[test]
+fn what_may_still_wait_for_the_socket_is_not_sent_again() {
+    let mut script = Script::ready();
+    script.publish();
+    script.publish_for(Some(Duration::from_secs(25)));
+    script.commands();
+
+    assert_eq!(pass_clogged(&mut script, 60), 0);
+    // Nobody waits longer for that.
+    assert_eq!(script.resolved.len(), 1);
+    let attempt = script.attempt();
+    script.handle(Input::Unsent { attempt, bytes: 0 });
+    assert!(script.commands().is_empty());
+    script.pass_alive(10);
+    one_command(&mut script);
+
+    // A link that is never through ends it with the memory for it.
+    let mut script = Script::ready();
+    script.publish();
+    script.commands();
+    assert_eq!(pass_clogged(&mut script, 99), 0);
+    assert_eq!(script.account.owed(), 1);
+    assert_eq!(pass_clogged(&mut script, 2), 0);
+    assert_eq!(script.resolved[0].1, INTERRUPTED);
 }
 
 #[test]
@@ -127,6 +167,77 @@ fn a_no_for_good_proves_nothing_about_a_sending_without_an_answer() {
     assert_eq!(only_one.resolved[0].1, dropped);
 }
 
+/// The process stands still, and reads what its socket holds before it hears of any deadline.
+fn stand_still(script: &mut Script) {
+    script.now = script.now + Duration::from_mins(5);
+}
+
+#[test]
+fn a_process_that_stood_still_sends_nothing_that_is_over() {
+    let mut expired = Script::new();
+    expired.publish_for(Some(Duration::from_secs(5)));
+    let mut forgotten = Script::ready();
+    forgotten.publish();
+    one_command(&mut forgotten);
+    forgotten.lose();
+    forgotten.pass_until_dial();
+    for (mut script, outcome) in [(expired, Delivery::Expired), (forgotten, INTERRUPTED)] {
+        script.dial();
+        stand_still(&mut script);
+        script.greet();
+        assert!(script.commands().is_empty(), "{outcome:?}");
+        // What is wanted still goes out behind it.
+        script.publish();
+        one_command(&mut script);
+        script.pass(Duration::ZERO);
+        assert_eq!(script.resolved[0].1, outcome);
+    }
+
+    // The same while the connection holds: the pause of a refusal ends in the sleep.
+    let mut held = Script::ready();
+    held.publish();
+    let command = one_command(&mut held);
+    held.answer(command.id, Err(ErrorCode::Internal.reply()));
+    stand_still(&mut held);
+    held.hear();
+    assert!(held.commands().is_empty());
+    held.pass(Duration::ZERO);
+    assert_eq!(held.resolved[0].1, INTERRUPTED);
+}
+
+#[test]
+fn a_call_whose_caller_has_given_up_is_not_executed() {
+    let mut script = Script::new();
+    let call = || Call::Rpc {
+        method: "m".to_owned(),
+        data: Bytes::from_static(b"1"),
+    };
+    script.call(call(), Duration::from_secs(5));
+    script.call(call(), Duration::from_hours(1));
+    script.dial();
+    stand_still(&mut script);
+    script.greet();
+    script.pass(Duration::ZERO);
+
+    let maybe_executed = false;
+    let outcomes: Vec<_> = script.answered.iter().map(|(_, it)| it.clone()).collect();
+    assert_eq!(outcomes, [Err(CallError::TimedOut { maybe_executed })]);
+    one_command(&mut script);
+}
+
+#[test]
+fn a_client_that_obeys_no_hints_pauses_all_the_same() {
+    let mut settings = settings();
+    settings.backoff.hint_max = Duration::ZERO;
+    settings.backoff.floor = Duration::ZERO;
+    let mut script = Script::with(settings, 1);
+    script.connect();
+    script.publish();
+    let asked = refused_for(&mut script, ErrorCode::TooManyRequests, 600);
+
+    assert!((25..=45).contains(&asked), "{asked} times in ten minutes");
+}
+
 /// The server has this answer to everything for so long. What is known at the end?
 fn refused_for(script: &mut Script, code: ErrorCode, seconds: u64) -> usize {
     let mut asked = 0;
@@ -177,6 +288,25 @@ fn a_server_that_says_when_to_come_back_is_obeyed() {
     assert!(script.commands().is_empty());
     script.pass_alive(3);
     one_command(&mut script);
+}
+
+#[test]
+fn the_longest_pause_counts_of_those_that_are_asked_for_together() {
+    let hint = || with_retry_in("busy", Duration::from_secs(8));
+    for texts in [[hint(), "busy".to_owned()], ["busy".to_owned(), hint()]] {
+        let mut script = Script::ready();
+        script.publish();
+        script.publish();
+        for (command, text) in script.commands().iter().zip(texts) {
+            let refusal = ErrorCode::TooManyRequests.reply_with(text);
+            script.answer(command.id, Err(refusal));
+        }
+
+        script.pass_alive(7);
+        assert!(script.commands().is_empty());
+        script.pass_alive(3);
+        one_command(&mut script);
+    }
 }
 
 #[test]

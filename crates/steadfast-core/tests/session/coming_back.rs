@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_core::event::{Cause, Event, Phase, State};
 use steadfast_core::io::{Attempt, DialFailure, Input, Loss};
+use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::Request;
 
@@ -123,6 +124,30 @@ fn r8_a_server_that_accepts_and_drops_is_not_hammered() {
 
     assert!(faulty > 100, "{faulty}");
     assert!(ours < 25, "{ours}");
+}
+
+#[test]
+fn r8_a_server_that_always_goes_away_is_not_hammered_whatever_it_asks_for() {
+    for (code, reason) in [
+        (1_012, ""),
+        (1_012, "; retry_in=0s"),
+        (3_001, "; retry_in=1s"),
+    ] {
+        for is_greeted in [true, false] {
+            let mut script = Script::new();
+            while script.now < Instant::START + Duration::from_mins(5) {
+                script.dial();
+                if is_greeted {
+                    script.greet();
+                }
+                script.lose_with(code, reason);
+                script.pass_until_dial();
+            }
+
+            let attempts = script.dials.len();
+            assert!(attempts < 40, "{attempts} after {code} {reason:?}");
+        }
+    }
 }
 
 #[test]
@@ -443,7 +468,7 @@ fn an_attempt_that_hangs_anywhere_ends_at_its_deadline() {
 fn a_session_that_is_away_for_long_is_degraded_and_goes_on_trying() {
     let mut script = Script::ready();
     script.lose();
-    while script.now < steadfast_machine::Instant::START + Duration::from_secs(200) {
+    while script.now < Instant::START + Duration::from_secs(200) {
         if script.account.is_dialing() {
             script.dial_fails();
         }

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use steadfast_core::io::Input;
 use steadfast_core::policy::BackoffSettings;
 use steadfast_machine::{Instant, Seed};
+use steadfast_protocol::codes::ErrorCode;
 
 use crate::script::{Script, settings};
 
@@ -130,4 +132,37 @@ fn a_herd_drains_within_1_6_times_the_ideal_time() {
     let p99 = connected_at[989];
     assert!(p99 <= Duration::from_secs(32), "p99 {p99:?}");
     assert!(connected_at[499] <= Duration::from_secs(16));
+}
+
+#[test]
+fn the_longest_durations_overflow_nothing() {
+    let mut settings = settings();
+    settings.backoff.floor = Duration::MAX;
+    settings.backoff.base = Duration::MAX;
+    settings.backoff.cap = Duration::MAX;
+    settings.backoff.first_within = Duration::MAX;
+    settings.backoff.spread = Duration::MAX;
+    settings.backoff.hint_max = Duration::MAX;
+    settings.backoff.stable_after = Duration::MAX;
+    settings.outbox.retry_after = Duration::MAX;
+    settings.outbox.answer_timeout = Duration::MAX;
+    settings.outbox.key_window = Duration::MAX;
+    let mut script = Script::with(settings, 1);
+    for (code, reason) in [
+        (3_001, ""),
+        (3_001, "; retry_in=9s"),
+        (1_013, ""),
+        (1_006, ""),
+    ] {
+        script.dial_fails();
+        script.handle(Input::Kicked);
+        script.connect();
+        script.publish();
+        for command in script.commands() {
+            script.answer(command.id, Err(ErrorCode::TooManyRequests.reply()));
+        }
+        script.lose_with(code, reason);
+        script.handle(Input::Kicked);
+    }
+    assert_eq!(script.dials.len(), 9);
 }

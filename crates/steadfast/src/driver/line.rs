@@ -79,6 +79,11 @@ impl Line {
         };
     }
 
+    /// The attempt under way, or the last one.
+    pub(super) const fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
     pub(super) fn abandon(&mut self, attempt: Attempt) {
         if attempt == self.attempt {
             self.state = State::None;
