@@ -129,6 +129,12 @@ impl Backoff {
         pause.saturating_add(self.draw(pause / HINT_STRETCH))
     }
 
+    /// A pause of one's own, or the longer one that the server wants.
+    pub(crate) fn pause(&mut self, own: Duration, hint: Option<Duration>) -> Duration {
+        let hint = hint.map_or(Duration::ZERO, |hint| self.bound(hint));
+        self.stretch(own.max(hint))
+    }
+
     fn hinted(&mut self, hint: Duration) -> Duration {
         let pause = self.bound(hint).max(self.settings.floor);
         self.stretch(pause)

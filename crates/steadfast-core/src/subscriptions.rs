@@ -15,6 +15,7 @@ use steadfast_protocol::message::{
     ChannelRequest, Publication, ReplyError, Request, SubscribeRequest, SubscribeResult,
 };
 
+use crate::backoff::Backoff;
 use crate::io::{Feed, SubscribeOptions, SubscriptionId};
 use subscription::{Standing, Subscription};
 
@@ -121,6 +122,7 @@ impl Subscriptions {
         now: Instant,
         command: u32,
         outcome: Result<SubscribeResult, ReplyError>,
+        backoff: &mut Backoff,
     ) -> Option<Consequence> {
         let is_asked = |it: &Subscription| match it.standing {
             Standing::Asked { command: asked, .. } => asked == command,
@@ -132,7 +134,8 @@ impl Subscriptions {
             Ok(result) => Some(it.stands(id, result)),
             Err(error) => match Advice::for_subscribe_error(&error) {
                 Advice::Retry | Advice::RenewToken => {
-                    it.postpone(now, retry_in(&error.message));
+                    let (own, hint) = (it.next_pause(), retry_in(&error.message));
+                    it.postpone(now + backoff.pause(own, hint));
                     Some(Consequence::default())
                 }
                 Advice::ResubscribeWithFreshState | Advice::Resubscribe => {
@@ -141,7 +144,8 @@ impl Subscriptions {
                         it.standing = Standing::Wanted;
                     } else {
                         // It asked for nothing that the server could have lost: asking at once would go round and round.
-                        it.postpone(now, None);
+                        let own = it.next_pause();
+                        it.postpone(now + backoff.pause(own, None));
                     }
                     Some(Consequence::default())
                 }

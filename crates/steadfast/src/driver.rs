@@ -90,6 +90,8 @@ struct Askers {
     publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
     calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
+    /// Somebody said how long a drain may take.
+    is_close_wanted: bool,
 }
 
 impl Askers {
@@ -114,7 +116,10 @@ impl Askers {
             }
             Command::Kick => Input::Kicked,
             Command::Revive => Input::Revived,
-            Command::Close(drain) => Input::CloseRequested { drain },
+            Command::Close(drain) => {
+                self.is_close_wanted = true;
+                Input::CloseRequested { drain }
+            }
         }
     }
 }
@@ -206,8 +211,10 @@ impl Driver {
         session.handle_together(now, commands.take(COMMANDS_PER_TURN));
         if is_over {
             self.phase = Life::Orphaned;
-            let drain = defaults::DRAIN;
-            self.tell(Input::CloseRequested { drain });
+            if !self.askers.is_close_wanted {
+                let drain = defaults::DRAIN;
+                self.tell(Input::CloseRequested { drain });
+            }
         }
         is_over || taken > 0
     }

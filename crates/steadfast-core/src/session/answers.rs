@@ -44,7 +44,10 @@ impl Session {
             // The answer to an unsubscribe command, or to something that nobody waits for any more.
             Ok(_) => return,
         };
-        if let Some(consequence) = self.subscriptions.answered(now, id, outcome) {
+        if let Some(consequence) = self
+            .subscriptions
+            .answered(now, id, outcome, &mut self.backoff)
+        {
             self.follow(consequence);
         }
     }

@@ -168,15 +168,20 @@ impl Subscription {
         if now < until {
             return None;
         }
-        self.postpone(now, None);
+        let pause = self.next_pause();
+        self.postpone(now + pause);
         let channel = self.options.channel.clone();
         Some(Request::Unsubscribe(ChannelRequest { channel }))
     }
 
-    pub(super) fn postpone(&mut self, now: Instant, hint: Option<Duration>) {
+    /// The pause after a refusal; twice as long each time.
+    pub(super) fn next_pause(&mut self) -> Duration {
         let factor = 1_u32.checked_shl(self.refusals).unwrap_or(u32::MAX);
-        let pause = PAUSE_BASE.saturating_mul(factor).min(PAUSE_MAX);
         self.refusals = self.refusals.saturating_add(1).min(u32::BITS);
-        self.standing = Standing::Postponed(now + hint.map_or(pause, |hint| hint.max(pause)));
+        PAUSE_BASE.saturating_mul(factor).min(PAUSE_MAX)
+    }
+
+    pub(super) const fn postpone(&mut self, until: Instant) {
+        self.standing = Standing::Postponed(until);
     }
 }

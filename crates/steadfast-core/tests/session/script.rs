@@ -34,7 +34,7 @@ pub(crate) struct Script {
     pub(crate) now: Instant,
     pub(crate) account: Account,
     /// Commands that the server has not looked at.
-    inbox: Vec<Command>,
+    pub(crate) inbox: Vec<Command>,
     pub(crate) dials: Vec<(Instant, usize)>,
     pub(crate) probes: Vec<Instant>,
     pub(crate) hang_ups: Vec<u16>,

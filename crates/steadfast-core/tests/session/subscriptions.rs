@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use steadfast_core::event::{Phase, State};
 use steadfast_core::io::{Feed, Input};
-use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
-use steadfast_protocol::message::{Position, Push, PushEvent, Reply, Request};
+use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode, with_retry_in};
+use steadfast_protocol::message::{Position, Push, PushEvent, Reply, ReplyError, Request};
 
-use crate::script::{EPOCH, Script, at, item, recovered, stands};
+use crate::script::{EPOCH, Script, at, item, recovered, settings, stands};
 
 fn gap(from: Option<Position>, to: Position) -> Feed {
     Feed::Gap { from, to }
@@ -246,22 +246,39 @@ fn a_refusal_for_good_ends_one_subscription_and_a_passing_one_is_asked_again() {
     assert!(matches!(script.feeds[..], [(id, Feed::Ended { code: 103, .. })] if id == ended));
 
     script.subscribe("room", 10);
-    let mut pauses = Vec::new();
-    let mut commands = script.commands();
-    for _ in 0..8 {
-        let refusal = ErrorCode::Internal.reply();
-        script.answer(commands[0].id, Err(refusal));
-        let from = script.now;
-        commands.clear();
-        while commands.is_empty() {
-            script.pass(Duration::from_millis(100));
-            script.hear();
-            commands = script.commands();
-        }
-        pauses.push((script.now - from).as_millis());
+    for own in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000] {
+        let pause = pause_after(&mut script, ErrorCode::Internal.reply()).as_millis();
+        // Up to a quarter longer, so that a herd that was refused together does not return together.
+        let longest = own * 5 / 4 + 100;
+        assert!(pause >= own && pause <= longest, "{pause} after {own}");
     }
-    assert!(pauses[0] >= 500 && pauses.is_sorted(), "{pauses:?}");
     assert_eq!(script.state(), State::Connected);
+}
+
+#[test]
+fn a_server_may_send_a_subscription_away_for_a_bounded_time() {
+    let mut script = Script::ready();
+    script.subscribe("room", 10);
+    let text = with_retry_in("busy", Duration::from_hours(1));
+    let refusal = ErrorCode::TooManyRequests.reply_with(text);
+
+    let pause = pause_after(&mut script, refusal);
+
+    let bound = settings().backoff.hint_max;
+    let longest = bound * 5 / 4 + Duration::from_millis(100);
+    assert!(pause >= bound && pause <= longest, "{pause:?}");
+}
+
+/// Refuses a subscription for the moment, and tells after which time it is asked for again. The question stays open.
+fn pause_after(script: &mut Script, refusal: ReplyError) -> Duration {
+    let asked = script.inbox.remove(0);
+    script.answer(asked.id, Err(refusal));
+    let from = script.now;
+    while script.inbox.is_empty() {
+        script.pass(Duration::from_millis(100));
+        script.hear();
+    }
+    script.now - from
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! the check off.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
@@ -15,12 +15,24 @@ use tokio_rustls::TlsConnector;
 use super::{CertificateProblem, Failure};
 use crate::transport::stream::Stream;
 
-/// Sets TLS up once, when it is first needed: reading the system's certificates takes a while.
-#[derive(Clone, Debug, Default)]
+/// What all clients share that trust the system alone: its certificates take a while to read, and room.
+static OF_SYSTEM: LazyLock<Arc<OnceLock<Arc<ClientConfig>>>> = LazyLock::new(Arc::default);
+
+/// Sets TLS up once, when it is first needed.
+#[derive(Clone, Debug)]
 pub(super) struct Tls {
     /// Authorities beside those of the system.
     authorities: Vec<CertificateDer<'static>>,
     config: Arc<OnceLock<Arc<ClientConfig>>>,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            authorities: Vec::new(),
+            config: Arc::clone(&OF_SYSTEM),
+        }
+    }
 }
 
 impl Tls {
