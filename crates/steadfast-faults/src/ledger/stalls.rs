@@ -79,11 +79,12 @@ pub(super) fn stalls(
     found
 }
 
-/// Whether the client knew that it was not connected, for a part of this time.
+/// Whether the client knew that it was not connected, for a part of this time. Its recovery is a success, so the time
+/// that begins with it is whole again.
 fn is_interrupted(life: &Life, from: Instant, to: Instant) -> bool {
     life.incidents
         .iter()
-        .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered >= from))
+        .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered > from))
 }
 
 /// The fault on the client's server that was in effect meanwhile: of several, the one that began last.
