@@ -35,11 +35,17 @@ pub enum Mutation {
     NoBacklog,
     /// A link that stood still loses a frame.
     LossyFreeze,
+    /// A session tries again at once.
+    NoPause,
+    /// A session's outbox is full at half of what it was given.
+    SmallOutbox,
+    /// A publication is given up after half of its time.
+    Impatience,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::NoSync,
         Self::NoDedupe,
         Self::NoPositionCheck,
@@ -52,6 +58,9 @@ impl Mutation {
         Self::NoPings,
         Self::NoBacklog,
         Self::LossyFreeze,
+        Self::NoPause,
+        Self::SmallOutbox,
+        Self::Impatience,
     ];
 
     /// The name on the command line.
@@ -69,6 +78,9 @@ impl Mutation {
             Self::NoPings => "no-pings",
             Self::NoBacklog => "no-backlog",
             Self::LossyFreeze => "lossy-freeze",
+            Self::NoPause => "no-pause",
+            Self::SmallOutbox => "small-outbox",
+            Self::Impatience => "impatience",
         }
     }
 

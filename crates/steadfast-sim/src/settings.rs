@@ -10,7 +10,7 @@ use steadfast_hub::wheel::TICK;
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
-pub(crate) use self::session::SessionDraw;
+pub(crate) use self::session::{CALLS_MAX, SessionDraw};
 use crate::faults::LinkFault;
 use crate::mutation::Mutation;
 use crate::socket::Pings;

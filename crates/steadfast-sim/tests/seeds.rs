@@ -112,6 +112,21 @@ fn a_frame_that_is_lost_on_a_link_that_goes_on_is_missed() {
     );
 }
 
+#[test]
+fn a_session_without_pauses_hammers_a_gateway_that_is_gone() {
+    check(Mutation::NoPause, &[Promise::NobodyHammers]);
+}
+
+#[test]
+fn an_outbox_that_is_full_too_early_gives_up_what_it_had_room_for() {
+    check(Mutation::SmallOutbox, &[Promise::EveryPublicationEndsOnce]);
+}
+
+#[test]
+fn a_publication_that_is_given_up_too_early_had_time_left() {
+    check(Mutation::Impatience, &[Promise::EveryPublicationEndsOnce]);
+}
+
 /// The mutation breaks one of the promises in some seed, and that seed breaks it again.
 fn check(mutation: Mutation, promises: &[Promise]) {
     let breaks = |finding: &Finding| {
