@@ -70,7 +70,7 @@ pub(super) fn stalls(
             found.push(Stall {
                 from,
                 to: success,
-                fault: explaining(client, faults, from, to),
+                fault: explaining(client, faults, from, from + limit, to),
                 watched_until,
             });
         }
@@ -87,15 +87,19 @@ fn is_interrupted(life: &Life, from: Instant, to: Instant) -> bool {
         .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered > from))
 }
 
-/// The fault on the client's server that was in effect meanwhile: of several, the one that began last.
+/// The fault on the client's server that was in effect meanwhile and had begun before the limit was reached: what was a
+/// stall already is not the fault's. Of several, the one that began last.
 fn explaining(
     client: &Client,
     faults: &[FaultBook],
     from: Instant,
+    over_at: Instant,
     to: Instant,
 ) -> Option<FaultId> {
     let fitting = faults.iter().filter(|fault| {
-        let begun = fault.injected.is_some_and(|injected| injected <= to);
+        let begun = fault
+            .injected
+            .is_some_and(|injected| injected <= over_at.min(to));
         let lasts = fault.healed.is_none_or(|healed| healed >= from);
         fault.is_effective() && fault.hits(client.instance) && begun && lasts
     });
