@@ -33,6 +33,8 @@ pub enum Mutation {
     NoPings,
     /// The gateway never learns that a client takes less than it is sent.
     NoBacklog,
+    /// The gateway waits for ever for a client that takes nothing.
+    NoWriteDeadline,
     /// A link that stood still loses a frame.
     LossyFreeze,
     /// A session tries again at once.
@@ -45,7 +47,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoSync,
         Self::NoDedupe,
         Self::NoPositionCheck,
@@ -57,6 +59,7 @@ impl Mutation {
         Self::NoLiveness,
         Self::NoPings,
         Self::NoBacklog,
+        Self::NoWriteDeadline,
         Self::LossyFreeze,
         Self::NoPause,
         Self::SmallOutbox,
@@ -77,6 +80,7 @@ impl Mutation {
             Self::NoLiveness => "no-liveness",
             Self::NoPings => "no-pings",
             Self::NoBacklog => "no-backlog",
+            Self::NoWriteDeadline => "no-write-deadline",
             Self::LossyFreeze => "lossy-freeze",
             Self::NoPause => "no-pause",
             Self::SmallOutbox => "small-outbox",

@@ -4,7 +4,7 @@ use steadfast_sim::reference::Promise;
 use steadfast_sim::{Finding, Mutation, explore, run};
 
 /// More than any mutation has needed so far; see the counts that a failing test prints.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 120;
 
 #[test]
 fn every_promise_is_kept_although_links_fail_in_every_way_and_the_power_too() {
@@ -125,6 +125,14 @@ fn an_outbox_that_is_full_too_early_gives_up_what_it_had_room_for() {
 #[test]
 fn a_publication_that_is_given_up_too_early_had_time_left() {
     check(Mutation::Impatience, &[Promise::EveryPublicationEndsOnce]);
+}
+
+#[test]
+fn a_gateway_without_a_write_deadline_waits_for_who_takes_nothing() {
+    check(
+        Mutation::NoWriteDeadline,
+        &[Promise::ASlowClientIsNotWaitedFor],
+    );
 }
 
 /// The mutation breaks one of the promises in some seed, and that seed breaks it again.
