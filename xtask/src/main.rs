@@ -30,7 +30,7 @@ usage: cargo xtask TASK
   pictures                   the pictures of the documents, from the real page
   fix                        format Rust and TOML, mend spelling
   precommit                  format and spelling of what is staged
-  conformance, bench, fuzz, sim, soak
+  conformance, bench, fuzz, lab, sim, soak
                              the long forms; each is a list of steps like test";
 
 fn main() -> ExitCode {

@@ -34,7 +34,9 @@ struct Heard {
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     channel: usize,
-    has_ttl: bool,
+    /// Nobody wants it after this.
+    expires_at: Option<Instant>,
+    bytes: usize,
 }
 
 /// An application.
@@ -50,6 +52,8 @@ pub(crate) struct Application {
     /// Added to each payload.
     padding: String,
     buffer_len_max: usize,
+    /// Publications and bytes for which the session has room.
+    outbox_max: (usize, usize),
 }
 
 impl Application {
@@ -73,6 +77,7 @@ impl Application {
             is_closing: false,
             padding: ".".repeat(padding),
             buffer_len_max: draw.buffer_len_max,
+            outbox_max: (draw.outbox_max(), draw.outbox_bytes_max()),
         }
     }
 
@@ -94,7 +99,7 @@ impl Application {
     }
 
     /// Publishes something new; now and then only for as long as it is fresh.
-    pub(crate) fn publish(&mut self, generator: &mut Generator) -> Publish {
+    pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Publish {
         self.published += 1;
         let channels = u64::try_from(self.heard.len()).unwrap_or(1);
         let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
@@ -103,13 +108,18 @@ impl Application {
             generator.between(millis(50), millis(2_000))
         });
         let id = PublicationId(self.published);
-        let has_ttl = ttl.is_some();
-        self.owed.insert(id, Owed { channel, has_ttl });
         let key = self.key(id);
+        let data = Bytes::from(format!("\"{key} {}\"", self.padding));
+        let owed = Owed {
+            channel,
+            expires_at: ttl.map(|ttl| now + ttl),
+            bytes: data.len(),
+        };
+        self.owed.insert(id, owed);
         Publish {
             id,
             channel: self.channel(channel),
-            data: Bytes::from(format!("\"{key} {}\"", self.padding)),
+            data,
             key,
             ttl,
         }
@@ -123,6 +133,7 @@ impl Application {
     /// A publication came to its end.
     pub(crate) fn resolve(
         &mut self,
+        now: Instant,
         id: PublicationId,
         delivery: &Delivery,
         books: &mut Books<'_>,
@@ -135,6 +146,7 @@ impl Application {
                 .break_promise(Promise::EveryPublicationEndsOnce, seen);
         };
         let channel = self.channel(owed.channel);
+        let is_over = owed.expires_at.is_some_and(|at| now >= at);
         let totals = &mut *books.totals;
         let is_expected = match delivery {
             Delivery::Acknowledged {
@@ -150,17 +162,17 @@ impl Application {
             Delivery::Expired => {
                 totals.expired += 1;
                 books.reference.refuse(&channel, &key);
-                owed.has_ttl
+                is_over
             }
             Delivery::Dropped(DropReason::OutboxFull) => {
                 totals.outbox_full += 1;
                 books.reference.refuse(&channel, &key);
-                true
+                self.leaves_no_room_for(owed.bytes)
             }
             Delivery::Interrupted { maybe_delivered } => {
                 totals.interrupted += 1;
                 books.reference.lose_track(&channel, &key);
-                (owed.has_ttl || self.is_closing) && *maybe_delivered
+                (is_over || self.is_closing) && *maybe_delivered
             }
             Delivery::Dropped(DropReason::Closed) => {
                 totals.dropped_by_close += 1;
@@ -193,7 +205,14 @@ impl Application {
         outcome: &Result<CallResult, CallError>,
         books: &mut Books<'_>,
     ) {
-        self.calls.answer(now, id, outcome, books);
+        self.calls.answer(now, id, outcome, self.is_closing, books);
+    }
+
+    /// Whether what has no outcome yet fills the session's outbox, given so many bytes more.
+    fn leaves_no_room_for(&self, bytes: usize) -> bool {
+        let (messages_max, bytes_max) = self.outbox_max;
+        let held: usize = self.owed.values().map(|owed| owed.bytes).sum();
+        self.owed.len() >= messages_max || held + bytes > bytes_max
     }
 
     /// The session has ended, as the application wanted: nothing may be open any more.

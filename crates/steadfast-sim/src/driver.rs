@@ -1,5 +1,6 @@
 //! The drivers of sessions: what the client library's shell does, in virtual time. Facts go in, orders are carried out.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Driver {
     tick_at: Option<Instant>,
     pub(crate) is_look_planned: bool,
     tampering: Tampering,
+    /// The dials of the last second.
+    dials: VecDeque<Instant>,
 }
 
 /// The transport.
@@ -69,6 +72,7 @@ impl Driver {
             tick_at: None,
             is_look_planned: false,
             tampering: Tampering::default(),
+            dials: VecDeque::new(),
         }
     }
 
@@ -86,6 +90,14 @@ impl Driver {
             Line::Open { attempt, link, .. } if *link == wanted => Some(*attempt),
             Line::Open { .. } | Line::Dialing(_) | Line::None => None,
         }
+    }
+
+    /// Counts a dial; how many there were within a second.
+    pub(crate) fn dials_with(&mut self, now: Instant) -> usize {
+        let second = Duration::from_secs(1);
+        self.dials.push_back(now);
+        self.dials.retain(|at| now.saturating_since(*at) < second);
+        self.dials.len()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -188,8 +200,9 @@ impl World {
                 self.plan_look(index);
             }
             Output::Resolve { id, delivery } => {
+                let now = self.clock.now();
                 self.with_application(index, |application, books| {
-                    application.resolve(id, &delivery, books);
+                    application.resolve(now, id, &delivery, books);
                 });
             }
             Output::Notify(event) => self.note_session(index, event),
@@ -223,6 +236,7 @@ impl World {
         if let Some(driver) = self.drivers.get_mut(session) {
             driver.line = Line::Dialing(attempt);
         }
+        self.judge_pace(session);
         if self.is_faulty() && self.generator.chance(1, 40) {
             self.totals.dials_unanswered += 1;
             self.note_trouble();

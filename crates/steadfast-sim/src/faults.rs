@@ -44,11 +44,16 @@ impl LinkFault {
             3 | 4 => Self::Freeze(generator.between(millis(100), millis(4_000))),
             5 => Self::StallUplink(generator.between(millis(1_000), millis(4_000))),
             _ => Self::ReadSlowly {
+                // Now and then it does not read at all.
                 pace: Pace {
-                    bytes_per_second: 200 + generator.below(4_000),
+                    bytes_per_second: match generator.below(3) {
+                        0 => 1,
+                        _ => 200 + generator.below(4_000),
+                    },
                 },
                 window: 256 << generator.below(5),
-                time: generator.between(millis(1_000), millis(4_000)),
+                // Longer than bytes may wait: who is well again by then shows nothing.
+                time: generator.between(millis(1_000), millis(9_000)),
             },
         }
     }

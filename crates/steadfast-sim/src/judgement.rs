@@ -100,9 +100,9 @@ impl World {
         for channel in self.settings.channels.clone() {
             let (top, keys) = self.read_all(&channel);
             self.reference.settle(&channel, &top, &keys, is_whole);
-            // What a full disk refuses is sent again behind what was under way with it.
-            if self.settings.full_disks == 0 {
-                for session in 0..self.drivers.len() {
+            for (session, draw) in self.settings.sessions.iter().enumerate() {
+                // What a full disk refuses is sent again behind what was under way with it, unless nothing was.
+                if self.settings.full_disks == 0 || draw.sends_one_at_a_time() {
                     let name = format!("s{session}");
                     self.reference.settle_order(&channel, &keys, &name);
                 }

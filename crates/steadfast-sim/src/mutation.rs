@@ -33,13 +33,21 @@ pub enum Mutation {
     NoPings,
     /// The gateway never learns that a client takes less than it is sent.
     NoBacklog,
+    /// The gateway waits for ever for a client that takes nothing.
+    NoWriteDeadline,
     /// A link that stood still loses a frame.
     LossyFreeze,
+    /// A session tries again at once.
+    NoPause,
+    /// A session's outbox is full at half of what it was given.
+    SmallOutbox,
+    /// A publication is given up after half of its time.
+    Impatience,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::NoSync,
         Self::NoDedupe,
         Self::NoPositionCheck,
@@ -51,7 +59,11 @@ impl Mutation {
         Self::NoLiveness,
         Self::NoPings,
         Self::NoBacklog,
+        Self::NoWriteDeadline,
         Self::LossyFreeze,
+        Self::NoPause,
+        Self::SmallOutbox,
+        Self::Impatience,
     ];
 
     /// The name on the command line.
@@ -68,7 +80,11 @@ impl Mutation {
             Self::NoLiveness => "no-liveness",
             Self::NoPings => "no-pings",
             Self::NoBacklog => "no-backlog",
+            Self::NoWriteDeadline => "no-write-deadline",
             Self::LossyFreeze => "lossy-freeze",
+            Self::NoPause => "no-pause",
+            Self::SmallOutbox => "small-outbox",
+            Self::Impatience => "impatience",
         }
     }
 

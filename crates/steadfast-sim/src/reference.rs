@@ -59,6 +59,8 @@ pub enum Promise {
     ADeadPeerIsNoticed,
     /// Nobody is given up for silence whose link has not suffered.
     AHealthyPeerIsKept,
+    /// Whoever comes back leaves pauses between the tries.
+    NobodyHammers,
     /// No machine wants to be woken for ever at one instant.
     NobodySpins,
     /// Bytes for a client wait no longer, and grow no more, than the policy says.
@@ -89,6 +91,7 @@ impl fmt::Display for Promise {
             Self::AGapMeansALoss => "a gap means a loss",
             Self::ADeadPeerIsNoticed => "a dead peer is noticed",
             Self::AHealthyPeerIsKept => "a healthy peer is kept",
+            Self::NobodyHammers => "nobody hammers",
             Self::NobodySpins => "nobody spins",
             Self::ASlowClientIsNotWaitedFor => "a slow client is not waited for",
             Self::SessionsComeBack => "sessions come back",

@@ -6,6 +6,7 @@ use steadfast_core::event::{Cause, Event as SessionEvent};
 use steadfast_core::io::{Input, PublicationId};
 
 use crate::application::Application;
+use crate::mutation::Mutation;
 use crate::reference::Promise;
 use crate::settings::SessionDraw;
 use crate::socket::Pings;
@@ -86,6 +87,16 @@ impl World {
         }
     }
 
+    /// A session that dials dials no more than a second allows.
+    pub(crate) fn judge_pace(&mut self, index: usize) {
+        let now = self.clock.now();
+        let dials = self.drivers.get_mut(index).map(|it| it.dials_with(now));
+        if let Some(dials) = dials.filter(|dials| *dials > DIALS_PER_SECOND_MAX) {
+            let seen = format!("session {index} dialled {dials} times within a second");
+            self.reference.break_promise(Promise::NobodyHammers, seen);
+        }
+    }
+
     /// Whoever is not connected although nothing went wrong for so long.
     pub(crate) fn judge_sessions(&mut self) {
         let quiet = self.clock.now().saturating_since(self.trouble_at);
@@ -144,7 +155,8 @@ impl World {
             return;
         }
         self.totals.published += 1;
-        let publish = driver.application.publish(&mut self.generator);
+        let now = self.clock.now();
+        let mut publish = driver.application.publish(now, &mut self.generator);
         if let Some(ttl) = publish.ttl {
             let publication = publish.id;
             let latest = ttl + Duration::from_millis(1);
@@ -155,6 +167,9 @@ impl World {
                     publication,
                 },
             );
+        }
+        if self.mutation == Some(Mutation::Impatience) {
+            publish.ttl = publish.ttl.map(|ttl| ttl / 2);
         }
         self.tell_session(session, Input::PublishRequested(publish));
         if self.generator.chance(1, 32) {
@@ -228,6 +243,9 @@ impl World {
         }
     }
 }
+
+/// Pauses grow from 50 ms at least, and an application that knows better shortens few of them.
+const DIALS_PER_SECOND_MAX: usize = 25;
 
 /// From a dial to the answer to the connect command on a link without faults, and a little more.
 const CONNECT_MAX: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use steadfast_hub::wheel::TICK;
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
-pub(crate) use self::session::SessionDraw;
+pub(crate) use self::session::{CALLS_MAX, SessionDraw};
 use crate::faults::LinkFault;
 use crate::mutation::Mutation;
 use crate::socket::Pings;
@@ -191,6 +191,10 @@ impl RunSettings {
             Some(Mutation::NoPings) => Duration::from_hours(1),
             Some(_) | None => self.ping_interval,
         };
+        let write_deadline = match mutation {
+            Some(Mutation::NoWriteDeadline) => Duration::from_hours(1),
+            Some(_) | None => WRITE_DEADLINE,
+        };
         let settings = HubSettings {
             core,
             cores: CORES,
@@ -199,7 +203,7 @@ impl RunSettings {
             pong_timeout: self.pong_timeout,
             stale_timeout: STALE_TIMEOUT,
             refused_timeout: Duration::from_secs(5),
-            write_deadline: WRITE_DEADLINE,
+            write_deadline,
             backlog_bytes_max: BACKLOG_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,

@@ -56,6 +56,8 @@ counts! {
     crashes = "crashes that lost unsynced writes";
     /// Those of them in which the log was not open yet.
     crashes_while_opening = "crashes while the log opened";
+    /// Ends of the gateway's process alone, which left unsynced writes behind.
+    kills = "kills that left unsynced writes";
     /// Unsynced sectors that a crash dropped.
     sectors_dropped = "sectors dropped";
     /// Unsynced sectors that a crash tore.

@@ -299,8 +299,15 @@ impl World {
                 self.reference.break_promise(Promise::NobodySpins, seen);
             }
             self.happen(event);
-            if self.crashes_armed > 0 && self.is_vulnerable() && self.generator.chance(1, 3) {
-                self.crash();
+            // A log that opens may get to its end, which is the more delicate the later.
+            let is_open = self.gateway.as_ref().is_some_and(|it| it.is_open);
+            let odds = if is_open { 3 } else { 12 };
+            if self.crashes_armed > 0 && self.is_vulnerable() && self.generator.chance(1, odds) {
+                if self.generator.chance(1, 4) {
+                    self.kill();
+                } else {
+                    self.crash();
+                }
             }
         }
     }
@@ -367,6 +374,21 @@ impl World {
     /// Whether a crash now would lose something that the log has written, even while it opens.
     fn is_vulnerable(&self) -> bool {
         self.gateway.is_some() && self.disk.has_unsynced()
+    }
+
+    /// The process alone is gone. What it had written stays to be read, and the next loss of power takes it all the same.
+    fn kill(&mut self) {
+        let Some(gateway) = self.gateway.take() else {
+            return;
+        };
+        if let Some(DiskWork::Write { segment, at, bytes }) = gateway.writing
+            && self.generator.chance(1, 2)
+        {
+            self.disk.write(segment, at, &bytes);
+        }
+        self.totals.kills += 1;
+        self.ended_clean = false;
+        self.end_life();
     }
 
     /// The power fails: the process and everything unsynced is gone.

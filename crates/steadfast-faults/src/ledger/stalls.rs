@@ -70,7 +70,7 @@ pub(super) fn stalls(
             found.push(Stall {
                 from,
                 to: success,
-                fault: explaining(client, faults, from, to),
+                fault: explaining(client, faults, from, from + limit, to),
                 watched_until,
             });
         }
@@ -79,22 +79,27 @@ pub(super) fn stalls(
     found
 }
 
-/// Whether the client knew that it was not connected, for a part of this time.
+/// Whether the client knew that it was not connected, for a part of this time. Its recovery is a success, so the time
+/// that begins with it is whole again.
 fn is_interrupted(life: &Life, from: Instant, to: Instant) -> bool {
     life.incidents
         .iter()
-        .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered >= from))
+        .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered > from))
 }
 
-/// The fault on the client's server that was in effect meanwhile: of several, the one that began last.
+/// The fault on the client's server that was in effect meanwhile and had begun before the limit was reached: what was a
+/// stall already is not the fault's. Of several, the one that began last.
 fn explaining(
     client: &Client,
     faults: &[FaultBook],
     from: Instant,
+    over_at: Instant,
     to: Instant,
 ) -> Option<FaultId> {
     let fitting = faults.iter().filter(|fault| {
-        let begun = fault.injected.is_some_and(|injected| injected <= to);
+        let begun = fault
+            .injected
+            .is_some_and(|injected| injected <= over_at.min(to));
         let lasts = fault.healed.is_none_or(|healed| healed >= from);
         fault.is_effective() && fault.hits(client.instance) && begun && lasts
     });

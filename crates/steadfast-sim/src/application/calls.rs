@@ -8,6 +8,7 @@ use steadfast_machine::{Generator, Instant};
 
 use crate::client::{Books, key_of};
 use crate::reference::Promise;
+use crate::settings::CALLS_MAX;
 
 /// Publications that a call asks for.
 const LIMIT: i32 = 5;
@@ -54,6 +55,7 @@ impl Calls {
         now: Instant,
         id: CallId,
         outcome: &Result<CallResult, CallError>,
+        is_closing: bool,
         books: &mut Books<'_>,
     ) {
         let Some(owed) = self.owed.remove(&id) else {
@@ -75,9 +77,17 @@ impl Calls {
                 }
                 true
             }
-            Err(CallError::TimedOut { .. } | CallError::Closed | CallError::Busy) => {
+            Err(CallError::TimedOut { .. }) => {
                 books.totals.calls_failed += 1;
-                true
+                now >= owed.deadline
+            }
+            Err(CallError::Closed) => {
+                books.totals.calls_failed += 1;
+                is_closing
+            }
+            Err(CallError::Busy) => {
+                books.totals.calls_failed += 1;
+                self.owed.len() >= CALLS_MAX
             }
             Err(CallError::Refused(error)) => error.temporary,
             // A question about the past can be asked again, so a loss does not end it.

@@ -9,6 +9,9 @@ use steadfast_machine::Generator;
 
 use crate::mutation::Mutation;
 
+/// Calls of a session that may be without an answer.
+pub(crate) const CALLS_MAX: usize = 16;
+
 /// What a session and its application are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionDraw {
@@ -65,7 +68,7 @@ impl SessionDraw {
                 attempt_deadline: generator.between(millis(1_000), millis(3_000)),
                 session_ttl: millis(30_000),
                 close_deadline: millis(1_000),
-                calls_max: 16,
+                calls_max: CALLS_MAX,
                 subscriptions_max: 16,
                 backoff,
                 liveness,
@@ -88,6 +91,19 @@ impl SessionDraw {
                 write_stall: never,
                 grace: never,
             };
+        }
+        if mutation == Some(Mutation::NoPause) {
+            let moment = Duration::from_millis(1);
+            settings.backoff = BackoffSettings {
+                floor: moment,
+                base: moment,
+                cap: moment,
+                first_within: moment,
+                ..settings.backoff
+            };
+        }
+        if mutation == Some(Mutation::SmallOutbox) {
+            settings.outbox.messages_max /= 2;
         }
         SessionPolicy::new(settings).expect("the drawn settings are in range")
     }
@@ -116,5 +132,15 @@ impl SessionDraw {
     /// Publications that may be queued or unanswered.
     pub(crate) const fn outbox_max(&self) -> usize {
         self.settings.outbox.messages_max
+    }
+
+    /// Whether nothing of a channel is under way behind another.
+    pub(crate) const fn sends_one_at_a_time(&self) -> bool {
+        self.settings.outbox.channel_window == 1
+    }
+
+    /// Bytes that they may take.
+    pub(crate) const fn outbox_bytes_max(&self) -> usize {
+        self.settings.outbox.bytes_max
     }
 }

@@ -1,7 +1,8 @@
 //! What the live page shows: the gateway, the painters, how long each was out, and whether anything is missing.
 //!
 //! The books are simple because offsets of a channel are dense: what a painter was not handed between two publications
-//! is lost, what it was handed twice is duplicated, and what was acknowledged beyond its position is owed.
+//! is lost, also when it was told so, what it was handed twice is duplicated, and what was acknowledged beyond its
+//! position is owed.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast::clock::Clock;
-use steadfast::{Cause, State};
+use steadfast::{Cause, Position, State};
 
 /// Disconnects that are shown.
 const DISCONNECTS_MAX: usize = 20;
@@ -210,6 +211,23 @@ impl Live {
         }
     }
 
+    /// A painter was told that something is missing. Who says so has lost it all the same.
+    pub(super) fn missed(&self, painter: usize, from: Option<&Position>, to: &Position) {
+        let mut books = self.lock();
+        let is_same_history = from.is_some_and(|from| from.epoch == to.epoch);
+        if !is_same_history {
+            // What was acknowledged in a history that is gone is lost, and not owed for ever.
+            books.acknowledged_to = books.acknowledged_to.min(to.offset);
+        }
+        if let Some(it) = books.painters.get_mut(painter) {
+            let last = from.map_or(to.offset, |from| from.offset);
+            // Between two histories the offsets say little; that something is missing was said.
+            it.lost += last.abs_diff(to.offset).max(1);
+        }
+        drop(books);
+        self.stands(painter, to.offset, false);
+    }
+
     /// A painter was handed a publication.
     pub(super) fn handed(&self, painter: usize, offset: u64) {
         self.with(painter, |it| {
@@ -377,6 +395,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_painter_is_told_to_miss_is_lost() {
+        let live = Live::new(1);
+        live.stands(0, 0, false);
+        live.handed(0, 1);
+        live.settled(0, Some(4));
+
+        live.missed(0, Some(&at("one", 1)), &at("one", 4));
+        live.handed(0, 5);
+
+        let told = live.to_json();
+        assert_eq!((&told["lost"], &told["owed"]), (&json!(3), &json!(0)));
+    }
+
+    #[test]
+    fn what_was_acknowledged_in_a_history_that_is_gone_is_lost() {
+        let live = Live::new(1);
+        live.stands(0, 0, false);
+        live.handed(0, 1);
+        live.handed(0, 2);
+        live.settled(0, Some(2));
+
+        live.missed(0, Some(&at("one", 2)), &at("other", 0));
+
+        let told = live.to_json();
+        assert_eq!((&told["lost"], &told["owed"]), (&json!(2), &json!(0)));
+    }
+
+    #[test]
     fn a_start_that_fails_does_not_begin_another_outage() {
         let live = Live::new(1);
         live.gateway_is(Gateway::Down, None);
@@ -386,5 +432,12 @@ mod tests {
         live.gateway_is(Gateway::Down, None);
 
         assert_eq!(live.lock().down_since_ms, Some(5));
+    }
+
+    fn at(epoch: &str, offset: u64) -> Position {
+        Position {
+            epoch: epoch.to_owned(),
+            offset,
+        }
     }
 }

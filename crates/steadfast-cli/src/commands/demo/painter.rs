@@ -141,7 +141,7 @@ async fn read(number: usize, mut subscription: Subscription, live: Arc<Live>) {
         match feed {
             Feed::Started { position } => live.stands(number, position.offset, false),
             Feed::Resumed { position } => live.stands(number, position.offset, true),
-            Feed::Gap { to, .. } => live.stands(number, to.offset, false),
+            Feed::Gap { from, to } => live.missed(number, from.as_ref(), &to),
             Feed::Item(publication) => live.handed(number, publication.offset),
             Feed::Joined(_) | Feed::Left(_) => {}
             Feed::Ended { .. } => return,
