@@ -51,7 +51,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-protocol",
             "steadfast-core",
             "steadfast-hub",
-            "steadfast-faults",
         ],
     ),
     (
@@ -59,15 +58,10 @@ const EDGES: &[(&str, &[&str])] = &[
         &["steadfast-machine", "steadfast-protocol", "steadfast-core"],
     ),
     (
-        "steadfast-etcd",
-        &["steadfast-machine", "steadfast-core", "steadfast"],
-    ),
-    (
         "steadfast-gateway",
         &[
             "steadfast-machine",
             "steadfast-protocol",
-            "steadfast-core",
             "steadfast-hub",
             "steadfast",
         ],
@@ -77,10 +71,8 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
-            "steadfast-core",
             "steadfast-faults",
             "steadfast",
-            "steadfast-etcd",
         ],
     ),
     (
@@ -93,7 +85,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-faults",
             "steadfast-sim",
             "steadfast",
-            "steadfast-etcd",
             "steadfast-gateway",
             "steadfast-lab",
         ],

@@ -11,7 +11,7 @@ use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::Seed;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::client::Client;
 use crate::clock::Clock;
@@ -20,12 +20,10 @@ use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
+use crate::events::Events;
 
 /// Requests of handles that wait for the driver.
 const COMMANDS_MAX: usize = 4_096;
-/// Events that a slow listener may be behind before it misses some: about ten reconnects. Their places are held from the
-/// start, 7 KiB of a session's memory.
-const EVENTS_MAX: usize = 64;
 /// The longest message that a server may send: 16 MiB, far above what a gateway sends by default.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 
@@ -250,7 +248,7 @@ impl Builder {
         let session = Session::new(policy, Seed::new(seed), clock.now());
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let (publish_state, state) = watch::channel(session.snapshot().clone());
-        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let events = Events::default();
         let wake = Arc::new(Notify::new());
         let client = Client {
             commands,

@@ -20,6 +20,7 @@ use crate::builder::{Builder, defaults};
 use crate::clock::Clock;
 use crate::driver::Command;
 use crate::error::{BuildError, RequestError};
+use crate::events::Events;
 use crate::feed::{Queue, Subscription};
 use crate::receipt::Receipt;
 
@@ -28,7 +29,7 @@ use crate::receipt::Receipt;
 pub struct Client {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) state: watch::Receiver<Snapshot>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Clock,
     /// From the system's randomness: the first part of every key of this client.
@@ -57,7 +58,7 @@ impl Client {
         self.clock.now()
     }
 
-    /// Everything that happens from now on. A listener that is more than 64 events behind is told how many it missed.
+    /// Everything that happens from now on. A listener that is more than 256 events behind is told how many it missed.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }

@@ -13,13 +13,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use steadfast_core::Session;
-use steadfast_core::event::{Event, Snapshot, State};
+use steadfast_core::event::{Snapshot, State};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, Delivery, Input, Loss, Output, PublicationId, Publish,
     SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
 use self::line::Line;
@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
+use crate::events::Events;
 use crate::feed::Queue;
 
 /// Requests that are taken in one turn.
@@ -64,7 +65,7 @@ pub(crate) struct Parts {
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) inbox: mpsc::Receiver<Command>,
     pub(crate) state: watch::Sender<Snapshot>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
 }
 
@@ -308,8 +309,7 @@ impl Driver {
                 Output::Notify(event) => {
                     tracing::debug!(?event, "session");
                     self.publish_state();
-                    // Without a listener nobody needs it.
-                    let _ = self.parts.events.send(event);
+                    self.parts.events.tell(event);
                 }
             }
         }

@@ -42,6 +42,7 @@ mod dial_limit;
 mod driver;
 pub mod endpoint;
 pub mod error;
+mod events;
 mod feed;
 mod receipt;
 pub mod transport;

@@ -1,4 +1,4 @@
-//! The lab's first scenario on real gateways and four kinds of clients: it passes, and it notices what it must.
+//! The lab's scenarios on real gateways and four kinds of clients: they pass, and they notice what they must.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -13,6 +13,14 @@ fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
 
     assert_eq!(report.verdict(), "PASS", "{report}");
     assert_eq!(report.exit, Some(0));
+}
+
+#[test]
+fn a_freeze_that_nobody_is_told_of_is_seen_and_nothing_acknowledged_is_lost() {
+    let report = scenario("gateway-freeze", &[]).and_then(Run::wait).unwrap();
+
+    assert_eq!(report.verdict(), "PASS", "{report}");
+    assert_eq!(report.check("the-freeze-is-seen"), Some("holds"));
 }
 
 #[test]
@@ -95,11 +103,16 @@ struct Report {
     text: String,
 }
 
-/// Starts the short form of the scenario.
+/// Starts the short form of the kill.
 fn lab(arguments: &[&str]) -> Result<Run> {
+    scenario("gateway-kill", arguments)
+}
+
+/// Starts the short form of a scenario.
+fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
     let child = Command::new(binaries::gateway()?)
         .current_dir(binaries::root())
-        .args(["lab", "run", "scenarios/gateway-kill.toml"])
+        .args(["lab", "run", &format!("scenarios/{name}.toml")])
         .args(["--profile", "short", "--seed", "5", "--json", "--out"])
         .arg(binaries::scratch("lab")?)
         .args(arguments)

@@ -2,6 +2,7 @@
 //!
 //! A frozen server causes no disconnect, so books that count disconnects alone would call such a run undisturbed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use steadfast_machine::Instant;
@@ -70,7 +71,7 @@ pub(super) fn stalls(
             found.push(Stall {
                 from,
                 to: success,
-                fault: explaining(client, faults, from, from + limit, to),
+                fault: explaining(client, faults, from..to, limit),
                 watched_until,
             });
         }
@@ -87,20 +88,21 @@ fn is_interrupted(life: &Life, from: Instant, to: Instant) -> bool {
         .any(|it| it.end.at <= to && it.recovered.is_none_or(|recovered| recovered > from))
 }
 
-/// The fault on the client's server that was in effect meanwhile and had begun before the limit was reached: what was a
-/// stall already is not the fault's. Of several, the one that began last.
+/// The fault on the client's server that was in effect meanwhile: it had begun before the limit was reached, since what
+/// was a stall already is not the fault's, and when it was healed the client had a success within the limit, since what
+/// goes on after that is a stall of its own. Of several, the one that began last.
 fn explaining(
     client: &Client,
     faults: &[FaultBook],
-    from: Instant,
-    over_at: Instant,
-    to: Instant,
+    silence: Range<Instant>,
+    limit: Duration,
 ) -> Option<FaultId> {
+    let latest = silence.end.min(silence.start + limit);
     let fitting = faults.iter().filter(|fault| {
-        let begun = fault
-            .injected
-            .is_some_and(|injected| injected <= over_at.min(to));
-        let lasts = fault.healed.is_none_or(|healed| healed >= from);
+        let begun = fault.injected.is_some_and(|injected| injected <= latest);
+        let lasts = fault
+            .healed
+            .is_none_or(|healed| healed >= silence.start && silence.end <= healed + limit);
         fault.is_effective() && fault.hits(client.instance) && begun && lasts
     });
     let last = fitting.max_by_key(|fault| (fault.injected, fault.planned.id));
