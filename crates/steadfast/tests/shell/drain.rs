@@ -1,10 +1,5 @@
 //! A client that is closed, or forgotten, while its server is away.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the support functions of a test fail as loudly as the test"
-)]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,11 +9,12 @@ use steadfast_protocol::json::{append_reply, decode_commands};
 use steadfast_protocol::keyed::{self, KeyedAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, ConnectResult, Reply, ReplyResult, Request};
-use steadfast_protocol::websocket::handshake::{accept_key, response};
 use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use crate::peer::upgrade;
 
 /// Far above what any test here needs; none waits for it.
 const LONG: Duration = Duration::from_mins(10);
@@ -34,7 +30,8 @@ const LIMITS: websocket::Limits = websocket::Limits {
 async fn serve(listener: TcpListener) -> Option<u16> {
     drop(listener.accept().await.unwrap());
     let (mut socket, _) = listener.accept().await.unwrap();
-    let mut received = upgrade(&mut socket).await;
+    upgrade(&mut socket).await.expect("it asks");
+    let mut received = Vec::new();
     let mut decoder = Decoder::new(Role::Server, LIMITS);
     loop {
         let mut answers = Vec::new();
@@ -56,19 +53,6 @@ async fn serve(listener: TcpListener) -> Option<u16> {
             "no goodbye"
         );
     }
-}
-
-async fn upgrade(socket: &mut TcpStream) -> Vec<u8> {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        assert!(socket.read_buf(&mut request).await.unwrap() > 0);
-    }
-    let text = String::from_utf8(request).unwrap();
-    let mut lines = text.lines();
-    let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let answer = response(&accept_key(key.unwrap()), None);
-    socket.write_all(&answer).await.unwrap();
-    Vec::new()
 }
 
 fn answer(message: &[u8], answers: &mut Vec<u8>) {

@@ -1,10 +1,5 @@
 //! The end of a client: everybody who waits for something is told, and what was under way is not called undelivered.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy does not see that the functions of this file are tests"
-)]
-
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -12,10 +7,11 @@ use std::time::Duration;
 
 use steadfast::error::RequestError;
 use steadfast::{CallError, Client, Delivery, DropReason, State};
-use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
+
+use crate::peer::upgrade;
 
 /// Polls in which a driver takes everything that waits for it.
 const TURNS: usize = 200;
@@ -27,15 +23,7 @@ const INTERRUPTED: Delivery = Delivery::Interrupted {
 /// A server that takes a connection and everything on it, and answers nothing but the connect command.
 async fn silent(listener: &TcpListener) -> TcpStream {
     let (mut socket, _) = listener.accept().await.unwrap();
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        assert!(socket.read_buf(&mut request).await.unwrap() > 0);
-    }
-    let text = String::from_utf8(request).unwrap();
-    let mut lines = text.lines();
-    let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let answer = response(&accept_key(key.unwrap()), None);
-    socket.write_all(&answer).await.unwrap();
+    upgrade(&mut socket).await.expect("it asks");
     assert!(socket.read_u8().await.unwrap() > 0);
     let connected = br#"{"id":1,"connect":{"client":"c","version":"v"}}"#;
     let mut frame = vec![0x81, u8::try_from(connected.len()).unwrap()];

@@ -1,9 +1,4 @@
 //! TLS as a client meets it: an authority of one's own, and certificates that prove nothing.
-#![cfg(feature = "tls")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy does not see that the functions of this file are tests"
-)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,13 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use steadfast::connector::{CertificateProblem, Connector, DialError, Failure, Stage, StageLimits};
 use steadfast::{Cause, Client, Event, State};
-use steadfast_protocol::websocket::handshake;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::peer::upgrade;
 
 /// An authority that nobody but the test trusts.
 struct Authority {
@@ -83,28 +79,15 @@ async fn serve(identity: Identity) -> SocketAddr {
                 let Ok(mut stream) = acceptor.accept(socket).await else {
                     return;
                 };
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
-                        return;
-                    }
+                if upgrade(&mut stream).await.is_none() {
+                    return;
                 }
-                let answer = handshake::response(&handshake::accept_key(key_of(&request)), None);
-                stream.write_all(&answer).await.unwrap();
                 // Until the client goes.
                 let _ = stream.read(&mut [0]).await;
             });
         }
     });
     address
-}
-
-fn key_of(request: &[u8]) -> &str {
-    let text = std::str::from_utf8(request).unwrap();
-    let mut lines = text.lines();
-    lines
-        .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
-        .expect("a key")
 }
 
 async fn dial(address: SocketAddr, trusted: Option<&Authority>) -> Result<(), DialError> {

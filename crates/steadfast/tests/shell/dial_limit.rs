@@ -1,36 +1,18 @@
 //! Many sessions in one process: how many of them dial at a time.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy does not see that the functions of this file are tests"
-)]
-
 use std::future::poll_fn;
 use std::task::Poll;
 
 use steadfast::{Client, DialLimit};
-use steadfast_protocol::websocket::handshake;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
+
+use crate::peer::upgrade;
 
 const CLIENTS: usize = 100;
 const LIMIT: usize = 8;
 /// Turns of the runtime in which everybody gets as far as he can.
 const TURNS: usize = 200;
-
-/// Agrees to the upgrade of a client.
-async fn upgrade(socket: &mut TcpStream) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        assert!(socket.read_buf(&mut request).await.unwrap() > 0, "it waits");
-    }
-    let text = String::from_utf8(request).unwrap();
-    let mut lines = text.lines();
-    let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let answer = handshake::response(&handshake::accept_key(key.expect("a key")), None);
-    socket.write_all(&answer).await.unwrap();
-}
 
 /// Connections that are there already.
 async fn accept_all(listener: &TcpListener, waiting: &mut Vec<TcpStream>) {
@@ -67,7 +49,7 @@ async fn most_at_a_time(limit: DialLimit) -> usize {
         accept_all(&listener, &mut waiting).await;
         most = most.max(waiting.len());
         for socket in &mut waiting {
-            upgrade(socket).await;
+            upgrade(socket).await.expect("it waits");
         }
         served.append(&mut waiting);
     }
