@@ -5,14 +5,17 @@
 //! Owns the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
 //! machine meets all of them.
 
+mod aim;
 mod args;
 mod client;
+mod keep;
 mod measure;
 mod page;
 mod places;
 mod plan;
 mod results;
 mod servers;
+mod spread;
 mod table;
 mod targets;
 
@@ -22,6 +25,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::aim::Aim as _;
 use crate::args::{Args, Parsed};
 use crate::page::Part;
 use crate::places::Places;
@@ -47,11 +51,11 @@ fn main() -> Result<ExitCode> {
     if args.is_again {
         let output = places::output()?;
         if args.has(Part::Server) {
-            let results = Results::read(&output.join(RESULTS))?;
+            let results = keep::read(&output.join(RESULTS))?;
             show(&args, Part::Server, &table::markdown(&results))?;
         }
         if args.has(Part::Client) {
-            let results = client::results::Results::read(&output.join(CLIENT_RESULTS))?;
+            let results = keep::read(&output.join(CLIENT_RESULTS))?;
             show(&args, Part::Client, &client::table::markdown(&results))?;
         }
         return Ok(ExitCode::SUCCESS);
@@ -62,12 +66,12 @@ fn main() -> Result<ExitCode> {
     }
     if args.has(Part::Server) {
         let results = run(&args, &places)?;
-        results.write(&places.output.join(RESULTS))?;
+        keep::write(&places.output.join(RESULTS), &results)?;
         show(&args, Part::Server, &table::markdown(&results))?;
     }
     if args.has(Part::Client) {
         let results = client::measure::run(&args.client, &places, machine()?)?;
-        results.write(&places.output.join(CLIENT_RESULTS))?;
+        keep::write(&places.output.join(CLIENT_RESULTS), &results)?;
         show(&args, Part::Client, &client::table::markdown(&results))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -131,7 +135,7 @@ fn misses(results: &Results) -> Vec<String> {
                     "{}: {:.2}, must be {}",
                     table::name(target),
                     result.median,
-                    table::bound(target, least)
+                    target.bound(least)
                 )
             })
         })

@@ -1,12 +1,10 @@
-//! The samples of a run, their medians and ranges, and the file they are kept in.
+//! The samples of a run, with their medians and ranges.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Row;
 use crate::servers::Server;
+use crate::spread::Spread;
 
 /// All samples of a run.
 pub(crate) type Samples = Vec<Sample>;
@@ -77,34 +75,6 @@ pub(crate) struct Results {
     pub(crate) samples: Samples,
 }
 
-/// A median with its range.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
-}
-
-impl Spread {
-    /// `None` without values.
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_unstable_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let upper = *values.get(middle)?;
-        let median = if values.len() % 2 == 1 {
-            upper
-        } else {
-            f64::midpoint(*values.get(middle - 1)?, upper)
-        };
-        Some(Self {
-            median,
-            low: *values.first()?,
-            high: *values.last()?,
-        })
-    }
-}
-
 impl Results {
     /// The samples of one row of one server.
     pub(crate) fn of(&self, row: Row, server: Server) -> impl Iterator<Item = &Sample> {
@@ -130,56 +100,19 @@ impl Results {
 
     /// The ratio of two servers' medians, with the range of the ratios within each repeat.
     pub(crate) fn ratio(&self, row: Row, server: Server, against: Server) -> Option<Spread> {
-        let median = self.value(row, server)?.median / self.value(row, against)?.median;
-        let ratios = self.of(row, server).filter_map(|sample| {
-            let other = self
-                .of(row, against)
-                .find(|other| other.repeat == sample.repeat)?;
-            Some(sample.value / other.value)
-        });
-        let range = Spread::of(ratios)?;
-        Some(Spread { median, ..range })
-    }
-
-    /// Reads what an earlier run has written.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read; measure first", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version; measure anew", path.display()))
-    }
-
-    /// Writes the results for other programs.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+        let values = |server| -> Vec<(u32, f64)> {
+            let samples = self.of(row, server);
+            samples
+                .map(|sample| (sample.repeat, sample.value))
+                .collect()
+        };
+        Spread::of_ratios(&values(server), &values(against))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_spread_is_median_and_range() {
-        assert_eq!(Spread::of([]), None);
-        assert_eq!(
-            Spread::of([3.0, 1.0, 2.0]),
-            Some(Spread {
-                median: 2.0,
-                low: 1.0,
-                high: 3.0
-            })
-        );
-        assert_eq!(
-            Spread::of([4.0, 1.0]),
-            Some(Spread {
-                median: 2.5,
-                low: 1.0,
-                high: 4.0
-            })
-        );
-    }
 
     #[test]
     fn a_ratio_is_of_medians_with_the_range_of_the_repeats() {

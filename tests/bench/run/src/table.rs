@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::aim::Aim as _;
 use crate::plan::Row;
-use crate::results::{Results, Spread};
+use crate::results::Results;
 use crate::servers::Server;
+use crate::spread::Spread;
 use crate::targets::{Measure, TARGETS, Target};
 
 /// Above this share of its core the generator, not the server, may have set the number.
@@ -13,21 +15,34 @@ const GENERATOR_BOUND: f64 = 0.9;
 /// Both tables with their heading lines.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::new();
-    let repeats = results.repeats;
-    let plural = if repeats == 1 {
-        "repeat"
-    } else {
-        "interleaved repeats"
-    };
     let _ = writeln!(
         out,
-        "{}; medians of {repeats} {plural} with (lowest–highest); frames of {} bytes; {} subscribers; {} idle connections.\n",
-        results.machine, results.frame_bytes, results.subscribers, results.idle
+        "{}; {}; frames of {} bytes; {} subscribers; {} idle connections.\n",
+        results.machine,
+        of_repeats(results.repeats),
+        results.frame_bytes,
+        results.subscribers,
+        results.idle
     );
     numbers(results, &mut out);
     out.push('\n');
     targets(results, &mut out);
     out
+}
+
+/// What the numbers are of.
+pub(crate) fn of_repeats(repeats: u32) -> String {
+    let plural = if repeats == 1 {
+        "repeat"
+    } else {
+        "interleaved repeats"
+    };
+    format!("medians of {repeats} {plural} with (lowest–highest)")
+}
+
+/// What others used of the machine meanwhile, where it is worth a note.
+pub(crate) fn note_others(share: f64) -> Option<String> {
+    (share > crate::measure::NOISE_MAX).then(|| format!("others used {share:.2} of a core"))
 }
 
 fn numbers(results: &Results, out: &mut String) {
@@ -60,7 +75,7 @@ fn numbers(results: &Results, out: &mut String) {
                 server.title(),
                 server.store(),
                 quantity(row, value),
-                ratio.map_or_else(|| "–".to_owned(), times),
+                ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.to_string()),
                 core * 100.0,
                 note(results, row, server),
             );
@@ -75,20 +90,8 @@ fn targets(results: &Results, out: &mut String) {
         let Some(result) = target.result(results) else {
             continue;
         };
-        let share = |bound: f64| format!("{:.0} %", target.reach(result.median, bound) * 100.0);
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} | {} | {} | {} |",
-            name(target),
-            target.server.store(),
-            target
-                .least
-                .map_or_else(|| "–".to_owned(), |least| bound(target, least)),
-            bound(target, target.goal),
-            amount(target, result),
-            target.least.map_or_else(|| "–".to_owned(), share),
-            share(target.goal),
-        );
+        let (name, store) = (name(target), target.server.store());
+        let _ = writeln!(out, "| {name} | {store} | {} |", target.columns(result));
     }
 }
 
@@ -127,49 +130,16 @@ pub(crate) fn name(target: &Target) -> String {
     }
 }
 
-/// A bound in words.
-pub(crate) fn bound(target: &Target, bound: f64) -> String {
-    let sign = if target.wants_more() { '≥' } else { '≤' };
-    format!("{sign} {}", plain(target, bound))
-}
-
-fn amount(target: &Target, result: Spread) -> String {
-    format!(
-        "{} ({}–{})",
-        plain(target, result.median),
-        plain(target, result.low),
-        plain(target, result.high)
-    )
-}
-
-fn plain(target: &Target, value: f64) -> String {
-    match (target.measure, target.row) {
-        (Measure::TimesAtLeast(_) | Measure::TimesAtMost(_), _) => format!("{value:.2}"),
-        (Measure::CpuPerClientAtMost, _) => format!("{value:.0} µs"),
-        (_, Row::IdleShared | Row::IdleOwn) => format!("{:.2} KB", value / 1000.0),
-        (_, Row::Ping) => format!("{value:.2} %"),
-        (_, Row::Storm | Row::StormKilled) => format!("{value:.3} s"),
-        (_, _) => format!("{value:.0}"),
-    }
-}
-
 fn quantity(row: Row, value: Spread) -> String {
-    let (unit, scale, digits) = match row {
-        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 if value.median >= 1e6 => (" M", 1e6, 2),
-        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 => (" k", 1e3, 1),
-        Row::Latency => (" ms", 1.0, 2),
-        Row::IdleShared | Row::IdleOwn => (" KB", 1e3, 2),
-        Row::Join => (" k", 1e3, 1),
-        Row::Storm | Row::StormKilled => (" s", 1.0, 3),
-        Row::Ping => (" %", 1.0, 2),
-    };
-    let at = |number: f64| format!("{:.digits$}", number / scale);
-    format!(
-        "{}{unit} ({}–{})",
-        at(value.median),
-        at(value.low),
-        at(value.high)
-    )
+    value.quantity(match row {
+        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 if value.median >= 1e6 => (1e6, " M", 2),
+        Row::Fanout1 | Row::Fanout32 | Row::Fanout64 => (1e3, " k", 1),
+        Row::Latency => (1.0, " ms", 2),
+        Row::IdleShared | Row::IdleOwn => (1e3, " KB", 2),
+        Row::Join => (1e3, " k", 1),
+        Row::Storm | Row::StormKilled => (1.0, " s", 3),
+        Row::Ping => (1.0, " %", 2),
+    })
 }
 
 /// A rate in two or three digits.
@@ -179,10 +149,6 @@ fn short(rate: f64) -> String {
     } else {
         format!("{:.0} k", rate / 1e3)
     }
-}
-
-fn times(ratio: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high)
 }
 
 fn note(results: &Results, row: Row, server: Server) -> String {
@@ -235,9 +201,6 @@ fn note(results: &Results, row: Row, server: Server) -> String {
     if median(|sample| sample.generator_share) > GENERATOR_BOUND {
         notes.push("generator-bound".to_owned());
     }
-    let others = median(|sample| sample.others_share);
-    if others > crate::measure::NOISE_MAX {
-        notes.push(format!("others used {others:.2} of a core"));
-    }
+    notes.extend(note_others(median(|sample| sample.others_share)));
     notes.join(", ")
 }

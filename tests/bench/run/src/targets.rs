@@ -1,11 +1,10 @@
-//! What the gateway must reach, and how far it is.
-//!
-//! `least` is what a build must not fall below; `goal` is where the product wants to be. The smoke run fails below half
-//! of `least`, because cores that are shared drift by a quarter from one minute to the next.
+//! What the gateway must reach.
 
+use crate::aim::Aim;
 use crate::plan::Row;
-use crate::results::{Results, Spread};
+use crate::results::Results;
 use crate::servers::Server;
+use crate::spread::Spread;
 
 /// Bytes in the table's kilobyte.
 const KB: f64 = 1000.0;
@@ -201,43 +200,32 @@ impl Target {
             }
         }
     }
+}
 
-    /// True when `value` is on the good side of `bound`.
-    pub(crate) fn is_met(&self, value: f64, bound: f64) -> bool {
-        if self.wants_more() {
-            value >= bound
-        } else {
-            value <= bound
-        }
-    }
-
-    /// True when `value` reaches at least half of what must hold.
-    pub(crate) fn is_half_met(&self, value: f64) -> bool {
-        self.least.is_none_or(|least| {
-            self.is_met(
-                value,
-                if self.wants_more() {
-                    least / 2.0
-                } else {
-                    least * 2.0
-                },
-            )
-        })
-    }
-
-    /// The share of the bound that was reached; 1 and above is good.
-    pub(crate) fn reach(&self, value: f64, bound: f64) -> f64 {
-        if self.wants_more() {
-            value / bound
-        } else {
-            bound / value
-        }
-    }
-
-    pub(crate) fn wants_more(&self) -> bool {
+impl Aim for Target {
+    fn wants_more(&self) -> bool {
         match self.measure {
             Measure::TimesAtLeast(_) | Measure::AtLeast => true,
             Measure::TimesAtMost(_) | Measure::AtMost | Measure::CpuPerClientAtMost => false,
+        }
+    }
+
+    fn least(&self) -> Option<f64> {
+        self.least
+    }
+
+    fn goal(&self) -> f64 {
+        self.goal
+    }
+
+    fn plain(&self, value: f64) -> String {
+        match (self.measure, self.row) {
+            (Measure::TimesAtLeast(_) | Measure::TimesAtMost(_), _) => format!("{value:.2}"),
+            (Measure::CpuPerClientAtMost, _) => format!("{value:.0} µs"),
+            (_, Row::IdleShared | Row::IdleOwn) => format!("{:.2} KB", value / 1000.0),
+            (_, Row::Ping) => format!("{value:.2} %"),
+            (_, Row::Storm | Row::StormKilled) => format!("{value:.3} s"),
+            (_, _) => format!("{value:.0}"),
         }
     }
 }

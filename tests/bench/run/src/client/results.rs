@@ -1,13 +1,10 @@
-//! The samples of the client rows and the file they are kept in.
+//! The samples of the client rows, with their medians and ranges.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
 use load::order::Library;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Row;
-use crate::results::Spread;
+use crate::spread::Spread;
 
 /// One row of one library in one repeat. Fields that a row does not have are 0.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -90,6 +87,12 @@ impl Results {
         Spread::of(self.of(row, library).map(field))
     }
 
+    /// The median of any field; 0 without samples.
+    pub(crate) fn median(&self, row: Row, library: Library, field: fn(&Sample) -> f64) -> f64 {
+        let spread = self.spread(row, library, field);
+        spread.map_or(0.0, |spread| spread.median)
+    }
+
     /// The ratio of two libraries' medians, with the range of the ratios within each repeat.
     pub(crate) fn ratio(
         &self,
@@ -98,29 +101,12 @@ impl Results {
         against: Library,
         field: fn(&Sample) -> f64,
     ) -> Option<Spread> {
-        let median =
-            self.spread(row, library, field)?.median / self.spread(row, against, field)?.median;
-        let ratios = self.of(row, library).filter_map(|sample| {
-            let other = self
-                .of(row, against)
-                .find(|other| other.repeat == sample.repeat)?;
-            Some(field(sample) / field(other))
-        });
-        let range = Spread::of(ratios)?;
-        Some(Spread { median, ..range })
-    }
-
-    /// Reads what an earlier run has written.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read; measure first", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version; measure anew", path.display()))
-    }
-
-    /// Writes the results for other programs.
-    pub(crate) fn write(&self, path: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self)?;
-        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+        let values = |library| -> Vec<(u32, f64)> {
+            let samples = self.of(row, library);
+            samples
+                .map(|sample| (sample.repeat, field(sample)))
+                .collect()
+        };
+        Spread::of_ratios(&values(library), &values(against))
     }
 }

@@ -5,9 +5,11 @@ use std::fmt::Write;
 use load::order::Library;
 
 use super::plan::{LIBRARIES, Row};
-use super::results::{Results, Sample};
+use super::results::Results;
 use super::targets::TARGETS;
-use crate::results::Spread;
+use crate::aim::Aim as _;
+use crate::spread::Spread;
+use crate::table::{note_others, of_repeats};
 
 /// Above this share of its core a process has set the number.
 const BOUND: f64 = 0.9;
@@ -15,15 +17,14 @@ const BOUND: f64 = 0.9;
 /// Both tables with their heading lines.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::new();
-    let plural = if results.repeats == 1 {
-        "repeat"
-    } else {
-        "interleaved repeats"
-    };
     let _ = writeln!(
         out,
-        "{}; medians of {} {plural} with (lowest–highest); {} calls in flight; {} idle sessions; {} sessions come back.\n",
-        results.machine, results.repeats, results.in_flight, results.idle, results.returning
+        "{}; {}; {} calls in flight; {} idle sessions; {} sessions come back.\n",
+        results.machine,
+        of_repeats(results.repeats),
+        results.in_flight,
+        results.idle,
+        results.returning
     );
     numbers(results, &mut out);
     out.push('\n');
@@ -45,18 +46,14 @@ fn numbers(results: &Results, out: &mut String) {
                     results.ratio(row, library, Library::Bare, |sample| sample.value)
                 }
             };
-            let median = |field: fn(&Sample) -> f64| {
-                results
-                    .spread(row, library, field)
-                    .map_or(0.0, |it| it.median)
-            };
+            let median = |field| results.median(row, library, field);
             let _ = writeln!(
                 out,
                 "| {} | {} | {} | {} | {:.0} % | {:.0} % | {} |",
                 title(row),
                 name(library),
                 quantity(row, value),
-                ratio.map_or_else(|| "–".to_owned(), times),
+                ratio.map_or_else(|| "–".to_owned(), |ratio| ratio.to_string()),
                 median(|sample| sample.client_share) * 100.0,
                 median(|sample| sample.server_share) * 100.0,
                 note(results, row, library),
@@ -72,21 +69,7 @@ fn targets(results: &Results, out: &mut String) {
         let Some(result) = target.result(results) else {
             continue;
         };
-        let share = |bound: f64| format!("{:.0} %", target.reach(result.median, bound) * 100.0);
-        let _ = writeln!(
-            out,
-            "| {} | {} | {} | {} ({}–{}) | {} | {} |",
-            target.name,
-            target
-                .least
-                .map_or_else(|| "–".to_owned(), |least| target.bound(least)),
-            target.bound(target.goal),
-            target.plain(result.median),
-            target.plain(result.low),
-            target.plain(result.high),
-            target.least.map_or_else(|| "–".to_owned(), share),
-            share(target.goal),
-        );
+        let _ = writeln!(out, "| {} | {} |", target.name, target.columns(result));
     }
 }
 
@@ -109,30 +92,15 @@ fn name(library: Library) -> &'static str {
 }
 
 fn quantity(row: Row, value: Spread) -> String {
-    let (unit, scale, digits) = match row {
-        Row::Calls => (" k", 1e3, 1),
-        Row::Session => (" KB", 1e3, 1),
-        Row::Recovery | Row::RecoveryLate => (" s", 1.0, 2),
-    };
-    let at = |number: f64| format!("{:.digits$}", number / scale);
-    format!(
-        "{}{unit} ({}–{})",
-        at(value.median),
-        at(value.low),
-        at(value.high)
-    )
-}
-
-fn times(ratio: Spread) -> String {
-    format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high)
+    value.quantity(match row {
+        Row::Calls => (1e3, " k", 1),
+        Row::Session => (1e3, " KB", 1),
+        Row::Recovery | Row::RecoveryLate => (1.0, " s", 2),
+    })
 }
 
 fn note(results: &Results, row: Row, library: Library) -> String {
-    let median = |field: fn(&Sample) -> f64| {
-        results
-            .spread(row, library, field)
-            .map_or(0.0, |spread| spread.median)
-    };
+    let median = |field| results.median(row, library, field);
     let mut notes = Vec::new();
     match row {
         Row::Calls => {
@@ -143,7 +111,7 @@ fn note(results: &Results, row: Row, library: Library) -> String {
             });
             notes.push(match (library, ratio) {
                 (Library::Bare, _) | (_, None) => per_second,
-                (_, Some(ratio)) => format!("{per_second}: {} × bare", times(ratio)),
+                (_, Some(ratio)) => format!("{per_second}: {ratio} × bare"),
             });
             if median(|sample| sample.client_share) > BOUND {
                 notes.push("the client was the limit".to_owned());
@@ -155,19 +123,12 @@ fn note(results: &Results, row: Row, library: Library) -> String {
         Row::Session => {}
         Row::Recovery | Row::RecoveryLate => notes.push(recovery(results, row, library)),
     }
-    let others = median(|sample| sample.others_share);
-    if others > crate::measure::NOISE_MAX {
-        notes.push(format!("others used {others:.2} of a core"));
-    }
+    notes.extend(note_others(median(|sample| sample.others_share)));
     notes.join(", ")
 }
 
 fn recovery(results: &Results, row: Row, library: Library) -> String {
-    let median = |field: fn(&Sample) -> f64| {
-        results
-            .spread(row, library, field)
-            .map_or(0.0, |spread| spread.median)
-    };
+    let median = |field| results.median(row, library, field);
     let attempts_max = results
         .of(row, library)
         .map(|sample| sample.attempts_max)

@@ -1,10 +1,11 @@
-//! What the client library must reach, and how far it is. `least` and `goal` are as in the targets of the servers.
+//! What the client library must reach.
 
 use load::order::Library;
 
 use super::plan::Row;
 use super::results::{Results, Sample};
-use crate::results::Spread;
+use crate::aim::Aim;
+use crate::spread::Spread;
 
 /// One line of the table of targets. All of them are about the client under test.
 #[derive(Clone, Copy, Debug)]
@@ -119,32 +120,24 @@ impl Target {
             None => results.spread(self.row, self.library, self.field),
         }
     }
+}
 
-    /// True when `value` reaches at least half of what must hold.
-    pub(crate) fn is_half_met(&self, value: f64) -> bool {
+impl Aim for Target {
+    fn wants_more(&self) -> bool {
+        self.wants_more
+    }
+
+    fn least(&self) -> Option<f64> {
         self.least
-            .is_none_or(|least| self.reach(value, least) >= 0.5)
     }
 
-    /// The share of the bound that was reached; 1 and above is good.
-    pub(crate) fn reach(&self, value: f64, bound: f64) -> f64 {
-        if self.wants_more {
-            value / bound
-        } else {
-            bound / value
-        }
+    fn goal(&self) -> f64 {
+        self.goal
     }
 
-    /// A value of it in words.
-    pub(crate) fn plain(&self, value: f64) -> String {
+    fn plain(&self, value: f64) -> String {
         let (scale, unit, digits) = self.unit;
         format!("{:.digits$}{unit}", value / scale)
-    }
-
-    /// A bound of it in words.
-    pub(crate) fn bound(&self, bound: f64) -> String {
-        let sign = if self.wants_more { '≥' } else { '≤' };
-        format!("{sign} {}", self.plain(bound))
     }
 }
 
