@@ -120,18 +120,20 @@ const PROGRESS_STEP_MIN: u64 = 200;
 pub(crate) struct Progress {
     total: u64,
     is_shown: bool,
-    /// The next one that is worth a line.
+    /// The next one that is worth a line, and how many until the one after it.
     next: u64,
+    step: u64,
 }
 
 impl Progress {
     pub(crate) fn new(total: u64) -> Self {
         let is_shown = std::io::stderr().is_terminal();
-        let next = total.div_ceil(PROGRESS_LINES).max(PROGRESS_STEP_MIN);
+        let step = total.div_ceil(PROGRESS_LINES).max(PROGRESS_STEP_MIN);
         Self {
             total,
             is_shown,
-            next,
+            next: step,
+            step,
         }
     }
 
@@ -145,7 +147,7 @@ impl Progress {
             );
         }
         if !self.is_shown && done >= self.next && done < total {
-            self.next += total.div_ceil(PROGRESS_LINES).max(PROGRESS_STEP_MIN);
+            self.next += self.step;
             say(&format!("{done} of {total} seeds, {failed} failed"));
         }
     }

@@ -27,7 +27,7 @@ pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A byte waits for two write deadlines at most, since the deadline starts anew when all that waited at its start is out.
 /// So a ping is out this much later at most.
-pub(crate) const BYTES_WAIT_MAX: Duration = Duration::from_millis(4_200);
+pub(crate) const BYTES_WAIT_MAX: Duration = WRITE_DEADLINE.saturating_add(TICK).saturating_mul(2);
 
 /// How many bytes may wait for a client: several pages of a recovery.
 pub(crate) const BACKLOG_BYTES_MAX: usize = 64 << 10;
