@@ -1,4 +1,4 @@
-//! Embeds the built web page, or a notice when it was not built: a build of the binary alone needs no Node.
+//! Embeds the built web page, or a notice if it was not built: a build of the binary alone does not need Node.js.
 
 use std::env;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where `npm --prefix web run build` puts the page.
+/// The output directory of `npm --prefix web run build`.
 const BUILT: &str = "../../web/dist";
 
 const NOTICE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Steadfast</title>\
@@ -14,7 +14,7 @@ const NOTICE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>St
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is how cargo and a build script speak with each other"
+    reason = "cargo passes parameters to a build script in environment variables"
 )]
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed={BUILT}");
@@ -40,7 +40,7 @@ fn main() -> io::Result<()> {
     fs::write(out.join("page.rs"), table)
 }
 
-/// Every file below a folder with its path as a browser asks for it, in order.
+/// Collects every file below a directory with its URL path, in order.
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     let mut entries = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);

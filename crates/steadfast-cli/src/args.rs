@@ -1,4 +1,4 @@
-//! What was typed. What it means is decided by the commands.
+//! The command line: commands, options and help texts. The commands interpret the values.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -10,71 +10,123 @@ use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  steadfast serve                        serve on http://127.0.0.1:8000, store in ./steadfast-data
-  PORT=8001 steadfast serve              the same on another port
-  steadfast serve --memory               store nothing on disk
-  steadfast serve --config FILE          settings from a file
-  steadfast serve --print-config         all settings in force
-  steadfast connect ws://127.0.0.1:8000  subscribe and publish by hand
-  steadfast log verify DIR               look at a data directory without changing it
-  steadfast sim --seeds 0..1000          crash the gateway in virtual time, a thousand times over
+  steadfast serve                         run the gateway on http://127.0.0.1:8000
+  steadfast connect ws://127.0.0.1:8000   subscribe and publish from the terminal
+  steadfast log verify DIR                check the log in a data directory
+  steadfast sim --seeds 0..1000           simulate 1,000 runs with network and disk faults
   steadfast lab run scenarios/gateway-kill.toml
-                                         kill real gateways under real clients, and judge
+                                          kill real gateways under load and verify the guarantees
+
+Use `steadfast COMMAND --help` for the options and examples of a command.
 
 Environment:
-  PORT, STEADFAST_ADDRESS, STEADFAST_DATA, STEADFAST_CONFIG   as --port, --address, --data, --config
-  STEADFAST_LOG   what is logged, for example debug           NO_COLOR   no colours
+  STEADFAST_LOG   log filter, for example debug or steadfast_gateway=debug [default: info]
+  NO_COLOR        disable colours
 
 Exit codes:
-  0 done   1 failed   2 wrong arguments or configuration   3 port in use   4 data directory not usable";
+  0  success
+  1  failure
+  2  invalid arguments or configuration
+  3  port in use
+  4  data directory cannot be used: locked, full, read-only, corrupt or missing";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  steadfast serve                        listen on http://127.0.0.1:8000
+  PORT=8001 steadfast serve              listen on another port
+  steadfast serve --memory               keep all data in memory
+  steadfast serve --config FILE          read the configuration from a file
+  steadfast serve --print-config         print the effective configuration
+
+Command-line arguments override environment variables, which override the configuration file.
+
+Environment:
+  PORT                same as --port
+  STEADFAST_ADDRESS   same as --address
+  STEADFAST_DATA      same as --data
+  STEADFAST_CONFIG    same as --config
+  STEADFAST_LOG       log filter, for example debug or steadfast_gateway=debug [default: info]
+  NO_COLOR            disable colours
+
+Signals:
+  SIGTERM or SIGINT (Ctrl-C) shuts down gracefully: every connection is closed with a code
+  on which clients reconnect. A second signal terminates the process immediately.
+
+Exit codes:
+  0  clean shutdown
+  1  failure
+  2  invalid arguments or configuration
+  3  port in use
+  4  data directory cannot be used: locked, full, read-only, corrupt or missing";
 
 const CONNECT_EXAMPLES: &str = "\
 Examples:
   steadfast connect ws://127.0.0.1:8000 --subscribe lobby
   steadfast connect http://127.0.0.1:8000 --publish lobby '{\"text\": \"hello\"}'
 
-Once connected, type:
-  some text or JSON      publish it to the channel named last
-  /subscribe CHANNEL     /unsubscribe CHANNEL    /publish CHANNEL JSON
-  /history CHANNEL       /presence CHANNEL       /quit";
+Input, once connected:
+  TEXT or JSON            publish it to the channel that was subscribed to last
+  /subscribe CHANNEL      subscribe to a channel
+  /unsubscribe CHANNEL    unsubscribe from a channel
+  /publish CHANNEL JSON   publish to a channel
+  /history CHANNEL        print the last publications of a channel
+  /presence CHANNEL       print the clients that are subscribed to a channel
+  /quit                   disconnect and exit";
 
 const LOG_EXAMPLES: &str = "\
 Examples:
-  steadfast log verify steadfast-data         every byte is read, nothing is changed
-  steadfast log verify steadfast-data --json  the same for programs
-  steadfast log repair steadfast-data         new segments from what is valid; the damaged files are kept
+  steadfast log verify steadfast-data         read all segments; changes nothing
+  steadfast log verify steadfast-data --json  print the result as JSON
+  steadfast log repair steadfast-data         copy all valid records to new segments
 
-Stop the gateway first: both refuse a directory in use. Damage that verify finds ends it with code 4.";
+Stop the gateway first: both commands refuse to open a directory in use.
+
+Exit codes:
+  0  the log is intact, or was repaired
+  2  invalid arguments
+  4  `verify` found corruption, or the directory cannot be used";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
-  steadfast sim --seeds 0..1000          a thousand runs, each with links that fail and power failures
-  steadfast sim --seeds 17               one seed again
-  steadfast sim --seeds 0..100 --break no-sync
-                                         leave the sync out, and see which seeds notice
+  steadfast sim --seeds 0..1000          1,000 runs, each with network faults and power failures
+  steadfast sim --seeds 17               run one seed again
+  steadfast sim --seeds 0..100 --plant no-sync
+                                         skip every sync, and report which seeds detect it
 
-The command fails when a promise is broken, and also when too little went wrong to prove anything.";
+Exit codes:
+  0  all invariants hold in every run
+  1  an invariant is violated, or too few faults occurred for a meaningful result
+  2  invalid arguments";
 
 const LAB_EXAMPLES: &str = "\
 Examples:
-  steadfast lab run scenarios/gateway-kill.toml                     carry it out and judge it
-  steadfast lab run scenarios/gateway-kill.toml --profile extended  with more clients, for longer
+  steadfast lab run scenarios/gateway-kill.toml
+                                    run the scenario and print the verdict
+  steadfast lab run scenarios/gateway-kill.toml --profile extended
+                                    use more clients and a longer run
   steadfast lab run scenarios/gateway-kill.toml -p clients=8 --seed 7
-  steadfast lab run scenarios/gateway-kill.toml --placebo           break nothing: the verdict must notice
-  steadfast lab check scenarios/gateway-kill.toml                   what it would do, without doing it
+                                    set a parameter and the seed
+  steadfast lab run scenarios/gateway-kill.toml --placebo
+                                    inject no fault; the verdict must be INCONCLUSIVE
+  steadfast lab check scenarios/gateway-kill.toml
+                                    print the fault plan without running it
 
-Exit codes of the lab:
-  0 PASS   1 FAIL   2 INCONCLUSIVE, or wrong arguments   5 the scenario cannot be used here";
+Exit codes:
+  0  PASS
+  1  FAIL
+  2  INCONCLUSIVE, or invalid arguments
+  5  the scenario is invalid or cannot run here";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
-  steadfast demo                the page on http://127.0.0.1:8000, its gateway on the next port
-  PORT=9000 steadfast demo      the same on another port
-  steadfast demo --painters 20  with more painters
+  steadfast demo                page on http://127.0.0.1:8000, gateway on the next port
+  PORT=9000 steadfast demo      page on another port
+  steadfast demo --painters 20  start 20 painting clients
 
-Open the page, draw, kill the gateway with the button, and see who was out for how long.";
+Open the page, draw, and press \"Kill the gateway\".
+The page shows how long each client was disconnected.";
 
-/// Keeps long-lived connections alive.
+/// Durable WebSocket pub/sub gateway, with tools to operate and test it
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
@@ -82,54 +134,53 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// One command each.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve clients of the Centrifuge stream protocol over WebSocket
-    #[command(after_help = EXAMPLES)]
+    /// Run the gateway
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
-    /// Talk to a gateway by hand: subscribe, publish, look
+    /// Subscribe and publish from the terminal
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
-    /// Look at a data directory, or rescue what is valid in a damaged one
+    /// Check or repair the log in a data directory
     #[command(subcommand, after_help = LOG_EXAMPLES)]
     Log(Log),
-    /// Run gateway, clients and a failing disk in virtual time, and check every promise
+    /// Test gateway and clients in a deterministic simulation with network and disk faults
     #[command(after_help = SIM_EXAMPLES)]
     Sim(Sim),
-    /// Draw on a shared canvas whose gateway you may kill
+    /// Run a shared drawing canvas whose gateway you can kill
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
-    /// Break real processes under real clients, keep the books, and judge
+    /// Inject faults into real gateway processes and verify the guarantees
     #[command(subcommand, after_help = LAB_EXAMPLES)]
     Lab(Lab),
 }
 
-/// The arguments of `serve`. Each stands above the environment, which stands above the file.
+/// The arguments of `serve`. They override the environment, which overrides the configuration file.
 #[derive(Args, Debug)]
 pub(crate) struct Serve {
-    /// Settings from this TOML file
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Where to listen [default: 127.0.0.1]
+    /// IP address to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     pub(crate) address: Option<IpAddr>,
-    /// The port; 0 takes any free one [default: 8000]
+    /// Port to listen on; 0 selects a free port [default: 8000]
     #[arg(long)]
     pub(crate) port: Option<u16>,
-    /// Event loops; 0 takes one for each processor [default: 0]
+    /// Number of shards (event loops); 0 starts one per processor [default: 0]
     #[arg(long, value_name = "COUNT")]
-    pub(crate) cores: Option<u16>,
-    /// Store in this directory [default: steadfast-data]
+    pub(crate) shards: Option<u16>,
+    /// Data directory [default: steadfast-data]
     #[arg(long, value_name = "DIR", conflicts_with = "memory")]
     pub(crate) data: Option<PathBuf>,
-    /// Store in memory: everything is gone when the process ends
+    /// Keep all data in memory; it is lost when the process exits
     #[arg(long)]
     pub(crate) memory: bool,
-    /// Print all settings in force as a configuration file, and end
+    /// Print the effective configuration as TOML and exit
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Print address and data directory as one JSON object instead of a text
+    /// Print the address, the WebSocket URL and the data directory as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -137,26 +188,26 @@ pub(crate) struct Serve {
 /// The arguments of `connect`.
 #[derive(Args, Debug)]
 pub(crate) struct Connect {
-    /// The gateway: ws://HOST:PORT, with a path unless it is /connection/websocket
+    /// URL of the gateway: ws://HOST:PORT, with a path unless it is /connection/websocket
+    #[arg(value_name = "URL")]
     pub(crate) url: String,
-    /// Subscribe to this channel; may be given several times
+    /// Subscribe to a channel; can be repeated
     #[arg(long, short, value_name = "CHANNEL")]
     pub(crate) subscribe: Vec<String>,
-    /// Publish this once with a key of its own, wait for the acknowledgement, and end
+    /// Publish one message with a generated idempotency key, wait for the acknowledgement, and exit
     #[arg(long, short, num_args = 2, value_names = ["CHANNEL", "JSON"])]
     pub(crate) publish: Option<Vec<String>>,
-    /// Print what comes as JSON, one object a line
+    /// Print events as JSON, one object per line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What `log` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Log {
-    /// Read every byte and tell each damage; change nothing
+    /// Check all segments for corruption; changes nothing
     #[command(after_help = LOG_EXAMPLES)]
     Verify(LogDirectory),
-    /// Move what is valid to new segments, keep the damaged files, and change the channel epochs
+    /// Copy all valid records to new segments; keeps the damaged files, changes all channel epochs
     #[command(after_help = LOG_EXAMPLES)]
     Repair(LogDirectory),
 }
@@ -164,10 +215,10 @@ pub(crate) enum Log {
 /// The arguments of `log verify` and `log repair`.
 #[derive(Args, Debug)]
 pub(crate) struct LogDirectory {
-    /// The data directory
+    /// Data directory of a stopped gateway
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
-    /// Print what was found or done as one JSON object
+    /// Print the result as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -175,13 +226,13 @@ pub(crate) struct LogDirectory {
 /// The arguments of `sim`.
 #[derive(Args, Debug)]
 pub(crate) struct Sim {
-    /// The seeds to run: A..B, without B, or one number
+    /// Seeds to run: a range that excludes B, or one number
     #[arg(long, value_name = "A..B", default_value = "0..200")]
     pub(crate) seeds: String,
-    /// Break a promise on purpose, for example no-sync or no-liveness; a wrong name lists all of them
-    #[arg(long = "break", value_name = "PROMISE")]
-    pub(crate) mutation: Option<String>,
-    /// Print the outcome as one JSON object
+    /// Plant a bug, for example no-sync or no-liveness; an unknown name lists all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) plant: Option<String>,
+    /// Print the result as a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -189,58 +240,58 @@ pub(crate) struct Sim {
 /// The arguments of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// The port of the page; the gateway takes the next one [default: 8000]
+    /// Port of the page; the gateway uses the next one [default: 8000]
     #[arg(long)]
     pub(crate) port: Option<u16>,
-    /// Clients that paint by themselves
+    /// Number of clients that paint automatically, 0 to 100
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = painters)]
     pub(crate) painters: usize,
-    /// Keep the gateway's log and the picture in this folder [default: steadfast-data/demo]
+    /// Directory for the gateway's log and the picture [default: steadfast-data/demo]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Nobody may kill the gateway from the page
+    /// Disable the button that kills the gateway
     #[arg(long)]
     pub(crate) no_kill: bool,
 }
 
-/// Each painter has a row on the live page.
+/// Parses the number of painters; it is limited because each painter has a row on the page.
 fn painters(text: &str) -> Result<usize, String> {
     const MAX: usize = 100;
     match text.parse() {
         Ok(count) if count <= MAX => Ok(count),
-        Ok(_) | Err(_) => Err(format!("a number from 0 to {MAX}")),
+        Ok(_) | Err(_) => Err(format!("must be between 0 and {MAX}")),
     }
 }
 
-/// What the lab can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lab {
-    /// Carry a scenario out on real processes and judge it
+    /// Inject faults into real gateway processes and verify the guarantees
     #[command(after_help = LAB_EXAMPLES)]
     Run(LabRun),
-    /// Print what a scenario would do, and do nothing
+    /// Print the fault plan of a scenario without running it
     #[command(after_help = LAB_EXAMPLES)]
     Check(LabCheck),
-    /// Become a program that dies with its parent; used by the lab itself
+    /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
-    /// Own clients of this library and do what standard input says; used by the lab itself
+    /// Run clients of this library as standard input directs; used by the lab itself
     #[command(hide = true)]
     Driver,
 }
 
-/// Which scenario, and with which values.
+/// A scenario and the values of its parameters.
 #[derive(Args, Debug)]
-pub(crate) struct Chosen {
-    /// The scenario
+pub(crate) struct ScenarioArgs {
+    /// Scenario file (TOML)
+    #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Set a parameter of the scenario; may be given several times
+    /// Set a parameter of the scenario; can be repeated
     #[arg(long = "param", short, value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
-    /// Take the values of this profile of the scenario; may be given several times
+    /// Apply a profile of the scenario; can be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Vec<String>,
-    /// Draw the plan from this number [default: a new one each time]
+    /// Seed for the random fault plan [default: the scenario's, otherwise random]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 }
@@ -249,17 +300,17 @@ pub(crate) struct Chosen {
 #[derive(Args, Debug)]
 pub(crate) struct LabRun {
     #[command(flatten)]
-    pub(crate) chosen: Chosen,
-    /// Keep the files of the run in here [default: steadfast-lab]
+    pub(crate) scenario: ScenarioArgs,
+    /// Directory for the files of the run [default: steadfast-lab]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Start this program as the gateway [default: this one]
+    /// Gateway program to test [default: this program]
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) gateway: Option<PathBuf>,
-    /// Where the drivers of client libraries of others are
+    /// Directory with the drivers of third-party clients
     #[arg(long, value_name = "DIR", default_value = "tests/peers")]
-    pub(crate) peers: PathBuf,
-    /// Announce every fault and do none: shows that the verdict notices
+    pub(crate) drivers: PathBuf,
+    /// Report all faults without injecting them; the verdict must be INCONCLUSIVE
     #[arg(long)]
     pub(crate) placebo: bool,
     /// Print the report as JSON
@@ -271,16 +322,16 @@ pub(crate) struct LabRun {
 #[derive(Args, Debug)]
 pub(crate) struct LabCheck {
     #[command(flatten)]
-    pub(crate) chosen: Chosen,
+    pub(crate) scenario: ScenarioArgs,
 }
 
 /// The arguments of `lab launch`.
 #[derive(Args, Debug)]
 pub(crate) struct Launch {
-    /// Dies when this process does
+    /// Id of the process whose termination kills the program
     #[arg(long)]
     pub(crate) parent: u32,
-    /// The program and its arguments
+    /// Program to execute, with its arguments
     #[arg(last = true)]
     pub(crate) command: Vec<OsString>,
 }
@@ -289,13 +340,13 @@ pub(crate) struct Launch {
 ///
 /// # Errors
 ///
-/// When it cannot be understood, or only asks for help: the text and the code to end with.
+/// When it is invalid, or requests help or the version: the text and the exit code.
 pub(crate) fn parse() -> Result<Arguments, Failure> {
     Arguments::try_parse().map_err(|error| {
         if error.use_stderr() {
             Failure::usage_styled(error.render())
         } else {
-            Failure::told(error.render())
+            Failure::help(error.render())
         }
     })
 }

@@ -1,4 +1,4 @@
-//! One module for each command.
+//! The commands, one module each.
 
 mod connect;
 mod demo;
@@ -11,11 +11,11 @@ use crate::args::{Arguments, Command};
 use crate::env::Environment;
 use crate::exit::Failure;
 
-/// Runs what was asked for.
+/// Runs the command of the command line.
 ///
 /// # Errors
 ///
-/// What the command failed with.
+/// When the command fails.
 pub(crate) fn run(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments, environment),

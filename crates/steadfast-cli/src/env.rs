@@ -1,12 +1,12 @@
-//! Every environment variable, read once. Nothing else in Steadfast reads the environment.
+//! All environment variables. Nothing else in Steadfast reads the environment.
 //!
-//! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` set what the arguments of the same names set.
-//! `STEADFAST_LOG`, or `RUST_LOG`, choose what is logged, for example `debug` or `steadfast_gateway=debug`.
-//! `NO_COLOR` (any value) switches colours off.
+//! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` set the same as the arguments of these names.
+//! `STEADFAST_LOG`, otherwise `RUST_LOG`, is the log filter, for example `debug` or `steadfast_gateway=debug`.
+//! `NO_COLOR` (any non-empty value) disables colours.
 
 use std::ffi::OsString;
 
-/// The variables as they stand there; an empty one counts as absent.
+/// The raw values; an empty variable counts as absent.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) port: Option<OsString>,
@@ -17,7 +17,7 @@ pub(crate) struct Environment {
     pub(crate) no_color: Option<OsString>,
 }
 
-/// Reads them.
+/// Reads all variables.
 pub(crate) fn read() -> Environment {
     Environment {
         port: variable("PORT"),
@@ -31,7 +31,7 @@ pub(crate) fn read() -> Environment {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
+    reason = "only this function reads the environment"
 )]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())

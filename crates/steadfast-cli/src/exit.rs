@@ -1,4 +1,4 @@
-//! Every exit code, once, and what is said on the way out.
+//! All exit codes, and the message that is printed on failure.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -11,21 +11,21 @@ use steadfast_lab::error::LabError;
 
 use crate::output::{self, Colours};
 
-/// Something failed that has no code of its own.
+/// Any failure without a dedicated code.
 const FAILED: u8 = 1;
-/// The arguments or the configuration cannot be used.
+/// Invalid arguments or configuration.
 const USAGE: u8 = 2;
-/// Another process listens on the port.
+/// Another process is listening on the port.
 const PORT_IN_USE: u8 = 3;
-/// The data directory is locked, full, read-only, damaged or not there.
+/// The data directory is locked, full, read-only, corrupt or missing.
 const DATA_DIRECTORY: u8 = 4;
 
-/// The run of a scenario proves nothing either way.
+/// The run of a scenario proves nothing: no conclusion is possible.
 const INCONCLUSIVE: u8 = 2;
-/// The scenario, or what it needs here, cannot be used.
+/// The scenario is invalid, or something that it requires is missing.
 const SCENARIO: u8 = 5;
 
-/// Why a command ends early, and with which code.
+/// Why a command failed, and the exit code. Help is reported this way too, with code 0.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
@@ -34,24 +34,24 @@ pub(crate) struct Failure {
 
 #[derive(Debug)]
 enum Text {
-    /// What was asked for: help or version, to standard output.
-    Wanted(StyledStr),
-    /// What is wrong with the arguments, in full.
+    /// Help or version, for standard output.
+    Help(StyledStr),
+    /// The complete error message for invalid arguments.
     Arguments(StyledStr),
-    /// What happened, and what to do.
-    Error { what: String, advice: String },
+    /// An error, and a hint what to do; the hint may be empty.
+    Error { error: String, hint: String },
 }
 
 impl Failure {
-    /// No failure: what was asked for is the text itself.
-    pub(crate) const fn told(text: StyledStr) -> Self {
+    /// Not a failure: the text is what the user requested.
+    pub(crate) const fn help(text: StyledStr) -> Self {
         Self {
             code: 0,
-            text: Text::Wanted(text),
+            text: Text::Help(text),
         }
     }
 
-    /// The arguments cannot be understood.
+    /// The arguments are invalid; the text is rendered already.
     pub(crate) const fn usage_styled(text: StyledStr) -> Self {
         Self {
             code: USAGE,
@@ -59,68 +59,68 @@ impl Failure {
         }
     }
 
-    /// A setting cannot be used.
-    pub(crate) fn usage(what: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// A setting is invalid.
+    pub(crate) fn usage(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: USAGE,
             text: Text::Error {
-                what: what.into(),
-                advice: advice.into(),
+                error: error.into(),
+                hint: hint.into(),
             },
         }
     }
 
-    /// The data directory is damaged.
-    pub(crate) fn data_directory(what: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// The data directory is corrupt or cannot be used.
+    pub(crate) fn data_directory(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: DATA_DIRECTORY,
             text: Text::Error {
-                what: what.into(),
-                advice: advice.into(),
+                error: error.into(),
+                hint: hint.into(),
             },
         }
     }
 
-    /// A scenario cannot be used, or what it needs is not here.
-    pub(crate) fn scenario(what: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// A scenario is invalid, or something that it requires is missing.
+    pub(crate) fn scenario(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: SCENARIO,
             text: Text::Error {
-                what: what.into(),
-                advice: advice.into(),
+                error: error.into(),
+                hint: hint.into(),
             },
         }
     }
 
     /// The verdict of a run is FAIL; its report is printed.
-    pub(crate) fn verdict_fail(again: &str) -> Self {
-        Self::failed("the verdict is FAIL", format!("Run it again: {again}"))
+    pub(crate) fn verdict_fail(command: &str) -> Self {
+        Self::failed("the verdict is FAIL", format!("Run it again: {command}"))
     }
 
     /// The verdict of a run is INCONCLUSIVE; its report is printed.
-    pub(crate) fn verdict_inconclusive(again: &str) -> Self {
+    pub(crate) fn verdict_inconclusive(command: &str) -> Self {
         Self {
             code: INCONCLUSIVE,
             text: Text::Error {
-                what: "the verdict is INCONCLUSIVE: the run proves nothing either way".to_owned(),
-                advice: format!("Run it again: {again}"),
+                error: "the verdict is INCONCLUSIVE: the run proves nothing".to_owned(),
+                hint: format!("Run it again: {command}"),
             },
         }
     }
 
-    /// A scenario could not be carried out.
+    /// A scenario could not be executed.
     pub(crate) fn from_lab(error: &LabError) -> Self {
-        let advice = "Look into the logs in the folder of the run.";
-        Self::scenario(with_causes(error), advice)
+        let hint = "See the logs in the directory of the run.";
+        Self::scenario(with_causes(error), hint)
     }
 
-    /// Anything else.
-    pub(crate) fn failed(what: impl Into<String>, advice: impl Into<String>) -> Self {
+    /// Any other failure.
+    pub(crate) fn failed(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             code: FAILED,
             text: Text::Error {
-                what: what.into(),
-                advice: advice.into(),
+                error: error.into(),
+                hint: hint.into(),
             },
         }
     }
@@ -140,27 +140,27 @@ impl From<ServeError> for Failure {
         Self {
             code,
             text: Text::Error {
-                what: with_causes(&error),
-                advice: error.advice(),
+                error: with_causes(&error),
+                hint: error.advice(),
             },
         }
     }
 }
 
-/// Says what is to be said and returns the code.
+/// Prints the message of a failure and returns the exit code.
 pub(crate) fn finish(outcome: Result<(), Failure>, colours: Colours) -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
     match failure.text {
-        Text::Wanted(text) => output::print_styled(&text, colours),
-        Text::Arguments(text) => output::complain_styled(&text, colours),
-        Text::Error { what, advice } => output::complain(&what, &advice),
+        Text::Help(text) => output::print_styled(&text, colours),
+        Text::Arguments(text) => output::print_error_styled(&text, colours),
+        Text::Error { error, hint } => output::print_error(&error, &hint),
     }
     ExitCode::from(failure.code)
 }
 
-/// The error with its causes, one a line after the first.
+/// The error, followed by one line for each cause.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -177,21 +177,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_in_use_has_a_code_of_its_own_and_says_what_to_do() {
+    fn a_port_in_use_has_a_dedicated_exit_code_and_a_hint() {
         let address = "127.0.0.1:8000".parse().unwrap();
 
         let failure = Failure::from(ServeError::from(ListenError::PortInUse { address }));
 
         assert_eq!(failure.code, PORT_IN_USE);
-        let Text::Error { what, advice } = failure.text else {
+        let Text::Error { error, hint } = failure.text else {
             panic!("no error text")
         };
         assert_eq!(
-            what,
+            error,
             "cannot listen on 127.0.0.1:8000: another process is listening there"
         );
         assert_eq!(
-            advice,
+            hint,
             "Stop the other process, or choose another port: PORT=8001 steadfast serve"
         );
     }

@@ -1,4 +1,4 @@
-//! The binary `steadfast`: what was typed goes to its command, and its outcome becomes the exit code.
+//! The binary `steadfast`: parses the command line, runs the command, and returns its outcome as the exit code.
 
 mod args;
 mod commands;
@@ -8,7 +8,7 @@ mod output;
 
 use std::process::ExitCode;
 
-/// Smaller idle connections than with the system's allocator.
+/// Idle connections need less memory than with the system's allocator.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -16,5 +16,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let environment = env::read();
     let outcome = args::parse().and_then(|args| commands::run(args, &environment));
-    exit::finish(outcome, output::Colours::wanted(&environment))
+    exit::finish(outcome, output::Colours::from_environment(&environment))
 }

@@ -1,4 +1,4 @@
-//! What people read: results on standard output, talk on standard error. A reader that went away is no failure.
+//! Output: results on standard output, messages on standard error. A closed pipe is not a failure.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -7,35 +7,34 @@ use tracing_subscriber::EnvFilter;
 
 use crate::env::Environment;
 
-/// What is logged unless the environment says otherwise.
+/// The log filter, unless an environment variable sets one.
 const LOG_DEFAULT: &str = "info";
 
 /// Prints a result.
 pub(crate) fn print(text: &str) {
-    // A broken pipe means that the reader has seen enough.
+    // A broken pipe means that the reader needs no more.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Whether anybody reads on.
+/// Whether standard output is still read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Audience {
-    /// Somebody may.
-    There,
-    /// The other end of the pipe is closed.
-    Gone,
+pub(crate) enum StdoutState {
+    Open,
+    /// The reader closed the pipe.
+    Closed,
 }
 
-/// Prints one of many results, and tells whether the next one is wanted.
-pub(crate) fn print_next(text: &str) -> Audience {
+/// Prints one of many results, and returns whether further ones can be printed.
+pub(crate) fn print_next(text: &str) -> StdoutState {
     match writeln!(std::io::stdout(), "{text}") {
-        Ok(()) => Audience::There,
-        Err(_) => Audience::Gone,
+        Ok(()) => StdoutState::Open,
+        Err(_) => StdoutState::Closed,
     }
 }
 
 /// Prints help or version, coloured on a terminal.
 pub(crate) fn print_styled(text: &StyledStr, colours: Colours) {
-    let is_coloured = colours == Colours::Welcome && std::io::stdout().is_terminal();
+    let is_coloured = colours == Colours::Auto && std::io::stdout().is_terminal();
     let text = if is_coloured {
         text.ansi().to_string()
     } else {
@@ -44,46 +43,45 @@ pub(crate) fn print_styled(text: &StyledStr, colours: Colours) {
     let _ = write!(std::io::stdout(), "{text}");
 }
 
-/// Says something to whoever sits there.
-pub(crate) fn say(text: &str) {
+/// Prints a message on standard error.
+pub(crate) fn message(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Says that something is wrong, and what to do about it.
-pub(crate) fn complain(what: &str, advice: &str) {
-    let prefix = if what.starts_with("error") {
+/// Prints an error, and a hint what to do.
+pub(crate) fn print_error(error: &str, hint: &str) {
+    let prefix = if error.starts_with("error") {
         ""
     } else {
         "error: "
     };
-    let _ = writeln!(std::io::stderr(), "{prefix}{what}");
-    for line in advice.lines() {
+    let _ = writeln!(std::io::stderr(), "{prefix}{error}");
+    for line in hint.lines() {
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 
-/// Whether colours are welcome on a terminal.
+/// Whether output to a terminal is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colours {
-    /// They are.
-    Welcome,
+    Auto,
     /// `NO_COLOR` is set.
     Off,
 }
 
 impl Colours {
-    /// What the environment says.
-    pub(crate) const fn wanted(environment: &Environment) -> Self {
+    /// Reads the setting from the environment.
+    pub(crate) const fn from_environment(environment: &Environment) -> Self {
         match environment.no_color {
-            None => Self::Welcome,
+            None => Self::Auto,
             Some(_) => Self::Off,
         }
     }
 }
 
-/// Says what is wrong with the arguments, coloured on a terminal.
-pub(crate) fn complain_styled(text: &StyledStr, colours: Colours) {
-    let is_coloured = colours == Colours::Welcome && std::io::stderr().is_terminal();
+/// Prints an error about invalid arguments, coloured on a terminal.
+pub(crate) fn print_error_styled(text: &StyledStr, colours: Colours) {
+    let is_coloured = colours == Colours::Auto && std::io::stderr().is_terminal();
     let text = if is_coloured {
         text.ansi().to_string()
     } else {
@@ -92,35 +90,35 @@ pub(crate) fn complain_styled(text: &StyledStr, colours: Colours) {
     let _ = write!(std::io::stderr(), "{text}");
 }
 
-/// Sends log lines to standard error from now on.
+/// Starts logging to standard error.
 pub(crate) fn start_log(environment: &Environment) {
-    let wanted = environment
+    let filter = environment
         .log
         .as_ref()
         .and_then(|log| log.to_str())
         .unwrap_or(LOG_DEFAULT);
     let is_coloured =
-        Colours::wanted(environment) == Colours::Welcome && std::io::stderr().is_terminal();
-    // Parts that cannot be understood are left out: a typing error must not stop the gateway.
+        Colours::from_environment(environment) == Colours::Auto && std::io::stderr().is_terminal();
+    // Invalid directives are ignored: a typing error must not stop the gateway.
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::builder().parse_lossy(wanted))
+        .with_env_filter(EnvFilter::builder().parse_lossy(filter))
         .with_writer(std::io::stderr)
         .with_ansi(is_coloured)
         .init();
 }
 
-/// How many lines a long run leaves in a log.
+/// Most progress lines that a long run writes to a log.
 const PROGRESS_LINES: u64 = 50;
 
-/// A short run leaves none.
+/// Fewest seeds between two lines: a short run writes none.
 const PROGRESS_STEP_MIN: u64 = 200;
 
-/// A line on standard error that counts up; where nobody watches, a line now and then.
+/// Progress on standard error: one line that is updated on a terminal, otherwise a new line at intervals.
 #[derive(Debug)]
 pub(crate) struct Progress {
     total: u64,
     is_shown: bool,
-    /// The next one that is worth a line, and how many until the one after it.
+    /// The number of seeds at which the next line is due.
     next: u64,
     step: u64,
 }
@@ -137,7 +135,7 @@ impl Progress {
         }
     }
 
-    /// Shows how many are done.
+    /// Shows the number of seeds that are done and that failed.
     pub(crate) fn show(&mut self, done: u64, failed: u64) {
         let total = self.total;
         if self.is_shown && (done.is_multiple_of(10) || done == total) {
@@ -148,11 +146,11 @@ impl Progress {
         }
         if !self.is_shown && done >= self.next && done < total {
             self.next += self.step;
-            say(&format!("{done} of {total} seeds, {failed} failed"));
+            message(&format!("{done} of {total} seeds, {failed} failed"));
         }
     }
 
-    /// Clears the line.
+    /// Clears the line on a terminal.
     pub(crate) fn end(&self) {
         if self.is_shown {
             let _ = write!(std::io::stderr(), "\r{:60}\r", "");

@@ -1,4 +1,4 @@
-//! `steadfast connect` against a gateway of its own.
+//! `steadfast connect` with a real gateway for each test.
 
 #![cfg(test)]
 
@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 #[test]
-fn it_ends_well_when_nobody_reads_on() {
+fn it_exits_cleanly_when_stdout_is_closed() {
     let gateway = Gateway::start();
     let mut listener = gateway.connect(&["--subscribe", "a"]);
     let mut lines = BufReader::new(listener.stdout.take().unwrap());
@@ -23,19 +23,19 @@ fn it_ends_well_when_nobody_reads_on() {
 }
 
 #[test]
-fn a_gateway_that_is_not_there_is_named() {
+fn an_unreachable_gateway_is_named_in_the_error() {
     let gateway = Gateway::start();
-    let mut alone = gateway.command();
+    let mut connect = gateway.command();
     drop(gateway);
 
-    let output = alone.stdin(Stdio::null()).output().unwrap();
+    let output = connect.stdin(Stdio::null()).output().unwrap();
 
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("127.0.0.1:"), "{text}");
 }
 
-/// A gateway that ends with the test.
+/// A gateway process that is killed at the end of the test.
 struct Gateway {
     process: Child,
     address: String,
@@ -53,8 +53,8 @@ impl Gateway {
         BufReader::new(process.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = told["clients"].as_str().unwrap().to_owned();
+        let banner: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let address = banner["websocket_url"].as_str().unwrap().to_owned();
         Self { process, address }
     }
 

@@ -1,4 +1,4 @@
-//! `steadfast log` as people meet it: a log written by a real gateway, spoilt, refused, looked at, repaired.
+//! `steadfast log` end to end: the log of a real gateway is corrupted, rejected at startup, verified and repaired.
 
 #![cfg(test)]
 
@@ -10,12 +10,12 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Publications of about 100 bytes; together they reach well beyond the byte that is spoilt.
+/// Publications of about 100 bytes; together they reach well beyond the byte that is corrupted.
 const PUBLICATIONS: usize = 12;
 
 #[test]
-fn a_whole_log_verifies_and_repair_changes_nothing() {
-    let data = written();
+fn an_intact_log_verifies_and_repair_changes_nothing() {
+    let data = write_log();
 
     let verified = log(&["verify"], data.path());
     let json = log(&["verify", "--json"], data.path());
@@ -23,23 +23,23 @@ fn a_whole_log_verifies_and_repair_changes_nothing() {
 
     assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
     assert!(
-        text(&verified).contains(" is whole\n"),
+        text(&verified).contains(" is intact\n"),
         "{}",
         text(&verified)
     );
     let found = parsed(&json);
-    assert_eq!(found["is_whole"], true);
+    assert_eq!(found["is_intact"], true);
     assert_eq!(found["channels"], 1);
-    assert_eq!(found["is_clean"], true);
+    assert_eq!(found["is_shutdown_clean"], true);
     assert_eq!(parsed(&repaired)["is_changed"], false);
 }
 
 #[test]
-fn a_damaged_log_stops_the_gateway_is_named_by_verify_and_healed_by_repair() {
-    let data = written();
+fn a_corrupt_log_is_rejected_by_the_gateway_reported_by_verify_and_fixed_by_repair() {
+    let data = write_log();
     let segment = data.path().join("0000000000000001.segment");
-    spoil(&segment);
-    let spoilt = std::fs::read(&segment).unwrap();
+    corrupt(&segment);
+    let corrupted = std::fs::read(&segment).unwrap();
 
     let serve = serve(data.path()).output().unwrap();
     let verified = log(&["verify", "--json"], data.path());
@@ -58,19 +58,22 @@ fn a_damaged_log_stops_the_gateway_is_named_by_verify_and_healed_by_repair() {
         errors(&serve)
     );
     assert_eq!(verified.status.code(), Some(4));
-    assert_eq!(parsed(&verified)["damages"][0]["segment"], 1);
+    assert_eq!(parsed(&verified)["corruptions"][0]["segment"], 1);
     assert_eq!(repaired.status.code(), Some(0), "{}", errors(&repaired));
     let report = parsed(&repaired);
-    assert!(report["kept"].as_u64().unwrap() >= 1, "{report}");
+    assert!(
+        report["publications_kept"].as_u64().unwrap() >= 1,
+        "{report}"
+    );
     let original =
-        Path::new(report["originals"].as_str().unwrap()).join("0000000000000001.segment");
-    assert_eq!(std::fs::read(original).unwrap(), spoilt);
+        Path::new(report["originals_directory"].as_str().unwrap()).join("0000000000000001.segment");
+    assert_eq!(std::fs::read(original).unwrap(), corrupted);
     assert_eq!(after.status.code(), Some(0), "{}", text(&after));
     stop(start(data.path()).0);
 }
 
 #[test]
-fn a_directory_in_use_or_not_there_has_a_code_and_names_the_way_out() {
+fn a_directory_in_use_or_missing_has_an_exit_code_and_a_reason() {
     let data = tempfile::tempdir().unwrap();
     let (gateway, _) = start(data.path());
 
@@ -89,8 +92,8 @@ fn a_directory_in_use_or_not_there_has_a_code_and_names_the_way_out() {
     stop(gateway);
 }
 
-/// A data directory with some publications, from a gateway that ended in peace.
-fn written() -> tempfile::TempDir {
+/// A data directory with some publications, from a gateway that was shut down cleanly.
+fn write_log() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     let (gateway, address) = start(data.path());
     for number in 0..PUBLICATIONS {
@@ -111,8 +114,8 @@ fn written() -> tempfile::TempDir {
     data
 }
 
-/// Spoils a byte of the first publication.
-fn spoil(segment: &PathBuf) {
+/// Overwrites a byte of the first publication.
+fn corrupt(segment: &PathBuf) {
     let bytes = std::fs::read(segment).unwrap();
     let at = bytes
         .windows(8)
@@ -135,8 +138,8 @@ fn start(data: &Path) -> (Child, String) {
     BufReader::new(gateway.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
-    let told: Value = serde_json::from_str(&line).unwrap();
-    (gateway, told["address"].as_str().unwrap().to_owned())
+    let banner: Value = serde_json::from_str(&line).unwrap();
+    (gateway, banner["address"].as_str().unwrap().to_owned())
 }
 
 fn stop(mut gateway: Child) {
@@ -147,7 +150,7 @@ fn stop(mut gateway: Child) {
 fn serve(data: &Path) -> Command {
     let mut command = steadfast();
     command
-        .args(["serve", "--port", "0", "--cores", "1", "--json", "--data"])
+        .args(["serve", "--port", "0", "--shards", "1", "--json", "--data"])
         .arg(data);
     command
 }

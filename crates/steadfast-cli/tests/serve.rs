@@ -1,4 +1,4 @@
-//! `steadfast serve` as people and supervisors meet it: what it prints, and with which code it ends.
+//! `steadfast serve` as an operator or a supervisor uses it: its output and its exit codes.
 
 #![cfg(test)]
 
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
-fn it_tells_its_address_and_data_directory_and_ends_cleanly_when_asked() {
+fn it_prints_its_address_and_data_directory_and_shuts_down_cleanly_on_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let mut gateway = serve(directory.path(), &["--port", "0", "--json"])
         .stdout(Stdio::piped())
@@ -28,23 +28,23 @@ fn it_tells_its_address_and_data_directory_and_ends_cleanly_when_asked() {
 }
 
 #[test]
-fn a_second_signal_ends_it_although_a_client_does_not_go() {
+fn a_second_signal_terminates_it_although_a_client_stays_connected() {
     let directory = tempfile::tempdir().unwrap();
-    let waits = "[server]\nclose_wait = \"1m\"\nshutdown_wait = \"10m\"\n";
-    std::fs::write(directory.path().join("s.toml"), waits).unwrap();
+    let timeouts = "[server]\nclose_wait = \"1m\"\nshutdown_wait = \"10m\"\n";
+    std::fs::write(directory.path().join("s.toml"), timeouts).unwrap();
     let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
     let mut gateway = serve(directory.path(), &arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let told: serde_json::Value = serde_json::from_str(&first_line(&mut gateway)).unwrap();
-    let mut client = TcpStream::connect(told["address"].as_str().unwrap()).unwrap();
+    let banner: serde_json::Value = serde_json::from_str(&first_line(&mut gateway)).unwrap();
+    let mut client = TcpStream::connect(banner["address"].as_str().unwrap()).unwrap();
     client.write_all(UPGRADE.as_bytes()).unwrap();
     read_until(&mut client, b"\r\n\r\n");
 
     kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
-    // The client hears of the end, and stays.
+    // The client receives the disconnect, and does not close its socket.
     read_until(&mut client, b"shutdown");
     kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
 
@@ -52,7 +52,7 @@ fn a_second_signal_ends_it_although_a_client_does_not_go() {
 }
 
 #[test]
-fn a_port_in_use_has_a_code_of_its_own_and_names_the_way_out() {
+fn a_port_in_use_has_a_dedicated_exit_code_and_a_hint() {
     let directory = tempfile::tempdir().unwrap();
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
@@ -71,7 +71,7 @@ fn a_port_in_use_has_a_code_of_its_own_and_names_the_way_out() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_has_a_code_of_its_own() {
+fn an_unusable_data_directory_has_a_dedicated_exit_code() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("file"), "").unwrap();
 
@@ -86,19 +86,19 @@ fn a_data_directory_that_cannot_be_used_has_a_code_of_its_own() {
 }
 
 #[test]
-fn wrong_settings_are_refused_with_their_place() {
+fn invalid_settings_are_rejected_with_their_location() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("s.toml"), "[server]\nprot = 1\n").unwrap();
 
     let file = run(&mut serve(directory.path(), &["--config", "s.toml"]));
     let variable = run(serve(directory.path(), &[]).env("PORT", "eighty"));
-    let argument = run(&mut serve(directory.path(), &["--cores", "1000"]));
+    let argument = run(&mut serve(directory.path(), &["--shards", "1000"]));
 
     for (output, expected) in [
         (file, "--> s.toml:2:1"),
         (
             variable,
-            "the environment variable PORT must be a port, 0 to 65535, found \"eighty\"",
+            "invalid environment variable PORT=\"eighty\": must be a port from 0 to 65535",
         ),
         (argument, "server.cores: must be 0 to 256"),
     ] {
@@ -109,7 +109,7 @@ fn wrong_settings_are_refused_with_their_place() {
 }
 
 #[test]
-fn arguments_stand_above_the_environment_and_both_above_the_file() {
+fn arguments_override_the_environment_and_both_override_the_file() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(
         directory.path().join("s.toml"),

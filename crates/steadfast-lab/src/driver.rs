@@ -1,7 +1,7 @@
-//! Drivers: processes that own client libraries and do what they are told, a JSON object a line.
+//! Drivers: processes that own clients of a library and execute commands. The protocol is one JSON object per line.
 //!
-//! One driver owns all clients of its kind. Lines that come are stamped with the run's clock by a thread that does
-//! nothing else, so that a busy harness does not make a client look slow. It keeps no state of the clients.
+//! One driver owns all clients of its kind. A dedicated thread timestamps its output with the run's clock, so that a
+//! busy harness does not make a client look slow. This module keeps no state of the clients.
 
 pub mod line;
 
@@ -16,28 +16,28 @@ use serde_json::{Value, json};
 use steadfast::clock::Clock;
 use steadfast_faults::roster::ClientKind;
 
-use self::line::Line;
+use self::line::DriverLine;
 use crate::error::LabError;
-use crate::runner::inbox::{Message, Source};
+use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
-/// How each kind of client is started: a program and its arguments.
+/// The command that starts the driver of each client kind: a program and its arguments.
 pub type DriverCommands = BTreeMap<ClientKind, Vec<OsString>>;
 
 /// A running driver.
 #[derive(Debug)]
 pub(crate) struct Driver {
     child: Child,
-    /// Closed first at the end, which is how a driver is told to end.
+    /// Closed first at the end: a driver exits at the end of its input.
     commands: Option<ChildStdin>,
 }
 
 impl Driver {
-    /// Starts one; a thread hands its lines, and at the end [`Line::Ended`], to `inbox`.
+    /// Starts a driver. A thread sends its lines, and finally [`DriverLine::Ended`], to `inbox`.
     pub(crate) fn start(
         kind: ClientKind,
         command: &[OsString],
         clock: Clock,
-        inbox: SyncSender<Message>,
+        inbox: SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
         let (program, arguments) = command.split_first().ok_or(LabError::DriverMissing(kind))?;
         let failed = |source| LabError::Driver {
@@ -59,18 +59,18 @@ impl Driver {
             return Err(failed(io::ErrorKind::BrokenPipe.into()));
         };
         let read = move || {
-            let stamp = |line| Message {
+            let timestamped = |line| HarnessMessage {
                 at: clock.now(),
-                source: Source::Driver(kind, line),
+                payload: MessagePayload::Driver(kind, line),
             };
             for text in BufReader::new(lines).lines() {
-                let line = text.map_or(Line::Ended, |text| Line::parse(&text));
-                // Nobody listens any more once the run is over.
-                if inbox.send(stamp(line)).is_err() {
+                let line = text.map_or(DriverLine::Ended, |text| DriverLine::parse(&text));
+                // The inbox is closed once the run has ended.
+                if inbox.send(timestamped(line)).is_err() {
                     return;
                 }
             }
-            drop(inbox.send(stamp(Line::Ended)));
+            drop(inbox.send(timestamped(DriverLine::Ended)));
         };
         thread::Builder::new()
             .name(format!("driver-{}", kind.name()))
@@ -79,7 +79,7 @@ impl Driver {
         Ok(Self { child, commands })
     }
 
-    /// Sends a command; fails when the driver has ended.
+    /// Sends a command; fails when the driver has exited.
     pub(crate) fn send(&mut self, command: &Value) -> io::Result<()> {
         match &mut self.commands {
             Some(commands) => writeln!(commands, "{command}"),
@@ -91,29 +91,29 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.commands = None;
-        // It ends by itself at the end of its input; what is left is stopped.
+        // A driver exits at the end of its input; one that has not exited yet is killed.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// The commands of the lab; their ids are set by who sends them.
+/// Creates a client and connects it. The sender of a command adds its id, as for all commands below.
 pub(crate) fn open(client: &str, url: &str) -> Value {
     json!({"do": "open", "client": client, "url": url})
 }
 
-/// Subscribes so that a position is kept and recovered from.
+/// Subscribes with recovery and without join and leave events.
 pub(crate) fn subscribe(client: &str, channel: &str) -> Value {
     json!({"do": "subscribe", "client": client, "channel": channel, "recoverable": true, "join_leave": false})
 }
 
-/// Publishes with a key.
+/// Publishes with an idempotency key.
 pub(crate) fn publish(client: &str, channel: &str, key: &str, data: &Value) -> Value {
     let data = json!({"channel": channel, "data": data, "key": key});
     json!({"do": "rpc", "client": client, "method": "gw.publish", "data": data})
 }
 
-/// Disconnects.
+/// Disconnects a client.
 pub(crate) fn close(client: &str) -> Value {
     json!({"do": "close", "client": client})
 }

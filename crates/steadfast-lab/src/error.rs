@@ -1,4 +1,4 @@
-//! Why a run could not be carried out; a system that failed is no error but a history.
+//! Why a run could not be executed. A failure of the system under test is not an error: it is part of the history.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,58 +6,42 @@ use std::path::PathBuf;
 use steadfast_faults::roster::ClientKind;
 use thiserror::Error;
 
-/// Why a run could not be carried out.
+/// Why a run could not be executed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum LabError {
-    /// There is no command that starts clients of this kind.
-    #[error("there is no driver for clients of the kind `{}`", .0.name())]
+    /// No command is configured that starts clients of this kind.
+    #[error("driver for `{}` clients not found", .0.name())]
     DriverMissing(ClientKind),
-    /// A driver of clients could not be started.
-    #[error("the driver of `{}` clients cannot be started: {command}", .kind.name())]
+    /// A client driver could not be started.
+    #[error("failed to start the driver for `{}` clients: {command}", .kind.name())]
     Driver {
-        /// Whose.
         kind: ClientKind,
-        /// What was tried.
         command: String,
-        /// What the system said.
         source: io::Error,
     },
     /// A service could not be started.
-    #[error("{program} cannot be started as {instance}")]
+    #[error("failed to start {program} as {instance}")]
     Service {
-        /// Which instance.
         instance: String,
-        /// What was tried.
         program: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// Services or clients were not up in time.
-    #[error("not everyone was ready after {seconds} s: {missing}")]
+    /// Services or clients were not ready within the scenario's `ready_timeout`.
+    #[error("timed out after {seconds} s waiting for {missing}")]
     NotReady {
-        /// How long it was waited.
         seconds: u64,
-        /// Who was missing, and what they said.
+        /// What was not ready, followed by the last message of a driver or service.
         missing: String,
     },
-    /// No port is free.
-    #[error("no port from {from} to {to} is free")]
-    NoPort {
-        /// First looked at.
-        from: u16,
-        /// Last looked at.
-        to: u16,
-    },
-    /// The folder of the run could not be written.
+    /// All ports of the range are in use.
+    #[error("no free port between {from} and {to}")]
+    NoPort { from: u16, to: u16 },
+    /// The directory of the run could not be written.
     #[error("failed to write {path}")]
-    Folder {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The system gave no thread.
-    #[error("the system has no resources for a thread")]
+    Folder { path: PathBuf, source: io::Error },
+    /// The operating system could not create a thread.
+    #[error("failed to create a thread")]
     Thread(#[source] io::Error),
 }

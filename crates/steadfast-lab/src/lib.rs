@@ -1,10 +1,10 @@
-//! The failure lab on real processes: starts services and clients, carries a plan out, and writes the facts down.
+//! Fault-injection lab on real processes: starts services and clients, executes a fault plan, and records events.
 //!
-//! It judges nothing: the ledger and the verdict are `steadfast-faults`, which sees the same facts whoever wrote them.
-//! Services are started as a user starts them; clients are processes that speak the lines of [`driver`], so that a
-//! client library in any language takes part.
+//! It evaluates nothing: ledger and verdict are in `steadfast-faults`, which processes the same events from any host.
+//! Services are started as a user starts them. Clients are processes that implement the line protocol of [`driver`], so
+//! that client libraries in any language can take part.
 //!
-//! [`runner::run`] is the way in.
+//! [`runner::run`] is the entry point.
 
 pub mod driver;
 pub mod error;

@@ -1,15 +1,15 @@
-//! How a run is going, in numbers, for the person who waits.
+//! The progress of a run in numbers, for display.
 
 use std::time::Duration;
 
 use steadfast_faults::ledger::record::Phase;
 
-/// Once a second, and at each step.
+/// A progress report: one each second, and one at each step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// The run without faults that goes before, or the run itself.
+    /// True during the control run without faults, which precedes the run itself.
     pub is_control: bool,
-    /// Where it is.
+    /// The current phase of the run.
     pub phase: Phase,
     /// Since the start of the baseline.
     pub elapsed: Duration,
@@ -17,14 +17,14 @@ pub struct Progress {
     pub total: Duration,
     /// Clients that are connected and subscribed.
     pub clients_up: usize,
-    /// All clients.
+    /// All clients of the run.
     pub clients: usize,
-    /// Publications that were acknowledged.
+    /// Publications that the gateway acknowledged.
     pub acknowledged: u64,
-    /// Publications whose outcome is not known.
-    pub unanswered: usize,
-    /// Publications that were handed to clients.
+    /// Publications without an outcome yet, sent or queued.
+    pub pending: usize,
+    /// Publications that were delivered to clients.
     pub delivered: u64,
-    /// What happened just now, for example `gateway:1 killed`.
-    pub news: Option<String>,
+    /// What just happened, for example `kill gateway:1`.
+    pub event: Option<String>,
 }

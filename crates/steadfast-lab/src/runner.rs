@@ -1,12 +1,12 @@
-//! A scenario on real processes: the control run, then the run, each from an empty folder.
+//! Executes a scenario on real processes: the control run, then the run itself, each in an empty directory.
 //!
-//! One thread makes all moves; those that read drivers and own processes only send it what they see. What comes out is
-//! a history for each of the two, and no judgement.
+//! One thread performs all actions; the threads that read drivers and own processes only send it what they observe.
+//! The result is a history for each of the two runs, without a verdict.
 
-mod agenda;
 mod clients;
 pub(crate) mod inbox;
-mod stage;
+mod run;
+mod schedule;
 
 use std::path::PathBuf;
 
@@ -17,52 +17,53 @@ use steadfast_faults::scenario::plan::Plan;
 use crate::driver::DriverCommands;
 use crate::error::LabError;
 use crate::progress::Progress;
-use stage::Stage;
+use run::Run;
 
-/// How a scenario is carried out here.
+/// The programs, the directory and the mode of a run.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    /// Started as the service `builtin:gateway`.
+pub struct RunSetup {
+    /// The program of the service `builtin:gateway`.
     pub gateway: PathBuf,
-    /// A binary whose `lab launch` ties a service to the life of the lab ([`crate::launcher`]).
+    /// A binary whose `lab launch` kills a service when the lab terminates ([`crate::launcher`]). Without it services
+    /// are started directly.
     pub launcher: Option<PathBuf>,
-    /// How clients are started.
+    /// The command that starts the driver of each client kind.
     pub drivers: DriverCommands,
-    /// Everything of the run is in here: configurations, data, logs of services.
+    /// Directory of the run: configurations, data, and logs of services.
     pub folder: PathBuf,
-    /// What is done at the planned instants.
+    /// Whether faults are injected or only reported.
     pub faults: FaultsMode,
 }
 
-/// What is done at the planned instants.
+/// Whether planned faults are injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultsMode {
-    /// What the plan says.
+    /// Faults are injected as planned.
     Real,
-    /// Nothing, although it is announced: a verdict that passes then would pass for any system.
+    /// Faults are reported but not injected: a check that passes then would pass for any system.
     Placebo,
 }
 
-/// What was written down.
+/// The recorded histories.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The run without faults, when the scenario asks for one.
+pub struct RunOutcome {
+    /// The run without faults, if the scenario requires one.
     pub control: Option<History>,
-    /// The run.
+    /// The run with faults.
     pub run: History,
 }
 
-/// Carries a plan out. `watch` hears how it goes, about once a second.
+/// Executes a plan. `watch` is called with the progress about once a second.
 ///
 /// # Errors
 ///
-/// When services or drivers cannot be started, or were not ready in time.
+/// When services or drivers cannot be started, or are not ready in time.
 pub fn run(
     scenario: &Scenario,
     plan: &Plan,
-    setup: &Setup,
+    setup: &RunSetup,
     watch: &mut dyn FnMut(&Progress),
-) -> Result<Outcome, LabError> {
+) -> Result<RunOutcome, LabError> {
     let control = match scenario.run().control {
         Control::Before => {
             let plan = plan.without_faults();
@@ -75,12 +76,12 @@ pub fn run(
                 };
                 watch(&progress);
             };
-            Some(Stage::set(scenario, &plan, &setup)?.play(&mut watch)?)
+            Some(Run::start(scenario, &plan, &setup)?.execute(&mut watch)?)
         }
         Control::Off => None,
     };
     let mut setup = setup.clone();
     setup.folder.push("run");
-    let run = Stage::set(scenario, plan, &setup)?.play(watch)?;
-    Ok(Outcome { control, run })
+    let run = Run::start(scenario, plan, &setup)?.execute(watch)?;
+    Ok(RunOutcome { control, run })
 }

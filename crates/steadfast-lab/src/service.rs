@@ -1,10 +1,10 @@
-//! The processes that are broken: one thread owns each of them, starts it, looks after it, and does to it what it is told.
+//! The processes under test. One thread owns each of them: it starts the process, polls it, and executes commands.
 //!
-//! The thread alone holds the child, so a signal can never meet a process that was given the same number later. It
-//! writes facts into the inbox of the run; when what happens is decided elsewhere.
+//! Only that thread holds the child, so a signal can never reach another process that was given the same id later. It
+//! sends events to the inbox of the run, which decides what happens when.
 
 mod instance;
 mod probe;
 
-pub(crate) use instance::{Order, Service, Setup};
+pub(crate) use instance::{Service, ServiceCommand, ServiceSetup};
 pub(crate) use probe::free_port;

@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use self::line::Line;
+use self::line::DriverLine;
 use crate::binaries;
 
 /// A kind of client that others wrote.
@@ -46,12 +46,12 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts one; a thread hands its lines, and at the end [`Line::Ended`], to `inbox`.
+    /// Starts one; a thread hands its lines, and at the end [`DriverLine::Ended`], to `inbox`.
     ///
     /// # Errors
     ///
     /// When it cannot be built or started.
-    pub fn start(kind: Kind, inbox: Sender<(Kind, Line)>) -> Result<Self> {
+    pub fn start(kind: Kind, inbox: Sender<(Kind, DriverLine)>) -> Result<Self> {
         let mut child = binaries::driver(kind)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -61,13 +61,13 @@ impl Driver {
         let lines = child.stdout.take().context("the driver has no stdout")?;
         thread::spawn(move || {
             for line in BufReader::new(lines).lines() {
-                let line = line.map_or(Line::Ended, |text| Line::parse(&text));
+                let line = line.map_or(DriverLine::Ended, |text| DriverLine::parse(&text));
                 // The run is over and nobody listens any more.
                 if inbox.send((kind, line)).is_err() {
                     return;
                 }
             }
-            drop(inbox.send((kind, Line::Ended)));
+            drop(inbox.send((kind, DriverLine::Ended)));
         });
         Ok(Self { child, commands })
     }

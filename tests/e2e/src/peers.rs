@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::driver::line::{CallError, Event, Line, What};
+use crate::driver::line::{CallError, DriverEvent, DriverEventKind, DriverLine};
 use crate::driver::{Driver, Kind};
 
 /// How long a script waits for one answer or event: the clients' own time-out is 5 s.
@@ -20,10 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Peers {
     drivers: BTreeMap<Kind, Driver>,
-    inbox: Receiver<(Kind, Line)>,
+    inbox: Receiver<(Kind, DriverLine)>,
     next_id: u64,
     /// Events that a script has not asked for yet.
-    kept: VecDeque<Event>,
+    kept: VecDeque<DriverEvent>,
 }
 
 /// What arrived.
@@ -37,7 +37,7 @@ pub enum Incoming {
         outcome: Result<Value, CallError>,
     },
     /// Something happened to a client.
-    Event(Event),
+    Event(DriverEvent),
 }
 
 impl Peers {
@@ -91,13 +91,17 @@ impl Peers {
         loop {
             let wait = deadline.saturating_duration_since(Instant::now());
             return match self.inbox.recv_timeout(wait) {
-                Ok((_, Line::Ready)) => continue,
-                Ok((_, Line::Answer { id, outcome })) => Ok(Some(Incoming::Answer { id, outcome })),
-                Ok((_, Line::Event(event))) => Ok(Some(Incoming::Event(event))),
-                Ok((kind, Line::Strange(text))) => {
+                Ok((_, DriverLine::Ready)) => continue,
+                Ok((_, DriverLine::Response { id, outcome })) => {
+                    Ok(Some(Incoming::Answer { id, outcome }))
+                }
+                Ok((_, DriverLine::Event(event))) => Ok(Some(Incoming::Event(event))),
+                Ok((kind, DriverLine::Unrecognized(text))) => {
                     bail!("the driver of {} clients said: {text}", kind.word())
                 }
-                Ok((kind, Line::Ended)) => bail!("the driver of {} clients ended", kind.word()),
+                Ok((kind, DriverLine::Ended)) => {
+                    bail!("the driver of {} clients ended", kind.word())
+                }
                 Err(RecvTimeoutError::Timeout) => Ok(None),
                 Err(RecvTimeoutError::Disconnected) => bail!("all drivers ended"),
             };
@@ -146,7 +150,7 @@ impl Peers {
         client: &str,
         channel: &str,
         name: &str,
-        pick: impl Fn(&What) -> Option<T>,
+        pick: impl Fn(&DriverEventKind) -> Option<T>,
     ) -> Result<T> {
         let deadline = Instant::now() + PATIENCE;
         let mut looked = 0;
@@ -154,7 +158,7 @@ impl Peers {
             while let Some(event) = self.kept.get(looked) {
                 if event.client == client
                     && event.channel == channel
-                    && let Some(picked) = pick(&event.what)
+                    && let Some(picked) = pick(&event.kind)
                 {
                     self.kept.remove(looked);
                     return Ok(picked);
@@ -177,14 +181,14 @@ impl Peers {
         &mut self,
         client: &str,
         channel: &str,
-        pick: impl Fn(&What) -> Option<T>,
+        pick: impl Fn(&DriverEventKind) -> Option<T>,
     ) -> Vec<T> {
         let mut taken = Vec::new();
         self.kept.retain(|event| {
             if event.client != client || event.channel != channel {
                 return true;
             }
-            match pick(&event.what) {
+            match pick(&event.kind) {
                 Some(picked) => {
                     taken.push(picked);
                     false
@@ -196,15 +200,15 @@ impl Peers {
     }
 
     /// Every kept event, removed, in order of arrival; it waits for nothing.
-    pub fn take_all(&mut self) -> Vec<Event> {
+    pub fn take_all(&mut self) -> Vec<DriverEvent> {
         self.kept.drain(..).collect()
     }
 
-    fn seen_by(&self, client: &str) -> Vec<&What> {
+    fn seen_by(&self, client: &str) -> Vec<&DriverEventKind> {
         self.kept
             .iter()
             .filter(|event| event.client == client)
-            .map(|event| &event.what)
+            .map(|event| &event.kind)
             .collect()
     }
 }

@@ -32,7 +32,7 @@ function failure(cause) {
   if (typeof code === 'number' && code >= SERVER_CODES_FROM) {
     return { kind: 'server', code, message };
   }
-  return { kind: LOST.has(code) ? 'lost' : 'refused', message: `${code}: ${message}` };
+  return { kind: LOST.has(code) ? 'lost' : 'rejected', message: `${code}: ${message}` };
 }
 
 function open({ client: name, url }) {
@@ -43,10 +43,10 @@ function open({ client: name, url }) {
   }
   const client = new Centrifuge(url, { websocket: WebSocket, name: 'peer-node' });
   client.on('connecting', (c) => say({ event: 'connecting', client: name, code: c.code, reason: c.reason }));
-  client.on('connected', (c) => say({ event: 'connected', client: name, identity: c.client }));
+  client.on('connected', (c) => say({ event: 'connected', client: name, client_id: c.client }));
   client.on('disconnected', (c) => say({ event: 'disconnected', client: name, code: c.code, reason: c.reason }));
   client.on('error', (c) =>
-    say({ event: 'trouble', client: name, channel: null, code: c.error?.code ?? 0, message: String(c.error?.message) }),
+    say({ event: 'warning', client: name, channel: null, code: c.error?.code ?? 0, message: String(c.error?.message) }),
   );
   clients.set(name, client);
   client.connect();
@@ -76,11 +76,11 @@ function subscribe(client, { client: name, channel, recoverable, join_leave, sin
     }),
   );
   subscription.on('publication', (c) =>
-    tell('publication', { offset: c.offset ?? 0, data: c.data, author: c.info?.client ?? null }),
+    tell('publication', { offset: c.offset ?? 0, data: c.data, publisher: c.info?.client ?? null }),
   );
-  subscription.on('join', (c) => tell('join', { who: c.info.client }));
-  subscription.on('leave', (c) => tell('leave', { who: c.info.client }));
-  subscription.on('error', (c) => tell('trouble', { code: c.error?.code ?? 0, message: String(c.error?.message) }));
+  subscription.on('join', (c) => tell('join', { client_id: c.info.client }));
+  subscription.on('leave', (c) => tell('leave', { client_id: c.info.client }));
+  subscription.on('error', (c) => tell('warning', { code: c.error?.code ?? 0, message: String(c.error?.message) }));
   subscription.subscribe();
 }
 

@@ -43,7 +43,7 @@ def failure(cause: Exception) -> dict:
         return {"kind": "server", "code": cause.code, "message": str(cause)}
     told = f"{type(cause).__name__}: {cause}"
     lost = isinstance(cause, (OperationTimeoutError, ClientDisconnectedError, ConnectionError))
-    return {"kind": "lost" if lost else "refused", "message": told}
+    return {"kind": "lost" if lost else "rejected", "message": told}
 
 
 class ClientEvents(ClientEventHandler):
@@ -57,13 +57,13 @@ class ClientEvents(ClientEventHandler):
         self.tell("connecting", code=ctx.code, reason=ctx.reason)
 
     async def on_connected(self, ctx) -> None:
-        self.tell("connected", identity=ctx.client)
+        self.tell("connected", client_id=ctx.client)
 
     async def on_disconnected(self, ctx) -> None:
         self.tell("disconnected", code=ctx.code, reason=ctx.reason)
 
     async def on_error(self, ctx) -> None:
-        self.tell("trouble", channel=None, code=ctx.code, message=str(ctx.error))
+        self.tell("warning", channel=None, code=ctx.code, message=str(ctx.error))
 
 
 class SubscriptionEvents(SubscriptionEventHandler):
@@ -92,17 +92,17 @@ class SubscriptionEvents(SubscriptionEventHandler):
         self.tell("unsubscribed", code=ctx.code, reason=ctx.reason)
 
     async def on_publication(self, ctx) -> None:
-        author = ctx.pub.info.client if ctx.pub.info else None
-        self.tell("publication", offset=ctx.pub.offset or 0, data=ctx.pub.data, author=author)
+        publisher = ctx.pub.info.client if ctx.pub.info else None
+        self.tell("publication", offset=ctx.pub.offset or 0, data=ctx.pub.data, publisher=publisher)
 
     async def on_join(self, ctx) -> None:
-        self.tell("join", who=ctx.info.client)
+        self.tell("join", client_id=ctx.info.client)
 
     async def on_leave(self, ctx) -> None:
-        self.tell("leave", who=ctx.info.client)
+        self.tell("leave", client_id=ctx.info.client)
 
     async def on_error(self, ctx) -> None:
-        self.tell("trouble", code=ctx.code, message=str(ctx.error))
+        self.tell("warning", code=ctx.code, message=str(ctx.error))
 
 
 async def open_client(command: dict) -> dict:

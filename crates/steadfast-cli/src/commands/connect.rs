@@ -1,11 +1,11 @@
-//! `steadfast connect`: a session by hand, through the client library. What is typed becomes requests, what comes is
-//! shown, and so is every attempt with its cause and the next try.
+//! `steadfast connect`: an interactive session through the client library. Input lines become requests; events are
+//! printed, and so is each connection attempt with the cause of its failure and the time of the next one.
 //!
-//! The first connection must come about, since a wrong address is the likeliest reason why it does not; from then on
-//! the session comes back by itself.
+//! The first attempt must succeed, since the likeliest cause of its failure is a wrong address. After that, the session
+//! reconnects automatically.
 
-mod shown;
-mod typed;
+mod input;
+mod render;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,33 +18,35 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
-use self::shown::Shown;
-use self::typed::Typed;
+use self::input::InputCommand;
+use self::render::EventOutput;
 use crate::args::Connect;
 use crate::exit::Failure;
-use crate::output::{self, Audience};
+use crate::output::{self, StdoutState};
 
-/// How many publications `/history` shows.
-const HISTORY_SHOWN: usize = 20;
-/// Lines that wait to be printed; whoever has more waits.
-const LINES_MAX: usize = 1_024;
-/// What a reader that left is given for a good end.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
+/// Publications that `/history` prints at most.
+const HISTORY_LIMIT: usize = 20;
+/// Capacity of the queue of lines to print; senders wait when it is full.
+const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
+/// Longest wait for the session to close at exit.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Talks until `/quit` is typed, what was to be published is acknowledged, or nobody reads on.
+/// Runs until `/quit` is typed, the `--publish` message is acknowledged, or standard output is closed.
 ///
 /// # Errors
 ///
-/// When the first connection does not come about, or the gateway ends the session for good.
+/// When the first connection attempt fails, or the session fails permanently.
 pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
-    runtime.block_on(talk(arguments))
+        .map_err(|error| {
+            Failure::failed(format!("failed to start the async runtime: {error}"), "")
+        })?;
+    runtime.block_on(run_session(arguments))
 }
 
-async fn talk(arguments: &Connect) -> Result<(), Failure> {
+async fn run_session(arguments: &Connect) -> Result<(), Failure> {
     let (client, driver) = Client::builder(&arguments.url)
         .map(|builder| builder.name("steadfast-cli"))
         .and_then(steadfast::Builder::build)
@@ -53,8 +55,8 @@ async fn talk(arguments: &Connect) -> Result<(), Failure> {
             Failure::usage(error.to_string(), example)
         })?;
     let events = client.events();
-    let (lines, shown) = mpsc::channel(LINES_MAX);
-    let mut conversation = Conversation {
+    let (lines, outputs) = mpsc::channel(OUTPUT_QUEUE_LEN_MAX);
+    let mut session = InteractiveSession {
         client,
         lines,
         channel: None,
@@ -62,25 +64,25 @@ async fn talk(arguments: &Connect) -> Result<(), Failure> {
     };
     tokio::spawn(driver);
     for channel in &arguments.subscribe {
-        conversation.subscribe(channel.clone());
+        session.subscribe(channel.clone());
     }
-    let awaited = match arguments.publish.as_deref() {
-        Some([channel, data]) => Some(conversation.publish(channel, data)?),
+    let receipt = match arguments.publish.as_deref() {
+        Some([channel, data]) => Some(session.publish(channel, data)?),
         Some(_) | None => None,
     };
-    let client = conversation.client.clone();
+    let client = session.client.clone();
     let outcome = tokio::select! {
         outcome = watch(&client, events, &arguments.url) => outcome,
-        () = print(shown, arguments.json) => Ok(()),
-        outcome = until_acknowledged(awaited) => outcome,
-        () = conversation.obey_all(arguments.publish.is_none()) => Ok(()),
+        () = print(outputs, arguments.json) => Ok(()),
+        outcome = until_acknowledged(receipt) => outcome,
+        () = session.run(arguments.publish.is_none()) => Ok(()),
     };
-    // A gateway that does not answer is no reason to stay.
-    let _ = tokio::time::timeout(CLOSE_MAX, client.close(Duration::ZERO)).await;
+    // An unresponsive gateway must not delay the exit.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, client.close(Duration::ZERO)).await;
     outcome
 }
 
-/// Says what happens to the connection; ends with the reason why there is none.
+/// Prints connection events; returns when the first attempt or the session fails.
 async fn watch(
     client: &Client,
     mut events: broadcast::Receiver<Event>,
@@ -91,7 +93,9 @@ async fn watch(
         let event = match events.recv().await {
             Ok(event) => event,
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                output::say(&format!("{missed} changes of the connection were missed"));
+                output::message(&format!(
+                    "{missed} connection events were not printed: output is too slow"
+                ));
                 continue;
             }
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
@@ -100,12 +104,12 @@ async fn watch(
             Event::Connected { .. } => has_connected = true,
             Event::Waiting { cause, .. } if !has_connected => {
                 return Err(Failure::failed(
-                    format!("cannot connect to {url}: {}", shown::cause(cause)),
+                    format!("cannot connect to {url}: {}", render::cause(cause)),
                     "Is the gateway running? Start one with: steadfast serve",
                 ));
             }
             Event::Failed { cause } => {
-                let what = format!("the session with {url} is over: {}", shown::cause(cause));
+                let what = format!("session with {url} failed: {}", render::cause(cause));
                 return Err(Failure::failed(what, ""));
             }
             Event::Attempting { .. }
@@ -114,103 +118,105 @@ async fn watch(
             | Event::Lost { .. }
             | Event::Closed => {}
         }
-        if let Some(text) = shown::event(&event, client.now()) {
-            output::say(&text);
+        if let Some(text) = render::event(&event, client.now()) {
+            output::message(&text);
         }
     }
 }
 
-/// Prints what comes until nobody reads on.
-async fn print(mut shown: mpsc::Receiver<Shown>, is_json: bool) {
-    while let Some(shown) = shown.recv().await {
-        let text = if is_json { shown.json } else { shown.text };
-        if output::print_next(&text) == Audience::Gone {
+/// Prints all output until standard output is closed.
+async fn print(mut outputs: mpsc::Receiver<EventOutput>, is_json: bool) {
+    while let Some(output) = outputs.recv().await {
+        let text = if is_json { output.json } else { output.text };
+        if output::print_next(&text) == StdoutState::Closed {
             return;
         }
     }
 }
 
-async fn until_acknowledged(awaited: Option<Receipt>) -> Result<(), Failure> {
-    let Some(receipt) = awaited else {
+async fn until_acknowledged(receipt: Option<Receipt>) -> Result<(), Failure> {
+    let Some(receipt) = receipt else {
         return std::future::pending().await;
     };
     match receipt.await {
         Delivery::Acknowledged { position, .. } => {
-            output::say(&format!("acknowledged at offset {}", position.offset));
+            output::message(&format!("acknowledged at offset {}", position.offset));
             Ok(())
         }
         other @ (Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. }) => {
-            Err(Failure::failed(shown::delivery(&other), ""))
+            Err(Failure::failed(render::delivery(&other), ""))
         }
     }
 }
 
-/// What is open, and where a bare line goes.
-struct Conversation {
+struct InteractiveSession {
     client: Client,
-    lines: mpsc::Sender<Shown>,
+    lines: mpsc::Sender<EventOutput>,
+    /// The channel that was subscribed to last; a line that is not a command is published to it.
     channel: Option<String>,
-    /// Reading them ends with the task, and so does the subscription.
+    /// The tasks that read the subscriptions; aborting a task ends its subscription.
     subscriptions: BTreeMap<String, JoinHandle<()>>,
 }
 
-impl Conversation {
-    /// Does what is typed until `/quit`.
-    async fn obey_all(&mut self, is_typing: bool) {
+impl InteractiveSession {
+    /// Executes input lines until `/quit`.
+    async fn run(&mut self, has_input: bool) {
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
-        let mut is_typing = is_typing;
+        let mut has_input = has_input;
         loop {
-            if !is_typing {
-                // Without a keyboard what comes is shown for as long as somebody reads.
+            if !has_input {
+                // After the end of input, events are printed until standard output is closed.
                 return std::future::pending().await;
             }
             match lines.next_line().await {
-                Ok(Some(line)) => match typed::parse(&line, self.channel.as_deref()) {
-                    Ok(Typed::Quit) => return,
-                    Ok(typed) => self.obey(typed),
-                    Err(advice) => output::say(&advice),
+                Ok(Some(line)) => match input::parse(&line, self.channel.as_deref()) {
+                    Ok(InputCommand::Quit) => return,
+                    Ok(command) => self.execute(command),
+                    Err(help) => output::message(&help),
                 },
-                Ok(None) | Err(_) => is_typing = false,
+                Ok(None) | Err(_) => has_input = false,
             }
         }
     }
 
-    fn obey(&mut self, typed: Typed) {
-        match typed {
-            Typed::Nothing | Typed::Quit => {}
-            Typed::Subscribe(channel) => self.subscribe(channel),
-            Typed::Unsubscribe(channel) => match self.subscriptions.remove(&channel) {
+    fn execute(&mut self, command: InputCommand) {
+        match command {
+            InputCommand::Nothing | InputCommand::Quit => {}
+            InputCommand::Subscribe(channel) => self.subscribe(channel),
+            InputCommand::Unsubscribe(channel) => match self.subscriptions.remove(&channel) {
                 Some(task) => task.abort(),
-                None => output::say(&format!("not subscribed to {channel}")),
+                None => output::message(&format!("not subscribed to {channel}")),
             },
-            Typed::Publish { channel, data } => match self.publish(&channel, &data) {
+            InputCommand::Publish { channel, data } => match self.publish(&channel, &data) {
                 Ok(receipt) => {
                     let lines = self.lines.clone();
                     tokio::spawn(async move {
-                        // Nobody reads on: then nobody waits for it either.
-                        let _ = lines.send(Shown::delivery(&channel, &receipt.await)).await;
+                        // A closed queue means that the session ends.
+                        let _ = lines
+                            .send(EventOutput::delivery(&channel, &receipt.await))
+                            .await;
                     });
                 }
-                Err(_) => output::say("too much was published at once; try again"),
+                Err(_) => output::message("the command queue is full; try again"),
             },
-            Typed::Presence(channel) => {
+            InputCommand::Presence(channel) => {
                 let (client, lines) = (self.client.clone(), self.lines.clone());
                 tokio::spawn(async move {
-                    let shown = match client.presence(&channel).await {
-                        Ok(present) => Shown::presence(&channel, &present),
-                        Err(error) => Shown::refused(&channel, &error),
+                    let output = match client.presence(&channel).await {
+                        Ok(clients) => EventOutput::presence(&channel, &clients),
+                        Err(error) => EventOutput::call_error(&channel, &error),
                     };
-                    let _ = lines.send(shown).await;
+                    let _ = lines.send(output).await;
                 });
             }
-            Typed::History(channel) => {
+            InputCommand::History(channel) => {
                 let (client, lines) = (self.client.clone(), self.lines.clone());
                 tokio::spawn(async move {
-                    let shown = match latest(&client, &channel).await {
-                        Ok(history) => Shown::history(&channel, &history),
-                        Err(error) => Shown::refused(&channel, &error),
+                    let output = match latest(&client, &channel).await {
+                        Ok(history) => EventOutput::history(&channel, &history),
+                        Err(error) => EventOutput::call_error(&channel, &error),
                     };
-                    let _ = lines.send(shown).await;
+                    let _ = lines.send(output).await;
                 });
             }
         }
@@ -225,8 +231,12 @@ impl Conversation {
         });
         let (lines, name) = (self.lines.clone(), channel.clone());
         let task = tokio::spawn(async move {
-            while let Some(feed) = subscription.next().await {
-                if lines.send(Shown::feed(&name, &feed)).await.is_err() {
+            while let Some(event) = subscription.next().await {
+                if lines
+                    .send(EventOutput::subscription(&name, &event))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -238,21 +248,21 @@ impl Conversation {
     }
 
     fn publish(&self, channel: &str, data: &str) -> Result<Receipt, Failure> {
-        let data: Value = serde_json::from_str(&typed::to_json(data)).unwrap_or_default();
+        let data: Value = serde_json::from_str(&input::to_json(data)).unwrap_or_default();
         self.client
             .publish(channel, &data)
             .map_err(|error| Failure::failed(error.to_string(), ""))
     }
 }
 
-/// The last publications of a channel, oldest first.
+/// Fetches the last publications of a channel, oldest first.
 async fn latest(client: &Client, channel: &str) -> Result<HistoryResult, CallError> {
-    let top = client.history(channel, 0, None).await?.position;
-    let shown = u64::try_from(HISTORY_SHOWN).unwrap_or(u64::MAX);
+    let newest = client.history(channel, 0, None).await?.position;
+    let count = u64::try_from(HISTORY_LIMIT).unwrap_or(u64::MAX);
     let since = steadfast::Position {
-        offset: top.offset.saturating_sub(shown),
-        ..top
+        offset: newest.offset.saturating_sub(count),
+        ..newest
     };
-    let limit = i32::try_from(HISTORY_SHOWN).unwrap_or(i32::MAX);
+    let limit = i32::try_from(HISTORY_LIMIT).unwrap_or(i32::MAX);
     client.history(channel, limit, Some(since)).await
 }

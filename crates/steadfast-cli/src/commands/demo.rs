@@ -107,7 +107,7 @@ async fn show(
         () = saving => {}
         () = shutdown => {}
     }
-    output::say("ends: the gateway is told to close its connections");
+    output::message("ends: the gateway is told to close its connections");
     canvas.save();
     site.supervisor.stop().await;
     Ok(())

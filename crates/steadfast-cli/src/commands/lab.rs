@@ -1,20 +1,20 @@
-//! `steadfast lab`: scenarios on real processes, with a verdict.
+//! `steadfast lab`: runs scenarios on real processes and prints a verdict.
 
 mod check;
+mod display;
 mod driver;
-mod peers;
+mod drivers;
 mod read;
 mod run;
-mod shown;
 
 use crate::args::Lab;
 use crate::exit::Failure;
 
-/// Does what was asked for.
+/// Runs a command of the lab.
 ///
 /// # Errors
 ///
-/// What the command failed with; a verdict other than PASS among it.
+/// When the command fails, or the verdict is not PASS.
 pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
     match arguments {
         Lab::Run(arguments) => run::run(arguments),
@@ -24,12 +24,12 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
     }
 }
 
-/// Becomes a service that dies with its lab; comes back only with the reason why not.
+/// Replaces this process with a service that is killed when the lab terminates; returns only on failure.
 fn launch(arguments: &crate::args::Launch) -> Failure {
     let Some((program, rest)) = arguments.command.split_first() else {
-        return Failure::usage("there is no program to launch", "");
+        return Failure::usage("missing program to launch", "");
     };
     let error = steadfast_lab::launcher::become_program(arguments.parent, program, rest);
     let program = program.to_string_lossy();
-    Failure::failed(format!("cannot become {program}: {error}"), "")
+    Failure::failed(format!("failed to execute {program}: {error}"), "")
 }

@@ -1,6 +1,6 @@
-//! `steadfast log`: looks at a data directory, or rescues what is valid in a damaged one.
+//! `steadfast log`: checks or repairs the log in a data directory.
 //!
-//! Standard output tells what was found or done; a damaged log is a failure of `verify`, not of `repair`.
+//! The result is printed on standard output. For a corrupt log, `verify` fails; `repair` succeeds.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -14,11 +14,11 @@ use crate::args::{Log, LogDirectory};
 use crate::exit::Failure;
 use crate::output;
 
-/// Looks or repairs.
+/// Verifies or repairs the log.
 ///
 /// # Errors
 ///
-/// When the directory cannot be used, or `verify` finds damage.
+/// When the directory cannot be used, or `verify` finds corruption.
 pub(crate) fn run(arguments: &Log) -> Result<(), Failure> {
     match arguments {
         Log::Verify(arguments) => verify(arguments),
@@ -39,10 +39,10 @@ fn verify(arguments: &LogDirectory) -> Result<(), Failure> {
     }
     let directory = directory.display();
     Err(Failure::data_directory(
-        format!("the log in {directory} is damaged"),
+        format!("the log in {directory} is corrupt"),
         format!(
-            "A gateway refuses to start with it. Keep what is readable with: steadfast log repair {directory}\n\
-             Repair keeps the damaged files and changes the channel epochs, so that clients reload."
+            "The gateway refuses to start with it. Copy all valid records to new segments: steadfast log repair {directory}\n\
+             The repair keeps the damaged files and changes all channel epochs, so that clients reload their state."
         ),
     ))
 }
@@ -62,26 +62,26 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
     let report = &found.report;
     let directory = directory.display();
     let state = match found.damages.len() {
-        0 => "whole".to_owned(),
-        1 => "damaged in 1 place".to_owned(),
-        count => format!("damaged in {count} places"),
+        0 => "intact".to_owned(),
+        1 => "corrupt: 1 corrupt range".to_owned(),
+        count => format!("corrupt: {count} corrupt ranges"),
     };
-    let end = match report.torn {
+    let shutdown = match report.torn {
         _ if report.clean => "clean".to_owned(),
-        None => "not clean: the process ended without closing the log".to_owned(),
+        None => "unclean: the process ended without closing the log".to_owned(),
         Some(torn) => format!(
-            "not clean: an unfinished write in segment {} is cut at byte {} by the next start",
+            "unclean: incomplete record in segment {} at byte {}, truncated at the next start",
             torn.segment.0, torn.at
         ),
     };
     let mut text = format!(
-        "{directory} is {state}\n  segments  {}\n  bytes     {}\n  records   {}\n  channels  {}\n  keys      {} in the window\n  \
-         end       {end}",
+        "{directory} is {state}\n  segments   {}\n  bytes      {}\n  records    {}\n  channels   {}\n  \
+         keys       {} idempotency keys in the deduplication window\n  shutdown   {shutdown}",
         report.segments, report.bytes, report.records, report.channels, report.keys
     );
     for damage in &found.damages {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n  damage    {}", damage_text(damage));
+        let _ = write!(text, "\n  corrupt    {}", damage_text(damage));
     }
     text
 }
@@ -91,46 +91,47 @@ fn verification_json(directory: &Path, found: &Verification) -> Value {
     let torn = report
         .torn
         .map(|torn| json!({ "segment": torn.segment.0, "at_bytes": torn.at }));
-    let damages: Vec<Value> = found
+    let corruptions: Vec<Value> = found
         .damages
         .iter()
         .map(|damage| {
             json!({
                 "segment": damage.segment.0,
                 "at_bytes": damage.at,
-                "text": damage_text(damage),
+                "description": damage_text(damage),
             })
         })
         .collect();
     json!({
         "directory": directory.display().to_string(),
-        "is_whole": found.damages.is_empty(),
+        "is_intact": found.damages.is_empty(),
         "segments": report.segments,
         "bytes": report.bytes,
         "records": report.records,
         "channels": report.channels,
-        "keys": report.keys,
-        "is_clean": report.clean,
-        "torn_tail": torn,
-        "damages": damages,
+        "idempotency_keys": report.keys,
+        "is_shutdown_clean": report.clean,
+        "torn_write": torn,
+        "corruptions": corruptions,
     })
 }
 
 fn repaired_text(directory: &Path, repaired: &Repaired) -> String {
     let directory = directory.display();
     match repaired {
-        Repaired::Whole(_) => format!("{directory} is whole: nothing was changed"),
+        Repaired::Whole(_) => format!("{directory} is intact: nothing was changed"),
         Repaired::Rescued {
             report, originals, ..
         } => format!(
-            "{directory} is repaired\n  kept      {} publications in {} channels, in {} segments\n  \
-             lost      {} places of together {} bytes; {} publications without the name of their channel\n  \
-             originals {}, which can be deleted\n  \
-             clients   reload, since every channel epoch is new",
+            "{directory} is repaired\n  kept       {} publications in {} channels, in {} segments\n  \
+             dropped    {} corrupt {} ({} bytes in total), and {} publications without a channel name\n  \
+             originals  kept in {}, which can be deleted\n  \
+             epochs     all channel epochs are new: clients reload their state",
             report.kept,
             report.channels,
             report.segments,
             report.gaps,
+            if report.gaps == 1 { "range" } else { "ranges" },
             report.gap_bytes,
             report.nameless,
             originals.display()
@@ -156,13 +157,13 @@ fn repaired_json(directory: &Path, repaired: &Repaired) -> Value {
             json!({
                 "directory": directory,
                 "is_changed": true,
-                "kept": kept,
-                "nameless": nameless,
-                "gaps": gaps,
-                "gap_bytes": gap_bytes,
+                "publications_kept": kept,
+                "without_channel_name": nameless,
+                "corrupt_ranges": gaps,
+                "corrupt_bytes": gap_bytes,
                 "channels": channels,
                 "segments": segments,
-                "originals": originals.display().to_string(),
+                "originals_directory": originals.display().to_string(),
             })
         }
     }

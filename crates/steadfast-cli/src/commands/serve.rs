@@ -1,4 +1,4 @@
-//! `steadfast serve`: settings from file, environment and arguments, then the gateway until a signal comes.
+//! `steadfast serve`: reads settings from file, environment and arguments, and runs the gateway until a signal arrives.
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,11 +17,11 @@ use crate::env::Environment;
 use crate::exit::Failure;
 use crate::output;
 
-/// Serves until SIGINT or SIGTERM; a second one ends it at once.
+/// Runs the gateway until SIGINT or SIGTERM; a second signal terminates it immediately.
 ///
 /// # Errors
 ///
-/// When the settings cannot be used, or the gateway cannot start or end.
+/// When the settings are invalid, or the gateway fails to start or to shut down.
 pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Failure> {
     let loaded = settings(arguments, environment)?;
     if arguments.print_config {
@@ -29,44 +29,47 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
         return Ok(());
     }
     output::start_log(environment);
-    // This thread only waits; the gateway's event loops have threads of their own.
+    // This thread only waits; the gateway's shards have dedicated threads.
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
+        .map_err(|error| {
+            Failure::failed(format!("failed to start the async runtime: {error}"), "")
+        })?;
     runtime.block_on(async {
-        let no_signals = |error| Failure::failed(format!("cannot wait for signals: {error}"), "");
-        let (mut shutdown, mut impatience) = (
+        let no_signals =
+            |error| Failure::failed(format!("failed to install signal handlers: {error}"), "");
+        let (mut shutdown, mut second_signal) = (
             Signals::new().map_err(no_signals)?,
             Signals::new().map_err(no_signals)?,
         );
-        let form = if arguments.json {
-            Form::Programs
+        let format = if arguments.json {
+            OutputFormat::Json
         } else {
-            Form::People
+            OutputFormat::Text
         };
-        let greeting = Greeting::new(&loaded.config, form);
+        let banner = Banner::new(&loaded.config, format);
         let shutdown = async move {
             shutdown.next().await;
-            tracing::info!("closing every connection with the advice to come back");
+            tracing::info!("shutting down; closing connections with the advice to reconnect");
         };
-        let impatience = async move {
-            impatience.next().await;
-            impatience.next().await;
+        let second_signal = async move {
+            second_signal.next().await;
+            second_signal.next().await;
         };
         tokio::select! {
-            outcome = server::run(loaded, shutdown, |address| greeting.print(address)) => {
+            outcome = server::run(loaded, shutdown, |address| banner.print(address)) => {
                 outcome.map_err(Failure::from)
             }
-            () = impatience => Err(Failure::failed(
-                "ended by a second signal, before all connections were closed",
-                "The next start checks the log; nothing is to be done.",
+            () = second_signal => Err(Failure::failed(
+                "terminated by a second signal before all connections were closed",
+                "The next start checks the log automatically; no action is required.",
             )),
         }
     })
 }
 
-/// The file, then the environment, then the arguments.
+/// Applies the configuration file, then the environment, then the arguments.
 fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Failure> {
     let file = arguments
         .config
@@ -84,13 +87,17 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Fail
     )? {
         server.address = address;
     }
-    if let Some(port) = parsed("PORT", environment.port.as_deref(), "a port, 0 to 65535")? {
+    if let Some(port) = parsed(
+        "PORT",
+        environment.port.as_deref(),
+        "a port from 0 to 65535",
+    )? {
         server.port = port;
     }
     server.address = arguments.address.unwrap_or(server.address);
     server.port = arguments.port.unwrap_or(server.port);
-    if let Some(cores) = arguments.cores {
-        loaded.overrule("server.cores").server.cores = cores;
+    if let Some(shards) = arguments.shards {
+        loaded.overrule("server.cores").server.cores = shards;
     }
     let directory = arguments
         .data
@@ -99,7 +106,7 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Fail
     if let Some(directory) = directory {
         let store = &mut loaded.overrule("store.directory").store;
         directory.clone_into(&mut store.directory);
-        // Who names a directory wants files in it, whatever a configuration file says.
+        // A directory requests storage on disk, and overrides the kind in the configuration file.
         store.kind = StoreKind::Segments;
     }
     if arguments.memory {
@@ -120,13 +127,13 @@ fn parsed<T: FromStr>(
     match text.trim().parse() {
         Ok(value) => Ok(Some(value)),
         Err(_) => Err(Failure::usage(
-            format!("the environment variable {name} must be {expected}, found \"{text}\""),
-            format!("Set it to a usable value, or remove it: unset {name}"),
+            format!("invalid environment variable {name}=\"{text}\": must be {expected}"),
+            format!("Set a valid value, or remove the variable: unset {name}"),
         )),
     }
 }
 
-/// SIGINT and SIGTERM, as they come.
+/// Waits for SIGINT and SIGTERM.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -149,21 +156,20 @@ impl Signals {
     }
 }
 
-/// What is printed once clients can connect.
-struct Greeting {
-    /// None for memory.
+/// The message that is printed once clients can connect.
+struct Banner {
+    /// `None` if data is kept in memory.
     directory: Option<PathBuf>,
-    form: Form,
+    format: OutputFormat,
 }
 
-/// For whom it is printed.
-enum Form {
-    People,
-    Programs,
+enum OutputFormat {
+    Text,
+    Json,
 }
 
-impl Greeting {
-    fn new(config: &Config, form: Form) -> Self {
+impl Banner {
+    fn new(config: &Config, format: OutputFormat) -> Self {
         let directory = match config.store.kind {
             StoreKind::Memory => None,
             StoreKind::Segments => {
@@ -171,27 +177,27 @@ impl Greeting {
                 Some(std::path::absolute(directory).unwrap_or_else(|_| directory.clone()))
             }
         };
-        Self { directory, form }
+        Self { directory, format }
     }
 
     fn print(&self, address: SocketAddr) {
-        let reached = reached_at(address);
+        let local = local_address(address);
         let directory = self
             .directory
             .as_ref()
             .map(|directory| directory.display().to_string());
-        let text = match self.form {
-            Form::People => {
+        let text = match self.format {
+            OutputFormat::Text => {
                 let data = directory
-                    .unwrap_or_else(|| "in memory only: gone when the process ends".to_owned());
+                    .unwrap_or_else(|| "in memory only; lost when the process exits".to_owned());
                 format!(
-                    "Steadfast serves on http://{reached}\n  clients  ws://{reached}/connection/websocket\n  \
-                     data     {data}\n  stop     Ctrl-C; connected clients are told to come back"
+                    "Steadfast is listening on http://{local}\n  clients  ws://{local}/connection/websocket\n  \
+                     data     {data}\n  stop     Ctrl-C; connected clients reconnect automatically"
                 )
             }
-            Form::Programs => serde_json::json!({
+            OutputFormat::Json => serde_json::json!({
                 "address": address.to_string(),
-                "clients": format!("ws://{reached}/connection/websocket"),
+                "websocket_url": format!("ws://{local}/connection/websocket"),
                 "data_directory": directory,
             })
             .to_string(),
@@ -200,8 +206,8 @@ impl Greeting {
     }
 }
 
-/// The address that a client on this machine can use: "all interfaces" is none.
-fn reached_at(address: SocketAddr) -> SocketAddr {
+/// The address for clients on this machine: loopback if the gateway listens on all interfaces.
+fn local_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! `steadfast sim`: many seeds of the simulation, with progress, counts, and the seeds that broke a promise.
+//! `steadfast sim`: runs the simulation for many seeds, and reports totals and the seeds that violated an invariant.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -16,29 +16,29 @@ use crate::output;
 ///
 /// # Errors
 ///
-/// When a promise is broken, or too little went wrong to prove that none is.
+/// When an invariant is violated, or too few faults occurred for a meaningful result.
 pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     let seeds = parse_seeds(&arguments.seeds)?;
-    let mutation = arguments
-        .mutation
+    let planted_bug = arguments
+        .plant
         .as_deref()
-        .map(parse_mutation)
+        .map(parse_planted_bug)
         .transpose()?;
-    let report = explore(seeds, mutation);
+    let report = explore(seeds, planted_bug);
     if arguments.json {
         output::print(&to_json(&report).to_string());
     } else {
         output::print(report.to_string().trim_end());
     }
-    judge(&report, arguments.mutation.as_deref())
+    check(&report, arguments.plant.as_deref())
 }
 
-/// Findings of one thread that may wait for those of the others.
+/// Findings that one thread can be ahead of the others.
 const FINDINGS_AHEAD_MAX: usize = 64;
 
-/// Runs the seeds on all processors. Each is a world of its own, and the report takes them in their order, so that it is
-/// the same on every machine.
-fn explore(seeds: Range<u64>, mutation: Option<Mutation>) -> Report {
+/// Runs the seeds on all processors. Runs are independent, and the report adds them in the order of their seeds, so
+/// that it is the same on every machine.
+fn explore(seeds: Range<u64>, planted_bug: Option<Mutation>) -> Report {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut progress = output::Progress::new(seeds.end - seeds.start);
     let mut report = Report::default();
@@ -47,12 +47,12 @@ fn explore(seeds: Range<u64>, mutation: Option<Mutation>) -> Report {
             .map(|lane| {
                 let (sender, receiver) = mpsc::sync_channel(FINDINGS_AHEAD_MAX);
                 let seeds = seeds.clone().skip(lane).step_by(threads);
-                scope.spawn(move || run_seeds(seeds, mutation, &sender));
+                scope.spawn(move || run_seeds(seeds, planted_bug, &sender));
                 receiver
             })
             .collect();
         for lane in lanes.iter().cycle() {
-            // The first lane that is at its end was the next in turn: there are no more seeds.
+            // The next seed belongs to this lane; if it has ended, there are no more seeds.
             let Ok(finding) = lane.recv() else { break };
             report.add(finding);
             progress.show(report.totals.seeds, report.failed);
@@ -64,37 +64,40 @@ fn explore(seeds: Range<u64>, mutation: Option<Mutation>) -> Report {
 
 fn run_seeds(
     seeds: impl Iterator<Item = u64>,
-    mutation: Option<Mutation>,
+    planted_bug: Option<Mutation>,
     findings: &mpsc::SyncSender<Finding>,
 ) {
     for seed in seeds {
-        if findings.send(steadfast_sim::run(seed, mutation)).is_err() {
+        if findings
+            .send(steadfast_sim::run(seed, planted_bug))
+            .is_err()
+        {
             return;
         }
     }
 }
 
-fn judge(report: &Report, mutation: Option<&str>) -> Result<(), Failure> {
+fn check(report: &Report, planted_bug: Option<&str>) -> Result<(), Failure> {
     if report.is_convincing() {
         return Ok(());
     }
-    let again = report.findings.first().map_or_else(String::new, |finding| {
-        let mutation = mutation.map_or_else(String::new, |name| format!(" --break {name}"));
+    let hint = report.findings.first().map_or_else(String::new, |finding| {
+        let planted_bug = planted_bug.map_or_else(String::new, |name| format!(" --plant {name}"));
         format!(
-            "Run the first one again: steadfast sim --seeds {}{mutation}",
+            "Run the first failed seed again: steadfast sim --seeds {}{planted_bug}",
             finding.seed
         )
     });
     if report.failed > 0 {
         let what = format!(
-            "{} of {} seeds broke a promise",
+            "{} of {} seeds violated an invariant",
             report.failed, report.totals.seeds
         );
-        return Err(Failure::failed(what, again));
+        return Err(Failure::failed(what, hint));
     }
     Err(Failure::failed(
-        "too little went wrong in these seeds to prove anything",
-        "Run more of them: steadfast sim --seeds 0..200",
+        "too few faults occurred in these seeds for a meaningful result",
+        "Run more seeds: steadfast sim --seeds 0..200",
     ))
 }
 
@@ -108,20 +111,20 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, Failure> {
     match range {
         Ok(range) if !range.is_empty() => Ok(range),
         Ok(_) | Err(_) => Err(Failure::usage(
-            format!("--seeds must be A..B with A below B, or one number, found \"{text}\""),
+            format!("invalid --seeds \"{text}\": must be A..B with A below B, or one number"),
             "For example: steadfast sim --seeds 0..1000",
         )),
     }
 }
 
-fn parse_mutation(name: &str) -> Result<Mutation, Failure> {
+fn parse_planted_bug(name: &str) -> Result<Mutation, Failure> {
     Mutation::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = Mutation::ALL
             .iter()
-            .map(|mutation| mutation.name())
+            .map(|planted_bug| planted_bug.name())
             .collect();
         Failure::usage(
-            format!("there is no promise \"{name}\" to break"),
+            format!("unknown bug \"{name}\""),
             format!("Choose one of: {}", names.join(", ")),
         )
     })
@@ -138,17 +141,18 @@ fn to_json(report: &Report) -> serde_json::Value {
         .findings
         .iter()
         .map(|finding| {
-            let broken: Vec<String> = finding.violations.iter().map(ToString::to_string).collect();
-            json!({ "seed": finding.seed, "violations": broken })
+            let violations: Vec<String> =
+                finding.violations.iter().map(ToString::to_string).collect();
+            json!({ "seed": finding.seed, "violations": violations })
         })
         .collect();
     json!({
-        "is_convincing": report.is_convincing(),
+        "is_conclusive": report.is_convincing(),
         "failed": report.failed,
         "totals": totals,
         "findings": findings,
         "too_few_faults": report.harmless,
-        "never_happened": report.missing(),
+        "not_exercised": report.missing(),
     })
 }
 
@@ -157,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_threads_report_what_one_does() {
+    fn many_threads_report_the_same_as_one() {
         let one = steadfast_sim::explore(0..7, None, |_| {});
 
         assert_eq!(explore(0..7, None), one);

@@ -1,7 +1,7 @@
-//! What a driver says: the answer to a command, or an event of a client.
+//! The lines that a driver writes: responses to commands, and events of its clients.
 //!
-//! Reads the lines that `tests/peers/README.md` describes; a line of another shape is kept as [`Line::Strange`], never
-//! dropped.
+//! Parses the lines that `tests/peers/README.md` describes. An invalid line is kept as
+//! [`DriverLine::Unrecognized`], never dropped.
 
 use serde_json::Value;
 use steadfast_faults::ledger::record::Subscribed;
@@ -9,105 +9,94 @@ use steadfast_protocol::message::Position;
 
 /// One line of a driver.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Line {
-    /// It runs.
+pub enum DriverLine {
+    /// The driver has started and reads commands.
     Ready,
-    /// What came of a command.
-    Answer {
-        /// The command's id.
+    /// The response to a command.
+    Response {
+        /// The id of the command.
         id: u64,
-        /// The result.
+        /// Its result, or why there is none.
         outcome: Result<Value, CallError>,
     },
-    /// Something happened to a client.
-    Event(Event),
-    /// It is no line that we know.
-    Strange(String),
-    /// The driver ended.
+    /// An event of a client.
+    Event(DriverEvent),
+    /// A line of an unknown form, verbatim.
+    Unrecognized(String),
+    /// The output of the driver has ended.
     Ended,
 }
 
-/// Why a call had no result.
+/// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
-    /// The gateway answered with an error.
+    /// The gateway replied with an error.
     Server {
         /// The protocol's error code.
         code: u64,
-        /// Its text.
+        /// The error text of the gateway.
         message: String,
     },
-    /// The answer never came.
+    /// No reply: the connection was lost, or the call timed out.
     Lost(String),
-    /// The client did not send it.
-    Refused(String),
+    /// The client rejected the call without sending it.
+    Rejected(String),
 }
 
-/// Something happened to a client.
+/// An event of a client.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// Its name.
+pub struct DriverEvent {
+    /// The name of the client.
     pub client: String,
-    /// The channel, for what concerns a subscription; else empty.
+    /// The channel of a subscription event, otherwise empty.
     pub channel: String,
-    /// What happened.
-    pub what: What,
+    /// The event with its fields.
+    pub kind: DriverEventKind,
 }
 
-/// What happened.
+/// What happened to a client.
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// It dials, for the first time or again.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum DriverEventKind {
+    /// The client connects, for the first time or again.
     Connecting {
-        /// Why; below 100 the client's own code.
+        /// Why; a code below 100 is the library's own.
         code: u64,
-        /// The text.
         reason: String,
     },
-    /// It is connected, under this client id.
+    /// The client is connected, with this client id.
     Connected(String),
-    /// It is disconnected for good, or until it is told to connect.
-    Disconnected {
-        /// The code.
-        code: u64,
-        /// The text.
-        reason: String,
-    },
-    /// A subscription is being made, for the first time or again.
+    /// The client is disconnected and does not reconnect unless it is opened again.
+    Disconnected { code: u64, reason: String },
+    /// The client subscribes, for the first time or again.
     Subscribing,
-    /// A subscription stands.
+    /// A subscription is active.
     Subscribed(Subscribed),
-    /// A subscription ended for good.
-    Unsubscribed {
-        /// The code.
-        code: u64,
-        /// The text.
-        reason: String,
-    },
+    /// A subscription was closed permanently.
+    Unsubscribed { code: u64, reason: String },
     /// A publication arrived.
     Publication {
-        /// Its offset; 0 when the channel has none.
+        /// The offset; 0 if the channel has no history.
         offset: u64,
-        /// The payload.
         data: Value,
         /// The publisher's client id; empty when unknown.
-        author: String,
+        publisher: String,
     },
-    /// This client id joined.
+    /// The client with this id joined the channel.
     Join(String),
-    /// This client id left.
+    /// The client with this id left the channel.
     Leave(String),
-    /// The client met an error on its own.
-    Trouble(String),
+    /// The client library reported an error that no call caused.
+    Warning(String),
 }
 
-impl Line {
-    /// Reads one line.
+impl DriverLine {
+    /// Parses one line.
     pub fn parse(text: &str) -> Self {
         serde_json::from_str(text)
             .ok()
             .and_then(|line: Value| Self::read(&line))
-            .unwrap_or_else(|| Self::Strange(text.to_owned()))
+            .unwrap_or_else(|| Self::Unrecognized(text.to_owned()))
     }
 
     fn read(line: &Value) -> Option<Self> {
@@ -117,16 +106,16 @@ impl Line {
                 None => Ok(line.get("ok")?.clone()),
             };
             let id = id.as_u64()?;
-            return Some(Self::Answer { id, outcome });
+            return Some(Self::Response { id, outcome });
         }
         let event = line.get("event")?.as_str()?;
         if event == "ready" {
             return Some(Self::Ready);
         }
-        Some(Self::Event(Event {
+        Some(Self::Event(DriverEvent {
             client: text(line, "client"),
             channel: text(line, "channel"),
-            what: What::read(event, line)?,
+            kind: DriverEventKind::read(event, line)?,
         }))
     }
 }
@@ -140,19 +129,19 @@ impl CallError {
                 message,
             }),
             "lost" => Some(Self::Lost(message)),
-            "refused" => Some(Self::Refused(message)),
+            "rejected" => Some(Self::Rejected(message)),
             _ => None,
         }
     }
 }
 
-impl What {
+impl DriverEventKind {
     fn read(event: &str, line: &Value) -> Option<Self> {
         let code = number(line, "code");
         let reason = text(line, "reason");
         match event {
             "connecting" => Some(Self::Connecting { code, reason }),
-            "connected" => Some(Self::Connected(text(line, "identity"))),
+            "connected" => Some(Self::Connected(text(line, "client_id"))),
             "disconnected" => Some(Self::Disconnected { code, reason }),
             "subscribing" => Some(Self::Subscribing),
             "subscribed" => Some(Self::Subscribed(Subscribed {
@@ -167,11 +156,11 @@ impl What {
             "publication" => Some(Self::Publication {
                 offset: number(line, "offset"),
                 data: line.get("data")?.clone(),
-                author: text(line, "author"),
+                publisher: text(line, "publisher"),
             }),
-            "join" => Some(Self::Join(text(line, "who"))),
-            "leave" => Some(Self::Leave(text(line, "who"))),
-            "trouble" => Some(Self::Trouble(text(line, "message"))),
+            "join" => Some(Self::Join(text(line, "client_id"))),
+            "leave" => Some(Self::Leave(text(line, "client_id"))),
+            "warning" => Some(Self::Warning(text(line, "message"))),
             _ => None,
         }
     }
@@ -195,25 +184,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_events_and_strange_lines_are_told_apart() {
+    fn responses_events_and_unrecognized_lines_are_distinguished() {
         let lost = json!({"id": 7, "error": {"kind": "lost", "message": "closed"}}).to_string();
-        let join = json!({"event": "join", "client": "a", "channel": "x", "who": "b"}).to_string();
+        let join =
+            json!({"event": "join", "client": "a", "channel": "x", "client_id": "b"}).to_string();
 
         assert_eq!(
-            Line::parse(&lost),
-            Line::Answer {
+            DriverLine::parse(&lost),
+            DriverLine::Response {
                 id: 7,
                 outcome: Err(CallError::Lost("closed".to_owned()))
             }
         );
         assert_eq!(
-            Line::parse(&join),
-            Line::Event(Event {
+            DriverLine::parse(&join),
+            DriverLine::Event(DriverEvent {
                 client: "a".to_owned(),
                 channel: "x".to_owned(),
-                what: What::Join("b".to_owned())
+                kind: DriverEventKind::Join("b".to_owned())
             })
         );
-        assert_eq!(Line::parse("panic"), Line::Strange("panic".to_owned()));
+        assert_eq!(
+            DriverLine::parse("panic"),
+            DriverLine::Unrecognized("panic".to_owned())
+        );
     }
 }

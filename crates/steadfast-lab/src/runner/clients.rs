@@ -1,122 +1,120 @@
-//! The clients as the harness sees them: connected or not, what they have published, what is to be repeated.
+//! The state of each client as the harness knows it: connected or not, published, and pending publications.
 //!
-//! Turns what drivers say into facts, and says which publications may be sent. Publications of a client are sent and
-//! repeated in the order of their sequences, so that the harness itself never changes an order that it then checks.
+//! Converts the output of drivers to events, and decides which publication may be sent. Publications of a client are
+//! sent and resent in the order of their sequence numbers, so that the harness itself never changes an order that it
+//! then checks.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 use steadfast_faults::ledger::record::{ClientFact, LossCause, MessageId};
-use steadfast_faults::roster::{Client as Seat, ClientId, ClientKind};
+use steadfast_faults::roster::{Client as ClientConfig, ClientId, ClientKind};
 use steadfast_protocol::message::Position;
 
-use crate::driver::line::{CallError, What};
+use crate::driver::line::{CallError, DriverEventKind};
 
 /// Codes below this come from a client library itself, not from a server.
 const SERVER_CODES_FROM: u64 = 100;
-/// The libraries' own code for a ping that did not come.
+/// The libraries' own code for a missing ping.
 const CODE_NO_PING: u64 = 2;
-/// Error codes that mean "not now" (100 internal, 111 too many requests): the publication is repeated.
+/// Temporary error codes (100 internal, 111 too many requests): the publication is resent.
 const TEMPORARY_CODES: [u64; 2] = [100, 111];
 
-/// One client.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) id: ClientId,
     pub(super) kind: ClientKind,
-    /// As its driver knows it.
+    /// The name that its driver uses.
     pub(super) name: String,
     pub(super) channel: String,
     queue_len_max: usize,
     is_connected: bool,
     is_subscribed: bool,
-    /// Publications so far.
+    /// Sequence number of the last publication.
     sequence: u64,
-    /// Not acknowledged and not refused, oldest first; those without an outstanding call wait to be sent.
-    open: VecDeque<Open>,
+    /// Publications without a final outcome, oldest first; those that are not in flight are queued.
+    pending: VecDeque<PendingPublication>,
 }
 
-/// A publication whose outcome is not known.
 #[derive(Clone, Copy, Debug)]
-struct Open {
+struct PendingPublication {
     sequence: u64,
-    /// How often it was sent.
-    sent: u32,
-    /// An answer is outstanding.
-    is_under_way: bool,
+    send_count: u32,
+    /// Sent, and not replied to yet.
+    is_in_flight: bool,
 }
 
-/// A publication to be sent now.
+/// A publication to send now.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Sending {
+pub(super) struct NextSend {
     pub(super) sequence: u64,
-    pub(super) is_repeat: bool,
+    pub(super) is_resend: bool,
 }
 
 impl Client {
-    pub(super) fn new(seat: &Seat, channel: String, queue_len_max: u32) -> Self {
+    pub(super) fn new(config: &ClientConfig, channel: String, queue_len_max: u32) -> Self {
         Self {
-            id: seat.id,
-            kind: seat.kind,
-            name: seat.name.clone(),
+            id: config.id,
+            kind: config.kind,
+            name: config.name.clone(),
             channel,
             queue_len_max: usize::try_from(queue_len_max).unwrap_or(usize::MAX),
             is_connected: false,
             is_subscribed: false,
             sequence: 0,
-            open: VecDeque::new(),
+            pending: VecDeque::new(),
         }
     }
 
-    /// Connected and subscribed.
+    /// Returns whether the client is connected and subscribed.
     pub(super) const fn is_up(&self) -> bool {
         self.is_connected && self.is_subscribed
     }
 
-    /// Publications whose outcome is not known.
-    pub(super) fn unanswered(&self) -> usize {
-        self.open.len()
+    /// Number of publications without a final outcome.
+    pub(super) fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
-    /// A publication is due; the fact when it finds no room.
-    pub(super) fn intend(&mut self) -> Option<ClientFact> {
-        if self.open.len() >= self.queue_len_max {
+    /// Queues a publication that is due; returns an event if the queue is full.
+    pub(super) fn enqueue(&mut self) -> Option<ClientFact> {
+        if self.pending.len() >= self.queue_len_max {
             return Some(ClientFact::Unsent);
         }
         self.sequence += 1;
-        self.open.push_back(Open {
+        self.pending.push_back(PendingPublication {
             sequence: self.sequence,
-            sent: 0,
-            is_under_way: false,
+            send_count: 0,
+            is_in_flight: false,
         });
         None
     }
 
-    /// What may be sent now, in order. One at a time: a library may carry calls that were made together out in any
-    /// order, and a repeat must not come behind what is newer.
-    pub(super) fn next_sending(&mut self) -> Option<Sending> {
-        if !self.is_up() || self.open.iter().any(|open| open.is_under_way) {
+    /// Returns the next publication in order, if it may be sent now. Only one is in flight at a time: a library may
+    /// execute concurrent calls in any order, and a publication must not be resent after a newer one.
+    pub(super) fn next_to_send(&mut self) -> Option<NextSend> {
+        if !self.is_up() || self.pending.iter().any(|pending| pending.is_in_flight) {
             return None;
         }
-        let next = self.open.front_mut()?;
-        let is_repeat = next.sent > 0;
-        next.sent += 1;
-        next.is_under_way = true;
-        Some(Sending {
+        let next = self.pending.front_mut()?;
+        let is_resend = next.send_count > 0;
+        next.send_count += 1;
+        next.is_in_flight = true;
+        Some(NextSend {
             sequence: next.sequence,
-            is_repeat,
+            is_resend,
         })
     }
 
-    /// What came of a publication.
-    pub(super) fn answered(
+    /// Handles the outcome of a publication; `None` if it remains pending or the reply is invalid.
+    pub(super) fn on_outcome(
         &mut self,
         sequence: u64,
         outcome: &Result<Value, CallError>,
     ) -> Option<ClientFact> {
         match outcome {
             Ok(result) => {
-                self.open.retain(|open| open.sequence != sequence);
+                self.pending.retain(|pending| pending.sequence != sequence);
                 let (position, duplicate) = read_ack(result)?;
                 Some(ClientFact::Acknowledged {
                     sequence,
@@ -125,58 +123,64 @@ impl Client {
                 })
             }
             Err(CallError::Server { code, .. }) if !TEMPORARY_CODES.contains(code) => {
-                self.open.retain(|open| open.sequence != sequence);
+                self.pending.retain(|pending| pending.sequence != sequence);
                 let code = u32::try_from(*code).unwrap_or(u32::MAX);
                 Some(ClientFact::Refused { sequence, code })
             }
-            Err(CallError::Server { .. } | CallError::Lost(_) | CallError::Refused(_)) => {
-                let open = self.open.iter_mut().find(|open| open.sequence == sequence);
-                if let Some(open) = open {
-                    open.is_under_way = false;
+            Err(CallError::Server { .. } | CallError::Lost(_) | CallError::Rejected(_)) => {
+                let pending = self
+                    .pending
+                    .iter_mut()
+                    .find(|pending| pending.sequence == sequence);
+                if let Some(pending) = pending {
+                    pending.is_in_flight = false;
                 }
                 None
             }
         }
     }
 
-    /// What an event means.
-    pub(super) fn on_event(&mut self, what: &What) -> Option<ClientFact> {
-        match what {
-            What::Connecting { code, .. } => {
+    /// Updates the state and converts the event for the history.
+    pub(super) fn on_event(&mut self, event: &DriverEventKind) -> Option<ClientFact> {
+        match event {
+            DriverEventKind::Connecting { code, .. } => {
                 let was_connected = std::mem::take(&mut self.is_connected);
                 self.is_subscribed = false;
                 was_connected.then(|| ClientFact::Lost(loss(*code)))
             }
-            What::Connected(_) => {
+            DriverEventKind::Connected(_) => {
                 self.is_connected = true;
                 Some(ClientFact::Connected)
             }
-            What::Disconnected { code, .. } | What::Unsubscribed { code, .. } => {
+            DriverEventKind::Disconnected { code, .. }
+            | DriverEventKind::Unsubscribed { code, .. } => {
                 self.is_connected = false;
                 self.is_subscribed = false;
                 let code = Some(u32::try_from(*code).unwrap_or(u32::MAX));
                 Some(ClientFact::GaveUp { code })
             }
-            What::Subscribing => {
+            DriverEventKind::Subscribing => {
                 self.is_subscribed = false;
                 None
             }
-            What::Subscribed(subscribed) => {
+            DriverEventKind::Subscribed(subscribed) => {
                 self.is_subscribed = true;
                 Some(ClientFact::Subscribed(subscribed.clone()))
             }
-            What::Publication { offset, data, .. } => Some(ClientFact::Delivered {
+            DriverEventKind::Publication { offset, data, .. } => Some(ClientFact::Delivered {
                 message: read_payload(data),
                 offset: *offset,
             }),
-            What::Trouble(_) => (!self.is_connected).then_some(ClientFact::AttemptFailed),
-            What::Join(_) => None,
-            What::Leave(_) => None,
+            DriverEventKind::Warning(_) => {
+                (!self.is_connected).then_some(ClientFact::AttemptFailed)
+            }
+            DriverEventKind::Join(_) => None,
+            DriverEventKind::Leave(_) => None,
         }
     }
 }
 
-/// All clients of a run, by their ids and by the names that drivers know.
+/// All clients of a run, by id and by name.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
     all: Vec<Client>,
@@ -201,12 +205,12 @@ impl Clients {
         self.all.get_mut(*self.by_name.get(name)?)
     }
 
-    /// The kinds that take part.
+    /// The kinds of all clients.
     pub(super) fn kinds(&self) -> BTreeSet<ClientKind> {
         self.all.iter().map(|client| client.kind).collect()
     }
 
-    /// The names of those that are not connected and subscribed.
+    /// Names of the clients that are not connected and subscribed.
     pub(super) fn missing(&self) -> Vec<&str> {
         let missing = self.all.iter().filter(|client| !client.is_up());
         missing.map(|client| client.name.as_str()).collect()
@@ -232,38 +236,38 @@ const fn saturate(code: u64) -> u32 {
 }
 
 fn read_ack(result: &Value) -> Option<(Position, bool)> {
-    let answer = result.get("data")?;
+    let reply = result.get("data")?;
     let position = Position {
-        epoch: answer.get("epoch")?.as_str()?.to_owned(),
-        offset: answer.get("offset")?.as_u64()?,
+        epoch: reply.get("epoch")?.as_str()?.to_owned(),
+        offset: reply.get("offset")?.as_u64()?,
     };
-    Some((position, answer.get("duplicate")?.as_bool()?))
+    Some((position, reply.get("duplicate")?.as_bool()?))
 }
 
-/// The key of a publication, the same for each repeat and no other one in any run.
-pub(super) fn key(run: &str, message: MessageId) -> String {
-    format!("{run}-{}-{}", message.publisher.0, message.sequence)
+/// The idempotency key of a publication: the same each time it is sent, and unique across runs.
+pub(super) fn idempotency_key(prefix: &str, message: MessageId) -> String {
+    format!("{prefix}-{}-{}", message.publisher.0, message.sequence)
 }
 
-/// A payload that says whose publication it is, vouches for itself, and is as long as every other.
+/// A payload that identifies its publication, has a checksum, and is padded to `bytes`.
 pub(super) fn payload(message: MessageId, bytes: u32) -> Value {
     let (publisher, sequence) = (message.publisher.0, message.sequence);
     let sum = checksum(message);
-    let bare = json!({"by": publisher, "no": sequence, "sum": sum, "pad": ""});
-    let wanted = usize::try_from(bytes).unwrap_or(0);
-    let pad = "x".repeat(wanted.saturating_sub(bare.to_string().len()));
+    let unpadded = json!({"by": publisher, "no": sequence, "sum": sum, "pad": ""});
+    let length = usize::try_from(bytes).unwrap_or(0);
+    let pad = "x".repeat(length.saturating_sub(unpadded.to_string().len()));
     json!({"by": publisher, "no": sequence, "sum": sum, "pad": pad})
 }
 
-/// Whose publication a payload is; `None` when it is none of a run, or was altered.
+/// Identifies the publication of a payload; `None` if it is not from a run, or was altered.
 fn read_payload(data: &Value) -> Option<MessageId> {
     let publisher = u32::try_from(data.get("by")?.as_u64()?).ok()?;
     let message = MessageId {
         publisher: ClientId(publisher),
         sequence: data.get("no")?.as_u64()?,
     };
-    let is_whole = data.get("sum")?.as_u64()? == u64::from(checksum(message));
-    is_whole.then_some(message)
+    let is_intact = data.get("sum")?.as_u64()? == u64::from(checksum(message));
+    is_intact.then_some(message)
 }
 
 fn checksum(message: MessageId) -> u32 {
@@ -281,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_payload_has_the_stated_length_and_vouches_for_itself() {
+    fn every_payload_has_the_requested_length_and_a_checksum() {
         for sequence in [1, 12_345_678] {
             let message = message(sequence);
             let mut data = payload(message, 128);
@@ -294,35 +298,35 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_is_repeated_before_anything_newer_is_sent() {
+    fn after_a_lost_reply_a_publication_is_resent_before_anything_newer() {
         let mut client = connected(8);
-        assert!(client.intend().is_none());
-        assert!(client.intend().is_none());
-        assert_eq!(client.next_sending(), Some(sending(1, false)));
-        assert_eq!(client.next_sending(), None, "1 is under way");
+        assert!(client.enqueue().is_none());
+        assert!(client.enqueue().is_none());
+        assert_eq!(client.next_to_send(), Some(next_send(1, false)));
+        assert_eq!(client.next_to_send(), None, "1 is in flight");
 
-        client.answered(1, &Err(CallError::Lost(String::new())));
+        client.on_outcome(1, &Err(CallError::Lost(String::new())));
 
-        assert_eq!(client.next_sending(), Some(sending(1, true)));
-        let answer = json!({"data": {"epoch": "e", "offset": 1, "duplicate": true}});
-        client.answered(1, &Ok(answer));
-        assert_eq!(client.next_sending(), Some(sending(2, false)));
+        assert_eq!(client.next_to_send(), Some(next_send(1, true)));
+        let reply = json!({"data": {"epoch": "e", "offset": 1, "duplicate": true}});
+        client.on_outcome(1, &Ok(reply));
+        assert_eq!(client.next_to_send(), Some(next_send(2, false)));
     }
 
     #[test]
-    fn a_full_queue_counts_what_was_never_sent() {
+    fn a_full_queue_reports_publications_that_were_never_sent() {
         let mut client = connected(2);
 
-        let facts: Vec<_> = (0..3).map(|_| client.intend()).collect();
+        let events: Vec<_> = (0..3).map(|_| client.enqueue()).collect();
 
-        assert_eq!(facts, [None, None, Some(ClientFact::Unsent)]);
-        assert_eq!(client.unanswered(), 2);
+        assert_eq!(events, [None, None, Some(ClientFact::Unsent)]);
+        assert_eq!(client.pending_len(), 2);
     }
 
     #[test]
-    fn the_way_to_the_first_connection_is_no_loss() {
+    fn connecting_after_a_loss_is_not_another_loss() {
         let mut client = connected(1);
-        let connecting = What::Connecting {
+        let connecting = DriverEventKind::Connecting {
             code: 2,
             reason: "no ping".to_owned(),
         };
@@ -333,13 +337,13 @@ mod tests {
         );
         assert_eq!(client.on_event(&connecting), None);
         assert_eq!(
-            client.on_event(&What::Trouble("refused".to_owned())),
+            client.on_event(&DriverEventKind::Warning("refused".to_owned())),
             Some(ClientFact::AttemptFailed)
         );
     }
 
     fn connected(queue_len_max: u32) -> Client {
-        let seat = Seat {
+        let config = ClientConfig {
             id: ClientId(0),
             name: "chat-1".to_owned(),
             load: "chat".to_owned(),
@@ -347,9 +351,9 @@ mod tests {
             instance: InstanceId(0),
             room: RoomId(0),
         };
-        let mut client = Client::new(&seat, "room".to_owned(), queue_len_max);
-        client.on_event(&What::Connected("x".to_owned()));
-        client.on_event(&What::Subscribed(Subscribed {
+        let mut client = Client::new(&config, "channel".to_owned(), queue_len_max);
+        client.on_event(&DriverEventKind::Connected("x".to_owned()));
+        client.on_event(&DriverEventKind::Subscribed(Subscribed {
             position: Position::default(),
             was_recovering: false,
             recovered: false,
@@ -364,10 +368,10 @@ mod tests {
         }
     }
 
-    fn sending(sequence: u64, is_repeat: bool) -> Sending {
-        Sending {
+    fn next_send(sequence: u64, is_resend: bool) -> NextSend {
+        NextSend {
             sequence,
-            is_repeat,
+            is_resend,
         }
     }
 }

@@ -1,29 +1,28 @@
-//! What the threads of a run tell the one that makes the moves.
+//! Messages from the threads of a run to the thread that executes it.
 
 use steadfast_faults::ledger::record::Fact;
 use steadfast_faults::roster::ClientKind;
 use steadfast_machine::Instant;
 
-use crate::driver::line::Line;
+use crate::driver::line::DriverLine;
 
-/// Messages that may wait. Threads that find it full wait, and what they read waits in pipes; their lag then shows in
-/// the lag of the harness.
+/// Capacity of the inbox. A thread that finds it full blocks, and its input accumulates in pipes; the delay then shows
+/// in the lag of the harness.
 pub(crate) const MESSAGES_MAX: usize = 1 << 16;
 
-/// Something that a thread saw, and when.
+/// What a thread observed, and when.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub(crate) struct HarnessMessage {
     pub(crate) at: Instant,
-    pub(crate) source: Source,
+    pub(crate) payload: MessagePayload,
 }
 
-/// What it saw.
 #[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// A driver said something.
-    Driver(ClientKind, Line),
-    /// A process changed, or a fault went a step further.
-    Fact(Fact),
-    /// A thread could not do what it must; the run proves nothing.
+pub(crate) enum MessagePayload {
+    /// A driver wrote a line.
+    Driver(ClientKind, DriverLine),
+    /// A process changed its state, or a fault was injected, confirmed or healed.
+    RunEvent(Fact),
+    /// A thread failed to do its task; the run proves nothing.
     Failure(String),
 }

@@ -1,4 +1,4 @@
-//! One process of a service and the thread that owns it.
+//! One process of a service, and the thread that owns it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -17,62 +17,62 @@ use steadfast_machine::Instant;
 
 use super::probe;
 use crate::error::LabError;
-use crate::runner::inbox::{Message, Source};
+use crate::runner::inbox::{HarnessMessage, MessagePayload};
 
-/// Pause between two looks at a process.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// A signal that has not had its effect by then had none.
-const CONFIRM_MAX: Duration = Duration::from_secs(5);
-/// Orders that may wait; a plan gives one at a time.
-const ORDERS_MAX: usize = 16;
-/// What is shown of the log of a process that ended by itself.
+/// Interval at which a process is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Longest wait for the effect of a signal.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Capacity of the command queue; a plan sends one command at a time.
+const COMMANDS_MAX: usize = 16;
+/// Lines of the service log that are reported when a process exits before it is ready.
 const LOG_LINES_SHOWN: usize = 20;
 
-/// What is done to a process.
+/// What to do to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Start it for the first time.
+pub(crate) enum ServiceCommand {
+    /// Starts it for the first time.
     Start,
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the exit.
     Kill(FaultId),
-    /// SIGTERM, and SIGKILL when it has not ended after the grace.
+    /// Sends SIGTERM, and SIGKILL if it has not exited after the grace period.
     Term(FaultId, Duration),
-    /// SIGSTOP.
+    /// Sends SIGSTOP and waits until the process is stopped.
     Pause(FaultId),
-    /// Undo: start it again, or SIGCONT.
+    /// Heals the fault: starts the process again, or sends SIGCONT.
     Heal(FaultId),
-    /// The run is over: end it, whatever state it is in.
+    /// Terminates it in any state, at the end of the run.
     Stop,
 }
 
-/// How an instance is started.
+/// The program, port and directory of an instance.
 #[derive(Clone, Debug)]
-pub(crate) struct Setup {
+pub(crate) struct ServiceSetup {
     pub(crate) id: InstanceId,
     /// For messages, for example `gateway:1`.
     pub(crate) name: String,
     pub(crate) program: PathBuf,
-    /// Ties the process to the life of this one; without it the process is started directly.
+    /// Kills the process when this one terminates; without it the process is started directly.
     pub(crate) launcher: Option<PathBuf>,
-    /// Configuration, data and log are in here.
+    /// Directory of its configuration, data and log.
     pub(crate) folder: PathBuf,
     pub(crate) port: u16,
 }
 
-/// An instance: orders go in, facts come out.
+/// Handle of an instance: it receives commands, and its thread sends events to the inbox.
 #[derive(Debug)]
 pub(crate) struct Service {
-    orders: SyncSender<Order>,
+    commands: SyncSender<ServiceCommand>,
     thread: Option<JoinHandle<()>>,
     port: u16,
 }
 
 impl Service {
-    /// Writes its configuration and starts its thread; the process itself is started by [`Order::Start`].
+    /// Writes the configuration and starts the thread. [`ServiceCommand::Start`] starts the process.
     pub(crate) fn new(
-        setup: Setup,
+        setup: ServiceSetup,
         clock: Clock,
-        inbox: SyncSender<Message>,
+        inbox: SyncSender<HarnessMessage>,
     ) -> Result<Self, LabError> {
         let failed = |source| LabError::Folder {
             path: setup.folder.clone(),
@@ -84,10 +84,10 @@ impl Service {
             configuration(setup.port),
         )
         .map_err(failed)?;
-        let (orders, taken) = sync_channel(ORDERS_MAX);
+        let (commands, received) = sync_channel(COMMANDS_MAX);
         let port = setup.port;
         let name = setup.name.clone();
-        let owner = Owner {
+        let supervisor = Supervisor {
             setup,
             clock,
             inbox,
@@ -97,22 +97,22 @@ impl Service {
         };
         let thread = thread::Builder::new()
             .name(name)
-            .spawn(move || owner.live(&taken))
+            .spawn(move || supervisor.run(&received))
             .map_err(LabError::Thread)?;
         Ok(Self {
-            orders,
+            commands,
             thread: Some(thread),
             port,
         })
     }
 
-    /// Gives an order.
-    pub(crate) fn order(&self, order: Order) {
-        // The thread ends only with the last order; then there is nothing left to be done.
-        let _ = self.orders.send(order);
+    /// Sends a command.
+    pub(crate) fn send(&self, command: ServiceCommand) {
+        // The thread ends only with the last command; after that there is nothing to do.
+        let _ = self.commands.send(command);
     }
 
-    /// Where clients connect.
+    /// The URL for clients.
     pub(crate) fn url(&self) -> String {
         format!("ws://127.0.0.1:{}/connection/websocket", self.port)
     }
@@ -120,53 +120,53 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.order(Order::Stop);
+        self.send(ServiceCommand::Stop);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-/// Segments of the smallest size roll several times in a run; the real ones never would.
+/// Segments of the smallest size are rolled several times in a run; those of the default size never would be.
 fn configuration(port: u16) -> String {
     format!(
         "[server]\nport = {port}\ncores = 1\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
     )
 }
 
-/// The thread's own things.
-struct Owner {
-    setup: Setup,
+/// The state of the thread.
+struct Supervisor {
+    setup: ServiceSetup,
     clock: Clock,
-    inbox: SyncSender<Message>,
+    inbox: SyncSender<HarnessMessage>,
     child: Option<Child>,
-    /// Started and not ready yet.
+    /// Started, and not ready yet.
     is_starting: bool,
-    /// The fault that is undone once the process is ready.
+    /// The fault that is healed once the process is ready.
     healing: Option<FaultId>,
 }
 
-impl Owner {
-    fn live(mut self, orders: &Receiver<Order>) {
+impl Supervisor {
+    fn run(mut self, commands: &Receiver<ServiceCommand>) {
         loop {
-            match orders.recv_timeout(LOOK_EVERY) {
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(order) => self.carry_out(order),
+            match commands.recv_timeout(POLL_INTERVAL) {
+                Ok(ServiceCommand::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(command) => self.execute(command),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.look();
+            self.poll();
         }
         self.end();
     }
 
-    fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Start => self.start(),
-            Order::Kill(fault) => self.kill(fault),
-            Order::Term(fault, grace) => self.term(fault, grace),
-            Order::Pause(fault) => self.pause(fault),
-            Order::Heal(fault) => self.heal(fault),
-            Order::Stop => {}
+    fn execute(&mut self, command: ServiceCommand) {
+        match command {
+            ServiceCommand::Start => self.start(),
+            ServiceCommand::Kill(fault) => self.kill(fault),
+            ServiceCommand::Term(fault, grace) => self.term(fault, grace),
+            ServiceCommand::Pause(fault) => self.pause(fault),
+            ServiceCommand::Heal(fault) => self.heal(fault),
+            ServiceCommand::Stop => {}
         }
     }
 
@@ -175,10 +175,10 @@ impl Owner {
             Ok(child) => {
                 self.child = Some(child);
                 self.is_starting = true;
-                self.tell_process(ProcessFact::Started);
+                self.send_process_event(ProcessFact::Started);
             }
             Err(error) => {
-                self.tell_failure(format!("{} cannot be started: {error}", self.setup.name));
+                self.report_failure(format!("failed to start {}: {error}", self.setup.name));
             }
         }
     }
@@ -197,7 +197,7 @@ impl Owner {
         };
         command
             .args(["serve", "--config", "steadfast.toml"])
-            // What is meant for the lab is not meant for its services.
+            // Settings for the lab must not apply to its services.
             .env_remove("PORT")
             .env_remove("STEADFAST_ADDRESS")
             .env_remove("STEADFAST_DATA")
@@ -210,22 +210,22 @@ impl Owner {
     }
 
     fn kill(&mut self, fault: FaultId) {
-        self.tell_fault(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
         let Some(mut child) = self.child.take() else {
-            return self.tell_ineffective(fault, "it was not running");
+            return self.report_ineffective(fault, "it was not running");
         };
         let status = child.kill().and_then(|()| child.wait());
         self.confirm_end(fault, status, Signal::KILL);
     }
 
     fn term(&mut self, fault: FaultId, grace: Duration) {
-        self.tell_fault(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
         let Some(mut child) = self.child.take() else {
-            return self.tell_ineffective(fault, "it was not running");
+            return self.report_ineffective(fault, "it was not running");
         };
         if let Err(error) = signal(&child, Signal::TERM) {
             self.child = Some(child);
-            return self.tell_ineffective(fault, &error.to_string());
+            return self.report_ineffective(fault, &error.to_string());
         }
         match self.wait(&mut child, grace) {
             Ok(Some(status)) => self.confirm_end(fault, Ok(status), Signal::TERM),
@@ -233,7 +233,7 @@ impl Owner {
                 let status = child.kill().and_then(|()| child.wait());
                 self.confirm_end(fault, status, Signal::KILL);
             }
-            Err(error) => self.tell_ineffective(fault, &error.to_string()),
+            Err(error) => self.report_ineffective(fault, &error.to_string()),
         }
     }
 
@@ -242,35 +242,35 @@ impl Owner {
         match status {
             Ok(status) => {
                 let by = status.signal();
-                self.tell_process(ProcessFact::Exited(exit(status)));
-                // A clean end is what SIGTERM asks for; SIGKILL allows none.
+                self.send_process_event(ProcessFact::Exited(exit(status)));
+                // SIGTERM requests an exit; after SIGKILL an exit of its own is not possible.
                 if by == Some(expected.as_raw()) || (expected == Signal::TERM && by.is_none()) {
-                    self.tell_fault(fault, self.clock.now(), FaultFact::Confirmed);
+                    self.send_fault_event(fault, self.clock.now(), FaultFact::Confirmed);
                 } else {
-                    self.tell_ineffective(fault, &format!("it ended with {status}"));
+                    self.report_ineffective(fault, &format!("it exited with {status}"));
                 }
             }
-            Err(error) => self.tell_ineffective(fault, &error.to_string()),
+            Err(error) => self.report_ineffective(fault, &error.to_string()),
         }
     }
 
     fn pause(&self, fault: FaultId) {
-        self.tell_fault(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
         let Some(child) = &self.child else {
-            return self.tell_ineffective(fault, "it was not running");
+            return self.report_ineffective(fault, "it was not running");
         };
         let id = child.id();
         if let Err(error) = signal(child, Signal::STOP) {
-            return self.tell_ineffective(fault, &error.to_string());
+            return self.report_ineffective(fault, &error.to_string());
         }
-        let deadline = self.clock.now() + CONFIRM_MAX;
+        let deadline = self.clock.now() + CONFIRM_TIMEOUT;
         while !is_stopped(id) {
             if self.clock.now() >= deadline {
-                return self.tell_ineffective(fault, "it does not stand still");
+                return self.report_ineffective(fault, "not stopped by SIGSTOP");
             }
-            thread::park_timeout(LOOK_EVERY);
+            thread::park_timeout(POLL_INTERVAL);
         }
-        self.tell_fault(fault, self.clock.now(), FaultFact::Confirmed);
+        self.send_fault_event(fault, self.clock.now(), FaultFact::Confirmed);
     }
 
     fn heal(&mut self, fault: FaultId) {
@@ -281,15 +281,15 @@ impl Owner {
             }
             Some(child) => {
                 if let Err(error) = signal(child, Signal::CONT) {
-                    self.tell_failure(format!("{} does not run on: {error}", self.setup.name));
+                    self.report_failure(format!("failed to resume {}: {error}", self.setup.name));
                 }
-                self.tell_fault(fault, self.clock.now(), FaultFact::Healed);
+                self.send_fault_event(fault, self.clock.now(), FaultFact::Healed);
             }
         }
     }
 
-    /// Notices that it became ready, or that it ended by itself.
-    fn look(&mut self) {
+    /// Detects that the process became ready or exited without a command.
+    fn poll(&mut self) {
         let Some(child) = &mut self.child else {
             return;
         };
@@ -298,25 +298,28 @@ impl Owner {
             Ok(Some(status)) => {
                 self.child = None;
                 self.is_starting = false;
-                self.tell_process(ProcessFact::Exited(exit(status)));
+                self.send_process_event(ProcessFact::Exited(exit(status)));
                 if self.healing.is_some() {
-                    let told = log_tail(&self.setup.folder.join("service.log"));
-                    self.tell_failure(format!("{} ended with {status}:\n{told}", self.setup.name));
+                    let tail = log_tail(&self.setup.folder.join("service.log"));
+                    self.report_failure(format!(
+                        "{} exited with {status}:\n{tail}",
+                        self.setup.name
+                    ));
                 }
                 return;
             }
-            Err(error) => return self.tell_failure(format!("{}: {error}", self.setup.name)),
+            Err(error) => return self.report_failure(format!("{}: {error}", self.setup.name)),
         }
         if self.is_starting && probe::is_ready(self.setup.port) {
             self.is_starting = false;
-            self.tell_process(ProcessFact::Ready);
+            self.send_process_event(ProcessFact::Ready);
             if let Some(fault) = self.healing.take() {
-                self.tell_fault(fault, self.clock.now(), FaultFact::Healed);
+                self.send_fault_event(fault, self.clock.now(), FaultFact::Healed);
             }
         }
     }
 
-    /// Waits for the end of a process; `None` when it has not ended by then.
+    /// Waits until a process exits; `None` if it has not exited within the limit.
     fn wait(&self, child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = self.clock.now() + limit;
         loop {
@@ -326,7 +329,7 @@ impl Owner {
             if self.clock.now() >= deadline {
                 return Ok(None);
             }
-            thread::park_timeout(LOOK_EVERY);
+            thread::park_timeout(POLL_INTERVAL);
         }
     }
 
@@ -334,10 +337,10 @@ impl Owner {
         let Some(mut child) = self.child.take() else {
             return;
         };
-        // A process that stands still cannot end by itself.
+        // A stopped process cannot handle SIGTERM.
         drop(signal(&child, Signal::CONT));
         drop(signal(&child, Signal::TERM));
-        if !matches!(self.wait(&mut child, CONFIRM_MAX), Ok(Some(_))) {
+        if !matches!(self.wait(&mut child, CONFIRM_TIMEOUT), Ok(Some(_))) {
             drop(child.kill());
             drop(child.wait());
         }
@@ -348,33 +351,33 @@ impl Owner {
         OpenOptions::new().create(true).append(true).open(path)
     }
 
-    fn tell_process(&self, what: ProcessFact) {
+    fn send_process_event(&self, what: ProcessFact) {
         let instance = self.setup.id;
-        self.tell(
+        self.send(
             self.clock.now(),
-            Source::Fact(Fact::Process { instance, what }),
+            MessagePayload::RunEvent(Fact::Process { instance, what }),
         );
     }
 
-    fn tell_fault(&self, fault: FaultId, at: Instant, what: FaultFact) {
-        self.tell(at, Source::Fact(Fact::Fault { fault, what }));
+    fn send_fault_event(&self, fault: FaultId, at: Instant, what: FaultFact) {
+        self.send(at, MessagePayload::RunEvent(Fact::Fault { fault, what }));
     }
 
-    fn tell_ineffective(&self, fault: FaultId, why: &str) {
-        self.tell_fault(
+    fn report_ineffective(&self, fault: FaultId, why: &str) {
+        self.send_fault_event(
             fault,
             self.clock.now(),
             FaultFact::Ineffective(why.to_owned()),
         );
     }
 
-    fn tell_failure(&self, what: String) {
-        self.tell(self.clock.now(), Source::Failure(what));
+    fn report_failure(&self, what: String) {
+        self.send(self.clock.now(), MessagePayload::Failure(what));
     }
 
-    fn tell(&self, at: Instant, source: Source) {
-        // Nobody listens any more once the run is over.
-        drop(self.inbox.send(Message { at, source }));
+    fn send(&self, at: Instant, payload: MessagePayload) {
+        // The inbox is closed once the run has ended.
+        drop(self.inbox.send(HarnessMessage { at, payload }));
     }
 }
 
@@ -384,7 +387,7 @@ fn signal(child: &Child, signal: Signal) -> io::Result<()> {
     Ok(kill_process(id, signal)?)
 }
 
-/// The letter behind the name, which is in brackets and may hold anything.
+/// Reads the state letter after the name, which is in parentheses and may contain any character.
 fn is_stopped(id: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")

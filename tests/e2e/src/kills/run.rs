@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use crate::driver::Kind;
-use crate::driver::line::{CallError, Event, What};
+use crate::driver::line::{CallError, DriverEvent, DriverEventKind};
 use crate::gateway::Gateway;
 use crate::ledger::{Ledger, Position};
 use crate::peers::{Incoming, Peers};
@@ -341,7 +341,7 @@ impl Run {
                 }
                 self.repeat_later(call);
             }
-            Err(CallError::Refused(_)) => self.repeat_later(call),
+            Err(CallError::Rejected(_)) => self.repeat_later(call),
             Err(CallError::Server { code, message }) => {
                 self.note_trouble(format!("{}: {code} {message}", call.client));
                 self.ledger.refused();
@@ -359,39 +359,39 @@ impl Run {
         }
     }
 
-    fn on_event(&mut self, event: Event) {
-        let Event {
+    fn on_event(&mut self, event: DriverEvent) {
+        let DriverEvent {
             client: name,
             channel,
-            what,
+            kind: what,
         } = event;
         let Some(client) = self.clients.get_mut(&name) else {
             return;
         };
         match what {
-            What::Connecting { .. } => client.connected = false,
-            What::Connected(_) => client.connected = true,
-            What::Disconnected { code, reason } => {
+            DriverEventKind::Connecting { .. } => client.connected = false,
+            DriverEventKind::Connected(_) => client.connected = true,
+            DriverEventKind::Disconnected { code, reason } => {
                 client.connected = false;
                 self.note_trouble(format!("{name}: disconnected {code} {reason}"));
             }
-            What::Subscribing => {
+            DriverEventKind::Subscribing => {
                 client.subscribed.remove(&channel);
             }
-            What::Subscribed(outcome) => {
+            DriverEventKind::Subscribed(outcome) => {
                 client.subscribed.insert(channel.clone());
                 self.ledger.subscribed(&name, &channel, &outcome);
             }
-            What::Unsubscribed { code, reason } => {
+            DriverEventKind::Unsubscribed { code, reason } => {
                 client.subscribed.remove(&channel);
                 self.note_trouble(format!("{name}: unsubscribed {channel} {code} {reason}"));
             }
-            What::Publication { offset, data, .. } => {
+            DriverEventKind::Publication { offset, data, .. } => {
                 self.ledger.delivered(&name, &channel, offset, &data);
             }
-            What::Join(_) => {}
-            What::Leave(_) => {}
-            What::Trouble(message) => self.note_trouble(format!("{name}: {message}")),
+            DriverEventKind::Join(_) => {}
+            DriverEventKind::Leave(_) => {}
+            DriverEventKind::Warning(message) => self.note_trouble(format!("{name}: {message}")),
         }
     }
 

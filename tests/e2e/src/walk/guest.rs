@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::driver::line::{CallError, What};
+use crate::driver::line::{CallError, DriverEventKind};
 use crate::ledger::{Position, Subscribed};
 use crate::peers::Peers;
 
@@ -37,7 +37,7 @@ impl Guest {
     pub(super) fn open(&mut self, peers: &mut Peers, url: &str) -> Result<()> {
         peers.succeed(json!({"do": "open", "client": self.name, "url": url}))?;
         self.identity = peers.expect(&self.name, "", "connected", |what| {
-            let What::Connected(identity) = what else {
+            let DriverEventKind::Connected(identity) = what else {
                 return None;
             };
             Some(identity.clone())
@@ -48,7 +48,7 @@ impl Guest {
     pub(super) fn close(&self, peers: &mut Peers) -> Result<()> {
         peers.succeed(json!({"do": "close", "client": self.name}))?;
         peers.expect(&self.name, "", "disconnected", |what| {
-            matches!(what, What::Disconnected { .. }).then_some(())
+            matches!(what, DriverEventKind::Disconnected { .. }).then_some(())
         })
     }
 
@@ -86,7 +86,7 @@ impl Guest {
 
     pub(super) fn expect_subscribed(&self, peers: &mut Peers, channel: &str) -> Result<Subscribed> {
         peers.expect(&self.name, channel, "subscribed", |what| {
-            let What::Subscribed(outcome) = what else {
+            let DriverEventKind::Subscribed(outcome) = what else {
                 return None;
             };
             Some(outcome.clone())
@@ -144,24 +144,24 @@ impl Guest {
         offset: u64,
         data: &Value,
     ) -> Result<String> {
-        let (found, payload, author) =
+        let (found, payload, publisher) =
             peers.expect(&self.name, channel, "publication", |what| {
-                let What::Publication {
+                let DriverEventKind::Publication {
                     offset,
                     data,
-                    author,
+                    publisher,
                 } = what
                 else {
                     return None;
                 };
-                Some((*offset, data.clone(), author.clone()))
+                Some((*offset, data.clone(), publisher.clone()))
             })?;
         ensure!(
             found == offset && payload == *data,
             "{} was handed {payload} at offset {found} instead of {data} at {offset}",
             self.name
         );
-        Ok(author)
+        Ok(publisher)
     }
 
     /// Asks for history; the fields are those of the command.

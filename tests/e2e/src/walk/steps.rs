@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Walk;
 use super::guest::Ack;
-use crate::driver::line::{CallError, What};
+use crate::driver::line::{CallError, DriverEventKind};
 use crate::ledger::{Position, Subscribed};
 
 /// More publications than one reply may hold.
@@ -39,8 +39,11 @@ pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
     let data = json!({"text": "Grüße\nfrom \"outside\"", "number": 1});
     walk.host.publish(&mut walk.peers, &channel, &data)?;
     for reader in [&walk.host, &walk.other] {
-        let author = reader.expect_publication(&mut walk.peers, &channel, 1, &data)?;
-        ensure!(author == walk.host.identity, "published by {author:?}");
+        let publisher = reader.expect_publication(&mut walk.peers, &channel, 1, &data)?;
+        ensure!(
+            publisher == walk.host.identity,
+            "published by {publisher:?}"
+        );
     }
 
     for (number, data) in [json!("text"), json!(2), json!([]), json!(null)]
@@ -117,7 +120,7 @@ pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
     let newcomer = walk.other.identity.clone();
     walk.peers
         .expect(&walk.host.name, &channel, "join", |what| {
-            matches!(what, What::Join(who) if *who == newcomer).then_some(())
+            matches!(what, DriverEventKind::Join(who) if *who == newcomer).then_some(())
         })?;
 
     for looker in [&walk.host, &walk.other] {
@@ -138,7 +141,7 @@ pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
     walk.peers.succeed(command)?;
     walk.peers
         .expect(&walk.host.name, &channel, "leave", |what| {
-            matches!(what, What::Leave(who) if *who == newcomer).then_some(())
+            matches!(what, DriverEventKind::Leave(who) if *who == newcomer).then_some(())
         })?;
     let alone = walk.host.presence(&mut walk.peers, &channel)?;
     ensure!(
@@ -157,7 +160,7 @@ pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
     walk.peers
         .succeed(json!({"do": "unsubscribe", "client": name, "channel": channel}))?;
     walk.peers.expect(&name, &channel, "unsubscribed", |what| {
-        matches!(what, What::Unsubscribed { code: 0, .. }).then_some(())
+        matches!(what, DriverEventKind::Unsubscribed { code: 0, .. }).then_some(())
     })?;
 
     let data = json!("nobody of this kind hears it");
@@ -167,7 +170,7 @@ pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
     // Whatever the gateway sent to this client before now arrives before the answer to another call.
     walk.host.presence(&mut walk.peers, &channel)?;
     let heard = walk.peers.take(&name, &channel, |what| {
-        matches!(what, What::Publication { .. }).then_some(())
+        matches!(what, DriverEventKind::Publication { .. }).then_some(())
     });
     ensure!(
         heard.is_empty(),
@@ -313,7 +316,7 @@ pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
     let code = walk
         .peers
         .expect(&walk.host.name, &channel, "unsubscribed", |what| {
-            let What::Unsubscribed { code, .. } = what else {
+            let DriverEventKind::Unsubscribed { code, .. } = what else {
                 return None;
             };
             Some(*code)

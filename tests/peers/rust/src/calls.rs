@@ -53,7 +53,7 @@ pub(crate) async fn carry_out(
                     .map(|all| json!({"num_clients": all.num_clients, "num_users": all.num_users})),
             )
         }
-        other => Err(json!({"kind": "refused", "message": format!("unknown command {other}")})),
+        other => Err(json!({"kind": "rejected", "message": format!("unknown command {other}")})),
     }
 }
 
@@ -66,7 +66,7 @@ pub(crate) fn outcome(result: Result<Value, Error>) -> Answer {
         Error::Timeout | Error::ClientDisconnected | Error::Transport { .. } => {
             json!({"kind": "lost", "message": error.to_string()})
         }
-        _ => json!({"kind": "refused", "message": error.to_string()}),
+        _ => json!({"kind": "rejected", "message": error.to_string()}),
     })
 }
 

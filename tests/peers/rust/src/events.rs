@@ -13,7 +13,7 @@ pub(crate) fn report_client(client: &Client, name: &str, lines: &UnboundedSender
         say("connecting", json!({"code": it.code, "reason": it.reason}))
     });
     let say = sayer(name, lines);
-    client.on_connected(move |_, it| say("connected", json!({"identity": it.client_id})));
+    client.on_connected(move |_, it| say("connected", json!({"client_id": it.client_id})));
     let say = sayer(name, lines);
     client.on_disconnected(move |_, it| {
         say(
@@ -24,7 +24,7 @@ pub(crate) fn report_client(client: &Client, name: &str, lines: &UnboundedSender
     let say = sayer(name, lines);
     client.on_error(move |_, it| {
         say(
-            "trouble",
+            "warning",
             json!({"channel": null, "code": 0, "message": it.error.to_string()}),
         );
     });
@@ -42,7 +42,7 @@ pub(crate) fn report_subscription(
     let publication = channel_sayer(name, lines);
     let join = channel_sayer(name, lines);
     let leave = channel_sayer(name, lines);
-    let trouble = channel_sayer(name, lines);
+    let warning = channel_sayer(name, lines);
     builder
         .on_subscribing(move |at, it| {
             subscribing(
@@ -73,16 +73,17 @@ pub(crate) fn report_subscription(
             subscribed(at, "subscribed", fields);
         })
         .on_publication(move |at, it| {
-            let author = it.info.as_ref().map(|info| info.client.clone());
-            let fields = json!({"offset": it.offset, "data": payload(&it.data), "author": author});
+            let publisher = it.info.as_ref().map(|info| info.client.clone());
+            let fields =
+                json!({"offset": it.offset, "data": payload(&it.data), "publisher": publisher});
             publication(at, "publication", fields);
         })
-        .on_join(move |at, it| join(at, "join", json!({"who": it.info.client})))
-        .on_leave(move |at, it| leave(at, "leave", json!({"who": it.info.client})))
+        .on_join(move |at, it| join(at, "join", json!({"client_id": it.info.client})))
+        .on_leave(move |at, it| leave(at, "leave", json!({"client_id": it.info.client})))
         .on_error(move |at, it| {
-            trouble(
+            warning(
                 at,
-                "trouble",
+                "warning",
                 json!({"code": 0, "message": it.error.to_string()}),
             )
         })

@@ -74,7 +74,7 @@ impl Canvas {
         let written =
             fs::write(&beside, picture.to_string()).and_then(|()| fs::rename(&beside, &self.file));
         if let Err(error) = written {
-            output::say(&format!("the picture cannot be kept: {error}"));
+            output::message(&format!("the picture cannot be kept: {error}"));
         }
     }
 }
@@ -101,7 +101,7 @@ async fn follow(
             }
             Feed::Joined(_) | Feed::Left(_) => {}
             Feed::Ended { code, reason } => {
-                output::say(&format!("the canvas was taken away: {code} {reason}"));
+                output::message(&format!("the canvas was taken away: {code} {reason}"));
             }
         }
     }

@@ -83,7 +83,7 @@ impl Keeper {
             let mut child = match self.spawn() {
                 Ok(child) => child,
                 Err(error) => {
-                    output::say(&format!("the gateway cannot be started: {error}"));
+                    output::message(&format!("the gateway cannot be started: {error}"));
                     sleep(START_AFTER).await;
                     continue;
                 }
@@ -98,7 +98,7 @@ impl Keeper {
                     self.live.gateway_is(Gateway::Down, None);
                     let how = status.map_or_else(|error| error.to_string(), |it| it.to_string());
                     let log = self.folder.join("gateway.log");
-                    output::say(&format!("the gateway ended by itself: {how}; see {}", log.display()));
+                    output::message(&format!("the gateway ended by itself: {how}; see {}", log.display()));
                 }
                 order = orders.recv() => match order {
                     Some(Order::Kill) => {

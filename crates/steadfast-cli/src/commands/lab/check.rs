@@ -1,9 +1,9 @@
-//! `steadfast lab check`: what a scenario would do, without doing it.
+//! `steadfast lab check`: prints the fault plan of a scenario without running it.
 
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 
-use super::{read, shown};
+use super::{display, read};
 use crate::args::LabCheck;
 use crate::exit::Failure;
 use crate::output;
@@ -12,9 +12,9 @@ use crate::output;
 ///
 /// # Errors
 ///
-/// When the scenario cannot be used.
+/// When the scenario is invalid.
 pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
-    let (scenario, plan) = read::read(&arguments.chosen)?;
+    let (scenario, plan) = read::read(&arguments.scenario)?;
     output::print(&describe(&scenario, &plan));
     Ok(())
 }
@@ -25,8 +25,8 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         format!("{}: {}", scenario.name(), scenario.about()),
         format!("seed       {}", plan.seed()),
         format!(
-            "takes      {}, and as long again for a run without faults if it has one",
-            shown::span(scenario.run().total())
+            "duration   {}, and the same for the control run without faults if it has one",
+            display::seconds(scenario.run().total())
         ),
         format!("processes  {}", roster.instances().len()),
         format!("clients    {}", roster.clients().len()),
@@ -37,10 +37,10 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         let targets: Vec<String> = targets.map(ToString::to_string).collect();
         lines.push(format!(
             "  {:>7}  {} {} (healed at {})",
-            shown::span(fault.at),
+            display::seconds(fault.at),
             fault.action.name(),
             targets.join(", "),
-            shown::span(fault.heal_at)
+            display::seconds(fault.heal_at)
         ));
     }
     lines.join("\n")

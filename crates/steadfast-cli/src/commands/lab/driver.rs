@@ -1,7 +1,7 @@
-//! `steadfast lab driver`: clients of our own library, told what to do by lines of JSON like those of others.
+//! `steadfast lab driver`: runs clients of the Rust client library, controlled by JSON lines on standard input.
 //!
-//! The lines are those of `tests/peers/README.md`. It decides nothing: no retry, no memory of what was published. All of
-//! that is the library's, or the lab's.
+//! The protocol is described in `tests/peers/README.md` and is the same as for third-party clients. The driver makes no
+//! decisions: retries and the state of publications are the responsibility of the library or of the lab.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,88 +15,87 @@ use tokio::sync::broadcast;
 use crate::exit::Failure;
 use crate::output;
 
-/// What a client calls the end of a connection without a code of the server: as other libraries do.
+/// Code for a connection that ended without a code from the server, as in other client libraries.
 const CODE_TRANSPORT_CLOSED: u32 = 1;
-/// The same for a peer that was silent.
+/// Code for a connection without received data or write progress, as in other client libraries.
 const CODE_NO_PING: u32 = 2;
-/// Codes above any that a server gives: the client's own end.
-const CODE_OWN: u32 = 0;
+/// Code for what the client itself requested: connect or close.
+const CODE_REQUESTED: u32 = 0;
 
-/// Drives clients until standard input ends.
+/// Executes commands until standard input ends.
 ///
 /// # Errors
 ///
-/// When there is no runtime.
+/// When the runtime cannot be started.
 pub(super) fn run() -> Result<(), Failure> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
-    runtime.block_on(obey_all());
+        .map_err(|error| {
+            Failure::failed(format!("failed to start the async runtime: {error}"), "")
+        })?;
+    runtime.block_on(execute_all());
     Ok(())
 }
 
-async fn obey_all() {
-    say(&json!({"event": "ready", "driver": "steadfast"}));
+async fn execute_all() {
+    write_line(&json!({"event": "ready", "driver": "steadfast"}));
     let mut clients = BTreeMap::new();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(command) = serde_json::from_str::<Value>(&line) else {
-            output::say(&format!("not understood: {line}"));
+            output::message(&format!("invalid command: {line}"));
             continue;
         };
         let id = command.get("id").cloned().unwrap_or_default();
-        if let Some(answer) = obey(&id, &command, &mut clients) {
-            say(&answer);
+        if let Some(response) = execute(&id, &command, &mut clients) {
+            write_line(&response);
         }
     }
 }
 
-/// Does it; the answer, unless it comes later.
-fn obey(id: &Value, command: &Value, clients: &mut BTreeMap<String, Client>) -> Option<Value> {
+/// Executes a command; returns the response, unless a task sends it later.
+fn execute(id: &Value, command: &Value, clients: &mut BTreeMap<String, Client>) -> Option<Value> {
     let name = text(command, "client");
     if text(command, "do") == "open" {
         if clients.contains_key(name) {
-            return Some(refused(
-                id,
-                "a closed client of this library is not opened again",
-            ));
+            return Some(rejected(id, "this library cannot reopen a closed client"));
         }
         return Some(match open(name, text(command, "url")) {
             Ok(client) => {
                 clients.insert(name.to_owned(), client);
-                done(id, &json!({}))
+                succeeded(id, &json!({}))
             }
-            Err(error) => refused(id, &error),
+            Err(error) => rejected(id, &error),
         });
     }
     let Some(client) = clients.get(name) else {
-        return Some(refused(id, "there is no such client"));
+        return Some(rejected(id, "client not found"));
     };
     match text(command, "do") {
         "close" => {
             let (client, id) = (client.clone(), id.clone());
             tokio::spawn(async move {
                 client.close(Duration::ZERO).await;
-                say(&done(&id, &json!({})));
+                write_line(&succeeded(&id, &json!({})));
             });
             None
         }
         "subscribe" => {
             let channel = text(command, "channel").to_owned();
             let subscription = client.subscribe(&channel);
-            tokio::spawn(tell_feeds(name.to_owned(), channel, subscription));
-            Some(done(id, &json!({})))
+            tokio::spawn(report_subscription(name.to_owned(), channel, subscription));
+            Some(succeeded(id, &json!({})))
         }
         "rpc" if text(command, "method") == "gw.publish" => publish(id, command, client),
-        other => Some(refused(id, &format!("`{other}` is not known here"))),
+        other => Some(rejected(id, &format!("unknown command `{other}`"))),
     }
 }
 
 fn open(name: &str, url: &str) -> Result<Client, String> {
     let builder = Client::builder(url).map_err(|error| error.to_string())?;
     let (client, driver) = builder.build().map_err(|error| error.to_string())?;
-    tokio::spawn(tell_events(name.to_owned(), client.events()));
+    tokio::spawn(report_connection(name.to_owned(), client.events()));
     tokio::spawn(driver);
     Ok(client)
 }
@@ -108,14 +107,14 @@ fn publish(id: &Value, command: &Value, client: &Client) -> Option<Value> {
     match client.publish_with(channel, payload, key, None) {
         Ok(receipt) => {
             let id = id.clone();
-            tokio::spawn(async move { say(&answer(&id, receipt.await)) });
+            tokio::spawn(async move { write_line(&publish_response(&id, receipt.await)) });
             None
         }
-        Err(error) => Some(refused(id, &error.to_string())),
+        Err(error) => Some(rejected(id, &error.to_string())),
     }
 }
 
-fn answer(id: &Value, delivery: Delivery) -> Value {
+fn publish_response(id: &Value, delivery: Delivery) -> Value {
     match delivery {
         Delivery::Acknowledged {
             position,
@@ -123,54 +122,56 @@ fn answer(id: &Value, delivery: Delivery) -> Value {
         } => {
             let Position { epoch, offset } = position;
             let data = json!({"offset": offset, "epoch": epoch, "duplicate": duplicate});
-            done(id, &json!({"data": data}))
+            succeeded(id, &json!({"data": data}))
         }
         Delivery::Dropped(DropReason::Refused(error)) => {
             let error = json!({"kind": "server", "code": error.code, "message": error.message});
             json!({"id": id, "error": error})
         }
         Delivery::Interrupted { .. } => {
-            json!({"id": id, "error": {"kind": "lost", "message": "no answer came"}})
+            json!({"id": id, "error": {"kind": "lost", "message": "no reply received"}})
         }
-        Delivery::Expired => refused(id, "its time ran out"),
-        Delivery::Dropped(reason) => refused(id, &format!("{reason:?}")),
+        Delivery::Expired => rejected(id, "expired"),
+        Delivery::Dropped(reason) => rejected(id, &format!("{reason:?}")),
     }
 }
 
-/// What happens to a client. The first attempt is the start, every further one a failure of the one before.
-async fn tell_events(name: String, mut events: broadcast::Receiver<Event>) {
-    let tell = |event: &str, code: u32, reason: &str| {
-        say(&json!({"event": event, "client": &name, "code": code, "reason": reason}));
+/// Reports connection events. An attempt other than the first reports the failure of the previous one.
+async fn report_connection(name: String, mut events: broadcast::Receiver<Event>) {
+    let report = |event: &str, code: u32, reason: &str| {
+        write_line(&json!({"event": event, "client": &name, "code": code, "reason": reason}));
     };
     let mut has_lost = false;
     loop {
         match events.recv().await {
             Ok(Event::Attempting { attempt: 1, .. }) if !has_lost => {
-                tell("connecting", CODE_OWN, "open called");
+                report("connecting", CODE_REQUESTED, "open called");
             }
             Ok(Event::Attempting { .. } | Event::Ready { .. }) => {}
             Ok(Event::Lost { cause, .. }) => {
                 has_lost = true;
-                tell("connecting", code(&cause), &format!("{cause:?}"));
+                report("connecting", code(&cause), &format!("{cause:?}"));
             }
-            // The first one behind a loss is its consequence, not an attempt that failed.
+            // The first one after a loss is its consequence, not a failed attempt.
             Ok(Event::Waiting { attempt: 1, .. }) => {}
             Ok(Event::Waiting { cause, .. }) => {
                 let message = format!("{cause:?}");
-                say(
-                    &json!({"event": "trouble", "client": &name, "channel": null, "code": 0, "message": message}),
+                write_line(
+                    &json!({"event": "warning", "client": &name, "channel": null, "code": 0, "message": message}),
                 );
             }
             Ok(Event::Connected { epoch, .. }) => {
-                let identity = epoch.0.to_string();
-                say(&json!({"event": "connected", "client": &name, "identity": identity}));
+                let client_id = epoch.0.to_string();
+                write_line(&json!({"event": "connected", "client": &name, "client_id": client_id}));
             }
             Ok(Event::Failed { cause }) => {
-                tell("disconnected", code(&cause), &format!("{cause:?}"));
+                report("disconnected", code(&cause), &format!("{cause:?}"));
             }
-            Ok(Event::Closed) => tell("disconnected", CODE_OWN, "close called"),
+            Ok(Event::Closed) => report("disconnected", CODE_REQUESTED, "close called"),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                output::say(&format!("{name}: {missed} events were missed"));
+                output::message(&format!(
+                    "{name}: {missed} events were lost: the event queue was full"
+                ));
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }
@@ -195,39 +196,39 @@ const fn code(cause: &Cause) -> u32 {
     }
 }
 
-async fn tell_feeds(name: String, channel: String, mut subscription: Subscription) {
-    let stands = |position: &Position, was_recovering: bool, recovered: bool| {
-        say(&json!({
+async fn report_subscription(name: String, channel: String, mut subscription: Subscription) {
+    let subscribed = |position: &Position, was_recovering: bool, recovered: bool| {
+        write_line(&json!({
             "event": "subscribed", "client": &name, "channel": &channel, "recoverable": true,
             "was_recovering": was_recovering, "recovered": recovered,
             "offset": position.offset, "epoch": &position.epoch,
         }));
     };
-    while let Some(feed) = subscription.next().await {
-        match feed {
-            Feed::Started { position } => stands(&position, false, false),
-            Feed::Resumed { position } => stands(&position, true, true),
-            Feed::Gap { to, .. } => stands(&to, true, false),
+    while let Some(event) = subscription.next().await {
+        match event {
+            Feed::Started { position } => subscribed(&position, false, false),
+            Feed::Resumed { position } => subscribed(&position, true, true),
+            Feed::Gap { to, .. } => subscribed(&to, true, false),
             Feed::Item(publication) => {
                 let data: Value = serde_json::from_slice(&publication.data).unwrap_or_default();
-                let author = publication.info.map(|info| info.client);
-                say(&json!({
+                let publisher = publication.info.map(|info| info.client);
+                write_line(&json!({
                     "event": "publication", "client": &name, "channel": &channel,
-                    "offset": publication.offset, "data": data, "author": author,
+                    "offset": publication.offset, "data": data, "publisher": publisher,
                 }));
             }
             Feed::Joined(info) => {
-                say(
-                    &json!({"event": "join", "client": &name, "channel": &channel, "who": info.client}),
+                write_line(
+                    &json!({"event": "join", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
             Feed::Left(info) => {
-                say(
-                    &json!({"event": "leave", "client": &name, "channel": &channel, "who": info.client}),
+                write_line(
+                    &json!({"event": "leave", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
             Feed::Ended { code, reason } => {
-                say(&json!({
+                write_line(&json!({
                     "event": "unsubscribed", "client": &name, "channel": &channel,
                     "code": code, "reason": reason,
                 }));
@@ -236,18 +237,18 @@ async fn tell_feeds(name: String, channel: String, mut subscription: Subscriptio
     }
 }
 
-fn done(id: &Value, ok: &Value) -> Value {
+fn succeeded(id: &Value, ok: &Value) -> Value {
     json!({"id": id, "ok": ok})
 }
 
-fn refused(id: &Value, message: &str) -> Value {
-    json!({"id": id, "error": {"kind": "refused", "message": message}})
+fn rejected(id: &Value, message: &str) -> Value {
+    json!({"id": id, "error": {"kind": "rejected", "message": message}})
 }
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn say(line: &Value) {
+fn write_line(line: &Value) {
     output::print(&line.to_string());
 }

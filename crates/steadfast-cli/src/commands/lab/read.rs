@@ -1,4 +1,4 @@
-//! From the command line to a scenario and its plan.
+//! Reads the scenario that the command line names, and draws its fault plan.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use steadfast_faults::scenario::Choice;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 
-use crate::args::Chosen;
+use crate::args::ScenarioArgs;
 use crate::exit::Failure;
 
 /// Reads a scenario and draws its plan.
-pub(super) fn read(chosen: &Chosen) -> Result<(Scenario, Plan), Failure> {
-    let scenario = scenario(&chosen.file, &choice(chosen)?)?;
-    let seed = match chosen.seed.or_else(|| scenario.seed()) {
+pub(super) fn read(arguments: &ScenarioArgs) -> Result<(Scenario, Plan), Failure> {
+    let scenario = scenario(&arguments.file, &choice(arguments)?)?;
+    let seed = match arguments.seed.or_else(|| scenario.seed()) {
         Some(seed) => seed,
         None => draw_seed()?,
     };
@@ -26,7 +26,7 @@ pub(super) fn read(chosen: &Chosen) -> Result<(Scenario, Plan), Failure> {
 fn scenario(path: &Path, choice: &Choice) -> Result<Scenario, Failure> {
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::scenario(
-            format!("cannot read {}: {error}", path.display()),
+            format!("failed to read {}: {error}", path.display()),
             "For example: steadfast lab run scenarios/gateway-kill.toml",
         )
     })?;
@@ -34,26 +34,27 @@ fn scenario(path: &Path, choice: &Choice) -> Result<Scenario, Failure> {
         .map_err(|error| Failure::scenario(error.to_string(), ""))
 }
 
-fn choice(chosen: &Chosen) -> Result<Choice, Failure> {
-    let params = chosen.params.iter().map(|param| {
+fn choice(arguments: &ScenarioArgs) -> Result<Choice, Failure> {
+    let params = arguments.params.iter().map(|param| {
         let (name, value) = param.split_once('=').ok_or_else(|| {
             Failure::usage(
-                format!("--param must be NAME=VALUE, found \"{param}\""),
+                format!("invalid --param \"{param}\": must be NAME=VALUE"),
                 "For example: -p clients=50",
             )
         })?;
         Ok((name.trim().to_owned(), value.trim().to_owned()))
     });
     Ok(Choice {
-        profiles: chosen.profile.clone(),
+        profiles: arguments.profile.clone(),
         params: params.collect::<Result<_, Failure>>()?,
     })
 }
 
-/// Small, so that people can type it again.
+/// 32 bits, so that the seed is short enough to type.
 fn draw_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::failed(format!("no randomness to be had: {error}"), ""))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Failure::failed(format!("failed to generate a random seed: {error}"), "")
+    })?;
     Ok(u64::from(u32::from_be_bytes(bytes)))
 }

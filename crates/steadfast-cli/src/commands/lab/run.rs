@@ -1,4 +1,4 @@
-//! `steadfast lab run`: the scenario, its verdict, the exit code.
+//! `steadfast lab run`: runs a scenario, prints the report, and sets the exit code by the verdict.
 
 use std::env;
 use std::fs;
@@ -8,33 +8,33 @@ use steadfast_faults::ledger::Ledger;
 use steadfast_faults::report::{Report, json, text};
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::verdict::{Verdict, judge};
-use steadfast_lab::runner::{self, FaultsMode, Setup};
+use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
-use super::shown::Display;
-use super::{peers, read};
+use super::display::Display;
+use super::{drivers, read};
 use crate::args::LabRun;
 use crate::exit::Failure;
 use crate::output;
 
-/// Where runs are kept.
+/// Directory for the files of all runs.
 const FOLDER_DEFAULT: &str = "steadfast-lab";
 
-/// Carries the scenario out and judges it.
+/// Runs the scenario and evaluates it.
 ///
 /// # Errors
 ///
-/// When it cannot be carried out, or the verdict is not PASS.
+/// When it cannot be run, or the verdict is not PASS.
 pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
-    let (scenario, plan) = read::read(&arguments.chosen)?;
+    let (scenario, plan) = read::read(&arguments.scenario)?;
     let own = env::current_exe()
-        .map_err(|error| Failure::failed(format!("cannot find this program: {error}"), ""))?;
+        .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
     let kinds = plan.roster().clients().iter().map(|client| client.kind);
-    let setup = Setup {
+    let setup = RunSetup {
         gateway: arguments
             .gateway
             .as_deref()
             .map_or_else(|| Ok(own.clone()), absolute)?,
-        drivers: peers::find(kinds, &arguments.peers, &own)?,
+        drivers: drivers::find(kinds, &arguments.drivers, &own)?,
         launcher: Some(own),
         folder: folder(arguments, scenario.name(), &plan)?,
         faults: if arguments.placebo {
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
             FaultsMode::Real
         },
     };
-    output::say(&format!(
+    output::message(&format!(
         "{}: {} clients, {} faults, seed {}; files in {}",
         scenario.name(),
         plan.roster().clients().len(),
@@ -66,13 +66,13 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let judgement = judge(&scenario, &ledger, control.as_ref());
     let report = Report {
         scenario: &scenario,
-        profiles: &arguments.chosen.profile,
+        profiles: &arguments.scenario.profile,
         plan: &plan,
         ledger: &ledger,
         judgement: &judgement,
     };
     let rendered = json::render(&report);
-    keep(&setup.folder, &rendered)?;
+    write_report(&setup.folder, &rendered)?;
     if arguments.json {
         output::print(rendered.trim_end());
     } else {
@@ -80,22 +80,21 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     }
     match judgement.verdict {
         Verdict::Pass => Ok(()),
-        Verdict::Fail => Err(Failure::verdict_fail(&again(arguments, &plan))),
-        Verdict::Inconclusive => Err(Failure::verdict_inconclusive(&again(arguments, &plan))),
+        Verdict::Fail => Err(Failure::verdict_fail(&rerun_command(arguments, &plan))),
+        Verdict::Inconclusive => Err(Failure::verdict_inconclusive(&rerun_command(
+            arguments, &plan,
+        ))),
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    // Services are started in folders of their own, where a relative path would mean something else.
+    // Each service is started in its own directory, where a relative path would not be valid.
     fs::canonicalize(path).map_err(|error| {
-        Failure::usage(
-            format!("there is no program {}: {error}", path.display()),
-            "",
-        )
+        Failure::usage(format!("program {} not found: {error}", path.display()), "")
     })
 }
 
-/// A new folder for this run.
+/// Creates a new directory for this run.
 fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failure> {
     let parent = match &arguments.out {
         Some(folder) => folder.clone(),
@@ -103,8 +102,8 @@ fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failur
     };
     let failed = |path: &Path, error: std::io::Error| {
         Failure::failed(
-            format!("cannot make {}: {error}", path.display()),
-            "Choose another folder: --out DIR",
+            format!("failed to create {}: {error}", path.display()),
+            "Choose another directory: --out DIR",
         )
     };
     fs::create_dir_all(&parent).map_err(|error| failed(&parent, error))?;
@@ -117,22 +116,26 @@ fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failur
             Err(error) => return Err(failed(&folder, error)),
         }
     }
-    Err(Failure::failed("there are too many runs in the folder", ""))
+    Err(Failure::failed(
+        "the output directory contains too many runs",
+        "",
+    ))
 }
 
-fn keep(folder: &Path, report: &str) -> Result<(), Failure> {
+fn write_report(folder: &Path, report: &str) -> Result<(), Failure> {
     let path = folder.join("report.json");
-    fs::write(&path, report)
-        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display()), ""))
+    fs::write(&path, report).map_err(|error| {
+        Failure::failed(format!("failed to write {}: {error}", path.display()), "")
+    })
 }
 
-/// The line that runs it again.
-fn again(arguments: &LabRun, plan: &Plan) -> String {
-    let file = arguments.chosen.file.display();
+/// The command that runs the scenario again with the same plan.
+fn rerun_command(arguments: &LabRun, plan: &Plan) -> String {
+    let file = arguments.scenario.file.display();
     let seed = plan.seed();
-    let profiles = arguments.chosen.profile.iter();
+    let profiles = arguments.scenario.profile.iter();
     let profiles = profiles.map(|profile| format!(" --profile {profile}"));
-    let params = arguments.chosen.params.iter();
+    let params = arguments.scenario.params.iter();
     let params = params.map(|param| format!(" -p {param}"));
     let rest: String = profiles.chain(params).collect();
     format!("steadfast lab run {file} --seed {seed}{rest}")

@@ -1,4 +1,4 @@
-//! How each kind of client is started: our own by this binary, those of others from a folder with their drivers.
+//! The commands that start client drivers: this binary for the Rust client library, programs for third-party clients.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use steadfast_lab::driver::DriverCommands;
 use crate::exit::Failure;
 use crate::output;
 
-/// Finds the driver of each of these kinds.
+/// Returns the command of the driver for each of these kinds.
 ///
 /// # Errors
 ///
-/// When one is not there or cannot be built: what to do about it.
+/// When a driver is not installed or cannot be built.
 pub(super) fn find(
     kinds: impl Iterator<Item = ClientKind>,
     folder: &Path,
@@ -58,13 +58,13 @@ fn python(folder: &Path) -> Result<Vec<OsString>, Failure> {
     Ok(vec![python.into(), driver.into()])
 }
 
-/// Built when it is not fresh; its workspace, and so its target folder, is its own.
+/// Builds the driver if it is not up to date. It has its own workspace and target directory.
 fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
     let manifest = folder.join("rust/Cargo.toml");
     if !manifest.is_file() {
         return Err(missing(ClientKind::CentrifugeClient, &manifest));
     }
-    output::say("builds the driver of `centrifuge-client` clients, unless it is fresh");
+    output::message("building the driver for `centrifuge-client` clients, if it is not up to date");
     let target = PathBuf::from("target/peers");
     let built = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--manifest-path"])
@@ -74,8 +74,8 @@ fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
         .status();
     if !built.is_ok_and(|status| status.success()) {
         return Err(Failure::scenario(
-            "the driver of `centrifuge-client` clients could not be built",
-            "See the messages of cargo above.",
+            "failed to build the driver for `centrifuge-client` clients",
+            "See the output of cargo above.",
         ));
     }
     Ok(vec![target.join("debug/steadfast-peers-rust").into()])
@@ -84,10 +84,10 @@ fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
 fn missing(kind: ClientKind, at: &Path) -> Failure {
     Failure::scenario(
         format!(
-            "clients of the kind `{}` are not installed: {}",
+            "client library `{}` not found: {}",
             kind.name(),
             at.display()
         ),
-        "In a clone of Steadfast, run `make setup`; or leave the kind out of `kinds` in the scenario.",
+        "In a clone of Steadfast, run `make setup`, or remove the kind from `kinds` in the scenario.",
     )
 }

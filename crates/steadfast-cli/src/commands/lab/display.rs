@@ -1,41 +1,41 @@
-//! What people see while a run goes on: one line that moves on a terminal, a line every few seconds elsewhere.
+//! Progress display of a run: one line that is updated on a terminal, otherwise a line every few seconds.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use steadfast_lab::progress::Progress;
 
-/// Where nothing moves, one line in so many is enough.
-const LINES_APART: u64 = 10;
+/// Without a terminal, one of this many progress reports is printed.
+const REPORTS_PER_LINE: u64 = 10;
 
-/// Shows how a run is going, on standard error.
+/// Prints the progress of a run on standard error.
 #[derive(Debug)]
 pub(super) struct Display {
-    moves: bool,
-    shown: u64,
+    is_terminal: bool,
+    report_count: u64,
 }
 
 impl Display {
     pub(super) fn new() -> Self {
         Self {
-            moves: std::io::stderr().is_terminal(),
-            shown: 0,
+            is_terminal: std::io::stderr().is_terminal(),
+            report_count: 0,
         }
     }
 
     pub(super) fn show(&mut self, progress: &Progress) {
         let mut out = std::io::stderr();
-        // A reader that went away is no reason to stop a run.
-        let _ = if self.moves {
-            match &progress.news {
-                Some(news) => writeln!(out, "\r\x1b[2K{} {news}", at(progress)),
+        // A closed pipe must not stop a run.
+        let _ = if self.is_terminal {
+            match &progress.event {
+                Some(event) => writeln!(out, "\r\x1b[2K{} {event}", prefix(progress)),
                 None => write!(out, "\r\x1b[2K{}", line(progress)),
             }
         } else {
-            let is_due = self.shown.is_multiple_of(LINES_APART);
-            self.shown += 1;
-            match &progress.news {
-                Some(news) => writeln!(out, "{} {news}", at(progress)),
+            let is_due = self.report_count.is_multiple_of(REPORTS_PER_LINE);
+            self.report_count += 1;
+            match &progress.event {
+                Some(event) => writeln!(out, "{} {event}", prefix(progress)),
                 None if is_due => writeln!(out, "{}", line(progress)),
                 None => Ok(()),
             }
@@ -44,13 +44,13 @@ impl Display {
     }
 
     pub(super) fn end(&self) {
-        if self.moves {
+        if self.is_terminal {
             let _ = write!(std::io::stderr(), "\r\x1b[2K");
         }
     }
 }
 
-fn at(progress: &Progress) -> String {
+fn prefix(progress: &Progress) -> String {
     let part = if progress.is_control {
         "control"
     } else {
@@ -65,18 +65,18 @@ fn at(progress: &Progress) -> String {
 
 fn line(progress: &Progress) -> String {
     format!(
-        "{} {:8}  clients {}/{}  acknowledged {}  open {}  delivered {}",
-        at(progress),
+        "{} {:8}  clients {}/{}  acknowledged {}  pending {}  delivered {}",
+        prefix(progress),
         progress.phase.name(),
         progress.clients_up,
         progress.clients,
         progress.acknowledged,
-        progress.unanswered,
+        progress.pending,
         progress.delivered
     )
 }
 
-/// A time span with its unit.
-pub(super) fn span(time: Duration) -> String {
+/// A duration with its unit.
+pub(super) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }

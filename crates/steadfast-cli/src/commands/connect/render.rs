@@ -1,0 +1,217 @@
+//! Renders events as text and as JSON.
+
+use serde_json::{Value, json};
+use steadfast::{
+    CallError, Cause, ClientInfo, Delivery, DropReason, Event, Feed, HistoryResult, Position,
+    Publication,
+};
+use steadfast_machine::Instant;
+
+/// One event in both output formats.
+#[derive(Debug)]
+pub(super) struct EventOutput {
+    pub(super) text: String,
+    /// A JSON object on one line.
+    pub(super) json: String,
+}
+
+impl EventOutput {
+    fn new(text: String, json: &Value) -> Self {
+        Self {
+            text,
+            json: json.to_string(),
+        }
+    }
+
+    pub(super) fn subscription(channel: &str, event: &Feed) -> Self {
+        match event {
+            Feed::Started { position } => Self::position(channel, "subscribed", position),
+            Feed::Resumed { position } => Self::position(channel, "resumed", position),
+            Feed::Gap { to, .. } => Self::position(channel, "gap", to),
+            Feed::Item(publication) => Self::new(
+                format!("{channel} {}", publication_text(publication)),
+                &json!({
+                    "event": "publication", "channel": channel,
+                    "offset": publication.offset, "data": data(&publication.data),
+                }),
+            ),
+            Feed::Joined(info) => Self::join_leave(channel, "join", '+', info),
+            Feed::Left(info) => Self::join_leave(channel, "leave", '-', info),
+            Feed::Ended { code, reason } => Self::new(
+                format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
+                &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
+            ),
+        }
+    }
+
+    fn position(channel: &str, event: &str, position: &Position) -> Self {
+        let Position { epoch, offset } = position;
+        let text = match event {
+            "gap" => "resubscribed with a gap (publications are missing); continues",
+            event => event,
+        };
+        Self::new(
+            format!("{channel}: {text} at offset {offset}, channel epoch {epoch}"),
+            &json!({"event": event, "channel": channel, "offset": offset, "epoch": epoch}),
+        )
+    }
+
+    fn join_leave(channel: &str, event: &str, sign: char, info: &ClientInfo) -> Self {
+        let json =
+            json!({"event": event, "channel": channel, "client": info.client, "user": info.user});
+        Self::new(format!("{channel} {sign} {}", client_text(info)), &json)
+    }
+
+    pub(super) fn delivery(channel: &str, outcome: &Delivery) -> Self {
+        let json = match outcome {
+            Delivery::Acknowledged {
+                position,
+                duplicate,
+            } => json!({
+                "event": "acknowledged", "channel": channel, "offset": position.offset,
+                "epoch": position.epoch, "duplicate": duplicate,
+            }),
+            Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. } => {
+                json!({"event": "not_acknowledged", "channel": channel, "reason": delivery(outcome)})
+            }
+        };
+        Self::new(format!("{channel}: {}", delivery(outcome)), &json)
+    }
+
+    pub(super) fn presence(channel: &str, clients: &[ClientInfo]) -> Self {
+        let lines: Vec<String> = clients
+            .iter()
+            .map(|info| format!("\n  {}", client_text(info)))
+            .collect();
+        let ids: Vec<&str> = clients.iter().map(|info| info.client.as_str()).collect();
+        Self::new(
+            format!("{channel}: {} clients{}", clients.len(), lines.concat()),
+            &json!({"event": "presence", "channel": channel, "clients": ids}),
+        )
+    }
+
+    pub(super) fn history(channel: &str, history: &HistoryResult) -> Self {
+        let publications = history.publications.iter();
+        let lines: Vec<String> = publications
+            .clone()
+            .map(|it| format!("\n  {}", publication_text(it)))
+            .collect();
+        let listed: Vec<Value> = publications
+            .map(|it| json!({"offset": it.offset, "data": data(&it.data)}))
+            .collect();
+        let newest = history.position.offset;
+        Self::new(
+            format!("{channel}: history up to offset {newest}{}", lines.concat()),
+            &json!({"event": "history", "channel": channel, "offset": newest, "publications": listed}),
+        )
+    }
+
+    pub(super) fn call_error(channel: &str, error: &CallError) -> Self {
+        let json = json!({"event": "call_error", "channel": channel, "reason": error.to_string()});
+        Self::new(format!("{channel}: {error}"), &json)
+    }
+}
+
+/// Renders a connection event; `None` if the next event says the same.
+pub(super) fn event(event: &Event, now: Instant) -> Option<String> {
+    Some(match event {
+        Event::Attempting { attempt: 1, .. } | Event::Ready { .. } | Event::Closed => return None,
+        Event::Attempting { attempt, .. } => format!("attempt {attempt}"),
+        Event::Waiting {
+            attempt,
+            until,
+            cause: why,
+        } => {
+            let wait = until.saturating_since(now).as_secs_f64();
+            format!("{}; attempt {attempt} in {wait:.1} s", cause(why))
+        }
+        Event::Connected {
+            downtime: Some(downtime),
+            ..
+        } => format!("reconnected after {:.1} s", downtime.as_secs_f64()),
+        Event::Connected { downtime: None, .. } => "connected".to_owned(),
+        Event::Lost {
+            cause: why,
+            detection,
+            ..
+        } => {
+            let silence = detection.as_secs_f64();
+            format!(
+                "connection lost: {}; last data received {silence:.1} s before",
+                cause(why)
+            )
+        }
+        Event::Failed { cause: why } => format!("session failed: {}", cause(why)),
+    })
+}
+
+/// Renders the cause of a disconnect or of a failed attempt.
+pub(super) fn cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Dial(text) | Cause::Broken(text) => text.clone(),
+        Cause::LocalNetwork(text) => format!("no local network: {text}"),
+        Cause::AttemptTimeout => "connection attempt timed out".to_owned(),
+        Cause::Refused { code, message } => {
+            format!("connect command rejected with code {code}: {message}")
+        }
+        Cause::Closed { code, reason } => {
+            format!("closed by the gateway with code {code}: {reason}")
+        }
+        Cause::Silence(time) => format!("no data received for {:.1} s", time.as_secs_f64()),
+        Cause::WriteStall(time) => {
+            format!("no write progress for {:.1} s", time.as_secs_f64())
+        }
+        Cause::Protocol(text) => format!("protocol error: {text}"),
+        Cause::AttemptsExhausted(attempts) => format!("all {attempts} attempts failed"),
+    }
+}
+
+/// Renders the outcome of a publication.
+pub(super) fn delivery(delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Acknowledged {
+            position,
+            duplicate,
+        } => {
+            let again = if *duplicate {
+                " (duplicate: stored before)"
+            } else {
+                ""
+            };
+            format!("acknowledged at offset {}{again}", position.offset)
+        }
+        Delivery::Expired => "not sent: expired".to_owned(),
+        Delivery::Interrupted { .. } => "sent, but not acknowledged: it may be stored".to_owned(),
+        Delivery::Dropped(DropReason::OutboxFull) => "not sent: the outbox is full".to_owned(),
+        Delivery::Dropped(DropReason::TooLarge) => "not sent: message too large".to_owned(),
+        Delivery::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
+        Delivery::Dropped(DropReason::Refused(error)) => {
+            format!("rejected: {} ({})", error.message, error.code)
+        }
+    }
+}
+
+fn publication_text(publication: &Publication) -> String {
+    format!("#{} {}", publication.offset, text(&publication.data))
+}
+
+fn client_text(info: &ClientInfo) -> String {
+    let user = if info.user.is_empty() {
+        "anonymous"
+    } else {
+        &info.user
+    };
+    format!("{user} {}", info.client)
+}
+
+fn data(data: &[u8]) -> Value {
+    serde_json::from_slice(data).unwrap_or_default()
+}
+
+fn text(data: &[u8]) -> String {
+    // Published text must not contain control sequences for the terminal.
+    String::from_utf8_lossy(data)
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect()
+}

@@ -1,0 +1,573 @@
+//! One run, from an empty directory to its end: starts services and clients, executes the schedule, records events.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use steadfast::clock::Clock;
+use steadfast_faults::ledger::history::History;
+use steadfast_faults::ledger::record::{
+    ClientFact, Fact, FaultFact, HarnessFact, MessageId, Phase, ProcessFact, Record,
+};
+use steadfast_faults::roster::{ClientId, ClientKind, FaultId, InstanceId};
+use steadfast_faults::scenario::model::{Action, Scenario};
+use steadfast_faults::scenario::plan::Plan;
+use steadfast_faults::scenario::schedule::Schedule;
+use steadfast_machine::Instant;
+
+use super::clients::{self, Client, Clients};
+use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
+use super::schedule::{DueAction, RunSchedule};
+use super::{FaultsMode, RunSetup};
+use crate::driver::line::{DriverEvent, DriverLine};
+use crate::driver::{self, Driver};
+use crate::error::LabError;
+use crate::progress::Progress;
+use crate::service::{Service, ServiceCommand, ServiceSetup, free_port};
+
+/// Capacity of the history in events: about a gigabyte of memory, and far more than an hour of 50 clients.
+const EVENTS_MAX: usize = 8_000_000;
+/// Interval at which the lag of the harness is measured.
+const LAG_SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
+/// Interval of progress reports.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest time that a fault is delayed to hit a publication in flight.
+const ARM_TIMEOUT: Duration = Duration::from_secs(1);
+/// Delay before a publication is resent after a lost reply or a temporary error.
+const RESEND_DELAY: Duration = Duration::from_millis(100);
+
+/// A run in progress.
+pub(super) struct Run<'a> {
+    scenario: &'a Scenario,
+    plan: &'a Plan,
+    faults: FaultsMode,
+    /// Makes the idempotency keys of this run unique.
+    key_prefix: String,
+    clock: Clock,
+    inbox: Receiver<HarnessMessage>,
+    services: Vec<Service>,
+    drivers: BTreeMap<ClientKind, Driver>,
+    clients: Clients,
+    publish_schedules: BTreeMap<ClientId, Schedule>,
+    next_publish: BTreeMap<ClientId, Instant>,
+    /// Client and sequence number of publications in flight, by command id.
+    calls: BTreeMap<u64, (ClientId, u64)>,
+    next_command_id: u64,
+    schedule: RunSchedule,
+    history: History,
+    phase: Phase,
+    baseline_start: Instant,
+    ready: Vec<InstanceId>,
+    acknowledged: u64,
+    delivered: u64,
+    progress_event: Option<String>,
+    /// The last message of a driver or service, for the error when one is not ready in time.
+    last_message: String,
+}
+
+impl<'a> Run<'a> {
+    /// Creates the services and starts the drivers; no client connects yet.
+    pub(super) fn start(
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        setup: &RunSetup,
+    ) -> Result<Self, LabError> {
+        let clock = Clock::start();
+        let (sender, inbox) = sync_channel(MESSAGES_MAX);
+        let mut ports = Vec::new();
+        let mut services = Vec::new();
+        for instance in plan.roster().instances() {
+            let port = free_port(&ports)?;
+            ports.push(port);
+            let name = instance.to_string();
+            let setup = ServiceSetup {
+                id: instance.id,
+                folder: setup.folder.join(name.replace(':', "-")),
+                name,
+                program: setup.gateway.clone(),
+                launcher: setup.launcher.clone(),
+                port,
+            };
+            services.push(Service::new(setup, clock, sender.clone())?);
+        }
+        let clients = create_clients(scenario, plan);
+        let mut drivers = BTreeMap::new();
+        for kind in clients.kinds() {
+            let command = setup.drivers.get(&kind);
+            let command = command.ok_or(LabError::DriverMissing(kind))?;
+            drivers.insert(kind, Driver::start(kind, command, clock, sender.clone())?);
+        }
+        Ok(Self {
+            scenario,
+            plan,
+            faults: setup.faults,
+            key_prefix: format!("{:x}-{:x}", std::process::id(), Clock::wall().as_millis()),
+            clock,
+            inbox,
+            services,
+            drivers,
+            clients,
+            publish_schedules: BTreeMap::new(),
+            next_publish: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            next_command_id: 1,
+            schedule: RunSchedule::default(),
+            history: History::new(EVENTS_MAX),
+            phase: Phase::Connect,
+            baseline_start: Instant::START,
+            ready: Vec::new(),
+            acknowledged: 0,
+            delivered: 0,
+            progress_event: None,
+            last_message: String::new(),
+        })
+    }
+
+    /// Executes the schedule to its end and returns the history.
+    pub(super) fn execute(mut self, watch: &mut dyn FnMut(&Progress)) -> Result<History, LabError> {
+        self.record(self.clock.now(), Fact::Began(Phase::Connect));
+        self.start_participants()?;
+        self.fill_schedule();
+        while self.phase != Phase::End {
+            self.receive_until(self.schedule.next_at());
+            let now = self.clock.now();
+            while let Some((planned, due)) = self.schedule.take(now) {
+                self.perform(planned, due, watch);
+                if self.phase == Phase::End {
+                    break;
+                }
+            }
+        }
+        self.close();
+        Ok(self.history)
+    }
+
+    /// Starts the services, then connects and subscribes all clients.
+    fn start_participants(&mut self) -> Result<(), LabError> {
+        let limit = self.scenario.run().ready_timeout;
+        let deadline = self.clock.now() + limit;
+        for service in &self.services {
+            service.send(ServiceCommand::Start);
+        }
+        while self.ready.len() < self.services.len() {
+            self.wait_for_ready(deadline, limit, "services")?;
+        }
+        let participants: Vec<(String, String, ClientKind, InstanceId)> = self
+            .plan
+            .roster()
+            .clients()
+            .iter()
+            .zip(self.clients.all())
+            .map(|(config, client)| {
+                (
+                    client.name.clone(),
+                    client.channel.clone(),
+                    client.kind,
+                    config.instance,
+                )
+            })
+            .collect();
+        for (name, channel, kind, instance) in participants {
+            let index = usize::try_from(instance.0).unwrap_or(usize::MAX);
+            let url = self
+                .services
+                .get(index)
+                .map(Service::url)
+                .unwrap_or_default();
+            self.send_to_driver(kind, driver::open(&name, &url));
+            self.send_to_driver(kind, driver::subscribe(&name, &channel));
+        }
+        while let Some(first) = self.clients.missing().first() {
+            let missing = (*first).to_owned();
+            self.wait_for_ready(deadline, limit, &missing)?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_ready(
+        &mut self,
+        deadline: Instant,
+        limit: Duration,
+        missing: &str,
+    ) -> Result<(), LabError> {
+        let now = self.clock.now();
+        if now >= deadline || self.has_failed() {
+            return Err(LabError::NotReady {
+                seconds: limit.as_secs(),
+                missing: format!("{missing}; {}", self.last_message),
+            });
+        }
+        self.receive_until(Some((now + LAG_SAMPLE_INTERVAL).min(deadline)));
+        Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
+        let failed = |record: &Record| matches!(record.fact, Fact::Harness(HarnessFact::Failed(_)));
+        self.history.records().iter().any(failed)
+    }
+
+    fn fill_schedule(&mut self) {
+        self.baseline_start = self.clock.now();
+        let run = self.scenario.run();
+        for phase in Phase::ALL {
+            if phase != Phase::Connect {
+                self.schedule.add(
+                    self.baseline_start + run.begins(phase),
+                    DueAction::Begin(phase),
+                );
+            }
+        }
+        let steps = self.baseline_start + run.begins(Phase::Steps);
+        for fault in self.plan.faults() {
+            self.schedule
+                .add(steps + fault.at, DueAction::Arm(fault.id));
+            self.schedule
+                .add(steps + fault.heal_at, DueAction::Heal(fault.id));
+        }
+        let ids: Vec<ClientId> = self.clients.all().iter().map(|client| client.id).collect();
+        for id in ids {
+            if let Some(times) = self.plan.schedule(self.scenario, id) {
+                self.publish_schedules.insert(id, times);
+                self.plan_next(id);
+            }
+        }
+        self.schedule.add(self.baseline_start, DueAction::SampleLag);
+        self.schedule
+            .add(self.baseline_start, DueAction::ReportProgress);
+    }
+
+    fn plan_next(&mut self, client: ClientId) {
+        let next = self
+            .publish_schedules
+            .get_mut(&client)
+            .and_then(Iterator::next);
+        if let Some(after) = next {
+            let at = self.baseline_start + after;
+            self.next_publish.insert(client, at);
+            self.schedule.add(at, DueAction::Publish(client));
+        } else {
+            self.next_publish.remove(&client);
+        }
+    }
+
+    /// Handles all messages that arrive until then.
+    fn receive_until(&mut self, until: Option<Instant>) {
+        loop {
+            let now = self.clock.now();
+            let wait = until.map_or(LAG_SAMPLE_INTERVAL, |until| until.saturating_since(now));
+            match self.inbox.recv_timeout(wait) {
+                Ok(message) => self.on_message(message),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+            }
+            if until.is_some_and(|until| self.clock.now() >= until) {
+                return;
+            }
+        }
+    }
+
+    fn perform(&mut self, planned: Instant, due: DueAction, watch: &mut dyn FnMut(&Progress)) {
+        let now = self.clock.now();
+        match due {
+            DueAction::Begin(phase) => {
+                self.phase = phase;
+                self.record(now, Fact::Began(phase));
+                self.report_progress(watch);
+            }
+            DueAction::Arm(fault) => self.arm(now, fault),
+            DueAction::Inject(fault) => self.inject(fault),
+            DueAction::Heal(fault) => self.heal(fault),
+            DueAction::Publish(client) => {
+                self.plan_next(client);
+                let overflow = self.clients.get_mut(client).and_then(Client::enqueue);
+                if let Some(what) = overflow {
+                    self.record(now, Fact::Client { client, what });
+                }
+                self.send_pending(client);
+            }
+            DueAction::Resend(client) => self.send_pending(client),
+            DueAction::SampleLag => self.sample_lag(planned, now),
+            DueAction::ReportProgress => {
+                self.report_progress(watch);
+                self.schedule.add(
+                    planned.max(now) + PROGRESS_INTERVAL,
+                    DueAction::ReportProgress,
+                );
+            }
+        }
+        if self.progress_event.is_some() {
+            self.report_progress(watch);
+        }
+    }
+
+    /// Records one sample for each interval, including those missed during a stall: otherwise a long stall would be one
+    /// sample among thousands.
+    fn sample_lag(&mut self, planned: Instant, now: Instant) {
+        let mut due = planned;
+        while due <= now {
+            let late = now.saturating_since(due);
+            self.record(now, Fact::Harness(HarnessFact::Lag { late }));
+            due = due + LAG_SAMPLE_INTERVAL;
+        }
+        self.schedule.add(due, DueAction::SampleLag);
+    }
+
+    /// Schedules the injection of a fault right after the next publication of a client of its target: only then does
+    /// the run show the effect on publications in flight.
+    fn arm(&mut self, now: Instant, id: FaultId) {
+        let roster = self.plan.roster();
+        let fault = self.plan.faults().iter().find(|fault| fault.id == id);
+        let targets = fault
+            .map(|fault| fault.targets.as_slice())
+            .unwrap_or_default();
+        let is_affected = |client: &ClientId| {
+            let client = roster.client(*client);
+            client.is_some_and(|client| targets.contains(&client.instance))
+        };
+        let next = self
+            .next_publish
+            .iter()
+            .filter(|(client, _)| is_affected(client));
+        let next = next.map(|(_, at)| *at).min();
+        let at = next.filter(|at| *at <= now + ARM_TIMEOUT).unwrap_or(now);
+        self.schedule.add(at, DueAction::Inject(id));
+    }
+
+    fn inject(&mut self, id: FaultId) {
+        let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
+            return;
+        };
+        let command = match fault.action {
+            Action::Kill => ServiceCommand::Kill(id),
+            Action::Term { grace } => ServiceCommand::Term(id, grace),
+            Action::Pause => ServiceCommand::Pause(id),
+        };
+        let targets = fault.targets.clone();
+        self.progress_event = Some(format!("{} {}", fault.action.name(), self.names(&targets)));
+        match self.faults {
+            FaultsMode::Real => self.send_command(&targets, command),
+            FaultsMode::Placebo => {
+                let now = self.clock.now();
+                let what = FaultFact::Injected;
+                self.record(now, Fact::Fault { fault: id, what });
+            }
+        }
+    }
+
+    fn heal(&mut self, id: FaultId) {
+        let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
+            return;
+        };
+        match self.faults {
+            FaultsMode::Real => self.send_command(&fault.targets, ServiceCommand::Heal(id)),
+            FaultsMode::Placebo => {
+                let now = self.clock.now();
+                let what = FaultFact::Healed;
+                self.record(now, Fact::Fault { fault: id, what });
+            }
+        }
+    }
+
+    fn send_command(&self, targets: &[InstanceId], command: ServiceCommand) {
+        for target in targets {
+            let index = usize::try_from(target.0).unwrap_or(usize::MAX);
+            if let Some(service) = self.services.get(index) {
+                service.send(command);
+            }
+        }
+    }
+
+    fn names(&self, targets: &[InstanceId]) -> String {
+        let roster = self.plan.roster();
+        let names = targets.iter().filter_map(|id| roster.instance(*id));
+        let names: Vec<String> = names.map(ToString::to_string).collect();
+        names.join(", ")
+    }
+
+    /// Sends the next publications of this client that may be sent now.
+    fn send_pending(&mut self, id: ClientId) {
+        loop {
+            let Some(client) = self.clients.get_mut(id) else {
+                return;
+            };
+            let Some(next) = client.next_to_send() else {
+                return;
+            };
+            let sequence = next.sequence;
+            let (name, channel, kind) = (client.name.clone(), client.channel.clone(), client.kind);
+            let message = MessageId {
+                publisher: id,
+                sequence,
+            };
+            let data = clients::payload(message, self.payload_bytes(id));
+            let key = clients::idempotency_key(&self.key_prefix, message);
+            let what = if next.is_resend {
+                ClientFact::Repeated { sequence }
+            } else {
+                ClientFact::Published { sequence }
+            };
+            self.record(self.clock.now(), Fact::Client { client: id, what });
+            let command_id =
+                self.send_to_driver(kind, driver::publish(&name, &channel, &key, &data));
+            self.calls.insert(command_id, (id, sequence));
+        }
+    }
+
+    fn payload_bytes(&self, id: ClientId) -> u32 {
+        let load = self
+            .plan
+            .roster()
+            .client(id)
+            .map(|client| client.load.as_str());
+        let loads = self.scenario.loads().iter();
+        loads
+            .filter(|it| Some(it.name.as_str()) == load)
+            .map(|it| it.send.payload_bytes)
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// Adds an id to a command, sends it, and returns the id.
+    fn send_to_driver(&mut self, kind: ClientKind, mut command: serde_json::Value) -> u64 {
+        let id = self.next_command_id;
+        self.next_command_id += 1;
+        if let Some(fields) = command.as_object_mut() {
+            fields.insert("id".to_owned(), id.into());
+        }
+        let sent = self
+            .drivers
+            .get_mut(&kind)
+            .map(|driver| driver.send(&command));
+        if let Some(Err(error)) = sent {
+            self.fail(format!(
+                "failed to send to the driver for `{}` clients: {error}",
+                kind.name()
+            ));
+        }
+        id
+    }
+
+    fn on_message(&mut self, message: HarnessMessage) {
+        let HarnessMessage { at, payload } = message;
+        match payload {
+            MessagePayload::RunEvent(event) => {
+                if let Fact::Process {
+                    instance,
+                    what: ProcessFact::Ready,
+                } = event
+                {
+                    self.ready.push(instance);
+                }
+                self.record(at, event);
+            }
+            MessagePayload::Failure(what) => self.fail(what),
+            MessagePayload::Driver(kind, line) => self.on_line(at, kind, line),
+        }
+    }
+
+    fn on_line(&mut self, at: Instant, kind: ClientKind, line: DriverLine) {
+        match line {
+            DriverLine::Ready => {}
+            DriverLine::Response { id, outcome } => {
+                let Some((client, sequence)) = self.calls.remove(&id) else {
+                    if let Err(error) = outcome {
+                        self.last_message =
+                            format!("call of a `{}` client failed: {error:?}", kind.name());
+                    }
+                    return;
+                };
+                let publisher = self.clients.get_mut(client);
+                let what = publisher.and_then(|publisher| publisher.on_outcome(sequence, &outcome));
+                if let Some(what) = what {
+                    self.acknowledged += u64::from(matches!(what, ClientFact::Acknowledged { .. }));
+                    self.record(at, Fact::Client { client, what });
+                    self.send_pending(client);
+                } else {
+                    self.schedule
+                        .add(self.clock.now() + RESEND_DELAY, DueAction::Resend(client));
+                }
+            }
+            DriverLine::Event(event) => self.on_event(at, &event),
+            DriverLine::Unrecognized(text) => {
+                self.last_message = format!(
+                    "unrecognized line from the driver for `{}` clients: {text}",
+                    kind.name()
+                );
+            }
+            DriverLine::Ended => {
+                self.fail(format!("the driver for `{}` clients exited", kind.name()));
+            }
+        }
+    }
+
+    fn on_event(&mut self, at: Instant, event: &DriverEvent) {
+        let Some(client) = self.clients.named_mut(&event.client) else {
+            return;
+        };
+        let id = client.id;
+        let recorded = client.on_event(&event.kind);
+        let is_up = client.is_up();
+        if let Some(what) = recorded {
+            self.delivered += u64::from(matches!(what, ClientFact::Delivered { .. }));
+            let may_send = is_up && matches!(what, ClientFact::Subscribed(_));
+            self.record(at, Fact::Client { client: id, what });
+            if may_send {
+                self.send_pending(id);
+            }
+        }
+    }
+
+    fn fail(&mut self, what: String) {
+        self.last_message.clone_from(&what);
+        self.record(self.clock.now(), Fact::Harness(HarnessFact::Failed(what)));
+    }
+
+    fn record(&mut self, at: Instant, event: Fact) {
+        self.history.push(Record { at, fact: event });
+    }
+
+    fn report_progress(&mut self, watch: &mut dyn FnMut(&Progress)) {
+        let clients = self.clients.all();
+        watch(&Progress {
+            is_control: false,
+            phase: self.phase,
+            elapsed: self.clock.now().saturating_since(self.baseline_start),
+            total: self.scenario.run().total(),
+            clients_up: clients.iter().filter(|client| client.is_up()).count(),
+            clients: clients.len(),
+            acknowledged: self.acknowledged,
+            pending: clients.iter().map(Client::pending_len).sum(),
+            delivered: self.delivered,
+            event: self.progress_event.take(),
+        });
+    }
+
+    /// Closes the clients before the services, so that no client observes the shutdown of its service.
+    fn close(&mut self) {
+        let names: Vec<(ClientKind, String)> = self
+            .clients
+            .all()
+            .iter()
+            .map(|client| (client.kind, client.name.clone()))
+            .collect();
+        for (kind, name) in names {
+            self.send_to_driver(kind, driver::close(&name));
+        }
+        self.drivers.clear();
+        self.services.clear();
+    }
+}
+
+fn create_clients(scenario: &Scenario, plan: &Plan) -> Clients {
+    let mut clients = Clients::default();
+    for config in plan.roster().clients() {
+        let room = plan.roster().room(config.room);
+        let channel = room.map(|room| room.name.clone()).unwrap_or_default();
+        let load = scenario
+            .loads()
+            .iter()
+            .find(|load| load.name == config.load);
+        let queue_len_max = load.map_or(0, |load| load.send.queue_len_max);
+        clients.add(Client::new(config, channel, queue_len_max));
+    }
+    clients
+}
