@@ -1,16 +1,16 @@
-//! The JSON decoder of commands against any bytes: it must not panic, must respect its limits, must hand out payloads
-//! as parts of the message, and what it read must be the same when it is written and read again.
+//! Fuzzes the JSON decoder of commands: it must not panic, must respect its limits, must return payloads as slices of
+//! the message, and a decoded command must be the same when it is encoded and decoded again.
 //!
 //! Run by the fuzz target of the same name and, over the committed corpus, by the tests of `steadfast-protocol`.
 
 use bytes::Bytes;
 use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::idempotent;
 use steadfast_protocol::json::{append_command, decode_commands};
-use steadfast_protocol::keyed;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Request};
 
-/// Far below the defaults, so that small inputs reach every limit.
+/// Limits far below the defaults, so that small inputs reach every limit.
 const NARROW: Limits = Limits {
     message_bytes: 512,
     messages_max: 3,
@@ -21,13 +21,13 @@ const NARROW: Limits = Limits {
     nesting_max: 2,
 };
 
-/// For what was accepted once and may have grown by its escapes.
+/// Limits for commands that were accepted once and may be longer because of escapes.
 const WIDE: Limits = Limits {
     message_bytes: usize::MAX,
     ..Limits::DEFAULT
 };
 
-/// Checks one input; panics when the decoder breaks a promise.
+/// Checks one input; panics when the decoder violates an invariant.
 pub fn check(data: &[u8]) {
     let message = Bytes::copy_from_slice(data);
     for limits in [Limits::DEFAULT, NARROW] {
@@ -37,13 +37,10 @@ pub fn check(data: &[u8]) {
         let mut count = 0;
         let mut has_ended = false;
         for command in commands {
-            assert!(
-                !has_ended,
-                "a command behind an error that ends the message"
-            );
+            assert!(!has_ended, "a command after an error that ends the message");
             match command {
                 Ok(command) => check_command(&message, &limits, &command),
-                Err(error) => has_ended = !error.concerns_one_command(),
+                Err(error) => has_ended = !error.is_limited_to_command(),
             }
             count += 1;
         }
@@ -61,27 +58,27 @@ fn check_command(message: &Bytes, limits: &Limits, command: &Command) {
         assert!(!payload.contains(&b'\n'));
     }
     if let Request::Rpc(rpc) = &command.request {
-        check_keyed(&rpc.data, limits);
+        check_idempotent(&rpc.data, limits);
     }
-    let first = written(command);
+    let first = encoded(command);
     let message = Bytes::from(first.clone());
     let read: Result<Vec<Command>, DecodeError> =
         decode_commands(&message, &WIDE).and_then(Iterator::collect);
     match read.as_deref() {
-        Ok([again]) => assert_eq!(written(again), first),
+        Ok([again]) => assert_eq!(encoded(again), first),
         other => panic!("{other:?}"),
     }
 }
 
-/// The argument of `gw.publish` is read by a decoder of its own.
-fn check_keyed(argument: &Bytes, limits: &Limits) {
-    if let Ok(publish) = keyed::decode_publish(argument, limits) {
-        assert!((1..=Limits::KEY_BYTES).contains(&publish.key.len()));
+/// Checks the argument of `gw.publish`, which has a dedicated decoder.
+fn check_idempotent(argument: &Bytes, limits: &Limits) {
+    if let Ok(publish) = idempotent::decode_publish(argument, limits) {
+        assert!((1..=Limits::IDEMPOTENCY_KEY_BYTES).contains(&publish.idempotency_key.len()));
         assert!(publish.channel.len() <= limits.channel_bytes);
     }
 }
 
-/// What the decoder must not have copied.
+/// Returns the payloads that the decoder must not copy.
 fn payloads(request: &Request) -> Vec<&Bytes> {
     let payload = match request {
         Request::Connect(connect) => {
@@ -108,7 +105,7 @@ fn payloads(request: &Request) -> Vec<&Bytes> {
     }
 }
 
-fn written(command: &Command) -> Vec<u8> {
+fn encoded(command: &Command) -> Vec<u8> {
     let mut out = Vec::new();
     append_command(&mut out, command);
     out

@@ -1,22 +1,22 @@
-//! The JSON decoder of replies against any bytes: it must not panic, and what it read must be the same when it is
-//! written and read again.
+//! Fuzzes the JSON decoder of replies: it must not panic, and a decoded reply must be the same when it is encoded and
+//! decoded again.
 //!
 //! Run by the fuzz target of the same name and, over the committed corpus, by the tests of `steadfast-protocol`.
 
 use bytes::Bytes;
 use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::idempotent;
 use steadfast_protocol::json::{append_reply, decode_replies};
-use steadfast_protocol::keyed;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Reply, ReplyResult};
 
-/// For what was accepted once and may have grown by its escapes or by the text of an error.
+/// Limits for replies that were accepted once and may be longer because of escapes or the text of an error.
 const WIDE: Limits = Limits {
     message_bytes: usize::MAX,
     ..Limits::DEFAULT
 };
 
-/// Checks one input; panics when the decoder breaks a promise.
+/// Checks one input; panics when the decoder violates an invariant.
 pub fn check(data: &[u8]) {
     let message = Bytes::copy_from_slice(data);
     let Ok(mut replies) = decode_replies(&message, &Limits::DEFAULT) else {
@@ -27,37 +27,37 @@ pub fn check(data: &[u8]) {
         count += 1;
         match reply {
             Ok(reply) => check_reply(&reply),
-            Err(_) => assert_eq!(replies.next(), None, "a reply behind an error"),
+            Err(_) => assert_eq!(replies.next(), None, "a reply after an error"),
         }
     }
     assert!(
-        count + replies.unknown() > 0,
+        count + replies.unknown_pushes() > 0,
         "a message without a reply was accepted"
     );
 }
 
 fn check_reply(reply: &Reply) {
-    if let Reply::Answer {
+    if let Reply::Response {
         outcome: Ok(ReplyResult::Rpc(result)),
         ..
     } = reply
-        && let Ok(ack) = keyed::decode_ack(result, &Limits::DEFAULT)
+        && let Ok(ack) = idempotent::decode_ack(result, &Limits::DEFAULT)
     {
         let mut out = Vec::new();
-        keyed::append_ack(&mut out, &ack);
-        assert_eq!(keyed::decode_ack(&out.into(), &WIDE), Ok(ack));
+        idempotent::append_ack(&mut out, &ack);
+        assert_eq!(idempotent::decode_ack(&out.into(), &WIDE), Ok(ack));
     }
-    let first = written(reply);
+    let first = encoded(reply);
     let message = Bytes::from(first.clone());
     let read: Result<Vec<Reply>, DecodeError> =
         decode_replies(&message, &WIDE).and_then(Iterator::collect);
     match read.as_deref() {
-        Ok([again]) => assert_eq!(written(again), first),
+        Ok([again]) => assert_eq!(encoded(again), first),
         other => panic!("{other:?}"),
     }
 }
 
-fn written(reply: &Reply) -> Vec<u8> {
+fn encoded(reply: &Reply) -> Vec<u8> {
     let mut out = Vec::new();
     append_reply(&mut out, reply);
     out

@@ -1,4 +1,4 @@
-//! The bodies of the fuzz targets, one module each: plain functions that panic when a promise is broken.
+//! The bodies of the fuzz targets, one module each: plain functions that panic when an invariant is violated.
 //!
 //! The crates' own tests include the same files and run them over the committed corpus.
 

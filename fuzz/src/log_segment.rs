@@ -1,9 +1,9 @@
-//! Opening, verifying and repairing a log whose segments hold any bytes: none of them may panic, they must agree on
-//! what is damaged, and what opens or was repaired must take publications and survive a restart.
+//! Fuzzes opening, verifying and repairing a log whose segments contain any bytes: none of them may panic, they must
+//! agree on what is corrupt, and a log that opens or was repaired must accept publications and survive a restart.
 //!
-//! The first byte chooses how many segments there are, whether checksums are put right (so that valid records with
-//! absurd content are reached), and the policy; the rest is what stands in the segments. Run by the fuzz target of the
-//! same name and, over the committed corpus, by the tests of `steadfast-hub`.
+//! The first byte chooses the number of segments, whether checksums are corrected (so that valid records with unusual
+//! content are reached), and the policy; the rest is the content of the segments. Run by the fuzz target of the same
+//! name and, over the committed corpus, by the tests of `steadfast-hub`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
 
 /// The smallest segment that a policy allows.
 const SEGMENT_BYTES: usize = 4096;
-/// What stands before the body of a record.
-const HEAD_BYTES: usize = 25;
+/// Length of the header of a record.
+const HEADER_BYTES: usize = 25;
 /// The wall clock of every run.
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 type Segments = BTreeMap<u64, Vec<u8>>;
 
-/// Checks one input; panics when the log breaks a promise.
+/// Checks one input; panics when the log violates an invariant.
 pub fn check(data: &[u8]) {
     let Some((choice, content)) = data.split_first() else {
         return;
@@ -39,7 +39,7 @@ pub fn check(data: &[u8]) {
         let mut bytes = part.to_vec();
         bytes.resize(part.len().max(SEGMENT_BYTES), 0);
         if choice & 0b100 != 0 {
-            put_right(number, &mut bytes);
+            correct_records(number, &mut bytes);
         }
         segments.insert(number, bytes);
     }
@@ -57,28 +57,28 @@ pub fn check(data: &[u8]) {
     })
     .expect("the settings are in their ranges");
 
-    let whole = verify(policy, &segments);
+    let is_intact = verify(policy, &segments);
     assert_eq!(
         use_log(policy, segments.clone(), 2),
-        whole,
+        is_intact,
         "opening and verifying agree"
     );
     let repaired = repair(policy, &segments);
-    assert!(verify(policy, &repaired), "what was repaired is whole");
-    assert!(use_log(policy, repaired, 3), "what was repaired opens");
+    assert!(verify(policy, &repaired), "a repaired log is intact");
+    assert!(use_log(policy, repaired, 3), "a repaired log opens");
 }
 
-/// Gives each record its segment's number and the checksum that fits.
-fn put_right(number: u64, segment: &mut [u8]) {
+/// Sets the segment number and the checksum of each record.
+fn correct_records(number: u64, segment: &mut [u8]) {
     let mut at = 0;
     while let Some(rest) = segment.get_mut(at..)
-        && rest.len() >= HEAD_BYTES
+        && rest.len() >= HEADER_BYTES
     {
         rest[6] = 0;
         rest[7] = 0;
         rest[5] &= 0b11;
         let body = usize::from(u16::from_le_bytes([rest[4], rest[5]]));
-        let Some(record) = rest.get_mut(..HEAD_BYTES + body) else {
+        let Some(record) = rest.get_mut(..HEADER_BYTES + body) else {
             return;
         };
         record[8..16].copy_from_slice(&number.to_le_bytes());
@@ -87,7 +87,7 @@ fn put_right(number: u64, segment: &mut [u8]) {
         record[20..24].copy_from_slice(&known.to_le_bytes());
         let crc = crc32fast::hash(&record[4..]);
         record[..4].copy_from_slice(&crc.to_le_bytes());
-        at += HEAD_BYTES + body;
+        at += HEADER_BYTES + body;
     }
 }
 
@@ -105,11 +105,11 @@ fn part(segments: &Segments, segment: SegmentNumber, at: u64, len: usize) -> &[u
     &bytes[from..from.saturating_add(len).min(bytes.len())]
 }
 
-/// Whether nothing is damaged.
+/// Returns `true` when the log is not corrupt.
 fn verify(policy: LogPolicy, segments: &Segments) -> bool {
     let mut verifier = Verifier::new(policy, found(segments), AT);
-    while let Some(wanted) = verifier.wanted() {
-        verifier.take(part(segments, wanted.segment, wanted.at, wanted.len));
+    while let Some(request) = verifier.wanted() {
+        verifier.take(part(segments, request.segment, request.at, request.len));
     }
     verifier.finish().damages.is_empty()
 }
@@ -130,10 +130,10 @@ fn repair(policy: LogPolicy, segments: &Segments) -> Segments {
     segments
 }
 
-/// Opens a log, publishes, reads it back, restarts. False when it is damaged.
+/// Opens a log, publishes, reads the publication back, and restarts. Returns `false` when the log is corrupt.
 fn use_log(policy: LogPolicy, segments: Segments, incarnation: u64) -> bool {
     let mut first = Driver::open(policy, segments, incarnation);
-    if !first.open {
+    if !first.is_open {
         return false;
     }
     let published = first.publish();
@@ -141,28 +141,28 @@ fn use_log(policy: LogPolicy, segments: Segments, incarnation: u64) -> bool {
         assert_eq!(
             first.newest().as_ref(),
             Some(data),
-            "what was published is read back"
+            "a publication is read back"
         );
     }
     first.handle(Input::CloseRequested { at: AT });
     let mut second = Driver::open(policy, first.segments, incarnation + 10);
-    assert!(second.open, "what was closed opens again");
+    assert!(second.is_open, "a closed log opens again");
     if published.is_some() {
         assert_eq!(
             second.newest(),
             published,
-            "what was acknowledged is still there"
+            "an acknowledged publication survives a restart"
         );
     }
     true
 }
 
-/// Carries out a log's orders in memory.
+/// Executes the outputs of a log in memory.
 struct Driver {
     log: Log,
     segments: Segments,
-    open: bool,
-    answer: Option<Answer>,
+    is_open: bool,
+    response: Option<Answer>,
 }
 
 impl Driver {
@@ -172,8 +172,8 @@ impl Driver {
         let mut driver = Self {
             log,
             segments,
-            open: false,
-            answer: None,
+            is_open: false,
+            response: None,
         };
         driver.handle(Input::Found {
             segments: found,
@@ -186,12 +186,12 @@ impl Driver {
     fn handle(&mut self, input: Input) {
         self.log.handle(Instant::START, input);
         while let Some(output) = self.log.poll_output() {
-            self.carry_out(output);
+            self.execute(output);
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
-        let fact = match output {
+    fn execute(&mut self, output: Output) {
+        let input = match output {
             Output::Reserve { segment, bytes } => {
                 let size = usize::try_from(bytes).expect("small");
                 self.segments.insert(segment.0, vec![0; size]);
@@ -221,16 +221,18 @@ impl Driver {
                 return;
             }
             Output::Opened(_) => {
-                self.open = true;
+                self.is_open = true;
                 return;
             }
-            Output::Answer { answer, .. } => {
-                self.answer = Some(answer);
+            Output::Answer {
+                answer: response, ..
+            } => {
+                self.response = Some(response);
                 return;
             }
             Output::Damaged(_) | Output::Commit(_) | Output::Notify(_) | Output::Closed => return,
         };
-        self.log.handle(Instant::START, fact);
+        self.log.handle(Instant::START, input);
     }
 
     /// Publishes and returns the payload, unless a bound forbids it.
@@ -245,15 +247,15 @@ impl Driver {
         };
         let batch = vec![Request::Append(append)];
         self.handle(Input::Requested { batch, at: AT });
-        match self.answered() {
+        match self.take_response() {
             Answer::Appended { .. } => Some(data),
             Answer::Refused(_) => None,
             Answer::Read(_) => unreachable!("nothing was read"),
         }
     }
 
-    fn answered(&mut self) -> Answer {
-        self.answer.take().expect("every request is answered")
+    fn take_response(&mut self) -> Answer {
+        self.response.take().expect("every request has a response")
     }
 
     fn newest(&mut self) -> Option<Bytes> {
@@ -266,10 +268,10 @@ impl Driver {
         };
         let batch = vec![Request::Read(read)];
         self.handle(Input::Requested { batch, at: AT });
-        let Some(Answer::Read(answer)) = self.answer.take() else {
+        let Some(Answer::Read(read)) = self.response.take() else {
             return None;
         };
-        match answer.page {
+        match read.page {
             Page::Records { records, .. } => records.first().map(|record| record.data.clone()),
             Page::Unrecoverable => None,
         }

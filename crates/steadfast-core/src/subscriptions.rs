@@ -150,7 +150,7 @@ impl Subscriptions {
                     Some(Consequence::default())
                 }
                 Advice::EndSubscription
-                | Advice::TellCaller
+                | Advice::ReportToCaller
                 | Advice::Terminal
                 | Advice::Reconnect
                 | Advice::ReconnectWithFreshState => Some(self.end(id, error.code, error.message)),
@@ -197,7 +197,7 @@ impl Subscriptions {
             Advice::EndSubscription
             | Advice::Retry
             | Advice::RenewToken
-            | Advice::TellCaller
+            | Advice::ReportToCaller
             | Advice::Terminal
             | Advice::Reconnect
             | Advice::ReconnectWithFreshState => self.end(id, code, reason),

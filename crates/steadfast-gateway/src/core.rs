@@ -60,8 +60,8 @@ pub(crate) struct Core {
 #[derive(Clone, Debug)]
 pub(crate) struct CoreSettings {
     pub(crate) rules: UpgradeRules,
-    pub(crate) client_limits: websocket::Limits,
-    pub(crate) echo_limits: websocket::Limits,
+    pub(crate) client_limits: websocket::WebSocketLimits,
+    pub(crate) echo_limits: websocket::WebSocketLimits,
     pub(crate) handshake_timeout: Duration,
     handshakes_max: usize,
     /// Clients of this core.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use steadfast_hub::io::{Input, Loss, PeerId};
 use steadfast_machine::Instant;
-use steadfast_protocol::websocket::{Decoder, Event};
+use steadfast_protocol::websocket::{Decoder, WebSocketEvent};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
@@ -157,7 +157,7 @@ pub(crate) fn feed(
             return;
         };
         match event {
-            Ok(Some(Event::Message {
+            Ok(Some(WebSocketEvent::Message {
                 kind: message_kind,
                 payload,
             })) if phase == Phase::Open => match kind {
@@ -168,10 +168,14 @@ pub(crate) fn feed(
                 }
                 Kind::Echo => shard.echo(peer, message_kind, payload),
             },
-            Ok(Some(Event::Ping(payload))) if phase == Phase::Open => shard.pong(peer, payload),
+            Ok(Some(WebSocketEvent::Ping(payload))) if phase == Phase::Open => {
+                shard.pong(peer, payload)
+            }
             // What arrives after our close frame is dropped, except for the peer's own.
-            Ok(Some(Event::Message { .. } | Event::Ping(_) | Event::Pong(_))) => {}
-            Ok(Some(Event::Close { code, reason })) => {
+            Ok(Some(
+                WebSocketEvent::Message { .. } | WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_),
+            )) => {}
+            Ok(Some(WebSocketEvent::Close { code, reason })) => {
                 return shard.on_close_frame(now, peer, code, reason);
             }
             Ok(None) => break,

@@ -144,7 +144,7 @@ impl Shard {
     /// A whole message arrived at the echo.
     pub(crate) fn echo(&mut self, peer: PeerId, kind: MessageKind, payload: &[u8]) {
         let mut frame = Vec::with_capacity(payload.len() + 10);
-        Frame::whole(Opcode::from(kind), payload).append_server(&mut frame);
+        Frame::unfragmented(Opcode::from(kind), payload).append_server(&mut frame);
         self.send(peer, &frame);
         if self.turn.bytes() > TURN_BYTES_MAX {
             self.write_out();
@@ -154,7 +154,7 @@ impl Shard {
     /// A ping arrived.
     pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
         let mut frame = Vec::with_capacity(payload.len() + 2);
-        Frame::whole(Opcode::Pong, payload).append_server(&mut frame);
+        Frame::unfragmented(Opcode::Pong, payload).append_server(&mut frame);
         self.send(peer, &frame);
     }
 

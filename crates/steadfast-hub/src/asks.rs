@@ -246,7 +246,7 @@ impl Hub {
     pub(crate) fn refuse(&mut self, peer: PeerId, command: u32, code: ErrorCode) {
         self.reply(
             peer,
-            &Reply::Answer {
+            &Reply::Response {
                 id: command,
                 outcome: Err(code.reply()),
             },
@@ -257,7 +257,7 @@ impl Hub {
     pub(crate) fn grant(&mut self, peer: PeerId, command: u32, result: ReplyResult) {
         self.reply(
             peer,
-            &Reply::Answer {
+            &Reply::Response {
                 id: command,
                 outcome: Ok(result),
             },

@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use steadfast_protocol::codes::{DisconnectCode, ErrorCode, Remedy};
+use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
 use steadfast_protocol::json;
-use steadfast_protocol::keyed::{self, KeyedAck, KeyedPublish};
 use steadfast_protocol::message::{
     Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, Position,
     PublishRequest, Reply, ReplyResult, Request, RpcRequest,
@@ -76,22 +76,22 @@ impl Hub {
             .peers
             .get(id)
             .is_some_and(|peer| matches!(peer.phase, Phase::Connected { .. }));
-        match Remedy::for_decode_error(error) {
-            Remedy::Refuse {
+        match DecodeErrorAction::for_decode_error(error) {
+            DecodeErrorAction::Reject {
                 id: command,
                 error: code,
             } if is_connected => {
                 let error = code.reply_with(error.to_string());
                 self.reply(
                     id,
-                    &Reply::Answer {
+                    &Reply::Response {
                         id: command,
                         outcome: Err(error),
                     },
                 );
             }
-            Remedy::Refuse { .. } => self.close(id, DisconnectCode::BadRequest),
-            Remedy::Disconnect(code) => {
+            DecodeErrorAction::Reject { .. } => self.close(id, DisconnectCode::BadRequest),
+            DecodeErrorAction::Disconnect(code) => {
                 self.close_with(id, code.code(), format!("{}: {error}", code.reason()));
             }
         }
@@ -122,7 +122,7 @@ impl Hub {
             let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
             self.reply(
                 id,
-                &Reply::Answer {
+                &Reply::Response {
                     id: command,
                     outcome: Err(error),
                 },
@@ -239,11 +239,15 @@ impl Hub {
     }
 
     fn rpc(&mut self, id: PeerId, command: u32, request: &RpcRequest) {
-        if request.method != keyed::METHOD {
+        if request.method != idempotent::METHOD {
             return self.refuse(id, command, ErrorCode::NotAvailable);
         }
-        match keyed::decode_publish(&request.data, &self.settings().limits) {
-            Ok(KeyedPublish { channel, data, key }) => {
+        match idempotent::decode_publish(&request.data, &self.settings().limits) {
+            Ok(IdempotentPublish {
+                channel,
+                data,
+                idempotency_key: key,
+            }) => {
                 self.append(
                     id,
                     command,
@@ -257,7 +261,7 @@ impl Hub {
                 let error = ErrorCode::BadRequest.reply_with(error.to_string());
                 self.reply(
                     id,
-                    &Reply::Answer {
+                    &Reply::Response {
                         id: command,
                         outcome: Err(error),
                     },
@@ -329,13 +333,13 @@ impl Hub {
                 },
                 PublishForm::Keyed,
             ) => {
-                let ack = KeyedAck {
+                let ack = IdempotentAck {
                     epoch: epoch.to_string(),
                     offset: *offset,
                     duplicate: *duplicate,
                 };
                 let mut result = Vec::new();
-                keyed::append_ack(&mut result, &ack);
+                idempotent::append_ack(&mut result, &ack);
                 self.grant(peer, command, ReplyResult::Rpc(Bytes::from(result)));
             }
             (Answer::Refused(refusal), PublishForm::Plain | PublishForm::Keyed) => {

@@ -254,7 +254,7 @@ impl Hub {
         let error = ErrorCode::Internal.reply_with("unsubscribed before it began".to_owned());
         self.reply(
             id,
-            &Reply::Answer {
+            &Reply::Response {
                 id: command,
                 outcome: Err(error),
             },

@@ -109,7 +109,7 @@ pub(crate) fn subscribe(client: &str, channel: &str) -> Value {
 
 /// Publishes with an idempotency key.
 pub(crate) fn publish(client: &str, channel: &str, key: &str, data: &Value) -> Value {
-    let data = json!({"channel": channel, "data": data, "key": key});
+    let data = json!({"channel": channel, "data": data, "idempotency_key": key});
     json!({"do": "rpc", "client": client, "method": "gw.publish", "data": data})
 }
 

@@ -1,6 +1,6 @@
-//! What a state machine is in Steadfast, and the units it counts in.
+//! The contract of Steadfast's state machines, and the units of time, size and randomness.
 //!
-//! Every decision of Steadfast is made by a [`Machine`]: a value without IO, clock or randomness of its own.
+//! Every decision of Steadfast is made by a [`Machine`]: a sans-IO value that has no clock and no source of randomness.
 //! The same machines run in production, in the simulation and in a replay; only the driver differs.
 
 pub mod machine;

@@ -1,31 +1,31 @@
-//! The contract between a machine and whoever drives it.
+//! The contract between a state machine and its driver.
 
 use crate::units::Instant;
 
-/// A deterministic state machine driven by facts and time.
+/// A deterministic state machine driven by inputs and time.
 ///
-/// A driver calls [`handle`](Self::handle) with a fact, drains [`poll_output`](Self::poll_output) to `None`,
-/// then sleeps until [`poll_timeout`](Self::poll_timeout) or the next fact.
+/// A driver calls [`handle`](Self::handle) with an input, drains [`poll_output`](Self::poll_output) to `None`,
+/// then sleeps until [`poll_timeout`](Self::poll_timeout) or the next input.
 ///
 /// - Same policy, seed and list of (instant, input) give the same outputs, byte for byte.
 /// - Time never goes back; equal times are allowed. A tick before the deadline changes nothing.
 /// - Outputs do not depend on when they are drained.
 /// - Work and memory per input are bounded by the policy.
-/// - Data of a peer never makes a machine panic; a promise broken by its own driver may.
+/// - Data of a peer never makes a machine panic; a driver that violates the contract may.
 pub trait Machine {
-    /// A fact in the past tense, for example "received", "lost", "synced", or a tick.
+    /// What happened, in the past tense, for example "received", "lost", "synced", or a tick.
     type Input;
-    /// An order in the imperative, for example "dial", "write", "close".
+    /// What the driver must do, in the imperative, for example "dial", "write", "close".
     type Output;
     /// The reason for the next wake-up.
     type Timer;
 
-    /// Takes one fact that became known at `now`.
+    /// Handles one input that the driver received at `now`.
     fn handle(&mut self, now: Instant, input: Self::Input);
 
-    /// Hands out the next order, or `None` when all are out.
+    /// Returns the next output, or `None` when the queue is empty.
     fn poll_output(&mut self) -> Option<Self::Output>;
 
-    /// Names the next deadline and why it exists; `None` means that only a fact can wake the machine.
+    /// Returns the next deadline and its reason; `None` means that the machine waits for an input only.
     fn poll_timeout(&self) -> Option<(Instant, Self::Timer)>;
 }

@@ -1,32 +1,32 @@
 //! Units: time, size and seeded randomness.
 //!
-//! They exist so that a number never travels without its unit, and so that a machine never asks the system for one.
+//! A number never leaves its module without its unit, and a machine never reads time or randomness from the system.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A point on the driver's monotonic clock, in nanoseconds since the driver began.
+/// A point on the driver's monotonic clock, in nanoseconds since the driver started.
 ///
 /// Range: about 584 years. Addition saturates at the end of the range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
 impl Instant {
-    /// The moment at which the driver began.
+    /// The instant at which the driver started.
     pub const START: Self = Self(0);
 
-    /// The instant that lies `nanos` nanoseconds after the start.
+    /// Returns the instant `nanos` nanoseconds after the start.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since the start.
+    /// Returns the nanoseconds since the start.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    /// Returns the time from `earlier` to `self`; zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -49,22 +49,22 @@ impl Sub<Self> for Instant {
     }
 }
 
-/// Wall-clock time in milliseconds since the Unix epoch; reaches a machine only inside its inputs.
+/// Wall-clock time in milliseconds since the Unix epoch; a machine receives it only inside its inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The time `millis` milliseconds after the Unix epoch.
+    /// Returns the time `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to `self`; zero when the wall clock went back.
+    /// Returns the time from `earlier` to `self`; zero when the wall clock was set back.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -75,27 +75,27 @@ impl Timestamp {
 pub struct ByteSize(u64);
 
 impl ByteSize {
-    /// `bytes` bytes.
+    /// Returns a size of `bytes` bytes.
     pub const fn from_bytes(bytes: u64) -> Self {
         Self(bytes)
     }
 
-    /// `kib` times 1,024 bytes; saturates at the end of the range.
+    /// Returns a size of `kib` times 1,024 bytes; saturates at the end of the range.
     pub const fn from_kib(kib: u64) -> Self {
         Self(kib.saturating_mul(1 << 10))
     }
 
-    /// `mib` times 1,048,576 bytes; saturates at the end of the range.
+    /// Returns a size of `mib` times 1,048,576 bytes; saturates at the end of the range.
     pub const fn from_mib(mib: u64) -> Self {
         Self(mib.saturating_mul(1 << 20))
     }
 
-    /// The number of bytes.
+    /// Returns the number of bytes.
     pub const fn as_bytes(self) -> u64 {
         self.0
     }
 
-    /// The number of bytes as a length in memory; saturates on a target with a smaller address space.
+    /// Returns the number of bytes as a length in memory; saturates on a target with a smaller address space.
     pub fn as_len(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -115,38 +115,38 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// The one number from which all jitter of a machine, or a whole simulation, follows.
+/// The number that determines all randomness of a machine or of a simulation run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// The seed with this number.
+    /// Returns the seed with this number.
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The number.
+    /// Returns the seed's number.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// Starts the sequence of this seed.
+    /// Starts the pseudo-random sequence of this seed.
     pub const fn generator(self) -> Generator {
         Generator { state: self.0 }
     }
 }
 
-/// The pseudo-random sequence of a [`Seed`]; its values never change between versions.
+/// The pseudo-random number generator of a [`Seed`]; its sequence never changes between versions.
 ///
 /// The algorithm is `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-/// Not for secrets: ids come from the operating system's randomness.
+/// Not for secrets: ids use the operating system's randomness.
 #[derive(Clone, Debug)]
 pub struct Generator {
     state: u64,
 }
 
 impl Generator {
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub const fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
@@ -155,9 +155,9 @@ impl Generator {
         z ^ (z >> 31)
     }
 
-    /// A number from 0 up to, not including, `bound`; 0 when `bound` is 0.
+    /// Returns a number from 0 up to, not including, `bound`; 0 when `bound` is 0.
     ///
-    /// The modulo bias is below 2^-32 for bounds below 2^32, which no use here can notice.
+    /// The modulo bias is below 2^-32 for bounds below 2^32, which is negligible for every use here.
     pub const fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 {
             0
@@ -166,19 +166,19 @@ impl Generator {
         }
     }
 
-    /// A duration from `low` up to and including `high`, evenly spread; `low` when `high` is smaller.
+    /// Returns a uniformly distributed duration from `low` to `high`, both included; `low` when `high` is smaller.
     pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low);
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         low + Duration::from_nanos(self.below(nanos.saturating_add(1)))
     }
 
-    /// True with a chance of `numerator` in `denominator`.
+    /// Returns `true` with a probability of `numerator` in `denominator`.
     pub const fn chance(&mut self, numerator: u64, denominator: u64) -> bool {
         self.below(denominator) < numerator
     }
 
-    /// A seed for a part that shall have a sequence of its own.
+    /// Returns a seed for a component that needs an independent sequence.
     pub const fn split(&mut self) -> Seed {
         Seed(self.next_u64())
     }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sequence_of_a_seed_is_the_published_one() {
+    fn a_seed_produces_the_published_sequence() {
         let mut generator = Seed::new(1_234_567).generator();
 
         // Reference values of SplitMix64 for this seed.
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_saturate_and_never_go_back() {
+    fn instants_saturate_and_differences_are_never_negative() {
         let end = Instant::from_nanos(u64::MAX);
 
         assert_eq!(end + Duration::from_secs(1), end);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn between_keeps_its_bounds() {
+    fn between_stays_within_its_bounds() {
         let (low, high) = (Duration::from_millis(50), Duration::from_millis(80));
         let mut generator = Seed::new(7).generator();
 
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_print_in_their_largest_exact_unit() {
+    fn sizes_are_displayed_in_the_largest_exact_unit() {
         assert_eq!(ByteSize::from_mib(64).to_string(), "64 MiB");
         assert_eq!(ByteSize::from_bytes(1500).to_string(), "1500 B");
     }

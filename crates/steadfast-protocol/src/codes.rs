@@ -1,26 +1,26 @@
-//! The one table of codes: every error, disconnect, unsubscribe and close code with its text and its advice.
+//! The table of codes: every error, disconnect, unsubscribe and close code with its text and its advice.
 //!
-//! A meaning or an advice stands here and nowhere else; the reference page is rendered from this table. It sends and
-//! schedules nothing: server and client look up what to say and what to do.
+//! Meanings and advice are defined here and nowhere else; the reference page is generated from this table. The table
+//! sends and schedules nothing: server and client look up the text and the action.
 
 mod advice;
 mod close;
+mod decode_error_action;
 mod disconnect;
 mod error;
 mod hint;
-mod remedy;
 mod unsubscribe;
 
 pub use advice::Advice;
 pub use close::CloseCode;
+pub use decode_error_action::DecodeErrorAction;
 pub use disconnect::{DisconnectCode, REASON_BYTES_MAX};
 pub use error::ErrorCode;
 pub(crate) use error::error_text;
 pub use hint::{retry_in, with_retry_in};
-pub use remedy::Remedy;
 pub use unsubscribe::UnsubscribeCode;
 
-/// Writes one part of the table: an enum, and what its columns say about each row.
+/// Defines one part of the table: an enum with a number, a text and a meaning for each row.
 macro_rules! table {
     (
         $(#[$about:meta])*
@@ -35,31 +35,31 @@ macro_rules! table {
         }
 
         impl $name {
-            /// Every row, in ascending order of its number.
+            /// All rows, in ascending order of their numbers.
             pub const ALL: &[Self] = &[$( Self::$variant, )+];
 
-            /// The number that travels.
+            /// Returns the number on the wire.
             pub const fn code(self) -> $number {
                 match self {
                     $( Self::$variant => $code, )+
                 }
             }
 
-            /// The text that travels with it: plain, never empty, never JSON, at most 123 bytes.
+            /// Returns the text on the wire: plain, never empty, never JSON, at most 123 bytes.
             pub const fn reason(self) -> &'static str {
                 match self {
                     $( Self::$variant => $reason, )+
                 }
             }
 
-            /// What it means, for people and for the reference page.
+            /// Returns the meaning, for operators and for the reference page.
             pub const fn meaning(self) -> &'static str {
                 match self {
                     $( Self::$variant => $meaning.trim_ascii(), )+
                 }
             }
 
-            /// The row with this number, if the table has one.
+            /// Returns the row with this number, if the table has one.
             pub const fn from_code(code: $number) -> Option<Self> {
                 match code {
                     $( $code => Some(Self::$variant), )+
@@ -82,7 +82,7 @@ use table;
 mod tests {
     use super::*;
 
-    /// Every text of the table that travels in a close frame or a push.
+    /// Every text of the table that is sent in a close frame or a push.
     fn reasons() -> Vec<(u32, &'static str)> {
         let mut reasons = Vec::new();
         reasons.extend(ErrorCode::ALL.iter().map(|row| (row.code(), row.reason())));
@@ -104,16 +104,16 @@ mod tests {
         reasons
     }
 
-    /// Trap GT-01: one SDK looks at the range of a code only when there is a reason.
+    /// One SDK evaluates the range of a code only when there is a reason.
     #[test]
-    fn no_reason_is_empty_or_longer_than_a_close_frame_holds() {
+    fn every_reason_is_present_and_fits_into_a_close_frame() {
         for (code, reason) in reasons() {
             assert!(!reason.trim().is_empty(), "{code}");
             assert!(reason.len() <= REASON_BYTES_MAX, "{code}");
         }
     }
 
-    /// Trap GT-02: a JSON reason is read as an older protocol's advice.
+    /// SDKs interpret a JSON reason as the advice of an older protocol version.
     #[test]
     fn no_reason_is_json() {
         for (code, reason) in reasons() {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_ascend_and_find_their_row() {
+    fn numbers_ascend_and_map_back_to_their_row() {
         assert!(ErrorCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
         assert!(DisconnectCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
         assert!(UnsubscribeCode::ALL.is_sorted_by(|a, b| a.code() < b.code()));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_printed_with_number_and_text() {
+    fn a_row_is_displayed_with_number_and_text() {
         assert_eq!(DisconnectCode::BadRequest.to_string(), "3501 bad request");
         assert_eq!(ErrorCode::TokenExpired.to_string(), "109 token expired");
     }

@@ -1,4 +1,4 @@
-//! Why bytes could not be decoded: enough to log, never the bytes themselves.
+//! Decoding errors: detailed enough for a log, without quoting the received bytes.
 
 /// Why a message, or one command or reply in it, could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -7,15 +7,15 @@ pub enum DecodeError {
     /// The message is longer than the limit.
     #[error("message of {bytes} bytes exceeds the limit of {bytes_max}")]
     MessageTooLong {
-        /// Its length.
+        /// Length of the message.
         bytes: usize,
-        /// The limit.
+        /// Longest message that is accepted.
         bytes_max: usize,
     },
-    /// The message holds more commands or replies than the limit.
-    #[error("message holds more than {count_max} commands or replies")]
+    /// The message has more commands or replies than the limit.
+    #[error("message has more than {count_max} commands or replies")]
     TooManyMessages {
-        /// The limit.
+        /// Most commands or replies that are accepted.
         count_max: usize,
     },
     /// The message, or a line of it, is empty.
@@ -25,21 +25,21 @@ pub enum DecodeError {
     #[error("message is not UTF-8")]
     NotUtf8(#[source] std::str::Utf8Error),
     /// The text is not the JSON of a command or reply.
-    #[error("{fault} at byte {column} of line {line} of the message")]
+    #[error("{kind} at byte {column} of line {line} of the message")]
     Malformed {
-        /// The command or reply, counted from 1.
+        /// Line of the command or reply in the message, counted from 1.
         line: usize,
-        /// Where in that line, counted from 1; 0 when the whole line is meant.
+        /// Byte in that line, counted from 1; 0 when the error is not at a single byte.
         column: usize,
-        /// What kind of mistake it is.
-        fault: Fault,
+        /// What is wrong with the text.
+        kind: JsonErrorKind,
     },
     /// A payload nests arrays and objects deeper than the limit.
     #[error("payload of command {id} nests deeper than {levels_max} levels")]
     TooDeep {
         /// The command's id; 0 when it has none, or for a push.
         id: u32,
-        /// The limit.
+        /// Most levels that are accepted.
         levels_max: usize,
     },
     /// A text field is longer than its limit, or a map has more entries.
@@ -47,21 +47,21 @@ pub enum DecodeError {
     FieldTooLong {
         /// The command's id; 0 when it has none, or for a push.
         id: u32,
-        /// Its name on the wire.
+        /// Name of the field on the wire.
         field: &'static str,
-        /// Bytes of a text, entries of a map.
+        /// Length of a text in bytes, or number of entries of a map.
         size: usize,
-        /// The limit.
+        /// Largest size that is accepted.
         size_max: usize,
     },
-    /// A command has an id but asks for nothing known.
-    #[error("command {id} asks for nothing known")]
-    NothingAsked {
+    /// A command has an id but no known method.
+    #[error("command {id} has no known method")]
+    NoMethod {
         /// The command's id.
         id: u32,
     },
-    /// An answer has an id but neither an error nor a known result.
-    #[error("answer {id} has neither result nor error")]
+    /// A reply has an id but neither an error nor a known result.
+    #[error("reply {id} has neither result nor error")]
     NoResult {
         /// The command's id.
         id: u32,
@@ -69,9 +69,9 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// True when a command with an id was understood but exceeds a limit: it can be answered with an error, and what
-    /// stands behind it can still be trusted.
-    pub fn concerns_one_command(&self) -> bool {
+    /// Returns `true` when a command with an id is well formed but exceeds a limit: the server can reply with an error,
+    /// and the commands after it can still be decoded.
+    pub fn is_limited_to_command(&self) -> bool {
         match self {
             Self::TooDeep { id, .. } | Self::FieldTooLong { id, .. } => *id > 0,
             Self::MessageTooLong { .. }
@@ -79,22 +79,22 @@ impl DecodeError {
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::Malformed { .. }
-            | Self::NothingAsked { .. }
+            | Self::NoMethod { .. }
             | Self::NoResult { .. } => false,
         }
     }
 
-    /// Forgets a column that counts in a part of the line only.
+    /// Clears a column that is relative to a part of the line.
     pub(crate) fn without_column(self) -> Self {
         match self {
             Self::Malformed {
                 line,
                 column: _,
-                fault,
+                kind,
             } => Self::Malformed {
                 line,
                 column: 0,
-                fault,
+                kind,
             },
             Self::MessageTooLong { .. }
             | Self::TooManyMessages { .. }
@@ -102,22 +102,22 @@ impl DecodeError {
             | Self::NotUtf8(_)
             | Self::TooDeep { .. }
             | Self::FieldTooLong { .. }
-            | Self::NothingAsked { .. }
+            | Self::NoMethod { .. }
             | Self::NoResult { .. } => self,
         }
     }
 }
 
-/// Why a text is not the JSON of a command or reply. The reader's own words are not kept: they can quote a token.
+/// Why a text is not the JSON of a command or reply. The parser's own message is dropped because it can quote a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum JsonErrorKind {
     /// The text is not JSON.
     #[error("syntax error")]
     Syntax,
-    /// The text ends before the JSON does.
+    /// The text ends before the JSON value does.
     #[error("unexpected end")]
     Truncated,
-    /// A field has a wrong type, a number that does not fit, or stands there twice.
+    /// A field has a wrong type, a number that is out of range, or occurs twice.
     #[error("wrong or repeated field")]
     Field,
 }

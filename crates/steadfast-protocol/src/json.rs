@@ -1,12 +1,12 @@
-//! The JSON codec of the stream protocol: lines of JSON in one message, payloads left raw.
+//! The JSON codec of the Centrifuge client protocol: lines of JSON in one message, payloads left raw.
 //!
-//! Server and client use the same codec: what one appends the other decodes. Decoding takes the envelope apart and
-//! hands out payloads as slices of the message; nothing of a payload is copied or changed. Encoding removes line
-//! breaks from payloads, because a line break separates messages; JSON has them only between tokens, where they mean
-//! nothing. Numbers beyond 2^53 are written exactly, but a JavaScript client reads them rounded.
+//! Server and client use the same codec: one appends what the other decodes. Decoding parses the envelope and returns
+//! payloads as slices of the message, neither copied nor changed. Encoding removes line breaks from payloads, because a
+//! line break separates messages; JSON has them only between tokens, where they are insignificant. Numbers beyond 2^53
+//! are written exactly, but a JavaScript client reads them rounded.
 //!
-//! It does not decide what follows from a command or an error: see [`crate::codes::Remedy`] and the callers, which are
-//! the hub on the server's side, and the session, the simulation and the tools on the client's.
+//! The codec does not act on commands or errors: see [`crate::codes::DecodeErrorAction`] and the callers, which are the
+//! hub on the server side, and the session, the simulation and the tools on the client side.
 
 mod commands;
 mod encode;

@@ -1,11 +1,12 @@
-//! What travels, byte for byte: the WebSocket codec and the Centrifuge stream protocol, without IO.
+//! The wire format: the WebSocket codec and the Centrifuge client protocol, without I/O.
 //!
-//! This crate knows no time and no retry. A code's meaning and advice stand in one table and nowhere else.
+//! This crate has no clock and does not retry. The meaning and the advice of each code are defined in one table,
+//! [`codes`], and nowhere else.
 
 pub mod codes;
 pub mod error;
+pub mod idempotent;
 pub mod json;
-pub mod keyed;
 pub mod limits;
 pub mod message;
 pub mod websocket;

@@ -1,62 +1,61 @@
-//! Sizes that are refused before anything is allocated for them.
+//! Size limits of the decoders, checked before memory is allocated.
 //!
-//! The limits are numbers of the wire alone; how many connections or channels a server takes is not decided here.
+//! These limits apply to messages only; limits on connections and channels are defined elsewhere.
 
-/// Sizes that a decoder refuses. Units are bytes unless the name says otherwise; a value at the limit is accepted.
+/// Size limits of a decoder. Units are bytes unless the name says otherwise; a value at the limit is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A whole message, that is, one WebSocket message with all commands or replies in it.
+    /// Length of one WebSocket message with all its commands or replies.
     pub message_bytes: usize,
-    /// Commands or replies in one message.
+    /// Number of commands or replies in one message.
     pub messages_max: usize,
-    /// A channel name.
+    /// Length of a channel name.
     pub channel_bytes: usize,
-    /// A token, or another long text: the message of an error, the value of an emulated header or of a tag.
+    /// Length of a token or another long text: an error message, the value of an emulated header or of a tag.
     pub text_bytes: usize,
-    /// An rpc method, a name, a version, an epoch or another short text.
+    /// Length of a short text: an RPC method, a name, a version, a channel epoch.
     pub name_bytes: usize,
-    /// Entries of a map or a list: emulated headers, positions in a connect command, clients in a presence result,
-    /// publications in a result.
+    /// Number of entries of a map or a list: emulated headers, positions in a connect command, clients in a presence
+    /// result, publications in a result.
     pub entries_max: usize,
-    /// Levels of arrays and objects in one payload.
+    /// Nesting depth of arrays and objects in one payload.
     pub nesting_max: usize,
 }
 
 impl Limits {
-    /// 64 KiB, the protocol's default. SDKs take the close code of a larger message as final.
+    /// 64 KiB, the protocol's default. SDKs do not reconnect after the close code of a larger message.
     pub const MESSAGE_BYTES: usize = 65_536;
-    /// 1,024: SDKs send connect and all subscribes in one message (128 channels by default) and can collect publishes;
-    /// an empty command is three bytes, so without a limit one message could hold 20,000.
+    /// 1,024: SDKs send connect and all subscribe commands in one message (128 channels by default) and can batch
+    /// publish commands; an empty command is three bytes, so without a limit one message could contain 20,000.
     pub const MESSAGES_MAX: usize = 1_024;
     /// 255, the protocol's default.
     pub const CHANNEL_BYTES: usize = 255;
-    /// 16 KiB: tokens with many channels in their claims are some KiB long.
+    /// 16 KiB: tokens with many channels in their claims are several KiB long.
     pub const TEXT_BYTES: usize = 16_384;
-    /// 255, as for channels. Client name (16 by convention) and version (64) are held to it too: both are only told to
-    /// people, so a longer one than the convention is accepted.
+    /// 255, as for channels. It also applies to client name (16 by convention) and version (64): both are only
+    /// displayed, so a longer one than the convention is accepted.
     pub const NAME_BYTES: usize = 255;
-    /// 256: twice the protocol's default of 128 channels for a client. Of what a server sends see
-    /// [`Self::REPLY_ENTRIES_MAX`].
+    /// 256: twice the protocol's default of 128 channels for a client. For replies see [`Self::REPLY_ENTRIES_MAX`].
     pub const ENTRIES_MAX: usize = 256;
-    /// 100: widespread JSON readers give up at 128 levels, and a payload is delivered inside at most five of the
-    /// envelope's own. A deeper payload would cut off every subscriber that receives it.
+    /// 100: common JSON parsers fail at 128 levels, and the envelope adds at most five. A deeper payload would
+    /// disconnect every subscriber that receives it.
     pub const NESTING_MAX: usize = 100;
 
-    /// Key of a keyed publish, in bytes: 64 hold a SHA-256 in hexadecimal, a UUID or a ULID. Keys stay in the log's
-    /// window, so they cost memory on the server.
-    pub const KEY_BYTES: usize = 64;
+    /// Length of an idempotency key: 64 bytes fit a SHA-256 in hexadecimal, a UUID or a ULID. The server keeps keys in
+    /// memory for the deduplication window.
+    pub const IDEMPOTENCY_KEY_BYTES: usize = 64;
 
-    /// 16 MiB, for what a client reads: a page of history is far longer than a command.
+    /// 16 MiB, for replies: a page of history is far longer than a command.
     pub const REPLY_MESSAGE_BYTES: usize = 16 << 20;
-    /// 32,768, for what a client reads: a gateway goes on filling a message up to 64 KiB, and the shortest reply takes
-    /// three bytes. Replies are decoded one at a time, so many of them cost nothing.
+    /// 32,768, for replies: a gateway fills a message up to 64 KiB, and the shortest reply takes three bytes. Replies
+    /// are decoded one at a time, so a large number of them needs no memory.
     pub const REPLY_MESSAGES_MAX: usize = 32_768;
-    /// 100,000, for what a client reads: as many publications as a gateway can be told to put into one reply, and a
-    /// hundred times the clients of a presence result by default. An entry costs a few bytes on the wire and a few
-    /// hundred in memory, so the length of the message alone is no limit.
+    /// 100,000, for replies: the most publications that a gateway can be configured to send in one reply, and a hundred
+    /// times the default number of clients in a presence result. An entry takes a few bytes on the wire and a few
+    /// hundred in memory, so the length of the message alone does not bound the memory.
     pub const REPLY_ENTRIES_MAX: usize = 100_000;
 
-    /// The documented defaults for what a server reads.
+    /// The defaults for commands, which a server decodes.
     pub const DEFAULT: Self = Self {
         message_bytes: Self::MESSAGE_BYTES,
         messages_max: Self::MESSAGES_MAX,
@@ -67,7 +66,7 @@ impl Limits {
         nesting_max: Self::NESTING_MAX,
     };
 
-    /// The documented defaults for what a client reads.
+    /// The defaults for replies, which a client decodes.
     pub const REPLIES: Self = Self {
         message_bytes: Self::REPLY_MESSAGE_BYTES,
         messages_max: Self::REPLY_MESSAGES_MAX,

@@ -1,7 +1,7 @@
-//! Messages of the Centrifuge stream protocol, version 2, independent of their encoding.
+//! Messages of the Centrifuge client protocol, version 2, independent of their encoding.
 //!
-//! Commands travel from client to server; replies and pushes travel back. Payloads are raw JSON in shared buffers:
-//! no part of Steadfast reads them. The two roles use the same types, so a codec round trip is a property test.
+//! A client sends commands; a server sends replies and pushes. Payloads are raw JSON in shared buffers, which no part
+//! of Steadfast parses. Both roles use the same types, so a property test checks the codec round trip.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// The name of a channel: cheap to clone, ordered, immutable.
+/// The name of a channel: immutable, ordered, cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(Arc<str>);
 
 impl ChannelName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,390 +45,388 @@ impl fmt::Display for ChannelName {
     }
 }
 
-/// A place in a channel's history: the publications up to and including `offset` have been seen.
+/// A position in a channel's history: the publications up to and including `offset` were received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Identifies the history that the offset counts in; opaque to clients.
+    /// Channel epoch: identifies the history in which the offset counts; opaque to clients.
     pub epoch: String,
-    /// The last publication seen; 0 before the first.
+    /// Offset of the last publication received; 0 before the first.
     pub offset: u64,
 }
 
-/// One command of a client.
+/// One command from a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Above 0 for everything that wants a reply; 0 for [`Request::Send`] and [`Request::Pong`].
+    /// Above 0 when the command expects a reply; 0 for [`Request::Send`] and [`Request::Pong`].
     pub id: u32,
-    /// What is asked.
+    /// The method and its arguments.
     pub request: Request,
 }
 
-/// What a command asks for. When a command names several, the first in this order wins.
+/// The method of a command and its arguments. When a command has several, the first in this order is used.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
-    /// Opens the session of this connection; must come first.
+    /// Authenticates the connection; must be the first command.
     Connect(ConnectRequest),
-    /// Starts a subscription, at a position if one is given.
+    /// Starts a subscription, after a position if one is given.
     Subscribe(SubscribeRequest),
     /// Ends a subscription.
     Unsubscribe(ChannelRequest),
-    /// Publishes into a channel, without a key.
+    /// Publishes to a channel without an idempotency key.
     Publish(PublishRequest),
-    /// Asks who is in a channel.
+    /// Requests the clients that are subscribed to a channel.
     Presence(ChannelRequest),
-    /// Asks how many are in a channel.
+    /// Requests the number of clients that are subscribed to a channel.
     PresenceStats(ChannelRequest),
-    /// Asks for publications of the past.
+    /// Requests publications from the history.
     History(HistoryRequest),
     /// The `ping` command (field 11), which no server of this protocol supports.
     Ping,
-    /// A message without a reply.
+    /// Sends a message that has no reply.
     Send(SendRequest),
-    /// A call of a method.
+    /// Calls a method of the application.
     Rpc(RpcRequest),
-    /// Hands in a fresh connection token.
+    /// Replaces the connection token.
     Refresh(RefreshRequest),
-    /// Hands in a fresh subscription token.
+    /// Replaces the token of a subscription.
     SubRefresh(SubRefreshRequest),
-    /// The answer to a server's ping: a command with id 0 and nothing in it.
+    /// Replies to a server's ping: a command with id 0 and no fields.
     Pong,
 }
 
-/// The first command of a connection.
+/// The arguments of connect, the first command of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ConnectRequest {
-    /// A JSON Web Token; empty for none.
+    /// JSON Web Token; empty for none.
     pub token: String,
-    /// Application data, raw JSON.
+    /// Application data as raw JSON.
     pub data: Option<Bytes>,
-    /// Positions of server-side subscriptions to resume.
+    /// Server-side subscriptions to resume, by channel.
     pub subs: BTreeMap<String, SubscribeRequest>,
-    /// The kind of client, for example `js`.
+    /// Name of the client library, for example `js`.
     pub name: String,
-    /// The version of the client.
+    /// Version of the client library.
     pub version: String,
-    /// Emulated headers.
+    /// Emulated HTTP headers.
     pub headers: BTreeMap<String, String>,
 }
 
-/// Starts a subscription.
+/// The arguments of subscribe.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the protocol's own fields, independent of each other"
+    reason = "the fields of the protocol, independent of each other"
 )]
 pub struct SubscribeRequest {
-    /// The channel; empty inside [`ConnectRequest::subs`].
+    /// Channel name; empty inside [`ConnectRequest::subs`].
     pub channel: String,
-    /// A subscription token; empty for none.
+    /// Subscription token; empty for none.
     pub token: String,
-    /// True when the client asks for what it missed after `position`.
+    /// `true` when the client requests recovery: the publications after `position`.
     pub recover: bool,
-    /// Where the client stands; the default position when it has none.
+    /// Position of the client; the default position when it has none.
     pub position: Position,
-    /// Application data, raw JSON.
+    /// Application data as raw JSON.
     pub data: Option<Bytes>,
-    /// The client wants the server to watch its position.
+    /// `true` when the client requests that the server checks its position.
     pub positioned: bool,
-    /// The client wants to be able to recover.
+    /// `true` when the client requests a recoverable subscription.
     pub recoverable: bool,
-    /// The client wants join and leave pushes.
+    /// `true` when the client requests join and leave pushes.
     pub join_leave: bool,
-    /// The delta format asked for, for example `fossil`; empty for none.
+    /// Requested delta format, for example `fossil`; empty for none.
     pub delta: String,
-    /// Feature bits: 1 offers channel compaction, 2 wants error 112 rather than an unrecovered subscription.
+    /// Feature bits: 1 offers channel compaction, 2 requests error 112 instead of an unrecovered subscription.
     pub flag: i64,
-    /// The kind of subscription; 0 is a stream, all others are experimental.
+    /// Type of the subscription; 0 is a stream, all others are experimental.
     pub kind: i32,
-    /// True when a tags filter was sent.
+    /// `true` when the client sent a tags filter.
     pub has_filter: bool,
 }
 
-/// A request that names only a channel.
+/// Arguments that consist of a channel name only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct ChannelRequest {
-    /// The channel.
     pub channel: String,
 }
 
-/// Publishes into a channel.
+/// The arguments of publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct PublishRequest {
-    /// The channel.
     pub channel: String,
-    /// The payload, raw JSON.
+    /// Payload as raw JSON.
     pub data: Bytes,
-    /// The kind of publication; 0 is a stream, all others are experimental.
+    /// Type of the publication; 0 is a stream, all others are experimental.
     pub kind: i32,
 }
 
-/// Asks for publications of the past.
+/// The arguments of history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct HistoryRequest {
-    /// The channel.
     pub channel: String,
-    /// How many: 0 asks for the position only, -1 for as many as the server gives.
+    /// Most publications to return: 0 requests the position only, -1 the server's maximum.
     pub limit: i32,
-    /// Where to begin, exclusive.
+    /// Position to start after.
     pub since: Option<Position>,
-    /// True for newest first.
+    /// `true` for newest first.
     pub reverse: bool,
 }
 
-/// A message without a reply.
+/// The arguments of send, a message that has no reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SendRequest {
-    /// The payload, raw JSON.
+    /// Payload as raw JSON.
     pub data: Bytes,
 }
 
-/// A call of a method.
+/// The arguments of rpc.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct RpcRequest {
-    /// The method.
     pub method: String,
-    /// Its argument, raw JSON; empty when absent.
+    /// Argument as raw JSON; empty when absent.
     pub data: Bytes,
 }
 
-/// Hands in a fresh connection token.
+/// The arguments of refresh, which replaces the connection token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct RefreshRequest {
-    /// The token.
     pub token: String,
 }
 
-/// Hands in a fresh subscription token.
+/// The arguments of sub_refresh, which replaces the token of a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct SubRefreshRequest {
-    /// The channel.
     pub channel: String,
-    /// The token.
     pub token: String,
 }
 
-/// One message of the server.
+/// One message from the server.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// The answer to the command with this id.
-    Answer {
+    /// The result of the command with this id.
+    Response {
         /// The command's id, above 0.
         id: u32,
-        /// What came of it.
+        /// The result of the method, or the reason for the rejection.
         outcome: Result<ReplyResult, ReplyError>,
     },
-    /// Something that the client did not ask for now.
+    /// A message that does not belong to a command.
     Push(Push),
     /// The server's ping: an empty reply.
     Ping,
 }
 
-/// A refusal in a reply.
+/// The rejection of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplyError {
-    /// The number from the table of codes.
+    /// Error code, see [`crate::codes::ErrorCode`].
     pub code: u32,
-    /// A text that is never empty.
+    /// Error text; never empty.
     pub message: String,
-    /// True when the same request may succeed later.
+    /// `true` when the same request may succeed later.
     pub temporary: bool,
 }
 
-/// The result inside a successful reply; always present, even when it is empty.
+/// The result in a successful reply; always present, even when it is empty.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplyResult {
-    /// The session is open.
+    /// The connection is authenticated.
     Connect(ConnectResult),
-    /// The subscription is live.
+    /// The subscription is active.
     Subscribe(SubscribeResult),
-    /// The subscription is gone.
+    /// The subscription has ended.
     Unsubscribe,
-    /// The publication is durable.
+    /// The publication is committed.
     Publish,
-    /// Who is in the channel, by client id.
+    /// The clients that are subscribed to the channel, by client id.
     Presence(BTreeMap<String, ClientInfo>),
-    /// How many are in the channel.
+    /// The number of clients that are subscribed to the channel.
     PresenceStats(PresenceStats),
-    /// Publications of the past.
+    /// Publications from the history.
     History(HistoryResult),
-    /// The answer to a `ping` command.
+    /// The reply to a `ping` command.
     Ping,
-    /// What the method returned, raw JSON.
+    /// The return value of the method as raw JSON.
     Rpc(Bytes),
-    /// The connection's token was renewed.
+    /// The connection token was replaced.
     Refresh(RefreshResult),
-    /// The subscription's token was renewed.
+    /// The subscription token was replaced.
     SubRefresh(SubRefreshResult),
 }
 
-/// The session is open.
+/// The result of connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectResult {
-    /// The id of this connection's client; never empty.
+    /// Client id of this connection; never empty.
     pub client: String,
-    /// The server's name and version.
+    /// Name and version of the server.
     pub version: String,
-    /// True when the connection ends unless its token is renewed.
+    /// `true` when the connection expires unless its token is replaced.
     pub expires: bool,
-    /// Seconds until then.
+    /// Seconds until the expiry.
     pub ttl: u32,
-    /// Application data, raw JSON.
+    /// Application data as raw JSON.
     pub data: Option<Bytes>,
-    /// The interval of the server's pings in seconds; 0 for none.
+    /// Interval of the server's pings in seconds; 0 for none.
     pub ping: u32,
-    /// True when the client must answer pings.
+    /// `true` when the client must reply to pings.
     pub pong: bool,
-    /// The server's wall clock, milliseconds since the Unix epoch; 0 when not told.
+    /// Wall clock of the server in milliseconds since the Unix epoch; 0 when not sent.
     pub time: i64,
 }
 
-/// The subscription is live.
+/// The result of subscribe.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "the protocol's own fields, independent of each other"
+    reason = "the fields of the protocol, independent of each other"
 )]
 pub struct SubscribeResult {
-    /// True when the subscription ends unless its token is renewed.
+    /// `true` when the subscription expires unless its token is replaced.
     pub expires: bool,
-    /// Seconds until then.
+    /// Seconds until the expiry.
     pub ttl: u32,
-    /// True when the client shall keep its position and offer it again.
+    /// `true` when the client must keep its position and send it when it resubscribes.
     pub recoverable: bool,
-    /// Where the subscription begins: the requested offset when recovered, else the top.
+    /// Position after which the subscription starts: the requested one when recovered, else the high watermark.
     pub position: Position,
-    /// What was missed, oldest first; empty unless recovered.
+    /// Missed publications, oldest first; empty unless recovered.
     pub publications: Vec<Publication>,
-    /// True when nothing is missing between the requested position and what follows.
+    /// `true` when no publication after the requested position is missing.
     pub recovered: bool,
-    /// True when the server watches the position.
+    /// `true` when the server checks the client's position.
     pub positioned: bool,
-    /// Application data, raw JSON.
+    /// Application data as raw JSON.
     pub data: Option<Bytes>,
-    /// True when the client had asked to recover.
+    /// `true` when the client requested recovery.
     pub was_recovering: bool,
 }
 
-/// How many are in a channel.
+/// The result of presence_stats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PresenceStats {
-    /// Connections.
+    /// Number of subscribed connections.
     pub num_clients: u32,
-    /// Different users among them.
+    /// Number of distinct users among them.
     pub num_users: u32,
 }
 
-/// Publications of the past.
+/// The result of history.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryResult {
-    /// In the order asked for.
+    /// The publications in the requested order.
     pub publications: Vec<Publication>,
-    /// The channel's top.
+    /// The high watermark of the channel.
     pub position: Position,
 }
 
-/// The connection's token was renewed.
+/// The result of refresh.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefreshResult {
-    /// The id of this connection's client.
+    /// Client id of this connection.
     pub client: String,
-    /// The server's name and version.
+    /// Name and version of the server.
     pub version: String,
-    /// True when the new token ends as well.
+    /// `true` when the new token expires as well.
     pub expires: bool,
-    /// Seconds until then.
+    /// Seconds until the expiry.
     pub ttl: u32,
 }
 
-/// The subscription's token was renewed.
+/// The result of sub_refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubRefreshResult {
-    /// True when the new token ends as well.
+    /// `true` when the new token expires as well.
     pub expires: bool,
-    /// Seconds until then.
+    /// Seconds until the expiry.
     pub ttl: u32,
 }
 
-/// Who a client is.
+/// The identity of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// The user; empty for an anonymous one.
+    /// User id; empty for an anonymous user.
     pub user: String,
-    /// The id of the connection's client.
+    /// Client id of the connection.
     pub client: String,
-    /// Application data of the connection, raw JSON.
+    /// Application data of the connection as raw JSON.
     pub conn_info: Option<Bytes>,
-    /// Application data of the subscription, raw JSON.
+    /// Application data of the subscription as raw JSON.
     pub chan_info: Option<Bytes>,
 }
 
 /// One publication of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// The payload, raw JSON.
+    /// Payload as raw JSON.
     pub data: Bytes,
-    /// Who published it; absent when it did not come from a client.
+    /// Publisher; absent when it is not a client.
     pub info: Option<ClientInfo>,
-    /// Its place in the channel; 0 in channels without history.
+    /// Offset in the channel; 0 in channels without history.
     pub offset: u64,
-    /// Small labels.
+    /// Labels of the publication.
     pub tags: BTreeMap<String, String>,
-    /// When it was published, milliseconds since the Unix epoch; 0 when not told.
+    /// Time of the publication in milliseconds since the Unix epoch; 0 when not sent.
     pub time: i64,
 }
 
-/// Something that the client did not ask for now.
+/// A message from the server that does not belong to a command.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Push {
-    /// The channel; empty for pushes about the connection.
+    /// Channel name; empty for pushes about the connection.
     pub channel: String,
-    /// What happened.
     pub event: PushEvent,
 }
 
-/// What a push tells.
+/// The content of a push.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum PushEvent {
-    /// A publication.
+    /// A publication in the channel.
     Publication(Publication),
-    /// Somebody came.
+    /// A client subscribed to the channel.
     Join(ClientInfo),
-    /// Somebody went.
+    /// A client's subscription to the channel ended.
     Leave(ClientInfo),
     /// The server ended the subscription.
     Unsubscribe {
-        /// From the table of codes.
+        /// Unsubscribe code, see [`crate::codes::UnsubscribeCode`].
         code: u32,
-        /// Plain text.
         reason: String,
     },
-    /// A message outside all channels, raw JSON.
+    /// A message without a channel as raw JSON.
     Message(Bytes),
     /// The server added a server-side subscription.
     Subscribe {
-        /// True when the client shall keep its position.
+        /// `true` when the client must keep its position.
         recoverable: bool,
-        /// Where it begins.
+        /// Position after which the subscription starts.
         position: Position,
-        /// True when the server watches the position.
+        /// `true` when the server checks the client's position.
         positioned: bool,
-        /// Application data, raw JSON.
+        /// Application data as raw JSON.
         data: Option<Bytes>,
     },
-    /// The connect result, on one-way transports.
+    /// The connect result on unidirectional transports.
     Connect(ConnectResult),
-    /// The server ends the connection, on transports without close codes.
+    /// The server closes the connection, on transports without close codes.
     Disconnect {
-        /// From the table of codes.
+        /// Disconnect code, see [`crate::codes::DisconnectCode`].
         code: u32,
-        /// Plain text.
         reason: String,
     },
     /// The connection's expiry changed.
     Refresh {
-        /// True when the connection ends unless its token is renewed.
+        /// `true` when the connection expires unless its token is replaced.
         expires: bool,
-        /// Seconds until then.
+        /// Seconds until the expiry.
         ttl: u32,
     },
 }

@@ -1,15 +1,15 @@
 //! The WebSocket protocol (RFC 6455) for both roles: handshake, frames, messages, close. Bytes in, events out.
 //!
-//! Owns everything between a byte stream and whole messages. Does no IO, knows no time, draws no randomness: keys of
-//! the handshake and of masking are arguments. Shells call it: the gateway as [`Role::Server`], the client library as
-//! [`Role::Client`].
+//! Responsible for everything between a byte stream and complete messages. It has no I/O, no clock and no source of
+//! randomness: the handshake key and the masking keys are arguments. Shells call it: the gateway as [`Role::Server`],
+//! the client library as [`Role::Client`].
 //!
-//! - [`handshake`]: the HTTP upgrade, both sides.
-//! - [`decoder`]: a stream of reads becomes messages, pings, pongs and a close, without a buffer per idle connection.
-//! - [`encoder`]: messages become frames; a server's frame is encoded once and shared by all its receivers.
+//! - [`handshake`]: the HTTP upgrade for both roles.
+//! - [`decoder`]: decodes reads into messages, pings, pongs and a close, without a buffer per idle connection.
+//! - [`encoder`]: encodes messages into frames; a server's frame is encoded once and shared by all its receivers.
 //!
-//! Extensions are never negotiated. Compression (RFC 7692) would enter at two places: the handshake's answer, and
-//! the first reserved bit in the frame header, which is refused now.
+//! Extensions are never negotiated. Compression (RFC 7692) would change two parts: the handshake's response, and the
+//! first reserved bit in the frame header, which is an error now.
 
 pub mod close;
 pub mod decoder;
@@ -19,47 +19,47 @@ pub mod handshake;
 mod header;
 pub mod mask;
 
-pub use decoder::{Decoder, Event, Limits, Reading};
+pub use decoder::{Decoder, Reading, WebSocketEvent, WebSocketLimits};
 pub use encoder::{Frame, FrameBuilder};
 pub use error::CodecError;
 
-/// Which end of the connection this codec speaks for.
+/// The role of this endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Accepts connections: receives masked frames, sends unmasked ones.
+    /// Accepts connections; receives masked frames, sends unmasked ones.
     Server,
-    /// Opens connections: receives unmasked frames, sends masked ones.
+    /// Opens connections; receives unmasked frames, sends masked ones.
     Client,
 }
 
-/// What a message consists of.
+/// The type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// Valid UTF-8.
+    /// The payload is valid UTF-8.
     Text,
-    /// Any bytes.
+    /// The payload is arbitrary bytes.
     Binary,
 }
 
 /// The kinds of frames that RFC 6455 defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
-    /// Goes on with a fragmented message.
+    /// Continues a fragmented message.
     Continuation,
-    /// Begins a text message.
+    /// Starts a text message.
     Text,
-    /// Begins a binary message.
+    /// Starts a binary message.
     Binary,
-    /// Ends the connection.
+    /// Closes the connection.
     Close,
-    /// Asks for a pong with the same payload.
+    /// Requests a pong with the same payload.
     Ping,
-    /// Answers a ping, or is a sign of life.
+    /// Replies to a ping, or is an unsolicited heartbeat.
     Pong,
 }
 
 impl Opcode {
-    /// The four bits on the wire (RFC 6455, section 5.2).
+    /// Returns the four bits on the wire (RFC 6455, section 5.2).
     pub const fn bits(self) -> u8 {
         match self {
             Self::Continuation => 0x0,
@@ -71,7 +71,7 @@ impl Opcode {
         }
     }
 
-    /// The opcode with these four bits; none for reserved ones.
+    /// Returns the opcode with these four bits; `None` for reserved ones.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0x0 => Some(Self::Continuation),
@@ -84,7 +84,7 @@ impl Opcode {
         }
     }
 
-    /// True for close, ping and pong, which are never fragmented and carry at most 125 bytes.
+    /// Returns `true` for close, ping and pong, which are never fragmented and have at most 125 bytes.
     pub const fn is_control(self) -> bool {
         match self {
             Self::Close | Self::Ping | Self::Pong => true,

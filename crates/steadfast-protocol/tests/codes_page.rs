@@ -1,10 +1,10 @@
-//! The committed reference page of the codes is the one that the table renders to.
+//! The committed reference page of the codes matches the table.
 
 #[path = "../examples/codes-page/page.rs"]
 mod page;
 
 #[test]
-fn the_committed_page_is_rendered_from_the_table() {
+fn the_committed_page_matches_the_table() {
     let committed = include_str!("../../../docs/reference/codes.md");
 
     let rendered = page::render();

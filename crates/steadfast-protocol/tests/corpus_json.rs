@@ -10,16 +10,16 @@ mod json_commands;
 #[path = "../../../fuzz/src/json_replies.rs"]
 mod json_replies;
 
-/// Fewer files than this mean that a corpus was not found, not that there is little to check.
+/// Fewer files than this mean that a corpus was not found.
 const FILES_MIN: usize = 50;
 
 #[test]
-fn the_decoder_of_commands_keeps_its_promises_over_the_whole_corpus() {
+fn the_decoder_of_commands_keeps_its_invariants_on_the_corpus() {
     run("json_commands", json_commands::check);
 }
 
 #[test]
-fn the_decoder_of_replies_keeps_its_promises_over_the_whole_corpus() {
+fn the_decoder_of_replies_keeps_its_invariants_on_the_corpus() {
     run("json_replies", json_replies::check);
 }
 

@@ -7,11 +7,11 @@ use std::path::Path;
 #[path = "../../../fuzz/src/websocket_decoder.rs"]
 mod websocket_decoder;
 
-/// Fewer files than this mean that the corpus was not found, not that there is little to check.
+/// Fewer files than this mean that the corpus was not found.
 const FILES_MIN: usize = 40;
 
 #[test]
-fn the_decoder_keeps_its_promises_over_the_whole_corpus() {
+fn the_decoder_keeps_its_invariants_on_the_corpus() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/websocket_decoder");
     let mut files: Vec<_> = fs::read_dir(corpus)
         .unwrap()

@@ -1,4 +1,4 @@
-//! What the JSON codec does about bytes that it should never have been sent.
+//! How the JSON codec handles invalid input.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,14 +6,14 @@
 )]
 
 use bytes::Bytes;
-use steadfast_protocol::codes::{DisconnectCode, Remedy};
-use steadfast_protocol::error::{DecodeError, Fault};
+use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode};
+use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::json::{decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Request};
 
 #[test]
-fn an_empty_message_or_line_breaks_the_protocol() {
+fn an_empty_message_or_line_violates_the_protocol() {
     for text in ["", "\n", "\n\n", "{}\n\n{}", "\n{}"] {
         assert_eq!(last_error(text), DecodeError::Empty, "{text:?}");
     }
@@ -32,7 +32,7 @@ fn a_line_feed_at_the_end_is_optional_and_a_carriage_return_before_it_is_white_s
 }
 
 #[test]
-fn wrong_types_numbers_out_of_range_and_repeated_fields_are_refused() {
+fn wrong_types_numbers_out_of_range_and_repeated_fields_are_rejected() {
     let texts = [
         "[]",
         "null",
@@ -65,12 +65,12 @@ fn wrong_types_numbers_out_of_range_and_repeated_fields_are_refused() {
     ];
 
     for text in texts {
-        assert_fault(text, Fault::Field);
+        assert_kind(text, JsonErrorKind::Field);
     }
 }
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn invalid_json_is_rejected() {
     let texts = [
         "{}{}",
         "{} x",
@@ -89,12 +89,12 @@ fn what_is_not_json_is_refused() {
     ];
 
     for text in texts {
-        assert_fault(text, Fault::Syntax);
+        assert_kind(text, JsonErrorKind::Syntax);
     }
 }
 
 #[test]
-fn a_text_that_is_cut_anywhere_is_refused() {
+fn a_text_that_is_truncated_anywhere_is_rejected() {
     let text = r#"{"id":1,"publish":{"channel":"a","data":{"b":[1,"é"]}}}"#;
     for end in (1..text.len()).filter(|end| text.is_char_boundary(*end)) {
         let error = last_error(text.split_at(end).0);
@@ -103,7 +103,7 @@ fn a_text_that_is_cut_anywhere_is_refused() {
             matches!(
                 error,
                 DecodeError::Malformed {
-                    fault: Fault::Truncated,
+                    kind: JsonErrorKind::Truncated,
                     ..
                 }
             ),
@@ -113,7 +113,7 @@ fn a_text_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn bytes_that_are_not_utf8_are_refused_even_in_payloads_and_unknown_fields() {
+fn bytes_that_are_not_utf8_are_rejected_even_in_payloads_and_unknown_fields() {
     for bytes in [
         &b"\xff"[..],
         b"{\"id\":1,\"ping\":{},\"x\":\"\xc3\"}",
@@ -130,7 +130,7 @@ fn bytes_that_are_not_utf8_are_refused_even_in_payloads_and_unknown_fields() {
 }
 
 #[test]
-fn the_error_says_where_and_never_quotes_what_was_sent() {
+fn the_error_names_the_byte_and_never_quotes_the_input() {
     let error = last_error("{}\n{\"id\":\"secret-token\"}");
 
     assert_eq!(
@@ -138,7 +138,7 @@ fn the_error_says_where_and_never_quotes_what_was_sent() {
         DecodeError::Malformed {
             line: 2,
             column: 20,
-            fault: Fault::Field
+            kind: JsonErrorKind::Field
         }
     );
     assert_eq!(
@@ -169,7 +169,7 @@ fn unknown_fields_are_ignored_and_null_is_the_same_as_absent() {
 }
 
 #[test]
-fn the_first_request_in_the_order_of_the_fields_wins() {
+fn the_first_method_in_the_order_of_the_fields_is_used() {
     let text =
         r#"{"id":1,"rpc":{"method":"x"},"history":{"channel":"a"},"subscribe":{"channel":"b"}}"#;
 
@@ -188,7 +188,7 @@ fn the_first_request_in_the_order_of_the_fields_wins() {
 }
 
 #[test]
-fn without_an_id_only_send_means_anything() {
+fn without_an_id_every_method_but_send_is_ignored() {
     for text in [
         r#"{"publish":{"channel":"a","data":1}}"#,
         r#"{"id":0}"#,
@@ -218,7 +218,7 @@ fn without_an_id_only_send_means_anything() {
 }
 
 #[test]
-fn a_command_that_asks_for_nothing_known_breaks_the_protocol() {
+fn a_command_without_a_known_method_violates_the_protocol() {
     for text in [
         r#"{"id":5}"#,
         r#"{"id":5,"map_publish":{}}"#,
@@ -226,16 +226,16 @@ fn a_command_that_asks_for_nothing_known_breaks_the_protocol() {
     ] {
         let error = last_error(text);
 
-        assert_eq!(error, DecodeError::NothingAsked { id: 5 }, "{text}");
+        assert_eq!(error, DecodeError::NoMethod { id: 5 }, "{text}");
         assert_eq!(
-            Remedy::for_decode_error(&error),
-            Remedy::Disconnect(DisconnectCode::BadRequest)
+            DecodeErrorAction::for_decode_error(&error),
+            DecodeErrorAction::Disconnect(DisconnectCode::BadRequest)
         );
     }
 }
 
 #[test]
-fn an_answer_without_result_or_error_is_refused() {
+fn a_reply_without_result_or_error_is_rejected() {
     for text in [
         r#"{"id":5}"#,
         r#"{"id":5,"publish":null}"#,
@@ -251,9 +251,9 @@ fn an_answer_without_result_or_error_is_refused() {
     }
 }
 
-/// Trap GT-12: the caller may stop in the middle, so nothing behind the current command is decoded ahead.
+/// The caller may stop after any command, so no command is decoded ahead.
 #[test]
-fn commands_before_an_undecodable_one_are_handed_out() {
+fn commands_before_an_invalid_one_are_returned() {
     let commands = commands("{\"id\":1,\"connect\":{}}\nrubbish\n{}");
 
     assert_eq!(commands.len(), 2);
@@ -277,7 +277,7 @@ fn no_single_changed_byte_makes_the_decoders_panic() {
         "\n",
         r#"{"subscribe":{"channel":"né","offset":3,"epoch":"x","tf":{}},"id":2}"#,
         "\n",
-        r#"{"rpc":{"method":"gw.publish","data":{"channel":"a","data":[1],"key":"k"}},"id":3}"#,
+        r#"{"rpc":{"method":"gw.publish","data":{"channel":"a","data":[1],"idempotency_key":"k"}},"id":3}"#,
     );
     let replies = concat!(
         r#"{"id":1,"subscribe":{"epoch":"e","publications":[{"data":1,"tags":{"a":"b"}}],"offset":1}}"#,
@@ -289,10 +289,10 @@ fn no_single_changed_byte_makes_the_decoders_panic() {
     let mut accepted = 0;
 
     for text in [commands, replies] {
-        for place in 0..text.len() {
+        for index in 0..text.len() {
             for byte in 0..=u8::MAX {
                 let mut bytes = text.as_bytes().to_vec();
-                bytes[place] = byte;
+                bytes[index] = byte;
                 let message = Bytes::from(bytes);
                 accepted += decode_commands(&message, &Limits::DEFAULT)
                     .map_or(0, |all| all.flatten().count());
@@ -312,7 +312,7 @@ fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
         .collect()
 }
 
-/// The error of a message that ends in one.
+/// Returns the error at the end of a message.
 fn last_error(text: &str) -> DecodeError {
     let message = Bytes::copy_from_slice(text.as_bytes());
     match decode_commands(&message, &Limits::DEFAULT) {
@@ -323,15 +323,15 @@ fn last_error(text: &str) -> DecodeError {
     }
 }
 
-fn assert_fault(text: &str, expected: Fault) {
+fn assert_kind(text: &str, expected: JsonErrorKind) {
     let error = last_error(text);
 
     assert!(
-        matches!(error, DecodeError::Malformed { fault, line: 1, .. } if fault == expected),
+        matches!(error, DecodeError::Malformed { kind, line: 1, .. } if kind == expected),
         "{text}: {error:?}"
     );
     assert_eq!(
-        Remedy::for_decode_error(&error),
-        Remedy::Disconnect(DisconnectCode::BadRequest)
+        DecodeErrorAction::for_decode_error(&error),
+        DecodeErrorAction::Disconnect(DisconnectCode::BadRequest)
     );
 }

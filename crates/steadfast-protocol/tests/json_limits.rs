@@ -1,4 +1,4 @@
-//! What the JSON codec does about messages that are well formed but too large.
+//! How the JSON codec handles messages that are well formed but too large.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,14 +6,14 @@
 )]
 
 use bytes::Bytes;
-use steadfast_protocol::codes::{ErrorCode, Remedy};
+use steadfast_protocol::codes::{DecodeErrorAction, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::json::{append_reply, decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyResult, Request};
 
 #[test]
-fn a_command_over_a_limit_is_refused_alone() {
+fn only_the_command_that_exceeds_a_limit_is_rejected() {
     let long = "a".repeat(Limits::CHANNEL_BYTES + 1);
     let text = format!(
         "{{\"id\":1,\"subscribe\":{{\"channel\":\"{long}\"}}}}\n{{\"id\":2,\"ping\":{{}}}}"
@@ -34,8 +34,8 @@ fn a_command_over_a_limit_is_refused_alone() {
         }
     );
     assert_eq!(
-        Remedy::for_decode_error(error),
-        Remedy::Refuse {
+        DecodeErrorAction::for_decode_error(error),
+        DecodeErrorAction::Reject {
             id: 1,
             error: ErrorCode::BadRequest
         }
@@ -49,11 +49,11 @@ fn a_command_over_a_limit_is_refused_alone() {
     );
 }
 
-/// Puts a value into a command.
-type Frame = fn(&str) -> String;
+/// Inserts a value into a command.
+type CommandTemplate = fn(&str) -> String;
 
 #[test]
-fn values_at_a_limit_are_accepted_and_beyond_it_refused() {
+fn values_at_a_limit_are_accepted_and_above_it_rejected() {
     let limits = Limits {
         message_bytes: 400_000,
         ..Limits::DEFAULT
@@ -64,7 +64,7 @@ fn values_at_a_limit_are_accepted_and_beyond_it_refused() {
         format!("{{{}}}", entries.join(","))
     };
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let cases: [(Frame, String, String); 6] = [
+    let cases: [(CommandTemplate, String, String); 6] = [
         (
             |v| format!(r#"{{"id":1,"presence":{{"channel":"{v}"}}}}"#),
             text(255),
@@ -97,23 +97,23 @@ fn values_at_a_limit_are_accepted_and_beyond_it_refused() {
         ),
     ];
 
-    for (frame, good, bad) in cases {
-        let good = Bytes::from(frame(&good));
-        let bad = Bytes::from(frame(&bad));
+    for (template, good, bad) in cases {
+        let good = Bytes::from(template(&good));
+        let bad = Bytes::from(template(&bad));
 
         let good: Vec<_> = decode_commands(&good, &limits).unwrap().collect();
         let bad: Vec<_> = decode_commands(&bad, &limits).unwrap().collect();
 
         assert!(matches!(good[..], [Ok(_)]), "{good:?}");
         assert!(
-            matches!(&bad[..], [Err(error)] if error.concerns_one_command()),
+            matches!(&bad[..], [Err(error)] if error.is_limited_to_command()),
             "{bad:?}"
         );
     }
 }
 
 #[test]
-fn a_position_to_resume_is_held_to_the_limit_of_channel_names() {
+fn the_limit_of_channel_names_applies_to_positions_to_resume() {
     for (channel_bytes, name_bytes) in [(8, 4), (4, 8)] {
         let limits = Limits {
             channel_bytes,
@@ -145,7 +145,7 @@ fn a_position_to_resume_is_held_to_the_limit_of_channel_names() {
 }
 
 #[test]
-fn publications_in_a_result_are_counted_before_they_are_kept() {
+fn publications_in_a_result_are_counted_before_memory_is_allocated() {
     let limits = Limits {
         entries_max: 3,
         ..Limits::DEFAULT
@@ -176,12 +176,12 @@ fn publications_in_a_result_are_counted_before_they_are_kept() {
 }
 
 #[test]
-fn a_client_reads_the_largest_presence_that_a_gateway_sends_unless_told_otherwise() {
+fn a_client_decodes_the_largest_presence_result_that_a_gateway_sends_by_default() {
     let clients = (0..1000)
         .map(|n| (n.to_string(), ClientInfo::default()))
         .collect();
     let mut message = Vec::new();
-    let reply = Reply::Answer {
+    let reply = Reply::Response {
         id: 1,
         outcome: Ok(ReplyResult::Presence(clients)),
     };
@@ -196,9 +196,9 @@ fn a_client_reads_the_largest_presence_that_a_gateway_sends_unless_told_otherwis
 }
 
 #[test]
-fn a_client_reads_as_many_answers_as_a_gateway_puts_into_one_message() {
-    let answers = vec![r#"{"id":1,"publish":{}}"#; (64 * 1024) / 22].join("\n");
-    let message = Bytes::from(answers);
+fn a_client_decodes_as_many_replies_as_a_gateway_sends_in_one_message() {
+    let lines = vec![r#"{"id":1,"publish":{}}"#; (64 * 1024) / 22].join("\n");
+    let message = Bytes::from(lines);
 
     let replies = decode_replies(&message, &Limits::REPLIES).unwrap();
 
@@ -206,7 +206,7 @@ fn a_client_reads_as_many_answers_as_a_gateway_puts_into_one_message() {
 }
 
 #[test]
-fn brackets_inside_strings_are_no_levels() {
+fn brackets_inside_strings_do_not_count_as_levels() {
     let data = format!(r#"{{"a":"{}\\\"{}"}}"#, "[".repeat(300), "{".repeat(300));
 
     let commands = commands(&format!(
@@ -255,7 +255,7 @@ fn a_message_full_of_brackets_does_not_exhaust_the_stack() {
 }
 
 #[test]
-fn a_message_over_the_limit_is_refused_whole() {
+fn a_message_above_the_limit_is_rejected() {
     let message = Bytes::from(vec![b' '; Limits::MESSAGE_BYTES + 1]);
 
     let error = decode_commands(&message, &Limits::DEFAULT)
@@ -272,7 +272,7 @@ fn a_message_over_the_limit_is_refused_whole() {
 }
 
 #[test]
-fn more_commands_than_the_limit_are_refused() {
+fn more_commands_than_the_limit_are_rejected() {
     let at_limit = vec!["{}"; Limits::MESSAGES_MAX].join("\n");
     let beyond = format!("{at_limit}\n{{}}");
 
@@ -290,7 +290,7 @@ fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
         .collect()
 }
 
-/// The error of a message that ends in one.
+/// Returns the error at the end of a message.
 fn last_error(text: &str) -> DecodeError {
     let message = Bytes::copy_from_slice(text.as_bytes());
     match decode_commands(&message, &Limits::DEFAULT) {

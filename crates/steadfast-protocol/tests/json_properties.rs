@@ -1,4 +1,4 @@
-//! Properties of the JSON codec: what one end writes the other reads, and nothing makes it panic.
+//! Properties of the JSON codec: the other role decodes what one role encodes, and no input makes it panic.
 
 #[path = "json_properties/strategies.rs"]
 mod strategies;
@@ -19,7 +19,7 @@ const WIDE: Limits = Limits {
 
 proptest! {
     #[test]
-    fn commands_are_read_as_they_were_written(commands in prop::collection::vec(arb_command(), 1..5)) {
+    fn commands_decode_to_what_was_encoded(commands in prop::collection::vec(arb_command(), 1..5)) {
         let message = command_message(&commands);
 
         let read: Vec<Command> = decode_commands(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
@@ -28,7 +28,7 @@ proptest! {
     }
 
     #[test]
-    fn replies_are_read_as_they_were_written(replies in prop::collection::vec(arb_reply(), 1..5)) {
+    fn replies_decode_to_what_was_encoded(replies in prop::collection::vec(arb_reply(), 1..5)) {
         let message = reply_message(&replies);
 
         let read: Vec<Reply> = decode_replies(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn payloads_travel_unchanged_but_for_line_breaks(payload in arb_json(" \t\r\n")) {
+    fn payloads_are_unchanged_except_for_line_breaks(payload in arb_json(" \t\r\n")) {
         let request = PublishRequest { channel: "c".to_owned(), data: payload.clone().into(), kind: 0 };
         let message = command_message(&[Command { id: 1, request: Request::Publish(request) }]);
 
@@ -50,7 +50,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_one_line_of_json(command in arb_command(), reply in arb_reply()) {
+    fn the_encoding_is_one_line_of_json(command in arb_command(), reply in arb_reply()) {
         for message in [command_message(&[command]), reply_message(&[reply])] {
             prop_assert!(!message.iter().any(|byte| matches!(byte, b'\n' | b'\r')));
             prop_assert!(serde_json::from_slice::<&serde_json::value::RawValue>(&message).is_ok());
@@ -59,36 +59,36 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_decoded_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         read_both(bytes);
     }
 
     #[test]
-    fn any_text_of_json_tokens_is_read_or_refused(
+    fn any_text_of_json_tokens_is_decoded_or_rejected(
         tokens in prop::collection::vec(prop::sample::select(TOKENS), 0..60),
     ) {
         read_both(tokens.concat().into_bytes());
     }
 
     #[test]
-    fn a_message_with_any_byte_changed_or_cut_off_is_read_or_refused(
+    fn a_message_with_any_byte_changed_or_truncated_is_decoded_or_rejected(
         commands in prop::collection::vec(arb_command(), 1..3),
         replies in prop::collection::vec(arb_reply(), 1..3),
-        place in any::<prop::sample::Index>(),
+        index in any::<prop::sample::Index>(),
         byte in any::<u8>(),
     ) {
         for message in [command_message(&commands), reply_message(&replies)] {
             let mut changed = message.to_vec();
-            let place = place.index(changed.len());
-            changed[place] = byte;
+            let position = index.index(changed.len());
+            changed[position] = byte;
             read_both(changed.clone());
-            changed.truncate(place);
+            changed.truncate(position);
             read_both(changed);
         }
     }
 }
 
-/// Pieces of valid messages, so that generated text gets past the first token.
+/// Parts of valid messages, so that generated text is valid beyond the first token.
 const TOKENS: &[&str] = &[
     "{",
     "}",
@@ -148,7 +148,7 @@ fn reply_message(replies: &[Reply]) -> Bytes {
     out.into()
 }
 
-/// Reads as a server and as a client would; to come back is the property.
+/// Decodes as a server and as a client; the property is that both return.
 fn read_both(bytes: Vec<u8>) {
     let message = Bytes::from(bytes);
     let lines = message.split(|byte| *byte == b'\n').count();

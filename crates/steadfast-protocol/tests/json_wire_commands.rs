@@ -1,4 +1,4 @@
-//! The exact text of commands: as published SDKs send them, and as this codec writes them.
+//! The exact text of commands: as published SDKs send them, and as this codec encodes them.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,11 +15,11 @@ use steadfast_protocol::message::{
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
-/// What the JavaScript SDK sends first: connect and all subscribes in one message, the id behind the request.
+/// The first message of the JavaScript SDK: connect and all subscribe commands, each with the id after the request.
 #[test]
-fn the_first_message_of_a_client_holds_connect_and_its_subscribes() {
+fn the_first_message_of_a_client_contains_connect_and_its_subscribes() {
     let message = concat!(
-        r#"{"connect":{"data":{"room":1},"name":"js","version":"1","headers":{"a":"b"}},"id":1}"#,
+        r#"{"connect":{"data":{"team":1},"name":"js","version":"1","headers":{"a":"b"}},"id":1}"#,
         "\n",
         r#"{"subscribe":{"channel":"news","positioned":true,"recoverable":true,"join_leave":true,"flag":1,"#,
         r#""recover":true,"offset":3,"epoch":"x"},"id":2}"#,
@@ -28,7 +28,7 @@ fn the_first_message_of_a_client_holds_connect_and_its_subscribes() {
     let commands = commands(message);
 
     let connect = ConnectRequest {
-        data: Some(Bytes::from_static(br#"{"room":1}"#)),
+        data: Some(Bytes::from_static(br#"{"team":1}"#)),
         name: "js".to_owned(),
         version: "1".to_owned(),
         headers: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
@@ -63,7 +63,7 @@ fn the_first_message_of_a_client_holds_connect_and_its_subscribes() {
 }
 
 #[test]
-fn commands_about_a_channel_are_read_as_sdks_send_them() {
+fn commands_with_a_channel_are_decoded_as_sdks_send_them() {
     check(
         r#"{"publish":{"channel":"news","data":null},"id":3}"#,
         3,
@@ -111,7 +111,7 @@ fn commands_about_a_channel_are_read_as_sdks_send_them() {
 }
 
 #[test]
-fn commands_about_no_channel_are_read_as_sdks_send_them() {
+fn commands_without_a_channel_are_decoded_as_sdks_send_them() {
     check(r#"{"rpc":{"method":"x"},"id":11}"#, 11, &rpc(""));
     check(
         r#"{"rpc":{"method":"x","data":null},"id":10}"#,
@@ -135,7 +135,7 @@ fn commands_about_no_channel_are_read_as_sdks_send_them() {
 }
 
 #[test]
-fn commands_are_written_in_the_order_of_the_protocols_fields() {
+fn commands_are_encoded_in_the_order_of_the_protocols_fields() {
     let publish = Command {
         id: 3,
         request: publish("null"),
@@ -156,7 +156,7 @@ fn commands_are_written_in_the_order_of_the_protocols_fields() {
 }
 
 #[test]
-fn a_connect_command_carries_the_positions_of_server_side_subscriptions() {
+fn a_connect_command_contains_the_positions_of_server_side_subscriptions() {
     let text = concat!(
         r#"{"id":1,"connect":{"token":"t","subs":{"a":{"recover":true,"epoch":"e","offset":9},"b":{}},"#,
         r#""name":"js","version":"5.8.0"}}"#
@@ -179,7 +179,7 @@ fn a_connect_command_carries_the_positions_of_server_side_subscriptions() {
     assert_eq!(written(&commands[0]), text);
 }
 
-/// The text is this command, and so is what this codec writes for it.
+/// Checks that the text decodes to this command, and that its encoding decodes to it again.
 fn check(text: &str, id: u32, request: &Request) {
     let command = Command {
         id,

@@ -19,61 +19,61 @@ use steadfast_protocol::message::{
     PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribeResult,
 };
 
-/// Traps GT-05, GT-06, GT-07 and GT-08: what SDKs read without asking whether it is there.
+/// SDKs read these fields without checking whether they are present.
 #[test]
 fn replies_have_the_text_that_sdks_expect() {
     let cases = [
         (Reply::Ping, "{}"),
         (
-            answer(ReplyResult::Unsubscribe),
+            response(ReplyResult::Unsubscribe),
             r#"{"id":7,"unsubscribe":{}}"#,
         ),
-        (answer(ReplyResult::Publish), r#"{"id":7,"publish":{}}"#),
-        (answer(ReplyResult::Ping), r#"{"id":7,"ping":{}}"#),
+        (response(ReplyResult::Publish), r#"{"id":7,"publish":{}}"#),
+        (response(ReplyResult::Ping), r#"{"id":7,"ping":{}}"#),
         (
-            answer(ReplyResult::Rpc(Bytes::new())),
+            response(ReplyResult::Rpc(Bytes::new())),
             r#"{"id":7,"rpc":{}}"#,
         ),
         (
-            answer(ReplyResult::Rpc(Bytes::from_static(b"null"))),
+            response(ReplyResult::Rpc(Bytes::from_static(b"null"))),
             r#"{"id":7,"rpc":{"data":null}}"#,
         ),
         (
-            answer(ReplyResult::Subscribe(SubscribeResult::default())),
+            response(ReplyResult::Subscribe(SubscribeResult::default())),
             r#"{"id":7,"subscribe":{}}"#,
         ),
         (
-            answer(ReplyResult::SubRefresh(SubRefreshResult::default())),
+            response(ReplyResult::SubRefresh(SubRefreshResult::default())),
             r#"{"id":7,"sub_refresh":{}}"#,
         ),
         (
-            answer(ReplyResult::Presence(BTreeMap::new())),
+            response(ReplyResult::Presence(BTreeMap::new())),
             r#"{"id":7,"presence":{"presence":{}}}"#,
         ),
         (
-            answer(ReplyResult::PresenceStats(PresenceStats::default())),
+            response(ReplyResult::PresenceStats(PresenceStats::default())),
             r#"{"id":7,"presence_stats":{"num_clients":0,"num_users":0}}"#,
         ),
         (
-            answer(ReplyResult::History(HistoryResult::default())),
+            response(ReplyResult::History(HistoryResult::default())),
             r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#,
         ),
         (
-            Reply::Answer {
+            Reply::Response {
                 id: 7,
                 outcome: Err(ErrorCode::TooManyRequests.reply()),
             },
             r#"{"id":7,"error":{"code":111,"message":"too many requests","temporary":true}}"#,
         ),
         (
-            Reply::Answer {
+            Reply::Response {
                 id: 7,
                 outcome: Err(ErrorCode::BadRequest.reply()),
             },
             r#"{"id":7,"error":{"code":107,"message":"bad request"}}"#,
         ),
         (
-            answer(ReplyResult::Refresh(RefreshResult {
+            response(ReplyResult::Refresh(RefreshResult {
                 client: "c".to_owned(),
                 version: "v".to_owned(),
                 expires: true,
@@ -90,8 +90,8 @@ fn replies_have_the_text_that_sdks_expect() {
 }
 
 #[test]
-fn a_connect_result_names_the_client_and_the_interval_of_pings() {
-    let reply = answer(ReplyResult::Connect(ConnectResult {
+fn a_connect_result_contains_the_client_id_and_the_ping_interval() {
+    let reply = response(ReplyResult::Connect(ConnectResult {
         client: "8b0a0f0e".to_owned(),
         version: "steadfast 0.1.0".to_owned(),
         ping: 25,
@@ -113,7 +113,7 @@ fn a_connect_result_names_the_client_and_the_interval_of_pings() {
 }
 
 #[test]
-fn a_recovered_subscription_carries_what_was_missed() {
+fn the_result_of_a_recovered_subscription_contains_the_missed_publications() {
     let missed = |offset| Publication {
         data: Bytes::from_static(br#"{"n":1}"#),
         info: Some(ClientInfo {
@@ -124,7 +124,7 @@ fn a_recovered_subscription_carries_what_was_missed() {
         tags: BTreeMap::new(),
         time: 1_700_000_000_000,
     };
-    let reply = answer(ReplyResult::Subscribe(SubscribeResult {
+    let reply = response(ReplyResult::Subscribe(SubscribeResult {
         recoverable: true,
         position: Position {
             epoch: "9f86d081884c7d65.0".to_owned(),
@@ -152,7 +152,7 @@ fn a_recovered_subscription_carries_what_was_missed() {
 }
 
 #[test]
-fn pushes_about_people_and_publications_have_the_text_that_sdks_expect() {
+fn pushes_about_clients_and_publications_have_the_text_that_sdks_expect() {
     let info = ClientInfo {
         user: "7".to_owned(),
         client: "c".to_owned(),
@@ -216,7 +216,7 @@ fn pushes_about_subscriptions_have_the_text_that_sdks_expect() {
 }
 
 #[test]
-fn pushes_about_the_connection_name_no_channel() {
+fn pushes_about_the_connection_have_no_channel() {
     let connect = ConnectResult {
         client: "c".to_owned(),
         ..ConnectResult::default()
@@ -249,7 +249,7 @@ fn pushes_about_the_connection_name_no_channel() {
 }
 
 #[test]
-fn the_fast_paths_write_what_the_general_one_writes() {
+fn the_fast_paths_encode_the_same_text_as_the_general_one() {
     let info = ClientInfo {
         client: "c".to_owned(),
         ..ClientInfo::default()
@@ -287,7 +287,7 @@ fn a_presence_result_lists_clients_by_id() {
         client: "c".to_owned(),
         ..ClientInfo::default()
     };
-    let reply = answer(ReplyResult::Presence(BTreeMap::from([(
+    let reply = response(ReplyResult::Presence(BTreeMap::from([(
         "c".to_owned(),
         info,
     )])));
@@ -301,7 +301,7 @@ fn a_presence_result_lists_clients_by_id() {
     assert_eq!(replies(&text), [reply]);
 }
 
-/// Offsets beyond 2^53 are exact on the wire (trap GT-10 is JavaScript's).
+/// Offsets beyond 2^53 are exact on the wire; only JavaScript rounds them.
 #[test]
 fn sixty_four_bit_numbers_are_exact() {
     let text = r#"{"push":{"channel":"c","pub":{"data":1,"offset":18446744073709551615,"time":-9223372036854775808}}}"#;
@@ -319,25 +319,25 @@ fn a_client_skips_and_counts_pushes_of_an_unknown_kind() {
 
     assert_eq!(replies.next(), Some(Ok(Reply::Ping)));
     assert_eq!(replies.next(), None);
-    assert_eq!(replies.unknown(), 1);
+    assert_eq!(replies.unknown_pushes(), 1);
 }
 
 #[test]
-fn a_client_finds_words_for_an_error_without_a_message() {
+fn an_error_without_a_message_gets_the_text_of_its_code() {
     let replies =
         replies("{\"id\":1,\"error\":{\"code\":103}}\n{\"id\":2,\"error\":{\"code\":4242}}");
 
     let messages: Vec<&str> = replies
         .iter()
         .filter_map(|reply| match reply {
-            Reply::Answer { outcome, .. } => Some(outcome.as_ref().unwrap_err().message.as_str()),
+            Reply::Response { outcome, .. } => Some(outcome.as_ref().unwrap_err().message.as_str()),
             Reply::Push(_) | Reply::Ping => None,
         })
         .collect();
     assert_eq!(messages, ["permission denied", "unknown error"]);
 }
 
-/// The push is written as this text and read from it.
+/// Checks that the push is encoded as this text and decoded from it.
 fn check_push(channel: &str, event: PushEvent, body: &str) {
     let push = Reply::Push(Push {
         channel: channel.to_owned(),
@@ -349,8 +349,8 @@ fn check_push(channel: &str, event: PushEvent, body: &str) {
     assert_eq!(replies(&text), [push]);
 }
 
-fn answer(result: ReplyResult) -> Reply {
-    Reply::Answer {
+fn response(result: ReplyResult) -> Reply {
+    Reply::Response {
         id: 7,
         outcome: Ok(result),
     }

@@ -1,13 +1,13 @@
-//! The upgrade, both sides: what is accepted, and what each broken rule is answered with.
+//! The upgrade for both roles: what is accepted, and the error for each violated rule.
 
 use steadfast_protocol::websocket::handshake::{
-    RequestError, ResponseRefusal, UpgradeRefusal, UpgradeRequest, accept, accept_key, key,
+    RequestError, ResponseError, UpgradeRejection, UpgradeRequest, accept, accept_key, key,
     request, response, verify_response,
 };
 
 type Fields = Vec<(&'static str, &'static [u8])>;
 
-/// The example of RFC 6455, section 1.2.
+/// Returns the example of RFC 6455, section 1.2.
 fn good() -> Fields {
     vec![
         ("Host", b"server.example.com"),
@@ -33,7 +33,7 @@ fn plus(name: &'static str, value: &'static [u8]) -> Fields {
 }
 
 #[test]
-fn a_valid_request_is_accepted_with_the_key_of_the_standard() {
+fn a_valid_request_is_accepted_with_the_key_of_the_rfc() {
     let accepted = accept("GET", 1, good()).unwrap();
 
     assert_eq!(accepted.accept_key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -59,7 +59,7 @@ fn case_lists_and_spaces_do_not_matter() {
 }
 
 #[test]
-fn an_empty_subprotocol_field_offers_nothing_and_is_no_error() {
+fn an_empty_subprotocol_field_offers_nothing_and_is_accepted() {
     let accepted = accept("GET", 1, with("Sec-WebSocket-Protocol", b"")).unwrap();
 
     assert!(accepted.subprotocols.is_empty());
@@ -75,126 +75,135 @@ fn offered_extensions_are_ignored() {
         )
         .is_ok()
     );
-    let answer = String::from_utf8(response("k", None)).unwrap();
-    assert!(!answer.to_ascii_lowercase().contains("extensions"));
+    let response_text = String::from_utf8(response("k", None)).unwrap();
+    assert!(!response_text.to_ascii_lowercase().contains("extensions"));
 }
 
 #[test]
 fn only_get_over_http_1_1_is_upgraded() {
-    check_refusal("POST", 1, good(), UpgradeRefusal::Method, 405);
-    check_refusal("get", 1, good(), UpgradeRefusal::Method, 405);
-    check_refusal("GET", 0, good(), UpgradeRefusal::HttpVersion, 400);
+    check_rejection("POST", 1, good(), UpgradeRejection::Method, 405);
+    check_rejection("get", 1, good(), UpgradeRejection::Method, 405);
+    check_rejection("GET", 0, good(), UpgradeRejection::HttpVersion, 400);
 }
 
 #[test]
-fn each_broken_rule_of_a_request_has_its_refusal() {
-    let check = |fields, refusal, status| check_refusal("GET", 1, fields, refusal, status);
+fn each_violated_rule_of_a_request_has_its_rejection() {
+    let check = |fields, rejection, status| check_rejection("GET", 1, fields, rejection, status);
 
-    check(without("Host"), UpgradeRefusal::Host, 400);
+    check(without("Host"), UpgradeRejection::Host, 400);
     check(
         plus("Host", b"other.example.com"),
-        UpgradeRefusal::Host,
+        UpgradeRejection::Host,
         400,
     );
-    check(without("Upgrade"), UpgradeRefusal::UpgradeMissing, 426);
+    check(without("Upgrade"), UpgradeRejection::UpgradeMissing, 426);
     check(
         with("Upgrade", b"websockets"),
-        UpgradeRefusal::UpgradeMissing,
+        UpgradeRejection::UpgradeMissing,
         426,
     );
     check(
         without("Connection"),
-        UpgradeRefusal::ConnectionMissing,
+        UpgradeRejection::ConnectionMissing,
         400,
     );
     check(
         with("Connection", b"close"),
-        UpgradeRefusal::ConnectionMissing,
+        UpgradeRejection::ConnectionMissing,
         400,
     );
     check(
         without("Sec-WebSocket-Version"),
-        UpgradeRefusal::Version,
+        UpgradeRejection::Version,
         426,
     );
     check(
         with("Sec-WebSocket-Version", b"8"),
-        UpgradeRefusal::Version,
+        UpgradeRejection::Version,
         426,
     );
     check(
         with("Sec-WebSocket-Version", b"013"),
-        UpgradeRefusal::Version,
+        UpgradeRejection::Version,
         426,
     );
     let mut old_version_first = with("Sec-WebSocket-Version", b"8");
     old_version_first.push(("Sec-WebSocket-Version", b"13"));
-    check(old_version_first, UpgradeRefusal::Version, 426);
+    check(old_version_first, UpgradeRejection::Version, 426);
     check(
         plus("Sec-WebSocket-Version", b"8"),
-        UpgradeRefusal::Version,
+        UpgradeRejection::Version,
         426,
     );
-    check(without("Sec-WebSocket-Key"), UpgradeRefusal::Key, 400);
+    check(without("Sec-WebSocket-Key"), UpgradeRejection::Key, 400);
     check(
         with("Sec-WebSocket-Key", b"c2hvcnQ="),
-        UpgradeRefusal::Key,
+        UpgradeRejection::Key,
         400,
     );
     check(
         with("Sec-WebSocket-Key", b"\xFF\xFE"),
-        UpgradeRefusal::Key,
+        UpgradeRejection::Key,
         400,
     );
     check(
         plus("Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
-        UpgradeRefusal::Key,
+        UpgradeRejection::Key,
         400,
     );
 }
 
-fn check_refusal(method: &str, minor: u8, fields: Fields, refusal: UpgradeRefusal, status: u16) {
-    assert_eq!(accept(method, minor, fields), Err(refusal));
-    assert_eq!(refusal.status(), status);
-    let answer = String::from_utf8(refusal.response()).unwrap_or_default();
+fn check_rejection(
+    method: &str,
+    minor: u8,
+    fields: Fields,
+    rejection: UpgradeRejection,
+    status: u16,
+) {
+    assert_eq!(accept(method, minor, fields), Err(rejection));
+    assert_eq!(rejection.status(), status);
+    let response_text = String::from_utf8(rejection.response()).unwrap_or_default();
     assert!(
-        answer.starts_with(&format!("HTTP/1.1 {status} ")),
-        "{answer}"
+        response_text.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{response_text}"
     );
-    assert!(answer.contains("\r\nConnection: close"), "{answer}");
+    assert!(
+        response_text.contains("\r\nConnection: close"),
+        "{response_text}"
+    );
     assert_eq!(
-        answer.contains("\r\nSec-WebSocket-Version: 13\r\n"),
+        response_text.contains("\r\nSec-WebSocket-Version: 13\r\n"),
         status == 426,
-        "{answer}"
+        "{response_text}"
     );
     assert_eq!(
-        answer.contains("\r\nAllow: GET\r\n"),
+        response_text.contains("\r\nAllow: GET\r\n"),
         status == 405,
-        "{answer}"
+        "{response_text}"
     );
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let (_, body) = response_text.split_once("\r\n\r\n").unwrap_or_default();
     assert!(
-        answer.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
-        "{answer}"
+        response_text.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
+        "{response_text}"
     );
 }
 
 #[test]
-fn the_answer_is_what_the_client_of_this_codec_accepts() {
-    let answer = response(
+fn the_client_of_this_codec_accepts_the_response() {
+    let response_text = response(
         &accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
         Some("centrifuge-json"),
     );
 
     assert_eq!(
-        String::from_utf8(answer).unwrap(),
+        String::from_utf8(response_text).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: centrifuge-json\r\n\r\n"
     );
 }
 
 #[test]
-fn the_request_is_what_the_server_of_this_codec_accepts() {
+fn the_server_of_this_codec_accepts_the_request() {
     let key = key(*b"sixteen bytes ..");
     let parts = UpgradeRequest {
         host: "localhost:8000",
@@ -226,7 +235,7 @@ fn the_request_is_what_the_server_of_this_codec_accepts() {
 }
 
 #[test]
-fn a_request_cannot_be_broken_apart_by_its_parts() {
+fn the_parts_of_a_request_cannot_inject_header_fields() {
     let good = UpgradeRequest {
         host: "h",
         path: "/",
@@ -273,7 +282,7 @@ fn a_request_cannot_be_broken_apart_by_its_parts() {
 }
 
 #[test]
-fn each_broken_rule_of_an_answer_has_its_refusal() {
+fn each_violated_rule_of_a_response_has_its_error() {
     let good: Fields = vec![
         ("upgrade", b"WebSocket"),
         ("connection", b"keep-alive, Upgrade"),
@@ -298,29 +307,26 @@ fn each_broken_rule_of_an_answer_has_its_refusal() {
             .subprotocol,
         Some("b")
     );
-    assert_eq!(check(503, good.clone()), Err(ResponseRefusal::Status(503)));
-    assert_eq!(check(101, minus(0)), Err(ResponseRefusal::UpgradeMissing));
-    assert_eq!(
-        check(101, minus(1)),
-        Err(ResponseRefusal::ConnectionMissing)
-    );
-    assert_eq!(check(101, minus(2)), Err(ResponseRefusal::AcceptKey));
+    assert_eq!(check(503, good.clone()), Err(ResponseError::Status(503)));
+    assert_eq!(check(101, minus(0)), Err(ResponseError::UpgradeMissing));
+    assert_eq!(check(101, minus(1)), Err(ResponseError::ConnectionMissing));
+    assert_eq!(check(101, minus(2)), Err(ResponseError::AcceptKey));
     assert_eq!(
         check(101, plus("Sec-WebSocket-Accept", b"wrong")),
-        Err(ResponseRefusal::AcceptKey)
+        Err(ResponseError::AcceptKey)
     );
     assert_eq!(
         check(101, plus("Sec-WebSocket-Extensions", b"x")),
-        Err(ResponseRefusal::Extension)
+        Err(ResponseError::Extension)
     );
     assert_eq!(
         check(101, plus("Sec-WebSocket-Protocol", b"c")),
-        Err(ResponseRefusal::Subprotocol)
+        Err(ResponseError::Subprotocol)
     );
     let twice = [
         plus("Sec-WebSocket-Protocol", b"a"),
         vec![("Sec-WebSocket-Protocol", b"b".as_slice())],
     ]
     .concat();
-    assert_eq!(check(101, twice), Err(ResponseRefusal::Subprotocol));
+    assert_eq!(check(101, twice), Err(ResponseError::Subprotocol));
 }

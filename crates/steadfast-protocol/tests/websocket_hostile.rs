@@ -1,26 +1,26 @@
-//! What a hostile or broken peer can send, and the close code it gets. Each row is a whole connection.
+//! Input of a hostile or faulty peer, and the error for it. Each row is one connection.
 
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Event, Frame, Limits, MessageKind, Opcode, Role, close,
+    CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, close,
 };
 
-const LIMITS: Limits = Limits {
+const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 1_000,
     frame_bytes_max: 600,
     fragments_max: 8,
 };
 
-/// The bytes a client sends, the reads they come in, and the outcome.
+/// Checks the events and the error for the bytes of a peer, split into these reads.
 fn check(role: Role, reads: &[&[u8]], expected: &[&str], error: Option<CodecError>) {
     let mut decoder = Decoder::new(role, LIMITS);
 
-    let (heard, found) = feed(&mut decoder, reads);
+    let (events, found) = feed(&mut decoder, reads);
 
-    assert_eq!(heard, expected);
+    assert_eq!(events, expected);
     assert_eq!(found, error);
     if error.is_some() {
         assert!(decoder.is_finished());
-        assert_eq!(decoder.held_bytes(), 0);
+        assert_eq!(decoder.buffered_bytes(), 0);
         assert_eq!(
             feed(
                 &mut decoder,
@@ -32,34 +32,34 @@ fn check(role: Role, reads: &[&[u8]], expected: &[&str], error: Option<CodecErro
 }
 
 fn feed(decoder: &mut Decoder, reads: &[&[u8]]) -> (Vec<String>, Option<CodecError>) {
-    let (mut heard, mut found) = (Vec::new(), None);
+    let (mut events, mut found) = (Vec::new(), None);
     for read in reads {
         let mut read = read.to_vec();
         let mut reading = decoder.read(&mut read);
         loop {
             match reading.next_event() {
-                Ok(Some(event)) => heard.push(show(event)),
+                Ok(Some(event)) => events.push(show(event)),
                 Ok(None) => break,
                 Err(error) => assert_eq!(found.replace(error), None),
             }
         }
     }
-    (heard, found)
+    (events, found)
 }
 
-fn show(event: Event<'_>) -> String {
+fn show(event: WebSocketEvent<'_>) -> String {
     match event {
-        Event::Message {
+        WebSocketEvent::Message {
             kind: MessageKind::Text,
             payload,
         } => format!("text {}", payload.escape_ascii()),
-        Event::Message {
+        WebSocketEvent::Message {
             kind: MessageKind::Binary,
             payload,
         } => format!("binary {}", payload.escape_ascii()),
-        Event::Ping(payload) => format!("ping {}", payload.escape_ascii()),
-        Event::Pong(payload) => format!("pong {}", payload.escape_ascii()),
-        Event::Close { code, reason } => format!("close {code:?} {reason}"),
+        WebSocketEvent::Ping(payload) => format!("ping {}", payload.escape_ascii()),
+        WebSocketEvent::Pong(payload) => format!("pong {}", payload.escape_ascii()),
+        WebSocketEvent::Close { code, reason } => format!("close {code:?} {reason}"),
     }
 }
 
@@ -79,7 +79,7 @@ fn join(frames: &[Vec<u8>]) -> Vec<u8> {
 }
 
 #[test]
-fn frames_masked_the_wrong_way_are_refused_from_the_second_byte() {
+fn wrongly_masked_frames_are_rejected_at_the_second_byte() {
     check(
         Role::Server,
         &[b"\x81\x02"],
@@ -95,7 +95,7 @@ fn frames_masked_the_wrong_way_are_refused_from_the_second_byte() {
 }
 
 #[test]
-fn reserved_bits_and_opcodes_are_refused_from_the_first_byte() {
+fn reserved_bits_and_opcodes_are_rejected_at_the_first_byte() {
     for bit in [0x40, 0x20, 0x10] {
         check(
             Role::Server,
@@ -115,7 +115,7 @@ fn reserved_bits_and_opcodes_are_refused_from_the_first_byte() {
 }
 
 #[test]
-fn control_frames_must_be_short_and_whole() {
+fn control_frames_must_be_short_and_unfragmented() {
     for opcode in [0x8, 0x9, 0xA] {
         check(
             Role::Client,
@@ -161,7 +161,7 @@ fn lengths_must_be_in_their_shortest_form() {
 }
 
 #[test]
-fn a_length_beyond_the_limit_is_refused_from_the_head_alone() {
+fn a_length_above_the_limit_is_rejected_at_the_header() {
     let just_too_long = [b"\x82\x7E".as_slice(), &601_u16.to_be_bytes()].concat();
     let huge = [b"\x82\x7F".as_slice(), &(u64::MAX >> 1).to_be_bytes()].concat();
 
@@ -175,33 +175,33 @@ fn a_length_beyond_the_limit_is_refused_from_the_head_alone() {
 }
 
 #[test]
-fn a_message_beyond_the_limit_is_refused_from_the_head_of_the_fragment_that_exceeds_it() {
+fn a_message_above_the_limit_is_rejected_at_the_header_of_the_fragment_that_exceeds_it() {
     let first = masked(false, Opcode::Binary, &[7; 600]);
-    let head_of_second = &masked(true, Opcode::Continuation, &[7; 401])[..8];
+    let header_of_second = &masked(true, Opcode::Continuation, &[7; 401])[..8];
 
     check(
         Role::Server,
-        &[&first, head_of_second],
+        &[&first, header_of_second],
         &[],
         Some(CodecError::MessageTooLong),
     );
 }
 
 #[test]
-fn a_message_of_exactly_the_limit_passes() {
+fn a_message_at_the_limit_is_accepted() {
     let frames = join(&[
         masked(false, Opcode::Binary, &[7; 600]),
         masked(true, Opcode::Continuation, &[7; 400]),
     ]);
     let mut decoder = Decoder::new(Role::Server, LIMITS);
 
-    let (heard, error) = feed(&mut decoder, &[&frames]);
+    let (events, error) = feed(&mut decoder, &[&frames]);
 
-    assert_eq!((heard.len(), error), (1, None));
+    assert_eq!((events.len(), error), (1, None));
 }
 
 #[test]
-fn endless_fragments_end_at_the_limit_even_when_they_are_empty() {
+fn the_number_of_fragments_is_limited_even_when_they_are_empty() {
     let mut frames = vec![masked(false, Opcode::Text, b"")];
     frames.extend(vec![masked(false, Opcode::Continuation, b""); 7]);
     let within = join(&frames);
@@ -217,8 +217,8 @@ fn endless_fragments_end_at_the_limit_even_when_they_are_empty() {
 }
 
 #[test]
-fn a_declared_length_reserves_nothing_before_its_bytes_come() {
-    let limits = Limits {
+fn a_declared_length_reserves_no_memory_before_its_bytes_arrive() {
+    let limits = WebSocketLimits {
         message_bytes_max: 1 << 30,
         frame_bytes_max: 1 << 30,
         fragments_max: 8,
@@ -227,25 +227,25 @@ fn a_declared_length_reserves_nothing_before_its_bytes_come() {
     let head = [b"\x82\x7F".as_slice(), &(1_u64 << 30).to_be_bytes()].concat();
 
     feed(&mut decoder, &[&head]);
-    assert_eq!(decoder.held_bytes(), 0);
+    assert_eq!(decoder.buffered_bytes(), 0);
     feed(&mut decoder, &[&[1; 1_000]]);
     feed(&mut decoder, &[&[1; 1_000]]);
 
-    assert_eq!(decoder.held_bytes(), 2_000);
+    assert_eq!(decoder.buffered_bytes(), 2_000);
 }
 
 #[test]
-fn the_private_buffer_is_freed_when_the_cut_message_is_done() {
+fn the_private_buffer_is_freed_when_the_split_message_is_complete() {
     let frame = masked(true, Opcode::Binary, &[9; 500]);
     let (first, second) = frame.split_at(300);
     let mut decoder = Decoder::new(Role::Server, LIMITS);
 
     feed(&mut decoder, &[first]);
-    assert!((1..=500).contains(&decoder.held_bytes()));
-    let (heard, _) = feed(&mut decoder, &[second]);
+    assert!((1..=500).contains(&decoder.buffered_bytes()));
+    let (events, _) = feed(&mut decoder, &[second]);
 
-    assert_eq!(heard.len(), 1);
-    assert_eq!(decoder.held_bytes(), 0);
+    assert_eq!(events.len(), 1);
+    assert_eq!(decoder.buffered_bytes(), 0);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn an_idle_decoder_is_small() {
 }
 
 #[test]
-fn control_frames_inside_a_fragmented_message_come_out_at_once_even_when_cut() {
+fn control_frames_inside_a_fragmented_message_are_returned_immediately_even_when_split() {
     let stream = join(&[
         masked(false, Opcode::Text, b"ab"),
         masked(true, Opcode::Ping, b"one"),
@@ -270,7 +270,7 @@ fn control_frames_inside_a_fragmented_message_come_out_at_once_even_when_cut() {
 }
 
 #[test]
-fn messages_must_not_overlap_and_continuations_need_one() {
+fn messages_must_not_overlap_and_continuations_require_a_message() {
     let overlapping = join(&[
         masked(false, Opcode::Text, b"a"),
         masked(true, Opcode::Text, b"b"),
@@ -302,7 +302,7 @@ fn messages_must_not_overlap_and_continuations_need_one() {
 }
 
 #[test]
-fn a_character_may_be_cut_by_fragments_and_reads() {
+fn a_character_may_be_split_by_fragments_and_reads() {
     let euro = "€".as_bytes();
     let stream = join(&[
         masked(false, Opcode::Text, &euro[..1]),
@@ -315,9 +315,9 @@ fn a_character_may_be_cut_by_fragments_and_reads() {
 }
 
 #[test]
-fn a_wrong_byte_of_text_is_refused_when_it_comes_and_not_at_the_end_of_the_message() {
+fn an_invalid_byte_of_text_is_rejected_on_arrival_and_not_at_the_end_of_the_message() {
     let open_fragment = masked(false, Opcode::Text, b"ok \xF4\x90");
-    let cut_frame = masked(
+    let split_frame = masked(
         true,
         Opcode::Text,
         b"ok \xED\xA0\x80 and much that never comes",
@@ -335,7 +335,7 @@ fn a_wrong_byte_of_text_is_refused_when_it_comes_and_not_at_the_end_of_the_messa
     );
     check(
         Role::Server,
-        &[&cut_frame[..11]],
+        &[&split_frame[..11]],
         &[],
         Some(CodecError::TextUtf8),
     );
@@ -348,17 +348,17 @@ fn a_wrong_byte_of_text_is_refused_when_it_comes_and_not_at_the_end_of_the_messa
 }
 
 #[test]
-fn a_message_must_not_end_inside_a_character() {
-    let whole = masked(true, Opcode::Text, b"\xE2\x82");
+fn a_message_must_not_end_within_a_character() {
+    let complete = masked(true, Opcode::Text, b"\xE2\x82");
     let fragmented = join(&[
         masked(false, Opcode::Text, b"\xE2\x82"),
         masked(true, Opcode::Continuation, b""),
     ]);
 
-    check(Role::Server, &[&whole], &[], Some(CodecError::TextUtf8));
+    check(Role::Server, &[&complete], &[], Some(CodecError::TextUtf8));
     check(
         Role::Server,
-        &[&whole[..7], &whole[7..]],
+        &[&complete[..7], &complete[7..]],
         &[],
         Some(CodecError::TextUtf8),
     );
@@ -371,7 +371,7 @@ fn a_message_must_not_end_inside_a_character() {
 }
 
 #[test]
-fn binary_messages_may_hold_any_bytes() {
+fn binary_messages_may_contain_any_bytes() {
     let stream = join(&[
         masked(false, Opcode::Binary, b"\xFF"),
         masked(true, Opcode::Continuation, b"\xC0"),
@@ -435,7 +435,7 @@ fn close_payloads_are_checked() {
 }
 
 #[test]
-fn what_follows_a_close_is_ignored() {
+fn data_after_a_close_is_ignored() {
     let close = masked(true, Opcode::Close, b"");
     let message = masked(true, Opcode::Text, b"late");
     let garbage = [0xFF; 40];
@@ -455,21 +455,21 @@ fn what_follows_a_close_is_ignored() {
 }
 
 #[test]
-fn a_close_inside_a_fragmented_message_drops_the_message() {
+fn a_close_inside_a_fragmented_message_discards_the_message() {
     let mut decoder = Decoder::new(Role::Server, LIMITS);
     let stream = join(&[
         masked(false, Opcode::Text, b"half"),
         masked(true, Opcode::Close, b""),
     ]);
 
-    let (heard, error) = feed(&mut decoder, &[&stream]);
+    let (events, error) = feed(&mut decoder, &[&stream]);
 
-    assert_eq!((heard, error), (vec!["close None ".to_owned()], None));
-    assert_eq!(decoder.held_bytes(), 0);
+    assert_eq!((events, error), (vec!["close None ".to_owned()], None));
+    assert_eq!(decoder.buffered_bytes(), 0);
 }
 
 #[test]
-fn each_violation_has_a_code_and_a_reason_that_fit_into_a_close_frame() {
+fn each_violation_has_a_close_code_and_a_reason_that_fits_into_a_close_frame() {
     let errors = [
         (CodecError::ReservedBit, 1002),
         (CodecError::ReservedOpcode, 1002),

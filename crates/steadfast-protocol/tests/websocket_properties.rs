@@ -1,12 +1,14 @@
-//! Properties of the WebSocket codec: what one end encodes the other decodes, whatever the cuts; nothing panics.
+//! Properties of the WebSocket codec: the other role decodes what one role encodes, however it is split; no input
+//! panics.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Event, Frame, FrameBuilder, Limits, MessageKind, Opcode, Role, encoder,
+    CodecError, Decoder, Frame, FrameBuilder, MessageKind, Opcode, Role, WebSocketEvent,
+    WebSocketLimits, encoder,
 };
 
-const LIMITS: Limits = Limits {
+const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 300_000,
     frame_bytes_max: 300_000,
     fragments_max: 10_000,
@@ -14,7 +16,7 @@ const LIMITS: Limits = Limits {
 
 proptest! {
     #[test]
-    fn every_message_arrives_whatever_its_fragments_and_reads(
+    fn every_message_arrives_however_it_is_split_into_fragments_and_reads(
         role in roles(),
         sent in vec(messages(), 0..6),
         key: [u8; 4],
@@ -25,51 +27,51 @@ proptest! {
             message.append(&mut stream, role, key);
         }
 
-        let (heard, error) = listen(role, LIMITS, &stream, &reads);
+        let (events, error) = decode(role, LIMITS, &stream, &reads);
 
-        let expected: Vec<Heard> = sent.into_iter().flat_map(Sent::expected).collect();
+        let expected: Vec<OwnedEvent> = sent.into_iter().flat_map(Sent::expected).collect();
         prop_assert_eq!(error, None);
-        prop_assert_eq!(heard, expected);
+        prop_assert_eq!(events, expected);
     }
 
     #[test]
-    fn any_bytes_give_the_same_outcome_however_they_are_cut(
+    fn any_bytes_give_the_same_outcome_however_they_are_split(
         role in roles(),
         stream in vec(any::<u8>(), 0..200),
         reads in vec(1..40_usize, 1..12),
     ) {
-        let whole = listen(role, LIMITS, &stream, &[usize::MAX]);
-        let cut = listen(role, LIMITS, &stream, &reads);
+        let unsplit = decode(role, LIMITS, &stream, &[usize::MAX]);
+        let split = decode(role, LIMITS, &stream, &reads);
 
-        prop_assert_eq!(whole, cut);
+        prop_assert_eq!(unsplit, split);
     }
 
     #[test]
-    fn any_damage_to_a_valid_stream_gives_the_same_outcome_however_it_is_cut(
+    fn any_corruption_of_a_valid_stream_gives_the_same_outcome_however_it_is_split(
         role in roles(),
         sent in vec(messages(), 1..4),
-        damage in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..4),
+        corruption in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..4),
         reads in vec(1..40_usize, 1..12),
     ) {
-        let limits = Limits { message_bytes_max: 2_000, frame_bytes_max: 1_000, fragments_max: 20 };
+        let limits = WebSocketLimits { message_bytes_max: 2_000, frame_bytes_max: 1_000, fragments_max: 20 };
         let mut stream = Vec::new();
         for message in &sent {
             message.append(&mut stream, role, [1, 2, 3, 4]);
         }
         prop_assume!(!stream.is_empty());
-        for (place, change) in damage {
-            let place = place.index(stream.len());
-            stream[place] ^= change;
+        for (index, change) in corruption {
+            let position = index.index(stream.len());
+            stream[position] ^= change;
         }
 
-        let whole = listen(role, limits, &stream, &[usize::MAX]);
-        let cut = listen(role, limits, &stream, &reads);
+        let unsplit = decode(role, limits, &stream, &[usize::MAX]);
+        let split = decode(role, limits, &stream, &reads);
 
-        prop_assert_eq!(whole, cut);
+        prop_assert_eq!(unsplit, split);
     }
 
     #[test]
-    fn a_frame_built_in_place_equals_the_copied_one(payload in vec(any::<u8>(), 0..70_000)) {
+    fn a_frame_built_in_place_equals_a_copied_frame(payload in vec(any::<u8>(), 0..70_000)) {
         let mut builder = FrameBuilder::with_capacity(16);
         builder.buffer().extend_from_slice(&payload);
 
@@ -78,33 +80,33 @@ proptest! {
     }
 
     #[test]
-    fn any_close_frame_arrives_with_its_reason_cut_between_characters(
+    fn any_close_frame_arrives_with_its_reason_truncated_at_a_character_boundary(
         code in prop_oneof![1000..=1003_u16, 1007..=1014_u16, 3000..=4999_u16],
         reason in "\\PC{0,200}",
     ) {
         let mut frame = encoder::encode_server_close(code, &reason).to_vec();
 
-        let (heard, error) = listen(Role::Client, LIMITS, &std::mem::take(&mut frame), &[usize::MAX]);
+        let (events, error) = decode(Role::Client, LIMITS, &std::mem::take(&mut frame), &[usize::MAX]);
 
         prop_assert_eq!(error, None);
-        let [Heard::Close(Some(heard_code), heard_reason)] = heard.as_slice() else {
-            panic!("{heard:?}");
+        let [OwnedEvent::Close(Some(received_code), received_reason)] = events.as_slice() else {
+            panic!("{events:?}");
         };
-        prop_assert_eq!(*heard_code, code);
-        prop_assert!(reason.starts_with(heard_reason.as_str()));
-        prop_assert!(heard_reason.len() == reason.len() || (120..=123).contains(&heard_reason.len()));
+        prop_assert_eq!(*received_code, code);
+        prop_assert!(reason.starts_with(received_reason.as_str()));
+        prop_assert!(received_reason.len() == reason.len() || (120..=123).contains(&received_reason.len()));
     }
 }
 
 #[derive(Debug, PartialEq)]
-enum Heard {
+enum OwnedEvent {
     Message(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
 }
 
-/// A message, how it is cut, and a ping or pong after each of its fragments.
+/// A message, its fragment size, and a ping or pong after each of its fragments.
 #[derive(Clone, Debug)]
 struct Sent {
     kind: MessageKind,
@@ -118,26 +120,26 @@ impl Sent {
         for frame in encoder::fragments(self.kind.into(), &self.payload, self.fragment_bytes) {
             append(stream, receiver, key, frame);
             if let Some((opcode, payload)) = &self.control {
-                append(stream, receiver, key, Frame::whole(*opcode, payload));
+                append(stream, receiver, key, Frame::unfragmented(*opcode, payload));
             }
         }
     }
 
-    /// A control frame is heard before the message it interrupts, and after a message that has ended.
-    fn expected(self) -> Vec<Heard> {
+    /// A control frame is returned before the message it interrupts, and after a message that is complete.
+    fn expected(self) -> Vec<OwnedEvent> {
         let count = self.payload.len().div_ceil(self.fragment_bytes).max(1);
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         for at in 1..=count {
             if at == count {
-                heard.push(Heard::Message(self.kind, self.payload.clone()));
+                events.push(OwnedEvent::Message(self.kind, self.payload.clone()));
             }
             match &self.control {
-                Some((Opcode::Ping, payload)) => heard.push(Heard::Ping(payload.clone())),
-                Some((_, payload)) => heard.push(Heard::Pong(payload.clone())),
+                Some((Opcode::Ping, payload)) => events.push(OwnedEvent::Ping(payload.clone())),
+                Some((_, payload)) => events.push(OwnedEvent::Pong(payload.clone())),
                 None => {}
             }
         }
-        heard
+        events
     }
 }
 
@@ -148,15 +150,15 @@ fn append(stream: &mut Vec<u8>, receiver: Role, key: [u8; 4], frame: Frame<'_>) 
     }
 }
 
-/// Decodes a stream in reads of these sizes, the last one repeated, and checks what is held on the way.
-fn listen(
+/// Decodes a stream in reads of these sizes, repeated cyclically, and checks the size of the buffer.
+fn decode(
     role: Role,
-    limits: Limits,
+    limits: WebSocketLimits,
     stream: &[u8],
     reads: &[usize],
-) -> (Vec<Heard>, Option<CodecError>) {
+) -> (Vec<OwnedEvent>, Option<CodecError>) {
     let mut decoder = Decoder::new(role, limits);
-    let (mut heard, mut error) = (Vec::new(), None);
+    let (mut events, mut error) = (Vec::new(), None);
     let mut rest = stream;
     for size in reads.iter().cycle() {
         let (read, tail) = rest.split_at((*size).min(rest.len()));
@@ -165,27 +167,31 @@ fn listen(
         let mut reading = decoder.read(&mut read);
         loop {
             match reading.next_event() {
-                Ok(Some(Event::Message { kind, payload })) => {
-                    heard.push(Heard::Message(kind, payload.to_vec()));
+                Ok(Some(WebSocketEvent::Message { kind, payload })) => {
+                    events.push(OwnedEvent::Message(kind, payload.to_vec()));
                 }
-                Ok(Some(Event::Ping(payload))) => heard.push(Heard::Ping(payload.to_vec())),
-                Ok(Some(Event::Pong(payload))) => heard.push(Heard::Pong(payload.to_vec())),
-                Ok(Some(Event::Close { code, reason })) => {
-                    heard.push(Heard::Close(code, reason.to_owned()));
+                Ok(Some(WebSocketEvent::Ping(payload))) => {
+                    events.push(OwnedEvent::Ping(payload.to_vec()))
+                }
+                Ok(Some(WebSocketEvent::Pong(payload))) => {
+                    events.push(OwnedEvent::Pong(payload.to_vec()))
+                }
+                Ok(Some(WebSocketEvent::Close { code, reason })) => {
+                    events.push(OwnedEvent::Close(code, reason.to_owned()));
                 }
                 Ok(None) => break,
                 Err(found) => assert_eq!(error.replace(found), None),
             }
         }
         assert!(
-            decoder.held_bytes()
+            decoder.buffered_bytes()
                 <= usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX - 125) + 125
         );
         if rest.is_empty() {
             break;
         }
     }
-    (heard, error)
+    (events, error)
 }
 
 fn roles() -> impl Strategy<Value = Role> {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_protocol::codes::UnsubscribeCode;
+use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::json;
-use steadfast_protocol::keyed::{self, KeyedPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     Command, ConnectRequest, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request,
     RpcRequest, SubscribeRequest, SubscribeResult,
 };
-use steadfast_protocol::websocket::{self, Decoder, Event, Role};
+use steadfast_protocol::websocket::{self, Decoder, Role, WebSocketEvent};
 
 use crate::reference::{Promise, Reference};
 use crate::totals::Totals;
@@ -192,9 +192,11 @@ impl Client {
         let mut reading = self.decoder.read(&mut input);
         while let Some(event) = reading.next_event().expect("a hub sends valid frames") {
             match event {
-                Event::Message { payload, .. } => messages.push(Bytes::copy_from_slice(payload)),
-                Event::Ping(_) | Event::Pong(_) => {}
-                Event::Close { .. } => is_closed = true,
+                WebSocketEvent::Message { payload, .. } => {
+                    messages.push(Bytes::copy_from_slice(payload))
+                }
+                WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_) => {}
+                WebSocketEvent::Close { .. } => is_closed = true,
             }
         }
         let mut actions = Vec::new();
@@ -243,7 +245,7 @@ impl Client {
         match reply {
             Reply::Ping => actions.push(Action::Send(Bytes::from_static(b"{}"))),
             Reply::Push(Push { channel, event }) => self.take_push(&channel, event, books, actions),
-            Reply::Answer { id, outcome } => match (self.asked.remove(&id), outcome) {
+            Reply::Response { id, outcome } => match (self.asked.remove(&id), outcome) {
                 (Some(Asked::Connect), Ok(_)) => {
                     self.is_connected = true;
                     actions.extend(self.repeat().into_iter().map(Action::Send));
@@ -390,8 +392,8 @@ impl Client {
     }
 
     fn take_ack(&mut self, number: u64, data: &Bytes, books: &mut Books<'_>) {
-        let ack =
-            keyed::decode_ack(data, &LIMITS).expect("a hub answers a keyed publish with its place");
+        let ack = idempotent::decode_ack(data, &LIMITS)
+            .expect("a hub answers a keyed publish with its place");
         books.totals.duplicates_answered += u64::from(ack.duplicate);
         let Some(index) = self.outbox.remove(&number) else {
             return;
@@ -439,15 +441,15 @@ impl Client {
             return;
         };
         let key = self.key(number);
-        let publish = KeyedPublish {
+        let publish = IdempotentPublish {
             channel: channel.channel.clone(),
             data: Bytes::from(format!("\"{key} {}\"", self.padding)),
-            key,
+            idempotency_key: key,
         };
         let mut data = Vec::new();
-        keyed::append_publish(&mut data, &publish);
+        idempotent::append_publish(&mut data, &publish);
         let request = RpcRequest {
-            method: keyed::METHOD.to_owned(),
+            method: idempotent::METHOD.to_owned(),
             data: Bytes::from(data),
         };
         self.command(message, Asked::Publish { number }, Request::Rpc(request));
@@ -485,7 +487,7 @@ const NOWHERE: u64 = 1_000_000_000;
 const REPEATS_PER_MESSAGE: usize = 16;
 
 fn decoder() -> Decoder {
-    let limits = websocket::Limits {
+    let limits = websocket::WebSocketLimits {
         message_bytes_max: 1 << 20,
         frame_bytes_max: 1 << 20,
         fragments_max: 16,

@@ -9,7 +9,7 @@ use steadfast_core::event::{Phase, State};
 use steadfast_core::io::{Attempt, DialFailure, Input, Loss, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::close::ClosePayload;
-use steadfast_protocol::websocket::{Decoder, Event as WebSocketEvent, Limits, Opcode, Role};
+use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
 
 use crate::application::Application;
 use crate::client::Books;
@@ -419,7 +419,7 @@ impl World {
 }
 
 /// What a client takes: far above what the simulated gateways send.
-const LIMITS: Limits = Limits {
+const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 1 << 20,
     frame_bytes_max: 1 << 20,
     fragments_max: 1_024,

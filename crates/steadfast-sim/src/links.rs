@@ -98,7 +98,7 @@ impl World {
     pub(crate) fn send_to_gateway(&mut self, link: LinkId, opcode: Opcode, payload: &[u8]) {
         let [a, b, c, d, ..] = self.generator.next_u64().to_le_bytes();
         let mut frame = Vec::with_capacity(payload.len() + 14);
-        Frame::whole(opcode, payload).append_client(&mut frame, [a, b, c, d]);
+        Frame::unfragmented(opcode, payload).append_client(&mut frame, [a, b, c, d]);
         let lane = match opcode {
             Opcode::Ping | Opcode::Pong => Lane::Control,
             Opcode::Close | Opcode::Text | Opcode::Binary | Opcode::Continuation => Lane::Messages,

@@ -6,7 +6,7 @@ use steadfast_machine::Instant;
 use steadfast_protocol::limits;
 use steadfast_protocol::websocket::encoder::encode_server_close_reply;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Event as WebSocketEvent, Limits, Opcode, Role, encoder,
+    CodecError, Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits, encoder,
 };
 
 use crate::flow::End;
@@ -269,7 +269,7 @@ impl World {
 }
 
 /// What the gateway takes by default.
-const LIMITS: Limits = Limits {
+const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: MESSAGE_BYTES_MAX,
     frame_bytes_max: MESSAGE_BYTES_MAX,
     fragments_max: 1_024,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_core::io::Attempt;
+use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::json;
-use steadfast_protocol::keyed::{self, KeyedPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Position, Request, RpcRequest, SubscribeRequest};
 
@@ -58,11 +58,11 @@ fn alter(
             }))
         }
         (Some(Mutation::NoRepeat | Mutation::NewKeys), Request::Rpc(rpc)) => {
-            let publish = keyed::decode_publish(&rpc.data, &Limits::DEFAULT)
+            let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT)
                 .expect("a session publishes with keys");
             let first = *memory
                 .first_sent
-                .entry(publish.key.clone())
+                .entry(publish.idempotency_key.clone())
                 .or_insert(attempt);
             if first == attempt {
                 return Some(Request::Rpc(rpc));
@@ -73,10 +73,16 @@ fn alter(
     }
 }
 
-fn with_new_key(rpc: &RpcRequest, publish: KeyedPublish, attempt: Attempt) -> Request {
-    let key = format!("{}+{}", publish.key, attempt.0);
+fn with_new_key(rpc: &RpcRequest, publish: IdempotentPublish, attempt: Attempt) -> Request {
+    let key = format!("{}+{}", publish.idempotency_key, attempt.0);
     let mut data = Vec::new();
-    keyed::append_publish(&mut data, &KeyedPublish { key, ..publish });
+    idempotent::append_publish(
+        &mut data,
+        &IdempotentPublish {
+            idempotency_key: key,
+            ..publish
+        },
+    );
     Request::Rpc(RpcRequest {
         method: rpc.method.clone(),
         data: Bytes::from(data),

@@ -98,7 +98,7 @@ impl Client {
         key: String,
         ttl: Option<Duration>,
     ) -> Result<Receipt, RequestError> {
-        if key.is_empty() || key.len() > Limits::KEY_BYTES {
+        if key.is_empty() || key.len() > Limits::IDEMPOTENCY_KEY_BYTES {
             return Err(RequestError::Key(key.len()));
         }
         let data = Bytes::from(serde_json::to_vec(data)?);

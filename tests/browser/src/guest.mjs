@@ -51,7 +51,7 @@ export class Guest {
     await until(`an acknowledgement of ${JSON.stringify(data)}`, async () => {
       await this.#client.ready(PATIENCE_MS);
       stroke.sent += 1;
-      const reply = await this.#client.rpc("gw.publish", { channel: this.#channel, data, key });
+      const reply = await this.#client.rpc("gw.publish", { channel: this.#channel, data, idempotency_key: key });
       return stroke.acks.push(reply.data);
     });
   }

@@ -32,7 +32,7 @@ export class Wire {
     if (rpc?.method !== "gw.publish") {
       return;
     }
-    const { key, data } = rpc.data;
+    const { idempotency_key: key, data } = rpc.data;
     asked.set(id, key);
     const stroke = this.strokes.get(key) ?? { data, sent: 0, acks: [] };
     this.strokes.set(key, { ...stroke, sent: stroke.sent + 1 });

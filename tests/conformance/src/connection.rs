@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use steadfast_protocol::websocket::close::ClosePayload;
 use steadfast_protocol::websocket::mask::MaskKey;
-use steadfast_protocol::websocket::{Decoder, Event, Frame, Opcode, Role};
+use steadfast_protocol::websocket::{Decoder, Frame, Opcode, Role, WebSocketEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -99,13 +99,13 @@ impl Connection {
         let mut reading = self.decoder.read(input);
         loop {
             match reading.next_event() {
-                Ok(Some(Event::Message { kind, payload })) => match answer {
+                Ok(Some(WebSocketEvent::Message { kind, payload })) => match answer {
                     Answer::Echo => writer.put(kind.into(), payload),
                     Answer::Collect => self.messages.push(payload.to_vec()),
                 },
-                Ok(Some(Event::Ping(payload))) => writer.put(Opcode::Pong, payload),
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close { code, reason: _ })) => {
+                Ok(Some(WebSocketEvent::Ping(payload))) => writer.put(Opcode::Pong, payload),
+                Ok(Some(WebSocketEvent::Pong(_))) => {}
+                Ok(Some(WebSocketEvent::Close { code, reason: _ })) => {
                     match code {
                         Some(code) => {
                             writer.put(Opcode::Close, ClosePayload::new(code, "").as_bytes());
@@ -147,7 +147,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn put(&mut self, opcode: Opcode, payload: &[u8]) {
-        let frame = Frame::whole(opcode, payload);
+        let frame = Frame::unfragmented(opcode, payload);
         match self.role {
             Role::Server => frame.append_server(self.output),
             Role::Client => frame.append_client(self.output, random_key()),

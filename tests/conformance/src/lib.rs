@@ -7,10 +7,10 @@
 pub mod connection;
 pub mod opening;
 
-use steadfast_protocol::websocket::Limits;
+use steadfast_protocol::websocket::WebSocketLimits;
 
 /// What the suite sends at most: one message of 16 MiB, and 4 MiB in fragments of 64 bytes.
-pub const LIMITS: Limits = Limits {
+pub const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 16 * 1024 * 1024,
     frame_bytes_max: 16 * 1024 * 1024,
     fragments_max: 65_536,

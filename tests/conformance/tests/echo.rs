@@ -5,7 +5,7 @@ use steadfast_conformance::LIMITS;
 use steadfast_conformance::connection::Answer;
 use steadfast_conformance::opening;
 use steadfast_protocol::websocket::handshake::{self, UpgradeRequest};
-use steadfast_protocol::websocket::{Decoder, Event, Frame, MessageKind, Opcode, Role};
+use steadfast_protocol::websocket::{Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
@@ -16,8 +16,9 @@ fn a_message_of_a_megabyte_in_many_writes_comes_back_and_the_close_is_answered()
         let host = echo_server().await?;
         let payload = vec![b'x'; 1 << 20];
         let mut sent = Vec::new();
-        Frame::whole(Opcode::Text, &payload).append_client(&mut sent, [1, 2, 3, 4]);
-        Frame::whole(Opcode::Close, &1000_u16.to_be_bytes()).append_client(&mut sent, [5, 6, 7, 8]);
+        Frame::unfragmented(Opcode::Text, &payload).append_client(&mut sent, [1, 2, 3, 4]);
+        Frame::unfragmented(Opcode::Close, &1000_u16.to_be_bytes())
+            .append_client(&mut sent, [5, 6, 7, 8]);
 
         let heard = talk(&host, &sent).await?;
 
@@ -75,9 +76,9 @@ fn the_client_collects_what_a_server_says() {
 
         let mut stream = raw_client(&host).await?;
         let mut sent = Vec::new();
-        Frame::whole(Opcode::Text, b"one").append_client(&mut sent, [1, 2, 3, 4]);
-        Frame::whole(Opcode::Binary, b"two").append_client(&mut sent, [1, 2, 3, 4]);
-        Frame::whole(Opcode::Close, b"").append_client(&mut sent, [1, 2, 3, 4]);
+        Frame::unfragmented(Opcode::Text, b"one").append_client(&mut sent, [1, 2, 3, 4]);
+        Frame::unfragmented(Opcode::Binary, b"two").append_client(&mut sent, [1, 2, 3, 4]);
+        Frame::unfragmented(Opcode::Close, b"").append_client(&mut sent, [1, 2, 3, 4]);
         stream.write_all(&sent).await?;
         drop(stream);
 
@@ -134,10 +135,10 @@ async fn talk(host: &str, sent: &[u8]) -> Result<Vec<String>> {
     let mut heard = Vec::new();
     while let Some(event) = reading.next_event()? {
         heard.push(match event {
-            Event::Message { kind, payload } => format!("{kind:?} {}", payload.len()),
-            Event::Ping(_) => "ping".to_owned(),
-            Event::Pong(_) => "pong".to_owned(),
-            Event::Close { code, reason: _ } => format!("close {code:?}"),
+            WebSocketEvent::Message { kind, payload } => format!("{kind:?} {}", payload.len()),
+            WebSocketEvent::Ping(_) => "ping".to_owned(),
+            WebSocketEvent::Pong(_) => "pong".to_owned(),
+            WebSocketEvent::Close { code, reason: _ } => format!("close {code:?}"),
         });
     }
     Ok(heard)

@@ -49,7 +49,7 @@ pub struct Ledger {
 
 /// The key inside a payload.
 pub fn key_of(data: &Value) -> Option<&str> {
-    data.get("key").and_then(Value::as_str)
+    data.get("idempotency_key").and_then(Value::as_str)
 }
 
 impl Ledger {

@@ -116,7 +116,7 @@ export class Connection {
 
   /** Publishes once, however often it is called with the same key. */
   async publish(data: unknown, key: string): Promise<Ack> {
-    const reply = await this.#client.rpc("gw.publish", { channel: this.#channel, data, key });
+    const reply = await this.#client.rpc("gw.publish", { channel: this.#channel, data, idempotency_key: key });
     const { epoch, offset, duplicate } = reply.data as Ack;
     return { epoch, offset, duplicate };
   }

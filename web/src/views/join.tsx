@@ -45,6 +45,6 @@ const canvas = client.newSubscription("${channel}", { joinLeave: true, recoverab
 canvas.on("publication", ({ data, offset }) => console.log(offset, data));
 client.on("connecting", ({ reason }) => console.log("connecting:", reason));
 const data = { x: at(${width}), y: at(${height}), color: at(${colors.length}), by }, key = crypto.randomUUID();
-canvas.once("subscribed", () => client.rpc("gw.publish", { channel: "${channel}", data, key }).then(console.log));
+canvas.once("subscribed", () => client.rpc("gw.publish", { channel: "${channel}", data, idempotency_key: key }).then(console.log));
 canvas.subscribe(); client.connect();`;
 }

@@ -97,7 +97,7 @@ export class Painter {
     while (this.#pending > 0) {
       try {
         await this.#client.ready();
-        const { data: ack } = await this.#client.rpc("gw.publish", { channel: CHANNEL, data, key });
+        const { data: ack } = await this.#client.rpc("gw.publish", { channel: CHANNEL, data, idempotency_key: key });
         this.acks.add(ack.offset);
         this.#pending = 0;
       } catch {

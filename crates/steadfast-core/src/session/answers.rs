@@ -4,7 +4,7 @@ use std::mem;
 
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::{Advice, ErrorCode, retry_in};
-use steadfast_protocol::keyed;
+use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectResult, Position, ReplyError, ReplyResult};
 
@@ -88,7 +88,7 @@ impl Session {
             Advice::Resubscribe
             | Advice::ResubscribeWithFreshState
             | Advice::EndSubscription
-            | Advice::TellCaller
+            | Advice::ReportToCaller
             | Advice::Terminal => false,
         };
         let cause = Cause::Refused {
@@ -141,12 +141,14 @@ fn delivery(result: ReplyResult) -> Delivery {
     let ReplyResult::Rpc(data) = result else {
         return interrupted;
     };
-    keyed::decode_ack(&data, &Limits::REPLIES).map_or(interrupted, |ack| Delivery::Acknowledged {
-        position: Position {
-            epoch: ack.epoch,
-            offset: ack.offset,
-        },
-        duplicate: ack.duplicate,
+    idempotent::decode_ack(&data, &Limits::REPLIES).map_or(interrupted, |ack| {
+        Delivery::Acknowledged {
+            position: Position {
+                epoch: ack.epoch,
+                offset: ack.offset,
+            },
+            duplicate: ack.duplicate,
+        }
     })
 }
 

@@ -87,7 +87,7 @@ impl Session {
                     self.outgoing.pong();
                 }
             }
-            Reply::Answer { id, outcome } => self.on_answer(now, id, outcome),
+            Reply::Response { id, outcome } => self.on_answer(now, id, outcome),
             Reply::Push(push) => self.on_push(now, push),
         }
     }

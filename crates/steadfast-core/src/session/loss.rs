@@ -44,7 +44,7 @@ impl Session {
             | Advice::Resubscribe
             | Advice::ResubscribeWithFreshState
             | Advice::EndSubscription
-            | Advice::TellCaller => self.connection_lost(now, cause, reason),
+            | Advice::ReportToCaller => self.connection_lost(now, cause, reason),
         }
     }
 

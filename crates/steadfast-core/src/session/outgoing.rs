@@ -1,8 +1,8 @@
 //! Commands of one turn, gathered into as few messages as the server's limits allow.
 
 use bytes::Bytes;
+use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::json;
-use steadfast_protocol::keyed::{self, KeyedPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Request, RpcRequest};
 
@@ -118,14 +118,14 @@ impl Outgoing {
 /// The command that carries a publication.
 pub(super) fn keyed_publish(publish: &Publish) -> Request {
     let mut argument = Vec::new();
-    let publish = KeyedPublish {
+    let publish = IdempotentPublish {
         channel: publish.channel.clone(),
         data: publish.data.clone(),
-        key: publish.key.clone(),
+        idempotency_key: publish.key.clone(),
     };
-    keyed::append_publish(&mut argument, &publish);
+    idempotent::append_publish(&mut argument, &publish);
     Request::Rpc(RpcRequest {
-        method: keyed::METHOD.to_owned(),
+        method: idempotent::METHOD.to_owned(),
         data: Bytes::from(argument),
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_core::io::{Delivery, Input, PublicationId};
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::keyed;
+use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, ReplyError, ReplyResult, Request};
 
@@ -322,8 +322,8 @@ fn publication(command: &Command) -> (String, u64) {
     let Request::Rpc(rpc) = &command.request else {
         panic!("{command:?}");
     };
-    let publish = keyed::decode_publish(&rpc.data, &Limits::DEFAULT).expect("valid");
-    let number = publish.key.trim_start_matches('k').parse();
+    let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT).expect("valid");
+    let number = publish.idempotency_key.trim_start_matches('k').parse();
     (publish.channel, number.expect("a number"))
 }
 

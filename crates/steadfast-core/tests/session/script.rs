@@ -13,8 +13,8 @@ use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::json;
-use steadfast_protocol::keyed::{self, KeyedAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     Command, ConnectResult, Position, Publication, Push, PushEvent, Reply, ReplyError, ReplyResult,
@@ -260,7 +260,7 @@ impl Script {
     }
 
     pub(crate) fn answer(&mut self, id: u32, outcome: Result<ReplyResult, ReplyError>) {
-        self.reply(&Reply::Answer { id, outcome });
+        self.reply(&Reply::Response { id, outcome });
     }
 
     pub(crate) fn reply(&mut self, reply: &Reply) {
@@ -416,12 +416,12 @@ pub(crate) fn recovered(position: Position, offsets: &[u64]) -> SubscribeResult 
 /// The answer to a keyed publish.
 pub(crate) fn ack(offset: u64, duplicate: bool) -> ReplyResult {
     let mut result = Vec::new();
-    let ack = KeyedAck {
+    let ack = IdempotentAck {
         offset,
         epoch: EPOCH.to_owned(),
         duplicate,
     };
-    keyed::append_ack(&mut result, &ack);
+    idempotent::append_ack(&mut result, &ack);
     ReplyResult::Rpc(Bytes::from(result))
 }
 
@@ -430,8 +430,8 @@ pub(crate) fn key_of(command: &Command) -> Option<String> {
     let Request::Rpc(rpc) = &command.request else {
         return None;
     };
-    (rpc.method == keyed::METHOD).then(|| {
-        let publish = keyed::decode_publish(&rpc.data, &Limits::DEFAULT).expect("valid");
-        publish.key
+    (rpc.method == idempotent::METHOD).then(|| {
+        let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT).expect("valid");
+        publish.idempotency_key
     })
 }

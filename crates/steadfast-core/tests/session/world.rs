@@ -8,7 +8,7 @@ use bytes::Bytes;
 use steadfast_core::event::State;
 use steadfast_core::io::{Attempt, Delivery, Feed, Input, PublicationId, SubscriptionId};
 use steadfast_machine::{Generator, Seed};
-use steadfast_protocol::keyed::{self, KeyedAck};
+use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     Command, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request, SubscribeRequest,
@@ -114,27 +114,30 @@ impl Server {
 
     fn answer(&mut self, id: u32, result: ReplyResult) {
         let outcome = Ok(result);
-        self.outbound.push_back(Reply::Answer { id, outcome });
+        self.outbound.push_back(Reply::Response { id, outcome });
     }
 
     fn publish(&mut self, argument: &Bytes) -> ReplyResult {
-        let publish = keyed::decode_publish(argument, &Limits::DEFAULT).expect("valid");
-        let known = self.keys.iter().find(|(key, _)| *key == publish.key);
+        let publish = idempotent::decode_publish(argument, &Limits::DEFAULT).expect("valid");
+        let known = self
+            .keys
+            .iter()
+            .find(|(key, _)| *key == publish.idempotency_key);
         let known = known.map(|(_, offset)| *offset);
         let duplicate = known.is_some();
         let offset = known.unwrap_or_else(|| {
-            let offset = self.append(Bytes::from(format!("\"{}\"", publish.key)));
-            self.keys.push((publish.key, offset));
+            let offset = self.append(Bytes::from(format!("\"{}\"", publish.idempotency_key)));
+            self.keys.push((publish.idempotency_key, offset));
             offset
         });
         let epoch = self.epoch();
         let mut result = Vec::new();
-        let ack = KeyedAck {
+        let ack = IdempotentAck {
             offset,
             epoch,
             duplicate,
         };
-        keyed::append_ack(&mut result, &ack);
+        idempotent::append_ack(&mut result, &ack);
         ReplyResult::Rpc(Bytes::from(result))
     }
 

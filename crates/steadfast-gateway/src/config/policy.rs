@@ -34,9 +34,9 @@ pub struct Policies {
     /// The log's.
     pub(crate) log: LogPolicy,
     /// What a client of the stream protocol may send.
-    pub(crate) client_limits: websocket::Limits,
+    pub(crate) client_limits: websocket::WebSocketLimits,
     /// What the echo endpoint takes.
-    pub(crate) echo_limits: websocket::Limits,
+    pub(crate) echo_limits: websocket::WebSocketLimits,
     /// The settings that need no further check.
     pub(crate) config: Config,
 }
@@ -65,12 +65,12 @@ impl TryFrom<&Loaded> for Policies {
             .map_err(|error| refuse(loaded, log_key(error.setting), error.expected))?;
         let message_bytes_max =
             u32::try_from(config.client.message_bytes_max.0.as_bytes()).unwrap_or(u32::MAX);
-        let client_limits = websocket::Limits {
+        let client_limits = websocket::WebSocketLimits {
             message_bytes_max,
             frame_bytes_max: message_bytes_max,
             fragments_max: config.client.fragments_max,
         };
-        let echo_limits = websocket::Limits {
+        let echo_limits = websocket::WebSocketLimits {
             message_bytes_max: ECHO_MESSAGE_BYTES_MAX,
             frame_bytes_max: ECHO_MESSAGE_BYTES_MAX,
             fragments_max: ECHO_FRAGMENTS_MAX,

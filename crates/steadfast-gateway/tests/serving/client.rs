@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use steadfast_protocol::websocket::encoder::Frame;
-use steadfast_protocol::websocket::{Decoder, Event, Limits, Opcode, Role};
+use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
 
 /// Longer than anything here takes, so that a hung server fails the test instead of stopping it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,7 +84,7 @@ impl Client {
         }
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        let limits = Limits {
+        let limits = WebSocketLimits {
             message_bytes_max: 1 << 26,
             frame_bytes_max: 1 << 26,
             fragments_max: 1,
@@ -139,7 +139,7 @@ impl Client {
             let mut reading = self.decoder.read(&mut buffer[..read]);
             while let Some(event) = reading.next_event().expect("the server speaks WebSocket") {
                 self.inbox.push_back(match event {
-                    Event::Message { kind, payload } => match kind {
+                    WebSocketEvent::Message { kind, payload } => match kind {
                         steadfast_protocol::websocket::MessageKind::Text => {
                             Got::Text(String::from_utf8(payload.to_vec()).unwrap())
                         }
@@ -147,9 +147,9 @@ impl Client {
                             Got::Binary(payload.to_vec())
                         }
                     },
-                    Event::Ping(payload) => panic!("nobody pings: {payload:?}"),
-                    Event::Pong(payload) => Got::Pong(payload.to_vec()),
-                    Event::Close { code, reason } => Got::Close(code, reason.to_owned()),
+                    WebSocketEvent::Ping(payload) => panic!("nobody pings: {payload:?}"),
+                    WebSocketEvent::Pong(payload) => Got::Pong(payload.to_vec()),
+                    WebSocketEvent::Close { code, reason } => Got::Close(code, reason.to_owned()),
                 });
             }
         }
@@ -204,7 +204,7 @@ pub(crate) fn publish(id: usize, channel: &str, data: &str) -> String {
 /// A masked frame.
 pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    Frame::whole(opcode, payload).append_client(&mut out, [1, 2, 3, 4]);
+    Frame::unfragmented(opcode, payload).append_client(&mut out, [1, 2, 3, 4]);
     out
 }
 

@@ -142,7 +142,7 @@ fn a_nul_in_a_key_or_a_channel_is_refused_since_only_records_have_it() {
 
     script.send(
         peer,
-        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":1,"key":"a\u0000"}}}"#,
+        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":1,"idempotency_key":"a\u0000"}}}"#,
     );
     script.send(peer, r#"{"id":3,"publish":{"channel":"a\u0000","data":1}}"#);
 

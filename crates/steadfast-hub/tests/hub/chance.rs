@@ -360,7 +360,7 @@ impl World {
     fn show(&mut self, client: usize, reply: Reply) {
         let (seed, known) = (self.seed, &mut self.clients[client]);
         match reply {
-            Reply::Answer { id, outcome } => {
+            Reply::Response { id, outcome } => {
                 let asked = known.unanswered.remove(&id);
                 let asked = asked.unwrap_or_else(|| panic!("seed {seed}: {id} answered twice"));
                 match (asked, outcome) {

@@ -207,7 +207,7 @@ fn a_keyed_publish_carries_its_key_to_the_log_and_its_place_back() {
 
     script.send(
         peer,
-        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":[1],"key":"k1"}}}"#,
+        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":[1],"idempotency_key":"k1"}}}"#,
     );
     let Request::Append(append) = &script.asked[0] else {
         panic!("an append")

@@ -273,7 +273,7 @@ pub(crate) fn push(channel: &str, offset: u64) -> String {
 
 /// The payload of one whole text frame.
 fn unframe(frame: &[u8]) -> String {
-    let limits = websocket::Limits {
+    let limits = websocket::WebSocketLimits {
         message_bytes_max: 1 << 20,
         frame_bytes_max: 1 << 20,
         fragments_max: 1,
@@ -282,7 +282,7 @@ fn unframe(frame: &[u8]) -> String {
     let mut decoder = Decoder::new(Role::Client, limits);
     let mut reading = decoder.read(&mut input);
     let message = match reading.next_event() {
-        Ok(Some(websocket::Event::Message { payload, .. })) => {
+        Ok(Some(websocket::WebSocketEvent::Message { payload, .. })) => {
             String::from_utf8(payload.to_vec()).expect("text")
         }
         other => panic!("one whole text frame, not {other:?}"),

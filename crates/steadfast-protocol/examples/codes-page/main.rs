@@ -1,4 +1,4 @@
-//! Writes the reference page of the codes: `cargo run -p steadfast-protocol --example codes-page`.
+//! Generates the reference page of the codes: `cargo run -p steadfast-protocol --example codes-page`.
 
 use std::{fs, io, path::Path};
 

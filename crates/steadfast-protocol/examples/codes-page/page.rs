@@ -2,50 +2,50 @@
 
 use steadfast_protocol::codes::{Advice, CloseCode, DisconnectCode, ErrorCode, UnsubscribeCode};
 
-/// What stands above the tables.
+/// The introduction above the tables.
 const HEAD: &str = "\
 # Codes
 
-Every number with which Steadfast refuses, ends or interrupts something, the text that travels with it, and what a client does about it.
+All codes with which Steadfast rejects a command, ends a subscription or closes a connection, with their texts and the action of a client.
 
-This page is rendered from the one table in `steadfast-protocol`.
-After a change of the table run `cargo run -p steadfast-protocol --example codes-page`.
+This page is generated from the table in `steadfast-protocol`.
+After changing the table, run `cargo run -p steadfast-protocol --example codes-page`.
 
-The ranges decide what a client does, so a code that is not listed here gets its advice from its range.
-A reason or message may end in `; retry_in=12s`: the number of seconds after which to come back, at most an hour.
+The range of a code determines the action of a client, so a code that is not listed here gets its advice from its range.
+A reason or message may end in `; retry_in=12s`: the number of seconds after which to retry or reconnect, at most an hour.
 ";
 
 const ERRORS: &str = "
 ## Error codes in replies
 
-A command was refused, and the connection goes on.
-Applications have 400 to 1999 to themselves; client libraries use numbers below 100 for what they find out alone, which may always be tried again.
-A temporary error may be tried again whatever its number.
+The command was rejected; the connection stays open.
+400 to 1999 are reserved for applications; client libraries use numbers below 100 for errors that they detect themselves, which can always be retried.
+A temporary error can be retried whatever its number.
 ";
 
 const DISCONNECTS: &str = "
 ## Disconnect codes
 
-They travel in the close frame of a WebSocket connection, and as a disconnect push on transports without close codes.
-3500 to 3999 and 4500 to 4999 mean not to come back; every other code from 3000 means to connect again.
-Applications have 4000 to 4999 to themselves.
+They are sent in the close frame of a WebSocket connection, and as a disconnect push on transports without close codes.
+3500 to 3999 and 4500 to 4999 mean not to reconnect; every other code from 3000 means to reconnect.
+4000 to 4999 are reserved for applications.
 ";
 
 const UNSUBSCRIBES: &str = "
 ## Unsubscribe codes
 
-A subscription ended, and the connection goes on.
-2500 and above mean to subscribe again.
+The subscription ended; the connection stays open.
+2500 and above mean to resubscribe.
 ";
 
 const CLOSES: &str = "
 ## Close codes of WebSocket
 
-They come from WebSocket itself, not from the protocol inside.
-1009 means not to come back, because the same message would be too large again; every other one means to connect again.
+They are defined by WebSocket itself, not by the Centrifuge client protocol.
+1009 means not to reconnect, because the same message would be too large again; every other one means to reconnect.
 ";
 
-/// The whole page.
+/// Returns the text of the page.
 pub(crate) fn render() -> String {
     let errors = ErrorCode::ALL.iter().map(|row| {
         let reply = row.reply();
@@ -68,7 +68,7 @@ pub(crate) fn render() -> String {
     let closes = CloseCode::ALL
         .iter()
         .map(|row| short_row(row.code().into(), row.reason(), row.meaning(), row.advice()));
-    let short = ["Code", "Reason", "Meaning", "What a client does"];
+    let short = ["Code", "Reason", "Meaning", "Client action"];
     let long = [
         "Code",
         "Message",

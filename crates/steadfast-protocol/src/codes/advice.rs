@@ -1,46 +1,47 @@
-//! What a client does when it is told a code.
+//! The action that a code advises a client to take.
 //!
-//! The ranges decide, not the single rows: a code that a later server invents gets the right advice too.
+//! The ranges decide, not the single rows: a code that a later server adds gets the right advice too.
 
 use std::fmt;
 
 use super::{CloseCode, DisconnectCode, ErrorCode, UnsubscribeCode};
 use crate::message::ReplyError;
 
-/// SDKs number what they find out alone (a timeout, a lost transport) below this; such errors always pass.
+/// SDKs use numbers below this for errors that they detect themselves (a timeout, a lost transport). These are
+/// temporary.
 const FIRST_SERVER_ERROR: u32 = 100;
 
-/// The first unsubscribe code after which a client subscribes again.
+/// The first unsubscribe code after which a client resubscribes.
 const FIRST_RESUBSCRIBE: u32 = 2500;
 
-/// What a client does when it is told a code.
+/// The action that a code advises a client to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Advice {
-    /// Connect again, after a backoff.
+    /// Reconnect after a backoff.
     Reconnect,
-    /// Drop the token and every position, then connect again after a backoff.
+    /// Drop the token and all positions, then reconnect after a backoff.
     ReconnectWithFreshState,
-    /// Ask again, after a backoff, over the same connection if it is still there.
+    /// Retry after a backoff, over the same connection if it is still open.
     Retry,
-    /// Get a new token, then ask again.
+    /// Get a new token, then retry.
     RenewToken,
-    /// Subscribe again from the kept position.
+    /// Resubscribe from the kept position.
     Resubscribe,
-    /// Drop the subscription's token and position, then subscribe again.
+    /// Drop the subscription's token and position, then resubscribe.
     ResubscribeWithFreshState,
-    /// The subscription is over; the connection goes on.
+    /// End the subscription; the connection stays open.
     EndSubscription,
-    /// Tell the caller; nothing else changes.
-    TellCaller,
-    /// Do not come back without somebody's decision.
+    /// Report the error to the caller; nothing else changes.
+    ReportToCaller,
+    /// Do not reconnect unless the application decides to.
     Terminal,
 }
 
 impl Advice {
-    /// Advice for the code of a close frame or of a disconnect push.
+    /// Returns the advice for the code of a close frame or of a disconnect push.
     ///
-    /// 3500 to 3999, 4500 to 4999 and 1009 are terminal; after 3014 the client also drops its state; everything else
-    /// means to connect again.
+    /// 3500 to 3999, 4500 to 4999 and 1009 are terminal; after 3014 the client also drops its state; every other code
+    /// means to reconnect.
     pub fn for_disconnect(code: u32) -> Self {
         if code == u32::from(CloseCode::MessageTooBig.code()) {
             return Self::Terminal;
@@ -54,7 +55,7 @@ impl Advice {
         }
     }
 
-    /// Advice for the code of an unsubscribe push: 2500 and above mean to subscribe again.
+    /// Returns the advice for the code of an unsubscribe push: 2500 and above mean to resubscribe.
     pub fn for_unsubscribe(code: u32) -> Self {
         if code == UnsubscribeCode::StateInvalidated.code() {
             Self::ResubscribeWithFreshState
@@ -65,43 +66,44 @@ impl Advice {
         }
     }
 
-    /// Advice for an error in the answer to a connect command: what cannot pass is terminal.
+    /// Returns the advice for an error in the reply to a connect command: errors that are not temporary are terminal.
     pub fn for_connect_error(error: &ReplyError) -> Self {
-        passing(error).unwrap_or(Self::Terminal)
+        temporary_advice(error).unwrap_or(Self::Terminal)
     }
 
-    /// Advice for an error in the answer to a subscribe command.
+    /// Returns the advice for an error in the reply to a subscribe command.
     pub fn for_subscribe_error(error: &ReplyError) -> Self {
         if error.code == ErrorCode::UnrecoverablePosition.code() {
             return Self::ResubscribeWithFreshState;
         }
-        passing(error).unwrap_or(Self::EndSubscription)
+        temporary_advice(error).unwrap_or(Self::EndSubscription)
     }
 
-    /// Advice for an error in the answer to any other command.
+    /// Returns the advice for an error in the reply to any other command.
     pub fn for_call_error(error: &ReplyError) -> Self {
-        passing(error).unwrap_or(Self::TellCaller)
+        temporary_advice(error).unwrap_or(Self::ReportToCaller)
     }
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Reconnect => "connect again",
-            Self::ReconnectWithFreshState => "drop token and positions, connect again",
-            Self::Retry => "ask again later",
-            Self::RenewToken => "get a new token, ask again",
-            Self::Resubscribe => "subscribe again",
-            Self::ResubscribeWithFreshState => "drop token and position, subscribe again",
+            Self::Reconnect => "reconnect",
+            Self::ReconnectWithFreshState => "drop token and positions, reconnect",
+            Self::Retry => "retry later",
+            Self::RenewToken => "get a new token, retry",
+            Self::Resubscribe => "resubscribe",
+            Self::ResubscribeWithFreshState => "drop token and position, resubscribe",
             Self::EndSubscription => "end the subscription",
-            Self::TellCaller => "tell the caller",
-            Self::Terminal => "do not come back",
+            Self::ReportToCaller => "report to the caller",
+            Self::Terminal => "do not reconnect",
         })
     }
 }
 
-/// The advice of errors that pass; the flag in the reply counts, so that applications can mark their own codes.
-fn passing(error: &ReplyError) -> Option<Advice> {
+/// Returns the advice for temporary errors. The flag in the reply counts, so that applications can mark their own
+/// codes.
+fn temporary_advice(error: &ReplyError) -> Option<Advice> {
     if error.code == ErrorCode::TokenExpired.code() {
         Some(Advice::RenewToken)
     } else if error.temporary || error.code < FIRST_SERVER_ERROR {
@@ -116,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_of_disconnect_codes_decide() {
+    fn the_range_of_a_disconnect_code_determines_its_advice() {
         let reconnect = [
             0, 1000, 1001, 1006, 1008, 1011, 1012, 1013, 2999, 3000, 3013, 3499, 4000, 4499, 5000,
             9999,
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn unsubscribe_codes_from_2500_mean_to_subscribe_again() {
+    fn unsubscribe_codes_from_2500_mean_to_resubscribe() {
         let advice: Vec<Advice> = UnsubscribeCode::ALL
             .iter()
             .map(|row| row.advice())
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_on_connect_are_terminal_unless_they_pass() {
+    fn errors_on_connect_are_terminal_unless_they_are_temporary() {
         for row in ErrorCode::ALL {
             let expected = match row.code() {
                 100 | 111 | 113 => Advice::Retry,
@@ -193,10 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn errors_on_calls_go_to_the_caller() {
+    fn errors_on_calls_are_reported_to_the_caller() {
         assert_eq!(
             Advice::for_call_error(&ErrorCode::NotAvailable.reply()),
-            Advice::TellCaller
+            Advice::ReportToCaller
         );
         let busy = ReplyError {
             code: 400,

@@ -5,35 +5,35 @@
 use super::Advice;
 
 super::table! {
-    /// Why a WebSocket connection ends, in the words of WebSocket itself.
+    /// Why a WebSocket connection is closed, as WebSocket itself defines it.
     CloseCode: u16 {
-        /// The purpose is fulfilled.
+        /// The connection has fulfilled its purpose.
         Normal = 1000, "normal closure";
-        /// The endpoint goes away.
+        /// The endpoint is going away: a server stops, or a page is left.
         GoingAway = 1001, "going away";
-        /// The peer broke the framing rules.
+        /// The peer violated the WebSocket protocol.
         ProtocolError = 1002, "protocol error";
-        /// The endpoint cannot take this type of data.
+        /// The endpoint does not support this type of data.
         UnsupportedData = 1003, "unsupported data";
         /// Never sent: the close frame had no code.
         NoStatus = 1005, "no status received";
         /// Never sent: the connection ended without a close frame.
         Abnormal = 1006, "abnormal closure";
-        /// Text that is not UTF-8.
+        /// A text message is not UTF-8.
         InvalidPayload = 1007, "invalid payload data";
-        /// A rule other than the protocol's was broken. Not used for overload: clients may take it as final.
+        /// A policy other than the protocol was violated. Not used for overload: clients may treat it as permanent.
         PolicyViolation = 1008, "policy violation";
         /// The message is larger than the receiver accepts.
         MessageTooBig = 1009, "message size limit exceeded";
-        /// The client misses an extension that it needs.
+        /// The server did not negotiate an extension that the client requires.
         MandatoryExtension = 1010, "mandatory extension missing";
         /// The server failed.
         InternalError = 1011, "internal error";
-        /// The service restarts.
+        /// The service is restarting.
         ServiceRestart = 1012, "service restart";
-        /// The server is full or not ready; come back later.
+        /// The server is at capacity or not ready.
         TryAgainLater = 1013, "try again later";
-        /// A gateway got no valid answer from behind it.
+        /// A proxy received an invalid response from its upstream server.
         BadGateway = 1014, "bad gateway";
         /// Never sent: the TLS handshake failed.
         TlsHandshake = 1015, "tls handshake failed";
@@ -41,12 +41,12 @@ super::table! {
 }
 
 impl CloseCode {
-    /// What a client does about it.
+    /// Returns the action that the code advises a client to take.
     pub fn advice(self) -> Advice {
         Advice::for_disconnect(u32::from(self.code()))
     }
 
-    /// True for the codes that only report what happened and must not stand in a close frame.
+    /// Returns `true` for codes that are only reported locally and must not be sent in a close frame.
     pub const fn is_local_only(self) -> bool {
         matches!(self, Self::NoStatus | Self::Abnormal | Self::TlsHandshake)
     }

@@ -1,56 +1,57 @@
-//! The disconnect codes: 3000 to 3014 with the advice to come back, 3500 to 3509 without.
+//! The disconnect codes: 3000 to 3014 with the advice to reconnect, 3500 to 3509 without.
 //!
-//! They travel in a WebSocket close frame, or as a push on transports that have no close codes.
+//! They are sent in a WebSocket close frame, or as a push on transports that have no close codes.
 
 use super::Advice;
 
-/// The longest reason in bytes: a close frame's payload is at most 125 bytes (RFC 6455, 5.5), two hold the code.
+/// The longest reason in bytes: a close frame's payload is at most 125 bytes (RFC 6455, 5.5), of which the code takes
+/// two.
 pub const REASON_BYTES_MAX: usize = 123;
 
 super::table! {
-    /// Why the server ends a connection.
+    /// Why the server closes a connection.
     DisconnectCode: u16 {
         /// The connection was closed without a particular reason.
         ConnectionClosed = 3000, "connection closed";
-        /// The server is going away.
+        /// The server is shutting down.
         Shutdown = 3001, "shutdown";
-        /// The server failed.
+        /// Internal error of the server.
         ServerError = 3004, "internal server error";
-        /// The connection's time is over and its token was not renewed.
+        /// The connection expired because its token was not replaced.
         ConnectionExpired = 3005, "connection expired";
-        /// The time of a server-side subscription is over.
+        /// A server-side subscription expired.
         SubscriptionExpired = 3006, "subscription expired";
-        /// The client takes less than it is sent.
+        /// Slow consumer: unsent data exceeded its size or time limit.
         Slow = 3008, "slow";
         /// Writing to the connection failed.
         WriteError = 3009, "write error";
-        /// A server-side subscription has a hole behind its position.
+        /// Publications after the position of a server-side subscription are missing.
         InsufficientState = 3010, "insufficient state";
-        /// The server wants the client to connect anew.
+        /// The server requests that the client reconnects.
         ForceReconnect = 3011, "force reconnect";
-        /// Nothing came back after a ping.
+        /// The server received no data after its ping within the time limit.
         NoPong = 3012, "no pong";
-        /// Too much is asked at the moment.
+        /// Too many requests, or the server is at a limit.
         TooManyRequests = 3013, "too many requests";
-        /// Token and positions of the client are no longer valid.
+        /// The token and positions of the client are no longer valid.
         StateInvalidated = 3014, "state invalidated";
         /// The connection token is not valid.
         InvalidToken = 3500, "invalid token";
-        /// The client broke the protocol.
+        /// The client violated the protocol.
         BadRequest = 3501, "bad request";
-        /// No connect command ever arrived.
+        /// The client sent no connect command within the time limit.
         Stale = 3502, "stale";
-        /// The server wants the client gone.
+        /// The server requests that the client does not reconnect.
         ForceDisconnect = 3503, "force disconnect";
         /// The user has too many connections.
         ConnectionLimit = 3504, "connection limit";
         /// The connection has too many channels.
         ChannelLimit = 3505, "channel limit";
-        /// The transport does not fit the protocol.
+        /// The transport does not support the protocol.
         InappropriateProtocol = 3506, "inappropriate protocol";
-        /// The client may not do this.
+        /// The client has no permission for this operation.
         PermissionDenied = 3507, "permission denied";
-        /// The feature is switched off or does not exist here.
+        /// The feature is disabled or not implemented.
         NotAvailable = 3508, "not available";
         /// The client caused too many errors.
         TooManyErrors = 3509, "too many errors";
@@ -58,7 +59,7 @@ super::table! {
 }
 
 impl DisconnectCode {
-    /// What a client does about it.
+    /// Returns the action that the code advises a client to take.
     pub fn advice(self) -> Advice {
         Advice::for_disconnect(u32::from(self.code()))
     }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_every_code_of_the_protocol() {
+    fn the_table_contains_every_code_of_the_protocol() {
         let codes: Vec<u16> = DisconnectCode::ALL.iter().map(|row| row.code()).collect();
 
         assert_eq!(

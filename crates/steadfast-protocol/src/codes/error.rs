@@ -1,45 +1,45 @@
 //! The error codes of replies: 100 to 113.
 //!
-//! Applications have 400 to 1999 to themselves; SDKs use numbers below 100 for what they find out alone.
+//! 400 to 1999 are reserved for applications; SDKs use numbers below 100 for errors that they detect themselves.
 
 use crate::message::ReplyError;
 
 super::table! {
-    /// Why a command was refused. The connection goes on.
+    /// Why a command was rejected. The connection stays open.
     ErrorCode: u32 {
-        /// The server failed; nothing is wrong with the request.
+        /// Internal error of the server; the request is valid.
         Internal = 100, "internal server error";
-        /// No valid credential.
+        /// The client has no valid credentials.
         Unauthorized = 101, "unauthorized";
-        /// The channel belongs to no known namespace.
+        /// The namespace of the channel is not known.
         UnknownChannel = 102, "unknown channel";
-        /// The client may not do this.
+        /// The client has no permission for this operation.
         PermissionDenied = 103, "permission denied";
-        /// No such method.
+        /// The method does not exist.
         MethodNotFound = 104, "method not found";
         /// This connection is subscribed to the channel already.
         AlreadySubscribed = 105, "already subscribed";
         /// A limit of this connection is reached, for example its number of channels.
         LimitExceeded = 106, "limit exceeded";
-        /// The request is well formed but cannot be meant.
+        /// The request is well formed, but its arguments are invalid.
         BadRequest = 107, "bad request";
-        /// The feature is switched off or does not exist here.
+        /// The feature is disabled or not implemented.
         NotAvailable = 108, "not available";
-        /// The token has expired; a new one helps.
+        /// The token has expired; the client needs a new one.
         TokenExpired = 109, "token expired";
-        /// The time of this connection or subscription is over, and no token can prolong it.
+        /// The connection or subscription has expired, and a new token cannot extend it.
         Expired = 110, "expired";
-        /// Too much is asked at the moment.
+        /// Too many requests, or the server is at a limit.
         TooManyRequests = 111, "too many requests";
-        /// What follows this position cannot be given without a hole.
+        /// Publications after this position are no longer available.
         UnrecoverablePosition = 112, "unrecoverable position";
-        /// The data changed between two pages.
+        /// The data changed between two pages of a query.
         ConcurrentPagination = 113, "concurrent pagination";
     }
 }
 
 impl ErrorCode {
-    /// True when the same request may succeed later.
+    /// Returns `true` when the same request may succeed later.
     pub const fn is_temporary(self) -> bool {
         match self {
             Self::Internal | Self::TooManyRequests | Self::ConcurrentPagination => true,
@@ -57,13 +57,14 @@ impl ErrorCode {
         }
     }
 
-    /// The error as it travels in a reply, with the table's own text.
+    /// Returns the error for a reply, with the text of the table.
     pub fn reply(self) -> ReplyError {
         self.reply_with(self.reason().to_owned())
     }
 
-    /// The error with a text of its own, for example one that says when to come back (see [`super::with_retry_in`]).
-    /// An empty text is replaced by the table's: SDKs read the message without asking whether it is there.
+    /// Returns the error for a reply with a specific text, for example one with a retry delay (see
+    /// [`super::with_retry_in`]). An empty text is replaced by that of the table: SDKs read the message without
+    /// checking whether it is present.
     pub fn reply_with(self, message: String) -> ReplyError {
         let message = if message.is_empty() {
             self.reason().to_owned()
@@ -78,7 +79,7 @@ impl ErrorCode {
     }
 }
 
-/// A text for a code that may not be in the table: applications have codes of their own.
+/// Returns a text for a code that may not be in the table: applications define their own codes.
 pub(crate) fn error_text(code: u32) -> &'static str {
     ErrorCode::from_code(code).map_or("unknown error", ErrorCode::reason)
 }

@@ -1,29 +1,30 @@
-//! The hint that says when to come back: `; retry_in=12s` at the end of a plain text.
+//! The retry hint: `; retry_in=12s` at the end of a plain text.
 //!
-//! SDKs ignore it, our client reads it. It stands in the reason of a close and in the message of an error alike.
+//! Other SDKs ignore it; the Steadfast client reads it. It is part of the reason of a close or of the message of an
+//! error.
 
 use std::time::Duration;
 
 use super::REASON_BYTES_MAX;
 
-/// What stands before the number of seconds.
+/// The text before the number of seconds.
 const MARK: &str = "retry_in=";
 
-/// The longest wait that a hint may ask for: what a peer says must not park a client for days.
+/// The longest delay of a hint: a peer must not be able to delay a client for days.
 const HINT_MAX: Duration = Duration::from_hours(1);
 
-/// Appends the hint to a plain text; whole seconds, rounded up, at most an hour. A text that would no longer fit into
-/// a close frame is cut first.
+/// Appends the hint to a plain text; in seconds, rounded up, at most an hour. A text that would no longer fit into a
+/// close frame is truncated first.
 pub fn with_retry_in(text: &str, wait: Duration) -> String {
     let wait = wait.min(HINT_MAX);
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     let hint = format!("; {MARK}{seconds}s");
-    let room = REASON_BYTES_MAX.saturating_sub(hint.len());
-    let kept = text.floor_char_boundary(room);
+    let space = REASON_BYTES_MAX.saturating_sub(hint.len());
+    let kept = text.floor_char_boundary(space);
     format!("{}{hint}", text.get(..kept).unwrap_or_default())
 }
 
-/// Reads the hint from a reason or a message. Absent, malformed or longer than an hour: `None`, respectively an hour.
+/// Reads the hint from a reason or a message. Returns `None` if it is absent or malformed, and an hour if it is longer.
 pub fn retry_in(text: &str) -> Option<Duration> {
     let (_, hint) = text.rsplit_once(MARK)?;
     let seconds: u64 = hint.strip_suffix('s')?.parse().ok()?;
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_hints_are_no_hints() {
+    fn malformed_hints_are_ignored() {
         for text in [
             "",
             "shutdown",

@@ -3,25 +3,25 @@
 use super::Advice;
 
 super::table! {
-    /// Why the server ends a subscription. The connection goes on.
+    /// Why the server ends a subscription. The connection stays open.
     UnsubscribeCode: u32 {
-        /// The client asked for it.
+        /// The client unsubscribed.
         Client = 0, "client unsubscribed";
-        /// The connection ended; used inside the server only.
+        /// The connection was closed; used inside the server only.
         Disconnect = 1, "client disconnected";
-        /// The server ended it for good.
+        /// The server ended the subscription permanently.
         Server = 2000, "server unsubscribed";
-        /// The subscription has a hole behind its position.
+        /// Publications after the position of the subscription are missing.
         Insufficient = 2500, "insufficient state";
-        /// The subscription's time is over.
+        /// The subscription has expired.
         Expired = 2501, "subscription expired";
-        /// Token and position of the subscription are no longer valid.
+        /// The token and position of the subscription are no longer valid.
         StateInvalidated = 2502, "state invalidated";
     }
 }
 
 impl UnsubscribeCode {
-    /// What a client does about it.
+    /// Returns the action that the code advises a client to take.
     pub fn advice(self) -> Advice {
         Advice::for_unsubscribe(self.code())
     }

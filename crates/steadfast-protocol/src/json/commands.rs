@@ -1,4 +1,4 @@
-//! Decodes what a client sends.
+//! Decodes the commands of a client.
 
 use bytes::Bytes;
 
@@ -11,13 +11,13 @@ use crate::message::{
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
-/// Takes a message of a client apart; each command is decoded when its turn comes.
+/// Decodes a message of a client lazily, one command at a time.
 ///
-/// A command that fails to connect voids the rest, so nothing is decoded ahead.
+/// A rejected connect command invalidates the commands after it, so no command is decoded ahead.
 ///
 /// # Errors
 ///
-/// The message as a whole is too long, empty, or not UTF-8.
+/// The message is too long, empty, or not UTF-8.
 pub fn decode_commands<'a>(
     message: &'a Bytes,
     limits: &'a Limits,
@@ -29,8 +29,8 @@ pub fn decode_commands<'a>(
 
 /// The commands of one message, in order.
 ///
-/// A command that is well formed but exceeds a limit yields an error, and the iteration goes on behind it (see
-/// [`crate::codes::Remedy`]); any other error is the last item.
+/// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
+/// [`crate::codes::DecodeErrorAction`]); any other error is the last item.
 #[derive(Clone, Debug)]
 pub struct Commands<'a> {
     lines: Lines<'a>,
@@ -45,7 +45,7 @@ impl Iterator for Commands<'_> {
             .next()?
             .and_then(|(line, number)| self.decode(line, number));
         if let Err(error) = &decoded
-            && !error.concerns_one_command()
+            && !error.is_limited_to_command()
         {
             self.lines.stop();
         }
@@ -80,7 +80,7 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Without an id only `send` means anything; the first request in the order of the protocol's fields wins.
+/// Selects the method of a command: the first one in the order of the protocol's fields, or only `send` without an id.
 fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
     if at.id == 0 {
         return match shape.send {
@@ -109,7 +109,7 @@ fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, Deco
     rare_request(at, shape)
 }
 
-/// The rest of [`request`]: everything that is off the hot path.
+/// The methods of [`request`] that are off the hot path.
 fn rare_request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
     if let Some(presence) = shape.presence {
         return Ok(Request::Presence(channel_request(at, &presence)?));
@@ -155,7 +155,7 @@ fn rare_request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request,
             token: at.token(&refresh.token)?,
         }));
     }
-    Err(DecodeError::NothingAsked { id: at.id })
+    Err(DecodeError::NoMethod { id: at.id })
 }
 
 fn connect_request<'a>(
@@ -179,7 +179,7 @@ fn connect_request<'a>(
             "headers",
             shape.headers.0,
             at.limits.name_bytes,
-            |at, value: Text<'a>| at.long("headers", &value),
+            |at, value: Text<'a>| at.long_text("headers", &value),
         )?,
     })
 }
@@ -240,7 +240,7 @@ shape! {
 }
 
 shape! {
-    /// See [`ConnectRequest`].
+    /// The JSON object of [`ConnectRequest`].
     ConnectShape<'a> {
         "token" => token: Text<'a>,
         "data" => data: OptionalPayload<'a>,
@@ -252,7 +252,7 @@ shape! {
 }
 
 shape! {
-    /// See [`SubscribeRequest`].
+    /// The JSON object of [`SubscribeRequest`].
     SubscribeShape<'a> {
         "channel" => channel: Text<'a>,
         "token" => token: Text<'a>,
@@ -271,14 +271,14 @@ shape! {
 }
 
 shape! {
-    /// A request that names only a channel.
+    /// The JSON object of [`ChannelRequest`].
     ChannelShape<'a> {
         "channel" => channel: Text<'a>,
     }
 }
 
 shape! {
-    /// See [`PublishRequest`].
+    /// The JSON object of [`PublishRequest`].
     PublishShape<'a> {
         "channel" => channel: Text<'a>,
         "data" => data: Payload<'a>,
@@ -287,7 +287,7 @@ shape! {
 }
 
 shape! {
-    /// See [`HistoryRequest`].
+    /// The JSON object of [`HistoryRequest`].
     HistoryShape<'a> {
         "channel" => channel: Text<'a>,
         "limit" => limit: i32,
@@ -305,19 +305,19 @@ shape! {
 }
 
 shape! {
-    /// An object of which nothing is read.
+    /// An object whose fields are ignored.
     EmptyShape {}
 }
 
 shape! {
-    /// See [`SendRequest`].
+    /// The JSON object of [`SendRequest`].
     DataShape<'a> {
         "data" => data: Payload<'a>,
     }
 }
 
 shape! {
-    /// See [`RpcRequest`].
+    /// The JSON object of [`RpcRequest`].
     RpcShape<'a> {
         "method" => method: Text<'a>,
         "data" => data: Payload<'a>,
@@ -325,14 +325,14 @@ shape! {
 }
 
 shape! {
-    /// See [`RefreshRequest`].
+    /// The JSON object of [`RefreshRequest`].
     RefreshShape<'a> {
         "token" => token: Text<'a>,
     }
 }
 
 shape! {
-    /// See [`SubRefreshRequest`].
+    /// The JSON object of [`SubRefreshRequest`].
     SubRefreshShape<'a> {
         "channel" => channel: Text<'a>,
         "token" => token: Text<'a>,

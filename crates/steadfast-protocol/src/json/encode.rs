@@ -1,7 +1,7 @@
-//! Writes commands, replies and pushes, without a tree in between.
+//! Encodes commands, replies and pushes without an intermediate tree.
 //!
-//! Zero values are left out, except those that readers of the protocol expect to be there always. Nothing here ends a
-//! line: whoever puts several into one message writes a line feed between them.
+//! Zero values are omitted, except those that implementations of the protocol always expect. No line feed is written: a
+//! caller that puts several into one message writes a line feed between them.
 
 mod command;
 mod publication;

@@ -1,23 +1,23 @@
-//! Takes a message apart into lines, one command or reply each.
+//! Splits a message into lines, one command or reply each.
 
 use bytes::Bytes;
 
 use crate::error::DecodeError;
 use crate::limits::Limits;
 
-/// What is left of a message. A line feed separates lines; one at the end of the message is optional.
+/// The remaining lines of a message. A line feed separates lines; one at the end of the message is optional.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'a> {
     message: &'a Bytes,
     limits: &'a Limits,
-    /// `None` when all lines were taken.
+    /// `None` when all lines were returned.
     rest: Option<&'a str>,
-    /// How many lines were taken.
+    /// Number of lines that were returned.
     taken: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// Looks at the message as a whole: its size, its encoding, and that there is something in it.
+    /// Checks the message: its size, its encoding, and that it is not empty.
     pub(super) fn new(message: &'a Bytes, limits: &'a Limits) -> Result<Self, DecodeError> {
         if message.len() > limits.message_bytes {
             return Err(DecodeError::MessageTooLong {
@@ -38,22 +38,22 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// The message that the lines are parts of.
+    /// Returns the message that contains the lines.
     pub(super) fn message(&self) -> &'a Bytes {
         self.message
     }
 
-    /// The limits that apply.
+    /// Returns the limits of the decoder.
     pub(super) fn limits(&self) -> &'a Limits {
         self.limits
     }
 
-    /// Gives up the rest: nothing behind an undecodable line can be trusted.
+    /// Discards the remaining lines: after an invalid line none of them can be trusted.
     pub(super) fn stop(&mut self) {
         self.rest = None;
     }
 
-    /// The next line and its number, counted from 1.
+    /// Returns the next line and its number, counted from 1.
     pub(super) fn next(&mut self) -> Option<Result<(&'a str, usize), DecodeError>> {
         let rest = self.rest.take()?;
         if self.taken == self.limits.messages_max {
@@ -64,8 +64,8 @@ impl<'a> Lines<'a> {
         let line = match memchr::memchr(b'\n', rest.as_bytes())
             .and_then(|end| rest.split_at_checked(end))
         {
-            Some((line, behind)) => {
-                self.rest = behind.strip_prefix('\n');
+            Some((line, after)) => {
+                self.rest = after.strip_prefix('\n');
                 line
             }
             None => rest,

@@ -1,4 +1,4 @@
-//! Decodes what a server sends.
+//! Decodes the replies and pushes of a server.
 
 use bytes::Bytes;
 
@@ -19,34 +19,34 @@ use shapes::{
     RefreshShape, ReplyShape, SubscribeShape,
 };
 
-/// Takes a message of a server apart; each reply is decoded when its turn comes.
+/// Decodes a message of a server lazily, one reply at a time.
 ///
 /// # Errors
 ///
-/// The message as a whole is too long, empty, or not UTF-8.
+/// The message is too long, empty, or not UTF-8.
 pub fn decode_replies<'a>(
     message: &'a Bytes,
     limits: &'a Limits,
 ) -> Result<Replies<'a>, DecodeError> {
     Ok(Replies {
         lines: Lines::new(message, limits)?,
-        unknown: 0,
+        unknown_pushes: 0,
     })
 }
 
 /// The replies of one message, in order. Any error is the last item.
 ///
-/// Pushes of a kind that this version does not know are skipped and counted, so that a newer server does no harm.
+/// Pushes of an unknown kind are skipped and counted, so that the client stays compatible with newer servers.
 #[derive(Clone, Debug)]
 pub struct Replies<'a> {
     lines: Lines<'a>,
-    unknown: usize,
+    unknown_pushes: usize,
 }
 
 impl Replies<'_> {
-    /// How many pushes of an unknown kind were skipped so far.
-    pub fn unknown(&self) -> usize {
-        self.unknown
+    /// Returns the number of pushes of an unknown kind that were skipped so far.
+    pub fn unknown_pushes(&self) -> usize {
+        self.unknown_pushes
     }
 }
 
@@ -66,14 +66,14 @@ impl Iterator for Replies<'_> {
                     self.lines.stop();
                     return Some(Err(error));
                 }
-                None => self.unknown += 1,
+                None => self.unknown_pushes += 1,
             }
         }
     }
 }
 
 impl<'a> Replies<'a> {
-    /// `None` for a push of an unknown kind.
+    /// Decodes one line; `None` for a push of an unknown kind.
     fn decode(&self, text: &'a str, line: usize) -> Result<Option<Reply>, DecodeError> {
         if text.is_empty() {
             return Err(DecodeError::Empty);
@@ -95,13 +95,13 @@ impl<'a> Replies<'a> {
             Some(error) => Err(reply_error(at, &error)?),
             None => Ok(result(at, shape)?),
         };
-        Ok(Some(Reply::Answer { id: at.id, outcome }))
+        Ok(Some(Reply::Response { id: at.id, outcome }))
     }
 }
 
 fn reply_error(at: Context<'_>, shape: &ErrorShape<'_>) -> Result<ReplyError, DecodeError> {
-    let message = at.long("message", &shape.message)?;
-    // Some server may leave it out; whoever shows the error wants words.
+    let message = at.long_text("message", &shape.message)?;
+    // A server may omit the message; callers that display the error need a text.
     let message = if message.is_empty() {
         error_text(shape.code).to_owned()
     } else {
@@ -114,7 +114,7 @@ fn reply_error(at: Context<'_>, shape: &ErrorShape<'_>) -> Result<ReplyError, De
     })
 }
 
-/// The kind of a result is known by the field that is there.
+/// Decodes a result; the field that is present determines its kind.
 fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, DecodeError> {
     if let Some(connect) = shape.connect {
         return Ok(ReplyResult::Connect(connect_result(at, &connect)?));
@@ -164,7 +164,7 @@ fn result<'a>(at: Context<'a>, shape: ReplyShape<'a>) -> Result<ReplyResult, Dec
     Err(DecodeError::NoResult { id: at.id })
 }
 
-/// `None` for a kind that this version does not know.
+/// Decodes a push; `None` for an unknown kind.
 fn event<'a>(at: Context<'a>, shape: PushShape<'a>) -> Result<Option<Push>, DecodeError> {
     let event = if let Some(shape) = shape.publication {
         PushEvent::Publication(publication(at, shape)?)
@@ -186,7 +186,7 @@ fn event<'a>(at: Context<'a>, shape: PushShape<'a>) -> Result<Option<Push>, Deco
     } else if let Some(end) = shape.unsubscribe {
         PushEvent::Unsubscribe {
             code: end.code,
-            reason: at.long("reason", &end.reason)?,
+            reason: at.long_text("reason", &end.reason)?,
         }
     } else if let Some(message) = shape.message {
         PushEvent::Message(at.payload(message.data)?)
@@ -202,7 +202,7 @@ fn event<'a>(at: Context<'a>, shape: PushShape<'a>) -> Result<Option<Push>, Deco
     } else if let Some(end) = shape.disconnect {
         PushEvent::Disconnect {
             code: end.code,
-            reason: at.long("reason", &end.reason)?,
+            reason: at.long_text("reason", &end.reason)?,
         }
     } else if let Some(refresh) = shape.refresh {
         PushEvent::Refresh {
@@ -290,7 +290,7 @@ fn publication<'a>(
             "tags",
             shape.tags.0,
             at.limits.name_bytes,
-            |at, value: Text<'a>| at.long("tags", &value),
+            |at, value: Text<'a>| at.long_text("tags", &value),
         )?,
         time: shape.time,
     })

@@ -1,7 +1,7 @@
 //! Reads JSON objects into private shapes that borrow from the message, and checks sizes before anything is copied.
 //!
-//! A shape is what may stand on the wire: every field optional, null the same as absent, unknown fields skipped, a
-//! field that stands there twice refused. Only objects are taken, never arrays in their place.
+//! A shape describes an object on the wire: all fields are optional, null is the same as absent, unknown fields are
+//! ignored, and a repeated field is an error. Only objects are accepted, not arrays in their stead.
 
 mod entries;
 mod field;
@@ -13,17 +13,17 @@ use serde_json::value::RawValue;
 pub(crate) use entries::{entries, list};
 pub(crate) use field::{Field, OptionalPayload, Payload, Text};
 
-use crate::error::{DecodeError, Fault};
+use crate::error::{DecodeError, JsonErrorKind};
 use crate::limits::Limits;
 
-/// Declares shapes: a struct and how it is read.
+/// Declares shapes: structs with their deserialization.
 macro_rules! shape {
-    ($(#[$about:meta])* $name:ident<$life:lifetime> { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
+    ($(#[$about:meta])* $name:ident<$lifetime:lifetime> { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
         $(#[$about])*
         #[derive(Debug, Default)]
-        pub(crate) struct $name<$life> { $( pub(crate) $field: $kind, )* }
+        pub(crate) struct $name<$lifetime> { $( pub(crate) $field: $kind, )* }
 
-        crate::json::shape!(@read $name, $name<$life>, $life, $( $wire => $field: $kind, )*);
+        crate::json::shape!(@read $name, $name<$lifetime>, $lifetime, $( $wire => $field: $kind, )*);
     };
     ($(#[$about:meta])* $name:ident { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
         $(#[$about])*
@@ -32,19 +32,19 @@ macro_rules! shape {
 
         crate::json::shape!(@read $name, $name, 'de, $( $wire => $field: $kind, )*);
     };
-    (@read $name:ident, $full:ty, $life:lifetime, $( $wire:literal => $field:ident: $kind:ty, )*) => {
-        impl<$life> serde::Deserialize<$life> for $full {
-            fn deserialize<D: serde::Deserializer<$life>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Reader;
+    (@read $name:ident, $full:ty, $lifetime:lifetime, $( $wire:literal => $field:ident: $kind:ty, )*) => {
+        impl<$lifetime> serde::Deserialize<$lifetime> for $full {
+            fn deserialize<D: serde::Deserializer<$lifetime>>(deserializer: D) -> Result<Self, D::Error> {
+                struct ShapeVisitor;
 
-                impl<$life> serde::de::Visitor<$life> for Reader {
+                impl<$lifetime> serde::de::Visitor<$lifetime> for ShapeVisitor {
                     type Value = $full;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str("an object")
                     }
 
-                    fn visit_map<A: serde::de::MapAccess<$life>>(self, mut map: A) -> Result<$full, A::Error> {
+                    fn visit_map<A: serde::de::MapAccess<$lifetime>>(self, mut map: A) -> Result<$full, A::Error> {
                         $( let mut $field: Option<$kind> = None; )*
                         while let Some(crate::json::Text(key)) = map.next_key()? {
                             match &*key {
@@ -63,12 +63,12 @@ macro_rules! shape {
                     }
                 }
 
-                deserializer.deserialize_map(Reader)
+                deserializer.deserialize_map(ShapeVisitor)
             }
         }
 
-        impl<$life> crate::json::Field<$life> for Option<$full> {
-            fn read<A: serde::de::MapAccess<$life>>(map: &mut A) -> Result<Self, A::Error> {
+        impl<$lifetime> crate::json::Field<$lifetime> for Option<$full> {
+            fn read<A: serde::de::MapAccess<$lifetime>>(map: &mut A) -> Result<Self, A::Error> {
                 map.next_value()
             }
         }
@@ -77,7 +77,7 @@ macro_rules! shape {
 
 pub(crate) use shape;
 
-/// Reads one object that fills the whole text. `line` is told in errors.
+/// Reads one object from the complete text. `line` is reported in errors.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(
     text: &'de str,
     line: usize,
@@ -85,49 +85,55 @@ pub(crate) fn parse<'de, T: Deserialize<'de>>(
     serde_json::from_str(text).map_err(|error| DecodeError::Malformed {
         line,
         column: error.column(),
-        fault: match error.classify() {
-            serde_json::error::Category::Eof => Fault::Truncated,
-            serde_json::error::Category::Data => Fault::Field,
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => Fault::Syntax,
+        kind: match error.classify() {
+            serde_json::error::Category::Eof => JsonErrorKind::Truncated,
+            serde_json::error::Category::Data => JsonErrorKind::Field,
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                JsonErrorKind::Syntax
+            }
         },
     })
 }
 
-/// Where a shape was read, for the checks when it becomes a message.
+/// The origin of a shape, for the checks of its conversion to a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
-    /// The message that payloads are slices of.
+    /// Message from which payloads are sliced.
     pub(crate) message: &'a Bytes,
-    /// The limits that apply.
+    /// Limits of the decoder.
     pub(crate) limits: &'a Limits,
-    /// The id of the command or answer; 0 when it has none.
+    /// Id of the command or reply; 0 when it has none.
     pub(crate) id: u32,
-    /// The line in the message, counted from 1.
+    /// Line in the message, counted from 1.
     pub(crate) line: usize,
 }
 
 impl<'a> Context<'a> {
-    /// A channel name.
+    /// Checks and copies a channel name.
     pub(crate) fn channel(self, text: &Text<'_>) -> Result<String, DecodeError> {
         self.text("channel", text, self.limits.channel_bytes)
     }
 
-    /// A token.
+    /// Checks and copies a token.
     pub(crate) fn token(self, text: &Text<'_>) -> Result<String, DecodeError> {
-        self.long("token", text)
+        self.long_text("token", text)
     }
 
-    /// A long text.
-    pub(crate) fn long(self, field: &'static str, text: &Text<'_>) -> Result<String, DecodeError> {
+    /// Checks and copies a long text.
+    pub(crate) fn long_text(
+        self,
+        field: &'static str,
+        text: &Text<'_>,
+    ) -> Result<String, DecodeError> {
         self.text(field, text, self.limits.text_bytes)
     }
 
-    /// A short text.
+    /// Checks and copies a short text.
     pub(crate) fn name(self, field: &'static str, text: &Text<'_>) -> Result<String, DecodeError> {
         self.text(field, text, self.limits.name_bytes)
     }
 
-    /// A text of at most `size_max` bytes.
+    /// Checks and copies a text of at most `size_max` bytes.
     pub(crate) fn text(
         self,
         field: &'static str,
@@ -146,7 +152,7 @@ impl<'a> Context<'a> {
         Ok(String::from(&*text.0))
     }
 
-    /// A payload that is absent or raw JSON, as a slice of the message.
+    /// Returns a payload that may be absent as a slice of the message.
     pub(crate) fn optional_payload(
         self,
         raw: Option<&'a RawValue>,
@@ -162,16 +168,16 @@ impl<'a> Context<'a> {
         Ok(Some(self.message.slice_ref(bytes)))
     }
 
-    /// A payload as a slice of the message; empty when absent.
+    /// Returns a payload as a slice of the message; empty when absent.
     pub(crate) fn payload(self, raw: Payload<'a>) -> Result<Bytes, DecodeError> {
         Ok(self.optional_payload(raw.0)?.unwrap_or_default())
     }
 }
 
-/// True when arrays and objects nest deeper than `levels_max` in this valid JSON.
+/// Returns `true` when arrays and objects nest deeper than `levels_max` in this valid JSON.
 fn nests_deeper(json: &[u8], levels_max: usize) -> bool {
-    // Counting is far cheaper than following strings, and settles nearly every payload. One bit tells `[` from `{`;
-    // 255 bytes at a time fit a counter of one byte, which lets the compiler count many at once.
+    // Counting brackets is far cheaper than scanning strings, and is sufficient for nearly every payload. `[` and `{`
+    // differ in one bit. A one-byte counter holds 255 bytes, which lets the compiler vectorise the count.
     let openers: usize = json
         .chunks(255)
         .map(|chunk| {

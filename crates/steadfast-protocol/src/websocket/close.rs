@@ -1,14 +1,14 @@
-//! The payload of a close frame: code and reason, both directions (RFC 6455, sections 5.5.1 and 7.4).
+//! The payload of a close frame: code and reason, encoded and decoded (RFC 6455, sections 5.5.1 and 7.4).
 //!
-//! Knows which codes may travel, not what the stream protocol means by its own codes.
+//! It checks which codes may be sent; the meaning of the codes is defined in [`crate::codes`].
 
 use super::CodecError;
 use crate::codes::{CloseCode, REASON_BYTES_MAX};
 
-/// An end goes away: a server stops, a page is left. The number from the table, for the caller that closes.
+/// The close code for an endpoint that is going away: a server stops, or a page is left.
 pub const GOING_AWAY: u16 = CloseCode::GoingAway.code();
 
-/// True when this code may stand in a close frame: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
+/// Returns `true` when this code may be sent in a close frame: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
 pub const fn is_sendable(code: u16) -> bool {
     match CloseCode::from_code(code) {
         Some(known) => !known.is_local_only(),
@@ -16,13 +16,13 @@ pub const fn is_sendable(code: u16) -> bool {
     }
 }
 
-/// The longest prefix of `reason` that fits into a close frame and ends between two characters.
+/// Returns the longest prefix of `reason` that fits into a close frame and ends at a character boundary.
 pub fn fit_reason(reason: &str) -> &str {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     reason.split_at(end).0
 }
 
-/// The payload of a close frame, on the stack.
+/// The payload of a close frame, stored on the stack.
 #[derive(Clone, Copy, Debug)]
 pub struct ClosePayload {
     bytes: [u8; 125],
@@ -30,11 +30,11 @@ pub struct ClosePayload {
 }
 
 impl ClosePayload {
-    /// Code and reason; a reason above 123 bytes is cut between two characters.
+    /// Encodes code and reason; a reason above 123 bytes is truncated at a character boundary.
     ///
     /// # Panics
     ///
-    /// If the code must not travel ([`is_sendable`]).
+    /// If the code must not be sent ([`is_sendable`]).
     pub fn new(code: u16, reason: &str) -> Self {
         assert!(is_sendable(code), "close code {code} must not be sent");
         let reason = fit_reason(reason).as_bytes();
@@ -50,13 +50,13 @@ impl ClosePayload {
         }
     }
 
-    /// What goes into the frame; 2 to 125 bytes.
+    /// Returns the encoded payload; 2 to 125 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.split_at(self.len).0
     }
 }
 
-/// Reads the payload of a received close frame: an absent code, or code and reason.
+/// Decodes the payload of a received close frame: empty, or code and reason.
 pub(super) fn parse(payload: &[u8]) -> Result<(Option<u16>, &str), CodecError> {
     let Some((code, reason)) = payload.split_first_chunk::<2>() else {
         return if payload.is_empty() {

@@ -1,8 +1,8 @@
-//! Messages become frames. A server's frame depends on nothing but its message, so it is encoded once and shared.
+//! Encodes messages into frames. A server's frame depends only on its message, so it is encoded once and shared.
 //!
-//! Three ways to write: [`FrameBuilder`] and [`encode_server`] make a shareable [`Bytes`]; [`Frame::append_server`] and
-//! [`Frame::append_client`] append to a buffer that collects what one socket is owed. No state: the caller keeps
-//! the order of fragments, and sends nothing after a close frame.
+//! [`FrameBuilder`] and [`encode_server`] create a shareable [`Bytes`]; [`Frame::append_server`] and
+//! [`Frame::append_client`] append to the send buffer of one socket. The encoder has no state: the caller keeps the
+//! order of fragments, and sends nothing after a close frame.
 
 use bytes::{Buf as _, BufMut, Bytes};
 
@@ -11,26 +11,26 @@ use super::close::ClosePayload;
 use super::header::{FrameHeader, HEADER_BYTES_MAX};
 use super::mask::{self, MaskKey};
 
-/// The longest head of an unmasked frame; what [`FrameBuilder`] reserves.
+/// The longest header of an unmasked frame, which [`FrameBuilder`] reserves.
 pub const SERVER_HEADER_BYTES_MAX: usize = 10;
 
-/// How many bytes are masked at a time on the way into the output.
+/// Number of bytes that are masked at a time.
 const MASK_CHUNK_BYTES: usize = 512;
 
-/// One frame to be sent.
+/// One frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The last frame of its message; always true for control frames.
+    /// `true` for the last frame of its message; always `true` for control frames.
     pub is_final: bool,
-    /// What kind of frame it is.
+    /// Kind of the frame.
     pub opcode: Opcode,
-    /// The unmasked payload; at most 125 bytes in control frames.
+    /// Payload before masking; at most 125 bytes in control frames.
     pub payload: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// A whole message, or a control frame, in one frame.
-    pub const fn whole(opcode: Opcode, payload: &'a [u8]) -> Self {
+    /// Returns a frame that is a complete message or a control frame.
+    pub const fn unfragmented(opcode: Opcode, payload: &'a [u8]) -> Self {
         Self {
             is_final: true,
             opcode,
@@ -38,13 +38,13 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Appends the unmasked frame that a server sends.
+    /// Appends the frame as a server sends it, unmasked.
     pub fn append_server(&self, out: &mut impl BufMut) {
         put_header(out, self.header(None));
         out.put_slice(self.payload);
     }
 
-    /// Appends the masked frame that a client sends. The key must be unpredictable, and new for each frame.
+    /// Appends the frame as a client sends it, masked. The key must be unpredictable, and new for each frame.
     pub fn append_client(&self, out: &mut impl BufMut, key: MaskKey) {
         put_header(out, self.header(Some(key)));
         let mut key = key;
@@ -67,29 +67,29 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// A server's frame, encoded once, to be shared by all its receivers.
+/// Encodes a server's frame once, to be shared by all its receivers.
 ///
-/// Copies the payload; [`FrameBuilder`] does not.
+/// It copies the payload; [`FrameBuilder`] does not.
 pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
-    Frame::whole(opcode, payload).append_server(&mut out);
+    Frame::unfragmented(opcode, payload).append_server(&mut out);
     Bytes::from(out)
 }
 
-/// A server's close frame; a reason above 123 bytes is cut between two characters.
+/// Encodes a server's close frame; a reason above 123 bytes is truncated at a character boundary.
 ///
 /// # Panics
 ///
-/// If the code must not travel ([`super::close::is_sendable`]).
+/// If the code must not be sent ([`super::close::is_sendable`]).
 pub fn encode_server_close(code: u16, reason: &str) -> Bytes {
     encode_server(Opcode::Close, ClosePayload::new(code, reason).as_bytes())
 }
 
-/// A server's close frame that answers a received one: the same code, or none if it had none.
+/// Encodes a server's close frame in reply to a received one: with the same code, or without if it had none.
 ///
 /// # Panics
 ///
-/// If the code must not travel; one that the decoder handed out always may.
+/// If the code must not be sent; a code that the decoder returned can always be sent.
 pub fn encode_server_close_reply(code: Option<u16>) -> Bytes {
     code.map_or_else(
         || encode_server(Opcode::Close, &[]),
@@ -97,7 +97,7 @@ pub fn encode_server_close_reply(code: Option<u16>) -> Bytes {
     )
 }
 
-/// Cuts a message into frames with at most `size` bytes each; an empty message is one empty frame.
+/// Splits a message into frames with at most `size` bytes each; an empty message is one empty frame.
 ///
 /// # Panics
 ///
@@ -108,7 +108,7 @@ pub fn fragments(opcode: Opcode, payload: &[u8], size: usize) -> impl Iterator<I
     let mut opcode = opcode;
     std::iter::from_fn(move || {
         let all = rest.take()?;
-        let (piece, tail) = all.split_at(size.min(all.len()));
+        let (part, tail) = all.split_at(size.min(all.len()));
         let is_final = tail.is_empty();
         if !is_final {
             rest = Some(tail);
@@ -116,14 +116,14 @@ pub fn fragments(opcode: Opcode, payload: &[u8], size: usize) -> impl Iterator<I
         let frame = Frame {
             is_final,
             opcode,
-            payload: piece,
+            payload: part,
         };
         opcode = Opcode::Continuation;
         Some(frame)
     })
 }
 
-/// Builds one shareable server frame whose payload is written straight into its place, for example by a JSON encoder.
+/// Builds one shareable server frame whose payload is written in place, for example by a JSON encoder.
 ///
 /// ```
 /// use steadfast_protocol::websocket::{FrameBuilder, Opcode};
@@ -134,38 +134,38 @@ pub fn fragments(opcode: Opcode, payload: &[u8], size: usize) -> impl Iterator<I
 /// ```
 #[derive(Clone, Debug)]
 pub struct FrameBuilder {
-    /// The place of the longest head, then the payload.
+    /// Reserved space for the longest header, then the payload.
     buffer: Vec<u8>,
 }
 
 impl FrameBuilder {
-    /// An empty frame with room for a payload of this many bytes; it grows when it must.
+    /// Creates an empty frame with capacity for a payload of this many bytes; it grows as needed.
     pub fn with_capacity(payload_bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload_bytes);
         buffer.extend_from_slice(&[0; SERVER_HEADER_BYTES_MAX]);
         Self { buffer }
     }
 
-    /// Where the payload is appended. The bytes that are already there stay.
+    /// Returns the buffer to which the payload is appended. The bytes that it already contains must stay.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
-    /// The length of the payload so far.
+    /// Returns the current length of the payload.
     pub fn payload_bytes(&self) -> usize {
         self.buffer.len().saturating_sub(SERVER_HEADER_BYTES_MAX)
     }
 
-    /// The whole frame: a header in front of the payload, nothing copied.
+    /// Returns the frame: the header is written before the payload, which is not copied.
     ///
     /// # Panics
     ///
-    /// If bytes of the reserved head were removed from [`Self::buffer`].
+    /// If bytes of the reserved header were removed from [`Self::buffer`].
     pub fn finish(self, opcode: Opcode) -> Bytes {
         let mut buffer = self.buffer;
-        let (place, payload) = buffer
+        let (reserved, payload) = buffer
             .split_first_chunk_mut::<SERVER_HEADER_BYTES_MAX>()
-            .expect("the payload is only ever appended to");
+            .expect("the reserved header is never removed from the buffer");
         let header = FrameHeader {
             is_final: true,
             opcode,
@@ -174,11 +174,11 @@ impl FrameBuilder {
         };
         let mut bytes = [0; HEADER_BYTES_MAX];
         let start = header.write_before_end(&mut bytes);
-        // The scratch space is longer than the reserved one, but an unmasked head uses only its last ten bytes.
+        // The scratch buffer is longer than the reserved space, but an unmasked header uses only its last ten bytes.
         let (_, tail) = bytes.split_at(HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX);
-        place.copy_from_slice(tail);
+        reserved.copy_from_slice(tail);
         let mut frame = Bytes::from(buffer);
-        // Not `slice`, which counts a second owner for a moment and allocates for it.
+        // Not `slice`, which temporarily adds a second owner and allocates for it.
         frame.advance(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX));
         frame
     }

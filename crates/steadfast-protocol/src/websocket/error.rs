@@ -1,53 +1,53 @@
-//! What a peer can do wrong on an open WebSocket, and the close code that answers it.
+//! Protocol violations of a peer on an open WebSocket, and the close code for each.
 //!
-//! The decoder reports these; shells put [`CodecError::close_code`] and [`CodecError::reason`] into their close frame.
+//! The decoder reports them; shells send [`CodecError::close_code`] and [`CodecError::reason`] in their close frame.
 
 use thiserror::Error;
 
 use crate::codes::CloseCode;
 
-/// A violation of RFC 6455, or of the receiver's limits. The connection cannot go on after it.
+/// A violation of RFC 6455, or of the receiver's limits. The connection cannot continue after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{}", self.reason())]
 pub enum CodecError {
-    /// A reserved bit is set although no extension was negotiated.
+    /// A reserved bit was set although no extension was negotiated.
     ReservedBit,
-    /// An opcode that RFC 6455 does not define.
+    /// A frame has an opcode that RFC 6455 does not define.
     ReservedOpcode,
     /// A client sent an unmasked frame.
     MaskMissing,
     /// A server sent a masked frame.
     MaskForbidden,
-    /// A close, ping or pong without the final bit.
+    /// A close, ping or pong has no final bit.
     ControlFragmented,
-    /// A close, ping or pong with more than 125 bytes.
+    /// A close, ping or pong has more than 125 bytes.
     ControlTooLong,
-    /// A length in more bytes than it needs.
+    /// A length is not encoded in its shortest form.
     LengthNotMinimal,
-    /// A 64-bit length whose highest bit is set.
+    /// The highest bit of a 64-bit length is set.
     LengthTopBit,
-    /// A continuation while no message is open.
+    /// A continuation arrived while no message was open.
     ContinuationUnexpected,
-    /// A new message before the fragmented one ended.
+    /// A new message arrived before the fragmented one was complete.
     ContinuationMissing,
-    /// A close payload of one byte, which cannot hold a code.
+    /// A close payload has one byte, which is too short for a code.
     ClosePayload,
-    /// A close code that must not travel in a close frame.
+    /// A close frame has a code that must not be sent.
     CloseCode,
-    /// A close reason that is not UTF-8.
+    /// A close reason is not UTF-8.
     CloseReasonUtf8,
-    /// A text message that is not UTF-8.
+    /// A text message is not UTF-8.
     TextUtf8,
-    /// A frame longer than the limit.
+    /// A frame is longer than the limit.
     FrameTooLong,
-    /// A message longer than the limit.
+    /// A message is longer than the limit.
     MessageTooLong,
-    /// A message in more fragments than the limit.
+    /// A message has more fragments than the limit.
     TooManyFragments,
 }
 
 impl CodecError {
-    /// The code for the close frame: 1002 protocol error, 1007 invalid data, 1009 too big.
+    /// Returns the code for the close frame: 1002 protocol error, 1007 invalid data, 1009 too big.
     pub const fn close_code(self) -> u16 {
         match self {
             Self::ReservedBit
@@ -69,7 +69,7 @@ impl CodecError {
         }
     }
 
-    /// A fixed text for the close frame and for logs; always below 123 bytes.
+    /// Returns a constant text for the close frame and for logs; always below 123 bytes.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::ReservedBit => "reserved bit set without an extension",

@@ -1,24 +1,25 @@
-//! The HTTP upgrade that opens a WebSocket (RFC 6455, section 4), both sides, on header fields that are parsed already.
+//! The HTTP upgrade that opens a WebSocket (RFC 6455, section 4), for both roles, on parsed header fields.
 //!
-//! Pure functions: the shell reads and parses the HTTP head. Origin, path, authorisation and the choice of a
-//! subprotocol are the shell's. No extension is ever offered or accepted; compression would be negotiated here.
+//! The functions are pure: the shell reads and parses the HTTP header. The shell is also responsible for origin, path,
+//! authorisation and the choice of a subprotocol. No extension is offered or accepted; compression would be negotiated
+//! here.
 
 mod client;
 mod server;
 
 pub use client::{
-    RequestError, ResponseRefusal, UpgradeRequest, UpgradeResponse, key, request, verify_response,
+    RequestError, ResponseError, UpgradeRequest, UpgradeResponse, key, request, verify_response,
 };
-pub use server::{Accept, UpgradeRefusal, accept, response};
+pub use server::{Accept, UpgradeRejection, accept, response};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
-/// What RFC 6455, section 1.3, appends to the key before hashing.
+/// The suffix that RFC 6455, section 1.3, appends to the key before hashing.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The value of `Sec-WebSocket-Accept` that answers this `Sec-WebSocket-Key`; 28 characters.
+/// Returns the value of `Sec-WebSocket-Accept` for this `Sec-WebSocket-Key`; 28 characters.
 ///
 /// ```
 /// use steadfast_protocol::websocket::handshake::accept_key;
@@ -33,7 +34,7 @@ pub fn accept_key(sec_websocket_key: &str) -> String {
     STANDARD.encode(digest)
 }
 
-/// True when a field that is a comma-separated list holds this token, in any case of letters.
+/// Returns `true` when a comma-separated field contains this token; case-insensitive.
 fn has_token(value: &[u8], token: &str) -> bool {
     value
         .split(|byte| *byte == b',')

@@ -1,12 +1,12 @@
-//! The head of a frame (RFC 6455, section 5.2), both directions, at most 14 bytes.
+//! The header of a frame (RFC 6455, section 5.2), encoded and decoded, at most 14 bytes.
 //!
-//! Checks what the head alone can show, and the lowest byte first, so that the verdict does not depend on how many
-//! bytes are there. What needs the message around it, the decoder checks.
+//! It checks the header on its own, byte by byte, so that the result does not depend on how many bytes are available.
+//! The decoder checks the header against the open message.
 
 use super::mask::MaskKey;
 use super::{CodecError, Opcode, Role};
 
-/// The longest head: two bytes, a 64-bit length, a key.
+/// The longest header: two bytes, a 64-bit length, a masking key.
 pub(super) const HEADER_BYTES_MAX: usize = 14;
 
 const FINAL: u8 = 0x80;
@@ -19,21 +19,21 @@ const LENGTH_64: u8 = 127;
 /// The longest payload of a control frame, and the longest length that fits into seven bits.
 const SHORT_BYTES_MAX: u8 = 125;
 
-/// The head of one frame.
+/// The header of one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FrameHeader {
-    /// The last frame of its message.
+    /// `true` for the last frame of its message.
     pub(super) is_final: bool,
-    /// What kind of frame it is.
+    /// Kind of the frame.
     pub(super) opcode: Opcode,
-    /// The length of the payload that follows.
+    /// Length of the payload.
     pub(super) payload_bytes: u64,
-    /// The key of a client's frame.
+    /// Masking key of a client's frame.
     pub(super) mask: Option<MaskKey>,
 }
 
 impl FrameHeader {
-    /// Reads a head from the beginning of `bytes` and returns it with its length; none when more bytes are needed.
+    /// Decodes a header from the start of `bytes` and returns it with its length; `None` when more bytes are needed.
     #[inline]
     pub(super) fn parse(role: Role, bytes: &[u8]) -> Result<Option<(Self, usize)>, CodecError> {
         let Some((&first, rest)) = bytes.split_first() else {
@@ -64,7 +64,7 @@ impl FrameHeader {
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
-    /// Writes the head into `target`, ending at its end, and returns where it begins.
+    /// Writes the header at the end of `target` and returns the index of its first byte.
     pub(super) fn write_before_end(self, target: &mut [u8; HEADER_BYTES_MAX]) -> usize {
         let masked = if self.mask.is_some() { MASKED } else { 0 };
         let first = self.opcode.bits() | if self.is_final { FINAL } else { 0 };
@@ -88,7 +88,7 @@ impl FrameHeader {
     }
 }
 
-/// Final bit, reserved bits and opcode.
+/// Checks final bit, reserved bits and opcode.
 fn check_first(first: u8) -> Result<Opcode, CodecError> {
     // The first reserved bit marks a compressed message once RFC 7692 is negotiated; until then all three are errors.
     if first & RESERVED != 0 {
@@ -101,7 +101,7 @@ fn check_first(first: u8) -> Result<Opcode, CodecError> {
     Ok(opcode)
 }
 
-/// Mask bit and the seven bits of length.
+/// Checks the mask bit and the seven bits of length.
 fn check_second(role: Role, opcode: Opcode, second: u8) -> Result<(), CodecError> {
     let is_masked = second & MASKED != 0;
     match role {
@@ -115,7 +115,7 @@ fn check_second(role: Role, opcode: Opcode, second: u8) -> Result<(), CodecError
     Ok(())
 }
 
-/// The whole length, with what follows it; none when more bytes are needed.
+/// Decodes the length and returns it with the bytes after it; `None` when more bytes are needed.
 fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, CodecError> {
     match short {
         LENGTH_16 => {
@@ -145,7 +145,7 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, CodecErr
     }
 }
 
-/// Fills an array from its end, because the length of a head is known only when it is written.
+/// Fills an array from its end, because the length of a header is known only after writing it.
 struct BackWriter<'a> {
     target: &'a mut [u8; HEADER_BYTES_MAX],
     start: usize,
@@ -155,8 +155,8 @@ impl BackWriter<'_> {
     fn put(&mut self, bytes: &[u8]) {
         let end = self.start;
         self.start = end.saturating_sub(bytes.len());
-        if let Some(place) = self.target.get_mut(self.start..end) {
-            place.copy_from_slice(bytes);
+        if let Some(free) = self.target.get_mut(self.start..end) {
+            free.copy_from_slice(bytes);
         }
     }
 }

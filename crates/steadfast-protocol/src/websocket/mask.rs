@@ -1,13 +1,13 @@
 //! Masking of client frames (RFC 6455, section 5.3): XOR with a repeated four-byte key, in place.
 //!
-//! The decoder unmasks with it, the encoder masks; both directions are the same operation.
+//! Masking and unmasking are the same operation.
 
-/// A masking key, as it stands in the frame header.
+/// A masking key as in the frame header.
 pub type MaskKey = [u8; 4];
 
 /// Masks or unmasks `bytes` in place, and returns the key for the bytes that follow in the same frame.
 ///
-/// Eight bytes at a time: the compiler turns this into vector instructions, so no unsafe code is needed.
+/// It processes eight bytes at a time, which the compiler vectorises, so no unsafe code is needed.
 #[inline]
 pub fn apply(key: MaskKey, bytes: &mut [u8]) -> MaskKey {
     let [a, b, c, d] = key;
@@ -32,13 +32,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn words_and_bytes_agree(key: [u8; 4], bytes: Vec<u8>, cut: usize) {
-            let cut = cut % (bytes.len() + 1);
+        fn masking_by_words_equals_masking_by_bytes(key: [u8; 4], bytes: Vec<u8>, split: usize) {
+            let split = split % (bytes.len() + 1);
             let expected: Vec<u8> = bytes.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
 
             let mut actual = bytes;
-            let next = apply(key, &mut actual[..cut]);
-            apply(next, &mut actual[cut..]);
+            let next = apply(key, &mut actual[..split]);
+            apply(next, &mut actual[split..]);
 
             prop_assert_eq!(actual, expected);
         }

@@ -1,6 +1,7 @@
 //! Generators of commands, replies and raw JSON.
 //!
-//! They generate what a codec can tell apart: no empty optional payload, no id where the protocol has none.
+//! They generate only values that a codec can distinguish: no empty optional payload, no id where the protocol has
+//! none.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use steadfast_protocol::message::{
     SendRequest, SubRefreshRequest, SubRefreshResult, SubscribeRequest, SubscribeResult,
 };
 
-/// Any command.
+/// Generates any command.
 pub(crate) fn arb_command() -> impl Strategy<Value = Command> {
     let request = prop_oneof![
         arb_connect_request().prop_map(Request::Connect),
@@ -62,7 +63,7 @@ pub(crate) fn arb_command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// Any reply.
+/// Generates any reply.
 pub(crate) fn arb_reply() -> impl Strategy<Value = Reply> {
     let error =
         (any::<u32>(), "[ -~]{1,20}", any::<bool>()).prop_map(|(code, message, temporary)| {
@@ -73,14 +74,14 @@ pub(crate) fn arb_reply() -> impl Strategy<Value = Reply> {
             })
         });
     prop_oneof![
-        6 => (1..=u32::MAX, arb_result().prop_map(Ok)).prop_map(|(id, outcome)| Reply::Answer { id, outcome }),
-        1 => (1..=u32::MAX, error).prop_map(|(id, outcome)| Reply::Answer { id, outcome }),
+        6 => (1..=u32::MAX, arb_result().prop_map(Ok)).prop_map(|(id, outcome)| Reply::Response { id, outcome }),
+        1 => (1..=u32::MAX, error).prop_map(|(id, outcome)| Reply::Response { id, outcome }),
         5 => (arb_text(), arb_event()).prop_map(|(channel, event)| Reply::Push(Push { channel, event })),
         1 => Just(Reply::Ping),
     ]
 }
 
-/// Raw JSON with characters of `space` between its tokens.
+/// Generates raw JSON with characters of `space` between its tokens.
 pub(crate) fn arb_json(space: &'static str) -> BoxedStrategy<String> {
     let leaf = prop_oneof![
         select(vec![
@@ -128,17 +129,17 @@ fn arb_payload() -> impl Strategy<Value = Bytes> {
     arb_json(" \t").prop_map(Bytes::from)
 }
 
-/// A payload that may be absent, which is the same as empty.
+/// Generates a payload that may be absent, which is the same as empty.
 fn arb_data() -> impl Strategy<Value = Bytes> {
     option::weighted(0.9, arb_payload()).prop_map(Option::unwrap_or_default)
 }
 
-/// An optional payload; null would be read as absent.
+/// Generates an optional payload without null, which would be decoded as absent.
 fn arb_optional_data() -> impl Strategy<Value = Option<Bytes>> {
     option::of(arb_payload().prop_filter("null is the same as absent", |data| data != "null"))
 }
 
-/// A text that respects the limits of channels and names: at most 250 bytes.
+/// Generates a text that respects the limits of channels and names: at most 250 bytes.
 fn arb_text() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),

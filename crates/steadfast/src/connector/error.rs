@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use steadfast_protocol::websocket::handshake::{RequestError, ResponseRefusal};
+use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 use thiserror::Error;
 
 /// A step on the way to an open WebSocket.
@@ -84,7 +84,7 @@ pub enum Failure {
     #[error("{refusal}")]
     Refused {
         /// Why not.
-        refusal: ResponseRefusal,
+        refusal: ResponseError,
         /// What the server wants waited, from its `Retry-After` in seconds.
         retry_after: Option<Duration>,
     },

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Event, Frame, Limits, MessageKind, Opcode, Role, close,
+    CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, close,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
@@ -86,7 +86,7 @@ pub struct WebSocket {
 
 impl WebSocket {
     pub(crate) fn new(stream: Stream, unread: Vec<u8>, message_bytes_max: u32) -> Self {
-        let limits = Limits {
+        let limits = WebSocketLimits {
             message_bytes_max,
             frame_bytes_max: message_bytes_max,
             fragments_max: FRAGMENTS_MAX,
@@ -165,7 +165,7 @@ impl WebSocket {
             Lane::Messages => &mut self.messages,
         };
         let before = lane.len();
-        Frame::whole(opcode, payload).append_client(lane, key);
+        Frame::unfragmented(opcode, payload).append_client(lane, key);
         self.queued_total += widen(lane.len() - before);
         Ok(())
     }
@@ -271,18 +271,22 @@ impl WebSocket {
         let mut reading = self.decoder.read(input);
         let outcome = loop {
             match reading.next_event() {
-                Ok(Some(Event::Message { kind, payload })) => arrivals.push(Arrival::Message {
-                    kind,
-                    payload: Bytes::copy_from_slice(payload),
-                }),
-                Ok(Some(Event::Ping(payload))) => pings.push(payload.to_vec()),
-                Ok(Some(Event::Pong(payload))) => {
+                Ok(Some(WebSocketEvent::Message { kind, payload })) => {
+                    arrivals.push(Arrival::Message {
+                        kind,
+                        payload: Bytes::copy_from_slice(payload),
+                    })
+                }
+                Ok(Some(WebSocketEvent::Ping(payload))) => pings.push(payload.to_vec()),
+                Ok(Some(WebSocketEvent::Pong(payload))) => {
                     arrivals.push(Arrival::Pong(Bytes::copy_from_slice(payload)));
                 }
-                Ok(Some(Event::Close { code, reason })) => arrivals.push(Arrival::Closed {
-                    code,
-                    reason: reason.to_owned(),
-                }),
+                Ok(Some(WebSocketEvent::Close { code, reason })) => {
+                    arrivals.push(Arrival::Closed {
+                        code,
+                        reason: reason.to_owned(),
+                    })
+                }
                 Ok(None) => break Ok(count),
                 Err(error) => break Err(error),
             }

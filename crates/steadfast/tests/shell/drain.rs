@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast::{Client, Delivery, Event, State};
+use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::json::{append_reply, decode_commands};
-use steadfast_protocol::keyed::{self, KeyedAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, ConnectResult, Reply, ReplyResult, Request};
 use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
@@ -19,7 +19,7 @@ use crate::peer::upgrade;
 /// Far above what any test here needs; none waits for it.
 const LONG: Duration = Duration::from_mins(10);
 
-const LIMITS: websocket::Limits = websocket::Limits {
+const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
     message_bytes_max: 1 << 20,
     frame_bytes_max: 1 << 20,
     fragments_max: 1,
@@ -38,9 +38,9 @@ async fn serve(listener: TcpListener) -> Option<u16> {
         let mut reading = decoder.read(&mut received);
         while let Some(event) = reading.next_event().unwrap() {
             match event {
-                websocket::Event::Message { payload, .. } => answer(payload, &mut answers),
-                websocket::Event::Close { code, .. } => return code,
-                websocket::Event::Ping(_) | websocket::Event::Pong(_) => {}
+                websocket::WebSocketEvent::Message { payload, .. } => answer(payload, &mut answers),
+                websocket::WebSocketEvent::Close { code, .. } => return code,
+                websocket::WebSocketEvent::Ping(_) | websocket::WebSocketEvent::Pong(_) => {}
             }
         }
         if !answers.is_empty() {
@@ -69,18 +69,18 @@ fn answer(message: &[u8], answers: &mut Vec<u8>) {
             answers.push(b'\n');
         }
         let outcome = Ok(result);
-        append_reply(answers, &Reply::Answer { id, outcome });
+        append_reply(answers, &Reply::Response { id, outcome });
     }
 }
 
 fn acknowledgement() -> Bytes {
-    let ack = KeyedAck {
+    let ack = IdempotentAck {
         offset: 7,
         epoch: "e".to_owned(),
         duplicate: false,
     };
     let mut result = Vec::new();
-    keyed::append_ack(&mut result, &ack);
+    idempotent::append_ack(&mut result, &ack);
     Bytes::from(result)
 }
 

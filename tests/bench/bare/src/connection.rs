@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use steadfast_protocol::websocket::{
-    Decoder, Event, Frame, Limits, MessageKind, Opcode, Role, encoder, handshake,
+    Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, encoder, handshake,
 };
 use tokio::net::TcpStream;
 
@@ -14,7 +14,7 @@ use crate::hub::{Hub, Peer};
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
 /// The gateway's limits.
-const LIMITS: Limits = Limits {
+const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 65_536,
     frame_bytes_max: 65_536,
     fragments_max: 1024,
@@ -149,20 +149,22 @@ fn take(part: Part, peer: &Peer, hub: &Hub, decoder: &mut Decoder, input: &mut [
     let mut is_closing = false;
     while let Some(event) = reading.next_event()? {
         match event {
-            Event::Message { kind, payload } => {
+            WebSocketEvent::Message { kind, payload } => {
                 let opcode = match kind {
                     MessageKind::Text => Opcode::Text,
                     MessageKind::Binary => Opcode::Binary,
                 };
                 match part {
                     Part::Publisher => hub.publish(opcode, payload),
-                    Part::Echo => Frame::whole(opcode, payload).append_server(&mut answers),
+                    Part::Echo => Frame::unfragmented(opcode, payload).append_server(&mut answers),
                     Part::Subscriber => {}
                 }
             }
-            Event::Ping(payload) => Frame::whole(Opcode::Pong, payload).append_server(&mut answers),
-            Event::Pong(_) => {}
-            Event::Close { code, .. } => {
+            WebSocketEvent::Ping(payload) => {
+                Frame::unfragmented(Opcode::Pong, payload).append_server(&mut answers)
+            }
+            WebSocketEvent::Pong(_) => {}
+            WebSocketEvent::Close { code, .. } => {
                 answers.extend_from_slice(&encoder::encode_server_close_reply(code));
                 is_closing = true;
             }

@@ -113,7 +113,7 @@ impl Hub {
 
     /// Frames a message, once for all subscribers.
     pub(crate) fn publish(&self, opcode: Opcode, payload: &[u8]) {
-        Frame::whole(opcode, payload).append_server(&mut *self.turn.borrow_mut());
+        Frame::unfragmented(opcode, payload).append_server(&mut *self.turn.borrow_mut());
     }
 
     /// Ends the turn: one write per subscriber, whatever the number of messages.

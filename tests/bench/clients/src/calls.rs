@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// The method of a publication with a key.
-pub(crate) const METHOD: &str = steadfast_protocol::keyed::METHOD;
+pub(crate) const METHOD: &str = steadfast_protocol::idempotent::METHOD;
 
 /// A channel without subscribers.
 const CHANNEL: &str = "calls";
@@ -31,7 +31,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Argument<'a> {
     channel: &'static str,
     data: &'static str,
-    key: &'a str,
+    idempotency_key: &'a str,
 }
 
 impl<'a> Argument<'a> {
@@ -39,7 +39,7 @@ impl<'a> Argument<'a> {
         Self {
             channel: CHANNEL,
             data: DATA,
-            key,
+            idempotency_key: key,
         }
     }
 }

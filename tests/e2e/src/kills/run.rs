@@ -462,7 +462,7 @@ enum Direction {
 }
 
 fn keyed_command(client: &str, channel: &str, key: &str, data: &Value) -> Value {
-    let data = json!({"channel": channel, "data": data, "key": key});
+    let data = json!({"channel": channel, "data": data, "idempotency_key": key});
     json!({"do": "rpc", "client": client, "method": "gw.publish", "data": data})
 }
 
@@ -476,9 +476,9 @@ fn read_ack(answer: &Value) -> Option<(Position, bool)> {
 
 /// A payload that carries its key and is as long as every other.
 fn payload(key: &str) -> Value {
-    let bare = json!({"key": key, "pad": ""}).to_string().len();
+    let bare = json!({"idempotency_key": key, "pad": ""}).to_string().len();
     let pad = "x".repeat(PAYLOAD_BYTES.saturating_sub(bare));
-    json!({"key": key, "pad": pad})
+    json!({"idempotency_key": key, "pad": pad})
 }
 
 #[cfg(test)]

@@ -141,8 +141,13 @@ fn another_epoch_is_a_fault() {
 fn a_payload_that_nobody_sent_is_told() {
     let mut ledger = subscribed_ledger();
     publish(&mut ledger, "a", 1);
-    ledger.delivered("reader", "load", 1, &json!({"key": "a", "pad": "other"}));
-    ledger.delivered("reader", "load", 2, &json!({"key": "z"}));
+    ledger.delivered(
+        "reader",
+        "load",
+        1,
+        &json!({"idempotency_key": "a", "pad": "other"}),
+    );
+    ledger.delivered("reader", "load", 2, &json!({"idempotency_key": "z"}));
     hold(&mut ledger, &[("a", 1)]);
 
     check(ledger, &[("altered", 1), ("unknown", 1)]);
@@ -241,7 +246,7 @@ fn hold(ledger: &mut Ledger, publications: &[(&str, u64)]) {
 }
 
 fn payload(key: &str) -> Value {
-    json!({"key": key})
+    json!({"idempotency_key": key})
 }
 
 fn position(offset: u64) -> Position {

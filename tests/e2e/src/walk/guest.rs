@@ -108,7 +108,7 @@ impl Guest {
         key: &str,
         data: &Value,
     ) -> Result<Ack> {
-        let data = json!({"channel": channel, "key": key, "data": data});
+        let data = json!({"channel": channel, "idempotency_key": key, "data": data});
         let result = self.rpc(peers, "gw.publish", &data)?;
         let result = match result {
             Ok(result) => result,

@@ -94,11 +94,15 @@ pub(super) fn refused_rpc(walk: &mut Walk) -> Result<()> {
     let cases = [
         ("no.such.method", json!({}), 108),
         ("gw.publish", json!({"channel": "x", "data": 1}), 107),
-        ("gw.publish", json!({"data": 1, "key": "k"}), 107),
+        (
+            "gw.publish",
+            json!({"data": 1, "idempotency_key": "k"}),
+            107,
+        ),
         ("gw.publish", json!("neither"), 107),
         (
             "gw.publish",
-            json!({"channel": "x", "data": 1, "key": "k".repeat(65)}),
+            json!({"channel": "x", "data": 1, "idempotency_key": "k".repeat(65)}),
             107,
         ),
     ];

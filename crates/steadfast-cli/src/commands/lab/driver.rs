@@ -102,7 +102,10 @@ fn open(name: &str, url: &str) -> Result<Client, String> {
 
 fn publish(id: &Value, command: &Value, client: &Client) -> Option<Value> {
     let data = command.get("data")?;
-    let (channel, key) = (text(data, "channel"), text(data, "key").to_owned());
+    let (channel, key) = (
+        text(data, "channel"),
+        text(data, "idempotency_key").to_owned(),
+    );
     let payload = data.get("data")?;
     match client.publish_with(channel, payload, key, None) {
         Ok(receipt) => {

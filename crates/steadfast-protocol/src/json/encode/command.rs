@@ -1,12 +1,12 @@
-//! What a client sends.
+//! Encodes the commands of a client.
 
 use super::Object;
 use crate::message::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
 };
 
-/// Appends one command. [`Request::Pong`] is an empty object; `Send` goes out with the id that the command has, which
-/// is 0 and therefore left out.
+/// Appends one command. [`Request::Pong`] is an empty object; `Send` is written with the id of the command, which is 0
+/// and therefore omitted.
 pub fn append_command(out: &mut Vec<u8>, command: &Command) {
     let mut object = Object::new(out);
     object.number("id", command.id);
@@ -85,7 +85,7 @@ fn fill_subscribe(object: &mut Object<'_>, request: &SubscribeRequest) {
     object.flag("join_leave", request.join_leave);
     object.text("delta", &request.delta);
     if request.has_filter {
-        // Filters are recognised, not built: an empty one says that there was one.
+        // The content of a filter is not kept: an empty object records that the client sent one.
         object.object("tf", |_| {});
     }
     object.number("flag", request.flag);

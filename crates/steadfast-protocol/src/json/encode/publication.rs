@@ -1,37 +1,37 @@
-//! Publications and what else goes to many: the hot path of the fan-out.
+//! Encodes publications, joins and leaves: the hot path of the fan-out.
 //!
-//! It takes borrowed parts, so that a hub encodes straight from what its log handed out.
+//! The functions take borrowed parts, so that a hub encodes the log's records without copying them.
 
 use std::collections::BTreeMap;
 
 use super::Object;
 use crate::message::{ClientInfo, Publication};
 
-/// The parts of a [`Publication`], borrowed from wherever they are.
+/// The borrowed parts of a [`Publication`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PublicationParts<'a> {
-    /// The payload: valid JSON. Line breaks in it are removed.
+    /// Payload: valid JSON. Line breaks in it are removed.
     pub data: &'a [u8],
-    /// Who published it; absent when it did not come from a client.
+    /// Publisher; absent when it is not a client.
     pub info: Option<InfoParts<'a>>,
-    /// Its place in the channel; 0 in channels without history, then it is left out.
+    /// Offset in the channel; 0 in channels without history, and then omitted.
     pub offset: u64,
-    /// Small labels.
+    /// Labels of the publication.
     pub tags: Option<&'a BTreeMap<String, String>>,
-    /// Milliseconds since the Unix epoch; 0 is left out.
+    /// Milliseconds since the Unix epoch; 0 is omitted.
     pub time: i64,
 }
 
-/// The parts of a [`ClientInfo`], borrowed from wherever they are.
+/// The borrowed parts of a [`ClientInfo`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InfoParts<'a> {
-    /// The user; empty for an anonymous one, and then written as such.
+    /// User id; empty for an anonymous user, and written even then.
     pub user: &'a str,
-    /// The id of the connection's client.
+    /// Client id of the connection.
     pub client: &'a str,
-    /// Application data of the connection: valid JSON, or nothing.
+    /// Application data of the connection: valid JSON.
     pub conn_info: Option<&'a [u8]>,
-    /// Application data of the subscription: valid JSON, or nothing.
+    /// Application data of the subscription: valid JSON.
     pub chan_info: Option<&'a [u8]>,
 }
 
@@ -60,7 +60,8 @@ impl<'a> From<&'a ClientInfo> for InfoParts<'a> {
 
 /// Appends the push of one publication.
 ///
-/// No epoch is written: a subscriber knows it from its subscribe result, and a change of it ends the subscription.
+/// The channel epoch is not written: the subscriber has it from its subscribe result, and a change of it ends the
+/// subscription.
 pub fn append_publication_push(
     out: &mut Vec<u8>,
     channel: &str,
@@ -71,21 +72,21 @@ pub fn append_publication_push(
     });
 }
 
-/// Appends the push that somebody came.
+/// Appends the push that a client subscribed.
 pub fn append_join_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
-        push.object("join", |join| fill_info_of(join, info));
+        push.object("join", |join| fill_info_object(join, info));
     });
 }
 
-/// Appends the push that somebody went.
+/// Appends the push that a client's subscription ended.
 pub fn append_leave_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
-        push.object("leave", |leave| fill_info_of(leave, info));
+        push.object("leave", |leave| fill_info_object(leave, info));
     });
 }
 
-/// Appends a push whose kind `fill` writes.
+/// Appends a push; `fill` writes its kind.
 pub(super) fn append_push(out: &mut Vec<u8>, channel: &str, fill: impl FnOnce(&mut Object<'_>)) {
     let mut reply = Object::new(out);
     reply.object("push", |push| {
@@ -114,7 +115,7 @@ pub(super) fn fill_publication(object: &mut Object<'_>, publication: Publication
     object.number("time", publication.time);
 }
 
-/// Writes the fields of a client's information; user and client stand there even when empty.
+/// Writes the fields of a client's information; user and client are written even when empty.
 pub(super) fn fill_info(object: &mut Object<'_>, info: InfoParts<'_>) {
     object.text_always("user", info.user);
     object.text_always("client", info.client);
@@ -122,6 +123,6 @@ pub(super) fn fill_info(object: &mut Object<'_>, info: InfoParts<'_>) {
     object.raw_option("chan_info", info.chan_info);
 }
 
-fn fill_info_of(object: &mut Object<'_>, info: InfoParts<'_>) {
+fn fill_info_object(object: &mut Object<'_>, info: InfoParts<'_>) {
     object.object("info", |object| fill_info(object, info));
 }

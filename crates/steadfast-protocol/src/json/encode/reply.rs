@@ -1,4 +1,4 @@
-//! What a server sends.
+//! Encodes the replies and pushes of a server.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use crate::message::{
 
 /// Appends one reply.
 ///
-/// A success always carries its result object, even when it is empty, and an error always carries a message: SDKs read
-/// both without asking whether they are there.
+/// A success always has a result object, even an empty one, and an error always has a message: SDKs read both without
+/// checking whether they are present.
 pub fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
     match reply {
-        Reply::Answer { id, outcome } => {
+        Reply::Response { id, outcome } => {
             let mut object = Object::new(out);
             object.number("id", *id);
             match outcome {

@@ -1,95 +1,98 @@
 //! Writes the tokens of JSON.
 
-/// An object that is being written. It begins when it is made and must be ended with [`Object::end`].
+/// An object that is being written; it must be finished with [`Object::end`].
 #[derive(Debug)]
 pub(crate) struct Object<'a> {
     out: &'a mut Vec<u8>,
-    /// What stands before the next key: the opening brace, later a comma.
-    before: u8,
+    /// The byte before the next key: the opening brace, later a comma.
+    separator: u8,
 }
 
 impl<'a> Object<'a> {
-    /// Begins an object behind what was written so far.
+    /// Begins an object at the end of `out`.
     pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out, before: b'{' }
+        Self {
+            out,
+            separator: b'{',
+        }
     }
 
-    /// Ends it.
+    /// Writes the closing brace.
     pub(crate) fn end(self) {
-        if self.before == b'{' {
+        if self.separator == b'{' {
             self.out.push(b'{');
         }
         self.out.push(b'}');
     }
 
-    /// Writes a key that needs no escapes, and hands out the place for its value.
+    /// Writes a key that needs no escapes, and returns the buffer for its value.
     fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        self.out.push(self.before);
-        self.before = b',';
+        self.out.push(self.separator);
+        self.separator = b',';
         self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
         self.out
     }
 
-    /// A text, unless it is empty.
+    /// Writes a text, unless it is empty.
     pub(crate) fn text(&mut self, key: &str, text: &str) {
         if !text.is_empty() {
             self.text_always(key, text);
         }
     }
 
-    /// A text, even if it is empty.
+    /// Writes a text, even an empty one.
     pub(crate) fn text_always(&mut self, key: &str, text: &str) {
         append_text(self.key(key), text);
     }
 
-    /// A number, unless it is 0.
+    /// Writes a number, unless it is 0.
     pub(crate) fn number<N: itoa::Integer + Default + PartialEq>(&mut self, key: &str, number: N) {
         if number != N::default() {
             self.number_always(key, number);
         }
     }
 
-    /// A number, even if it is 0.
+    /// Writes a number, even 0.
     pub(crate) fn number_always<N: itoa::Integer>(&mut self, key: &str, number: N) {
         self.key(key)
             .extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    /// The value true, or nothing.
+    /// Writes `true`, or nothing.
     pub(crate) fn flag(&mut self, key: &str, flag: bool) {
         if flag {
             self.key(key).extend_from_slice(b"true");
         }
     }
 
-    /// A truth value, even if it is false.
+    /// Writes a boolean, even `false`.
     pub(crate) fn flag_always(&mut self, key: &str, flag: bool) {
         self.key(key)
             .extend_from_slice(if flag { b"true" } else { b"false" });
     }
 
-    /// Raw JSON, unless it is empty.
+    /// Writes raw JSON, unless it is empty.
     pub(crate) fn raw(&mut self, key: &str, json: &[u8]) {
         if !json.is_empty() {
             append_raw(self.key(key), json);
         }
     }
 
-    /// Raw JSON, unless it is absent or empty.
+    /// Writes raw JSON, unless it is absent or empty.
     pub(crate) fn raw_option(&mut self, key: &str, json: Option<&[u8]>) {
         self.raw(key, json.unwrap_or_default());
     }
 
-    /// An object inside this one; `fill` writes its fields.
+    /// Writes a nested object; `fill` writes its fields.
     pub(crate) fn object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let mut inner = Object::new(self.key(key));
         fill(&mut inner);
         inner.end();
     }
 
-    /// An array of objects; `fill` writes the fields of each.
+    /// Writes an array of objects; `fill` writes the fields of each.
     pub(crate) fn objects<T>(
         &mut self,
         key: &str,
@@ -109,44 +112,44 @@ impl<'a> Object<'a> {
         out.push(b']');
     }
 
-    /// An object inside this one under a key that is data.
+    /// Writes a nested object under a key that is data.
     pub(crate) fn entry_object(&mut self, key: &str, fill: impl FnOnce(&mut Object<'_>)) {
         let mut inner = Object::new(self.data_key(key));
         fill(&mut inner);
         inner.end();
     }
 
-    /// A text under a key that is data.
+    /// Writes a text under a key that is data.
     pub(crate) fn entry_text(&mut self, key: &str, text: &str) {
         append_text(self.data_key(key), text);
     }
 
     fn data_key(&mut self, key: &str) -> &mut Vec<u8> {
-        self.out.push(self.before);
-        self.before = b',';
+        self.out.push(self.separator);
+        self.separator = b',';
         append_text(self.out, key);
         self.out.push(b':');
         self.out
     }
 }
 
-/// Writes a string with the escapes that JSON demands.
+/// Writes a string with the escapes that JSON requires.
 fn append_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(place) = rest.iter().position(|byte| needs_escape(*byte)) {
-        let Some((plain, [byte, behind @ ..])) = rest.split_at_checked(place) else {
+    while let Some(index) = rest.iter().position(|byte| needs_escape(*byte)) {
+        let Some((plain, [byte, after @ ..])) = rest.split_at_checked(index) else {
             break;
         };
         out.extend_from_slice(plain);
         append_escape(out, *byte);
-        rest = behind;
+        rest = after;
     }
     out.extend_from_slice(rest);
     out.push(b'"');
 }
 
-/// Quotes, backslashes and control characters (RFC 8259, section 7).
+/// Returns `true` for quotes, backslashes and control characters (RFC 8259, section 7).
 fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
@@ -171,12 +174,12 @@ fn append_escape(out: &mut Vec<u8>, byte: u8) {
 /// return the line of an event stream. Inside strings JSON has neither.
 fn append_raw(out: &mut Vec<u8>, json: &[u8]) {
     let mut rest = json;
-    while let Some(place) = memchr::memchr2(b'\n', b'\r', rest) {
-        let Some((plain, [_, behind @ ..])) = rest.split_at_checked(place) else {
+    while let Some(index) = memchr::memchr2(b'\n', b'\r', rest) {
+        let Some((plain, [_, after @ ..])) = rest.split_at_checked(index) else {
             break;
         };
         out.extend_from_slice(plain);
-        rest = behind;
+        rest = after;
     }
     out.extend_from_slice(rest);
 }
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_escaped_as_json_demands() {
+    fn strings_are_escaped_as_json_requires() {
         let text = "a\"b\\c\n\r\t\u{0}\u{1f}\u{7f}\u{2028}é😀/";
 
         let json = written(|object| object.text("text", text));
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_values_are_left_out_unless_they_must_stand() {
+    fn zero_values_are_omitted_unless_they_are_required() {
         let json = written(|object| {
             object.text("a", "");
             object.number("b", 0_u64);
@@ -239,7 +242,7 @@ mod tests {
         );
     }
 
-    /// Trap GT-09.
+    /// A line break would end the message.
     #[test]
     fn line_breaks_in_raw_json_are_removed() {
         let json = written(|object| object.raw("data", b"\n{\r\n  \"a\": \"x\\ny\"\n}\n"));

@@ -1,9 +1,9 @@
-//! What may stand on the wire from server to client.
+//! The JSON objects from server to client.
 
 use super::super::shape::{OptionalPayload, Payload, Text, shape};
 
 shape! {
-    /// A reply: an answer, a push or a ping.
+    /// A reply to a command, a push or a ping.
     ReplyShape<'a> {
         "id" => id: u32,
         "error" => error: Option<ErrorShape<'a>>,
@@ -23,7 +23,7 @@ shape! {
 }
 
 shape! {
-    /// The error in an answer.
+    /// The error in a reply.
     ErrorShape<'a> {
         "code" => code: u32,
         "message" => message: Text<'a>,
@@ -32,7 +32,7 @@ shape! {
 }
 
 shape! {
-    /// A push and its kind.
+    /// A push with one field for its kind.
     PushShape<'a> {
         "channel" => channel: Text<'a>,
         "pub" => publication: Option<PublicationShape<'a>>,
@@ -48,7 +48,7 @@ shape! {
 }
 
 shape! {
-    /// The result of connect, also as a push.
+    /// The result of connect, also sent as a push.
     ConnectShape<'a> {
         "client" => client: Text<'a>,
         "version" => version: Text<'a>,
@@ -78,7 +78,7 @@ shape! {
 }
 
 shape! {
-    /// The result of presence: client ids as keys.
+    /// The result of presence: an object with client ids as keys.
     PresenceShape<'a> {
         "presence" => presence: OptionalPayload<'a>,
     }
@@ -112,7 +112,7 @@ shape! {
 }
 
 shape! {
-    /// When something ends; the result of refreshing a subscription, and a push about the connection.
+    /// An expiry: the result of sub_refresh, and a push about the connection.
     ExpiryShape {
         "expires" => expires: bool,
         "ttl" => ttl: u32,
@@ -120,7 +120,7 @@ shape! {
 }
 
 shape! {
-    /// One publication.
+    /// A publication in a push or a result.
     PublicationShape<'a> {
         "data" => data: Payload<'a>,
         "info" => info: Option<ClientInfoShape<'a>>,
@@ -131,7 +131,7 @@ shape! {
 }
 
 shape! {
-    /// Who a client is.
+    /// The identity of a client.
     ClientInfoShape<'a> {
         "user" => user: Text<'a>,
         "client" => client: Text<'a>,
@@ -141,14 +141,14 @@ shape! {
 }
 
 shape! {
-    /// Somebody came or went.
+    /// A join or leave push.
     InfoShape<'a> {
         "info" => info: Option<ClientInfoShape<'a>>,
     }
 }
 
 shape! {
-    /// The server ended a subscription or the connection.
+    /// An unsubscribe or disconnect push.
     EndShape<'a> {
         "code" => code: u32,
         "reason" => reason: Text<'a>,
@@ -156,7 +156,7 @@ shape! {
 }
 
 shape! {
-    /// The server added a server-side subscription.
+    /// A push about a new server-side subscription.
     SubscribePushShape<'a> {
         "recoverable" => recoverable: bool,
         "epoch" => epoch: Text<'a>,
@@ -167,13 +167,13 @@ shape! {
 }
 
 shape! {
-    /// Raw JSON in an object of its own.
+    /// An object that contains raw JSON.
     DataShape<'a> {
         "data" => data: Payload<'a>,
     }
 }
 
 shape! {
-    /// An object of which nothing is read.
+    /// An object whose fields are ignored.
     EmptyShape {}
 }

@@ -1,4 +1,4 @@
-//! Reads JSON whose length is data: objects with channel names or the like as keys, and lists of objects.
+//! Reads JSON of variable length: objects whose keys are data, such as channel names, and lists of objects.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::{Context, Text, parse};
 use crate::error::DecodeError;
 
-/// Turns one value of the object or list into what is kept.
+/// Converts one value of the object or list.
 type Convert<'a, V, T> = fn(Context<'a>, V) -> Result<T, DecodeError>;
 
-/// Reads the object in `raw`, absent being the same as empty. A key that stands there twice, or is longer than
-/// `key_bytes_max`, is refused.
+/// Reads the object in `raw`; absent is the same as empty. A repeated key, or one longer than `key_bytes_max`, is an
+/// error.
 ///
-/// Entries are counted first: nothing is kept of an object with more than `Limits::entries_max`.
+/// Entries are counted first: an object with more than `Limits::entries_max` is rejected before memory is allocated.
 pub(crate) fn entries<'a, V, T>(
     context: Context<'a>,
     field: &'static str,
@@ -41,9 +41,9 @@ where
     Ok(map)
 }
 
-/// Reads the list in `raw`, absent being the same as empty.
+/// Reads the list in `raw`; absent is the same as empty.
 ///
-/// Items are counted first: nothing is kept of a list with more than `Limits::entries_max`.
+/// Items are counted first: a list with more than `Limits::entries_max` is rejected before memory is allocated.
 pub(crate) fn list<'a, V, T>(
     context: Context<'a>,
     field: &'static str,
@@ -88,14 +88,14 @@ fn parse_part<'a, T: Deserialize<'a>>(
     parse(raw.get(), context.line).map_err(DecodeError::without_column)
 }
 
-/// How many entries an object or a list has.
+/// The number of entries of an object or a list.
 struct Count(usize);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
+        struct CountVisitor;
 
-        impl<'de> Visitor<'de> for Reader {
+        impl<'de> Visitor<'de> for CountVisitor {
             type Value = Count;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +119,7 @@ impl<'de> Deserialize<'de> for Count {
             }
         }
 
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(CountVisitor)
     }
 }
 
@@ -128,9 +128,9 @@ struct Entries<'a, V>(BTreeMap<Text<'a>, V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<'de, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<V>(PhantomData<V>);
+        struct EntriesVisitor<V>(PhantomData<V>);
 
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
             type Value = Entries<'de, V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,6 +148,6 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Entries<'de, V> {
             }
         }
 
-        deserializer.deserialize_map(Reader(PhantomData))
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of values that stand in a shape's fields.
+//! The kinds of values in the fields of a shape.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,13 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-/// A value that can stand in a shape's field.
+/// A value of a shape's field.
 pub(crate) trait Field<'de>: Sized {
-    /// Reads the value that the map offers now.
+    /// Reads the current value of the map.
     fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
 }
 
-/// Reads values for which null is the same as absent.
+/// Implements [`Field`] for values for which null is the same as absent.
 macro_rules! null_is_absent {
     ($($kind:ty),+) => {
         $(
@@ -28,15 +28,15 @@ macro_rules! null_is_absent {
 
 null_is_absent!(bool, u32, u64, i32, i64, Text<'de>);
 
-/// Borrowed from the message when it has no escapes.
+/// A string; borrowed from the message when it has no escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
+        struct TextVisitor;
 
-        impl<'de> Visitor<'de> for Reader {
+        impl<'de> Visitor<'de> for TextVisitor {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,11 +52,11 @@ impl<'de> Deserialize<'de> for Text<'de> {
             }
         }
 
-        deserializer.deserialize_str(Reader)
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
-/// A payload: raw JSON, where null is a value like any other.
+/// A payload: raw JSON, where null is an ordinary value.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Payload<'a>(pub(crate) Option<&'a RawValue>);
 

@@ -1,19 +1,21 @@
-//! One pass over one read: the state machine of [`Decoder`], step by step.
+//! Decodes one read: the state machine of [`Decoder`].
 //!
-//! Each call of [`Reading::next_event`] takes heads and payloads from the input until something is whole. The outcome
-//! never depends on where the stream was cut into reads. Called by shells through [`Decoder::read`].
+//! Each call of [`Reading::next_event`] consumes headers and payloads from the input until a message or a control frame
+//! is complete. The result does not depend on how the stream is split into reads. Shells call it through
+//! [`Decoder::read`].
 
 use std::mem;
 
-use super::{Decoder, Event, FrameKind, OpenFrame, OpenMessage, Phase};
+use super::{Decoder, DecoderPhase, FrameKind, OpenFrame, OpenMessage, WebSocketEvent};
 use crate::websocket::header::FrameHeader;
 use crate::websocket::{CodecError, MessageKind, Opcode, close, mask};
 
-/// A read that is being taken in. Pull until [`Self::next_event`] returns none, or the rest of the read is lost.
+/// A read that is being decoded. The caller polls until [`Self::next_event`] returns `None`; otherwise the rest of the
+/// read is lost.
 #[derive(Debug)]
 pub struct Reading<'a> {
     decoder: &'a mut Decoder,
-    /// What is not taken yet.
+    /// The input that is not consumed yet.
     input: &'a mut [u8],
 }
 
@@ -22,12 +24,12 @@ impl<'a> Reading<'a> {
         Self { decoder, input }
     }
 
-    /// The next event, or none when the input is used up; a cut frame is kept for the next read.
+    /// Returns the next event, or `None` when the input is consumed; an incomplete frame is kept for the next read.
     ///
     /// # Errors
     ///
-    /// The peer's first violation. After it, and after a close event, there is never another event or error.
-    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, CodecError> {
+    /// The first protocol violation of the peer. After it, and after a close event, there is no further event or error.
+    pub fn next_event(&mut self) -> Result<Option<WebSocketEvent<'_>>, CodecError> {
         if self.decoder.is_finished() {
             self.decoder.finish();
             return Ok(None);
@@ -41,14 +43,16 @@ impl<'a> Reading<'a> {
                 return Err(error);
             }
         };
-        if ready.what == What::Close {
-            self.decoder.phase = Phase::Finished;
+        if ready.kind == EventKind::Close {
+            self.decoder.phase = DecoderPhase::Finished;
         }
-        let payload = ready.in_place.unwrap_or_else(|| self.decoder.held_event());
-        ready.what.into_event(payload).map(Some)
+        let payload = ready
+            .in_place
+            .unwrap_or_else(|| self.decoder.buffered_event());
+        ready.kind.into_event(payload).map(Some)
     }
 
-    /// Takes from the input until a message or a control frame is whole.
+    /// Consumes input until a message or a control frame is complete.
     fn advance(&mut self) -> Result<Option<Ready<'a>>, CodecError> {
         loop {
             let (frame, is_fresh) = match self.decoder.frame.take() {
@@ -58,60 +62,60 @@ impl<'a> Reading<'a> {
                     None => return Ok(None),
                 },
             };
-            let (piece, frame) = self.take_payload(frame);
-            if is_fresh && frame.missing == 0 && !self.decoder.must_hold(frame.kind) {
-                return self.decoder.complete_in_place(frame.kind, piece).map(Some);
+            let (part, frame) = self.take_payload(frame);
+            if is_fresh && frame.missing == 0 && !self.decoder.must_buffer(frame.kind) {
+                return self.decoder.complete_in_place(frame.kind, part).map(Some);
             }
-            self.decoder.hold(frame, piece)?;
+            self.decoder.buffer_part(frame, part)?;
             if frame.missing > 0 {
                 self.decoder.frame = Some(frame);
                 return Ok(None);
             }
-            if let Some(what) = self.decoder.complete_held(frame.kind)? {
+            if let Some(kind) = self.decoder.complete_buffered(frame.kind)? {
                 return Ok(Some(Ready {
-                    what,
+                    kind,
                     in_place: None,
                 }));
             }
         }
     }
 
-    /// The next head; none when the input ends before it does, its bytes are then kept.
+    /// Reads the next header; `None` when the input ends first, and the bytes are kept.
     #[inline]
     fn take_header(&mut self) -> Result<Option<FrameHeader>, CodecError> {
         let decoder = &mut *self.decoder;
-        let kept = usize::from(decoder.head_len);
+        let kept = usize::from(decoder.header_len);
         if kept == 0
             && let Some((header, len)) = FrameHeader::parse(decoder.role, self.input)?
         {
             self.take_input(len);
             return Ok(Some(header));
         }
-        let (_, place) = decoder.head.split_at_mut(kept);
-        let copied = place.len().min(self.input.len());
-        for (target, source) in place.iter_mut().zip(self.input.iter()) {
+        let (_, free) = decoder.header.split_at_mut(kept);
+        let copied = free.len().min(self.input.len());
+        for (target, source) in free.iter_mut().zip(self.input.iter()) {
             *target = *source;
         }
-        let (head, _) = decoder.head.split_at(kept + copied);
-        let parsed = FrameHeader::parse(decoder.role, head)?;
-        decoder.head_len = match parsed {
+        let (bytes, _) = decoder.header.split_at(kept + copied);
+        let parsed = FrameHeader::parse(decoder.role, bytes)?;
+        decoder.header_len = match parsed {
             Some(_) => 0,
-            None => head_len(head),
+            None => header_len(bytes),
         };
-        // The bytes of earlier reads were no whole head, so the whole one ends inside this input.
+        // The header was incomplete before this read, so it ends inside this input.
         self.take_input(parsed.map_or(copied, |(_, len)| len - kept));
         Ok(parsed.map(|(header, _)| header))
     }
 
-    /// As much of the frame's payload as the input has, unmasked, and what is then left of the frame.
+    /// Returns the available part of the frame's payload, unmasked, and the rest of the frame.
     #[inline]
     fn take_payload(&mut self, mut frame: OpenFrame) -> (&'a [u8], OpenFrame) {
-        let piece = self.take_input(widen(frame.missing).min(self.input.len()));
+        let part = self.take_input(widen(frame.missing).min(self.input.len()));
         if let Some(key) = frame.mask {
-            frame.mask = Some(mask::apply(key, piece));
+            frame.mask = Some(mask::apply(key, part));
         }
-        frame.missing -= narrow(piece.len());
-        (piece, frame)
+        frame.missing -= narrow(part.len());
+        (part, frame)
     }
 
     fn take_input(&mut self, len: usize) -> &'a mut [u8] {
@@ -121,67 +125,67 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Something whole, with its payload if that lies in the input.
+/// A complete message or control frame, with its payload if that is in the input.
 struct Ready<'a> {
-    what: What,
+    kind: EventKind,
     in_place: Option<&'a [u8]>,
 }
 
-/// Which event a payload becomes.
+/// The kind of event for a payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum What {
+enum EventKind {
     Message(MessageKind),
     Ping,
     Pong,
     Close,
 }
 
-impl What {
-    fn into_event(self, payload: &[u8]) -> Result<Event<'_>, CodecError> {
+impl EventKind {
+    fn into_event(self, payload: &[u8]) -> Result<WebSocketEvent<'_>, CodecError> {
         Ok(match self {
-            Self::Message(kind) => Event::Message { kind, payload },
-            Self::Ping => Event::Ping(payload),
-            Self::Pong => Event::Pong(payload),
+            Self::Message(kind) => WebSocketEvent::Message { kind, payload },
+            Self::Ping => WebSocketEvent::Ping(payload),
+            Self::Pong => WebSocketEvent::Pong(payload),
             Self::Close => {
                 let (code, reason) = close::parse(payload)?;
-                Event::Close { code, reason }
+                WebSocketEvent::Close { code, reason }
             }
         })
     }
 }
 
 impl Decoder {
-    /// Frees what the previous event had borrowed.
+    /// Frees the memory that the previous event borrowed.
     #[inline]
     fn release(&mut self) {
-        if self.held.capacity() > 0 && self.frame.is_none() {
+        if self.buffer.capacity() > 0 && self.frame.is_none() {
             let kept = self.message_len();
-            self.held.truncate(kept);
+            self.buffer.truncate(kept);
             if kept == 0 {
-                self.held = Vec::new();
+                self.buffer = Vec::new();
             }
         }
     }
 
-    /// Ignores the peer from now on.
+    /// Ignores all further input.
     fn finish(&mut self) {
-        self.phase = Phase::Finished;
-        self.held = Vec::new();
+        self.phase = DecoderPhase::Finished;
+        self.buffer = Vec::new();
         self.frame = None;
         self.message = None;
     }
 
-    /// How many held bytes belong to the open message.
+    /// Returns the length of the open message in the buffer.
     fn message_len(&self) -> usize {
         self.message.map_or(0, |message| widen(message.len))
     }
 
-    /// The payload that was completed in the private buffer: all of it, or what follows the open message.
-    fn held_event(&self) -> &[u8] {
-        self.held.get(self.message_len()..).unwrap_or_default()
+    /// Returns the payload that was completed in the buffer: the bytes after the open message.
+    fn buffered_event(&self) -> &[u8] {
+        self.buffer.get(self.message_len()..).unwrap_or_default()
     }
 
-    /// Checks a head against the state of the message and the limits, and counts it in.
+    /// Checks a header against the open message and the limits, and adds it to the message.
     #[inline]
     fn admit(&mut self, header: FrameHeader) -> Result<OpenFrame, CodecError> {
         let kind = match header.opcode {
@@ -252,9 +256,9 @@ impl Decoder {
         })
     }
 
-    /// True when a frame that lies whole in the input must be kept all the same: the message around it is open.
+    /// Returns `true` when a frame that is complete in the input must be buffered because its message is open.
     #[inline]
-    fn must_hold(&self, kind: FrameKind) -> bool {
+    fn must_buffer(&self, kind: FrameKind) -> bool {
         match kind {
             FrameKind::Part => true,
             FrameKind::Last => self.message_len() > 0,
@@ -268,40 +272,40 @@ impl Decoder {
         kind: FrameKind,
         payload: &'a [u8],
     ) -> Result<Ready<'a>, CodecError> {
-        let what = match kind {
+        let event_kind = match kind {
             FrameKind::Part | FrameKind::Last => {
                 let kind = self.take_message();
                 if kind == MessageKind::Text && str::from_utf8(payload).is_err() {
                     return Err(CodecError::TextUtf8);
                 }
-                What::Message(kind)
+                EventKind::Message(kind)
             }
-            FrameKind::Ping => What::Ping,
-            FrameKind::Pong => What::Pong,
-            FrameKind::Close => What::Close,
+            FrameKind::Ping => EventKind::Ping,
+            FrameKind::Pong => EventKind::Pong,
+            FrameKind::Close => EventKind::Close,
         };
         Ok(Ready {
-            what,
+            kind: event_kind,
             in_place: Some(payload),
         })
     }
 
-    /// The frame's payload is complete in the private buffer; none if its message goes on.
-    fn complete_held(&mut self, kind: FrameKind) -> Result<Option<What>, CodecError> {
+    /// Completes a frame in the buffer; `None` if its message continues.
+    fn complete_buffered(&mut self, kind: FrameKind) -> Result<Option<EventKind>, CodecError> {
         Ok(match kind {
             FrameKind::Part => None,
             FrameKind::Last => {
                 if self
                     .message
-                    .is_some_and(|message| message.has_cut_character())
+                    .is_some_and(|message| message.has_incomplete_character())
                 {
                     return Err(CodecError::TextUtf8);
                 }
-                Some(What::Message(self.take_message()))
+                Some(EventKind::Message(self.take_message()))
             }
-            FrameKind::Ping => Some(What::Ping),
-            FrameKind::Pong => Some(What::Pong),
-            FrameKind::Close => Some(What::Close),
+            FrameKind::Ping => Some(EventKind::Ping),
+            FrameKind::Pong => Some(EventKind::Pong),
+            FrameKind::Close => Some(EventKind::Close),
         })
     }
 
@@ -312,21 +316,21 @@ impl Decoder {
             .kind
     }
 
-    /// Keeps a piece of the frame's payload; text is checked at once, so that a wrong byte is noticed when it comes.
-    fn hold(&mut self, frame: OpenFrame, piece: &[u8]) -> Result<(), CodecError> {
-        let due = piece.len() + widen(frame.missing);
+    /// Buffers a part of the frame's payload. Text is validated immediately, so that an invalid byte is detected early.
+    fn buffer_part(&mut self, frame: OpenFrame, part: &[u8]) -> Result<(), CodecError> {
+        let due = part.len() + widen(frame.missing);
         let ceiling = match frame.kind {
             FrameKind::Part => widen(self.limits.message_bytes_max),
             FrameKind::Last | FrameKind::Ping | FrameKind::Pong | FrameKind::Close => {
-                self.held.len() + due
+                self.buffer.len() + due
             }
         };
-        self.grow(piece.len(), ceiling);
-        self.held.extend_from_slice(piece);
+        self.grow(part.len(), ceiling);
+        self.buffer.extend_from_slice(part);
         match (frame.kind, &mut self.message) {
             (FrameKind::Part | FrameKind::Last, Some(message)) => {
-                message.len += narrow(piece.len());
-                message.check_text(&self.held)
+                message.len += narrow(part.len());
+                message.check_text(&self.buffer)
             }
             (FrameKind::Part | FrameKind::Last, None) => {
                 unreachable!("a data frame is admitted into a message")
@@ -335,23 +339,23 @@ impl Decoder {
         }
     }
 
-    /// Makes room for bytes that are here, never for bytes that are only announced: doubles up to the ceiling.
+    /// Reserves memory for received bytes, never for declared ones: doubles the capacity up to the ceiling.
     fn grow(&mut self, extra: usize, ceiling: usize) {
-        let needed = self.held.len() + extra;
-        if needed > self.held.capacity() {
-            let target = needed.max(ceiling.min(self.held.capacity() * 2));
-            self.held.reserve_exact(target - self.held.len());
+        let needed = self.buffer.len() + extra;
+        if needed > self.buffer.capacity() {
+            let target = needed.max(ceiling.min(self.buffer.capacity() * 2));
+            self.buffer.reserve_exact(target - self.buffer.len());
         }
     }
 }
 
 impl OpenMessage {
-    /// Checks what came since the last call; a character that is only cut is no error yet.
-    fn check_text(&mut self, held: &[u8]) -> Result<(), CodecError> {
+    /// Validates the bytes since the last call; an incomplete character at the end is not an error yet.
+    fn check_text(&mut self, buffered: &[u8]) -> Result<(), CodecError> {
         if self.kind == MessageKind::Binary {
             return Ok(());
         }
-        let fresh = held.get(widen(self.valid_len)..).unwrap_or_default();
+        let fresh = buffered.get(widen(self.valid_len)..).unwrap_or_default();
         match str::from_utf8(fresh) {
             Ok(_) => self.valid_len = self.len,
             Err(error) if error.error_len().is_none() => {
@@ -362,13 +366,13 @@ impl OpenMessage {
         Ok(())
     }
 
-    fn has_cut_character(&self) -> bool {
+    fn has_incomplete_character(&self) -> bool {
         self.kind == MessageKind::Text && self.valid_len < self.len
     }
 }
 
-fn head_len(head: &[u8]) -> u8 {
-    u8::try_from(head.len()).expect("a head has at most 14 bytes")
+fn header_len(bytes: &[u8]) -> u8 {
+    u8::try_from(bytes.len()).expect("a header has at most 14 bytes")
 }
 
 fn widen(length: u32) -> usize {

@@ -1,4 +1,4 @@
-//! The client's side of the upgrade: the request, and whether the answer may be trusted.
+//! The client side of the upgrade: the request, and the validation of the response.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,79 +6,79 @@ use thiserror::Error;
 
 use super::{accept_key, has_token};
 
-/// What goes into a request for an upgrade.
+/// The parts of an upgrade request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpgradeRequest<'a> {
-    /// Name or address of the server, with its port unless that is the scheme's usual one.
+    /// Name or address of the server, with its port unless it is the scheme's default.
     pub host: &'a str,
-    /// Path and query; begins with a slash.
+    /// Path and query; starts with a slash.
     pub path: &'a str,
-    /// From [`key`].
+    /// Value of `Sec-WebSocket-Key`, from [`key`].
     pub key: &'a str,
-    /// The page on whose behalf a browser connects; programs usually have none.
+    /// Origin of the page for which a browser connects; other programs usually have none.
     pub origin: Option<&'a str>,
-    /// The subprotocols offered, best first; may be empty.
+    /// Offered subprotocols, preferred first; may be empty.
     pub subprotocols: &'a [&'a str],
-    /// More fields, for example an authorisation.
+    /// Additional header fields, for example an authorisation.
     pub extra_fields: &'a [(&'a str, &'a str)],
 }
 
-/// A request that cannot be written.
+/// Why a request is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// A part holds a line break or another control character, and would smuggle in a field of its own.
-    #[error("the {0} of the request holds a control character")]
+    /// A part contains a line break or another control character, which could inject a header field.
+    #[error("invalid {0} of the request: contains a control character")]
     ControlCharacter(&'static str),
-    /// The name of an extra field is empty, or holds what would end it or begin another.
-    #[error("the name of an extra field is no token of HTTP")]
+    /// The name of an additional field is empty, or is not an HTTP token.
+    #[error("invalid name of an extra field: not an HTTP token")]
     FieldName,
-    /// The path is not a path, or holds a space.
-    #[error("the path must begin with a slash and must not hold spaces")]
+    /// The path does not start with a slash, or contains a space.
+    #[error("invalid path: must start with a slash and must not contain spaces")]
     Path,
 }
 
-/// What the server agreed to.
+/// The result of a successful upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpgradeResponse<'a> {
-    /// One of those offered, or none.
+    /// Selected subprotocol, one of those offered; `None` if the server selected none.
     pub subprotocol: Option<&'a str>,
 }
 
-/// Why an answer does not open a WebSocket.
+/// Why a response does not open a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum ResponseRefusal {
-    /// Any status but 101.
-    #[error("the server answered with status {0} instead of 101")]
+pub enum ResponseError {
+    /// The status is not 101.
+    #[error("unexpected HTTP status {0}: expected 101")]
     Status(u16),
-    /// No `Upgrade: websocket`.
-    #[error("the answer has no Upgrade field for WebSocket")]
+    /// `Upgrade: websocket` is missing.
+    #[error("missing or invalid Upgrade header")]
     UpgradeMissing,
-    /// No `Connection: Upgrade`.
-    #[error("the answer has no Connection field for the upgrade")]
+    /// `Connection: Upgrade` is missing.
+    #[error("missing or invalid Connection header")]
     ConnectionMissing,
-    /// `Sec-WebSocket-Accept` is missing or does not fit the key.
-    #[error("the answer does not fit the key that was sent")]
+    /// `Sec-WebSocket-Accept` is missing or does not match the key.
+    #[error("missing or invalid Sec-WebSocket-Accept header")]
     AcceptKey,
-    /// The server chose an extension although none was offered.
-    #[error("the server chose an extension that was not offered")]
+    /// The server selected an extension although none was offered.
+    #[error("the server selected an extension that was not offered")]
     Extension,
-    /// The server chose a subprotocol that was not offered, or more than one.
-    #[error("the server chose a subprotocol that was not offered")]
+    /// The server selected a subprotocol that was not offered, or more than one.
+    #[error("the server selected a subprotocol that was not offered")]
     Subprotocol,
 }
 
-/// The value of `Sec-WebSocket-Key` for these bytes, which must come from a good random source for each attempt.
+/// Returns the value of `Sec-WebSocket-Key` for these bytes, which must be random and new for each attempt.
 pub fn key(random: [u8; 16]) -> String {
     STANDARD.encode(random)
 }
 
-/// The HTTP request that asks for a WebSocket.
+/// Returns the HTTP request for an upgrade to WebSocket.
 ///
 /// # Errors
 ///
-/// When a part would break the request apart.
+/// A part is invalid and would corrupt the request.
 pub fn request(parts: &UpgradeRequest<'_>) -> Result<Vec<u8>, RequestError> {
     if !parts.path.starts_with('/') || parts.path.contains(' ') {
         return Err(RequestError::Path);
@@ -113,19 +113,19 @@ pub fn request(parts: &UpgradeRequest<'_>) -> Result<Vec<u8>, RequestError> {
     Ok(out.into_bytes())
 }
 
-/// Checks the server's answer to a request with this key and these subprotocols.
+/// Validates the server's response to a request with this key and these subprotocols.
 ///
 /// # Errors
 ///
-/// The first rule of RFC 6455, section 4.1, that the answer breaks.
+/// The first rule of RFC 6455, section 4.1, that the response violates.
 pub fn verify_response<'a>(
     status: u16,
     fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     key: &str,
     offered: &[&str],
-) -> Result<UpgradeResponse<'a>, ResponseRefusal> {
+) -> Result<UpgradeResponse<'a>, ResponseError> {
     if status != 101 {
-        return Err(ResponseRefusal::Status(status));
+        return Err(ResponseError::Status(status));
     }
     let (mut has_upgrade, mut has_connection, mut has_extension) = (false, false, false);
     let (mut accept, mut subprotocol, mut subprotocols) = (None, None, 0);
@@ -144,25 +144,25 @@ pub fn verify_response<'a>(
         }
     }
     if !has_upgrade {
-        return Err(ResponseRefusal::UpgradeMissing);
+        return Err(ResponseError::UpgradeMissing);
     }
     if !has_connection {
-        return Err(ResponseRefusal::ConnectionMissing);
+        return Err(ResponseError::ConnectionMissing);
     }
     if accept != Some(accept_key(key).as_bytes()) {
-        return Err(ResponseRefusal::AcceptKey);
+        return Err(ResponseError::AcceptKey);
     }
     if has_extension {
-        return Err(ResponseRefusal::Extension);
+        return Err(ResponseError::Extension);
     }
-    let is_known = subprotocol.is_some_and(|chosen| offered.contains(&chosen));
+    let is_known = subprotocol.is_some_and(|selected| offered.contains(&selected));
     if subprotocols > 1 || (subprotocols == 1 && !is_known) {
-        return Err(ResponseRefusal::Subprotocol);
+        return Err(ResponseError::Subprotocol);
     }
     Ok(UpgradeResponse { subprotocol })
 }
 
-/// True for what may name a field (RFC 9110, section 5.6.2).
+/// Returns `true` for a valid field name (RFC 9110, section 5.6.2).
 fn is_token(name: &str) -> bool {
     let is_token_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

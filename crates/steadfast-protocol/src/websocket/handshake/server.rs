@@ -1,4 +1,4 @@
-//! The server's side of the upgrade: is it one, is it valid, and what is the answer.
+//! The server side of the upgrade: the validation of the request, and the response.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,40 +6,40 @@ use thiserror::Error;
 
 use super::{accept_key, has_token};
 
-/// The only version of the protocol there is.
+/// The only version of the WebSocket protocol.
 const VERSION: &[u8] = b"13";
 
-/// A valid request for an upgrade.
+/// A valid upgrade request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept<'a> {
-    /// The value of `Sec-WebSocket-Accept` for the answer.
+    /// Value of `Sec-WebSocket-Accept` for the response.
     pub accept_key: String,
-    /// The subprotocols the client offers, in its order; empty items are skipped, so an empty field offers none.
+    /// Subprotocols that the client offers, in its order; empty items are skipped, so an empty field offers none.
     pub subprotocols: Vec<&'a str>,
 }
 
-/// Why a request cannot be upgraded. The connection is answered with [`Self::response`] and closed.
+/// Why a request cannot be upgraded. The server sends [`Self::response`] and closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("{}", self.text())]
-pub enum UpgradeRefusal {
-    /// Any method but GET.
+pub enum UpgradeRejection {
+    /// The method is not GET.
     Method,
-    /// A version of HTTP other than 1.1.
+    /// The HTTP version is not 1.1.
     HttpVersion,
-    /// `Host` is missing or doubled.
+    /// `Host` is missing or repeated.
     Host,
-    /// No `Upgrade: websocket`.
+    /// `Upgrade: websocket` is missing.
     UpgradeMissing,
-    /// No `Connection: Upgrade`.
+    /// `Connection: Upgrade` is missing.
     ConnectionMissing,
-    /// `Sec-WebSocket-Version` is missing, doubled, or not 13.
+    /// `Sec-WebSocket-Version` is missing, repeated, or not 13.
     Version,
-    /// `Sec-WebSocket-Key` is missing, doubled, or does not hold 16 bytes.
+    /// `Sec-WebSocket-Key` is missing, repeated, or does not encode 16 bytes.
     Key,
 }
 
-impl UpgradeRefusal {
-    /// The HTTP status: 400, 405 or 426.
+impl UpgradeRejection {
+    /// Returns the HTTP status: 400, 405 or 426.
     pub const fn status(self) -> u16 {
         match self {
             Self::Method => 405,
@@ -48,20 +48,22 @@ impl UpgradeRefusal {
         }
     }
 
-    /// What is wrong, for the body of the answer.
+    /// Returns the reason, for the body of the response.
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Method => "a WebSocket is opened with GET",
-            Self::HttpVersion => "a WebSocket is opened over HTTP/1.1",
-            Self::Host => "there must be one Host field",
-            Self::UpgradeMissing => "this address speaks WebSocket: send Upgrade: websocket",
-            Self::ConnectionMissing => "the Connection field does not name Upgrade",
-            Self::Version => "only version 13 of the WebSocket protocol is spoken here",
-            Self::Key => "Sec-WebSocket-Key must hold 16 bytes in base64",
+            Self::Method => "a WebSocket upgrade requires the method GET",
+            Self::HttpVersion => "a WebSocket upgrade requires HTTP/1.1",
+            Self::Host => "missing or repeated Host header",
+            Self::UpgradeMissing => {
+                "this endpoint requires a WebSocket upgrade: send Upgrade: websocket"
+            }
+            Self::ConnectionMissing => "missing or invalid Connection header: must contain Upgrade",
+            Self::Version => "unsupported WebSocket version: Sec-WebSocket-Version must be 13",
+            Self::Key => "invalid Sec-WebSocket-Key header: must be 16 bytes in base64",
         }
     }
 
-    /// The fields that this status requires.
+    /// Returns the header fields that this status requires.
     pub const fn fields(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Method => &[("Allow", "GET")],
@@ -72,7 +74,7 @@ impl UpgradeRefusal {
         }
     }
 
-    /// The whole HTTP answer; the connection is closed after it.
+    /// Returns the complete HTTP response; the server closes the connection after it.
     pub fn response(self) -> Vec<u8> {
         let (status, text) = (self.status(), self.text());
         let phrase = match status {
@@ -103,44 +105,44 @@ impl UpgradeRefusal {
     }
 }
 
-/// Checks a request for an upgrade. `http_minor` is 1 for HTTP/1.1; fields may come in any order and case.
+/// Validates an upgrade request. `http_minor` is 1 for HTTP/1.1; fields may be in any order and case.
 ///
 /// # Errors
 ///
-/// The first rule of RFC 6455, section 4.2.1, that the request breaks.
+/// The first rule of RFC 6455, section 4.2.1, that the request violates.
 pub fn accept<'a>(
     method: &str,
     http_minor: u8,
     fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<Accept<'a>, UpgradeRefusal> {
+) -> Result<Accept<'a>, UpgradeRejection> {
     if method != "GET" {
-        return Err(UpgradeRefusal::Method);
+        return Err(UpgradeRejection::Method);
     }
     if http_minor != 1 {
-        return Err(UpgradeRefusal::HttpVersion);
+        return Err(UpgradeRejection::HttpVersion);
     }
-    let seen = Seen::collect(fields);
-    // A second host would let a proxy and this end judge the origin of a page by different names.
-    if seen.hosts != 1 {
-        return Err(UpgradeRefusal::Host);
+    let found = UpgradeFields::collect(fields);
+    // With two Host fields, a proxy and this server could check the origin of a page against different names.
+    if found.hosts != 1 {
+        return Err(UpgradeRejection::Host);
     }
-    if !seen.upgrade {
-        return Err(UpgradeRefusal::UpgradeMissing);
+    if !found.has_upgrade {
+        return Err(UpgradeRejection::UpgradeMissing);
     }
-    if !seen.connection {
-        return Err(UpgradeRefusal::ConnectionMissing);
+    if !found.has_connection {
+        return Err(UpgradeRejection::ConnectionMissing);
     }
-    if seen.version != Some(VERSION) || seen.has_second_version {
-        return Err(UpgradeRefusal::Version);
+    if found.version != Some(VERSION) || found.has_second_version {
+        return Err(UpgradeRejection::Version);
     }
-    let key = seen.single_key().ok_or(UpgradeRefusal::Key)?;
+    let key = found.single_key().ok_or(UpgradeRejection::Key)?;
     Ok(Accept {
         accept_key: accept_key(key),
-        subprotocols: seen.subprotocols,
+        subprotocols: found.subprotocols,
     })
 }
 
-/// The answer that opens the WebSocket. A subprotocol may be named only if the client offered it.
+/// Returns the response that opens the WebSocket. A subprotocol must be one that the client offered.
 pub fn response(accept_key: &str, subprotocol: Option<&str>) -> Vec<u8> {
     let mut out = String::with_capacity(192);
     out.push_str(
@@ -154,16 +156,16 @@ pub fn response(accept_key: &str, subprotocol: Option<&str>) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The fields that count, gathered in one pass.
+/// The relevant header fields, collected in one pass.
 #[derive(Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "independent facts about a request"
+    reason = "independent properties of a request"
 )]
-struct Seen<'a> {
+struct UpgradeFields<'a> {
     hosts: usize,
-    upgrade: bool,
-    connection: bool,
+    has_upgrade: bool,
+    has_connection: bool,
     version: Option<&'a [u8]>,
     has_second_version: bool,
     key: Option<&'a [u8]>,
@@ -171,23 +173,23 @@ struct Seen<'a> {
     subprotocols: Vec<&'a str>,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> UpgradeFields<'a> {
     fn collect(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut seen = Self::default();
+        let mut found = Self::default();
         for (name, value) in fields {
             if name.eq_ignore_ascii_case("host") {
-                seen.hosts += 1;
+                found.hosts += 1;
             } else if name.eq_ignore_ascii_case("upgrade") {
-                seen.upgrade |= has_token(value, "websocket");
+                found.has_upgrade |= has_token(value, "websocket");
             } else if name.eq_ignore_ascii_case("connection") {
-                seen.connection |= has_token(value, "upgrade");
+                found.has_connection |= has_token(value, "upgrade");
             } else if name.eq_ignore_ascii_case("sec-websocket-version") {
-                seen.has_second_version |= seen.version.replace(value.trim_ascii()).is_some();
+                found.has_second_version |= found.version.replace(value.trim_ascii()).is_some();
             } else if name.eq_ignore_ascii_case("sec-websocket-key") {
-                seen.has_second_key |= seen.key.replace(value.trim_ascii()).is_some();
+                found.has_second_key |= found.key.replace(value.trim_ascii()).is_some();
             } else if name.eq_ignore_ascii_case("sec-websocket-protocol") {
                 let offered = str::from_utf8(value).unwrap_or_default();
-                seen.subprotocols.extend(
+                found.subprotocols.extend(
                     offered
                         .split(',')
                         .map(str::trim)
@@ -195,7 +197,7 @@ impl<'a> Seen<'a> {
                 );
             }
         }
-        seen
+        found
     }
 
     fn single_key(&self) -> Option<&'a str> {

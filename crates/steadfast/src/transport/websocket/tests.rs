@@ -180,7 +180,7 @@ fn read_key(socket: &mut TcpStream) -> String {
 fn read_to_end(socket: &mut TcpStream) -> Vec<String> {
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();
-    let limits = Limits {
+    let limits = WebSocketLimits {
         message_bytes_max: MESSAGE_BYTES_MAX,
         frame_bytes_max: MESSAGE_BYTES_MAX,
         fragments_max: 1,
@@ -190,10 +190,10 @@ fn read_to_end(socket: &mut TcpStream) -> Vec<String> {
     let mut frames = Vec::new();
     while let Some(event) = reading.next_event().unwrap() {
         frames.push(match event {
-            Event::Message { payload, .. } => format!("Message {}", text(payload)),
-            Event::Ping(payload) => format!("Ping {}", text(payload)),
-            Event::Pong(payload) => format!("Pong {}", text(payload)),
-            Event::Close { code, .. } => format!("Close {}", code.unwrap_or(0)),
+            WebSocketEvent::Message { payload, .. } => format!("Message {}", text(payload)),
+            WebSocketEvent::Ping(payload) => format!("Ping {}", text(payload)),
+            WebSocketEvent::Pong(payload) => format!("Pong {}", text(payload)),
+            WebSocketEvent::Close { code, .. } => format!("Close {}", code.unwrap_or(0)),
         });
     }
     frames

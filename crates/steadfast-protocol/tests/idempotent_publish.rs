@@ -1,15 +1,17 @@
-//! The payloads of `gw.publish`: what travels inside the rpc call, and what is refused.
+//! The payloads of `gw.publish`: the wire format inside the RPC call, and the invalid arguments.
 
 use bytes::Bytes;
 use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::idempotent::{
+    self, IdempotentAck, IdempotentPublish, IdempotentPublishError,
+};
 use steadfast_protocol::json::{append_command, append_reply, decode_commands, decode_replies};
-use steadfast_protocol::keyed::{self, KeyedAck, KeyedError, KeyedPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Reply, ReplyResult, Request, RpcRequest};
 
 #[test]
-fn a_keyed_publish_travels_inside_an_rpc_call_as_sdks_send_it() {
-    let text = r#"{"rpc":{"method":"gw.publish","data":{"channel":"news","data":{"a":1},"key":"k1"}},"id":9}"#;
+fn an_idempotent_publish_is_an_rpc_call_as_sdks_send_it() {
+    let text = r#"{"rpc":{"method":"gw.publish","data":{"channel":"news","data":{"a":1},"idempotency_key":"k1"}},"id":9}"#;
     let message = Bytes::from_static(text.as_bytes());
 
     let command = decode_commands(&message, &Limits::DEFAULT)
@@ -21,14 +23,14 @@ fn a_keyed_publish_travels_inside_an_rpc_call_as_sdks_send_it() {
     let Request::Rpc(rpc) = &command.request else {
         panic!("{command:?}")
     };
-    assert_eq!(rpc.method, keyed::METHOD);
-    let publish = keyed::decode_publish(&rpc.data, &Limits::DEFAULT).unwrap();
-    assert_eq!(publish, keyed_publish("k1"));
+    assert_eq!(rpc.method, idempotent::METHOD);
+    let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT).unwrap();
+    assert_eq!(publish, publish_with_key("k1"));
     let mut data = Vec::new();
-    keyed::append_publish(&mut data, &publish);
+    idempotent::append_publish(&mut data, &publish);
     let mut out = Vec::new();
     let request = RpcRequest {
-        method: keyed::METHOD.to_owned(),
+        method: idempotent::METHOD.to_owned(),
         data: data.into(),
     };
     append_command(
@@ -40,7 +42,7 @@ fn a_keyed_publish_travels_inside_an_rpc_call_as_sdks_send_it() {
     );
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"id":9,"rpc":{"data":{"channel":"news","data":{"a":1},"key":"k1"},"method":"gw.publish"}}"#
+        r#"{"id":9,"rpc":{"data":{"channel":"news","data":{"a":1},"idempotency_key":"k1"},"method":"gw.publish"}}"#
     );
 }
 
@@ -48,11 +50,11 @@ fn a_keyed_publish_travels_inside_an_rpc_call_as_sdks_send_it() {
 fn an_ack_always_has_all_three_fields() {
     for (ack, text) in [
         (
-            KeyedAck::default(),
+            IdempotentAck::default(),
             r#"{"offset":0,"epoch":"","duplicate":false}"#,
         ),
         (
-            KeyedAck {
+            IdempotentAck {
                 offset: u64::MAX,
                 epoch: "9f.0".to_owned(),
                 duplicate: true,
@@ -61,11 +63,11 @@ fn an_ack_always_has_all_three_fields() {
         ),
     ] {
         let mut data = Vec::new();
-        keyed::append_ack(&mut data, &ack);
+        idempotent::append_ack(&mut data, &ack);
         let mut out = Vec::new();
         append_reply(
             &mut out,
-            &Reply::Answer {
+            &Reply::Response {
                 id: 1,
                 outcome: Ok(ReplyResult::Rpc(data.into())),
             },
@@ -78,7 +80,7 @@ fn an_ack_always_has_all_three_fields() {
             .unwrap()
             .unwrap();
 
-        let Reply::Answer {
+        let Reply::Response {
             outcome: Ok(ReplyResult::Rpc(data)),
             ..
         } = reply
@@ -86,59 +88,65 @@ fn an_ack_always_has_all_three_fields() {
             panic!("{reply:?}")
         };
         assert_eq!(data, text);
-        assert_eq!(keyed::decode_ack(&data, &Limits::DEFAULT), Ok(ack));
+        assert_eq!(idempotent::decode_ack(&data, &Limits::DEFAULT), Ok(ack));
     }
 }
 
 #[test]
-fn a_key_has_between_1_and_64_bytes() {
+fn an_idempotency_key_has_between_1_and_64_bytes() {
     for key in ["k", "é", &"k".repeat(64)] {
-        let argument = argument(&keyed_publish(key));
+        let argument = argument(&publish_with_key(key));
 
         assert_eq!(
-            keyed::decode_publish(&argument, &Limits::DEFAULT)
+            idempotent::decode_publish(&argument, &Limits::DEFAULT)
                 .unwrap()
-                .key,
+                .idempotency_key,
             key
         );
     }
     for key in [String::new(), "k".repeat(65), "é".repeat(33)] {
-        let argument = argument(&keyed_publish(&key));
+        let argument = argument(&publish_with_key(&key));
 
         assert!(
-            keyed::decode_publish(&argument, &Limits::DEFAULT).is_err(),
+            idempotent::decode_publish(&argument, &Limits::DEFAULT).is_err(),
             "{key}"
         );
     }
 }
 
 #[test]
-fn a_missing_key_is_told_apart_from_a_malformed_argument() {
+fn a_missing_key_is_distinguished_from_a_malformed_argument() {
     let decode = |text: &'static str| {
-        keyed::decode_publish(&Bytes::from_static(text.as_bytes()), &Limits::DEFAULT)
+        idempotent::decode_publish(&Bytes::from_static(text.as_bytes()), &Limits::DEFAULT)
     };
 
     for text in [
         "{}",
         r#"{"channel":"a","data":1}"#,
-        r#"{"key":null}"#,
-        r#"{"key":""}"#,
+        r#"{"idempotency_key":null}"#,
+        r#"{"idempotency_key":""}"#,
     ] {
-        assert_eq!(decode(text), Err(KeyedError::KeyMissing), "{text}");
+        assert_eq!(
+            decode(text),
+            Err(IdempotentPublishError::KeyMissing),
+            "{text}"
+        );
     }
     for text in [
         "",
         "null",
         "[]",
         "1",
-        r#"{"key":1}"#,
-        r#"{"key":"a","key":"b"}"#,
-        r#"{"channel":["a"],"key":"k"}"#,
+        r#"{"idempotency_key":1}"#,
+        r#"{"idempotency_key":"a","idempotency_key":"b"}"#,
+        r#"{"channel":["a"],"idempotency_key":"k"}"#,
     ] {
         assert!(
             matches!(
                 decode(text),
-                Err(KeyedError::Payload(DecodeError::Malformed { .. }))
+                Err(IdempotentPublishError::Payload(
+                    DecodeError::Malformed { .. }
+                ))
             ),
             "{text}"
         );
@@ -147,35 +155,42 @@ fn a_missing_key_is_told_apart_from_a_malformed_argument() {
 
 #[test]
 fn a_payload_is_a_slice_of_the_argument() {
-    let argument = Bytes::from_static(br#"{"key":"k","data": [1, 2] ,"channel":"c","future":0}"#);
+    let argument =
+        Bytes::from_static(br#"{"idempotency_key":"k","data": [1, 2] ,"channel":"c","future":0}"#);
 
-    let publish = keyed::decode_publish(&argument, &Limits::DEFAULT).unwrap();
+    let publish = idempotent::decode_publish(&argument, &Limits::DEFAULT).unwrap();
 
     assert_eq!(publish.data, "[1, 2]");
     assert!(argument.as_ptr_range().contains(&publish.data.as_ptr()));
 }
 
 #[test]
-fn arguments_that_are_not_utf8_are_refused() {
-    let error = keyed::decode_publish(&Bytes::from_static(b"{\"key\":\"\xff\"}"), &Limits::DEFAULT)
-        .unwrap_err();
+fn arguments_that_are_not_utf8_are_rejected() {
+    let error = idempotent::decode_publish(
+        &Bytes::from_static(b"{\"idempotency_key\":\"\xff\"}"),
+        &Limits::DEFAULT,
+    )
+    .unwrap_err();
 
     assert!(
-        matches!(error, KeyedError::Payload(DecodeError::NotUtf8(_))),
+        matches!(
+            error,
+            IdempotentPublishError::Payload(DecodeError::NotUtf8(_))
+        ),
         "{error:?}"
     );
 }
 
-fn keyed_publish(key: &str) -> KeyedPublish {
-    KeyedPublish {
+fn publish_with_key(key: &str) -> IdempotentPublish {
+    IdempotentPublish {
         channel: "news".to_owned(),
         data: Bytes::from_static(br#"{"a":1}"#),
-        key: key.to_owned(),
+        idempotency_key: key.to_owned(),
     }
 }
 
-fn argument(publish: &KeyedPublish) -> Bytes {
+fn argument(publish: &IdempotentPublish) -> Bytes {
     let mut out = Vec::new();
-    keyed::append_publish(&mut out, publish);
+    idempotent::append_publish(&mut out, publish);
     out.into()
 }

@@ -1,0 +1,151 @@
+//! The payloads of `gw.publish`, the RPC method that publishes with an idempotency key and returns the offset.
+//!
+//! A repeated publish with the same key stores nothing and returns the first result. This module defines the wire
+//! format only; the log implements the deduplication window.
+
+use bytes::Bytes;
+
+use crate::error::DecodeError;
+use crate::json::{Context, Object, Payload, Text, parse, shape};
+use crate::limits::Limits;
+
+/// Name of the RPC method.
+pub const METHOD: &str = "gw.publish";
+
+/// The argument of `gw.publish`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdempotentPublish {
+    /// Channel name; may be empty here, the receiver rejects an empty one.
+    pub channel: String,
+    /// Payload as raw JSON; empty when absent.
+    pub data: Bytes,
+    /// Identifies a repeated publish: 1 to 64 bytes of UTF-8, see [`Limits::IDEMPOTENCY_KEY_BYTES`].
+    pub idempotency_key: String,
+}
+
+/// The result of `gw.publish`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdempotentAck {
+    /// Offset of the publication in its channel.
+    pub offset: u64,
+    /// Channel epoch of the offset.
+    pub epoch: String,
+    /// `true` when the key was already known and this publish stored nothing.
+    pub duplicate: bool,
+}
+
+/// Why an argument or a result of `gw.publish` is invalid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdempotentPublishError {
+    /// The idempotency key is absent or empty.
+    #[error("missing idempotency key")]
+    KeyMissing,
+    /// The payload is malformed or exceeds a limit.
+    #[error("invalid payload of gw.publish")]
+    Payload(#[source] DecodeError),
+}
+
+/// Appends the argument as raw JSON.
+pub fn append_publish(out: &mut Vec<u8>, publish: &IdempotentPublish) {
+    let mut object = Object::new(out);
+    object.text("channel", &publish.channel);
+    object.raw("data", &publish.data);
+    object.text("idempotency_key", &publish.idempotency_key);
+    object.end();
+}
+
+/// Decodes the argument; the publication's payload is a slice of it.
+///
+/// # Errors
+///
+/// The argument is not an object with `channel`, `data` and `idempotency_key`, the key is missing or too long, or a
+/// limit is exceeded. The server replies with error 107 and keeps the connection open.
+pub fn decode_publish(
+    argument: &Bytes,
+    limits: &Limits,
+) -> Result<IdempotentPublish, IdempotentPublishError> {
+    let (at, text) = payload_text(argument, limits)?;
+    let shape: PublishShape<'_> = parse(text, at.line).map_err(IdempotentPublishError::Payload)?;
+    let key = at
+        .text("idempotency_key", &shape.key, Limits::IDEMPOTENCY_KEY_BYTES)
+        .map_err(IdempotentPublishError::Payload)?;
+    if key.is_empty() {
+        return Err(IdempotentPublishError::KeyMissing);
+    }
+    Ok(IdempotentPublish {
+        channel: at
+            .channel(&shape.channel)
+            .map_err(IdempotentPublishError::Payload)?,
+        data: at
+            .payload(shape.data)
+            .map_err(IdempotentPublishError::Payload)?,
+        idempotency_key: key,
+    })
+}
+
+/// Appends the result as raw JSON. All three fields are always written, so that a client needs no defaults.
+pub fn append_ack(out: &mut Vec<u8>, ack: &IdempotentAck) {
+    let mut object = Object::new(out);
+    object.number_always("offset", ack.offset);
+    object.text_always("epoch", &ack.epoch);
+    object.flag_always("duplicate", ack.duplicate);
+    object.end();
+}
+
+/// Decodes the result.
+///
+/// # Errors
+///
+/// The result is not such an object, or exceeds a limit.
+pub fn decode_ack(
+    result: &Bytes,
+    limits: &Limits,
+) -> Result<IdempotentAck, IdempotentPublishError> {
+    let (at, text) = payload_text(result, limits)?;
+    let shape: AckShape<'_> = parse(text, at.line).map_err(IdempotentPublishError::Payload)?;
+    let epoch = at
+        .name("epoch", &shape.epoch)
+        .map_err(IdempotentPublishError::Payload)?;
+    Ok(IdempotentAck {
+        offset: shape.offset,
+        epoch,
+        duplicate: shape.duplicate,
+    })
+}
+
+/// Returns the text of a payload and its context: no id, line 1.
+fn payload_text<'a>(
+    payload: &'a Bytes,
+    limits: &'a Limits,
+) -> Result<(Context<'a>, &'a str), IdempotentPublishError> {
+    let text = std::str::from_utf8(payload)
+        .map_err(|error| IdempotentPublishError::Payload(DecodeError::NotUtf8(error)))?;
+    Ok((
+        Context {
+            message: payload,
+            limits,
+            id: 0,
+            line: 1,
+        },
+        text,
+    ))
+}
+
+shape! {
+    /// The JSON object of [`IdempotentPublish`].
+    PublishShape<'a> {
+        "channel" => channel: Text<'a>,
+        "data" => data: Payload<'a>,
+        "idempotency_key" => key: Text<'a>,
+    }
+}
+
+shape! {
+    /// The JSON object of [`IdempotentAck`].
+    AckShape<'a> {
+        "offset" => offset: u64,
+        "epoch" => epoch: Text<'a>,
+        "duplicate" => duplicate: bool,
+    }
+}
