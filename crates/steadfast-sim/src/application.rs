@@ -1,7 +1,7 @@
-//! The application that holds a session: what it wants, what it was told, and what of that contradicts.
+//! The application of a session: its subscriptions and publications, and checks of what the session reports.
 //!
-//! It trusts nothing: each publication must end in one outcome, each item must follow the last one, and whatever is
-//! missing must have been told as a gap that really is one.
+//! Each publication must have exactly one outcome, each received publication must follow the last one, and missing
+//! publications must be reported as a gap, which must be a real one.
 
 mod calls;
 
@@ -16,44 +16,44 @@ use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::message::{Position, Publication};
 
 use self::calls::Calls;
-use crate::client::{Books, key_of};
-use crate::reference::Promise;
-use crate::settings::SessionDraw;
+use crate::client::{Recorder, key_in_payload};
+use crate::reference_model::Invariant;
+use crate::settings::SessionParameters;
 
-/// One subscription, as the application sees it.
+/// A subscription, as the application sees it.
 #[derive(Debug)]
-struct Heard {
+struct AppSubscription {
     channel: String,
-    /// The last item, or where it was told to stand.
-    seen: Option<Position>,
-    /// Feeds that it has not taken.
-    waiting: usize,
+    /// The position of the last publication, or the one that the session reported.
+    position: Option<Position>,
+    /// The number of events that it has not read.
+    unread: usize,
 }
 
 /// A publication without an outcome.
 #[derive(Clone, Copy, Debug)]
-struct Owed {
+struct PendingPublication {
     channel: usize,
-    /// Nobody wants it after this.
+    /// The end of its time to live.
     expires_at: Option<Instant>,
     bytes: usize,
 }
 
-/// An application.
+/// An application with its pending publications and calls.
 #[derive(Debug)]
 pub(crate) struct Application {
     name: String,
-    heard: Vec<Heard>,
-    owed: BTreeMap<PublicationId, Owed>,
+    subscriptions: Vec<AppSubscription>,
+    pending: BTreeMap<PublicationId, PendingPublication>,
     published: u64,
     calls: Calls,
-    /// It has closed its session, which has not said yet that it ended.
+    /// Whether it has closed its session, which has not ended yet.
     pub(crate) is_closing: bool,
-    /// Added to each payload.
+    /// Padding that is added to each payload.
     padding: String,
     buffer_len_max: usize,
-    /// Publications and bytes for which the session has room.
-    outbox_max: (usize, usize),
+    /// The numbers of publications and bytes that fit into the outbox of the session.
+    outbox_len_max: (usize, usize),
 }
 
 impl Application {
@@ -61,23 +61,23 @@ impl Application {
         index: usize,
         channels: &[String],
         padding: usize,
-        draw: &SessionDraw,
+        parameters: &SessionParameters,
     ) -> Self {
-        let heard = |channel: &String| Heard {
+        let new_subscription = |channel: &String| AppSubscription {
             channel: channel.clone(),
-            seen: None,
-            waiting: 0,
+            position: None,
+            unread: 0,
         };
         Self {
             name: format!("s{index}"),
-            heard: channels.iter().map(heard).collect(),
-            owed: BTreeMap::new(),
+            subscriptions: channels.iter().map(new_subscription).collect(),
+            pending: BTreeMap::new(),
             published: 0,
             calls: Calls::default(),
             is_closing: false,
             padding: ".".repeat(padding),
-            buffer_len_max: draw.buffer_len_max,
-            outbox_max: (draw.outbox_max(), draw.outbox_bytes_max()),
+            buffer_len_max: parameters.buffer_len_max,
+            outbox_len_max: (parameters.outbox_len_max(), parameters.outbox_bytes_max()),
         }
     }
 
@@ -85,23 +85,23 @@ impl Application {
         self.published
     }
 
-    /// What it wants to hear.
-    pub(crate) fn subscriptions(&self) -> Vec<(SubscriptionId, SubscribeOptions)> {
-        let options = |(id, heard): (u64, &Heard)| {
+    /// Returns the options of its subscriptions.
+    pub(crate) fn subscribe_options(&self) -> Vec<(SubscriptionId, SubscribeOptions)> {
+        let with_id = |(id, subscription): (u64, &AppSubscription)| {
             let options = SubscribeOptions {
-                channel: heard.channel.clone(),
+                channel: subscription.channel.clone(),
                 buffer_len_max: self.buffer_len_max,
                 ..SubscribeOptions::default()
             };
             (SubscriptionId(id), options)
         };
-        (0..).zip(&self.heard).map(options).collect()
+        (0..).zip(&self.subscriptions).map(with_id).collect()
     }
 
-    /// Publishes something new; now and then only for as long as it is fresh.
+    /// Makes a new publication; some have a time to live.
     pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Publish {
         self.published += 1;
-        let channels = u64::try_from(self.heard.len()).unwrap_or(1);
+        let channels = u64::try_from(self.subscriptions.len()).unwrap_or(1);
         let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
         let ttl = generator.chance(1, 6).then(|| {
             let millis = std::time::Duration::from_millis;
@@ -110,12 +110,12 @@ impl Application {
         let id = PublicationId(self.published);
         let key = self.key(id);
         let data = Bytes::from(format!("\"{key} {}\"", self.padding));
-        let owed = Owed {
+        let pending = PendingPublication {
             channel,
             expires_at: ttl.map(|ttl| now + ttl),
             bytes: data.len(),
         };
-        self.owed.insert(id, owed);
+        self.pending.insert(id, pending);
         Publish {
             id,
             channel: self.channel(channel),
@@ -125,191 +125,210 @@ impl Application {
         }
     }
 
-    /// Whether a publication has no outcome yet.
-    pub(crate) fn is_owed(&self, id: PublicationId) -> bool {
-        self.owed.contains_key(&id)
+    /// Whether this publication has no outcome yet.
+    pub(crate) fn is_pending(&self, id: PublicationId) -> bool {
+        self.pending.contains_key(&id)
     }
 
-    /// A publication came to its end.
-    pub(crate) fn resolve(
+    /// A publication has an outcome.
+    pub(crate) fn complete_publication(
         &mut self,
         now: Instant,
         id: PublicationId,
         delivery: &Delivery,
-        books: &mut Books<'_>,
+        recorder: &mut Recorder<'_>,
     ) {
         let key = self.key(id);
-        let Some(owed) = self.owed.remove(&id) else {
-            let seen = format!("{key} ended twice, now with {delivery:?}");
-            return books
-                .reference
-                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+        let Some(pending) = self.pending.remove(&id) else {
+            let details = format!("{key} has a second outcome: {delivery:?}");
+            return recorder
+                .reference_model
+                .report_violation(Invariant::OneOutcomePerPublication, details);
         };
-        let channel = self.channel(owed.channel);
-        let is_over = owed.expires_at.is_some_and(|at| now >= at);
-        let totals = &mut *books.totals;
+        let channel = self.channel(pending.channel);
+        let is_expired = pending.expires_at.is_some_and(|at| now >= at);
+        let totals = &mut *recorder.totals;
         let is_expected = match delivery {
             Delivery::Acknowledged {
                 position,
                 duplicate,
             } => {
                 totals.acknowledged += 1;
-                totals.duplicates_answered += u64::from(*duplicate);
+                totals.duplicates_acknowledged += u64::from(*duplicate);
                 let Position { epoch, offset } = position;
-                books.reference.acknowledge(&channel, &key, epoch, *offset);
+                recorder
+                    .reference_model
+                    .acknowledge(&channel, &key, epoch, *offset);
                 true
             }
             Delivery::Expired => {
                 totals.expired += 1;
-                books.reference.refuse(&channel, &key);
-                is_over
+                recorder.reference_model.mark_unsent(&channel, &key);
+                is_expired
             }
             Delivery::Dropped(DropReason::OutboxFull) => {
                 totals.outbox_full += 1;
-                books.reference.refuse(&channel, &key);
-                self.leaves_no_room_for(owed.bytes)
+                recorder.reference_model.mark_unsent(&channel, &key);
+                self.exceeds_outbox(pending.bytes)
             }
             Delivery::Interrupted { maybe_delivered } => {
                 totals.interrupted += 1;
-                books.reference.lose_track(&channel, &key);
-                (is_over || self.is_closing) && *maybe_delivered
+                recorder.reference_model.mark_uncertain(&channel, &key);
+                (is_expired || self.is_closing) && *maybe_delivered
             }
             Delivery::Dropped(DropReason::Closed) => {
                 totals.dropped_by_close += 1;
-                books.reference.refuse(&channel, &key);
+                recorder.reference_model.mark_unsent(&channel, &key);
                 self.is_closing
             }
             Delivery::Dropped(DropReason::TooLarge | DropReason::Refused(_)) => false,
         };
         if !is_expected {
-            let seen = format!("{key} ended with {delivery:?}");
-            books
-                .reference
-                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+            let details = format!("{key} has the unexpected outcome {delivery:?}");
+            recorder
+                .reference_model
+                .report_violation(Invariant::OneOutcomePerPublication, details);
         }
     }
 
-    /// Asks for the past of some channel.
+    /// Calls for the history of a random channel.
     pub(crate) fn call(&mut self, now: Instant, generator: &mut Generator) -> Input {
-        let channels = u64::try_from(self.heard.len()).unwrap_or(1);
+        let channels = u64::try_from(self.subscriptions.len()).unwrap_or(1);
         let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
         let channel = self.channel(channel);
         self.calls.call(now, &channel, generator)
     }
 
-    /// A call came to its end.
-    pub(crate) fn answer(
+    /// A call has a result.
+    pub(crate) fn complete_call(
         &mut self,
         now: Instant,
         id: CallId,
         outcome: &Result<CallResult, CallError>,
-        books: &mut Books<'_>,
+        recorder: &mut Recorder<'_>,
     ) {
-        self.calls.answer(now, id, outcome, self.is_closing, books);
+        self.calls
+            .complete_call(now, id, outcome, self.is_closing, recorder);
     }
 
-    /// Whether what has no outcome yet fills the session's outbox, given so many bytes more.
-    fn leaves_no_room_for(&self, bytes: usize) -> bool {
-        let (messages_max, bytes_max) = self.outbox_max;
-        let held: usize = self.owed.values().map(|owed| owed.bytes).sum();
-        self.owed.len() >= messages_max || held + bytes > bytes_max
+    /// Whether the pending publications and one of `bytes` more exceed the limits of the outbox.
+    fn exceeds_outbox(&self, bytes: usize) -> bool {
+        let (messages_max, bytes_max) = self.outbox_len_max;
+        let held: usize = self.pending.values().map(|pending| pending.bytes).sum();
+        self.pending.len() >= messages_max || held + bytes > bytes_max
     }
 
-    /// The session has ended, as the application wanted: nothing may be open any more.
-    pub(crate) fn closed(&mut self, books: &mut Books<'_>) {
+    /// The session has ended, as the application requested: nothing may be pending any more.
+    pub(crate) fn closed(&mut self, recorder: &mut Recorder<'_>) {
         self.is_closing = false;
-        if !self.owed.is_empty() || !self.calls.is_empty() {
-            let seen = format!("closed with {}", self.describe());
-            books
-                .reference
-                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+        if !self.pending.is_empty() || !self.calls.is_empty() {
+            let details = format!("closed while pending: {}", self.describe());
+            recorder
+                .reference_model
+                .report_violation(Invariant::OneOutcomePerPublication, details);
         }
     }
 
-    /// Something of a subscription came.
-    pub(crate) fn hear(&mut self, id: SubscriptionId, feed: Feed, books: &mut Books<'_>) {
+    /// Handles an event of a subscription.
+    pub(crate) fn handle_event(
+        &mut self,
+        id: SubscriptionId,
+        event: Feed,
+        recorder: &mut Recorder<'_>,
+    ) {
         let index = usize::try_from(id.0).unwrap_or(usize::MAX);
         let (name, len_max) = (self.name.clone(), self.buffer_len_max);
-        let Some(heard) = self.heard.get_mut(index) else {
+        let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
         };
-        heard.waiting += 1;
-        if heard.waiting > len_max + REPLY_ITEMS_MAX {
-            let seen = format!(
-                "{} feeds of {} wait for {name}",
-                heard.waiting, heard.channel
+        subscription.unread += 1;
+        if subscription.unread > len_max + REPLY_ITEMS_MAX {
+            let details = format!(
+                "{} unread events of {} for {name}",
+                subscription.unread, subscription.channel
             );
-            books
-                .reference
-                .break_promise(Promise::QueuesKeepTheirBounds, seen);
+            recorder
+                .reference_model
+                .report_violation(Invariant::QueuesBounded, details);
         }
-        match feed {
+        match event {
             Feed::Started { position } => {
-                if heard.seen.is_some() {
-                    let seen = format!("{name} started {} twice", heard.channel);
-                    books.reference.break_promise(Promise::OrderIsKept, seen);
+                if subscription.position.is_some() {
+                    let details = format!("{name} subscribed to {} twice", subscription.channel);
+                    recorder
+                        .reference_model
+                        .report_violation(Invariant::OrderPreserved, details);
                 }
-                heard.seen = Some(position);
+                subscription.position = Some(position);
             }
             Feed::Resumed { position } => {
-                books.totals.resumed += 1;
-                if heard.seen.as_ref() != Some(&position) {
-                    let seen = format!(
-                        "{name} stood at {:?} of {} and resumed at {position:?}",
-                        heard.seen, heard.channel
+                recorder.totals.resumed += 1;
+                if subscription.position.as_ref() != Some(&position) {
+                    let details = format!(
+                        "{name} was at {:?} of {} and resumed at {position:?}",
+                        subscription.position, subscription.channel
                     );
-                    books
-                        .reference
-                        .break_promise(Promise::RecoveredMeansWhole, seen);
+                    recorder
+                        .reference_model
+                        .report_violation(Invariant::RecoveryComplete, details);
                 }
             }
-            Feed::Gap { from, to } => heard.skip(&name, from.as_ref(), to, books),
-            Feed::Item(publication) => heard.see(&name, &publication, books),
+            Feed::Gap { from, to } => subscription.handle_gap(&name, from.as_ref(), to, recorder),
+            Feed::Item(publication) => {
+                subscription.handle_publication(&name, &publication, recorder);
+            }
             Feed::Joined(_) | Feed::Left(_) | Feed::Ended { .. } => {
-                let seen = format!("{name} was told of {}: {feed:?}", heard.channel);
-                books
-                    .reference
-                    .break_promise(Promise::SessionsComeBack, seen);
+                let details = format!(
+                    "{name} received an unexpected event of {}: {event:?}",
+                    subscription.channel
+                );
+                recorder
+                    .reference_model
+                    .report_violation(Invariant::SessionsReconnect, details);
             }
         }
     }
 
-    /// Takes some of what waits; how much of which subscription.
-    pub(crate) fn take(&mut self, generator: &mut Generator) -> Vec<(SubscriptionId, usize)> {
-        let mut taken = Vec::new();
-        for (id, heard) in (0..).zip(&mut self.heard) {
-            let waiting = u64::try_from(heard.waiting).unwrap_or(u64::MAX);
-            let items = heard
-                .waiting
-                .min(usize::try_from(1 + generator.below(waiting.max(4))).unwrap_or(1));
-            if items > 0 {
-                heard.waiting -= items;
-                taken.push((SubscriptionId(id), items));
+    /// Reads some of the buffered events; returns the number per subscription.
+    pub(crate) fn read(&mut self, generator: &mut Generator) -> Vec<(SubscriptionId, usize)> {
+        let mut reads = Vec::new();
+        for (id, subscription) in (0..).zip(&mut self.subscriptions) {
+            let unread = u64::try_from(subscription.unread).unwrap_or(u64::MAX);
+            let count = subscription
+                .unread
+                .min(usize::try_from(1 + generator.below(unread.max(4))).unwrap_or(1));
+            if count > 0 {
+                subscription.unread -= count;
+                reads.push((SubscriptionId(id), count));
             }
         }
-        taken
+        reads
     }
 
-    pub(crate) fn has_waiting(&self) -> bool {
-        self.heard.iter().any(|heard| heard.waiting > 0)
+    pub(crate) fn has_unread(&self) -> bool {
+        self.subscriptions
+            .iter()
+            .any(|subscription| subscription.unread > 0)
     }
 
-    /// Whether everything has come that can, given the channels' tops.
-    pub(crate) fn is_settled(&self, tops: &BTreeMap<String, Position>) -> bool {
-        let is_at_top = |heard: &Heard| heard.seen.as_ref() == tops.get(&heard.channel);
-        let has_ended = self.owed.is_empty() && self.calls.is_empty();
-        has_ended && !self.has_waiting() && self.heard.iter().all(is_at_top)
+    /// Whether nothing is left to do, given the channels' high watermarks.
+    pub(crate) fn is_settled(&self, high_watermarks: &BTreeMap<String, Position>) -> bool {
+        let is_current = |subscription: &AppSubscription| {
+            subscription.position.as_ref() == high_watermarks.get(&subscription.channel)
+        };
+        let has_ended = self.pending.is_empty() && self.calls.is_empty();
+        has_ended && !self.has_unread() && self.subscriptions.iter().all(is_current)
     }
 
-    /// What is not settled, for people.
+    /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
         format!(
-            "{}: {} publications without an end from {:?} on, {:?}, subscriptions {:?}",
+            "{}: {} publications without an outcome from {:?}, {:?}, subscriptions {:?}",
             self.name,
-            self.owed.len(),
-            self.owed.keys().next(),
+            self.pending.len(),
+            self.pending.keys().next(),
             self.calls,
-            self.heard
+            self.subscriptions
         )
     }
 
@@ -318,60 +337,81 @@ impl Application {
     }
 
     fn channel(&self, index: usize) -> String {
-        let heard = self.heard.get(index);
-        heard.map_or_else(String::new, |heard| heard.channel.clone())
+        let subscription = self.subscriptions.get(index);
+        subscription.map_or_else(String::new, |subscription| subscription.channel.clone())
     }
 }
 
-impl Heard {
-    /// It was told that something is missing: behind what it has seen, and only if it really is.
-    fn skip(&mut self, name: &str, from: Option<&Position>, to: Position, books: &mut Books<'_>) {
-        books.totals.gaps += 1;
-        let place = format!(
-            "{name} was told a gap in {} from {from:?} to {to:?}",
+impl AppSubscription {
+    /// Handles a gap, which must begin at the last position and must be a real one.
+    fn handle_gap(
+        &mut self,
+        name: &str,
+        from: Option<&Position>,
+        to: Position,
+        recorder: &mut Recorder<'_>,
+    ) {
+        recorder.totals.gaps += 1;
+        let gap = format!(
+            "{name} received a gap in {} from {from:?} to {to:?}",
             self.channel
         );
-        if from != self.seen.as_ref() {
-            let seen = format!("{place}, and stood at {:?}", self.seen);
-            books.reference.break_promise(Promise::OrderIsKept, seen);
+        if from != self.position.as_ref() {
+            let details = format!("{gap}, but was at {:?}", self.position);
+            recorder
+                .reference_model
+                .report_violation(Invariant::OrderPreserved, details);
         }
-        let fell_out = from.is_some_and(|from| books.has_fallen_out(from, &to));
-        books.totals.positions_fallen_out += u64::from(fell_out);
-        if books.is_whole && !fell_out {
-            books
-                .reference
-                .break_promise(Promise::AGapMeansALoss, place);
+        let is_beyond_retention = from.is_some_and(|from| recorder.is_beyond_retention(from, &to));
+        recorder.totals.positions_beyond_retention += u64::from(is_beyond_retention);
+        if recorder.is_durable && !is_beyond_retention {
+            recorder
+                .reference_model
+                .report_violation(Invariant::GapsJustified, gap);
         }
-        self.seen = Some(to);
+        self.position = Some(to);
     }
 
-    fn see(&mut self, name: &str, publication: &Publication, books: &mut Books<'_>) {
-        books.totals.delivered += 1;
+    fn handle_publication(
+        &mut self,
+        name: &str,
+        publication: &Publication,
+        recorder: &mut Recorder<'_>,
+    ) {
+        recorder.totals.delivered += 1;
         let offset = publication.offset;
-        let Some(seen) = &mut self.seen else {
-            let seen = format!("{name} got {offset} of {} before its start", self.channel);
-            return books.reference.break_promise(Promise::OrderIsKept, seen);
-        };
-        let expected = seen.offset + 1;
-        if offset != expected {
-            let promise = if offset < expected {
-                Promise::NothingIsDeliveredTwice
-            } else {
-                Promise::OrderIsKept
-            };
-            let seen = format!(
-                "{name} expected {expected} of {} and got {offset}",
+        let Some(position) = &mut self.position else {
+            let details = format!(
+                "{name} got offset {offset} of {} before it was subscribed",
                 self.channel
             );
-            books.reference.break_promise(promise, seen);
+            return recorder
+                .reference_model
+                .report_violation(Invariant::OrderPreserved, details);
+        };
+        let expected = position.offset + 1;
+        if offset != expected {
+            let invariant = if offset < expected {
+                Invariant::NoDuplicateDelivery
+            } else {
+                Invariant::OrderPreserved
+            };
+            let details = format!(
+                "{name} expected offset {expected} of {}, got {offset}",
+                self.channel
+            );
+            recorder
+                .reference_model
+                .report_violation(invariant, details);
         }
-        let key = key_of(&publication.data);
-        books
-            .reference
-            .deliver(&self.channel, &seen.epoch, offset, key);
-        seen.offset = offset;
+        let key = key_in_payload(&publication.data);
+        recorder
+            .reference_model
+            .deliver(&self.channel, &position.epoch, offset, key);
+        position.offset = offset;
     }
 }
 
-/// One answer of the gateway may go beyond the buffer: its items, and the word that the subscription stands.
+/// The number of events by which one reply may exceed the buffer: its publications, and the event that the
+/// subscription is active.
 const REPLY_ITEMS_MAX: usize = 8;

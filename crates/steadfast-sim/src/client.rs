@@ -1,5 +1,5 @@
-//! A simple client: what a published SDK does, no more. It keeps positions, repeats unacknowledged publishes with the
-//! same key, and tells the reference everything that it is told.
+//! A simple client: it does what a third-party SDK does, and no more. It keeps positions, resends unacknowledged
+//! publications with the same idempotency key, and reports everything that it receives to the reference model.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,25 @@ use steadfast_protocol::message::{
 };
 use steadfast_protocol::websocket::{self, Decoder, Role, WebSocketEvent};
 
-use crate::reference::{Promise, Reference};
+use crate::reference_model::{Invariant, ReferenceModel};
 use crate::totals::Totals;
 
-/// What a client wants done after it was told something.
+/// What the world must do after a client has received a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum ClientAction {
     Send(Bytes),
-    /// The connection is of no use.
-    HangUp,
-    /// A publish was refused for now.
-    RetryLater,
+    /// The connection cannot be used any more.
+    Close,
+    /// A publication was temporarily rejected.
+    ResendLater,
 }
 
-/// What an unanswered command was for.
+/// The purpose of a command that is in flight.
 #[derive(Clone, Debug)]
-enum Asked {
+enum PendingCommand {
     Connect,
     Subscribe {
-        wanted: usize,
+        index: usize,
         from: Option<Position>,
     },
     Publish {
@@ -41,65 +41,65 @@ enum Asked {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct ClientSubscription {
     channel: String,
-    /// Where the client stands; none before the first subscription.
+    /// The position of the last publication; `None` before the first subscription.
     position: Option<Position>,
     is_live: bool,
 }
 
-/// What everybody reports to.
-pub(crate) struct Books<'a> {
-    pub(crate) reference: &'a mut Reference,
+/// Records what clients and applications observe.
+pub(crate) struct Recorder<'a> {
+    pub(crate) reference_model: &'a mut ReferenceModel,
     pub(crate) totals: &'a mut Totals,
-    /// Whether the policy promises that nothing acknowledged is ever lost.
-    pub(crate) is_whole: bool,
-    /// How many publications of a channel stay visible; `None` when bytes decide.
+    /// Whether the policy guarantees that no acknowledged publication is lost.
+    pub(crate) is_durable: bool,
+    /// The number of publications of a channel that stay visible; `None` when the size of the log limits it.
     pub(crate) visible_max: Option<u64>,
 }
 
-impl Books<'_> {
-    /// Whether a position is no longer shown although its epoch goes on, given what the channel's top is now.
-    pub(crate) fn has_fallen_out(&self, from: &Position, top: &Position) -> bool {
-        top.epoch == from.epoch
+impl Recorder<'_> {
+    /// Whether a position is beyond retention in the same channel epoch, given the channel's current high watermark.
+    pub(crate) fn is_beyond_retention(&self, from: &Position, high_watermark: &Position) -> bool {
+        high_watermark.epoch == from.epoch
             && self
                 .visible_max
-                .is_none_or(|max| from.offset.saturating_add(max) < top.offset)
+                .is_none_or(|max| from.offset.saturating_add(max) < high_watermark.offset)
     }
 }
 
-/// A client.
+/// A simple client with its subscriptions and unacknowledged publications.
 #[derive(Debug)]
 pub(crate) struct Client {
     name: String,
-    wanted: Vec<Wanted>,
-    /// Unacknowledged publishes: the channel of each, by number.
+    subscriptions: Vec<ClientSubscription>,
+    /// Unacknowledged publications: the channel of each, by number.
     outbox: BTreeMap<u64, usize>,
-    /// Acknowledged publishes: the channel of each, by number.
-    done: BTreeMap<u64, usize>,
+    /// Acknowledged publications: the channel of each, by number.
+    acknowledged: BTreeMap<u64, usize>,
     published: u64,
-    asked: BTreeMap<u32, Asked>,
+    pending: BTreeMap<u32, PendingCommand>,
     last_command: u32,
     is_connected: bool,
     decoder: Decoder,
-    /// Added to each payload.
+    /// Padding that is added to each payload.
     padding: String,
 }
 
 impl Client {
     pub(crate) fn new(index: usize, channels: &[String], padding: usize) -> Self {
-        let wanted = |channel: &String| Wanted {
+        let subscription = |channel: &String| ClientSubscription {
             channel: channel.clone(),
             position: None,
             is_live: false,
         };
         Self {
             name: format!("c{index}"),
-            wanted: channels.iter().map(wanted).collect(),
+            subscriptions: channels.iter().map(subscription).collect(),
             outbox: BTreeMap::new(),
-            done: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
             published: 0,
-            asked: BTreeMap::new(),
+            pending: BTreeMap::new(),
             last_command: 0,
             is_connected: false,
             decoder: decoder(),
@@ -111,81 +111,86 @@ impl Client {
         self.published
     }
 
-    /// The first message on a new link: connect and all subscriptions, as SDKs send them. One that lies claims to stand
-    /// where no channel has ever been.
-    pub(crate) fn greet(&mut self, lies: bool) -> Bytes {
+    /// Returns the first message on a new connection: connect and all subscriptions, as SDKs send them. With
+    /// `has_invalid_position` the offsets are above those of every channel.
+    pub(crate) fn connect_message(&mut self, has_invalid_position: bool) -> Bytes {
         self.decoder = decoder();
-        self.asked.clear();
+        self.pending.clear();
         self.last_command = 0;
         let mut message = Vec::new();
-        self.command(
+        self.append_command(
             &mut message,
-            Asked::Connect,
+            PendingCommand::Connect,
             Request::Connect(ConnectRequest::default()),
         );
-        for wanted in 0..self.wanted.len() {
+        for index in 0..self.subscriptions.len() {
             message.push(b'\n');
-            self.subscribe(&mut message, wanted, lies);
+            self.subscribe(&mut message, index, has_invalid_position);
         }
         Bytes::from(message)
     }
 
-    /// The link is gone; unacknowledged publishes stay.
-    pub(crate) fn hang_up(&mut self) {
+    /// The connection is lost; unacknowledged publications stay.
+    pub(crate) fn on_connection_lost(&mut self) {
         self.is_connected = false;
-        for wanted in &mut self.wanted {
-            wanted.is_live = false;
+        for subscription in &mut self.subscriptions {
+            subscription.is_live = false;
         }
     }
 
-    /// Publishes something new; the message goes out at once if there is a session.
+    /// Makes a new publication; returns the message if the client is connected.
     pub(crate) fn publish(&mut self, channel: usize) -> Option<Bytes> {
         self.published += 1;
         let number = self.published;
-        self.outbox.insert(number, channel % self.wanted.len());
+        self.outbox
+            .insert(number, channel % self.subscriptions.len());
         self.is_connected.then(|| {
             let mut message = Vec::new();
-            self.send_publish(&mut message, number);
+            self.append_publish(&mut message, number);
             Bytes::from(message)
         })
     }
 
-    /// Publishes something again that was acknowledged long ago, as an application does that lost its own notes. The
-    /// answer must be the first one, wherever the record stands by now.
+    /// Publishes again what was acknowledged before, as an application does that has lost its own state. The
+    /// acknowledgement must be the same as the first one, in whichever segment the record is by now.
     pub(crate) fn publish_again(&mut self, pick: u64) -> Option<Bytes> {
-        let count = u64::try_from(self.done.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(self.acknowledged.len()).unwrap_or(u64::MAX);
         let index = usize::try_from(pick.checked_rem(count)?).ok()?;
-        let number = *self.done.keys().nth(index)?;
-        let channel = self.done.remove(&number)?;
+        let number = *self.acknowledged.keys().nth(index)?;
+        let channel = self.acknowledged.remove(&number)?;
         self.outbox.insert(number, channel);
         self.is_connected.then(|| {
             let mut message = Vec::new();
-            self.send_publish(&mut message, number);
+            self.append_publish(&mut message, number);
             Bytes::from(message)
         })
     }
 
-    /// Everything that is not acknowledged, again, in order, in messages that no limit refuses.
-    pub(crate) fn repeat(&mut self) -> Vec<Bytes> {
+    /// Returns all unacknowledged publications again, in order, in messages within the limits.
+    pub(crate) fn resend(&mut self) -> Vec<Bytes> {
         if !self.is_connected {
             return Vec::new();
         }
         let numbers: Vec<u64> = self.outbox.keys().copied().collect();
-        let repeated = numbers.chunks(REPEATS_PER_MESSAGE).map(|numbers| {
+        let resent = numbers.chunks(RESENDS_PER_MESSAGE).map(|numbers| {
             let mut message = Vec::new();
             for number in numbers {
                 if !message.is_empty() {
                     message.push(b'\n');
                 }
-                self.send_publish(&mut message, *number);
+                self.append_publish(&mut message, *number);
             }
             Bytes::from(message)
         });
-        repeated.collect()
+        resent.collect()
     }
 
-    /// Takes what the link brought.
-    pub(crate) fn receive(&mut self, bytes: &[u8], books: &mut Books<'_>) -> Vec<Action> {
+    /// Handles received bytes.
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &[u8],
+        recorder: &mut Recorder<'_>,
+    ) -> Vec<ClientAction> {
         let mut input = bytes.to_vec();
         let mut messages = Vec::new();
         let mut is_closed = false;
@@ -193,7 +198,7 @@ impl Client {
         while let Some(event) = reading.next_event().expect("a hub sends valid frames") {
             match event {
                 WebSocketEvent::Message { payload, .. } => {
-                    messages.push(Bytes::copy_from_slice(payload))
+                    messages.push(Bytes::copy_from_slice(payload));
                 }
                 WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_) => {}
                 WebSocketEvent::Close { .. } => is_closed = true,
@@ -204,98 +209,111 @@ impl Client {
             for reply in
                 json::decode_replies(&message, &LIMITS).expect("a hub sends valid messages")
             {
-                self.take(
+                self.handle_reply(
                     reply.expect("a hub sends valid replies"),
-                    books,
+                    recorder,
                     &mut actions,
                 );
             }
         }
         if is_closed {
-            actions.push(Action::HangUp);
+            actions.push(ClientAction::Close);
         }
         actions
     }
 
-    /// Whether nothing is left to be done, given the channels' tops.
-    pub(crate) fn is_settled(&self, tops: &BTreeMap<String, Position>) -> bool {
-        let is_at_top = |wanted: &Wanted| {
-            wanted.is_live && wanted.position.as_ref() == tops.get(&wanted.channel)
+    /// Whether nothing is left to do, given the channels' high watermarks.
+    pub(crate) fn is_settled(&self, high_watermarks: &BTreeMap<String, Position>) -> bool {
+        let is_current = |subscription: &ClientSubscription| {
+            subscription.is_live
+                && subscription.position.as_ref() == high_watermarks.get(&subscription.channel)
         };
-        self.outbox.is_empty() && self.is_connected && self.wanted.iter().all(is_at_top)
+        self.outbox.is_empty() && self.is_connected && self.subscriptions.iter().all(is_current)
     }
 
-    /// What is not settled, for people.
+    /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
         let Self {
             name,
             outbox,
             is_connected,
-            wanted,
+            subscriptions,
             ..
         } = self;
         format!(
-            "{name}: connected {is_connected}, {} unacknowledged from {:?} on, subscriptions {wanted:?}",
+            "{name}: connected {is_connected}, {} unacknowledged from {:?}, subscriptions {subscriptions:?}",
             outbox.len(),
             outbox.keys().next()
         )
     }
 
-    fn take(&mut self, reply: Reply, books: &mut Books<'_>, actions: &mut Vec<Action>) {
+    fn handle_reply(
+        &mut self,
+        reply: Reply,
+        recorder: &mut Recorder<'_>,
+        actions: &mut Vec<ClientAction>,
+    ) {
         match reply {
-            Reply::Ping => actions.push(Action::Send(Bytes::from_static(b"{}"))),
-            Reply::Push(Push { channel, event }) => self.take_push(&channel, event, books, actions),
-            Reply::Response { id, outcome } => match (self.asked.remove(&id), outcome) {
-                (Some(Asked::Connect), Ok(_)) => {
+            Reply::Ping => actions.push(ClientAction::Send(Bytes::from_static(b"{}"))),
+            Reply::Push(Push { channel, event }) => {
+                self.handle_push(&channel, event, recorder, actions);
+            }
+            Reply::Response { id, outcome } => match (self.pending.remove(&id), outcome) {
+                (Some(PendingCommand::Connect), Ok(_)) => {
                     self.is_connected = true;
-                    actions.extend(self.repeat().into_iter().map(Action::Send));
+                    actions.extend(self.resend().into_iter().map(ClientAction::Send));
                 }
-                (Some(Asked::Subscribe { wanted, from }), Ok(ReplyResult::Subscribe(result))) => {
-                    self.take_subscription(wanted, from.as_ref(), result, books);
+                (
+                    Some(PendingCommand::Subscribe { index, from }),
+                    Ok(ReplyResult::Subscribe(result)),
+                ) => {
+                    self.handle_subscribed(index, from.as_ref(), result, recorder);
                 }
-                (Some(Asked::Publish { number }), Ok(ReplyResult::Rpc(data))) => {
-                    self.take_ack(number, &data, books);
+                (Some(PendingCommand::Publish { number }), Ok(ReplyResult::Rpc(data))) => {
+                    self.handle_ack(number, &data, recorder);
                 }
-                (Some(Asked::Publish { .. }), Err(_)) => actions.push(Action::RetryLater),
-                (Some(Asked::Connect | Asked::Subscribe { .. }), Err(_)) => {
-                    actions.push(Action::HangUp);
+                (Some(PendingCommand::Publish { .. }), Err(_)) => {
+                    actions.push(ClientAction::ResendLater);
                 }
-                (asked, outcome) => unreachable!("{asked:?} was answered with {outcome:?}"),
+                (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
+                    actions.push(ClientAction::Close);
+                }
+                (pending, outcome) => unreachable!("unexpected reply to {pending:?}: {outcome:?}"),
             },
         }
     }
 
-    fn take_push(
+    fn handle_push(
         &mut self,
         channel: &str,
         event: PushEvent,
-        books: &mut Books<'_>,
-        actions: &mut Vec<Action>,
+        recorder: &mut Recorder<'_>,
+        actions: &mut Vec<ClientAction>,
     ) {
         let Some(index) = self
-            .wanted
+            .subscriptions
             .iter()
-            .position(|wanted| wanted.channel == channel)
+            .position(|subscription| subscription.channel == channel)
         else {
             return;
         };
         match event {
             PushEvent::Publication(publication) => {
-                self.take_publication(index, &publication, books);
+                self.handle_publication(index, &publication, recorder);
             }
             PushEvent::Unsubscribe { code, .. } => {
                 assert_eq!(
                     code,
                     UnsubscribeCode::Insufficient.code(),
-                    "the only reason here"
+                    "unexpected unsubscribe code"
                 );
-                books.totals.resubscribed += 1;
-                if let Some(wanted) = self.wanted.get_mut(index) {
-                    wanted.is_live = false;
+                recorder.totals.resubscribed += 1;
+                if let Some(subscription) = self.subscriptions.get_mut(index) {
+                    subscription.is_live = false;
                 }
                 let mut message = Vec::new();
                 self.subscribe(&mut message, index, false);
-                actions.push(Action::Send(Bytes::from(message)));
+                actions.push(ClientAction::Send(Bytes::from(message)));
             }
             other @ (PushEvent::Join(_)
             | PushEvent::Leave(_)
@@ -303,16 +321,16 @@ impl Client {
             | PushEvent::Subscribe { .. }
             | PushEvent::Connect(_)
             | PushEvent::Disconnect { .. }
-            | PushEvent::Refresh { .. }) => unreachable!("nobody asked for {other:?}"),
+            | PushEvent::Refresh { .. }) => unreachable!("unexpected push {other:?}"),
         }
     }
 
-    fn take_subscription(
+    fn handle_subscribed(
         &mut self,
         index: usize,
         from: Option<&Position>,
         result: SubscribeResult,
-        books: &mut Books<'_>,
+        recorder: &mut Recorder<'_>,
     ) {
         let SubscribeResult {
             position,
@@ -320,129 +338,136 @@ impl Client {
             recovered,
             ..
         } = result;
-        let Some(wanted) = self.wanted.get_mut(index) else {
+        let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
         };
-        wanted.is_live = true;
-        wanted.position = Some(position.clone());
+        subscription.is_live = true;
+        subscription.position = Some(position.clone());
         let Some(from) = from else { return };
-        let place = format!(
-            "{} asked {} behind {from:?}, got {position:?}",
-            self.name, wanted.channel
+        let summary = format!(
+            "{} subscribed to {} after {from:?}, got {position:?}",
+            self.name, subscription.channel
         );
-        if from.offset >= NOWHERE {
-            books.totals.lies += 1;
+        if from.offset >= INVALID_OFFSET {
+            recorder.totals.invalid_positions += 1;
             if recovered {
-                books
-                    .reference
-                    .break_promise(Promise::RecoveredMeansWhole, place);
+                recorder
+                    .reference_model
+                    .report_violation(Invariant::RecoveryComplete, summary);
             }
         } else if recovered {
-            books.totals.recovered += 1;
+            recorder.totals.recovered += 1;
             if position != *from {
-                books
-                    .reference
-                    .break_promise(Promise::RecoveredMeansWhole, place);
+                recorder
+                    .reference_model
+                    .report_violation(Invariant::RecoveryComplete, summary);
             }
             for publication in &publications {
-                self.take_publication(index, publication, books);
+                self.handle_publication(index, publication, recorder);
             }
         } else {
-            books.totals.unrecovered += 1;
-            let fell_out = books.has_fallen_out(from, &position);
-            books.totals.positions_fallen_out += u64::from(fell_out);
-            if books.is_whole && !fell_out {
-                let seen = format!("{place}, not recovered");
-                books
-                    .reference
-                    .break_promise(Promise::NothingAcknowledgedIsLost, seen);
+            recorder.totals.unrecovered += 1;
+            let is_beyond_retention = recorder.is_beyond_retention(from, &position);
+            recorder.totals.positions_beyond_retention += u64::from(is_beyond_retention);
+            if recorder.is_durable && !is_beyond_retention {
+                let details = format!("{summary}, not recovered");
+                recorder
+                    .reference_model
+                    .report_violation(Invariant::NoAcknowledgedLoss, details);
             }
         }
     }
 
-    fn take_publication(&mut self, index: usize, publication: &Publication, books: &mut Books<'_>) {
-        books.totals.delivered += 1;
-        let Some(wanted) = self.wanted.get_mut(index) else {
+    fn handle_publication(
+        &mut self,
+        index: usize,
+        publication: &Publication,
+        recorder: &mut Recorder<'_>,
+    ) {
+        recorder.totals.delivered += 1;
+        let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
         };
-        let Some(position) = &mut wanted.position else {
+        let Some(position) = &mut subscription.position else {
             return;
         };
         let (expected, offset) = (position.offset + 1, publication.offset);
-        let seen = || {
+        let details = || {
             format!(
-                "{} expected {expected} of {} and got {offset}",
-                self.name, wanted.channel
+                "{} expected offset {expected} of {}, got {offset}",
+                self.name, subscription.channel
             )
         };
-        if !wanted.is_live || offset < expected {
-            books
-                .reference
-                .break_promise(Promise::NothingIsDeliveredTwice, seen());
+        if !subscription.is_live || offset < expected {
+            recorder
+                .reference_model
+                .report_violation(Invariant::NoDuplicateDelivery, details());
         } else if offset > expected {
-            books.reference.break_promise(Promise::OrderIsKept, seen());
+            recorder
+                .reference_model
+                .report_violation(Invariant::OrderPreserved, details());
         }
-        books.reference.deliver(
-            &wanted.channel,
+        recorder.reference_model.deliver(
+            &subscription.channel,
             &position.epoch,
             offset,
-            key_of(&publication.data),
+            key_in_payload(&publication.data),
         );
         position.offset = offset;
     }
 
-    fn take_ack(&mut self, number: u64, data: &Bytes, books: &mut Books<'_>) {
+    fn handle_ack(&mut self, number: u64, data: &Bytes, recorder: &mut Recorder<'_>) {
         let ack = idempotent::decode_ack(data, &LIMITS)
-            .expect("a hub answers a keyed publish with its place");
-        books.totals.duplicates_answered += u64::from(ack.duplicate);
+            .expect("a hub acknowledges a publication with its position");
+        recorder.totals.duplicates_acknowledged += u64::from(ack.duplicate);
         let Some(index) = self.outbox.remove(&number) else {
             return;
         };
-        self.done.insert(number, index);
-        let Some(channel) = self.wanted.get(index) else {
+        self.acknowledged.insert(number, index);
+        let Some(subscription) = self.subscriptions.get(index) else {
             return;
         };
-        books.totals.acknowledged += 1;
-        books
-            .reference
-            .acknowledge(&channel.channel, &self.key(number), &ack.epoch, ack.offset);
+        recorder.totals.acknowledged += 1;
+        recorder.reference_model.acknowledge(
+            &subscription.channel,
+            &self.key(number),
+            &ack.epoch,
+            ack.offset,
+        );
     }
 
-    fn subscribe(&mut self, message: &mut Vec<u8>, index: usize, lies: bool) {
-        let Some(wanted) = self.wanted.get(index) else {
+    fn subscribe(&mut self, message: &mut Vec<u8>, index: usize, has_invalid_position: bool) {
+        let Some(subscription) = self.subscriptions.get(index) else {
             return;
         };
-        let mut from = wanted.position.clone();
-        if let Some(from) = from.as_mut().filter(|_| lies) {
-            from.offset += NOWHERE;
+        let mut from = subscription.position.clone();
+        if let Some(from) = from.as_mut().filter(|_| has_invalid_position) {
+            from.offset += INVALID_OFFSET;
         }
         let request = SubscribeRequest {
-            channel: wanted.channel.clone(),
+            channel: subscription.channel.clone(),
             recover: from.is_some(),
             position: from.clone().unwrap_or_default(),
             ..SubscribeRequest::default()
         };
-        self.command(
+        self.append_command(
             message,
-            Asked::Subscribe {
-                wanted: index,
-                from,
-            },
+            PendingCommand::Subscribe { index, from },
             Request::Subscribe(request),
         );
     }
 
-    fn send_publish(&mut self, message: &mut Vec<u8>, number: u64) {
-        let Some(channel) = self
+    fn append_publish(&mut self, message: &mut Vec<u8>, number: u64) {
+        let Some(subscription) = self
             .outbox
             .get(&number)
-            .and_then(|index| self.wanted.get(*index))
+            .and_then(|index| self.subscriptions.get(*index))
         else {
             return;
         };
         let key = self.key(number);
         let publish = IdempotentPublish {
-            channel: channel.channel.clone(),
+            channel: subscription.channel.clone(),
             data: Bytes::from(format!("\"{key} {}\"", self.padding)),
             idempotency_key: key,
         };
@@ -452,12 +477,16 @@ impl Client {
             method: idempotent::METHOD.to_owned(),
             data: Bytes::from(data),
         };
-        self.command(message, Asked::Publish { number }, Request::Rpc(request));
+        self.append_command(
+            message,
+            PendingCommand::Publish { number },
+            Request::Rpc(request),
+        );
     }
 
-    fn command(&mut self, message: &mut Vec<u8>, asked: Asked, request: Request) {
+    fn append_command(&mut self, message: &mut Vec<u8>, pending: PendingCommand, request: Request) {
         self.last_command += 1;
-        self.asked.insert(self.last_command, asked);
+        self.pending.insert(self.last_command, pending);
         json::append_command(
             message,
             &Command {
@@ -472,19 +501,19 @@ impl Client {
     }
 }
 
-/// The key that stands in a payload.
-pub(crate) fn key_of(data: &[u8]) -> &str {
+/// Returns the idempotency key in a payload.
+pub(crate) fn key_in_payload(data: &[u8]) -> &str {
     let text = str::from_utf8(data).unwrap_or_default().trim_matches('"');
     text.split(' ').next().unwrap_or_default()
 }
 
 const LIMITS: Limits = Limits::REPLIES;
 
-/// Added to the offset of a position that is a lie: no channel gets so far.
-const NOWHERE: u64 = 1_000_000_000;
+/// The number that is added to the offset of an invalid position: no channel reaches it.
+const INVALID_OFFSET: u64 = 1_000_000_000;
 
-/// So many padded publishes stay well below the limit of a message.
-const REPEATS_PER_MESSAGE: usize = 16;
+/// The number of padded publications in a message: well below the size limit of a message.
+const RESENDS_PER_MESSAGE: usize = 16;
 
 fn decoder() -> Decoder {
     let limits = websocket::WebSocketLimits {

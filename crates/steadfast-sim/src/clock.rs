@@ -1,4 +1,4 @@
-//! Virtual time: a queue of what happens next.
+//! Virtual time: a queue of future events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-/// Events in order of time; those at one instant in the order in which they were planned.
+/// Events in the order of their time; events of the same instant in the order in which they were scheduled.
 #[derive(Debug)]
 pub(crate) struct Clock<E> {
     now: Instant,
-    planned: u64,
-    queue: BinaryHeap<Reverse<Planned<E>>>,
+    scheduled_count: u64,
+    queue: BinaryHeap<Reverse<Scheduled<E>>>,
 }
 
 #[derive(Debug)]
-struct Planned<E> {
+struct Scheduled<E> {
     at: Instant,
     number: u64,
     event: E,
@@ -25,7 +25,7 @@ impl<E> Clock<E> {
     pub(crate) const fn new() -> Self {
         Self {
             now: Instant::START,
-            planned: 0,
+            scheduled_count: 0,
             queue: BinaryHeap::new(),
         }
     }
@@ -34,46 +34,46 @@ impl<E> Clock<E> {
         self.now
     }
 
-    /// Plans an event; one in the past happens now.
-    pub(crate) fn plan_at(&mut self, at: Instant, event: E) {
-        self.planned += 1;
-        self.queue.push(Reverse(Planned {
+    /// Schedules an event; one in the past happens now.
+    pub(crate) fn schedule_at(&mut self, at: Instant, event: E) {
+        self.scheduled_count += 1;
+        self.queue.push(Reverse(Scheduled {
             at: at.max(self.now),
-            number: self.planned,
+            number: self.scheduled_count,
             event,
         }));
     }
 
-    pub(crate) fn plan(&mut self, delay: Duration, event: E) {
-        self.plan_at(self.now + delay, event);
+    pub(crate) fn schedule(&mut self, delay: Duration, event: E) {
+        self.schedule_at(self.now + delay, event);
     }
 
-    /// Jumps to the next event, unless it lies behind `end`.
+    /// Advances to the next event and returns it, unless it is after `end`.
     pub(crate) fn next(&mut self, end: Instant) -> Option<E> {
         if self.queue.peek()?.0.at > end {
             return None;
         }
-        let Reverse(planned) = self.queue.pop()?;
-        self.now = planned.at;
-        Some(planned.event)
+        let Reverse(scheduled) = self.queue.pop()?;
+        self.now = scheduled.at;
+        Some(scheduled.event)
     }
 }
 
-impl<E> PartialEq for Planned<E> {
+impl<E> PartialEq for Scheduled<E> {
     fn eq(&self, other: &Self) -> bool {
         (self.at, self.number) == (other.at, other.number)
     }
 }
 
-impl<E> Eq for Planned<E> {}
+impl<E> Eq for Scheduled<E> {}
 
-impl<E> PartialOrd for Planned<E> {
+impl<E> PartialOrd for Scheduled<E> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E> Ord for Planned<E> {
+impl<E> Ord for Scheduled<E> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
     }

@@ -1,9 +1,9 @@
-//! A disk that keeps what was synced and nothing else for certain.
+//! A disk that guarantees only the durability of synced bytes.
 //!
-//! A write changes what is read at once, as the page cache does. A crash decides for each sector that was written and
-//! not synced, on its own: it is there, it is not, or it is torn in the middle. So later writes may survive earlier
-//! ones, which is what a real disk does between two syncs. Whether a segment was created or removed is durable at once
-//! here; the shell syncs the directory for that.
+//! A write is visible to reads at once, as with the page cache. A crash decides independently for each sector that was
+//! written and not synced: it is kept, dropped, or torn in the middle. So a later write may survive when an earlier one
+//! does not, as on a real disk between two syncs. The creation and removal of a segment is durable at once here; the
+//! shell syncs the directory for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,30 +11,30 @@ use bytes::Bytes;
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 use steadfast_machine::Generator;
 
-/// The unit that a disk writes.
+/// The size of a sector, which is the unit of a write.
 const SECTOR_BYTES: usize = 512;
 
 #[derive(Debug)]
 struct Segment {
-    /// What survives a crash.
+    /// The bytes that survive a crash.
     durable: Vec<u8>,
-    /// What a read sees.
+    /// The bytes that a read returns.
     current: Vec<u8>,
-    /// Sectors in which the two may differ, by number.
+    /// The numbers of the sectors in which the two may differ.
     unsynced: BTreeSet<usize>,
 }
 
-/// The disk.
+/// The simulated disk with its segments.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     segments: BTreeMap<SegmentNumber, Segment>,
-    /// True while nothing more fits.
+    /// Whether reservations and some writes fail for lack of space.
     pub(crate) is_full: bool,
 }
 
-/// What a crash did to the sectors that were not synced.
+/// The numbers of unsynced sectors that a crash kept, dropped and tore.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wreck {
+pub(crate) struct CrashOutcome {
     pub(crate) kept: u64,
     pub(crate) dropped: u64,
     pub(crate) torn: u64,
@@ -61,15 +61,15 @@ impl Disk {
 
     /// # Panics
     ///
-    /// If the write lies outside its segment: the log ordered something that it never reserved.
+    /// If the write is outside its segment: the log writes only to space that it has reserved.
     pub(crate) fn write(&mut self, number: SegmentNumber, at: u64, bytes: &[u8]) {
         let segment = self
             .segments
             .get_mut(&number)
             .expect("the log writes to segments that exist");
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        let place = segment.current.get_mut(at..at.saturating_add(bytes.len()));
-        place
+        let target = segment.current.get_mut(at..at.saturating_add(bytes.len()));
+        target
             .expect("the log writes inside its segment")
             .copy_from_slice(bytes);
         let sectors = at / SECTOR_BYTES..(at + bytes.len()).div_ceil(SECTOR_BYTES);
@@ -81,7 +81,7 @@ impl Disk {
             return;
         };
         for sector in std::mem::take(&mut segment.unsynced) {
-            segment.settle(sector, SECTOR_BYTES);
+            segment.persist(sector, SECTOR_BYTES);
         }
     }
 
@@ -101,40 +101,40 @@ impl Disk {
         Bytes::copy_from_slice(segment.current.get(start..end).unwrap_or_default())
     }
 
-    /// Whether a crash now would lose something.
+    /// Whether there are unsynced sectors.
     pub(crate) fn has_unsynced(&self) -> bool {
         self.segments
             .values()
             .any(|segment| !segment.unsynced.is_empty())
     }
 
-    /// The power fails. At least one unsynced sector is lost whole, if there is any.
-    pub(crate) fn crash(&mut self, generator: &mut Generator) -> Wreck {
-        let mut wreck = Wreck::default();
+    /// Simulates a power failure. At least one unsynced sector is dropped completely, if there is any.
+    pub(crate) fn crash(&mut self, generator: &mut Generator) -> CrashOutcome {
+        let mut outcome = CrashOutcome::default();
         for segment in self.segments.values_mut() {
             for sector in std::mem::take(&mut segment.unsynced) {
                 match generator.below(4) {
-                    0 if wreck.dropped > 0 => {
-                        segment.settle(sector, SECTOR_BYTES);
-                        wreck.kept += 1;
+                    0 if outcome.dropped > 0 => {
+                        segment.persist(sector, SECTOR_BYTES);
+                        outcome.kept += 1;
                     }
-                    1 if wreck.dropped > 0 => {
-                        let cut = usize::try_from(generator.below(512)).unwrap_or(0);
-                        segment.settle(sector, cut);
-                        wreck.torn += 1;
+                    1 if outcome.dropped > 0 => {
+                        let len = usize::try_from(generator.below(512)).unwrap_or(0);
+                        segment.persist(sector, len);
+                        outcome.torn += 1;
                     }
-                    _ => wreck.dropped += 1,
+                    _ => outcome.dropped += 1,
                 }
             }
             segment.current.clone_from(&segment.durable);
         }
-        wreck
+        outcome
     }
 }
 
 impl Segment {
     /// Makes the first `len` bytes of a sector durable.
-    fn settle(&mut self, sector: usize, len: usize) {
+    fn persist(&mut self, sector: usize, len: usize) {
         let start = sector * SECTOR_BYTES;
         let end = (start + len).min(self.current.len());
         if let (Some(to), Some(from)) = (
@@ -155,7 +155,7 @@ mod tests {
     const FIRST: SegmentNumber = SegmentNumber(1);
 
     #[test]
-    fn a_crash_keeps_what_was_synced_and_loses_at_least_one_sector_that_was_not() {
+    fn a_crash_keeps_synced_sectors_and_drops_at_least_one_unsynced_sector() {
         for seed in 0..100 {
             let mut disk = Disk::default();
             disk.reserve(FIRST, 4096);
@@ -163,18 +163,18 @@ mod tests {
             disk.sync(FIRST);
             disk.write(FIRST, 600, &[2; 2000]);
 
-            let wreck = disk.crash(&mut Seed::new(seed).generator());
+            let outcome = disk.crash(&mut Seed::new(seed).generator());
 
             assert_eq!(&disk.read(FIRST, 0, 600)[..], [1; 600]);
-            assert!(wreck.dropped >= 1, "seed {seed}: {wreck:?}");
+            assert!(outcome.dropped >= 1, "seed {seed}: {outcome:?}");
             assert_ne!(&disk.read(FIRST, 600, 2000)[..], [2; 2000]);
             assert!(!disk.has_unsynced());
         }
     }
 
     #[test]
-    fn sectors_may_survive_in_any_order() {
-        let survived_later = (0..100).any(|seed| {
+    fn later_sectors_may_survive_when_earlier_ones_do_not() {
+        let has_only_later_sectors = (0..100).any(|seed| {
             let mut disk = Disk::default();
             disk.reserve(FIRST, 4096);
             disk.write(FIRST, 0, &[3; 2048]);
@@ -183,6 +183,6 @@ mod tests {
                 && disk.read(FIRST, 1536, 512).iter().all(|byte| *byte == 3)
         });
 
-        assert!(survived_later);
+        assert!(has_only_later_sectors);
     }
 }

@@ -1,4 +1,5 @@
-//! The drivers of sessions: what the client library's shell does, in virtual time. Facts go in, orders are carried out.
+//! The drivers of sessions: what the client library's shell does, in virtual time. They feed inputs to sessions and
+//! execute the outputs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,88 +13,96 @@ use steadfast_protocol::websocket::close::ClosePayload;
 use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
 
 use crate::application::Application;
-use crate::client::Books;
-use crate::flow::End;
-use crate::links::{LinkId, Owner};
-use crate::settings::{RunSettings, SessionDraw};
-use crate::tampering::{Tampering, tamper};
-use crate::world::{Event, World};
+use crate::byte_stream::StreamEnd;
+use crate::client::Recorder;
+use crate::connections::{ClientIndex, ConnectionId};
+use crate::planted_bug::session_messages::{SessionBugState, alter_message};
+use crate::settings::{RunSettings, SessionParameters};
+use crate::world::{World, WorldEvent};
 
 /// A session with its application and its one transport.
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) session: Session,
     pub(crate) application: Application,
-    line: Line,
-    /// The link of the last open line.
-    last_link: Option<LinkId>,
-    /// The wake-up that is planned.
+    transport: Transport,
+    /// The connection of the last open transport.
+    last_connection: Option<ConnectionId>,
+    /// The time of the scheduled tick.
     tick_at: Option<Instant>,
-    pub(crate) is_look_planned: bool,
-    tampering: Tampering,
-    /// The dials of the last second.
+    pub(crate) is_read_scheduled: bool,
+    bug_state: SessionBugState,
+    /// The times of the dials of the last second.
     dials: VecDeque<Instant>,
 }
 
-/// The transport.
+/// The transport of a session.
 #[derive(Debug)]
-enum Line {
+enum Transport {
     None,
     Dialing(Attempt),
     Open {
         attempt: Attempt,
-        link: LinkId,
+        connection: ConnectionId,
         decoder: Box<Decoder>,
-        /// What the session was last told about bytes that wait.
-        told_unsent: u64,
+        /// The size of the send buffer that was last reported to the session.
+        reported_send_buffer: u64,
     },
 }
 
-/// What one read brought.
+/// A WebSocket event that was received by a session.
 #[derive(Debug)]
-enum Arrival {
+enum Received {
     Message(Bytes),
     Ping(Bytes),
-    Over(Loss),
+    Lost(Loss),
 }
 
 impl Driver {
     pub(crate) fn new(
         index: usize,
         session: Session,
-        draw: &SessionDraw,
+        parameters: &SessionParameters,
         settings: &RunSettings,
     ) -> Self {
         Self {
             session,
-            application: Application::new(index, &settings.channels, settings.padding, draw),
-            line: Line::None,
-            last_link: None,
+            application: Application::new(index, &settings.channels, settings.padding, parameters),
+            transport: Transport::None,
+            last_connection: None,
             tick_at: None,
-            is_look_planned: false,
-            tampering: Tampering::default(),
+            is_read_scheduled: false,
+            bug_state: SessionBugState::default(),
             dials: VecDeque::new(),
         }
     }
 
-    /// The link of this attempt, if it is the present one and open.
-    fn link_of(&self, wanted: Attempt) -> Option<LinkId> {
-        match &self.line {
-            Line::Open { attempt, link, .. } if *attempt == wanted => Some(*link),
-            Line::Open { .. } | Line::Dialing(_) | Line::None => None,
+    /// Returns the connection of this attempt, if it is the current one and open.
+    fn connection_of(&self, requested: Attempt) -> Option<ConnectionId> {
+        match &self.transport {
+            Transport::Open {
+                attempt,
+                connection,
+                ..
+            } if *attempt == requested => Some(*connection),
+            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
         }
     }
 
-    /// The attempt of this link, if it is the present one.
-    fn attempt_of(&self, wanted: LinkId) -> Option<Attempt> {
-        match &self.line {
-            Line::Open { attempt, link, .. } if *link == wanted => Some(*attempt),
-            Line::Open { .. } | Line::Dialing(_) | Line::None => None,
+    /// Returns the attempt of this connection, if it is the current one.
+    fn attempt_of(&self, requested: ConnectionId) -> Option<Attempt> {
+        match &self.transport {
+            Transport::Open {
+                attempt,
+                connection,
+                ..
+            } if *connection == requested => Some(*attempt),
+            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
         }
     }
 
-    /// Counts a dial; how many there were within a second.
-    pub(crate) fn dials_with(&mut self, now: Instant) -> usize {
+    /// Records a dial and returns the number of dials within the last second.
+    pub(crate) fn record_dial(&mut self, now: Instant) -> usize {
         let second = Duration::from_secs(1);
         self.dials.push_back(now);
         self.dials.retain(|at| now.saturating_since(*at) < second);
@@ -104,49 +113,49 @@ impl Driver {
         self.session.snapshot().state == State::Connected
     }
 
-    /// Whether nothing is left to be done: every queue is empty, and only the watch over the gateway goes on.
+    /// Whether nothing is left to do: every queue is empty, and only failure detection is active.
     pub(crate) fn is_idle(&self) -> bool {
         let snapshot = self.session.snapshot();
         snapshot.phase == Phase::Ready && snapshot.queued == 0 && snapshot.unanswered == 0
     }
 
-    /// What is not settled, for people.
+    /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
         let timer = self.session.poll_timeout();
         format!(
-            "{} with {:?}, waits for {timer:?}",
+            "{} with {:?}, next timer {timer:?}",
             self.application.describe(),
             self.session.snapshot()
         )
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Vec<Arrival> {
-        let Line::Open { decoder, .. } = &mut self.line else {
+    fn decode(&mut self, bytes: &[u8]) -> Vec<Received> {
+        let Transport::Open { decoder, .. } = &mut self.transport else {
             return Vec::new();
         };
         let mut input = bytes.to_vec();
-        let mut arrivals = Vec::new();
+        let mut received = Vec::new();
         let mut reading = decoder.read(&mut input);
         loop {
-            let arrival = match reading.next_event() {
+            let item = match reading.next_event() {
                 Ok(Some(WebSocketEvent::Message { payload, .. })) => {
-                    Arrival::Message(Bytes::copy_from_slice(payload))
+                    Received::Message(Bytes::copy_from_slice(payload))
                 }
                 Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    Arrival::Ping(Bytes::copy_from_slice(payload))
+                    Received::Ping(Bytes::copy_from_slice(payload))
                 }
                 Ok(Some(WebSocketEvent::Pong(_))) => continue,
                 Ok(Some(WebSocketEvent::Close { code, reason })) => {
                     let reason = reason.to_owned();
-                    Arrival::Over(Loss::Closed { code, reason })
+                    Received::Lost(Loss::Closed { code, reason })
                 }
-                Ok(None) => return arrivals,
-                Err(error) => Arrival::Over(Loss::Broken(error.to_string())),
+                Ok(None) => return received,
+                Err(error) => Received::Lost(Loss::Broken(error.to_string())),
             };
-            let is_over = matches!(arrival, Arrival::Over(_));
-            arrivals.push(arrival);
-            if is_over {
-                return arrivals;
+            let is_closed = matches!(item, Received::Lost(_));
+            received.push(item);
+            if is_closed {
+                return received;
             }
         }
     }
@@ -154,18 +163,18 @@ impl Driver {
 
 impl World {
     pub(crate) fn open_session(&mut self, index: usize) {
-        let wanted = self
+        let subscriptions = self
             .drivers
             .get(index)
-            .map(|driver| driver.application.subscriptions());
-        for (id, options) in wanted.unwrap_or_default() {
-            self.tell_session(index, Input::SubscribeRequested { id, options });
+            .map(|driver| driver.application.subscribe_options());
+        for (id, options) in subscriptions.unwrap_or_default() {
+            self.drive_session(index, Input::SubscribeRequested { id, options });
         }
-        self.tell_session(index, Input::OpenRequested);
+        self.drive_session(index, Input::OpenRequested);
     }
 
-    /// Feeds a session and carries out what it orders.
-    pub(crate) fn tell_session(&mut self, index: usize, input: Input) {
+    /// Feeds an input to a session and executes the outputs.
+    pub(crate) fn drive_session(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
@@ -173,16 +182,16 @@ impl World {
         driver.session.handle(now, input);
         let outputs: Vec<Output> = std::iter::from_fn(|| driver.session.poll_output()).collect();
         for output in outputs {
-            self.carry_out_session(index, output);
+            self.execute_session_output(index, output);
         }
-        self.judge_bounds(index);
-        self.plan_session_tick(index);
+        self.check_queue_bounds(index);
+        self.schedule_session_tick(index);
     }
 
-    fn carry_out_session(&mut self, index: usize, output: Output) {
+    fn execute_session_output(&mut self, index: usize, output: Output) {
         match output {
             Output::Dial { attempt, .. } => self.dial_for_session(index, attempt),
-            Output::Abandon { attempt } => self.abandon(index, attempt),
+            Output::Abandon { attempt } => self.abort_attempt(index, attempt),
             Output::Transmit { attempt, message } => self.transmit(index, attempt, message),
             Output::Probe { attempt } => self.send_frame(index, attempt, Opcode::Ping, b""),
             Output::HangUp {
@@ -194,22 +203,22 @@ impl World {
                 self.send_frame(index, attempt, Opcode::Close, payload.as_bytes());
             }
             Output::Deliver { id, feed } => {
-                self.with_application(index, |application, books| {
-                    application.hear(id, feed, books);
+                self.with_application(index, |application, recorder| {
+                    application.handle_event(id, feed, recorder);
                 });
-                self.plan_look(index);
+                self.schedule_application_read(index);
             }
             Output::Resolve { id, delivery } => {
                 let now = self.clock.now();
-                self.with_application(index, |application, books| {
-                    application.resolve(now, id, &delivery, books);
+                self.with_application(index, |application, recorder| {
+                    application.complete_publication(now, id, &delivery, recorder);
                 });
             }
-            Output::Notify(event) => self.note_session(index, event),
+            Output::Notify(event) => self.on_session_event(index, event),
             Output::Answer { id, outcome } => {
                 let now = self.clock.now();
-                self.with_application(index, |application, books| {
-                    application.answer(now, id, &outcome, books);
+                self.with_application(index, |application, recorder| {
+                    application.complete_call(now, id, &outcome, recorder);
                 });
             }
         }
@@ -218,55 +227,55 @@ impl World {
     pub(crate) fn with_application(
         &mut self,
         index: usize,
-        act: impl FnOnce(&mut Application, &mut Books<'_>),
+        act: impl FnOnce(&mut Application, &mut Recorder<'_>),
     ) {
-        let mut books = Books {
-            reference: &mut self.reference,
+        let mut recorder = Recorder {
+            reference_model: &mut self.reference_model,
             totals: &mut self.totals,
-            is_whole: self.settings.is_whole(),
+            is_durable: self.settings.is_durable(),
             visible_max: self.settings.visible_max(),
         };
         if let Some(driver) = self.drivers.get_mut(index) {
-            act(&mut driver.application, &mut books);
+            act(&mut driver.application, &mut recorder);
         }
     }
 
-    /// The way to the gateway takes a moment; now and then nobody answers.
+    /// Dials the gateway, which takes some time; occasionally there is no response.
     fn dial_for_session(&mut self, session: usize, attempt: Attempt) {
         if let Some(driver) = self.drivers.get_mut(session) {
-            driver.line = Line::Dialing(attempt);
+            driver.transport = Transport::Dialing(attempt);
         }
-        self.judge_pace(session);
+        self.check_dial_rate(session);
         if self.is_faulty() && self.generator.chance(1, 40) {
-            self.totals.dials_unanswered += 1;
-            self.note_trouble();
+            self.totals.dials_ignored += 1;
+            self.record_fault_change();
             return;
         }
         let delay = self
             .generator
             .between(Duration::from_millis(1), Duration::from_millis(30));
-        self.clock.plan(delay, Event::Dialled { session, attempt });
+        self.clock
+            .schedule(delay, WorldEvent::DialCompleted { session, attempt });
     }
 
-    /// The gateway takes the connection or refuses it.
-    pub(crate) fn dialled(&mut self, index: usize, attempt: Attempt) {
-        let awaits = self
-            .drivers
-            .get(index)
-            .is_some_and(|driver| matches!(driver.line, Line::Dialing(at) if at == attempt));
-        if !awaits {
+    /// The gateway accepts the connection or refuses it.
+    pub(crate) fn on_dial_completed(&mut self, index: usize, attempt: Attempt) {
+        let is_waiting = self.drivers.get(index).is_some_and(
+            |driver| matches!(driver.transport, Transport::Dialing(at) if at == attempt),
+        );
+        if !is_waiting {
             return;
         }
-        let link = self.open_link(Owner::Session(index));
-        let line = link.map_or(Line::None, |link| Line::Open {
+        let connection = self.open_connection(ClientIndex::Session(index));
+        let transport = connection.map_or(Transport::None, |connection| Transport::Open {
             attempt,
-            link,
+            connection,
             decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
-            told_unsent: 0,
+            reported_send_buffer: 0,
         });
         if let Some(driver) = self.drivers.get_mut(index) {
-            driver.line = line;
-            driver.last_link = link;
+            driver.transport = transport;
+            driver.last_connection = connection;
         }
         let failure = DialFailure {
             text: "connection refused".to_owned(),
@@ -274,133 +283,145 @@ impl World {
             is_final: false,
             retry_after: None,
         };
-        let fact = match link {
+        let input = match connection {
             Some(_) => Input::Dialled { attempt },
             None => Input::DialFailed { attempt, failure },
         };
-        self.tell_session(index, fact);
+        self.drive_session(index, input);
     }
 
-    /// Whether the link that a session has, or had last, has suffered anything.
-    pub(crate) fn is_line_harmed(&self, index: usize) -> bool {
-        let link = self.drivers.get(index).and_then(|driver| driver.last_link);
-        link.is_some_and(|link| self.harmed.contains(&link))
+    /// Whether a fault was injected into the current or last connection of a session.
+    pub(crate) fn has_faulted_connection(&self, index: usize) -> bool {
+        let connection = self
+            .drivers
+            .get(index)
+            .and_then(|driver| driver.last_connection);
+        connection.is_some_and(|connection| self.faulted.contains(&connection))
     }
 
-    fn abandon(&mut self, index: usize, attempt: Attempt) {
+    fn abort_attempt(&mut self, index: usize, attempt: Attempt) {
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        let link = driver.link_of(attempt);
-        let is_dialing = matches!(driver.line, Line::Dialing(at) if at == attempt);
-        if link.is_some() || is_dialing {
-            driver.line = Line::None;
+        let connection = driver.connection_of(attempt);
+        let is_dialing = matches!(driver.transport, Transport::Dialing(at) if at == attempt);
+        if connection.is_some() || is_dialing {
+            driver.transport = Transport::None;
         }
-        if let Some(link) = link {
-            self.let_go_as_client(link, End::Reset);
+        if let Some(connection) = connection {
+            self.close_as_client(connection, StreamEnd::Reset);
         }
     }
 
     fn transmit(&mut self, index: usize, attempt: Attempt, message: Bytes) {
-        let mutation = self.mutation;
+        let planted_bug = self.planted_bug;
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        if let Some(message) = tamper(message, attempt, mutation, &mut driver.tampering) {
+        if let Some(message) = alter_message(message, attempt, planted_bug, &mut driver.bug_state) {
             self.send_frame(index, attempt, Opcode::Text, &message);
         }
     }
 
     fn send_frame(&mut self, index: usize, attempt: Attempt, opcode: Opcode, payload: &[u8]) {
-        let link = self
+        let connection = self
             .drivers
             .get(index)
-            .and_then(|driver| driver.link_of(attempt));
-        if let Some(link) = link {
-            self.send_to_gateway(link, opcode, payload);
-            // The session is told what waits at the end of the turn, as the shell does.
-            self.clock.plan(Duration::ZERO, Event::Unsent { link });
+            .and_then(|driver| driver.connection_of(attempt));
+        if let Some(connection) = connection {
+            self.send_to_gateway(connection, opcode, payload);
+            // The send buffer is reported to the session at the end of the loop iteration, as the shell does.
+            self.clock.schedule(
+                Duration::ZERO,
+                WorldEvent::ReportClientSendBuffer { connection },
+            );
         }
     }
 
-    /// Bytes arrived at a session.
-    pub(crate) fn session_reads(&mut self, index: usize, link: LinkId, bytes: &[u8]) {
-        let Some((attempt, arrivals)) = self.drivers.get_mut(index).and_then(|driver| {
-            let attempt = driver.attempt_of(link)?;
+    /// A session has received bytes.
+    pub(crate) fn session_reads(&mut self, index: usize, connection: ConnectionId, bytes: &[u8]) {
+        let Some((attempt, received)) = self.drivers.get_mut(index).and_then(|driver| {
+            let attempt = driver.attempt_of(connection)?;
             Some((attempt, driver.decode(bytes)))
         }) else {
             return;
         };
-        self.tell_session(index, Input::Heard { attempt });
-        for arrival in arrivals {
-            match arrival {
-                Arrival::Message(message) => {
-                    self.tell_session(index, Input::Received { attempt, message });
+        self.drive_session(index, Input::Heard { attempt });
+        for item in received {
+            match item {
+                Received::Message(message) => {
+                    self.drive_session(index, Input::Received { attempt, message });
                 }
-                Arrival::Ping(payload) => self.send_frame(index, attempt, Opcode::Pong, &payload),
-                Arrival::Over(loss) => return self.line_is_over(index, link, loss),
+                Received::Ping(payload) => self.send_frame(index, attempt, Opcode::Pong, &payload),
+                Received::Lost(loss) => return self.on_transport_lost(index, connection, loss),
             }
         }
     }
 
-    /// The link ended, as the session's system sees it; its end was let go already.
-    pub(crate) fn session_loses(&mut self, index: usize, link: LinkId, end: End) {
-        let how = match end {
-            End::Ended => "the connection ended without a close frame",
-            End::Reset => "the connection was reset",
+    /// The connection of a session has ended, as its operating system reports it; its end is already closed.
+    pub(crate) fn on_session_stream_end(
+        &mut self,
+        index: usize,
+        connection: ConnectionId,
+        end: StreamEnd,
+    ) {
+        let reason = match end {
+            StreamEnd::Closed => "the connection ended without a close frame",
+            StreamEnd::Reset => "the connection was reset",
         };
-        self.line_is_over(index, link, Loss::Broken(how.to_owned()));
+        self.on_transport_lost(index, connection, Loss::Broken(reason.to_owned()));
     }
 
-    fn line_is_over(&mut self, index: usize, link: LinkId, loss: Loss) {
+    fn on_transport_lost(&mut self, index: usize, connection: ConnectionId, loss: Loss) {
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        let Some(attempt) = driver.attempt_of(link) else {
+        let Some(attempt) = driver.attempt_of(connection) else {
             return;
         };
-        driver.line = Line::None;
-        self.let_go_as_client(link, End::Ended);
-        self.tell_session(index, Input::Lost { attempt, loss });
+        driver.transport = Transport::None;
+        self.close_as_client(connection, StreamEnd::Closed);
+        self.drive_session(index, Input::Lost { attempt, loss });
     }
 
-    /// Tells a session what its socket has not taken, when that has changed.
-    pub(crate) fn tell_unsent(&mut self, link: LinkId) {
-        let Some(state) = self.links.get(&link) else {
+    /// Reports the size of its send buffer to a session when it has changed.
+    pub(crate) fn report_client_send_buffer(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get(&connection) else {
             return;
         };
-        let Some(Owner::Session(index)) = state.owner else {
+        let Some(ClientIndex::Session(index)) = state.client_end else {
             return;
         };
-        let bytes = u64::try_from(state.to_gateway.waiting_bytes()).unwrap_or(u64::MAX);
+        let bytes = u64::try_from(state.to_gateway.unsent_bytes()).unwrap_or(u64::MAX);
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        if let Line::Open {
+        if let Transport::Open {
             attempt,
-            link: present,
-            told_unsent,
+            connection: current,
+            reported_send_buffer,
             ..
-        } = &mut driver.line
-            && *present == link
-            && *told_unsent != bytes
+        } = &mut driver.transport
+            && *current == connection
+            && *reported_send_buffer != bytes
         {
             let attempt = *attempt;
-            *told_unsent = bytes;
-            self.tell_session(index, Input::Unsent { attempt, bytes });
+            *reported_send_buffer = bytes;
+            self.drive_session(index, Input::Unsent { attempt, bytes });
         }
     }
 
-    fn plan_session_tick(&mut self, session: usize) {
+    fn schedule_session_tick(&mut self, session: usize) {
         let Some(driver) = self.drivers.get_mut(session) else {
             return;
         };
         let Some((next, _)) = driver.session.poll_timeout() else {
             return;
         };
-        if driver.tick_at.is_none_or(|planned| next < planned) {
+        if driver.tick_at.is_none_or(|scheduled| next < scheduled) {
             driver.tick_at = Some(next);
-            self.clock.plan_at(next, Event::SessionTick { session });
+            self.clock
+                .schedule_at(next, WorldEvent::SessionTick { session });
         }
     }
 
@@ -409,16 +430,16 @@ impl World {
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        // A later one was planned first, and this one came instead of it.
-        if driver.tick_at.is_none_or(|planned| planned > now) {
+        // This tick was replaced by an earlier one.
+        if driver.tick_at.is_none_or(|scheduled| scheduled > now) {
             return;
         }
         driver.tick_at = None;
-        self.tell_session(index, Input::Tick);
+        self.drive_session(index, Input::Tick);
     }
 }
 
-/// What a client takes: far above what the simulated gateways send.
+/// The limits of received messages: far above what the simulated gateways send.
 const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 1 << 20,
     frame_bytes_max: 1 << 20,

@@ -1,76 +1,77 @@
-//! Many seeds: counts of everything that happened, and each seed in which a promise was broken.
+//! Runs many seeds: sums their counts and collects the seeds that violated an invariant.
 
 use std::fmt;
 use std::ops::Range;
 
-use crate::mutation::Mutation;
-use crate::reference::Violation;
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::Violation;
 use crate::totals::Totals;
 use crate::world::run;
 
-/// The least that must go wrong in every seed.
-pub const LINK_LOSSES_MIN: u64 = 3;
+/// The least number of connections that the network must close or reset in every seed.
+pub const CONNECTION_LOSSES_MIN: u64 = 3;
 
-/// The least number of crashes in every seed, each of which lost something unsynced.
+/// The least number of crashes in every seed, each of which lost unsynced sectors.
 pub const CRASHES_MIN: u64 = 2;
 
-/// What one seed showed.
+/// The result of one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Reproduces it.
+pub struct SeedResult {
+    /// The seed, which reproduces the run.
     pub seed: u64,
-    /// What happened.
+    /// The counts of the run.
     pub totals: Totals,
-    /// What was broken; empty when every promise was kept.
+    /// The violations; empty when every invariant held.
     pub violations: Vec<Violation>,
 }
 
-impl Finding {
-    /// Whether the seed proves anything: enough went wrong, unless a violation ended it before.
-    pub const fn is_harmless(&self) -> bool {
+impl SeedResult {
+    /// Whether the run proves nothing: it has no violation and too few faults.
+    pub const fn is_inconclusive(&self) -> bool {
         self.violations.is_empty()
-            && (self.totals.link_losses() < LINK_LOSSES_MIN || self.totals.crashes < CRASHES_MIN)
+            && (self.totals.connection_losses() < CONNECTION_LOSSES_MIN
+                || self.totals.crashes < CRASHES_MIN)
     }
 }
 
-/// What many seeds showed.
+/// The results of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// What happened in all of them.
+pub struct SimulationReport {
+    /// The sums of the counts of all seeds.
     pub totals: Totals,
-    /// The seeds in which a promise was broken, at most [`FINDINGS_MAX`].
-    pub findings: Vec<Finding>,
-    /// How many there were.
-    pub failed: u64,
-    /// Seeds in which too little went wrong to prove anything.
-    pub harmless: Vec<u64>,
+    /// The first seeds that violated an invariant, at most [`FAILED_SEEDS_MAX`].
+    pub failed_seeds: Vec<SeedResult>,
+    /// The number of all seeds that violated an invariant.
+    pub failed_count: u64,
+    /// Seeds with too few faults to prove anything.
+    pub inconclusive: Vec<u64>,
 }
 
-/// More failing seeds than this are only counted.
-pub const FINDINGS_MAX: usize = 20;
+/// The largest number of failed seeds that are kept; further ones are only counted.
+pub const FAILED_SEEDS_MAX: usize = 20;
 
-impl Report {
-    /// Whether every promise was kept, and enough went wrong to say so.
-    pub fn is_convincing(&self) -> bool {
-        self.failed == 0 && self.harmless.is_empty() && self.missing().is_empty()
+impl SimulationReport {
+    /// Whether every invariant held and enough faults occurred for a meaningful result.
+    pub fn has_passed(&self) -> bool {
+        self.failed_count == 0 && self.inconclusive.is_empty() && self.not_exercised().is_empty()
     }
 
-    /// Adds what another seed showed; in the order of the seeds, so that a report depends on nothing else.
-    pub fn add(&mut self, finding: Finding) {
-        self.totals += finding.totals;
-        if finding.is_harmless() {
-            self.harmless.push(finding.seed);
+    /// Adds the result of a seed. The report is deterministic only if results are added in the order of the seeds.
+    pub fn add(&mut self, result: SeedResult) {
+        self.totals += result.totals;
+        if result.is_inconclusive() {
+            self.inconclusive.push(result.seed);
         }
-        if !finding.violations.is_empty() {
-            self.failed += 1;
-            if self.findings.len() < FINDINGS_MAX {
-                self.findings.push(finding);
+        if !result.violations.is_empty() {
+            self.failed_count += 1;
+            if self.failed_seeds.len() < FAILED_SEEDS_MAX {
+                self.failed_seeds.push(result);
             }
         }
     }
 
-    /// The kinds of trouble that never happened.
-    pub fn missing(&self) -> Vec<&'static str> {
+    /// Returns the names of all counts that are 0.
+    pub fn not_exercised(&self) -> Vec<&'static str> {
         self.totals
             .rows()
             .into_iter()
@@ -80,40 +81,37 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.totals)?;
-        for finding in &self.findings {
-            for violation in finding.violations.iter().take(3) {
-                writeln!(f, "seed {}: {violation}", finding.seed)?;
+        for result in &self.failed_seeds {
+            for violation in result.violations.iter().take(3) {
+                writeln!(f, "seed {}: {violation}", result.seed)?;
             }
         }
-        if let Some(first) = self.harmless.first() {
+        if let Some(first) = self.inconclusive.first() {
             writeln!(
                 f,
                 "{} seeds had too few faults, the first is {first}",
-                self.harmless.len()
+                self.inconclusive.len()
             )?;
         }
-        for name in self.missing() {
-            writeln!(
-                f,
-                "no {name} in the whole run: it proves nothing about them"
-            )?;
+        for name in self.not_exercised() {
+            writeln!(f, "not exercised in this run: {name}")?;
         }
         Ok(())
     }
 }
 
-/// Runs the seeds in order; `progress` is told after each.
+/// Runs the seeds in order and calls `progress` after each.
 pub fn explore(
     seeds: Range<u64>,
-    mutation: Option<Mutation>,
-    mut progress: impl FnMut(&Report),
-) -> Report {
-    let mut report = Report::default();
+    planted_bug: Option<PlantedBug>,
+    mut progress: impl FnMut(&SimulationReport),
+) -> SimulationReport {
+    let mut report = SimulationReport::default();
     for seed in seeds {
-        report.add(run(seed, mutation));
+        report.add(run(seed, planted_bug));
         progress(&report);
     }
     report

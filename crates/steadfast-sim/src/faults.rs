@@ -1,58 +1,59 @@
-//! What befalls links: they end, break, swallow, stand still, or their client reads slowly. And who must notice.
+//! Faults of connections: they are closed, reset, blackholed or frozen, or their client reads slowly. Also the checks
+//! that these faults are detected in time.
 
 use std::time::Duration;
 
 use steadfast_hub::wheel::TICK;
 use steadfast_machine::Generator;
 
-use crate::flow::{End, Pace};
-use crate::links::{Direction, LinkId, Owner};
-use crate::mutation::Mutation;
-use crate::reference::Promise;
-use crate::settings::{BYTES_WAIT_MAX, STALE_TIMEOUT};
-use crate::socket::Pings;
-use crate::world::{Event, World};
+use crate::byte_stream::{ReadRate, StreamEnd};
+use crate::connections::{ClientIndex, ConnectionId, Direction};
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::Invariant;
+use crate::settings::{CONNECT_TIMEOUT, UNSENT_TIME_MAX};
+use crate::socket::PingTiming;
+use crate::world::{World, WorldEvent};
 
-/// What befalls a link that goes on, as far as its two ends can see.
+/// A fault that neither end of a connection detects at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LinkFault {
-    /// Nothing gets through any more, either way.
-    SwallowBoth,
-    /// Nothing gets to the gateway any more.
-    SwallowToGateway,
-    /// Nothing gets to the client any more.
-    SwallowToClient,
-    /// It stands still for so long, then delivers everything.
+pub(crate) enum ConnectionFault {
+    /// Both directions drop all bytes.
+    BlackholeBoth,
+    /// The direction to the gateway drops all bytes.
+    BlackholeToGateway,
+    /// The direction to the client drops all bytes.
+    BlackholeToClient,
+    /// Both directions deliver nothing for this time, then everything.
     Freeze(Duration),
-    /// What goes to the gateway stands still for so long, and the client's socket takes nothing more.
+    /// The direction to the gateway delivers nothing for this time, and the client's socket accepts no more bytes.
     StallUplink(Duration),
-    /// The client reads so slowly, for so long, and its socket holds so many bytes.
-    ReadSlowly {
-        pace: Pace,
+    /// The client reads at a low rate for a limited time, and its socket holds a limited number of bytes.
+    SlowReader {
+        read_rate: ReadRate,
         window: usize,
         time: Duration,
     },
 }
 
-impl LinkFault {
+impl ConnectionFault {
     pub(crate) fn draw(generator: &mut Generator) -> Self {
         let millis = Duration::from_millis;
         match generator.below(8) {
-            0 => Self::SwallowBoth,
-            1 => Self::SwallowToGateway,
-            2 => Self::SwallowToClient,
+            0 => Self::BlackholeBoth,
+            1 => Self::BlackholeToGateway,
+            2 => Self::BlackholeToClient,
             3 | 4 => Self::Freeze(generator.between(millis(100), millis(4_000))),
             5 => Self::StallUplink(generator.between(millis(1_000), millis(4_000))),
-            _ => Self::ReadSlowly {
-                // Now and then it does not read at all.
-                pace: Pace {
+            _ => Self::SlowReader {
+                // In one of three cases it almost does not read.
+                read_rate: ReadRate {
                     bytes_per_second: match generator.below(3) {
                         0 => 1,
                         _ => 200 + generator.below(4_000),
                     },
                 },
                 window: 256 << generator.below(5),
-                // Longer than bytes may wait: who is well again by then shows nothing.
+                // The time may exceed that of unsent bytes: a client that recovers earlier exercises nothing.
                 time: generator.between(millis(1_000), millis(9_000)),
             },
         }
@@ -60,209 +61,240 @@ impl LinkFault {
 }
 
 impl World {
-    /// Somebody's link, if there is one with both ends.
-    fn pick_link(&mut self) -> Option<LinkId> {
-        let whole = self.links.iter().filter(|(_, state)| state.is_whole());
-        let links: Vec<LinkId> = whole.map(|(link, _)| *link).collect();
-        let count = u64::try_from(links.len()).unwrap_or(0);
+    /// Picks a random connection of those with both ends open.
+    fn pick_connection(&mut self) -> Option<ConnectionId> {
+        let open = self
+            .connections
+            .iter()
+            .filter(|(_, state)| state.has_both_ends());
+        let connections: Vec<ConnectionId> = open.map(|(connection, _)| *connection).collect();
+        let count = u64::try_from(connections.len()).unwrap_or(0);
         let pick = usize::try_from(self.generator.below(count)).unwrap_or(0);
-        links.get(pick).copied()
+        connections.get(pick).copied()
     }
 
-    /// Somebody's link ends in order, or breaks. Either end learns of it later, if it can.
-    pub(crate) fn cut_link(&mut self) {
-        let Some(link) = self.pick_link() else {
-            // Nobody is connected at the moment.
-            self.clock.plan(Duration::from_millis(50), Event::CutLink);
+    /// Closes or resets a random connection. Each end detects it later, if the network delivers it.
+    pub(crate) fn drop_connection(&mut self) {
+        let Some(connection) = self.pick_connection() else {
+            // There is no open connection at this time.
+            self.clock
+                .schedule(Duration::from_millis(50), WorldEvent::DropConnection);
             return;
         };
-        self.note_trouble();
-        self.harmed.insert(link);
+        self.record_fault_change();
+        self.faulted.insert(connection);
         if self.generator.chance(1, 2) {
-            self.totals.links_closed += 1;
-            self.close_link(link);
+            self.totals.connections_closed += 1;
+            self.close_connection(connection);
         } else {
-            self.totals.links_reset += 1;
-            self.reset_link(link);
+            self.totals.connections_reset += 1;
+            self.reset_connection(connection);
         }
     }
 
-    fn close_link(&mut self, link: LinkId) {
+    fn close_connection(&mut self, connection: ConnectionId) {
         let now = self.clock.now();
         let delay = Duration::from_millis(1);
-        if let Some(state) = self.links.get_mut(&link) {
+        if let Some(state) = self.connections.get_mut(&connection) {
             for direction in [Direction::ToClient, Direction::ToGateway] {
-                let flow = state.flow(direction);
-                flow.drop_waiting();
-                flow.end(now, delay, End::Ended);
+                let stream = state.stream(direction);
+                stream.discard_unsent();
+                stream.end(now, delay, StreamEnd::Closed);
             }
-            self.plan_flow(link, Direction::ToClient);
-            self.plan_flow(link, Direction::ToGateway);
+            self.schedule_stream(connection, Direction::ToClient);
+            self.schedule_stream(connection, Direction::ToGateway);
         }
     }
 
-    fn reset_link(&mut self, link: LinkId) {
+    fn reset_connection(&mut self, connection: ConnectionId) {
         let now = self.clock.now();
         let (soon, late) = (Duration::from_millis(1), Duration::from_secs(2));
         let to_client = self.generator.between(soon, Duration::from_millis(50));
         let to_gateway = self.generator.between(soon, late);
-        if let Some(state) = self.links.get_mut(&link) {
+        if let Some(state) = self.connections.get_mut(&connection) {
             state.to_client.reset(now, to_client);
             state.to_gateway.reset(now, to_gateway);
-            self.plan_flow(link, Direction::ToClient);
-            self.plan_flow(link, Direction::ToGateway);
+            self.schedule_stream(connection, Direction::ToClient);
+            self.schedule_stream(connection, Direction::ToGateway);
         }
     }
 
-    /// Something befalls somebody's link.
-    pub(crate) fn harm_link(&mut self, fault: LinkFault) {
+    /// Injects a fault into a random healthy connection.
+    pub(crate) fn inject_fault(&mut self, fault: ConnectionFault) {
         let now = self.clock.now();
-        let healthy = self
-            .pick_link()
-            .filter(|link| self.links.get(link).is_some_and(|it| it.is_healthy(now)));
-        let Some(link) = healthy else {
+        let healthy = self.pick_connection().filter(|connection| {
+            self.connections
+                .get(connection)
+                .is_some_and(|it| it.is_healthy(now))
+        });
+        let Some(connection) = healthy else {
             self.clock
-                .plan(Duration::from_millis(50), Event::HarmLink { fault });
+                .schedule(Duration::from_millis(50), WorldEvent::InjectFault { fault });
             return;
         };
-        self.link_faults_left -= 1;
-        self.harmed.insert(link);
-        self.note_trouble();
+        self.connection_faults_left -= 1;
+        self.faulted.insert(connection);
+        self.record_fault_change();
         match fault {
-            LinkFault::SwallowBoth => {
+            ConnectionFault::BlackholeBoth => {
                 self.totals.blackholes += 1;
-                self.swallow(link, &[Direction::ToGateway, Direction::ToClient]);
+                self.blackhole(connection, &[Direction::ToGateway, Direction::ToClient]);
             }
-            LinkFault::SwallowToGateway => {
+            ConnectionFault::BlackholeToGateway => {
                 self.totals.blackholes_to_gateway += 1;
-                self.swallow(link, &[Direction::ToGateway]);
+                self.blackhole(connection, &[Direction::ToGateway]);
             }
-            LinkFault::SwallowToClient => {
+            ConnectionFault::BlackholeToClient => {
                 self.totals.blackholes_to_client += 1;
-                self.swallow(link, &[Direction::ToClient]);
+                self.blackhole(connection, &[Direction::ToClient]);
             }
-            LinkFault::Freeze(time) => {
-                self.totals.links_frozen += 1;
-                if let Some(state) = self.links.get_mut(&link) {
+            ConnectionFault::Freeze(time) => {
+                self.totals.connections_frozen += 1;
+                if let Some(state) = self.connections.get_mut(&connection) {
                     state.to_gateway.freeze(now + time);
                     state.to_client.freeze(now + time);
                 }
-                self.clock.plan(time, Event::Heal { link });
+                self.clock
+                    .schedule(time, WorldEvent::HealConnection { connection });
             }
-            LinkFault::StallUplink(time) => {
+            ConnectionFault::StallUplink(time) => {
                 self.totals.uplinks_stalled += 1;
-                if let Some(state) = self.links.get_mut(&link) {
+                if let Some(state) = self.connections.get_mut(&connection) {
                     state.to_gateway.freeze(now + time);
-                    state.to_gateway.narrow(0);
+                    state.to_gateway.shrink_window(0);
                 }
-                self.clock.plan(time, Event::Heal { link });
+                self.clock
+                    .schedule(time, WorldEvent::HealConnection { connection });
             }
-            LinkFault::ReadSlowly { pace, window, time } => {
+            ConnectionFault::SlowReader {
+                read_rate,
+                window,
+                time,
+            } => {
                 self.totals.slow_readers += 1;
-                if let Some(state) = self.links.get_mut(&link) {
-                    state.to_client.slow_down(pace);
-                    state.to_client.narrow(window);
+                if let Some(state) = self.connections.get_mut(&connection) {
+                    state.to_client.limit_read_rate(read_rate);
+                    state.to_client.shrink_window(window);
                 }
-                self.clock.plan(time, Event::Heal { link });
+                self.clock
+                    .schedule(time, WorldEvent::HealConnection { connection });
             }
         }
     }
 
-    /// Bytes vanish from now on. Whoever hears nothing must notice in time; so must whoever hears and is not heard, by
-    /// what the other end does about it.
-    fn swallow(&mut self, link: LinkId, directions: &[Direction]) {
+    /// Drops all bytes from now on, and schedules the checks of each end that no longer receives: it must detect the
+    /// silence in time. The other end detects it when that end closes the connection.
+    fn blackhole(&mut self, connection: ConnectionId, directions: &[Direction]) {
         let now = self.clock.now();
-        let Some(state) = self.links.get_mut(&link) else {
+        let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
         for direction in directions {
-            state.flow(*direction).swallow();
+            state.stream(*direction).blackhole();
         }
-        let (owner, socket) = (state.owner, state.socket.as_ref());
+        let (client_end, socket) = (state.client_end, state.socket.as_ref());
         if directions.contains(&Direction::ToGateway)
             && let Some(socket) = socket
         {
-            let heard = now + self.settings.peer_silence_max(Pings::Prompt);
-            let silent = socket.accepted_at + STALE_TIMEOUT + 2 * TICK;
-            let latest = if socket.has_spoken {
-                heard
+            let after_ping = now + self.settings.peer_silence_max(PingTiming::Prompt);
+            let after_accept = socket.accepted_at + CONNECT_TIMEOUT + 2 * TICK;
+            let latest = if socket.has_received_message {
+                after_ping
             } else {
-                silent.max(now)
+                after_accept.max(now)
             };
-            self.clock.plan_at(latest, Event::JudgeGateway { link });
+            self.clock
+                .schedule_at(latest, WorldEvent::CheckGatewayTimeout { connection });
         }
         if directions.contains(&Direction::ToClient) {
-            match owner {
-                Some(Owner::Session(session)) => {
+            match client_end {
+                Some(ClientIndex::Session(session)) => {
                     let silence = self.silence_max(session);
-                    self.clock
-                        .plan(silence, Event::JudgeSession { session, link });
+                    self.clock.schedule(
+                        silence,
+                        WorldEvent::CheckSessionTimeout {
+                            session,
+                            connection,
+                        },
+                    );
                 }
-                Some(Owner::Simple(client)) => {
-                    let silence = self.settings.no_ping_max();
-                    self.clock.plan(silence, Event::NoPing { client, link });
+                Some(ClientIndex::Simple(client)) => {
+                    let silence = self.settings.ping_timeout();
+                    self.clock
+                        .schedule(silence, WorldEvent::PingTimeout { client, connection });
                 }
                 None => {}
             }
         }
     }
 
-    /// A link that stood still moves again, or its client reads as fast as it can.
-    pub(crate) fn heal_link(&mut self, link: LinkId) {
-        self.note_trouble();
-        if let Some(state) = self.links.get_mut(&link) {
-            if self.mutation == Some(Mutation::LossyFreeze) {
-                state.to_client.lose_one();
+    /// Ends a temporary fault of a connection.
+    pub(crate) fn heal_connection(&mut self, connection: ConnectionId) {
+        self.record_fault_change();
+        if let Some(state) = self.connections.get_mut(&connection) {
+            if self.planted_bug == Some(PlantedBug::LossyFreeze) {
+                state.to_client.drop_next_frame();
             }
-            state.to_client.widen();
-            state.to_gateway.widen();
+            state.to_client.restore();
+            state.to_gateway.restore();
         }
-        self.plan_flow(link, Direction::ToClient);
-        self.plan_flow(link, Direction::ToGateway);
+        self.schedule_stream(connection, Direction::ToClient);
+        self.schedule_stream(connection, Direction::ToGateway);
     }
 
-    /// The gateway still holds a connection that has long been silent.
-    pub(crate) fn judge_gateway(&mut self, link: LinkId) {
-        let held = self.links.get_mut(&link);
+    /// Checks that the gateway has closed a connection that is silent for too long.
+    pub(crate) fn check_gateway_timeout(&mut self, connection: ConnectionId) {
+        let held = self.connections.get_mut(&connection);
         if let Some(socket) = held.and_then(|it| it.socket.as_mut()) {
-            if socket.pings == Pings::Behind {
-                socket.pings = Pings::Judged;
-                self.clock
-                    .plan(BYTES_WAIT_MAX, Event::JudgeGateway { link });
+            if socket.ping_timing == PingTiming::Delayed {
+                socket.ping_timing = PingTiming::DelayedAndExtended;
+                self.clock.schedule(
+                    UNSENT_TIME_MAX,
+                    WorldEvent::CheckGatewayTimeout { connection },
+                );
                 return;
             }
-            let seen = format!("the gateway still holds {link:?}, {:?}", socket.peer);
-            self.reference
-                .break_promise(Promise::ADeadPeerIsNoticed, seen);
+            let details = format!(
+                "the gateway has not closed {connection:?}, {:?}",
+                socket.peer
+            );
+            self.reference_model
+                .report_violation(Invariant::DeadPeersDetected, details);
         }
     }
 
-    /// A session still trusts a link that has long been silent.
-    pub(crate) fn judge_session(&mut self, session: usize, link: LinkId) {
-        let owner = self.links.get(&link).and_then(|state| state.owner);
-        // One that is being closed waits for its close frame, within bounds of its own.
+    /// Checks that a session has given up a connection that is silent for too long.
+    pub(crate) fn check_session_timeout(&mut self, session: usize, connection: ConnectionId) {
+        let client_end = self
+            .connections
+            .get(&connection)
+            .and_then(|state| state.client_end);
+        // A session that is being closed waits for the close frame, with its own timeout.
         let is_closing = self
             .drivers
             .get(session)
             .is_some_and(|driver| driver.application.is_closing);
-        if owner == Some(Owner::Session(session)) && !is_closing {
-            let seen = format!("session {session} still trusts {link:?}");
-            self.reference
-                .break_promise(Promise::ADeadPeerIsNoticed, seen);
+        if client_end == Some(ClientIndex::Session(session)) && !is_closing {
+            let details = format!("session {session} has not closed {connection:?}");
+            self.reference_model
+                .report_violation(Invariant::DeadPeersDetected, details);
         }
     }
 
-    /// A simple client hears no ping any more.
-    pub(crate) fn miss_pings(&mut self, client: usize, link: LinkId) {
-        let owner = self.links.get(&link).and_then(|state| state.owner);
-        if owner == Some(Owner::Simple(client)) {
-            self.let_go_as_client(link, End::Ended);
-            self.lose_client_link(client, link);
+    /// A simple client has received no ping for too long and closes its connection.
+    pub(crate) fn on_ping_timeout(&mut self, client: usize, connection: ConnectionId) {
+        let client_end = self
+            .connections
+            .get(&connection)
+            .and_then(|state| state.client_end);
+        if client_end == Some(ClientIndex::Simple(client)) {
+            self.close_as_client(connection, StreamEnd::Closed);
+            self.on_client_connection_lost(client, connection);
         }
     }
 
-    /// Something has gone wrong, or has ended going wrong: until a while later nobody has to be well.
-    pub(crate) fn note_trouble(&mut self) {
-        self.trouble_at = self.clock.now();
+    /// Records that a fault began or ended; the time limits of the checks count from here.
+    pub(crate) fn record_fault_change(&mut self) {
+        self.last_fault_change_at = self.clock.now();
     }
 }

@@ -1,4 +1,4 @@
-//! The gateway's process in the world: its hubs, its log, and what its shells would do, as events.
+//! The gateway process in the world: its hubs and its log, and the work of their shells as events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,196 +14,197 @@ use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;
 use steadfast_protocol::websocket::encoder::encode_server_close;
 
-use crate::links::LinkId;
-use crate::log_thread::DiskWork;
-use crate::reference::Promise;
-use crate::settings::CORES;
-use crate::socket::Pings;
-use crate::world::{Event, World};
+use crate::connections::ConnectionId;
+use crate::log_thread::DiskOperation;
+use crate::reference_model::Invariant;
+use crate::settings::SHARDS;
+use crate::socket::PingTiming;
+use crate::world::{World, WorldEvent};
 
-/// Answers to the world itself carry this number of a core, which no hub has.
-pub(crate) const WORLD_CORE: u16 = u16::MAX;
+/// The shard number in requests of the world itself, which no hub has.
+pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
-/// What waits for the log's next turn.
+/// An entry of the queue for the log's next loop iteration.
 #[derive(Debug)]
-pub(crate) enum Waiting {
+pub(crate) enum LogQueueItem {
     Request(Request),
-    Note(Note),
+    Message(Note),
 }
 
 #[derive(Debug)]
-pub(crate) struct Core {
+pub(crate) struct Shard {
     hub: Hub,
-    /// What the log has told this core and it has not read.
+    /// Entries of the log that this shard has not read.
     pub(crate) unread: VecDeque<LogEvent>,
-    links: BTreeMap<PeerId, LinkId>,
+    connections: BTreeMap<PeerId, ConnectionId>,
     next_peer: u32,
-    is_turn_planned: bool,
+    is_iteration_scheduled: bool,
 }
 
-/// How far the end of a process is.
+/// The progress of a shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// It goes on.
-    NotAsked,
-    /// The log was asked to end.
-    Asked,
-    /// The log said that it cannot mark its end.
-    Unmarked,
+pub(crate) enum ShutdownPhase {
+    /// No shutdown was requested.
+    Running,
+    /// The log was requested to close.
+    Requested,
+    /// The log reported that it cannot record a clean shutdown.
+    Unclean,
 }
 
-/// One life of the gateway's process.
+/// One process of the gateway.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) is_open: bool,
-    pub(crate) ending: Ending,
+    pub(crate) shutdown_phase: ShutdownPhase,
     pub(crate) log: Log,
-    pub(crate) cores: Vec<Core>,
-    pub(crate) waiting: VecDeque<Waiting>,
-    pub(crate) is_log_turn_planned: bool,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) log_queue: VecDeque<LogQueueItem>,
+    pub(crate) is_log_iteration_scheduled: bool,
     tick_at: Option<Instant>,
-    /// The write under way, which a crash may have begun.
-    pub(crate) writing: Option<DiskWork>,
-    /// Orders of the log that are under way.
-    pub(crate) working: usize,
-    /// What the world was answered, by number.
-    pub(crate) told: BTreeMap<u64, Answer>,
-    /// Epoch and top of each channel, for the mutation that bends positions.
-    pub(crate) tops: BTreeMap<ChannelName, (ChannelEpoch, u64)>,
+    /// The write in progress, which may be on disk after a crash.
+    pub(crate) write_in_progress: Option<DiskOperation>,
+    /// The number of disk operations in progress.
+    pub(crate) pending_operations: usize,
+    /// Responses to the world's own requests, by number.
+    pub(crate) world_responses: BTreeMap<u64, Answer>,
+    /// The epoch and high watermark of each channel, for the planted bug that replaces positions.
+    pub(crate) high_watermarks: BTreeMap<ChannelName, (ChannelEpoch, u64)>,
 }
 
 impl World {
-    /// Starts the process on what the disk holds.
+    /// Starts the process with the segments on the disk.
     pub(crate) fn start_gateway(&mut self) {
         let now = self.clock.now();
-        let cores = (0..CORES).map(|core| Core {
+        let shards = (0..SHARDS).map(|shard| Shard {
             hub: Hub::new(
-                self.settings.hub(core, self.mutation),
+                self.settings.hub(shard, self.planted_bug),
                 Seed::new(self.generator.next_u64()),
                 now,
             ),
             unread: VecDeque::new(),
-            links: BTreeMap::new(),
+            connections: BTreeMap::new(),
             next_peer: 0,
-            is_turn_planned: false,
+            is_iteration_scheduled: false,
         });
         self.gateway = Some(Gateway {
             is_open: false,
-            ending: Ending::NotAsked,
+            shutdown_phase: ShutdownPhase::Running,
             log: Log::new(self.settings.log, now),
-            cores: cores.collect(),
-            waiting: VecDeque::new(),
-            is_log_turn_planned: false,
+            shards: shards.collect(),
+            log_queue: VecDeque::new(),
+            is_log_iteration_scheduled: false,
             tick_at: None,
-            writing: None,
-            working: 0,
-            told: BTreeMap::new(),
-            tops: BTreeMap::new(),
+            write_in_progress: None,
+            pending_operations: 0,
+            world_responses: BTreeMap::new(),
+            high_watermarks: BTreeMap::new(),
         });
         let found = log_io::Input::Found {
             segments: self.disk.list(),
             incarnation: self.generator.next_u64(),
             at: self.wall(),
         };
-        self.tell_log(found);
+        self.drive_log(found);
     }
 
-    /// Gives a new link a peer on some core, of which the hub is still to be told; none when the process takes nobody.
-    pub(crate) fn accept(&mut self, link: LinkId) -> Option<(usize, PeerId)> {
-        let index = usize::try_from(self.generator.below(u64::from(CORES))).unwrap_or(0);
-        let core = self
+    /// Creates a peer on a random shard for a new connection; `None` when the gateway accepts no connections. The
+    /// caller reports it to the hub.
+    pub(crate) fn create_peer(&mut self, connection: ConnectionId) -> Option<(usize, PeerId)> {
+        let index = usize::try_from(self.generator.below(u64::from(SHARDS))).unwrap_or(0);
+        let shard = self
             .gateway
             .as_mut()
             .filter(|gateway| gateway.is_open)?
-            .cores
+            .shards
             .get_mut(index)?;
         let peer = PeerId {
-            index: core.next_peer,
+            index: shard.next_peer,
             generation: 0,
         };
-        core.next_peer += 1;
-        core.links.insert(peer, link);
+        shard.next_peer += 1;
+        shard.connections.insert(peer, connection);
         Some((index, peer))
     }
 
-    /// Feeds a hub and carries out what it orders.
-    pub(crate) fn tell_hub(&mut self, index: usize, input: Input) {
+    /// Feeds an input to a hub and executes the outputs.
+    pub(crate) fn drive_hub(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
-        let Some(core) = self
+        let Some(shard) = self
             .gateway
             .as_mut()
-            .and_then(|gateway| gateway.cores.get_mut(index))
+            .and_then(|gateway| gateway.shards.get_mut(index))
         else {
             return;
         };
-        core.hub.handle(now, input);
-        let outputs: Vec<Output> = std::iter::from_fn(|| core.hub.poll_output()).collect();
+        shard.hub.handle(now, input);
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.hub.poll_output()).collect();
         for output in outputs {
-            self.carry_out_hub(index, output);
+            self.execute_hub_output(index, output);
         }
-        self.plan_log_turn();
-        self.plan_tick();
+        self.schedule_log_iteration();
+        self.schedule_tick();
     }
 
-    fn carry_out_hub(&mut self, index: usize, output: Output) {
+    fn execute_hub_output(&mut self, index: usize, output: Output) {
         match output {
             Output::Send { peer, frame } => {
-                if let Some(link) = self.link_of(index, peer) {
-                    self.send_to_client(link, frame);
+                if let Some(connection) = self.connection_of(index, peer) {
+                    self.send_to_client(connection, frame);
                 }
             }
             Output::Fanout { frame, to } => {
                 for peer in to.iter() {
-                    if let Some(link) = self.link_of(index, *peer) {
-                        self.send_to_client(link, frame.clone());
+                    if let Some(connection) = self.connection_of(index, *peer) {
+                        self.send_to_client(connection, frame.clone());
                     }
                 }
             }
             Output::Close { peer, code, reason } => self.close_peer(index, peer, code, &reason),
             Output::Pause { peer } => {
-                if let Some(link) = self.link_of(index, peer) {
-                    self.set_reading(link, true);
+                if let Some(connection) = self.connection_of(index, peer) {
+                    self.set_reading(connection, true);
                 }
             }
             Output::Resume { peer } => {
-                if let Some(link) = self.link_of(index, peer) {
-                    self.set_reading(link, false);
+                if let Some(connection) = self.connection_of(index, peer) {
+                    self.set_reading(connection, false);
                 }
             }
-            Output::Ask(request) => self.wait_for_log(Waiting::Request(request)),
-            Output::Tell(note) => self.wait_for_log(Waiting::Note(note)),
-            Output::Notify(event) => self.note_hub(index, &event),
+            Output::Ask(request) => self.queue_for_log(LogQueueItem::Request(request)),
+            Output::Tell(message) => self.queue_for_log(LogQueueItem::Message(message)),
+            Output::Notify(event) => self.on_hub_event(index, &event),
         }
     }
 
-    fn link_of(&self, index: usize, peer: PeerId) -> Option<LinkId> {
-        let core = self.gateway.as_ref()?.cores.get(index)?;
-        core.links.get(&peer).copied()
+    fn connection_of(&self, index: usize, peer: PeerId) -> Option<ConnectionId> {
+        let shard = self.gateway.as_ref()?.shards.get(index)?;
+        shard.connections.get(&peer).copied()
     }
 
-    fn wait_for_log(&mut self, waiting: Waiting) {
+    fn queue_for_log(&mut self, item: LogQueueItem) {
         if let Some(gateway) = &mut self.gateway {
-            gateway.waiting.push_back(waiting);
+            gateway.log_queue.push_back(item);
         }
     }
 
-    /// The close frame goes out behind everything else, and the gateway lets go.
+    /// Sends the close frame after everything else and closes the gateway's end.
     fn close_peer(&mut self, index: usize, peer: PeerId, code: u16, reason: &str) {
-        let Some(link) = self.link_of(index, peer) else {
+        let Some(connection) = self.connection_of(index, peer) else {
             return;
         };
-        if code == DisconnectCode::NoPong.code() && !self.harmed.contains(&link) {
-            let seen = format!("the gateway gave up {link:?}, which is healthy");
-            self.reference
-                .break_promise(Promise::AHealthyPeerIsKept, seen);
+        if code == DisconnectCode::NoPong.code() && !self.faulted.contains(&connection) {
+            let details = format!("the gateway closed {connection:?}, which is healthy");
+            self.reference_model
+                .report_violation(Invariant::HealthyPeersKept, details);
         }
-        self.forget_peer(index, peer);
-        self.send_to_client(link, encode_server_close(code, reason));
-        self.let_go_as_gateway(link);
+        self.remove_peer(index, peer);
+        self.send_to_client(connection, encode_server_close(code, reason));
+        self.close_as_gateway(connection);
     }
 
-    /// What a hub tells people.
-    fn note_hub(&mut self, index: usize, event: &HubEvent) {
+    /// Handles an event that a hub reports to the operator.
+    fn on_hub_event(&mut self, index: usize, event: &HubEvent) {
         let HubEvent::PeerClosed {
             peer, end, idle, ..
         } = event
@@ -215,43 +216,46 @@ impl World {
         };
         let is_one_of = |codes: &[DisconnectCode]| codes.iter().any(|it| it.code() == *code);
         if is_one_of(&[DisconnectCode::NoPong]) {
-            self.totals.peers_noticed_dead += 1;
-            let link = self.link_of(index, *peer);
-            let socket = link.and_then(|link| self.links.get(&link)?.socket.as_ref());
-            let pings = socket.map_or(Pings::Prompt, |socket| socket.pings);
-            let longest = self.settings.peer_silence_max(pings);
+            self.totals.dead_peers_detected += 1;
+            let connection = self.connection_of(index, *peer);
+            let socket = connection
+                .and_then(|connection| self.connections.get(&connection)?.socket.as_ref());
+            let ping_timing = socket.map_or(PingTiming::Prompt, |socket| socket.ping_timing);
+            let longest = self.settings.peer_silence_max(ping_timing);
             if *idle > longest {
-                let seen = format!("the gateway noticed a silence of {idle:?} after {longest:?}");
-                self.reference
-                    .break_promise(Promise::ADeadPeerIsNoticed, seen);
+                let details = format!(
+                    "the gateway detected a silent client after {idle:?}, the limit is {longest:?}"
+                );
+                self.reference_model
+                    .report_violation(Invariant::DeadPeersDetected, details);
             }
         } else if is_one_of(&[DisconnectCode::Slow, DisconnectCode::WriteError]) {
-            self.totals.peers_too_slow += 1;
+            self.totals.slow_consumers_closed += 1;
         }
     }
 
-    /// The hub's peer is gone from the gateway's side as well.
-    pub(crate) fn forget_peer(&mut self, core: usize, peer: PeerId) {
-        if let Some(core) = self
+    /// Removes a peer that its hub has already removed.
+    pub(crate) fn remove_peer(&mut self, shard: usize, peer: PeerId) {
+        if let Some(shard) = self
             .gateway
             .as_mut()
-            .and_then(|gateway| gateway.cores.get_mut(core))
+            .and_then(|gateway| gateway.shards.get_mut(shard))
         {
-            core.links.remove(&peer);
+            shard.connections.remove(&peer);
         }
     }
 
-    pub(crate) fn plan_core_turns(&mut self) {
-        let life = self.life;
+    pub(crate) fn schedule_shard_iterations(&mut self) {
+        let process_number = self.process_number;
         let Some(gateway) = &mut self.gateway else {
             return;
         };
-        for (index, core) in gateway.cores.iter_mut().enumerate() {
-            if core.unread.is_empty() || core.is_turn_planned {
+        for (index, shard) in gateway.shards.iter_mut().enumerate() {
+            if shard.unread.is_empty() || shard.is_iteration_scheduled {
                 continue;
             }
-            core.is_turn_planned = true;
-            // Now and then a core is busy for a while and falls behind.
+            shard.is_iteration_scheduled = true;
+            // Occasionally a shard is busy for some time and lags behind the log.
             let longest = if self.generator.chance(1, 20) {
                 50_000
             } else {
@@ -260,80 +264,92 @@ impl World {
             let delay = self
                 .generator
                 .between(Duration::from_micros(5), Duration::from_micros(longest));
-            self.clock
-                .plan(delay, Event::CoreTurn { life, core: index });
+            self.clock.schedule(
+                delay,
+                WorldEvent::ShardIteration {
+                    process_number,
+                    shard: index,
+                },
+            );
         }
     }
 
-    /// A core reads what the log told it.
-    pub(crate) fn core_turn(&mut self, index: usize) {
+    /// A shard reads its entries from the log.
+    pub(crate) fn run_shard_iteration(&mut self, index: usize) {
         let at = self.wall();
-        let Some(core) = self
+        let Some(shard) = self
             .gateway
             .as_mut()
-            .and_then(|gateway| gateway.cores.get_mut(index))
+            .and_then(|gateway| gateway.shards.get_mut(index))
         else {
             return;
         };
-        core.is_turn_planned = false;
-        let events = core.unread.drain(..).collect();
-        self.tell_hub(index, Input::Log { events, at });
-        self.plan_core_turns();
+        shard.is_iteration_scheduled = false;
+        let events = shard.unread.drain(..).collect();
+        self.drive_hub(index, Input::Log { events, at });
+        self.schedule_shard_iterations();
     }
 
-    pub(crate) fn plan_tick(&mut self) {
-        let life = self.life;
+    pub(crate) fn schedule_tick(&mut self) {
+        let process_number = self.process_number;
         let Some(gateway) = &mut self.gateway else {
             return;
         };
         let hubs = gateway
-            .cores
+            .shards
             .iter()
-            .filter_map(|core| core.hub.poll_timeout().map(|(at, _)| at));
+            .filter_map(|shard| shard.hub.poll_timeout().map(|(at, _)| at));
         let log = gateway.log.poll_timeout().map(|(at, _)| at);
         let Some(next) = hubs.chain(log).min() else {
             return;
         };
-        if gateway.tick_at.is_none_or(|planned| next < planned) {
+        if gateway.tick_at.is_none_or(|scheduled| next < scheduled) {
             gateway.tick_at = Some(next);
-            self.clock.plan_at(next, Event::Tick { life });
+            self.clock
+                .schedule_at(next, WorldEvent::Tick { process_number });
         }
     }
 
-    /// Deadlines of the process may have passed.
+    /// Feeds a tick to all hubs and the log.
     pub(crate) fn tick(&mut self) {
         let at = self.wall();
         if let Some(gateway) = &mut self.gateway {
             gateway.tick_at = None;
         }
-        for core in 0..usize::from(CORES) {
-            self.tell_hub(core, Input::Tick);
+        for shard in 0..usize::from(SHARDS) {
+            self.drive_hub(shard, Input::Tick);
         }
-        self.tell_log(log_io::Input::Tick { at });
+        self.drive_log(log_io::Input::Tick { at });
     }
 }
 
 impl Gateway {
-    /// Shows an entry to every core. One that is too far behind loses its shared entries and is told where. Returns
-    /// how many cores that was.
-    pub(crate) fn show_all(&mut self, event: &LogEvent, ring_entries: usize) -> u64 {
-        let mut lapses = 0;
-        for core in &mut self.cores {
-            let is_answer = |event: &LogEvent| matches!(event, LogEvent::Answered { .. });
-            if core.unread.iter().filter(|event| !is_answer(event)).count() >= ring_entries {
-                core.unread.retain(is_answer);
-                core.unread.push_back(LogEvent::Lapsed);
-                lapses += 1;
+    /// Appends an entry for every shard. A shard with too many unread shared entries loses them and receives
+    /// [`LogEvent::Lapsed`] instead. Returns the number of such shards.
+    pub(crate) fn append_for_shards(&mut self, event: &LogEvent, ring_entries: usize) -> u64 {
+        let mut lags = 0;
+        for shard in &mut self.shards {
+            let is_response = |event: &LogEvent| matches!(event, LogEvent::Answered { .. });
+            if shard
+                .unread
+                .iter()
+                .filter(|event| !is_response(event))
+                .count()
+                >= ring_entries
+            {
+                shard.unread.retain(is_response);
+                shard.unread.push_back(LogEvent::Lapsed);
+                lags += 1;
             }
-            core.unread.push_back(event.clone());
+            shard.unread.push_back(event.clone());
         }
-        lapses
+        lags
     }
 
-    /// Whether nothing is under way between cores, log and disk.
+    /// Whether nothing is in progress between shards, log and disk.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty()
-            && self.working == 0
-            && self.cores.iter().all(|core| core.unread.is_empty())
+        self.log_queue.is_empty()
+            && self.pending_operations == 0
+            && self.shards.iter().all(|shard| shard.unread.is_empty())
     }
 }

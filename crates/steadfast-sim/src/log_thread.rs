@@ -1,4 +1,4 @@
-//! The log's thread in the world: its turns, its orders to the disk, and what becomes of them.
+//! The log's thread in the world: its loop iterations, and its disk operations with their results.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
-use crate::gateway::{WORLD_CORE, Waiting};
-use crate::mutation::{Mutation, mutate};
-use crate::world::{Event, World};
+use crate::gateway::{LogQueueItem, WORLD_SHARD};
+use crate::planted_bug::{PlantedBug, alter_log_request};
+use crate::world::{World, WorldEvent};
 
-/// One order of the log that takes its time.
+/// An operation of the log on the disk.
 #[derive(Clone, Debug)]
-pub(crate) enum DiskWork {
+pub(crate) enum DiskOperation {
     Reserve {
         segment: SegmentNumber,
         bytes: u64,
@@ -35,48 +35,57 @@ pub(crate) enum DiskWork {
 }
 
 impl World {
-    pub(crate) fn plan_log_turn(&mut self) {
+    pub(crate) fn schedule_log_iteration(&mut self) {
         let Some(gateway) = self
             .gateway
             .as_mut()
-            .filter(|g| g.is_open && !g.waiting.is_empty())
+            .filter(|g| g.is_open && !g.log_queue.is_empty())
         else {
             return;
         };
-        if !gateway.is_log_turn_planned {
-            gateway.is_log_turn_planned = true;
+        if !gateway.is_log_iteration_scheduled {
+            gateway.is_log_iteration_scheduled = true;
             let delay = self
                 .generator
                 .between(Duration::from_micros(5), Duration::from_micros(300));
-            self.clock.plan(delay, Event::LogTurn { life: self.life });
+            self.clock.schedule(
+                delay,
+                WorldEvent::LogIteration {
+                    process_number: self.process_number,
+                },
+            );
         }
     }
 
-    /// The log's thread takes everything that waits.
-    pub(crate) fn log_turn(&mut self) {
+    /// The log's thread handles all queued requests and messages.
+    pub(crate) fn run_log_iteration(&mut self) {
         let Some(gateway) = &mut self.gateway else {
             return;
         };
-        gateway.is_log_turn_planned = false;
+        gateway.is_log_iteration_scheduled = false;
         let mut batch = Vec::new();
-        for waiting in std::mem::take(&mut gateway.waiting) {
-            match waiting {
-                Waiting::Request(request) => {
-                    batch.push(mutate(request, self.mutation, &gateway.tops));
+        for item in std::mem::take(&mut gateway.log_queue) {
+            match item {
+                LogQueueItem::Request(request) => {
+                    batch.push(alter_log_request(
+                        request,
+                        self.planted_bug,
+                        &gateway.high_watermarks,
+                    ));
                 }
-                Waiting::Note(note) => {
-                    self.totals.lapses +=
-                        gateway.show_all(&LogEvent::Noted(note), self.settings.ring_entries);
+                LogQueueItem::Message(message) => {
+                    self.totals.shard_lags += gateway
+                        .append_for_shards(&LogEvent::Noted(message), self.settings.ring_entries);
                 }
             }
         }
         let at = self.wall();
-        self.tell_log(log_io::Input::Requested { batch, at });
-        self.plan_core_turns();
+        self.drive_log(log_io::Input::Requested { batch, at });
+        self.schedule_shard_iterations();
     }
 
-    /// Feeds the log and carries out what it orders.
-    pub(crate) fn tell_log(&mut self, input: log_io::Input) {
+    /// Feeds an input to the log and executes the outputs.
+    pub(crate) fn drive_log(&mut self, input: log_io::Input) {
         let now = self.clock.now();
         let Some(gateway) = &mut self.gateway else {
             return;
@@ -88,34 +97,34 @@ impl World {
             .as_mut()
             .and_then(|gateway| gateway.log.poll_output())
         {
-            self.carry_out(output);
+            self.execute_log_output(output);
         }
         if !was_open && self.gateway.as_ref().is_some_and(|gateway| gateway.is_open) {
-            self.learn_tops();
+            self.load_high_watermarks();
         }
-        self.plan_core_turns();
-        self.plan_tick();
+        self.schedule_shard_iterations();
+        self.schedule_tick();
     }
 
-    fn carry_out(&mut self, output: log_io::Output) {
+    fn execute_log_output(&mut self, output: log_io::Output) {
         let ring_entries = self.settings.ring_entries;
         let Some(gateway) = &mut self.gateway else {
             return;
         };
         match output {
             log_io::Output::Reserve { segment, bytes } => {
-                self.work(
-                    DiskWork::Reserve { segment, bytes },
+                self.start_operation(
+                    DiskOperation::Reserve { segment, bytes },
                     Duration::from_millis(20),
                 );
             }
             log_io::Output::Write { segment, at, bytes } => {
-                let work = DiskWork::Write { segment, at, bytes };
-                gateway.writing = Some(work.clone());
-                self.work(work, Duration::from_micros(200));
+                let operation = DiskOperation::Write { segment, at, bytes };
+                gateway.write_in_progress = Some(operation.clone());
+                self.start_operation(operation, Duration::from_micros(200));
             }
             log_io::Output::Sync { segment } => {
-                self.work(DiskWork::Sync { segment }, Duration::from_millis(2));
+                self.start_operation(DiskOperation::Sync { segment }, Duration::from_millis(2));
             }
             log_io::Output::Read {
                 read,
@@ -123,8 +132,8 @@ impl World {
                 at,
                 len,
             } => {
-                self.work(
-                    DiskWork::Read {
+                self.start_operation(
+                    DiskOperation::Read {
                         read,
                         segment,
                         at,
@@ -136,78 +145,80 @@ impl World {
             log_io::Output::Remove { segment } => self.disk.remove(segment),
             log_io::Output::Opened(report) => {
                 gateway.is_open = true;
-                self.trouble_at = self.clock.now();
-                self.check_clean_end(&report);
-                self.totals.tails_cut += u64::from(report.torn.is_some());
+                self.last_fault_change_at = self.clock.now();
+                self.check_clean_shutdown(&report);
+                self.totals.torn_writes_truncated += u64::from(report.torn.is_some());
             }
-            log_io::Output::Damaged(damage) => self.refused_to_open(damage),
+            log_io::Output::Damaged(damage) => self.on_open_failed(damage),
             log_io::Output::Commit(committed) => {
-                let top = (committed.epoch, committed.record.offset);
-                gateway.tops.insert(committed.channel.clone(), top);
-                self.totals.lapses +=
-                    gateway.show_all(&LogEvent::Committed(committed), ring_entries);
+                let high_watermark = (committed.epoch, committed.record.offset);
+                gateway
+                    .high_watermarks
+                    .insert(committed.channel.clone(), high_watermark);
+                self.totals.shard_lags +=
+                    gateway.append_for_shards(&LogEvent::Committed(committed), ring_entries);
             }
-            log_io::Output::Answer { ticket, answer } if ticket.core == WORLD_CORE => {
-                gateway.told.insert(ticket.number, answer);
+            log_io::Output::Answer { ticket, answer } if ticket.core == WORLD_SHARD => {
+                gateway.world_responses.insert(ticket.number, answer);
             }
             log_io::Output::Answer { ticket, answer } => {
-                let core = gateway
-                    .cores
+                let shard = gateway
+                    .shards
                     .get_mut(usize::from(ticket.core))
-                    .expect("the log answers who asked");
-                core.unread.push_back(LogEvent::Answered {
+                    .expect("the log responds to shards that sent a request");
+                shard.unread.push_back(LogEvent::Answered {
                     number: ticket.number,
                     answer,
                 });
             }
-            log_io::Output::Notify(event) => self.note(event),
-            log_io::Output::Closed => self.plan_stop(),
+            log_io::Output::Notify(event) => self.on_log_event(event),
+            log_io::Output::Closed => self.schedule_exit(),
         }
     }
 
-    /// Orders of the log take up to `longest`.
-    fn work(&mut self, work: DiskWork, longest: Duration) {
+    /// Starts a disk operation, which takes up to `longest`.
+    fn start_operation(&mut self, operation: DiskOperation, longest: Duration) {
         if let Some(gateway) = &mut self.gateway {
-            gateway.working += 1;
+            gateway.pending_operations += 1;
         }
         let delay = self.generator.between(Duration::from_micros(10), longest);
-        self.clock.plan(
+        self.clock.schedule(
             delay,
-            Event::Disk {
-                life: self.life,
-                work,
+            WorldEvent::DiskCompleted {
+                process_number: self.process_number,
+                operation,
             },
         );
     }
 
-    /// The disk has carried out an order.
-    pub(crate) fn disk_done(&mut self, work: DiskWork) {
+    /// The disk has completed an operation.
+    pub(crate) fn on_disk_completed(&mut self, operation: DiskOperation) {
         if let Some(gateway) = &mut self.gateway {
-            gateway.working -= 1;
+            gateway.pending_operations -= 1;
         }
-        if let Some(fact) = self.refuse_for_space(&work) {
-            self.tell_log(fact);
-            return self.plan_log_turn();
+        if let Some(input) = self.fail_if_disk_full(&operation) {
+            self.drive_log(input);
+            return self.schedule_log_iteration();
         }
-        let fact = match work {
-            DiskWork::Reserve { segment, bytes } => {
+        let input = match operation {
+            DiskOperation::Reserve { segment, bytes } => {
                 self.disk.reserve(segment, bytes);
                 log_io::Input::Reserved { segment }
             }
-            DiskWork::Write { segment, at, bytes } => {
+            DiskOperation::Write { segment, at, bytes } => {
                 self.disk.write(segment, at, &bytes);
                 if let Some(gateway) = &mut self.gateway {
-                    gateway.writing = None;
+                    gateway.write_in_progress = None;
                 }
                 log_io::Input::Written
             }
-            DiskWork::Sync { segment } => {
-                if self.mutation != Some(Mutation::NoSync) {
+            DiskOperation::Sync { segment } => {
+                if self.planted_bug != Some(PlantedBug::NoSync) {
                     self.disk.sync(segment);
                 }
                 log_io::Input::Synced
             }
-            DiskWork::Read {
+            DiskOperation::Read {
                 read,
                 segment,
                 at,
@@ -217,7 +228,7 @@ impl World {
                 bytes: self.disk.read(segment, at, len),
             },
         };
-        self.tell_log(fact);
-        self.plan_log_turn();
+        self.drive_log(input);
+        self.schedule_log_iteration();
     }
 }

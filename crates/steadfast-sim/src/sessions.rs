@@ -1,4 +1,5 @@
-//! The sessions in the world, as their applications see them: they publish, look at what came, and must come back.
+//! The sessions in the world, as their applications use them: they publish, read events, close and reconnect, within
+//! bounds that are checked.
 
 use std::time::Duration;
 
@@ -6,26 +7,26 @@ use steadfast_core::event::{Cause, Event as SessionEvent};
 use steadfast_core::io::{Input, PublicationId};
 
 use crate::application::Application;
-use crate::mutation::Mutation;
-use crate::reference::Promise;
-use crate::settings::SessionDraw;
-use crate::socket::Pings;
-use crate::world::{Event, World};
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::Invariant;
+use crate::settings::SessionParameters;
+use crate::socket::PingTiming;
+use crate::world::{World, WorldEvent};
 
 impl World {
-    /// What a session tells its application about itself.
-    pub(crate) fn note_session(&mut self, index: usize, event: SessionEvent) {
+    /// Handles an event that a session reports about its connection.
+    pub(crate) fn on_session_event(&mut self, index: usize, event: SessionEvent) {
         match event {
             SessionEvent::Connected { downtime, .. } => {
                 self.totals.reconnects += u64::from(downtime.is_some());
             }
             SessionEvent::Lost {
                 cause, detection, ..
-            } => self.note_loss(index, &cause, detection),
+            } => self.on_session_loss(index, &cause, detection),
             SessionEvent::Failed { cause } => {
-                let seen = format!("session {index} gave up: {cause:?}");
-                self.reference
-                    .break_promise(Promise::SessionsComeBack, seen);
+                let details = format!("session {index} has failed: {cause:?}");
+                self.reference_model
+                    .report_violation(Invariant::SessionsReconnect, details);
             }
             SessionEvent::Attempting { .. }
             | SessionEvent::Waiting { .. }
@@ -34,27 +35,28 @@ impl World {
         }
     }
 
-    fn note_loss(&mut self, index: usize, cause: &Cause, detection: Duration) {
+    fn on_session_loss(&mut self, index: usize, cause: &Cause, detection: Duration) {
         match cause {
-            Cause::Silence(_) | Cause::WriteStall(_) if !self.is_line_harmed(index) => {
-                let seen = format!("session {index} gave up a healthy link: {cause:?}");
-                self.reference
-                    .break_promise(Promise::AHealthyPeerIsKept, seen);
+            Cause::Silence(_) | Cause::WriteStall(_) if !self.has_faulted_connection(index) => {
+                let details = format!("session {index} closed a healthy connection: {cause:?}");
+                self.reference_model
+                    .report_violation(Invariant::HealthyPeersKept, details);
             }
             Cause::Silence(_) => {
-                self.totals.silences_noticed += 1;
+                self.totals.silences_detected += 1;
                 let longest = self.silence_max(index);
                 if detection > longest {
-                    let seen = format!("session {index} noticed after {detection:?}");
-                    self.reference
-                        .break_promise(Promise::ADeadPeerIsNoticed, seen);
+                    let details =
+                        format!("session {index} detected a silent gateway after {detection:?}");
+                    self.reference_model
+                        .report_violation(Invariant::DeadPeersDetected, details);
                 }
             }
-            Cause::WriteStall(_) => self.totals.stalls_noticed += 1,
+            Cause::WriteStall(_) => self.totals.write_stalls_detected += 1,
             Cause::Protocol(text) => {
-                let seen = format!("session {index} does not understand the gateway: {text}");
-                self.reference
-                    .break_promise(Promise::SessionsComeBack, seen);
+                let details = format!("session {index} received an invalid message: {text}");
+                self.reference_model
+                    .report_violation(Invariant::SessionsReconnect, details);
             }
             Cause::Dial(_)
             | Cause::LocalNetwork(_)
@@ -66,87 +68,96 @@ impl World {
         }
     }
 
-    /// A gateway that says nothing any more is noticed by this session within this time.
+    /// The longest time until this session detects a silent gateway.
     pub(crate) fn silence_max(&self, index: usize) -> Duration {
-        let draw = self.settings.sessions.get(index);
-        draw.map_or(Duration::ZERO, SessionDraw::silence_max)
+        let parameters = self.settings.sessions.get(index);
+        parameters.map_or(Duration::ZERO, SessionParameters::silence_max)
     }
 
-    pub(crate) fn judge_bounds(&mut self, index: usize) {
-        let (Some(driver), Some(draw)) =
+    pub(crate) fn check_queue_bounds(&mut self, index: usize) {
+        let (Some(driver), Some(parameters)) =
             (self.drivers.get(index), self.settings.sessions.get(index))
         else {
             return;
         };
         let snapshot = driver.session.snapshot();
         let held = snapshot.queued + snapshot.unanswered;
-        if held > draw.outbox_max() {
-            let seen = format!("session {index} holds {held} publications");
-            self.reference
-                .break_promise(Promise::QueuesKeepTheirBounds, seen);
+        if held > parameters.outbox_len_max() {
+            let details = format!("session {index} holds {held} publications");
+            self.reference_model
+                .report_violation(Invariant::QueuesBounded, details);
         }
     }
 
-    /// A session that dials dials no more than a second allows.
-    pub(crate) fn judge_pace(&mut self, index: usize) {
+    /// Records a dial of a session and checks the number of its dials within a second.
+    pub(crate) fn check_dial_rate(&mut self, index: usize) {
         let now = self.clock.now();
-        let dials = self.drivers.get_mut(index).map(|it| it.dials_with(now));
+        let dials = self.drivers.get_mut(index).map(|it| it.record_dial(now));
         if let Some(dials) = dials.filter(|dials| *dials > DIALS_PER_SECOND_MAX) {
-            let seen = format!("session {index} dialled {dials} times within a second");
-            self.reference.break_promise(Promise::NobodyHammers, seen);
+            let details = format!("session {index} dialled {dials} times within a second");
+            self.reference_model
+                .report_violation(Invariant::ReconnectRateBounded, details);
         }
     }
 
-    /// Whoever is not connected although nothing went wrong for so long.
-    pub(crate) fn judge_sessions(&mut self) {
-        let quiet = self.clock.now().saturating_since(self.trouble_at);
-        let slow = (self.drivers.iter().zip(&self.settings.sessions)).find(|(driver, draw)| {
-            let noticed = draw
-                .silence_max()
-                .max(self.settings.peer_silence_max(Pings::Behind));
-            let bound = noticed + draw.attempt_max() + draw.pause_max() + CONNECT_MAX;
-            quiet > bound && !driver.is_connected()
-        });
+    /// Checks that every session is connected, given the time since the last fault.
+    pub(crate) fn check_sessions(&mut self) {
+        let time_since_fault = self.clock.now().saturating_since(self.last_fault_change_at);
+        let slow =
+            (self.drivers.iter().zip(&self.settings.sessions)).find(|(driver, parameters)| {
+                let detection = parameters
+                    .silence_max()
+                    .max(self.settings.peer_silence_max(PingTiming::Delayed));
+                let bound = detection
+                    + parameters.attempt_time_max()
+                    + parameters.reconnect_delay_max()
+                    + CONNECT_TIME_MAX;
+                time_since_fault > bound && !driver.is_connected()
+            });
         if let Some((driver, _)) = slow {
-            let seen = format!("{quiet:?} after the last fault: {}", driver.describe());
-            self.reference
-                .break_promise(Promise::SessionsComeBack, seen);
+            let details = format!(
+                "not connected {time_since_fault:?} after the last fault: {}",
+                driver.describe()
+            );
+            self.reference_model
+                .report_violation(Invariant::SessionsReconnect, details);
         }
     }
 
-    pub(crate) fn plan_look(&mut self, session: usize) {
+    pub(crate) fn schedule_application_read(&mut self, session: usize) {
         let longest = self
             .settings
             .sessions
             .get(session)
-            .map_or(Duration::ZERO, |draw| draw.look_pause);
+            .map_or(Duration::ZERO, |parameters| parameters.read_interval_max);
         let delay = self.generator.between(Duration::ZERO, longest);
         if let Some(driver) = self.drivers.get_mut(session)
-            && !std::mem::replace(&mut driver.is_look_planned, true)
+            && !std::mem::replace(&mut driver.is_read_scheduled, true)
         {
-            self.clock.plan(delay, Event::Look { session });
+            self.clock
+                .schedule(delay, WorldEvent::ApplicationReads { session });
         }
     }
 
-    /// The application takes some of what waits for it.
-    pub(crate) fn application_looks(&mut self, index: usize) {
+    /// The application reads some of its buffered events.
+    pub(crate) fn application_reads(&mut self, index: usize) {
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
-        driver.is_look_planned = false;
-        for (id, items) in driver.application.take(&mut self.generator) {
-            self.tell_session(index, Input::Taken { id, items });
+        driver.is_read_scheduled = false;
+        for (id, items) in driver.application.read(&mut self.generator) {
+            self.drive_session(index, Input::Taken { id, items });
         }
-        let waits = self
+        let has_unread = self
             .drivers
             .get(index)
-            .is_some_and(|driver| driver.application.has_waiting());
-        if waits {
-            self.plan_look(index);
+            .is_some_and(|driver| driver.application.has_unread());
+        if has_unread {
+            self.schedule_application_read(index);
         }
     }
 
-    pub(crate) fn session_publish(&mut self, session: usize) {
+    pub(crate) fn publish_as_session(&mut self, session: usize) {
         let is_faulty = self.is_faulty();
         let Some(driver) = self.drivers.get_mut(session) else {
             return;
@@ -160,37 +171,40 @@ impl World {
         if let Some(ttl) = publish.ttl {
             let publication = publish.id;
             let latest = ttl + Duration::from_millis(1);
-            self.clock.plan(
+            self.clock.schedule(
                 latest,
-                Event::JudgeExpiry {
+                WorldEvent::CheckExpiry {
                     session,
                     publication,
                 },
             );
         }
-        if self.mutation == Some(Mutation::Impatience) {
+        if self.planted_bug == Some(PlantedBug::EarlyExpiry) {
             publish.ttl = publish.ttl.map(|ttl| ttl / 2);
         }
-        self.tell_session(session, Input::PublishRequested(publish));
+        self.drive_session(session, Input::PublishRequested(publish));
         if self.generator.chance(1, 32) {
-            self.tell_session(session, Input::Kicked);
+            self.drive_session(session, Input::Kicked);
         }
         if self.generator.chance(1, 8) {
             self.call(session);
         }
-        let delay = self.publish_pause();
-        self.clock.plan(delay, Event::SessionPublish { session });
+        let delay = self.publish_interval();
+        self.clock
+            .schedule(delay, WorldEvent::SessionPublish { session });
     }
 
-    /// A publication whose time is over may still wait for its answer, but for nothing else.
-    pub(crate) fn judge_expiry(&mut self, session: usize, publication: PublicationId) {
-        let lasts = self.drivers.get(session).filter(|driver| {
-            driver.application.is_owed(publication) && driver.session.snapshot().unanswered == 0
+    /// Checks that a publication whose time to live has passed has an outcome, unless it may be in flight.
+    pub(crate) fn check_expiry(&mut self, session: usize, publication: PublicationId) {
+        let remaining = self.drivers.get(session).filter(|driver| {
+            driver.application.is_pending(publication) && driver.session.snapshot().unanswered == 0
         });
-        if lasts.is_some() {
-            let seen = format!("{publication:?} of session {session} outlives its time");
-            self.reference
-                .break_promise(Promise::EveryPublicationEndsOnce, seen);
+        if remaining.is_some() {
+            let details = format!(
+                "{publication:?} of session {session} has no outcome after its time to live"
+            );
+            self.reference_model
+                .report_violation(Invariant::OneOutcomePerPublication, details);
         }
     }
 
@@ -198,54 +212,57 @@ impl World {
         let now = self.clock.now();
         if let Some(driver) = self.drivers.get_mut(session) {
             let call = driver.application.call(now, &mut self.generator);
-            self.tell_session(session, call);
+            self.drive_session(session, call);
         }
     }
 
-    /// The application has enough for now. What is queued may still go out for a while.
+    /// The application closes its session. Queued publications may still be sent for some time.
     pub(crate) fn close_session(&mut self, session: usize) {
-        self.note_trouble();
+        self.record_fault_change();
         let drain = match self.generator.below(3) {
             0 => Duration::ZERO,
             _ => self
                 .generator
                 .between(Duration::from_millis(1), Duration::from_millis(500)),
         };
-        let Some(draw) = self.settings.sessions.get(session) else {
+        let Some(parameters) = self.settings.sessions.get(session) else {
             return;
         };
-        let latest = drain + draw.close_max() + Duration::from_millis(1);
+        let latest = drain + parameters.close_time_max() + Duration::from_millis(1);
         if let Some(driver) = self.drivers.get_mut(session) {
             driver.application.is_closing = true;
-            self.clock.plan(latest, Event::JudgeClose { session });
-            self.tell_session(session, Input::CloseRequested { drain });
+            self.clock
+                .schedule(latest, WorldEvent::CheckClose { session });
+            self.drive_session(session, Input::CloseRequested { drain });
         }
     }
 
-    /// The session has ended; after a while the application wants it again.
+    /// The session has ended; after a delay the application reopens it.
     fn session_closed(&mut self, session: usize) {
         self.totals.closes += 1;
         self.with_application(session, Application::closed);
         let delay = self
             .generator
             .between(Duration::ZERO, Duration::from_millis(500));
-        self.clock.plan(delay, Event::OpenSession { session });
+        self.clock
+            .schedule(delay, WorldEvent::OpenSession { session });
     }
 
-    pub(crate) fn judge_close(&mut self, session: usize) {
-        let lasts = self
+    pub(crate) fn check_close(&mut self, session: usize) {
+        let remaining = self
             .drivers
             .get(session)
             .filter(|driver| driver.application.is_closing);
-        if let Some(driver) = lasts {
-            let seen = driver.describe();
-            self.reference.break_promise(Promise::ACloseEnds, seen);
+        if let Some(driver) = remaining {
+            let details = driver.describe();
+            self.reference_model
+                .report_violation(Invariant::CloseCompletes, details);
         }
     }
 }
 
-/// Pauses grow from 50 ms at least, and an application that knows better shortens few of them.
+/// The largest number of dials per second: delays grow from at least 50 ms, and an application skips few of them.
 const DIALS_PER_SECOND_MAX: usize = 25;
 
-/// From a dial to the answer to the connect command on a link without faults, and a little more.
-const CONNECT_MAX: Duration = Duration::from_millis(500);
+/// The time from a dial to the reply to the connect command on a connection without faults, with a margin.
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(500);

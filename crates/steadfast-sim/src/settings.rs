@@ -1,4 +1,5 @@
-//! What a seed decides before a run begins: policies, sizes, how much goes wrong and when.
+//! The settings of a run, which its seed determines before it begins: policies, sizes, and the number and times of
+//! faults.
 
 mod session;
 
@@ -10,74 +11,74 @@ use steadfast_hub::wheel::TICK;
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
-pub(crate) use self::session::{CALLS_MAX, SessionDraw};
-use crate::faults::LinkFault;
-use crate::mutation::Mutation;
-use crate::socket::Pings;
+pub(crate) use self::session::{CALLS_MAX, SessionParameters};
+use crate::faults::ConnectionFault;
+use crate::planted_bug::PlantedBug;
+use crate::socket::PingTiming;
 
-/// Hubs of the gateway: enough for publishers and subscribers on different ones.
-pub(crate) const CORES: u16 = 2;
+/// Shards of the gateway: enough for publishers and subscribers on different ones.
+pub(crate) const SHARDS: u16 = 2;
 
-/// How long a connection may stay without a connect command: longer than every attempt of a session, which takes the
-/// code that ends it as final.
-pub(crate) const STALE_TIMEOUT: Duration = Duration::from_secs(4);
+/// The longest time that a connection may be open without a connect command: longer than every attempt of a session,
+/// which does not reconnect after the disconnect code of this timeout.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long bytes may wait for a client.
-pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(2);
+/// The longest time without write progress to a client.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A byte waits for two write deadlines at most, since the deadline starts anew when all that waited at its start is out.
-/// So a ping is out this much later at most.
-pub(crate) const BYTES_WAIT_MAX: Duration = WRITE_DEADLINE.saturating_add(TICK).saturating_mul(2);
+/// The longest time that a byte is in a send buffer: two write timeouts, because the timeout restarts when all bytes
+/// that were unsent at its start are written. A ping is delayed by at most this time.
+pub(crate) const UNSENT_TIME_MAX: Duration = WRITE_TIMEOUT.saturating_add(TICK).saturating_mul(2);
 
-/// How many bytes may wait for a client: several pages of a recovery.
-pub(crate) const BACKLOG_BYTES_MAX: usize = 64 << 10;
+/// The largest send buffer of a client: several pages of a recovery.
+pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// What of the past is kept.
+/// What limits the history of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Retention {
     All,
-    /// A few publications of each channel.
+    /// At most this number of publications per channel.
     Count(u64),
-    /// A few segments.
+    /// The size of the log: a few segments.
     Bytes,
 }
 
-/// What a run is made of.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunSettings {
-    /// Simple clients; at least 1.
+    /// The number of simple clients; at least 1.
     pub(crate) clients: usize,
     /// Sessions of the client library; at least 1.
-    pub(crate) sessions: Vec<SessionDraw>,
+    pub(crate) sessions: Vec<SessionParameters>,
     pub(crate) channels: Vec<String>,
-    /// Publishes of each client, at least; it goes on until all faults have happened.
+    /// The least number of publications per client; it continues until all faults have been injected.
     pub(crate) publishes: u64,
-    /// Links that are lost, at least 3.
-    pub(crate) link_losses: u64,
-    /// What befalls links besides.
-    pub(crate) link_faults: Vec<LinkFault>,
-    /// All faults begin within this time, at least 3 s.
+    /// The number of connections that the network closes or resets; at least 3.
+    pub(crate) connection_losses: u64,
+    /// Further faults of connections.
+    pub(crate) connection_faults: Vec<ConnectionFault>,
+    /// All faults begin within this time; at least 3 s.
     pub(crate) fault_time: Duration,
-    /// At least 2.
+    /// The number of power failures; at least 2.
     pub(crate) crashes: u64,
-    /// Times that the process ends in peace.
-    pub(crate) clean_stops: u64,
-    /// Times that the disk is full for a while.
+    /// The number of shutdowns that are requested.
+    pub(crate) clean_shutdowns: u64,
+    /// The number of times that the disk is temporarily full.
     pub(crate) full_disks: u64,
-    /// Bytes that are added to each payload.
+    /// The number of bytes that are added to each payload.
     pub(crate) padding: usize,
     retention: Retention,
-    /// Shared entries that a core may be behind the log.
+    /// The number of ring buffer entries that a shard may lag behind the log.
     pub(crate) ring_entries: usize,
     pub(crate) log: LogPolicy,
-    /// Whole seconds.
+    /// A multiple of one second.
     ping_interval: Duration,
     pong_timeout: Duration,
 }
 
 impl RunSettings {
-    /// Draws a run; `mutation` may give the log settings that the judgement does not know of.
-    pub(crate) fn draw(generator: &mut Generator, mutation: Option<Mutation>) -> Self {
+    /// Draws the settings of a run; `planted_bug` may change the log's settings in a way that the checks do not know.
+    pub(crate) fn draw(generator: &mut Generator, planted_bug: Option<PlantedBug>) -> Self {
         let fsync = match generator.below(6) {
             0 => Fsync::Interval(Duration::from_millis(20)),
             1 => Fsync::Never,
@@ -89,7 +90,7 @@ impl RunSettings {
             _ => Retention::All,
         };
         let segment_kib = match retention {
-            // Keys of the window must fit into an eighth of a segment, else nothing is removed.
+            // The idempotency keys of the window must fit into an eighth of a segment, else no segment is removed.
             Retention::Bytes => 64,
             Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
                 .get(usize::try_from(generator.below(4)).unwrap_or(0))
@@ -104,7 +105,7 @@ impl RunSettings {
                 Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
             },
             visible_count_max: match retention {
-                Retention::Count(_) if mutation == Some(Mutation::NoRetention) => 10_000,
+                Retention::Count(_) if planted_bug == Some(PlantedBug::NoRetention) => 10_000,
                 Retention::Count(count) => usize::try_from(count).unwrap_or(8),
                 Retention::All | Retention::Bytes => 10_000,
             },
@@ -122,19 +123,19 @@ impl RunSettings {
         Self {
             clients: usize::try_from(members - sessions).unwrap_or(1),
             sessions: (0..sessions)
-                .map(|_| SessionDraw::draw(generator))
+                .map(|_| SessionParameters::draw(generator))
                 .collect(),
             channels: (0..channels)
-                .map(|number| format!("room{number}"))
+                .map(|number| format!("chat{number}"))
                 .collect(),
             publishes: 15 + generator.below(30),
-            link_losses: 3 + generator.below(4),
-            link_faults: (0..2 + generator.below(4))
-                .map(|_| LinkFault::draw(generator))
+            connection_losses: 3 + generator.below(4),
+            connection_faults: (0..2 + generator.below(4))
+                .map(|_| ConnectionFault::draw(generator))
                 .collect(),
             fault_time: Duration::from_secs(3 + generator.below(5)),
             crashes: 2 + generator.below(3),
-            clean_stops: generator.below(3),
+            clean_shutdowns: generator.below(3),
             full_disks: generator.below(3),
             padding: if retention == Retention::Bytes {
                 3000
@@ -149,12 +150,12 @@ impl RunSettings {
         }
     }
 
-    /// Whether the policy promises that nothing acknowledged is ever lost.
-    pub(crate) fn is_whole(&self) -> bool {
+    /// Whether the policy guarantees that no acknowledged publication is lost.
+    pub(crate) fn is_durable(&self) -> bool {
         self.log.fsync() == Fsync::Always
     }
 
-    /// How many publications of a channel stay visible; `None` when bytes decide.
+    /// The number of publications of a channel that stay visible; `None` when the size of the log limits it.
     pub(crate) const fn visible_max(&self) -> Option<u64> {
         match self.retention {
             Retention::All => Some(u64::MAX),
@@ -163,48 +164,48 @@ impl RunSettings {
         }
     }
 
-    /// So many publications are the least that the log shows over all channels, when bytes decide: the segment that
-    /// has just begun and the one after it take half of the log, keys and checkpoints an eighth at most.
-    pub(crate) fn kept_min(&self) -> u64 {
+    /// The least number of publications that the log serves over all channels when its size limits them: the current
+    /// segment and the next one take half of the log, keys and checkpoints an eighth at most.
+    pub(crate) fn retained_min(&self) -> u64 {
         let bytes = self.log.log_bytes().as_bytes() / 8 * 3;
         let record = u64::try_from(self.padding).unwrap_or(0) + 128;
         bytes / record
     }
 
-    /// A client that says nothing any more is noticed by the gateway within this time: both deadlines are rounded up to
-    /// the next tick of the hub's wheel.
-    pub(crate) fn peer_silence_max(&self, pings: Pings) -> Duration {
-        let behind = match pings {
-            Pings::Prompt => Duration::ZERO,
-            Pings::Behind | Pings::Judged => BYTES_WAIT_MAX,
+    /// The longest time until the gateway detects a silent client: both deadlines are rounded up to the next tick of
+    /// the hub's timer wheel.
+    pub(crate) fn peer_silence_max(&self, ping_timing: PingTiming) -> Duration {
+        let delay = match ping_timing {
+            PingTiming::Prompt => Duration::ZERO,
+            PingTiming::Delayed | PingTiming::DelayedAndExtended => UNSENT_TIME_MAX,
         };
-        self.ping_interval + self.pong_timeout + 2 * TICK + behind
+        self.ping_interval + self.pong_timeout + 2 * TICK + delay
     }
 
-    /// A published client gives up when no ping came for so long.
-    pub(crate) fn no_ping_max(&self) -> Duration {
+    /// The time without a ping after which a third-party client closes its connection.
+    pub(crate) fn ping_timeout(&self) -> Duration {
         self.ping_interval + Duration::from_secs(2)
     }
 
-    pub(crate) fn hub(&self, core: u16, mutation: Option<Mutation>) -> HubPolicy {
-        let ping_interval = match mutation {
-            Some(Mutation::NoPings) => Duration::from_hours(1),
+    pub(crate) fn hub(&self, shard: u16, planted_bug: Option<PlantedBug>) -> HubPolicy {
+        let ping_interval = match planted_bug {
+            Some(PlantedBug::NoPings) => Duration::from_hours(1),
             Some(_) | None => self.ping_interval,
         };
-        let write_deadline = match mutation {
-            Some(Mutation::NoWriteDeadline) => Duration::from_hours(1),
-            Some(_) | None => WRITE_DEADLINE,
+        let write_timeout = match planted_bug {
+            Some(PlantedBug::NoWriteTimeout) => Duration::from_hours(1),
+            Some(_) | None => WRITE_TIMEOUT,
         };
         let settings = HubSettings {
-            core,
-            cores: CORES,
+            core: shard,
+            cores: SHARDS,
             server: "sim".to_owned(),
             ping_interval,
             pong_timeout: self.pong_timeout,
-            stale_timeout: STALE_TIMEOUT,
+            stale_timeout: CONNECT_TIMEOUT,
             refused_timeout: Duration::from_secs(5),
-            write_deadline,
-            backlog_bytes_max: BACKLOG_BYTES_MAX,
+            write_deadline: write_timeout,
+            backlog_bytes_max: SEND_BUFFER_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,
             asks_per_peer_max: 64,

@@ -1,93 +1,102 @@
-//! The simple clients in the world: they dial, speak, and come back.
+//! The simple clients in the world: they dial, publish and reconnect.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_protocol::websocket::Opcode;
 
-use crate::client::{Action, Books};
-use crate::flow::End;
-use crate::links::{LinkId, Owner};
-use crate::world::{Event, World};
+use crate::byte_stream::StreamEnd;
+use crate::client::{ClientAction, Recorder};
+use crate::connections::{ClientIndex, ConnectionId};
+use crate::world::{World, WorldEvent};
 
 impl World {
     pub(crate) fn dial(&mut self, client: usize) {
-        let Some(link) = self.open_link(Owner::Simple(client)) else {
+        let Some(connection) = self.open_connection(ClientIndex::Simple(client)) else {
             let delay = self
                 .generator
                 .between(Duration::from_millis(20), Duration::from_millis(300));
-            self.clock.plan(delay, Event::Dial { client });
+            self.clock.schedule(delay, WorldEvent::Dial { client });
             return;
         };
-        if let Some(dialled) = self.dialled.get_mut(client) {
-            *dialled = Some(link);
+        if let Some(connection_slot) = self.client_connections.get_mut(client) {
+            *connection_slot = Some(connection);
         }
-        let lies = self.generator.chance(1, 32);
-        let greeting = self.clients.get_mut(client).map(|it| it.greet(lies));
-        self.send_message(client, greeting);
+        let has_invalid_position = self.generator.chance(1, 32);
+        let message = self
+            .clients
+            .get_mut(client)
+            .map(|it| it.connect_message(has_invalid_position));
+        self.send_message(client, message);
     }
 
-    /// A simple client sends a message, if it has a link.
+    /// A simple client sends a message, if it has a connection.
     pub(crate) fn send_message(&mut self, client: usize, message: Option<Bytes>) {
-        let link = self.dialled.get(client).copied().flatten();
-        if let (Some(link), Some(message)) = (link, message) {
-            self.send_to_gateway(link, Opcode::Text, &message);
+        let connection = self.client_connections.get(client).copied().flatten();
+        if let (Some(connection), Some(message)) = (connection, message) {
+            self.send_to_gateway(connection, Opcode::Text, &message);
         }
     }
 
-    pub(crate) fn simple_client_reads(&mut self, client: usize, link: LinkId, bytes: &[u8]) {
-        let mut books = Books {
-            reference: &mut self.reference,
+    pub(crate) fn simple_client_reads(
+        &mut self,
+        client: usize,
+        connection: ConnectionId,
+        bytes: &[u8],
+    ) {
+        let mut recorder = Recorder {
+            reference_model: &mut self.reference_model,
             totals: &mut self.totals,
-            is_whole: self.settings.is_whole(),
+            is_durable: self.settings.is_durable(),
             visible_max: self.settings.visible_max(),
         };
         let actions = self
             .clients
             .get_mut(client)
-            .map(|client| client.receive(bytes, &mut books));
+            .map(|client| client.receive(bytes, &mut recorder));
         for action in actions.unwrap_or_default() {
             match action {
-                Action::Send(message) => self.send_message(client, Some(message)),
-                Action::HangUp => {
-                    self.let_go_as_client(link, End::Ended);
-                    self.lose_client_link(client, link);
+                ClientAction::Send(message) => self.send_message(client, Some(message)),
+                ClientAction::Close => {
+                    self.close_as_client(connection, StreamEnd::Closed);
+                    self.on_client_connection_lost(client, connection);
                 }
-                Action::RetryLater => self
+                ClientAction::ResendLater => self
                     .clock
-                    .plan(Duration::from_millis(100), Event::Repeat { client }),
+                    .schedule(Duration::from_millis(100), WorldEvent::Resend { client }),
             }
         }
     }
 
-    pub(crate) fn lose_client_link(&mut self, client: usize, link: LinkId) {
-        if self.dialled.get(client).copied().flatten() != Some(link) {
+    pub(crate) fn on_client_connection_lost(&mut self, client: usize, connection: ConnectionId) {
+        if self.client_connections.get(client).copied().flatten() != Some(connection) {
             return;
         }
-        if let (Some(dialled), Some(lost)) =
-            (self.dialled.get_mut(client), self.clients.get_mut(client))
-        {
-            *dialled = None;
-            lost.hang_up();
+        if let (Some(connection_slot), Some(lost)) = (
+            self.client_connections.get_mut(client),
+            self.clients.get_mut(client),
+        ) {
+            *connection_slot = None;
+            lost.on_connection_lost();
         }
         let delay = self
             .generator
             .between(Duration::from_millis(10), Duration::from_millis(200));
-        self.clock.plan(delay, Event::Dial { client });
+        self.clock.schedule(delay, WorldEvent::Dial { client });
     }
 
-    /// Everything that a simple client was not acknowledged.
-    pub(crate) fn repeat(&mut self, client: usize) {
+    /// A simple client resends all unacknowledged publications.
+    pub(crate) fn resend(&mut self, client: usize) {
         let messages = self
             .clients
             .get_mut(client)
-            .map(crate::client::Client::repeat);
+            .map(crate::client::Client::resend);
         for message in messages.unwrap_or_default() {
             self.send_message(client, Some(message));
         }
     }
 
-    pub(crate) fn publish(&mut self, client: usize) {
+    pub(crate) fn publish_as_client(&mut self, client: usize) {
         let is_faulty = self.is_faulty();
         let channel = usize::try_from(self.generator.below(8)).unwrap_or(0);
         let Some(publisher) = self.clients.get_mut(client) else {
@@ -102,8 +111,8 @@ impl World {
         if self.generator.chance(1, 8) {
             self.publish_again(client);
         }
-        let delay = self.publish_pause();
-        self.clock.plan(delay, Event::Publish { client });
+        let delay = self.publish_interval();
+        self.clock.schedule(delay, WorldEvent::Publish { client });
     }
 
     fn publish_again(&mut self, client: usize) {

@@ -1,4 +1,4 @@
-//! What the gateway's shell does with one socket: bytes become facts for the hub, and what waits is told to it.
+//! What the gateway's shell does with one socket: it decodes bytes to inputs for the hub, and reports unsent bytes.
 
 use bytes::Bytes;
 use steadfast_hub::io::{Input, Loss, PeerId};
@@ -9,84 +9,84 @@ use steadfast_protocol::websocket::{
     CodecError, Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits, encoder,
 };
 
-use crate::flow::End;
-use crate::links::{Direction, LinkId};
-use crate::mutation::Mutation;
-use crate::reference::Promise;
-use crate::settings::{BACKLOG_BYTES_MAX, BYTES_WAIT_MAX};
-use crate::world::{Event, World};
+use crate::byte_stream::StreamEnd;
+use crate::connections::{ConnectionId, Direction};
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::Invariant;
+use crate::settings::{SEND_BUFFER_BYTES_MAX, UNSENT_TIME_MAX};
+use crate::world::{World, WorldEvent};
 
-/// The gateway's end of a link.
+/// The gateway's end of a connection.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    pub(crate) core: usize,
+    pub(crate) shard: usize,
     pub(crate) peer: PeerId,
     pub(crate) accepted_at: Instant,
-    /// Whether a whole message came.
-    pub(crate) has_spoken: bool,
+    /// Whether a complete message was received.
+    pub(crate) has_received_message: bool,
     decoder: Decoder,
-    /// The hub was told that something waits; so much of what was sent had been taken when it was told last.
-    taken_told: Option<u64>,
-    is_backlog_told_later: bool,
-    pub(crate) pings: Pings,
+    /// The total of accepted bytes at the last report to the hub; `None` while it knows of no unsent bytes.
+    reported_accepted_bytes: Option<u64>,
+    is_send_buffer_report_scheduled: bool,
+    pub(crate) ping_timing: PingTiming,
 }
 
-/// What a client's silence may last.
+/// Whether pings to a client were delayed, which extends the time until its silence must be detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pings {
-    /// Nothing ever stood in front of one.
+pub(crate) enum PingTiming {
+    /// No ping was queued after unsent bytes.
     Prompt,
-    /// Bytes have waited, so that one may have stood behind them.
-    Behind,
-    /// The same, and the client's silence had the time for that.
-    Judged,
+    /// There were unsent bytes, so that a ping may have been queued after them.
+    Delayed,
+    /// Like [`Self::Delayed`], and the deadline was extended for that.
+    DelayedAndExtended,
 }
 
-/// What one read brought.
+/// A WebSocket event that was received by the gateway.
 #[derive(Debug)]
-enum Arrival {
+enum Received {
     Message(Bytes),
     Ping(Bytes),
     Pong,
     Close { code: Option<u16>, reason: String },
-    Broken(CodecError),
+    Malformed(CodecError),
 }
 
 impl Socket {
-    pub(crate) const fn new(core: usize, peer: PeerId, now: Instant) -> Self {
+    pub(crate) const fn new(shard: usize, peer: PeerId, now: Instant) -> Self {
         Self {
-            core,
+            shard,
             peer,
             accepted_at: now,
-            has_spoken: false,
+            has_received_message: false,
             decoder: Decoder::new(Role::Server, LIMITS),
-            taken_told: None,
-            is_backlog_told_later: false,
-            pings: Pings::Prompt,
+            reported_accepted_bytes: None,
+            is_send_buffer_report_scheduled: false,
+            ping_timing: PingTiming::Prompt,
         }
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Vec<Arrival> {
+    fn decode(&mut self, bytes: &[u8]) -> Vec<Received> {
         let mut input = bytes.to_vec();
-        let mut arrivals = Vec::new();
+        let mut received = Vec::new();
         let mut reading = self.decoder.read(&mut input);
         loop {
-            arrivals.push(match reading.next_event() {
+            received.push(match reading.next_event() {
                 Ok(Some(WebSocketEvent::Message { payload, .. })) => {
-                    Arrival::Message(Bytes::copy_from_slice(payload))
+                    Received::Message(Bytes::copy_from_slice(payload))
                 }
                 Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    Arrival::Ping(Bytes::copy_from_slice(payload))
+                    Received::Ping(Bytes::copy_from_slice(payload))
                 }
-                Ok(Some(WebSocketEvent::Pong(_))) => Arrival::Pong,
-                Ok(Some(WebSocketEvent::Close { code, reason })) => Arrival::Close {
+                Ok(Some(WebSocketEvent::Pong(_))) => Received::Pong,
+                Ok(Some(WebSocketEvent::Close { code, reason })) => Received::Close {
                     code,
                     reason: reason.to_owned(),
                 },
-                Ok(None) => return arrivals,
+                Ok(None) => return received,
                 Err(error) => {
-                    arrivals.push(Arrival::Broken(error));
-                    return arrivals;
+                    received.push(Received::Malformed(error));
+                    return received;
                 }
             });
         }
@@ -94,181 +94,189 @@ impl Socket {
 }
 
 impl World {
-    /// Bytes arrived at the gateway. What comes behind its own close frame is dropped.
-    pub(crate) fn gateway_reads(&mut self, link: LinkId, bytes: &[u8]) {
+    /// The gateway has received bytes. Those after its own close frame are dropped.
+    pub(crate) fn gateway_reads(&mut self, connection: ConnectionId, bytes: &[u8]) {
         let Some(socket) = self
-            .links
-            .get_mut(&link)
+            .connections
+            .get_mut(&connection)
             .and_then(|state| state.socket.as_mut())
         else {
             return;
         };
-        let (core, peer) = (socket.core, socket.peer);
-        let arrivals = socket.decode(bytes);
-        let has_message = arrivals
+        let (shard, peer) = (socket.shard, socket.peer);
+        let received = socket.decode(bytes);
+        let has_message = received
             .iter()
-            .any(|arrival| matches!(arrival, Arrival::Message(_)));
-        socket.has_spoken |= has_message;
-        for arrival in arrivals {
-            if !self.holds_socket(link) {
+            .any(|item| matches!(item, Received::Message(_)));
+        socket.has_received_message |= has_message;
+        for item in received {
+            if !self.has_socket(connection) {
                 return;
             }
-            match arrival {
-                Arrival::Message(message) => self.tell_hub(core, Input::Received { peer, message }),
-                Arrival::Ping(payload) => {
+            match item {
+                Received::Message(message) => {
+                    self.drive_hub(shard, Input::Received { peer, message });
+                }
+                Received::Ping(payload) => {
                     let frame = encoder::encode_server(Opcode::Pong, &payload);
-                    self.send_to_client(link, frame);
+                    self.send_to_client(connection, frame);
                 }
-                Arrival::Pong => {}
-                Arrival::Close { code, reason } => {
-                    self.send_to_client(link, encode_server_close_reply(code));
+                Received::Pong => {}
+                Received::Close { code, reason } => {
+                    self.send_to_client(connection, encode_server_close_reply(code));
                     let loss = Loss::Closed { code, reason };
-                    return self.gateway_lets_go(link, loss);
+                    return self.close_gateway_socket(connection, loss);
                 }
-                Arrival::Broken(error) => {
+                Received::Malformed(error) => {
                     let (code, reason) = (error.close_code(), error.reason());
-                    return self.tell_hub(core, Input::Malformed { peer, code, reason });
+                    return self.drive_hub(shard, Input::Malformed { peer, code, reason });
                 }
             }
         }
-        if !has_message && self.holds_socket(link) {
-            self.tell_hub(core, Input::Stirred { peer });
+        if !has_message && self.has_socket(connection) {
+            self.drive_hub(shard, Input::Stirred { peer });
         }
     }
 
-    fn holds_socket(&self, link: LinkId) -> bool {
-        self.links
-            .get(&link)
+    fn has_socket(&self, connection: ConnectionId) -> bool {
+        self.connections
+            .get(&connection)
             .is_some_and(|state| state.socket.is_some())
     }
 
-    /// The link ended, as the gateway sees it.
-    pub(crate) fn gateway_loses(&mut self, link: LinkId, end: End) {
+    /// The connection has ended, as the gateway sees it.
+    pub(crate) fn on_gateway_stream_end(&mut self, connection: ConnectionId, end: StreamEnd) {
         let loss = match end {
-            End::Ended => Loss::Ended,
-            End::Reset => Loss::Broken,
+            StreamEnd::Closed => Loss::Ended,
+            StreamEnd::Reset => Loss::Broken,
         };
-        self.gateway_lets_go(link, loss);
+        self.close_gateway_socket(connection, loss);
     }
 
-    fn gateway_lets_go(&mut self, link: LinkId, loss: Loss) {
-        if let Some(socket) = self.let_go_as_gateway(link) {
-            let (core, peer) = (socket.core, socket.peer);
-            self.forget_peer(core, peer);
-            self.tell_hub(core, Input::Lost { peer, loss });
+    fn close_gateway_socket(&mut self, connection: ConnectionId, loss: Loss) {
+        if let Some(socket) = self.close_as_gateway(connection) {
+            let (shard, peer) = (socket.shard, socket.peer);
+            self.remove_peer(shard, peer);
+            self.drive_hub(shard, Input::Lost { peer, loss });
         }
     }
 
-    /// Bytes may wait for a client: the hub is told at the end of the turn, and nobody waits for a client for ever.
-    pub(crate) fn notice_backlog(&mut self, link: LinkId) {
+    /// Handles unsent bytes for a client: schedules the report to the hub at the end of the loop iteration, and the
+    /// check that they are written in time.
+    pub(crate) fn on_unsent_bytes(&mut self, connection: ConnectionId) {
         let now = self.clock.now();
-        let Some(state) = self.links.get_mut(&link) else {
+        let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
         let (bytes, since) = (
-            state.to_client.waiting_bytes(),
-            state.to_client.waits_since(),
+            state.to_client.unsent_bytes(),
+            state.to_client.unsent_since(),
         );
         let Some(socket) = state.socket.as_mut().filter(|_| bytes > 0) else {
             return;
         };
-        if !std::mem::replace(&mut socket.is_backlog_told_later, true) {
-            self.clock.plan_at(now, Event::Backlog { link });
+        if !std::mem::replace(&mut socket.is_send_buffer_report_scheduled, true) {
+            self.clock
+                .schedule_at(now, WorldEvent::ReportGatewaySendBuffer { connection });
         }
         if since == Some(now) {
             let sent = state.to_client.sent_bytes();
-            self.plan_judgement_of_backlog(link, sent);
+            self.schedule_send_buffer_check(connection, sent);
         }
     }
 
-    fn plan_judgement_of_backlog(&mut self, link: LinkId, sent: u64) {
-        let latest = self.clock.now() + BYTES_WAIT_MAX;
+    fn schedule_send_buffer_check(&mut self, connection: ConnectionId, sent: u64) {
+        let latest = self.clock.now() + UNSENT_TIME_MAX;
         self.clock
-            .plan_at(latest, Event::JudgeBacklog { link, sent });
+            .schedule_at(latest, WorldEvent::CheckSendBuffer { connection, sent });
     }
 
-    /// Tells the hub what waits now, if anything still does.
-    pub(crate) fn tell_backlog(&mut self, link: LinkId) {
-        let is_told = self.mutation != Some(Mutation::NoBacklog);
-        let Some(state) = self.links.get_mut(&link) else {
+    /// Reports the size of a send buffer to the hub, unless it is empty.
+    pub(crate) fn report_gateway_send_buffer(&mut self, connection: ConnectionId) {
+        let is_reporting = self.planted_bug != Some(PlantedBug::NoSendBuffer);
+        let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
-        let (bytes, taken) = (
-            state.to_client.waiting_bytes(),
-            state.to_client.taken_bytes(),
+        let (bytes, accepted) = (
+            state.to_client.unsent_bytes(),
+            state.to_client.accepted_bytes(),
         );
         let Some(socket) = &mut state.socket else {
             return;
         };
-        socket.is_backlog_told_later = false;
-        if bytes > 0 && is_told {
-            socket.taken_told = Some(taken);
-            if socket.pings == Pings::Prompt {
-                socket.pings = Pings::Behind;
+        socket.is_send_buffer_report_scheduled = false;
+        if bytes > 0 && is_reporting {
+            socket.reported_accepted_bytes = Some(accepted);
+            if socket.ping_timing == PingTiming::Prompt {
+                socket.ping_timing = PingTiming::Delayed;
             }
-            let (core, peer) = (socket.core, socket.peer);
-            self.tell_hub(core, Input::Backlog { peer, bytes });
+            let (shard, peer) = (socket.shard, socket.peer);
+            self.drive_hub(shard, Input::Backlog { peer, bytes });
         }
-        // What one turn adds comes on top, since the hub learns of it at the turn's end.
-        if bytes > BACKLOG_BYTES_MAX && self.holds_socket(link) {
-            let seen = format!("{bytes} bytes wait for {link:?}");
-            self.reference
-                .break_promise(Promise::ASlowClientIsNotWaitedFor, seen);
+        // One loop iteration may exceed the limit: the hub learns of its bytes at the end, and then closes the peer.
+        if bytes > SEND_BUFFER_BYTES_MAX && self.has_socket(connection) {
+            let details = format!("{bytes} unsent bytes for {connection:?}");
+            self.reference_model
+                .report_violation(Invariant::SendBuffersBounded, details);
         }
     }
 
-    /// Tells the hub what was taken of what waited, if it was told that something does.
-    pub(crate) fn notice_taken(&mut self, link: LinkId) {
-        let Some(state) = self.links.get_mut(&link) else {
+    /// Reports accepted bytes to the hub, if it knows of unsent bytes.
+    pub(crate) fn report_accepted_bytes(&mut self, connection: ConnectionId) {
+        let Some(state) = self.connections.get_mut(&connection) else {
             return;
         };
-        let is_empty = state.to_client.waiting_bytes() == 0;
-        let taken = state.to_client.taken_bytes();
+        let is_empty = state.to_client.unsent_bytes() == 0;
+        let accepted = state.to_client.accepted_bytes();
         let Some(socket) = &mut state.socket else {
             return;
         };
-        let Some(told) = socket.taken_told.replace(taken) else {
-            socket.taken_told = None;
+        let Some(reported) = socket.reported_accepted_bytes.replace(accepted) else {
+            socket.reported_accepted_bytes = None;
             return;
         };
-        let (core, peer) = (socket.core, socket.peer);
+        let (shard, peer) = (socket.shard, socket.peer);
         if is_empty {
-            socket.taken_told = None;
-            self.tell_hub(core, Input::Drained { peer });
-        } else if let Ok(bytes) = usize::try_from(taken - told)
+            socket.reported_accepted_bytes = None;
+            self.drive_hub(shard, Input::Drained { peer });
+        } else if let Ok(bytes) = usize::try_from(accepted - reported)
             && bytes > 0
         {
-            self.tell_hub(core, Input::Written { peer, bytes });
+            self.drive_hub(shard, Input::Written { peer, bytes });
         }
     }
 
-    /// Whether what was sent so long ago still waits for a client.
-    pub(crate) fn judge_backlog(&mut self, link: LinkId, sent: u64) {
-        let held = self.links.get(&link).filter(|state| state.socket.is_some());
-        let Some(flow) = held.map(|state| &state.to_client) else {
+    /// Checks that the bytes up to `sent` are written, and schedules the next check.
+    pub(crate) fn check_send_buffer(&mut self, connection: ConnectionId, sent: u64) {
+        let held = self
+            .connections
+            .get(&connection)
+            .filter(|state| state.socket.is_some());
+        let Some(stream) = held.map(|state| &state.to_client) else {
             return;
         };
-        if flow.taken_bytes() < sent {
-            let seen = format!("bytes wait for {link:?} for more than two write deadlines");
-            self.reference
-                .break_promise(Promise::ASlowClientIsNotWaitedFor, seen);
-        } else if flow.waiting_bytes() > 0 {
-            let sent = flow.sent_bytes();
-            self.plan_judgement_of_backlog(link, sent);
+        if stream.accepted_bytes() < sent {
+            let details =
+                format!("unsent bytes for {connection:?} for more than two write timeouts");
+            self.reference_model
+                .report_violation(Invariant::SendBuffersBounded, details);
+        } else if stream.unsent_bytes() > 0 {
+            let sent = stream.sent_bytes();
+            self.schedule_send_buffer_check(connection, sent);
         }
     }
 
-    /// The hub reads nothing more of a client, or reads again.
-    pub(crate) fn set_reading(&mut self, link: LinkId, is_paused: bool) {
-        self.totals.readings_paused += u64::from(is_paused);
-        if let Some(state) = self.links.get_mut(&link) {
+    /// Pauses or resumes reading from a client, as its hub requests.
+    pub(crate) fn set_reading(&mut self, connection: ConnectionId, is_paused: bool) {
+        self.totals.reads_paused += u64::from(is_paused);
+        if let Some(state) = self.connections.get_mut(&connection) {
             state.to_gateway.set_paused(is_paused);
-            self.plan_flow(link, Direction::ToGateway);
+            self.schedule_stream(connection, Direction::ToGateway);
         }
     }
 }
 
-/// What the gateway takes by default.
+/// The limits of received messages, which are the gateway's defaults.
 const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: MESSAGE_BYTES_MAX,
     frame_bytes_max: MESSAGE_BYTES_MAX,
@@ -276,5 +284,5 @@ const LIMITS: WebSocketLimits = WebSocketLimits {
 };
 
 const MESSAGE_BYTES_MAX: u32 = 65_536;
-// The codec counts in 32 bits, so the number stands here again.
+// The codec counts in 32 bits, so the number is repeated here.
 const _: () = assert!(limits::Limits::MESSAGE_BYTES == 65_536);

@@ -1,4 +1,4 @@
-//! What befalls the log besides crashes: a disk that is full for a while, and ends in peace.
+//! Events of the log other than crashes: a disk that is temporarily full, and shutdowns.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use steadfast_hub::log::event::Event as LogEvent;
 use steadfast_hub::log::io::{FailedOrder, Input, StorageFault};
 use steadfast_hub::log::open::{Damage, DamageKind, OpenReport};
 
-use crate::gateway::Ending;
-use crate::log_thread::DiskWork;
-use crate::reference::Promise;
-use crate::settings::CORES;
-use crate::world::{Event, World};
+use crate::gateway::ShutdownPhase;
+use crate::log_thread::DiskOperation;
+use crate::reference_model::Invariant;
+use crate::settings::SHARDS;
+use crate::world::{World, WorldEvent};
 
 impl World {
-    /// Nothing more fits on the disk, for a while.
+    /// Fills the disk temporarily.
     pub(crate) fn fill_disk(&mut self) {
         self.disk.is_full = true;
-        self.note_trouble();
+        self.record_fault_change();
         let delay = self
             .generator
             .between(Duration::from_millis(20), Duration::from_millis(400));
-        self.clock.plan(delay, Event::FreeDisk);
+        self.clock.schedule(delay, WorldEvent::FreeDisk);
     }
 
-    /// There is room again.
+    /// Frees space on the disk.
     pub(crate) fn free_disk(&mut self) {
         self.disk.is_full = false;
-        self.note_trouble();
+        self.record_fault_change();
     }
 
-    /// The answer of a full disk to an order. A write may stand there in part all the same.
-    pub(crate) fn refuse_for_space(&mut self, work: &DiskWork) -> Option<Input> {
+    /// Returns the failure of an operation if the disk is full. A failed write may be on disk in part.
+    pub(crate) fn fail_if_disk_full(&mut self, operation: &DiskOperation) -> Option<Input> {
         if !self.disk.is_full {
             return None;
         }
-        let order = match work {
-            DiskWork::Reserve { segment, .. } => FailedOrder::Reserve(*segment),
-            // Space that was reserved is usually there.
-            DiskWork::Write { .. } if self.generator.chance(1, 2) => return None,
-            DiskWork::Write { segment, at, bytes } => {
+        let order = match operation {
+            DiskOperation::Reserve { segment, .. } => FailedOrder::Reserve(*segment),
+            // Reserved space is usually available.
+            DiskOperation::Write { .. } if self.generator.chance(1, 2) => return None,
+            DiskOperation::Write { segment, at, bytes } => {
                 let part = self
                     .generator
                     .below(u64::try_from(bytes.len()).unwrap_or(0));
@@ -47,47 +47,48 @@ impl World {
                 self.disk.write(*segment, *at, written.unwrap_or_default());
                 FailedOrder::Write
             }
-            DiskWork::Sync { .. } | DiskWork::Read { .. } => return None,
+            DiskOperation::Sync { .. } | DiskOperation::Read { .. } => return None,
         };
         if let Some(gateway) = &mut self.gateway
             && order == FailedOrder::Write
         {
-            gateway.writing = None;
+            gateway.write_in_progress = None;
         }
-        self.totals.orders_refused += 1;
+        self.totals.operations_without_space += 1;
         Some(Input::Failed {
             order,
             fault: StorageFault::NoSpace,
         })
     }
 
-    /// The log cannot be opened. For want of room the process ends and is started again later; nothing else may happen.
-    pub(crate) fn refused_to_open(&mut self, damage: Damage) {
+    /// The log cannot be opened. For lack of space the process exits and is restarted later; any other reason is a
+    /// violation.
+    pub(crate) fn on_open_failed(&mut self, damage: Damage) {
         let no_space = DamageKind::Unusable {
             fault: StorageFault::NoSpace,
         };
-        if damage.why == no_space && self.totals.orders_refused > 0 {
-            self.totals.starts_refused += 1;
-            self.plan_stop();
+        if damage.why == no_space && self.totals.operations_without_space > 0 {
+            self.totals.starts_without_space += 1;
+            self.schedule_exit();
         } else {
-            self.reference
-                .break_promise(Promise::TheLogOpens, format!("{damage:?}"));
+            self.reference_model
+                .report_violation(Invariant::LogOpens, format!("{damage:?}"));
         }
     }
 
-    /// Notes what the log tells people.
-    pub(crate) fn note(&mut self, event: LogEvent) {
+    /// Handles an event that the log reports to the operator.
+    pub(crate) fn on_log_event(&mut self, event: LogEvent) {
         match event {
             LogEvent::SegmentRemoved { .. } => self.totals.segments_removed += 1,
             LogEvent::EndedUnclean => {
                 if let Some(gateway) = &mut self.gateway {
-                    gateway.ending = Ending::Unmarked;
+                    gateway.shutdown_phase = ShutdownPhase::Unclean;
                 }
             }
             LogEvent::Poisoned { .. } | LogEvent::RecordUnreadable { .. } => {
-                let seen = format!("a disk without faults: {event:?}");
-                self.reference
-                    .break_promise(Promise::NothingAcknowledgedIsLost, seen);
+                let details = format!("unexpected event with an intact disk: {event:?}");
+                self.reference_model
+                    .report_violation(Invariant::NoAcknowledgedLoss, details);
             }
             LogEvent::SegmentBegun { .. }
             | LogEvent::DiskFull { .. }
@@ -98,57 +99,62 @@ impl World {
         }
     }
 
-    /// The process is asked to end, if it is up.
-    pub(crate) fn ask_to_stop(&mut self) {
+    /// Requests a shutdown of the process, if it is running.
+    pub(crate) fn request_shutdown(&mut self) {
         let at = self.wall();
         let Some(gateway) = self
             .gateway
             .as_mut()
-            .filter(|gateway| gateway.is_open && gateway.ending == Ending::NotAsked)
+            .filter(|gateway| gateway.is_open && gateway.shutdown_phase == ShutdownPhase::Running)
         else {
-            self.clock.plan(Duration::from_millis(50), Event::AskToStop);
+            self.clock
+                .schedule(Duration::from_millis(50), WorldEvent::RequestShutdown);
             return;
         };
-        gateway.ending = Ending::Asked;
-        self.note_trouble();
-        // Every other time the clients are told first; a process that hurries lets its connections break.
+        gateway.shutdown_phase = ShutdownPhase::Requested;
+        self.record_fault_change();
+        // In half of the shutdowns the clients are disconnected first; otherwise their connections are reset.
         if self.generator.chance(1, 2) {
-            for core in 0..usize::from(CORES) {
-                self.tell_hub(core, HubInput::ShutdownRequested);
+            for shard in 0..usize::from(SHARDS) {
+                self.drive_hub(shard, HubInput::ShutdownRequested);
             }
         }
-        self.tell_log(Input::CloseRequested { at });
+        self.drive_log(Input::CloseRequested { at });
     }
 
-    /// The log has ended; the process follows.
-    pub(crate) fn plan_stop(&mut self) {
-        self.clock
-            .plan(Duration::ZERO, Event::Stop { life: self.life });
+    /// Schedules the exit of the process after its log has closed.
+    pub(crate) fn schedule_exit(&mut self) {
+        self.clock.schedule(
+            Duration::ZERO,
+            WorldEvent::ProcessExit {
+                process_number: self.process_number,
+            },
+        );
     }
 
-    /// The process has ended by itself. The power fails at once, which a clean end survives.
-    pub(crate) fn stop(&mut self) {
+    /// The process has exited. The power fails at once, which a clean shutdown survives.
+    pub(crate) fn exit_process(&mut self) {
         let Some(gateway) = self.gateway.take() else {
             return;
         };
-        self.ended_clean = gateway.ending == Ending::Asked;
-        self.totals.clean_restarts += u64::from(self.ended_clean);
-        if self.ended_clean && self.disk.has_unsynced() {
-            self.reference.break_promise(
-                Promise::ACleanEndIsKept,
-                "not everything is synced".to_owned(),
+        self.has_closed_cleanly = gateway.shutdown_phase == ShutdownPhase::Requested;
+        self.totals.clean_restarts += u64::from(self.has_closed_cleanly);
+        if self.has_closed_cleanly && self.disk.has_unsynced() {
+            self.reference_model.report_violation(
+                Invariant::CleanShutdownPreserved,
+                "unsynced sectors after a clean shutdown".to_owned(),
             );
         }
         self.disk.crash(&mut self.generator);
-        self.end_life();
+        self.on_process_ended();
     }
 
-    /// A start behind a clean end must find it.
-    pub(crate) fn check_clean_end(&mut self, report: &OpenReport) {
-        if self.ended_clean && (!report.clean || report.epochs_changed) {
-            self.reference
-                .break_promise(Promise::ACleanEndIsKept, format!("{report:?}"));
+    /// Checks that a start after a clean shutdown detects it.
+    pub(crate) fn check_clean_shutdown(&mut self, report: &OpenReport) {
+        if self.has_closed_cleanly && (!report.clean || report.epochs_changed) {
+            self.reference_model
+                .report_violation(Invariant::CleanShutdownPreserved, format!("{report:?}"));
         }
-        self.ended_clean = false;
+        self.has_closed_cleanly = false;
     }
 }

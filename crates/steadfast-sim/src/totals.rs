@@ -1,9 +1,9 @@
-//! What happened in a run, in numbers: a run in which nothing failed proves nothing.
+//! Counts of what happened in a run: a run without faults proves nothing.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Writes the counts once: the fields, their names for people, and their sum.
+/// Declares the counts in one list: the fields, their printed labels, and their sum.
 macro_rules! counts {
     ($( #[doc = $about:literal] $field:ident = $name:literal; )+) => {
         /// Counts of one run, or of many.
@@ -13,7 +13,7 @@ macro_rules! counts {
         }
 
         impl Totals {
-            /// All counts with their names. None of them may be 0 over a whole exploration.
+            /// Returns all counts with their labels. A set of seeds with a count of 0 does not pass.
             pub fn rows(&self) -> Vec<(&'static str, u64)> {
                 vec![$( ($name, self.$field), )+]
             }
@@ -28,110 +28,110 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Runs.
+    /// Seeds that were run.
     seeds = "seeds";
-    /// Sessions of the client library that took part.
-    sessions = "sessions of the client library";
-    /// Simple clients that took part.
+    /// Sessions of the client library.
+    sessions = "client library sessions";
+    /// Clients that do not use the client library.
     simple_clients = "simple clients";
-    /// Links that ended in order in the middle of everything.
-    links_closed = "links closed";
-    /// Links that were reset, and lost what was under way.
-    links_reset = "links reset";
-    /// Links that swallowed everything from then on, in both directions.
-    blackholes = "links that swallow both ways";
-    /// Links that swallowed what went to the gateway.
-    blackholes_to_gateway = "links that swallow towards the gateway";
-    /// Links that swallowed what went to the client.
-    blackholes_to_client = "links that swallow towards the client";
-    /// Links that stood still for a while and then delivered everything.
-    links_frozen = "links frozen";
-    /// Links on which nothing went to the gateway for a while, so that writes waited.
+    /// Connections that the network closed in order at a random time.
+    connections_closed = "connections closed by the network";
+    /// Connections that the network reset, with the loss of bytes in flight.
+    connections_reset = "connections reset by the network";
+    /// Connections that dropped all bytes from a random time on, in both directions.
+    blackholes = "connections blackholed in both directions";
+    /// Connections that dropped all bytes to the gateway.
+    blackholes_to_gateway = "connections blackholed towards the gateway";
+    /// Connections that dropped all bytes to the client.
+    blackholes_to_client = "connections blackholed towards the client";
+    /// Connections that delivered nothing for some time and then everything.
+    connections_frozen = "connections frozen";
+    /// Connections that delivered nothing to the gateway for some time, so that the client's writes stalled.
     uplinks_stalled = "uplinks stalled";
-    /// Clients that read slowly for a while.
+    /// Clients that read slowly for some time.
     slow_readers = "slow readers";
-    /// Dials of sessions that nobody answered.
-    dials_unanswered = "dials that nobody answers";
+    /// Dials of sessions without a response.
+    dials_ignored = "dials without a response";
     /// Crashes of the gateway in which at least one unsynced sector was lost.
     crashes = "crashes that lost unsynced writes";
-    /// Those of them in which the log was not open yet.
-    crashes_while_opening = "crashes while the log opened";
-    /// Ends of the gateway's process alone, which left unsynced writes behind.
-    kills = "kills that left unsynced writes";
+    /// Those crashes in which the log was not open yet.
+    crashes_while_opening = "crashes while opening the log";
+    /// Kills of the gateway process alone while there were unsynced writes.
+    kills = "process kills with unsynced writes";
     /// Unsynced sectors that a crash dropped.
-    sectors_dropped = "sectors dropped";
+    sectors_dropped = "unsynced sectors dropped";
     /// Unsynced sectors that a crash tore.
-    sectors_torn = "sectors torn";
+    sectors_torn = "unsynced sectors torn";
     /// Unsynced sectors that survived a crash.
-    sectors_kept = "sectors kept";
-    /// Times that a core fell behind the log.
-    lapses = "lapses of a core";
-    /// Torn tails that were cut on opening.
-    tails_cut = "torn tails cut";
-    /// Publishes that clients wanted.
-    published = "published";
-    /// Acknowledged publishes that were sent once more.
-    published_again = "acknowledged ones published again";
-    /// Publishes that were acknowledged.
-    acknowledged = "acknowledged";
-    /// Acknowledgements of a repeat: the first answer had been lost.
-    duplicates_answered = "duplicates answered";
-    /// Publications of sessions whose time ran out before they were sent.
-    expired = "publications that expired";
-    /// Publications that a full outbox did not take.
-    outbox_full = "publications that found the outbox full";
-    /// Publications whose time ran out after they were sent, so that nobody knows.
-    interrupted = "publications with an unknown end";
+    sectors_kept = "unsynced sectors kept";
+    /// Times that a shard lagged so far that it lost entries of the log.
+    shard_lags = "shard lags";
+    /// Torn writes that were truncated on opening.
+    torn_writes_truncated = "torn writes truncated";
+    /// Publications that clients requested.
+    published = "publications requested";
+    /// Acknowledged publications that were published again.
+    published_again = "acknowledged publications published again";
+    /// Publications that were acknowledged.
+    acknowledged = "publications acknowledged";
+    /// Acknowledgements of a publication that was already stored.
+    duplicates_acknowledged = "duplicates acknowledged";
+    /// Publications of sessions whose time to live passed before they were sent.
+    expired = "publications expired before sending";
+    /// Publications that a full outbox rejected.
+    outbox_full = "publications rejected by a full outbox";
+    /// Publications that were in flight when their time to live passed or their session was closed.
+    interrupted = "publications with an unknown outcome";
     /// Publications that were still queued when their session was closed.
     dropped_by_close = "publications dropped by a close";
-    /// Sessions that their application closed, and opened again.
-    closes = "sessions closed and opened again";
-    /// Calls of sessions with a result.
-    calls_answered = "calls answered";
-    /// Calls of sessions that ran out of time, or were in the way of a close.
-    calls_failed = "calls that failed";
-    /// Publications that clients were handed.
-    delivered = "delivered";
+    /// Sessions that their application closed and reopened.
+    closes = "sessions closed and reopened";
+    /// Calls of sessions with a successful result.
+    calls_completed = "calls completed";
+    /// Calls of sessions that timed out, were rejected locally, or were pending at a close.
+    calls_failed = "calls failed";
+    /// Publications that clients received.
+    delivered = "publications delivered";
     /// Subscriptions that were recovered.
     recovered = "subscriptions recovered";
-    /// Subscriptions that were told that their position was lost.
-    unrecovered = "subscriptions told of a loss";
+    /// Subscriptions whose position could not be recovered.
+    unrecovered = "subscriptions not recovered";
     /// Subscriptions with a position that no channel has ever had.
-    lies = "subscriptions with a made-up position";
-    /// Subscriptions of simple clients that the gateway ended with the advice to subscribe again.
-    resubscribed = "subscriptions told to subscribe again";
-    /// Subscriptions of sessions that went on behind their last item.
-    resumed = "subscriptions of sessions resumed";
-    /// Gaps that sessions told their application.
-    gaps = "gaps told by sessions";
-    /// Connections of sessions behind their first.
-    reconnects = "reconnects of sessions";
-    /// Connections that a session gave up because it heard nothing.
-    silences_noticed = "silent gateways noticed by sessions";
-    /// Connections that a session gave up because nothing was taken from it.
-    stalls_noticed = "stalled writes noticed by sessions";
-    /// Connections that the gateway closed because it heard nothing.
-    peers_noticed_dead = "silent clients noticed by the gateway";
-    /// Connections that the gateway closed because the client took too little.
-    peers_too_slow = "slow clients closed by the gateway";
-    /// Times that the gateway read nothing more of a client with too many unanswered commands.
-    readings_paused = "clients paused by the gateway";
-    /// Ends that the log marked as clean, each followed by a start.
-    clean_restarts = "clean restarts";
-    /// Orders of the log that found no room on the disk.
-    orders_refused = "orders that found no room";
-    /// Starts that the log refused for want of room, each followed by another one.
-    starts_refused = "starts refused for want of room";
+    invalid_positions = "subscriptions with an invalid position";
+    /// Subscriptions of simple clients that the gateway closed with the advice to resubscribe.
+    resubscribed = "subscriptions closed with resubscribe advice";
+    /// Subscriptions of sessions that resumed after their last publication.
+    resumed = "session subscriptions resumed";
+    /// Gaps that sessions reported to their application.
+    gaps = "gaps reported by sessions";
+    /// Connections of sessions after their first.
+    reconnects = "session reconnects";
+    /// Connections that a session closed because it received nothing.
+    silences_detected = "silent gateways detected by sessions";
+    /// Connections that a session closed because its writes made no progress.
+    write_stalls_detected = "stalled writes detected by sessions";
+    /// Connections that the gateway closed because it received nothing.
+    dead_peers_detected = "silent clients detected by the gateway";
+    /// Connections that the gateway closed because the client read too slowly.
+    slow_consumers_closed = "slow consumers closed by the gateway";
+    /// Times that the gateway stopped reading from a client with too many pending requests.
+    reads_paused = "clients paused by the gateway";
+    /// Clean shutdowns, each followed by a start.
+    clean_restarts = "restarts after a clean shutdown";
+    /// Disk operations of the log that failed for lack of space.
+    operations_without_space = "disk operations failed for lack of space";
+    /// Starts that failed for lack of space, each followed by another one.
+    starts_without_space = "starts failed for lack of space";
     /// Segments that retention removed.
     segments_removed = "segments removed";
-    /// Subscriptions that were told that their position fell out, while nothing was lost.
-    positions_fallen_out = "positions that fell out";
+    /// Subscriptions whose position was beyond retention, while no publication was lost.
+    positions_beyond_retention = "positions beyond retention";
 }
 
 impl Totals {
-    /// Links that were lost, in whatever way the two ends could notice at once.
-    pub const fn link_losses(&self) -> u64 {
-        self.links_closed + self.links_reset
+    /// Returns the number of connections that the network closed or reset.
+    pub const fn connection_losses(&self) -> u64 {
+        self.connections_closed + self.connections_reset
     }
 }
 

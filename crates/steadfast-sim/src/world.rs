@@ -1,4 +1,4 @@
-//! The world: clients, links, one gateway and its disk, and what goes wrong between them.
+//! The simulated world: clients, connections, one gateway and its disk, and the faults between them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,54 +9,55 @@ use steadfast_machine::{Generator, Instant, Seed, Timestamp};
 
 use crate::client::Client;
 use crate::clock::Clock;
+use crate::connections::{Connection, ConnectionId, Direction};
 use crate::disk::Disk;
 use crate::driver::Driver;
-use crate::explore::Finding;
-use crate::faults::LinkFault;
+use crate::explore::SeedResult;
+use crate::faults::ConnectionFault;
 use crate::gateway::Gateway;
-use crate::links::{Direction, Link, LinkId};
-use crate::log_thread::DiskWork;
-use crate::mutation::Mutation;
-use crate::reference::{Promise, Reference};
+use crate::log_thread::DiskOperation;
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::{Invariant, ReferenceModel};
 use crate::settings::RunSettings;
 use crate::totals::Totals;
 
 /// The wall clock at the start of every run.
 const WALL_START_MS: u64 = 1_700_000_000_000;
 
-/// After this time the run must have settled: a multiple of every time-out in it.
-const END: Duration = Duration::from_mins(2);
+/// The longest virtual time of a run, a multiple of every timeout in it. The run must have settled by then.
+const RUN_TIME_MAX: Duration = Duration::from_mins(2);
 
-/// Far more than happens at one instant; a machine whose deadline never moves would stop the time.
+/// The largest number of events at one instant, far more than occur in a correct run: a state machine whose deadline
+/// never moves would stop virtual time.
 const EVENTS_PER_INSTANT_MAX: u64 = 10_000;
 
-/// What happens next. A `life` tells the lives of the gateway apart.
+/// An event of the simulation. `process_number` identifies the gateway process to which it belongs.
 #[derive(Debug)]
-pub(crate) enum Event {
+pub(crate) enum WorldEvent {
     Dial {
         client: usize,
     },
-    /// Something comes out of a link, or fits into it again.
-    Flow {
-        link: LinkId,
+    /// A stream has bytes to read, or space for more.
+    StreamReady {
+        connection: ConnectionId,
         direction: Direction,
     },
-    /// A simple client has missed the pings of the gateway for too long.
-    NoPing {
+    /// A simple client has received no ping for too long.
+    PingTimeout {
         client: usize,
-        link: LinkId,
+        connection: ConnectionId,
     },
-    /// A dial of a session comes to something.
-    Dialled {
+    /// A dial of a session succeeds or fails.
+    DialCompleted {
         session: usize,
         attempt: Attempt,
     },
     SessionTick {
         session: usize,
     },
-    /// The end of a turn in which a client sent something.
-    Unsent {
-        link: LinkId,
+    /// The end of a loop iteration in which a client sent a frame.
+    ReportClientSendBuffer {
+        connection: ConnectionId,
     },
     SessionPublish {
         session: usize,
@@ -64,74 +65,74 @@ pub(crate) enum Event {
     CloseSession {
         session: usize,
     },
-    /// By now a session that was closed must have ended.
-    JudgeClose {
+    /// The deadline by which a session that was closed must have ended.
+    CheckClose {
         session: usize,
     },
     OpenSession {
         session: usize,
     },
-    /// The time of a publication is over.
-    JudgeExpiry {
+    /// The time to live of a publication has passed.
+    CheckExpiry {
         session: usize,
         publication: PublicationId,
     },
-    /// An application looks at what waits for it.
-    Look {
+    /// An application reads its buffered events.
+    ApplicationReads {
         session: usize,
     },
     Publish {
         client: usize,
     },
-    Repeat {
+    Resend {
         client: usize,
     },
-    LogTurn {
-        life: u64,
+    LogIteration {
+        process_number: u64,
     },
-    Disk {
-        life: u64,
-        work: DiskWork,
+    DiskCompleted {
+        process_number: u64,
+        operation: DiskOperation,
     },
-    CoreTurn {
-        life: u64,
-        core: usize,
+    ShardIteration {
+        process_number: u64,
+        shard: usize,
     },
     Tick {
-        life: u64,
+        process_number: u64,
     },
-    /// The end of a turn in which a socket took too little.
-    Backlog {
-        link: LinkId,
+    /// The end of a loop iteration in which a socket did not accept all bytes.
+    ReportGatewaySendBuffer {
+        connection: ConnectionId,
     },
-    /// By now these bytes must not wait any more.
-    JudgeBacklog {
-        link: LinkId,
-        /// Everything that had been sent up to them.
+    /// The deadline by which these bytes must have been written.
+    CheckSendBuffer {
+        connection: ConnectionId,
+        /// The number of bytes that had been sent up to and including them.
         sent: u64,
     },
-    /// By now the gateway must have noticed that this link is dead.
-    JudgeGateway {
-        link: LinkId,
+    /// The deadline by which the gateway must have detected that this connection is dead.
+    CheckGatewayTimeout {
+        connection: ConnectionId,
     },
-    /// By now this session must have.
-    JudgeSession {
+    /// The deadline by which this session must have detected that this connection is dead.
+    CheckSessionTimeout {
         session: usize,
-        link: LinkId,
+        connection: ConnectionId,
     },
-    CutLink,
-    HarmLink {
-        fault: LinkFault,
+    DropConnection,
+    InjectFault {
+        fault: ConnectionFault,
     },
-    Heal {
-        link: LinkId,
+    HealConnection {
+        connection: ConnectionId,
     },
     ArmCrash,
-    /// The process is asked to end in peace.
-    AskToStop,
-    /// It has ended.
-    Stop {
-        life: u64,
+    /// The gateway process receives a shutdown request.
+    RequestShutdown,
+    /// The gateway process exits after its log has closed.
+    ProcessExit {
+        process_number: u64,
     },
     FillDisk,
     FreeDisk,
@@ -139,44 +140,44 @@ pub(crate) enum Event {
     CheckSettled,
 }
 
-/// Everything.
+/// The entire state of a run.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) settings: RunSettings,
-    pub(crate) mutation: Option<Mutation>,
-    pub(crate) clock: Clock<Event>,
+    pub(crate) planted_bug: Option<PlantedBug>,
+    pub(crate) clock: Clock<WorldEvent>,
     pub(crate) generator: Generator,
     pub(crate) disk: Disk,
     pub(crate) gateway: Option<Gateway>,
-    pub(crate) life: u64,
-    pub(crate) reference: Reference,
+    pub(crate) process_number: u64,
+    pub(crate) reference_model: ReferenceModel,
     pub(crate) totals: Totals,
-    /// The simple ones.
+    /// The simple clients, which do not use the client library.
     pub(crate) clients: Vec<Client>,
-    /// The link of each simple client, as the client sees it.
-    pub(crate) dialled: Vec<Option<LinkId>>,
+    /// The connection of each simple client, as the client sees it.
+    pub(crate) client_connections: Vec<Option<ConnectionId>>,
     pub(crate) drivers: Vec<Driver>,
-    pub(crate) links: BTreeMap<LinkId, Link>,
-    pub(crate) next_link: u64,
-    /// Links that something befell at any time.
-    pub(crate) harmed: BTreeSet<LinkId>,
+    pub(crate) connections: BTreeMap<ConnectionId, Connection>,
+    pub(crate) next_connection: u64,
+    /// Connections into which a fault was injected at any time.
+    pub(crate) faulted: BTreeSet<ConnectionId>,
     pub(crate) crashes_armed: u64,
-    pub(crate) link_faults_left: usize,
-    /// When something last went wrong, or ended going wrong.
-    pub(crate) trouble_at: Instant,
-    /// True when the process before this one marked its end as clean.
-    pub(crate) ended_clean: bool,
+    pub(crate) connection_faults_left: usize,
+    /// The time at which a fault last began or ended.
+    pub(crate) last_fault_change_at: Instant,
+    /// Whether the log of the previous process was closed cleanly.
+    pub(crate) has_closed_cleanly: bool,
     pub(crate) is_settled: bool,
 }
 
-/// Runs one seed to its end: counts, and the first promises that were broken.
-pub fn run(seed: u64, mutation: Option<Mutation>) -> Finding {
-    let mut world = World::new(seed, mutation);
-    world.plan();
-    world.go();
-    world.judge();
-    let violations = world.reference.violations().to_vec();
-    Finding {
+/// Runs one seed to its end and returns its counts and the first violations of invariants.
+pub fn run(seed: u64, planted_bug: Option<PlantedBug>) -> SeedResult {
+    let mut world = World::new(seed, planted_bug);
+    world.schedule_initial_events();
+    world.run_to_end();
+    world.check_final_state();
+    let violations = world.reference_model.violations().to_vec();
+    SeedResult {
         seed,
         totals: world.totals,
         violations,
@@ -184,44 +185,44 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Finding {
 }
 
 impl World {
-    fn new(seed: u64, mutation: Option<Mutation>) -> Self {
+    fn new(seed: u64, planted_bug: Option<PlantedBug>) -> Self {
         let mut generator = Seed::new(seed).generator();
-        let settings = RunSettings::draw(&mut generator, mutation);
+        let settings = RunSettings::draw(&mut generator, planted_bug);
         let drivers = (settings.sessions.iter().enumerate())
-            .map(|(index, draw)| {
-                let policy = draw.policy(mutation);
+            .map(|(index, parameters)| {
+                let policy = parameters.policy(planted_bug);
                 let session = Session::new(policy, generator.split(), Instant::START);
-                Driver::new(index, session, draw, &settings)
+                Driver::new(index, session, parameters, &settings)
             })
             .collect();
         let clients: Vec<Client> = (0..settings.clients)
             .map(|index| Client::new(index, &settings.channels, settings.padding))
             .collect();
         Self {
-            dialled: vec![None; clients.len()],
+            client_connections: vec![None; clients.len()],
             clients,
             drivers,
-            link_faults_left: settings.link_faults.len(),
-            trouble_at: Instant::START,
-            mutation,
+            connection_faults_left: settings.connection_faults.len(),
+            last_fault_change_at: Instant::START,
+            planted_bug,
             clock: Clock::new(),
             generator,
             disk: Disk::default(),
             gateway: None,
-            life: 0,
-            reference: Reference::default(),
+            process_number: 0,
+            reference_model: ReferenceModel::default(),
             totals: Totals {
                 seeds: 1,
-                sessions: length(&settings.sessions),
+                sessions: len_u64(&settings.sessions),
                 simple_clients: u64::try_from(settings.clients).unwrap_or(0),
                 ..Totals::default()
             },
             settings,
-            links: BTreeMap::new(),
-            next_link: 0,
-            harmed: BTreeSet::new(),
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            faulted: BTreeSet::new(),
             crashes_armed: 0,
-            ended_clean: false,
+            has_closed_cleanly: false,
             is_settled: false,
         }
     }
@@ -230,44 +231,45 @@ impl World {
         Timestamp::from_millis(WALL_START_MS + self.clock.now().as_nanos() / 1_000_000)
     }
 
-    /// Plans the first events: who dials, who publishes, what goes wrong.
-    fn plan(&mut self) {
+    /// Schedules the first events: dials, publications and faults.
+    fn schedule_initial_events(&mut self) {
         self.start_gateway();
         for client in 0..self.clients.len() {
             let delay = self.start_delay();
-            self.clock.plan(delay, Event::Dial { client });
-            self.clock.plan(delay, Event::Publish { client });
+            self.clock.schedule(delay, WorldEvent::Dial { client });
+            self.clock.schedule(delay, WorldEvent::Publish { client });
         }
         for session in 0..self.drivers.len() {
             self.open_session(session);
             let delay = self.start_delay();
-            self.clock.plan(delay, Event::SessionPublish { session });
+            self.clock
+                .schedule(delay, WorldEvent::SessionPublish { session });
             if self
                 .settings
                 .sessions
                 .get(session)
-                .is_some_and(|draw| draw.closes)
+                .is_some_and(|parameters| parameters.is_closed_during_run)
             {
-                self.plan_fault(Event::CloseSession { session });
+                self.schedule_fault(WorldEvent::CloseSession { session });
             }
         }
-        for _ in 0..self.settings.link_losses {
-            self.plan_fault(Event::CutLink);
+        for _ in 0..self.settings.connection_losses {
+            self.schedule_fault(WorldEvent::DropConnection);
         }
-        for fault in self.settings.link_faults.clone() {
-            self.plan_fault(Event::HarmLink { fault });
+        for fault in self.settings.connection_faults.clone() {
+            self.schedule_fault(WorldEvent::InjectFault { fault });
         }
         for _ in 0..self.settings.crashes {
-            self.plan_fault(Event::ArmCrash);
+            self.schedule_fault(WorldEvent::ArmCrash);
         }
-        for _ in 0..self.settings.clean_stops {
-            self.plan_fault(Event::AskToStop);
+        for _ in 0..self.settings.clean_shutdowns {
+            self.schedule_fault(WorldEvent::RequestShutdown);
         }
         for _ in 0..self.settings.full_disks {
-            self.plan_fault(Event::FillDisk);
+            self.schedule_fault(WorldEvent::FillDisk);
         }
         self.clock
-            .plan(self.settings.fault_time, Event::CheckSettled);
+            .schedule(self.settings.fault_time, WorldEvent::CheckSettled);
     }
 
     fn start_delay(&mut self) -> Duration {
@@ -275,16 +277,16 @@ impl World {
             .between(Duration::from_millis(1), Duration::from_millis(100))
     }
 
-    fn plan_fault(&mut self, fault: Event) {
+    fn schedule_fault(&mut self, fault: WorldEvent) {
         let (first, last) = (Duration::from_millis(100), self.settings.fault_time);
         let delay = self.generator.between(first, last);
-        self.clock.plan(delay, fault);
+        self.clock.schedule(delay, fault);
     }
 
-    fn go(&mut self) {
-        let end = Instant::START + END;
+    fn run_to_end(&mut self) {
+        let end = Instant::START + RUN_TIME_MAX;
         let (mut instant, mut events) = (self.clock.now(), 0_u64);
-        while !self.is_settled && self.reference.violations().is_empty() {
+        while !self.is_settled && self.reference_model.violations().is_empty() {
             let Some(event) = self.clock.next(end) else {
                 return;
             };
@@ -295,14 +297,19 @@ impl World {
             };
             instant = self.clock.now();
             if events > EVENTS_PER_INSTANT_MAX {
-                let seen = format!("time stands still at {instant:?} for {event:?}");
-                self.reference.break_promise(Promise::NobodySpins, seen);
+                let details =
+                    format!("virtual time does not advance from {instant:?} because of {event:?}");
+                self.reference_model
+                    .report_violation(Invariant::NoBusyLoop, details);
             }
-            self.happen(event);
-            // A log that opens may get to its end, which is the more delicate the later.
+            self.handle_event(event);
+            // While the log is opening, a crash is less likely, so that some crashes hit the later steps of opening.
             let is_open = self.gateway.as_ref().is_some_and(|it| it.is_open);
-            let odds = if is_open { 3 } else { 12 };
-            if self.crashes_armed > 0 && self.is_vulnerable() && self.generator.chance(1, odds) {
+            let denominator = if is_open { 3 } else { 12 };
+            if self.crashes_armed > 0
+                && self.is_vulnerable()
+                && self.generator.chance(1, denominator)
+            {
                 if self.generator.chance(1, 4) {
                     self.kill();
                 } else {
@@ -312,129 +319,147 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn handle_event(&mut self, event: WorldEvent) {
         match event {
-            Event::Dial { client } => self.dial(client),
-            Event::Flow { link, direction } => self.look_at_flow(link, direction),
-            Event::NoPing { client, link } => self.miss_pings(client, link),
-            Event::Dialled { session, attempt } => self.dialled(session, attempt),
-            Event::SessionTick { session } => self.session_tick(session),
-            Event::Unsent { link } => self.tell_unsent(link),
-            Event::SessionPublish { session } => self.session_publish(session),
-            Event::CloseSession { session } => self.close_session(session),
-            Event::JudgeClose { session } => self.judge_close(session),
-            Event::JudgeExpiry {
+            WorldEvent::Dial { client } => self.dial(client),
+            WorldEvent::StreamReady {
+                connection,
+                direction,
+            } => self.poll_stream(connection, direction),
+            WorldEvent::PingTimeout { client, connection } => {
+                self.on_ping_timeout(client, connection);
+            }
+            WorldEvent::DialCompleted { session, attempt } => {
+                self.on_dial_completed(session, attempt);
+            }
+            WorldEvent::SessionTick { session } => self.session_tick(session),
+            WorldEvent::ReportClientSendBuffer { connection } => {
+                self.report_client_send_buffer(connection);
+            }
+            WorldEvent::SessionPublish { session } => self.publish_as_session(session),
+            WorldEvent::CloseSession { session } => self.close_session(session),
+            WorldEvent::CheckClose { session } => self.check_close(session),
+            WorldEvent::CheckExpiry {
                 session,
                 publication,
-            } => self.judge_expiry(session, publication),
-            Event::OpenSession { session } => {
-                self.note_trouble();
-                self.tell_session(session, Input::OpenRequested);
+            } => self.check_expiry(session, publication),
+            WorldEvent::OpenSession { session } => {
+                self.record_fault_change();
+                self.drive_session(session, Input::OpenRequested);
             }
-            Event::Look { session } => self.application_looks(session),
-            Event::Publish { client } => self.publish(client),
-            Event::Repeat { client } => self.repeat(client),
-            Event::LogTurn { life }
-            | Event::Disk { life, .. }
-            | Event::CoreTurn { life, .. }
-            | Event::Tick { life }
-            | Event::Stop { life }
-                if life != self.life => {}
-            Event::LogTurn { .. } => self.log_turn(),
-            Event::Disk { work, .. } => self.disk_done(work),
-            Event::CoreTurn { core, .. } => self.core_turn(core),
-            Event::Tick { .. } => self.tick(),
-            Event::Stop { .. } => self.stop(),
-            Event::Backlog { link } => self.tell_backlog(link),
-            Event::JudgeBacklog { link, sent } => self.judge_backlog(link, sent),
-            Event::JudgeGateway { link } => self.judge_gateway(link),
-            Event::JudgeSession { session, link } => self.judge_session(session, link),
-            Event::CutLink => self.cut_link(),
-            Event::HarmLink { fault } => self.harm_link(fault),
-            Event::Heal { link } => self.heal_link(link),
-            Event::ArmCrash => self.crashes_armed += 1,
-            Event::AskToStop => self.ask_to_stop(),
-            Event::FillDisk => self.fill_disk(),
-            Event::FreeDisk => self.free_disk(),
-            Event::Restart => self.start_gateway(),
-            Event::CheckSettled => self.check_settled(),
+            WorldEvent::ApplicationReads { session } => self.application_reads(session),
+            WorldEvent::Publish { client } => self.publish_as_client(client),
+            WorldEvent::Resend { client } => self.resend(client),
+            WorldEvent::LogIteration { process_number }
+            | WorldEvent::DiskCompleted { process_number, .. }
+            | WorldEvent::ShardIteration { process_number, .. }
+            | WorldEvent::Tick { process_number }
+            | WorldEvent::ProcessExit { process_number }
+                if process_number != self.process_number => {}
+            WorldEvent::LogIteration { .. } => self.run_log_iteration(),
+            WorldEvent::DiskCompleted { operation, .. } => self.on_disk_completed(operation),
+            WorldEvent::ShardIteration { shard, .. } => self.run_shard_iteration(shard),
+            WorldEvent::Tick { .. } => self.tick(),
+            WorldEvent::ProcessExit { .. } => self.exit_process(),
+            WorldEvent::ReportGatewaySendBuffer { connection } => {
+                self.report_gateway_send_buffer(connection);
+            }
+            WorldEvent::CheckSendBuffer { connection, sent } => {
+                self.check_send_buffer(connection, sent);
+            }
+            WorldEvent::CheckGatewayTimeout { connection } => {
+                self.check_gateway_timeout(connection);
+            }
+            WorldEvent::CheckSessionTimeout {
+                session,
+                connection,
+            } => self.check_session_timeout(session, connection),
+            WorldEvent::DropConnection => self.drop_connection(),
+            WorldEvent::InjectFault { fault } => self.inject_fault(fault),
+            WorldEvent::HealConnection { connection } => self.heal_connection(connection),
+            WorldEvent::ArmCrash => self.crashes_armed += 1,
+            WorldEvent::RequestShutdown => self.request_shutdown(),
+            WorldEvent::FillDisk => self.fill_disk(),
+            WorldEvent::FreeDisk => self.free_disk(),
+            WorldEvent::Restart => self.start_gateway(),
+            WorldEvent::CheckSettled => self.check_settled(),
         }
     }
 
-    /// Whether things may still go wrong, so that everybody goes on publishing.
+    /// Whether faults may still be injected, so that all clients continue to publish.
     pub(crate) fn is_faulty(&self) -> bool {
         self.clock.now() < Instant::START + self.settings.fault_time || self.crashes_armed > 0
     }
 
-    pub(crate) fn publish_pause(&mut self) -> Duration {
+    pub(crate) fn publish_interval(&mut self) -> Duration {
         self.generator
             .between(Duration::from_millis(5), Duration::from_millis(120))
     }
 
-    /// Whether a crash now would lose something that the log has written, even while it opens.
+    /// Whether a crash now would lose bytes that the log has written, even while it opens.
     fn is_vulnerable(&self) -> bool {
         self.gateway.is_some() && self.disk.has_unsynced()
     }
 
-    /// The process alone is gone. What it had written stays to be read, and the next loss of power takes it all the same.
+    /// Kills the process only. What it had written can still be read, but the next power failure may lose it.
     fn kill(&mut self) {
         let Some(gateway) = self.gateway.take() else {
             return;
         };
-        if let Some(DiskWork::Write { segment, at, bytes }) = gateway.writing
+        if let Some(DiskOperation::Write { segment, at, bytes }) = gateway.write_in_progress
             && self.generator.chance(1, 2)
         {
             self.disk.write(segment, at, &bytes);
         }
         self.totals.kills += 1;
-        self.ended_clean = false;
-        self.end_life();
+        self.has_closed_cleanly = false;
+        self.on_process_ended();
     }
 
-    /// The power fails: the process and everything unsynced is gone.
+    /// The power fails: the process ends, and unsynced sectors may be lost.
     fn crash(&mut self) {
         let Some(gateway) = self.gateway.take() else {
             return;
         };
         self.crashes_armed -= 1;
-        if let Some(DiskWork::Write { segment, at, bytes }) = gateway.writing {
+        if let Some(DiskOperation::Write { segment, at, bytes }) = gateway.write_in_progress {
             self.disk.write(segment, at, &bytes);
         }
-        let wreck = self.disk.crash(&mut self.generator);
+        let outcome = self.disk.crash(&mut self.generator);
         self.totals.crashes += 1;
         self.totals.crashes_while_opening += u64::from(!gateway.is_open);
-        self.totals.sectors_dropped += wreck.dropped;
-        self.totals.sectors_torn += wreck.torn;
-        self.totals.sectors_kept += wreck.kept;
-        self.ended_clean = false;
-        self.end_life();
+        self.totals.sectors_dropped += outcome.dropped;
+        self.totals.sectors_torn += outcome.torn;
+        self.totals.sectors_kept += outcome.kept;
+        self.has_closed_cleanly = false;
+        self.on_process_ended();
     }
 
-    /// The process is gone, whyever: its connections break, and another one is started.
-    pub(crate) fn end_life(&mut self) {
-        self.note_trouble();
+    /// The process has ended, for any reason: its connections are reset, and a restart is scheduled.
+    pub(crate) fn on_process_ended(&mut self) {
+        self.record_fault_change();
         let now = self.clock.now();
-        let links: Vec<LinkId> = self.links.keys().copied().collect();
-        for link in links {
+        let connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        for connection in connections {
             let (soon, late) = (Duration::from_millis(1), Duration::from_millis(50));
             let delay = self.generator.between(soon, late);
-            if let Some(state) = self.links.get_mut(&link)
+            if let Some(state) = self.connections.get_mut(&connection)
                 && state.socket.take().is_some()
             {
                 state.to_client.reset(now, delay);
-                self.plan_flow(link, Direction::ToClient);
+                self.schedule_stream(connection, Direction::ToClient);
             }
-            self.forget_if_let_go(link);
+            self.remove_if_closed(connection);
         }
-        // Whatever was planned for the life that has ended must not reach the next one.
-        self.life += 1;
+        // Events that were scheduled for the previous process must not reach the next one.
+        self.process_number += 1;
         let delay = self
             .generator
             .between(Duration::from_millis(10), Duration::from_millis(500));
-        self.clock.plan(delay, Event::Restart);
+        self.clock.schedule(delay, WorldEvent::Restart);
     }
 }
 
-fn length<T>(of: &[T]) -> u64 {
+fn len_u64<T>(of: &[T]) -> u64 {
     u64::try_from(of.len()).unwrap_or(u64::MAX)
 }

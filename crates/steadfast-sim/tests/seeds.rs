@@ -1,21 +1,21 @@
-//! Fixed seeds keep every promise, and a broken promise is noticed with a seed that reproduces it.
+//! Fixed seeds violate no invariant, and every planted bug is detected with a seed that reproduces it.
 
-use steadfast_sim::reference::Promise;
-use steadfast_sim::{Finding, Mutation, explore, run};
+use steadfast_sim::reference_model::Invariant;
+use steadfast_sim::{PlantedBug, SeedResult, explore, run};
 
-/// More than any mutation has needed so far; see the counts that a failing test prints.
+/// The number of seeds: more than any planted bug has needed so far. A failing test prints the counts.
 const SEEDS: u64 = 120;
 
 #[test]
-fn every_promise_is_kept_although_links_fail_in_every_way_and_the_power_too() {
+fn invariants_hold_under_connection_faults_and_power_failures() {
     let report = explore(0..SEEDS, None, |_| {});
 
-    assert!(report.is_convincing(), "{report}");
+    assert!(report.has_passed(), "{report}");
 }
 
-/// Both: a segment was removed while it was read.
+/// In both seeds a segment was removed while it was read.
 #[test]
-fn a_seed_that_once_broke_a_promise_keeps_it() {
+fn seeds_that_once_violated_an_invariant_pass() {
     for seed in [1506, 1936] {
         assert_eq!(run(seed, None).violations, [], "seed {seed}");
     }
@@ -29,122 +29,122 @@ fn a_seed_always_gives_the_same_run() {
 }
 
 #[test]
-fn a_sync_that_is_not_done_loses_what_was_acknowledged() {
+fn a_skipped_sync_loses_acknowledged_publications() {
     check(
-        Mutation::NoSync,
+        PlantedBug::NoSync,
         &[
-            Promise::NothingAcknowledgedIsLost,
-            Promise::AGapMeansALoss,
-            Promise::APlaceHoldsOnePublication,
-            Promise::TheLogOpens,
+            Invariant::NoAcknowledgedLoss,
+            Invariant::GapsJustified,
+            Invariant::OffsetsUnique,
+            Invariant::LogOpens,
         ],
     );
 }
 
 #[test]
-fn keys_that_never_reach_the_log_are_applied_twice() {
-    check(Mutation::NoDedupe, &[Promise::NothingIsAppliedTwice]);
+fn publications_without_idempotency_keys_are_stored_twice() {
+    check(PlantedBug::NoDeduplication, &[Invariant::KeysStoredOnce]);
 }
 
 #[test]
-fn positions_that_are_not_checked_recover_over_a_hole() {
+fn unchecked_positions_recover_across_a_gap() {
     check(
-        Mutation::NoPositionCheck,
+        PlantedBug::NoPositionCheck,
+        &[Invariant::RecoveryComplete, Invariant::OffsetsUnique],
+    );
+}
+
+#[test]
+fn reordered_frames_violate_the_order() {
+    check(
+        PlantedBug::NoOrder,
+        &[Invariant::OrderPreserved, Invariant::NoDuplicateDelivery],
+    );
+}
+
+#[test]
+fn publications_beyond_retention_are_detected() {
+    check(PlantedBug::NoRetention, &[Invariant::RetentionExact]);
+}
+
+#[test]
+fn a_session_that_does_not_resend_never_settles() {
+    check(PlantedBug::NoResend, &[Invariant::SystemSettles]);
+}
+
+#[test]
+fn a_publication_resent_with_a_new_key_is_stored_twice() {
+    check(PlantedBug::NewKeys, &[Invariant::KeysStoredOnce]);
+}
+
+#[test]
+fn a_session_that_resubscribes_without_its_position_reports_an_unjustified_gap() {
+    check(PlantedBug::NoPosition, &[Invariant::GapsJustified]);
+}
+
+#[test]
+fn a_session_without_liveness_timeouts_keeps_a_blackholed_connection() {
+    check(PlantedBug::NoLiveness, &[Invariant::DeadPeersDetected]);
+}
+
+#[test]
+fn a_gateway_without_pings_keeps_dead_connections() {
+    check(PlantedBug::NoPings, &[Invariant::DeadPeersDetected]);
+}
+
+#[test]
+fn a_gateway_that_ignores_send_buffers_keeps_a_slow_consumer() {
+    check(PlantedBug::NoSendBuffer, &[Invariant::SendBuffersBounded]);
+}
+
+#[test]
+fn a_frame_lost_on_an_open_connection_is_detected() {
+    check(
+        PlantedBug::LossyFreeze,
         &[
-            Promise::RecoveredMeansWhole,
-            Promise::APlaceHoldsOnePublication,
+            Invariant::OrderPreserved,
+            Invariant::GapsJustified,
+            Invariant::SystemSettles,
         ],
     );
 }
 
 #[test]
-fn frames_that_overtake_each_other_break_the_order() {
+fn a_session_without_backoff_exceeds_the_reconnect_rate() {
+    check(PlantedBug::NoBackoff, &[Invariant::ReconnectRateBounded]);
+}
+
+#[test]
+fn an_outbox_that_is_full_too_early_drops_publications_that_fit() {
     check(
-        Mutation::NoOrder,
-        &[Promise::OrderIsKept, Promise::NothingIsDeliveredTwice],
+        PlantedBug::SmallOutbox,
+        &[Invariant::OneOutcomePerPublication],
     );
 }
 
 #[test]
-fn what_retention_does_not_hide_is_seen() {
-    check(Mutation::NoRetention, &[Promise::RetentionKeepsWhatItSays]);
-}
-
-#[test]
-fn what_a_session_never_sends_again_never_ends() {
-    check(Mutation::NoRepeat, &[Promise::EverythingSettles]);
-}
-
-#[test]
-fn a_repeat_under_a_new_key_is_applied_twice() {
-    check(Mutation::NewKeys, &[Promise::NothingIsAppliedTwice]);
-}
-
-#[test]
-fn a_session_that_does_not_say_where_it_stood_tells_a_gap_where_nothing_is_lost() {
-    check(Mutation::NoPosition, &[Promise::AGapMeansALoss]);
-}
-
-#[test]
-fn a_session_that_waits_for_ever_trusts_a_link_that_swallows_everything() {
-    check(Mutation::NoLiveness, &[Promise::ADeadPeerIsNoticed]);
-}
-
-#[test]
-fn a_gateway_that_sends_no_pings_keeps_clients_that_are_gone() {
-    check(Mutation::NoPings, &[Promise::ADeadPeerIsNoticed]);
-}
-
-#[test]
-fn a_gateway_that_does_not_see_what_waits_keeps_it_for_a_slow_client() {
-    check(Mutation::NoBacklog, &[Promise::ASlowClientIsNotWaitedFor]);
-}
-
-#[test]
-fn a_frame_that_is_lost_on_a_link_that_goes_on_is_missed() {
+fn a_publication_that_expires_too_early_is_detected() {
     check(
-        Mutation::LossyFreeze,
-        &[
-            Promise::OrderIsKept,
-            Promise::AGapMeansALoss,
-            Promise::EverythingSettles,
-        ],
+        PlantedBug::EarlyExpiry,
+        &[Invariant::OneOutcomePerPublication],
     );
 }
 
 #[test]
-fn a_session_without_pauses_hammers_a_gateway_that_is_gone() {
-    check(Mutation::NoPause, &[Promise::NobodyHammers]);
+fn a_gateway_without_a_write_timeout_keeps_a_client_that_does_not_read() {
+    check(PlantedBug::NoWriteTimeout, &[Invariant::SendBuffersBounded]);
 }
 
-#[test]
-fn an_outbox_that_is_full_too_early_gives_up_what_it_had_room_for() {
-    check(Mutation::SmallOutbox, &[Promise::EveryPublicationEndsOnce]);
-}
-
-#[test]
-fn a_publication_that_is_given_up_too_early_had_time_left() {
-    check(Mutation::Impatience, &[Promise::EveryPublicationEndsOnce]);
-}
-
-#[test]
-fn a_gateway_without_a_write_deadline_waits_for_who_takes_nothing() {
-    check(
-        Mutation::NoWriteDeadline,
-        &[Promise::ASlowClientIsNotWaitedFor],
-    );
-}
-
-/// The mutation breaks one of the promises in some seed, and that seed breaks it again.
-fn check(mutation: Mutation, promises: &[Promise]) {
-    let breaks = |finding: &Finding| {
-        let first = finding.violations.first();
-        first.is_some_and(|violation| promises.contains(&violation.promise))
+/// Checks that the planted bug violates one of the invariants first in some seed, and that the seed reproduces it.
+fn check(planted_bug: PlantedBug, invariants: &[Invariant]) {
+    let is_detected = |result: &SeedResult| {
+        let first = result.violations.first();
+        first.is_some_and(|violation| invariants.contains(&violation.invariant))
     };
-    let finding = (0..SEEDS)
-        .map(|seed| run(seed, Some(mutation)))
-        .find(breaks)
-        .unwrap_or_else(|| panic!("no seed noticed {mutation:?}"));
+    let result = (0..SEEDS)
+        .map(|seed| run(seed, Some(planted_bug)))
+        .find(is_detected)
+        .unwrap_or_else(|| panic!("no seed detects {planted_bug:?}"));
 
-    assert_eq!(run(finding.seed, Some(mutation)), finding);
+    assert_eq!(run(result.seed, Some(planted_bug)), result);
 }

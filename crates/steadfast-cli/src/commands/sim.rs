@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use serde_json::json;
-use steadfast_sim::{Finding, Mutation, Report};
+use steadfast_sim::{PlantedBug, SeedResult, SimulationReport};
 
 use crate::args::Sim;
 use crate::exit::Failure;
@@ -33,19 +33,19 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     check(&report, arguments.plant.as_deref())
 }
 
-/// Findings that one thread can be ahead of the others.
-const FINDINGS_AHEAD_MAX: usize = 64;
+/// Results by which one thread can be ahead of the others.
+const RESULTS_AHEAD_MAX: usize = 64;
 
 /// Runs the seeds on all processors. Runs are independent, and the report adds them in the order of their seeds, so
 /// that it is the same on every machine.
-fn explore(seeds: Range<u64>, planted_bug: Option<Mutation>) -> Report {
+fn explore(seeds: Range<u64>, planted_bug: Option<PlantedBug>) -> SimulationReport {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut progress = output::Progress::new(seeds.end - seeds.start);
-    let mut report = Report::default();
+    let mut report = SimulationReport::default();
     thread::scope(|scope| {
-        let lanes: Vec<mpsc::Receiver<Finding>> = (0..threads)
+        let lanes: Vec<mpsc::Receiver<SeedResult>> = (0..threads)
             .map(|lane| {
-                let (sender, receiver) = mpsc::sync_channel(FINDINGS_AHEAD_MAX);
+                let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD_MAX);
                 let seeds = seeds.clone().skip(lane).step_by(threads);
                 scope.spawn(move || run_seeds(seeds, planted_bug, &sender));
                 receiver
@@ -53,9 +53,9 @@ fn explore(seeds: Range<u64>, planted_bug: Option<Mutation>) -> Report {
             .collect();
         for lane in lanes.iter().cycle() {
             // The next seed belongs to this lane; if it has ended, there are no more seeds.
-            let Ok(finding) = lane.recv() else { break };
-            report.add(finding);
-            progress.show(report.totals.seeds, report.failed);
+            let Ok(result) = lane.recv() else { break };
+            report.add(result);
+            progress.show(report.totals.seeds, report.failed_count);
         }
     });
     progress.end();
@@ -64,34 +64,35 @@ fn explore(seeds: Range<u64>, planted_bug: Option<Mutation>) -> Report {
 
 fn run_seeds(
     seeds: impl Iterator<Item = u64>,
-    planted_bug: Option<Mutation>,
-    findings: &mpsc::SyncSender<Finding>,
+    planted_bug: Option<PlantedBug>,
+    results: &mpsc::SyncSender<SeedResult>,
 ) {
     for seed in seeds {
-        if findings
-            .send(steadfast_sim::run(seed, planted_bug))
-            .is_err()
-        {
+        if results.send(steadfast_sim::run(seed, planted_bug)).is_err() {
             return;
         }
     }
 }
 
-fn check(report: &Report, planted_bug: Option<&str>) -> Result<(), Failure> {
-    if report.is_convincing() {
+fn check(report: &SimulationReport, planted_bug: Option<&str>) -> Result<(), Failure> {
+    if report.has_passed() {
         return Ok(());
     }
-    let hint = report.findings.first().map_or_else(String::new, |finding| {
-        let planted_bug = planted_bug.map_or_else(String::new, |name| format!(" --plant {name}"));
-        format!(
-            "Run the first failed seed again: steadfast sim --seeds {}{planted_bug}",
-            finding.seed
-        )
-    });
-    if report.failed > 0 {
+    let hint = report
+        .failed_seeds
+        .first()
+        .map_or_else(String::new, |result| {
+            let planted_bug =
+                planted_bug.map_or_else(String::new, |name| format!(" --plant {name}"));
+            format!(
+                "Run the first failed seed again: steadfast sim --seeds {}{planted_bug}",
+                result.seed
+            )
+        });
+    if report.failed_count > 0 {
         let what = format!(
             "{} of {} seeds violated an invariant",
-            report.failed, report.totals.seeds
+            report.failed_count, report.totals.seeds
         );
         return Err(Failure::failed(what, hint));
     }
@@ -117,9 +118,9 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, Failure> {
     }
 }
 
-fn parse_planted_bug(name: &str) -> Result<Mutation, Failure> {
-    Mutation::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = Mutation::ALL
+fn parse_planted_bug(name: &str) -> Result<PlantedBug, Failure> {
+    PlantedBug::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = PlantedBug::ALL
             .iter()
             .map(|planted_bug| planted_bug.name())
             .collect();
@@ -130,29 +131,29 @@ fn parse_planted_bug(name: &str) -> Result<Mutation, Failure> {
     })
 }
 
-fn to_json(report: &Report) -> serde_json::Value {
+fn to_json(report: &SimulationReport) -> serde_json::Value {
     let totals: serde_json::Map<String, serde_json::Value> = report
         .totals
         .rows()
         .into_iter()
         .map(|(name, count)| (name.replace(' ', "_"), count.into()))
         .collect();
-    let findings: Vec<_> = report
-        .findings
+    let results: Vec<_> = report
+        .failed_seeds
         .iter()
-        .map(|finding| {
+        .map(|result| {
             let violations: Vec<String> =
-                finding.violations.iter().map(ToString::to_string).collect();
-            json!({ "seed": finding.seed, "violations": violations })
+                result.violations.iter().map(ToString::to_string).collect();
+            json!({ "seed": result.seed, "violations": violations })
         })
         .collect();
     json!({
-        "is_conclusive": report.is_convincing(),
-        "failed": report.failed,
+        "has_passed": report.has_passed(),
+        "failed": report.failed_count,
         "totals": totals,
-        "findings": findings,
-        "too_few_faults": report.harmless,
-        "not_exercised": report.missing(),
+        "findings": results,
+        "too_few_faults": report.inconclusive,
+        "not_exercised": report.not_exercised(),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Calls of an application: each has one answer, and that in time. What they tell of the past must be what is there.
+//! Calls of an application: each has exactly one result within its deadline. The history that they return must be
+//! consistent with the reference model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,40 +7,40 @@ use std::time::Duration;
 use steadfast_core::io::{Call, CallError, CallId, CallResult, Input};
 use steadfast_machine::{Generator, Instant};
 
-use crate::client::{Books, key_of};
-use crate::reference::Promise;
+use crate::client::{Recorder, key_in_payload};
+use crate::reference_model::Invariant;
 use crate::settings::CALLS_MAX;
 
-/// Publications that a call asks for.
+/// The number of publications that a call requests.
 const LIMIT: i32 = 5;
 
-/// A call without an answer.
+/// A call without a result.
 #[derive(Debug)]
-struct Owed {
+struct PendingCall {
     channel: String,
     deadline: Instant,
 }
 
-/// The calls.
+/// The calls of an application.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    made: u64,
-    owed: BTreeMap<CallId, Owed>,
+    calls_made: u64,
+    pending: BTreeMap<CallId, PendingCall>,
 }
 
 impl Calls {
-    /// Asks for the newest publications of a channel.
+    /// Calls for the newest publications of a channel.
     pub(super) fn call(&mut self, now: Instant, channel: &str, generator: &mut Generator) -> Input {
-        self.made += 1;
-        let id = CallId(self.made);
+        self.calls_made += 1;
+        let id = CallId(self.calls_made);
         let millis = Duration::from_millis;
         let deadline = now + generator.between(millis(200), millis(3_000));
         let channel = channel.to_owned();
-        let owed = Owed {
+        let pending = PendingCall {
             channel: channel.clone(),
             deadline,
         };
-        self.owed.insert(id, owed);
+        self.pending.insert(id, pending);
         let call = Call::History {
             channel,
             limit: LIMIT,
@@ -49,65 +50,68 @@ impl Calls {
         Input::CallRequested { id, call, deadline }
     }
 
-    /// A call is answered.
-    pub(super) fn answer(
+    /// A call has a result.
+    pub(super) fn complete_call(
         &mut self,
         now: Instant,
         id: CallId,
         outcome: &Result<CallResult, CallError>,
         is_closing: bool,
-        books: &mut Books<'_>,
+        recorder: &mut Recorder<'_>,
     ) {
-        let Some(owed) = self.owed.remove(&id) else {
-            let seen = format!("{id:?} was answered twice, now with {outcome:?}");
-            return books
-                .reference
-                .break_promise(Promise::EveryCallEndsOnce, seen);
+        let Some(pending) = self.pending.remove(&id) else {
+            let details = format!("{id:?} has a second result: {outcome:?}");
+            return recorder
+                .reference_model
+                .report_violation(Invariant::OneResultPerCall, details);
         };
-        let is_in_time = now <= owed.deadline;
+        let is_in_time = now <= pending.deadline;
         let is_expected = match outcome {
             Ok(CallResult::History(history)) => {
-                books.totals.calls_answered += 1;
+                recorder.totals.calls_completed += 1;
                 let epoch = &history.position.epoch;
                 for publication in &history.publications {
-                    let key = key_of(&publication.data);
-                    books
-                        .reference
-                        .deliver(&owed.channel, epoch, publication.offset, key);
+                    let key = key_in_payload(&publication.data);
+                    recorder.reference_model.deliver(
+                        &pending.channel,
+                        epoch,
+                        publication.offset,
+                        key,
+                    );
                 }
                 true
             }
             Err(CallError::TimedOut { .. }) => {
-                books.totals.calls_failed += 1;
-                now >= owed.deadline
+                recorder.totals.calls_failed += 1;
+                now >= pending.deadline
             }
             Err(CallError::Closed) => {
-                books.totals.calls_failed += 1;
+                recorder.totals.calls_failed += 1;
                 is_closing
             }
             Err(CallError::Busy) => {
-                books.totals.calls_failed += 1;
-                self.owed.len() >= CALLS_MAX
+                recorder.totals.calls_failed += 1;
+                self.pending.len() >= CALLS_MAX
             }
             Err(CallError::Refused(error)) => error.temporary,
-            // A question about the past can be asked again, so a loss does not end it.
+            // A history call can be resent, so the loss of a connection does not complete it.
             Err(CallError::Interrupted { .. } | CallError::TooLarge | CallError::Misfit)
             | Ok(CallResult::Rpc(_) | CallResult::Presence(_) | CallResult::PresenceStats(_)) => {
                 false
             }
         };
         if !is_in_time || !is_expected {
-            let seen = format!(
-                "{id:?} was due at {:?}, now is {now:?}: {outcome:?}",
-                owed.deadline
+            let details = format!(
+                "{id:?} with deadline {:?} completed at {now:?}: {outcome:?}",
+                pending.deadline
             );
-            books
-                .reference
-                .break_promise(Promise::EveryCallEndsOnce, seen);
+            recorder
+                .reference_model
+                .report_violation(Invariant::OneResultPerCall, details);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.owed.is_empty()
+        self.pending.is_empty()
     }
 }

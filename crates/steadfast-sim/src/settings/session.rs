@@ -1,4 +1,4 @@
-//! What a seed decides about sessions of the client library, and about the applications that hold them.
+//! The parameters of a session of the client library and of its application, which the seed determines.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use steadfast_core::policy::{
 };
 use steadfast_machine::Generator;
 
-use crate::mutation::Mutation;
+use crate::planted_bug::PlantedBug;
 
-/// Calls of a session that may be without an answer.
+/// The largest number of calls of a session that are in flight.
 pub(crate) const CALLS_MAX: usize = 16;
 
-/// What a session and its application are made of.
+/// The parameters of a session and its application.
 #[derive(Clone, Debug)]
-pub(crate) struct SessionDraw {
-    /// What the session is promised to keep to, whatever a mutation makes of its policy.
+pub(crate) struct SessionParameters {
+    /// The settings that the checks use; a planted bug changes only the policy that is made of them.
     settings: SessionSettings,
-    /// Items that may wait for the application.
+    /// The largest number of events that are buffered for the application.
     pub(crate) buffer_len_max: usize,
-    /// The longest time that the application takes between two looks.
-    pub(crate) look_pause: Duration,
-    /// Whether it closes the session on the way, and opens it again.
-    pub(crate) closes: bool,
+    /// The longest time between two reads of the application.
+    pub(crate) read_interval_max: Duration,
+    /// Whether the application closes the session during the run, and reopens it.
+    pub(crate) is_closed_during_run: bool,
 }
 
-impl SessionDraw {
+impl SessionParameters {
     pub(crate) fn draw(generator: &mut Generator) -> Self {
         let millis = Duration::from_millis;
         let liveness = LivenessSettings {
@@ -54,7 +54,7 @@ impl SessionDraw {
             // One at a time in half of the runs.
             channel_window: if messages_max < 32 { 1 } else { window },
             answer_timeout: millis(2_000),
-            // Beyond every run: what comes of it is shown by the tests of the session itself.
+            // Longer than any run: the tests of the session itself cover its expiry.
             key_window: millis(90_000),
             retry_after: millis(100),
         };
@@ -75,15 +75,15 @@ impl SessionDraw {
                 outbox,
             },
             buffer_len_max: 4 << generator.below(5),
-            look_pause: millis(if is_slow { 200 } else { 20 }),
-            closes: generator.chance(1, 3),
+            read_interval_max: millis(if is_slow { 200 } else { 20 }),
+            is_closed_during_run: generator.chance(1, 3),
         }
     }
 
-    /// What the session is made with.
-    pub(crate) fn policy(&self, mutation: Option<Mutation>) -> SessionPolicy {
+    /// Returns the policy of the session.
+    pub(crate) fn policy(&self, planted_bug: Option<PlantedBug>) -> SessionPolicy {
         let mut settings = self.settings.clone();
-        if mutation == Some(Mutation::NoLiveness) {
+        if planted_bug == Some(PlantedBug::NoLiveness) {
             let never = Duration::from_hours(24);
             settings.liveness = LivenessSettings {
                 idle: never,
@@ -92,54 +92,54 @@ impl SessionDraw {
                 grace: never,
             };
         }
-        if mutation == Some(Mutation::NoPause) {
-            let moment = Duration::from_millis(1);
+        if planted_bug == Some(PlantedBug::NoBackoff) {
+            let shortest = Duration::from_millis(1);
             settings.backoff = BackoffSettings {
-                floor: moment,
-                base: moment,
-                cap: moment,
-                first_within: moment,
+                floor: shortest,
+                base: shortest,
+                cap: shortest,
+                first_within: shortest,
                 ..settings.backoff
             };
         }
-        if mutation == Some(Mutation::SmallOutbox) {
+        if planted_bug == Some(PlantedBug::SmallOutbox) {
             settings.outbox.messages_max /= 2;
         }
         SessionPolicy::new(settings).expect("the drawn settings are in range")
     }
 
-    /// A gateway that says nothing any more is noticed within this time.
+    /// The longest time until the session detects a silent gateway.
     pub(crate) fn silence_max(&self) -> Duration {
         self.settings.liveness.idle + self.settings.liveness.timeout
     }
 
-    /// An attempt ends within this time, one way or the other.
-    pub(crate) const fn attempt_max(&self) -> Duration {
+    /// The longest time of a connection attempt, successful or not.
+    pub(crate) const fn attempt_time_max(&self) -> Duration {
         self.settings.attempt_deadline
     }
 
-    /// From the close frame to the end.
-    pub(crate) const fn close_max(&self) -> Duration {
+    /// The longest time from the close frame until the session has ended.
+    pub(crate) const fn close_time_max(&self) -> Duration {
         self.settings.close_deadline
     }
 
-    /// The longest pause between two attempts at a gateway that asks for no patience.
-    pub(crate) fn pause_max(&self) -> Duration {
+    /// The longest delay between two attempts at a gateway that sends no retry delay.
+    pub(crate) fn reconnect_delay_max(&self) -> Duration {
         let backoff = &self.settings.backoff;
         backoff.floor + backoff.cap.max(backoff.spread)
     }
 
-    /// Publications that may be queued or unanswered.
-    pub(crate) const fn outbox_max(&self) -> usize {
+    /// The largest number of publications that are queued or in flight.
+    pub(crate) const fn outbox_len_max(&self) -> usize {
         self.settings.outbox.messages_max
     }
 
-    /// Whether nothing of a channel is under way behind another.
-    pub(crate) const fn sends_one_at_a_time(&self) -> bool {
+    /// Whether at most one publication per channel is in flight.
+    pub(crate) const fn is_sending_one_at_a_time(&self) -> bool {
         self.settings.outbox.channel_window == 1
     }
 
-    /// Bytes that they may take.
+    /// The largest total size in bytes of those publications.
     pub(crate) const fn outbox_bytes_max(&self) -> usize {
         self.settings.outbox.bytes_max
     }

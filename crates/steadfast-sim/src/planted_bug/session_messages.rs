@@ -1,4 +1,4 @@
-//! Promises of a session that its driver breaks: what it sends is altered on its way to the socket.
+//! Planted bugs of a session: the driver alters the session's messages before it sends them.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,24 @@ use steadfast_protocol::json;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Position, Request, RpcRequest, SubscribeRequest};
 
-use crate::mutation::Mutation;
+use crate::planted_bug::PlantedBug;
 
-/// What has to be remembered for it.
+/// What the planted bugs of one session remember.
 #[derive(Debug, Default)]
-pub(crate) struct Tampering {
+pub(crate) struct SessionBugState {
     /// The attempt on which each key was sent first.
     first_sent: BTreeMap<String, Attempt>,
 }
 
-/// A message as the driver sends it, if anything is left of it.
-pub(crate) fn tamper(
+/// Alters a message as the planted bug requires; `None` when nothing of it is sent.
+pub(crate) fn alter_message(
     message: Bytes,
     attempt: Attempt,
-    mutation: Option<Mutation>,
-    memory: &mut Tampering,
+    planted_bug: Option<PlantedBug>,
+    state: &mut SessionBugState,
 ) -> Option<Bytes> {
-    let Some(Mutation::NoRepeat | Mutation::NewKeys | Mutation::NoPosition) = mutation else {
+    let Some(PlantedBug::NoResend | PlantedBug::NewKeys | PlantedBug::NoPosition) = planted_bug
+    else {
         return Some(message);
     };
     let commands =
@@ -33,7 +34,7 @@ pub(crate) fn tamper(
     let mut altered = Vec::new();
     for command in commands {
         let Command { id, request } = command.expect("a session sends valid commands");
-        if let Some(request) = alter(request, attempt, mutation, memory) {
+        if let Some(request) = alter_request(request, attempt, planted_bug, state) {
             if !altered.is_empty() {
                 altered.push(b'\n');
             }
@@ -43,31 +44,31 @@ pub(crate) fn tamper(
     (!altered.is_empty()).then(|| Bytes::from(altered))
 }
 
-fn alter(
+fn alter_request(
     request: Request,
     attempt: Attempt,
-    mutation: Option<Mutation>,
-    memory: &mut Tampering,
+    planted_bug: Option<PlantedBug>,
+    state: &mut SessionBugState,
 ) -> Option<Request> {
-    match (mutation, request) {
-        (Some(Mutation::NoPosition), Request::Subscribe(subscribe)) => {
+    match (planted_bug, request) {
+        (Some(PlantedBug::NoPosition), Request::Subscribe(subscribe)) => {
             Some(Request::Subscribe(SubscribeRequest {
                 recover: false,
                 position: Position::default(),
                 ..subscribe
             }))
         }
-        (Some(Mutation::NoRepeat | Mutation::NewKeys), Request::Rpc(rpc)) => {
+        (Some(PlantedBug::NoResend | PlantedBug::NewKeys), Request::Rpc(rpc)) => {
             let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT)
-                .expect("a session publishes with keys");
-            let first = *memory
+                .expect("a session publishes with idempotency keys");
+            let first = *state
                 .first_sent
                 .entry(publish.idempotency_key.clone())
                 .or_insert(attempt);
             if first == attempt {
                 return Some(Request::Rpc(rpc));
             }
-            (mutation == Some(Mutation::NewKeys)).then(|| with_new_key(&rpc, publish, attempt))
+            (planted_bug == Some(PlantedBug::NewKeys)).then(|| with_new_key(&rpc, publish, attempt))
         }
         (_, request) => Some(request),
     }

@@ -1,0 +1,439 @@
+//! One direction of a connection: the bytes that its sender's socket has not accepted, the bytes in flight, and the
+//! current faults.
+//!
+//! Bytes arrive in the order in which they were sent. A frozen stream delivers everything later, a black hole drops
+//! everything without notice, and one with a read rate delivers as slowly as its reader reads. The network holds a
+//! window of bytes; what does not fit stays unsent at the sender, which can query its size.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_machine::Instant;
+
+/// The number of bytes of one direction that the network and the receiver's socket hold.
+const WINDOW_BYTES: usize = 32 << 10;
+
+/// The delay between two reads of one frame.
+const SPLIT_READ_DELAY: Duration = Duration::from_millis(1);
+
+/// How a byte stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// An orderly close, after everything that was sent.
+    Closed,
+    /// A reset, which takes effect at once; bytes in flight are lost.
+    Reset,
+}
+
+/// What the receiver reads from a byte stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Chunk {
+    Bytes(Bytes),
+    End(StreamEnd),
+}
+
+/// The queue position of an unsent frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Before all messages.
+    Control,
+    Messages,
+}
+
+/// Whether frames arrive in the order in which they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameOrder {
+    Preserved,
+    /// The planted bug: each frame arrives after its own delay.
+    Reordered,
+}
+
+/// The rate of a slow reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReadRate {
+    pub(crate) bytes_per_second: u64,
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(crate) struct ByteStream {
+    order: FrameOrder,
+    /// Complete frames that the sender's socket has not accepted.
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    /// The total number of bytes that the sender's socket has accepted or discarded.
+    accepted_bytes: u64,
+    unsent_since: Option<Instant>,
+    /// The pending end of the stream, which follows all unsent frames.
+    end: Option<(Duration, StreamEnd)>,
+    is_ended: bool,
+    /// The chunks in flight, in the order of their arrival.
+    in_flight: VecDeque<(Instant, Chunk)>,
+    in_flight_bytes: usize,
+    last_arrival: Instant,
+    is_blackhole: bool,
+    frozen_until: Instant,
+    /// The sender's socket accepts nothing until then.
+    writes_blocked_until: Instant,
+    /// Whether the receiver has stopped reading.
+    is_paused: bool,
+    read_rate: Option<ReadRate>,
+    /// The number of bytes that the network and the receiver's socket hold.
+    window: usize,
+    /// The time at which a slow reader has read all bytes that it has received so far.
+    read_done_at: Instant,
+    /// The time of the next scheduled event of this stream.
+    next_event_at: Option<Instant>,
+}
+
+impl ByteStream {
+    pub(crate) const fn new(order: FrameOrder, now: Instant) -> Self {
+        Self {
+            order,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            accepted_bytes: 0,
+            unsent_since: None,
+            end: None,
+            is_ended: false,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            last_arrival: now,
+            is_blackhole: false,
+            frozen_until: now,
+            writes_blocked_until: now,
+            is_paused: false,
+            read_rate: None,
+            window: WINDOW_BYTES,
+            read_done_at: now,
+            next_event_at: None,
+        }
+    }
+
+    /// Accepts a complete frame from the sender, unless the stream has ended.
+    pub(crate) fn send(&mut self, now: Instant, delay: Duration, frame: Bytes, lane: Lane) {
+        if self.is_ended || self.is_blackhole {
+            return;
+        }
+        self.unsent_bytes += frame.len();
+        match lane {
+            Lane::Control => self.unsent.push_front(frame),
+            Lane::Messages => self.unsent.push_back(frame),
+        }
+        self.refill(now, delay);
+        if !self.unsent.is_empty() {
+            self.unsent_since.get_or_insert(now);
+        }
+    }
+
+    /// Ends the stream; the receiver detects it after everything else.
+    pub(crate) fn end(&mut self, now: Instant, delay: Duration, end: StreamEnd) {
+        if self.is_ended || self.is_blackhole {
+            self.is_ended = true;
+            return;
+        }
+        self.is_ended = true;
+        self.end = Some((delay, end));
+        self.refill(now, delay);
+    }
+
+    /// Discards all unsent frames.
+    pub(crate) fn discard_unsent(&mut self) {
+        self.unsent.clear();
+        self.accepted_bytes += to_u64(self.unsent_bytes);
+        self.unsent_bytes = 0;
+        self.unsent_since = None;
+    }
+
+    /// Drops everything in flight; the receiver detects the reset after the delay.
+    pub(crate) fn reset(&mut self, now: Instant, delay: Duration) {
+        self.drop_everything();
+        self.is_ended = true;
+        if !self.is_blackhole {
+            self.enqueue(now, delay, Chunk::End(StreamEnd::Reset));
+        }
+    }
+
+    /// Drops all bytes from now on, without notice to either end.
+    pub(crate) fn blackhole(&mut self) {
+        self.drop_everything();
+        self.is_blackhole = true;
+    }
+
+    fn drop_everything(&mut self) {
+        self.discard_unsent();
+        self.end = None;
+        self.in_flight.clear();
+        self.in_flight_bytes = 0;
+    }
+
+    /// Delivers nothing until then.
+    pub(crate) fn freeze(&mut self, until: Instant) {
+        self.frozen_until = self.frozen_until.max(until);
+    }
+
+    /// Blocks writes of the sender until then.
+    pub(crate) fn block_writes(&mut self, until: Instant) {
+        self.writes_blocked_until = self.writes_blocked_until.max(until);
+    }
+
+    /// Limits the rate at which the receiver reads.
+    pub(crate) const fn limit_read_rate(&mut self, read_rate: ReadRate) {
+        self.read_rate = Some(read_rate);
+    }
+
+    /// Limits the bytes that the network and the receiver's socket hold.
+    pub(crate) const fn shrink_window(&mut self, window: usize) {
+        self.window = window;
+    }
+
+    /// Restores the default window and removes the read rate.
+    pub(crate) const fn restore(&mut self) {
+        self.read_rate = None;
+        self.window = WINDOW_BYTES;
+    }
+
+    /// The receiver stops or resumes reading.
+    pub(crate) const fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
+    /// The planted bug: drops the next frame in flight. Returns whether there was one.
+    pub(crate) fn drop_next_frame(&mut self) -> bool {
+        match self.in_flight.front() {
+            Some((_, Chunk::Bytes(bytes))) => {
+                self.in_flight_bytes -= bytes.len();
+                self.in_flight.pop_front();
+                true
+            }
+            Some((_, Chunk::End(_))) | None => false,
+        }
+    }
+
+    /// Whether the stream has no black hole, freeze or read rate.
+    pub(crate) fn is_healthy(&self, now: Instant) -> bool {
+        !self.is_blackhole && self.frozen_until <= now && self.read_rate.is_none()
+    }
+
+    /// The number of bytes that the sender's socket has not accepted.
+    pub(crate) const fn unsent_bytes(&self) -> usize {
+        self.unsent_bytes
+    }
+
+    /// The total number of bytes that the sender's socket has accepted or discarded.
+    pub(crate) const fn accepted_bytes(&self) -> u64 {
+        self.accepted_bytes
+    }
+
+    /// The total number of bytes that were sent.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.accepted_bytes + to_u64(self.unsent_bytes)
+    }
+
+    /// The time since which there are unsent bytes.
+    pub(crate) const fn unsent_since(&self) -> Option<Instant> {
+        self.unsent_since
+    }
+
+    /// Reads the next chunk that has arrived, at most `bytes_max` of it; the rest follows after a short delay.
+    pub(crate) fn read(&mut self, now: Instant, bytes_max: usize) -> Option<Chunk> {
+        if self.due(now).is_none_or(|at| at > now) {
+            return None;
+        }
+        let (_, chunk) = self.in_flight.pop_front()?;
+        let Chunk::Bytes(mut bytes) = chunk else {
+            return Some(chunk);
+        };
+        if bytes.len() > bytes_max {
+            let rest = bytes.split_off(bytes_max);
+            self.in_flight
+                .push_front((now + SPLIT_READ_DELAY, Chunk::Bytes(rest)));
+        }
+        self.in_flight_bytes -= bytes.len();
+        if let Some(read_rate) = self.read_rate {
+            let length = to_u64(bytes.len());
+            let nanos = length.saturating_mul(1_000_000_000) / read_rate.bytes_per_second.max(1);
+            self.read_done_at = self.read_done_at.max(now) + Duration::from_nanos(nanos);
+        }
+        Some(Chunk::Bytes(bytes))
+    }
+
+    /// Moves unsent frames into the window while there is space.
+    pub(crate) fn refill(&mut self, now: Instant, delay: Duration) {
+        while now >= self.writes_blocked_until && self.has_space() {
+            let Some(frame) = self.unsent.pop_front() else {
+                break;
+            };
+            self.unsent_bytes -= frame.len();
+            self.accepted_bytes += to_u64(frame.len());
+            self.enqueue(now, delay, Chunk::Bytes(frame));
+        }
+        if self.unsent.is_empty() {
+            self.unsent_since = None;
+            if let Some((end_delay, end)) = self.end.take() {
+                self.enqueue(now, delay.max(end_delay), Chunk::End(end));
+            }
+        }
+    }
+
+    /// Returns the time of the next event unless one is already scheduled. The caller schedules it.
+    pub(crate) fn schedule(&mut self, now: Instant) -> Option<Instant> {
+        let has_work = self.has_space() && !self.unsent.is_empty();
+        let refill = has_work.then(|| self.writes_blocked_until.max(now));
+        let next = [self.due(now), refill].into_iter().flatten().min()?;
+        if self
+            .next_event_at
+            .is_some_and(|scheduled| scheduled <= next)
+        {
+            return None;
+        }
+        self.next_event_at = Some(next);
+        Some(next)
+    }
+
+    /// A scheduled event occurs. Returns `false` when an earlier event has replaced it.
+    pub(crate) fn on_event(&mut self, now: Instant) -> bool {
+        let is_due = self.next_event_at.is_some_and(|scheduled| scheduled <= now);
+        if is_due {
+            self.next_event_at = None;
+        }
+        is_due
+    }
+
+    /// Returns when the next chunk can be read; faults may delay it.
+    fn due(&self, now: Instant) -> Option<Instant> {
+        let (arrival, _) = self.in_flight.front().filter(|_| !self.is_paused)?;
+        let readable_at = self.read_rate.map_or(now, |_| self.read_done_at);
+        Some((*arrival).max(self.frozen_until).max(readable_at))
+    }
+
+    fn has_space(&self) -> bool {
+        self.in_flight_bytes < self.window
+    }
+
+    fn enqueue(&mut self, now: Instant, delay: Duration, chunk: Chunk) {
+        let arrival = now + delay;
+        let index = match (self.order, &chunk) {
+            (FrameOrder::Reordered, Chunk::Bytes(_)) => {
+                self.in_flight.partition_point(|(at, _)| *at <= arrival)
+            }
+            (FrameOrder::Reordered, Chunk::End(_)) | (FrameOrder::Preserved, _) => {
+                self.in_flight.len()
+            }
+        };
+        self.last_arrival = self.last_arrival.max(arrival);
+        let at = if index == self.in_flight.len() {
+            self.last_arrival
+        } else {
+            arrival
+        };
+        if let Chunk::Bytes(bytes) = &chunk {
+            self.in_flight_bytes += bytes.len();
+        }
+        self.in_flight.insert(index, (at, chunk));
+    }
+}
+
+fn to_u64(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(5);
+
+    #[test]
+    fn a_frozen_stream_delivers_later_and_in_order() {
+        let mut stream = stream();
+        stream.send(at(0), DELAY, bytes("a"), Lane::Messages);
+        stream.freeze(at(100));
+        stream.send(at(10), DELAY, bytes("b"), Lane::Messages);
+        stream.end(at(20), DELAY, StreamEnd::Closed);
+
+        assert_eq!(read_all(&mut stream, at(99)), []);
+        let all = [chunk("a"), chunk("b"), Chunk::End(StreamEnd::Closed)];
+        assert_eq!(read_all(&mut stream, at(100)), all);
+    }
+
+    #[test]
+    fn a_blackhole_delivers_neither_bytes_nor_the_end() {
+        let mut stream = stream();
+        stream.send(at(0), DELAY, bytes("a"), Lane::Messages);
+        stream.blackhole();
+        stream.send(at(1), DELAY, bytes("b"), Lane::Messages);
+        stream.reset(at(2), DELAY);
+
+        assert_eq!(read_all(&mut stream, at(10_000)), []);
+        assert_eq!(stream.schedule(at(3)), None);
+    }
+
+    #[test]
+    fn a_slow_reader_leaves_bytes_unsent() {
+        let mut stream = stream();
+        stream.limit_read_rate(ReadRate {
+            bytes_per_second: 1_000,
+        });
+        stream.shrink_window(100);
+        for _ in 0..3 {
+            stream.send(at(0), DELAY, Bytes::from(vec![0; 100]), Lane::Messages);
+        }
+        assert_eq!(stream.unsent_bytes(), 200);
+        assert_eq!(stream.unsent_since(), Some(at(0)));
+
+        assert_eq!(read_all(&mut stream, at(5)).len(), 1);
+        stream.refill(at(5), DELAY);
+
+        assert_eq!(stream.unsent_bytes(), 100);
+        assert_eq!(
+            read_all(&mut stream, at(50)),
+            [],
+            "the first frame is still being read"
+        );
+        assert_eq!(read_all(&mut stream, at(105)).len(), 1);
+    }
+
+    #[test]
+    fn a_reset_loses_bytes_in_flight() {
+        let mut stream = stream();
+        stream.send(at(0), DELAY, bytes("a"), Lane::Messages);
+        stream.reset(at(1), DELAY);
+
+        assert_eq!(
+            read_all(&mut stream, at(100)),
+            [Chunk::End(StreamEnd::Reset)]
+        );
+    }
+
+    #[test]
+    fn a_frame_can_be_split_between_two_reads() {
+        let mut stream = stream();
+        stream.send(at(0), DELAY, bytes("ab"), Lane::Messages);
+
+        assert_eq!(stream.read(at(5), 1), Some(chunk("a")));
+        assert_eq!(stream.read(at(5), 1), None);
+        assert_eq!(stream.read(at(6), 1), Some(chunk("b")));
+    }
+
+    fn stream() -> ByteStream {
+        ByteStream::new(FrameOrder::Preserved, Instant::START)
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::START + Duration::from_millis(millis)
+    }
+
+    fn bytes(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    fn chunk(text: &'static str) -> Chunk {
+        Chunk::Bytes(bytes(text))
+    }
+
+    fn read_all(stream: &mut ByteStream, now: Instant) -> Vec<Chunk> {
+        std::iter::from_fn(|| stream.read(now, usize::MAX)).collect()
+    }
+}
