@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{
-    Answer, Append, Author, Input, Output, Page, Read, ReadFrom, Request, SegmentFound,
-    SegmentNumber, Ticket,
+    Append, Input, Output, Page, Publisher, Read, ReadFrom, Request, RequestId, Response,
+    SegmentFound, SegmentNumber,
 };
 use steadfast_hub::log::repair::Repair;
 use steadfast_hub::log::verify::Verifier;
@@ -53,7 +53,7 @@ pub fn check(data: &[u8]) {
         segment_bytes: ByteSize::from_kib(4),
         log_bytes: ByteSize::from_kib(64),
         read_bytes: ByteSize::from_kib(4),
-        ..LogSettings::typical()
+        ..LogSettings::for_tests()
     })
     .expect("the settings are in their ranges");
 
@@ -108,17 +108,17 @@ fn part(segments: &Segments, segment: SegmentNumber, at: u64, len: usize) -> &[u
 /// Returns `true` when the log is not corrupt.
 fn verify(policy: LogPolicy, segments: &Segments) -> bool {
     let mut verifier = Verifier::new(policy, found(segments), AT);
-    while let Some(request) = verifier.wanted() {
-        verifier.take(part(segments, request.segment, request.at, request.len));
+    while let Some(request) = verifier.next_read() {
+        verifier.feed(part(segments, request.segment, request.at, request.len));
     }
-    verifier.finish().damages.is_empty()
+    verifier.finish().corruptions.is_empty()
 }
 
 fn repair(policy: LogPolicy, segments: &Segments) -> Segments {
     let first = segments.keys().next_back().map_or(1, |last| last + 1);
     let mut repair = Repair::new(policy, 7, AT, SegmentNumber(first));
     for (number, bytes) in segments {
-        repair.take(SegmentNumber(*number), bytes);
+        repair.add_segment(SegmentNumber(*number), bytes);
     }
     let (repaired, _) = repair.finish();
     let mut segments = Segments::new();
@@ -162,7 +162,7 @@ struct Driver {
     log: Log,
     segments: Segments,
     is_open: bool,
-    response: Option<Answer>,
+    response: Option<Response>,
 }
 
 impl Driver {
@@ -224,13 +224,11 @@ impl Driver {
                 self.is_open = true;
                 return;
             }
-            Output::Answer {
-                answer: response, ..
-            } => {
+            Output::Respond { response, .. } => {
                 self.response = Some(response);
                 return;
             }
-            Output::Damaged(_) | Output::Commit(_) | Output::Notify(_) | Output::Closed => return,
+            Output::Corrupt(_) | Output::Commit(_) | Output::Notify(_) | Output::Closed => return,
         };
         self.log.handle(Instant::START, input);
     }
@@ -239,36 +237,48 @@ impl Driver {
     fn publish(&mut self) -> Option<Bytes> {
         let data = Bytes::from_static(b"\"published by the check\"");
         let append = Append {
-            ticket: Ticket { core: 0, number: 1 },
+            request_id: RequestId {
+                shard: 0,
+                number: 1,
+            },
             channel: "a".into(),
             data: data.clone(),
-            author: Author::default(),
-            key: Some(Bytes::from_static(b"a key that nothing else uses")),
+            publisher: Publisher::default(),
+            idempotency_key: Some(Bytes::from_static(b"a key that nothing else uses")),
         };
         let batch = vec![Request::Append(append)];
-        self.handle(Input::Requested { batch, at: AT });
+        self.handle(Input::Requested {
+            requests: batch,
+            at: AT,
+        });
         match self.take_response() {
-            Answer::Appended { .. } => Some(data),
-            Answer::Refused(_) => None,
-            Answer::Read(_) => unreachable!("nothing was read"),
+            Response::Appended { .. } => Some(data),
+            Response::Rejected(_) => None,
+            Response::Read(_) => unreachable!("nothing was read"),
         }
     }
 
-    fn take_response(&mut self) -> Answer {
+    fn take_response(&mut self) -> Response {
         self.response.take().expect("every request has a response")
     }
 
     fn newest(&mut self) -> Option<Bytes> {
         let read = Read {
-            ticket: Ticket { core: 0, number: 2 },
+            request_id: RequestId {
+                shard: 0,
+                number: 2,
+            },
             channel: "a".into(),
-            from: ReadFrom::Top,
+            from: ReadFrom::Newest,
             limit: 1,
             bytes_max: 1,
         };
         let batch = vec![Request::Read(read)];
-        self.handle(Input::Requested { batch, at: AT });
-        let Some(Answer::Read(read)) = self.response.take() else {
+        self.handle(Input::Requested {
+            requests: batch,
+            at: AT,
+        });
+        let Some(Response::Read(read)) = self.response.take() else {
             return None;
         };
         match read.page {

@@ -230,19 +230,19 @@ pub struct StoreConfig {
     /// The size of one file.
     pub segment_bytes: Size,
     /// Publications of one channel that can be read again.
-    pub channel_publications_max: u64,
+    pub history_size: u64,
     /// How long a publication can be read again.
-    pub publication_age_max: Span,
+    pub history_ttl: Span,
     /// All files together.
     pub bytes_max: Size,
     /// How long a channel without publications keeps its epoch.
-    pub channel_kept: Span,
+    pub channel_ttl: Span,
     /// Channels at one time.
     pub channels_max: u32,
     /// How long the key of a keyed publish is remembered.
-    pub key_window: Span,
+    pub dedup_window: Span,
     /// Keys that are remembered at one time.
-    pub keys_max: u32,
+    pub idempotency_keys_max: u32,
 }
 
 impl StoreConfig {
@@ -253,19 +253,19 @@ impl StoreConfig {
     /// 64 MiB: whole segments are removed, so 16 of them make retention smooth.
     pub const SEGMENT_BYTES: ByteSize = ByteSize::from_mib(64);
     /// 10,000 publications: three minutes of a channel with 50 a second.
-    pub const CHANNEL_PUBLICATIONS_MAX: u64 = 10_000;
+    pub const HISTORY_SIZE: u64 = 10_000;
     /// 24 h: a client that was away for a night can recover.
-    pub const PUBLICATION_AGE_MAX: Duration = Duration::from_hours(24);
+    pub const HISTORY_TTL: Duration = Duration::from_hours(24);
     /// 1 GiB: opens in seconds after a kill.
     pub const BYTES_MAX: ByteSize = ByteSize::from_mib(1024);
     /// 30 days: a client that was away longer reloads.
-    pub const CHANNEL_KEPT: Duration = Duration::from_hours(30 * 24);
+    pub const CHANNEL_TTL: Duration = Duration::from_hours(30 * 24);
     /// 100,000: each costs about 100 bytes of memory and of every checkpoint.
     pub const CHANNELS_MAX: u32 = 100_000;
     /// 2 min: longer than any reconnect that repeats a publish.
-    pub const KEY_WINDOW: Duration = Duration::from_mins(2);
+    pub const DEDUP_WINDOW: Duration = Duration::from_mins(2);
     /// 200,000: 1,600 keyed publishes a second for the whole window.
-    pub const KEYS_MAX: u32 = 200_000;
+    pub const IDEMPOTENCY_KEYS_MAX: u32 = 200_000;
 }
 
 impl Default for StoreConfig {
@@ -276,13 +276,13 @@ impl Default for StoreConfig {
             fsync: Fsync::Always,
             fsync_interval: Span(Self::FSYNC_INTERVAL),
             segment_bytes: Size(Self::SEGMENT_BYTES),
-            channel_publications_max: Self::CHANNEL_PUBLICATIONS_MAX,
-            publication_age_max: Span(Self::PUBLICATION_AGE_MAX),
+            history_size: Self::HISTORY_SIZE,
+            history_ttl: Span(Self::HISTORY_TTL),
             bytes_max: Size(Self::BYTES_MAX),
-            channel_kept: Span(Self::CHANNEL_KEPT),
+            channel_ttl: Span(Self::CHANNEL_TTL),
             channels_max: Self::CHANNELS_MAX,
-            key_window: Span(Self::KEY_WINDOW),
-            keys_max: Self::KEYS_MAX,
+            dedup_window: Span(Self::DEDUP_WINDOW),
+            idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,
         }
     }
 }

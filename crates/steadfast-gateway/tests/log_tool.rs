@@ -14,7 +14,7 @@ use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{
-    Answer, Append, Author, Page, Read, ReadAnswer, ReadFrom, Request, Ticket,
+    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Request, RequestId, Response,
 };
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -34,7 +34,7 @@ fn a_whole_log_verifies_and_repair_leaves_every_byte_of_it() {
     let found = verify(directory.path()).unwrap();
     let repaired = repair(directory.path()).unwrap();
 
-    assert!(found.damages.is_empty() && found.report.clean);
+    assert!(found.corruptions.is_empty() && found.report.is_clean);
     assert!(
         found.report.records >= RECORDS && found.report.channels == 1,
         "{:?}",
@@ -54,8 +54,8 @@ fn damage_is_found_by_place_and_the_rest_is_kept_under_new_epochs() {
     let refused = start(directory.path()).unwrap_err();
     let repaired = repair(directory.path()).unwrap();
 
-    assert_eq!(found.damages.len(), 1, "{:?}", found.damages);
-    assert_eq!(found.damages[0].segment.0, 2);
+    assert_eq!(found.corruptions.len(), 1, "{:?}", found.corruptions);
+    assert_eq!(found.corruptions[0].segment.0, 2);
     assert!(
         refused.to_string().contains("segment 2 at byte "),
         "{refused}"
@@ -81,7 +81,7 @@ fn damage_is_found_by_place_and_the_rest_is_kept_under_new_epochs() {
         std::fs::read(originals.join("0000000000000002.segment")).unwrap(),
         original
     );
-    assert!(verify(directory.path()).unwrap().damages.is_empty());
+    assert!(verify(directory.path()).unwrap().corruptions.is_empty());
     let after = history(directory.path());
     assert_eq!(after.top, report.kept);
     assert_ne!(after.epoch, epoch);
@@ -143,11 +143,11 @@ fn filled() -> tempfile::TempDir {
     let (service, mut core) = start(directory.path()).expect("an empty directory opens");
     for number in 0..RECORDS {
         core.ask(Request::Append(Append {
-            ticket: Ticket { core: 0, number },
+            request_id: RequestId { shard: 0, number },
             channel: ChannelName::from("news"),
             data: Bytes::from(format!("\"{number}{}\"", "x".repeat(1000))),
-            author: Author::default(),
-            key: None,
+            publisher: Publisher::default(),
+            idempotency_key: None,
         }));
     }
     core.flush();
@@ -156,7 +156,7 @@ fn filled() -> tempfile::TempDir {
         for event in wait(&mut core) {
             match event {
                 LogEvent::Answered {
-                    answer: Answer::Appended { .. },
+                    answer: Response::Appended { .. },
                     ..
                 } => answers += 1,
                 LogEvent::Committed(_) => {}
@@ -186,7 +186,7 @@ fn policy() -> LogPolicy {
     let settings = LogSettings {
         segment_bytes: ByteSize::from_kib(64),
         log_bytes: ByteSize::from_mib(64),
-        ..LogSettings::typical()
+        ..LogSettings::for_tests()
     };
     LogPolicy::new(settings).expect("valid settings")
 }
@@ -194,11 +194,15 @@ fn policy() -> LogPolicy {
 /// Reads the channel from its start and checks that it is dense.
 fn history(path: &Path) -> History {
     let (service, mut core) = start(path).expect("a whole log opens");
-    let mut from = ReadFrom::Start;
+    let mut from = ReadFrom::Oldest;
     let mut top = 0;
     let history = loop {
         let answer = read(&mut core, from);
-        let Page::Records { records, more } = answer.page else {
+        let Page::Records {
+            records,
+            has_more: more,
+        } = answer.page
+        else {
             panic!("unrecoverable")
         };
         for record in records {
@@ -206,7 +210,7 @@ fn history(path: &Path) -> History {
             top = record.offset;
         }
         if !more {
-            assert_eq!(answer.top, top);
+            assert_eq!(answer.high_watermark, top);
             break History {
                 epoch: answer.epoch,
                 top,
@@ -226,11 +230,14 @@ struct History {
     top: u64,
 }
 
-fn read(core: &mut CoreLog, from: ReadFrom) -> ReadAnswer {
-    let ticket = Ticket { core: 0, number: 1 };
+fn read(core: &mut CoreLog, from: ReadFrom) -> ReadResponse {
+    let request_id = RequestId {
+        shard: 0,
+        number: 1,
+    };
     let channel = ChannelName::from("news");
     core.ask(Request::Read(Read {
-        ticket,
+        request_id,
         channel,
         from,
         limit: 100,
@@ -239,7 +246,7 @@ fn read(core: &mut CoreLog, from: ReadFrom) -> ReadAnswer {
     core.flush();
     match wait(core).pop() {
         Some(LogEvent::Answered {
-            answer: Answer::Read(answer),
+            answer: Response::Read(answer),
             ..
         }) => answer,
         other => panic!("{other:?}"),

@@ -13,7 +13,7 @@ use steadfast_gateway::log::{
     CloseError, CoreLog, LogError, LogService, LogSetup, LogStatus, RingLimits, Store,
 };
 use steadfast_hub::io::{LogEvent, Note, PresenceDetail, Present};
-use steadfast_hub::log::io::{Answer, Append, Author, Refusal, Request, Ticket};
+use steadfast_hub::log::io::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use self::plain::Plain;
@@ -31,7 +31,7 @@ fn every_core_sees_a_commit_and_only_the_asking_one_its_answer_behind_it() {
     let seen = wait_for(&mut cores[0], 2);
     assert!(matches!(&seen[..], [
         LogEvent::Committed(first),
-        LogEvent::Answered { number: 7, answer: Answer::Appended { offset: 1, .. } },
+        LogEvent::Answered { number: 7, answer: Response::Appended { offset: 1, .. } },
     ] if first.record.offset == 1));
     let seen = wait_for(&mut cores[1], 1);
     assert!(matches!(&seen[..], [LogEvent::Committed(_)]));
@@ -131,7 +131,7 @@ fn after_the_end_every_request_is_refused_and_nothing_waits_for_ever() {
         &seen[..],
         [LogEvent::Answered {
             number: 5,
-            answer: Answer::Refused(Refusal::Closing),
+            answer: Response::Rejected(Rejection::Closing),
         }]
     ));
 }
@@ -149,7 +149,7 @@ fn what_was_asked_before_the_end_is_still_done() {
         seen[1],
         LogEvent::Answered {
             number: 1,
-            answer: Answer::Appended { .. }
+            answer: Response::Appended { .. }
         }
     ));
 }
@@ -189,7 +189,7 @@ fn a_machine_that_panics_poisons_the_log_and_the_cores_are_refused() {
     assert!(matches!(
         seen[0],
         LogEvent::Answered {
-            answer: Answer::Refused(Refusal::Poisoned),
+            answer: Response::Rejected(Rejection::WriteFailed),
             ..
         }
     ));
@@ -213,7 +213,7 @@ fn a_write_that_fails_reaches_the_machine_and_its_poison_the_status() {
     assert!(matches!(
         seen[0],
         LogEvent::Answered {
-            answer: Answer::Refused(Refusal::Poisoned),
+            answer: Response::Rejected(Rejection::WriteFailed),
             ..
         }
     ));
@@ -326,14 +326,14 @@ fn setup(store: Store, cores: u16) -> LogSetup {
 
 fn append(core: &mut CoreLog, number: u64) {
     core.ask(Request::Append(Append {
-        ticket: Ticket {
-            core: core.core(),
+        request_id: RequestId {
+            shard: core.core(),
             number,
         },
         channel: ChannelName::from("news"),
         data: number.to_string().into(),
-        author: Author::default(),
-        key: None,
+        publisher: Publisher::default(),
+        idempotency_key: None,
     }));
 }
 

@@ -11,7 +11,7 @@ use crate::epoch::ChannelEpoch;
 use crate::hub::{ByNumber, Hub};
 use crate::io::{Output, PeerId};
 use crate::log::io::{
-    Answer, Author, Read, ReadAnswer, ReadFrom, Record, Refusal, Request, Ticket,
+    Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, Request, RequestId, Response,
 };
 use crate::policy::hub::HubSettings;
 use crate::refusals::Cause;
@@ -121,18 +121,18 @@ impl Hub {
     }
 
     /// Asks the log; `request` is built for the ticket.
-    pub(crate) fn ask(&mut self, purpose: Purpose, request: impl FnOnce(Ticket) -> Request) {
+    pub(crate) fn ask(&mut self, purpose: Purpose, request: impl FnOnce(RequestId) -> Request) {
         let asker = asker(&purpose);
         let weight = weight(&purpose, self.settings());
         if let Some(channel) = channel(&purpose).and_then(|channel| self.channels.get_mut(channel))
         {
             channel.asks += 1;
         }
-        let ticket = Ticket {
-            core: self.settings().core,
+        let request_id = RequestId {
+            shard: self.settings().core,
             number: self.asks.enter(purpose),
         };
-        self.order(Output::Ask(request(ticket)));
+        self.order(Output::Ask(request(request_id)));
         if let Some(peer) = asker {
             self.count_ask(peer, weight);
         }
@@ -168,7 +168,7 @@ impl Hub {
     /// # Panics
     ///
     /// If the number was never asked, or an answer does not fit its request: the driver mixed something up.
-    pub(crate) fn on_answer(&mut self, number: u64, answer: Answer) {
+    pub(crate) fn on_answer(&mut self, number: u64, answer: Response) {
         let purpose = self
             .asks
             .open
@@ -180,7 +180,7 @@ impl Hub {
         }
         let asker = asker(&purpose);
         let weight = weight(&purpose, self.settings());
-        if let Answer::Refused(refusal) = answer {
+        if let Response::Rejected(refusal) = answer {
             self.note_refusal(Cause::Log(refusal));
         }
         match purpose {
@@ -196,7 +196,7 @@ impl Hub {
                 command,
                 wish,
             } => {
-                if let Answer::Read(answer) = &answer {
+                if let Response::Read(answer) = &answer {
                     self.learn(channel, answer);
                 }
                 if self.is_current(peer, channel, number) {
@@ -231,9 +231,9 @@ impl Hub {
         };
         let name = channel.name.clone();
         let bytes_max = self.settings().recovery_bytes_max;
-        self.ask(purpose, |ticket| {
+        self.ask(purpose, |request_id| {
             Request::Read(Read {
-                ticket,
+                request_id,
                 channel: name,
                 from,
                 limit,
@@ -266,11 +266,11 @@ impl Hub {
 }
 
 /// The error that tells a client why the log refused.
-pub(crate) const fn refusal_code(refusal: Refusal) -> ErrorCode {
+pub(crate) const fn refusal_code(refusal: Rejection) -> ErrorCode {
     match refusal {
-        Refusal::NoSpace | Refusal::Poisoned | Refusal::Closing => ErrorCode::Internal,
-        Refusal::Limit => ErrorCode::TooManyRequests,
-        Refusal::TooLarge => ErrorCode::LimitExceeded,
+        Rejection::NoSpace | Rejection::WriteFailed | Rejection::Closing => ErrorCode::Internal,
+        Rejection::Limit => ErrorCode::TooManyRequests,
+        Rejection::TooLarge => ErrorCode::LimitExceeded,
     }
 }
 
@@ -279,25 +279,25 @@ pub(crate) fn publication(record: Record) -> Publication {
     let Record {
         offset,
         data,
-        author,
+        publisher,
         at,
     } = record;
     Publication {
         data,
-        info: client_info(&author),
+        info: client_info(&publisher),
         offset,
         tags: std::collections::BTreeMap::new(),
         time: i64::try_from(at.as_millis()).unwrap_or(i64::MAX),
     }
 }
 
-fn client_info(author: &Author) -> Option<steadfast_protocol::message::ClientInfo> {
-    if author.client.is_empty() {
+fn client_info(publisher: &Publisher) -> Option<steadfast_protocol::message::ClientInfo> {
+    if publisher.client.is_empty() {
         return None;
     }
     Some(steadfast_protocol::message::ClientInfo {
-        user: String::from_utf8_lossy(&author.user).into_owned(),
-        client: String::from_utf8_lossy(&author.client).into_owned(),
+        user: String::from_utf8_lossy(&publisher.user).into_owned(),
+        client: String::from_utf8_lossy(&publisher.client).into_owned(),
         conn_info: None,
         chan_info: None,
     })
@@ -339,10 +339,10 @@ const fn channel(purpose: &Purpose) -> Option<ChannelIndex> {
     }
 }
 
-fn into_read(answer: Answer) -> Result<ReadAnswer, Refusal> {
+fn into_read(answer: Response) -> Result<ReadResponse, Rejection> {
     match answer {
-        Answer::Read(read) => Ok(read),
-        Answer::Refused(refusal) => Err(refusal),
-        Answer::Appended { .. } => unreachable!("the log answers a read with what was read"),
+        Response::Read(read) => Ok(read),
+        Response::Rejected(refusal) => Err(refusal),
+        Response::Appended { .. } => unreachable!("the log answers a read with what was read"),
     }
 }

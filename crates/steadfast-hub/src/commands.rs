@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Access, Output, PeerId};
 use crate::log::io::{
-    Answer, Append, Author, Page, Read, ReadAnswer, ReadFrom, Refusal, Request as Ask,
+    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as Ask, Response,
 };
 use crate::peer::Phase;
 use crate::policy::hub::{AnonymousInfo, HubSettings};
@@ -287,7 +287,7 @@ impl Hub {
         if channel.is_empty() || data.is_empty() || has_nul {
             return self.refuse(id, command, ErrorCode::BadRequest);
         }
-        let author = Author {
+        let publisher = Publisher {
             user: Bytes::new(),
             client: Bytes::from(peer.client.to_string()),
         };
@@ -301,13 +301,13 @@ impl Hub {
                 command,
                 form,
             },
-            |ticket| {
+            |request_id| {
                 Ask::Append(Append {
-                    ticket,
+                    request_id,
                     channel,
                     data,
-                    author,
-                    key,
+                    publisher,
+                    idempotency_key: key,
                 })
             },
         );
@@ -319,17 +319,17 @@ impl Hub {
         peer: PeerId,
         command: u32,
         form: PublishForm,
-        answer: &Answer,
+        answer: &Response,
     ) {
         match (answer, form) {
-            (Answer::Appended { .. }, PublishForm::Plain) => {
+            (Response::Appended { .. }, PublishForm::Plain) => {
                 self.grant(peer, command, ReplyResult::Publish);
             }
             (
-                Answer::Appended {
+                Response::Appended {
                     epoch,
                     offset,
-                    duplicate,
+                    is_duplicate: duplicate,
                 },
                 PublishForm::Keyed,
             ) => {
@@ -342,10 +342,10 @@ impl Hub {
                 idempotent::append_ack(&mut result, &ack);
                 self.grant(peer, command, ReplyResult::Rpc(Bytes::from(result)));
             }
-            (Answer::Refused(refusal), PublishForm::Plain | PublishForm::Keyed) => {
+            (Response::Rejected(refusal), PublishForm::Plain | PublishForm::Keyed) => {
                 self.refuse(peer, command, refusal_code(*refusal));
             }
-            (Answer::Read(_), PublishForm::Plain | PublishForm::Keyed) => {
+            (Response::Read(_), PublishForm::Plain | PublishForm::Keyed) => {
                 unreachable!("the log answers an append with its offset")
             }
         }
@@ -367,9 +367,9 @@ impl Hub {
         let limit = usize::try_from(request.limit).map_or(max, |limit| limit.min(max));
         let bytes_max = self.settings().recovery_bytes_max;
         let channel = self.channels.name(&request.channel);
-        self.ask(Purpose::History { peer: id, command }, |ticket| {
+        self.ask(Purpose::History { peer: id, command }, |request_id| {
             Ask::Read(Read {
-                ticket,
+                request_id,
                 channel,
                 from,
                 limit,
@@ -382,7 +382,7 @@ impl Hub {
         &mut self,
         peer: PeerId,
         command: u32,
-        answer: Result<ReadAnswer, Refusal>,
+        answer: Result<ReadResponse, Rejection>,
     ) {
         let answer = match answer {
             Ok(answer) => answer,
@@ -390,10 +390,13 @@ impl Hub {
         };
         match answer.page {
             Page::Unrecoverable => self.refuse(peer, command, ErrorCode::UnrecoverablePosition),
-            Page::Records { records, more: _ } => {
+            Page::Records {
+                records,
+                has_more: _,
+            } => {
                 let position = Position {
                     epoch: answer.epoch.to_string(),
-                    offset: answer.top,
+                    offset: answer.high_watermark,
                 };
                 let publications = records.into_iter().map(publication).collect();
                 self.grant(
@@ -416,9 +419,9 @@ const PRESENCE_STATS: crate::io::PresenceDetail = crate::io::PresenceDetail::Cou
 fn read_from(request: &HistoryRequest) -> Result<ReadFrom, ErrorCode> {
     let Some(since) = &request.since else {
         return Ok(if request.reverse {
-            ReadFrom::Top
+            ReadFrom::Newest
         } else {
-            ReadFrom::Start
+            ReadFrom::Oldest
         });
     };
     if request.reverse && since.offset == 0 {

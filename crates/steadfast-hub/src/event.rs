@@ -62,7 +62,7 @@ pub enum Event {
     /// The log answered with refusals. Told at once for the first, then at most once a second.
     LogRefused {
         /// Why.
-        refusal: crate::log::io::Refusal,
+        refusal: crate::log::io::Rejection,
         /// How many, since it was told last.
         times: u64,
     },

@@ -9,7 +9,7 @@ use crate::channel::{ChannelIndex, Cursor};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId};
-use crate::log::io::{Committed, Page, ReadAnswer, ReadFrom, Record, Refusal};
+use crate::log::io::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
 use crate::peer::Stage;
 
 /// What a push holds besides payload and channel name: keys, offset, the publisher.
@@ -107,7 +107,7 @@ impl Hub {
     pub(crate) fn on_catch_up(
         &mut self,
         channel: ChannelIndex,
-        answer: Result<ReadAnswer, Refusal>,
+        answer: Result<ReadResponse, Rejection>,
     ) {
         let Some(Cursor::Behind { epoch, top }) =
             self.channels.get(channel).map(|channel| channel.cursor)
@@ -115,12 +115,20 @@ impl Hub {
             return;
         };
         let (records, more) = match answer {
-            Ok(ReadAnswer {
+            Ok(ReadResponse {
                 epoch: now,
-                page: Page::Records { records, more },
+                page:
+                    Page::Records {
+                        records,
+                        has_more: more,
+                    },
                 ..
             }) if now == epoch => (records, more),
-            Ok(ReadAnswer { epoch, top, .. }) => {
+            Ok(ReadResponse {
+                epoch,
+                high_watermark: top,
+                ..
+            }) => {
                 return self.lose_position(channel, Cursor::At { epoch, top });
             }
             Err(_refused) => return self.lose_position(channel, Cursor::Unknown),
@@ -180,8 +188,8 @@ impl Hub {
 
 /// A stored record as the encoder takes it, nothing copied.
 fn parts(record: &Record) -> PublicationParts<'_> {
-    let client = str::from_utf8(&record.author.client).unwrap_or_default();
-    let user = str::from_utf8(&record.author.user).unwrap_or_default();
+    let client = str::from_utf8(&record.publisher.client).unwrap_or_default();
+    let user = str::from_utf8(&record.publisher.user).unwrap_or_default();
     PublicationParts {
         data: &record.data,
         info: (!client.is_empty()).then_some(InfoParts {

@@ -9,7 +9,7 @@ use steadfast_machine::Timestamp;
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use crate::event::Event;
-use crate::log::io::{Answer, Committed, Request};
+use crate::log::io::{Committed, Request, Response};
 
 /// One connection of this hub. The shell chooses the index (dense, reused) and raises the generation on each reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,7 +135,7 @@ pub enum LogEvent {
         /// The number that this hub gave its request.
         number: u64,
         /// The answer.
-        answer: Answer,
+        answer: Response,
     },
     /// A core's note.
     Noted(Note),

@@ -1,15 +1,15 @@
-//! The log: orders publications, keeps them, and answers what was missed.
+//! The log: orders publications, stores them, and serves reads of the history.
 //!
-//! It owns the order, the offsets, the format of the segments and what is visible; it does no IO. One writer thread
-//! per data directory carries out its orders in production, the memory store and the simulated disk elsewhere.
+//! It owns the order, the offsets, the format of the segments and what is visible; it does no I/O. In production one
+//! writer thread per data directory executes its operations, elsewhere the memory store or the simulated disk.
 //!
 //! ```text
-//! Waiting --Found--> Opening --every byte read--> Running --CloseRequested, clean end durable--> Ended
-//!                       `--damage--> Ended
+//! Waiting --Found--> Opening --every byte read--> Running --CloseRequested, clean shutdown durable--> Closed
+//!                       `--corruption--> Closed
 //! ```
 //!
-//! A group of appends is encoded, written, synced as the policy says, and only then shown and acknowledged. Nothing
-//! is encoded while another group is under way, so a failed one is taken back without touching what waits.
+//! A batch of appends is encoded, written, synced as the policy requires, and only then published and acknowledged.
+//! Nothing is encoded while another batch is in flight, so a failed batch is rolled back without touching the queue.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -17,25 +17,25 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::log::cache::Cache;
 use crate::log::commit::Writer;
-use crate::log::event::{Counters, Event, Health, Limit};
+use crate::log::event::{Event, Health, Limit, LogCounters};
 use crate::log::io::{
-    Answer, FailedOrder, Input, Output, Refusal, Request, StorageFault, Ticket, Timer,
+    FailedOperation, Input, Output, Rejection, Request, RequestId, Response, StorageError, Timer,
 };
-use crate::log::open::{Damage, DamageKind};
+use crate::log::open::{Corruption, CorruptionKind};
 use crate::log::opening::Opening;
 use crate::log::read::Reads;
-use crate::log::replay::State;
+use crate::log::replay::LogState;
 use crate::policy::log::LogPolicy;
 
 mod append;
+mod batch;
 mod cache;
 mod channels;
 mod checkpoint;
 mod commit;
-mod dedupe;
+mod dedup;
 pub mod event;
-mod fault;
-mod group;
+mod failure;
 pub mod io;
 pub mod open;
 mod opening;
@@ -56,7 +56,7 @@ pub mod verify;
 /// use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 /// use steadfast_machine::{Instant, Machine, Timestamp};
 ///
-/// let policy = LogPolicy::new(LogSettings::typical()).unwrap();
+/// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
 /// let mut log = Log::new(policy, Instant::START);
 /// let at = Timestamp::from_millis(1_700_000_000_000);
 ///
@@ -68,135 +68,136 @@ pub mod verify;
 #[derive(Debug)]
 pub struct Log {
     policy: LogPolicy,
-    phase: Phase,
-    state: State,
+    phase: LogPhase,
+    state: LogState,
     writer: Writer,
     reads: Reads,
     cache: Cache,
     outputs: VecDeque<Output>,
-    counters: Counters,
-    told: BTreeSet<Limit>,
-    told_full: bool,
+    counters: LogCounters,
+    reported_limits: BTreeSet<Limit>,
+    is_full_reported: bool,
     timers: Timers,
     now: Instant,
     wall: Timestamp,
 }
 
 #[derive(Debug)]
-enum Phase {
+enum LogPhase {
     Waiting,
     Opening(Box<Opening>),
     Running,
-    Ended,
+    Closed,
 }
 
-/// The deadlines, all on one screen.
+/// All deadlines of the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Timers {
     /// The next sync of the `interval` policy; set while something is not synced.
     sync: Option<Instant>,
-    /// The next try of what the storage refused.
+    /// The next retry of a failed operation.
     retry: Option<Instant>,
-    /// The next look at ages; set while there are channels.
+    /// The next check of ages; set while there are channels or idempotency keys.
     age: Option<Instant>,
 }
 
 impl Log {
-    /// A log that waits for [`Input::Found`].
+    /// Creates a log that waits for [`Input::Found`].
     pub fn new(policy: LogPolicy, now: Instant) -> Self {
         Self {
             policy,
-            phase: Phase::Waiting,
-            state: State::empty(policy.window()),
+            phase: LogPhase::Waiting,
+            state: LogState::empty(policy.dedup_window()),
             writer: Writer::default(),
             reads: Reads::default(),
             cache: Cache::new(policy.cache_bytes().as_len()),
             outputs: VecDeque::new(),
-            counters: Counters::default(),
-            told: BTreeSet::new(),
-            told_full: false,
+            counters: LogCounters::default(),
+            reported_limits: BTreeSet::new(),
+            is_full_reported: false,
             timers: Timers::default(),
             now,
             wall: Timestamp::default(),
         }
     }
 
-    /// The settings.
+    /// The validated settings of the log.
     pub const fn policy(&self) -> &LogPolicy {
         &self.policy
     }
 
-    /// What it did so far.
-    pub const fn counters(&self) -> Counters {
+    /// Totals since the log was created.
+    pub const fn counters(&self) -> LogCounters {
         self.counters
     }
 
-    /// How many channels it knows.
+    /// Number of known channels.
     pub fn channels(&self) -> usize {
         self.state.channels.len()
     }
 
-    /// How many keys are in the window.
-    pub fn keys(&self) -> usize {
-        self.state.window.len()
+    /// Number of idempotency keys in the deduplication window.
+    pub fn idempotency_keys(&self) -> usize {
+        self.state.dedup_window.len()
     }
 
-    /// Bytes of all its segments together.
+    /// Size of all segments in bytes.
     pub fn bytes(&self) -> u64 {
         self.state.segments.bytes()
     }
 
-    /// What it can do now.
+    /// What the log can do now.
     pub fn health(&self) -> Health {
         match self.phase {
-            Phase::Waiting => Health::Opening,
-            Phase::Opening(_) => Health::Opening,
-            Phase::Running => self.writer.health(),
-            Phase::Ended => Health::Ended,
+            LogPhase::Waiting => Health::Opening,
+            LogPhase::Opening(_) => Health::Opening,
+            LogPhase::Running => self.writer.health(),
+            LogPhase::Closed => Health::Closed,
         }
     }
 
     fn on_found(&mut self, segments: Vec<io::SegmentFound>, incarnation: u64) {
         assert!(
-            matches!(self.phase, Phase::Waiting),
+            matches!(self.phase, LogPhase::Waiting),
             "the driver lists the storage once"
         );
         let opening = Opening::new(self.policy, self.now, segments, incarnation, self.wall);
-        self.phase = Phase::Opening(Box::new(opening));
-        self.go_on_opening();
+        self.phase = LogPhase::Opening(Box::new(opening));
+        self.continue_opening();
     }
 
-    fn go_on_opening(&mut self) {
-        let Phase::Opening(opening) = &self.phase else {
+    fn continue_opening(&mut self) {
+        let LogPhase::Opening(opening) = &self.phase else {
             return;
         };
-        if let Some(wanted) = opening.wanted() {
+        if let Some(request) = opening.next_read() {
             let read = self.reads.next_number();
             self.outputs.push_back(Output::Read {
                 read,
-                segment: wanted.segment,
-                at: wanted.at,
-                len: wanted.len,
+                segment: request.segment,
+                at: request.at,
+                len: request.len,
             });
             return;
         }
-        let Phase::Opening(opening) = std::mem::replace(&mut self.phase, Phase::Running) else {
+        let LogPhase::Opening(opening) = std::mem::replace(&mut self.phase, LogPhase::Running)
+        else {
             return;
         };
         match opening.finish() {
             Ok(resumption) => self.resume(resumption),
-            Err(damage) => self.refuse_to_open(damage),
+            Err(corruption) => self.refuse_to_open(corruption),
         }
     }
 
-    fn refuse_to_open(&mut self, damage: Damage) {
-        self.phase = Phase::Ended;
-        self.outputs.push_back(Output::Damaged(damage));
+    fn refuse_to_open(&mut self, corruption: Corruption) {
+        self.phase = LogPhase::Closed;
+        self.outputs.push_back(Output::Corrupt(corruption));
     }
 
-    fn on_requested(&mut self, batch: Vec<Request>) {
-        self.state.window.expire(self.now);
-        for request in batch {
+    fn on_requested(&mut self, requests: Vec<Request>) {
+        self.state.dedup_window.expire(self.now);
+        for request in requests {
             match request {
                 Request::Append(append) => self.accept_append(append),
                 Request::Read(read) => self.accept_read(read),
@@ -207,50 +208,50 @@ impl Log {
 
     fn on_read_done(&mut self, read: u64, bytes: bytes::Bytes) {
         match &mut self.phase {
-            Phase::Waiting => {}
-            Phase::Opening(opening) => {
-                opening.take(&bytes);
-                self.go_on_opening();
+            LogPhase::Waiting => {}
+            LogPhase::Opening(opening) => {
+                opening.feed(&bytes);
+                self.continue_opening();
             }
-            Phase::Running => self.on_part_read(read, Some(bytes)),
-            Phase::Ended => {}
+            LogPhase::Running => self.on_part_read(read, Some(bytes)),
+            LogPhase::Closed => {}
         }
     }
 
-    fn on_failed(&mut self, order: FailedOrder, fault: StorageFault) {
-        match order {
-            FailedOrder::Write => self.on_write_failed(fault),
-            FailedOrder::Sync => self.on_sync_failed(fault),
-            FailedOrder::Reserve(segment) => self.on_reserve_failed(segment, fault),
-            FailedOrder::Read(read) => self.on_read_failed(read, fault),
-            FailedOrder::Remove(segment) => self.on_remove_failed(segment),
+    fn on_failed(&mut self, operation: FailedOperation, error: StorageError) {
+        match operation {
+            FailedOperation::Write => self.on_write_failed(error),
+            FailedOperation::Sync => self.on_sync_failed(error),
+            FailedOperation::Reserve(segment) => self.on_reserve_failed(segment, error),
+            FailedOperation::Read(read) => self.on_read_failed(read, error),
+            FailedOperation::Remove(segment) => self.on_remove_failed(segment),
         }
     }
 
-    fn on_read_failed(&mut self, read: u64, fault: StorageFault) {
+    fn on_read_failed(&mut self, read: u64, error: StorageError) {
         match &self.phase {
-            Phase::Waiting => {}
-            Phase::Opening(opening) => {
-                let place = opening
-                    .wanted()
-                    .map_or((io::SegmentNumber(0), 0), |wanted| {
-                        (wanted.segment, wanted.at)
+            LogPhase::Waiting => {}
+            LogPhase::Opening(opening) => {
+                let location = opening
+                    .next_read()
+                    .map_or((io::SegmentNumber(0), 0), |request| {
+                        (request.segment, request.at)
                     });
-                let why = DamageKind::Unusable { fault };
-                self.refuse_to_open(Damage {
-                    segment: place.0,
-                    at: place.1,
-                    why,
-                    proof: None,
+                let kind = CorruptionKind::StorageFailed { error };
+                self.refuse_to_open(Corruption {
+                    segment: location.0,
+                    at: location.1,
+                    kind,
+                    evidence: None,
                 });
             }
-            Phase::Running => self.on_part_read(read, None),
-            Phase::Ended => {}
+            LogPhase::Running => self.on_part_read(read, None),
+            LogPhase::Closed => {}
         }
     }
 
     fn on_tick(&mut self) {
-        if !matches!(self.phase, Phase::Running) {
+        if !matches!(self.phase, LogPhase::Running) {
             return;
         }
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
@@ -261,7 +262,7 @@ impl Log {
         );
         if age {
             self.timers.age = None;
-            self.look_at_ages();
+            self.on_age_timer();
         }
         if retry {
             self.timers.retry = None;
@@ -269,27 +270,30 @@ impl Log {
         }
         if sync {
             self.timers.sync = None;
-            self.writer.sync_due = true;
+            self.writer.is_sync_due = true;
         }
         if age || retry || sync {
             self.advance();
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, answer: Answer) {
-        self.outputs.push_back(Output::Answer { ticket, answer });
+    fn respond(&mut self, request_id: RequestId, response: Response) {
+        self.outputs.push_back(Output::Respond {
+            request_id,
+            response,
+        });
     }
 
-    fn refuse(&mut self, ticket: Ticket, why: Refusal) {
-        self.counters.refused += 1;
-        self.answer(ticket, Answer::Refused(why));
+    fn reject(&mut self, request_id: RequestId, reason: Rejection) {
+        self.counters.rejected += 1;
+        self.respond(request_id, Response::Rejected(reason));
     }
 
-    fn refuse_for(&mut self, ticket: Ticket, limit: Limit) {
-        if self.told.insert(limit) {
+    fn reject_for_limit(&mut self, request_id: RequestId, limit: Limit) {
+        if self.reported_limits.insert(limit) {
             self.notify(Event::LimitReached { limit });
         }
-        self.refuse(ticket, Refusal::Limit);
+        self.reject(request_id, Rejection::Limit);
     }
 
     fn notify(&mut self, event: Event) {
@@ -313,15 +317,15 @@ impl Machine for Log {
                 self.wall = at;
                 self.on_found(segments, incarnation);
             }
-            Input::Requested { batch, at } => {
+            Input::Requested { requests, at } => {
                 self.wall = at;
-                self.on_requested(batch);
+                self.on_requested(requests);
             }
             Input::Written => self.on_written(),
             Input::Synced => self.on_synced(),
             Input::Reserved { segment } => self.on_reserved(segment),
             Input::ReadDone { read, bytes } => self.on_read_done(read, bytes),
-            Input::Failed { order, fault } => self.on_failed(order, fault),
+            Input::Failed { operation, error } => self.on_failed(operation, error),
             Input::CloseRequested { at } => {
                 self.wall = at;
                 self.on_close_requested();
@@ -338,7 +342,7 @@ impl Machine for Log {
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        if !matches!(self.phase, Phase::Running) {
+        if !matches!(self.phase, LogPhase::Running) {
             return None;
         }
         let deadlines = [

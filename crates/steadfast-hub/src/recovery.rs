@@ -22,7 +22,7 @@ use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
 use crate::io::{Note, Output, PeerId};
-use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
+use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
 use crate::peer::{Peer, Stage, Subscription};
 use crate::policy::hub::JoinLeave;
 use crate::refusals::Cause;
@@ -128,7 +128,7 @@ impl Hub {
         channel: ChannelIndex,
         command: u32,
         wish: Wish,
-        answer: Result<ReadAnswer, Refusal>,
+        answer: Result<ReadResponse, Rejection>,
     ) {
         match answer {
             Ok(answer) => {
@@ -152,7 +152,7 @@ impl Hub {
     }
 
     /// The first answer about a channel places this core's cursor; a new epoch moves it.
-    pub(crate) fn learn(&mut self, channel: ChannelIndex, answer: &ReadAnswer) {
+    pub(crate) fn learn(&mut self, channel: ChannelIndex, answer: &ReadResponse) {
         let Some(known) = self.channels.get_mut(channel) else {
             return;
         };
@@ -160,7 +160,7 @@ impl Hub {
             Cursor::Unknown => {
                 known.cursor = Cursor::At {
                     epoch: answer.epoch,
-                    top: answer.top,
+                    top: answer.high_watermark,
                 }
             }
             Cursor::At { epoch, .. } | Cursor::Behind { epoch, .. } if epoch != answer.epoch => {
@@ -168,7 +168,7 @@ impl Hub {
                     channel,
                     Cursor::At {
                         epoch: answer.epoch,
-                        top: answer.top,
+                        top: answer.high_watermark,
                     },
                 );
             }
@@ -409,8 +409,8 @@ fn grant_at_once(cursor: Cursor, recovery: Recovery) -> Option<Grant> {
 /// What to ask the log first, and for how many publications.
 fn first_read(recovery: Recovery, limit: usize) -> (ReadFrom, usize) {
     match recovery {
-        Recovery::No | Recovery::Foreign => (ReadFrom::Start, 0),
-        Recovery::Behind { epoch: None, .. } => (ReadFrom::Start, limit),
+        Recovery::No | Recovery::Foreign => (ReadFrom::Oldest, 0),
+        Recovery::Behind { epoch: None, .. } => (ReadFrom::Oldest, limit),
         Recovery::Behind {
             epoch: Some(epoch),
             offset,
@@ -418,8 +418,12 @@ fn first_read(recovery: Recovery, limit: usize) -> (ReadFrom, usize) {
     }
 }
 
-fn grant_from(answer: ReadAnswer, recovery: Recovery) -> Grant {
-    let ReadAnswer { epoch, top, page } = answer;
+fn grant_from(answer: ReadResponse, recovery: Recovery) -> Grant {
+    let ReadResponse {
+        epoch,
+        high_watermark: top,
+        page,
+    } = answer;
     let from_now_on = Grant {
         epoch,
         offset: top,
@@ -428,7 +432,13 @@ fn grant_from(answer: ReadAnswer, recovery: Recovery) -> Grant {
         seen: top,
         is_whole: true,
     };
-    let (Recovery::Behind { offset, .. }, Page::Records { records, more }) = (recovery, page)
+    let (
+        Recovery::Behind { offset, .. },
+        Page::Records {
+            records,
+            has_more: more,
+        },
+    ) = (recovery, page)
     else {
         return from_now_on;
     };

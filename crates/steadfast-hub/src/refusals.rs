@@ -11,7 +11,7 @@ use steadfast_machine::Instant;
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::Output;
-use crate::log::io::Refusal;
+use crate::log::io::Rejection;
 
 /// How long a kind of refusal is only counted after it was told.
 const QUIET: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ pub(crate) enum Cause {
     /// A limit of the hub, by the name of its setting.
     Limit(&'static str),
     /// The log's answer.
-    Log(Refusal),
+    Log(Rejection),
 }
 
 impl Cause {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::log::io::{
-    self as log_io, Answer, Page, Read, ReadFrom, Record, Request, Ticket,
+    self as log_io, Page, Read, ReadFrom, Record, Request, RequestId, Response,
 };
 use steadfast_machine::Machine;
 use steadfast_protocol::message::{ChannelName, Position};
@@ -82,7 +82,7 @@ impl World {
     fn high_watermarks(&mut self) -> BTreeMap<String, Position> {
         let mut high_watermarks = BTreeMap::new();
         for channel in self.settings.channels.clone() {
-            if let Some(read) = self.read_page(&channel, ReadFrom::Start, 0) {
+            if let Some(read) = self.read_page(&channel, ReadFrom::Oldest, 0) {
                 let position = Position {
                     epoch: read.epoch.to_string(),
                     offset: read.high_watermark,
@@ -150,7 +150,7 @@ impl World {
     /// Reads all visible publications of a channel from the log, page by page.
     fn read_all(&mut self, channel: &str) -> (Position, Vec<(u64, String)>) {
         let mut keys: Vec<(u64, String)> = Vec::new();
-        let mut from = ReadFrom::Start;
+        let mut from = ReadFrom::Oldest;
         while let Some(read) = self.read_page(channel, from, 100) {
             let position = Position {
                 epoch: read.epoch.to_string(),
@@ -195,7 +195,7 @@ impl World {
                 epoch,
                 high_watermark,
                 ..
-            }) = self.read_page(&channel, ReadFrom::Start, 0)
+            }) = self.read_page(&channel, ReadFrom::Oldest, 0)
                 && let Some(gateway) = &mut self.gateway
             {
                 gateway
@@ -209,12 +209,12 @@ impl World {
     fn read_page(&mut self, channel: &str, from: ReadFrom, limit: usize) -> Option<ReadOutcome> {
         let (now, at) = (self.clock.now(), self.wall());
         let gateway = self.gateway.as_mut()?;
-        let ticket = Ticket {
-            core: WORLD_SHARD,
+        let request_id = RequestId {
+            shard: WORLD_SHARD,
             number: 0,
         };
         let read = Read {
-            ticket,
+            request_id,
             channel: ChannelName::from(channel),
             from,
             limit,
@@ -224,7 +224,7 @@ impl World {
         gateway.log.handle(
             now,
             log_io::Input::Requested {
-                batch: vec![Request::Read(read)],
+                requests: vec![Request::Read(read)],
                 at,
             },
         );
@@ -241,17 +241,17 @@ impl World {
                         .log
                         .handle(now, log_io::Input::ReadDone { read, bytes });
                 }
-                log_io::Output::Answer {
-                    ticket,
-                    answer: Answer::Read(answer),
-                } if ticket.core == WORLD_SHARD => {
-                    let (records, is_complete) = match answer.page {
-                        Page::Records { records, more } => (records, !more),
+                log_io::Output::Respond {
+                    request_id,
+                    response: Response::Read(response),
+                } if request_id.shard == WORLD_SHARD => {
+                    let (records, is_complete) = match response.page {
+                        Page::Records { records, has_more } => (records, !has_more),
                         Page::Unrecoverable => (Vec::new(), false),
                     };
                     return Some(ReadOutcome {
-                        epoch: answer.epoch,
-                        high_watermark: answer.top,
+                        epoch: response.epoch,
+                        high_watermark: response.high_watermark,
                         records,
                         is_complete,
                     });
@@ -261,9 +261,9 @@ impl World {
                 | log_io::Output::Sync { .. }
                 | log_io::Output::Remove { .. }
                 | log_io::Output::Opened(_)
-                | log_io::Output::Damaged(_)
+                | log_io::Output::Corrupt(_)
                 | log_io::Output::Commit(_)
-                | log_io::Output::Answer { .. }
+                | log_io::Output::Respond { .. }
                 | log_io::Output::Notify(_)
                 | log_io::Output::Closed) => unreachable!("an idle log must not return {other:?}"),
             }

@@ -8,7 +8,7 @@ use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::{End, Event as HubEvent};
 use steadfast_hub::io::{Input, LogEvent, Note, Output, PeerId};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{self as log_io, Answer, Request};
+use steadfast_hub::log::io::{self as log_io, Request, Response};
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;
@@ -67,7 +67,7 @@ pub(crate) struct Gateway {
     /// The number of disk operations in progress.
     pub(crate) pending_operations: usize,
     /// Responses to the world's own requests, by number.
-    pub(crate) world_responses: BTreeMap<u64, Answer>,
+    pub(crate) world_responses: BTreeMap<u64, Response>,
     /// The epoch and high watermark of each channel, for the planted bug that replaces positions.
     pub(crate) high_watermarks: BTreeMap<ChannelName, (ChannelEpoch, u64)>,
 }

@@ -80,7 +80,10 @@ impl World {
             }
         }
         let at = self.wall();
-        self.drive_log(log_io::Input::Requested { batch, at });
+        self.drive_log(log_io::Input::Requested {
+            requests: batch,
+            at,
+        });
         self.schedule_shard_iterations();
     }
 
@@ -147,9 +150,9 @@ impl World {
                 gateway.is_open = true;
                 self.last_fault_change_at = self.clock.now();
                 self.check_clean_shutdown(&report);
-                self.totals.torn_writes_truncated += u64::from(report.torn.is_some());
+                self.totals.torn_writes_truncated += u64::from(report.torn_write.is_some());
             }
-            log_io::Output::Damaged(damage) => self.on_open_failed(damage),
+            log_io::Output::Corrupt(corruption) => self.on_open_failed(corruption),
             log_io::Output::Commit(committed) => {
                 let high_watermark = (committed.epoch, committed.record.offset);
                 gateway
@@ -158,17 +161,23 @@ impl World {
                 self.totals.shard_lags +=
                     gateway.append_for_shards(&LogEvent::Committed(committed), ring_entries);
             }
-            log_io::Output::Answer { ticket, answer } if ticket.core == WORLD_SHARD => {
-                gateway.world_responses.insert(ticket.number, answer);
+            log_io::Output::Respond {
+                request_id,
+                response,
+            } if request_id.shard == WORLD_SHARD => {
+                gateway.world_responses.insert(request_id.number, response);
             }
-            log_io::Output::Answer { ticket, answer } => {
+            log_io::Output::Respond {
+                request_id,
+                response,
+            } => {
                 let shard = gateway
                     .shards
-                    .get_mut(usize::from(ticket.core))
+                    .get_mut(usize::from(request_id.shard))
                     .expect("the log responds to shards that sent a request");
                 shard.unread.push_back(LogEvent::Answered {
-                    number: ticket.number,
-                    answer,
+                    number: request_id.number,
+                    answer: response,
                 });
             }
             log_io::Output::Notify(event) => self.on_log_event(event),

@@ -106,7 +106,7 @@ pub(crate) fn alter_log_request(
 ) -> Request {
     match (planted_bug, request) {
         (Some(PlantedBug::NoDeduplication), Request::Append(append)) => Request::Append(Append {
-            key: None,
+            idempotency_key: None,
             ..append
         }),
         (Some(PlantedBug::NoPositionCheck), Request::Read(read)) => {

@@ -104,17 +104,17 @@ impl RunSettings {
                 Retention::Bytes => ByteSize::from_kib(4 * segment_kib),
                 Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
             },
-            visible_count_max: match retention {
+            history_size: match retention {
                 Retention::Count(_) if planted_bug == Some(PlantedBug::NoRetention) => 10_000,
                 Retention::Count(count) => usize::try_from(count).unwrap_or(8),
                 Retention::All | Retention::Bytes => 10_000,
             },
-            retry_pause: Duration::from_millis(50),
+            retry_delay: Duration::from_millis(50),
             cache_bytes: ByteSize::from_kib(8 * generator.below(3)),
             read_bytes: ByteSize::from_kib(4),
-            group_bytes_max: ByteSize::from_kib(4),
+            batch_bytes_max: ByteSize::from_kib(4),
             channels_max: 16,
-            ..LogSettings::typical()
+            ..LogSettings::for_tests()
         };
         let channels = 1 + generator.below(3);
         let members = 3 + generator.below(3);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use steadfast_hub::io::Input as HubInput;
 use steadfast_hub::log::event::Event as LogEvent;
-use steadfast_hub::log::io::{FailedOrder, Input, StorageFault};
-use steadfast_hub::log::open::{Damage, DamageKind, OpenReport};
+use steadfast_hub::log::io::{FailedOperation, Input, StorageError};
+use steadfast_hub::log::open::{Corruption, CorruptionKind, OpenReport};
 
 use crate::gateway::ShutdownPhase;
 use crate::log_thread::DiskOperation;
@@ -35,8 +35,8 @@ impl World {
         if !self.disk.is_full {
             return None;
         }
-        let order = match operation {
-            DiskOperation::Reserve { segment, .. } => FailedOrder::Reserve(*segment),
+        let failed_operation = match operation {
+            DiskOperation::Reserve { segment, .. } => FailedOperation::Reserve(*segment),
             // Reserved space is usually available.
             DiskOperation::Write { .. } if self.generator.chance(1, 2) => return None,
             DiskOperation::Write { segment, at, bytes } => {
@@ -45,34 +45,34 @@ impl World {
                     .below(u64::try_from(bytes.len()).unwrap_or(0));
                 let written = bytes.get(..usize::try_from(part).unwrap_or(0));
                 self.disk.write(*segment, *at, written.unwrap_or_default());
-                FailedOrder::Write
+                FailedOperation::Write
             }
             DiskOperation::Sync { .. } | DiskOperation::Read { .. } => return None,
         };
         if let Some(gateway) = &mut self.gateway
-            && order == FailedOrder::Write
+            && failed_operation == FailedOperation::Write
         {
             gateway.write_in_progress = None;
         }
         self.totals.operations_without_space += 1;
         Some(Input::Failed {
-            order,
-            fault: StorageFault::NoSpace,
+            operation: failed_operation,
+            error: StorageError::NoSpace,
         })
     }
 
     /// The log cannot be opened. For lack of space the process exits and is restarted later; any other reason is a
     /// violation.
-    pub(crate) fn on_open_failed(&mut self, damage: Damage) {
-        let no_space = DamageKind::Unusable {
-            fault: StorageFault::NoSpace,
+    pub(crate) fn on_open_failed(&mut self, corruption: Corruption) {
+        let no_space = CorruptionKind::StorageFailed {
+            error: StorageError::NoSpace,
         };
-        if damage.why == no_space && self.totals.operations_without_space > 0 {
+        if corruption.kind == no_space && self.totals.operations_without_space > 0 {
             self.totals.starts_without_space += 1;
             self.schedule_exit();
         } else {
             self.reference_model
-                .report_violation(Invariant::LogOpens, format!("{damage:?}"));
+                .report_violation(Invariant::LogOpens, format!("{corruption:?}"));
         }
     }
 
@@ -80,22 +80,22 @@ impl World {
     pub(crate) fn on_log_event(&mut self, event: LogEvent) {
         match event {
             LogEvent::SegmentRemoved { .. } => self.totals.segments_removed += 1,
-            LogEvent::EndedUnclean => {
+            LogEvent::UncleanShutdown => {
                 if let Some(gateway) = &mut self.gateway {
                     gateway.shutdown_phase = ShutdownPhase::Unclean;
                 }
             }
-            LogEvent::Poisoned { .. } | LogEvent::RecordUnreadable { .. } => {
+            LogEvent::WriteFailed { .. } | LogEvent::RecordUnreadable { .. } => {
                 let details = format!("unexpected event with an intact disk: {event:?}");
                 self.reference_model
                     .report_violation(Invariant::NoAcknowledgedLoss, details);
             }
-            LogEvent::SegmentBegun { .. }
+            LogEvent::SegmentCreated { .. }
             | LogEvent::DiskFull { .. }
-            | LogEvent::DiskHealed
+            | LogEvent::DiskRecovered
             | LogEvent::RemoveFailed { .. }
             | LogEvent::LimitReached { .. }
-            | LogEvent::ChannelsForgotten { .. } => {}
+            | LogEvent::ChannelsExpired { .. } => {}
         }
     }
 
@@ -151,7 +151,7 @@ impl World {
 
     /// Checks that a start after a clean shutdown detects it.
     pub(crate) fn check_clean_shutdown(&mut self, report: &OpenReport) {
-        if self.has_closed_cleanly && (!report.clean || report.epochs_changed) {
+        if self.has_closed_cleanly && (!report.is_clean || report.has_new_epochs) {
             self.reference_model
                 .report_violation(Invariant::CleanShutdownPreserved, format!("{report:?}"));
         }

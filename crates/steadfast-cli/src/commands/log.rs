@@ -34,7 +34,7 @@ fn verify(arguments: &LogDirectory) -> Result<(), Failure> {
     } else {
         output::print(&verification_text(directory, &found));
     }
-    if found.damages.is_empty() {
+    if found.corruptions.is_empty() {
         return Ok(());
     }
     let directory = directory.display();
@@ -61,13 +61,13 @@ fn repair(arguments: &LogDirectory) -> Result<(), Failure> {
 fn verification_text(directory: &Path, found: &Verification) -> String {
     let report = &found.report;
     let directory = directory.display();
-    let state = match found.damages.len() {
+    let state = match found.corruptions.len() {
         0 => "intact".to_owned(),
         1 => "corrupt: 1 corrupt range".to_owned(),
         count => format!("corrupt: {count} corrupt ranges"),
     };
-    let shutdown = match report.torn {
-        _ if report.clean => "clean".to_owned(),
+    let shutdown = match report.torn_write {
+        _ if report.is_clean => "clean".to_owned(),
         None => "unclean: the process ended without closing the log".to_owned(),
         Some(torn) => format!(
             "unclean: incomplete record in segment {} at byte {}, truncated at the next start",
@@ -77,11 +77,11 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
     let mut text = format!(
         "{directory} is {state}\n  segments   {}\n  bytes      {}\n  records    {}\n  channels   {}\n  \
          keys       {} idempotency keys in the deduplication window\n  shutdown   {shutdown}",
-        report.segments, report.bytes, report.records, report.channels, report.keys
+        report.segments, report.bytes, report.records, report.channels, report.idempotency_keys
     );
-    for damage in &found.damages {
+    for corruption in &found.corruptions {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n  corrupt    {}", damage_text(damage));
+        let _ = write!(text, "\n  corrupt    {}", damage_text(corruption));
     }
     text
 }
@@ -89,28 +89,28 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
 fn verification_json(directory: &Path, found: &Verification) -> Value {
     let report = &found.report;
     let torn = report
-        .torn
+        .torn_write
         .map(|torn| json!({ "segment": torn.segment.0, "at_bytes": torn.at }));
     let corruptions: Vec<Value> = found
-        .damages
+        .corruptions
         .iter()
-        .map(|damage| {
+        .map(|corruption| {
             json!({
-                "segment": damage.segment.0,
-                "at_bytes": damage.at,
-                "description": damage_text(damage),
+                "segment": corruption.segment.0,
+                "at_bytes": corruption.at,
+                "description": damage_text(corruption),
             })
         })
         .collect();
     json!({
         "directory": directory.display().to_string(),
-        "is_intact": found.damages.is_empty(),
+        "is_intact": found.corruptions.is_empty(),
         "segments": report.segments,
         "bytes": report.bytes,
         "records": report.records,
         "channels": report.channels,
-        "idempotency_keys": report.keys,
-        "is_shutdown_clean": report.clean,
+        "idempotency_keys": report.idempotency_keys,
+        "is_shutdown_clean": report.is_clean,
         "torn_write": torn,
         "corruptions": corruptions,
     })
@@ -130,10 +130,14 @@ fn repaired_text(directory: &Path, repaired: &Repaired) -> String {
             report.kept,
             report.channels,
             report.segments,
-            report.gaps,
-            if report.gaps == 1 { "range" } else { "ranges" },
-            report.gap_bytes,
-            report.nameless,
+            report.corrupt_ranges,
+            if report.corrupt_ranges == 1 {
+                "range"
+            } else {
+                "ranges"
+            },
+            report.corrupt_bytes,
+            report.unnamed,
             originals.display()
         ),
     }
@@ -148,9 +152,9 @@ fn repaired_json(directory: &Path, repaired: &Repaired) -> Value {
         } => {
             let RepairReport {
                 kept,
-                nameless,
-                gaps,
-                gap_bytes,
+                unnamed,
+                corrupt_ranges,
+                corrupt_bytes,
                 channels,
                 segments,
             } = report;
@@ -158,9 +162,9 @@ fn repaired_json(directory: &Path, repaired: &Repaired) -> Value {
                 "directory": directory,
                 "is_changed": true,
                 "publications_kept": kept,
-                "without_channel_name": nameless,
-                "corrupt_ranges": gaps,
-                "corrupt_bytes": gap_bytes,
+                "without_channel_name": unnamed,
+                "corrupt_ranges": corrupt_ranges,
+                "corrupt_bytes": corrupt_bytes,
                 "channels": channels,
                 "segments": segments,
                 "originals_directory": originals.display().to_string(),

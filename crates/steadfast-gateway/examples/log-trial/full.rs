@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_gateway::log::{CoreLog, LogStatus};
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{Answer, Refusal};
+use steadfast_hub::log::io::{Rejection, Response};
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};
@@ -23,7 +23,7 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
 
     fill(&filler)?;
     let stored = append_until(log, 0, |answer| {
-        *answer == Answer::Refused(Refusal::NoSpace)
+        *answer == Response::Rejected(Rejection::NoSpace)
     })?;
     let status = service.status();
     if status != LogStatus::NoSpace {
@@ -45,7 +45,7 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
 
     std::fs::remove_file(&filler)?;
     append_until(log, stored, |answer| {
-        matches!(answer, Answer::Appended { .. })
+        matches!(answer, Response::Appended { .. })
     })?;
     let (status, healed) = (service.status(), reader::count(log)?);
     if status != LogStatus::Ready || healed != stored + 1 {
@@ -76,7 +76,7 @@ fn fill(path: &Path) -> io::Result<()> {
 fn append_until(
     log: &mut CoreLog,
     first: u64,
-    is_it: impl Fn(&Answer) -> bool,
+    is_it: impl Fn(&Response) -> bool,
 ) -> Result<u64, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut stored = 0;
@@ -100,9 +100,9 @@ fn append_until(
             return Ok(stored);
         }
         match answer {
-            Answer::Appended { .. } => stored += 1,
-            Answer::Refused(Refusal::NoSpace) => {}
-            other @ (Answer::Refused(_) | Answer::Read(_)) => {
+            Response::Appended { .. } => stored += 1,
+            Response::Rejected(Rejection::NoSpace) => {}
+            other @ (Response::Rejected(_) | Response::Read(_)) => {
                 return Err(format!("answered {other:?}").into());
             }
         }

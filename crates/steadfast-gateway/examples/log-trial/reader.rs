@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use steadfast_gateway::log::CoreLog;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{Answer, Page, Read, ReadAnswer, ReadFrom, Record, Request, Ticket};
+use steadfast_hub::log::io::{
+    Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
+};
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};
@@ -16,9 +18,9 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     let report = service.report();
     print(&format!(
         "opened clean={} torn={} epochs_changed={} segments={} records={}\n",
-        report.clean,
-        report.torn.is_some(),
-        report.epochs_changed,
+        report.is_clean,
+        report.torn_write.is_some(),
+        report.has_new_epochs,
         report.segments,
         report.records
     ));
@@ -63,7 +65,7 @@ fn print_channel(log: &mut CoreLog, channel: &str) -> Result<(), Failure> {
     })?;
     print(&format!(
         "channel channel={channel} top={} epoch={}\n",
-        end.top, end.epoch
+        end.high_watermark, end.epoch
     ));
     Ok(())
 }
@@ -73,11 +75,15 @@ fn read_all(
     log: &mut CoreLog,
     channel: &str,
     mut show: impl FnMut(&[Record]) -> Result<(), Failure>,
-) -> Result<ReadAnswer, Failure> {
-    let mut from = ReadFrom::Start;
+) -> Result<ReadResponse, Failure> {
+    let mut from = ReadFrom::Oldest;
     loop {
         let answer = read(log, channel, from)?;
-        let Page::Records { records, more } = &answer.page else {
+        let Page::Records {
+            records,
+            has_more: more,
+        } = &answer.page
+        else {
             return Err(format!("{channel} cannot be read on").into());
         };
         show(records)?;
@@ -93,14 +99,14 @@ fn read_all(
     }
 }
 
-fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadAnswer, Failure> {
-    let ticket = Ticket {
-        core: log.core(),
+fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadResponse, Failure> {
+    let request_id = RequestId {
+        shard: log.core(),
         number: 1,
     };
     let channel = ChannelName::from(channel);
     log.ask(Request::Read(Read {
-        ticket,
+        request_id,
         channel,
         from,
         limit: 1000,
@@ -116,7 +122,7 @@ fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadAnswer, 
     match events.pop() {
         Some(LogEvent::Answered {
             number: 1,
-            answer: Answer::Read(answer),
+            answer: Response::Read(answer),
         }) => Ok(answer),
         other => Err(format!("not an answer to the read: {other:?}").into()),
     }

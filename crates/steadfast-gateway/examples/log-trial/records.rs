@@ -89,10 +89,10 @@ pub(crate) fn open(directory: &str, cores: u16) -> Result<(LogService, Vec<CoreL
     let settings = LogSettings {
         segment_bytes: ByteSize::from_mib(1),
         log_bytes: ByteSize::from_mib(64 << 10),
-        visible_count_max: 10_000_000,
-        retry_pause: Duration::from_millis(20),
-        window: Duration::from_mins(1),
-        ..LogSettings::typical()
+        history_size: 10_000_000,
+        retry_delay: Duration::from_millis(20),
+        dedup_window: Duration::from_mins(1),
+        ..LogSettings::for_tests()
     };
     let clock = Clock::start();
     let setup = LogSetup {

@@ -10,7 +10,7 @@ use std::io::BufRead;
 use bytes::Bytes;
 use steadfast_gateway::log::CoreLog;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{Answer, Append, Author, Request, Ticket};
+use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{Failure, Name, hash, open, print};
@@ -141,13 +141,13 @@ impl Appender {
         }
     }
 
-    fn answered(&mut self, number: u64, answer: &Answer) -> Result<String, Failure> {
+    fn answered(&mut self, number: u64, answer: &Response) -> Result<String, Failure> {
         let name = self.asked.remove(&number).ok_or("an answer to nothing")?;
         match answer {
-            Answer::Appended {
+            Response::Appended {
                 epoch,
                 offset,
-                duplicate,
+                is_duplicate: duplicate,
             } => {
                 let shown = self.shown.get(&name.channel());
                 if !duplicate && shown.is_some_and(|shown| shown < offset) {
@@ -160,20 +160,23 @@ impl Appender {
                     name.text()
                 ))
             }
-            Answer::Refused(refusal) => {
+            Response::Rejected(refusal) => {
                 Err(format!("{} was refused: {refusal:?}", name.text()).into())
             }
-            Answer::Read(_) => Err("an answer to another question".into()),
+            Response::Read(_) => Err("an answer to another question".into()),
         }
     }
 }
 
 pub(crate) fn append(core: u16, number: u64, name: Name, data: Bytes) -> Request {
     Request::Append(Append {
-        ticket: Ticket { core, number },
+        request_id: RequestId {
+            shard: core,
+            number,
+        },
         channel: ChannelName::from(name.channel().as_str()),
         data,
-        author: Author::default(),
-        key: name.is_keyed().then(|| Bytes::from(name.text())),
+        publisher: Publisher::default(),
+        idempotency_key: name.is_keyed().then(|| Bytes::from(name.text())),
     })
 }

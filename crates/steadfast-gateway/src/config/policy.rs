@@ -298,14 +298,14 @@ fn log_settings(store: &StoreConfig) -> LogSettings {
         },
         segment_bytes: store.segment_bytes.0,
         log_bytes: store.bytes_max.0,
-        visible_count_max: usize::try_from(store.channel_publications_max).unwrap_or(usize::MAX),
-        visible_age_max: store.publication_age_max.0,
-        channel_kept: store.channel_kept.0,
+        history_size: usize::try_from(store.history_size).unwrap_or(usize::MAX),
+        history_ttl: store.history_ttl.0,
+        channel_ttl: store.channel_ttl.0,
         channels_max: wide(store.channels_max),
-        window: store.key_window.0,
-        keys_max: wide(store.keys_max),
+        dedup_window: store.dedup_window.0,
+        idempotency_keys_max: wide(store.idempotency_keys_max),
         // What is left has no key: it trades memory against speed and was chosen by measuring.
-        ..LogSettings::typical()
+        ..LogSettings::for_tests()
     }
 }
 
@@ -337,12 +337,12 @@ fn log_key(setting: &str) -> &'static str {
         "fsync" => "store.fsync_interval",
         "segment_bytes" => "store.segment_bytes",
         "log_bytes" => "store.bytes_max",
-        "visible_count_max" => "store.channel_publications_max",
-        "visible_age_max" => "store.publication_age_max",
-        "channel_kept" => "store.channel_kept",
+        "history_size" => "store.history_size",
+        "history_ttl" => "store.history_ttl",
+        "channel_ttl" => "store.channel_ttl",
         "channels_max" => "store.channels_max",
-        "window" => "store.key_window",
-        "keys_max" => "store.keys_max",
+        "dedup_window" => "store.dedup_window",
+        "idempotency_keys_max" => "store.idempotency_keys_max",
         _ => "store",
     }
 }

@@ -233,13 +233,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         STORE,
-        "channel_publications_max",
+        "history_size",
         "1 to 10000000",
         "Publications of one channel that can be read again.",
     ),
     key(
         STORE,
-        "publication_age_max",
+        "history_ttl",
         "1s to 3660d",
         "How long a publication can be read again.",
     ),
@@ -251,8 +251,8 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         STORE,
-        "channel_kept",
-        "from publication_age_max and key_window to 3660d",
+        "channel_ttl",
+        "from history_ttl and dedup_window to 3660d",
         "How long a channel keeps its epoch after its last publication.",
     ),
     key(
@@ -263,13 +263,13 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         STORE,
-        "key_window",
+        "dedup_window",
         "1s to 1h",
         "How long the key of a keyed publish is remembered, so that a repeat is applied once.",
     ),
     key(
         STORE,
-        "keys_max",
+        "idempotency_keys_max",
         "1 to 16000000",
         "Keys that are remembered at one time. Beyond it keyed publishes are refused.",
     ),

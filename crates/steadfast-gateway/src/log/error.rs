@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use steadfast_hub::log::io::StorageFault;
-use steadfast_hub::log::open::{Damage, DamageKind};
+use steadfast_hub::log::io::StorageError;
+use steadfast_hub::log::open::{Corruption, CorruptionKind};
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +63,12 @@ pub enum LogError {
         source: io::Error,
     },
     /// The log cannot be opened without losing what was acknowledged.
-    #[error("{}: {}", damage_head(damage.why), damage_text(damage))]
+    #[error("{}: {}", damage_head(damage.kind), damage_text(damage))]
     Damaged {
         /// The data directory; none for the memory store, which cannot be damaged by others.
         directory: Option<PathBuf>,
         /// What is wrong, and where.
-        damage: Damage,
+        damage: Corruption,
     },
     /// The operating system gave no randomness for the ids of new epochs.
     #[error("the operating system gave no randomness: {reason}")]
@@ -145,7 +145,7 @@ impl LogError {
             Self::Damaged {
                 directory: Some(directory),
                 damage,
-            } => damage_advice(directory, damage.why),
+            } => damage_advice(directory, damage.kind),
             Self::Damaged {
                 directory: None, ..
             }
@@ -158,23 +158,25 @@ impl LogError {
     }
 }
 
-fn damage_advice(directory: &Path, why: DamageKind) -> String {
+fn damage_advice(directory: &Path, why: CorruptionKind) -> String {
     let directory = directory.display();
     match why {
-        DamageKind::BadRecord | DamageKind::MissingSegment | DamageKind::Contradiction => format!(
+        CorruptionKind::InvalidRecord
+        | CorruptionKind::MissingSegment
+        | CorruptionKind::Inconsistent => format!(
             "Look with: steadfast log verify {directory}\n\
              Keep what is readable with: steadfast log repair {directory}\n\
              Repair keeps the damaged files and changes the channel epochs, so that clients reload."
         ),
-        DamageKind::ForeignVersion { .. } => {
+        CorruptionKind::UnsupportedVersion { .. } => {
             "Start the version of Steadfast that wrote this log, or name another data directory."
                 .into()
         }
-        DamageKind::Unusable {
-            fault: StorageFault::NoSpace,
+        CorruptionKind::StorageFailed {
+            error: StorageError::NoSpace,
         } => format!("Free some space on the file system of {directory} and start again."),
-        DamageKind::Unusable {
-            fault: StorageFault::Broken,
+        CorruptionKind::StorageFailed {
+            error: StorageError::Io,
         } => "Check the file system and the system's log for failures of the disk.".into(),
     }
 }
@@ -184,33 +186,33 @@ fn holder_text(holder: Option<u32>) -> String {
 }
 
 /// What it means for the log: storage that cannot be used for now leaves its content as it is.
-const fn damage_head(why: DamageKind) -> &'static str {
+const fn damage_head(why: CorruptionKind) -> &'static str {
     match why {
-        DamageKind::BadRecord
-        | DamageKind::MissingSegment
-        | DamageKind::Contradiction
-        | DamageKind::ForeignVersion { .. } => "the log is damaged",
-        DamageKind::Unusable { .. } => "the log cannot be opened",
+        CorruptionKind::InvalidRecord
+        | CorruptionKind::MissingSegment
+        | CorruptionKind::Inconsistent
+        | CorruptionKind::UnsupportedVersion { .. } => "the log is damaged",
+        CorruptionKind::StorageFailed { .. } => "the log cannot be opened",
     }
 }
 
 /// A damage in words, as a fragment: where it is, what it is, and what proves it.
-pub fn damage_text(damage: &Damage) -> String {
-    let what = match damage.why {
-        DamageKind::BadRecord => "a record is not what was written".into(),
-        DamageKind::MissingSegment => "the segment is missing".into(),
-        DamageKind::Contradiction => "its records contradict each other".into(),
-        DamageKind::ForeignVersion { version } => {
+pub fn damage_text(damage: &Corruption) -> String {
+    let what = match damage.kind {
+        CorruptionKind::InvalidRecord => "a record is not what was written".into(),
+        CorruptionKind::MissingSegment => "the segment is missing".into(),
+        CorruptionKind::Inconsistent => "its records contradict each other".into(),
+        CorruptionKind::UnsupportedVersion { version } => {
             format!("the format has version {version}, which this build cannot read")
         }
-        DamageKind::Unusable {
-            fault: StorageFault::NoSpace,
+        CorruptionKind::StorageFailed {
+            error: StorageError::NoSpace,
         } => "there is no room to open it".into(),
-        DamageKind::Unusable {
-            fault: StorageFault::Broken,
+        CorruptionKind::StorageFailed {
+            error: StorageError::Io,
         } => "the storage failed".into(),
     };
-    let proof = damage.proof.map_or_else(String::new, |(segment, at)| {
+    let proof = damage.evidence.map_or_else(String::new, |(segment, at)| {
         format!(
             ", although a valid record follows in segment {} at byte {at}",
             segment.0

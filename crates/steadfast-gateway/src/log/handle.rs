@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_hub::io::{LogEvent, Note};
-use steadfast_hub::log::io::{Answer, Refusal, Request, Ticket};
+use steadfast_hub::log::io::{Rejection, Request, RequestId, Response};
 
 use super::ring::Taken;
 use super::service::{LogStatus, Shared};
@@ -45,7 +45,7 @@ impl CoreLog {
     /// Adds a request to the turn's batch. Its ticket must carry this core, to which the answer goes.
     pub fn ask(&mut self, request: Request) {
         debug_assert_eq!(
-            ticket(&request).core,
+            request_id(&request).shard,
             self.core,
             "a core asks in its own name"
         );
@@ -122,21 +122,21 @@ impl CoreLog {
     /// Answers in the place of a writer that is gone.
     fn refuse(&mut self, turn: &Turn) {
         let refusal = match self.shared.status() {
-            LogStatus::Poisoned => Refusal::Poisoned,
-            LogStatus::Ready | LogStatus::NoSpace | LogStatus::Closing => Refusal::Closing,
+            LogStatus::Poisoned => Rejection::WriteFailed,
+            LogStatus::Ready | LogStatus::NoSpace | LogStatus::Closing => Rejection::Closing,
         };
         let answers = turn.requests.iter().map(|request| LogEvent::Answered {
-            number: ticket(request).number,
-            answer: Answer::Refused(refusal),
+            number: request_id(request).number,
+            answer: Response::Rejected(refusal),
         });
         self.refused.extend(answers);
     }
 }
 
 /// Whom a request wants answered.
-pub(super) fn ticket(request: &Request) -> Ticket {
+pub(super) fn request_id(request: &Request) -> RequestId {
     match request {
-        Request::Append(append) => append.ticket,
-        Request::Read(read) => read.ticket,
+        Request::Append(append) => append.request_id,
+        Request::Read(read) => read.request_id,
     }
 }

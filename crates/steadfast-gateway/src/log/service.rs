@@ -103,15 +103,15 @@ impl Shared {
     pub(super) fn on_event(&self, event: Event) {
         match event {
             Event::DiskFull { .. } => self.change(LogStatus::NoSpace),
-            Event::DiskHealed => self.change(LogStatus::Ready),
-            Event::Poisoned { .. } => self.change(LogStatus::Poisoned),
-            Event::SegmentBegun { .. }
+            Event::DiskRecovered => self.change(LogStatus::Ready),
+            Event::WriteFailed { .. } => self.change(LogStatus::Poisoned),
+            Event::SegmentCreated { .. }
             | Event::SegmentRemoved { .. }
             | Event::RecordUnreadable { .. }
             | Event::RemoveFailed { .. }
             | Event::LimitReached { .. }
-            | Event::ChannelsForgotten { .. }
-            | Event::EndedUnclean => {}
+            | Event::ChannelsExpired { .. }
+            | Event::UncleanShutdown => {}
         }
     }
 

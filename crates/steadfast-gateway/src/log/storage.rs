@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use steadfast_hub::log::io::{FailedOrder, Input, SegmentFound, SegmentNumber, StorageFault};
+use steadfast_hub::log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
 
 /// Carries out the storage orders of one log. Called by the writer thread only.
 pub(super) trait Storage {
@@ -45,30 +45,33 @@ impl Done {
     pub(super) fn into_input(self) -> Input {
         match self {
             Self::Reserved(segment) => Input::Reserved { segment },
-            Self::NotReserved(segment, error) => failed(FailedOrder::Reserve(segment), &error),
-            Self::NotRemoved(segment, error) => failed(FailedOrder::Remove(segment), &error),
+            Self::NotReserved(segment, error) => failed(FailedOperation::Reserve(segment), &error),
+            Self::NotRemoved(segment, error) => failed(FailedOperation::Remove(segment), &error),
         }
     }
 }
 
 /// The fact that an order failed; also says it to people, since the machine does not learn the system's words.
-pub(super) fn failed(order: FailedOrder, error: &io::Error) -> Input {
+pub(super) fn failed(order: FailedOperation, error: &io::Error) -> Input {
     let fault = fault(error);
     match fault {
-        StorageFault::NoSpace => tracing::warn!(?order, %error, "no room for the log"),
-        StorageFault::Broken => tracing::error!(?order, %error, "an order of the log failed"),
+        StorageError::NoSpace => tracing::warn!(?order, %error, "no room for the log"),
+        StorageError::Io => tracing::error!(?order, %error, "an order of the log failed"),
     }
-    Input::Failed { order, fault }
+    Input::Failed {
+        operation: order,
+        error: fault,
+    }
 }
 
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the kinds are not ours and most of them mean the same here"
 )]
-fn fault(error: &io::Error) -> StorageFault {
+fn fault(error: &io::Error) -> StorageError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageFault::NoSpace,
-        _ => StorageFault::Broken,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
+        _ => StorageError::Io,
     }
 }
 
@@ -81,11 +84,11 @@ mod tests {
     #[test]
     fn a_full_disk_and_a_used_up_quota_are_no_space_and_all_else_is_broken() {
         for (errno, expected) in [
-            (Errno::NOSPC, StorageFault::NoSpace),
-            (Errno::DQUOT, StorageFault::NoSpace),
-            (Errno::IO, StorageFault::Broken),
-            (Errno::FBIG, StorageFault::Broken),
-            (Errno::ROFS, StorageFault::Broken),
+            (Errno::NOSPC, StorageError::NoSpace),
+            (Errno::DQUOT, StorageError::NoSpace),
+            (Errno::IO, StorageError::Io),
+            (Errno::FBIG, StorageError::Io),
+            (Errno::ROFS, StorageError::Io),
         ] {
             assert_eq!(fault(&io::Error::from(errno)), expected, "{errno}");
         }

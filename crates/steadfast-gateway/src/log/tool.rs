@@ -21,7 +21,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
-use steadfast_hub::log::open::DamageKind;
+use steadfast_hub::log::open::CorruptionKind;
 pub use steadfast_hub::log::repair::RepairReport;
 use steadfast_hub::log::repair::{Repair, RepairedSegment};
 pub use steadfast_hub::log::verify::Verification;
@@ -93,11 +93,11 @@ pub fn repair(path: &Path) -> Result<Repaired, LogError> {
         put_in_place(path, number).map_err(to_error)?;
     }
     let found = look(&directory).map_err(to_error)?;
-    if found.damages.is_empty() {
+    if found.corruptions.is_empty() {
         return Ok(Repaired::Whole(found));
     }
-    for damage in &found.damages {
-        if matches!(damage.why, DamageKind::ForeignVersion { .. }) {
+    for damage in &found.corruptions {
+        if matches!(damage.kind, CorruptionKind::UnsupportedVersion { .. }) {
             return Err(LogError::Damaged {
                 directory: Some(path.to_path_buf()),
                 damage: *damage,
@@ -121,12 +121,12 @@ fn look(directory: &Directory) -> io::Result<Verification> {
     let segments = directory.segments()?;
     let mut verifier = Verifier::new(policy(&segments)?, segments, Clock::wall());
     let mut open: Option<(SegmentNumber, File)> = None;
-    while let Some(wanted) = verifier.wanted() {
+    while let Some(wanted) = verifier.next_read() {
         let file = match open.take() {
             Some((number, file)) if number == wanted.segment => file,
             Some(_) | None => File::open(segment_path(directory.path(), wanted.segment))?,
         };
-        verifier.take(&read_at(&file, wanted.at, wanted.len)?);
+        verifier.feed(&read_at(&file, wanted.at, wanted.len)?);
         open = Some((wanted.segment, file));
     }
     Ok(verifier.finish())
@@ -182,7 +182,7 @@ fn write_rescued(
         SegmentNumber(first),
     );
     for segment in segments {
-        repair.take(
+        repair.add_segment(
             segment.number,
             &std::fs::read(segment_path(path, segment.number))?,
         );
@@ -235,7 +235,7 @@ fn put_in_place(path: &Path, number: u64) -> io::Result<()> {
 
 /// Settings for a log of these segments: new ones are as large as the largest old one.
 fn policy(segments: &[SegmentFound]) -> io::Result<LogPolicy> {
-    let typical = LogSettings::typical();
+    let typical = LogSettings::for_tests();
     let largest = segments
         .iter()
         .map(|segment| segment.bytes)

@@ -11,12 +11,14 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecv
 
 use steadfast_hub::io::{LogEvent, Note};
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{Answer, FailedOrder, Input, Output, Refusal, Request, Ticket, Timer};
-use steadfast_hub::log::open::{Damage, OpenReport};
+use steadfast_hub::log::io::{
+    FailedOperation, Input, Output, Rejection, Request, RequestId, Response, Timer,
+};
+use steadfast_hub::log::open::{Corruption, OpenReport};
 use steadfast_machine::Machine;
 
 use super::error::LogError;
-use super::handle::ticket;
+use super::handle::request_id;
 use super::ring::Delivery;
 use super::service::{LogStatus, Shared};
 use super::storage::{Done, Storage, failed};
@@ -68,7 +70,7 @@ pub(super) enum Ended {
 enum Phase {
     Opening,
     Open(OpenReport),
-    Damaged(Damage),
+    Damaged(Corruption),
     Closing,
     Closed,
 }
@@ -222,7 +224,7 @@ where
         if !self.asked.is_empty() {
             let batch = std::mem::take(&mut self.asked);
             self.facts.push_back(Input::Requested {
-                batch,
+                requests: batch,
                 at: Clock::wall(),
             });
         }
@@ -273,7 +275,7 @@ where
                 self.publish();
                 let fact = match self.storage.write(segment, at, bytes) {
                     Ok(()) => Input::Written,
-                    Err(error) => failed(FailedOrder::Write, &error),
+                    Err(error) => failed(FailedOperation::Write, &error),
                 };
                 self.facts.push_back(fact);
             }
@@ -281,7 +283,7 @@ where
                 self.publish();
                 let fact = match self.storage.sync(segment) {
                     Ok(()) => Input::Synced,
-                    Err(error) => failed(FailedOrder::Sync, &error),
+                    Err(error) => failed(FailedOperation::Sync, &error),
                 };
                 self.facts.push_back(fact);
             }
@@ -293,7 +295,7 @@ where
             } => {
                 let fact = match self.storage.read(segment, at, len) {
                     Ok(bytes) => Input::ReadDone { read, bytes },
-                    Err(error) => failed(FailedOrder::Read(read), &error),
+                    Err(error) => failed(FailedOperation::Read(read), &error),
                 };
                 self.facts.push_back(fact);
             }
@@ -302,11 +304,14 @@ where
                 self.facts.extend(done.map(Done::into_input));
             }
             Output::Opened(report) => self.phase = Phase::Open(report),
-            Output::Damaged(damage) => self.phase = Phase::Damaged(damage),
+            Output::Corrupt(damage) => self.phase = Phase::Damaged(damage),
             Output::Commit(committed) => {
                 self.stage(Delivery::All(LogEvent::Committed(committed)));
             }
-            Output::Answer { ticket, answer } => self.stage(deliver_answer(ticket, answer)),
+            Output::Respond {
+                request_id,
+                response: answer,
+            } => self.stage(deliver_answer(request_id, answer)),
             Output::Notify(event) => self.note_event(event),
             Output::Closed => self.phase = Phase::Closed,
         }
@@ -328,19 +333,19 @@ where
     fn note_event(&mut self, event: Event) {
         self.shared.on_event(event);
         match event {
-            Event::SegmentBegun { .. }
+            Event::SegmentCreated { .. }
             | Event::SegmentRemoved { .. }
-            | Event::ChannelsForgotten { .. } => {
+            | Event::ChannelsExpired { .. } => {
                 tracing::debug!(?event, "the log moved on");
             }
-            Event::DiskHealed => tracing::info!("the log has room again"),
+            Event::DiskRecovered => tracing::info!("the log has room again"),
             Event::DiskFull { .. } | Event::RemoveFailed { .. } | Event::LimitReached { .. } => {
                 tracing::warn!(?event, "the log is short of room");
             }
-            Event::Poisoned { .. } | Event::RecordUnreadable { .. } => {
+            Event::WriteFailed { .. } | Event::RecordUnreadable { .. } => {
                 tracing::error!(?event, "the log's storage failed");
             }
-            Event::EndedUnclean => {
+            Event::UncleanShutdown => {
                 self.ended = Ended::Unclean;
                 tracing::warn!("the log ended without its clean mark");
             }
@@ -352,10 +357,9 @@ where
         while let Ok(message) = self.inbox.try_recv() {
             self.admit(message);
         }
-        let refusals = self
-            .asked
-            .drain(..)
-            .map(|request| deliver_answer(ticket(&request), Answer::Refused(Refusal::Closing)));
+        let refusals = self.asked.drain(..).map(|request| {
+            deliver_answer(request_id(&request), Response::Rejected(Rejection::Closing))
+        });
         self.staged.extend(refusals);
         self.publish();
     }
@@ -381,11 +385,11 @@ fn deliver_note(note: Note) -> Delivery {
     }
 }
 
-fn deliver_answer(ticket: Ticket, answer: Answer) -> Delivery {
+fn deliver_answer(request_id: RequestId, answer: Response) -> Delivery {
     Delivery::One {
-        core: ticket.core,
+        core: request_id.shard,
         event: LogEvent::Answered {
-            number: ticket.number,
+            number: request_id.number,
             answer,
         },
     }

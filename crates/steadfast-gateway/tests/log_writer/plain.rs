@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{
-    Answer, Append, Committed, FailedOrder, Input, Output, Record, Refusal, Request, SegmentFound,
-    SegmentNumber, StorageFault, Timer,
+    Append, Committed, FailedOperation, Input, Output, Record, Rejection, Request, Response,
+    SegmentFound, SegmentNumber, StorageError, Timer,
 };
 use steadfast_hub::log::open::OpenReport;
 use steadfast_machine::{Instant, Machine, Timestamp};
@@ -108,7 +108,7 @@ impl Plain {
             let record = Record {
                 offset: self.offset,
                 data: append.data,
-                author: append.author,
+                publisher: append.publisher,
                 at,
             };
             self.outputs.push_back(Output::Commit(Committed {
@@ -116,28 +116,28 @@ impl Plain {
                 epoch: EPOCH,
                 record,
             }));
-            let answer = Answer::Appended {
+            let answer = Response::Appended {
                 epoch: EPOCH,
                 offset: self.offset,
-                duplicate: false,
+                is_duplicate: false,
             };
-            self.outputs.push_back(Output::Answer {
-                ticket: append.ticket,
-                answer,
+            self.outputs.push_back(Output::Respond {
+                request_id: append.request_id,
+                response: answer,
             });
         }
     }
 
-    fn refuse(&mut self, fault: StorageFault) {
-        self.outputs.push_back(Output::Notify(Event::Poisoned {
+    fn refuse(&mut self, fault: StorageError) {
+        self.outputs.push_back(Output::Notify(Event::WriteFailed {
             segment: SEGMENT,
-            fault,
+            error: fault,
         }));
         for append in self.group.drain(..) {
-            let answer = Answer::Refused(Refusal::Poisoned);
-            self.outputs.push_back(Output::Answer {
-                ticket: append.ticket,
-                answer,
+            let answer = Response::Rejected(Rejection::WriteFailed);
+            self.outputs.push_back(Output::Respond {
+                request_id: append.request_id,
+                response: answer,
             });
         }
     }
@@ -162,16 +162,19 @@ impl Machine for Plain {
             Input::Reserved { .. } => self
                 .outputs
                 .push_back(Output::Opened(OpenReport::default())),
-            Input::Requested { batch, .. } => self.write(batch),
+            Input::Requested {
+                requests: batch, ..
+            } => self.write(batch),
             Input::Written => self.outputs.push_back(Output::Sync { segment: SEGMENT }),
             Input::Synced => self.commit(Timestamp::default()),
             Input::Failed {
-                order: FailedOrder::Write | FailedOrder::Sync,
-                fault,
+                operation: FailedOperation::Write | FailedOperation::Sync,
+                error: fault,
             } => self.refuse(fault),
             Input::CloseRequested { .. } => {
                 if self.ends_unclean {
-                    self.outputs.push_back(Output::Notify(Event::EndedUnclean));
+                    self.outputs
+                        .push_back(Output::Notify(Event::UncleanShutdown));
                 }
                 self.outputs.push_back(Output::Closed);
             }

@@ -2,7 +2,7 @@
 
 use steadfast_gateway::server;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{FailedOrder, Input, Output, StorageFault, Timer};
+use steadfast_hub::log::io::{FailedOperation, Input, Output, StorageError, Timer};
 use steadfast_machine::{Instant, Machine};
 
 use crate::client::{Client, Got, exchange, head, publish};
@@ -153,8 +153,14 @@ impl Machine for BrokenDisk {
             if !(self.is_open && matches!(output, Output::Write { .. })) {
                 return Some(output);
             }
-            let (order, fault) = (FailedOrder::Write, StorageFault::Broken);
-            self.log.handle(self.now, Input::Failed { order, fault });
+            let (order, fault) = (FailedOperation::Write, StorageError::Io);
+            self.log.handle(
+                self.now,
+                Input::Failed {
+                    operation: order,
+                    error: fault,
+                },
+            );
         }
     }
 

@@ -1,130 +1,130 @@
-//! From what cores ask to a group: admission, offsets, keys, and where a group ends.
+//! From requested appends to a batch: admission, offsets, idempotency keys, and where a batch ends.
 //!
-//! A group ends when nothing waits, when it is large enough, when the segment is full, or before an append to a
-//! channel that this very group forgets. It changes what is assigned, never what is committed.
+//! A batch ends when the queue is empty, when the batch or the segment is full, or before an append to a channel that
+//! expires with this batch. It changes assigned offsets, never committed ones.
 
-use crate::log::channels::{Channel, Entry};
-use crate::log::dedupe::Scope;
+use crate::log::batch::{Batch, BatchEffect, BatchItem};
+use crate::log::channels::{Channel, IndexEntry};
+use crate::log::dedup::KeyScope;
 use crate::log::event::Limit;
-use crate::log::group::{Effect, Group, Item};
-use crate::log::io::{Answer, Append, Refusal, Ticket};
+use crate::log::io::{Append, Rejection, RequestId, Response};
 use crate::log::record::{self, Stored, TEXT_BYTES_MAX};
-use crate::log::{Log, Phase};
+use crate::log::{Log, LogPhase};
 
-/// Bytes of a segment that only control records may use, so that a full one can still be closed cleanly.
+/// Bytes of a segment that only control records may use, so that a full segment can still be closed cleanly.
 const CONTROL_BYTES: u64 = 256;
-/// What a waiting append costs beside its bytes, roughly.
-const WAITING_BYTES: usize = 256;
+/// Approximate cost of a queued append in addition to its bytes.
+const PENDING_OVERHEAD_BYTES: usize = 256;
 
-/// Why a group takes no more.
+/// Why a batch accepts no more appends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// Nothing waits.
+pub(super) enum StopReason {
+    /// The queue is empty.
     Drained,
-    /// What waits must wait for the next group.
-    Full,
-    /// The segment has no room for what waits.
-    NoRoom,
+    /// The remaining appends wait for the next batch.
+    BatchFull,
+    /// The segment has no space for the next append.
+    SegmentFull,
 }
 
-enum Placing {
-    Done,
-    Stopped(Stop, Append),
+enum AppendOutcome {
+    Added,
+    Stopped(StopReason, Append),
 }
 
 impl Log {
-    /// Takes an append into the queue, or refuses it.
+    /// Queues an append, or rejects it.
     pub(super) fn accept_append(&mut self, append: Append) {
-        let cost = waiting_cost(&append);
+        let cost = pending_cost(&append);
         match self.phase {
-            Phase::Waiting | Phase::Opening(_) => {
-                return self.refuse(append.ticket, Refusal::Limit);
+            LogPhase::Waiting | LogPhase::Opening(_) => {
+                return self.reject(append.request_id, Rejection::Limit);
             }
-            Phase::Ended => return self.refuse(append.ticket, Refusal::Closing),
-            Phase::Running => {}
+            LogPhase::Closed => return self.reject(append.request_id, Rejection::Closing),
+            LogPhase::Running => {}
         }
-        if self.writer.closing {
-            self.refuse(append.ticket, Refusal::Closing);
-        } else if let Some(why) = self.writer.obstacle.refusal() {
-            self.refuse_unless_known(&append, why);
+        if self.writer.is_closing {
+            self.reject(append.request_id, Rejection::Closing);
+        } else if let Some(reason) = self.writer.storage_state.rejection() {
+            self.reject_unless_duplicate(&append, reason);
         } else if self.is_too_large(&append) {
-            self.refuse(append.ticket, Refusal::TooLarge);
+            self.reject(append.request_id, Rejection::TooLarge);
         } else if self.writer.queue_bytes + cost > self.policy.pending_bytes_max().as_len() {
-            self.refuse_for(append.ticket, Limit::Pending);
+            self.reject_for_limit(append.request_id, Limit::Pending);
         } else {
             self.writer.queue_bytes += cost;
             self.writer.queue.push_back(append);
         }
     }
 
-    /// Fills the group from the queue.
-    pub(super) fn place_appends(&mut self, group: &mut Group) -> Stop {
+    /// Fills the batch from the queue.
+    pub(super) fn add_appends(&mut self, batch: &mut Batch) -> StopReason {
         while let Some(append) = self.writer.queue.pop_front() {
-            let cost = waiting_cost(&append);
-            match self.place_append(group, append) {
-                Placing::Done => self.writer.queue_bytes -= cost,
-                Placing::Stopped(stop, append) => {
+            let cost = pending_cost(&append);
+            match self.add_append(batch, append) {
+                AppendOutcome::Added => self.writer.queue_bytes -= cost,
+                AppendOutcome::Stopped(stop, append) => {
                     self.writer.queue.push_front(append);
                     return stop;
                 }
             }
         }
-        Stop::Drained
+        StopReason::Drained
     }
 
-    /// Refuses everything that waits; a repeat of a durable key still gets its answer.
-    pub(super) fn refuse_queue(&mut self, why: Refusal) {
+    /// Rejects all queued appends; a repeat of a durable idempotency key is still acknowledged.
+    pub(super) fn reject_queue(&mut self, reason: Rejection) {
         self.writer.queue_bytes = 0;
         for append in std::mem::take(&mut self.writer.queue) {
-            self.refuse_unless_known(&append, why);
+            self.reject_unless_duplicate(&append, reason);
         }
     }
 
-    fn refuse_unless_known(&mut self, append: &Append, why: Refusal) {
+    fn reject_unless_duplicate(&mut self, append: &Append, reason: Rejection) {
         let channel = self.state.channels.find(&append.channel);
         let known = channel.and_then(|id| Some((id, scope(id, append)?)));
-        let found =
-            known.and_then(|(id, scope)| Some((id, self.state.window.find(self.now, &scope)?)));
+        let found = known
+            .and_then(|(id, scope)| Some((id, self.state.dedup_window.find(self.now, &scope)?)));
         match found {
-            Some((id, known)) if known.durable => {
-                self.answer_repeat(append.ticket, id, known.offset);
+            Some((id, known)) if known.is_durable => {
+                self.respond_duplicate(append.request_id, id, known.offset);
             }
-            Some(_) | None => self.refuse(append.ticket, why),
+            Some(_) | None => self.reject(append.request_id, reason),
         }
     }
 
-    fn place_append(&mut self, group: &mut Group, append: Append) -> Placing {
+    fn add_append(&mut self, batch: &mut Batch, append: Append) -> AppendOutcome {
         let known = self.state.channels.find(&append.channel);
-        let leaving = known
+        let is_expiring = known
             .and_then(|id| self.state.channels.by_id(id))
-            .is_some_and(|channel| channel.leaving);
-        if leaving {
-            return Placing::Stopped(Stop::Full, append);
+            .is_some_and(|channel| channel.is_expiring);
+        if is_expiring {
+            return AppendOutcome::Stopped(StopReason::BatchFull, append);
         }
         let id = known.unwrap_or_else(|| self.state.channels.free_id());
         let scope = scope(id, &append);
         if let Some(scope) = &scope {
-            if let Some(first) = self.state.window.find(self.now, scope) {
-                let (ticket, channel, offset) = (append.ticket, id, first.offset);
-                if first.durable {
-                    self.answer_repeat(ticket, channel, offset);
+            if let Some(first) = self.state.dedup_window.find(self.now, scope) {
+                let (request_id, channel, offset) = (append.request_id, id, first.offset);
+                if first.is_durable {
+                    self.respond_duplicate(request_id, channel, offset);
                 } else {
-                    group.items.push(Item::Repeat {
-                        ticket,
+                    batch.items.push(BatchItem::Duplicate {
+                        request_id,
                         channel,
                         offset,
                     });
                 }
-                return Placing::Done;
+                return AppendOutcome::Added;
             }
-            if self.state.window.len() >= self.policy.keys_max() {
-                self.refuse_for(append.ticket, Limit::Keys);
-                return Placing::Done;
+            if self.state.dedup_window.len() >= self.policy.idempotency_keys_max() {
+                self.reject_for_limit(append.request_id, Limit::Keys);
+                return AppendOutcome::Added;
             }
         }
-        if known.is_none() && !self.has_room_for_channel(&append) {
-            self.refuse_for(append.ticket, Limit::Channels);
-            return Placing::Done;
+        if known.is_none() && !self.has_capacity_for_channel(&append) {
+            self.reject_for_limit(append.request_id, Limit::Channels);
+            return AppendOutcome::Added;
         }
         let created = if known.is_none() {
             record::channel_len(append.channel.as_str().len())
@@ -132,69 +132,77 @@ impl Log {
             0
         };
         let len = wide(publication_len(&append) + created);
-        if !group.fits(len, CONTROL_BYTES) {
-            return Placing::Stopped(Stop::NoRoom, append);
+        if !batch.fits(len, CONTROL_BYTES) {
+            return AppendOutcome::Stopped(StopReason::SegmentFull, append);
         }
-        let group_bytes_max = self.policy.group_bytes_max().as_bytes();
-        if !group.items.is_empty() && group.end() - group.at + len > group_bytes_max {
-            return Placing::Stopped(Stop::Full, append);
+        let batch_bytes_max = self.policy.batch_bytes_max().as_bytes();
+        if !batch.items.is_empty() && batch.end() - batch.at + len > batch_bytes_max {
+            return AppendOutcome::Stopped(StopReason::BatchFull, append);
         }
         if known.is_none() {
-            self.create_channel(group, id, &append);
+            self.create_channel(batch, id, &append);
         }
-        self.encode_append(group, id, scope.as_ref(), append);
-        Placing::Done
+        self.encode_append(batch, id, scope.as_ref(), append);
+        AppendOutcome::Added
     }
 
-    fn has_room_for_channel(&self, append: &Append) -> bool {
+    fn has_capacity_for_channel(&self, append: &Append) -> bool {
         let len = wide(record::channel_len(append.channel.as_str().len()));
         let bytes_max = self.policy.segment_bytes().as_bytes() / 8 * 3;
         self.state.channels.len() < self.policy.channels_max()
             && self.state.channels.checkpoint_bytes() + len <= bytes_max
     }
 
-    fn create_channel(&mut self, group: &mut Group, id: u32, append: &Append) {
-        let epoch = self.state.generation;
+    fn create_channel(&mut self, batch: &mut Batch, id: u32, append: &Append) {
+        let epoch = self.state.new_channel_epoch;
         let channel = Channel::new(append.channel.clone(), epoch, 0, self.wall);
-        group.encode(&Stored::Channel(record::Channel {
+        batch.encode(&Stored::Channel(record::Channel {
             id,
             epoch,
-            top: 0,
+            high_watermark: 0,
             start: 1,
             last_at: self.wall,
             name: append.channel.as_str(),
         }));
         let inserted = self.state.channels.insert(id, channel);
-        assert!(inserted, "a free id takes a new channel");
-        group.created.push(id);
+        assert!(inserted, "a free id accepts a new channel");
+        batch.created_channels.push(id);
     }
 
-    fn encode_append(&mut self, group: &mut Group, id: u32, scope: Option<&Scope>, append: Append) {
+    fn encode_append(
+        &mut self,
+        batch: &mut Batch,
+        id: u32,
+        scope: Option<&KeyScope>,
+        append: Append,
+    ) {
         let Some(channel) = self.state.channels.by_id_mut(id) else {
             return;
         };
         channel.assigned += 1;
         let offset = channel.assigned;
-        let position = group.end();
-        let len = group.encode(&Stored::Publication(record::Publication {
+        let byte_position = batch.end();
+        let len = batch.encode(&Stored::Publication(record::Publication {
             channel: id,
             offset,
             at: self.wall,
-            user: &append.author.user,
-            client: &append.author.client,
-            key: append.key.as_deref(),
+            user: &append.publisher.user,
+            client: &append.publisher.client,
+            key: append.idempotency_key.as_deref(),
             data: &append.data,
         }));
         if let Some(scope) = scope {
-            self.state.window.assign(self.now, scope, offset, self.wall);
+            self.state
+                .dedup_window
+                .assign(self.now, scope, offset, self.wall);
         }
-        let entry = Entry {
-            segment: group.ordinal,
-            position: u32::try_from(position).expect("a segment is smaller than 4 GiB"),
+        let entry = IndexEntry {
+            segment: batch.ordinal,
+            byte_position: u32::try_from(byte_position).expect("a segment is smaller than 4 GiB"),
             len: u32::try_from(len).expect("a record is smaller than a segment"),
             at: self.wall,
         };
-        group.items.push(Item::Publication {
+        batch.items.push(BatchItem::Publication {
             channel: id,
             offset,
             entry,
@@ -202,66 +210,66 @@ impl Log {
         });
     }
 
-    /// Answers a repeat with what the first one got.
-    pub(super) fn answer_repeat(&mut self, ticket: Ticket, channel: u32, offset: u64) {
+    /// Acknowledges a repeat with the result of the first append.
+    pub(super) fn respond_duplicate(&mut self, request_id: RequestId, channel: u32, offset: u64) {
         let Some(channel) = self.state.channels.by_id(channel) else {
-            return self.refuse(ticket, Refusal::Limit);
+            return self.reject(request_id, Rejection::Limit);
         };
         let epoch = channel.epoch;
         self.counters.duplicates += 1;
-        self.answer(
-            ticket,
-            Answer::Appended {
+        self.respond(
+            request_id,
+            Response::Appended {
                 epoch,
                 offset,
-                duplicate: true,
+                is_duplicate: true,
             },
         );
     }
 
-    /// A record may take a quarter of a segment: what is left of a fresh one behind the largest checkpoint holds it.
+    /// A record may take a quarter of a segment: a new segment has that much space after the largest checkpoint.
     fn is_too_large(&self, append: &Append) -> bool {
-        let author = &append.author;
-        let key = append.key.as_ref().map_or(0, bytes::Bytes::len);
-        let text = author.user.len().max(author.client.len()).max(key);
+        let publisher = &append.publisher;
+        let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
+        let text = publisher.user.len().max(publisher.client.len()).max(key);
         let name = append.channel.as_str().len();
         let len = wide(publication_len(append) + record::channel_len(name));
         text > TEXT_BYTES_MAX || len > self.policy.segment_bytes().as_bytes() / 4
     }
 
-    /// Seals a segment that has no room for what waits, if the next one is at hand.
-    pub(super) fn place_seal(&mut self, group: &mut Group) {
+    /// Seals a segment that has no space for the next append, if the next segment is ready.
+    pub(super) fn add_seal(&mut self, batch: &mut Batch) {
         if let Some(next) = self.writer.next.ready() {
-            group.encode(&Stored::End { next: next.number });
-            group.effect = Effect::Seal;
-        } else if group.bytes.is_empty() {
-            self.miss_segment();
+            batch.encode(&Stored::SegmentEnd { next: next.number });
+            batch.effect = BatchEffect::Seal;
+        } else if batch.bytes.is_empty() {
+            self.on_next_segment_missing();
         }
     }
 }
 
-/// What the append's key is scoped to, if it has one.
-pub(super) fn scope(channel: u32, append: &Append) -> Option<Scope> {
-    let key = append.key.clone()?;
-    Some(Scope {
+/// The scope of the append's idempotency key, if it has one.
+pub(super) fn scope(channel: u32, append: &Append) -> Option<KeyScope> {
+    let key = append.idempotency_key.clone()?;
+    Some(KeyScope {
         channel,
-        user: append.author.user.clone(),
+        user: append.publisher.user.clone(),
         key,
     })
 }
 
 fn publication_len(append: &Append) -> usize {
-    let key = append.key.as_ref().map_or(0, bytes::Bytes::len);
+    let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
     record::publication_len(
-        append.author.user.len(),
-        append.author.client.len(),
+        append.publisher.user.len(),
+        append.publisher.client.len(),
         key,
         append.data.len(),
     )
 }
 
-fn waiting_cost(append: &Append) -> usize {
-    WAITING_BYTES + append.channel.as_str().len() + publication_len(append)
+fn pending_cost(append: &Append) -> usize {
+    PENDING_OVERHEAD_BYTES + append.channel.as_str().len() + publication_len(append)
 }
 
 fn wide(len: usize) -> u64 {

@@ -1,7 +1,7 @@
-//! The channels that the log knows, and where their visible publications stand.
+//! The channels that the log knows, and the locations of their visible publications.
 //!
-//! A table from name to id and from id to state. It holds what is committed, and beside it the offset that the group
-//! under way has assigned; what becomes visible or forgotten is decided by commit and retention.
+//! A table from name to id and from id to state. It holds what is committed and the newest offset that the batch in
+//! flight has assigned; commit and retention decide what becomes visible or expires.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -12,39 +12,34 @@ use crate::epoch::ChannelEpoch;
 use crate::log::record;
 use crate::policy::log::LogPolicy;
 
-/// Ids stay below this, the most that a policy allows.
+/// Ids are below this number, the most channels that a policy allows.
 const IDS_MAX: u32 = 1 << 20;
 
-/// Where a visible publication stands.
+/// The location of a visible publication.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// The ordinal of its segment.
+pub(crate) struct IndexEntry {
     pub(crate) segment: u32,
-    /// Where its record begins.
-    pub(crate) position: u32,
-    /// The length of its record.
+    /// The byte position of its record in the segment.
+    pub(crate) byte_position: u32,
+    /// The length of its record in bytes.
     pub(crate) len: u32,
-    /// When it was accepted.
+    /// When the log accepted it.
     pub(crate) at: Timestamp,
 }
 
-/// One channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    /// Its name.
     pub(crate) name: ChannelName,
-    /// The epoch in which its offsets count.
     pub(crate) epoch: ChannelEpoch,
-    /// The newest committed offset.
-    pub(crate) top: u64,
-    /// The newest offset that the group under way has assigned; equal to `top` when there is none.
+    pub(crate) high_watermark: u64,
+    /// The newest offset that the batch in flight has assigned; equal to `high_watermark` when there is none.
     pub(crate) assigned: u64,
     /// When the newest publication was accepted.
     pub(crate) last_at: Timestamp,
-    /// True while the group under way forgets it.
-    pub(crate) leaving: bool,
-    /// The visible publications, without a gap up to `top`.
-    pub(crate) entries: VecDeque<Entry>,
+    /// True while the batch in flight removes the channel.
+    pub(crate) is_expiring: bool,
+    /// The visible publications, without a gap up to `high_watermark`.
+    pub(crate) entries: VecDeque<IndexEntry>,
 }
 
 impl Channel {
@@ -52,52 +47,53 @@ impl Channel {
     pub(crate) const fn new(
         name: ChannelName,
         epoch: ChannelEpoch,
-        top: u64,
+        high_watermark: u64,
         last_at: Timestamp,
     ) -> Self {
         Self {
             name,
             epoch,
-            top,
-            assigned: top,
+            high_watermark,
+            assigned: high_watermark,
             last_at,
-            leaving: false,
+            is_expiring: false,
             entries: VecDeque::new(),
         }
     }
 
-    /// The oldest visible offset; `top + 1` when nothing is visible.
+    /// The oldest visible offset; `high_watermark + 1` when nothing is visible.
     pub(crate) fn start(&self) -> u64 {
         let visible = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
-        self.top.saturating_sub(visible).saturating_add(1)
+        self.high_watermark
+            .saturating_sub(visible)
+            .saturating_add(1)
     }
 
-    /// The entry of a visible offset.
-    pub(crate) fn entry(&self, offset: u64) -> Option<Entry> {
+    pub(crate) fn entry(&self, offset: u64) -> Option<IndexEntry> {
         let index = offset.checked_sub(self.start())?;
         self.entries.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Adds the newest publication of a log that is being opened at this time.
+    /// Adds the newest publication while a log is being opened at time `at`.
     ///
-    /// Looks at no older entry, so the caller prunes at the end: ages count back from the same time all along.
-    pub(crate) fn restore(&mut self, entry: Entry, policy: &LogPolicy, at: Timestamp) {
-        self.top += 1;
-        self.assigned = self.top;
+    /// It does not check older entries, so the caller prunes at the end: all ages count back from the same time.
+    pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy, at: Timestamp) {
+        self.high_watermark += 1;
+        self.assigned = self.high_watermark;
         self.last_at = entry.at;
-        let is_old = at.saturating_since(entry.at) > policy.visible_age_max();
+        let is_old = at.saturating_since(entry.at) > policy.history_ttl();
         if !(is_old && self.entries.is_empty()) {
             self.entries.push_back(entry);
         }
-        if self.entries.len() > policy.visible_count_max() {
+        if self.entries.len() > policy.history_size() {
             self.entries.pop_front();
         }
     }
 
-    /// Hides what count and age no longer allow.
+    /// Hides publications that exceed the limits of count and age.
     pub(crate) fn prune(&mut self, policy: &LogPolicy, at: Timestamp) {
-        let count_max = policy.visible_count_max();
-        let age_max = policy.visible_age_max();
+        let count_max = policy.history_size();
+        let age_max = policy.history_ttl();
         while let Some(oldest) = self.entries.front()
             && (self.entries.len() > count_max || at.saturating_since(oldest.at) > age_max)
         {
@@ -105,12 +101,12 @@ impl Channel {
         }
     }
 
-    /// Hides everything below an offset.
+    /// Hides every publication below an offset.
     pub(crate) fn hide_below(&mut self, start: u64) {
         while self.start() < start && self.entries.pop_front().is_some() {}
     }
 
-    /// Hides what stands in segments before this one.
+    /// Hides the publications in segments before this one.
     pub(crate) fn hide_segments_before(&mut self, segment: u32) {
         while self
             .entries
@@ -122,7 +118,6 @@ impl Channel {
     }
 }
 
-/// The table of channels.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     names: HashMap<ChannelName, u32>,
@@ -132,32 +127,27 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Bytes that a checkpoint of them takes.
+    /// The size of a checkpoint of all channels in bytes.
     pub(crate) const fn checkpoint_bytes(&self) -> u64 {
         self.checkpoint_bytes
     }
 
-    /// The id of a name.
     pub(crate) fn find(&self, name: &ChannelName) -> Option<u32> {
         self.names.get(name).copied()
     }
 
-    /// A channel by its id.
     pub(crate) fn by_id(&self, id: u32) -> Option<&Channel> {
         self.slots.get(usize::try_from(id).ok()?)?.as_ref()
     }
 
-    /// A channel by its id, to change it.
     pub(crate) fn by_id_mut(&mut self, id: u32) -> Option<&mut Channel> {
         self.slots.get_mut(usize::try_from(id).ok()?)?.as_mut()
     }
 
-    /// A channel by its name.
     pub(crate) fn by_name(&self, name: &ChannelName) -> Option<&Channel> {
         self.by_id(self.find(name)?)
     }
@@ -168,7 +158,7 @@ impl Channels {
         self.free.first().copied().unwrap_or(next)
     }
 
-    /// Adds a channel; false when the id is out of range or taken, or the name is known.
+    /// Adds a channel; returns `false` if the id is out of range or in use, or the name is known.
     pub(crate) fn insert(&mut self, id: u32, channel: Channel) -> bool {
         if id >= IDS_MAX || self.names.contains_key(&channel.name) || self.by_id(id).is_some() {
             return false;
@@ -191,7 +181,6 @@ impl Channels {
         true
     }
 
-    /// Removes a channel and frees its id.
     pub(crate) fn remove(&mut self, id: u32) -> Option<Channel> {
         let channel = self.slots.get_mut(usize::try_from(id).ok()?)?.take()?;
         self.names.remove(&channel.name);
@@ -207,7 +196,7 @@ impl Channels {
             .filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
     }
 
-    /// All channels in order of their ids, to change them.
+    /// All channels in order of their ids, mutable.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
         self.slots.iter_mut().flatten()
     }
@@ -225,16 +214,16 @@ mod tests {
     use crate::policy::log::LogSettings;
 
     #[test]
-    fn ids_are_dense_and_used_again() {
+    fn ids_are_dense_and_reused() {
         let mut channels = Channels::default();
 
         assert!(channels.insert(0, channel("a")));
         assert!(channels.insert(2, channel("b")));
-        assert!(!channels.insert(2, channel("c")), "the id is taken");
+        assert!(!channels.insert(2, channel("c")), "the id is in use");
         assert!(!channels.insert(3, channel("a")), "the name is known");
         assert!(
             !channels.insert(u32::MAX, channel("d")),
-            "no table of that size"
+            "the id is out of range"
         );
         assert_eq!(channels.free_id(), 1);
         assert!(channels.remove(0).is_some());
@@ -244,28 +233,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_visible_after_an_opening_is_what_pruning_at_each_publication_leaves() {
+    fn opening_a_log_shows_the_same_publications_as_pruning_after_each() {
         let settings = LogSettings {
-            visible_count_max: 4,
-            visible_age_max: Duration::from_secs(10),
-            ..LogSettings::typical()
+            history_size: 4,
+            history_ttl: Duration::from_secs(10),
+            ..LogSettings::for_tests()
         };
         let policy = LogPolicy::new(settings).unwrap();
         let now = Timestamp::from_millis(100_000);
-        // The clock was set back and forth while they were written: 0 is old, 1 is young.
+        // The clock jumped back and forth while they were written: 0 is old, 1 is young.
         for pattern in 0_u32..1 << 9 {
             let mut opened = channel("a");
             let mut pruned = channel("a");
-            for position in 0..9 {
-                let is_young = pattern >> position & 1 == 1;
-                let entry = Entry {
+            for byte_position in 0..9 {
+                let is_young = pattern >> byte_position & 1 == 1;
+                let entry = IndexEntry {
                     segment: 0,
-                    position,
+                    byte_position,
                     len: 1,
                     at: Timestamp::from_millis(if is_young { 95_000 } else { 5_000 }),
                 };
                 opened.restore(entry, &policy, now);
-                pruned.top += 1;
+                pruned.high_watermark += 1;
                 pruned.entries.push_back(entry);
                 pruned.prune(&policy, now);
             }

@@ -1,40 +1,40 @@
-//! The beginning of a segment: what must outlive the segments that are about to be removed.
+//! The beginning of a segment: the state that must survive the removal of older segments.
 //!
-//! Every channel's position stands in it, and the keys of the window whose records leave the log with it. Removal is
-//! ordered only after all of this is durable.
+//! It holds the position of every channel, and the idempotency keys in the window whose records are in the segments to
+//! be removed. Segments are removed only after all of it is durable.
 
 use crate::log::Log;
+use crate::log::batch::{Batch, SegmentCheckpoint};
 use crate::log::event::Event;
-use crate::log::group::{Group, SegmentHead};
 use crate::log::io::{Output, SegmentNumber};
 use crate::log::record::{self, FORMAT_VERSION, Header, Stored};
 
 impl Log {
-    /// Adds header and checkpoint.
-    pub(super) fn place_head(&self, group: &mut Group) {
+    /// Adds the header and the checkpoint.
+    pub(super) fn add_checkpoint(&self, batch: &mut Batch) {
         let first_kept = self.first_kept();
-        let carried = self.state.window.before_segment(first_kept);
+        let copied = self.state.dedup_window.before_segment(first_kept);
         let oldest = self.state.segments.by_ordinal(first_kept);
-        group.encode(&Stored::Header(Header {
+        batch.encode(&Stored::Header(Header {
             version: FORMAT_VERSION,
-            oldest: oldest.map_or(group.segment, |segment| segment.number),
-            generation: self.state.generation,
+            oldest: oldest.map_or(batch.segment, |segment| segment.number),
+            new_channel_epoch: self.state.new_channel_epoch,
             durability: self.policy.fsync().into(),
             channels: narrow(self.state.channels.len()),
-            keys: narrow(carried.len()),
+            keys: narrow(copied.len()),
         }));
         for (id, channel) in self.state.channels.iter() {
-            group.encode(&Stored::Channel(record::Channel {
+            batch.encode(&Stored::Channel(record::Channel {
                 id,
                 epoch: channel.epoch,
-                top: channel.top,
+                high_watermark: channel.high_watermark,
                 start: channel.start(),
                 last_at: channel.last_at,
                 name: channel.name.as_str(),
             }));
         }
-        for (scope, known) in &carried {
-            group.encode(&Stored::Key(record::Key {
+        for (scope, known) in &copied {
+            batch.encode(&Stored::Key(record::Key {
                 channel: scope.channel,
                 offset: known.offset,
                 at: known.at,
@@ -42,26 +42,31 @@ impl Log {
                 text: &scope.key,
             }));
         }
-        group.head = Some(SegmentHead {
+        batch.checkpoint = Some(SegmentCheckpoint {
             first_kept,
             channels: u64::from(narrow(self.state.channels.len())),
-            keys: carried.into_iter().map(|(scope, _)| scope).collect(),
+            keys: copied.into_iter().map(|(scope, _)| scope).collect(),
         });
     }
 
-    /// The checkpoint is durable: what it replaces may go, and the next segment is ordered.
-    pub(super) fn commit_head(&mut self, ordinal: u32, segment: SegmentNumber, head: SegmentHead) {
-        let keys = u64::from(narrow(head.keys.len()));
-        for scope in head.keys {
-            self.state.window.confirm(&scope, ordinal);
+    /// The checkpoint is durable: removes the segments that it replaces, and reserves the next one.
+    pub(super) fn commit_checkpoint(
+        &mut self,
+        ordinal: u32,
+        segment: SegmentNumber,
+        checkpoint: SegmentCheckpoint,
+    ) {
+        let keys = u64::from(narrow(checkpoint.keys.len()));
+        for scope in checkpoint.keys {
+            self.state.dedup_window.confirm(&scope, ordinal);
         }
-        self.notify(Event::SegmentBegun {
+        self.notify(Event::SegmentCreated {
             segment,
-            channels: head.channels,
-            keys,
+            channels: checkpoint.channels,
+            idempotency_keys: keys,
         });
-        self.remove_before(head.first_kept);
-        self.order_next();
+        self.remove_before(checkpoint.first_kept);
+        self.reserve_next();
     }
 
     fn remove_before(&mut self, first_kept: u32) {

@@ -1,92 +1,85 @@
-//! The writer's side: builds a group, has it written and synced, and makes it true.
+//! The write path: builds a batch, has it written and synced, and commits it.
 //!
 //! ```text
-//! Idle --group built--> Writing --Written--> Syncing --Synced--> committed, Idle
+//! Idle --batch built--> Writing --Written--> Syncing --Synced--> committed, Idle
 //!                          `--Written, if the policy needs no sync--> committed, Idle
 //! ```
 //!
-//! At most one write or sync is under way. Failures are dealt with in `fault`, the beginning of a segment in
-//! `checkpoint`, what goes into a group in `append`.
+//! At most one write or sync is in flight. `failure` handles errors, `checkpoint` the beginning of a segment, and
+//! `append` fills a batch.
 
 use std::collections::VecDeque;
 
-use crate::log::append::{self, Stop};
+use crate::log::append::{self, StopReason};
+use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::event::{Event, Health};
-use crate::log::group::{Effect, Group, Item};
-use crate::log::io::{Answer, Append, Committed, Output, Record, Refusal, SegmentNumber};
+use crate::log::io::{Append, Committed, Output, Record, Rejection, Response, SegmentNumber};
 use crate::log::open::OpenReport;
 use crate::log::opening::Resumption;
-use crate::log::record::{END_BYTES, Opened, Stored};
-use crate::log::segment::{Cursor, Next, Segment};
-use crate::log::{Log, Phase};
+use crate::log::record::{Opened, SEGMENT_END_BYTES, Stored};
+use crate::log::segment::{Cursor, NextSegment, Segment};
+use crate::log::{Log, LogPhase};
 use crate::policy::log::Fsync;
 
-/// The writer's state.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// What is under way.
     pub(super) work: Work,
-    /// Appends that wait for a group.
+    /// Appends that wait for a batch.
     pub(super) queue: VecDeque<Append>,
-    /// What they cost.
+    /// The cost of the queued appends in bytes.
     pub(super) queue_bytes: usize,
-    /// Where the next record goes.
+    /// Where the next record is written.
     pub(super) cursor: Cursor,
-    /// True when the current segment takes no more records, or there is none.
-    pub(super) sealed: bool,
+    /// True when the current segment accepts no more records, or there is none.
+    pub(super) is_sealed: bool,
     /// The segment after the current one.
-    pub(super) next: Next,
-    /// What stands in the way of publications.
-    pub(super) obstacle: Obstacle,
-    /// The record that says that the log was opened, until it is written.
+    pub(super) next: NextSegment,
+    pub(super) storage_state: StorageState,
+    /// The record of the opening, until it is written.
     pub(super) opened: Option<(Opened, OpenReport)>,
-    /// Channels to forget with the next group.
-    pub(super) forget: Vec<u32>,
-    /// True once the process wants to end.
-    pub(super) closing: bool,
-    /// True when the interval is over.
-    pub(super) sync_due: bool,
-    /// Segments that a run before left behind.
-    pub(super) leftovers: Vec<SegmentNumber>,
-    /// Segments that could not be removed yet.
-    pub(super) remove_again: Vec<SegmentNumber>,
+    /// Channels to remove with the next batch.
+    pub(super) expired_channels: Vec<u32>,
+    /// True once a shutdown was requested.
+    pub(super) is_closing: bool,
+    /// True when the sync interval has elapsed.
+    pub(super) is_sync_due: bool,
+    /// Segments of earlier runs that no longer belong to the log.
+    pub(super) obsolete: Vec<SegmentNumber>,
+    /// Segments whose removal failed.
+    pub(super) failed_removals: Vec<SegmentNumber>,
 }
 
-/// What is under way.
+/// The write or sync in flight.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Nothing.
     Idle,
-    /// A write.
-    Writing(Box<Group>),
-    /// A sync, and the group that waits for it.
-    Syncing(Option<Box<Group>>),
+    Writing(Box<Batch>),
+    /// A sync, and the batch that waits for it.
+    Syncing(Option<Box<Batch>>),
 }
 
-/// What stands in the way of publications.
+/// Whether the storage accepts publications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// Nothing.
-    Clear,
-    /// The segment is full and the next one cannot be had.
+pub(super) enum StorageState {
+    Available,
+    /// The segment is full and the next one could not be reserved.
     NoSegment,
-    /// A write found no room.
-    NoRoom {
-        /// True when it is to be tried again now.
-        probing: bool,
+    /// A write failed because the disk is full.
+    NoSpace {
+        /// True when the write is to be retried now.
+        is_probing: bool,
     },
-    /// A write or a sync failed.
-    Poisoned,
+    WriteFailed,
 }
 
-impl Obstacle {
-    /// Why an append is refused because of it.
-    pub(super) const fn refusal(self) -> Option<Refusal> {
+impl StorageState {
+    /// The reason for rejecting an append in this state.
+    pub(super) const fn rejection(self) -> Option<Rejection> {
         match self {
-            Self::Clear => None,
-            Self::NoSegment => Some(Refusal::NoSpace),
-            Self::NoRoom { .. } => Some(Refusal::NoSpace),
-            Self::Poisoned => Some(Refusal::Poisoned),
+            Self::Available => None,
+            Self::NoSegment => Some(Rejection::NoSpace),
+            Self::NoSpace { .. } => Some(Rejection::NoSpace),
+            Self::WriteFailed => Some(Rejection::WriteFailed),
         }
     }
 }
@@ -98,15 +91,15 @@ impl Default for Writer {
             queue: VecDeque::new(),
             queue_bytes: 0,
             cursor: Cursor::default(),
-            sealed: true,
-            next: Next::Absent(SegmentNumber(1)),
-            obstacle: Obstacle::Clear,
+            is_sealed: true,
+            next: NextSegment::Absent(SegmentNumber(1)),
+            storage_state: StorageState::Available,
             opened: None,
-            forget: Vec::new(),
-            closing: false,
-            sync_due: false,
-            leftovers: Vec::new(),
-            remove_again: Vec::new(),
+            expired_channels: Vec::new(),
+            is_closing: false,
+            is_sync_due: false,
+            obsolete: Vec::new(),
+            failed_removals: Vec::new(),
         }
     }
 }
@@ -114,181 +107,183 @@ impl Default for Writer {
 impl Writer {
     /// What the log can do, as far as the writer knows.
     pub(super) const fn health(&self) -> Health {
-        match self.obstacle {
-            Obstacle::Poisoned => Health::Poisoned,
-            Obstacle::Clear if self.closing => Health::Closing,
-            Obstacle::Clear if self.is_opening() => Health::Opening,
-            Obstacle::Clear => Health::Serving,
-            Obstacle::NoSegment => Health::Full,
-            Obstacle::NoRoom { .. } => Health::Full,
+        match self.storage_state {
+            StorageState::WriteFailed => Health::WriteFailed,
+            StorageState::Available if self.is_closing => Health::Closing,
+            StorageState::Available if self.is_opening() => Health::Opening,
+            StorageState::Available => Health::Serving,
+            StorageState::NoSegment => Health::Full,
+            StorageState::NoSpace { .. } => Health::Full,
         }
     }
 
-    /// True until the record that says that the log was opened is durable.
+    /// True until the record of the opening is durable.
     pub(super) const fn is_opening(&self) -> bool {
         let written = match &self.work {
             Work::Idle => None,
-            Work::Writing(group) => group.opened.as_ref(),
+            Work::Writing(batch) => batch.opened.as_ref(),
             Work::Syncing(None) => None,
-            Work::Syncing(Some(group)) => group.opened.as_ref(),
+            Work::Syncing(Some(batch)) => batch.opened.as_ref(),
         };
         self.opened.is_some() || written.is_some()
     }
 }
 
 impl Log {
-    /// Goes on with what was found while opening.
+    /// Continues with the state that was built while opening.
     pub(super) fn resume(&mut self, resumption: Resumption) {
         self.state = resumption.state;
         self.writer.cursor = resumption.cursor;
-        self.writer.sealed = resumption.sealed;
+        self.writer.is_sealed = resumption.is_sealed;
         self.writer.next = resumption.next;
         self.writer.opened = Some((resumption.opened, resumption.report));
-        self.writer.leftovers = resumption.remove;
-        self.order_next();
-        self.watch_ages();
+        self.writer.obsolete = resumption.remove;
+        self.reserve_next();
+        self.schedule_age_timer();
         let Some(current) = self.state.segments.current() else {
-            self.remove_leftovers();
+            self.remove_obsolete();
             return self.advance();
         };
-        // A process that was killed may have written what no sync covers: it was read, but can still be lost. Nothing
-        // is built on it before.
-        self.order_sync(current.number);
+        // A killed process may have written bytes that no sync covers: they were read, but can still be lost. They are
+        // synced before anything is written after them.
+        self.start_sync(current.number);
     }
 
-    fn remove_leftovers(&mut self) {
-        for segment in std::mem::take(&mut self.writer.leftovers) {
+    fn remove_obsolete(&mut self) {
+        for segment in std::mem::take(&mut self.writer.obsolete) {
             self.outputs.push_back(Output::Remove { segment });
         }
     }
 
-    /// Does the next thing, if nothing is under way.
+    /// Starts the next write or sync, if none is in flight.
     pub(super) fn advance(&mut self) {
-        if !matches!(self.phase, Phase::Running) || !matches!(self.writer.work, Work::Idle) {
+        if !matches!(self.phase, LogPhase::Running) || !matches!(self.writer.work, Work::Idle) {
             return;
         }
-        // What was acknowledged becomes durable in time, also when no more can be written.
-        if self.writer.sync_due && self.writer.obstacle != Obstacle::Poisoned {
-            self.writer.sync_due = false;
-            if self.order_sync_of_rest() {
+        // Acknowledged publications are synced in time even when nothing can be written.
+        if self.writer.is_sync_due && self.writer.storage_state != StorageState::WriteFailed {
+            self.writer.is_sync_due = false;
+            if self.sync_unsynced() {
                 return;
             }
         }
-        match self.writer.obstacle {
-            Obstacle::Clear | Obstacle::NoRoom { probing: true } => {}
-            Obstacle::NoSegment | Obstacle::NoRoom { probing: false } | Obstacle::Poisoned => {
-                return self.give_up_closing();
+        match self.writer.storage_state {
+            StorageState::Available | StorageState::NoSpace { is_probing: true } => {}
+            StorageState::NoSegment
+            | StorageState::NoSpace { is_probing: false }
+            | StorageState::WriteFailed => {
+                return self.close_if_blocked();
             }
         }
-        if self.writer.sealed && !self.enter_next() {
-            return self.give_up_closing();
+        if self.writer.is_sealed && !self.start_next_segment() {
+            return self.close_if_blocked();
         }
-        if let Some(group) = self.build_group() {
-            self.write(group);
+        if let Some(batch) = self.build_batch() {
+            self.write(batch);
         }
     }
 
-    fn build_group(&mut self) -> Option<Group> {
+    fn build_batch(&mut self) -> Option<Batch> {
         let current = self.state.segments.current()?;
         let stamp = self.writer.cursor.stamp(current.number);
-        let mut group = Group::new(
+        let mut batch = Batch::new(
             stamp,
             self.state.segments.last(),
             self.writer.cursor.end,
             current.size,
         );
         if self.writer.cursor.end == 0 {
-            self.place_head(&mut group);
+            self.add_checkpoint(&mut batch);
         }
-        let mut stop = self.place_controls(&mut group);
-        if stop == Stop::Drained {
-            stop = self.place_appends(&mut group);
+        let mut stop = self.add_control_records(&mut batch);
+        if stop == StopReason::Drained {
+            stop = self.add_appends(&mut batch);
         }
-        if stop == Stop::NoRoom {
-            self.place_seal(&mut group);
-            self.give_up_closing();
-        } else if self.writer.closing && group.bytes.is_empty() && stop == Stop::Drained {
-            self.place_clean_end(&mut group);
+        if stop == StopReason::SegmentFull {
+            self.add_seal(&mut batch);
+            self.close_if_blocked();
+        } else if self.writer.is_closing && batch.bytes.is_empty() && stop == StopReason::Drained {
+            self.add_clean_shutdown(&mut batch);
         }
-        (!group.bytes.is_empty()).then_some(group)
+        (!batch.bytes.is_empty()).then_some(batch)
     }
 
-    /// Adds what the log itself has to say.
-    fn place_controls(&mut self, group: &mut Group) -> Stop {
+    /// Adds the records that the log itself needs.
+    fn add_control_records(&mut self, batch: &mut Batch) -> StopReason {
         if let Some((opened, report)) = self.writer.opened {
-            if !group.fits(u64::from(u8::MAX), END_BYTES) {
-                return Stop::NoRoom;
+            if !batch.fits(u64::from(u8::MAX), SEGMENT_END_BYTES) {
+                return StopReason::SegmentFull;
             }
-            group.encode(&Stored::Opened(opened));
-            group.opened = Some((opened, report));
+            batch.encode(&Stored::Opened(opened));
+            batch.opened = Some((opened, report));
             self.writer.opened = None;
         }
-        if matches!(self.writer.obstacle, Obstacle::NoRoom { .. }) {
-            if !group.fits(u64::from(u8::MAX), END_BYTES) {
-                return Stop::NoRoom;
+        if matches!(self.writer.storage_state, StorageState::NoSpace { .. }) {
+            if !batch.fits(u64::from(u8::MAX), SEGMENT_END_BYTES) {
+                return StopReason::SegmentFull;
             }
-            group.encode(&Stored::Void);
-            group.effect = Effect::Probe;
-            return Stop::Full;
+            batch.encode(&Stored::NoOp);
+            batch.effect = BatchEffect::Probe;
+            return StopReason::BatchFull;
         }
-        self.place_forgotten(group);
-        Stop::Drained
+        self.add_expired_channels(batch);
+        StopReason::Drained
     }
 
-    fn place_clean_end(&mut self, group: &mut Group) {
-        if self.order_sync_of_rest() {
+    fn add_clean_shutdown(&mut self, batch: &mut Batch) {
+        if self.sync_unsynced() {
             return;
         }
-        if group.fits(2 * END_BYTES, END_BYTES) {
-            group.encode(&Stored::Clean { at: self.wall });
-            group.effect = Effect::Clean;
+        if batch.fits(2 * SEGMENT_END_BYTES, SEGMENT_END_BYTES) {
+            batch.encode(&Stored::CleanShutdown { at: self.wall });
+            batch.effect = BatchEffect::CleanShutdown;
         } else {
-            self.end_unclean();
+            self.close_uncleanly();
         }
     }
 
-    fn write(&mut self, mut group: Group) {
-        let bytes = group.take_bytes();
-        self.cache.push(group.ordinal, group.at, bytes.clone());
+    fn write(&mut self, mut batch: Batch) {
+        let bytes = batch.take_bytes();
+        self.cache.push(batch.ordinal, batch.at, bytes.clone());
         self.outputs.push_back(Output::Write {
-            segment: group.segment,
-            at: group.at,
+            segment: batch.segment,
+            at: batch.at,
             bytes,
         });
-        self.writer.work = Work::Writing(Box::new(group));
+        self.writer.work = Work::Writing(Box::new(batch));
     }
 
-    /// Orders a sync if something was written since the last one.
-    fn order_sync_of_rest(&mut self) -> bool {
+    /// Starts a sync if something was written since the last one.
+    fn sync_unsynced(&mut self) -> bool {
         let current = self.state.segments.current();
         let rest = self.writer.cursor.end > self.writer.cursor.synced;
-        let Some(current) = current.filter(|_| rest && !self.writer.sealed) else {
+        let Some(current) = current.filter(|_| rest && !self.writer.is_sealed) else {
             return false;
         };
-        self.order_sync(current.number);
+        self.start_sync(current.number);
         true
     }
 
-    /// Orders a sync that no group waits for.
-    fn order_sync(&mut self, segment: SegmentNumber) {
+    /// Starts a sync that no batch waits for.
+    fn start_sync(&mut self, segment: SegmentNumber) {
         self.outputs.push_back(Output::Sync { segment });
         self.writer.work = Work::Syncing(None);
     }
 
-    /// A write succeeded.
+    /// Handles a successful write.
     pub(super) fn on_written(&mut self) {
-        let Work::Writing(group) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+        let Work::Writing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
             return;
         };
-        self.writer.cursor.end = group.written_end;
-        if self.needs_sync(&group) {
+        self.writer.cursor.end = batch.written_end;
+        if self.needs_sync(&batch) {
             self.outputs.push_back(Output::Sync {
-                segment: group.segment,
+                segment: batch.segment,
             });
-            self.writer.work = Work::Syncing(Some(group));
+            self.writer.work = Work::Syncing(Some(batch));
             return;
         }
-        self.commit(*group);
+        self.commit(*batch);
         if let Fsync::Interval(interval) = self.policy.fsync() {
             let at = self.now + interval;
             self.timers.sync.get_or_insert(at);
@@ -296,56 +291,57 @@ impl Log {
         self.advance();
     }
 
-    /// Whatever the policy says: the beginning and the end of segments and runs are synced, so that one segment
-    /// vouches for the one before, and a clean end for everything.
-    fn needs_sync(&self, group: &Group) -> bool {
-        let milestone =
-            group.head.is_some() || group.opened.is_some() || group.effect != Effect::Plain;
+    /// Under every policy, the beginning and the end of segments and runs are synced, so that a segment proves that the
+    /// one before it is durable, and a clean shutdown proves it for everything.
+    fn needs_sync(&self, batch: &Batch) -> bool {
+        let milestone = batch.checkpoint.is_some()
+            || batch.opened.is_some()
+            || batch.effect != BatchEffect::Plain;
         milestone || self.policy.fsync() == Fsync::Always
     }
 
-    /// A sync succeeded.
+    /// Handles a successful sync.
     pub(super) fn on_synced(&mut self) {
-        let Work::Syncing(group) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+        let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
             return;
         };
         self.counters.syncs += 1;
         self.writer.cursor.synced = self.writer.cursor.end;
         self.timers.sync = None;
-        self.remove_leftovers();
-        if let Some(group) = group {
-            self.commit(*group);
+        self.remove_obsolete();
+        if let Some(batch) = batch {
+            self.commit(*batch);
         }
         self.advance();
     }
 
-    /// Makes a group true: shows it, answers for it, and does what else it stands for.
-    fn commit(&mut self, group: Group) {
-        self.counters.groups += 1;
-        if let Some(head) = group.head {
-            self.commit_head(group.ordinal, group.segment, head);
+    /// Commits a batch: publishes its publications, responds to its requests, and applies its effect.
+    fn commit(&mut self, batch: Batch) {
+        self.counters.batches += 1;
+        if let Some(checkpoint) = batch.checkpoint {
+            self.commit_checkpoint(batch.ordinal, batch.segment, checkpoint);
         }
-        if let Some((_, report)) = group.opened {
+        if let Some((_, report)) = batch.opened {
             self.outputs.push_back(Output::Opened(report));
         }
-        if let Some((channels, generation)) = group.forgotten {
-            self.commit_forgotten(&channels, generation);
+        if let Some((channels, new_channel_epoch)) = batch.expired_channels {
+            self.commit_expired_channels(&channels, new_channel_epoch);
         }
-        for item in group.items {
+        for item in batch.items {
             self.commit_item(item);
         }
-        self.watch_ages();
-        match group.effect {
-            Effect::Plain => {}
-            Effect::Probe => self.heal(),
-            Effect::Seal => self.writer.sealed = true,
-            Effect::Clean => self.end(),
+        self.schedule_age_timer();
+        match batch.effect {
+            BatchEffect::Plain => {}
+            BatchEffect::Probe => self.recover(),
+            BatchEffect::Seal => self.writer.is_sealed = true,
+            BatchEffect::CleanShutdown => self.close(),
         }
     }
 
-    fn commit_item(&mut self, item: Item) {
+    fn commit_item(&mut self, item: BatchItem) {
         match item {
-            Item::Publication {
+            BatchItem::Publication {
                 channel: id,
                 offset,
                 entry,
@@ -355,19 +351,19 @@ impl Log {
                 let Some(channel) = self.state.channels.by_id_mut(id) else {
                     return;
                 };
-                channel.top = offset;
+                channel.high_watermark = offset;
                 channel.last_at = entry.at;
                 channel.entries.push_back(entry);
                 channel.prune(&self.policy, self.wall);
                 let epoch = channel.epoch;
                 if let Some(scope) = scope {
-                    self.state.window.confirm(&scope, entry.segment);
+                    self.state.dedup_window.confirm(&scope, entry.segment);
                 }
                 self.counters.committed += 1;
                 let record = Record {
                     offset,
                     data: append.data,
-                    author: append.author,
+                    publisher: append.publisher,
                     at: entry.at,
                 };
                 self.outputs.push_back(Output::Commit(Committed {
@@ -375,83 +371,83 @@ impl Log {
                     epoch,
                     record,
                 }));
-                self.answer(
-                    append.ticket,
-                    Answer::Appended {
+                self.respond(
+                    append.request_id,
+                    Response::Appended {
                         epoch,
                         offset,
-                        duplicate: false,
+                        is_duplicate: false,
                     },
                 );
             }
-            Item::Repeat {
-                ticket,
+            BatchItem::Duplicate {
+                request_id,
                 channel,
                 offset,
-            } => self.answer_repeat(ticket, channel, offset),
+            } => self.respond_duplicate(request_id, channel, offset),
         }
     }
 
-    /// The process wants to end.
+    /// Handles a requested shutdown.
     pub(super) fn on_close_requested(&mut self) {
         match self.phase {
-            Phase::Waiting | Phase::Opening(_) => self.end(),
-            Phase::Running => {
-                self.writer.closing = true;
+            LogPhase::Waiting | LogPhase::Opening(_) => self.close(),
+            LogPhase::Running => {
+                self.writer.is_closing = true;
                 self.advance();
             }
-            Phase::Ended => self.end(),
+            LogPhase::Closed => self.close(),
         }
     }
 
-    /// Ends without the mark of a clean end when it cannot be written.
-    pub(super) fn give_up_closing(&mut self) {
-        let blocked = self.writer.obstacle != Obstacle::Clear;
-        if self.writer.closing && blocked && matches!(self.writer.work, Work::Idle) {
-            self.end_unclean();
+    /// Closes without the record of the clean shutdown when it cannot be written.
+    pub(super) fn close_if_blocked(&mut self) {
+        let blocked = self.writer.storage_state != StorageState::Available;
+        if self.writer.is_closing && blocked && matches!(self.writer.work, Work::Idle) {
+            self.close_uncleanly();
         }
     }
 
-    pub(super) fn end_unclean(&mut self) {
-        self.notify(Event::EndedUnclean);
-        self.end();
+    pub(super) fn close_uncleanly(&mut self) {
+        self.notify(Event::UncleanShutdown);
+        self.close();
     }
 
-    fn end(&mut self) {
-        self.phase = Phase::Ended;
-        self.refuse_queue(Refusal::Closing);
-        self.refuse_reads(Refusal::Closing);
+    fn close(&mut self) {
+        self.phase = LogPhase::Closed;
+        self.reject_queue(Rejection::Closing);
+        self.reject_reads(Rejection::Closing);
         self.outputs.push_back(Output::Closed);
     }
 
-    /// Begins to write to the next segment, if it is at hand.
-    fn enter_next(&mut self) -> bool {
+    /// Switches to the next segment, if it is ready.
+    fn start_next_segment(&mut self) -> bool {
         if let Some(next) = self.writer.next.ready() {
             self.state.segments.push(next);
             self.writer.cursor = Cursor {
                 end: 0,
                 synced: 0,
-                life: self.writer.cursor.life,
+                write_generation: self.writer.cursor.write_generation,
             };
-            self.writer.sealed = false;
-            self.writer.next = Next::Absent(SegmentNumber(next.number.0.saturating_add(1)));
+            self.writer.is_sealed = false;
+            self.writer.next = NextSegment::Absent(SegmentNumber(next.number.0.saturating_add(1)));
             return true;
         }
-        self.order_next();
-        self.miss_segment();
+        self.reserve_next();
+        self.on_next_segment_missing();
         false
     }
 
-    /// Orders the next segment ahead of its need.
-    pub(super) fn order_next(&mut self) {
-        if let Next::Absent(number) = self.writer.next {
+    /// Reserves the next segment ahead of its need.
+    pub(super) fn reserve_next(&mut self) {
+        if let NextSegment::Absent(number) = self.writer.next {
             let size = crate::log::opening::segment_size(&self.policy, &self.state);
-            self.order_segment(Segment { number, size });
+            self.reserve_segment(Segment { number, size });
         }
     }
 
-    pub(super) fn order_segment(&mut self, segment: Segment) {
-        self.writer.next = Next::Ordered(segment);
+    pub(super) fn reserve_segment(&mut self, segment: Segment) {
+        self.writer.next = NextSegment::Requested(segment);
         self.outputs.push_back(Output::Reserve {
             segment: segment.number,
             bytes: segment.size,

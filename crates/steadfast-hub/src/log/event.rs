@@ -1,76 +1,62 @@
-//! What people should know about the log: the shell writes it to its own log and counts it.
+//! Events of the log for operators: the shell logs and counts them.
 //!
-//! Events decide nothing. Readiness is read from [`Health`], which a getter of the machine tells at any time.
+//! Events decide nothing. Readiness is read from [`Health`], which the machine returns at any time.
 
-use crate::log::io::{SegmentNumber, StorageFault};
+use crate::log::io::{SegmentNumber, StorageError};
 
-/// Something that people should know.
+/// Something that an operator should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Event {
-    /// A segment was begun; its checkpoint is durable.
-    SegmentBegun {
-        /// Which.
+    /// A segment was created; its checkpoint is durable.
+    SegmentCreated {
         segment: SegmentNumber,
-        /// Channels in its checkpoint.
+        /// Number of channels in its checkpoint.
         channels: u64,
-        /// Keys that were carried into it.
-        keys: u64,
+        /// Number of idempotency keys that were copied into its checkpoint.
+        idempotency_keys: u64,
     },
-    /// A segment left the log, because all segments together were too large.
-    SegmentRemoved {
-        /// Which.
-        segment: SegmentNumber,
-    },
-    /// There is no room: publications are refused, readers go on, and it is tried again by itself.
+    /// A segment was removed, because all segments together were too large.
+    SegmentRemoved { segment: SegmentNumber },
+    /// The disk is full: publications are rejected, reads continue, and the operation is retried automatically.
     DiskFull {
-        /// For which segment there is no room.
+        /// The segment that has no space.
         segment: SegmentNumber,
-        /// What the storage said.
-        fault: StorageFault,
+        error: StorageError,
     },
-    /// There is room again: publications are taken again.
-    DiskHealed,
-    /// A write or a sync failed: nothing is acknowledged any more until a restart opens the log anew.
-    Poisoned {
-        /// In which segment.
+    /// The disk has space again: publications are accepted.
+    DiskRecovered,
+    /// A write or a sync failed: nothing is acknowledged until a restart opens the log again.
+    WriteFailed {
         segment: SegmentNumber,
-        /// What the storage said.
-        fault: StorageFault,
+        error: StorageError,
     },
-    /// A record that was durable could not be read, or its bytes are wrong; whoever asked was told so.
+    /// A durable record could not be read, or is corrupt; the reader received [`Page::Unrecoverable`].
+    ///
+    /// [`Page::Unrecoverable`]: crate::log::io::Page::Unrecoverable
     RecordUnreadable {
-        /// In which segment.
         segment: SegmentNumber,
-        /// From this byte on.
+        /// The byte position of the record.
         at: u64,
     },
-    /// A segment could not be removed; it is tried again by itself.
-    RemoveFailed {
-        /// Which.
-        segment: SegmentNumber,
-    },
-    /// A bound of the policy was reached and appends or reads were refused; told once until it is over.
-    LimitReached {
-        /// Which bound.
-        limit: Limit,
-    },
-    /// Channels were forgotten, because their last publication is too old.
-    ChannelsForgotten {
-        /// How many.
-        channels: u64,
-    },
-    /// The log could not write its clean end: the next start will count as unclean.
-    EndedUnclean,
+    /// A segment could not be removed; the removal is retried automatically.
+    RemoveFailed { segment: SegmentNumber },
+    /// Appends or reads were rejected because a limit was reached; notified once until the next check of ages.
+    LimitReached { limit: Limit },
+    /// Channels expired, because their last publication is too old.
+    ChannelsExpired { channels: u64 },
+    /// The record of the clean shutdown could not be written: the next start runs crash recovery.
+    UncleanShutdown,
 }
 
-/// A bound of the policy.
+/// A limit of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
-    /// Bytes that wait for their group.
+    /// Bytes of appends that wait for a batch.
     Pending,
-    /// Channels, by count or by what a checkpoint can hold.
+    /// Channels, by count or by the size of a checkpoint.
     Channels,
-    /// Keys in the window, by count or by what a checkpoint can hold.
+    /// Idempotency keys in the window, by count or by the size of a checkpoint.
     Keys,
     /// Reads that wait for the storage.
     Reads,
@@ -79,37 +65,37 @@ pub enum Limit {
 /// What the log can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// Not open yet.
+    /// The log is not open yet.
     Opening,
-    /// Takes publications and reads.
+    /// It accepts publications and reads.
     Serving,
-    /// No room: reads only, until it heals by itself.
+    /// The disk is full: reads only, until space is available.
     Full,
     /// A write or a sync failed: reads only, until a restart.
-    Poisoned,
-    /// Ends: finishes what is under way.
+    WriteFailed,
+    /// It finishes what is in flight, then closes.
     Closing,
-    /// Ended, or never opened because of damage.
-    Ended,
+    /// It is closed, or was never opened because of corruption.
+    Closed,
 }
 
-/// What the log did since it was created.
+/// Totals since the log was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct LogCounters {
     /// Publications that became durable.
     pub committed: u64,
-    /// Appends that were answered as duplicates.
+    /// Appends that were acknowledged as duplicates.
     pub duplicates: u64,
-    /// Appends and reads that were refused.
-    pub refused: u64,
-    /// Groups that became durable.
-    pub groups: u64,
+    /// Appends and reads that were rejected.
+    pub rejected: u64,
+    /// Batches that were committed.
+    pub batches: u64,
     /// Syncs that succeeded.
     pub syncs: u64,
-    /// Reads that were answered.
+    /// Reads that were completed.
     pub reads: u64,
-    /// Reads that were answered from memory alone.
+    /// Reads that were served from memory alone.
     pub reads_from_memory: u64,
-    /// Records that could not be read, or whose bytes were wrong.
+    /// Records that could not be read, or were corrupt.
     pub unreadable: u64,
 }

@@ -1,8 +1,8 @@
-//! Every fact the log is told and every order it gives.
+//! The inputs and outputs of the log.
 //!
-//! Requests come from the cores; storage facts come from whoever carries out the orders (segment files, memory, the
-//! simulated disk). Answers and commits leave in one order, which each core is shown unchanged: an answer to a read
-//! ends exactly where the commits after it begin.
+//! Requests come from the shards; results of storage operations come from what executes them (segment files, memory,
+//! the simulated disk). Responses and commits leave in one order, which each shard receives unchanged: the response to
+//! a read ends exactly where the commits after it begin.
 
 use bytes::Bytes;
 use steadfast_machine::Timestamp;
@@ -10,165 +10,159 @@ use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
 
-/// The number of a segment; grows by one with each new segment and is never used again.
+/// The number of a segment; grows by one with each new segment and is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentNumber(pub u64);
 
-/// Whom to answer, and about what.
+/// Identifies a request and the shard that receives the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
-    /// The core that asked.
-    pub core: u16,
-    /// Chosen by that core; comes back with the answer.
+pub struct RequestId {
+    /// The shard that sent the request.
+    pub shard: u16,
+    /// Chosen by the shard; returned with the response.
     pub number: u64,
 }
 
-/// What a core asks of the log.
+/// A request of a shard to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Store a publication.
+    /// Stores a publication.
     Append(Append),
-    /// Read publications of the past.
+    /// Reads publications of the history.
     Read(Read),
 }
 
-/// Store a publication.
+/// Stores a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Append {
-    /// Whom to answer.
-    pub ticket: Ticket,
-    /// Where to publish.
+    pub request_id: RequestId,
     pub channel: ChannelName,
     /// The payload, raw JSON.
     pub data: Bytes,
-    /// Who publishes.
-    pub author: Author,
-    /// Makes a repeat recognisable; scoped to user and channel.
-    pub key: Option<Bytes>,
+    pub publisher: Publisher,
+    /// Identifies repeats; scoped to user and channel.
+    pub idempotency_key: Option<Bytes>,
 }
 
-/// Who published.
+/// The user and the client that published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Author {
+pub struct Publisher {
     /// The user, UTF-8; empty for an anonymous one.
     pub user: Bytes,
     /// The id of the connection's client, UTF-8; empty when it did not come from a client.
     pub client: Bytes,
 }
 
-/// Read publications of the past.
+/// Reads publications of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Read {
-    /// Whom to answer.
-    pub ticket: Ticket,
-    /// The channel.
+    pub request_id: RequestId,
     pub channel: ChannelName,
-    /// Where to begin.
     pub from: ReadFrom,
-    /// At most this many publications; 0 asks for the position only.
+    /// The most publications to return; 0 requests the position only.
     pub limit: usize,
-    /// Stop before the payloads exceed this many bytes; the first publication always fits.
+    /// The most bytes of payload to return; the first publication is returned regardless of its size.
     pub bytes_max: usize,
 }
 
 /// Where a read begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum ReadFrom {
     /// At the oldest visible publication.
-    Start,
-    /// Behind this position. It must be whole: same epoch, not above the top, nothing removed behind it.
+    Oldest,
+    /// After this position. Unrecoverable unless the epoch matches, the offset is at most the high watermark, and no
+    /// later publication was removed.
     After {
-        /// The epoch in which the offset counts.
         epoch: ChannelEpoch,
-        /// The last publication seen.
+        /// The offset of the last publication received.
         offset: u64,
     },
-    /// Newest first, from the top.
-    Top,
-    /// Newest first, below this position.
+    /// Newest first, from the high watermark.
+    Newest,
+    /// Newest first, before this position.
     Before {
-        /// The epoch in which the offset counts.
         epoch: ChannelEpoch,
-        /// The first publication not wanted.
+        /// The first offset that is not returned.
         offset: u64,
     },
 }
 
 /// A publication that is durable under the configured policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Record {
-    /// Its place in the channel; dense, beginning at 1.
+    /// The number of the publication in its channel; the first is 1, without gaps.
     pub offset: u64,
     /// The payload, raw JSON.
     pub data: Bytes,
-    /// Who published.
-    pub author: Author,
+    pub publisher: Publisher,
     /// When the log accepted it.
     pub at: Timestamp,
 }
 
-/// A durable publication together with its channel: every core is shown each one.
+/// A durable publication with its channel; every shard receives each one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Committed {
-    /// The channel.
     pub channel: ChannelName,
-    /// The epoch in which its offset counts.
+    /// The epoch of the channel in which the offset counts.
     pub epoch: ChannelEpoch,
-    /// The publication.
     pub record: Record,
 }
 
-/// What the log answers to a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The publication is durable, and was already shown to every core.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum Response {
+    /// The publication is durable, and every shard has received it.
     Appended {
-        /// The epoch in which the offset counts.
         epoch: ChannelEpoch,
-        /// Its place.
         offset: u64,
-        /// True when the key was seen before and nothing was published now.
-        duplicate: bool,
+        /// True when the idempotency key was known and nothing was stored.
+        is_duplicate: bool,
     },
-    /// What was read.
-    Read(ReadAnswer),
-    /// Nothing was done; see the reason.
-    Refused(Refusal),
+    /// The publications that were read.
+    Read(ReadResponse),
+    /// The request had no effect.
+    Rejected(Rejection),
 }
 
-/// What was read, as of this place in the order of the log.
+/// What was read, as of its turn in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadAnswer {
-    /// The channel's epoch now.
+pub struct ReadResponse {
+    /// The channel's current epoch.
     pub epoch: ChannelEpoch,
     /// The channel's newest committed offset; 0 before the first.
-    pub top: u64,
+    pub high_watermark: u64,
     /// The publications, or why there are none.
     pub page: Page,
 }
 
 /// The publications of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Page {
-    /// In the order asked for. `more` tells that the read ended before its natural end (the top, or the start).
+    /// In the requested order.
     Records {
-        /// The publications.
         records: Vec<Record>,
-        /// True when a limit ended the page.
-        more: bool,
+        /// True when a limit ended the page before the high watermark or the oldest visible publication.
+        has_more: bool,
     },
-    /// The position cannot be continued without a hole.
+    /// Publications after the position are no longer available.
     Unrecoverable,
 }
 
-/// Why the log did not do what was asked.
+/// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
-    /// No room for another record now; it heals by itself once there is room.
+pub enum Rejection {
+    /// The disk is full; temporary, until space is available.
     NoSpace,
-    /// A write or a sync failed: the log is poisoned for this process, and the record may or may not have survived.
-    Poisoned,
-    /// A limit of the policy is reached (channels, keys in the window); temporary.
+    /// A write or a sync failed: publishing is disabled until a restart, and the record may or may not have survived.
+    WriteFailed,
+    /// A limit of the policy is reached (channels, idempotency keys in the window); temporary.
     Limit,
     /// The record is larger than a segment can hold.
     TooLarge,
@@ -179,72 +173,61 @@ pub enum Refusal {
 /// A segment that was found when the log was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentFound {
-    /// Its number, from its name.
+    /// Its number, from its file name.
     pub number: SegmentNumber,
     /// Its length in bytes.
     pub bytes: u64,
 }
 
-/// A fact for the log.
+/// An input of the log.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Input {
     /// The storage was listed, in order of numbers. `incarnation` comes from the operating system's randomness.
     Found {
-        /// What is there.
+        /// The segments that exist.
         segments: Vec<SegmentFound>,
-        /// Makes this start's new epochs unlike all others.
+        /// Makes the new epochs of this start unlike all others.
         incarnation: u64,
-        /// The wall clock.
         at: Timestamp,
     },
-    /// Cores asked; all that waited when the driver looked, in order. They form one group.
+    /// Requests of the shards: all that were pending when the driver checked, in order. They form one batch.
     Requested {
-        /// What they asked.
-        batch: Vec<Request>,
-        /// The wall clock.
+        requests: Vec<Request>,
         at: Timestamp,
     },
-    /// A `Write` was carried out.
+    /// A `Write` succeeded.
     Written,
-    /// A `Sync` was carried out.
+    /// A `Sync` succeeded.
     Synced,
-    /// A `Reserve` was carried out.
-    Reserved {
-        /// Which segment exists now.
-        segment: SegmentNumber,
-    },
-    /// A `Read` was carried out. Shorter than asked for only at the end of the segment.
+    /// A `Reserve` succeeded.
+    Reserved { segment: SegmentNumber },
+    /// A `Read` succeeded. Shorter than requested only at the end of the segment.
     ReadDone {
-        /// The `Read`'s number.
+        /// The number of the `Read`.
         read: u64,
-        /// What stood there.
         bytes: Bytes,
     },
-    /// An order failed.
+    /// An operation failed.
     Failed {
-        /// Which.
-        order: FailedOrder,
-        /// Why.
-        fault: StorageFault,
+        operation: FailedOperation,
+        error: StorageError,
     },
-    /// The process wants to end: finish what is under way, mark the end as clean.
-    CloseRequested {
-        /// The wall clock.
-        at: Timestamp,
-    },
+    /// A shutdown was requested: the log finishes what is in flight and writes the record of the clean shutdown.
+    CloseRequested { at: Timestamp },
     /// A deadline may have passed.
     Tick {
-        /// The wall clock, for ages.
+        /// The wall clock, from which ages are computed.
         at: Timestamp,
     },
 }
 
-/// An order that failed.
+/// An operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailedOrder {
-    /// The `Write` under way.
+pub enum FailedOperation {
+    /// The `Write` in flight.
     Write,
-    /// The `Sync` under way.
+    /// The `Sync` in flight.
     Sync,
     /// The `Reserve` of this segment.
     Reserve(SegmentNumber),
@@ -254,81 +237,68 @@ pub enum FailedOrder {
     Remove(SegmentNumber),
 }
 
-/// Why an order failed.
+/// Why an operation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StorageFault {
-    /// No room (ENOSPC, EDQUOT).
+pub enum StorageError {
+    /// The disk or the quota is full (ENOSPC, EDQUOT).
     NoSpace,
-    /// Anything else (EIO and its kin).
-    Broken,
+    /// Any other error, for example EIO.
+    Io,
 }
 
-/// An order of the log. At most one `Write` or `Sync` is under way at a time.
+/// An output of the log. At most one `Write` or `Sync` is in flight.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Output {
-    /// Create the segment with its full size, zeros, durable by name; answer `Reserved`. May take its time.
+    /// Create the segment with its full size, filled with zeros, its name durable; reply with `Reserved`. It may be
+    /// slow.
     Reserve {
-        /// Its number.
         segment: SegmentNumber,
-        /// Its full size.
+        /// The full size of the segment.
         bytes: u64,
     },
-    /// Write the bytes at this place of the segment; answer `Written`.
+    /// Write the bytes at this byte position of the segment; reply with `Written`.
     Write {
-        /// Where.
         segment: SegmentNumber,
-        /// From this byte on.
         at: u64,
-        /// What.
         bytes: Bytes,
     },
-    /// Make everything written to the segment durable; answer `Synced`.
-    Sync {
-        /// Which.
-        segment: SegmentNumber,
-    },
-    /// Read; answer `ReadDone` with the same number.
+    /// Make everything written to the segment durable; reply with `Synced`.
+    Sync { segment: SegmentNumber },
+    /// Read from the segment; reply with `ReadDone` and the same number.
     Read {
         /// Identifies this read.
         read: u64,
-        /// Where.
         segment: SegmentNumber,
-        /// From this byte on.
         at: u64,
-        /// How much.
         len: usize,
     },
-    /// Delete the segment. No answer when it succeeds.
-    Remove {
-        /// Which.
-        segment: SegmentNumber,
-    },
-    /// The log is open; requests are taken from now on.
+    /// Delete the segment. There is no reply when it succeeds.
+    Remove { segment: SegmentNumber },
+    /// The log is open and accepts requests.
     Opened(crate::log::open::OpenReport),
-    /// The log cannot be opened without losing what was acknowledged. The machine takes nothing more.
-    Damaged(crate::log::open::Damage),
-    /// Show this to every core.
+    /// The log cannot be opened without losing acknowledged publications. It accepts no more inputs.
+    Corrupt(crate::log::open::Corruption),
+    /// Deliver this publication to every shard.
     Commit(Committed),
-    /// Show this to the core in the ticket.
-    Answer {
-        /// Whom, and about what.
-        ticket: Ticket,
-        /// The answer.
-        answer: Answer,
+    /// Deliver this response to the shard in the request id.
+    Respond {
+        request_id: RequestId,
+        response: Response,
     },
-    /// Something that people should know.
+    /// Something that an operator should know.
     Notify(crate::log::event::Event),
-    /// The clean end is durable; the storage may be closed.
+    /// The log is closed; the storage may be closed too.
     Closed,
 }
 
-/// Why the log wants to be woken.
+/// The deadline for which the log is to be called again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The `interval` policy's next sync.
+    /// The next sync of the `interval` policy.
     Sync,
-    /// The storage was full; try again.
+    /// The retry of an operation that failed.
     Retry,
-    /// Ages: visible publications, keys of the window, forgotten channels.
+    /// The check of ages: visible publications, idempotency keys, expired channels.
     Age,
 }

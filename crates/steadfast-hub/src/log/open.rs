@@ -1,69 +1,66 @@
-//! What opening a log found: a report, or the damage that forbids it.
+//! The results of opening a log: a report, or the corruption that prevents it.
 //!
 //! Types only; the work is done in `opening`.
 
-use crate::log::io::{SegmentNumber, StorageFault};
+use crate::log::io::{SegmentNumber, StorageError};
 
 /// What was found when the log was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// Segments that hold records.
+    /// Number of segments that hold records.
     pub segments: u64,
-    /// Valid records of every kind.
+    /// Number of valid records of every kind.
     pub records: u64,
-    /// Bytes that were read.
+    /// Number of bytes that were read.
     pub bytes: u64,
-    /// Channels that are known.
+    /// Number of known channels.
     pub channels: u64,
-    /// Keys in the window.
-    pub keys: u64,
-    /// The torn tail that was cut, if there was one.
-    pub torn: Option<Torn>,
-    /// True when the log had ended cleanly, or is new.
-    pub clean: bool,
-    /// True when every channel epoch changed, because acknowledged publications may be gone.
-    pub epochs_changed: bool,
+    /// Number of idempotency keys in the deduplication window.
+    pub idempotency_keys: u64,
+    /// The torn write that was truncated, if there was one.
+    pub torn_write: Option<TornWrite>,
+    /// True when the log was closed cleanly, or is new.
+    pub is_clean: bool,
+    /// True when every channel epoch changed, because acknowledged publications may be lost.
+    pub has_new_epochs: bool,
 }
 
-/// A torn tail: an unfinished write of the run before, of which nothing was acknowledged under `always`.
+/// A torn write: the last write of an earlier run is incomplete. Under `always`, none of it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Torn {
-    /// In which segment.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub struct TornWrite {
     pub segment: SegmentNumber,
-    /// The log goes on from this byte.
+    /// The byte position at which the log continues.
     pub at: u64,
 }
 
-/// Why a log cannot be opened without losing what was acknowledged.
+/// Why a log cannot be opened without losing acknowledged publications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// In which segment.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub struct Corruption {
     pub segment: SegmentNumber,
-    /// The first byte that is not what was written.
+    /// The byte position of the first corrupt byte.
     pub at: u64,
-    /// What is wrong.
-    pub why: DamageKind,
-    /// A valid record behind it that proves it: its segment and place.
-    pub proof: Option<(SegmentNumber, u64)>,
+    pub kind: CorruptionKind,
+    /// Segment and byte position of a later valid record that proves the corruption.
+    pub evidence: Option<(SegmentNumber, u64)>,
 }
 
-/// What is wrong with a damaged log.
+/// The kind of a corruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DamageKind {
-    /// A record is not what was written, although it had been synced.
-    BadRecord,
-    /// A segment that should be here is not.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum CorruptionKind {
+    /// A record is invalid, although it had been synced.
+    InvalidRecord,
+    /// A segment of the log does not exist.
     MissingSegment,
     /// The records are valid but contradict each other.
-    Contradiction,
-    /// The format is of another version.
-    ForeignVersion {
+    Inconsistent,
+    /// The format has an unsupported version.
+    UnsupportedVersion {
         /// The version that was found.
         version: u32,
     },
     /// The storage could not be read, or the first write failed.
-    Unusable {
-        /// What the storage said.
-        fault: StorageFault,
-    },
+    StorageFailed { error: StorageError },
 }

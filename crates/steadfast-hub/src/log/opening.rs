@@ -1,12 +1,12 @@
-//! Opening a log: every byte is read once, the state is built from it, and the answer is a report or a damage.
+//! Opening a log: every byte is read once, and the state is built from it; the result is a report or a corruption.
 //!
 //! ```text
 //! for each segment: Scan --records--> Replay     then: tail, links between segments, epochs
 //! ```
 //!
 //! Three rules decide. A segment is followed by another only after it was sealed and synced, so valid content in a
-//! later one proves that the earlier one was whole. A record proves that everything below its `synced` was durable.
-//! Whatever nothing proves is an unfinished write, which is cut. It orders the reads through its caller, the log.
+//! later one proves that the earlier one was intact. A record proves that everything below its `synced` was durable.
+//! Whatever no record proves is a torn write, which is truncated. The reads are executed by the caller, the log.
 
 use std::collections::VecDeque;
 
@@ -14,52 +14,50 @@ use steadfast_machine::{Instant, Timestamp};
 
 use crate::epoch::ChannelEpoch;
 use crate::log::io::{SegmentFound, SegmentNumber};
-use crate::log::open::{Damage, DamageKind, OpenReport, Torn};
+use crate::log::open::{Corruption, CorruptionKind, OpenReport, TornWrite};
 use crate::log::record::{Durability, Opened};
-use crate::log::replay::{Replay, State};
-use crate::log::scan::{Outcome, Part, Scan};
-use crate::log::segment::{Cursor, Next, Segment};
-use crate::log::verify::Wanted;
+use crate::log::replay::{LogState, Replay};
+use crate::log::scan::{ChunkPosition, Scan, ScanOutcome};
+use crate::log::segment::{Cursor, NextSegment, Segment};
+use crate::log::verify::ReadRequest;
 use crate::policy::log::LogPolicy;
 
-/// No segment of ours is larger, whatever the size of its file: places in it fit 32 bits.
+/// The largest segment, whatever the size of its file: byte positions in it fit 32 bits.
 const SEGMENT_BYTES_MAX: u64 = 1 << 31;
 
-/// What a log goes on with once everything was read.
+/// The state with which an opened log continues.
 #[derive(Debug)]
 pub(crate) struct Resumption {
-    /// What it knows.
-    pub(crate) state: State,
-    /// Where it writes next.
+    pub(crate) state: LogState,
+    /// Where the log writes next.
     pub(crate) cursor: Cursor,
-    /// True when the current segment takes no more records, or there is none.
-    pub(crate) sealed: bool,
-    /// The next segment.
-    pub(crate) next: Next,
-    /// Segments that no longer belong to it.
+    /// True when the current segment accepts no more records, or there is none.
+    pub(crate) is_sealed: bool,
+    pub(crate) next: NextSegment,
+    /// Segments that no longer belong to the log.
     pub(crate) remove: Vec<SegmentNumber>,
-    /// The record that says that it was opened.
+    /// The record of the opening.
     pub(crate) opened: Opened,
     /// What to report once that record is durable.
     pub(crate) report: OpenReport,
 }
 
-/// Reads the segments one after the other.
+/// Reads the segments in order.
 #[derive(Debug)]
 pub(crate) struct Opening {
     policy: LogPolicy,
     incarnation: u64,
     wall: Timestamp,
-    todo: VecDeque<SegmentFound>,
+    pending: VecDeque<SegmentFound>,
     reading: Option<Reading>,
     replay: Replay,
     tail: Option<Tail>,
     /// Segments without a valid record.
-    spares: Vec<SegmentFound>,
-    /// All that was listed.
+    unused_segments: Vec<SegmentFound>,
+    /// All segments that were listed.
     found: Vec<SegmentNumber>,
-    life: u32,
-    damages: Vec<Damage>,
+    write_generation: u32,
+    corruptions: Vec<Corruption>,
     report: OpenReport,
 }
 
@@ -68,17 +66,17 @@ struct Reading {
     segment: SegmentFound,
     scan: Scan,
     at: u64,
-    contradicted: bool,
+    is_inconsistent: bool,
 }
 
 /// The last segment with a valid record so far.
 #[derive(Clone, Copy, Debug)]
 struct Tail {
     segment: Segment,
-    outcome: Outcome,
-    /// True when its checkpoint is whole.
-    begun: bool,
-    clean: bool,
+    outcome: ScanOutcome,
+    /// True when its checkpoint is complete.
+    has_checkpoint: bool,
+    is_clean: bool,
 }
 
 impl Opening {
@@ -95,7 +93,7 @@ impl Opening {
             segment.bytes = segment.bytes.min(SEGMENT_BYTES_MAX);
         }
         let found = segments.iter().map(|segment| segment.number).collect();
-        let generation = ChannelEpoch {
+        let new_channel_epoch = ChannelEpoch {
             incarnation,
             counter: 0,
         };
@@ -103,14 +101,14 @@ impl Opening {
             policy,
             incarnation,
             wall,
-            todo: segments.into(),
+            pending: segments.into(),
             reading: None,
-            replay: Replay::new(policy, now, wall, generation),
+            replay: Replay::new(policy, now, wall, new_channel_epoch),
             tail: None,
-            spares: Vec::new(),
+            unused_segments: Vec::new(),
             found,
-            life: 0,
-            damages: Vec::new(),
+            write_generation: 0,
+            corruptions: Vec::new(),
             report: OpenReport::default(),
         };
         opening.begin_next();
@@ -118,7 +116,7 @@ impl Opening {
     }
 
     /// What to read next; `None` when everything was read.
-    pub(crate) fn wanted(&self) -> Option<Wanted> {
+    pub(crate) fn next_read(&self) -> Option<ReadRequest> {
         let reading = self.reading.as_ref()?;
         let left = reading.segment.bytes.saturating_sub(reading.at);
         let len = self
@@ -126,68 +124,80 @@ impl Opening {
             .read_bytes()
             .as_len()
             .min(usize::try_from(left).unwrap_or(usize::MAX));
-        Some(Wanted {
+        Some(ReadRequest {
             segment: reading.segment.number,
             at: reading.at,
             len,
         })
     }
 
-    /// Takes what was wanted; fewer bytes mean that the segment ends there.
-    pub(crate) fn take(&mut self, bytes: &[u8]) {
-        let Some(wanted) = self.wanted() else { return };
+    /// Accepts the bytes of the next read; fewer bytes mean that the segment ends there.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let Some(request) = self.next_read() else {
+            return;
+        };
         let Some(reading) = &mut self.reading else {
             return;
         };
         reading.at += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let ends = bytes.len() < wanted.len || reading.at >= reading.segment.bytes;
-        self.replay_records(bytes, if ends { Part::Last } else { Part::Inner });
+        let ends = bytes.len() < request.len || reading.at >= reading.segment.bytes;
+        self.replay_records(
+            bytes,
+            if ends {
+                ChunkPosition::Last
+            } else {
+                ChunkPosition::Inner
+            },
+        );
         if ends {
             self.end_segment();
             self.begin_next();
         }
     }
 
-    /// Every damage that was found, in order of segments; segments that no longer belong to the log do not count.
-    pub(crate) fn damages(&self) -> Vec<Damage> {
+    /// Every corruption, in order of segments; segments that no longer belong to the log do not count.
+    pub(crate) fn corruptions(&self) -> Vec<Corruption> {
         let oldest = self.replay.oldest;
-        let mut damages: Vec<Damage> = self
-            .damages
+        let mut corruptions: Vec<Corruption> = self
+            .corruptions
             .iter()
             .copied()
-            .filter(|damage| damage.segment >= oldest)
+            .filter(|corruption| corruption.segment >= oldest)
             .collect();
-        damages.sort_by_key(|damage| (damage.segment, damage.at));
-        damages.dedup_by_key(|damage| (damage.segment, damage.at));
+        corruptions.sort_by_key(|corruption| (corruption.segment, corruption.at));
+        corruptions.dedup_by_key(|corruption| (corruption.segment, corruption.at));
         if let Some(first) = self.replay.state.segments.oldest()
             && first.number != oldest
-            && damages.is_empty()
+            && corruptions.is_empty()
         {
-            damages.push(missing(oldest, Some((first.number, 0))));
+            corruptions.push(missing(oldest, Some((first.number, 0))));
         }
-        if let Some(next) = self.tail.and_then(|tail| tail.outcome.sealed)
-            && !self.spares.iter().any(|spare| spare.number == next)
-            && damages.is_empty()
+        if let Some(next) = self.tail.and_then(|tail| tail.outcome.next_segment)
+            && !self
+                .unused_segments
+                .iter()
+                .any(|unused| unused.number == next)
+            && corruptions.is_empty()
         {
-            damages.push(missing(next, None));
+            corruptions.push(missing(next, None));
         }
-        damages
+        corruptions
     }
 
     /// What was found so far; complete once everything was read.
     pub(crate) fn report(&self) -> OpenReport {
         let state = &self.replay.state;
         let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let clean = self.tail.is_none_or(|tail| tail.clean);
-        let torn = self.tail.and_then(|tail| tail.torn());
+        let is_clean = self.tail.is_none_or(|tail| tail.is_clean);
+        let torn_write = self.tail.and_then(|tail| tail.torn_write());
         OpenReport {
             segments: wide(state.segments.len()),
             channels: wide(state.channels.len()),
-            keys: wide(state.window.len()),
-            torn: torn.filter(|_| !clean),
-            clean,
-            epochs_changed: !clean && self.replay.durability == Durability::Handed,
+            idempotency_keys: wide(state.dedup_window.len()),
+            torn_write: torn_write.filter(|_| !is_clean),
+            is_clean,
+            has_new_epochs: !is_clean && self.replay.durability == Durability::Written,
             ..self.report
         }
     }
@@ -196,35 +206,35 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// The first damage, if there is any.
-    pub(crate) fn finish(mut self) -> Result<Resumption, Damage> {
-        if let Some(damage) = self.damages().first() {
-            return Err(*damage);
+    /// Returns the first corruption, if there is any.
+    pub(crate) fn finish(mut self) -> Result<Resumption, Corruption> {
+        if let Some(corruption) = self.corruptions().first() {
+            return Err(*corruption);
         }
         let report = self.report();
-        if report.epochs_changed {
-            self.replay.move_channels(ChannelEpoch {
+        if report.has_new_epochs {
+            self.replay.change_epochs(ChannelEpoch {
                 incarnation: self.incarnation,
                 counter: 0,
             });
         }
         let opened = Opened {
-            generation: self.replay.state.generation,
+            new_channel_epoch: self.replay.state.new_channel_epoch,
             durability: self.policy.fsync().into(),
-            moved: report.epochs_changed,
+            has_new_epochs: report.has_new_epochs,
             at: self.wall,
         };
         let mut cursor = Cursor {
             end: 0,
             synced: 0,
-            life: self.life.saturating_add(1),
+            write_generation: self.write_generation.saturating_add(1),
         };
-        let mut sealed = true;
+        let mut is_sealed = true;
         if let Some(tail) = self.tail
-            && tail.begun
-            && tail.outcome.sealed.is_none()
+            && tail.has_checkpoint
+            && tail.outcome.next_segment.is_none()
         {
-            sealed = false;
+            is_sealed = false;
             cursor.end = tail.outcome.end;
             cursor.synced = tail
                 .outcome
@@ -232,14 +242,14 @@ impl Opening {
                 .map_or(0, |(synced, _)| u64::from(synced));
         }
         let next = self.pick_next();
-        let remove = self.leftovers(next);
+        let remove = self.obsolete_segments(next);
         for channel in self.replay.state.channels.iter_mut() {
             channel.prune(&self.policy, self.wall);
         }
         Ok(Resumption {
             state: self.replay.state,
             cursor,
-            sealed,
+            is_sealed,
             next,
             remove,
             opened,
@@ -249,20 +259,20 @@ impl Opening {
 
     fn begin_next(&mut self) {
         while self.reading.is_none()
-            && let Some(segment) = self.todo.pop_front()
+            && let Some(segment) = self.pending.pop_front()
         {
             if segment.bytes == 0 {
-                self.spares.push(segment);
+                self.unused_segments.push(segment);
                 continue;
             }
-            // What does not end in a sealed segment cannot vouch for the checkpoint of another one.
+            // A segment that was not sealed proves nothing about the checkpoint of another one.
             if self
                 .tail
-                .is_some_and(|tail| tail.outcome.sealed != Some(segment.number))
+                .is_some_and(|tail| tail.outcome.next_segment != Some(segment.number))
             {
-                self.replay.distrust();
+                self.replay.skip_check();
             }
-            let scan = Scan::new(segment.number, segment.bytes, self.life);
+            let scan = Scan::new(segment.number, segment.bytes, self.write_generation);
             self.replay.begin_segment(Segment {
                 number: segment.number,
                 size: segment.bytes,
@@ -271,29 +281,29 @@ impl Opening {
                 segment,
                 scan,
                 at: 0,
-                contradicted: false,
+                is_inconsistent: false,
             });
         }
     }
 
-    fn replay_records(&mut self, bytes: &[u8], part: Part) {
+    fn replay_records(&mut self, bytes: &[u8], position: ChunkPosition) {
         let Some(reading) = &mut self.reading else {
             return;
         };
         let segment = reading.segment.number;
-        reading.scan.feed(bytes, part, |found| {
+        reading.scan.feed(bytes, position, |found| {
             self.report.records += 1;
-            if !reading.contradicted
-                && let Err(why) = self.replay.apply(found)
+            if !reading.is_inconsistent
+                && let Err(kind) = self.replay.apply(found)
             {
-                reading.contradicted = true;
-                self.damages.push(Damage {
+                reading.is_inconsistent = true;
+                self.corruptions.push(Corruption {
                     segment,
                     at: found.at,
-                    why,
-                    proof: None,
+                    kind,
+                    evidence: None,
                 });
-                self.replay.distrust();
+                self.replay.skip_check();
             }
         });
     }
@@ -307,68 +317,71 @@ impl Opening {
             size: reading.segment.bytes,
         };
         let mut outcome = *reading.scan.outcome();
-        let begun = self.replay.is_running();
-        if !begun {
+        let has_checkpoint = self.replay.is_running();
+        if !has_checkpoint {
             outcome.end = 0;
-            outcome.sealed = None;
+            outcome.next_segment = None;
         }
-        let bad = |why, proof| Damage {
+        let bad = |kind, evidence| Corruption {
             segment: segment.number,
             at: outcome.end,
-            why,
-            proof,
+            kind,
+            evidence,
         };
-        if outcome.unclear {
-            self.damages.push(bad(DamageKind::BadRecord, None));
+        if outcome.is_inconclusive {
+            self.corruptions
+                .push(bad(CorruptionKind::InvalidRecord, None));
         }
         let Some(first) = outcome.first else {
-            self.spares.push(reading.segment);
+            self.unused_segments.push(reading.segment);
             return;
         };
         self.check_link((segment.number, first));
-        if !reading.contradicted
-            && let Some(proof) = outcome.proof(outcome.end)
+        if !reading.is_inconsistent
+            && let Some(evidence) = outcome.evidence(outcome.end)
         {
-            self.damages
-                .push(bad(DamageKind::BadRecord, Some((segment.number, proof))));
-            self.replay.distrust();
+            self.corruptions.push(bad(
+                CorruptionKind::InvalidRecord,
+                Some((segment.number, evidence)),
+            ));
+            self.replay.skip_check();
         }
-        self.life = self.life.max(outcome.life);
-        let clean = begun && !outcome.unclear && self.replay.clean;
+        self.write_generation = self.write_generation.max(outcome.write_generation);
+        let is_clean = has_checkpoint && !outcome.is_inconclusive && self.replay.is_clean;
         self.tail = Some(Tail {
             segment,
             outcome,
-            begun,
-            clean,
+            has_checkpoint,
+            is_clean,
         });
     }
 
     /// A segment with valid content proves that the one before it was sealed and that nothing is missing between.
     fn check_link(&mut self, later: (SegmentNumber, u64)) {
         let Some(tail) = self.tail else { return };
-        let damage = match tail.outcome.sealed {
+        let corruption = match tail.outcome.next_segment {
             Some(next) if next == later.0 => return,
             Some(next) => missing(next, Some(later)),
-            None => Damage {
+            None => Corruption {
                 segment: tail.segment.number,
                 at: tail.outcome.end,
-                why: DamageKind::BadRecord,
-                proof: Some(later),
+                kind: CorruptionKind::InvalidRecord,
+                evidence: Some(later),
             },
         };
-        self.damages.push(damage);
-        self.replay.distrust();
+        self.corruptions.push(corruption);
+        self.replay.skip_check();
     }
 
-    /// The segment that follows the current one: an empty one that is here and large enough, or one to order.
-    fn pick_next(&self) -> Next {
+    /// The segment that follows the current one: an existing empty one that is large enough, or one to reserve.
+    fn pick_next(&self) -> NextSegment {
         let size = segment_size(&self.policy, &self.replay.state);
-        let promised = self.tail.and_then(|tail| match tail.outcome.sealed {
-            Some(next) => self.spare(next).or(Some(Segment {
+        let expected = self.tail.and_then(|tail| match tail.outcome.next_segment {
+            Some(next) => self.unused_segment(next).or(Some(Segment {
                 number: next,
                 size: 0,
             })),
-            None => (!tail.begun).then_some(tail.segment),
+            None => (!tail.has_checkpoint).then_some(tail.segment),
         });
         let current = self
             .replay
@@ -376,26 +389,29 @@ impl Opening {
             .segments
             .current()
             .map_or(0, |segment| segment.number.0);
-        let fitting = |spare: &&SegmentFound| spare.number.0 > current && spare.bytes >= size;
-        match promised {
-            Some(segment) if segment.size >= size => Next::Ready(segment),
-            // One that is too small is ordered again under its number: nothing in it was ever acknowledged.
-            Some(segment) => Next::Absent(segment.number),
-            None => match self.spares.iter().find(fitting) {
-                Some(spare) => Next::Ready(Segment {
-                    number: spare.number,
-                    size: spare.bytes,
+        let fitting = |unused: &&SegmentFound| unused.number.0 > current && unused.bytes >= size;
+        match expected {
+            Some(segment) if segment.size >= size => NextSegment::Ready(segment),
+            // One that is too small is reserved again under its number: nothing in it was ever acknowledged.
+            Some(segment) => NextSegment::Absent(segment.number),
+            None => match self.unused_segments.iter().find(fitting) {
+                Some(unused) => NextSegment::Ready(Segment {
+                    number: unused.number,
+                    size: unused.bytes,
                 }),
-                None => Next::Absent(SegmentNumber(self.highest().saturating_add(1))),
+                None => NextSegment::Absent(SegmentNumber(self.highest().saturating_add(1))),
             },
         }
     }
 
-    fn spare(&self, number: SegmentNumber) -> Option<Segment> {
-        let spare = self.spares.iter().find(|spare| spare.number == number)?;
+    fn unused_segment(&self, number: SegmentNumber) -> Option<Segment> {
+        let unused = self
+            .unused_segments
+            .iter()
+            .find(|unused| unused.number == number)?;
         Some(Segment {
             number,
-            size: spare.bytes,
+            size: unused.bytes,
         })
     }
 
@@ -403,8 +419,8 @@ impl Opening {
         self.found.last().map_or(0, |number| number.0)
     }
 
-    /// Segments that are here but belong to the log no longer, or never did.
-    fn leftovers(&self, next: Next) -> Vec<SegmentNumber> {
+    /// Segments that exist but do not or no longer belong to the log.
+    fn obsolete_segments(&self, next: NextSegment) -> Vec<SegmentNumber> {
         let segments = &self.replay.state.segments;
         let belongs = |number: SegmentNumber| {
             next.number() == number || segments.iter().any(|(_, segment)| segment.number == number)
@@ -418,26 +434,26 @@ impl Opening {
 }
 
 /// The size of a new segment: as configured, unless a checkpoint written under a larger setting needs more.
-pub(crate) fn segment_size(policy: &LogPolicy, state: &State) -> u64 {
+pub(crate) fn segment_size(policy: &LogPolicy, state: &LogState) -> u64 {
     let needed = state.channels.checkpoint_bytes().saturating_mul(4);
     policy.segment_bytes().as_bytes().max(needed)
 }
 
 impl Tail {
-    fn torn(&self) -> Option<Torn> {
-        let unfinished = self.outcome.remains && self.outcome.sealed.is_none();
-        (unfinished || !self.begun).then_some(Torn {
+    fn torn_write(&self) -> Option<TornWrite> {
+        let unfinished = self.outcome.has_trailing_bytes && self.outcome.next_segment.is_none();
+        (unfinished || !self.has_checkpoint).then_some(TornWrite {
             segment: self.segment.number,
             at: self.outcome.end,
         })
     }
 }
 
-const fn missing(segment: SegmentNumber, proof: Option<(SegmentNumber, u64)>) -> Damage {
-    Damage {
+const fn missing(segment: SegmentNumber, evidence: Option<(SegmentNumber, u64)>) -> Corruption {
+    Corruption {
         segment,
         at: 0,
-        why: DamageKind::MissingSegment,
-        proof,
+        kind: CorruptionKind::MissingSegment,
+        evidence,
     }
 }

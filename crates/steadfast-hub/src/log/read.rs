@@ -1,8 +1,8 @@
-//! Reads of the past: what is asked, which bytes it needs, and the answer in the order of the log.
+//! Reads of the history: what is requested, which bytes it needs, and the response in the order of the log.
 //!
-//! Only committed publications are seen. Fresh ones come from memory, older ones from the storage, neighbours in one
-//! read. An answer is as of the moment it leaves: it ends exactly where the commits after it begin. Bytes that are not
-//! what was written are never handed out; whoever asked is told that the position cannot be continued.
+//! Only committed publications are visible. Recent ones come from memory, older ones from the storage, adjacent ones in
+//! one read. A response is as of the moment it leaves: it ends exactly where the commits after it begin. Corrupt bytes
+//! are never returned; the reader receives `Unrecoverable` instead.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,54 +10,54 @@ use bytes::Bytes;
 use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
-use crate::log::channels::{Channel, Entry};
+use crate::log::channels::{Channel, IndexEntry};
 use crate::log::event::{Event, Limit};
 use crate::log::io::{
-    Answer, Author, Output, Page, Read, ReadAnswer, ReadFrom, Record, Refusal, SegmentNumber,
-    Ticket,
+    Output, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId, Response,
+    SegmentNumber,
 };
-use crate::log::record::{self, Head, Stored};
-use crate::log::{Log, Phase};
+use crate::log::record::{self, RecordHead, Stored};
+use crate::log::{Log, LogPhase};
 
-/// Reads that the storage is asked to serve at the same time.
-const UNDER_WAY_MAX: usize = 64;
-/// Records so many bytes apart still share a read: a longer one costs less than another one.
-const GAP_MAX: u64 = 4_096;
+/// Reads that the storage serves concurrently.
+const IN_FLIGHT_MAX: usize = 64;
+/// Records that are at most this many bytes apart share a read: a longer read costs less than another one.
+const READ_GAP_MAX: u64 = 4_096;
 
-/// The reads that are not answered yet.
+/// Reads without a response yet.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    waiting: VecDeque<Read>,
-    under_way: BTreeMap<u64, Job>,
-    /// From the number of an order to its job.
-    orders: BTreeMap<u64, u64>,
+    queued: VecDeque<Read>,
+    in_flight: BTreeMap<u64, PageRead>,
+    /// From the number of a storage operation to its page read.
+    operations: BTreeMap<u64, u64>,
     last: u64,
 }
 
 impl Reads {
-    /// A number that was not used before.
+    /// Returns an unused number.
     pub(super) const fn next_number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 }
 
-/// A read that knows what it needs.
+/// A read whose publications and bytes are known.
 #[derive(Debug)]
-struct Job {
-    ticket: Ticket,
+struct PageRead {
+    request_id: RequestId,
     channel: ChannelName,
     id: u32,
     epoch: ChannelEpoch,
     direction: Direction,
     /// In order of offsets.
-    wanted: Vec<Wanted>,
-    parts: Vec<Part>,
-    missing: usize,
-    failed: bool,
+    selected: Vec<Selected>,
+    parts: Vec<ReadPart>,
+    missing_parts: usize,
+    has_failed: bool,
 }
 
-/// Which way a page goes, and the last offset that is behind it before it begins.
+/// The direction of a page, and the offset next to its first publication on the side from which it comes.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
     Forward { after: u64 },
@@ -65,9 +65,9 @@ enum Direction {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct Selected {
     offset: u64,
-    entry: Entry,
+    entry: IndexEntry,
     source: Source,
 }
 
@@ -79,198 +79,228 @@ enum Source {
 
 /// Bytes to be read from the storage.
 #[derive(Debug)]
-struct Part {
-    order: u64,
+struct ReadPart {
+    operation: u64,
     segment: u32,
     from: u64,
     to: u64,
     bytes: Option<Bytes>,
 }
 
-enum Planned {
+enum ReadPlan {
     Unrecoverable,
-    Page(Job),
+    Page(PageRead),
 }
 
 impl Log {
-    /// Answers a read from memory, or lets it wait for the storage.
+    /// Responds to a read from memory, or queues it for the storage.
     pub(super) fn accept_read(&mut self, read: Read) {
         match self.phase {
-            Phase::Waiting | Phase::Opening(_) => return self.refuse(read.ticket, Refusal::Limit),
-            Phase::Ended => return self.refuse(read.ticket, Refusal::Closing),
-            Phase::Running => {}
+            LogPhase::Waiting | LogPhase::Opening(_) => {
+                return self.reject(read.request_id, Rejection::Limit);
+            }
+            LogPhase::Closed => return self.reject(read.request_id, Rejection::Closing),
+            LogPhase::Running => {}
         }
         if self.writer.is_opening() {
-            return self.refuse(read.ticket, Refusal::Limit);
+            return self.reject(read.request_id, Rejection::Limit);
         }
         match self.plan(&read) {
-            Planned::Unrecoverable => self.answer_unrecoverable(read.ticket, &read.channel),
-            Planned::Page(job) if job.parts.is_empty() => {
+            ReadPlan::Unrecoverable => self.respond_unrecoverable(read.request_id, &read.channel),
+            ReadPlan::Page(page_read) if page_read.parts.is_empty() => {
                 self.counters.reads_from_memory += 1;
-                self.finish(&job);
+                self.finish(&page_read);
             }
-            Planned::Page(job) if self.reads.under_way.len() < UNDER_WAY_MAX => self.start(job),
-            Planned::Page(_) if self.reads.waiting.len() < self.policy.reads_max() => {
-                self.reads.waiting.push_back(read);
+            ReadPlan::Page(page_read) if self.reads.in_flight.len() < IN_FLIGHT_MAX => {
+                self.start(page_read);
             }
-            Planned::Page(_) => self.refuse_for(read.ticket, Limit::Reads),
+            ReadPlan::Page(_) if self.reads.queued.len() < self.policy.pending_reads_max() => {
+                self.reads.queued.push_back(read);
+            }
+            ReadPlan::Page(_) => self.reject_for_limit(read.request_id, Limit::Reads),
         }
     }
 
     /// A part was read, or could not be.
-    pub(super) fn on_part_read(&mut self, order: u64, bytes: Option<Bytes>) {
-        let Some(number) = self.reads.orders.remove(&order) else {
+    pub(super) fn on_part_read(&mut self, operation: u64, bytes: Option<Bytes>) {
+        let Some(number) = self.reads.operations.remove(&operation) else {
             return;
         };
-        let Some(job) = self.reads.under_way.get_mut(&number) else {
+        let Some(page_read) = self.reads.in_flight.get_mut(&number) else {
             return;
         };
-        job.missing -= 1;
-        job.failed |= bytes.is_none();
-        if let Some(part) = job.parts.iter_mut().find(|part| part.order == order) {
+        page_read.missing_parts -= 1;
+        page_read.has_failed |= bytes.is_none();
+        if let Some(part) = page_read
+            .parts
+            .iter_mut()
+            .find(|part| part.operation == operation)
+        {
             part.bytes = bytes;
         }
-        if job.missing == 0
-            && let Some(job) = self.reads.under_way.remove(&number)
+        if page_read.missing_parts == 0
+            && let Some(page_read) = self.reads.in_flight.remove(&number)
         {
-            self.finish(&job);
-            self.start_waiting();
+            self.finish(&page_read);
+            self.start_queued();
         }
     }
 
-    /// Refuses every read that is not answered yet.
-    pub(super) fn refuse_reads(&mut self, why: Refusal) {
+    /// Rejects every read without a response.
+    pub(super) fn reject_reads(&mut self, reason: Rejection) {
         let reads = std::mem::take(&mut self.reads);
         self.reads.last = reads.last;
-        let under_way = reads.under_way.into_values().map(|job| job.ticket);
-        let tickets: Vec<Ticket> = under_way
-            .chain(reads.waiting.into_iter().map(|read| read.ticket))
+        let in_flight = reads
+            .in_flight
+            .into_values()
+            .map(|page_read| page_read.request_id);
+        let request_ids: Vec<RequestId> = in_flight
+            .chain(reads.queued.into_iter().map(|read| read.request_id))
             .collect();
-        for ticket in tickets {
-            self.refuse(ticket, why);
+        for request_id in request_ids {
+            self.reject(request_id, reason);
         }
     }
 
-    fn start_waiting(&mut self) {
-        while self.reads.under_way.len() < UNDER_WAY_MAX
-            && let Some(read) = self.reads.waiting.pop_front()
+    fn start_queued(&mut self) {
+        while self.reads.in_flight.len() < IN_FLIGHT_MAX
+            && let Some(read) = self.reads.queued.pop_front()
         {
             match self.plan(&read) {
-                Planned::Unrecoverable => self.answer_unrecoverable(read.ticket, &read.channel),
-                Planned::Page(job) if job.parts.is_empty() => self.finish(&job),
-                Planned::Page(job) => self.start(job),
+                ReadPlan::Unrecoverable => {
+                    self.respond_unrecoverable(read.request_id, &read.channel);
+                }
+                ReadPlan::Page(page_read) if page_read.parts.is_empty() => self.finish(&page_read),
+                ReadPlan::Page(page_read) => self.start(page_read),
             }
         }
     }
 
-    fn start(&mut self, mut job: Job) {
+    fn start(&mut self, mut page_read: PageRead) {
         let number = self.reads.next_number();
-        for part in &mut job.parts {
-            part.order = self.reads.next_number();
-            self.reads.orders.insert(part.order, number);
+        for part in &mut page_read.parts {
+            part.operation = self.reads.next_number();
+            self.reads.operations.insert(part.operation, number);
             let segment = self.state.segments.by_ordinal(part.segment);
             self.outputs.push_back(Output::Read {
-                read: part.order,
+                read: part.operation,
                 segment: segment.map_or(SegmentNumber(0), |segment| segment.number),
                 at: part.from,
                 len: usize::try_from(part.to - part.from).unwrap_or(usize::MAX),
             });
         }
-        job.missing = job.parts.len();
-        self.reads.under_way.insert(number, job);
+        page_read.missing_parts = page_read.parts.len();
+        self.reads.in_flight.insert(number, page_read);
     }
 
-    /// Checks the position and finds out what the page holds and where it stands.
-    fn plan(&mut self, read: &Read) -> Planned {
+    /// Checks the position, and determines the publications of the page and their locations.
+    fn plan(&mut self, read: &Read) -> ReadPlan {
         let (policy, wall) = (self.policy, self.wall);
         let id = self.state.channels.find(&read.channel);
-        let unborn = Channel::new(read.channel.clone(), self.state.generation, 0, wall);
+        let new_channel = Channel::new(read.channel.clone(), self.state.new_channel_epoch, 0, wall);
         let channel = match id.and_then(|id| self.state.channels.by_id_mut(id)) {
             Some(channel) => {
                 channel.prune(&policy, wall);
                 &*channel
             }
-            // It answers with the epoch that its first publication will give it.
-            None => &unborn,
+            // It responds with the epoch that its first publication will have.
+            None => &new_channel,
         };
-        // A channel that the group under way creates has no commit yet, and answers alike.
+        // A channel that the batch in flight creates has no commit yet, and responds alike.
         let Some(direction) = direction(&read.from, channel) else {
-            return Planned::Unrecoverable;
+            return ReadPlan::Unrecoverable;
         };
-        let mut job = Job {
-            ticket: read.ticket,
+        let mut page_read = PageRead {
+            request_id: read.request_id,
             channel: read.channel.clone(),
             id: id.unwrap_or(u32::MAX),
             epoch: channel.epoch,
             direction,
-            wanted: select(read, channel, direction),
+            selected: select(read, channel, direction),
             parts: Vec::new(),
-            missing: 0,
-            failed: false,
+            missing_parts: 0,
+            has_failed: false,
         };
-        for wanted in &mut job.wanted {
-            let entry = wanted.entry;
+        for selected in &mut page_read.selected {
+            let entry = selected.entry;
             let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
-            wanted.source = match self
-                .cache
-                .find(entry.segment, u64::from(entry.position), len)
-            {
-                Some(bytes) => Source::Memory(bytes),
-                None => Source::Part(cover(&mut job.parts, entry, policy.read_bytes().as_bytes())),
-            };
+            selected.source =
+                match self
+                    .cache
+                    .find(entry.segment, u64::from(entry.byte_position), len)
+                {
+                    Some(bytes) => Source::Memory(bytes),
+                    None => Source::Part(cover(
+                        &mut page_read.parts,
+                        entry,
+                        policy.read_bytes().as_bytes(),
+                    )),
+                };
         }
-        Planned::Page(job)
+        ReadPlan::Page(page_read)
     }
 
-    /// Emits the answer of a page whose bytes are all here.
-    fn finish(&mut self, job: &Job) {
-        let (epoch, top, start) = self.position(&job.channel);
-        if job.failed || epoch != job.epoch {
-            if job.failed {
-                self.tell_unreadable(
-                    job.parts
+    /// Emits the response of a page whose bytes are all available.
+    fn finish(&mut self, page_read: &PageRead) {
+        let (epoch, high_watermark, start) = self.position(&page_read.channel);
+        if page_read.has_failed || epoch != page_read.epoch {
+            if page_read.has_failed {
+                self.report_unreadable(
+                    page_read
+                        .parts
                         .iter()
                         .find(|part| part.bytes.is_none())
                         .map(|part| (part.segment, part.from)),
                 );
             }
-            return self.answer_unrecoverable(job.ticket, &job.channel);
+            return self.respond_unrecoverable(page_read.request_id, &page_read.channel);
         }
-        let mut records = Vec::with_capacity(job.wanted.len());
-        for wanted in &job.wanted {
-            let Some(record) = decode(job, wanted) else {
-                self.tell_unreadable(Some((
-                    wanted.entry.segment,
-                    u64::from(wanted.entry.position),
+        let mut records = Vec::with_capacity(page_read.selected.len());
+        for selected in &page_read.selected {
+            let Some(record) = decode(page_read, selected) else {
+                self.report_unreadable(Some((
+                    selected.entry.segment,
+                    u64::from(selected.entry.byte_position),
                 )));
-                return self.answer_unrecoverable(job.ticket, &job.channel);
+                return self.respond_unrecoverable(page_read.request_id, &page_read.channel);
             };
             records.push(record);
         }
-        let more = match job.direction {
+        let has_more = match page_read.direction {
             Direction::Forward { after } => {
-                job.wanted.last().map_or(after, |last| last.offset) < top
+                page_read.selected.last().map_or(after, |last| last.offset) < high_watermark
             }
             Direction::Backward { before } => {
-                job.wanted.first().map_or(before, |first| first.offset) > start
+                page_read
+                    .selected
+                    .first()
+                    .map_or(before, |first| first.offset)
+                    > start
             }
         };
-        if matches!(job.direction, Direction::Backward { .. }) {
+        if matches!(page_read.direction, Direction::Backward { .. }) {
             records.reverse();
         }
         self.counters.reads += 1;
-        let page = Page::Records { records, more };
-        self.answer(job.ticket, Answer::Read(ReadAnswer { epoch, top, page }));
+        let page = Page::Records { records, has_more };
+        self.respond(
+            page_read.request_id,
+            Response::Read(ReadResponse {
+                epoch,
+                high_watermark,
+                page,
+            }),
+        );
     }
 
-    fn answer_unrecoverable(&mut self, ticket: Ticket, channel: &ChannelName) {
-        let (epoch, top, _) = self.position(channel);
+    fn respond_unrecoverable(&mut self, request_id: RequestId, channel: &ChannelName) {
+        let (epoch, high_watermark, _) = self.position(channel);
         self.counters.reads += 1;
-        self.answer(
-            ticket,
-            Answer::Read(ReadAnswer {
+        self.respond(
+            request_id,
+            Response::Read(ReadResponse {
                 epoch,
-                top,
+                high_watermark,
                 page: Page::Unrecoverable,
             }),
         );
@@ -278,14 +308,16 @@ impl Log {
 
     fn position(&self, name: &ChannelName) -> (ChannelEpoch, u64, u64) {
         let channel = self.state.channels.by_name(name);
-        channel.map_or((self.state.generation, 0, 1), |channel| {
-            (channel.epoch, channel.top, channel.start())
+        channel.map_or((self.state.new_channel_epoch, 0, 1), |channel| {
+            (channel.epoch, channel.high_watermark, channel.start())
         })
     }
 
-    /// Tells people, unless the segment was removed while the read was under way: that is no fault.
-    fn tell_unreadable(&mut self, place: Option<(u32, u64)>) {
-        let Some((ordinal, at)) = place else { return };
+    /// Emits an event, unless the segment was removed while the read was in flight: that is not a failure.
+    fn report_unreadable(&mut self, location: Option<(u32, u64)>) {
+        let Some((ordinal, at)) = location else {
+            return;
+        };
         let Some(segment) = self.state.segments.by_ordinal(ordinal) else {
             return;
         };
@@ -297,42 +329,44 @@ impl Log {
     }
 }
 
-/// Where a page begins; `None` when the position is not one of this history, or something behind it is gone.
+/// Where a page begins; `None` when the position is not in this history, or a publication after it was removed.
 fn direction(from: &ReadFrom, channel: &Channel) -> Option<Direction> {
     match from {
-        ReadFrom::Start => Some(Direction::Forward {
+        ReadFrom::Oldest => Some(Direction::Forward {
             after: channel.start() - 1,
         }),
         ReadFrom::After { epoch, offset } => {
-            let whole =
-                *epoch == channel.epoch && *offset <= channel.top && *offset >= channel.start() - 1;
-            whole.then_some(Direction::Forward { after: *offset })
+            let is_recoverable = *epoch == channel.epoch
+                && *offset <= channel.high_watermark
+                && *offset >= channel.start() - 1;
+            is_recoverable.then_some(Direction::Forward { after: *offset })
         }
-        ReadFrom::Top => Some(Direction::Backward {
-            before: channel.top + 1,
+        ReadFrom::Newest => Some(Direction::Backward {
+            before: channel.high_watermark + 1,
         }),
         ReadFrom::Before { epoch, offset } => {
-            let known = *epoch == channel.epoch && *offset <= channel.top.saturating_add(1);
+            let known =
+                *epoch == channel.epoch && *offset <= channel.high_watermark.saturating_add(1);
             known.then_some(Direction::Backward { before: *offset })
         }
     }
 }
 
 /// The publications of a page, in order of offsets.
-fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected> {
+    let mut selected = Vec::new();
     let mut bytes = 0usize;
-    let mut take = |offset: u64| {
+    let mut add = |offset: u64| {
         let Some(entry) = channel.entry(offset) else {
             return false;
         };
-        // At most so much of the record is payload.
+        // At most this much of the record is payload.
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
         bytes = bytes.saturating_add(len.saturating_sub(record::publication_len(0, 0, 0, 0)));
-        if wanted.len() >= read.limit || (!wanted.is_empty() && bytes > read.bytes_max) {
+        if selected.len() >= read.limit || (!selected.is_empty() && bytes > read.bytes_max) {
             return false;
         }
-        wanted.push(Wanted {
+        selected.push(Selected {
             offset,
             entry,
             source: Source::Part(0),
@@ -342,35 +376,35 @@ fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Wanted> {
     match direction {
         Direction::Forward { after } => {
             let mut offset = after.saturating_add(1);
-            while take(offset) {
+            while add(offset) {
                 offset += 1;
             }
         }
         Direction::Backward { before } => {
             let mut offset = before;
-            while offset > 1 && take(offset - 1) {
+            while offset > 1 && add(offset - 1) {
                 offset -= 1;
             }
-            wanted.reverse();
+            selected.reverse();
         }
     }
-    wanted
+    selected
 }
 
-/// The part that covers an entry: the last one, longer, or a new one.
-fn cover(parts: &mut Vec<Part>, entry: Entry, bytes_max: u64) -> usize {
-    let (from, len) = (u64::from(entry.position), u64::from(entry.len));
+/// The part that covers an entry: the last one, extended, or a new one.
+fn cover(parts: &mut Vec<ReadPart>, entry: IndexEntry, bytes_max: u64) -> usize {
+    let (from, len) = (u64::from(entry.byte_position), u64::from(entry.len));
     let to = from + len;
     if let Some(last) = parts.last_mut()
         && last.segment == entry.segment
         && from >= last.to
-        && from - last.to <= GAP_MAX
+        && from - last.to <= READ_GAP_MAX
         && to - last.from <= bytes_max
     {
         last.to = to;
     } else {
-        parts.push(Part {
-            order: 0,
+        parts.push(ReadPart {
+            operation: 0,
             segment: entry.segment,
             from,
             to,
@@ -380,13 +414,13 @@ fn cover(parts: &mut Vec<Part>, entry: Entry, bytes_max: u64) -> usize {
     parts.len() - 1
 }
 
-fn decode(job: &Job, wanted: &Wanted) -> Option<Record> {
-    let bytes = match &wanted.source {
+fn decode(page_read: &PageRead, selected: &Selected) -> Option<Record> {
+    let bytes = match &selected.source {
         Source::Memory(bytes) => bytes.clone(),
         Source::Part(index) => {
-            let part = job.parts.get(*index)?;
-            let from = usize::try_from(u64::from(wanted.entry.position) - part.from).ok()?;
-            let to = from + usize::try_from(wanted.entry.len).ok()?;
+            let part = page_read.parts.get(*index)?;
+            let from = usize::try_from(u64::from(selected.entry.byte_position) - part.from).ok()?;
+            let to = from + usize::try_from(selected.entry.len).ok()?;
             let bytes = part.bytes.as_ref()?;
             if to > bytes.len() {
                 return None;
@@ -394,17 +428,17 @@ fn decode(job: &Job, wanted: &Wanted) -> Option<Record> {
             bytes.slice(from..to)
         }
     };
-    let head = Head::read(&bytes)?;
+    let head = RecordHead::read(&bytes)?;
     let Stored::Publication(publication) = record::decode(&head, &bytes)? else {
         return None;
     };
-    if publication.channel != job.id || publication.offset != wanted.offset {
+    if publication.channel != page_read.id || publication.offset != selected.offset {
         return None;
     }
     Some(Record {
-        offset: wanted.offset,
+        offset: selected.offset,
         data: bytes.slice_ref(publication.data),
-        author: Author {
+        publisher: Publisher {
             user: bytes.slice_ref(publication.user),
             client: bytes.slice_ref(publication.client),
         },

@@ -1,8 +1,8 @@
 //! The format of one record, byte for byte.
 //!
-//! Little endian: `crc u32 | len u32 | segment u64 | life u32 | synced u32 | kind u8 | body`. The checksum (CRC-32)
-//! covers everything after itself; `len` counts the body. It decides nothing: what a bad record means is judged by the
-//! scan, what a record does to the state by the replay.
+//! Little endian: `crc u32 | len u32 | segment u64 | write_generation u32 | synced u32 | kind u8 | body`. The checksum
+//! (CRC-32) covers everything after itself; `len` counts the body. The module decides nothing: the scan decides what an
+//! invalid record means, the replay what a record does to the state.
 
 use steadfast_machine::Timestamp;
 
@@ -13,165 +13,148 @@ use crate::policy::log::Fsync;
 mod decode;
 mod encode;
 
-pub(crate) use decode::{Head, decode};
+pub(crate) use decode::{RecordHead, decode};
 pub(crate) use encode::encode;
 
-/// Bytes before the body.
+/// Length of a record's head in bytes.
 pub(crate) const HEAD_BYTES: usize = 25;
-/// The version of the format, which stands in each segment's header.
+/// The version of the format, stored in each segment's header.
 pub(crate) const FORMAT_VERSION: u32 = 1;
-/// User, client and key may each have so many bytes.
+/// The most bytes of user, client and idempotency key each.
 pub(crate) const TEXT_BYTES_MAX: usize = 65_534;
-/// Bytes of an `End` record; each segment keeps them free until it is sealed.
-pub(crate) const END_BYTES: u64 = 33;
+/// Bytes of a `SegmentEnd` record; each segment keeps them free until it is sealed.
+pub(crate) const SEGMENT_END_BYTES: u64 = 33;
 
-/// The length that stands for "no key".
+/// The length that represents "no key".
 const NO_KEY: u16 = u16::MAX;
-/// Bytes of the checksum.
+/// Length of the checksum in bytes.
 const CRC_BYTES: usize = 4;
 
-/// What every record tells about its surroundings.
+/// The circumstances under which a record was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// The segment it was written to, so that bytes of a recycled one never count.
+    /// The segment it was written to, so that bytes of a reused file never count.
     pub(crate) segment: SegmentNumber,
-    /// Grows with each start, and whenever a failed write is repeated at the same place. In a segment it never falls,
-    /// so what an earlier life left behind a cut never counts.
-    pub(crate) life: u32,
-    /// The segment was known to be durable up to this byte. A bad record below it is damage, not a torn tail.
+    /// The write generation grows with each start, and whenever a batch is rolled back. It never decreases in a
+    /// segment, so records that an earlier generation left after a truncation never count.
+    pub(crate) write_generation: u32,
+    /// The segment was known to be durable up to this byte. An invalid record below it is corruption, not a torn write.
     pub(crate) synced: u32,
 }
 
-/// A record's content; slices borrow from the bytes it was decoded from.
+/// The content of a record; slices borrow from the bytes it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored<'a> {
     /// Begins each segment; the checkpoint follows.
     Header(Header),
     /// A channel: in the checkpoint, or created here.
     Channel(Channel<'a>),
-    /// A key that is still in the window, carried over from a segment that is to be removed.
+    /// An idempotency key in the window, copied from a segment that is to be removed.
     Key(Key<'a>),
-    /// A publication.
     Publication(Publication<'a>),
     /// The log was opened.
     Opened(Opened),
-    /// A channel was forgotten; channels that are created later belong to this generation.
-    Forgotten {
-        /// Its id, which may be used again.
+    /// A channel expired; channels that are created later have the given epoch.
+    ChannelExpired {
+        /// Its id, which may be reused.
         channel: u32,
-        /// The generation from here on.
-        generation: ChannelEpoch,
+        new_channel_epoch: ChannelEpoch,
     },
-    /// Nothing: written to see whether there is room again.
-    Void,
-    /// The log ended cleanly; counts only if nothing follows.
-    Clean {
-        /// When.
+    /// No operation: written to test whether the disk has space again.
+    NoOp,
+    /// The log was closed cleanly; counts only if no record follows.
+    CleanShutdown {
         at: Timestamp,
     },
-    /// The segment is sealed; the log goes on in the next.
-    End {
-        /// Where.
+    /// The segment is sealed; the log continues in the next one.
+    SegmentEnd {
         next: SegmentNumber,
     },
 }
 
-/// The head of a segment.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// The format's version.
     pub(crate) version: u32,
     /// The oldest segment that still belongs to the log once this checkpoint is durable.
     pub(crate) oldest: SegmentNumber,
-    /// The generation that new channels belong to.
-    pub(crate) generation: ChannelEpoch,
+    /// The epoch of new channels.
+    pub(crate) new_channel_epoch: ChannelEpoch,
     /// The policy under which the log runs.
     pub(crate) durability: Durability,
-    /// How many `Channel` records follow at once.
+    /// Number of `Channel` records that follow immediately.
     pub(crate) channels: u32,
-    /// How many `Key` records follow these.
+    /// Number of `Key` records that follow these.
     pub(crate) keys: u32,
 }
 
 /// A channel's identity and position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Channel<'a> {
-    /// Stands for the name in the records of this segment.
+    /// Represents the name in the records of this segment.
     pub(crate) id: u32,
-    /// Its epoch.
     pub(crate) epoch: ChannelEpoch,
-    /// Its newest offset; 0 when it is just created.
-    pub(crate) top: u64,
+    /// Its newest offset; 0 when it was just created.
+    pub(crate) high_watermark: u64,
     /// Its oldest visible offset.
     pub(crate) start: u64,
     /// When its newest publication was accepted.
     pub(crate) last_at: Timestamp,
-    /// Its name.
     pub(crate) name: &'a str,
 }
 
-/// A key and the answer it got.
+/// An idempotency key and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key<'a> {
-    /// Its channel.
     pub(crate) channel: u32,
     /// The offset of its publication.
     pub(crate) offset: u64,
-    /// When that was accepted.
+    /// When the publication was accepted.
     pub(crate) at: Timestamp,
-    /// Whose key.
     pub(crate) user: &'a [u8],
-    /// The key.
     pub(crate) text: &'a [u8],
 }
 
-/// A publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Publication<'a> {
-    /// Its channel.
     pub(crate) channel: u32,
-    /// Its place in the channel.
     pub(crate) offset: u64,
-    /// When it was accepted.
+    /// When the log accepted it.
     pub(crate) at: Timestamp,
-    /// Who published.
     pub(crate) user: &'a [u8],
-    /// Through which client.
     pub(crate) client: &'a [u8],
-    /// Makes a repeat recognisable.
+    /// The idempotency key.
     pub(crate) key: Option<&'a [u8]>,
-    /// The payload.
     pub(crate) data: &'a [u8],
 }
 
 /// A start of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Opened {
-    /// The generation from here on.
-    pub(crate) generation: ChannelEpoch,
+    /// The epoch of new channels from here on.
+    pub(crate) new_channel_epoch: ChannelEpoch,
     /// The policy from here on.
     pub(crate) durability: Durability,
-    /// True when every channel moves to the generation.
-    pub(crate) moved: bool,
-    /// When.
+    /// True when every channel changes to `new_channel_epoch`.
+    pub(crate) has_new_epochs: bool,
     pub(crate) at: Timestamp,
 }
 
-/// What the fsync policy promises about records that were acknowledged.
+/// What the fsync policy guarantees for acknowledged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// They were synced.
     Synced,
-    /// They were handed to the operating system.
-    Handed,
+    /// They were written to the operating system, and perhaps not synced.
+    Written,
 }
 
 impl From<Fsync> for Durability {
     fn from(fsync: Fsync) -> Self {
         match fsync {
             Fsync::Always => Self::Synced,
-            Fsync::Interval(_) => Self::Handed,
-            Fsync::Never => Self::Handed,
+            Fsync::Interval(_) => Self::Written,
+            Fsync::Never => Self::Written,
         }
     }
 }
@@ -186,7 +169,7 @@ pub(crate) const fn channel_len(name: usize) -> usize {
     HEAD_BYTES + 40 + name
 }
 
-/// The length of a carried key's record.
+/// The length of the record of a copied key.
 pub(crate) const fn key_len(user: usize, key: usize) -> usize {
     HEAD_BYTES + 22 + user + key
 }
@@ -201,11 +184,11 @@ mod tests {
             let mut bytes = Vec::new();
             let stamp = Stamp {
                 segment: SegmentNumber(3),
-                life: 1,
+                write_generation: 1,
                 synced: 25,
             };
             let len = encode(&mut bytes, stamp, &stored);
-            let head = Head::read(&bytes).unwrap();
+            let head = RecordHead::read(&bytes).unwrap();
 
             assert_eq!(
                 (head.stamp, head.len, bytes.len()),
@@ -216,18 +199,18 @@ mod tests {
             for bit in 0..len * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                let head = Head::read(&flipped).unwrap();
+                let head = RecordHead::read(&flipped).unwrap();
                 assert_eq!(decode(&head, &flipped), None, "{stored:?}, bit {bit}");
             }
         }
     }
 
     #[test]
-    fn the_lengths_that_plans_use_are_the_encoded_ones() {
+    fn the_computed_record_lengths_are_the_encoded_ones() {
         let at = Timestamp::default();
         let stamp = Stamp {
             segment: SegmentNumber(1),
-            life: 0,
+            write_generation: 0,
             synced: 0,
         };
         let epoch = ChannelEpoch {
@@ -247,19 +230,19 @@ mod tests {
         let channel = Channel {
             id: 0,
             epoch,
-            top: 0,
+            high_watermark: 0,
             start: 1,
             last_at: at,
             name: "name",
         };
-        let carried = Key {
+        let copied = Key {
             channel: 0,
             offset: 1,
             at,
             user,
             text: key,
         };
-        let end = Stored::End {
+        let end = Stored::SegmentEnd {
             next: SegmentNumber(2),
         };
         let len = |stored: Stored<'_>| encode(&mut Vec::new(), stamp, &stored);
@@ -269,8 +252,8 @@ mod tests {
             publication_len(1, 2, 3, 4)
         );
         assert_eq!(len(Stored::Channel(channel)), channel_len(4));
-        assert_eq!(len(Stored::Key(carried)), key_len(1, 3));
-        assert_eq!(u64::try_from(len(end)), Ok(END_BYTES));
+        assert_eq!(len(Stored::Key(copied)), key_len(1, 3));
+        assert_eq!(u64::try_from(len(end)), Ok(SEGMENT_END_BYTES));
     }
 
     fn all_kinds() -> [Stored<'static>; 9] {
@@ -283,15 +266,15 @@ mod tests {
             Stored::Header(Header {
                 version: FORMAT_VERSION,
                 oldest: SegmentNumber(1),
-                generation: epoch,
-                durability: Durability::Handed,
+                new_channel_epoch: epoch,
+                durability: Durability::Written,
                 channels: 1,
                 keys: 2,
             }),
             Stored::Channel(Channel {
                 id: 3,
                 epoch,
-                top: 5,
+                high_watermark: 5,
                 start: 2,
                 last_at: at,
                 name: "news",
@@ -313,18 +296,18 @@ mod tests {
                 data: b"{}",
             }),
             Stored::Opened(Opened {
-                generation: epoch,
+                new_channel_epoch: epoch,
                 durability: Durability::Synced,
-                moved: true,
+                has_new_epochs: true,
                 at,
             }),
-            Stored::Forgotten {
+            Stored::ChannelExpired {
                 channel: 3,
-                generation: epoch,
+                new_channel_epoch: epoch,
             },
-            Stored::Void,
-            Stored::Clean { at },
-            Stored::End {
+            Stored::NoOp,
+            Stored::CleanShutdown { at },
+            Stored::SegmentEnd {
                 next: SegmentNumber(4),
             },
         ]

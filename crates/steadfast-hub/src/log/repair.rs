@@ -1,10 +1,10 @@
-//! Rescues what is valid from a damaged log into new segments.
+//! Copies the valid records of a corrupt log to new segments.
 //!
-//! It keeps every publication whose record is whole, in order, and counts what it could not keep. All channel epochs
-//! change, because something that was acknowledged may be gone; offsets begin at 1 again, dense. Carried keys are not
-//! kept: their publications left the log, and the window is over before a person repairs. It does no IO:
-//! `steadfast log repair` reads the old segments and writes the new ones elsewhere, syncs them, and only then puts
-//! them in place, so that an interrupted repair loses nothing.
+//! It keeps every publication whose record is valid, in order, and counts what it could not keep. All channel epochs
+//! change, because acknowledged publications may be lost; offsets begin at 1 again, without gaps. Idempotency keys of
+//! checkpoints are not kept: their publications were removed from the log, and the window ends before an operator
+//! repairs. It does no I/O: `steadfast log repair` reads the old segments, writes and syncs the new ones elsewhere, and
+//! only then replaces the old ones, so that an interrupted repair loses nothing.
 
 use std::collections::BTreeMap;
 
@@ -14,39 +14,40 @@ use steadfast_machine::Timestamp;
 use crate::epoch::ChannelEpoch;
 use crate::log::io::SegmentNumber;
 use crate::log::record::{
-    self, END_BYTES, FORMAT_VERSION, HEAD_BYTES, Head, Header, Publication, Stamp, Stored,
+    self, FORMAT_VERSION, HEAD_BYTES, Header, Publication, RecordHead, SEGMENT_END_BYTES, Stamp,
+    Stored,
 };
 use crate::policy::log::LogPolicy;
 
-/// What a repair kept, and what not.
+/// What a repair kept and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {
-    /// Publications that were kept.
+    /// Number of publications that were kept.
     pub kept: u64,
-    /// Publications whose channel's name is lost.
-    pub nameless: u64,
-    /// Places where something else stood than a valid record, before the last valid one of their segment.
-    pub gaps: u64,
-    /// Bytes of these places.
-    pub gap_bytes: u64,
-    /// Channels that have a publication.
+    /// Number of publications that were dropped because the name of their channel is lost.
+    pub unnamed: u64,
+    /// Number of corrupt ranges before the last valid record of their segment.
+    pub corrupt_ranges: u64,
+    /// Total size of the corrupt ranges in bytes.
+    pub corrupt_bytes: u64,
+    /// Number of channels with a publication.
     pub channels: u64,
-    /// New segments.
+    /// Number of new segments.
     pub segments: u64,
 }
 
-/// A new segment.
+/// A new segment of a repaired log.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct RepairedSegment {
-    /// Its number.
     pub number: SegmentNumber,
-    /// How large the file must be; zeros behind the bytes.
+    /// The size of the file; it is filled with zeros after `bytes`.
     pub size: u64,
-    /// What it begins with.
+    /// The content at the beginning of the segment.
     pub bytes: Bytes,
 }
 
-/// Takes old segments in order of their numbers and gives new ones.
+/// Accepts old segments in order of their numbers and returns new ones.
 #[derive(Debug)]
 pub struct Repair {
     policy: LogPolicy,
@@ -54,36 +55,36 @@ pub struct Repair {
     at: Timestamp,
     first: SegmentNumber,
     number: SegmentNumber,
-    life: u32,
+    write_generation: u32,
     /// By the id that the old records use.
-    known: BTreeMap<u32, Source>,
-    nameless: BTreeMap<u32, Vec<Rescued>>,
-    channels: BTreeMap<String, Target>,
+    old_channels: BTreeMap<u32, OldChannel>,
+    unnamed: BTreeMap<u32, Vec<UnnamedPublication>>,
+    channels: BTreeMap<String, NewChannel>,
     names: Vec<String>,
     buffer: Vec<u8>,
-    done: Vec<RepairedSegment>,
+    finished: Vec<RepairedSegment>,
     report: RepairReport,
 }
 
-/// A channel as the old records know it.
+/// A channel in the old records.
 #[derive(Debug)]
-struct Source {
+struct OldChannel {
     name: String,
-    /// The newest offset that was kept, in the old count.
+    /// The newest offset that was kept, in the old numbering.
     last: u64,
 }
 
-/// A channel as the new records know it.
+/// A channel in the new records.
 #[derive(Debug)]
-struct Target {
+struct NewChannel {
     id: u32,
-    top: u64,
+    high_watermark: u64,
     last_at: Timestamp,
 }
 
-/// A publication that waits for its channel's name.
+/// A publication whose channel's name is not known yet.
 #[derive(Debug)]
-struct Rescued {
+struct UnnamedPublication {
     offset: u64,
     at: Timestamp,
     user: Vec<u8>,
@@ -93,8 +94,8 @@ struct Rescued {
 }
 
 impl Repair {
-    /// Begins; `first` is the number of the first new segment, higher than any old one. `incarnation` comes from the
-    /// operating system's randomness.
+    /// Begins a repair; `first` is the number of the first new segment, higher than any old one. `incarnation` comes
+    /// from the operating system's randomness.
     pub fn new(policy: LogPolicy, incarnation: u64, at: Timestamp, first: SegmentNumber) -> Self {
         let mut repair = Self {
             policy,
@@ -105,130 +106,130 @@ impl Repair {
             at,
             first,
             number: first,
-            life: 0,
-            known: BTreeMap::new(),
-            nameless: BTreeMap::new(),
+            write_generation: 0,
+            old_channels: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             channels: BTreeMap::new(),
             names: Vec::new(),
             buffer: Vec::new(),
-            done: Vec::new(),
+            finished: Vec::new(),
             report: RepairReport::default(),
         };
         repair.begin_segment();
         repair
     }
 
-    /// Takes the content of a whole old segment.
-    pub fn take(&mut self, number: SegmentNumber, bytes: &[u8]) {
+    /// Accepts the content of a complete old segment.
+    pub fn add_segment(&mut self, number: SegmentNumber, bytes: &[u8]) {
         let mut at = 0;
-        let mut gap = 0;
+        let mut corrupt_len = 0;
         while let Some(rest) = bytes.get(at..)
             && rest.len() >= HEAD_BYTES
         {
             let Some((head, stored)) = self.valid(number, rest) else {
                 at += 1;
-                gap += 1;
+                corrupt_len += 1;
                 continue;
             };
-            if gap > 0 {
-                self.report.gaps += 1;
-                self.report.gap_bytes += gap;
-                gap = 0;
+            if corrupt_len > 0 {
+                self.report.corrupt_ranges += 1;
+                self.report.corrupt_bytes += corrupt_len;
+                corrupt_len = 0;
             }
             at += head.len;
-            self.life = head.stamp.life;
-            if matches!(stored, Stored::End { .. }) {
+            self.write_generation = head.stamp.write_generation;
+            if matches!(stored, Stored::SegmentEnd { .. }) {
                 break;
             }
-            self.keep(&stored);
+            self.keep_record(&stored);
         }
     }
 
-    /// New segments that are complete.
+    /// Returns the next complete new segment.
     pub fn poll_segment(&mut self) -> Option<RepairedSegment> {
-        if self.done.is_empty() {
+        if self.finished.is_empty() {
             None
         } else {
-            Some(self.done.remove(0))
+            Some(self.finished.remove(0))
         }
     }
 
-    /// Ends with a clean end: returns the last segments and what was done.
+    /// Ends with the record of a clean shutdown; returns the last segments and the report.
     pub fn finish(mut self) -> (Vec<RepairedSegment>, RepairReport) {
-        self.report.nameless = self
-            .nameless
+        self.report.unnamed = self
+            .unnamed
             .values()
-            .map(|rescued| wide(rescued.len()))
+            .map(|publications| wide(publications.len()))
             .sum();
         self.report.channels = wide(self.channels.len());
-        self.encode(&Stored::Clean { at: self.at });
+        self.encode(&Stored::CleanShutdown { at: self.at });
         self.end_segment();
-        (self.done, self.report)
+        (self.finished, self.report)
     }
 
-    fn valid<'a>(&self, number: SegmentNumber, rest: &'a [u8]) -> Option<(Head, Stored<'a>)> {
-        let head = Head::read(rest)?;
-        // What an earlier life left behind a cut was never acknowledged, or refused.
-        if head.stamp.segment != number || head.stamp.life < self.life {
+    fn valid<'a>(&self, number: SegmentNumber, rest: &'a [u8]) -> Option<(RecordHead, Stored<'a>)> {
+        let head = RecordHead::read(rest)?;
+        // Records that an earlier write generation left after a truncation were never acknowledged, or were rejected.
+        if head.stamp.segment != number || head.stamp.write_generation < self.write_generation {
             return None;
         }
         let stored = record::decode(&head, rest)?;
         Some((head, stored))
     }
 
-    fn keep(&mut self, stored: &Stored<'_>) {
+    fn keep_record(&mut self, stored: &Stored<'_>) {
         match stored {
-            Stored::Channel(channel) => self.learn(channel),
-            Stored::Publication(publication) => self.rescue(publication),
-            Stored::Forgotten { channel, .. } => {
-                self.known.remove(channel);
+            Stored::Channel(channel) => self.add_channel_name(channel),
+            Stored::Publication(publication) => self.keep_publication(publication),
+            Stored::ChannelExpired { channel, .. } => {
+                self.old_channels.remove(channel);
             }
             Stored::Header(_) => {}
             Stored::Key(_) => {}
             Stored::Opened(_) => {}
-            Stored::Void => {}
-            Stored::Clean { .. } => {}
-            Stored::End { .. } => {}
+            Stored::NoOp => {}
+            Stored::CleanShutdown { .. } => {}
+            Stored::SegmentEnd { .. } => {}
         }
     }
 
-    /// A channel's name became known, perhaps of publications that waited for it.
-    fn learn(&mut self, channel: &record::Channel<'_>) {
+    /// Handles the name of a channel, for which publications may be waiting.
+    fn add_channel_name(&mut self, channel: &record::Channel<'_>) {
         let before = self
-            .known
+            .old_channels
             .get(&channel.id)
             .filter(|known| known.name == channel.name);
-        // A record with top 0 creates the channel: offsets begin anew.
+        // A record with high watermark 0 creates the channel: offsets begin again.
         let last = before
-            .filter(|_| channel.top > 0)
+            .filter(|_| channel.high_watermark > 0)
             .map_or(0, |known| known.last);
-        let source = Source {
+        let source = OldChannel {
             name: channel.name.to_owned(),
             last,
         };
-        self.known.insert(channel.id, source);
-        for rescued in self.nameless.remove(&channel.id).unwrap_or_default() {
-            self.rescue(&Publication {
+        self.old_channels.insert(channel.id, source);
+        for publication in self.unnamed.remove(&channel.id).unwrap_or_default() {
+            self.keep_publication(&Publication {
                 channel: channel.id,
-                offset: rescued.offset,
-                at: rescued.at,
-                user: &rescued.user,
-                client: &rescued.client,
-                key: rescued.key.as_deref(),
-                data: &rescued.data,
+                offset: publication.offset,
+                at: publication.at,
+                user: &publication.user,
+                client: &publication.client,
+                key: publication.key.as_deref(),
+                data: &publication.data,
             });
         }
-        if let Some(known) = self.known.get_mut(&channel.id) {
-            known.last = known.last.max(channel.top);
+        if let Some(known) = self.old_channels.get_mut(&channel.id) {
+            known.last = known.last.max(channel.high_watermark);
         }
     }
 
-    fn rescue(&mut self, publication: &Publication<'_>) {
-        let Some(source) = self.known.get_mut(&publication.channel) else {
-            self.nameless
+    fn keep_publication(&mut self, publication: &Publication<'_>) {
+        let Some(source) = self.old_channels.get_mut(&publication.channel) else {
+            self.unnamed
                 .entry(publication.channel)
                 .or_default()
-                .push(Rescued {
+                .push(UnnamedPublication {
                     offset: publication.offset,
                     at: publication.at,
                     user: publication.user.to_vec(),
@@ -246,14 +247,14 @@ impl Repair {
         let key = publication.key.map_or(0, <[u8]>::len);
         let texts = (publication.user.len(), publication.client.len());
         let len = record::publication_len(texts.0, texts.1, key, publication.data.len());
-        self.make_room(len + record::channel_len(name.len()));
+        self.ensure_space(len + record::channel_len(name.len()));
         let id = self.target(&name);
         let Some(target) = self.channels.get_mut(&name) else {
             return;
         };
-        target.top += 1;
+        target.high_watermark += 1;
         target.last_at = publication.at;
-        let offset = target.top;
+        let offset = target.high_watermark;
         self.encode(&Stored::Publication(Publication {
             channel: id,
             offset,
@@ -262,7 +263,7 @@ impl Repair {
         self.report.kept += 1;
     }
 
-    /// The new id of a name; its record is written when it is new.
+    /// Returns the new id of a name; writes the channel's record when it is new.
     fn target(&mut self, name: &str) -> u32 {
         if let Some(target) = self.channels.get(name) {
             return target.id;
@@ -271,16 +272,16 @@ impl Repair {
         self.names.push(name.to_owned());
         self.channels.insert(
             name.to_owned(),
-            Target {
+            NewChannel {
                 id,
-                top: 0,
+                high_watermark: 0,
                 last_at: self.at,
             },
         );
         self.encode(&Stored::Channel(record::Channel {
             id,
             epoch: self.epoch,
-            top: 0,
+            high_watermark: 0,
             start: 1,
             last_at: self.at,
             name,
@@ -288,15 +289,15 @@ impl Repair {
         id
     }
 
-    /// Seals the segment when a record does not fit and begins the next. A fresh one takes any record.
-    fn make_room(&mut self, len: usize) {
+    /// Seals the segment when a record does not fit, and begins the next. A new segment has space for any record.
+    fn ensure_space(&mut self, len: usize) {
         const FREE: usize = 256;
         let size = self.policy.segment_bytes().as_len();
         if self.buffer.len() + len + FREE <= size {
             return;
         }
         let next = SegmentNumber(self.number.0 + 1);
-        self.encode(&Stored::End { next });
+        self.encode(&Stored::SegmentEnd { next });
         self.end_segment();
         self.number = next;
         self.begin_segment();
@@ -306,7 +307,7 @@ impl Repair {
         self.encode(&Stored::Header(Header {
             version: FORMAT_VERSION,
             oldest: self.first,
-            generation: self.epoch,
+            new_channel_epoch: self.epoch,
             durability: self.policy.fsync().into(),
             channels: u32::try_from(self.names.len()).unwrap_or(u32::MAX),
             keys: 0,
@@ -316,7 +317,7 @@ impl Repair {
                 let channel = record::Channel {
                     id: target.id,
                     epoch: self.epoch,
-                    top: target.top,
+                    high_watermark: target.high_watermark,
                     start: 1,
                     last_at: target.last_at,
                     name: &name,
@@ -333,21 +334,21 @@ impl Repair {
             .policy
             .segment_bytes()
             .as_bytes()
-            .max(wide(bytes.len()) + END_BYTES);
+            .max(wide(bytes.len()) + SEGMENT_END_BYTES);
         self.report.segments += 1;
-        self.done.push(RepairedSegment {
+        self.finished.push(RepairedSegment {
             number: self.number,
             size,
             bytes,
         });
     }
 
-    /// Adds a record. The new segments are synced as a whole before they count, so each byte is durable by then.
+    /// Adds a record. The new segments are synced completely before they count, so each byte is durable by then.
     fn encode(&mut self, stored: &Stored<'_>) {
         let synced = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         let stamp = Stamp {
             segment: self.number,
-            life: 1,
+            write_generation: 1,
             synced,
         };
         record::encode(&mut self.buffer, stamp, stored);

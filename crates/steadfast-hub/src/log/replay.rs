@@ -1,7 +1,7 @@
-//! Builds the state of the log from its records, one by one, as they stand in the segments.
+//! Builds the state of the log from its records, in the order of the segments.
 //!
-//! A checkpoint is applied only when it is complete, so a segment whose beginning is torn changes nothing. Records
-//! that contradict what is known are reported to the caller, who decides what that means.
+//! A checkpoint is applied only when it is complete, so a segment with a torn beginning changes nothing. Records that
+//! contradict the state are reported to the caller, which decides what that means.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,36 +10,32 @@ use steadfast_machine::{Instant, Timestamp};
 use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
-use crate::log::channels::{Channel, Channels, Entry};
-use crate::log::dedupe::Window;
+use crate::log::channels::{Channel, Channels, IndexEntry};
+use crate::log::dedup::DedupWindow;
 use crate::log::io::SegmentNumber;
-use crate::log::open::DamageKind;
+use crate::log::open::CorruptionKind;
 use crate::log::record::{self, Durability, FORMAT_VERSION, Header, Stored};
-use crate::log::scan::Found;
+use crate::log::scan::FoundRecord;
 use crate::log::segment::{Segment, Segments};
 use crate::policy::log::LogPolicy;
 
-/// What the log knows.
+/// The state of the log.
 #[derive(Debug)]
-pub(crate) struct State {
-    /// The channels.
+pub(crate) struct LogState {
     pub(crate) channels: Channels,
-    /// The keys of the window.
-    pub(crate) window: Window,
-    /// The segments.
+    pub(crate) dedup_window: DedupWindow,
     pub(crate) segments: Segments,
     /// The epoch of channels that do not exist yet.
-    pub(crate) generation: ChannelEpoch,
+    pub(crate) new_channel_epoch: ChannelEpoch,
 }
 
-impl State {
-    /// Knows nothing.
-    pub(crate) fn empty(window: Duration) -> Self {
+impl LogState {
+    pub(crate) fn empty(dedup_window: Duration) -> Self {
         Self {
             channels: Channels::default(),
-            window: Window::new(window),
+            dedup_window: DedupWindow::new(dedup_window),
             segments: Segments::default(),
-            generation: ChannelEpoch {
+            new_channel_epoch: ChannelEpoch {
                 incarnation: 0,
                 counter: 0,
             },
@@ -47,30 +43,28 @@ impl State {
     }
 }
 
-/// Builds a [`State`].
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// What is known so far.
-    pub(crate) state: State,
+    pub(crate) state: LogState,
     /// The policy under which the log was last run.
     pub(crate) durability: Durability,
     /// The oldest segment that belongs to the log.
     pub(crate) oldest: SegmentNumber,
-    /// True when the last record is a clean end.
-    pub(crate) clean: bool,
+    /// True when the last record is a clean shutdown.
+    pub(crate) is_clean: bool,
     policy: LogPolicy,
     now: Instant,
     wall: Timestamp,
     segment: Segment,
     progress: Progress,
-    trusted: bool,
+    is_comparable: bool,
 }
 
-/// How far the current segment is.
+/// The progress in the current segment.
 #[derive(Debug)]
 enum Progress {
-    Begun,
-    Gathering(Box<Checkpoint>),
+    Started,
+    ReadingCheckpoint(Box<Checkpoint>),
     Running { ordinal: u32 },
 }
 
@@ -78,12 +72,12 @@ enum Progress {
 struct Checkpoint {
     header: Header,
     channels: Vec<(u32, Channel, u64)>,
-    keys: Vec<CarriedKey>,
+    keys: Vec<CheckpointKey>,
 }
 
 /// A key of a checkpoint that is not complete yet.
 #[derive(Debug)]
-struct CarriedKey {
+struct CheckpointKey {
     channel: u32,
     offset: u64,
     at: Timestamp,
@@ -91,7 +85,7 @@ struct CarriedKey {
     text: Vec<u8>,
 }
 
-impl CarriedKey {
+impl CheckpointKey {
     fn of(key: &record::Key<'_>) -> Self {
         let &record::Key {
             channel,
@@ -128,22 +122,22 @@ impl CarriedKey {
 }
 
 impl Replay {
-    /// A replay of nothing yet; ages count back from `wall`.
+    /// An empty replay; ages count back from `wall`.
     pub(crate) fn new(
         policy: LogPolicy,
         now: Instant,
         wall: Timestamp,
-        generation: ChannelEpoch,
+        new_channel_epoch: ChannelEpoch,
     ) -> Self {
-        let state = State {
-            generation,
-            ..State::empty(policy.window())
+        let state = LogState {
+            new_channel_epoch,
+            ..LogState::empty(policy.dedup_window())
         };
         Self {
             state,
             durability: Durability::Synced,
             oldest: SegmentNumber(0),
-            clean: false,
+            is_clean: false,
             policy,
             now,
             wall,
@@ -151,21 +145,21 @@ impl Replay {
                 number: SegmentNumber(0),
                 size: 0,
             },
-            progress: Progress::Begun,
-            trusted: true,
+            progress: Progress::Started,
+            is_comparable: true,
         }
     }
 
-    /// The records that follow stand in this segment.
+    /// The records that follow are in this segment.
     pub(crate) fn begin_segment(&mut self, segment: Segment) {
         self.segment = segment;
-        self.progress = Progress::Begun;
-        self.clean = false;
+        self.progress = Progress::Started;
+        self.is_clean = false;
     }
 
-    /// Records before this point are missing: the next checkpoint is believed without comparing.
-    pub(crate) const fn distrust(&mut self) {
-        self.trusted = false;
+    /// Records before this point are missing: the next checkpoint is applied without comparing it to the state.
+    pub(crate) const fn skip_check(&mut self) {
+        self.is_comparable = false;
     }
 
     /// True once the checkpoint of the current segment is applied.
@@ -173,17 +167,17 @@ impl Replay {
         matches!(self.progress, Progress::Running { .. })
     }
 
-    /// Takes the next record.
+    /// Applies the next record.
     ///
     /// # Errors
     ///
-    /// The record contradicts what is known, or has another version.
-    pub(crate) fn apply(&mut self, found: &Found<'_>) -> Result<(), DamageKind> {
-        self.clean = matches!(found.stored, Stored::Clean { .. });
+    /// The record contradicts the state, or has an unsupported version.
+    pub(crate) fn apply(&mut self, found: &FoundRecord<'_>) -> Result<(), CorruptionKind> {
+        self.is_clean = matches!(found.stored, Stored::CleanShutdown { .. });
         match &mut self.progress {
-            Progress::Begun => self.begin_checkpoint(found),
-            Progress::Gathering(checkpoint) => {
-                gather(checkpoint, found.stored)?;
+            Progress::Started => self.begin_checkpoint(found),
+            Progress::ReadingCheckpoint(checkpoint) => {
+                add_to_checkpoint(checkpoint, found.stored)?;
                 self.end_checkpoint()
             }
             Progress::Running { ordinal } => {
@@ -193,12 +187,12 @@ impl Replay {
         }
     }
 
-    fn begin_checkpoint(&mut self, found: &Found<'_>) -> Result<(), DamageKind> {
+    fn begin_checkpoint(&mut self, found: &FoundRecord<'_>) -> Result<(), CorruptionKind> {
         let Stored::Header(header) = *found.stored else {
-            return Err(DamageKind::Contradiction);
+            return Err(CorruptionKind::Inconsistent);
         };
         if header.version != FORMAT_VERSION {
-            return Err(DamageKind::ForeignVersion {
+            return Err(CorruptionKind::UnsupportedVersion {
                 version: header.version,
             });
         }
@@ -207,13 +201,13 @@ impl Replay {
             channels: Vec::new(),
             keys: Vec::new(),
         };
-        self.progress = Progress::Gathering(Box::new(checkpoint));
+        self.progress = Progress::ReadingCheckpoint(Box::new(checkpoint));
         self.end_checkpoint()
     }
 
-    /// Applies the checkpoint if all of it is there.
-    fn end_checkpoint(&mut self) -> Result<(), DamageKind> {
-        let Progress::Gathering(checkpoint) = &self.progress else {
+    /// Applies the checkpoint if it is complete.
+    fn end_checkpoint(&mut self) -> Result<(), CorruptionKind> {
+        let Progress::ReadingCheckpoint(checkpoint) = &self.progress else {
             return Ok(());
         };
         let (channels, keys) = (checkpoint.channels.len(), checkpoint.keys.len());
@@ -224,20 +218,20 @@ impl Replay {
         }
         self.drop_segments_below(header.oldest);
         let ordinal = self.state.segments.push(self.segment);
-        let gathered = std::mem::replace(&mut self.progress, Progress::Running { ordinal });
-        let Progress::Gathering(checkpoint) = gathered else {
+        let stored_channels = std::mem::replace(&mut self.progress, Progress::Running { ordinal });
+        let Progress::ReadingCheckpoint(checkpoint) = stored_channels else {
             return Ok(());
         };
         self.oldest = header.oldest;
-        self.state.generation = header.generation;
+        self.state.new_channel_epoch = header.new_channel_epoch;
         self.durability = header.durability;
-        self.take_channels(checkpoint.channels)?;
+        self.replace_channels(checkpoint.channels)?;
         for key in &checkpoint.keys {
             self.state
-                .window
+                .dedup_window
                 .restore(self.now, self.wall, &key.borrowed(), ordinal);
         }
-        self.trusted = true;
+        self.is_comparable = true;
         Ok(())
     }
 
@@ -256,92 +250,103 @@ impl Replay {
         }
     }
 
-    fn take_channels(&mut self, gathered: Vec<(u32, Channel, u64)>) -> Result<(), DamageKind> {
-        // The first segment that is here has nothing before it to agree with.
-        let compare = self.trusted && self.state.segments.len() > 1;
+    fn replace_channels(
+        &mut self,
+        stored_channels: Vec<(u32, Channel, u64)>,
+    ) -> Result<(), CorruptionKind> {
+        // Before the first existing segment there is no state to compare with.
+        let compare = self.is_comparable && self.state.segments.len() > 1;
         let mut before = std::mem::take(&mut self.state.channels);
-        for (id, mut channel, start) in gathered {
+        for (id, mut channel, start) in stored_channels {
             // The epoch may differ: a start that changes the epochs at the beginning of a segment writes them here.
-            let same = before
-                .by_id(id)
-                .is_some_and(|known| known.name == channel.name && known.top == channel.top);
+            let same = before.by_id(id).is_some_and(|known| {
+                known.name == channel.name && known.high_watermark == channel.high_watermark
+            });
             if same && let Some(known) = before.remove(id) {
                 channel.entries = known.entries;
             } else if compare {
-                return Err(DamageKind::Contradiction);
+                return Err(CorruptionKind::Inconsistent);
             }
             channel.hide_below(start);
             if !self.state.channels.insert(id, channel) {
-                return Err(DamageKind::Contradiction);
+                return Err(CorruptionKind::Inconsistent);
             }
         }
         Ok(())
     }
 
-    fn apply_running(&mut self, ordinal: u32, found: &Found<'_>) -> Result<(), DamageKind> {
+    fn apply_running(
+        &mut self,
+        ordinal: u32,
+        found: &FoundRecord<'_>,
+    ) -> Result<(), CorruptionKind> {
         match found.stored {
-            Stored::Header(_) => return Err(DamageKind::Contradiction),
+            Stored::Header(_) => return Err(CorruptionKind::Inconsistent),
             Stored::Channel(stored) => {
                 if !self.state.channels.insert(stored.id, channel(stored)?) {
-                    return Err(DamageKind::Contradiction);
+                    return Err(CorruptionKind::Inconsistent);
                 }
             }
-            Stored::Key(_) => return Err(DamageKind::Contradiction),
-            Stored::Publication(publication) => return self.publish(ordinal, found, publication),
+            Stored::Key(_) => return Err(CorruptionKind::Inconsistent),
+            Stored::Publication(publication) => {
+                return self.apply_publication(ordinal, found, publication);
+            }
             Stored::Opened(opened) => {
-                self.state.generation = opened.generation;
+                self.state.new_channel_epoch = opened.new_channel_epoch;
                 self.durability = opened.durability;
-                if opened.moved {
-                    self.move_channels(opened.generation);
+                if opened.has_new_epochs {
+                    self.change_epochs(opened.new_channel_epoch);
                 }
             }
-            Stored::Forgotten {
+            Stored::ChannelExpired {
                 channel,
-                generation,
+                new_channel_epoch,
             } => {
                 self.state
                     .channels
                     .remove(*channel)
-                    .ok_or(DamageKind::Contradiction)?;
-                self.state.generation = *generation;
-                self.state.window.forget(&BTreeSet::from([*channel]));
+                    .ok_or(CorruptionKind::Inconsistent)?;
+                self.state.new_channel_epoch = *new_channel_epoch;
+                self.state
+                    .dedup_window
+                    .remove_channels(&BTreeSet::from([*channel]));
             }
-            Stored::Void => {}
-            Stored::Clean { .. } => {}
-            Stored::End { .. } => {}
+            Stored::NoOp => {}
+            Stored::CleanShutdown { .. } => {}
+            Stored::SegmentEnd { .. } => {}
         }
         Ok(())
     }
 
-    /// Moves every channel to a generation: what was acknowledged in their epochs so far may be gone.
-    pub(crate) fn move_channels(&mut self, generation: ChannelEpoch) {
-        self.state.generation = generation;
+    /// Changes the epoch of every channel: acknowledged publications may be lost.
+    pub(crate) fn change_epochs(&mut self, new_channel_epoch: ChannelEpoch) {
+        self.state.new_channel_epoch = new_channel_epoch;
         for channel in self.state.channels.iter_mut() {
-            channel.epoch = generation;
+            channel.epoch = new_channel_epoch;
         }
     }
 
-    fn publish(
+    fn apply_publication(
         &mut self,
         segment: u32,
-        found: &Found<'_>,
+        found: &FoundRecord<'_>,
         publication: &record::Publication<'_>,
-    ) -> Result<(), DamageKind> {
+    ) -> Result<(), CorruptionKind> {
         let channel = self
             .state
             .channels
             .by_id_mut(publication.channel)
-            .ok_or(DamageKind::Contradiction)?;
-        if channel.top.checked_add(1) != Some(publication.offset) {
-            return Err(DamageKind::Contradiction);
+            .ok_or(CorruptionKind::Inconsistent)?;
+        if channel.high_watermark.checked_add(1) != Some(publication.offset) {
+            return Err(CorruptionKind::Inconsistent);
         }
-        let place = (u32::try_from(found.at), u32::try_from(found.len));
-        let (Ok(position), Ok(len)) = place else {
-            return Err(DamageKind::Contradiction);
+        let location = (u32::try_from(found.at), u32::try_from(found.len));
+        let (Ok(byte_position), Ok(len)) = location else {
+            return Err(CorruptionKind::Inconsistent);
         };
-        let entry = Entry {
+        let entry = IndexEntry {
             segment,
-            position,
+            byte_position,
             len,
             at: publication.at,
         };
@@ -362,38 +367,46 @@ impl Replay {
                 text,
             };
             self.state
-                .window
+                .dedup_window
                 .restore(self.now, self.wall, &key, segment);
         }
         Ok(())
     }
 }
 
-/// Offsets stay far below the end of their range; a record that says otherwise is none of ours.
-const TOP_MAX: u64 = u64::MAX / 2;
+/// Offsets stay far below the end of their range; a record with a larger one is invalid.
+const OFFSET_MAX: u64 = u64::MAX / 2;
 
-fn gather(checkpoint: &mut Checkpoint, stored: &Stored<'_>) -> Result<(), DamageKind> {
+fn add_to_checkpoint(
+    checkpoint: &mut Checkpoint,
+    stored: &Stored<'_>,
+) -> Result<(), CorruptionKind> {
     match stored {
         Stored::Channel(stored) => {
             let channel = channel(stored)?;
             checkpoint.channels.push((stored.id, channel, stored.start));
         }
-        Stored::Key(key) => checkpoint.keys.push(CarriedKey::of(key)),
-        Stored::Header(_) => return Err(DamageKind::Contradiction),
-        Stored::Publication(_) => return Err(DamageKind::Contradiction),
-        Stored::Opened(_) => return Err(DamageKind::Contradiction),
-        Stored::Forgotten { .. } => return Err(DamageKind::Contradiction),
-        Stored::Void => return Err(DamageKind::Contradiction),
-        Stored::Clean { .. } => return Err(DamageKind::Contradiction),
-        Stored::End { .. } => return Err(DamageKind::Contradiction),
+        Stored::Key(key) => checkpoint.keys.push(CheckpointKey::of(key)),
+        Stored::Header(_) => return Err(CorruptionKind::Inconsistent),
+        Stored::Publication(_) => return Err(CorruptionKind::Inconsistent),
+        Stored::Opened(_) => return Err(CorruptionKind::Inconsistent),
+        Stored::ChannelExpired { .. } => return Err(CorruptionKind::Inconsistent),
+        Stored::NoOp => return Err(CorruptionKind::Inconsistent),
+        Stored::CleanShutdown { .. } => return Err(CorruptionKind::Inconsistent),
+        Stored::SegmentEnd { .. } => return Err(CorruptionKind::Inconsistent),
     }
     Ok(())
 }
 
-fn channel(stored: &record::Channel<'_>) -> Result<Channel, DamageKind> {
-    if stored.top > TOP_MAX {
-        return Err(DamageKind::Contradiction);
+fn channel(stored: &record::Channel<'_>) -> Result<Channel, CorruptionKind> {
+    if stored.high_watermark > OFFSET_MAX {
+        return Err(CorruptionKind::Inconsistent);
     }
     let name = ChannelName::from(stored.name);
-    Ok(Channel::new(name, stored.epoch, stored.top, stored.last_at))
+    Ok(Channel::new(
+        name,
+        stored.epoch,
+        stored.high_watermark,
+        stored.last_at,
+    ))
 }

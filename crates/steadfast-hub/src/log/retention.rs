@@ -1,38 +1,38 @@
-//! What is no longer shown, no longer kept, and no longer known.
+//! Which publications are no longer visible, which segments are removed, and which channels expire.
 //!
-//! Count and age hide publications of a channel, bytes remove whole segments, and a channel whose last publication is
-//! too old is forgotten. The wall clock decides about ages and may jump: what is hidden stays hidden until a restart.
+//! Count and age hide publications of a channel, bytes remove complete segments, and a channel whose last publication
+//! is too old expires. The wall clock determines ages and may jump: hidden publications stay hidden until a restart.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::epoch::ChannelEpoch;
 use crate::log::Log;
+use crate::log::batch::Batch;
 use crate::log::event::Event;
-use crate::log::group::Group;
 use crate::log::record::{HEAD_BYTES, Stored};
 
-/// How often ages are looked at; hidden publications do not depend on it, only the memory they hold.
+/// How often ages are checked; hidden publications do not depend on it, only the memory that they use.
 const AGE_PERIOD: Duration = Duration::from_mins(1);
-/// Channels that one group forgets at most.
-const FORGOTTEN_MAX: usize = 1_000;
-/// What the record of a forgotten channel takes, with what a segment keeps free behind it.
-const FORGOTTEN_ROOM: u64 = 16 + 256;
+/// The most channels that one batch removes.
+const EXPIRED_MAX: usize = 1_000;
+/// Bytes of the record of an expired channel, with what a segment keeps free after it.
+const EXPIRED_RECORD_BYTES: u64 = 16 + 256;
 
 impl Log {
-    /// The ordinal of the oldest segment that stays when a new one begins.
+    /// The ordinal of the oldest segment that is kept when a new one begins.
     ///
-    /// The next segment counts already, since it is ordered at once. A segment with more live keys than a checkpoint
-    /// may carry stays until they are old enough.
+    /// The next segment counts already, since it is reserved at once. A segment with more keys in the window than a
+    /// checkpoint may hold is kept until they are old enough.
     pub(super) fn first_kept(&self) -> u32 {
         let size = crate::log::opening::segment_size(&self.policy, &self.state);
         let mut bytes = self.state.segments.bytes() + size;
-        let mut carried = 0;
+        let mut copied = 0;
         let mut kept = self.state.segments.first();
         for (ordinal, segment) in self.state.segments.iter() {
-            carried += self.state.window.bytes_of_segment(ordinal);
+            copied += self.state.dedup_window.bytes_of_segment(ordinal);
             let is_last = ordinal == self.state.segments.last();
-            if is_last || bytes <= self.policy.log_bytes().as_bytes() || carried > size / 8 {
+            if is_last || bytes <= self.policy.log_bytes().as_bytes() || copied > size / 8 {
                 break;
             }
             bytes -= segment.size;
@@ -41,75 +41,77 @@ impl Log {
         kept
     }
 
-    /// Sets the next look at ages if there is anything that ages.
-    pub(super) fn watch_ages(&mut self) {
+    /// Schedules the next check of ages if there is a channel or an idempotency key.
+    pub(super) fn schedule_age_timer(&mut self) {
         if self.timers.age.is_none()
-            && (self.state.channels.len() > 0 || self.state.window.len() > 0)
+            && (self.state.channels.len() > 0 || self.state.dedup_window.len() > 0)
         {
             self.timers.age = Some(self.now + AGE_PERIOD);
         }
     }
 
-    /// Looks at every age.
-    pub(super) fn look_at_ages(&mut self) {
-        self.told.clear();
-        self.state.window.expire(self.now);
+    /// Checks all ages.
+    pub(super) fn on_age_timer(&mut self) {
+        self.reported_limits.clear();
+        self.state.dedup_window.expire(self.now);
         for channel in self.state.channels.iter_mut() {
             channel.prune(&self.policy, self.wall);
         }
-        let kept = self.policy.channel_kept();
-        let forgettable = self.state.channels.iter().filter(|(_, channel)| {
-            let idle = channel.assigned == channel.top && !channel.leaving;
+        let kept = self.policy.channel_ttl();
+        let expired = self.state.channels.iter().filter(|(_, channel)| {
+            let idle = channel.assigned == channel.high_watermark && !channel.is_expiring;
             idle && self.wall.saturating_since(channel.last_at) > kept
         });
-        self.writer.forget = forgettable.map(|(id, _)| id).take(FORGOTTEN_MAX).collect();
-        self.watch_ages();
+        self.writer.expired_channels = expired.map(|(id, _)| id).take(EXPIRED_MAX).collect();
+        self.schedule_age_timer();
     }
 
-    /// Adds the channels to forget. Another generation begins with them, so that a later channel of the same name has
-    /// another epoch.
-    pub(super) fn place_forgotten(&mut self, group: &mut Group) {
-        let candidates = std::mem::take(&mut self.writer.forget);
-        let before = self.state.generation;
+    /// Adds the channels that expire. The epoch of new channels changes with them, so that a later channel of the same
+    /// name has another epoch.
+    pub(super) fn add_expired_channels(&mut self, batch: &mut Batch) {
+        let candidates = std::mem::take(&mut self.writer.expired_channels);
+        let before = self.state.new_channel_epoch;
         let Some(counter) = before.counter.checked_add(1) else {
             return;
         };
-        let generation = ChannelEpoch { counter, ..before };
-        let mut forgotten = BTreeSet::new();
+        let new_channel_epoch = ChannelEpoch { counter, ..before };
+        let mut expired = BTreeSet::new();
         for id in candidates {
-            let room = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
-            if !group.fits(room, FORGOTTEN_ROOM) {
+            let head_bytes = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+            if !batch.fits(head_bytes, EXPIRED_RECORD_BYTES) {
                 break;
             }
-            let kept = self.policy.channel_kept();
+            let kept = self.policy.channel_ttl();
             let wall = self.wall;
             if let Some(channel) = self.state.channels.by_id_mut(id)
-                && channel.assigned == channel.top
+                && channel.assigned == channel.high_watermark
                 && wall.saturating_since(channel.last_at) > kept
             {
-                channel.leaving = true;
-                group.encode(&Stored::Forgotten {
+                channel.is_expiring = true;
+                batch.encode(&Stored::ChannelExpired {
                     channel: id,
-                    generation,
+                    new_channel_epoch,
                 });
-                forgotten.insert(id);
+                expired.insert(id);
             }
         }
-        if !forgotten.is_empty() {
-            group.forgotten = Some((forgotten, generation));
+        if !expired.is_empty() {
+            batch.expired_channels = Some((expired, new_channel_epoch));
         }
     }
 
-    /// The channels are forgotten for good.
-    pub(super) fn commit_forgotten(&mut self, channels: &BTreeSet<u32>, generation: ChannelEpoch) {
+    /// The channels are removed durably.
+    pub(super) fn commit_expired_channels(
+        &mut self,
+        channels: &BTreeSet<u32>,
+        new_channel_epoch: ChannelEpoch,
+    ) {
         for id in channels {
             self.state.channels.remove(*id);
         }
-        self.state.window.forget(channels);
-        self.state.generation = generation;
-        let forgotten = u64::try_from(channels.len()).unwrap_or(u64::MAX);
-        self.notify(Event::ChannelsForgotten {
-            channels: forgotten,
-        });
+        self.state.dedup_window.remove_channels(channels);
+        self.state.new_channel_epoch = new_channel_epoch;
+        let expired = u64::try_from(channels.len()).unwrap_or(u64::MAX);
+        self.notify(Event::ChannelsExpired { channels: expired });
     }
 }

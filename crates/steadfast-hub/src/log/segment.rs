@@ -1,19 +1,18 @@
-//! Which segments there are, where the next record goes, and whether the next segment is at hand.
+//! Which segments exist, where the next record is written, and whether the next segment is ready.
 //!
-//! Segments are numbered for ever and counted by ordinals within a process: an ordinal fits an index entry. It orders
-//! nothing by itself; the commit and the checkpoint do.
+//! Segment numbers are never reused; within a process segments are counted by ordinals, which fit an index entry. The
+//! module requests no operations; the commit and the checkpoint do.
 
 use std::collections::VecDeque;
 
-use crate::log::io::{SegmentNumber, StorageFault};
+use crate::log::io::{SegmentNumber, StorageError};
 use crate::log::record::Stamp;
 
 /// A segment that belongs to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Its number.
     pub(crate) number: SegmentNumber,
-    /// Its full size in bytes.
+    /// The full size in bytes.
     pub(crate) size: u64,
 }
 
@@ -25,22 +24,21 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Bytes of all of them.
+    /// The size of all segments in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.list.iter().map(|segment| segment.size).sum()
     }
 
-    /// The ordinal of the oldest.
+    /// The ordinal of the oldest segment.
     pub(crate) const fn first(&self) -> u32 {
         self.first
     }
 
-    /// The ordinal of the one that is written to.
+    /// The ordinal of the current segment.
     pub(crate) fn last(&self) -> u32 {
         self.first
             + u32::try_from(self.list.len())
@@ -48,23 +46,21 @@ impl Segments {
                 .saturating_sub(1)
     }
 
-    /// A segment by its ordinal.
     pub(crate) fn by_ordinal(&self, ordinal: u32) -> Option<Segment> {
         let index = ordinal.checked_sub(self.first)?;
         self.list.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// The oldest.
     pub(crate) fn oldest(&self) -> Option<Segment> {
         self.list.front().copied()
     }
 
-    /// The one that is written to.
+    /// The segment that is written to.
     pub(crate) fn current(&self) -> Option<Segment> {
         self.list.back().copied()
     }
 
-    /// With ordinals, oldest first.
+    /// All segments with their ordinals, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Segment)> {
         (self.first..).zip(self.list.iter().copied())
     }
@@ -75,7 +71,6 @@ impl Segments {
         self.last()
     }
 
-    /// Takes out the oldest.
     pub(crate) fn pop_oldest(&mut self) -> Option<Segment> {
         let oldest = self.list.pop_front()?;
         self.first += 1;
@@ -83,15 +78,15 @@ impl Segments {
     }
 }
 
-/// Where the next record goes.
+/// Where the next record is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// Everything below this byte of the current segment was written.
     pub(crate) end: u64,
     /// Everything below this byte of it is durable.
     pub(crate) synced: u64,
-    /// The life that is stamped on the next record.
-    pub(crate) life: u32,
+    /// The write generation of the next record.
+    pub(crate) write_generation: u32,
 }
 
 impl Cursor {
@@ -100,7 +95,7 @@ impl Cursor {
         let synced = u32::try_from(self.synced).expect("a segment is smaller than 4 GiB");
         Stamp {
             segment,
-            life: self.life,
+            write_generation: self.write_generation,
             synced,
         }
     }
@@ -108,33 +103,30 @@ impl Cursor {
 
 /// The segment that comes after the current one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Not ordered yet; it will have this number.
+pub(crate) enum NextSegment {
+    /// Not requested yet; it will have this number.
     Absent(SegmentNumber),
-    /// Ordered.
-    Ordered(Segment),
-    /// The order failed; it is tried again.
-    Failed(Segment, StorageFault),
-    /// It exists.
+    Requested(Segment),
+    /// The reservation failed; it is retried.
+    Failed(Segment, StorageError),
     Ready(Segment),
 }
 
-impl Next {
-    /// Its number.
+impl NextSegment {
     pub(crate) const fn number(&self) -> SegmentNumber {
         match self {
             Self::Absent(number) => *number,
-            Self::Ordered(segment) => segment.number,
+            Self::Requested(segment) => segment.number,
             Self::Failed(segment, _) => segment.number,
             Self::Ready(segment) => segment.number,
         }
     }
 
-    /// The segment, if it exists.
+    /// The segment, if it is ready.
     pub(crate) const fn ready(&self) -> Option<Segment> {
         match self {
             Self::Absent(_) => None,
-            Self::Ordered(_) => None,
+            Self::Requested(_) => None,
             Self::Failed(..) => None,
             Self::Ready(segment) => Some(*segment),
         }

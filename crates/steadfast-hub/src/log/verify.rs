@@ -1,51 +1,52 @@
-//! Looks at a log without changing anything: what opening it would find, and every damage instead of the first.
+//! Verifies a log without changing anything: reports what opening it would find, and every corruption instead of the
+//! first.
 //!
-//! It wants bytes in the same order as an opening; `steadfast log verify` carries that out.
+//! It requests bytes in the same order as an opening; `steadfast log verify` executes the reads.
 
 use steadfast_machine::{Instant, Timestamp};
 
 use crate::log::io::{SegmentFound, SegmentNumber};
-use crate::log::open::{Damage, OpenReport};
+use crate::log::open::{Corruption, OpenReport};
 use crate::log::opening::Opening;
 use crate::policy::log::LogPolicy;
 
-/// Reads a log and judges it.
+/// Reads a log and reports its corruptions.
 ///
 /// ```
 /// use steadfast_hub::log::verify::Verifier;
 /// use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 /// use steadfast_machine::Timestamp;
 ///
-/// let policy = LogPolicy::new(LogSettings::typical()).unwrap();
+/// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
 /// let mut verifier = Verifier::new(policy, Vec::new(), Timestamp::from_millis(1_700_000_000_000));
-/// while let Some(wanted) = verifier.wanted() {
-///     unreachable!("an empty directory has nothing to read: {wanted:?}");
+/// while let Some(request) = verifier.next_read() {
+///     unreachable!("an empty directory has nothing to read: {request:?}");
 /// }
-/// assert!(verifier.finish().damages.is_empty());
+/// assert!(verifier.finish().corruptions.is_empty());
 /// ```
 #[derive(Debug)]
 pub struct Verifier {
     opening: Opening,
 }
 
-/// Bytes that are wanted next.
+/// The bytes to read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Of which segment.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub struct ReadRequest {
     pub segment: SegmentNumber,
-    /// From this byte on.
+    /// The first byte position to read.
     pub at: u64,
-    /// So many.
+    /// The number of bytes.
     pub len: usize,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// What an opening would report; of a damaged log, what is known all the same.
+    /// What an opening would report; for a corrupt log, as much as is known.
     pub report: OpenReport,
-    /// Every damage, in order of place; empty when the log can be opened.
-    pub damages: Vec<Damage>,
+    /// Every corruption, in order of location; empty when the log can be opened.
+    pub corruptions: Vec<Corruption>,
 }
 
 impl Verifier {
@@ -57,20 +58,20 @@ impl Verifier {
     }
 
     /// What to read next; `None` when everything was read.
-    pub fn wanted(&self) -> Option<Wanted> {
-        self.opening.wanted()
+    pub fn next_read(&self) -> Option<ReadRequest> {
+        self.opening.next_read()
     }
 
-    /// Takes what was wanted; fewer bytes mean that the segment ends there.
-    pub fn take(&mut self, bytes: &[u8]) {
-        self.opening.take(bytes);
+    /// Accepts the bytes of the next read; fewer bytes mean that the segment ends there.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.opening.feed(bytes);
     }
 
-    /// Says what was found.
+    /// Returns the result; complete once everything was read.
     pub fn finish(self) -> Verification {
         Verification {
             report: self.opening.report(),
-            damages: self.opening.damages(),
+            corruptions: self.opening.corruptions(),
         }
     }
 }

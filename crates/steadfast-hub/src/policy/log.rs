@@ -1,7 +1,7 @@
 //! Settings of the log that are valid by construction.
 //!
-//! Owns the bounds of every setting and says what each is for. It holds no defaults: a shell names its own and builds
-//! a [`LogPolicy`] from [`LogSettings`]; the machine takes nothing else.
+//! Owns the range of every setting and documents its purpose. It holds no defaults: a shell defines them and builds a
+//! [`LogPolicy`] from [`LogSettings`]; the machine accepts nothing else.
 
 use std::time::Duration;
 
@@ -10,22 +10,23 @@ use steadfast_machine::ByteSize;
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// A sync that covers it has succeeded; one sync serves all records of a group.
+    /// A sync that covers it has succeeded; one sync serves all records of a batch.
     Always,
-    /// The operating system has it; synced whenever this much time has passed. From 1 ms to 1 h.
-    /// After an unclean start every channel epoch changes.
+    /// It was written to the operating system, and is synced once this much time has passed: 1 ms to 1 h.
+    /// After an unclean shutdown every channel epoch changes.
     Interval(Duration),
-    /// The operating system has it, which syncs when it likes. After an unclean start every channel epoch changes.
+    /// It was written to the operating system, which decides when to sync. After an unclean shutdown every channel
+    /// epoch changes.
     Never,
 }
 
-/// What people choose about the log; [`LogPolicy::new`] checks it.
+/// Unchecked settings of the log; [`LogPolicy::new`] checks them.
 ///
 /// ```
 /// use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 /// use steadfast_machine::ByteSize;
 ///
-/// let small = LogSettings { segment_bytes: ByteSize::from_mib(1), ..LogSettings::typical() };
+/// let small = LogSettings { segment_bytes: ByteSize::from_mib(1), ..LogSettings::for_tests() };
 /// let policy = LogPolicy::new(small).unwrap();
 ///
 /// assert_eq!(policy.fsync(), Fsync::Always);
@@ -37,67 +38,67 @@ pub struct LogSettings {
     pub fsync: Fsync,
     /// The size of one segment, 4 KiB to 256 MiB. A checkpoint may take half of it, a record a quarter.
     pub segment_bytes: ByteSize,
-    /// The size of all segments together, at least four of them. Beyond it the oldest segments are removed.
+    /// The size of all segments together, at least four of them. Above it the oldest segments are removed.
     pub log_bytes: ByteSize,
-    /// Visible publications per channel, 1 to 10 million. Beyond it the oldest are no longer shown.
-    pub visible_count_max: usize,
+    /// Visible publications per channel, 1 to 10 million. Above it the oldest are hidden.
+    pub history_size: usize,
     /// The age up to which a publication is visible, 1 s to 10 years.
-    pub visible_age_max: Duration,
-    /// How long epoch and top of a channel are kept after its last publication; at least `visible_age_max` and
-    /// `window`, at most 10 years.
-    pub channel_kept: Duration,
-    /// Channels at one time, 1 to 1,048,576. Beyond it the first publication of a channel is refused.
+    pub history_ttl: Duration,
+    /// How long epoch and high watermark of a channel are kept after its last publication; at least `history_ttl` and
+    /// `dedup_window`, at most 10 years.
+    pub channel_ttl: Duration,
+    /// Channels that exist at the same time, 1 to 1,048,576. Above it the first publication of a channel is rejected.
     pub channels_max: usize,
-    /// How long a repeated key is recognised, 1 s to 1 h.
-    pub window: Duration,
-    /// Keys in the window, 1 to 16 million. Beyond it keyed publications are refused.
-    pub keys_max: usize,
-    /// Bytes of one group, that is of one write and one sync, 4 KiB to 64 MiB; one record always fits.
-    pub group_bytes_max: ByteSize,
-    /// Bytes of the appends that wait for their group, 4 KiB to 1 GiB. Beyond it appends are refused.
+    /// How long the log remembers an idempotency key, 1 s to 1 h.
+    pub dedup_window: Duration,
+    /// Idempotency keys in the window, 1 to 16 million. Above it publications with a new key are rejected.
+    pub idempotency_keys_max: usize,
+    /// Bytes of one batch, that is of one write and one sync, 4 KiB to 64 MiB; one record always fits.
+    pub batch_bytes_max: ByteSize,
+    /// Bytes of the appends that wait for a batch, 4 KiB to 1 GiB. Above it appends are rejected.
     pub pending_bytes_max: ByteSize,
-    /// Bytes of the newest groups that are kept in memory for fresh reads; 0 to 1 GiB.
+    /// Bytes of the newest batches that are kept in memory for reads of recent publications; 0 to 1 GiB.
     pub cache_bytes: ByteSize,
     /// The length of one read while opening, and the most that one read of records spans; 4 KiB to 16 MiB.
     pub read_bytes: ByteSize,
-    /// Reads of cores that wait for the storage, 1 to 1 million. Beyond it reads are refused.
-    pub reads_max: usize,
-    /// The pause before a failed reservation is tried again, 10 ms to 1 h.
-    pub retry_pause: Duration,
+    /// Reads of shards that wait for the storage, 1 to 1 million. Above it reads are rejected.
+    pub pending_reads_max: usize,
+    /// The delay before a failed operation is retried, 10 ms to 1 h.
+    pub retry_delay: Duration,
 }
 
 impl LogSettings {
-    /// The values that the architecture names, for tests and as an example: `always`, segments of 64 MiB, 1 GiB in
-    /// all, 10,000 publications or 24 h visible, channels kept for 30 days, a window of 2 min.
-    pub const fn typical() -> Self {
+    /// Settings for tests and examples: `always`, segments of 64 MiB, 1 GiB in total, 10,000 publications or 24 h
+    /// visible, channels kept for 30 days, a deduplication window of 2 min.
+    pub const fn for_tests() -> Self {
         Self {
             fsync: Fsync::Always,
             segment_bytes: ByteSize::from_mib(64),
             log_bytes: ByteSize::from_mib(1024),
-            visible_count_max: 10_000,
-            visible_age_max: Duration::from_hours(24),
-            channel_kept: Duration::from_hours(30 * 24),
+            history_size: 10_000,
+            history_ttl: Duration::from_hours(24),
+            channel_ttl: Duration::from_hours(30 * 24),
             channels_max: 100_000,
-            window: Duration::from_mins(2),
-            keys_max: 1_000_000,
-            group_bytes_max: ByteSize::from_mib(4),
+            dedup_window: Duration::from_mins(2),
+            idempotency_keys_max: 1_000_000,
+            batch_bytes_max: ByteSize::from_mib(4),
             pending_bytes_max: ByteSize::from_mib(64),
             cache_bytes: ByteSize::from_mib(8),
             read_bytes: ByteSize::from_mib(1),
-            reads_max: 20_000,
-            retry_pause: Duration::from_secs(1),
+            pending_reads_max: 20_000,
+            retry_delay: Duration::from_secs(1),
         }
     }
 }
 
-/// Why settings are no policy.
+/// A setting is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("{setting} must be {expected}")]
 pub struct LogPolicyError {
     /// The field of [`LogSettings`].
     pub setting: &'static str,
-    /// Its range, in words.
+    /// The range in words.
     pub expected: &'static str,
 }
 
@@ -112,7 +113,7 @@ impl LogPolicy {
     ///
     /// # Errors
     ///
-    /// Names the first setting that is out of its range.
+    /// Returns the first setting that is out of its range.
     pub fn new(settings: LogSettings) -> Result<Self, LogPolicyError> {
         check_sizes(&settings)?;
         check_counts(&settings)?;
@@ -136,46 +137,46 @@ impl LogPolicy {
     }
 
     /// Visible publications per channel.
-    pub const fn visible_count_max(&self) -> usize {
-        self.settings.visible_count_max
+    pub const fn history_size(&self) -> usize {
+        self.settings.history_size
     }
 
     /// The age up to which a publication is visible.
-    pub const fn visible_age_max(&self) -> Duration {
-        self.settings.visible_age_max
+    pub const fn history_ttl(&self) -> Duration {
+        self.settings.history_ttl
     }
 
-    /// How long epoch and top of a channel are kept after its last publication.
-    pub const fn channel_kept(&self) -> Duration {
-        self.settings.channel_kept
+    /// How long epoch and high watermark of a channel are kept after its last publication.
+    pub const fn channel_ttl(&self) -> Duration {
+        self.settings.channel_ttl
     }
 
-    /// Channels at one time.
+    /// Channels that exist at the same time.
     pub const fn channels_max(&self) -> usize {
         self.settings.channels_max
     }
 
-    /// How long a repeated key is recognised.
-    pub const fn window(&self) -> Duration {
-        self.settings.window
+    /// How long the log remembers an idempotency key.
+    pub const fn dedup_window(&self) -> Duration {
+        self.settings.dedup_window
     }
 
-    /// Keys in the window.
-    pub const fn keys_max(&self) -> usize {
-        self.settings.keys_max
+    /// Idempotency keys in the deduplication window.
+    pub const fn idempotency_keys_max(&self) -> usize {
+        self.settings.idempotency_keys_max
     }
 
-    /// Bytes of one group.
-    pub const fn group_bytes_max(&self) -> ByteSize {
-        self.settings.group_bytes_max
+    /// Bytes of one batch.
+    pub const fn batch_bytes_max(&self) -> ByteSize {
+        self.settings.batch_bytes_max
     }
 
-    /// Bytes of the appends that wait for their group.
+    /// Bytes of the appends that wait for a batch.
     pub const fn pending_bytes_max(&self) -> ByteSize {
         self.settings.pending_bytes_max
     }
 
-    /// Bytes of the newest groups that are kept in memory.
+    /// Bytes of the newest batches that are kept in memory.
     pub const fn cache_bytes(&self) -> ByteSize {
         self.settings.cache_bytes
     }
@@ -185,14 +186,14 @@ impl LogPolicy {
         self.settings.read_bytes
     }
 
-    /// Reads of cores that wait for the storage.
-    pub const fn reads_max(&self) -> usize {
-        self.settings.reads_max
+    /// Reads of shards that wait for the storage.
+    pub const fn pending_reads_max(&self) -> usize {
+        self.settings.pending_reads_max
     }
 
-    /// The pause before a failed reservation is tried again.
-    pub const fn retry_pause(&self) -> Duration {
-        self.settings.retry_pause
+    /// The delay before a failed operation is retried.
+    pub const fn retry_delay(&self) -> Duration {
+        self.settings.retry_delay
     }
 }
 
@@ -215,8 +216,8 @@ fn check_sizes(settings: &LogSettings) -> Result<(), LogPolicyError> {
         "at least four segments",
     )?;
     within(
-        "group_bytes_max",
-        settings.group_bytes_max.as_bytes(),
+        "batch_bytes_max",
+        settings.batch_bytes_max.as_bytes(),
         4 * KIB,
         64 * MIB,
         "4 KiB to 64 MiB",
@@ -251,8 +252,8 @@ fn check_counts(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const READS: u64 = 1_000_000;
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     within(
-        "visible_count_max",
-        wide(settings.visible_count_max),
+        "history_size",
+        wide(settings.history_size),
         1,
         COUNT,
         "1 to 10,000,000",
@@ -265,15 +266,15 @@ fn check_counts(settings: &LogSettings) -> Result<(), LogPolicyError> {
         "1 to 1,048,576",
     )?;
     within(
-        "keys_max",
-        wide(settings.keys_max),
+        "idempotency_keys_max",
+        wide(settings.idempotency_keys_max),
         1,
         KEYS,
         "1 to 16,000,000",
     )?;
     within(
-        "reads_max",
-        wide(settings.reads_max),
+        "pending_reads_max",
+        wide(settings.pending_reads_max),
         1,
         READS,
         "1 to 1,000,000",
@@ -284,20 +285,20 @@ fn check_durations(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const SECOND: u128 = 1_000;
     const HOUR: u128 = 3_600 * SECOND;
     const DECADE: u128 = 10 * 366 * 24 * HOUR;
-    let age = settings.visible_age_max.as_millis();
-    let window = settings.window.as_millis();
-    within("visible_age_max", age, SECOND, DECADE, "1 s to 10 years")?;
-    within("window", window, SECOND, HOUR, "1 s to 1 h")?;
+    let age = settings.history_ttl.as_millis();
+    let dedup_window = settings.dedup_window.as_millis();
+    within("history_ttl", age, SECOND, DECADE, "1 s to 10 years")?;
+    within("window", dedup_window, SECOND, HOUR, "1 s to 1 h")?;
     within(
-        "channel_kept",
-        settings.channel_kept.as_millis(),
-        age.max(window),
+        "channel_ttl",
+        settings.channel_ttl.as_millis(),
+        age.max(dedup_window),
         DECADE,
-        "at least visible_age_max and window, at most 10 years",
+        "at least history_ttl and dedup_window, at most 10 years",
     )?;
     within(
-        "retry_pause",
-        settings.retry_pause.as_millis(),
+        "retry_delay",
+        settings.retry_delay.as_millis(),
         10,
         HOUR,
         "10 ms to 1 h",
@@ -334,47 +335,47 @@ mod tests {
 
     #[test]
     fn a_setting_out_of_its_range_is_named() {
-        let typical = LogSettings::typical();
+        let for_tests = LogSettings::for_tests();
         let cases = [
             (
                 LogSettings {
                     segment_bytes: ByteSize::from_bytes(1),
-                    ..typical
+                    ..for_tests
                 },
                 "segment_bytes",
             ),
             (
                 LogSettings {
                     log_bytes: ByteSize::from_mib(255),
-                    ..typical
+                    ..for_tests
                 },
                 "log_bytes",
             ),
             (
                 LogSettings {
-                    visible_count_max: 0,
-                    ..typical
+                    history_size: 0,
+                    ..for_tests
                 },
-                "visible_count_max",
+                "history_size",
             ),
             (
                 LogSettings {
-                    channel_kept: Duration::from_hours(1),
-                    ..typical
+                    channel_ttl: Duration::from_hours(1),
+                    ..for_tests
                 },
-                "channel_kept",
+                "channel_ttl",
             ),
             (
                 LogSettings {
-                    window: Duration::ZERO,
-                    ..typical
+                    dedup_window: Duration::ZERO,
+                    ..for_tests
                 },
                 "window",
             ),
             (
                 LogSettings {
                     fsync: Fsync::Interval(Duration::ZERO),
-                    ..typical
+                    ..for_tests
                 },
                 "fsync",
             ),
@@ -391,10 +392,10 @@ mod tests {
     }
 
     #[test]
-    fn the_typical_settings_are_a_policy() {
-        let policy = LogPolicy::new(LogSettings::typical()).expect("typical settings are valid");
+    fn the_test_settings_are_valid() {
+        let policy = LogPolicy::new(LogSettings::for_tests()).expect("test settings are valid");
 
         assert_eq!(policy.segment_bytes(), ByteSize::from_mib(64));
-        assert_eq!(policy.window(), Duration::from_mins(2));
+        assert_eq!(policy.dedup_window(), Duration::from_mins(2));
     }
 }

@@ -8,7 +8,7 @@ use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
 use crate::io::PeerId;
-use crate::log::io::{Page, ReadAnswer, ReadFrom, Refusal};
+use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
 use crate::peer::{NextPage, Peer, Stage};
 
 impl Hub {
@@ -122,7 +122,7 @@ impl Hub {
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
-        answer: Result<ReadAnswer, Refusal>,
+        answer: Result<ReadResponse, Rejection>,
     ) {
         let Some(Stage::Recovering {
             epoch,
@@ -132,9 +132,13 @@ impl Hub {
         else {
             return;
         };
-        let Ok(ReadAnswer {
+        let Ok(ReadResponse {
             epoch: now,
-            page: Page::Records { records, more },
+            page:
+                Page::Records {
+                    records,
+                    has_more: more,
+                },
             ..
         }) = answer
         else {

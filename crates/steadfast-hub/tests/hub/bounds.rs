@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use steadfast_hub::event::Event;
-use steadfast_hub::log::io::Answer;
+use steadfast_hub::log::io::Response;
 use steadfast_hub::policy::hub::HubSettings;
 
 use crate::script::{EPOCH, Script, page, settings};
@@ -38,10 +38,10 @@ fn a_frame_of_many_commands_never_has_more_unanswered_than_the_bound() {
             "{} asked before answer {offset}",
             script.asked.len()
         );
-        script.answer(Answer::Appended {
+        script.answer(Response::Appended {
             epoch: EPOCH,
             offset,
-            duplicate: false,
+            is_duplicate: false,
         });
         answered.push_str(&script.read(peer));
     }
@@ -92,10 +92,10 @@ fn what_came_while_a_peer_is_paused_waits_behind_what_is_held() {
     script.send(peer, r#"{"id":9,"rpc":{"method":"none","data":1}}"#);
     assert_eq!(script.read(peer), "");
     for offset in 1..=2 {
-        script.answer(Answer::Appended {
+        script.answer(Response::Appended {
             epoch: EPOCH,
             offset,
-            duplicate: false,
+            is_duplicate: false,
         });
     }
 
@@ -111,10 +111,10 @@ fn a_peer_that_goes_leaves_nothing_held_behind() {
     script.send(peer, &frame(3, r#""publish":{"channel":"room","data":1}"#));
 
     script.lose(peer);
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 1,
-        duplicate: false,
+        is_duplicate: false,
     });
 
     assert_eq!(script.asked.len(), 0);
@@ -158,10 +158,10 @@ fn a_peer_that_is_not_read_from_is_not_blamed_for_its_silence() {
 
     script.pass(settings().ping_interval * 2);
     assert_eq!(script.close_code(peer), None);
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 1,
-        duplicate: false,
+        is_duplicate: false,
     });
     script.pass(settings().ping_interval * 2);
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::io::{Input, LogEvent, PeerId};
 use steadfast_hub::log::io::{
-    Answer, Committed, Page, Read, ReadAnswer, ReadFrom, Record, Request,
+    Committed, Page, Read, ReadFrom, ReadResponse, Record, Request, Response,
 };
 use steadfast_hub::policy::hub::HubSettings;
 use steadfast_machine::{Generator, Seed};
@@ -216,13 +216,13 @@ impl World {
         let page = match page.filter(|_| epoch == held.epoch) {
             None => Page::Unrecoverable,
             Some((before, offsets)) => Page::Records {
-                more: offsets.last().copied().unwrap_or(before) < held.top,
+                has_more: offsets.last().copied().unwrap_or(before) < held.top,
                 records: offsets.into_iter().map(|o| stored(epoch, o)).collect(),
             },
         };
-        let answer = Answer::Read(ReadAnswer {
+        let answer = Response::Read(ReadResponse {
             epoch: held.epoch,
-            top: held.top,
+            high_watermark: held.top,
             page,
         });
         self.order.push_back(LogEvent::Answered { number, answer });
@@ -235,19 +235,19 @@ impl World {
             .expect("known");
         let held = self.held[channel];
         let before = match read.from {
-            ReadFrom::Start => Some(held.start - 1),
+            ReadFrom::Oldest => Some(held.start - 1),
             ReadFrom::After { epoch, offset } => {
                 (epoch == held.epoch && offset <= held.top && offset + 1 >= held.start)
                     .then_some(offset)
             }
-            ReadFrom::Top | ReadFrom::Before { .. } => panic!("no history is asked for"),
+            ReadFrom::Newest | ReadFrom::Before { .. } => panic!("no history is asked for"),
         };
         let page = before.map(|before| {
             let offsets = (before + 1..=held.top).take(read.limit).collect();
             (before, offsets)
         });
         Pending {
-            number: read.ticket.number,
+            number: read.request_id.number,
             channel,
             epoch: held.epoch,
             page,

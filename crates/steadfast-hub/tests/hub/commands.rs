@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use steadfast_hub::io::Access;
-use steadfast_hub::log::io::{Answer, ReadFrom, Refusal, Request};
+use steadfast_hub::log::io::{ReadFrom, Rejection, Request, Response};
 
 use crate::script::{EPOCH, EPOCH_TEXT, Script, page, refused, settings, unrecoverable};
 
@@ -191,10 +191,10 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
         r#"{"id":2,"publish":{"channel":"room","data":{"a": 1}}}"#,
     );
     assert_eq!(script.read(peer), "");
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 1,
-        duplicate: false,
+        is_duplicate: false,
     });
 
     assert_eq!(script.read(peer), r#"{"id":2,"publish":{}}"#);
@@ -212,12 +212,12 @@ fn a_keyed_publish_carries_its_key_to_the_log_and_its_place_back() {
     let Request::Append(append) = &script.asked[0] else {
         panic!("an append")
     };
-    assert_eq!(append.key, Some(Bytes::from_static(b"k1")));
+    assert_eq!(append.idempotency_key, Some(Bytes::from_static(b"k1")));
     assert_eq!(append.data, Bytes::from_static(b"[1]"));
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 9,
-        duplicate: true,
+        is_duplicate: true,
     });
 
     let reply = script.read(peer);
@@ -271,11 +271,11 @@ fn what_cannot_be_granted_gets_an_error_and_the_connection_goes_on() {
 #[test]
 fn a_refusal_of_the_log_becomes_a_temporary_error_unless_it_is_for_good() {
     for (refusal, code) in [
-        (Refusal::NoSpace, 100),
-        (Refusal::Poisoned, 100),
-        (Refusal::Closing, 100),
-        (Refusal::Limit, 111),
-        (Refusal::TooLarge, 106),
+        (Rejection::NoSpace, 100),
+        (Rejection::WriteFailed, 100),
+        (Rejection::Closing, 100),
+        (Rejection::Limit, 111),
+        (Rejection::TooLarge, 106),
     ] {
         let mut script = Script::new();
         let peer = script.connect();
@@ -302,16 +302,16 @@ fn a_peer_with_too_much_unanswered_is_not_read_from_until_half_is_answered() {
         );
     }
     assert_eq!(script.paused, [peer]);
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 1,
-        duplicate: false,
+        is_duplicate: false,
     });
     assert!(script.resumed.is_empty());
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 2,
-        duplicate: false,
+        is_duplicate: false,
     });
 
     assert_eq!(script.resumed, [peer]);
@@ -343,11 +343,11 @@ fn a_hub_with_too_much_unanswered_refuses_with_a_temporary_error() {
 #[test]
 fn history_reads_where_it_was_asked_to() {
     let cases = [
-        (r#"{"channel":"room"}"#, ReadFrom::Start, 0),
-        (r#"{"channel":"room","limit":-1}"#, ReadFrom::Start, 10),
+        (r#"{"channel":"room"}"#, ReadFrom::Oldest, 0),
+        (r#"{"channel":"room","limit":-1}"#, ReadFrom::Oldest, 10),
         (
             r#"{"channel":"room","limit":5,"reverse":true}"#,
-            ReadFrom::Top,
+            ReadFrom::Newest,
             5,
         ),
         (
@@ -411,10 +411,10 @@ fn answers_for_a_peer_that_has_gone_are_dropped() {
     script.send(peer, r#"{"id":3,"subscribe":{"channel":"room"}}"#);
 
     script.lose(peer);
-    script.answer(Answer::Appended {
+    script.answer(Response::Appended {
         epoch: EPOCH,
         offset: 1,
-        duplicate: false,
+        is_duplicate: false,
     });
     script.answer(page(1, &[]));
 

@@ -3,7 +3,7 @@
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{ReadFrom, Refusal, Request};
+use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
 use crate::script::{EPOCH, Script, committed, first_page, page, push, refused, unrecoverable};
 
@@ -97,12 +97,12 @@ fn a_subscription_that_was_asked_for_before_the_lapse_has_no_hole() {
     let Request::Read(read) = script.asked.remove(0) else {
         panic!("a read")
     };
-    let steadfast_hub::log::io::Answer::Read(answer) = page(3, &[]) else {
+    let steadfast_hub::log::io::Response::Read(answer) = page(3, &[]) else {
         panic!("an answer")
     };
     let answered = LogEvent::Answered {
-        number: read.ticket.number,
-        answer: steadfast_hub::log::io::Answer::Read(answer),
+        number: read.request_id.number,
+        answer: steadfast_hub::log::io::Response::Read(answer),
     };
 
     script.log(vec![
@@ -143,7 +143,7 @@ fn who_finishes_recovering_while_the_core_is_behind_gets_nothing_twice() {
 
 #[test]
 fn a_core_that_cannot_catch_up_tells_its_subscribers_to_subscribe_again() {
-    for answer in [unrecoverable(20), refused(Refusal::Poisoned)] {
+    for answer in [unrecoverable(20), refused(Rejection::WriteFailed)] {
         let mut script = Script::new();
         let peer = script.subscribe("room", 5);
 

@@ -1,7 +1,7 @@
 //! Subscribing at a position: what the reply holds, what follows, and when it is refused.
 
 use steadfast_hub::io::Input;
-use steadfast_hub::log::io::{ReadFrom, Refusal, Request};
+use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
 use crate::script::{
     EPOCH, EPOCH_TEXT, Script, committed, first_page, page, push, refused, unrecoverable,
@@ -203,7 +203,7 @@ fn commits_between_question_and_answer_are_in_the_answer_and_not_sent_twice() {
 
 #[test]
 fn a_recovery_that_retention_overtakes_ends_with_2500() {
-    for answer in [unrecoverable(90), refused(Refusal::NoSpace)] {
+    for answer in [unrecoverable(90), refused(Rejection::NoSpace)] {
         let mut script = Script::new();
         let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
@@ -222,7 +222,7 @@ fn a_log_that_refuses_a_subscription_leaves_none_behind() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.answer(refused(Refusal::Poisoned));
+    script.answer(refused(Rejection::WriteFailed));
 
     assert!(script.read(peer).contains(r#""code":100"#));
     assert_eq!(script.channel_count(), 0);

@@ -9,7 +9,7 @@ use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId};
 use steadfast_hub::log::io::{
-    Answer, Author, Committed, Page, ReadAnswer, Record, Refusal, Request,
+    Committed, Page, Publisher, ReadResponse, Record, Rejection, Request, Response,
 };
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
@@ -146,11 +146,11 @@ impl Script {
     }
 
     /// Answers the oldest request that is open.
-    pub(crate) fn answer(&mut self, answer: Answer) {
+    pub(crate) fn answer(&mut self, answer: Response) {
         let request = self.asked.remove(0);
         let number = match request {
-            Request::Append(append) => append.ticket.number,
-            Request::Read(read) => read.ticket.number,
+            Request::Append(append) => append.request_id.number,
+            Request::Read(read) => read.request_id.number,
         };
         self.log(vec![LogEvent::Answered { number, answer }]);
     }
@@ -228,40 +228,43 @@ pub(crate) fn record(offset: u64) -> Record {
     Record {
         offset,
         data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
-        author: Author::default(),
+        publisher: Publisher::default(),
         at: Timestamp::default(),
     }
 }
 
 /// A whole answer to a read: the channel's top and the records read.
-pub(crate) fn page(top: u64, offsets: &[u64]) -> Answer {
+pub(crate) fn page(top: u64, offsets: &[u64]) -> Response {
     answer_with(top, offsets, false)
 }
 
 /// An answer that a limit cut short.
-pub(crate) fn first_page(top: u64, offsets: &[u64]) -> Answer {
+pub(crate) fn first_page(top: u64, offsets: &[u64]) -> Response {
     answer_with(top, offsets, true)
 }
 
-fn answer_with(top: u64, offsets: &[u64], more: bool) -> Answer {
+fn answer_with(top: u64, offsets: &[u64], more: bool) -> Response {
     let records = offsets.iter().map(|offset| record(*offset)).collect();
-    Answer::Read(ReadAnswer {
+    Response::Read(ReadResponse {
         epoch: EPOCH,
-        top,
-        page: Page::Records { records, more },
+        high_watermark: top,
+        page: Page::Records {
+            records,
+            has_more: more,
+        },
     })
 }
 
-pub(crate) fn unrecoverable(top: u64) -> Answer {
-    Answer::Read(ReadAnswer {
+pub(crate) fn unrecoverable(top: u64) -> Response {
+    Response::Read(ReadResponse {
         epoch: EPOCH,
-        top,
+        high_watermark: top,
         page: Page::Unrecoverable,
     })
 }
 
-pub(crate) fn refused(refusal: Refusal) -> Answer {
-    Answer::Refused(refusal)
+pub(crate) fn refused(refusal: Rejection) -> Response {
+    Response::Rejected(refusal)
 }
 
 /// The push of `committed`, as it stands on the wire.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 use steadfast_machine::Generator;
 
-/// What a disk writes at once.
+/// The unit of a disk write in bytes.
 pub(crate) const SECTOR: usize = 512;
 
 /// The files of a data directory.
@@ -75,16 +75,16 @@ impl Disk {
         self.files.remove(&number);
     }
 
-    /// The machine lost its power: each sector that was not synced is kept, dropped or torn.
-    pub(crate) fn lose_power(&mut self, chance: &mut Generator) {
+    /// The machine lost power: each sector that was not synced is kept, dropped or torn.
+    pub(crate) fn lose_power(&mut self, random: &mut Generator) {
         for file in self.files.values_mut() {
             for sector in std::mem::take(&mut file.dirty) {
                 let (from, to) = bounds(sector, file.current.len());
-                let kept = match chance.below(3) {
+                let kept = match random.below(3) {
                     0 => from,
                     1 => to,
                     _ => {
-                        from + usize::try_from(chance.below(u64::try_from(to - from).unwrap()))
+                        from + usize::try_from(random.below(u64::try_from(to - from).unwrap()))
                             .unwrap()
                     }
                 };
@@ -94,7 +94,7 @@ impl Disk {
         }
     }
 
-    /// The machine lost its power, and nothing that was not synced reached the disk.
+    /// The machine lost power, and nothing that was not synced reached the disk.
     pub(crate) fn lose_all(&mut self) {
         for file in self.files.values_mut() {
             file.dirty.clear();
@@ -102,7 +102,7 @@ impl Disk {
         }
     }
 
-    /// Direct access for damage.
+    /// Direct access, to corrupt bytes.
     pub(crate) fn bytes_mut(&mut self, number: u64) -> &mut Vec<u8> {
         let file = self.files.get_mut(&number).expect("a segment that exists");
         file.dirty.clear();

@@ -1,15 +1,15 @@
-//! The log through its public face: a test disk carries out its orders, fails, and forgets what was not synced.
+//! The log through its public interface: a test disk executes its operations, fails, and loses what was not synced.
 
-#[cfg(test)]
-mod bench;
-#[cfg(test)]
-mod chance;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
-mod dedupe;
+mod dedup;
 #[cfg(test)]
 mod disk;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod harness;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -17,10 +17,10 @@ mod order;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
-mod rescue;
+mod random;
+#[cfg(test)]
+mod repair;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod rollover;
-#[cfg(test)]
-mod space;

@@ -1,60 +1,63 @@
-//! Order: offsets, groups, commits before answers, and what a read sees.
+//! Order: offsets, batches, commits before responses, and what a read sees.
 
-use steadfast_hub::log::io::{Answer, Page, ReadFrom, Request};
+use steadfast_hub::log::io::{Page, ReadFrom, Request, Response};
 use steadfast_hub::policy::log::Fsync;
 
-use crate::bench::{Bench, Seen, append, read, settings, with_fsync};
+use crate::harness::{Harness, Seen, append, read, settings, with_fsync};
 
 #[test]
-fn offsets_are_dense_from_1_in_each_channel_and_each_commit_is_shown_before_its_answer() {
-    let mut bench = Bench::new(settings());
+fn offsets_are_dense_from_1_in_each_channel_and_each_commit_precedes_its_response() {
+    let mut harness = Harness::new(settings());
 
-    bench.publish_all(vec![append("a", "1"), append("b", "2"), append("a", "3")]);
+    harness.publish_all(vec![append("a", "1"), append("b", "2"), append("a", "3")]);
 
-    let story: Vec<String> = bench
+    let story: Vec<String> = harness
         .seen
         .iter()
         .map(|seen| match seen {
             Seen::Commit(committed) => format!("{} {}", committed.channel, committed.record.offset),
-            Seen::Answer(number, Answer::Appended { offset, .. }) => {
-                format!("answer {number} {offset}")
+            Seen::Response(number, Response::Appended { offset, .. }) => {
+                format!("response {number} {offset}")
             }
-            Seen::Answer(number, other) => format!("answer {number} {other:?}"),
+            Seen::Response(number, other) => format!("response {number} {other:?}"),
         })
         .collect();
     assert_eq!(
         story,
         [
             "a 1",
-            "answer 1 1",
+            "response 1 1",
             "b 1",
-            "answer 2 1",
+            "response 2 1",
             "a 2",
-            "answer 3 2"
+            "response 3 2"
         ]
     );
 }
 
 #[test]
-fn what_is_asked_while_a_group_is_under_way_shares_one_write_and_one_sync() {
-    let mut bench = Bench::new(settings());
-    bench.hold = true;
-    let (writes, syncs) = (bench.writes, bench.syncs);
+fn appends_that_arrive_while_a_batch_is_in_flight_share_one_write_and_one_sync() {
+    let mut harness = Harness::new(settings());
+    harness.is_holding = true;
+    let (writes, syncs) = (harness.writes, harness.syncs);
 
-    let first = bench.publish_fast(append("a", "0"));
+    let first = harness.publish_fast(append("a", "0"));
     let rest: Vec<u64> = (1..100)
-        .map(|number| bench.publish_fast(append("a", &number.to_string())))
+        .map(|number| harness.publish_fast(append("a", &number.to_string())))
         .collect();
-    bench.release();
-    assert_eq!(bench.answer(first), None, "written is not durable");
-    bench.release();
-    assert!(bench.answer(first).is_some(), "synced is durable");
-    assert_eq!(bench.answer(rest[0]), None);
-    bench.release();
-    bench.release();
+    harness.release();
+    assert_eq!(harness.response(first), None, "written, not durable");
+    harness.release();
+    assert!(harness.response(first).is_some(), "synced, hence durable");
+    assert_eq!(harness.response(rest[0]), None);
+    harness.release();
+    harness.release();
 
-    assert!(rest.iter().all(|number| bench.answer(*number).is_some()));
-    assert_eq!((bench.writes - writes, bench.syncs - syncs), (2, 2));
+    assert!(
+        rest.iter()
+            .all(|number| harness.response(*number).is_some())
+    );
+    assert_eq!((harness.writes - writes, harness.syncs - syncs), (2, 2));
 }
 
 #[test]
@@ -63,84 +66,87 @@ fn without_the_always_policy_written_is_enough() {
         Fsync::Never,
         Fsync::Interval(std::time::Duration::from_millis(100)),
     ] {
-        let mut bench = Bench::new(with_fsync(fsync));
-        bench.hold = true;
+        let mut harness = Harness::new(with_fsync(fsync));
+        harness.is_holding = true;
 
-        let number = bench.publish_fast(append("a", "1"));
-        bench.release();
+        let number = harness.publish_fast(append("a", "1"));
+        harness.release();
 
-        assert!(bench.answer(number).is_some(), "{fsync:?}");
-        assert!(bench.held.is_empty(), "{fsync:?}");
+        assert!(harness.response(number).is_some(), "{fsync:?}");
+        assert!(harness.held.is_empty(), "{fsync:?}");
     }
 }
 
 #[test]
-fn a_read_sees_what_is_committed_and_nothing_of_the_group_under_way() {
-    let mut bench = Bench::new(settings());
-    bench.published(append("a", "1"));
-    bench.hold = true;
+fn a_read_sees_committed_publications_and_nothing_of_the_batch_in_flight() {
+    let mut harness = Harness::new(settings());
+    harness.published(append("a", "1"));
+    harness.is_holding = true;
 
-    bench.publish_fast(append("a", "2"));
-    let before = bench.all("a");
-    bench.release();
-    let written = bench.all("a");
-    bench.release();
+    harness.publish_fast(append("a", "2"));
+    let before = harness.all("a");
+    harness.release();
+    let written = harness.all("a");
+    harness.release();
 
     assert_eq!(before, [(1, "1".into())]);
     assert_eq!(written, before);
-    assert_eq!(bench.all("a"), [(1, "1".into()), (2, "2".into())]);
+    assert_eq!(harness.all("a"), [(1, "1".into()), (2, "2".into())]);
 }
 
 #[test]
-fn a_channel_that_does_not_exist_yet_keeps_the_epoch_it_answered_with() {
-    let mut bench = Bench::new(settings());
+fn a_channel_that_does_not_exist_yet_keeps_the_epoch_of_its_first_response() {
+    let mut harness = Harness::new(settings());
 
-    let answer = bench.read(read("new", ReadFrom::Start, 0));
-    let (epoch, offset, _) = bench.published(append("new", "1"));
-    let after = bench.read(read(
+    let response = harness.read(read("new", ReadFrom::Oldest, 0));
+    let (epoch, offset, _) = harness.published(append("new", "1"));
+    let after = harness.read(read(
         "new",
         ReadFrom::After {
-            epoch: answer.epoch,
-            offset: answer.top,
+            epoch: response.epoch,
+            offset: response.high_watermark,
         },
         10,
     ));
 
-    assert_eq!((answer.top, epoch, offset), (0, answer.epoch, 1));
-    assert!(matches!(after.page, Page::Records { records, more: false } if records.len() == 1));
+    assert_eq!(
+        (response.high_watermark, epoch, offset),
+        (0, response.epoch, 1)
+    );
+    assert!(matches!(after.page, Page::Records { records, has_more: false } if records.len() == 1));
 }
 
 #[test]
-fn a_read_in_the_same_batch_is_answered_as_of_its_place_in_the_order() {
-    let mut bench = Bench::new(settings());
-    bench.published(append("a", "1"));
+fn a_read_among_other_requests_sees_the_log_as_of_its_turn() {
+    let mut harness = Harness::new(settings());
+    harness.published(append("a", "1"));
 
-    let numbers = bench.request(vec![
+    let numbers = harness.request(vec![
         Request::Append(append("a", "2")),
-        Request::Read(read("a", ReadFrom::Start, 10)),
+        Request::Read(read("a", ReadFrom::Oldest, 10)),
     ]);
 
-    let place = |number: u64| {
-        bench
+    let position = |number: u64| {
+        harness
             .seen
             .iter()
-            .position(|seen| matches!(seen, Seen::Answer(n, _) if *n == number))
+            .position(|seen| matches!(seen, Seen::Response(n, _) if *n == number))
     };
-    let Some(Answer::Read(answer)) = bench.answer(numbers[1]) else {
+    let Some(Response::Read(response)) = harness.response(numbers[1]) else {
         panic!("read")
     };
-    let Page::Records { records, more } = answer.page else {
+    let Page::Records { records, has_more } = response.page else {
         panic!("records")
     };
-    let committed_before = place(numbers[0]) < place(numbers[1]);
+    let committed_before = position(numbers[0]) < position(numbers[1]);
     let expected = if committed_before { 2 } else { 1 };
     assert_eq!(
-        (answer.top, records.len()),
+        (response.high_watermark, records.len()),
         (expected, 1),
         "the page was chosen before the commit"
     );
     assert_eq!(
-        more, committed_before,
-        "and says whether it reached the top of the moment"
+        has_more, committed_before,
+        "and reports whether it reached the current high watermark"
     );
 }

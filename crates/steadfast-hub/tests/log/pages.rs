@@ -1,23 +1,24 @@
-//! Reads: pages in both directions, positions, memory and storage, and a replay that meets live without a hole.
+//! Reads: pages in both directions, positions, memory and storage, and a replay that joins live publications without a
+//! gap.
 
-use steadfast_hub::log::io::{Answer, Page, ReadFrom, Request, StorageFault};
+use steadfast_hub::log::io::{Page, ReadFrom, Request, Response, StorageError};
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 
-use crate::bench::{Bench, Seen, append, read, settings};
+use crate::harness::{Harness, Seen, append, read, settings};
 
-fn filled(cache: ByteSize) -> Bench {
-    let mut bench = Bench::new(LogSettings {
+fn filled(cache: ByteSize) -> Harness {
+    let mut harness = Harness::new(LogSettings {
         cache_bytes: cache,
         ..settings()
     });
     for number in 1..=50 {
-        bench.publish_all(vec![
+        harness.publish_all(vec![
             append("a", &format!("{number:0>100}")),
             append("b", &"x".repeat(700)),
         ]);
     }
-    bench
+    harness
 }
 
 #[test]
@@ -27,33 +28,34 @@ fn pages_forward_and_backward_hold_every_publication_once() {
         ByteSize::from_kib(8),
         ByteSize::from_mib(8),
     ] {
-        let mut bench = filled(cache);
-        let epoch = bench.read(read("a", ReadFrom::Start, 0)).epoch;
+        let mut harness = filled(cache);
+        let epoch = harness.read(read("a", ReadFrom::Oldest, 0)).epoch;
         let mut forward = Vec::new();
         let mut backward = Vec::new();
 
         loop {
             let offset = forward.last().copied().unwrap_or(0);
-            let (records, more) = bench.records(read("a", ReadFrom::After { epoch, offset }, 7));
+            let (records, has_more) =
+                harness.records(read("a", ReadFrom::After { epoch, offset }, 7));
             forward.extend(records.iter().map(|record| record.offset));
             assert!(
                 records
                     .iter()
                     .all(|record| record.data == format!("{:0>100}", record.offset))
             );
-            if !more {
+            if !has_more {
                 break;
             }
         }
-        let mut from = ReadFrom::Top;
+        let mut from = ReadFrom::Newest;
         loop {
-            let (records, more) = bench.records(read("a", from, 7));
+            let (records, has_more) = harness.records(read("a", from, 7));
             backward.extend(records.iter().map(|record| record.offset));
             from = ReadFrom::Before {
                 epoch,
                 offset: *backward.last().unwrap(),
             };
-            if !more {
+            if !has_more {
                 break;
             }
         }
@@ -65,60 +67,60 @@ fn pages_forward_and_backward_hold_every_publication_once() {
 
 #[test]
 fn fresh_publications_are_read_from_memory_and_old_ones_with_few_reads() {
-    let mut bench = filled(ByteSize::from_mib(8));
-    bench.reads = 0;
-    bench.all("a");
-    assert_eq!(bench.reads, 0);
+    let mut harness = filled(ByteSize::from_mib(8));
+    harness.reads = 0;
+    harness.all("a");
+    assert_eq!(harness.reads, 0);
 
-    let mut bench = filled(ByteSize::from_bytes(0));
-    bench.reads = 0;
-    bench.all("a");
+    let mut harness = filled(ByteSize::from_bytes(0));
+    harness.reads = 0;
+    harness.all("a");
     assert!(
-        bench.reads > 0 && bench.reads <= 25,
-        "neighbours share a read: {}",
-        bench.reads
+        harness.reads > 0 && harness.reads <= 25,
+        "adjacent records share a read: {}",
+        harness.reads
     );
 }
 
 #[test]
-fn the_page_stops_at_the_bytes_but_holds_at_least_one() {
-    let mut bench = filled(ByteSize::from_bytes(0));
-    let mut ask = |bytes_max| {
+fn a_page_ends_at_the_byte_limit_but_holds_at_least_one_publication() {
+    let mut harness = filled(ByteSize::from_bytes(0));
+    let mut pages_of = |bytes_max| {
         let request = steadfast_hub::log::io::Read {
             bytes_max,
-            ..read("a", ReadFrom::Start, 100)
+            ..read("a", ReadFrom::Oldest, 100)
         };
-        let (records, more) = bench.records(request);
-        (records.len(), more)
+        let (records, has_more) = harness.records(request);
+        (records.len(), has_more)
     };
 
-    assert_eq!(ask(350), (3, true));
-    assert_eq!(ask(1), (1, true));
-    assert_eq!(ask(100_000), (50, false));
+    assert_eq!(pages_of(350), (3, true));
+    assert_eq!(pages_of(1), (1, true));
+    assert_eq!(pages_of(100_000), (50, false));
 }
 
 #[test]
-fn a_position_is_whole_or_refused() {
-    let mut bench = filled(ByteSize::from_bytes(0));
-    let answer = bench.read(read("a", ReadFrom::Start, 0));
-    let (epoch, top) = (answer.epoch, answer.top);
-    let nothing = |more| Page::Records {
+fn a_position_is_recoverable_or_rejected() {
+    let mut harness = filled(ByteSize::from_bytes(0));
+    let response = harness.read(read("a", ReadFrom::Oldest, 0));
+    let (epoch, end) = (response.epoch, response.high_watermark);
+    let nothing = |has_more| Page::Records {
         records: Vec::new(),
-        more,
+        has_more,
     };
-    assert_eq!(answer.page, nothing(true));
-    let foreign = steadfast_hub::epoch::ChannelEpoch {
+    assert_eq!(response.page, nothing(true));
+    let unknown = steadfast_hub::epoch::ChannelEpoch {
         counter: epoch.counter + 1,
         ..epoch
     };
 
     for (from, recoverable) in [
         (ReadFrom::After { epoch, offset: 0 }, true),
-        (ReadFrom::After { epoch, offset: top }, true),
+        (ReadFrom::After { epoch, offset: end }, true),
         (
             ReadFrom::After {
                 epoch,
-                offset: top + 1,
+                offset: end + 1,
             },
             false,
         ),
@@ -131,7 +133,7 @@ fn a_position_is_whole_or_refused() {
         ),
         (
             ReadFrom::After {
-                epoch: foreign,
+                epoch: unknown,
                 offset: 0,
             },
             false,
@@ -139,7 +141,7 @@ fn a_position_is_whole_or_refused() {
         (
             ReadFrom::Before {
                 epoch,
-                offset: top + 1,
+                offset: end + 1,
             },
             true,
         ),
@@ -153,53 +155,53 @@ fn a_position_is_whole_or_refused() {
         ),
         (
             ReadFrom::Before {
-                epoch: foreign,
+                epoch: unknown,
                 offset: 1,
             },
             false,
         ),
     ] {
-        let page = bench.read(read("a", from.clone(), 3)).page;
+        let page = harness.read(read("a", from.clone(), 3)).page;
         assert_eq!(page != Page::Unrecoverable, recoverable, "{from:?}");
     }
-    let after = bench.read(read("a", ReadFrom::After { epoch, offset: top }, 3));
+    let after = harness.read(read("a", ReadFrom::After { epoch, offset: end }, 3));
     assert_eq!(after.page, nothing(false));
 }
 
 #[test]
-fn a_replay_in_pages_meets_live_without_a_hole() {
-    let mut bench = filled(ByteSize::from_bytes(0));
-    let epoch = bench.read(read("a", ReadFrom::Start, 0)).epoch;
-    bench.seen.clear();
+fn a_paged_replay_joins_live_publications_without_a_gap() {
+    let mut harness = filled(ByteSize::from_bytes(0));
+    let epoch = harness.read(read("a", ReadFrom::Oldest, 0)).epoch;
+    harness.seen.clear();
     let mut received: Vec<u64> = Vec::new();
     let mut live = false;
-    let mut asked = None;
+    let mut read_number = None;
 
-    // One more publication with each page; a subscriber goes live when a page reached the top.
+    // One more publication with each page; a subscriber is live once a page reached the high watermark.
     for step in 0..30 {
         if live {
-            bench.publish_fast(append("a", &format!("live {step}")));
+            harness.publish_fast(append("a", &format!("live {step}")));
         } else {
             let offset = received.last().copied().unwrap_or(0);
             let request = Request::Read(read("a", ReadFrom::After { epoch, offset }, 9));
-            let batch = vec![
+            let requests = vec![
                 Request::Append(append("a", &format!("live {step}"))),
                 request,
             ];
-            asked = Some(bench.request(batch)[1]);
+            read_number = Some(harness.request(requests)[1]);
         }
-        for seen in std::mem::take(&mut bench.seen) {
+        for seen in std::mem::take(&mut harness.seen) {
             match seen {
                 Seen::Commit(committed) if live => received.push(committed.record.offset),
                 Seen::Commit(_) => {}
-                Seen::Answer(number, Answer::Read(answer)) if asked == Some(number) => {
-                    let Page::Records { records, more } = answer.page else {
-                        panic!("whole")
+                Seen::Response(number, Response::Read(response)) if read_number == Some(number) => {
+                    let Page::Records { records, has_more } = response.page else {
+                        panic!("unrecoverable")
                     };
                     received.extend(records.iter().map(|record| record.offset));
-                    live = !more;
+                    live = !has_more;
                 }
-                Seen::Answer(..) => {}
+                Seen::Response(..) => {}
             }
         }
     }
@@ -209,34 +211,34 @@ fn a_replay_in_pages_meets_live_without_a_hole() {
 }
 
 #[test]
-fn bytes_that_are_not_what_was_written_are_never_handed_out() {
-    let mut bench = filled(ByteSize::from_bytes(0));
-    let place = bench
+fn corrupt_bytes_are_never_returned() {
+    let mut harness = filled(ByteSize::from_bytes(0));
+    let position = harness
         .disk
         .bytes(1)
         .windows(100)
         .position(|bytes| bytes == format!("{:0>100}", 3).as_bytes());
-    bench.disk.bytes_mut(1)[place.unwrap() + 50] ^= 1;
+    harness.disk.bytes_mut(1)[position.unwrap() + 50] ^= 1;
 
-    let answer = bench.read(read("a", ReadFrom::Start, 10));
-    let behind = bench.read(read(
+    let response = harness.read(read("a", ReadFrom::Oldest, 10));
+    let after_corruption = harness.read(read(
         "a",
         ReadFrom::After {
-            epoch: answer.epoch,
+            epoch: response.epoch,
             offset: 3,
         },
         10,
     ));
 
-    assert_eq!(answer.page, Page::Unrecoverable);
+    assert_eq!(response.page, Page::Unrecoverable);
     assert!(
-        matches!(behind.page, Page::Records { .. }),
-        "what is whole is still read"
+        matches!(after_corruption.page, Page::Records { .. }),
+        "intact records are still read"
     );
-    assert_eq!(bench.log.counters().unreadable, 1);
-    bench.faults.read = Some(StorageFault::Broken);
+    assert_eq!(harness.log.counters().unreadable, 1);
+    harness.faults.read = Some(StorageError::Io);
     assert_eq!(
-        bench.read(read("a", ReadFrom::Start, 10)).page,
+        harness.read(read("a", ReadFrom::Oldest, 10)).page,
         Page::Unrecoverable
     );
 }

@@ -1,41 +1,44 @@
-//! What is no longer shown, kept or known, and what stays.
+//! Which publications, segments and channels are hidden, removed or expired, and which stay.
 
 use std::time::Duration;
 
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{Answer, Page, ReadFrom, Request};
+use steadfast_hub::log::io::{Page, ReadFrom, Request, Response};
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 
-use crate::bench::{Bench, WALL, append, read, settings};
+use crate::harness::{Harness, WALL, append, read, settings};
 
 #[test]
-fn the_count_hides_the_oldest_and_a_position_that_fell_out_is_told_so() {
-    let mut bench = Bench::new(LogSettings {
-        visible_count_max: 3,
+fn the_count_hides_the_oldest_and_a_position_before_them_is_unrecoverable() {
+    let mut harness = Harness::new(LogSettings {
+        history_size: 3,
         ..settings()
     });
     let mut epoch = None;
     for number in 1..=5 {
-        epoch = Some(bench.published(append("a", &number.to_string())).0);
+        epoch = Some(harness.published(append("a", &number.to_string())).0);
     }
     let epoch = epoch.unwrap();
 
     assert_eq!(
-        bench.all("a"),
+        harness.all("a"),
         [(3, "3".into()), (4, "4".into()), (5, "5".into())]
     );
     let from = |offset| ReadFrom::After { epoch, offset };
-    assert_eq!(bench.read(read("a", from(1), 10)).page, Page::Unrecoverable);
     assert_eq!(
-        bench.records(read("a", from(2), 10)).0.len(),
-        3,
-        "nothing behind it is gone"
+        harness.read(read("a", from(1), 10)).page,
+        Page::Unrecoverable
     );
-    let again = bench
+    assert_eq!(
+        harness.records(read("a", from(2), 10)).0.len(),
+        3,
+        "nothing after it was removed"
+    );
+    let again = harness
         .reopen(
             LogSettings {
-                visible_count_max: 2,
+                history_size: 2,
                 ..settings()
             },
             2,
@@ -46,55 +49,55 @@ fn the_count_hides_the_oldest_and_a_position_that_fell_out_is_told_so() {
 
 #[test]
 fn age_hides_publications_exactly_when_their_time_is_over() {
-    let mut bench = Bench::new(settings());
-    let (epoch, ..) = bench.published(append("a", "1"));
-    bench.pass(Duration::from_hours(1));
-    bench.published(append("a", "2"));
+    let mut harness = Harness::new(settings());
+    let (epoch, ..) = harness.published(append("a", "1"));
+    harness.pass(Duration::from_hours(1));
+    harness.published(append("a", "2"));
 
-    bench.pass(Duration::from_hours(23));
-    assert_eq!(bench.all("a").len(), 2);
-    bench.pass(Duration::from_millis(1));
-    assert_eq!(bench.all("a"), [(2, "2".into())]);
+    harness.pass(Duration::from_hours(23));
+    assert_eq!(harness.all("a").len(), 2);
+    harness.pass(Duration::from_millis(1));
+    assert_eq!(harness.all("a"), [(2, "2".into())]);
     assert_eq!(
-        bench
+        harness
             .read(read("a", ReadFrom::After { epoch, offset: 0 }, 1))
             .page,
         Page::Unrecoverable
     );
-    bench.pass(Duration::from_hours(2));
+    harness.pass(Duration::from_hours(2));
 
-    let answer = bench.read(read("a", ReadFrom::After { epoch, offset: 2 }, 1));
+    let response = harness.read(read("a", ReadFrom::After { epoch, offset: 2 }, 1));
     assert_eq!(
-        (answer.top, answer.page),
+        (response.high_watermark, response.page),
         (
             2,
             Page::Records {
                 records: Vec::new(),
-                more: false
+                has_more: false
             }
         )
     );
-    let mut again = bench.reopen(settings(), 2);
+    let mut again = harness.reopen(settings(), 2);
     assert_eq!(again.all("a"), []);
     assert_eq!(again.published(append("a", "3")), (epoch, 3, false));
 }
 
 #[test]
-fn bytes_remove_whole_segments_and_move_the_start_while_epoch_and_top_stay() {
-    let mut bench = Bench::new(settings());
-    let (epoch, ..) = bench.published(append("quiet", "1"));
+fn the_size_limit_removes_complete_segments_while_epoch_and_high_watermark_stay() {
+    let mut harness = Harness::new(settings());
+    let (epoch, ..) = harness.published(append("quiet", "1"));
     for _ in 0..400 {
-        bench.published(append("busy", &"x".repeat(1000)));
+        harness.published(append("busy", &"x".repeat(1000)));
     }
 
-    let removed = bench
+    let removed = harness
         .events
         .iter()
         .filter(|event| matches!(event, Event::SegmentRemoved { .. }))
         .count();
     assert!(removed >= 5, "{removed}");
     assert!(
-        bench
+        harness
             .disk
             .list()
             .iter()
@@ -102,12 +105,12 @@ fn bytes_remove_whole_segments_and_move_the_start_while_epoch_and_top_stay() {
             .sum::<u64>()
             <= 16 * 16 * 1024
     );
-    let visible = bench.all("busy");
+    let visible = harness.all("busy");
     assert_eq!(visible.last().unwrap().0, 400);
     assert_eq!(usize::try_from(visible[0].0), Ok(400 - visible.len() + 1));
-    assert_eq!(bench.all("quiet"), []);
+    assert_eq!(harness.all("quiet"), []);
 
-    let mut again = bench.reopen(settings(), 2);
+    let mut again = harness.reopen(settings(), 2);
     assert_eq!(again.all("busy"), visible);
     assert_eq!(
         again
@@ -119,22 +122,22 @@ fn bytes_remove_whole_segments_and_move_the_start_while_epoch_and_top_stay() {
 }
 
 #[test]
-fn a_channel_is_forgotten_after_30_days_and_comes_back_with_another_epoch() {
-    let mut bench = Bench::new(settings());
-    let (old, ..) = bench.published(append("a", "1"));
-    bench.pass(Duration::from_hours(29 * 24));
-    bench.published(append("b", "1"));
-    assert_eq!(bench.read(read("a", ReadFrom::Start, 0)).epoch, old);
+fn a_channel_expires_after_30_days_and_reappears_with_another_epoch() {
+    let mut harness = Harness::new(settings());
+    let (old, ..) = harness.published(append("a", "1"));
+    harness.pass(Duration::from_hours(29 * 24));
+    harness.published(append("b", "1"));
+    assert_eq!(harness.read(read("a", ReadFrom::Oldest, 0)).epoch, old);
 
-    bench.pass(Duration::from_hours(25));
+    harness.pass(Duration::from_hours(25));
 
     assert!(
-        bench
+        harness
             .events
-            .contains(&Event::ChannelsForgotten { channels: 1 })
+            .contains(&Event::ChannelsExpired { channels: 1 })
     );
-    assert_eq!(bench.log.channels(), 1);
-    let answer = bench.read(read(
+    assert_eq!(harness.log.channels(), 1);
+    let response = harness.read(read(
         "a",
         ReadFrom::After {
             epoch: old,
@@ -142,12 +145,18 @@ fn a_channel_is_forgotten_after_30_days_and_comes_back_with_another_epoch() {
         },
         1,
     ));
-    assert_eq!((answer.top, answer.page), (0, Page::Unrecoverable));
-    assert_ne!(answer.epoch, old);
-    // What it answers with now is what its next publication gets, also across a crash.
-    bench.disk.lose_all();
-    let mut again = bench.reopen(settings(), 2);
-    assert_eq!(again.published(append("a", "2")), (answer.epoch, 1, false));
+    assert_eq!(
+        (response.high_watermark, response.page),
+        (0, Page::Unrecoverable)
+    );
+    assert_ne!(response.epoch, old);
+    // The epoch in the response is the epoch of the next publication, also across a crash.
+    harness.disk.lose_all();
+    let mut again = harness.reopen(settings(), 2);
+    assert_eq!(
+        again.published(append("a", "2")),
+        (response.epoch, 1, false)
+    );
     assert_eq!(
         again.published(append("b", "2")),
         (old, 2, false),
@@ -158,15 +167,15 @@ fn a_channel_is_forgotten_after_30_days_and_comes_back_with_another_epoch() {
 }
 
 #[test]
-fn a_channel_that_is_published_to_while_it_is_being_forgotten_begins_anew() {
-    let mut bench = Bench::new(settings());
-    let (old, ..) = bench.published(append("a", "1"));
-    bench.hold = true;
-    bench.pass(Duration::from_hours(31 * 24));
-    assert_eq!(bench.held.len(), 1, "the forgetting is under way");
+fn a_channel_that_is_published_to_while_it_expires_starts_again() {
+    let mut harness = Harness::new(settings());
+    let (old, ..) = harness.published(append("a", "1"));
+    harness.is_holding = true;
+    harness.pass(Duration::from_hours(31 * 24));
+    assert_eq!(harness.held.len(), 1, "the expiry is in flight");
 
-    let number = bench.publish_fast(append("a", "2"));
-    let meanwhile = bench.read(read(
+    let number = harness.publish_fast(append("a", "2"));
+    let concurrent_read = harness.read(read(
         "a",
         ReadFrom::After {
             epoch: old,
@@ -174,41 +183,41 @@ fn a_channel_that_is_published_to_while_it_is_being_forgotten_begins_anew() {
         },
         1,
     ));
-    while !bench.held.is_empty() {
-        bench.release();
+    while !harness.held.is_empty() {
+        harness.release();
     }
 
     assert_eq!(
-        meanwhile.top, 1,
-        "still known until it is forgotten for good"
+        concurrent_read.high_watermark, 1,
+        "still known until the expiry is committed"
     );
-    let all = bench.all("a");
-    let now = bench.read(read("a", ReadFrom::Start, 0)).epoch;
-    assert!(bench.answer(number).is_some());
+    let all = harness.all("a");
+    let now = harness.read(read("a", ReadFrom::Oldest, 0)).epoch;
+    assert!(harness.response(number).is_some());
     assert_eq!(all, [(1, "2".into())]);
     assert_ne!(now, old);
 }
 
 #[test]
-fn a_failed_removal_is_tried_again_and_does_not_bring_publications_back() {
-    let mut bench = Bench::new(settings());
-    bench.faults.remove = Some(steadfast_hub::log::io::StorageFault::Broken);
+fn a_failed_removal_is_retried_and_does_not_restore_publications() {
+    let mut harness = Harness::new(settings());
+    harness.faults.remove = Some(steadfast_hub::log::io::StorageError::Io);
     for _ in 0..400 {
-        bench.published(append("busy", &"x".repeat(1000)));
+        harness.published(append("busy", &"x".repeat(1000)));
     }
-    let visible = bench.all("busy");
-    assert!(bench.disk.numbers().contains(&1));
-    let disk = bench.disk.clone();
+    let visible = harness.all("busy");
+    assert!(harness.disk.numbers().contains(&1));
+    let disk = harness.disk.clone();
 
-    bench.faults.remove = None;
-    bench.pass(Duration::from_secs(1));
-    assert!(!bench.disk.numbers().contains(&1));
+    harness.faults.remove = None;
+    harness.pass(Duration::from_secs(1));
+    assert!(!harness.disk.numbers().contains(&1));
 
-    let mut again = Bench::open(settings(), disk, bench.wall, 2);
+    let mut again = Harness::open(settings(), disk, harness.wall, 2);
     assert_eq!(
         again.all("busy"),
         visible,
-        "removed by decision, although the file is still there"
+        "removed from the log, although the file still exists"
     );
     assert!(!again.disk.numbers().contains(&1));
 }
@@ -220,64 +229,65 @@ fn small_segments_with_many_channels_still_hold_their_checkpoints() {
         log_bytes: ByteSize::from_kib(16),
         ..settings()
     };
-    let mut bench = Bench::new(small);
+    let mut harness = Harness::new(small);
     let mut accepted = 0;
     for number in 0..100 {
-        let answer = bench.publish(append(&format!("channel {number}"), &"x".repeat(500)));
-        accepted += usize::from(matches!(answer, Answer::Appended { .. }));
+        let response = harness.publish(append(&format!("channel {number}"), &"x".repeat(500)));
+        accepted += usize::from(matches!(response, Response::Appended { .. }));
     }
 
     assert!(
         (15..25).contains(&accepted),
         "a checkpoint takes at most three eighths: {accepted}"
     );
-    assert_eq!(bench.log.channels(), accepted);
-    let again = bench.reopen(small, 2);
+    assert_eq!(harness.log.channels(), accepted);
+    let again = harness.reopen(small, 2);
     assert_eq!(again.log.channels(), accepted);
 }
 
 #[test]
-fn a_read_of_a_segment_that_is_removed_meanwhile_is_unrecoverable_and_no_alarm() {
-    let mut bench = Bench::new(settings());
-    bench.published(append("busy", "1"));
-    bench.hold_reads = true;
-    let number = bench.request(vec![Request::Read(read("busy", ReadFrom::Start, 1))])[0];
+fn a_read_of_a_segment_that_is_removed_concurrently_is_unrecoverable_and_raises_no_alarm() {
+    let mut harness = Harness::new(settings());
+    harness.published(append("busy", "1"));
+    harness.is_holding_reads = true;
+    let number = harness.request(vec![Request::Read(read("busy", ReadFrom::Oldest, 1))])[0];
     let removed = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
 
-    while !bench.events.iter().any(removed) {
-        bench.published(append("busy", &"x".repeat(1000)));
+    while !harness.events.iter().any(removed) {
+        harness.published(append("busy", &"x".repeat(1000)));
     }
-    bench.release();
+    harness.release();
 
-    let Some(Answer::Read(answer)) = bench.answer(number) else {
-        panic!("not answered");
+    let Some(Response::Read(response)) = harness.response(number) else {
+        panic!("no response");
     };
-    assert_eq!(answer.page, Page::Unrecoverable);
+    assert_eq!(response.page, Page::Unrecoverable);
     let is_alarm = |event: &Event| matches!(event, Event::RecordUnreadable { .. });
-    assert!(!bench.events.iter().any(is_alarm), "{:?}", bench.events);
-    assert_eq!(bench.log.counters().unreadable, 0);
+    assert!(!harness.events.iter().any(is_alarm), "{:?}", harness.events);
+    assert_eq!(harness.log.counters().unreadable, 0);
 }
 
 #[test]
-fn no_segment_goes_before_the_checkpoint_that_replaces_it_is_durable_even_across_a_kill() {
-    let mut bench = Bench::new(settings());
-    bench.hold = true;
+fn no_segment_is_removed_before_the_checkpoint_that_replaces_it_is_durable_even_across_a_kill() {
+    let mut harness = Harness::new(settings());
+    harness.is_holding = true;
     let is_removal = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
-    let mut before = bench.disk.clone();
-    while !bench.events.iter().any(is_removal) {
-        bench.publish_fast(append("a", &"x".repeat(1000)));
-        while !bench.held.is_empty() && !bench.events.iter().any(is_removal) {
-            before = bench.disk.clone();
-            bench.release();
+    let mut before = harness.disk.clone();
+    while !harness.events.iter().any(is_removal) {
+        harness.publish_fast(append("a", &"x".repeat(1000)));
+        while !harness.held.is_empty() && !harness.events.iter().any(is_removal) {
+            before = harness.disk.clone();
+            harness.release();
         }
     }
-    // The process is killed when the checkpoint is written and not synced, and the next one soon after its start.
-    let mut killed = Bench::start_held(settings(), before, WALL, 2);
+    // The process is killed after the checkpoint is written and before it is synced, and the next one soon after its
+    // start.
+    let mut killed = Harness::start_held(settings(), before, WALL, 2);
     assert_eq!(killed.disk.numbers()[0], 1);
     killed.disk.lose_all();
 
-    let again = Bench::start(settings(), killed.disk, WALL, 3);
+    let again = Harness::start(settings(), killed.disk, WALL, 3);
 
-    assert_eq!(again.damaged, None);
+    assert_eq!(again.corruption, None);
     assert!(again.opened.is_some());
 }

@@ -1,13 +1,13 @@
-//! Crashes around the change from one segment to the next, twice in a row: the log always opens again.
+//! Two crashes in a row around the switch from one segment to the next: the log always opens again.
 
 use std::time::Duration;
 
-use steadfast_hub::log::io::Answer;
+use steadfast_hub::log::io::Response;
 use steadfast_hub::policy::log::{Fsync, LogSettings};
 use steadfast_machine::{ByteSize, Seed};
 
-use crate::bench::{Bench, WALL, append, keyed, settings};
 use crate::disk::Disk;
+use crate::harness::{Harness, WALL, append, idempotent, settings};
 
 /// What a crash leaves of the writes that were not synced.
 const LOSSES: u64 = 4;
@@ -22,7 +22,7 @@ fn small(fsync: Fsync) -> LogSettings {
 }
 
 #[test]
-fn a_log_that_crashes_twice_around_a_roll_over_opens_again() {
+fn a_log_that_crashes_twice_around_a_segment_rollover_opens_again() {
     let policies = [
         Fsync::Always,
         Fsync::Interval(Duration::from_secs(1)),
@@ -48,16 +48,16 @@ fn a_log_that_crashes_twice_around_a_roll_over_opens_again() {
 /// The disk after each write and each sync, from shortly before the first segment is full until the second is used,
 /// with the number of publications that were acknowledged by then.
 fn disks_around_the_first_roll_over(fsync: Fsync, padding: usize) -> Vec<(Disk, u64)> {
-    let mut bench = Bench::new(small(fsync));
+    let mut harness = Harness::new(small(fsync));
     let data = format!("\"{}\"", "x".repeat(200 + padding));
     let mut disks = Vec::new();
-    bench.hold = true;
+    harness.is_holding = true;
     for number in 0..24 {
-        bench.publish_fast(keyed("a", &data, "ann", &number.to_string()));
-        while !bench.held.is_empty() {
-            bench.release();
-            let acknowledged = bench.answers().len();
-            disks.push((bench.disk.clone(), u64::try_from(acknowledged).unwrap()));
+        harness.publish_fast(idempotent("a", &data, "ann", &number.to_string()));
+        while !harness.held.is_empty() {
+            harness.release();
+            let acknowledged = harness.responses().len();
+            disks.push((harness.disk.clone(), u64::try_from(acknowledged).unwrap()));
         }
     }
     disks
@@ -68,7 +68,7 @@ fn disks_around_the_first_roll_over(fsync: Fsync, padding: usize) -> Vec<(Disk, 
 fn lost(disk: &Disk, loss: u64) -> Disk {
     let mut disk = disk.clone();
     match loss {
-        // The process died, not the machine: what was written stays, and is still not synced.
+        // The process crashed, not the machine: what was written stays, and is still not synced.
         0 => {}
         1 => disk.lose_all(),
         _ => disk.lose_power(&mut Seed::new(loss).generator()),
@@ -79,7 +79,7 @@ fn lost(disk: &Disk, loss: u64) -> Disk {
 fn check_opens_twice(fsync: Fsync, disk: &Disk, acknowledged: u64, loss: u64) {
     let case = format!("{fsync:?}, {acknowledged} acknowledged, loss {loss}");
     for steps in 0.. {
-        let mut opening = Bench::start_held(small(fsync), disk.clone(), WALL, 2);
+        let mut opening = Harness::start_held(small(fsync), disk.clone(), WALL, 2);
         for _ in 0..steps {
             if opening.held.is_empty() {
                 break;
@@ -87,17 +87,17 @@ fn check_opens_twice(fsync: Fsync, disk: &Disk, acknowledged: u64, loss: u64) {
             opening.release();
         }
         let is_open = opening.held.is_empty();
-        opening.write_unheard();
+        opening.write_unreported();
         for again in 0..LOSSES {
-            let mut bench = Bench::start(small(fsync), lost(&opening.disk, again), WALL, 3);
+            let mut harness = Harness::start(small(fsync), lost(&opening.disk, again), WALL, 3);
             assert_eq!(
-                bench.damaged, None,
+                harness.corruption, None,
                 "{case}, then step {steps}, loss {again}"
             );
-            check_content(&mut bench, fsync, acknowledged, &case);
-            let last = Bench::start(small(fsync), bench.disk, WALL, 4);
+            check_content(&mut harness, fsync, acknowledged, &case);
+            let last = Harness::start(small(fsync), harness.disk, WALL, 4);
             assert_eq!(
-                last.damaged, None,
+                last.corruption, None,
                 "{case}, then step {steps}, loss {again}, last"
             );
         }
@@ -107,25 +107,32 @@ fn check_opens_twice(fsync: Fsync, disk: &Disk, acknowledged: u64, loss: u64) {
     }
 }
 
-fn check_content(bench: &mut Bench, fsync: Fsync, acknowledged: u64, case: &str) {
-    let offsets: Vec<u64> = bench.all("a").iter().map(|(offset, _)| *offset).collect();
-    let top = u64::try_from(offsets.len()).unwrap();
+fn check_content(harness: &mut Harness, fsync: Fsync, acknowledged: u64, case: &str) {
+    let offsets: Vec<u64> = harness.all("a").iter().map(|(offset, _)| *offset).collect();
+    let high_watermark = u64::try_from(offsets.len()).unwrap();
 
-    assert!(offsets.iter().copied().eq(1..=top), "{case}: {offsets:?}");
+    assert!(
+        offsets.iter().copied().eq(1..=high_watermark),
+        "{case}: {offsets:?}"
+    );
     if fsync == Fsync::Always {
-        assert!(top >= acknowledged, "{case}: {top}");
-        let repeat = bench.publish(keyed("a", "1", "ann", "0"));
+        assert!(high_watermark >= acknowledged, "{case}: {high_watermark}");
+        let repeat = harness.publish(idempotent("a", "1", "ann", "0"));
         assert!(
             matches!(
                 repeat,
-                Answer::Appended {
+                Response::Appended {
                     offset: 1,
-                    duplicate: true,
+                    is_duplicate: true,
                     ..
                 }
             ),
             "{case}: {repeat:?}"
         );
     }
-    assert_eq!(bench.published(append("a", "2")).1, top + 1, "{case}");
+    assert_eq!(
+        harness.published(append("a", "2")).1,
+        high_watermark + 1,
+        "{case}"
+    );
 }

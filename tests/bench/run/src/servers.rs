@@ -217,7 +217,7 @@ fn config_path(server: Server, places: &Places) -> PathBuf {
 }
 
 /// Calls with a new key each fill the default million within three seconds.
-const KEYS: &str = "keys_max = 16000000\n";
+const KEYS: &str = "idempotency_keys_max = 16000000\n";
 
 /// The gateway's settings: all defaults but one core, the port (0 for any), the store of the row, and room for keys.
 fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {

@@ -94,9 +94,9 @@ impl AcksBeforeWrite {
             | Output::Reserve { .. }
             | Output::Remove { .. }
             | Output::Opened(_)
-            | Output::Damaged(_)
+            | Output::Corrupt(_)
             | Output::Commit(_)
-            | Output::Answer { .. }
+            | Output::Respond { .. }
             | Output::Notify(_)
             | Output::Closed => return Some(output),
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Answer, Append, Input, Output, Request, Ticket, Timer};
+use steadfast_hub::log::io::{Append, Input, Output, Request, RequestId, Response, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 
@@ -24,9 +24,9 @@ type Scope = (Bytes, ChannelName, Bytes);
 #[derive(Debug)]
 enum Known {
     /// It is on its way; these repeats wait for the same answer.
-    Waiting(Vec<Ticket>),
+    Waiting(Vec<RequestId>),
     /// It was answered so.
-    Answered(Answer),
+    Answered(Response),
 }
 
 /// The log, which is never shown a key.
@@ -36,9 +36,9 @@ struct ForgetsDedupe {
     now: Instant,
     known: BTreeMap<Scope, Known>,
     /// Which scope a request that is on its way belongs to.
-    asked: BTreeMap<Ticket, Scope>,
+    asked: BTreeMap<RequestId, Scope>,
     /// Answers and when they may leave, in order.
-    held: VecDeque<(Instant, Ticket, Answer)>,
+    held: VecDeque<(Instant, RequestId, Response)>,
 }
 
 impl Machine for ForgetsDedupe {
@@ -49,9 +49,15 @@ impl Machine for ForgetsDedupe {
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
         let input = match input {
-            Input::Requested { batch, at } => {
+            Input::Requested {
+                requests: batch,
+                at,
+            } => {
                 let batch = batch.into_iter().filter_map(|it| self.admit(it)).collect();
-                Input::Requested { batch, at }
+                Input::Requested {
+                    requests: batch,
+                    at,
+                }
             }
             Input::Found { .. }
             | Input::Written
@@ -67,20 +73,30 @@ impl Machine for ForgetsDedupe {
 
     fn poll_output(&mut self) -> Option<Output> {
         while let Some(output) = self.log.poll_output() {
-            let Output::Answer { ticket, answer } = output else {
+            let Output::Respond {
+                request_id,
+                response: answer,
+            } = output
+            else {
                 return Some(output);
             };
-            if matches!(answer, Answer::Read(_)) {
-                return Some(Output::Answer { ticket, answer });
+            if matches!(answer, Response::Read(_)) {
+                return Some(Output::Respond {
+                    request_id,
+                    response: answer,
+                });
             }
-            self.on_answer(ticket, answer);
+            self.on_answer(request_id, answer);
         }
         let (due, _, _) = self.held.front()?;
         if *due > self.now {
             return None;
         }
-        let (_, ticket, answer) = self.held.pop_front()?;
-        Some(Output::Answer { ticket, answer })
+        let (_, request_id, answer) = self.held.pop_front()?;
+        Some(Output::Respond {
+            request_id,
+            response: answer,
+        })
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
@@ -109,55 +125,59 @@ impl ForgetsDedupe {
         let Request::Append(append) = request else {
             return Some(request);
         };
-        let Some(key) = append.key.clone() else {
+        let Some(key) = append.idempotency_key.clone() else {
             return Some(Request::Append(append));
         };
-        let scope = (append.author.user.clone(), append.channel.clone(), key);
+        let scope = (append.publisher.user.clone(), append.channel.clone(), key);
         match self.known.get_mut(&scope) {
-            Some(Known::Waiting(tickets)) => {
-                tickets.push(append.ticket);
+            Some(Known::Waiting(request_ids)) => {
+                request_ids.push(append.request_id);
                 None
             }
             Some(Known::Answered(answer)) => {
                 let answer = repeated(answer);
-                self.hold(append.ticket, answer);
+                self.hold(append.request_id, answer);
                 None
             }
             None => {
-                self.asked.insert(append.ticket, scope.clone());
+                self.asked.insert(append.request_id, scope.clone());
                 self.known.insert(scope, Known::Waiting(Vec::new()));
                 Some(Request::Append(Append {
-                    key: None,
+                    idempotency_key: None,
                     ..append
                 }))
             }
         }
     }
 
-    fn on_answer(&mut self, ticket: Ticket, answer: Answer) {
-        self.hold(ticket, answer.clone());
-        let Some(scope) = self.asked.remove(&ticket) else {
+    fn on_answer(&mut self, request_id: RequestId, answer: Response) {
+        self.hold(request_id, answer.clone());
+        let Some(scope) = self.asked.remove(&request_id) else {
             return;
         };
-        if let Some(Known::Waiting(tickets)) = self.known.remove(&scope) {
-            for ticket in tickets {
-                self.hold(ticket, repeated(&answer));
+        if let Some(Known::Waiting(request_ids)) = self.known.remove(&scope) {
+            for request_id in request_ids {
+                self.hold(request_id, repeated(&answer));
             }
         }
-        if matches!(answer, Answer::Appended { .. }) {
+        if matches!(answer, Response::Appended { .. }) {
             self.known.insert(scope, Known::Answered(answer));
         }
     }
 
-    fn hold(&mut self, ticket: Ticket, answer: Answer) {
-        self.held.push_back((self.now + LATE, ticket, answer));
+    fn hold(&mut self, request_id: RequestId, answer: Response) {
+        self.held.push_back((self.now + LATE, request_id, answer));
     }
 }
 
 /// The answer to a repeat of what was answered so.
-fn repeated(answer: &Answer) -> Answer {
+fn repeated(answer: &Response) -> Response {
     let mut answer = answer.clone();
-    if let Answer::Appended { duplicate, .. } = &mut answer {
+    if let Response::Appended {
+        is_duplicate: duplicate,
+        ..
+    } = &mut answer
+    {
         *duplicate = true;
     }
     answer

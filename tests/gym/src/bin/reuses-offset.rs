@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use anyhow::Result;
 use bytes::Bytes;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Answer, Append, Input, Output, Request, Ticket, Timer};
+use steadfast_hub::log::io::{Append, Input, Output, Request, RequestId, Response, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 
@@ -17,7 +17,7 @@ use steadfast_protocol::message::ChannelName;
 #[derive(Debug)]
 enum Victim {
     /// Chosen; its payload tells it from others.
-    Chosen { ticket: Ticket, data: Bytes },
+    Chosen { request_id: RequestId, data: Bytes },
     /// Done, or never to be: the channel is new and there is no place before.
     Past,
 }
@@ -35,19 +35,22 @@ impl Machine for ReusesOffset {
     type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        if let Input::Requested { batch, .. } = &input {
+        if let Input::Requested {
+            requests: batch, ..
+        } = &input
+        {
             for request in batch {
                 if let Request::Append(Append {
-                    ticket,
+                    request_id,
                     channel,
                     data,
-                    key: Some(_),
+                    idempotency_key: Some(_),
                     ..
                 }) = request
                 {
                     let victim = self.victims.entry(channel.clone());
                     victim.or_insert_with(|| Victim::Chosen {
-                        ticket: *ticket,
+                        request_id: *request_id,
                         data: data.clone(),
                     });
                 }
@@ -68,9 +71,9 @@ impl Machine for ReusesOffset {
                 record.offset -= 1;
             }
         }
-        if let Output::Answer {
-            ticket: answered,
-            answer,
+        if let Output::Respond {
+            request_id: answered,
+            response: answer,
         } = &mut output
             && let Some(channel) = self.victim_of(*answered)
         {
@@ -85,19 +88,19 @@ impl Machine for ReusesOffset {
 }
 
 impl ReusesOffset {
-    fn victim_of(&self, answered: Ticket) -> Option<ChannelName> {
+    fn victim_of(&self, answered: RequestId) -> Option<ChannelName> {
         let mut victims = self.victims.iter();
-        let is_it = |victim: &Victim| matches!(victim, Victim::Chosen { ticket, .. } if *ticket == answered);
+        let is_it = |victim: &Victim| matches!(victim, Victim::Chosen { request_id, .. } if *request_id == answered);
         let found = victims.find(|(_, victim)| is_it(victim));
         found.map(|(channel, _)| channel.clone())
     }
 
     /// Tells the publisher the wrong place too. A repeat has its place from before: the next one is chosen instead.
-    fn falsify(&mut self, channel: &ChannelName, answer: &mut Answer) {
+    fn falsify(&mut self, channel: &ChannelName, answer: &mut Response) {
         match answer {
-            Answer::Appended {
+            Response::Appended {
                 offset,
-                duplicate: false,
+                is_duplicate: false,
                 ..
             } => {
                 if *offset > 1 {
@@ -105,13 +108,13 @@ impl ReusesOffset {
                 }
                 self.victims.insert(channel.clone(), Victim::Past);
             }
-            Answer::Appended { .. } => {
+            Response::Appended { .. } => {
                 self.victims.remove(channel);
             }
-            Answer::Refused(_) => {
+            Response::Rejected(_) => {
                 self.victims.remove(channel);
             }
-            Answer::Read(_) => {}
+            Response::Read(_) => {}
         }
     }
 }

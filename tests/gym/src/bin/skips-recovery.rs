@@ -8,7 +8,9 @@ use std::convert::Infallible;
 
 use anyhow::Result;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Answer, Input, Output, Page, Read, ReadFrom, Request, Ticket, Timer};
+use steadfast_hub::log::io::{
+    Input, Output, Page, Read, ReadFrom, Request, RequestId, Response, Timer,
+};
 use steadfast_machine::{Instant, Machine};
 
 /// The log, with the middle of each read behind a position gone.
@@ -16,7 +18,7 @@ use steadfast_machine::{Instant, Machine};
 struct SkipsRecovery {
     log: Log,
     /// Reads behind a position that are not answered yet.
-    behind: BTreeSet<Ticket>,
+    behind: BTreeSet<RequestId>,
 }
 
 impl Machine for SkipsRecovery {
@@ -25,15 +27,18 @@ impl Machine for SkipsRecovery {
     type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        if let Input::Requested { batch, .. } = &input {
+        if let Input::Requested {
+            requests: batch, ..
+        } = &input
+        {
             for request in batch {
                 if let Request::Read(Read {
-                    ticket,
+                    request_id,
                     from: ReadFrom::After { .. },
                     ..
                 }) = request
                 {
-                    self.behind.insert(*ticket);
+                    self.behind.insert(*request_id);
                 }
             }
         }
@@ -42,11 +47,11 @@ impl Machine for SkipsRecovery {
 
     fn poll_output(&mut self) -> Option<Output> {
         let mut output = self.log.poll_output()?;
-        if let Output::Answer {
-            ticket,
-            answer: Answer::Read(answer),
+        if let Output::Respond {
+            request_id,
+            response: Response::Read(answer),
         } = &mut output
-            && self.behind.remove(ticket)
+            && self.behind.remove(request_id)
             && let Page::Records { records, .. } = &mut answer.page
             && let Some(last) = records.len().checked_sub(1)
             && last > 1

@@ -224,7 +224,7 @@ fn cost(event: &LogEvent) -> usize {
         + match event {
             LogEvent::Committed(committed) => {
                 let record = &committed.record;
-                record.data.len() + record.author.user.len() + record.author.client.len()
+                record.data.len() + record.publisher.user.len() + record.publisher.client.len()
             }
             LogEvent::Noted(Note::Joined { info, .. } | Note::Left { info, .. }) => info_cost(info),
             // These go to one core only or carry nothing that could be large.
@@ -242,7 +242,7 @@ fn info_cost(info: &ClientInfo) -> usize {
 #[cfg(test)]
 mod tests {
     use steadfast_hub::io::PresenceDetail;
-    use steadfast_hub::log::io::{Answer, Refusal};
+    use steadfast_hub::log::io::{Rejection, Response};
     use steadfast_machine::{Generator, Seed};
     use steadfast_protocol::message::ChannelName;
 
@@ -443,7 +443,7 @@ mod tests {
             core,
             event: LogEvent::Answered {
                 number,
-                answer: Answer::Refused(Refusal::Closing),
+                answer: Response::Rejected(Rejection::Closing),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! Reads one record, from bytes that may be anything.
+//! Decodes one record from untrusted bytes.
 //!
 //! Nothing is copied: what it returns borrows from the bytes.
 
@@ -11,18 +11,17 @@ use crate::log::record::{
     Stored,
 };
 
-/// What stands at the beginning of a record, before its checksum is known to be right.
+/// The head of a record, before its checksum is verified.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
+pub(crate) struct RecordHead {
     crc: u32,
     kind: u8,
-    /// The stamp.
     pub(crate) stamp: Stamp,
-    /// The length of the whole record.
+    /// The length of the complete record.
     pub(crate) len: usize,
 }
 
-impl Head {
+impl RecordHead {
     /// Reads a head; `None` when there are too few bytes.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let head = bytes.first_chunk::<HEAD_BYTES>()?;
@@ -31,7 +30,7 @@ impl Head {
         let body_len = usize::try_from(fields.u32()?).ok()?;
         let stamp = Stamp {
             segment: SegmentNumber(fields.u64()?),
-            life: fields.u32()?,
+            write_generation: fields.u32()?,
             synced: fields.u32()?,
         };
         let kind = fields.u8()?;
@@ -44,8 +43,8 @@ impl Head {
     }
 }
 
-/// Decodes the record at the beginning of the bytes; `None` when it is not whole or its checksum is wrong.
-pub(crate) fn decode<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
+/// Decodes the record at the beginning of the bytes; `None` when it is incomplete or its checksum is wrong.
+pub(crate) fn decode<'a>(head: &RecordHead, bytes: &'a [u8]) -> Option<Stored<'a>> {
     let covered = bytes.get(CRC_BYTES..head.len)?;
     if crc32fast::hash(covered) == head.crc {
         decode_checked(head, bytes)
@@ -54,8 +53,8 @@ pub(crate) fn decode<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
     }
 }
 
-/// Decodes a record whose checksum is known to be right.
-fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
+/// Decodes a record whose checksum is verified.
+fn decode_checked<'a>(head: &RecordHead, bytes: &'a [u8]) -> Option<Stored<'a>> {
     let mut fields = Fields {
         rest: bytes.get(HEAD_BYTES..head.len)?,
     };
@@ -63,7 +62,7 @@ fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
         1 => Stored::Header(Header {
             version: fields.u32()?,
             oldest: SegmentNumber(fields.u64()?),
-            generation: fields.epoch()?,
+            new_channel_epoch: fields.epoch()?,
             durability: fields.durability()?,
             channels: fields.u32()?,
             keys: fields.u32()?,
@@ -71,7 +70,7 @@ fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
         2 => Stored::Channel(Channel {
             id: fields.u32()?,
             epoch: fields.epoch()?,
-            top: fields.u64()?,
+            high_watermark: fields.u64()?,
             start: fields.u64()?,
             last_at: fields.at()?,
             name: std::str::from_utf8(fields.take_rest()).ok()?,
@@ -79,18 +78,18 @@ fn decode_checked<'a>(head: &Head, bytes: &'a [u8]) -> Option<Stored<'a>> {
         3 => Stored::Key(fields.key()?),
         4 => Stored::Publication(fields.publication()?),
         5 => Stored::Opened(Opened {
-            generation: fields.epoch()?,
+            new_channel_epoch: fields.epoch()?,
             durability: fields.durability()?,
-            moved: fields.u8()? != 0,
+            has_new_epochs: fields.u8()? != 0,
             at: fields.at()?,
         }),
-        6 => Stored::Forgotten {
+        6 => Stored::ChannelExpired {
             channel: fields.u32()?,
-            generation: fields.epoch()?,
+            new_channel_epoch: fields.epoch()?,
         },
-        7 => Stored::Void,
-        8 => Stored::Clean { at: fields.at()? },
-        9 => Stored::End {
+        7 => Stored::NoOp,
+        8 => Stored::CleanShutdown { at: fields.at()? },
+        9 => Stored::SegmentEnd {
             next: SegmentNumber(fields.u64()?),
         },
         _ => return None,
@@ -139,7 +138,7 @@ impl<'a> Fields<'a> {
     fn durability(&mut self) -> Option<Durability> {
         match self.u8()? {
             0 => Some(Durability::Synced),
-            1 => Some(Durability::Handed),
+            1 => Some(Durability::Written),
             _ => None,
         }
     }

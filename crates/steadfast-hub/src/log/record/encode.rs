@@ -1,6 +1,6 @@
-//! Writes one record.
+//! Encodes one record.
 //!
-//! The buffer is the group's: nothing is allocated for a record of its own.
+//! The buffer belongs to the batch: no record has an allocation of its own.
 
 use steadfast_machine::Timestamp;
 
@@ -12,7 +12,7 @@ pub(crate) fn encode(buffer: &mut Vec<u8>, stamp: Stamp, stored: &Stored<'_>) ->
     let from = buffer.len();
     buffer.extend_from_slice(&[0; 8]);
     buffer.extend_from_slice(&stamp.segment.0.to_le_bytes());
-    buffer.extend_from_slice(&stamp.life.to_le_bytes());
+    buffer.extend_from_slice(&stamp.write_generation.to_le_bytes());
     buffer.extend_from_slice(&stamp.synced.to_le_bytes());
     buffer.push(kind(stored));
     encode_body(buffer, stored);
@@ -36,10 +36,10 @@ const fn kind(stored: &Stored<'_>) -> u8 {
         Stored::Key(_) => 3,
         Stored::Publication(_) => 4,
         Stored::Opened(_) => 5,
-        Stored::Forgotten { .. } => 6,
-        Stored::Void => 7,
-        Stored::Clean { .. } => 8,
-        Stored::End { .. } => 9,
+        Stored::ChannelExpired { .. } => 6,
+        Stored::NoOp => 7,
+        Stored::CleanShutdown { .. } => 8,
+        Stored::SegmentEnd { .. } => 9,
     }
 }
 
@@ -48,7 +48,7 @@ fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
         Stored::Header(header) => {
             buffer.extend_from_slice(&header.version.to_le_bytes());
             buffer.extend_from_slice(&header.oldest.0.to_le_bytes());
-            encode_epoch(buffer, header.generation);
+            encode_epoch(buffer, header.new_channel_epoch);
             buffer.push(durability_code(header.durability));
             buffer.extend_from_slice(&header.channels.to_le_bytes());
             buffer.extend_from_slice(&header.keys.to_le_bytes());
@@ -56,7 +56,7 @@ fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
         Stored::Channel(channel) => {
             buffer.extend_from_slice(&channel.id.to_le_bytes());
             encode_epoch(buffer, channel.epoch);
-            buffer.extend_from_slice(&channel.top.to_le_bytes());
+            buffer.extend_from_slice(&channel.high_watermark.to_le_bytes());
             buffer.extend_from_slice(&channel.start.to_le_bytes());
             encode_at(buffer, channel.last_at);
             buffer.extend_from_slice(channel.name.as_bytes());
@@ -71,21 +71,21 @@ fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
         }
         Stored::Publication(publication) => encode_publication(buffer, publication),
         Stored::Opened(opened) => {
-            encode_epoch(buffer, opened.generation);
+            encode_epoch(buffer, opened.new_channel_epoch);
             buffer.push(durability_code(opened.durability));
-            buffer.push(u8::from(opened.moved));
+            buffer.push(u8::from(opened.has_new_epochs));
             encode_at(buffer, opened.at);
         }
-        Stored::Forgotten {
+        Stored::ChannelExpired {
             channel,
-            generation,
+            new_channel_epoch,
         } => {
             buffer.extend_from_slice(&channel.to_le_bytes());
-            encode_epoch(buffer, *generation);
+            encode_epoch(buffer, *new_channel_epoch);
         }
-        Stored::Void => {}
-        Stored::Clean { at } => encode_at(buffer, *at),
-        Stored::End { next } => buffer.extend_from_slice(&next.0.to_le_bytes()),
+        Stored::NoOp => {}
+        Stored::CleanShutdown { at } => encode_at(buffer, *at),
+        Stored::SegmentEnd { next } => buffer.extend_from_slice(&next.0.to_le_bytes()),
     }
 }
 
@@ -122,6 +122,6 @@ fn encode_text_len(buffer: &mut Vec<u8>, text: &[u8]) {
 const fn durability_code(durability: Durability) -> u8 {
     match durability {
         Durability::Synced => 0,
-        Durability::Handed => 1,
+        Durability::Written => 1,
     }
 }

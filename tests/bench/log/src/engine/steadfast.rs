@@ -8,7 +8,7 @@ use steadfast_gateway::clock::Clock;
 use steadfast_gateway::log::{CoreLog, LogService, LogSetup, RingLimits, Store};
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Answer, Append, Author, Request, Ticket};
+use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;
@@ -32,7 +32,7 @@ pub(crate) struct Steadfast {
 pub(crate) fn policy(bytes: u64) -> Result<LogPolicy> {
     let settings = LogSettings {
         log_bytes: ByteSize::from_bytes(bytes),
-        ..LogSettings::typical()
+        ..LogSettings::for_tests()
     };
     Ok(LogPolicy::new(settings)?)
 }
@@ -86,14 +86,14 @@ impl Engine for Steadfast {
         for item in batch {
             let channel = self.channel(item.writer)?;
             self.core.ask(Request::Append(Append {
-                ticket: Ticket {
-                    core: 0,
+                request_id: RequestId {
+                    shard: 0,
                     number: u64::from(item.writer),
                 },
                 channel,
                 data: item.payload,
-                author: Author::default(),
-                key: None,
+                publisher: Publisher::default(),
+                idempotency_key: None,
             }));
         }
         self.core.flush();
@@ -108,7 +108,7 @@ impl Engine for Steadfast {
             match event {
                 LogEvent::Answered {
                     number,
-                    answer: Answer::Appended { .. },
+                    answer: Response::Appended { .. },
                 } => writers.push(u16::try_from(number)?),
                 LogEvent::Committed(_) => {}
                 LogEvent::Answered { .. } | LogEvent::Noted(_) | LogEvent::Lapsed => {

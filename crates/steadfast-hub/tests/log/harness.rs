@@ -1,4 +1,4 @@
-//! A log on a test disk: asks, carries out its orders, and keeps what it said.
+//! A log on a test disk: sends requests, executes the log's operations, and records its outputs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,54 +8,54 @@ use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{
-    Answer, Append, Author, Committed, FailedOrder, Input, Output, Page, Read, ReadAnswer,
-    ReadFrom, Record, Refusal, Request, StorageFault, Ticket,
+    Append, Committed, FailedOperation, Input, Output, Page, Publisher, Read, ReadFrom,
+    ReadResponse, Record, Rejection, Request, RequestId, Response, StorageError,
 };
-use steadfast_hub::log::open::{Damage, OpenReport};
+use steadfast_hub::log::open::{Corruption, OpenReport};
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
 
 use crate::disk::Disk;
 
-/// What the disk refuses from now on.
+/// The operations of the disk that fail from now on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    pub(crate) write: Option<StorageFault>,
-    pub(crate) sync: Option<StorageFault>,
-    pub(crate) reserve: Option<StorageFault>,
-    pub(crate) remove: Option<StorageFault>,
-    /// Says that it synced and does not.
-    pub(crate) lies: bool,
-    pub(crate) read: Option<StorageFault>,
+    pub(crate) write: Option<StorageError>,
+    pub(crate) sync: Option<StorageError>,
+    pub(crate) reserve: Option<StorageError>,
+    pub(crate) remove: Option<StorageError>,
+    /// Reports syncs as successful without syncing.
+    pub(crate) is_sync_ignored: bool,
+    pub(crate) read: Option<StorageError>,
 }
 
-/// What was seen in the order of the log.
+/// Outputs to the shards, in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Commit(Committed),
-    Answer(u64, Answer),
+    Response(u64, Response),
 }
 
-pub(crate) struct Bench {
+pub(crate) struct Harness {
     pub(crate) log: Log,
     pub(crate) disk: Disk,
     pub(crate) now: Instant,
     pub(crate) wall: u64,
     pub(crate) faults: Faults,
-    /// True when writes are kept waiting until `release`.
-    pub(crate) hold: bool,
-    /// The same for reads.
-    pub(crate) hold_reads: bool,
+    /// True when writes are held until `release`.
+    pub(crate) is_holding: bool,
+    /// True when reads are held until `release`.
+    pub(crate) is_holding_reads: bool,
     pub(crate) held: VecDeque<Output>,
     pub(crate) seen: Vec<Seen>,
     pub(crate) events: Vec<Event>,
     pub(crate) opened: Option<OpenReport>,
-    pub(crate) damaged: Option<Damage>,
-    pub(crate) closed: bool,
+    pub(crate) corruption: Option<Corruption>,
+    pub(crate) is_closed: bool,
     pub(crate) writes: usize,
     pub(crate) syncs: usize,
     pub(crate) reads: usize,
-    tickets: u64,
+    request_ids: u64,
 }
 
 pub(crate) const WALL: u64 = 1_700_000_000_000;
@@ -66,7 +66,7 @@ pub(crate) fn settings() -> LogSettings {
         log_bytes: ByteSize::from_kib(16 * 16),
         cache_bytes: ByteSize::from_bytes(0),
         read_bytes: ByteSize::from_kib(4),
-        ..LogSettings::typical()
+        ..LogSettings::for_tests()
     }
 }
 
@@ -79,29 +79,35 @@ pub(crate) fn with_fsync(fsync: Fsync) -> LogSettings {
 
 pub(crate) fn append(channel: &str, data: &str) -> Append {
     Append {
-        ticket: Ticket { core: 0, number: 0 },
+        request_id: RequestId {
+            shard: 0,
+            number: 0,
+        },
         channel: channel.into(),
         data: Bytes::copy_from_slice(data.as_bytes()),
-        author: Author::default(),
-        key: None,
+        publisher: Publisher::default(),
+        idempotency_key: None,
     }
 }
 
-pub(crate) fn keyed(channel: &str, data: &str, user: &str, key: &str) -> Append {
-    let author = Author {
+pub(crate) fn idempotent(channel: &str, data: &str, user: &str, key: &str) -> Append {
+    let publisher = Publisher {
         user: Bytes::copy_from_slice(user.as_bytes()),
         client: Bytes::new(),
     };
     Append {
-        author,
-        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        publisher,
+        idempotency_key: Some(Bytes::copy_from_slice(key.as_bytes())),
         ..append(channel, data)
     }
 }
 
 pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
     Read {
-        ticket: Ticket { core: 0, number: 0 },
+        request_id: RequestId {
+            shard: 0,
+            number: 0,
+        },
         channel: channel.into(),
         from,
         limit,
@@ -109,8 +115,8 @@ pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
     }
 }
 
-impl Bench {
-    /// Starts a log on a disk, without waiting for anything.
+impl Harness {
+    /// Starts a log on a disk, without waiting for it to open.
     pub(crate) fn start(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
         Self::begin(
             settings,
@@ -121,7 +127,7 @@ impl Bench {
         )
     }
 
-    /// The same, with writes and syncs kept waiting until `release`.
+    /// The same, with writes and syncs held until `release`.
     pub(crate) fn start_held(
         settings: LogSettings,
         disk: Disk,
@@ -147,48 +153,48 @@ impl Bench {
         disk: Disk,
         (wall, incarnation): (u64, u64),
         faults: Faults,
-        hold: bool,
+        is_holding: bool,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
-        let mut bench = Self {
+        let mut harness = Self {
             log: Log::new(policy, Instant::START),
             disk,
             now: Instant::START,
             wall,
             faults,
-            hold,
-            hold_reads: false,
+            is_holding,
+            is_holding_reads: false,
             held: VecDeque::new(),
             seen: Vec::new(),
             events: Vec::new(),
             opened: None,
-            damaged: None,
-            closed: false,
+            corruption: None,
+            is_closed: false,
             writes: 0,
             syncs: 0,
             reads: 0,
-            tickets: 0,
+            request_ids: 0,
         };
-        let at = bench.at();
-        let segments = bench.disk.list();
-        bench.handle(Input::Found {
+        let at = harness.at();
+        let segments = harness.disk.list();
+        harness.handle(Input::Found {
             segments,
             incarnation,
             at,
         });
-        bench
+        harness
     }
 
-    /// A log that is open.
+    /// Starts a log that must open.
     pub(crate) fn open(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
-        let bench = Self::start(settings, disk, wall, incarnation);
+        let harness = Self::start(settings, disk, wall, incarnation);
         assert!(
-            bench.opened.is_some(),
+            harness.opened.is_some(),
             "not open: {:?}, {:?}",
-            bench.damaged,
-            bench.events
+            harness.corruption,
+            harness.events
         );
-        bench
+        harness
     }
 
     /// A new log.
@@ -196,7 +202,7 @@ impl Bench {
         Self::open(settings, Disk::default(), WALL, 1)
     }
 
-    /// The same disk after a clean end, or as it is now.
+    /// The same disk after a clean shutdown, or as it is now.
     pub(crate) fn reopen(self, settings: LogSettings, incarnation: u64) -> Self {
         Self::open(settings, self.disk, self.wall, incarnation)
     }
@@ -214,16 +220,16 @@ impl Bench {
         while let Some(output) = self.log.poll_output() {
             let is_write = matches!(output, Output::Write { .. } | Output::Sync { .. });
             let is_read = matches!(output, Output::Read { .. });
-            if self.hold && is_write || self.hold_reads && is_read {
+            if self.is_holding && is_write || self.is_holding_reads && is_read {
                 self.held.push_back(output);
             } else {
-                self.carry_out(output);
+                self.execute(output);
             }
         }
     }
 
-    /// What is held reaches the disk, but the log never hears of it.
-    pub(crate) fn write_unheard(&mut self) {
+    /// The held writes reach the disk, but the log receives no result.
+    pub(crate) fn write_unreported(&mut self) {
         for output in std::mem::take(&mut self.held) {
             if let Output::Write { segment, at, bytes } = output {
                 self.disk.write(segment.0, at, &bytes);
@@ -231,18 +237,18 @@ impl Bench {
         }
     }
 
-    /// Carries out the oldest write or sync that is held.
+    /// Executes the oldest write or sync that is held.
     pub(crate) fn release(&mut self) {
-        let output = self.held.pop_front().expect("something is held");
-        self.carry_out(output);
+        let output = self.held.pop_front().expect("an operation is held");
+        self.execute(output);
         self.drain();
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn execute(&mut self, output: Output) {
         match output {
             Output::Reserve { segment, bytes } => {
-                if let Some(fault) = self.faults.reserve {
-                    self.fail(FailedOrder::Reserve(segment), fault);
+                if let Some(error) = self.faults.reserve {
+                    self.fail(FailedOperation::Reserve(segment), error);
                 } else {
                     self.disk.reserve(segment.0, bytes);
                     self.log.handle(self.now, Input::Reserved { segment });
@@ -250,11 +256,11 @@ impl Bench {
             }
             Output::Write { segment, at, bytes } => {
                 self.writes += 1;
-                if let Some(fault) = self.faults.write {
-                    // Half of it may be there all the same.
+                if let Some(error) = self.faults.write {
+                    // Half of it may reach the disk nevertheless.
                     let half = &bytes[..bytes.len().div_ceil(2)];
                     self.disk.write(segment.0, at, half);
-                    self.fail(FailedOrder::Write, fault);
+                    self.fail(FailedOperation::Write, error);
                 } else {
                     self.disk.write(segment.0, at, &bytes);
                     self.log.handle(self.now, Input::Written);
@@ -262,10 +268,10 @@ impl Bench {
             }
             Output::Sync { segment } => {
                 self.syncs += 1;
-                if let Some(fault) = self.faults.sync {
-                    self.fail(FailedOrder::Sync, fault);
+                if let Some(error) = self.faults.sync {
+                    self.fail(FailedOperation::Sync, error);
                 } else {
-                    if !self.faults.lies {
+                    if !self.faults.is_sync_ignored {
                         self.disk.sync(segment.0);
                     }
                     self.log.handle(self.now, Input::Synced);
@@ -288,55 +294,62 @@ impl Bench {
                             },
                         );
                     }
-                    (fault, _) => self.fail(
-                        FailedOrder::Read(read),
-                        fault.unwrap_or(StorageFault::Broken),
+                    (error, _) => self.fail(
+                        FailedOperation::Read(read),
+                        error.unwrap_or(StorageError::Io),
                     ),
                 }
             }
             Output::Remove { segment } => match self.faults.remove {
-                Some(fault) => self.fail(FailedOrder::Remove(segment), fault),
+                Some(error) => self.fail(FailedOperation::Remove(segment), error),
                 None => self.disk.remove(segment.0),
             },
             Output::Opened(report) => self.opened = Some(report),
-            Output::Damaged(damage) => self.damaged = Some(damage),
+            Output::Corrupt(corruption) => self.corruption = Some(corruption),
             Output::Commit(committed) => self.seen.push(Seen::Commit(committed)),
-            Output::Answer { ticket, answer } => {
-                self.seen.push(Seen::Answer(ticket.number, answer));
+            Output::Respond {
+                request_id,
+                response,
+            } => {
+                self.seen.push(Seen::Response(request_id.number, response));
             }
             Output::Notify(event) => self.events.push(event),
-            Output::Closed => self.closed = true,
+            Output::Closed => self.is_closed = true,
         }
     }
 
-    fn fail(&mut self, order: FailedOrder, fault: StorageFault) {
-        self.log.handle(self.now, Input::Failed { order, fault });
+    fn fail(&mut self, operation: FailedOperation, error: StorageError) {
+        self.log
+            .handle(self.now, Input::Failed { operation, error });
     }
 
-    /// Asks for all of these at once and returns their numbers.
+    /// Sends all of these at once and returns their numbers.
     pub(crate) fn request(&mut self, requests: Vec<Request>) -> Vec<u64> {
-        let first = self.tickets + 1;
-        let mut batch = requests;
-        for request in &mut batch {
-            self.tickets += 1;
+        let first = self.request_ids + 1;
+        let mut numbered = requests;
+        for request in &mut numbered {
+            self.request_ids += 1;
             match request {
-                Request::Append(append) => append.ticket.number = self.tickets,
-                Request::Read(read) => read.ticket.number = self.tickets,
+                Request::Append(append) => append.request_id.number = self.request_ids,
+                Request::Read(read) => read.request_id.number = self.request_ids,
             }
         }
         let at = self.at();
-        self.handle(Input::Requested { batch, at });
-        (first..=self.tickets).collect()
+        self.handle(Input::Requested {
+            requests: numbered,
+            at,
+        });
+        (first..=self.request_ids).collect()
     }
 
     pub(crate) fn publish_all(&mut self, appends: Vec<Append>) -> Vec<u64> {
         self.request(appends.into_iter().map(Request::Append).collect())
     }
 
-    /// Publishes one and returns the answer.
-    pub(crate) fn publish(&mut self, append: Append) -> Answer {
+    /// Publishes one and returns the response.
+    pub(crate) fn publish(&mut self, append: Append) -> Response {
         let number = self.publish_all(vec![append])[0];
-        self.answer(number).expect("answered at once")
+        self.response(number).expect("responded immediately")
     }
 
     pub(crate) fn publish_fast(&mut self, append: Append) -> u64 {
@@ -345,64 +358,64 @@ impl Bench {
 
     /// Publishes one, which must succeed.
     pub(crate) fn published(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
-        let answer = self.publish(append);
-        let Answer::Appended {
+        let response = self.publish(append);
+        let Response::Appended {
             epoch,
             offset,
-            duplicate,
-        } = answer
+            is_duplicate,
+        } = response
         else {
-            panic!("{answer:?}")
+            panic!("{response:?}")
         };
-        (epoch, offset, duplicate)
+        (epoch, offset, is_duplicate)
     }
 
-    pub(crate) fn refused(&mut self, append: Append) -> Refusal {
-        let answer = self.publish(append);
-        let Answer::Refused(why) = answer else {
-            panic!("{answer:?}")
+    pub(crate) fn rejected(&mut self, append: Append) -> Rejection {
+        let response = self.publish(append);
+        let Response::Rejected(reason) = response else {
+            panic!("{response:?}")
         };
-        why
+        reason
     }
 
-    pub(crate) fn answer(&self, number: u64) -> Option<Answer> {
-        self.answers().remove(&number)
+    pub(crate) fn response(&self, number: u64) -> Option<Response> {
+        self.responses().remove(&number)
     }
 
-    pub(crate) fn answers(&self) -> BTreeMap<u64, Answer> {
-        let answers = self.seen.iter().filter_map(|seen| match seen {
-            Seen::Answer(number, answer) => Some((*number, answer.clone())),
+    pub(crate) fn responses(&self) -> BTreeMap<u64, Response> {
+        let responses = self.seen.iter().filter_map(|seen| match seen {
+            Seen::Response(number, response) => Some((*number, response.clone())),
             Seen::Commit(_) => None,
         });
-        answers.collect()
+        responses.collect()
     }
 
-    pub(crate) fn read(&mut self, read: Read) -> ReadAnswer {
+    pub(crate) fn read(&mut self, read: Read) -> ReadResponse {
         let number = self.request(vec![Request::Read(read)])[0];
-        match self.answer(number) {
-            Some(Answer::Read(answer)) => answer,
+        match self.response(number) {
+            Some(Response::Read(response)) => response,
             other => panic!("{other:?}"),
         }
     }
 
-    /// The publications of a page that must be whole.
+    /// The publications of a page that must be recoverable.
     pub(crate) fn records(&mut self, request: Read) -> (Vec<Record>, bool) {
         match self.read(request).page {
-            Page::Records { records, more } => (records, more),
+            Page::Records { records, has_more } => (records, has_more),
             Page::Unrecoverable => panic!("unrecoverable"),
         }
     }
 
-    /// The epoch that channels get which do not exist yet.
+    /// The epoch of channels that do not exist yet.
     pub(crate) fn log_epoch(&self) -> ChannelEpoch {
-        let name = "a channel that nobody publishes to";
+        let name = "a channel without publications";
         let mut again = Self::open(settings(), self.disk.clone(), self.wall, 99);
-        again.read(read(name, ReadFrom::Start, 0)).epoch
+        again.read(read(name, ReadFrom::Oldest, 0)).epoch
     }
 
-    /// Offsets and payloads of everything that is visible in a channel.
+    /// Offsets and payloads of all visible publications of a channel.
     pub(crate) fn all(&mut self, channel: &str) -> Vec<(u64, String)> {
-        let (records, _) = self.records(read(channel, ReadFrom::Start, usize::MAX));
+        let (records, _) = self.records(read(channel, ReadFrom::Oldest, usize::MAX));
         let text = |record: Record| {
             (
                 record.offset,
@@ -412,7 +425,7 @@ impl Bench {
         records.into_iter().map(text).collect()
     }
 
-    /// Lets time pass on both clocks and wakes the log.
+    /// Advances both clocks and wakes the log.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.wall += u64::try_from(time.as_millis()).unwrap();
@@ -423,6 +436,6 @@ impl Bench {
     pub(crate) fn close(&mut self) {
         let at = self.at();
         self.handle(Input::CloseRequested { at });
-        assert!(self.closed, "not closed");
+        assert!(self.is_closed, "not closed");
     }
 }

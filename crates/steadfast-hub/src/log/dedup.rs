@@ -1,8 +1,8 @@
-//! The window in which a repeated key is recognised.
+//! The deduplication window, in which a repeated idempotency key is recognised.
 //!
-//! Owns the keys, their answers and their age. While a process lives, age is counted by the monotonic clock; after a
-//! start it follows from the wall clock in the records, never longer than the window. It writes nothing: keys stand in
-//! the records of their publications, and the checkpoint carries those whose records are about to be removed.
+//! Owns the keys, their results and their age. While the process runs, age is measured by the monotonic clock; after a
+//! start it follows from the wall clock in the records, never longer than the window. It writes nothing: keys are in
+//! the records of their publications, and the checkpoint keeps those whose records are about to be removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -12,102 +12,97 @@ use steadfast_machine::{Instant, Timestamp};
 
 use crate::log::record;
 
-/// What a key is scoped to: users cannot use up each other's keys.
+/// The scope of an idempotency key: users cannot use up each other's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Scope {
-    /// The id of the channel.
+pub(crate) struct KeyScope {
     pub(crate) channel: u32,
-    /// The user.
     pub(crate) user: Bytes,
-    /// The key.
     pub(crate) key: Bytes,
 }
 
-/// What is known about a key.
+/// The result that is remembered for a key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
-    /// The offset of its publication.
+pub(crate) struct KnownKey {
+    /// The offset of the key's publication.
     pub(crate) offset: u64,
-    /// When that was accepted.
+    /// When the publication was accepted.
     pub(crate) at: Timestamp,
-    /// The ordinal of the segment in which the key stands.
+    /// The ordinal of the segment that holds the key.
     pub(crate) segment: u32,
-    /// False while its group is under way.
-    pub(crate) durable: bool,
+    /// False while its batch is in flight.
+    pub(crate) is_durable: bool,
     until: Instant,
 }
 
-/// The keys of the window.
+/// The keys of the deduplication window.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct DedupWindow {
     length: Duration,
-    known: HashMap<Scope, Known>,
-    /// In order of arrival; an entry whose deadline differs from the map's is out of date.
-    order: VecDeque<(Instant, Scope)>,
-    /// What the durable keys of each segment come to.
-    held: BTreeMap<u32, Held>,
+    known: HashMap<KeyScope, KnownKey>,
+    /// In order of arrival; an entry is out of date when its deadline differs from the one in `known`.
+    order: VecDeque<(Instant, KeyScope)>,
+    /// Totals of the durable keys of each segment.
+    totals: BTreeMap<u32, KeyTotals>,
 }
 
-/// Keys of one segment.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct KeyTotals {
     count: usize,
-    /// What they would take in a checkpoint.
+    /// Their size in a checkpoint.
     bytes: u64,
 }
 
-impl Window {
+impl DedupWindow {
     /// An empty window of this length.
     pub(crate) fn new(length: Duration) -> Self {
         Self {
             length,
             known: HashMap::new(),
             order: VecDeque::new(),
-            held: BTreeMap::new(),
+            totals: BTreeMap::new(),
         }
     }
 
-    /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// What is known about a key that is still in the window.
-    pub(crate) fn find(&self, now: Instant, scope: &Scope) -> Option<Known> {
+    /// The result of a key that is still in the window.
+    pub(crate) fn find(&self, now: Instant, scope: &KeyScope) -> Option<KnownKey> {
         self.known
             .get(scope)
             .copied()
             .filter(|known| known.until > now)
     }
 
-    /// Adds a key of the group under way.
-    pub(crate) fn assign(&mut self, now: Instant, scope: &Scope, offset: u64, at: Timestamp) {
-        let known = Known {
+    /// Adds a key of the batch in flight.
+    pub(crate) fn assign(&mut self, now: Instant, scope: &KeyScope, offset: u64, at: Timestamp) {
+        let known = KnownKey {
             offset,
             at,
             segment: 0,
-            durable: false,
+            is_durable: false,
             until: now + self.length,
         };
         self.insert(detached(scope.channel, &scope.user, &scope.key), known);
     }
 
-    /// Marks a key as durable in this segment: its group is, or the checkpoint that carries it.
-    pub(crate) fn confirm(&mut self, scope: &Scope, segment: u32) {
+    /// Marks a key as durable in this segment, with its batch or with the checkpoint that holds it.
+    pub(crate) fn confirm(&mut self, scope: &KeyScope, segment: u32) {
         if let Some(known) = self.known.get_mut(scope) {
-            release(&mut self.held, record_bytes(scope), known);
-            known.durable = true;
+            subtract_from_totals(&mut self.totals, record_bytes(scope), known);
+            known.is_durable = true;
             known.segment = segment;
-            hold(&mut self.held, record_bytes(scope), known);
+            add_to_totals(&mut self.totals, record_bytes(scope), known);
         }
     }
 
-    /// Removes a key of a group that failed.
-    pub(crate) fn give_back(&mut self, scope: &Scope) {
+    /// Removes a key of a batch that failed.
+    pub(crate) fn release(&mut self, scope: &KeyScope) {
         self.remove(scope);
     }
 
-    /// Adds a key that was found in a record of this segment while opening, unless its time is over.
+    /// Adds a key that was found in a record of this segment while opening, unless it has expired.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
@@ -117,18 +112,18 @@ impl Window {
     ) {
         let age = wall.saturating_since(key.at);
         if let Some(rest) = self.length.checked_sub(age) {
-            let known = Known {
+            let known = KnownKey {
                 offset: key.offset,
                 at: key.at,
                 segment,
-                durable: true,
+                is_durable: true,
                 until: now + rest,
             };
             self.insert(detached(key.channel, key.user, key.text), known);
         }
     }
 
-    /// Drops the keys whose time is over.
+    /// Removes expired keys.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((until, _)) = self.order.front()
             && *until <= now
@@ -144,10 +139,10 @@ impl Window {
         }
     }
 
-    /// Drops the keys of channels that were forgotten, since their ids may be used again.
-    pub(crate) fn forget(&mut self, channels: &BTreeSet<u32>) {
-        let of_channels = |(_, scope): &&(Instant, Scope)| channels.contains(&scope.channel);
-        let gone: Vec<Scope> = self
+    /// Removes the keys of channels that expired, since their ids may be reused.
+    pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
+        let of_channels = |(_, scope): &&(Instant, KeyScope)| channels.contains(&scope.channel);
+        let gone: Vec<KeyScope> = self
             .order
             .iter()
             .filter(of_channels)
@@ -158,79 +153,83 @@ impl Window {
         }
     }
 
-    /// Bytes that the keys of a segment would take in a checkpoint.
+    /// The size of a segment's keys in a checkpoint, in bytes.
     pub(crate) fn bytes_of_segment(&self, segment: u32) -> u64 {
-        self.held.get(&segment).map_or(0, |held| held.bytes)
+        self.totals.get(&segment).map_or(0, |totals| totals.bytes)
     }
 
-    /// The keys that stand in segments before this one, in order of arrival.
-    pub(crate) fn before_segment(&self, segment: u32) -> Vec<(Scope, Known)> {
-        let count = self.held.range(..segment).map(|(_, held)| held.count).sum();
+    /// The keys in segments before this one, in order of arrival.
+    pub(crate) fn before_segment(&self, segment: u32) -> Vec<(KeyScope, KnownKey)> {
+        let count = self
+            .totals
+            .range(..segment)
+            .map(|(_, totals)| totals.count)
+            .sum();
         let before = self.order.iter().filter_map(|(until, scope)| {
             let known = self.known.get(scope)?;
-            let counts = known.durable && known.segment < segment && known.until == *until;
+            let counts = known.is_durable && known.segment < segment && known.until == *until;
             counts.then(|| (scope.clone(), *known))
         });
         // Old segments have the oldest keys, so the search ends early.
         before.take(count).collect()
     }
 
-    fn insert(&mut self, scope: Scope, known: Known) {
-        // A crash can leave both a publication and the checkpoint that carried its key: one place in the order.
-        let is_placed = self
+    fn insert(&mut self, scope: KeyScope, known: KnownKey) {
+        // A crash can leave both a publication and the checkpoint that holds its key: such a key is queued once.
+        let is_queued = self
             .known
             .get(&scope)
             .is_some_and(|before| before.until == known.until);
-        if !is_placed {
+        if !is_queued {
             self.order.push_back((known.until, scope.clone()));
         }
         let bytes = record_bytes(&scope);
-        hold(&mut self.held, bytes, &known);
+        add_to_totals(&mut self.totals, bytes, &known);
         if let Some(before) = self.known.insert(scope, known) {
-            release(&mut self.held, bytes, &before);
+            subtract_from_totals(&mut self.totals, bytes, &before);
         }
     }
 
-    fn remove(&mut self, scope: &Scope) {
+    fn remove(&mut self, scope: &KeyScope) {
         if let Some(known) = self.known.remove(scope) {
-            release(&mut self.held, record_bytes(scope), &known);
+            subtract_from_totals(&mut self.totals, record_bytes(scope), &known);
         }
     }
 }
 
-fn hold(held: &mut BTreeMap<u32, Held>, bytes: u64, known: &Known) {
-    if known.durable {
-        let of_segment = held.entry(known.segment).or_default();
+fn add_to_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known: &KnownKey) {
+    if known.is_durable {
+        let of_segment = totals.entry(known.segment).or_default();
         of_segment.count += 1;
         of_segment.bytes += bytes;
     }
 }
 
-fn release(held: &mut BTreeMap<u32, Held>, bytes: u64, known: &Known) {
-    if known.durable
-        && let Some(of_segment) = held.get_mut(&known.segment)
+fn subtract_from_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known: &KnownKey) {
+    if known.is_durable
+        && let Some(of_segment) = totals.get_mut(&known.segment)
     {
         of_segment.count -= 1;
         of_segment.bytes -= bytes;
         if of_segment.count == 0 {
-            held.remove(&known.segment);
+            totals.remove(&known.segment);
         }
     }
 }
 
-fn record_bytes(scope: &Scope) -> u64 {
+fn record_bytes(scope: &KeyScope) -> u64 {
     let len = record::key_len(scope.user.len(), scope.key.len());
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// A copy with storage of its own, so that two minutes of keys do not hold on to the buffers they arrived in.
-fn detached(channel: u32, user: &[u8], key: &[u8]) -> Scope {
+/// A copy in its own buffer, so that the keys of the window do not keep the buffers in memory that they arrived in.
+fn detached(channel: u32, user: &[u8], key: &[u8]) -> KeyScope {
     let mut both = Vec::with_capacity(user.len() + key.len());
     both.extend_from_slice(user);
     both.extend_from_slice(key);
     let mut both = Bytes::from(both);
     let key = both.split_off(user.len());
-    Scope {
+    KeyScope {
         channel,
         user: both,
         key,
@@ -244,7 +243,7 @@ mod tests {
     #[test]
     fn a_key_is_known_until_its_window_ends_and_the_wall_clock_cannot_prolong_it() {
         let length = Duration::from_mins(2);
-        let mut window = Window::new(length);
+        let mut window = DedupWindow::new(length);
         let wall = Timestamp::from_millis(10_000_000);
         let future = Timestamp::from_millis(99_000_000);
         let past = Timestamp::from_millis(1_000);
@@ -277,12 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_given_back_can_be_used_again_and_keeps_its_new_time() {
-        let mut window = Window::new(Duration::from_mins(2));
+    fn a_released_key_can_be_used_again_and_keeps_its_new_time() {
+        let mut window = DedupWindow::new(Duration::from_mins(2));
         let later = Instant::START + Duration::from_mins(1);
 
         window.assign(Instant::START, &scope("k"), 1, Timestamp::default());
-        window.give_back(&scope("k"));
+        window.release(&scope("k"));
         window.assign(later, &scope("k"), 2, Timestamp::default());
         window.expire(Instant::START + Duration::from_mins(2));
 
@@ -292,8 +291,8 @@ mod tests {
         );
     }
 
-    fn scope(key: &'static str) -> Scope {
-        Scope {
+    fn scope(key: &'static str) -> KeyScope {
+        KeyScope {
             channel: 0,
             user: Bytes::from_static(b"ann"),
             key: Bytes::from_static(key.as_bytes()),
