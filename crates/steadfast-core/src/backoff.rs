@@ -1,10 +1,10 @@
-//! When the next attempt comes: full jitter, drawn from the session's seed, its range picked by the cause.
+//! The delay before the next attempt: exponential with full jitter, drawn from the session's seed.
 //!
-//! The delay is `floor + U(0, min(cap, base * 2^n))`. Jitter is drawn after the cap and never clamped, so that it does
-//! not vanish at the cap (as in several published libraries); the growth falls only with the life of a connection, not
-//! with its mere opening, so that a server that accepts and drops is not hammered. It falls by as much as the connection
-//! lived, without a step at any age: else a server that is restarted shortly before that age would drive every client
-//! to the cap, although it served them well in between.
+//! The delay is `floor + U(0, min(cap, base * 2^n))`. Jitter is drawn after the cap and not clamped, so that it does
+//! not vanish at the cap (as it does in several published libraries). The exponent decreases with the duration of a
+//! connection, not with its establishment, so that a server that accepts and then drops connections is not flooded with
+//! attempts. It decreases in proportion to the duration, without a threshold: otherwise a server that is restarted
+//! shortly before the threshold would drive every client to the cap, although it served them well in between.
 
 use std::time::Duration;
 
@@ -12,39 +12,39 @@ use steadfast_machine::{Generator, Seed};
 
 use crate::policy::BackoffSettings;
 
-/// A hint is stretched by up to a quarter, so that all who were told the same do not come at the same time.
-const HINT_STRETCH: u32 = 4;
+/// A requested delay is extended by up to a quarter, so that clients with the same request do not retry at the same
+/// time.
+const RETRY_AFTER_JITTER: u32 = 4;
 
-/// Parts of a doubling.
-const DOUBLING: u32 = 256;
+/// The exponent counts in fractions of a doubling.
+const EXPONENT_UNIT: u32 = 256;
 
-/// Doublings beyond this are above any cap that a duration can hold.
-const LEVEL_MAX: u32 = 40 * DOUBLING;
+/// Above this, the delay exceeds any cap that a duration can hold.
+const EXPONENT_MAX: u32 = 40 * EXPONENT_UNIT;
 
 /// Why an attempt is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// A connection was lost.
-    Drop,
-    /// The server said that it goes away, so all its clients come.
-    Mass {
-        /// What it wants waited.
-        hint: Option<Duration>,
+pub(crate) enum BackoffReason {
+    ConnectionLost,
+    /// The server announced that it goes away, so all its clients reconnect.
+    ServerGoingAway {
+        /// The delay that the server requested.
+        retry_after: Option<Duration>,
     },
-    /// An attempt failed, or the server asked for patience.
-    Failure {
-        /// What it wants waited.
-        hint: Option<Duration>,
+    /// An attempt failed, or the server requested a delay.
+    AttemptFailed {
+        /// The delay that the server requested.
+        retry_after: Option<Duration>,
     },
 }
 
-/// The growth of the delays, and their jitter.
+/// The exponential growth of the delays, and their jitter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     settings: BackoffSettings,
     generator: Generator,
-    /// How often the base is doubled, in parts of a doubling.
-    level: u32,
+    /// The exponent, in units of [`EXPONENT_UNIT`].
+    exponent: u32,
 }
 
 impl Backoff {
@@ -52,92 +52,110 @@ impl Backoff {
         Self {
             settings,
             generator: seed.generator(),
-            level: 0,
+            exponent: 0,
         }
     }
 
     /// The delay before the next attempt.
-    pub(crate) fn next(&mut self, reason: Reason) -> Duration {
+    pub(crate) fn next(&mut self, reason: BackoffReason) -> Duration {
         let BackoffSettings {
-            first_within,
-            spread,
+            first_delay_max,
+            going_away_jitter,
             ..
         } = self.settings;
         match reason {
-            Reason::Drop if self.level < DOUBLING => self.draw(first_within),
-            // The loss itself was counted by `lived` or `failed`.
-            Reason::Drop => self.drawn(),
-            // Whoever always goes away, or always wants no wait, is not hammered either.
-            Reason::Mass { hint: None } => self.draw(spread).max(self.grown()),
-            Reason::Mass { hint: Some(hint) } => self.hinted(hint).max(self.grown()),
-            Reason::Failure { hint: None } => self.grow(),
-            Reason::Failure { hint: Some(hint) } => self.grow().max(self.hinted(hint)),
+            BackoffReason::ConnectionLost if self.exponent < EXPONENT_UNIT => {
+                self.draw(first_delay_max)
+            }
+            // The loss itself was already counted by `connected_for` or `on_failure`.
+            BackoffReason::ConnectionLost => self.draw_delay(),
+            // A server that repeatedly goes away, or requests no delay, is not flooded with attempts either.
+            BackoffReason::ServerGoingAway { retry_after: None } => {
+                self.draw(going_away_jitter).max(self.draw_if_grown())
+            }
+            BackoffReason::ServerGoingAway {
+                retry_after: Some(retry_after),
+            } => self
+                .jittered_retry_after(retry_after)
+                .max(self.draw_if_grown()),
+            BackoffReason::AttemptFailed { retry_after: None } => self.draw_and_grow(),
+            BackoffReason::AttemptFailed {
+                retry_after: Some(retry_after),
+            } => self
+                .draw_and_grow()
+                .max(self.jittered_retry_after(retry_after)),
         }
     }
 
-    /// A connection lived for so long: the growth halves for each stable period, and falls evenly within one.
-    pub(crate) fn lived(&mut self, time: Duration) {
+    /// Halves the exponent for each stable period that the connection lasted, and decreases it linearly within one.
+    pub(crate) fn connected_for(&mut self, time: Duration) {
         let period = self.settings.stable_after.as_nanos().max(1);
         let halvings = u32::try_from(time.as_nanos() / period).unwrap_or(u32::MAX);
-        let level = self.level.checked_shr(halvings).unwrap_or(0);
-        let fall = u128::from(level / 2) * (time.as_nanos() % period) / period;
-        self.level = level.saturating_sub(u32::try_from(fall).unwrap_or(level));
+        let exponent = self.exponent.checked_shr(halvings).unwrap_or(0);
+        let fall = u128::from(exponent / 2) * (time.as_nanos() % period) / period;
+        self.exponent = exponent.saturating_sub(u32::try_from(fall).unwrap_or(exponent));
     }
 
-    /// An attempt failed, or a connection ended. What is at the cap grows no further: an hour of failures must not take
-    /// longer to forget than a minute of them.
-    pub(crate) fn failed(&mut self) {
+    /// Doubles the delay after a failed attempt or the end of a connection. At the cap the exponent grows no further,
+    /// so that an hour of failures takes no longer to recover from than a minute of them.
+    pub(crate) fn on_failure(&mut self) {
         if self.range() < self.settings.cap {
-            self.level = (self.level + DOUBLING).min(LEVEL_MAX);
+            self.exponent = (self.exponent + EXPONENT_UNIT).min(EXPONENT_MAX);
         }
     }
 
-    fn grow(&mut self) -> Duration {
-        let delay = self.drawn();
-        self.failed();
+    fn draw_and_grow(&mut self) -> Duration {
+        let delay = self.draw_delay();
+        self.on_failure();
         delay
     }
 
-    /// What the ends before this one ask for; nothing after a connection that lived.
-    fn grown(&mut self) -> Duration {
-        if self.level < DOUBLING {
+    /// The delay that earlier failures require; zero if there were none since a stable connection.
+    fn draw_if_grown(&mut self) -> Duration {
+        if self.exponent < EXPONENT_UNIT {
             return Duration::ZERO;
         }
-        self.drawn()
+        self.draw_delay()
     }
 
-    fn drawn(&mut self) -> Duration {
+    fn draw_delay(&mut self) -> Duration {
         let range = self.range().min(self.settings.cap);
         self.settings.floor.saturating_add(self.draw(range))
     }
 
-    /// What the delay is drawn from, were there no cap.
+    /// The range of the delay before the cap.
     fn range(&self) -> Duration {
-        let (whole, part) = (self.level / DOUBLING, self.level % DOUBLING);
+        let (whole, part) = (self.exponent / EXPONENT_UNIT, self.exponent % EXPONENT_UNIT);
         let factor = 1_u32.checked_shl(whole).unwrap_or(u32::MAX);
         let below = self.settings.base.saturating_mul(factor);
-        below.saturating_add((below / DOUBLING).saturating_mul(part))
+        below.saturating_add((below / EXPONENT_UNIT).saturating_mul(part))
     }
 
-    /// What a server may ask for.
-    pub(crate) fn bound(&self, hint: Duration) -> Duration {
-        hint.min(self.settings.hint_max)
+    /// Limits a delay that the server requests.
+    pub(crate) fn cap_retry_after(&self, retry_after: Duration) -> Duration {
+        retry_after.min(self.settings.retry_after_max)
     }
 
-    /// A pause, somewhat longer, so that not all who were asked for it come at the same time.
-    pub(crate) fn stretch(&mut self, pause: Duration) -> Duration {
-        pause.saturating_add(self.draw(pause / HINT_STRETCH))
+    /// Extends a delay by up to a quarter, so that clients with the same delay do not retry at the same time.
+    pub(crate) fn add_jitter(&mut self, retry_delay: Duration) -> Duration {
+        retry_delay.saturating_add(self.draw(retry_delay / RETRY_AFTER_JITTER))
     }
 
-    /// A pause of one's own, or the longer one that the server wants.
-    pub(crate) fn pause(&mut self, own: Duration, hint: Option<Duration>) -> Duration {
-        let hint = hint.map_or(Duration::ZERO, |hint| self.bound(hint));
-        self.stretch(own.max(hint))
+    /// The longer of the own delay and the one that the server requests, with jitter.
+    pub(crate) fn retry_delay(
+        &mut self,
+        own_delay: Duration,
+        retry_after: Option<Duration>,
+    ) -> Duration {
+        let retry_after = retry_after.map_or(Duration::ZERO, |retry_after| {
+            self.cap_retry_after(retry_after)
+        });
+        self.add_jitter(own_delay.max(retry_after))
     }
 
-    fn hinted(&mut self, hint: Duration) -> Duration {
-        let pause = self.bound(hint).max(self.settings.floor);
-        self.stretch(pause)
+    fn jittered_retry_after(&mut self, retry_after: Duration) -> Duration {
+        let retry_delay = self.cap_retry_after(retry_after).max(self.settings.floor);
+        self.add_jitter(retry_delay)
     }
 
     fn draw(&mut self, range: Duration) -> Duration {

@@ -1,4 +1,4 @@
-//! What an application sees of a session: its state, everything that happened, and why.
+//! The state of a session, and the events that an application receives about it.
 
 use std::time::Duration;
 
@@ -6,157 +6,157 @@ use steadfast_machine::Instant;
 
 /// The five states of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
-    /// Not wanted: never opened, or closed.
+pub enum SessionState {
+    /// Never opened, or closed by the application.
     #[default]
     Disconnected,
-    /// On the way to its first connection, or to the first after it was revived.
+    /// Before its first connection, or before the first one after a restart.
     Connecting,
-    /// Connected.
+    /// The server accepted the connect command.
     Connected,
-    /// The connection was lost; the next one is on its way.
+    /// The connection was lost; the session reconnects.
     Reconnecting,
-    /// It does not try any more by itself; it can be revived.
+    /// The session no longer reconnects; the application can restart it.
     Failed,
 }
 
-/// Where in its state a session is.
+/// The phase of a session within its [`SessionState`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// Nothing happens.
+pub enum SessionPhase {
+    /// Disconnected or failed.
     #[default]
     Idle,
-    /// The transport opens: name, TCP, TLS, upgrade.
+    /// The transport is being opened: name resolution, TCP, TLS, upgrade.
     Dialing,
-    /// The transport is open, the server is asked to open the session.
+    /// The transport is open; the connect command awaits its reply.
     Authenticating,
-    /// Connected; subscriptions are made again and unanswered publications sent again.
+    /// Connected; subscriptions are being restored and unacknowledged publications resent.
     Resuming,
-    /// Connected, and everything is as it was.
+    /// Connected, and all subscriptions are restored.
     Ready,
     /// Between two attempts.
     Waiting,
-    /// Between two attempts, and away for longer than the session's time to live.
+    /// Between two attempts, and disconnected for longer than `degraded_after`.
     Degraded,
-    /// The application closed it; what is queued is still sent.
+    /// The application closed the session; queued publications are still sent.
     Draining,
-    /// The close frame is on its way.
+    /// The close frame was sent; the session waits for the peer.
     Closing,
 }
 
-/// Counts the connections of a session: grows by one with each `Connected`, never repeats.
+/// Numbers the connections of a session: increases by one with each `Connected`, never repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionEpoch(pub u64);
 
-/// The current truth about a session.
+/// The current state of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The state.
-    pub state: State,
-    /// Where in it.
-    pub phase: Phase,
-    /// Which connection it is, or was last.
+pub struct SessionSnapshot {
+    /// The state of the session.
+    pub state: SessionState,
+    /// The phase within the state.
+    pub phase: SessionPhase,
+    /// The current connection, or the last one.
     pub epoch: ConnectionEpoch,
-    /// Which of the endpoints.
+    /// Index of the current endpoint.
     pub endpoint: usize,
-    /// Attempts since the last connection, the one under way included.
+    /// Attempts since the last connection, including the one in progress.
     pub attempt: u32,
-    /// Since when it is in its state.
+    /// When the session entered its state.
     pub since: Instant,
-    /// When it tries next; `None` unless it waits.
-    pub next_try_at: Option<Instant>,
-    /// Why it is not connected, or was not last.
-    pub cause: Option<Cause>,
-    /// The last measured round trip.
+    /// When the next attempt starts; `None` unless the session waits for it.
+    pub next_attempt_at: Option<Instant>,
+    /// Why the session is not connected, or was not connected last.
+    pub cause: Option<DisconnectCause>,
+    /// The last measured round-trip time.
     pub rtt: Option<Duration>,
     /// Publications that wait to be sent.
     pub queued: usize,
-    /// Publications that were sent and not answered.
-    pub unanswered: usize,
-    /// Reconnects since the session was made.
+    /// Publications that were sent and not acknowledged.
+    pub in_flight: usize,
+    /// Reconnects since the session was created.
     pub reconnects: u64,
 }
 
-/// Why a connection ended, or did not come about.
+/// Why a connection ended, or was not established.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum DisconnectCause {
     /// The transport did not open.
     Dial(String),
     /// This machine has no network.
     LocalNetwork(String),
-    /// The attempt took longer than it may.
-    AttemptTimeout,
-    /// The server refused to open the session.
-    Refused {
-        /// Its error code.
+    /// The attempt exceeded `connect_timeout`.
+    ConnectTimeout,
+    /// The server rejected the connect command.
+    ConnectRejected {
+        /// The server's error code.
         code: u32,
-        /// Its text.
+        /// The server's error message.
         message: String,
     },
     /// The server closed the connection.
     Closed {
-        /// Its code; 1005 when it gave none.
+        /// The close code; 1005 if there was none.
         code: u16,
-        /// Its reason.
+        /// The reason text, possibly empty.
         reason: String,
     },
-    /// The connection broke without a close frame.
-    Broken(String),
-    /// Nothing was heard from the peer for so long.
-    Silence(Duration),
-    /// The peer took nothing of what waits for so long.
-    WriteStall(Duration),
-    /// The server broke the protocol.
+    /// The connection failed without a close frame.
+    ConnectionFailed(String),
+    /// Nothing was received from the peer for this time.
+    PongTimeout(Duration),
+    /// No byte of the send buffer was written for this time.
+    WriteTimeout(Duration),
+    /// The server violated the protocol.
     Protocol(String),
     /// The limit on attempts was reached.
     AttemptsExhausted(u32),
 }
 
-/// Something happened to a session.
+/// Something that happened to a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// An attempt begins.
+pub enum SessionEvent {
+    /// An attempt starts.
     Attempting {
         /// Counts from 1 since the last connection.
         attempt: u32,
-        /// Which of the endpoints.
+        /// Index of the endpoint.
         endpoint: usize,
     },
-    /// An attempt failed or a connection ended; the next attempt comes then.
+    /// An attempt failed or a connection ended; the session waits for the next attempt.
     Waiting {
-        /// The attempt to come.
+        /// The number of the next attempt.
         attempt: u32,
-        /// When.
+        /// When the next attempt starts.
         until: Instant,
-        /// Why.
-        cause: Cause,
+        /// Why the session is not connected.
+        cause: DisconnectCause,
     },
-    /// Connected: the server has opened the session.
+    /// The server accepted the connect command.
     Connected {
-        /// Which connection.
+        /// The new connection.
         epoch: ConnectionEpoch,
-        /// How long there was none; `None` the first time.
+        /// The time without a connection; `None` for the first one.
         downtime: Option<Duration>,
     },
-    /// Subscriptions stand again and what was unanswered is sent again.
+    /// All subscriptions are restored, and unacknowledged publications are resent.
     Ready {
-        /// Which connection.
+        /// The current connection.
         epoch: ConnectionEpoch,
     },
     /// The connection is lost.
     Lost {
-        /// Which connection.
+        /// The lost connection.
         epoch: ConnectionEpoch,
-        /// Why.
-        cause: Cause,
-        /// From the last byte that was heard until the loss was known.
+        /// Why it was lost.
+        cause: DisconnectCause,
+        /// From the last received byte until the loss was detected.
         detection: Duration,
     },
-    /// It does not try any more by itself.
+    /// The session no longer reconnects.
     Failed {
-        /// Why.
-        cause: Cause,
+        /// Why it gave up.
+        cause: DisconnectCause,
     },
-    /// It ended as the application wanted.
+    /// The session ended as the application requested.
     Closed,
 }

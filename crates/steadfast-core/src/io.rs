@@ -1,11 +1,11 @@
-//! Every fact that a session is told and every order that it gives, in one place.
+//! The inputs and outputs of a session.
 //!
-//! Facts about a connection carry its [`Attempt`]; those of an attempt that is over are ignored, so that the late
-//! time-out of an old socket can never end a new session. Orders with an attempt concern that one alone.
+//! Inputs about a connection name its [`Attempt`]; inputs of an attempt that has ended are ignored, so that the late
+//! timeout of an old socket cannot end a new connection. Outputs with an attempt concern that attempt only.
 
 mod call;
-mod feed;
 mod publication;
+mod subscription_event;
 mod transport;
 
 use std::time::Duration;
@@ -14,13 +14,13 @@ use bytes::Bytes;
 use steadfast_machine::Instant;
 
 pub use call::{Call, CallError, CallResult};
-pub use feed::{Feed, SubscribeOptions};
 pub use publication::{Delivery, DropReason, Publish};
-pub use transport::{DialFailure, Loss};
+pub use subscription_event::{SubscribeOptions, SubscriptionEvent};
+pub use transport::{ConnectionLoss, DialFailure};
 
-use crate::event::Event;
+use crate::event::SessionEvent;
 
-/// One dial and the connection that may come of it; counts from 1 and never repeats within a session.
+/// Identifies one dial and the connection that results from it; counts from 1 and never repeats within a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(pub u64);
 
@@ -36,181 +36,127 @@ pub struct CallId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
-/// Something that happened.
+/// What happened: requests of the application, and news of the transport.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Input {
-    /// The application wants the session to be connected from now on.
+    /// The application opens the session.
     OpenRequested,
-    /// The application wants it to end. What is queued may still be sent for so long, also over a connection that comes
-    /// back meanwhile; nothing more is taken in.
+    /// The application closes the session. No further publication is accepted.
     CloseRequested {
-        /// Zero ends at once.
+        /// How long queued publications may still be sent, also over a new connection. Zero ends immediately.
         drain: Duration,
     },
-    /// The application knows that the network is back: the next attempt is due now.
-    Kicked,
-    /// The application wants a failed session to try again.
-    Revived,
-    /// The shell holds the dial back, because too many are under way: the time of the attempt does not run.
-    DialHeld {
-        /// Which.
-        attempt: Attempt,
-    },
-    /// The dial that was held back goes on.
-    DialBegan {
-        /// Which.
-        attempt: Attempt,
-    },
+    /// The network is available again: the next attempt is due now.
+    ReconnectRequested,
+    /// The application restarts a failed session.
+    RestartRequested,
+    /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
+    DialQueued { attempt: Attempt },
+    /// The queued dial started.
+    DialStarted { attempt: Attempt },
     /// The transport is open; nothing was sent yet.
-    Dialled {
-        /// Which.
-        attempt: Attempt,
-    },
+    Dialled { attempt: Attempt },
     /// The transport did not open.
     DialFailed {
-        /// Which.
         attempt: Attempt,
-        /// Why.
         failure: DialFailure,
     },
-    /// Raw bytes arrived, whatever they are: a sign of life.
-    Heard {
-        /// Where.
-        attempt: Attempt,
-    },
-    /// A whole text message arrived.
-    Received {
-        /// Where.
-        attempt: Attempt,
-        /// Its payload.
-        message: Bytes,
-    },
-    /// What the socket has not taken yet; told after a write that was cut short, and when nothing is left.
-    Unsent {
-        /// Where.
-        attempt: Attempt,
-        /// How much waits.
-        bytes: u64,
-    },
-    /// The connection is over, whoever ended it.
+    /// Bytes of any kind were received: the peer is alive.
+    BytesReceived { attempt: Attempt },
+    /// A complete text message was received.
+    Received { attempt: Attempt, message: Bytes },
+    /// Bytes that the socket has not accepted yet; reported after a partial write, and when nothing is left.
+    SendBuffer { attempt: Attempt, bytes: u64 },
+    /// The connection ended, by either side.
     Lost {
-        /// Which.
         attempt: Attempt,
-        /// How.
-        loss: Loss,
+        loss: ConnectionLoss,
     },
     /// The application publishes.
     PublishRequested(Publish),
-    /// The application calls.
+    /// The application makes a call.
     CallRequested {
-        /// Its number.
         id: CallId,
-        /// What it asks.
         call: Call,
-        /// It gives up then, whatever has happened.
+        /// The call ends then at the latest.
         deadline: Instant,
     },
     /// The application subscribes.
     SubscribeRequested {
-        /// Its number.
         id: SubscriptionId,
-        /// What it wants.
         options: SubscribeOptions,
     },
-    /// The application does not want it any more.
-    UnsubscribeRequested {
-        /// Which.
+    /// The application unsubscribes.
+    UnsubscribeRequested { id: SubscriptionId },
+    /// The application consumed events of a subscription.
+    Consumed {
         id: SubscriptionId,
-    },
-    /// The application took so many feeds of a subscription, of whatever kind, out of its buffer.
-    Taken {
-        /// Which.
-        id: SubscriptionId,
-        /// How many.
+        /// The number of events, of any kind.
         items: usize,
     },
     /// Time has passed.
     Tick,
 }
 
-/// What the shell shall do.
+/// What the shell must do.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Output {
-    /// Open a transport; answered by `Dialled` or `DialFailed`.
+    /// Open a transport, and report `Dialled` or `DialFailed`.
     Dial {
-        /// Tag of everything that comes of it.
         attempt: Attempt,
-        /// Which of the endpoints.
+        /// Index of the endpoint.
         endpoint: usize,
     },
-    /// Give up a transport at once: nothing that comes of it counts any more.
-    Abandon {
-        /// Which.
-        attempt: Attempt,
-    },
+    /// Give up a transport immediately: its later inputs are ignored.
+    Abort { attempt: Attempt },
     /// Send a text message.
-    Transmit {
-        /// Where.
+    Transmit { attempt: Attempt, message: Bytes },
+    /// Send a WebSocket ping ahead of all queued messages.
+    Probe { attempt: Attempt },
+    /// Send a close frame after all queued messages, then wait for the end of the connection.
+    Close {
         attempt: Attempt,
-        /// Its payload.
-        message: Bytes,
-    },
-    /// Send a WebSocket ping ahead of everything else.
-    Probe {
-        /// Where.
-        attempt: Attempt,
-    },
-    /// Send a close frame behind everything else, then wait for the end.
-    HangUp {
-        /// Which.
-        attempt: Attempt,
-        /// The code.
         code: u16,
-        /// The reason.
         reason: &'static str,
     },
-    /// Hand something of a subscription to the application.
+    /// Deliver an event of a subscription to the application.
     Deliver {
-        /// Which.
         id: SubscriptionId,
-        /// What.
-        feed: Feed,
+        event: SubscriptionEvent,
     },
-    /// Tell the application what a publication came to.
-    Resolve {
-        /// Which.
+    /// Report the outcome of a publication to the application.
+    CompletePublication {
         id: PublicationId,
-        /// What.
         delivery: Delivery,
     },
-    /// Tell the application what a call came to.
-    Answer {
-        /// Which.
+    /// Report the outcome of a call to the application.
+    CompleteCall {
         id: CallId,
-        /// What.
         outcome: Result<CallResult, CallError>,
     },
-    /// Tell everyone who listens.
-    Notify(Event),
+    /// Report an event of the session to all listeners.
+    Notify(SessionEvent),
 }
 
-/// Why the session wants to be woken.
+/// Why the session has a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// The next attempt is due.
     Redial,
-    /// The attempt has taken too long.
-    AttemptDeadline,
-    /// Silence: a probe is due, or the peer is dead.
+    /// The attempt exceeds its timeout.
+    ConnectTimeout,
+    /// A probe is due, or the peer is unresponsive.
     Liveness,
-    /// Something queued expires, or may be sent again.
+    /// A publication expires, or becomes sendable.
     Outbox,
-    /// A call's deadline.
+    /// The deadline of a call passes.
     Call,
-    /// A subscription may ask again.
+    /// A subscription is requested again, or its reply is overdue.
     Resubscribe,
-    /// The time for an orderly end is over.
-    CloseDeadline,
-    /// The session was away for so long that it is called degraded.
+    /// The time to drain or to close passes.
+    CloseTimeout,
+    /// The session has been disconnected for so long that it becomes degraded.
     Degrade,
 }

@@ -1,16 +1,16 @@
-//! The client's side of resilience, without IO: what a connection that comes back decides, and when.
+//! Client-side connection resilience as a state machine without I/O (sans-IO).
 //!
-//! [`session::Session`] is the machine; everything else is a part of it. A shell dials, moves bytes and keeps the time
-//! for it, and carries its orders to the application. It never sees the hub: the two meet on the wire, in the
-//! simulation and in tests.
+//! [`session::Session`] is the state machine; the other modules are its parts. A shell dials, moves bytes, supplies the
+//! time, executes the outputs, and reports results to the application. This crate does not depend on the hub: client
+//! and hub communicate through the wire protocol only, also in the simulation and in tests.
 
 mod backoff;
 pub mod event;
 pub mod io;
 mod liveness;
 mod outbox;
+mod pending_calls;
 pub mod policy;
-mod requests;
 pub mod session;
 mod subscriptions;
 

@@ -1,8 +1,9 @@
-//! Whether the peer is alive: judged by what is received, never by what is sent.
+//! Failure detection for a connection: heartbeat probes and the write timeout.
 //!
-//! Any byte counts as life. After `idle` of silence a probe goes out, a second one half a `timeout` later, and at
-//! `idle + timeout` the peer is given up. What is sent moves nothing: a busy writer would never notice a peer that is
-//! gone, since the kernel takes its bytes for minutes.
+//! The idle time counts from the last received byte, of any kind. After `ping_after_idle` a probe is sent, a second one
+//! half a `pong_timeout` later, and at `ping_after_idle + pong_timeout` the connection is given up. Sending does not
+//! reset the idle time: on a half-open connection the kernel accepts bytes for minutes, so a busy writer would not
+//! detect it.
 
 use std::time::Duration;
 
@@ -10,191 +11,194 @@ use steadfast_machine::Instant;
 
 use crate::policy::LivenessSettings;
 
-/// What is to be done about a silent peer.
+/// What the session has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Duty {
-    /// Nothing yet.
-    Nothing,
-    /// Ask it for a sign of life.
+pub(crate) enum Action {
+    Wait,
+    /// Send a ping.
     Probe,
-    /// Give it up: it was silent for so long.
-    Dead(Duration),
-    /// Give it up: it took nothing of what waits for so long.
-    Stalled(Duration),
+    /// Give up the connection: nothing was received for this time.
+    PongTimeout(Duration),
+    /// Give up the connection: no byte was written for this time.
+    WriteTimeout(Duration),
 }
 
-/// How far the questioning of a silent peer is.
+/// The probes since the last received byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Not at all.
-    Never,
-    /// Once, then; the verdict is due `timeout` later.
-    Once(Instant),
-    /// Twice; the first time then.
-    Twice(Instant),
-    /// Once more, because we ourselves were late; the verdict is due then.
-    Again(Instant),
+enum ProbeState {
+    NotProbed,
+    /// One probe was sent, at this time.
+    ProbedOnce(Instant),
+    /// Two probes were sent, the first at this time.
+    ProbedTwice(Instant),
+    /// A last probe was sent, because this process was late; the connection is given up at this time.
+    ClockJumpGrace(Instant),
 }
 
-/// Bytes that wait without the peer having taken any.
+/// A send buffer without write progress.
 #[derive(Clone, Copy, Debug)]
-struct Stall {
+struct WriteStall {
     since: Instant,
-    /// When the peer is given up.
-    verdict: Instant,
-    /// The verdict was put off once, because we ourselves were late.
-    is_excused: bool,
+    deadline: Instant,
+    /// The deadline was extended once, because this process was late.
+    is_grace_used: bool,
 }
 
-/// The watch over one connection.
+/// The liveness of one connection.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     settings: LivenessSettings,
-    heard_at: Instant,
-    asked: Asked,
-    /// When the first unanswered probe went out, for the round trip.
+    last_received_at: Instant,
+    probe_state: ProbeState,
+    /// When the first unacknowledged probe was sent, to measure the round trip.
     probed_at: Option<Instant>,
-    /// Bytes wait and the peer takes none.
-    stall: Option<Stall>,
-    unsent: u64,
+    /// Set while the send buffer is not empty.
+    stall: Option<WriteStall>,
+    send_buffer_bytes: u64,
 }
 
 impl Liveness {
     pub(crate) const fn new(settings: LivenessSettings, now: Instant) -> Self {
         Self {
             settings,
-            heard_at: now,
-            asked: Asked::Never,
+            last_received_at: now,
+            probe_state: ProbeState::NotProbed,
             probed_at: None,
             stall: None,
-            unsent: 0,
+            send_buffer_bytes: 0,
         }
     }
 
-    /// Bytes arrived. Returns the round trip when they may be the answer to a probe.
-    pub(crate) fn heard(&mut self, now: Instant) -> Option<Duration> {
-        self.heard_at = now;
-        self.asked = Asked::Never;
+    /// Bytes were received. Returns the round-trip time if they may be the reply to a probe.
+    pub(crate) fn bytes_received(&mut self, now: Instant) -> Option<Duration> {
+        self.last_received_at = now;
+        self.probe_state = ProbeState::NotProbed;
         let probed_at = self.probed_at.take()?;
         Some(now.saturating_since(probed_at))
     }
 
-    /// What the socket has not taken.
-    pub(crate) fn unsent(&mut self, now: Instant, bytes: u64) {
+    /// The size of the send buffer changed.
+    pub(crate) fn send_buffer_changed(&mut self, now: Instant, bytes: u64) {
         if bytes == 0 {
             self.stall = None;
-        } else if bytes < self.unsent || self.stall.is_none() {
-            self.stall = Some(Stall {
+        } else if bytes < self.send_buffer_bytes || self.stall.is_none() {
+            self.stall = Some(WriteStall {
                 since: now,
-                verdict: now + self.settings.write_stall,
-                is_excused: false,
+                deadline: now + self.settings.write_timeout,
+                is_grace_used: false,
             });
         }
-        self.unsent = bytes;
+        self.send_buffer_bytes = bytes;
     }
 
-    /// The transport got so much more. Without this, bytes that are added would hide bytes that are taken.
-    pub(crate) const fn handed_over(&mut self, bytes: u64) {
+    /// Adds bytes to the send buffer. Otherwise added bytes would hide write progress.
+    pub(crate) const fn bytes_queued(&mut self, bytes: u64) {
         if self.stall.is_some() {
-            self.unsent = self.unsent.saturating_add(bytes);
+            self.send_buffer_bytes = self.send_buffer_bytes.saturating_add(bytes);
         }
     }
 
-    /// True while the socket has not taken everything.
-    pub(crate) const fn is_clogged(&self) -> bool {
+    /// Whether the send buffer is not empty.
+    pub(crate) const fn is_write_blocked(&self) -> bool {
         self.stall.is_some()
     }
 
-    /// Something is about to be sent. After a long silence the peer is asked at once, so that a caller learns after
-    /// `timeout` that it speaks to nobody.
-    pub(crate) fn sending(&mut self, now: Instant) -> Duty {
-        let silence = now.saturating_since(self.heard_at);
-        if self.asked == Asked::Never && silence >= self.settings.idle / 2 {
-            self.ask(now);
-            return Duty::Probe;
+    /// Something is about to be sent. After half of `ping_after_idle` a probe is sent immediately, so that the caller
+    /// learns after `pong_timeout` that the connection is dead.
+    pub(crate) fn on_send(&mut self, now: Instant) -> Action {
+        let silence = now.saturating_since(self.last_received_at);
+        if self.probe_state == ProbeState::NotProbed && silence >= self.settings.ping_after_idle / 2
+        {
+            self.start_probing(now);
+            return Action::Probe;
         }
-        Duty::Nothing
+        Action::Wait
     }
 
-    /// Asks the peer whatever the time is, unless it is being asked. True when it must be.
-    pub(crate) fn ask_now(&mut self, now: Instant) -> bool {
-        let is_due = self.asked == Asked::Never;
+    /// Starts probing regardless of the idle time. Returns false if probing has already started.
+    pub(crate) fn probe_now(&mut self, now: Instant) -> bool {
+        let is_due = self.probe_state == ProbeState::NotProbed;
         if is_due {
-            self.ask(now);
+            self.start_probing(now);
         }
         is_due
     }
 
-    /// The last time that something was heard.
-    pub(crate) const fn heard_at(&self) -> Instant {
-        self.heard_at
+    pub(crate) const fn last_received_at(&self) -> Instant {
+        self.last_received_at
     }
 
-    /// When this is to be looked at again.
+    /// When [`Self::on_timer`] is due.
     pub(crate) fn deadline(&self) -> Instant {
-        let silence = match self.asked {
-            Asked::Never => self.heard_at + self.settings.idle,
-            Asked::Once(at) => at + self.settings.timeout / 2,
-            Asked::Twice(at) => at + self.settings.timeout,
-            Asked::Again(verdict) => verdict,
+        let silence = match self.probe_state {
+            ProbeState::NotProbed => self.last_received_at + self.settings.ping_after_idle,
+            ProbeState::ProbedOnce(at) => at + self.settings.pong_timeout / 2,
+            ProbeState::ProbedTwice(at) => at + self.settings.pong_timeout,
+            ProbeState::ClockJumpGrace(deadline) => deadline,
         };
         match self.stall {
-            Some(stall) => silence.min(stall.verdict),
+            Some(stall) => silence.min(stall.deadline),
             None => silence,
         }
     }
 
-    /// Time has passed.
-    pub(crate) fn look(&mut self, now: Instant) -> Duty {
-        if let Some(duty) = self.look_at_stall(now) {
-            return duty;
+    pub(crate) fn on_timer(&mut self, now: Instant) -> Action {
+        if let Some(action) = self.check_write_stall(now) {
+            return action;
         }
-        match self.asked {
-            Asked::Never if now >= self.heard_at + self.settings.idle => {
-                self.ask(now);
-                Duty::Probe
+        match self.probe_state {
+            ProbeState::NotProbed
+                if now >= self.last_received_at + self.settings.ping_after_idle =>
+            {
+                self.start_probing(now);
+                Action::Probe
             }
-            Asked::Once(at) if now >= at + self.settings.timeout / 2 => {
-                self.asked = Asked::Twice(at);
-                let due = at + self.settings.timeout / 2;
-                self.blame_self(now, due).unwrap_or(Duty::Probe)
+            ProbeState::ProbedOnce(at) if now >= at + self.settings.pong_timeout / 2 => {
+                self.probe_state = ProbeState::ProbedTwice(at);
+                let due = at + self.settings.pong_timeout / 2;
+                self.grant_clock_jump_grace(now, due)
+                    .unwrap_or(Action::Probe)
             }
-            Asked::Twice(at) if now >= at + self.settings.timeout => {
-                let due = at + self.settings.timeout;
-                self.blame_self(now, due).unwrap_or_else(|| self.dead(now))
+            ProbeState::ProbedTwice(at) if now >= at + self.settings.pong_timeout => {
+                let due = at + self.settings.pong_timeout;
+                self.grant_clock_jump_grace(now, due)
+                    .unwrap_or_else(|| self.pong_timeout(now))
             }
-            Asked::Again(verdict) if now >= verdict => self.dead(now),
-            Asked::Never | Asked::Once(_) | Asked::Twice(_) | Asked::Again(_) => Duty::Nothing,
+            ProbeState::ClockJumpGrace(deadline) if now >= deadline => self.pong_timeout(now),
+            ProbeState::NotProbed
+            | ProbeState::ProbedOnce(_)
+            | ProbeState::ProbedTwice(_)
+            | ProbeState::ClockJumpGrace(_) => Action::Wait,
         }
     }
 
-    fn ask(&mut self, now: Instant) {
-        self.asked = Asked::Once(now);
+    fn start_probing(&mut self, now: Instant) {
+        self.probe_state = ProbeState::ProbedOnce(now);
         self.probed_at.get_or_insert(now);
     }
 
-    /// A process that slept, or a machine, has not listened either: the peer gets one more chance.
-    fn blame_self(&mut self, now: Instant, due: Instant) -> Option<Duty> {
+    /// A suspended process or machine could not receive anything either: the peer gets one more chance.
+    fn grant_clock_jump_grace(&mut self, now: Instant, due: Instant) -> Option<Action> {
         let late = now.saturating_since(due);
-        (late > self.settings.timeout / 2).then(|| {
-            self.asked = Asked::Again(now + self.settings.grace);
-            Duty::Probe
+        (late > self.settings.pong_timeout / 2).then(|| {
+            self.probe_state = ProbeState::ClockJumpGrace(now + self.settings.clock_jump_grace);
+            Action::Probe
         })
     }
 
-    /// Who was late has not written either: then the peer gets the grace to take something.
-    fn look_at_stall(&mut self, now: Instant) -> Option<Duty> {
-        let stall = self.stall.as_mut().filter(|stall| now >= stall.verdict)?;
-        let late = now.saturating_since(stall.verdict);
-        if late > self.settings.write_stall / 2 && !stall.is_excused {
-            stall.is_excused = true;
-            stall.verdict = now + self.settings.grace;
+    /// A process that was late could not write either: then the peer gets the grace period to accept bytes.
+    fn check_write_stall(&mut self, now: Instant) -> Option<Action> {
+        let stall = self.stall.as_mut().filter(|stall| now >= stall.deadline)?;
+        let late = now.saturating_since(stall.deadline);
+        if late > self.settings.write_timeout / 2 && !stall.is_grace_used {
+            stall.is_grace_used = true;
+            stall.deadline = now + self.settings.clock_jump_grace;
             return None;
         }
-        Some(Duty::Stalled(now.saturating_since(stall.since)))
+        Some(Action::WriteTimeout(now.saturating_since(stall.since)))
     }
 
-    fn dead(&self, now: Instant) -> Duty {
-        Duty::Dead(now.saturating_since(self.heard_at))
+    fn pong_timeout(&self, now: Instant) -> Action {
+        Action::PongTimeout(now.saturating_since(self.last_received_at))
     }
 }

@@ -1,16 +1,17 @@
-//! Publications on their way: queued, sent, unanswered. Each ends in exactly one outcome.
+//! Queued and in-flight publications. Each ends with exactly one outcome.
 //!
-//! One class: keyed, at least once, so effectively once as long as the server remembers the key. Nothing leaves before
-//! its answer; after a loss what is unanswered is sent again with its key, in the original order and before anything
-//! newer; so is what a living server does not answer in time. It encodes nothing: the session does.
+//! Delivery is at least once, with an idempotency key: effectively once while the server remembers the key. A
+//! publication leaves the outbox only with its outcome. After a lost connection, unacknowledged publications are resent
+//! with their keys, in the original order and before newer ones. Publications that a connected server does not
+//! acknowledge in time are resent as well. The session does the encoding.
 //!
-//! Publications of one channel are sent in the order in which they were handed in, and stored in it, over losses and
-//! repeats. One thing can break it: a server that cannot take one at the moment may have taken those of its channel
-//! that were under way behind it. Nothing that is sent later overtakes. With a window of one for each channel nothing
-//! is under way behind another, and the order holds whatever happens.
+//! Publications of one channel are sent, and stored, in the order in which they were enqueued, also across lost
+//! connections and resends. There is one exception: if the server temporarily rejects a publication, it may have
+//! accepted later ones of the channel that were already in flight. Publications that are sent afterwards do not
+//! overtake it. With `channel_in_flight_max = 1` the order always holds.
 
-mod item;
-mod lanes;
+mod channel_flow;
+mod entry;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,214 +20,220 @@ use steadfast_machine::Instant;
 
 use crate::io::{Delivery, DropReason, PublicationId, Publish};
 use crate::policy::OutboxSettings;
-use item::Item;
-use lanes::Lanes;
+use channel_flow::ChannelFlows;
+use entry::OutboxEntry;
 
-/// The queue.
+/// The queue of all channels.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     settings: OutboxSettings,
-    /// Oldest first, sent or not.
-    items: VecDeque<Item>,
-    lanes: Lanes,
+    /// Oldest first, in flight or not.
+    entries: VecDeque<OutboxEntry>,
+    flows: ChannelFlows,
     bytes: usize,
-    /// Those under way.
-    unanswered: usize,
+    in_flight: usize,
 }
 
 impl Outbox {
     pub(crate) fn new(settings: OutboxSettings) -> Self {
         Self {
             settings,
-            items: VecDeque::new(),
-            lanes: Lanes::default(),
+            entries: VecDeque::new(),
+            flows: ChannelFlows::default(),
             bytes: 0,
-            unanswered: 0,
+            in_flight: 0,
         }
     }
 
-    /// Takes a publication in, unless it is full.
-    pub(crate) fn offer(&mut self, now: Instant, publish: Publish) -> Option<Delivery> {
+    /// Adds a publication, or returns its outcome if the outbox is full.
+    pub(crate) fn enqueue(&mut self, now: Instant, publish: Publish) -> Option<Delivery> {
         let bytes = self.bytes.saturating_add(publish.data.len());
-        if self.items.len() >= self.settings.messages_max || bytes > self.settings.bytes_max {
+        if self.entries.len() >= self.settings.messages_max || bytes > self.settings.bytes_max {
             return Some(Delivery::Dropped(DropReason::OutboxFull));
         }
         self.bytes = bytes;
-        let lane = self.lanes.enter(&publish.channel);
-        self.items.push_back(Item::new(now, publish, lane));
+        let flow = self.flows.add(&publish.channel);
+        self.entries.push_back(OutboxEntry::new(now, publish, flow));
         None
     }
 
-    /// The next publication to be sent, if the windows and the order allow one; it counts as sent with this command.
-    /// What is over by time is not sent, although nobody may have looked at the clock yet: a process that stood still
-    /// reads what its socket holds before it hears of its deadlines.
+    /// The next publication to send, if the in-flight limits and the order allow one; it is then in flight with this
+    /// command. An expired publication is not sent even if its deadline has not been handled yet: after a suspension,
+    /// the process reads from its socket before it handles its timers.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Publish> {
-        if self.unanswered >= self.settings.window || self.queued() == 0 {
+        if self.in_flight >= self.settings.in_flight_max || self.queued() == 0 {
             return None;
         }
-        let (lanes, window) = (&self.lanes, self.settings.channel_window);
-        let key_window = self.settings.key_window;
-        // A lane that may not send holds back all that is behind in it, so the first that may is the right one.
-        let may_go = |it: &&mut Item| {
-            !it.is_under_way()
-                && lanes.may_send(it.lane, now, window)
-                && !it.is_over(now, key_window)
+        let (flows, limit) = (&self.flows, self.settings.channel_in_flight_max);
+        let resend_window = self.settings.resend_window;
+        // A paused channel holds back all its publications, so the first sendable one keeps the order.
+        let is_sendable = |it: &&mut OutboxEntry| {
+            !it.is_in_flight()
+                && flows.can_send(it.flow, now, limit)
+                && !it.is_expired(now, resend_window)
         };
-        let item = self.items.iter_mut().find(may_go)?;
-        item.send(now, command, &self.settings);
-        self.unanswered += 1;
-        self.lanes.sent(item.lane);
-        Some(&item.publish)
+        let entry = self.entries.iter_mut().find(is_sendable)?;
+        entry.send(now, command, &self.settings);
+        self.in_flight += 1;
+        self.flows.on_sent(entry.flow);
+        Some(&entry.publish)
     }
 
-    /// Whether this command carries a publication that has no outcome yet, or did.
-    pub(crate) fn carries(&self, command: u32) -> bool {
-        self.place_of(command).is_some()
+    /// Whether a publication was sent with this command and has no outcome yet.
+    pub(crate) fn has_command(&self, command: u32) -> bool {
+        self.index_of(command).is_some()
     }
 
-    /// The server has applied the publication that this command carried, maybe long after it was sent again.
-    pub(crate) fn taken(&mut self, command: u32) -> Option<PublicationId> {
-        let place = self.place_of(command)?;
-        let item = self.items.remove(place)?;
-        if item.is_under_way() {
-            self.lanes.taken(item.lane);
+    /// The server applied the publication of this command, possibly after it was resent.
+    pub(crate) fn acknowledge(&mut self, command: u32) -> Option<PublicationId> {
+        let index = self.index_of(command)?;
+        let entry = self.entries.remove(index)?;
+        if entry.is_in_flight() {
+            self.flows.acknowledge(entry.flow);
         }
-        self.forget(&item);
-        Some(item.publish.id)
+        self.release_entry(&entry);
+        Some(entry.publish.id)
     }
 
-    /// The server could not take it at the moment: its channel pauses, at least for the hint, and it is sent again.
-    /// The pause is stretched, so that all who were refused do not come at the same time.
-    pub(crate) fn postpone(
+    /// The server temporarily rejected the publication: its channel pauses, at least for `retry_after`, and it is
+    /// resent. The pause has jitter, so that clients that were rejected together do not retry at the same time.
+    pub(crate) fn retry_later(
         &mut self,
         now: Instant,
         command: u32,
-        hint: Option<Duration>,
+        retry_after: Option<Duration>,
         may_be_applied: bool,
-        stretch: impl FnOnce(Duration) -> Duration,
+        add_jitter: impl FnOnce(Duration) -> Duration,
     ) {
-        let Some(place) = self.note_refusal(command, may_be_applied) else {
+        let Some(index) = self.record_rejection(command, may_be_applied) else {
             return;
         };
-        let Some(lane) = self.items.get(place).map(|item| item.lane) else {
+        let Some(flow) = self.entries.get(index).map(|entry| entry.flow) else {
             return;
         };
-        let pause = self.lanes.refused(lane, self.settings.retry_after);
-        let pause = stretch(hint.unwrap_or_default().max(pause));
-        self.lanes.hold(lane, now + pause);
+        let pause = self.flows.on_rejected(flow, self.settings.retry_after);
+        let pause = add_jitter(retry_after.unwrap_or_default().max(pause));
+        self.flows.pause(flow, now + pause);
     }
 
-    /// The server refuses it for good: it ends with this, unless another sending of it may have been applied.
-    pub(crate) fn refuse(
+    /// The server permanently rejected the publication: that is its outcome, unless another attempt to send it may have
+    /// been applied.
+    pub(crate) fn reject(
         &mut self,
         command: u32,
-        refused: Delivery,
+        rejection: Delivery,
     ) -> Option<(PublicationId, Delivery)> {
-        let place = self.note_refusal(command, false)?;
-        let item = self.items.remove(place)?;
-        self.forget(&item);
-        Some((item.publish.id, item.outcome(refused)))
+        let index = self.record_rejection(command, false)?;
+        let entry = self.entries.remove(index)?;
+        self.release_entry(&entry);
+        Some((entry.publish.id, entry.outcome(rejection)))
     }
 
-    /// The connection is gone, and no answer can come any more.
-    pub(crate) fn lost(&mut self) {
-        self.lanes.lost();
-        self.unanswered = 0;
-        for item in &mut self.items {
-            item.lose();
+    /// The connection is lost: no reply can arrive any more.
+    pub(crate) fn on_connection_lost(&mut self) {
+        self.flows.on_connection_lost();
+        self.in_flight = 0;
+        for entry in &mut self.entries {
+            entry.on_connection_lost();
         }
     }
 
-    /// What is over: expired, or sent so long ago that a repeat could be applied twice. What the server has not
-    /// answered in time is to be sent again, but not while the transport is clogged with what was sent before.
+    /// Removes publications that expired, or whose resend window has passed: another resend could be applied twice.
+    /// Those that were not acknowledged in time become sendable again, but not while the transport's send buffer is not
+    /// empty.
     pub(crate) fn expire(
         &mut self,
         now: Instant,
-        is_clogged: bool,
+        is_write_blocked: bool,
     ) -> Vec<(PublicationId, Delivery)> {
-        self.lanes.wake(now);
+        self.flows.end_pauses(now);
         let settings = self.settings;
-        let mut over = Vec::new();
-        let mut items = std::mem::take(&mut self.items);
-        items.retain_mut(|item| {
-            if item.is_overdue(now) && !(is_clogged && item.wait_on(now, &settings)) {
-                item.time_out();
-                self.came_back(item.lane);
+        let mut expired = Vec::new();
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.retain_mut(|entry| {
+            if entry.is_ack_overdue(now)
+                && !(is_write_blocked && entry.extend_ack_timeout(now, &settings))
+            {
+                entry.time_out();
+                self.release(entry.flow);
             }
-            let is_over = item.is_over(now, settings.key_window);
-            if is_over {
-                over.push((item.publish.id, item.outcome(Delivery::Expired)));
-                self.forget(item);
+            let is_expired = entry.is_expired(now, settings.resend_window);
+            if is_expired {
+                expired.push((entry.publish.id, entry.outcome(Delivery::Expired)));
+                self.release_entry(entry);
             }
-            !is_over
+            !is_expired
         });
-        self.items = items;
-        over
+        self.entries = entries;
+        expired
     }
 
-    /// Everything that is left, because the session ends.
-    pub(crate) fn abandon(&mut self) -> Vec<(PublicationId, Delivery)> {
+    /// Removes all publications, because the session ends.
+    pub(crate) fn close(&mut self) -> Vec<(PublicationId, Delivery)> {
         self.bytes = 0;
-        self.unanswered = 0;
-        self.lanes.clear();
+        self.in_flight = 0;
+        self.flows.clear();
         let closed = || Delivery::Dropped(DropReason::Closed);
-        let ended = |item: Item| (item.publish.id, item.outcome(closed()));
-        self.items.drain(..).map(ended).collect()
+        let ended = |entry: OutboxEntry| (entry.publish.id, entry.outcome(closed()));
+        self.entries.drain(..).map(ended).collect()
     }
 
-    /// When something here is over, or may be sent again.
+    /// When a publication expires or becomes sendable.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let window = self.settings.key_window;
-        let items = self.items.iter().filter_map(|item| item.deadline(window));
-        items.chain(self.lanes.deadline()).min()
+        let resend_window = self.settings.resend_window;
+        let entries = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.deadline(resend_window));
+        entries.chain(self.flows.deadline()).min()
     }
 
-    /// Publications that were sent and not answered.
-    pub(crate) const fn unanswered(&self) -> usize {
-        self.unanswered
+    /// Publications that were sent and not acknowledged.
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// Publications that wait to be sent, for the first time or again.
     pub(crate) fn queued(&self) -> usize {
-        self.items.len() - self.unanswered
+        self.entries.len() - self.in_flight
     }
 
-    /// True when nothing is left to be done.
+    /// Whether every publication has its outcome.
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.entries.is_empty()
     }
 
-    fn place_of(&self, command: u32) -> Option<usize> {
-        self.items
+    fn index_of(&self, command: u32) -> Option<usize> {
+        self.entries
             .iter()
-            .position(|item| item.is_carried_by(command))
+            .position(|entry| entry.has_command(command))
     }
 
-    /// Takes the refusal of a command down. Returns the place of its publication when it is the newest sending: what
-    /// becomes of a newer one decides.
-    fn note_refusal(&mut self, command: u32, may_be_applied: bool) -> Option<usize> {
-        let place = self.place_of(command)?;
-        let item = self.items.get_mut(place)?;
-        let was_under_way = item.is_under_way();
-        let is_newest = item.refused(command, may_be_applied);
-        let came_back = (was_under_way && !item.is_under_way()).then_some(item.lane);
-        if let Some(lane) = came_back {
-            self.came_back(lane);
+    /// Records the rejection of a command. Returns the index of its publication if this was its newest command;
+    /// otherwise the newer command decides the outcome.
+    fn record_rejection(&mut self, command: u32, may_be_applied: bool) -> Option<usize> {
+        let index = self.index_of(command)?;
+        let entry = self.entries.get_mut(index)?;
+        let was_in_flight = entry.is_in_flight();
+        let is_newest = entry.on_rejected(command, may_be_applied);
+        let released = (was_in_flight && !entry.is_in_flight()).then_some(entry.flow);
+        if let Some(flow) = released {
+            self.release(flow);
         }
-        is_newest.then_some(place)
+        is_newest.then_some(index)
     }
 
-    fn came_back(&mut self, lane: usize) {
-        self.unanswered -= 1;
-        self.lanes.came_back(lane);
+    fn release(&mut self, flow: usize) {
+        self.in_flight -= 1;
+        self.flows.release(flow);
     }
 
-    /// An item that is not in the queue any more.
-    fn forget(&mut self, item: &Item) {
-        self.bytes = self.bytes.saturating_sub(item.publish.data.len());
-        if item.is_under_way() {
-            self.came_back(item.lane);
+    /// Updates the counts for an entry that was removed from the queue.
+    fn release_entry(&mut self, entry: &OutboxEntry) {
+        self.bytes = self.bytes.saturating_sub(entry.publish.data.len());
+        if entry.is_in_flight() {
+            self.release(entry.flow);
         }
-        self.lanes.leave(item.lane, &item.publish.channel);
+        self.flows.remove(entry.flow, &entry.publish.channel);
     }
 }

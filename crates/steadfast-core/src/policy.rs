@@ -1,131 +1,129 @@
-//! Settings of a session that are valid by construction. Machines have no defaults; shells have documented ones.
+//! Settings of a session that are valid by construction. State machines have no defaults; shells document theirs.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why settings cannot be used.
+/// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{setting} {problem}")]
+#[error("invalid {setting}: {problem}")]
 pub struct PolicyError {
-    /// Which setting.
+    /// The name of the setting.
     pub setting: &'static str,
-    /// What is wrong with it.
+    /// The rule that it violates.
     pub problem: &'static str,
 }
 
-/// When the next attempt comes.
+/// The delay before the next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffSettings {
-    /// No drawn delay is shorter; keeps a refusing server from being hammered.
+    /// Added to every exponential delay; limits the rate of attempts at a server that rejects them.
     pub floor: Duration,
-    /// The range of the first drawn delay; doubles with each failure.
+    /// The range of the first exponential delay; doubles with each failure.
     pub base: Duration,
-    /// The range grows no further; at least `base`.
+    /// The maximum of the range; at least `base`.
     pub cap: Duration,
-    /// The first attempt after a connection that had been stable comes within this time.
-    pub first_within: Duration,
-    /// The same when the server said that it goes away, so that all its clients come at once.
-    pub spread: Duration,
-    /// A connection that lives for so long halves the growth, and again for each further such time; a part of it counts
-    /// for its part. Above zero.
+    /// The maximum delay of the first attempt after a stable connection.
+    pub first_delay_max: Duration,
+    /// The maximum delay of the first attempt after the server announced that it goes away, so that all its clients
+    /// reconnect.
+    pub going_away_jitter: Duration,
+    /// The exponent halves for each such period that a connection lasts, and decreases linearly within one. Above zero.
     pub stable_after: Duration,
-    /// The longest wait that a server may ask for.
-    pub hint_max: Duration,
-    /// After so many failed attempts in a row the session fails; `None`: never.
+    /// The longest delay that a server may request.
+    pub retry_after_max: Duration,
+    /// The session fails after this number of consecutive failed attempts; `None` for no limit.
     pub attempts_max: Option<u32>,
 }
 
-/// When a silent peer is asked, and when it is given up.
+/// When the client pings the server, and when it gives up the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LivenessSettings {
-    /// Silence before the first probe; above zero.
-    pub idle: Duration,
-    /// From the first probe to the verdict; above zero. A dead peer is noticed within `idle + timeout`.
-    pub timeout: Duration,
-    /// The peer may leave what waits untouched for so long; above zero.
-    pub write_stall: Duration,
-    /// What a session that was itself late gives the peer beyond the verdict.
-    pub grace: Duration,
+    /// Idle time before the first ping; above zero.
+    pub ping_after_idle: Duration,
+    /// From the first ping until the connection is given up; above zero. A dead connection is detected within
+    /// `ping_after_idle + pong_timeout`.
+    pub pong_timeout: Duration,
+    /// The longest time without write progress before the connection is given up; above zero.
+    pub write_timeout: Duration,
+    /// Additional time for the peer if this process handled a deadline late, for example after a suspension.
+    pub clock_jump_grace: Duration,
 }
 
-/// What may wait to be published.
+/// Limits and timeouts of publications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxSettings {
-    /// Publications, those unanswered included; above zero.
+    /// The maximum number of publications, queued and in flight; above zero.
     pub messages_max: usize,
-    /// Bytes of their payloads; above zero.
+    /// The maximum number of bytes of their payloads; above zero.
     pub bytes_max: usize,
-    /// Publications that may be unanswered at a time; above zero.
-    pub window: usize,
-    /// The same within one channel; above zero. With 1 a channel keeps its order whatever happens, at the price of a
-    /// round trip for each publication. With more, those that were under way when the server refuses one for the moment
-    /// may stand before it.
-    pub channel_window: usize,
-    /// The time for an answer of a living server; above zero. Then it is sent again with its key, with twice the time.
-    /// While the socket takes less than it is given, the time begins anew: a repeat would only wait behind the first.
-    pub answer_timeout: Duration,
-    /// What was sent longer ago is not repeated. Shorter than the server remembers keys, by the time that a message may
-    /// be under way: a repeat that arrives after the server has forgotten is applied a second time.
-    pub key_window: Duration,
-    /// The pause before a publication is sent again that the server could not take at the moment; above zero. Doubles
-    /// with each refusal of its channel in a row, up to 20 s, and is stretched by up to a quarter.
+    /// The maximum number of publications in flight; above zero.
+    pub in_flight_max: usize,
+    /// The maximum number of publications in flight in one channel; above zero. With 1 the order of a channel always
+    /// holds, at the cost of a round trip for each publication. With more, publications that were in flight when the
+    /// server temporarily rejects one may be stored before it.
+    pub channel_in_flight_max: usize,
+    /// How long a connected server may take to acknowledge a publication; above zero. Afterwards it is resent with its
+    /// key, with twice the timeout. While the socket does not accept all bytes the timeout restarts: a resend would
+    /// only be queued after the first.
+    pub ack_timeout: Duration,
+    /// A publication is not resent after this time. Shorter than the server's deduplication window, by the time that a
+    /// message may be in flight: a resend that arrives after the server has forgotten the key is applied a second time.
+    pub resend_window: Duration,
+    /// The pause of a channel after the server temporarily rejected a publication; above zero. Doubles with each
+    /// consecutive rejection, up to 20 s, and is extended by up to a quarter.
     pub retry_after: Duration,
 }
 
-/// Everything that a session is told at its beginning.
+/// All settings of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
-    /// How many endpoints there are; at least 1. They are tried in turn.
+    /// The number of endpoints; at least 1. They are tried in turn.
     pub endpoints: usize,
-    /// The name by which the client introduces itself; at most 16 bytes.
+    /// The client name in the connect command; at most 16 bytes.
     pub name: String,
     /// A connection token; empty for none.
     pub token: String,
-    /// Application data for the server, raw JSON.
+    /// Application data in the connect command, raw JSON.
     pub data: Option<bytes::Bytes>,
-    /// From the start of an attempt to the server's answer to the connect command; above zero.
-    pub attempt_deadline: Duration,
-    /// Away for so long, a session is called degraded.
-    pub session_ttl: Duration,
-    /// From the close frame to the end, whatever the peer does; above zero.
-    pub close_deadline: Duration,
-    /// Calls that may wait or be unanswered; above zero.
+    /// From the start of an attempt to the reply to the connect command; above zero.
+    pub connect_timeout: Duration,
+    /// The session is degraded after this time without a connection.
+    pub degraded_after: Duration,
+    /// From the close frame to the end of the session, even if the peer does not reply; above zero.
+    pub close_timeout: Duration,
+    /// The maximum number of pending calls; above zero.
     pub calls_max: usize,
-    /// Subscriptions at a time; above zero.
+    /// The maximum number of subscriptions; above zero.
     pub subscriptions_max: usize,
-    /// When the next attempt comes.
+    /// The delay before the next attempt.
     pub backoff: BackoffSettings,
-    /// When a silent peer is given up.
+    /// Pings and failure detection.
     pub liveness: LivenessSettings,
-    /// What may wait to be published.
+    /// Limits and timeouts of publications.
     pub outbox: OutboxSettings,
 }
 
-/// Settings that were checked.
+/// Settings that have been validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPolicy(SessionSettings);
 
 impl SessionPolicy {
-    /// Checks settings.
+    /// Validates settings.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot be used.
+    /// Returns the first setting that is invalid.
     pub fn new(settings: SessionSettings) -> Result<Self, PolicyError> {
         let own = [
-            (
-                settings.endpoints > 0,
-                "endpoints",
-                "must name at least one",
-            ),
+            (settings.endpoints > 0, "endpoints", "must be at least 1"),
             (
                 settings.name.len() <= 16,
                 "name",
                 "must have at most 16 bytes",
             ),
-            above_zero("attempt_deadline", settings.attempt_deadline),
-            above_zero("close_deadline", settings.close_deadline),
+            above_zero("connect_timeout", settings.connect_timeout),
+            above_zero("close_timeout", settings.close_timeout),
             (settings.calls_max > 0, "calls_max", ABOVE_ZERO),
             (
                 settings.subscriptions_max > 0,
@@ -143,13 +141,13 @@ impl SessionPolicy {
         }
     }
 
-    /// What was checked.
+    /// The validated settings.
     pub const fn settings(&self) -> &SessionSettings {
         &self.0
     }
 }
 
-/// Whether a rule holds, which setting it is about, and what is wrong when it does not.
+/// Whether a rule holds, the setting that it applies to, and the problem if it does not hold.
 type Rule = (bool, &'static str, &'static str);
 
 const ABOVE_ZERO: &str = "must be above zero";
@@ -180,9 +178,9 @@ impl BackoffSettings {
 impl LivenessSettings {
     const fn rules(&self) -> [Rule; 3] {
         [
-            above_zero("liveness.idle", self.idle),
-            above_zero("liveness.timeout", self.timeout),
-            above_zero("liveness.write_stall", self.write_stall),
+            above_zero("liveness.ping_after_idle", self.ping_after_idle),
+            above_zero("liveness.pong_timeout", self.pong_timeout),
+            above_zero("liveness.write_timeout", self.write_timeout),
         ]
     }
 }
@@ -192,9 +190,13 @@ impl OutboxSettings {
         [
             (self.messages_max > 0, "outbox.messages_max", ABOVE_ZERO),
             (self.bytes_max > 0, "outbox.bytes_max", ABOVE_ZERO),
-            (self.window > 0, "outbox.window", ABOVE_ZERO),
-            (self.channel_window > 0, "outbox.channel_window", ABOVE_ZERO),
-            above_zero("outbox.answer_timeout", self.answer_timeout),
+            (self.in_flight_max > 0, "outbox.in_flight_max", ABOVE_ZERO),
+            (
+                self.channel_in_flight_max > 0,
+                "outbox.channel_in_flight_max",
+                ABOVE_ZERO,
+            ),
+            above_zero("outbox.ack_timeout", self.ack_timeout),
             above_zero("outbox.retry_after", self.retry_after),
         ]
     }

@@ -1,82 +1,83 @@
-//! The session: what an application holds while connections come and go.
+//! The session: what an application holds across connections.
 //!
 //! ```text
-//!            open                dialled              connect reply
-//! Idle ──────────────▶ Dialing ──────────▶ Greeting ───────────────▶ Live ──close──▶ Closing ──▶ Idle
-//!                      ▲    │ failed          │ refused, lost         │ lost
-//!                 due, │    ▼                 ▼                       ▼
-//!                 kick └── Waiting ◀──────────────────────────────────┘
-//!                              any terminal verdict ──▶ Failed ──revive──▶ Dialing
+//!        open                   dialled                connect reply
+//! Idle ─────────▶ Dialing ───────────────▶ Handshake ───────────────▶ Connected ──close──▶ Closing ──▶ Idle
+//!                 ▲    │ failed               │ rejected, lost           │ lost
+//!  due, reconnect │    ▼                      ▼                          ▼
+//!             now └── Waiting ◀───────────────────────────────────────────┘
+//!                         any permanent failure ──▶ Failed ──restart──▶ Dialing
 //! ```
 //!
-//! It owns every decision about dialling, waiting, giving up, what is sent again and what the application is told. It
-//! never gives up by itself unless its policy says so or a server's code does. It moves no bytes and knows no clock.
+//! The session decides about dialling, backoff, giving up, resending, and what it reports to the application. It gives
+//! up only if its policy or a server's code requires it. It performs no I/O and has no clock.
 
-mod answers;
+mod closing;
+mod connected;
+mod connection_loss;
 mod dialing;
-mod ending;
-mod live;
-mod loss;
 mod outgoing;
-mod timing;
+mod replies;
+mod timers;
 
 use std::collections::VecDeque;
 
 use steadfast_machine::{Instant, Machine, Seed};
 
 use crate::backoff::Backoff;
-use crate::event::{Event, Phase, Snapshot, State};
-use crate::io::{Attempt, CallError, Delivery, DropReason, Feed, Input, Output, Publish, Timer};
+use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
+use crate::io::{
+    Attempt, CallError, Delivery, DropReason, Input, Output, Publish, SubscriptionEvent, Timer,
+};
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
+use crate::pending_calls::PendingCalls;
 use crate::policy::{SessionPolicy, SessionSettings};
-use crate::requests::Requests;
 use crate::subscriptions::Subscriptions;
 use outgoing::Outgoing;
 
-/// A session.
+/// The client's state machine; it outlives connections.
 #[derive(Debug)]
 pub struct Session {
     policy: SessionPolicy,
-    stage: Stage,
-    snapshot: Snapshot,
-    /// The attempt under way, or the last one.
+    lifecycle: Lifecycle,
+    snapshot: SessionSnapshot,
+    /// The attempt in progress, or the last one.
     attempt: Attempt,
-    /// When it began.
-    attempt_started: Instant,
-    /// Failed attempts since the last connection, for turns over the endpoints.
+    attempt_started_at: Instant,
+    /// Failed attempts since the last connection; they select the next endpoint.
     failures: u32,
-    /// Since when there is no connection.
-    away_since: Option<Instant>,
-    /// What is queued is sent until then, and then the session ends.
+    /// Start of the time without a connection.
+    disconnected_since: Option<Instant>,
+    /// While draining: until then queued publications are sent; then the session ends.
     drain_until: Option<Instant>,
     backoff: Backoff,
     outbox: Outbox,
-    requests: Requests,
+    calls: PendingCalls,
     subscriptions: Subscriptions,
     outgoing: Outgoing,
     outputs: VecDeque<Output>,
 }
 
-/// Where a session is, with what is valid there.
+/// The state of a session, with the data that is valid in it.
 #[derive(Debug)]
-enum Stage {
+enum Lifecycle {
     Idle,
     Dialing {
-        /// `None` while the shell holds the dial back.
+        /// `None` while the dial is queued in the shell.
         deadline: Option<Instant>,
     },
-    Greeting {
+    Handshake {
         deadline: Instant,
-        /// The connect command.
+        /// The id of the connect command.
         command: u32,
         liveness: Liveness,
     },
-    Live {
+    Connected {
         since: Instant,
         liveness: Liveness,
-        /// The server wants its pings answered.
-        answers_pings: bool,
+        /// The server requires a pong for each of its pings.
+        is_pong_required: bool,
         is_ready: bool,
     },
     Waiting {
@@ -89,7 +90,7 @@ enum Stage {
 }
 
 impl Session {
-    /// A session that is not opened yet. The seed drives its jitter and nothing else.
+    /// A session that is not opened yet. The seed determines its jitter and nothing else.
     pub fn new(policy: SessionPolicy, seed: Seed, now: Instant) -> Self {
         let SessionSettings {
             backoff,
@@ -99,19 +100,19 @@ impl Session {
             ..
         } = policy.settings();
         Self {
-            stage: Stage::Idle,
-            snapshot: Snapshot {
+            lifecycle: Lifecycle::Idle,
+            snapshot: SessionSnapshot {
                 since: now,
-                ..Snapshot::default()
+                ..SessionSnapshot::default()
             },
             attempt: Attempt::default(),
-            attempt_started: now,
+            attempt_started_at: now,
             failures: 0,
-            away_since: None,
+            disconnected_since: None,
             drain_until: None,
             backoff: Backoff::new(*backoff, seed),
             outbox: Outbox::new(*outbox),
-            requests: Requests::new(*calls_max),
+            calls: PendingCalls::new(*calls_max),
             subscriptions: Subscriptions::new(*subscriptions_max),
             outgoing: Outgoing::default(),
             outputs: VecDeque::new(),
@@ -119,31 +120,31 @@ impl Session {
         }
     }
 
-    /// The current truth.
-    pub const fn snapshot(&self) -> &Snapshot {
+    /// The current state of the session, for display and tests.
+    pub const fn snapshot(&self) -> &SessionSnapshot {
         &self.snapshot
     }
 
-    /// Takes facts that became known together. Each counts as in [`Machine::handle`], but publications and calls that
-    /// come one after another go out in as few messages as they fit into.
-    pub fn handle_together(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) {
-        let mut has_gathered = false;
+    /// Handles inputs that became known at the same time. Each has the same effect as in [`Machine::handle`], but
+    /// consecutive publications and calls are sent in as few messages as possible.
+    pub fn handle_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) {
+        let mut has_pending = false;
         for input in inputs {
             let can_wait = matches!(
                 input,
                 Input::PublishRequested(_) | Input::CallRequested { .. }
             );
-            if has_gathered && !can_wait {
-                self.settle(now);
+            if has_pending && !can_wait {
+                self.flush(now);
             }
-            self.take(now, input);
+            self.apply(now, input);
             if !can_wait {
-                self.settle(now);
+                self.flush(now);
             }
-            has_gathered = can_wait;
+            has_pending = can_wait;
         }
-        if has_gathered {
-            self.settle(now);
+        if has_pending {
+            self.flush(now);
         }
     }
 
@@ -151,64 +152,65 @@ impl Session {
         self.policy.settings()
     }
 
-    /// Whether facts of this attempt still count.
+    /// Whether inputs of this attempt are still valid.
     fn is_current(&self, attempt: Attempt) -> bool {
         attempt == self.attempt
-            && match self.stage {
-                Stage::Dialing { .. }
-                | Stage::Greeting { .. }
-                | Stage::Live { .. }
-                | Stage::Closing { .. } => true,
-                Stage::Idle | Stage::Waiting { .. } | Stage::Failed => false,
+            && match self.lifecycle {
+                Lifecycle::Dialing { .. }
+                | Lifecycle::Handshake { .. }
+                | Lifecycle::Connected { .. }
+                | Lifecycle::Closing { .. } => true,
+                Lifecycle::Idle | Lifecycle::Waiting { .. } | Lifecycle::Failed => false,
             }
     }
 
-    fn enter(&mut self, now: Instant, state: State, phase: Phase) {
+    fn transition(&mut self, now: Instant, state: SessionState, phase: SessionPhase) {
         if self.snapshot.state != state {
             self.snapshot.since = now;
         }
         self.snapshot.state = state;
         self.snapshot.phase = phase;
-        self.snapshot.next_try_at = match self.stage {
-            Stage::Waiting { until } => Some(until),
-            Stage::Idle
-            | Stage::Dialing { .. }
-            | Stage::Greeting { .. }
-            | Stage::Live { .. }
-            | Stage::Closing { .. }
-            | Stage::Failed => None,
+        self.snapshot.next_attempt_at = match self.lifecycle {
+            Lifecycle::Waiting { until } => Some(until),
+            Lifecycle::Idle
+            | Lifecycle::Dialing { .. }
+            | Lifecycle::Handshake { .. }
+            | Lifecycle::Connected { .. }
+            | Lifecycle::Closing { .. }
+            | Lifecycle::Failed => None,
         };
     }
 
-    /// Nothing of the present transport counts any more.
-    fn abandon_transport(&mut self) {
+    /// Gives up the current transport; its later inputs are ignored.
+    fn abort_transport(&mut self) {
         let attempt = self.attempt;
-        self.outputs.push_back(Output::Abandon { attempt });
+        self.outputs.push_back(Output::Abort { attempt });
     }
 
-    fn notify(&mut self, event: Event) {
+    fn notify(&mut self, event: SessionEvent) {
         self.outputs.push_back(Output::Notify(event));
     }
 
     fn publish(&mut self, now: Instant, publish: Publish) {
         let id = publish.id;
-        let refused = if self.is_closing() {
+        let rejected = if self.is_closing() {
             Some(Delivery::Dropped(DropReason::Closed))
         } else if outgoing::fits(&publish) {
-            self.outbox.offer(now, publish)
+            self.outbox.enqueue(now, publish)
         } else {
             Some(Delivery::Dropped(DropReason::TooLarge))
         };
-        if let Some(delivery) = refused {
-            self.outputs.push_back(Output::Resolve { id, delivery });
+        if let Some(delivery) = rejected {
+            self.outputs
+                .push_back(Output::CompletePublication { id, delivery });
         }
     }
 
-    /// What a new input lets go out, and what it changes in the numbers.
-    fn settle(&mut self, now: Instant) {
-        self.send_what_may_go(now);
+    /// Sends what the last inputs made sendable, and updates the counts of the snapshot.
+    fn flush(&mut self, now: Instant) {
+        self.send_pending(now);
         if self.drain_until.is_some() && self.outbox.is_empty() {
-            self.hang_up(now);
+            self.close_connection(now);
         }
         let attempt = self.attempt;
         for message in self.outgoing.take() {
@@ -217,64 +219,68 @@ impl Session {
                 .push_back(Output::Transmit { attempt, message });
         }
         self.snapshot.queued = self.outbox.queued();
-        self.snapshot.unanswered = self.outbox.unanswered();
+        self.snapshot.in_flight = self.outbox.in_flight();
     }
 }
 
 impl Session {
-    /// Takes a fact in, without what follows from it for what goes out.
-    fn take(&mut self, now: Instant, input: Input) {
+    /// Applies an input to the state, without sending.
+    fn apply(&mut self, now: Instant, input: Input) {
         match input {
             Input::OpenRequested => self.open(now),
             Input::CloseRequested { drain } => self.close(now, drain),
-            Input::Kicked => self.kick(now),
-            Input::Revived => self.revive(now),
-            Input::DialHeld { attempt } if self.is_current(attempt) => self.dial_held(),
-            Input::DialBegan { attempt } if self.is_current(attempt) => self.dial_began(now),
+            Input::ReconnectRequested => self.reconnect_now(now),
+            Input::RestartRequested => self.restart(now),
+            Input::DialQueued { attempt } if self.is_current(attempt) => self.dial_queued(),
+            Input::DialStarted { attempt } if self.is_current(attempt) => self.dial_started(now),
             Input::Dialled { attempt } if self.is_current(attempt) => self.dialled(now),
             Input::DialFailed { attempt, failure } if self.is_current(attempt) => {
                 self.dial_failed(now, failure);
             }
-            Input::Heard { attempt } if self.is_current(attempt) => self.heard(now),
+            Input::BytesReceived { attempt } if self.is_current(attempt) => {
+                self.bytes_received(now);
+            }
             Input::Received { attempt, message } if self.is_current(attempt) => {
                 self.received(now, &message);
             }
-            Input::Unsent { attempt, bytes } if self.is_current(attempt) => {
-                self.unsent(now, bytes);
+            Input::SendBuffer { attempt, bytes } if self.is_current(attempt) => {
+                self.send_buffer_changed(now, bytes);
             }
-            Input::Lost { attempt, loss } if self.is_current(attempt) => self.lost(now, loss),
-            // Late news of an attempt that is over.
-            Input::DialHeld { .. }
-            | Input::DialBegan { .. }
+            Input::Lost { attempt, loss } if self.is_current(attempt) => {
+                self.on_connection_lost(now, loss);
+            }
+            // Late inputs of an attempt that has ended.
+            Input::DialQueued { .. }
+            | Input::DialStarted { .. }
             | Input::Dialled { .. }
             | Input::DialFailed { .. }
-            | Input::Heard { .. }
+            | Input::BytesReceived { .. }
             | Input::Received { .. }
-            | Input::Unsent { .. }
+            | Input::SendBuffer { .. }
             | Input::Lost { .. } => {}
             Input::PublishRequested(publish) => self.publish(now, publish),
             Input::CallRequested { id, call, deadline } => {
-                let refused = if outgoing::call_fits(&call) {
-                    self.requests.offer(id, call, deadline)
+                let rejected = if outgoing::call_fits(&call) {
+                    self.calls.enqueue(id, call, deadline)
                 } else {
                     Some(CallError::TooLarge)
                 };
-                if let Some(error) = refused {
+                if let Some(error) = rejected {
                     let outcome = Err(error);
-                    self.outputs.push_back(Output::Answer { id, outcome });
+                    self.outputs.push_back(Output::CompleteCall { id, outcome });
                 }
             }
             Input::SubscribeRequested { id, options } => {
-                if let Some(feed) = self.subscriptions.add(id, options) {
-                    self.outputs.push_back(Output::Deliver { id, feed });
+                if let Some(event) = self.subscriptions.add(id, options) {
+                    self.outputs.push_back(Output::Deliver { id, event });
                 }
             }
             Input::UnsubscribeRequested { id } => {
                 let request = self.subscriptions.remove(id);
-                self.ask(request);
+                self.send_request(request);
             }
-            Input::Taken { id, items } => {
-                self.subscriptions.taken(id, items);
+            Input::Consumed { id, items } => {
+                self.subscriptions.on_consumed(id, items);
             }
             Input::Tick => self.tick(now),
         }
@@ -287,8 +293,8 @@ impl Machine for Session {
     type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        self.take(now, input);
-        self.settle(now);
+        self.apply(now, input);
+        self.flush(now);
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -300,8 +306,11 @@ impl Machine for Session {
     }
 }
 
-/// Feeds, in the order in which they came.
-fn deliver(outputs: &mut VecDeque<Output>, feeds: Vec<(crate::io::SubscriptionId, Feed)>) {
-    let feeds = feeds.into_iter();
-    outputs.extend(feeds.map(|(id, feed)| Output::Deliver { id, feed }));
+/// Appends subscription events in their order.
+fn deliver(
+    outputs: &mut VecDeque<Output>,
+    events: Vec<(crate::io::SubscriptionId, SubscriptionEvent)>,
+) {
+    let events = events.into_iter();
+    outputs.extend(events.map(|(id, event)| Output::Deliver { id, event }));
 }

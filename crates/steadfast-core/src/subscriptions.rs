@@ -1,8 +1,9 @@
-//! What the application wants to hear, against what the server knows of it.
+//! The subscriptions that the application requested, compared with what the server knows.
 //!
-//! The registry is of desired state: it outlives connections, and after each new one everything that is missing is asked
-//! for again, from the last position that was handed over. An item at or below the position is dropped; a hole is never
-//! skipped in silence. A buffer that is full pauses its subscription at the server, which keeps the history meanwhile.
+//! The registry holds the desired state and outlives connections. After each connect, every missing subscription is
+//! requested again, from the last delivered position. A publication at or below that position is dropped; a gap is
+//! always reported. A subscription with a full buffer is paused: the client unsubscribes, and the server keeps the
+//! history.
 
 mod subscription;
 
@@ -16,10 +17,10 @@ use steadfast_protocol::message::{
 };
 
 use crate::backoff::Backoff;
-use crate::io::{Feed, SubscribeOptions, SubscriptionId};
-use subscription::{Standing, Subscription};
+use crate::io::{SubscribeOptions, SubscriptionEvent, SubscriptionId};
+use subscription::{Subscription, SubscriptionState};
 
-/// All subscriptions.
+/// All subscriptions, by id and by channel.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     len_max: usize,
@@ -27,10 +28,10 @@ pub(crate) struct Subscriptions {
     by_channel: BTreeMap<String, SubscriptionId>,
 }
 
-/// What comes of something that the server said: items for the application, and maybe a word to the server.
+/// What the session does after an input: events for the application, and possibly a request to the server.
 #[derive(Debug, Default)]
-pub(crate) struct Consequence {
-    pub(crate) feeds: Vec<(SubscriptionId, Feed)>,
+pub(crate) struct Effects {
+    pub(crate) events: Vec<(SubscriptionId, SubscriptionEvent)>,
     pub(crate) request: Option<Request>,
 }
 
@@ -43,15 +44,19 @@ impl Subscriptions {
         }
     }
 
-    /// Takes a subscription in; refused when there are too many, or one for its channel already.
-    pub(crate) fn add(&mut self, id: SubscriptionId, options: SubscribeOptions) -> Option<Feed> {
-        let is_refused = self.all.len() >= self.len_max
+    /// Adds a subscription; it is rejected if there are too many, one for the channel exists, or the name is too long.
+    pub(crate) fn add(
+        &mut self,
+        id: SubscriptionId,
+        options: SubscribeOptions,
+    ) -> Option<SubscriptionEvent> {
+        let is_rejected = self.all.len() >= self.len_max
             || self.by_channel.contains_key(&options.channel)
             || options.channel.len() > Limits::CHANNEL_BYTES;
-        if is_refused {
-            return Some(Feed::Ended {
+        if is_rejected {
+            return Some(SubscriptionEvent::Unsubscribed {
                 code: 0,
-                reason: "too many subscriptions, one for this channel already, or a name that is too long"
+                reason: "too many subscriptions, duplicate channel, or channel name too long"
                     .to_owned(),
             });
         }
@@ -60,27 +65,31 @@ impl Subscriptions {
         None
     }
 
-    /// Takes one out; what the server must be told about it.
+    /// Removes a subscription; returns the request that the server needs for it.
     pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Request> {
         let subscription = self.all.remove(&id)?;
         let channel = subscription.options.channel;
         self.by_channel.remove(&channel);
-        match subscription.standing {
-            Standing::Live | Standing::Asked { .. } => {
+        match subscription.state {
+            SubscriptionState::Subscribed | SubscriptionState::Subscribing { .. } => {
                 Some(Request::Unsubscribe(ChannelRequest { channel }))
             }
-            Standing::Wanted | Standing::Postponed(_) | Standing::Paused => None,
+            SubscriptionState::Pending
+            | SubscriptionState::Delayed(_)
+            | SubscriptionState::Paused => None,
         }
     }
 
-    /// The next subscription that the server is to be asked for, with this command.
-    pub(crate) fn ask_next(&mut self, now: Instant, command: u32) -> Option<Request> {
-        let next = self.all.values_mut().find(|it| match it.standing {
-            Standing::Wanted => true,
-            Standing::Postponed(until) => now >= until,
-            Standing::Asked { .. } | Standing::Live | Standing::Paused => false,
+    /// The next subscribe request, to be sent with this command.
+    pub(crate) fn subscribe_next(&mut self, now: Instant, command: u32) -> Option<Request> {
+        let next = self.all.values_mut().find(|it| match it.state {
+            SubscriptionState::Pending => true,
+            SubscriptionState::Delayed(until) => now >= until,
+            SubscriptionState::Subscribing { .. }
+            | SubscriptionState::Subscribed
+            | SubscriptionState::Paused => false,
         })?;
-        next.ask(now, command);
+        next.on_subscribe_sent(now, command);
         Some(Request::Subscribe(SubscribeRequest {
             channel: next.options.channel.clone(),
             recover: next.position.is_some(),
@@ -92,62 +101,70 @@ impl Subscriptions {
         }))
     }
 
-    /// True when every subscription that can stand does.
+    /// Whether no subscription is pending or waiting for its reply.
     pub(crate) fn is_settled(&self) -> bool {
-        self.all.values().all(|it| match it.standing {
-            Standing::Wanted | Standing::Asked { .. } => false,
-            Standing::Live | Standing::Postponed(_) | Standing::Paused => true,
+        self.all.values().all(|it| match it.state {
+            SubscriptionState::Pending | SubscriptionState::Subscribing { .. } => false,
+            SubscriptionState::Subscribed
+            | SubscriptionState::Delayed(_)
+            | SubscriptionState::Paused => true,
         })
     }
 
-    /// The connection is gone. Refusals stay, so that a server that refuses is not asked more often for it.
-    pub(crate) fn lost(&mut self) {
+    /// The connection is lost. Rejections are kept, so that the delays keep growing.
+    pub(crate) fn on_connection_lost(&mut self) {
         for it in self.all.values_mut() {
-            if !matches!(it.standing, Standing::Paused) {
-                it.standing = Standing::Wanted;
+            if !matches!(it.state, SubscriptionState::Paused) {
+                it.state = SubscriptionState::Pending;
             }
         }
     }
 
-    /// The server has forgotten everything: positions count no more. The next answer is a gap.
-    pub(crate) fn forget_positions(&mut self) {
+    /// The server lost its state: positions are invalid. The next subscribe reply is reported as a gap.
+    pub(crate) fn invalidate_positions(&mut self) {
         for it in self.all.values_mut() {
-            it.forget_position();
+            it.invalidate_position();
         }
     }
 
-    /// The answer to a subscribe command; `None` when it is not one of these.
-    pub(crate) fn answered(
+    /// Handles the reply to a subscribe command; `None` if the command belongs to no subscription.
+    pub(crate) fn on_subscribe_reply(
         &mut self,
         now: Instant,
         command: u32,
         outcome: Result<SubscribeResult, ReplyError>,
         backoff: &mut Backoff,
-    ) -> Option<Consequence> {
-        let is_asked = |it: &Subscription| match it.standing {
-            Standing::Asked { command: asked, .. } => asked == command,
-            Standing::Wanted | Standing::Live | Standing::Postponed(_) | Standing::Paused => false,
+    ) -> Option<Effects> {
+        let is_subscribing = |it: &Subscription| match it.state {
+            SubscriptionState::Subscribing {
+                command: pending, ..
+            } => pending == command,
+            SubscriptionState::Pending
+            | SubscriptionState::Subscribed
+            | SubscriptionState::Delayed(_)
+            | SubscriptionState::Paused => false,
         };
-        let (id, it) = self.all.iter_mut().find(|(_, it)| is_asked(it))?;
+        let (id, it) = self.all.iter_mut().find(|(_, it)| is_subscribing(it))?;
         let id = *id;
         match outcome {
-            Ok(result) => Some(it.stands(id, result)),
+            Ok(result) => Some(it.on_subscribed(id, result)),
             Err(error) => match Advice::for_subscribe_error(&error) {
                 Advice::Retry | Advice::RenewToken => {
-                    let (own, hint) = (it.next_pause(), retry_in(&error.message));
-                    it.postpone(now + backoff.pause(own, hint));
-                    Some(Consequence::default())
+                    let (own_delay, retry_after) =
+                        (it.next_retry_delay(), retry_in(&error.message));
+                    it.delay(now + backoff.retry_delay(own_delay, retry_after));
+                    Some(Effects::default())
                 }
                 Advice::ResubscribeWithFreshState | Advice::Resubscribe => {
                     if it.position.is_some() {
-                        it.forget_position();
-                        it.standing = Standing::Wanted;
+                        it.invalidate_position();
+                        it.state = SubscriptionState::Pending;
                     } else {
-                        // It asked for nothing that the server could have lost: asking at once would go round and round.
-                        let own = it.next_pause();
-                        it.postpone(now + backoff.pause(own, None));
+                        // It asked for no position that could be invalid: without a delay it would retry in a loop.
+                        let own_delay = it.next_retry_delay();
+                        it.delay(now + backoff.retry_delay(own_delay, None));
                     }
-                    Some(Consequence::default())
+                    Some(Effects::default())
                 }
                 Advice::EndSubscription
                 | Advice::ReportToCaller
@@ -158,41 +175,41 @@ impl Subscriptions {
         }
     }
 
-    /// A publication of a channel.
-    pub(crate) fn published(&mut self, channel: &str, publication: Publication) -> Consequence {
-        let mut consequence = Consequence::default();
-        if let Some((id, it)) = self.live(channel) {
-            it.hand_over(id, publication, &mut consequence.feeds);
-            consequence.request = it.pause_if_full();
+    /// A publication was received.
+    pub(crate) fn on_publication(&mut self, channel: &str, publication: Publication) -> Effects {
+        let mut effects = Effects::default();
+        if let Some((id, it)) = self.subscribed(channel) {
+            it.deliver(id, publication, &mut effects.events);
+            effects.request = it.pause_if_full();
         }
-        consequence
+        effects
     }
 
-    /// Somebody joined or left.
-    pub(crate) fn moved(&mut self, channel: &str, feed: Feed) -> Consequence {
-        let mut consequence = Consequence::default();
-        if let Some((id, it)) = self.live(channel) {
-            it.waiting += 1;
-            consequence.feeds.push((id, feed));
-            consequence.request = it.pause_if_full();
+    /// Another client joined or left a channel.
+    pub(crate) fn on_join_or_leave(&mut self, channel: &str, event: SubscriptionEvent) -> Effects {
+        let mut effects = Effects::default();
+        if let Some((id, it)) = self.subscribed(channel) {
+            it.buffered += 1;
+            effects.events.push((id, event));
+            effects.request = it.pause_if_full();
         }
-        consequence
+        effects
     }
 
     /// The server ended a subscription.
-    pub(crate) fn unsubscribed(&mut self, channel: &str, code: u32, reason: String) -> Consequence {
-        let Some((id, it)) = self.live(channel) else {
-            return Consequence::default();
+    pub(crate) fn on_unsubscribe(&mut self, channel: &str, code: u32, reason: String) -> Effects {
+        let Some((id, it)) = self.subscribed(channel) else {
+            return Effects::default();
         };
         match Advice::for_unsubscribe(code) {
             Advice::ResubscribeWithFreshState => {
-                it.forget_position();
-                it.standing = Standing::Wanted;
-                Consequence::default()
+                it.invalidate_position();
+                it.state = SubscriptionState::Pending;
+                Effects::default()
             }
             Advice::Resubscribe => {
-                it.standing = Standing::Wanted;
-                Consequence::default()
+                it.state = SubscriptionState::Pending;
+                Effects::default()
             }
             Advice::EndSubscription
             | Advice::Retry
@@ -204,46 +221,48 @@ impl Subscriptions {
         }
     }
 
-    /// The application took items. True when a pause is over.
-    pub(crate) fn taken(&mut self, id: SubscriptionId, items: usize) -> bool {
+    /// The application consumed events. Returns true if a pause ends.
+    pub(crate) fn on_consumed(&mut self, id: SubscriptionId, items: usize) -> bool {
         let Some(it) = self.all.get_mut(&id) else {
             return false;
         };
-        it.waiting = it.waiting.saturating_sub(items);
-        let has_room = it.waiting <= it.options.buffer_len_max / 2;
-        if it.standing == Standing::Paused && has_room {
-            it.standing = Standing::Wanted;
+        it.buffered = it.buffered.saturating_sub(items);
+        let has_space = it.buffered <= it.options.buffer_len_max / 2;
+        if it.state == SubscriptionState::Paused && has_space {
+            it.state = SubscriptionState::Pending;
             return true;
         }
         false
     }
 
-    /// The server lives and did not answer in time: what it is told about that.
-    pub(crate) fn give_up_answers(&mut self, now: Instant) -> Vec<Request> {
+    /// Gives up overdue replies of a connected server; returns the requests that cancel the subscriptions.
+    pub(crate) fn time_out_replies(&mut self, now: Instant) -> Vec<Request> {
         let all = self.all.values_mut();
-        all.filter_map(|it| it.give_up_answer(now)).collect()
+        all.filter_map(|it| it.time_out_reply(now)).collect()
     }
 
-    /// When a postponed subscription asks again, or an answer is overdue.
+    /// When a delayed subscription is requested again, or a reply is overdue.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let due = |it: &Subscription| match it.standing {
-            Standing::Postponed(until) => Some(until),
-            Standing::Asked { until, .. } => Some(until),
-            Standing::Wanted | Standing::Live | Standing::Paused => None,
+        let due = |it: &Subscription| match it.state {
+            SubscriptionState::Delayed(until) => Some(until),
+            SubscriptionState::Subscribing { until, .. } => Some(until),
+            SubscriptionState::Pending
+            | SubscriptionState::Subscribed
+            | SubscriptionState::Paused => None,
         };
         self.all.values().filter_map(due).min()
     }
 
-    fn live(&mut self, channel: &str) -> Option<(SubscriptionId, &mut Subscription)> {
+    fn subscribed(&mut self, channel: &str) -> Option<(SubscriptionId, &mut Subscription)> {
         let id = *self.by_channel.get(channel)?;
         let it = self.all.get_mut(&id)?;
-        (it.standing == Standing::Live).then_some((id, it))
+        (it.state == SubscriptionState::Subscribed).then_some((id, it))
     }
 
-    fn end(&mut self, id: SubscriptionId, code: u32, reason: String) -> Consequence {
+    fn end(&mut self, id: SubscriptionId, code: u32, reason: String) -> Effects {
         self.remove(id);
-        Consequence {
-            feeds: vec![(id, Feed::Ended { code, reason })],
+        Effects {
+            events: vec![(id, SubscriptionEvent::Unsubscribed { code, reason })],
             request: None,
         }
     }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_core::io::{
-    CallError, CallId, CallResult, Delivery, DropReason, Feed, Input, PublicationId, Publish,
-    SubscribeOptions, SubscriptionId,
+    CallError, CallId, CallResult, Delivery, DropReason, Input, PublicationId, Publish,
+    SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::message::{Position, Publication};
@@ -120,7 +120,7 @@ impl Application {
             id,
             channel: self.channel(channel),
             data,
-            key,
+            idempotency_key: key,
             ttl,
         }
     }
@@ -181,7 +181,7 @@ impl Application {
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.is_closing
             }
-            Delivery::Dropped(DropReason::TooLarge | DropReason::Refused(_)) => false,
+            Delivery::Dropped(DropReason::TooLarge | DropReason::Rejected(_)) => false,
         };
         if !is_expected {
             let details = format!("{key} has the unexpected outcome {delivery:?}");
@@ -233,7 +233,7 @@ impl Application {
     pub(crate) fn handle_event(
         &mut self,
         id: SubscriptionId,
-        event: Feed,
+        event: SubscriptionEvent,
         recorder: &mut Recorder<'_>,
     ) {
         let index = usize::try_from(id.0).unwrap_or(usize::MAX);
@@ -252,7 +252,7 @@ impl Application {
                 .report_violation(Invariant::QueuesBounded, details);
         }
         match event {
-            Feed::Started { position } => {
+            SubscriptionEvent::Subscribed { position } => {
                 if subscription.position.is_some() {
                     let details = format!("{name} subscribed to {} twice", subscription.channel);
                     recorder
@@ -261,7 +261,7 @@ impl Application {
                 }
                 subscription.position = Some(position);
             }
-            Feed::Resumed { position } => {
+            SubscriptionEvent::Resumed { position } => {
                 recorder.totals.resumed += 1;
                 if subscription.position.as_ref() != Some(&position) {
                     let details = format!(
@@ -273,11 +273,15 @@ impl Application {
                         .report_violation(Invariant::RecoveryComplete, details);
                 }
             }
-            Feed::Gap { from, to } => subscription.handle_gap(&name, from.as_ref(), to, recorder),
-            Feed::Item(publication) => {
+            SubscriptionEvent::Gap { from, to } => {
+                subscription.handle_gap(&name, from.as_ref(), to, recorder)
+            }
+            SubscriptionEvent::Publication(publication) => {
                 subscription.handle_publication(&name, &publication, recorder);
             }
-            Feed::Joined(_) | Feed::Left(_) | Feed::Ended { .. } => {
+            SubscriptionEvent::Join(_)
+            | SubscriptionEvent::Leave(_)
+            | SubscriptionEvent::Unsubscribed { .. } => {
                 let details = format!(
                     "{name} received an unexpected event of {}: {event:?}",
                     subscription.channel

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
-use steadfast_core::event::{Phase, State};
-use steadfast_core::io::{Attempt, DialFailure, Input, Loss, Output};
+use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::close::ClosePayload;
 use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
@@ -55,7 +55,7 @@ enum Transport {
 enum Received {
     Message(Bytes),
     Ping(Bytes),
-    Lost(Loss),
+    Lost(ConnectionLoss),
 }
 
 impl Driver {
@@ -110,13 +110,13 @@ impl Driver {
     }
 
     pub(crate) fn is_connected(&self) -> bool {
-        self.session.snapshot().state == State::Connected
+        self.session.snapshot().state == SessionState::Connected
     }
 
     /// Whether nothing is left to do: every queue is empty, and only failure detection is active.
     pub(crate) fn is_idle(&self) -> bool {
         let snapshot = self.session.snapshot();
-        snapshot.phase == Phase::Ready && snapshot.queued == 0 && snapshot.unanswered == 0
+        snapshot.phase == SessionPhase::Ready && snapshot.queued == 0 && snapshot.in_flight == 0
     }
 
     /// Describes what is not settled, as text for the operator.
@@ -147,10 +147,10 @@ impl Driver {
                 Ok(Some(WebSocketEvent::Pong(_))) => continue,
                 Ok(Some(WebSocketEvent::Close { code, reason })) => {
                     let reason = reason.to_owned();
-                    Received::Lost(Loss::Closed { code, reason })
+                    Received::Lost(ConnectionLoss::CloseFrame { code, reason })
                 }
                 Ok(None) => return received,
-                Err(error) => Received::Lost(Loss::Broken(error.to_string())),
+                Err(error) => Received::Lost(ConnectionLoss::Failed(error.to_string())),
             };
             let is_closed = matches!(item, Received::Lost(_));
             received.push(item);
@@ -191,10 +191,10 @@ impl World {
     fn execute_session_output(&mut self, index: usize, output: Output) {
         match output {
             Output::Dial { attempt, .. } => self.dial_for_session(index, attempt),
-            Output::Abandon { attempt } => self.abort_attempt(index, attempt),
+            Output::Abort { attempt } => self.abort_attempt(index, attempt),
             Output::Transmit { attempt, message } => self.transmit(index, attempt, message),
             Output::Probe { attempt } => self.send_frame(index, attempt, Opcode::Ping, b""),
-            Output::HangUp {
+            Output::Close {
                 attempt,
                 code,
                 reason,
@@ -202,20 +202,20 @@ impl World {
                 let payload = ClosePayload::new(code, reason);
                 self.send_frame(index, attempt, Opcode::Close, payload.as_bytes());
             }
-            Output::Deliver { id, feed } => {
+            Output::Deliver { id, event: feed } => {
                 self.with_application(index, |application, recorder| {
                     application.handle_event(id, feed, recorder);
                 });
                 self.schedule_application_read(index);
             }
-            Output::Resolve { id, delivery } => {
+            Output::CompletePublication { id, delivery } => {
                 let now = self.clock.now();
                 self.with_application(index, |application, recorder| {
                     application.complete_publication(now, id, &delivery, recorder);
                 });
             }
             Output::Notify(event) => self.on_session_event(index, event),
-            Output::Answer { id, outcome } => {
+            Output::CompleteCall { id, outcome } => {
                 let now = self.clock.now();
                 self.with_application(index, |application, recorder| {
                     application.complete_call(now, id, &outcome, recorder);
@@ -346,7 +346,7 @@ impl World {
         }) else {
             return;
         };
-        self.drive_session(index, Input::Heard { attempt });
+        self.drive_session(index, Input::BytesReceived { attempt });
         for item in received {
             match item {
                 Received::Message(message) => {
@@ -369,10 +369,10 @@ impl World {
             StreamEnd::Closed => "the connection ended without a close frame",
             StreamEnd::Reset => "the connection was reset",
         };
-        self.on_transport_lost(index, connection, Loss::Broken(reason.to_owned()));
+        self.on_transport_lost(index, connection, ConnectionLoss::Failed(reason.to_owned()));
     }
 
-    fn on_transport_lost(&mut self, index: usize, connection: ConnectionId, loss: Loss) {
+    fn on_transport_lost(&mut self, index: usize, connection: ConnectionId, loss: ConnectionLoss) {
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };
@@ -407,7 +407,7 @@ impl World {
         {
             let attempt = *attempt;
             *reported_send_buffer = bytes;
-            self.drive_session(index, Input::Unsent { attempt, bytes });
+            self.drive_session(index, Input::SendBuffer { attempt, bytes });
         }
     }
 

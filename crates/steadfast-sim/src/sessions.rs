@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::event::{Cause, Event as SessionEvent};
+use steadfast_core::event::{DisconnectCause, SessionEvent};
 use steadfast_core::io::{Input, PublicationId};
 
 use crate::application::Application;
@@ -35,14 +35,16 @@ impl World {
         }
     }
 
-    fn on_session_loss(&mut self, index: usize, cause: &Cause, detection: Duration) {
+    fn on_session_loss(&mut self, index: usize, cause: &DisconnectCause, detection: Duration) {
         match cause {
-            Cause::Silence(_) | Cause::WriteStall(_) if !self.has_faulted_connection(index) => {
+            DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_)
+                if !self.has_faulted_connection(index) =>
+            {
                 let details = format!("session {index} closed a healthy connection: {cause:?}");
                 self.reference_model
                     .report_violation(Invariant::HealthyPeersKept, details);
             }
-            Cause::Silence(_) => {
+            DisconnectCause::PongTimeout(_) => {
                 self.totals.silences_detected += 1;
                 let longest = self.silence_max(index);
                 if detection > longest {
@@ -52,19 +54,19 @@ impl World {
                         .report_violation(Invariant::DeadPeersDetected, details);
                 }
             }
-            Cause::WriteStall(_) => self.totals.write_stalls_detected += 1,
-            Cause::Protocol(text) => {
+            DisconnectCause::WriteTimeout(_) => self.totals.write_stalls_detected += 1,
+            DisconnectCause::Protocol(text) => {
                 let details = format!("session {index} received an invalid message: {text}");
                 self.reference_model
                     .report_violation(Invariant::SessionsReconnect, details);
             }
-            Cause::Dial(_)
-            | Cause::LocalNetwork(_)
-            | Cause::AttemptTimeout
-            | Cause::Refused { .. }
-            | Cause::Closed { .. }
-            | Cause::Broken(_)
-            | Cause::AttemptsExhausted(_) => {}
+            DisconnectCause::Dial(_)
+            | DisconnectCause::LocalNetwork(_)
+            | DisconnectCause::ConnectTimeout
+            | DisconnectCause::ConnectRejected { .. }
+            | DisconnectCause::Closed { .. }
+            | DisconnectCause::ConnectionFailed(_)
+            | DisconnectCause::AttemptsExhausted(_) => {}
         }
     }
 
@@ -81,7 +83,7 @@ impl World {
             return;
         };
         let snapshot = driver.session.snapshot();
-        let held = snapshot.queued + snapshot.unanswered;
+        let held = snapshot.queued + snapshot.in_flight;
         if held > parameters.outbox_len_max() {
             let details = format!("session {index} holds {held} publications");
             self.reference_model
@@ -146,7 +148,7 @@ impl World {
         };
         driver.is_read_scheduled = false;
         for (id, items) in driver.application.read(&mut self.generator) {
-            self.drive_session(index, Input::Taken { id, items });
+            self.drive_session(index, Input::Consumed { id, items });
         }
         let has_unread = self
             .drivers
@@ -184,7 +186,7 @@ impl World {
         }
         self.drive_session(session, Input::PublishRequested(publish));
         if self.generator.chance(1, 32) {
-            self.drive_session(session, Input::Kicked);
+            self.drive_session(session, Input::ReconnectRequested);
         }
         if self.generator.chance(1, 8) {
             self.call(session);
@@ -197,7 +199,7 @@ impl World {
     /// Checks that a publication whose time to live has passed has an outcome, unless it may be in flight.
     pub(crate) fn check_expiry(&mut self, session: usize, publication: PublicationId) {
         let remaining = self.drivers.get(session).filter(|driver| {
-            driver.application.is_pending(publication) && driver.session.snapshot().unanswered == 0
+            driver.application.is_pending(publication) && driver.session.snapshot().in_flight == 0
         });
         if remaining.is_some() {
             let details = format!(

@@ -60,28 +60,28 @@ pub mod defaults {
         floor: Duration::from_millis(50),
         base: Duration::from_millis(250),
         cap: Duration::from_secs(30),
-        first_within: Duration::from_secs(1),
-        spread: Duration::from_secs(5),
+        first_delay_max: Duration::from_secs(1),
+        going_away_jitter: Duration::from_secs(5),
         stable_after: Duration::from_secs(10),
-        hint_max: Duration::from_mins(5),
+        retry_after_max: Duration::from_mins(5),
         attempts_max: None,
     };
 
     /// A probe after 15 s of silence, the verdict 10 s later: a dead peer is noticed within 25 s, which is below the
     /// 60 s after which proxies cut idle connections.
     pub const LIVENESS: LivenessSettings = LivenessSettings {
-        idle: Duration::from_secs(15),
-        timeout: Duration::from_secs(10),
-        write_stall: Duration::from_secs(10),
-        grace: Duration::from_secs(2),
+        ping_after_idle: Duration::from_secs(15),
+        pong_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(10),
+        clock_jump_grace: Duration::from_secs(2),
     };
 
     /// For links that are never idle for long and users who wait: noticed within 5 s.
     pub const LIVENESS_FAST: LivenessSettings = LivenessSettings {
-        idle: Duration::from_secs(3),
-        timeout: Duration::from_secs(2),
-        write_stall: Duration::from_secs(5),
-        grace: Duration::from_secs(1),
+        ping_after_idle: Duration::from_secs(3),
+        pong_timeout: Duration::from_secs(2),
+        write_timeout: Duration::from_secs(5),
+        clock_jump_grace: Duration::from_secs(1),
     };
 
     /// 1,024 publications and 8 MiB, 64 unanswered at a time, of one channel as well. The gateway remembers keys for two
@@ -90,10 +90,10 @@ pub mod defaults {
     pub const OUTBOX: OutboxSettings = OutboxSettings {
         messages_max: 1_024,
         bytes_max: 8 << 20,
-        window: 64,
-        channel_window: 64,
-        answer_timeout: Duration::from_secs(10),
-        key_window: Duration::from_secs(90),
+        in_flight_max: 64,
+        channel_in_flight_max: 64,
+        ack_timeout: Duration::from_secs(10),
+        resend_window: Duration::from_secs(90),
         retry_after: Duration::from_millis(500),
     };
 }
@@ -120,9 +120,9 @@ impl Builder {
                 name: "steadfast".to_owned(),
                 token: String::new(),
                 data: None,
-                attempt_deadline: defaults::ATTEMPT_DEADLINE,
-                session_ttl: defaults::SESSION_TTL,
-                close_deadline: defaults::CLOSE_DEADLINE,
+                connect_timeout: defaults::ATTEMPT_DEADLINE,
+                degraded_after: defaults::SESSION_TTL,
+                close_timeout: defaults::CLOSE_DEADLINE,
                 calls_max: defaults::CALLS_MAX,
                 subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
                 backoff: defaults::BACKOFF,
@@ -212,8 +212,8 @@ impl Builder {
 
     /// How long a whole attempt may take; [`defaults::ATTEMPT_DEADLINE`] by default.
     #[must_use]
-    pub const fn attempt_deadline(mut self, deadline: Duration) -> Self {
-        self.settings.attempt_deadline = deadline;
+    pub const fn connect_timeout(mut self, deadline: Duration) -> Self {
+        self.settings.connect_timeout = deadline;
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use steadfast_core::event::{Event, Phase, Snapshot, State};
+use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, PublicationId, Publish, SubscribeOptions, SubscriptionId,
 };
@@ -28,7 +28,7 @@ use crate::receipt::Receipt;
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) state: watch::Receiver<Snapshot>,
+    pub(crate) state: watch::Receiver<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Clock,
@@ -49,17 +49,17 @@ impl Client {
     }
 
     /// The current state, always up to date. Quick changes coalesce here; [`Self::events`] has each of them.
-    pub fn state(&self) -> watch::Receiver<Snapshot> {
+    pub fn state(&self) -> watch::Receiver<SessionSnapshot> {
         self.state.clone()
     }
 
-    /// The clock of [`Snapshot`] and [`Event`]; it goes on while the machine is suspended.
+    /// The clock of [`SessionSnapshot`] and [`SessionEvent`]; it goes on while the machine is suspended.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
     /// Everything that happens from now on. A listener that is more than 256 events behind is told how many it missed.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub fn events(&self) -> broadcast::Receiver<SessionEvent> {
         self.events.subscribe()
     }
 
@@ -68,9 +68,10 @@ impl Client {
     /// Cancel-safe.
     pub async fn ready(&self, deadline: Duration) -> bool {
         let mut state = self.state.clone();
-        let settled = state.wait_for(|it| it.phase == Phase::Ready || it.state == State::Failed);
+        let settled = state
+            .wait_for(|it| it.phase == SessionPhase::Ready || it.state == SessionState::Failed);
         match timeout(deadline, settled).await {
-            Ok(Ok(snapshot)) => snapshot.phase == Phase::Ready,
+            Ok(Ok(snapshot)) => snapshot.phase == SessionPhase::Ready,
             Ok(Err(_)) | Err(_) => false,
         }
     }
@@ -107,7 +108,7 @@ impl Client {
             id: PublicationId(self.number()),
             channel: channel.to_owned(),
             data,
-            key: key.clone(),
+            idempotency_key: key.clone(),
             ttl,
         };
         self.send(Command::Publish(publish, sender))?;
@@ -145,7 +146,7 @@ impl Client {
     /// What became of it, and whether it may have been executed.
     pub async fn rpc(&self, method: &str, data: &impl Serialize) -> Result<Bytes, CallError> {
         let Ok(data) = serde_json::to_vec(data) else {
-            return Err(CallError::Misfit);
+            return Err(CallError::UnexpectedReply);
         };
         let call = Call::Rpc {
             method: method.to_owned(),
@@ -154,7 +155,7 @@ impl Client {
         match self.call(call).await? {
             CallResult::Rpc(data) => Ok(data),
             CallResult::History(_) | CallResult::Presence(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::Misfit)
+                Err(CallError::UnexpectedReply)
             }
         }
     }
@@ -179,7 +180,7 @@ impl Client {
         match self.call(call).await? {
             CallResult::History(result) => Ok(result),
             CallResult::Rpc(_) | CallResult::Presence(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::Misfit)
+                Err(CallError::UnexpectedReply)
             }
         }
     }
@@ -196,7 +197,7 @@ impl Client {
         match self.call(call).await? {
             CallResult::Presence(clients) => Ok(clients),
             CallResult::Rpc(_) | CallResult::History(_) | CallResult::PresenceStats(_) => {
-                Err(CallError::Misfit)
+                Err(CallError::UnexpectedReply)
             }
         }
     }
@@ -213,7 +214,7 @@ impl Client {
         match self.call(call).await? {
             CallResult::PresenceStats(stats) => Ok(stats),
             CallResult::Rpc(_) | CallResult::History(_) | CallResult::Presence(_) => {
-                Err(CallError::Misfit)
+                Err(CallError::UnexpectedReply)
             }
         }
     }
@@ -251,7 +252,9 @@ impl Client {
         if self.commands.send(Command::Close(drain)).await.is_ok() {
             let mut state = self.state.clone();
             // An error means that the driver has ended, which is an end as well.
-            let _ = state.wait_for(|it| it.state == State::Disconnected).await;
+            let _ = state
+                .wait_for(|it| it.state == SessionState::Disconnected)
+                .await;
         }
     }
 

@@ -13,10 +13,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use steadfast_core::Session;
-use steadfast_core::event::{Snapshot, State};
+use steadfast_core::event::{SessionSnapshot, SessionState};
 use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, Delivery, Input, Loss, Output, PublicationId, Publish,
-    SubscribeOptions, SubscriptionId,
+    Call, CallError, CallId, CallResult, ConnectionLoss, Delivery, Input, Output, PublicationId,
+    Publish, SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -64,7 +64,7 @@ pub(crate) struct Parts {
     pub(crate) dial_limit: DialLimit,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) inbox: mpsc::Receiver<Command>,
-    pub(crate) state: watch::Sender<Snapshot>,
+    pub(crate) state: watch::Sender<SessionSnapshot>,
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
 }
@@ -115,8 +115,8 @@ impl Askers {
                 self.subscriptions.remove(&id);
                 Input::UnsubscribeRequested { id }
             }
-            Command::Kick => Input::Kicked,
-            Command::Revive => Input::Revived,
+            Command::Kick => Input::ReconnectRequested,
+            Command::Revive => Input::RestartRequested,
             Command::Close(drain) => {
                 self.is_close_wanted = true;
                 Input::CloseRequested { drain }
@@ -184,7 +184,7 @@ impl Driver {
         self.carry_out();
         // Once opened, a session is only disconnected when it is closed, and nothing opens it again: a driver that went
         // on would take requests that nobody answers.
-        if self.parts.session.snapshot().state == State::Disconnected {
+        if self.parts.session.snapshot().state == SessionState::Disconnected {
             return Turn::Over;
         }
         if is_busy { Turn::Busy } else { Turn::Idle }
@@ -209,7 +209,7 @@ impl Driver {
             }
             Poll::Pending => None,
         });
-        session.handle_together(now, commands.take(COMMANDS_PER_TURN));
+        session.handle_all(now, commands.take(COMMANDS_PER_TURN));
         if is_over {
             self.phase = Life::Orphaned;
             if !self.askers.is_close_wanted {
@@ -237,7 +237,7 @@ impl Driver {
             if is_abandoned {
                 session.handle(now, Input::UnsubscribeRequested { id });
             } else if items > 0 {
-                session.handle(now, Input::Taken { id, items });
+                session.handle(now, Input::Consumed { id, items });
             }
             is_busy |= is_abandoned || items > 0;
             !is_abandoned
@@ -282,26 +282,26 @@ impl Driver {
                         self.line.dial(attempt, connector, endpoint, limit);
                     }
                 }
-                Output::Abandon { attempt } => self.line.abandon(attempt),
+                Output::Abort { attempt } => self.line.abandon(attempt),
                 Output::Transmit { attempt, message } => self.line.transmit(attempt, &message),
                 Output::Probe { attempt } => self.line.probe(attempt),
-                Output::HangUp {
+                Output::Close {
                     attempt,
                     code,
                     reason,
                 } => self.line.hang_up(attempt, code, reason),
-                Output::Deliver { id, feed } => {
+                Output::Deliver { id, event: feed } => {
                     if let Some(queue) = self.askers.subscriptions.get(&id) {
                         queue.push(feed);
                     }
                 }
-                Output::Resolve { id, delivery } => {
+                Output::CompletePublication { id, delivery } => {
                     if let Some(receipt) = self.askers.publications.remove(&id) {
                         // Nobody has to wait for a receipt.
                         let _ = receipt.send(delivery);
                     }
                 }
-                Output::Answer { id, outcome } => {
+                Output::CompleteCall { id, outcome } => {
                     if let Some(answer) = self.askers.calls.remove(&id) {
                         let _ = answer.send(outcome);
                     }
@@ -324,7 +324,7 @@ impl Driver {
         self.parts.inbox.close();
         self.tell(at_once());
         let attempt = self.line.attempt();
-        let loss = Loss::Broken("the client has ended".to_owned());
+        let loss = ConnectionLoss::Failed("the client has ended".to_owned());
         self.tell(Input::Lost { attempt, loss });
         // What comes now reaches a session without a connection, so that nothing of it counts as sent.
         while let Ok(command) = self.parts.inbox.try_recv() {

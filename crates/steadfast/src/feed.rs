@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use steadfast_core::io::{Feed, SubscriptionId};
+use steadfast_core::io::{SubscriptionEvent, SubscriptionId};
 use tokio::sync::{Notify, mpsc};
 
 use crate::driver::Command;
@@ -32,7 +32,7 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    feeds: VecDeque<Feed>,
+    feeds: VecDeque<SubscriptionEvent>,
     /// Taken since the driver last asked.
     taken: usize,
     reader: Option<Waker>,
@@ -54,15 +54,15 @@ impl Subscription {
         }
     }
 
-    /// The next thing that happened; `None` after [`Feed::Ended`], and when the client is closed.
+    /// The next thing that happened; `None` after [`SubscriptionEvent::Unsubscribed`], and when the client is closed.
     ///
     /// Cancel-safe: what was not returned stays.
-    pub async fn next(&mut self) -> Option<Feed> {
+    pub async fn next(&mut self) -> Option<SubscriptionEvent> {
         poll_fn(|context| self.queue.poll_next(context)).await
     }
 
     /// The same for those who poll.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Feed>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         self.queue.poll_next(context)
     }
 }
@@ -94,13 +94,13 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, feed: Feed) {
+    pub(crate) fn push(&self, feed: SubscriptionEvent) {
         let reader = {
             let mut inner = self.lock();
             if inner.is_over {
                 return;
             }
-            inner.is_over = matches!(feed, Feed::Ended { .. });
+            inner.is_over = matches!(feed, SubscriptionEvent::Unsubscribed { .. });
             inner.feeds.push_back(feed);
             inner.reader.take()
         };
@@ -136,7 +136,7 @@ impl Queue {
         mem::take(&mut self.lock().taken)
     }
 
-    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Feed>> {
+    fn poll_next(&self, context: &Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         let mut inner = self.lock();
         if let Some(feed) = inner.feeds.pop_front() {
             inner.taken += 1;

@@ -28,9 +28,9 @@
 //! - Each publication carries a key and ends in exactly one [`Delivery`]; what was unanswered is sent again in its order,
 //!   and the server applies it once.
 //! - Publications of a channel are stored in the order in which they were handed in. A server that refuses one for the
-//!   moment may have stored those that were under way behind it, unless `channel_window` in [`OutboxSettings`] is 1.
+//!   moment may have stored those that were under way behind it, unless `channel_in_flight_max` in [`OutboxSettings`] is 1.
 //! - All clients of a process together open a bounded number of transports at a time: [`DialLimit`].
-//! - A subscription resumes where the application stands; what cannot be resumed is told as [`Feed::Gap`].
+//! - A subscription resumes where the application stands; what cannot be resumed is told as [`SubscriptionEvent::Gap`].
 //!
 //! The decisions are those of `steadfast-core`, which knows no sockets; this crate moves bytes and keeps the time for it.
 
@@ -53,8 +53,12 @@ pub use dial_limit::DialLimit;
 pub use driver::Driver;
 pub use feed::Subscription;
 pub use receipt::Receipt;
-pub use steadfast_core::event::{Cause, ConnectionEpoch, Event, Phase, Snapshot, State};
-pub use steadfast_core::io::{CallError, Delivery, DropReason, Feed, SubscribeOptions};
+pub use steadfast_core::event::{
+    ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
+};
+pub use steadfast_core::io::{
+    CallError, Delivery, DropReason, SubscribeOptions, SubscriptionEvent,
+};
 pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
 pub use steadfast_protocol::message::{
     ClientInfo, HistoryResult, Position, PresenceStats, Publication,

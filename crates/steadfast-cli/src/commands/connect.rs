@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use steadfast::{
-    CallError, Client, Delivery, Event, HistoryResult, Receipt, SubscribeOptions, defaults,
+    CallError, Client, Delivery, HistoryResult, Receipt, SessionEvent, SubscribeOptions, defaults,
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc};
@@ -85,7 +85,7 @@ async fn run_session(arguments: &Connect) -> Result<(), Failure> {
 /// Prints connection events; returns when the first attempt or the session fails.
 async fn watch(
     client: &Client,
-    mut events: broadcast::Receiver<Event>,
+    mut events: broadcast::Receiver<SessionEvent>,
     url: &str,
 ) -> Result<(), Failure> {
     let mut has_connected = false;
@@ -101,22 +101,22 @@ async fn watch(
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
         };
         match &event {
-            Event::Connected { .. } => has_connected = true,
-            Event::Waiting { cause, .. } if !has_connected => {
+            SessionEvent::Connected { .. } => has_connected = true,
+            SessionEvent::Waiting { cause, .. } if !has_connected => {
                 return Err(Failure::failed(
                     format!("cannot connect to {url}: {}", render::cause(cause)),
                     "Is the gateway running? Start one with: steadfast serve",
                 ));
             }
-            Event::Failed { cause } => {
+            SessionEvent::Failed { cause } => {
                 let what = format!("session with {url} failed: {}", render::cause(cause));
                 return Err(Failure::failed(what, ""));
             }
-            Event::Attempting { .. }
-            | Event::Waiting { .. }
-            | Event::Ready { .. }
-            | Event::Lost { .. }
-            | Event::Closed => {}
+            SessionEvent::Attempting { .. }
+            | SessionEvent::Waiting { .. }
+            | SessionEvent::Ready { .. }
+            | SessionEvent::Lost { .. }
+            | SessionEvent::Closed => {}
         }
         if let Some(text) = render::event(&event, client.now()) {
             output::message(&text);

@@ -1,43 +1,36 @@
-//! A call, and what becomes of it.
+//! A call, and its outcome.
 
 use bytes::Bytes;
 use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats, ReplyError};
 
-/// A call.
+/// A request to the server that has a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Call {
-    /// A method with raw JSON as its argument; not repeated when its answer is lost.
+    /// A method call; not repeated if its reply is lost.
     Rpc {
-        /// The method.
         method: String,
-        /// Its argument.
+        /// The argument, raw JSON.
         data: Bytes,
     },
-    /// Publications of the past.
+    /// Reads the history of a channel.
     History {
-        /// The channel.
         channel: String,
-        /// At most so many; -1 as many as the server gives, 0 only the position.
+        /// The maximum number of publications; -1 requests the server's maximum, 0 the position only.
         limit: i32,
-        /// Behind this position; `None` from the start.
+        /// Publications after this position; `None` for all.
         since: Option<Position>,
-        /// Newest first.
+        /// Newest publications first.
         reverse: bool,
     },
-    /// Who is in a channel.
-    Presence {
-        /// The channel.
-        channel: String,
-    },
-    /// How many are in a channel.
-    PresenceStats {
-        /// The channel.
-        channel: String,
-    },
+    /// Lists the clients that are subscribed to a channel.
+    Presence { channel: String },
+    /// Counts the clients that are subscribed to a channel.
+    PresenceStats { channel: String },
 }
 
 impl Call {
-    /// Whether doing it twice is the same as doing it once.
+    /// Whether executing the call twice has the same effect as executing it once.
     pub const fn is_idempotent(&self) -> bool {
         match self {
             Self::Rpc { .. } => false,
@@ -51,44 +44,44 @@ impl Call {
 /// The result of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallResult {
-    /// What the method returned, raw JSON.
+    /// The result of the method, raw JSON.
     Rpc(Bytes),
-    /// The publications.
+    /// Publications, and the position of the channel.
     History(HistoryResult),
-    /// Who is there.
+    /// The subscribed clients.
     Presence(Vec<ClientInfo>),
-    /// How many are there.
+    /// The number of subscribed clients.
     PresenceStats(PresenceStats),
 }
 
 /// Why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The server refused it.
-    #[error("the server refused: {} ({})", .0.message, .0.code)]
-    Refused(ReplyError),
-    /// The connection ended before the answer came.
-    #[error("the connection ended before the answer came")]
+    /// The server replied with an error.
+    #[error("the server rejected the call: {} ({})", .0.message, .0.code)]
+    Rejected(ReplyError),
+    /// The connection was lost before the reply was received.
+    #[error("connection lost before the reply was received")]
     Interrupted {
-        /// True: it may have been executed.
+        /// Whether the server may have executed it.
         maybe_executed: bool,
     },
-    /// Its deadline passed.
-    #[error("the deadline passed before the answer came")]
+    /// The deadline passed before the reply was received.
+    #[error("timed out waiting for the reply")]
     TimedOut {
-        /// True: it may have been executed.
+        /// Whether the server may have executed it.
         maybe_executed: bool,
     },
-    /// It does not fit into a message, which the server would take as a reason to end the connection for good.
-    #[error("the call does not fit into a message")]
+    /// The call exceeds the message size limit, for which the server would close the connection permanently.
+    #[error("the call exceeds the message size limit")]
     TooLarge,
-    /// Too many calls wait already.
-    #[error("too many calls wait already")]
+    /// Too many calls are pending.
+    #[error("too many pending calls")]
     Busy,
     /// The session ended.
     #[error("the session is closed")]
     Closed,
-    /// The answer is of another kind than the call.
-    #[error("the answer does not fit the call")]
-    Misfit,
+    /// The reply has a different type than the call.
+    #[error("unexpected reply type")]
+    UnexpectedReply,
 }

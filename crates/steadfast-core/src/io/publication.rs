@@ -1,4 +1,4 @@
-//! A publication, and what becomes of it.
+//! A publication, and its outcome.
 
 use std::time::Duration;
 
@@ -7,38 +7,38 @@ use steadfast_protocol::message::{Position, ReplyError};
 
 use super::PublicationId;
 
-/// A publication. Those of one channel are sent in the order in which they are handed in.
+/// A publication to send. Publications of one channel are sent in the order in which they are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// Its number.
+    /// Unique within the session.
     pub id: PublicationId,
-    /// The channel.
+    /// The name of the channel.
     pub channel: String,
-    /// Raw JSON.
+    /// The payload, raw JSON.
     pub data: Bytes,
-    /// Makes repeats recognisable; unique for each publication, 1 to 64 bytes.
-    pub key: String,
-    /// Nobody wants it after this time; `None`: as long as it takes.
+    /// Identifies a resend to the server; unique for each publication, 1 to 64 bytes.
+    pub idempotency_key: String,
+    /// Time to live: the publication is not sent later than this. `None` for no limit.
     pub ttl: Option<Duration>,
 }
 
-/// What a publication comes to: exactly one of these.
+/// The outcome of a publication: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// It is durable at the server.
+    /// The server acknowledged it.
     Acknowledged {
-        /// Where it stands.
+        /// Its position in the channel.
         position: Position,
-        /// An earlier sending of it had arrived already.
+        /// The server had already stored it from an earlier attempt.
         duplicate: bool,
     },
-    /// Its time ran out, and it was not applied.
+    /// Its time to live passed, and it was not applied.
     Expired,
     /// It was not delivered and will not be.
     Dropped(DropReason),
-    /// It was sent, no answer came, and repeating it is not safe or not wanted any more.
+    /// It was sent, no reply was received, and another resend is unsafe or no longer requested.
     Interrupted {
-        /// True: it may have been applied.
+        /// Whether the server may have applied it.
         maybe_delivered: bool,
     },
 }
@@ -46,12 +46,12 @@ pub enum Delivery {
 /// Why a publication was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// The outbox holds its most messages or bytes.
+    /// The outbox reached its limit of publications or bytes.
     OutboxFull,
-    /// It does not fit into a message, which the server would take as a reason to end the connection for good.
+    /// It exceeds the message size limit, for which the server would close the connection permanently.
     TooLarge,
     /// The session ended.
     Closed,
-    /// The server refused it for good.
-    Refused(ReplyError),
+    /// The server permanently rejected it.
+    Rejected(ReplyError),
 }

@@ -1,30 +1,30 @@
-//! How a transport did not open, and how it ended.
+//! Why a transport did not open, and how it ended.
 
 use std::time::Duration;
 
 /// Why a transport did not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DialFailure {
-    /// For people.
+    /// A human-readable description.
     pub text: String,
-    /// This machine has no network: no server is to blame.
+    /// Whether this machine has no network, so that the failure is not the server's.
     pub is_local: bool,
-    /// No further attempt can go better.
+    /// Whether every further attempt would fail as well.
     pub is_final: bool,
-    /// What the server wants waited.
+    /// The delay that the server requested.
     pub retry_after: Option<Duration>,
 }
 
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// With a close frame of the server.
-    Closed {
-        /// Its code, if it had one.
+pub enum ConnectionLoss {
+    /// The server sent a close frame.
+    CloseFrame {
+        /// The close code, if the frame has one.
         code: Option<u16>,
-        /// Its reason, maybe empty.
+        /// The reason text, possibly empty.
         reason: String,
     },
-    /// Without one; says how, for people.
-    Broken(String),
+    /// The connection ended without a close frame; the text is a human-readable description.
+    Failed(String),
 }

@@ -1,70 +1,70 @@
-//! From the wish for a connection to the connect command, and what comes between two attempts.
+//! From the request for a connection to the connect command, and the delay between two attempts.
 
 use steadfast_machine::Instant;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectRequest, Request};
 
-use super::{Session, Stage};
-use crate::backoff::Reason;
-use crate::event::{Cause, Event, Phase, State};
+use super::{Lifecycle, Session};
+use crate::backoff::BackoffReason;
+use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::{Attempt, DialFailure, Output};
 use crate::liveness::Liveness;
 
-/// Subscribe commands join the connect command up to this length of the message; the others follow its answer.
+/// Subscribe commands share the message of the connect command up to this size; the others follow its reply.
 const FIRST_MESSAGE_BYTES: usize = Limits::MESSAGE_BYTES / 2;
 
-/// The most bytes of a subscribe command beside its names.
+/// The maximum size of a subscribe command, without its names.
 const SUBSCRIBE_BYTES: usize = 1_024;
 
 impl Session {
     pub(super) fn open(&mut self, now: Instant) {
-        match self.stage {
-            Stage::Idle => {}
-            // The wish has changed: the old end is not waited for.
-            Stage::Closing { .. } => self.end_at_once(now),
-            Stage::Live { is_ready, .. } => {
+        match self.lifecycle {
+            Lifecycle::Idle => {}
+            // The application opened the session again: it does not wait for the old connection to close.
+            Lifecycle::Closing { .. } => self.end_immediately(now),
+            Lifecycle::Connected { is_ready, .. } => {
                 if self.drain_until.take().is_some() {
                     let phase = if is_ready {
-                        Phase::Ready
+                        SessionPhase::Ready
                     } else {
-                        Phase::Resuming
+                        SessionPhase::Resuming
                     };
-                    self.enter(now, State::Connected, phase);
+                    self.transition(now, SessionState::Connected, phase);
                 }
                 return;
             }
-            Stage::Dialing { .. } | Stage::Greeting { .. } | Stage::Waiting { .. } => {
+            Lifecycle::Dialing { .. } | Lifecycle::Handshake { .. } | Lifecycle::Waiting { .. } => {
                 self.drain_until = None;
                 return;
             }
-            Stage::Failed => return,
+            Lifecycle::Failed => return,
         }
-        self.away_since = Some(now);
+        self.disconnected_since = Some(now);
         self.dial(now);
     }
 
-    /// The network is back: the next attempt is due, or a connection must show that it still lives.
-    pub(super) fn kick(&mut self, now: Instant) {
-        match &mut self.stage {
-            Stage::Waiting { .. } => self.dial(now),
-            Stage::Live { liveness, .. } => {
-                if liveness.ask_now(now) {
+    /// The network is available again: starts the next attempt now, or probes the open connection.
+    pub(super) fn reconnect_now(&mut self, now: Instant) {
+        match &mut self.lifecycle {
+            Lifecycle::Waiting { .. } => self.dial(now),
+            Lifecycle::Connected { liveness, .. } => {
+                if liveness.probe_now(now) {
                     let attempt = self.attempt;
                     self.outputs.push_back(Output::Probe { attempt });
                 }
             }
-            Stage::Idle
-            | Stage::Dialing { .. }
-            | Stage::Greeting { .. }
-            | Stage::Closing { .. }
-            | Stage::Failed => {}
+            Lifecycle::Idle
+            | Lifecycle::Dialing { .. }
+            | Lifecycle::Handshake { .. }
+            | Lifecycle::Closing { .. }
+            | Lifecycle::Failed => {}
         }
     }
 
-    pub(super) fn revive(&mut self, now: Instant) {
-        if matches!(self.stage, Stage::Failed) {
+    pub(super) fn restart(&mut self, now: Instant) {
+        if matches!(self.lifecycle, Lifecycle::Failed) {
             self.failures = 0;
-            self.away_since.get_or_insert(now);
+            self.disconnected_since.get_or_insert(now);
             self.snapshot.attempt = 0;
             self.dial(now);
         }
@@ -72,59 +72,61 @@ impl Session {
 
     pub(super) fn dial(&mut self, now: Instant) {
         let endpoints = u32::try_from(self.settings().endpoints).unwrap_or(u32::MAX);
-        let turn = self.failures.checked_rem(endpoints).unwrap_or(0);
-        let endpoint = usize::try_from(turn).unwrap_or(0);
+        let index = self.failures.checked_rem(endpoints).unwrap_or(0);
+        let endpoint = usize::try_from(index).unwrap_or(0);
         self.attempt = Attempt(self.attempt.0 + 1);
-        self.attempt_started = now;
-        self.stage = Stage::Dialing {
-            deadline: Some(now + self.settings().attempt_deadline),
+        self.attempt_started_at = now;
+        self.lifecycle = Lifecycle::Dialing {
+            deadline: Some(now + self.settings().connect_timeout),
         };
         self.snapshot.attempt = self.snapshot.attempt.saturating_add(1);
         self.snapshot.endpoint = endpoint;
         let state = self.state_without_connection();
-        self.enter(now, state, Phase::Dialing);
+        self.transition(now, state, SessionPhase::Dialing);
         let (attempt, number) = (self.attempt, self.snapshot.attempt);
         self.outputs.push_back(Output::Dial { attempt, endpoint });
-        self.notify(Event::Attempting {
+        self.notify(SessionEvent::Attempting {
             attempt: number,
             endpoint,
         });
     }
 
-    /// The shell has too many dials under way: the time of this attempt does not run.
-    pub(super) fn dial_held(&mut self) {
-        if let Stage::Dialing { deadline } = &mut self.stage {
+    /// The shell queued the dial, because too many are in progress: the connect timeout does not run.
+    pub(super) fn dial_queued(&mut self) {
+        if let Lifecycle::Dialing { deadline } = &mut self.lifecycle {
             *deadline = None;
         }
     }
 
-    /// The dial that was held goes on: the attempt begins now.
-    pub(super) fn dial_began(&mut self, now: Instant) {
-        let limit = self.settings().attempt_deadline;
-        if let Stage::Dialing { deadline } = &mut self.stage
+    /// The queued dial starts, and with it the connect timeout.
+    pub(super) fn dial_started(&mut self, now: Instant) {
+        let limit = self.settings().connect_timeout;
+        if let Lifecycle::Dialing { deadline } = &mut self.lifecycle
             && deadline.is_none()
         {
             *deadline = Some(now + limit);
-            self.attempt_started = now;
+            self.attempt_started_at = now;
         }
     }
 
-    /// Before its first connection a session connects; later it reconnects.
-    pub(super) fn state_without_connection(&self) -> State {
+    /// `Connecting` before the first connection, `Reconnecting` after it.
+    pub(super) fn state_without_connection(&self) -> SessionState {
         match self.snapshot.state {
-            State::Connected | State::Reconnecting => State::Reconnecting,
-            State::Disconnected | State::Connecting | State::Failed => State::Connecting,
+            SessionState::Connected | SessionState::Reconnecting => SessionState::Reconnecting,
+            SessionState::Disconnected | SessionState::Connecting | SessionState::Failed => {
+                SessionState::Connecting
+            }
         }
     }
 
-    /// The transport is open: the connect command and the subscriptions go out in one message.
+    /// The transport is open: the connect command and the subscribe commands are sent in one message.
     pub(super) fn dialled(&mut self, now: Instant) {
-        let Stage::Dialing { deadline } = self.stage else {
+        let Lifecycle::Dialing { deadline } = self.lifecycle else {
             return;
         };
         self.outgoing.clear();
         let settings = self.settings();
-        let deadline = deadline.unwrap_or(now + settings.attempt_deadline);
+        let deadline = deadline.unwrap_or(now + settings.connect_timeout);
         let connect = ConnectRequest {
             token: settings.token.clone(),
             data: settings.data.clone(),
@@ -133,118 +135,131 @@ impl Session {
         };
         let mut length = connect.token.len() + connect.data.as_ref().map_or(0, bytes::Bytes::len);
         let liveness = Liveness::new(settings.liveness, now);
-        let command = self.outgoing.ask(Request::Connect(connect));
-        self.stage = Stage::Greeting {
+        let command = self.outgoing.push(Request::Connect(connect));
+        self.lifecycle = Lifecycle::Handshake {
             deadline,
             command,
             liveness,
         };
-        let wants_feeds = self.drain_until.is_none();
-        while wants_feeds && length < FIRST_MESSAGE_BYTES && self.ask_for_subscription(now) {
+        let can_subscribe = self.drain_until.is_none();
+        while can_subscribe && length < FIRST_MESSAGE_BYTES && self.send_next_subscribe(now) {
             length += SUBSCRIBE_BYTES;
         }
         let state = self.snapshot.state;
-        self.enter(now, state, Phase::Authenticating);
+        self.transition(now, state, SessionPhase::Authenticating);
     }
 
-    /// True when there was one to be asked for.
-    pub(super) fn ask_for_subscription(&mut self, now: Instant) -> bool {
+    /// Returns whether there was a subscription to request.
+    pub(super) fn send_next_subscribe(&mut self, now: Instant) -> bool {
         let id = self.outgoing.next_id();
-        let request = self.subscriptions.ask_next(now, id);
+        let request = self.subscriptions.subscribe_next(now, id);
         let found = request.is_some();
-        self.ask(request);
+        self.send_request(request);
         found
     }
 
-    pub(super) fn ask(&mut self, request: Option<Request>) {
-        let has_peer = matches!(self.stage, Stage::Greeting { .. } | Stage::Live { .. });
-        if let Some(request) = request.filter(|_| has_peer) {
-            self.outgoing.ask(request);
+    pub(super) fn send_request(&mut self, request: Option<Request>) {
+        let is_open = matches!(
+            self.lifecycle,
+            Lifecycle::Handshake { .. } | Lifecycle::Connected { .. }
+        );
+        if let Some(request) = request.filter(|_| is_open) {
+            self.outgoing.push(request);
         }
     }
 
     pub(super) fn dial_failed(&mut self, now: Instant, failure: DialFailure) {
-        // A transport that is open ends as a loss.
-        if !matches!(self.stage, Stage::Dialing { .. }) {
+        // The failure of an open transport is reported as a loss.
+        if !matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
             return;
         }
         let cause = if failure.is_local {
-            Cause::LocalNetwork(failure.text)
+            DisconnectCause::LocalNetwork(failure.text)
         } else {
-            Cause::Dial(failure.text)
+            DisconnectCause::Dial(failure.text)
         };
         if failure.is_final {
             return self.fail(now, cause);
         }
-        let hint = failure.retry_after;
-        self.attempt_failed(now, cause, Reason::Failure { hint });
+        let retry_after = failure.retry_after;
+        self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
     }
 
     pub(super) fn attempt_timed_out(&mut self, now: Instant) {
-        self.abandon_transport();
-        let reason = Reason::Failure { hint: None };
-        self.attempt_failed(now, Cause::AttemptTimeout, reason);
+        self.abort_transport();
+        let reason = BackoffReason::AttemptFailed { retry_after: None };
+        self.attempt_failed(now, DisconnectCause::ConnectTimeout, reason);
     }
 
-    /// An attempt came to nothing; the next one is counted from its start, so that a slow failure does not add up.
-    pub(super) fn attempt_failed(&mut self, now: Instant, cause: Cause, reason: Reason) {
+    /// Schedules the next attempt. The delay counts from the start of this one, so that a slow failure does not add to
+    /// it.
+    pub(super) fn attempt_failed(
+        &mut self,
+        now: Instant,
+        cause: DisconnectCause,
+        reason: BackoffReason,
+    ) {
         self.outgoing.clear();
-        self.subscriptions.lost();
+        self.subscriptions.on_connection_lost();
         self.failures = self.failures.saturating_add(1);
         let limit = self.settings().backoff.attempts_max;
         if limit.is_some_and(|limit| self.snapshot.attempt >= limit) {
             let attempts = self.snapshot.attempt;
-            return self.fail(now, Cause::AttemptsExhausted(attempts));
+            return self.fail(now, DisconnectCause::AttemptsExhausted(attempts));
         }
         let endpoints = u32::try_from(self.settings().endpoints).unwrap_or(u32::MAX);
         let is_round_over = self.failures.checked_rem(endpoints) == Some(0);
-        let has_hint = !matches!(reason, Reason::Failure { hint: None });
-        // Other endpoints of a round are tried at once; the pause comes between rounds.
-        let delay = if is_round_over || has_hint {
+        let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
+        // The other endpoints of a round are tried after the floor only; the backoff applies between rounds.
+        let delay = if is_round_over || has_retry_after {
             self.backoff.next(reason)
         } else {
             self.settings().backoff.floor
         };
-        // What a server asks for counts from when it asked.
-        let from = if has_hint { now } else { self.attempt_started };
+        // A delay that the server requested counts from its request.
+        let from = if has_retry_after {
+            now
+        } else {
+            self.attempt_started_at
+        };
         let until = (from + delay).max(now);
         self.wait(now, until, cause);
     }
 
-    pub(super) fn wait(&mut self, now: Instant, until: Instant, cause: Cause) {
-        self.stage = Stage::Waiting { until };
+    pub(super) fn wait(&mut self, now: Instant, until: Instant, cause: DisconnectCause) {
+        self.lifecycle = Lifecycle::Waiting { until };
         self.snapshot.cause = Some(cause.clone());
         let state = self.state_without_connection();
         let phase = if self.is_degraded(now) {
-            Phase::Degraded
+            SessionPhase::Degraded
         } else {
-            Phase::Waiting
+            SessionPhase::Waiting
         };
-        self.enter(now, state, phase);
+        self.transition(now, state, phase);
         let attempt = self.snapshot.attempt.saturating_add(1);
-        self.notify(Event::Waiting {
+        self.notify(SessionEvent::Waiting {
             attempt,
             until,
             cause,
         });
     }
 
-    /// When a session that waits becomes degraded; `None` when it is, or does not wait.
+    /// When a waiting session becomes degraded; `None` if it already is or does not wait.
     pub(super) fn degrade_at(&self) -> Option<Instant> {
-        let is_waiting = self.snapshot.phase == Phase::Waiting;
-        let since = self.away_since.filter(|_| is_waiting)?;
-        Some(since + self.settings().session_ttl)
+        let is_waiting = self.snapshot.phase == SessionPhase::Waiting;
+        let since = self.disconnected_since.filter(|_| is_waiting)?;
+        Some(since + self.settings().degraded_after)
     }
 
     pub(super) fn degrade(&mut self, now: Instant) {
         if self.degrade_at().is_some_and(|at| now >= at) {
-            self.snapshot.phase = Phase::Degraded;
+            self.snapshot.phase = SessionPhase::Degraded;
         }
     }
 
     fn is_degraded(&self, now: Instant) -> bool {
-        let ttl = self.settings().session_ttl;
-        self.away_since
+        let ttl = self.settings().degraded_after;
+        self.disconnected_since
             .is_some_and(|since| now.saturating_since(since) >= ttl)
     }
 }

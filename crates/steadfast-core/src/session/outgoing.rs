@@ -1,4 +1,4 @@
-//! Commands of one turn, gathered into as few messages as the server's limits allow.
+//! Commands, combined into as few messages as the server's limits allow.
 
 use bytes::Bytes;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
@@ -8,18 +8,21 @@ use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Reque
 
 use crate::io::{Call, Publish};
 
-/// Commands in one message; half of what a server takes by default.
+/// The maximum number of commands in a message: half of what a server accepts by default.
 const COMMANDS_MAX: usize = Limits::MESSAGES_MAX / 2;
 
-/// What the rest of a command takes beside its names and data.
+/// Bytes of a command in addition to its names and data.
 const ENVELOPE_BYTES: usize = 256;
 
-/// The longest escape of one byte of a name, as in `\u0001`.
+/// The longest escape sequence of one byte in a name, as in `\u0001`.
 const ESCAPE_BYTES: usize = 6;
 
 /// Whether a publication fits into one message.
 pub(super) fn fits(publish: &Publish) -> bool {
-    let names = publish.channel.len().saturating_add(publish.key.len());
+    let names = publish
+        .channel
+        .len()
+        .saturating_add(publish.idempotency_key.len());
     fit(names, publish.data.len())
 }
 
@@ -41,11 +44,11 @@ fn fit(names: usize, data: usize) -> bool {
     bytes.saturating_add(ENVELOPE_BYTES) <= Limits::MESSAGE_BYTES
 }
 
-/// Messages that are being written.
+/// Messages that are being assembled.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     last_id: u32,
-    /// The message under way, and how many commands are in it.
+    /// The message being assembled.
     open: Vec<u8>,
     commands: usize,
     full: Vec<Bytes>,
@@ -54,22 +57,22 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// The id of the next command.
     pub(super) const fn next_id(&self) -> u32 {
-        // 0 is for what wants no answer.
+        // The id 0 is for commands without a reply.
         match self.last_id.checked_add(1) {
             Some(id) => id,
             None => 1,
         }
     }
 
-    /// Adds a command that wants an answer, and returns its id.
-    pub(super) fn ask(&mut self, request: Request) -> u32 {
+    /// Adds a command with a reply, and returns its id.
+    pub(super) fn push(&mut self, request: Request) -> u32 {
         let id = self.next_id();
         self.last_id = id;
         self.add(&Command { id, request });
         id
     }
 
-    /// Adds the answer to a ping.
+    /// Adds a pong.
     pub(super) fn pong(&mut self) {
         self.add(&Command {
             id: 0,
@@ -101,27 +104,27 @@ impl Outgoing {
         }
     }
 
-    /// Nothing of it goes out any more.
+    /// Discards everything that was not taken.
     pub(super) fn clear(&mut self) {
         self.open.clear();
         self.commands = 0;
         self.full.clear();
     }
 
-    /// Takes the messages out.
+    /// Returns the assembled messages and clears the buffer.
     pub(super) fn take(&mut self) -> Vec<Bytes> {
         self.close();
         std::mem::take(&mut self.full)
     }
 }
 
-/// The command that carries a publication.
-pub(super) fn keyed_publish(publish: &Publish) -> Request {
+/// The command for a publication.
+pub(super) fn publish_request(publish: &Publish) -> Request {
     let mut argument = Vec::new();
     let publish = IdempotentPublish {
         channel: publish.channel.clone(),
         data: publish.data.clone(),
-        idempotency_key: publish.key.clone(),
+        idempotency_key: publish.idempotency_key.clone(),
     };
     idempotent::append_publish(&mut argument, &publish);
     Request::Rpc(RpcRequest {
@@ -130,7 +133,7 @@ pub(super) fn keyed_publish(publish: &Publish) -> Request {
     })
 }
 
-/// The command that carries a call.
+/// The command for a call.
 pub(super) fn call_request(call: &Call) -> Request {
     match call {
         Call::Rpc { method, data } => Request::Rpc(RpcRequest {

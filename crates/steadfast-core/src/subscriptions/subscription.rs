@@ -1,4 +1,4 @@
-//! One subscription: where it stands with the server, and where the application stands in the channel.
+//! One subscription: its state at the server, and the application's position in the channel.
 
 use std::time::Duration;
 
@@ -7,181 +7,188 @@ use steadfast_protocol::message::{
     ChannelRequest, Position, Publication, Request, SubscribeResult,
 };
 
-use super::Consequence;
-use crate::io::{Feed, SubscribeOptions, SubscriptionId};
+use super::Effects;
+use crate::io::{SubscribeOptions, SubscriptionEvent, SubscriptionId};
 
-/// The first pause before a subscription asks again; doubles up to [`PAUSE_MAX`].
-const PAUSE_BASE: Duration = Duration::from_millis(500);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// The first delay before a subscription is requested again; doubles up to [`RETRY_DELAY_MAX`].
+const RETRY_DELAY_BASE: Duration = Duration::from_millis(500);
+/// The longest delay before a subscription is requested again.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
-/// The time for an answer of a living server; what is asked again after it takes a pause of a refusal.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connected server may take to reply. Afterwards the subscription is requested again, with a delay as after
+/// a rejection.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a subscription stands with the server.
+/// The state of a subscription at the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// The server does not know it; it is to be asked.
-    Wanted,
-    /// It was asked, with this command, and answers by then if it is well.
-    Asked { command: u32, until: Instant },
-    /// It stands.
-    Live,
-    /// The server could not at the moment; it is asked again then.
-    Postponed(Instant),
-    /// The application is behind; it is asked again when there is room.
+pub(super) enum SubscriptionState {
+    /// A subscribe command is due.
+    Pending,
+    /// The command was sent; its reply is due at `until`.
+    Subscribing {
+        command: u32,
+        until: Instant,
+    },
+    Subscribed,
+    /// The server temporarily rejected it; it is requested again at this time.
+    Delayed(Instant),
+    /// The application lags behind; it is requested again when the buffer has space.
     Paused,
 }
 
-/// One subscription.
+/// The desired state of a subscription, and its progress.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) options: SubscribeOptions,
-    pub(super) standing: Standing,
-    /// The last that was handed over; `None` before the first answer, and when it was lost.
+    pub(super) state: SubscriptionState,
+    /// The last delivered position; `None` before the first reply, and after it became invalid.
     pub(super) position: Option<Position>,
-    /// The position that was lost: the next answer is a gap behind it.
-    lost_position: Option<Position>,
-    /// It stood before, so standing again is a resumption.
-    has_stood: bool,
-    /// Items that the application has not taken.
-    pub(super) waiting: usize,
-    /// Refusals in a row.
-    refusals: u32,
+    /// The position that became invalid: the next reply is reported as a gap after it.
+    invalidated_position: Option<Position>,
+    /// It was active before, so the next reply resumes it.
+    has_subscribed: bool,
+    /// Delivered events that the application has not consumed.
+    pub(super) buffered: usize,
+    /// Consecutive temporary rejections.
+    rejections: u32,
 }
 
 impl Subscription {
     pub(super) fn new(options: SubscribeOptions) -> Self {
         Self {
             position: options.since.clone(),
-            lost_position: None,
+            invalidated_position: None,
             options,
-            standing: Standing::Wanted,
-            has_stood: false,
-            waiting: 0,
-            refusals: 0,
+            state: SubscriptionState::Pending,
+            has_subscribed: false,
+            buffered: 0,
+            rejections: 0,
         }
     }
 
-    pub(super) fn stands(&mut self, id: SubscriptionId, result: SubscribeResult) -> Consequence {
-        self.standing = Standing::Live;
-        self.refusals = 0;
-        let mut consequence = Consequence::default();
+    pub(super) fn on_subscribed(&mut self, id: SubscriptionId, result: SubscribeResult) -> Effects {
+        self.state = SubscriptionState::Subscribed;
+        self.rejections = 0;
+        let mut effects = Effects::default();
         let to = result.position;
-        let lost = self.lost_position.take();
-        let (position, feed) = match self.position.take() {
-            // What follows is told by what was handed over, not by the reply, whose position may be the channel's top.
-            // An offset counts in its own history alone: a recovery into another one is none.
+        let lost = self.invalidated_position.take();
+        let (position, event) = match self.position.take() {
+            // The delivered position counts, not that of the reply, which may be the channel's high watermark. An
+            // offset is only valid in its own history: a recovery from another epoch is not a recovery.
             Some(had) if result.recovered && (had.epoch == to.epoch || had.epoch.is_empty()) => {
                 let position = Position {
                     offset: had.offset,
                     epoch: to.epoch,
                 };
-                let told = position.clone();
-                let feed = if self.has_stood {
-                    Feed::Resumed { position: told }
+                let subscribed_at = position.clone();
+                let event = if self.has_subscribed {
+                    SubscriptionEvent::Resumed {
+                        position: subscribed_at,
+                    }
                 } else {
-                    Feed::Started { position: told }
+                    SubscriptionEvent::Subscribed {
+                        position: subscribed_at,
+                    }
                 };
-                (position, feed)
+                (position, event)
             }
-            None if lost.is_none() && !self.has_stood => {
+            None if lost.is_none() && !self.has_subscribed => {
                 let position = to.clone();
-                (to, Feed::Started { position })
+                (to, SubscriptionEvent::Subscribed { position })
             }
             had => {
                 let from = had.or(lost);
-                let feed = Feed::Gap {
+                let event = SubscriptionEvent::Gap {
                     from,
                     to: to.clone(),
                 };
-                (to, feed)
+                (to, event)
             }
         };
         self.position = Some(position);
-        self.has_stood = true;
-        self.waiting += 1;
-        consequence.feeds.push((id, feed));
+        self.has_subscribed = true;
+        self.buffered += 1;
+        effects.events.push((id, event));
         for publication in result.publications {
-            self.hand_over(id, publication, &mut consequence.feeds);
+            self.deliver(id, publication, &mut effects.events);
         }
-        consequence.request = self.pause_if_full();
-        consequence
+        effects.request = self.pause_if_full();
+        effects
     }
 
-    /// Hands a publication over unless it was already; the position moves with it.
-    pub(super) fn hand_over(
+    /// Delivers a publication unless it was delivered before, and advances the position.
+    pub(super) fn deliver(
         &mut self,
         id: SubscriptionId,
         publication: Publication,
-        feeds: &mut Vec<(SubscriptionId, Feed)>,
+        events: &mut Vec<(SubscriptionId, SubscriptionEvent)>,
     ) {
         let position = self.position.get_or_insert_default();
-        let has_place = publication.offset > 0;
-        if has_place && publication.offset <= position.offset {
+        let has_offset = publication.offset > 0;
+        if has_offset && publication.offset <= position.offset {
             return;
         }
-        if has_place {
+        if has_offset {
             let before = publication.offset - 1;
-            // Without an epoch nobody has said where the offsets began.
+            // Without an epoch it is unknown where the offsets begin.
             if before > position.offset && !position.epoch.is_empty() {
                 let from = Some(position.clone());
                 position.offset = before;
                 let to = position.clone();
-                self.waiting += 1;
-                feeds.push((id, Feed::Gap { from, to }));
+                self.buffered += 1;
+                events.push((id, SubscriptionEvent::Gap { from, to }));
             }
             position.offset = publication.offset;
         }
-        self.waiting += 1;
-        feeds.push((id, Feed::Item(publication)));
+        self.buffered += 1;
+        events.push((id, SubscriptionEvent::Publication(publication)));
     }
 
-    /// The server keeps what the application cannot take yet.
+    /// Unsubscribes when the buffer is full; the server keeps the history.
     pub(super) fn pause_if_full(&mut self) -> Option<Request> {
-        if self.waiting <= self.options.buffer_len_max {
+        if self.buffered <= self.options.buffer_len_max {
             return None;
         }
-        self.standing = Standing::Paused;
+        self.state = SubscriptionState::Paused;
         let channel = self.options.channel.clone();
         Some(Request::Unsubscribe(ChannelRequest { channel }))
     }
 
-    /// The position counts no more; the next answer is a gap behind it.
-    pub(super) fn forget_position(&mut self) {
+    /// Invalidates the position; the next reply is reported as a gap after it.
+    pub(super) fn invalidate_position(&mut self) {
         if let Some(position) = self.position.take() {
-            self.lost_position = Some(position);
+            self.invalidated_position = Some(position);
         }
     }
 
-    /// It is asked for with this command.
-    pub(super) fn ask(&mut self, now: Instant, command: u32) {
-        let until = now + ANSWER_TIMEOUT;
-        self.standing = Standing::Asked { command, until };
+    /// A subscribe command was sent.
+    pub(super) fn on_subscribe_sent(&mut self, now: Instant, command: u32) {
+        let until = now + REPLY_TIMEOUT;
+        self.state = SubscriptionState::Subscribing { command, until };
     }
 
-    /// A server that does not answer in time is told to forget the question, and asked again after a pause.
-    pub(super) fn give_up_answer(&mut self, now: Instant) -> Option<Request> {
-        let Standing::Asked { until, .. } = self.standing else {
+    /// Unsubscribes when the reply is overdue; the subscription is requested again after a delay.
+    pub(super) fn time_out_reply(&mut self, now: Instant) -> Option<Request> {
+        let SubscriptionState::Subscribing { until, .. } = self.state else {
             return None;
         };
         if now < until {
             return None;
         }
-        let pause = self.next_pause();
-        self.postpone(now + pause);
+        let delay = self.next_retry_delay();
+        self.delay(now + delay);
         let channel = self.options.channel.clone();
         Some(Request::Unsubscribe(ChannelRequest { channel }))
     }
 
-    /// The pause after a refusal; twice as long each time.
-    pub(super) fn next_pause(&mut self) -> Duration {
-        let factor = 1_u32.checked_shl(self.refusals).unwrap_or(u32::MAX);
-        self.refusals = self.refusals.saturating_add(1).min(u32::BITS);
-        PAUSE_BASE.saturating_mul(factor).min(PAUSE_MAX)
+    /// The delay after a rejection; doubles each time.
+    pub(super) fn next_retry_delay(&mut self) -> Duration {
+        let factor = 1_u32.checked_shl(self.rejections).unwrap_or(u32::MAX);
+        self.rejections = self.rejections.saturating_add(1).min(u32::BITS);
+        RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
     }
 
-    pub(super) const fn postpone(&mut self, until: Instant) {
-        self.standing = Standing::Postponed(until);
+    pub(super) const fn delay(&mut self, until: Instant) {
+        self.state = SubscriptionState::Delayed(until);
     }
 }

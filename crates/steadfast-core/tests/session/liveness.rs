@@ -1,8 +1,8 @@
-//! A dead peer is noticed in time under any traffic, and a living one is never cut. R1 to R5.
+//! A dead peer is detected in time under any traffic, and a living one is never disconnected. R1 to R5.
 
 use std::time::Duration;
 
-use steadfast_core::event::{Cause, Event};
+use steadfast_core::event::{DisconnectCause, SessionEvent};
 use steadfast_core::io::Input;
 use steadfast_core::policy::{LivenessSettings, SessionSettings};
 use steadfast_machine::Instant;
@@ -11,31 +11,31 @@ use crate::script::{Script, liveness, settings};
 
 const STEP: Duration = Duration::from_millis(250);
 
-/// One who watches a peer.
-trait Watch {
+/// A failure detector.
+trait Detector {
     fn connected(&mut self, now: Instant);
-    fn heard(&mut self, now: Instant);
+    fn received(&mut self, now: Instant);
     fn sent(&mut self, now: Instant);
-    /// True when it gives the peer up. A peer that answers probes is told by the caller.
-    fn look(&mut self, now: Instant) -> bool;
+    /// Returns true when it gives up the peer. The caller reports the replies to probes.
+    fn poll(&mut self, now: Instant) -> bool;
 }
 
-/// What is wrong with a watch.
+/// The fault of a detector.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    SendsRearm,
-    DeafToPongs,
+    SendsResetTimer,
+    IgnoresPongs,
     CountsWriteErrors,
     CountsForever,
     CarriesOver,
 }
 
-/// Pings every ten seconds, and gives up after the second one in a row that was not answered.
+/// Sends a ping every ten seconds, and gives up after two consecutive ones without a reply.
 struct Faulty {
     fault: Fault,
-    armed_at: Instant,
+    timer_set_at: Instant,
     misses: u32,
-    is_answered: bool,
+    has_reply: bool,
     began: Instant,
 }
 
@@ -43,26 +43,26 @@ impl Faulty {
     const fn new(fault: Fault) -> Self {
         Self {
             fault,
-            armed_at: Instant::START,
+            timer_set_at: Instant::START,
             misses: 0,
-            is_answered: true,
+            has_reply: true,
             began: Instant::START,
         }
     }
 }
 
-impl Watch for Faulty {
+impl Detector for Faulty {
     fn connected(&mut self, now: Instant) {
-        self.armed_at = now;
+        self.timer_set_at = now;
         self.began = now;
-        self.is_answered = true;
+        self.has_reply = true;
         if self.fault != Fault::CarriesOver {
             self.misses = 0;
         }
     }
 
-    fn heard(&mut self, _: Instant) {
-        self.is_answered = true;
+    fn received(&mut self, _: Instant) {
+        self.has_reply = true;
         let keeps = matches!(self.fault, Fault::CountsForever | Fault::CarriesOver);
         if !keeps {
             self.misses = 0;
@@ -70,60 +70,60 @@ impl Watch for Faulty {
     }
 
     fn sent(&mut self, now: Instant) {
-        if self.fault == Fault::SendsRearm {
-            self.armed_at = now;
+        if self.fault == Fault::SendsResetTimer {
+            self.timer_set_at = now;
         }
     }
 
-    fn look(&mut self, now: Instant) -> bool {
-        if self.fault == Fault::DeafToPongs {
+    fn poll(&mut self, now: Instant) -> bool {
+        if self.fault == Fault::IgnoresPongs {
             return now.saturating_since(self.began) >= Duration::from_mins(2);
         }
-        if now.saturating_since(self.armed_at) >= Duration::from_secs(10) {
-            self.armed_at = now;
-            // A write into a connection that is half open succeeds.
-            let is_miss = !self.is_answered && self.fault != Fault::CountsWriteErrors;
+        if now.saturating_since(self.timer_set_at) >= Duration::from_secs(10) {
+            self.timer_set_at = now;
+            // A write to a half-open connection succeeds.
+            let is_miss = !self.has_reply && self.fault != Fault::CountsWriteErrors;
             self.misses += u32::from(is_miss);
-            self.is_answered = false;
+            self.has_reply = false;
         }
         self.misses >= 2
     }
 }
 
-/// The session, and how many losses of it were seen.
+/// The session, and the number of losses seen so far.
 struct Ours(Script, usize);
 
 impl Ours {
     fn new() -> Self {
-        let mut script = Script::with(talkative(), 1);
+        let mut script = Script::with(without_limits(), 1);
         script.connect();
         Self(script, 0)
     }
 
     fn losses(&self) -> usize {
-        let is_loss = |event: &Event| matches!(event, Event::Lost { .. });
+        let is_loss = |event: &SessionEvent| matches!(event, SessionEvent::Lost { .. });
         self.0.events.iter().filter(|(_, it)| is_loss(it)).count()
     }
 }
 
-impl Watch for Ours {
+impl Detector for Ours {
     fn connected(&mut self, now: Instant) {
         self.0.pass(now.saturating_since(self.0.now));
-        if self.0.account.is_open() {
+        if self.0.invariants.is_open() {
             self.0.lose();
         }
-        while !self.0.account.is_open() {
-            if !self.0.account.is_dialing() {
-                self.0.handle(Input::Kicked);
+        while !self.0.invariants.is_open() {
+            if !self.0.invariants.is_dialing() {
+                self.0.handle(Input::ReconnectRequested);
             }
             self.0.connect();
         }
         self.1 = self.losses();
     }
 
-    fn heard(&mut self, now: Instant) {
+    fn received(&mut self, now: Instant) {
         self.0.pass(now.saturating_since(self.0.now));
-        self.0.hear();
+        self.0.receive_bytes();
     }
 
     fn sent(&mut self, now: Instant) {
@@ -131,52 +131,52 @@ impl Watch for Ours {
         self.0.publish();
     }
 
-    fn look(&mut self, now: Instant) -> bool {
+    fn poll(&mut self, now: Instant) -> bool {
         self.0.pass(now.saturating_since(self.0.now));
         let losses = self.losses();
         std::mem::replace(&mut self.1, losses) < losses
     }
 }
 
-/// A window that no test here fills, so that it goes on sending.
-fn talkative() -> SessionSettings {
+/// In-flight limits that no test here reaches, so that sending continues.
+fn without_limits() -> SessionSettings {
     let mut settings = settings();
     settings.outbox.messages_max = 1_000;
-    settings.outbox.window = 1_000;
-    settings.outbox.channel_window = 1_000;
+    settings.outbox.in_flight_max = 1_000;
+    settings.outbox.channel_in_flight_max = 1_000;
     settings
 }
 
-/// The peer falls silent; the client goes on sending with this pause, if any. How long until it is noticed?
-fn detection(watch: &mut impl Watch, sends: Option<Duration>) -> Option<Duration> {
-    watch.connected(Instant::START);
+/// The time until a silent peer is detected, while the client sends with this interval, if any.
+fn detection(detector: &mut impl Detector, sends: Option<Duration>) -> Option<Duration> {
+    detector.connected(Instant::START);
     let mut sent_at = Instant::START;
     let mut now = Instant::START;
     while now < Instant::START + Duration::from_mins(10) {
         now = now + STEP;
         if sends.is_some_and(|pause| now.saturating_since(sent_at) >= pause) {
             sent_at = now;
-            watch.sent(now);
+            detector.sent(now);
         }
-        if watch.look(now) {
+        if detector.poll(now) {
             return Some(now - Instant::START);
         }
     }
     None
 }
 
-/// The peer says a byte this often and nothing else. True when it is never given up within an hour.
-fn survives(watch: &mut impl Watch, pause: Duration) -> bool {
-    watch.connected(Instant::START);
-    let mut heard_at = Instant::START;
+/// The peer sends one byte with this interval and nothing else. Returns true if it is not given up within an hour.
+fn survives(detector: &mut impl Detector, pause: Duration) -> bool {
+    detector.connected(Instant::START);
+    let mut last_received_at = Instant::START;
     let mut now = Instant::START;
     while now < Instant::START + Duration::from_hours(1) {
         now = now + STEP;
-        if now.saturating_since(heard_at) >= pause {
-            heard_at = now;
-            watch.heard(now);
+        if now.saturating_since(last_received_at) >= pause {
+            last_received_at = now;
+            detector.received(now);
         }
-        if watch.look(now) {
+        if detector.poll(now) {
             return false;
         }
     }
@@ -184,24 +184,27 @@ fn survives(watch: &mut impl Watch, pause: Duration) -> bool {
 }
 
 #[test]
-fn r1_sends_do_not_put_off_the_question_whether_the_peer_lives() {
+fn r1_sends_do_not_postpone_failure_detection() {
     let pause = Some(Duration::from_secs(1));
 
-    assert_eq!(detection(&mut Faulty::new(Fault::SendsRearm), pause), None);
+    assert_eq!(
+        detection(&mut Faulty::new(Fault::SendsResetTimer), pause),
+        None
+    );
     let found = detection(&mut Ours::new(), pause).expect("noticed");
     assert!(found <= Duration::from_secs(25), "{found:?}");
 }
 
 #[test]
-fn r2_a_link_with_nothing_but_pongs_is_not_cut() {
+fn r2_a_connection_with_nothing_but_pongs_is_not_dropped() {
     let pause = Duration::from_secs(14);
 
-    assert!(!survives(&mut Faulty::new(Fault::DeafToPongs), pause));
+    assert!(!survives(&mut Faulty::new(Fault::IgnoresPongs), pause));
     assert!(survives(&mut Ours::new(), pause));
 }
 
 #[test]
-fn r3_a_peer_that_takes_pings_and_says_nothing_is_dead() {
+fn r3_a_peer_that_accepts_pings_and_sends_nothing_is_dead() {
     let mut faulty = Faulty::new(Fault::CountsWriteErrors);
 
     assert_eq!(detection(&mut faulty, None), None);
@@ -209,7 +212,7 @@ fn r3_a_peer_that_takes_pings_and_says_nothing_is_dead() {
 }
 
 #[test]
-fn r4_rare_pauses_of_a_living_peer_do_not_add_up() {
+fn r4_occasional_pauses_of_a_living_peer_do_not_accumulate() {
     let pause = Duration::from_secs(22);
 
     assert!(!survives(&mut Faulty::new(Fault::CountsForever), pause));
@@ -218,46 +221,46 @@ fn r4_rare_pauses_of_a_living_peer_do_not_add_up() {
 
 #[test]
 fn r5_a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
-    // Silent for almost too long, then a new connection that is silent for a while and speaks.
-    fn is_cut(watch: &mut impl Watch) -> bool {
-        watch.connected(Instant::START);
+    // Silent for almost too long, then a new connection that is silent for a while and then receives.
+    fn is_disconnected(detector: &mut impl Detector) -> bool {
+        detector.connected(Instant::START);
         let mut now = Instant::START;
         while now < Instant::START + Duration::from_secs(24) {
             now = now + STEP;
-            assert!(!watch.look(now), "not before its time");
+            assert!(!detector.poll(now), "not before its timeout");
         }
-        watch.connected(now);
+        detector.connected(now);
         let reconnected_at = now;
         while now < reconnected_at + Duration::from_secs(22) {
             now = now + STEP;
-            if watch.look(now) {
+            if detector.poll(now) {
                 return true;
             }
         }
         false
     }
 
-    assert!(is_cut(&mut Faulty::new(Fault::CarriesOver)));
-    assert!(!is_cut(&mut Ours::new()));
+    assert!(is_disconnected(&mut Faulty::new(Fault::CarriesOver)));
+    assert!(!is_disconnected(&mut Ours::new()));
 
-    // Nor does the silence of the old one count before the first byte of the new one.
+    // The silence of the old connection does not count before the first byte of the new one either.
     let mut script = Script::ready();
     script.pass(Duration::from_secs(24));
-    let asked = script.probes.len();
+    let probes = script.probes.len();
     script.lose();
-    script.handle(Input::Kicked);
+    script.handle(Input::ReconnectRequested);
     script.dial();
     script.pass(Duration::from_secs(9));
-    assert_eq!((asked, script.probes.len()), (2, 2));
+    assert_eq!((probes, script.probes.len()), (2, 2));
 }
 
 #[test]
-fn a_dead_peer_is_noticed_within_25_seconds_and_5_in_the_fast_profile_under_any_traffic() {
+fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any_traffic() {
     let fast = LivenessSettings {
-        idle: Duration::from_secs(3),
-        timeout: Duration::from_secs(2),
-        write_stall: Duration::from_secs(5),
-        grace: Duration::from_secs(1),
+        ping_after_idle: Duration::from_secs(3),
+        pong_timeout: Duration::from_secs(2),
+        write_timeout: Duration::from_secs(5),
+        clock_jump_grace: Duration::from_secs(1),
     };
     for (profile, bound) in [(liveness(), 25), (fast, 5)] {
         for pause_ms in [300, 1_000, 7_000, 14_000] {
@@ -267,22 +270,22 @@ fn a_dead_peer_is_noticed_within_25_seconds_and_5_in_the_fast_profile_under_any_
                 Traffic::Incoming,
                 Traffic::Both,
             ] {
-                let mut settings = talkative();
+                let mut settings = without_limits();
                 settings.liveness = profile;
                 let mut script = Script::with(settings, 1);
                 script.connect();
                 let pause = Duration::from_millis(pause_ms);
-                // It lived and spoke until now.
+                // Until now the peer was alive and sent bytes.
                 for _ in 0..40 {
-                    script.pass(pause.min(profile.timeout / 2));
-                    traffic.go_out(&mut script);
-                    traffic.come_in(&mut script);
+                    script.pass(pause.min(profile.pong_timeout / 2));
+                    traffic.send(&mut script);
+                    traffic.receive(&mut script);
                 }
-                script.hear();
+                script.receive_bytes();
                 let silent_since = script.now;
                 while script.last_loss().is_none() {
                     script.pass(pause);
-                    traffic.go_out(&mut script);
+                    traffic.send(&mut script);
                 }
 
                 let (at, event) = script.last_loss().expect("lost");
@@ -290,16 +293,16 @@ fn a_dead_peer_is_noticed_within_25_seconds_and_5_in_the_fast_profile_under_any_
                 assert!(took <= Duration::from_secs(bound), "{took:?}");
                 let is_silence = matches!(
                     event,
-                    Event::Lost { cause: Cause::Silence(_), detection, .. } if detection == took
+                    SessionEvent::Lost { cause: DisconnectCause::PongTimeout(_), detection, .. } if detection == took
                 );
                 assert!(is_silence, "{event:?}");
-                assert!(script.probes.len() >= 2, "it was asked");
+                assert!(script.probes.len() >= 2, "it was probed");
             }
         }
     }
 }
 
-/// Who speaks before the peer dies.
+/// The direction of the traffic before the peer fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Traffic {
     Idle,
@@ -309,63 +312,63 @@ enum Traffic {
 }
 
 impl Traffic {
-    fn go_out(self, script: &mut Script) {
+    fn send(self, script: &mut Script) {
         if matches!(self, Self::Outgoing | Self::Both) {
             script.publish();
         }
     }
 
-    /// Bytes of the peer; without any of its own it answers probes.
-    fn come_in(self, script: &mut Script) {
+    /// Bytes of the peer; without traffic of its own it replies to probes.
+    fn receive(self, script: &mut Script) {
         if matches!(self, Self::Incoming | Self::Both) || !script.probes.is_empty() {
-            script.hear();
+            script.receive_bytes();
         }
     }
 }
 
 #[test]
-fn a_healthy_idle_link_is_never_cut_in_24_hours() {
+fn a_healthy_idle_connection_is_never_dropped_in_24_hours() {
     let mut script = Script::ready();
     let end = script.now + Duration::from_hours(24);
 
-    // The peer says nothing by itself and answers each probe after two seconds.
-    let mut answered = 0;
+    // The peer sends nothing unprompted and replies to each probe after two seconds.
+    let mut replied = 0;
     while script.now < end {
         script.pass(Duration::from_secs(1));
-        if script.probes.len() > answered {
-            answered = script.probes.len();
+        if script.probes.len() > replied {
+            replied = script.probes.len();
             script.pass(Duration::from_secs(2));
-            script.hear();
+            script.receive_bytes();
         }
     }
 
     assert_eq!(script.last_loss(), None);
-    assert!(answered > 4_000, "{answered} probes");
+    assert!(replied > 4_000, "{replied} probes");
     let rtt = script.snapshot().rtt.expect("measured");
     assert!(rtt >= Duration::from_secs(2) && rtt <= Duration::from_secs(3));
 }
 
 #[test]
-fn whoever_slept_asks_once_more_before_it_blames_the_peer() {
-    for asleep in [14, 16, 26, 31, 600] {
+fn after_a_suspension_the_client_probes_once_more_before_it_gives_up() {
+    for suspended in [14, 16, 26, 31, 600] {
         for before in [0, 16, 21] {
             let mut script = Script::ready();
             script.pass(Duration::from_secs(before));
             let probes = script.probes.len();
 
-            script.freeze(Duration::from_secs(asleep));
-            if script.account.is_open() && script.probes.len() > probes {
+            script.freeze(Duration::from_secs(suspended));
+            if script.invariants.is_open() && script.probes.len() > probes {
                 script.pass(Duration::from_secs(1));
-                script.hear();
+                script.receive_bytes();
             }
             script.pass(Duration::from_secs(10));
 
-            let late = before + asleep;
+            let late = before + suspended;
             if late > 31 {
                 assert_eq!(
                     script.last_loss(),
                     None,
-                    "{before} s, asleep for {asleep} s"
+                    "{before} s, asleep for {suspended} s"
                 );
             }
         }
@@ -373,11 +376,11 @@ fn whoever_slept_asks_once_more_before_it_blames_the_peer() {
 }
 
 #[test]
-fn a_sleep_over_the_second_probe_gives_the_peer_time_to_answer_it() {
+fn a_suspension_over_the_second_probe_gives_the_peer_time_to_reply() {
     let mut script = Script::ready();
     script.pass(Duration::from_secs(16));
 
-    // The second probe was due at 20 s and goes out at 26 s, when the verdict is overdue as well.
+    // The second probe was due at 20 s and is sent at 26 s, when the connection would also be given up.
     script.freeze(Duration::from_secs(10));
     script.pass(Duration::from_secs(1));
 
@@ -387,42 +390,47 @@ fn a_sleep_over_the_second_probe_gives_the_peer_time_to_answer_it() {
 }
 
 #[test]
-fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_slowly_is_not() {
-    for takes in [false, true] {
+fn a_peer_that_accepts_no_bytes_is_given_up_and_a_slow_one_is_not() {
+    for accepts in [false, true] {
         let mut script = Script::ready();
         let attempt = script.attempt();
         let mut bytes = 100_000;
         for _ in 0..60 {
             script.pass(Duration::from_secs(1));
-            script.hear();
-            if script.account.is_open() {
+            script.receive_bytes();
+            if script.invariants.is_open() {
                 let publications = script.commands();
                 for command in publications {
-                    script.answer(command.id, Ok(crate::script::ack(1, false)));
+                    script.reply_to(command.id, Ok(crate::script::ack(1, false)));
                 }
                 script.publish();
-                // What is added hides what was taken from whoever compares sums only.
+                // Added bytes hide write progress from a comparison of totals.
                 bytes += 100;
-                bytes -= if takes { 50 } else { 0 };
-                script.handle(Input::Unsent { attempt, bytes });
+                bytes -= if accepts { 50 } else { 0 };
+                script.handle(Input::SendBuffer { attempt, bytes });
             }
         }
 
-        assert_eq!(script.last_loss().is_some(), !takes, "{:?}", script.events);
+        assert_eq!(
+            script.last_loss().is_some(),
+            !accepts,
+            "{:?}",
+            script.events
+        );
     }
 }
 
 #[test]
-fn whoever_slept_does_not_blame_the_peer_for_what_it_did_not_write_itself() {
+fn after_a_suspension_missing_write_progress_is_not_the_peers_fault() {
     let mut script = Script::ready();
     let attempt = script.attempt();
-    script.handle(Input::Unsent { attempt, bytes: 10 });
+    script.handle(Input::SendBuffer { attempt, bytes: 10 });
 
     script.freeze(Duration::from_mins(1));
-    let stands = script.last_loss().is_none();
-    script.hear();
-    script.handle(Input::Unsent { attempt, bytes: 0 });
+    let subscribed = script.last_loss().is_none();
+    script.receive_bytes();
+    script.handle(Input::SendBuffer { attempt, bytes: 0 });
     script.pass(Duration::from_secs(5));
 
-    assert!(stands && script.last_loss().is_none());
+    assert!(subscribed && script.last_loss().is_none());
 }

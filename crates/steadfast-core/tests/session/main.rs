@@ -1,15 +1,15 @@
-//! The session, behaviour by behaviour, through its inputs and outputs. The server's side is played by the script.
+//! The session, behaviour by behaviour, through its inputs and outputs. `script` plays the server.
 
-mod account;
-mod answers;
-mod chance;
 mod closing;
-mod coming_back;
-mod herd;
+mod coalescing;
+mod invariants;
+mod jitter;
 mod liveness;
 mod order;
 mod outbox;
+mod random_inputs;
+mod random_recovery;
+mod reconnecting;
+mod replies;
 mod script;
 mod subscriptions;
-mod together;
-mod world;

@@ -1,13 +1,13 @@
-//! A session and everything it said, with virtual time, and the server played by hand.
+//! A session and its outputs, in virtual time, with the server's side played by the test.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
-use steadfast_core::event::{Event, Phase, Snapshot, State};
+use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use steadfast_core::io::{
-    Attempt, Call, CallError, CallId, CallResult, Delivery, DialFailure, Feed, Input, Loss, Output,
-    PublicationId, Publish, SubscribeOptions, SubscriptionId,
+    Attempt, Call, CallError, CallId, CallResult, ConnectionLoss, Delivery, DialFailure, Input,
+    Output, PublicationId, Publish, SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
@@ -21,36 +21,36 @@ use steadfast_protocol::message::{
     Request, SubscribeResult,
 };
 
-use crate::account::Account;
+use crate::invariants::Invariants;
 
-/// The epoch of every channel unless a test says otherwise.
+/// The epoch of every channel, unless a test sets another.
 pub(crate) const EPOCH: &str = "000000000000000e.0";
 
-/// More ticks than this at one instant are a loop that spins.
+/// More ticks than this at one instant are a busy loop.
 const TICKS_MAX: usize = 50;
 
 pub(crate) struct Script {
     session: Session,
     pub(crate) now: Instant,
-    pub(crate) account: Account,
-    /// Commands that the server has not looked at.
+    pub(crate) invariants: Invariants,
+    /// Commands that the server has not read.
     pub(crate) inbox: Vec<Command>,
     pub(crate) dials: Vec<(Instant, usize)>,
     pub(crate) probes: Vec<Instant>,
-    pub(crate) hang_ups: Vec<u16>,
-    pub(crate) feeds: Vec<(SubscriptionId, Feed)>,
-    pub(crate) resolved: Vec<(PublicationId, Delivery)>,
-    pub(crate) answered: Vec<(CallId, Result<CallResult, CallError>)>,
-    pub(crate) events: Vec<(Instant, Event)>,
+    pub(crate) closes: Vec<u16>,
+    pub(crate) subscription_events: Vec<(SubscriptionId, SubscriptionEvent)>,
+    pub(crate) deliveries: Vec<(PublicationId, Delivery)>,
+    pub(crate) call_outcomes: Vec<(CallId, Result<CallResult, CallError>)>,
+    pub(crate) events: Vec<(Instant, SessionEvent)>,
     next_number: u64,
 }
 
 pub(crate) const fn liveness() -> LivenessSettings {
     LivenessSettings {
-        idle: Duration::from_secs(15),
-        timeout: Duration::from_secs(10),
-        write_stall: Duration::from_secs(10),
-        grace: Duration::from_secs(2),
+        ping_after_idle: Duration::from_secs(15),
+        pong_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(10),
+        clock_jump_grace: Duration::from_secs(2),
     }
 }
 
@@ -60,29 +60,29 @@ pub(crate) fn settings() -> SessionSettings {
         name: "test".to_owned(),
         token: String::new(),
         data: None,
-        attempt_deadline: Duration::from_secs(10),
-        session_ttl: Duration::from_mins(2),
-        close_deadline: Duration::from_secs(3),
+        connect_timeout: Duration::from_secs(10),
+        degraded_after: Duration::from_mins(2),
+        close_timeout: Duration::from_secs(3),
         calls_max: 16,
         subscriptions_max: 16,
         backoff: BackoffSettings {
             floor: Duration::from_millis(50),
             base: Duration::from_millis(250),
             cap: Duration::from_secs(30),
-            first_within: Duration::from_secs(1),
-            spread: Duration::from_secs(5),
+            first_delay_max: Duration::from_secs(1),
+            going_away_jitter: Duration::from_secs(5),
             stable_after: Duration::from_secs(10),
-            hint_max: Duration::from_mins(5),
+            retry_after_max: Duration::from_mins(5),
             attempts_max: None,
         },
         liveness: liveness(),
         outbox: OutboxSettings {
             messages_max: 64,
             bytes_max: 1 << 16,
-            window: 8,
-            channel_window: 8,
-            answer_timeout: Duration::from_secs(10),
-            key_window: Duration::from_secs(100),
+            in_flight_max: 8,
+            channel_in_flight_max: 8,
+            ack_timeout: Duration::from_secs(10),
+            resend_window: Duration::from_secs(100),
             retry_after: Duration::from_millis(500),
         },
     }
@@ -105,14 +105,14 @@ impl Script {
         Self {
             session: Session::new(policy, Seed::new(seed), Instant::START),
             now: Instant::START,
-            account: Account::default(),
+            invariants: Invariants::default(),
             inbox: Vec::new(),
             dials: Vec::new(),
             probes: Vec::new(),
-            hang_ups: Vec::new(),
-            feeds: Vec::new(),
-            resolved: Vec::new(),
-            answered: Vec::new(),
+            closes: Vec::new(),
+            subscription_events: Vec::new(),
+            deliveries: Vec::new(),
+            call_outcomes: Vec::new(),
             events: Vec::new(),
             next_number: 0,
         }
@@ -125,75 +125,77 @@ impl Script {
         script
     }
 
-    pub(crate) fn snapshot(&self) -> &Snapshot {
+    pub(crate) fn snapshot(&self) -> &SessionSnapshot {
         self.session.snapshot()
     }
 
-    /// What the session holds, as long as it is when written out: it grows with everything that it keeps.
+    /// The length of the session's debug output, which grows with everything that it keeps.
     pub(crate) fn size(&self) -> usize {
         format!("{:?}", self.session).len()
     }
 
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> SessionState {
         self.snapshot().state
     }
 
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> SessionPhase {
         self.snapshot().phase
     }
 
     pub(crate) fn attempt(&self) -> Attempt {
-        self.account.attempt()
+        self.invariants.attempt()
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
         let state = self.session.snapshot().state;
-        self.account.on_input(&input, state);
+        self.invariants.on_input(&input, state);
         self.session.handle(self.now, input);
         while let Some(output) = self.session.poll_output() {
-            self.account.on_output(&output);
+            self.invariants.on_output(&output);
             match output {
                 Output::Dial { endpoint, .. } => {
                     self.inbox.clear();
                     self.dials.push((self.now, endpoint));
                 }
-                Output::Abandon { .. } => {}
+                Output::Abort { .. } => {}
                 Output::Transmit { message, .. } => {
                     let commands = json::decode_commands(&message, &Limits::DEFAULT).expect("fits");
                     self.inbox
                         .extend(commands.map(|command| command.expect("valid")));
                 }
                 Output::Probe { .. } => self.probes.push(self.now),
-                Output::HangUp { code, .. } => self.hang_ups.push(code),
-                Output::Deliver { id, feed } => self.feeds.push((id, feed)),
-                Output::Resolve { id, delivery } => self.resolved.push((id, delivery)),
-                Output::Answer { id, outcome } => self.answered.push((id, outcome)),
+                Output::Close { code, .. } => self.closes.push(code),
+                Output::Deliver { id, event } => self.subscription_events.push((id, event)),
+                Output::CompletePublication { id, delivery } => {
+                    self.deliveries.push((id, delivery));
+                }
+                Output::CompleteCall { id, outcome } => self.call_outcomes.push((id, outcome)),
                 Output::Notify(event) => self.events.push((self.now, event)),
             }
         }
-        self.account.check(&self.session, self.now);
+        self.invariants.check(&self.session, self.now);
     }
 
-    /// Lets time pass, waking the session whenever it wants to be woken.
+    /// Advances the time, and calls the session at each of its deadlines.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         let mut ticks = 0;
         while let Some((at, timer)) = self.session.poll_timeout().filter(|(at, _)| *at <= end) {
             ticks = if at > self.now { 0 } else { ticks + 1 };
-            assert!(ticks < TICKS_MAX, "spins on {timer:?}");
+            assert!(ticks < TICKS_MAX, "busy loop on {timer:?}");
             self.now = at.max(self.now);
             self.handle(Input::Tick);
         }
         self.now = end;
     }
 
-    /// The process stands still, and is woken once.
+    /// The process is suspended, and handles one tick afterwards.
     pub(crate) fn freeze(&mut self, time: Duration) {
         self.now = self.now + time;
         self.handle(Input::Tick);
     }
 
-    /// Lets time pass until the next dial.
+    /// Advances the time until the next dial.
     pub(crate) fn pass_until_dial(&mut self) -> Duration {
         let (began, dials) = (self.now, self.dials.len());
         while self.dials.len() == dials {
@@ -204,10 +206,10 @@ impl Script {
         self.now - began
     }
 
-    /// The transport opens and the server answers the connect command; all commands but this one can still be read.
+    /// The transport opens and the server accepts the connect command; all other commands remain unread.
     pub(crate) fn connect(&mut self) {
         self.dial();
-        self.greet();
+        self.accept_connect();
     }
 
     pub(crate) fn dial(&mut self) {
@@ -215,7 +217,7 @@ impl Script {
         self.handle(Input::Dialled { attempt });
     }
 
-    pub(crate) fn greet(&mut self) {
+    pub(crate) fn accept_connect(&mut self) {
         let first = self.inbox.remove(0);
         assert!(matches!(first.request, Request::Connect(_)), "{first:?}");
         let result = ConnectResult {
@@ -224,42 +226,42 @@ impl Script {
             pong: true,
             ..ConnectResult::default()
         };
-        self.answer(first.id, Ok(ReplyResult::Connect(result)));
+        self.reply_to(first.id, Ok(ReplyResult::Connect(result)));
     }
 
-    pub(crate) fn refuse_connect(&mut self, error: ReplyError) {
+    pub(crate) fn reject_connect(&mut self, error: ReplyError) {
         let first = self.inbox.remove(0);
-        self.answer(first.id, Err(error));
+        self.reply_to(first.id, Err(error));
     }
 
     pub(crate) fn dial_fails(&mut self) {
-        let (attempt, failure) = (self.attempt(), refused());
+        let (attempt, failure) = (self.attempt(), dial_failure());
         self.handle(Input::DialFailed { attempt, failure });
     }
 
     pub(crate) fn lose(&mut self) {
-        self.lose_as(Loss::Broken("reset".to_owned()));
+        self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
     }
 
     pub(crate) fn lose_with(&mut self, code: u16, reason: &str) {
         let reason = reason.to_owned();
-        self.lose_as(Loss::Closed {
+        self.lose_as(ConnectionLoss::CloseFrame {
             code: Some(code),
             reason,
         });
     }
 
-    fn lose_as(&mut self, loss: Loss) {
+    fn lose_as(&mut self, loss: ConnectionLoss) {
         let attempt = self.attempt();
         self.handle(Input::Lost { attempt, loss });
     }
 
-    /// Commands that the server reads now.
+    /// Returns the unread commands.
     pub(crate) fn commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.inbox)
     }
 
-    pub(crate) fn answer(&mut self, id: u32, outcome: Result<ReplyResult, ReplyError>) {
+    pub(crate) fn reply_to(&mut self, id: u32, outcome: Result<ReplyResult, ReplyError>) {
         self.reply(&Reply::Response { id, outcome });
     }
 
@@ -272,13 +274,13 @@ impl Script {
     pub(crate) fn receive(&mut self, message: &[u8]) {
         let attempt = self.attempt();
         let message = Bytes::copy_from_slice(message);
-        self.hear();
+        self.receive_bytes();
         self.handle(Input::Received { attempt, message });
     }
 
-    pub(crate) fn hear(&mut self) {
+    pub(crate) fn receive_bytes(&mut self) {
         let attempt = self.attempt();
-        self.handle(Input::Heard { attempt });
+        self.handle(Input::BytesReceived { attempt });
     }
 
     pub(crate) fn push(&mut self, channel: &str, offset: u64) {
@@ -293,7 +295,7 @@ impl Script {
     }
 
     pub(crate) fn publish_for(&mut self, ttl: Option<Duration>) -> PublicationId {
-        self.publish_in("room", ttl)
+        self.publish_in("chat", ttl)
     }
 
     pub(crate) fn publish_in(&mut self, channel: &str, ttl: Option<Duration>) -> PublicationId {
@@ -303,17 +305,17 @@ impl Script {
             id,
             channel: channel.to_owned(),
             data: Bytes::from(id.0.to_string()),
-            key: format!("k{}", id.0),
+            idempotency_key: format!("k{}", id.0),
             ttl,
         }));
         id
     }
 
-    /// Time passes, and the peer shows each second that it lives.
+    /// Advances the time while the peer sends bytes each second.
     pub(crate) fn pass_alive(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.pass(Duration::from_secs(1));
-            self.hear();
+            self.receive_bytes();
         }
     }
 
@@ -347,29 +349,30 @@ impl Script {
         id
     }
 
-    /// The server reads the one command that is there, a subscribe, and answers.
-    pub(crate) fn answer_subscribe(&mut self, result: SubscribeResult) -> Command {
+    /// The server reads the only command, a subscribe, and replies.
+    pub(crate) fn reply_to_subscribe(&mut self, result: SubscribeResult) -> Command {
         let command = self.commands().pop().expect("a subscribe command");
         assert!(matches!(command.request, Request::Subscribe(_)));
-        self.answer(command.id, Ok(ReplyResult::Subscribe(result)));
+        self.reply_to(command.id, Ok(ReplyResult::Subscribe(result)));
         command
     }
 
-    pub(crate) fn drain_feeds(&mut self) -> Vec<Feed> {
-        std::mem::take(&mut self.feeds)
+    pub(crate) fn drain_subscription_events(&mut self) -> Vec<SubscriptionEvent> {
+        std::mem::take(&mut self.subscription_events)
             .into_iter()
-            .map(|(_, feed)| feed)
+            .map(|(_, event)| event)
             .collect()
     }
 
-    /// How the last connection ended, and when.
-    pub(crate) fn last_loss(&self) -> Option<(Instant, Event)> {
-        let is_loss = |(_, event): &&(Instant, Event)| matches!(event, Event::Lost { .. });
+    /// The last loss of a connection, and its time.
+    pub(crate) fn last_loss(&self) -> Option<(Instant, SessionEvent)> {
+        let is_loss =
+            |(_, event): &&(Instant, SessionEvent)| matches!(event, SessionEvent::Lost { .. });
         self.events.iter().rfind(is_loss).cloned()
     }
 }
 
-pub(crate) fn refused() -> DialFailure {
+pub(crate) fn dial_failure() -> DialFailure {
     DialFailure {
         text: "refused".to_owned(),
         is_local: false,
@@ -393,8 +396,8 @@ pub(crate) fn item(offset: u64) -> Publication {
     }
 }
 
-/// The answer to a subscribe command that recovered nothing.
-pub(crate) fn stands(position: Position) -> SubscribeResult {
+/// A subscribe result without recovery.
+pub(crate) fn subscribed(position: Position) -> SubscribeResult {
     SubscribeResult {
         recoverable: true,
         positioned: true,
@@ -403,17 +406,17 @@ pub(crate) fn stands(position: Position) -> SubscribeResult {
     }
 }
 
-/// The answer to one that recovered these.
+/// A subscribe result that recovered these publications.
 pub(crate) fn recovered(position: Position, offsets: &[u64]) -> SubscribeResult {
     SubscribeResult {
         recovered: true,
         was_recovering: true,
         publications: offsets.iter().copied().map(item).collect(),
-        ..stands(position)
+        ..subscribed(position)
     }
 }
 
-/// The answer to a keyed publish.
+/// The result of an idempotent publish.
 pub(crate) fn ack(offset: u64, duplicate: bool) -> ReplyResult {
     let mut result = Vec::new();
     let ack = IdempotentAck {
@@ -425,7 +428,7 @@ pub(crate) fn ack(offset: u64, duplicate: bool) -> ReplyResult {
     ReplyResult::Rpc(Bytes::from(result))
 }
 
-/// The key of a keyed publish.
+/// The key of an idempotent publish.
 pub(crate) fn key_of(command: &Command) -> Option<String> {
     let Request::Rpc(rpc) = &command.request else {
         return None;

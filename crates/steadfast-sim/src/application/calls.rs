@@ -93,9 +93,11 @@ impl Calls {
                 recorder.totals.calls_failed += 1;
                 self.pending.len() >= CALLS_MAX
             }
-            Err(CallError::Refused(error)) => error.temporary,
+            Err(CallError::Rejected(error)) => error.temporary,
             // A history call can be resent, so the loss of a connection does not complete it.
-            Err(CallError::Interrupted { .. } | CallError::TooLarge | CallError::Misfit)
+            Err(
+                CallError::Interrupted { .. } | CallError::TooLarge | CallError::UnexpectedReply,
+            )
             | Ok(CallResult::Rpc(_) | CallResult::Presence(_) | CallResult::PresenceStats(_)) => {
                 false
             }

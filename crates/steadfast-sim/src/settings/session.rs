@@ -29,33 +29,33 @@ impl SessionParameters {
     pub(crate) fn draw(generator: &mut Generator) -> Self {
         let millis = Duration::from_millis;
         let liveness = LivenessSettings {
-            idle: generator.between(millis(1_000), millis(3_000)),
-            timeout: generator.between(millis(500), millis(2_000)),
-            write_stall: generator.between(millis(500), millis(2_000)),
-            grace: millis(500),
+            ping_after_idle: generator.between(millis(1_000), millis(3_000)),
+            pong_timeout: generator.between(millis(500), millis(2_000)),
+            write_timeout: generator.between(millis(500), millis(2_000)),
+            clock_jump_grace: millis(500),
         };
         let backoff = BackoffSettings {
             floor: millis(20),
             base: generator.between(millis(50), millis(250)),
             cap: generator.between(millis(1_000), millis(3_000)),
-            first_within: millis(200),
-            spread: millis(500),
+            first_delay_max: millis(200),
+            going_away_jitter: millis(500),
             stable_after: millis(1_000),
-            hint_max: millis(5_000),
+            retry_after_max: millis(5_000),
             attempts_max: None,
         };
         // Small, so that a long outage fills it.
         let messages_max = 4 << generator.below(6);
-        let window = 1 << generator.below(6);
+        let in_flight_max = 1 << generator.below(6);
         let outbox = OutboxSettings {
             messages_max,
             bytes_max: 64 << 10,
-            window,
+            in_flight_max,
             // One at a time in half of the runs.
-            channel_window: if messages_max < 32 { 1 } else { window },
-            answer_timeout: millis(2_000),
+            channel_in_flight_max: if messages_max < 32 { 1 } else { in_flight_max },
+            ack_timeout: millis(2_000),
             // Longer than any run: the tests of the session itself cover its expiry.
-            key_window: millis(90_000),
+            resend_window: millis(90_000),
             retry_after: millis(100),
         };
         let is_slow = generator.chance(1, 4);
@@ -65,9 +65,9 @@ impl SessionParameters {
                 name: "sim".to_owned(),
                 token: String::new(),
                 data: None,
-                attempt_deadline: generator.between(millis(1_000), millis(3_000)),
-                session_ttl: millis(30_000),
-                close_deadline: millis(1_000),
+                connect_timeout: generator.between(millis(1_000), millis(3_000)),
+                degraded_after: millis(30_000),
+                close_timeout: millis(1_000),
                 calls_max: CALLS_MAX,
                 subscriptions_max: 16,
                 backoff,
@@ -86,10 +86,10 @@ impl SessionParameters {
         if planted_bug == Some(PlantedBug::NoLiveness) {
             let never = Duration::from_hours(24);
             settings.liveness = LivenessSettings {
-                idle: never,
-                timeout: never,
-                write_stall: never,
-                grace: never,
+                ping_after_idle: never,
+                pong_timeout: never,
+                write_timeout: never,
+                clock_jump_grace: never,
             };
         }
         if planted_bug == Some(PlantedBug::NoBackoff) {
@@ -98,7 +98,7 @@ impl SessionParameters {
                 floor: shortest,
                 base: shortest,
                 cap: shortest,
-                first_within: shortest,
+                first_delay_max: shortest,
                 ..settings.backoff
             };
         }
@@ -110,23 +110,23 @@ impl SessionParameters {
 
     /// The longest time until the session detects a silent gateway.
     pub(crate) fn silence_max(&self) -> Duration {
-        self.settings.liveness.idle + self.settings.liveness.timeout
+        self.settings.liveness.ping_after_idle + self.settings.liveness.pong_timeout
     }
 
     /// The longest time of a connection attempt, successful or not.
     pub(crate) const fn attempt_time_max(&self) -> Duration {
-        self.settings.attempt_deadline
+        self.settings.connect_timeout
     }
 
     /// The longest time from the close frame until the session has ended.
     pub(crate) const fn close_time_max(&self) -> Duration {
-        self.settings.close_deadline
+        self.settings.close_timeout
     }
 
     /// The longest delay between two attempts at a gateway that sends no retry delay.
     pub(crate) fn reconnect_delay_max(&self) -> Duration {
         let backoff = &self.settings.backoff;
-        backoff.floor + backoff.cap.max(backoff.spread)
+        backoff.floor + backoff.cap.max(backoff.going_away_jitter)
     }
 
     /// The largest number of publications that are queued or in flight.
@@ -136,7 +136,7 @@ impl SessionParameters {
 
     /// Whether at most one publication per channel is in flight.
     pub(crate) const fn is_sending_one_at_a_time(&self) -> bool {
-        self.settings.outbox.channel_window == 1
+        self.settings.outbox.channel_in_flight_max == 1
     }
 
     /// The largest total size in bytes of those publications.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use steadfast_core::io::{Attempt, DialFailure, Input, Loss};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
 use steadfast_protocol::websocket::MessageKind;
 
 use crate::connector::{Connector, DialError};
@@ -128,14 +128,14 @@ impl Line {
                 is_told,
             } => {
                 if !std::mem::replace(is_told, true) {
-                    tell(Input::DialHeld { attempt });
+                    tell(Input::DialQueued { attempt });
                 }
                 let Poll::Ready(permit) = wait.as_mut().poll(context) else {
                     return false;
                 };
                 let (connector, endpoint) = (connector.clone(), endpoint.clone());
                 self.state = State::Dialing(dialing(connector, endpoint, permit));
-                tell(Input::DialBegan { attempt });
+                tell(Input::DialStarted { attempt });
                 true
             }
             State::Dialing(dial) => match dial.as_mut().poll(context) {
@@ -185,14 +185,14 @@ fn receive(
     arrivals: &mut Vec<Arrival>,
     attempt: Attempt,
     tell: &mut impl FnMut(Input),
-) -> Result<bool, Loss> {
+) -> Result<bool, ConnectionLoss> {
     let mut is_busy = false;
     for _ in 0..READS_PER_TURN {
         let Poll::Ready(outcome) = socket.poll_receive(context, arrivals) else {
             return Ok(is_busy);
         };
         is_busy = true;
-        tell(Input::Heard { attempt });
+        tell(Input::BytesReceived { attempt });
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Message {
@@ -202,13 +202,19 @@ fn receive(
                 Arrival::Message {
                     kind: MessageKind::Binary,
                     ..
-                } => return Err(Loss::Broken("the server sent a binary message".to_owned())),
+                } => {
+                    return Err(ConnectionLoss::Failed(
+                        "the server sent a binary message".to_owned(),
+                    ));
+                }
                 Arrival::Pong(_) => {}
-                Arrival::Closed { code, reason } => return Err(Loss::Closed { code, reason }),
+                Arrival::Closed { code, reason } => {
+                    return Err(ConnectionLoss::CloseFrame { code, reason });
+                }
             }
         }
         if let Err(error) = outcome {
-            return Err(Loss::Broken(error.to_string()));
+            return Err(ConnectionLoss::Failed(error.to_string()));
         }
     }
     Ok(is_busy)
@@ -220,19 +226,19 @@ fn send(
     attempt: Attempt,
     told_unsent: &mut u64,
     tell: &mut impl FnMut(Input),
-) -> Result<bool, Loss> {
+) -> Result<bool, ConnectionLoss> {
     if !socket.has_unsent() && *told_unsent == 0 {
         return Ok(false);
     }
     let sent = match socket.poll_send(context) {
         Poll::Ready(Ok(_)) => true,
-        Poll::Ready(Err(error)) => return Err(Loss::Broken(error.to_string())),
+        Poll::Ready(Err(error)) => return Err(ConnectionLoss::Failed(error.to_string())),
         Poll::Pending => false,
     };
     let unsent = socket.queued_total() - socket.written_total();
     if unsent != *told_unsent {
         *told_unsent = unsent;
-        tell(Input::Unsent {
+        tell(Input::SendBuffer {
             attempt,
             bytes: unsent,
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast::{Client, Delivery, Event, State};
+use steadfast::{Client, Delivery, SessionEvent, SessionState};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::json::{append_reply, decode_commands};
 use steadfast_protocol::limits::Limits;
@@ -92,7 +92,7 @@ async fn without_connection() -> (Client, JoinHandle<()>, JoinHandle<Option<u16>
     let mut events = client.events();
     let driver = tokio::spawn(driver);
     let server = tokio::spawn(serve(listener));
-    while !matches!(events.recv().await.unwrap(), Event::Waiting { .. }) {}
+    while !matches!(events.recv().await.unwrap(), SessionEvent::Waiting { .. }) {}
     (client, driver, server)
 }
 
@@ -104,7 +104,7 @@ async fn a_client_that_is_closed_waits_for_its_server_to_take_what_is_queued() {
     client.close(LONG).await;
 
     assert!(matches!(receipt.await, Delivery::Acknowledged { .. }));
-    assert_eq!(client.state().borrow().state, State::Disconnected);
+    assert_eq!(client.state().borrow().state, SessionState::Disconnected);
     assert_eq!(server.await.unwrap(), Some(1_000));
 }
 

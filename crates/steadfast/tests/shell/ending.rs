@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use steadfast::error::RequestError;
-use steadfast::{CallError, Client, Delivery, DropReason, State};
+use steadfast::{CallError, Client, Delivery, DropReason, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
@@ -44,7 +44,7 @@ async fn a_closed_client_leaves_nobody_waiting() {
     // The driver is polled to its end and not dropped.
     tokio::join!(client.close(Duration::ZERO), &mut driver);
 
-    assert_eq!(client.state().borrow().state, State::Disconnected);
+    assert_eq!(client.state().borrow().state, SessionState::Disconnected);
     assert_eq!(feeds.next().await, None);
     let late = client.publish("room", &1);
     assert!(matches!(late, Err(RequestError::Closed)), "{late:?}");
@@ -60,13 +60,13 @@ async fn a_driver_that_is_dropped_does_not_call_undelivered_what_may_have_arrive
     let mut state = client.state();
     let (socket, _) = tokio::join!(
         silent(&listener),
-        state.wait_for(|it| it.state == State::Connected)
+        state.wait_for(|it| it.state == SessionState::Connected)
     );
     let sent = client.publish("room", &1).unwrap();
     let mut call = pin!(client.rpc("m", &1));
     let asked = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
     assert!(asked.is_pending());
-    state.wait_for(|it| it.unanswered == 1).await.unwrap();
+    state.wait_for(|it| it.in_flight == 1).await.unwrap();
     driver.abort();
     // Nobody took this one before the end.
     let queued = client.publish("room", &2).unwrap();
@@ -75,7 +75,7 @@ async fn a_driver_that_is_dropped_does_not_call_undelivered_what_may_have_arrive
     assert_eq!(queued.await, Delivery::Dropped(DropReason::Closed));
     let maybe_executed = true;
     assert_eq!(call.await, Err(CallError::Interrupted { maybe_executed }));
-    assert_eq!(client.state().borrow().state, State::Disconnected);
+    assert_eq!(client.state().borrow().state, SessionState::Disconnected);
     drop(socket);
 }
 

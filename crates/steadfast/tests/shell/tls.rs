@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use steadfast::connector::{CertificateProblem, Connector, DialError, Failure, Stage, StageLimits};
-use steadfast::{Cause, Client, Event, State};
+use steadfast::{Client, DisconnectCause, SessionEvent, SessionState};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -173,21 +173,21 @@ async fn a_session_tells_what_is_wrong_with_the_certificate_and_goes_on_trying()
     tokio::spawn(driver);
 
     let cause = loop {
-        if let Event::Waiting { cause, attempt, .. } = events.recv().await.unwrap()
+        if let SessionEvent::Waiting { cause, attempt, .. } = events.recv().await.unwrap()
             && attempt > 2
         {
             break cause;
         }
     };
 
-    let Cause::Dial(text) = cause else {
+    let DisconnectCause::Dial(text) = cause else {
         panic!("{cause:?}");
     };
     assert_eq!(
         text,
         "the TLS handshake failed: the server's certificate has expired, or this machine's clock is wrong"
     );
-    assert_eq!(client.state().borrow().state, State::Connecting);
+    assert_eq!(client.state().borrow().state, SessionState::Connecting);
 }
 
 #[tokio::test]

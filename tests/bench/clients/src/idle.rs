@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt, TryStreamExt};
 use load::order::{Library, Order, Word};
-use steadfast::Feed;
+use steadfast::SubscriptionEvent;
 use tokio::time::timeout;
 
 /// The channel of all of them.
@@ -63,7 +63,10 @@ async fn open(order: Order) -> Result<Kept> {
             let client = crate::steadfast(order.port)?;
             let mut subscription = client.subscribe(CHANNEL);
             let first = subscription.next().await;
-            ensure!(matches!(first, Some(Feed::Started { .. })), "{first:?}");
+            ensure!(
+                matches!(first, Some(SubscriptionEvent::Subscribed { .. })),
+                "{first:?}"
+            );
             Kept::Steadfast(client, subscription)
         }
         Library::Centrifuge => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::order::{Library, Order, RECOVERY_CHANNEL, Word, now_ns};
-use steadfast::{Event, Feed};
+use steadfast::{SessionEvent, SubscriptionEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -96,7 +96,7 @@ pub(crate) async fn run(order: Order, sessions: u32, publications: u32) -> Resul
 async fn steadfast(port: u16, publications: u32, started: Started) -> Result<Return> {
     let client = crate::steadfast(port)?;
     let mut subscription = client.subscribe(RECOVERY_CHANNEL);
-    let Some(Feed::Started { position }) = subscription.next().await else {
+    let Some(SubscriptionEvent::Subscribed { position }) = subscription.next().await else {
         bail!("it did not start");
     };
     let mut events = client.events();
@@ -105,10 +105,14 @@ async fn steadfast(port: u16, publications: u32, started: Started) -> Result<Ret
     drop(started);
     let at_ns = loop {
         match subscription.next().await.context("it ended")? {
-            Feed::Resumed { .. } => ledger.resumed(),
-            Feed::Item(publication) => ledger.publication(publication.offset)?,
-            Feed::Joined(_) | Feed::Left(_) => {}
-            lost @ (Feed::Started { .. } | Feed::Gap { .. } | Feed::Ended { .. }) => {
+            SubscriptionEvent::Resumed { .. } => ledger.resumed(),
+            SubscriptionEvent::Publication(publication) => {
+                ledger.publication(publication.offset)?
+            }
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
+            lost @ (SubscriptionEvent::Subscribed { .. }
+            | SubscriptionEvent::Gap { .. }
+            | SubscriptionEvent::Unsubscribed { .. }) => {
                 bail!("lost: {lost:?}")
             }
         }
@@ -118,7 +122,7 @@ async fn steadfast(port: u16, publications: u32, started: Started) -> Result<Ret
     };
     let mut attempts = 0;
     while let Ok(event) = events.try_recv() {
-        attempts += u32::from(matches!(event, Event::Attempting { .. }));
+        attempts += u32::from(matches!(event, SessionEvent::Attempting { .. }));
     }
     Ok(Return { at_ns, attempts })
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use steadfast::{
-    CallError, Cause, ClientInfo, Delivery, DropReason, Event, Feed, HistoryResult, Position,
-    Publication,
+    CallError, ClientInfo, Delivery, DisconnectCause, DropReason, HistoryResult, Position,
+    Publication, SessionEvent, SubscriptionEvent,
 };
 use steadfast_machine::Instant;
 
@@ -23,21 +23,23 @@ impl EventOutput {
         }
     }
 
-    pub(super) fn subscription(channel: &str, event: &Feed) -> Self {
+    pub(super) fn subscription(channel: &str, event: &SubscriptionEvent) -> Self {
         match event {
-            Feed::Started { position } => Self::position(channel, "subscribed", position),
-            Feed::Resumed { position } => Self::position(channel, "resumed", position),
-            Feed::Gap { to, .. } => Self::position(channel, "gap", to),
-            Feed::Item(publication) => Self::new(
+            SubscriptionEvent::Subscribed { position } => {
+                Self::position(channel, "subscribed", position)
+            }
+            SubscriptionEvent::Resumed { position } => Self::position(channel, "resumed", position),
+            SubscriptionEvent::Gap { to, .. } => Self::position(channel, "gap", to),
+            SubscriptionEvent::Publication(publication) => Self::new(
                 format!("{channel} {}", publication_text(publication)),
                 &json!({
                     "event": "publication", "channel": channel,
                     "offset": publication.offset, "data": data(&publication.data),
                 }),
             ),
-            Feed::Joined(info) => Self::join_leave(channel, "join", '+', info),
-            Feed::Left(info) => Self::join_leave(channel, "leave", '-', info),
-            Feed::Ended { code, reason } => Self::new(
+            SubscriptionEvent::Join(info) => Self::join_leave(channel, "join", '+', info),
+            SubscriptionEvent::Leave(info) => Self::join_leave(channel, "leave", '-', info),
+            SubscriptionEvent::Unsubscribed { code, reason } => Self::new(
                 format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
                 &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
             ),
@@ -113,11 +115,13 @@ impl EventOutput {
 }
 
 /// Renders a connection event; `None` if the next event says the same.
-pub(super) fn event(event: &Event, now: Instant) -> Option<String> {
+pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
     Some(match event {
-        Event::Attempting { attempt: 1, .. } | Event::Ready { .. } | Event::Closed => return None,
-        Event::Attempting { attempt, .. } => format!("attempt {attempt}"),
-        Event::Waiting {
+        SessionEvent::Attempting { attempt: 1, .. }
+        | SessionEvent::Ready { .. }
+        | SessionEvent::Closed => return None,
+        SessionEvent::Attempting { attempt, .. } => format!("attempt {attempt}"),
+        SessionEvent::Waiting {
             attempt,
             until,
             cause: why,
@@ -125,12 +129,12 @@ pub(super) fn event(event: &Event, now: Instant) -> Option<String> {
             let wait = until.saturating_since(now).as_secs_f64();
             format!("{}; attempt {attempt} in {wait:.1} s", cause(why))
         }
-        Event::Connected {
+        SessionEvent::Connected {
             downtime: Some(downtime),
             ..
         } => format!("reconnected after {:.1} s", downtime.as_secs_f64()),
-        Event::Connected { downtime: None, .. } => "connected".to_owned(),
-        Event::Lost {
+        SessionEvent::Connected { downtime: None, .. } => "connected".to_owned(),
+        SessionEvent::Lost {
             cause: why,
             detection,
             ..
@@ -141,28 +145,30 @@ pub(super) fn event(event: &Event, now: Instant) -> Option<String> {
                 cause(why)
             )
         }
-        Event::Failed { cause: why } => format!("session failed: {}", cause(why)),
+        SessionEvent::Failed { cause: why } => format!("session failed: {}", cause(why)),
     })
 }
 
 /// Renders the cause of a disconnect or of a failed attempt.
-pub(super) fn cause(cause: &Cause) -> String {
+pub(super) fn cause(cause: &DisconnectCause) -> String {
     match cause {
-        Cause::Dial(text) | Cause::Broken(text) => text.clone(),
-        Cause::LocalNetwork(text) => format!("no local network: {text}"),
-        Cause::AttemptTimeout => "connection attempt timed out".to_owned(),
-        Cause::Refused { code, message } => {
+        DisconnectCause::Dial(text) | DisconnectCause::ConnectionFailed(text) => text.clone(),
+        DisconnectCause::LocalNetwork(text) => format!("no local network: {text}"),
+        DisconnectCause::ConnectTimeout => "connection attempt timed out".to_owned(),
+        DisconnectCause::ConnectRejected { code, message } => {
             format!("connect command rejected with code {code}: {message}")
         }
-        Cause::Closed { code, reason } => {
+        DisconnectCause::Closed { code, reason } => {
             format!("closed by the gateway with code {code}: {reason}")
         }
-        Cause::Silence(time) => format!("no data received for {:.1} s", time.as_secs_f64()),
-        Cause::WriteStall(time) => {
+        DisconnectCause::PongTimeout(time) => {
+            format!("no data received for {:.1} s", time.as_secs_f64())
+        }
+        DisconnectCause::WriteTimeout(time) => {
             format!("no write progress for {:.1} s", time.as_secs_f64())
         }
-        Cause::Protocol(text) => format!("protocol error: {text}"),
-        Cause::AttemptsExhausted(attempts) => format!("all {attempts} attempts failed"),
+        DisconnectCause::Protocol(text) => format!("protocol error: {text}"),
+        DisconnectCause::AttemptsExhausted(attempts) => format!("all {attempts} attempts failed"),
     }
 }
 
@@ -185,7 +191,7 @@ pub(super) fn delivery(delivery: &Delivery) -> String {
         Delivery::Dropped(DropReason::OutboxFull) => "not sent: the outbox is full".to_owned(),
         Delivery::Dropped(DropReason::TooLarge) => "not sent: message too large".to_owned(),
         Delivery::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
-        Delivery::Dropped(DropReason::Refused(error)) => {
+        Delivery::Dropped(DropReason::Rejected(error)) => {
             format!("rejected: {} ({})", error.message, error.code)
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast::clock::Clock;
-use steadfast::{Cause, Position, State};
+use steadfast::{DisconnectCause, Position, SessionState};
 
 /// Disconnects that are shown.
 const DISCONNECTS_MAX: usize = 20;
@@ -53,7 +53,7 @@ struct Books {
 #[derive(Debug)]
 struct Painter {
     name: String,
-    state: State,
+    state: SessionState,
     attempt: u32,
     next_try_ms: Option<u64>,
     out_since_ms: Option<u64>,
@@ -80,7 +80,7 @@ impl Live {
     pub(super) fn new(painters: usize) -> Self {
         let painters = (1..=painters).map(|number| Painter {
             name: format!("painter {number}"),
-            state: State::Disconnected,
+            state: SessionState::Disconnected,
             attempt: 0,
             next_try_ms: None,
             out_since_ms: None,
@@ -155,7 +155,7 @@ impl Live {
     pub(super) fn session(
         &self,
         painter: usize,
-        state: State,
+        state: SessionState,
         attempt: u32,
         next_try_in: Option<Duration>,
     ) {
@@ -167,7 +167,7 @@ impl Live {
         });
     }
 
-    pub(super) fn lost(&self, painter: usize, cause: &Cause) {
+    pub(super) fn lost(&self, painter: usize, cause: &DisconnectCause) {
         let now = now_ms();
         self.with(painter, |it| it.out_since_ms = Some(now));
         let mut books = self.lock();
@@ -328,11 +328,11 @@ impl Books {
         json!({
             "name": it.name,
             "state": match it.state {
-                State::Disconnected => "disconnected",
-                State::Connecting => "connecting",
-                State::Connected => "connected",
-                State::Reconnecting => "reconnecting",
-                State::Failed => "failed",
+                SessionState::Disconnected => "disconnected",
+                SessionState::Connecting => "connecting",
+                SessionState::Connected => "connected",
+                SessionState::Reconnecting => "reconnecting",
+                SessionState::Failed => "failed",
             },
             "attempt": it.attempt,
             "next_try_ms": it.next_try_ms,
@@ -364,21 +364,25 @@ impl Books {
 }
 
 /// The cause in a few words, and the code if there was one.
-fn told(cause: &Cause) -> (String, Option<u16>) {
+fn told(cause: &DisconnectCause) -> (String, Option<u16>) {
     match cause {
-        Cause::Closed { code, reason } => (reason.clone(), Some(*code)),
-        Cause::Broken(text)
-        | Cause::Dial(text)
-        | Cause::LocalNetwork(text)
-        | Cause::Protocol(text) => (text.clone(), None),
-        Cause::Silence(time) => (format!("silent for {:.1} s", time.as_secs_f64()), None),
-        Cause::WriteStall(time) => (
+        DisconnectCause::Closed { code, reason } => (reason.clone(), Some(*code)),
+        DisconnectCause::ConnectionFailed(text)
+        | DisconnectCause::Dial(text)
+        | DisconnectCause::LocalNetwork(text)
+        | DisconnectCause::Protocol(text) => (text.clone(), None),
+        DisconnectCause::PongTimeout(time) => {
+            (format!("silent for {:.1} s", time.as_secs_f64()), None)
+        }
+        DisconnectCause::WriteTimeout(time) => (
             format!("took nothing for {:.1} s", time.as_secs_f64()),
             None,
         ),
-        Cause::Refused { message, .. } => (message.clone(), None),
-        Cause::AttemptTimeout => ("no answer in time".to_owned(), None),
-        Cause::AttemptsExhausted(attempts) => (format!("gave up after {attempts} attempts"), None),
+        DisconnectCause::ConnectRejected { message, .. } => (message.clone(), None),
+        DisconnectCause::ConnectTimeout => ("no answer in time".to_owned(), None),
+        DisconnectCause::AttemptsExhausted(attempts) => {
+            (format!("gave up after {attempts} attempts"), None)
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use steadfast::error::BuildError;
-use steadfast::{Client, Feed, Position, SubscribeOptions, Subscription};
+use steadfast::{Client, Position, SubscribeOptions, Subscription, SubscriptionEvent};
 
 use super::CHANNEL;
 use super::board::Board;
@@ -91,16 +91,17 @@ async fn follow(
 ) {
     while let Some(feed) = subscription.next().await {
         match feed {
-            Feed::Started { position } | Feed::Resumed { position } => {
+            SubscriptionEvent::Subscribed { position }
+            | SubscriptionEvent::Resumed { position } => {
                 lock(&board).follow(&position.epoch);
             }
-            Feed::Gap { to, .. } => rebuild(&client, &board, &to).await,
-            Feed::Item(publication) => {
+            SubscriptionEvent::Gap { to, .. } => rebuild(&client, &board, &to).await,
+            SubscriptionEvent::Publication(publication) => {
                 live.saw_message();
                 lock(&board).apply(&publication);
             }
-            Feed::Joined(_) | Feed::Left(_) => {}
-            Feed::Ended { code, reason } => {
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
+            SubscriptionEvent::Unsubscribed { code, reason } => {
                 output::message(&format!("the canvas was taken away: {code} {reason}"));
             }
         }

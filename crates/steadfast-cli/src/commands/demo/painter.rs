@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast::clock::Clock;
 use steadfast::error::BuildError;
-use steadfast::{Client, Delivery, Event, Feed, Subscription};
+use steadfast::{Client, Delivery, SessionEvent, Subscription, SubscriptionEvent};
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -109,7 +109,7 @@ async fn tell_state(number: usize, client: Client, live: Arc<Live>) {
     let mut state = client.state();
     loop {
         let snapshot = state.borrow_and_update().clone();
-        let until = snapshot.next_try_at;
+        let until = snapshot.next_attempt_at;
         let wait = until.map(|at| at.saturating_since(client.now()));
         live.session(number, snapshot.state, snapshot.attempt, wait);
         if state.changed().await.is_err() {
@@ -118,17 +118,21 @@ async fn tell_state(number: usize, client: Client, live: Arc<Live>) {
     }
 }
 
-async fn tell_events(number: usize, mut events: broadcast::Receiver<Event>, live: Arc<Live>) {
+async fn tell_events(
+    number: usize,
+    mut events: broadcast::Receiver<SessionEvent>,
+    live: Arc<Live>,
+) {
     loop {
         match events.recv().await {
-            Ok(Event::Lost { cause, .. }) => live.lost(number, &cause),
+            Ok(SessionEvent::Lost { cause, .. }) => live.lost(number, &cause),
             Ok(
-                Event::Attempting { .. }
-                | Event::Waiting { .. }
-                | Event::Connected { .. }
-                | Event::Ready { .. }
-                | Event::Failed { .. }
-                | Event::Closed,
+                SessionEvent::Attempting { .. }
+                | SessionEvent::Waiting { .. }
+                | SessionEvent::Connected { .. }
+                | SessionEvent::Ready { .. }
+                | SessionEvent::Failed { .. }
+                | SessionEvent::Closed,
             )
             | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return,
@@ -139,12 +143,14 @@ async fn tell_events(number: usize, mut events: broadcast::Receiver<Event>, live
 async fn read(number: usize, mut subscription: Subscription, live: Arc<Live>) {
     while let Some(feed) = subscription.next().await {
         match feed {
-            Feed::Started { position } => live.stands(number, position.offset, false),
-            Feed::Resumed { position } => live.stands(number, position.offset, true),
-            Feed::Gap { from, to } => live.missed(number, from.as_ref(), &to),
-            Feed::Item(publication) => live.handed(number, publication.offset),
-            Feed::Joined(_) | Feed::Left(_) => {}
-            Feed::Ended { .. } => return,
+            SubscriptionEvent::Subscribed { position } => {
+                live.stands(number, position.offset, false)
+            }
+            SubscriptionEvent::Resumed { position } => live.stands(number, position.offset, true),
+            SubscriptionEvent::Gap { from, to } => live.missed(number, from.as_ref(), &to),
+            SubscriptionEvent::Publication(publication) => live.handed(number, publication.offset),
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
+            SubscriptionEvent::Unsubscribed { .. } => return,
         }
     }
 }

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast::{Cause, Client, Delivery, DropReason, Event, Feed, Position, Subscription};
+use steadfast::{
+    Client, Delivery, DisconnectCause, DropReason, Position, SessionEvent, Subscription,
+    SubscriptionEvent,
+};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::runtime;
 use tokio::sync::broadcast;
@@ -127,7 +130,7 @@ fn publish_response(id: &Value, delivery: Delivery) -> Value {
             let data = json!({"offset": offset, "epoch": epoch, "duplicate": duplicate});
             succeeded(id, &json!({"data": data}))
         }
-        Delivery::Dropped(DropReason::Refused(error)) => {
+        Delivery::Dropped(DropReason::Rejected(error)) => {
             let error = json!({"kind": "server", "code": error.code, "message": error.message});
             json!({"id": id, "error": error})
         }
@@ -140,37 +143,37 @@ fn publish_response(id: &Value, delivery: Delivery) -> Value {
 }
 
 /// Reports connection events. An attempt other than the first reports the failure of the previous one.
-async fn report_connection(name: String, mut events: broadcast::Receiver<Event>) {
+async fn report_connection(name: String, mut events: broadcast::Receiver<SessionEvent>) {
     let report = |event: &str, code: u32, reason: &str| {
         write_line(&json!({"event": event, "client": &name, "code": code, "reason": reason}));
     };
     let mut has_lost = false;
     loop {
         match events.recv().await {
-            Ok(Event::Attempting { attempt: 1, .. }) if !has_lost => {
+            Ok(SessionEvent::Attempting { attempt: 1, .. }) if !has_lost => {
                 report("connecting", CODE_REQUESTED, "open called");
             }
-            Ok(Event::Attempting { .. } | Event::Ready { .. }) => {}
-            Ok(Event::Lost { cause, .. }) => {
+            Ok(SessionEvent::Attempting { .. } | SessionEvent::Ready { .. }) => {}
+            Ok(SessionEvent::Lost { cause, .. }) => {
                 has_lost = true;
                 report("connecting", code(&cause), &format!("{cause:?}"));
             }
             // The first one after a loss is its consequence, not a failed attempt.
-            Ok(Event::Waiting { attempt: 1, .. }) => {}
-            Ok(Event::Waiting { cause, .. }) => {
+            Ok(SessionEvent::Waiting { attempt: 1, .. }) => {}
+            Ok(SessionEvent::Waiting { cause, .. }) => {
                 let message = format!("{cause:?}");
                 write_line(
                     &json!({"event": "warning", "client": &name, "channel": null, "code": 0, "message": message}),
                 );
             }
-            Ok(Event::Connected { epoch, .. }) => {
+            Ok(SessionEvent::Connected { epoch, .. }) => {
                 let client_id = epoch.0.to_string();
                 write_line(&json!({"event": "connected", "client": &name, "client_id": client_id}));
             }
-            Ok(Event::Failed { cause }) => {
+            Ok(SessionEvent::Failed { cause }) => {
                 report("disconnected", code(&cause), &format!("{cause:?}"));
             }
-            Ok(Event::Closed) => report("disconnected", CODE_REQUESTED, "close called"),
+            Ok(SessionEvent::Closed) => report("disconnected", CODE_REQUESTED, "close called"),
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 output::message(&format!(
                     "{name}: {missed} events were lost: the event queue was full"
@@ -181,21 +184,21 @@ async fn report_connection(name: String, mut events: broadcast::Receiver<Event>)
     }
 }
 
-const fn code(cause: &Cause) -> u32 {
+const fn code(cause: &DisconnectCause) -> u32 {
     match cause {
-        Cause::Closed { code, .. } => {
+        DisconnectCause::Closed { code, .. } => {
             let [high, low] = code.to_be_bytes();
             u32::from_be_bytes([0, 0, high, low])
         }
-        Cause::Refused { code, .. } => *code,
-        Cause::Silence(_) => CODE_NO_PING,
-        Cause::WriteStall(_) => CODE_NO_PING,
-        Cause::Dial(_)
-        | Cause::LocalNetwork(_)
-        | Cause::AttemptTimeout
-        | Cause::Broken(_)
-        | Cause::Protocol(_)
-        | Cause::AttemptsExhausted(_) => CODE_TRANSPORT_CLOSED,
+        DisconnectCause::ConnectRejected { code, .. } => *code,
+        DisconnectCause::PongTimeout(_) => CODE_NO_PING,
+        DisconnectCause::WriteTimeout(_) => CODE_NO_PING,
+        DisconnectCause::Dial(_)
+        | DisconnectCause::LocalNetwork(_)
+        | DisconnectCause::ConnectTimeout
+        | DisconnectCause::ConnectionFailed(_)
+        | DisconnectCause::Protocol(_)
+        | DisconnectCause::AttemptsExhausted(_) => CODE_TRANSPORT_CLOSED,
     }
 }
 
@@ -209,10 +212,10 @@ async fn report_subscription(name: String, channel: String, mut subscription: Su
     };
     while let Some(event) = subscription.next().await {
         match event {
-            Feed::Started { position } => subscribed(&position, false, false),
-            Feed::Resumed { position } => subscribed(&position, true, true),
-            Feed::Gap { to, .. } => subscribed(&to, true, false),
-            Feed::Item(publication) => {
+            SubscriptionEvent::Subscribed { position } => subscribed(&position, false, false),
+            SubscriptionEvent::Resumed { position } => subscribed(&position, true, true),
+            SubscriptionEvent::Gap { to, .. } => subscribed(&to, true, false),
+            SubscriptionEvent::Publication(publication) => {
                 let data: Value = serde_json::from_slice(&publication.data).unwrap_or_default();
                 let publisher = publication.info.map(|info| info.client);
                 write_line(&json!({
@@ -220,17 +223,17 @@ async fn report_subscription(name: String, channel: String, mut subscription: Su
                     "offset": publication.offset, "data": data, "publisher": publisher,
                 }));
             }
-            Feed::Joined(info) => {
+            SubscriptionEvent::Join(info) => {
                 write_line(
                     &json!({"event": "join", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
-            Feed::Left(info) => {
+            SubscriptionEvent::Leave(info) => {
                 write_line(
                     &json!({"event": "leave", "client": &name, "channel": &channel, "client_id": info.client}),
                 );
             }
-            Feed::Ended { code, reason } => {
+            SubscriptionEvent::Unsubscribed { code, reason } => {
                 write_line(&json!({
                     "event": "unsubscribed", "client": &name, "channel": &channel,
                     "code": code, "reason": reason,

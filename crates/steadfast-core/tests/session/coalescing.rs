@@ -1,4 +1,4 @@
-//! Requests that came together: they share messages, and nothing changes its place.
+//! Requests that are handled together share messages, and keep their order.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::script::settings;
 
 const NOW: Instant = Instant::START;
 
-/// A session whose connection stands, and nothing of it is left to be carried out.
+/// A connected session without pending outputs.
 fn connected() -> Session {
     let policy = SessionPolicy::new(settings()).expect("valid");
     let mut session = Session::new(policy, Seed::new(1), NOW);
@@ -32,9 +32,9 @@ fn outputs(session: &mut Session) -> Vec<Output> {
 fn publish(number: u64) -> Input {
     Input::PublishRequested(Publish {
         id: PublicationId(number),
-        channel: "room".to_owned(),
+        channel: "chat".to_owned(),
         data: Bytes::from(number.to_string()),
-        key: format!("k{number}"),
+        idempotency_key: format!("k{number}"),
         ttl: None,
     })
 }
@@ -43,7 +43,7 @@ fn call(number: u64) -> Input {
     Input::CallRequested {
         id: CallId(number),
         call: Call::Presence {
-            channel: "room".to_owned(),
+            channel: "chat".to_owned(),
         },
         deadline: NOW + Duration::from_secs(10),
     }
@@ -60,13 +60,13 @@ fn messages(outputs: &[Output]) -> Vec<String> {
 }
 
 #[test]
-fn what_came_together_leaves_in_one_message_in_the_order_of_before() {
+fn requests_handled_together_leave_in_one_message_and_in_order() {
     let (mut one_by_one, mut together) = (connected(), connected());
 
     for input in [publish(1), publish(2), call(3)] {
         one_by_one.handle(NOW, input);
     }
-    together.handle_together(NOW, [publish(1), publish(2), call(3)]);
+    together.handle_all(NOW, [publish(1), publish(2), call(3)]);
 
     let (apart, shared) = (outputs(&mut one_by_one), outputs(&mut together));
     assert_eq!(messages(&apart).len(), 3);
@@ -75,15 +75,15 @@ fn what_came_together_leaves_in_one_message_in_the_order_of_before() {
 }
 
 #[test]
-fn what_was_asked_before_an_end_at_once_has_gone_out() {
+fn requests_before_an_immediate_close_are_sent() {
     let mut session = connected();
     let drain = Duration::ZERO;
 
-    session.handle_together(NOW, [publish(1), Input::CloseRequested { drain }]);
+    session.handle_all(NOW, [publish(1), Input::CloseRequested { drain }]);
 
     let outputs = outputs(&mut session);
-    let place = |wanted: fn(&Output) -> bool| outputs.iter().position(wanted);
-    let sent = place(|output| matches!(output, Output::Transmit { .. }));
-    let ended = place(|output| matches!(output, Output::HangUp { .. }));
+    let position_of = |predicate: fn(&Output) -> bool| outputs.iter().position(predicate);
+    let sent = position_of(|output| matches!(output, Output::Transmit { .. }));
+    let ended = position_of(|output| matches!(output, Output::Close { .. }));
     assert!(sent.is_some() && sent < ended, "{outputs:?}");
 }

@@ -1,7 +1,7 @@
-//! Calls on their way. What becomes of one whose connection ends depends on whether it may have been executed.
+//! Calls without a result. When the connection is lost, the effect depends on whether the call may have been executed.
 //!
 //! Not sent yet: it waits for the next connection. Sent and idempotent: it is sent again. Sent and not idempotent: it
-//! fails at once, with the truth about it, since waiting for an answer that cannot come helps nobody.
+//! fails immediately and reports that it may have been executed, because its reply can no longer arrive.
 
 use std::collections::VecDeque;
 
@@ -9,27 +9,27 @@ use steadfast_machine::Instant;
 
 use crate::io::{Call, CallError, CallId};
 
-/// One call.
+/// A call and its state.
 #[derive(Debug)]
-struct Pending {
+struct PendingCall {
     id: CallId,
     call: Call,
     deadline: Instant,
-    /// It reached a socket, on this connection or an earlier one.
+    /// It was sent, on this connection or an earlier one.
     was_sent: bool,
-    /// The command that carries it on the present connection.
+    /// The command that it was sent with on this connection.
     command: Option<u32>,
 }
 
-/// All calls that have no result yet.
+/// All calls without a result.
 #[derive(Debug)]
-pub(crate) struct Requests {
+pub(crate) struct PendingCalls {
     len_max: usize,
-    /// Oldest first.
-    pending: VecDeque<Pending>,
+    /// The oldest call first.
+    pending: VecDeque<PendingCall>,
 }
 
-impl Requests {
+impl PendingCalls {
     pub(crate) const fn new(len_max: usize) -> Self {
         Self {
             len_max,
@@ -37,12 +37,17 @@ impl Requests {
         }
     }
 
-    /// Takes a call in, unless too many wait.
-    pub(crate) fn offer(&mut self, id: CallId, call: Call, deadline: Instant) -> Option<CallError> {
+    /// Adds a call, or returns an error if too many are pending.
+    pub(crate) fn enqueue(
+        &mut self,
+        id: CallId,
+        call: Call,
+        deadline: Instant,
+    ) -> Option<CallError> {
         if self.pending.len() >= self.len_max {
             return Some(CallError::Busy);
         }
-        self.pending.push_back(Pending {
+        self.pending.push_back(PendingCall {
             id,
             call,
             deadline,
@@ -52,29 +57,29 @@ impl Requests {
         None
     }
 
-    /// The next call to be sent; it counts as sent with this command. One whose deadline has passed holds the others
-    /// back until it is taken out, which is due at once.
+    /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
+    /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Call> {
-        // What was sent stands before what was not: a new connection begins with the oldest.
-        let place = self.pending.partition_point(|it| it.command.is_some());
-        let next = self.pending.get_mut(place).filter(|it| now < it.deadline)?;
+        // Sent calls precede unsent ones: a new connection starts with the oldest.
+        let index = self.pending.partition_point(|it| it.command.is_some());
+        let next = self.pending.get_mut(index).filter(|it| now < it.deadline)?;
         next.command = Some(command);
         next.was_sent = true;
         Some(&next.call)
     }
 
-    /// The call that this command carried is answered.
-    pub(crate) fn settle(&mut self, command: u32) -> Option<(CallId, Call)> {
-        let place = self
+    /// Removes the call of this command, which has its reply.
+    pub(crate) fn complete(&mut self, command: u32) -> Option<(CallId, Call)> {
+        let index = self
             .pending
             .iter()
             .position(|it| it.command == Some(command))?;
-        let pending = self.pending.remove(place)?;
+        let pending = self.pending.remove(index)?;
         Some((pending.id, pending.call))
     }
 
-    /// The connection is gone: what may not be repeated fails.
-    pub(crate) fn lost(&mut self) -> Vec<(CallId, CallError)> {
+    /// The connection is lost: sent calls that are not idempotent fail.
+    pub(crate) fn on_connection_lost(&mut self) -> Vec<(CallId, CallError)> {
         let mut failed = Vec::new();
         self.pending.retain_mut(|it| {
             let is_lost = it.command.take().is_some() && !it.call.is_idempotent();
@@ -87,23 +92,23 @@ impl Requests {
         failed
     }
 
-    /// Calls whose deadline has passed.
+    /// Removes the calls whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<(CallId, CallError)> {
         let mut failed = Vec::new();
         self.pending.retain(|it| {
-            let is_over = now >= it.deadline;
-            if is_over {
+            let is_expired = now >= it.deadline;
+            if is_expired {
                 let maybe_executed = it.was_sent && !it.call.is_idempotent();
                 failed.push((it.id, CallError::TimedOut { maybe_executed }));
             }
-            !is_over
+            !is_expired
         });
         failed
     }
 
-    /// Everything that is left, because the session ends.
-    pub(crate) fn abandon(&mut self) -> Vec<(CallId, CallError)> {
-        let ended = |it: Pending| {
+    /// Removes all calls, because the session ends.
+    pub(crate) fn close(&mut self) -> Vec<(CallId, CallError)> {
+        let ended = |it: PendingCall| {
             let error = if it.was_sent && !it.call.is_idempotent() {
                 CallError::Interrupted {
                     maybe_executed: true,

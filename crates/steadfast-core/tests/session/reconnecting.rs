@@ -1,23 +1,23 @@
-//! Coming back: how often, how soon, for how long, and when not. R8, R9, R14, R15, R17.
+//! Reconnecting: how often, how soon, for how long, and when not. R8, R9, R14, R15, R17.
 
 use std::time::Duration;
 
-use steadfast_core::event::{Cause, Event, Phase, State};
-use steadfast_core::io::{Attempt, DialFailure, Input, Loss};
+use steadfast_core::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
+use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input};
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::Request;
 
-use crate::script::{Script, at, item, recovered, refused, settings, stands};
+use crate::script::{Script, at, dial_failure, item, recovered, settings, subscribed};
 
-/// A cap of the backoff and its floor.
+/// The cap of the backoff plus its floor.
 const LONGEST: Duration = Duration::from_millis(30_050);
 
-/// One who comes back.
+/// A client that reconnects.
 trait Client {
-    /// A connection is there.
+    /// A connection was established.
     fn connected(&mut self);
-    /// It ended, or the attempt failed. `None` when it does not try again, else after which pause it does.
+    /// The connection ended, or the attempt failed. Returns the delay before the next attempt; `None` if there is none.
     fn ended(&mut self) -> Option<Duration>;
     /// The application asks for a new connection.
     fn reconnect(&mut self);
@@ -27,7 +27,7 @@ trait Client {
     fn is_connected(&self) -> bool;
 }
 
-/// A client with the faults that were found in the wild.
+/// A client with faults that were found in published libraries.
 #[derive(Default)]
 struct Faulty {
     level: u32,
@@ -40,7 +40,7 @@ impl Client for Faulty {
     fn connected(&mut self) {
         self.sockets = self.sockets.max(1);
         self.is_connected = true;
-        // As if the server had shown that it works.
+        // As if the server had proved that it works.
         self.level = 0;
         self.failures = 0;
     }
@@ -51,17 +51,17 @@ impl Client for Faulty {
         let pause = Duration::from_millis(250) * 2_u32.pow(self.level);
         self.level += 1;
         self.failures += 1;
-        // Five attempts, then never again.
+        // Five attempts, then none.
         (self.failures < 5).then_some(pause)
     }
 
     fn reconnect(&mut self) {
-        // The old one is forgotten and stays open.
+        // The old socket is forgotten and stays open.
         self.sockets += 1;
     }
 
     fn late_timeout(&mut self) {
-        // Whose time-out it is, it does not know.
+        // The timeout does not name its socket.
         self.is_connected = false;
     }
 
@@ -74,52 +74,52 @@ impl Client for Faulty {
     }
 }
 
-/// The session; its account counts transports.
+/// The session; the invariants count its transports.
 impl Client for Script {
     fn connected(&mut self) {
         self.connect();
     }
 
     fn ended(&mut self) -> Option<Duration> {
-        if self.account.is_dialing() {
+        if self.invariants.is_dialing() {
             self.dial_fails();
         } else {
             self.lose();
         }
-        (self.state() != State::Failed).then(|| self.pass_until_dial())
+        (self.state() != SessionState::Failed).then(|| self.pass_until_dial())
     }
 
     fn reconnect(&mut self) {
-        self.handle(Input::Kicked);
+        self.handle(Input::ReconnectRequested);
     }
 
     fn late_timeout(&mut self) {
-        let (attempt, loss) = (Attempt(1), Loss::Broken("late".to_owned()));
+        let (attempt, loss) = (Attempt(1), ConnectionLoss::Failed("late".to_owned()));
         self.handle(Input::Lost { attempt, loss });
     }
 
     fn sockets(&self) -> usize {
-        usize::from(self.account.is_open()) + usize::from(self.account.is_dialing())
+        usize::from(self.invariants.is_open()) + usize::from(self.invariants.is_dialing())
     }
 
     fn is_connected(&self) -> bool {
-        self.state() == State::Connected
+        self.state() == SessionState::Connected
     }
 }
 
-/// Attempts in a minute at a server that accepts and drops at once.
+/// Attempts within a minute at a server that accepts and immediately drops connections.
 fn flaps(client: &mut impl Client) -> usize {
     let (mut time, mut attempts) = (Duration::ZERO, 0);
     while time < Duration::from_mins(1) {
         attempts += 1;
         client.connected();
-        time += client.ended().expect("it goes on");
+        time += client.ended().expect("it retries");
     }
     attempts
 }
 
 #[test]
-fn r8_a_server_that_accepts_and_drops_is_not_hammered() {
+fn r8_a_server_that_accepts_and_drops_is_not_flooded_with_attempts() {
     let (faulty, ours) = (flaps(&mut Faulty::default()), flaps(&mut Script::new()));
 
     assert!(faulty > 100, "{faulty}");
@@ -127,18 +127,18 @@ fn r8_a_server_that_accepts_and_drops_is_not_hammered() {
 }
 
 #[test]
-fn r8_a_server_that_always_goes_away_is_not_hammered_whatever_it_asks_for() {
+fn r8_a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests() {
     for (code, reason) in [
         (1_012, ""),
         (1_012, "; retry_in=0s"),
         (3_001, "; retry_in=1s"),
     ] {
-        for is_greeted in [true, false] {
+        for is_accepted in [true, false] {
             let mut script = Script::new();
             while script.now < Instant::START + Duration::from_mins(5) {
                 script.dial();
-                if is_greeted {
-                    script.greet();
+                if is_accepted {
+                    script.accept_connect();
                 }
                 script.lose_with(code, reason);
                 script.pass_until_dial();
@@ -152,7 +152,7 @@ fn r8_a_server_that_always_goes_away_is_not_hammered_whatever_it_asks_for() {
 
 #[test]
 fn a_flap_doubles_the_range_once() {
-    // The largest of many first, second and third delays is close to its range, and never above.
+    // The largest of many first, second and third delays is close to its range, and never above it.
     let mut longest = [Duration::ZERO; 3];
     for seed in 0..400 {
         let mut script = Script::with(settings(), seed);
@@ -169,7 +169,7 @@ fn a_flap_doubles_the_range_once() {
     }
 }
 
-/// The outages of a client whose server is killed every ten seconds and back a second later, for three minutes.
+/// The outages of a client whose server is killed every ten seconds and restarts within a second, for three minutes.
 fn outages_under_kills(seed: u64) -> Vec<Duration> {
     const EVERY: Duration = Duration::from_secs(10);
     const DOWN: Duration = Duration::from_secs(1);
@@ -182,7 +182,7 @@ fn outages_under_kills(seed: u64) -> Vec<Duration> {
         while script.now < kill {
             let rest = kill - script.now;
             script.pass(rest.min(Duration::from_secs(1)));
-            script.hear();
+            script.receive_bytes();
         }
         script.lose();
         let lost = script.now;
@@ -205,8 +205,8 @@ fn outages_under_kills(seed: u64) -> Vec<Duration> {
 
 #[test]
 fn a_server_that_serves_between_its_kills_does_not_drive_its_clients_to_the_cap() {
-    // Were each end within the first ten seconds a failure in full, half of the outages would last for more than 8 s
-    // and one of a hundred for more than 44 s, although the server is away for one.
+    // If each end within the first ten seconds counted fully as a failure, half of the outages would exceed 8 s and one
+    // in a hundred 44 s, although the server is down for one second.
     let mut outages: Vec<Duration> = (0..200).flat_map(outages_under_kills).collect();
     outages.sort_unstable();
     let [half, most, all] =
@@ -230,19 +230,19 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
     while script.now < back_at {
         sizes.push(script.size());
         script.publish_for(Some(Duration::from_mins(5)));
-        if script.account.is_dialing() {
+        if script.invariants.is_dialing() {
             script.dial_fails();
         }
         script.pass_until_dial();
         assert!(script.snapshot().queued <= 64, "bounded");
     }
-    if script.account.is_dialing() {
+    if script.invariants.is_dialing() {
         script.connect();
     }
 
     assert!(script.now - back_at <= LONGEST, "{:?}", script.now);
-    assert_eq!(script.phase(), Phase::Ready);
-    // What is held after an hour is what was held after half of it.
+    assert_eq!(script.phase(), SessionPhase::Ready);
+    // The size after an hour is the size after half an hour.
     let (early, late) = sizes.split_at(sizes.len() / 2);
     let most = |sizes: &[usize]| sizes.iter().copied().max().expect("some");
     assert!(most(late) <= most(early) * 11 / 10, "{sizes:?}");
@@ -250,7 +250,7 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
 }
 
 #[test]
-fn r14_whatever_is_asked_for_there_is_one_transport() {
+fn r14_whatever_is_requested_there_is_one_transport() {
     fn most_sockets(client: &mut impl Client) -> usize {
         client.connected();
         let mut most = 0;
@@ -263,16 +263,20 @@ fn r14_whatever_is_asked_for_there_is_one_transport() {
     assert_eq!(most_sockets(&mut Faulty::default()), 4);
     assert_eq!(most_sockets(&mut Script::new()), 1);
 
-    // In each phase; the account of the script counts transports after each of these.
+    // In each phase; the invariants count transports after each of these.
     let mut script = Script::new();
     for _ in 0..8 {
-        for input in [Input::Kicked, Input::OpenRequested, Input::Revived] {
+        for input in [
+            Input::ReconnectRequested,
+            Input::OpenRequested,
+            Input::RestartRequested,
+        ] {
             script.handle(input);
         }
-        if script.account.is_dialing() {
+        if script.invariants.is_dialing() {
             script.dial();
-        } else if script.phase() == Phase::Authenticating {
-            script.greet();
+        } else if script.phase() == SessionPhase::Authenticating {
+            script.accept_connect();
         } else {
             script.lose();
         }
@@ -280,33 +284,33 @@ fn r14_whatever_is_asked_for_there_is_one_transport() {
 }
 
 #[test]
-fn r15_late_news_of_an_old_socket_does_not_end_the_new_session() {
-    fn is_cut(client: &mut impl Client) -> bool {
+fn r15_late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
+    fn is_disconnected(client: &mut impl Client) -> bool {
         client.connected();
         client.ended();
         client.connected();
         client.late_timeout();
         !client.is_connected()
     }
-    assert!(is_cut(&mut Faulty::default()));
+    assert!(is_disconnected(&mut Faulty::default()));
     let mut script = Script::new();
-    assert!(!is_cut(&mut script));
+    assert!(!is_disconnected(&mut script));
 
     let attempt = Attempt(1);
-    let failure = refused();
+    let failure = dial_failure();
     script.handle(Input::DialFailed { attempt, failure });
     script.handle(Input::Dialled { attempt });
-    script.handle(Input::Unsent { attempt, bytes: 9 });
+    script.handle(Input::SendBuffer { attempt, bytes: 9 });
     let message = "garbage".into();
     script.handle(Input::Received { attempt, message });
     script.pass(Duration::from_secs(12));
 
-    assert_eq!(script.state(), State::Connected);
+    assert_eq!(script.state(), SessionState::Connected);
 }
 
 #[test]
-fn r17_a_reconnect_before_the_server_has_noticed_the_loss_resumes_as_well() {
-    // The faulty design keeps the session at the server, which saves it when it notices the loss.
+fn r17_a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
+    // The faulty design keeps the session at the server, which saves it when it detects the loss.
     struct Saving {
         saved: Option<u64>,
     }
@@ -320,24 +324,27 @@ fn r17_a_reconnect_before_the_server_has_noticed_the_loss_resumes_as_well() {
     assert_eq!(faulty.saved, None, "a reconnect finds nothing to resume");
 
     let mut script = Script::ready();
-    script.subscribe("room", 100);
-    script.answer_subscribe(stands(at(4)));
-    script.push("room", 5);
+    script.subscribe("chat", 100);
+    script.reply_to_subscribe(subscribed(at(4)));
+    script.push("chat", 5);
     script.lose();
-    script.handle(Input::Kicked);
+    script.handle(Input::ReconnectRequested);
     script.connect();
-    let command = script.answer_subscribe(recovered(at(5), &[6]));
+    let command = script.reply_to_subscribe(recovered(at(5), &[6]));
 
     let Request::Subscribe(request) = command.request else {
-        panic!("a subscribe");
+        panic!("not a subscribe");
     };
     assert_eq!((request.recover, request.position), (true, at(5)));
-    let last = script.drain_feeds().pop();
-    assert_eq!(last, Some(steadfast_core::io::Feed::Item(item(6))));
+    let last = script.drain_subscription_events().pop();
+    assert_eq!(
+        last,
+        Some(steadfast_core::io::SubscriptionEvent::Publication(item(6)))
+    );
 }
 
 #[test]
-fn failed_comes_by_policy_or_a_terminal_code_alone_and_can_be_revived() {
+fn only_policy_or_a_terminal_code_leads_to_failed_and_a_restart_leads_out() {
     let mut limited = settings();
     limited.backoff.attempts_max = Some(3);
     let mut by_policy = Script::with(limited, 1);
@@ -348,27 +355,27 @@ fn failed_comes_by_policy_or_a_terminal_code_alone_and_can_be_revived() {
     }
     let mut by_code = Script::ready();
     by_code.lose_with(3_500, "invalid token");
-    let mut by_refusal = Script::new();
-    by_refusal.dial();
-    by_refusal.refuse_connect(ErrorCode::PermissionDenied.reply());
+    let mut by_rejection = Script::new();
+    by_rejection.dial();
+    by_rejection.reject_connect(ErrorCode::PermissionDenied.reply());
     let mut by_dial = Script::new();
     let failure = DialFailure {
         is_final: true,
-        ..refused()
+        ..dial_failure()
     };
     let attempt = by_dial.attempt();
     by_dial.handle(Input::DialFailed { attempt, failure });
 
-    for mut script in [by_policy, by_code, by_refusal, by_dial] {
-        assert_eq!(script.state(), State::Failed);
+    for mut script in [by_policy, by_code, by_rejection, by_dial] {
+        assert_eq!(script.state(), SessionState::Failed);
         let dials = script.dials.len();
         script.publish();
-        script.handle(Input::Kicked);
+        script.handle(Input::ReconnectRequested);
         script.pass(Duration::from_hours(1));
-        assert_eq!(script.dials.len(), dials, "it does not try by itself");
-        script.handle(Input::Revived);
+        assert_eq!(script.dials.len(), dials, "no automatic attempt");
+        script.handle(Input::RestartRequested);
         script.connect();
-        assert_eq!(script.phase(), Phase::Ready);
+        assert_eq!(script.phase(), SessionPhase::Ready);
         assert_eq!(script.commands().len(), 1, "what was queued is sent");
     }
 }
@@ -378,11 +385,11 @@ fn the_time_without_a_connection_includes_the_time_of_the_failure() {
     let mut script = Script::ready();
     script.lose_with(3_500, "");
     script.pass(Duration::from_mins(3));
-    script.handle(Input::Revived);
+    script.handle(Input::RestartRequested);
     script.connect();
 
     let downtime = script.events.iter().find_map(|(_, event)| {
-        let Event::Connected { downtime, .. } = event else {
+        let SessionEvent::Connected { downtime, .. } = event else {
             return None;
         };
         *downtime
@@ -391,14 +398,14 @@ fn the_time_without_a_connection_includes_the_time_of_the_failure() {
 }
 
 #[test]
-fn nobody_comes_back_before_the_server_wants() {
+fn no_attempt_starts_before_the_delay_that_the_server_requests() {
     for seed in 0..50 {
         let mut script = Script::with(settings(), seed);
         script.dial();
         script.pass(Duration::from_secs(8));
         let mut busy = ErrorCode::TooManyRequests.reply();
         busy.message = "at capacity; retry_in=12s".to_owned();
-        script.refuse_connect(busy);
+        script.reject_connect(busy);
         let waited = script.pass_until_dial();
         assert!(waited >= Duration::from_secs(12), "{waited:?}");
         assert!(waited <= Duration::from_secs(31), "{waited:?}");
@@ -410,49 +417,52 @@ fn nobody_comes_back_before_the_server_wants() {
 }
 
 #[test]
-fn a_kick_dials_at_once_and_asks_a_connection_whether_it_lives() {
+fn reconnect_now_dials_immediately_and_probes_an_open_connection() {
     let mut script = Script::ready();
     script.lose();
-    script.handle(Input::Kicked);
-    assert!(script.account.is_dialing());
+    script.handle(Input::ReconnectRequested);
+    assert!(script.invariants.is_dialing());
 
     script.connect();
-    script.handle(Input::Kicked);
+    script.handle(Input::ReconnectRequested);
     assert_eq!(script.probes.len(), 1);
     script.pass(Duration::from_secs(10));
     assert!(script.last_loss().is_some_and(|(_, event)| matches!(
         event,
-        Event::Lost {
-            cause: Cause::Silence(_),
+        SessionEvent::Lost {
+            cause: DisconnectCause::PongTimeout(_),
             ..
         }
     )));
 }
 
 #[test]
-fn a_dial_that_is_held_back_uses_up_nothing_of_its_attempt() {
+fn a_queued_dial_does_not_consume_its_connect_timeout() {
     let mut script = Script::new();
     let attempt = script.attempt();
-    script.handle(Input::DialHeld { attempt });
+    script.handle(Input::DialQueued { attempt });
     script.pass(Duration::from_mins(5));
-    assert!(script.account.is_dialing(), "its time does not run");
-    script.handle(Input::DialBegan { attempt });
+    assert!(script.invariants.is_dialing(), "its timeout does not run");
+    script.handle(Input::DialStarted { attempt });
     script.pass(Duration::from_secs(9));
     script.connect();
 
-    assert_eq!(script.phase(), Phase::Ready);
+    assert_eq!(script.phase(), SessionPhase::Ready);
 
     let mut hangs = Script::new();
     let attempt = hangs.attempt();
-    hangs.handle(Input::DialHeld { attempt });
+    hangs.handle(Input::DialQueued { attempt });
     hangs.pass(Duration::from_mins(5));
-    hangs.handle(Input::DialBegan { attempt });
+    hangs.handle(Input::DialStarted { attempt });
     hangs.pass(Duration::from_secs(10));
-    assert_eq!(hangs.snapshot().cause, Some(Cause::AttemptTimeout));
+    assert_eq!(
+        hangs.snapshot().cause,
+        Some(DisconnectCause::ConnectTimeout)
+    );
 }
 
 #[test]
-fn an_attempt_that_hangs_anywhere_ends_at_its_deadline() {
+fn an_attempt_that_hangs_at_any_stage_ends_at_its_timeout() {
     for opens in [false, true] {
         let mut script = Script::new();
         if opens {
@@ -460,22 +470,25 @@ fn an_attempt_that_hangs_anywhere_ends_at_its_deadline() {
         }
         script.pass(Duration::from_secs(10));
 
-        assert_eq!(script.snapshot().cause, Some(Cause::AttemptTimeout));
+        assert_eq!(
+            script.snapshot().cause,
+            Some(DisconnectCause::ConnectTimeout)
+        );
     }
 }
 
 #[test]
-fn a_session_that_is_away_for_long_is_degraded_and_goes_on_trying() {
+fn a_session_without_a_connection_for_long_is_degraded_and_keeps_trying() {
     let mut script = Script::ready();
     script.lose();
     while script.now < Instant::START + Duration::from_secs(200) {
-        if script.account.is_dialing() {
+        if script.invariants.is_dialing() {
             script.dial_fails();
         }
         script.pass_until_dial();
     }
     script.dial_fails();
 
-    assert_eq!(script.phase(), Phase::Degraded);
+    assert_eq!(script.phase(), SessionPhase::Degraded);
     script.pass_until_dial();
 }

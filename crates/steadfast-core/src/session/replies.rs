@@ -1,4 +1,4 @@
-//! Answers to commands: each goes to whoever asked, or opens the session.
+//! Replies to commands: each completes its publication, call or subscription, or establishes the session.
 
 use std::mem;
 
@@ -8,64 +8,69 @@ use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectResult, Position, ReplyError, ReplyResult};
 
-use super::{Session, Stage};
-use crate::backoff::Reason;
-use crate::event::{Cause, ConnectionEpoch, Event, State};
+use super::{Lifecycle, Session};
+use crate::backoff::BackoffReason;
+use crate::event::{ConnectionEpoch, DisconnectCause, SessionEvent, SessionState};
 use crate::io::{Call, CallError, CallResult, Delivery, DropReason, Output};
 
 impl Session {
-    pub(super) fn on_answer(
+    pub(super) fn on_command_reply(
         &mut self,
         now: Instant,
         id: u32,
         outcome: Result<ReplyResult, ReplyError>,
     ) {
-        if let Stage::Greeting { command, .. } = self.stage
+        if let Lifecycle::Handshake { command, .. } = self.lifecycle
             && command == id
         {
             return match outcome {
                 Ok(ReplyResult::Connect(result)) => self.connected(now, &result),
-                Ok(_) => self.give_up_peer(now, Cause::Protocol("no connect result".to_owned())),
-                Err(error) => self.connect_refused(now, error),
+                Ok(_) => self.drop_connection(
+                    now,
+                    DisconnectCause::Protocol("the reply to connect has no result".to_owned()),
+                ),
+                Err(error) => self.connect_rejected(now, error),
             };
         }
-        if self.outbox.carries(id) {
-            return self.publish_answered(now, id, outcome);
+        if self.outbox.has_command(id) {
+            return self.on_publish_reply(now, id, outcome);
         }
-        if let Some((call, asked)) = self.requests.settle(id) {
+        if let Some((id, call)) = self.calls.complete(id) {
             let outcome = outcome
-                .map_err(CallError::Refused)
-                .and_then(|result| call_result(&asked, result));
-            return self.outputs.push_back(Output::Answer { id: call, outcome });
+                .map_err(CallError::Rejected)
+                .and_then(|result| call_result(&call, result));
+            return self.outputs.push_back(Output::CompleteCall { id, outcome });
         }
         let outcome = match outcome {
             Ok(ReplyResult::Subscribe(result)) => Ok(result),
             Err(error) => Err(error),
-            // The answer to an unsubscribe command, or to something that nobody waits for any more.
+            // The reply to an unsubscribe command, or to a command that was given up.
             Ok(_) => return,
         };
-        if let Some(consequence) = self
-            .subscriptions
-            .answered(now, id, outcome, &mut self.backoff)
+        if let Some(effects) =
+            self.subscriptions
+                .on_subscribe_reply(now, id, outcome, &mut self.backoff)
         {
-            self.follow(consequence);
+            self.apply_effects(effects);
         }
     }
 
     fn connected(&mut self, now: Instant, result: &ConnectResult) {
-        let Stage::Greeting { liveness, .. } = mem::replace(&mut self.stage, Stage::Idle) else {
+        let Lifecycle::Handshake { liveness, .. } =
+            mem::replace(&mut self.lifecycle, Lifecycle::Idle)
+        else {
             return;
         };
-        self.stage = Stage::Live {
+        self.lifecycle = Lifecycle::Connected {
             since: now,
             liveness,
-            answers_pings: result.pong,
+            is_pong_required: result.pong,
             is_ready: false,
         };
         let epoch = ConnectionEpoch(self.snapshot.epoch.0 + 1);
         let is_first = self.snapshot.epoch == ConnectionEpoch::default();
-        let away = self.away_since.take();
-        let downtime = away
+        let disconnected_since = self.disconnected_since.take();
+        let downtime = disconnected_since
             .filter(|_| !is_first)
             .map(|since| now.saturating_since(since));
         self.snapshot.epoch = epoch;
@@ -73,16 +78,16 @@ impl Session {
         self.snapshot.reconnects += u64::from(!is_first);
         self.failures = 0;
         let phase = self.resuming_phase();
-        self.enter(now, State::Connected, phase);
-        self.notify(Event::Connected { epoch, downtime });
+        self.transition(now, SessionState::Connected, phase);
+        self.notify(SessionEvent::Connected { epoch, downtime });
     }
 
-    fn connect_refused(&mut self, now: Instant, error: ReplyError) {
-        self.abandon_transport();
-        let hint = retry_in(&error.message);
-        let passes = match Advice::for_connect_error(&error) {
+    fn connect_rejected(&mut self, now: Instant, error: ReplyError) {
+        self.abort_transport();
+        let retry_after = retry_in(&error.message);
+        let is_temporary = match Advice::for_connect_error(&error) {
             Advice::Retry => true,
-            // There is no way yet to get another token: somebody has to decide.
+            // The client cannot obtain another token: the application has to decide.
             Advice::RenewToken => false,
             Advice::Reconnect | Advice::ReconnectWithFreshState => true,
             Advice::Resubscribe
@@ -91,18 +96,18 @@ impl Session {
             | Advice::ReportToCaller
             | Advice::Terminal => false,
         };
-        let cause = Cause::Refused {
+        let cause = DisconnectCause::ConnectRejected {
             code: error.code,
             message: error.message,
         };
-        if passes {
-            self.attempt_failed(now, cause, Reason::Failure { hint });
+        if is_temporary {
+            self.attempt_failed(now, cause, BackoffReason::AttemptFailed { retry_after });
         } else {
             self.fail(now, cause);
         }
     }
 
-    fn publish_answered(
+    fn on_publish_reply(
         &mut self,
         now: Instant,
         command: u32,
@@ -111,29 +116,30 @@ impl Session {
         let ended = match outcome {
             Ok(result) => {
                 let delivery = delivery(result);
-                self.outbox.taken(command).map(|id| (id, delivery))
+                self.outbox.acknowledge(command).map(|id| (id, delivery))
             }
             Err(error) if Advice::for_call_error(&error) == Advice::Retry => {
-                let hint = retry_in(&error.message).map(|hint| self.backoff.bound(hint));
-                // A server that failed cannot say how far it came; every other refusal comes before the work.
+                let retry_after = retry_in(&error.message)
+                    .map(|retry_after| self.backoff.cap_retry_after(retry_after));
+                // After an internal error the publication may have been applied; all other rejections precede the work.
                 let may_be_applied = error.code == ErrorCode::Internal.code();
                 let backoff = &mut self.backoff;
-                let stretch = |pause| backoff.stretch(pause);
+                let add_jitter = |pause| backoff.add_jitter(pause);
                 self.outbox
-                    .postpone(now, command, hint, may_be_applied, stretch);
+                    .retry_later(now, command, retry_after, may_be_applied, add_jitter);
                 None
             }
             Err(error) => {
-                let refused = Delivery::Dropped(DropReason::Refused(error));
-                self.outbox.refuse(command, refused)
+                let rejected = Delivery::Dropped(DropReason::Rejected(error));
+                self.outbox.reject(command, rejected)
             }
         };
-        let resolved = ended.map(|(id, delivery)| Output::Resolve { id, delivery });
+        let resolved = ended.map(|(id, delivery)| Output::CompletePublication { id, delivery });
         self.outputs.extend(resolved);
     }
 }
 
-/// What a publication comes to whose answer is no error.
+/// The outcome of a publication whose reply is not an error.
 fn delivery(result: ReplyResult) -> Delivery {
     let interrupted = Delivery::Interrupted {
         maybe_delivered: true,
@@ -162,6 +168,6 @@ fn call_result(call: &Call, result: ReplyResult) -> Result<CallResult, CallError
         (Call::PresenceStats { .. }, ReplyResult::PresenceStats(it)) => {
             Ok(CallResult::PresenceStats(it))
         }
-        _ => Err(CallError::Misfit),
+        _ => Err(CallError::UnexpectedReply),
     }
 }

@@ -1,4 +1,4 @@
-//! Jitter that is really random: full, different for each session, and not gone at the cap. R6.
+//! Jitter that is random: full, different for each session, and not lost at the cap. R6.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::script::{Script, settings};
 
 const TRIES: usize = 14;
 
-/// The pauses between the attempts of a session that never gets through.
+/// The delays between the attempts of a session that never connects.
 fn ours(seed: u64) -> Vec<Duration> {
     let mut script = Script::with(settings(), seed);
     let mut pauses = Vec::new();
@@ -23,7 +23,7 @@ fn ours(seed: u64) -> Vec<Duration> {
     pauses
 }
 
-/// One maker whose generator is copied into each session, and whose jitter is clamped to the cap.
+/// A faulty design whose generator is copied into each session, and whose jitter is clamped to the cap.
 fn faulty(_session: u64) -> Vec<Duration> {
     let mut generator = Seed::new(1).generator();
     let BackoffSettings { base, cap, .. } = settings().backoff;
@@ -38,22 +38,22 @@ fn differ(sessions: impl Fn(u64) -> Vec<Duration>) -> bool {
     sessions(1) != sessions(2)
 }
 
-/// Different pauses among those at the cap.
+/// The number of different delays at the cap.
 fn at_the_cap(sessions: impl Fn(u64) -> Vec<Duration>) -> usize {
     let pauses = (0..20).flat_map(|seed| sessions(seed).split_off(9));
     pauses.collect::<BTreeSet<_>>().len()
 }
 
 #[test]
-fn r6_each_session_has_jitter_of_its_own_and_at_the_cap_as_well() {
+fn r6_each_session_has_its_own_jitter_also_at_the_cap() {
     assert!(!differ(faulty) && at_the_cap(faulty) == 1);
     assert!(differ(ours) && at_the_cap(ours) == 100);
 }
 
 #[test]
-fn pauses_are_spread_evenly_over_their_whole_range() {
-    // 2,000 draws of the fifth pause, U(0, 4 s) above the floor, in ten classes: chi-square with nine degrees of
-    // freedom is below 33.7 with a chance of 0.9999. The seeds are fixed, so this passes always or never.
+fn delays_are_evenly_distributed_over_their_range() {
+    // 2,000 draws of the fifth delay, U(0, 4 s) above the floor, in ten classes: chi-square with nine degrees of
+    // freedom is below 33.7 with a probability of 0.9999. The seeds are fixed, so the result is always the same.
     let mut classes = [0_u32; 10];
     for seed in 0..2_000 {
         let pause = ours(seed)[4].saturating_sub(Duration::from_millis(50));
@@ -67,7 +67,7 @@ fn pauses_are_spread_evenly_over_their_whole_range() {
 }
 
 #[test]
-fn pauses_stay_within_their_range() {
+fn delays_stay_within_their_range() {
     for seed in 0..200 {
         for (n, pause) in (0..).zip(ours(seed)) {
             let range = Duration::from_millis(250) * 2_u32.pow(n);
@@ -78,7 +78,7 @@ fn pauses_stay_within_their_range() {
 }
 
 #[test]
-fn a_fleet_that_was_told_to_go_comes_spread_over_the_time_for_it() {
+fn a_fleet_whose_server_goes_away_reconnects_spread_over_the_jitter() {
     let mut per_tenth = [0_u32; 50];
     let mut last = Duration::ZERO;
     for seed in 0..1_000 {
@@ -97,8 +97,8 @@ fn a_fleet_that_was_told_to_go_comes_spread_over_the_time_for_it() {
 }
 
 #[test]
-fn a_herd_drains_within_1_6_times_the_ideal_time() {
-    // 1,000 clients cut at once; the server is back after 60 s and takes 5 in each tenth of a second.
+fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
+    // 1,000 clients lose their connection at once; after 60 s the server accepts 5 in each tenth of a second.
     let mut sessions: Vec<Script> = (0..1_000)
         .map(|seed| {
             let mut script = Script::with(settings(), seed);
@@ -113,12 +113,12 @@ fn a_herd_drains_within_1_6_times_the_ideal_time() {
     let mut now = Instant::START;
     while connected_at.len() < sessions.len() {
         now = now + tenth;
-        let mut room = 5;
+        let mut capacity = 5;
         for script in &mut sessions {
             script.pass(tenth);
-            if script.account.is_dialing() {
-                if now >= back_at && room > 0 {
-                    room -= 1;
+            if script.invariants.is_dialing() {
+                if now >= back_at && capacity > 0 {
+                    capacity -= 1;
                     script.connect();
                     connected_at.push(now - back_at);
                 } else {
@@ -128,25 +128,25 @@ fn a_herd_drains_within_1_6_times_the_ideal_time() {
         }
     }
 
-    // The server alone needs 20 s; nobody waits longer than the cap behind that.
+    // The server alone needs 20 s; no client waits longer than the cap after that.
     let p99 = connected_at[989];
     assert!(p99 <= Duration::from_secs(32), "p99 {p99:?}");
     assert!(connected_at[499] <= Duration::from_secs(16));
 }
 
 #[test]
-fn the_longest_durations_overflow_nothing() {
+fn the_longest_durations_do_not_overflow() {
     let mut settings = settings();
     settings.backoff.floor = Duration::MAX;
     settings.backoff.base = Duration::MAX;
     settings.backoff.cap = Duration::MAX;
-    settings.backoff.first_within = Duration::MAX;
-    settings.backoff.spread = Duration::MAX;
-    settings.backoff.hint_max = Duration::MAX;
+    settings.backoff.first_delay_max = Duration::MAX;
+    settings.backoff.going_away_jitter = Duration::MAX;
+    settings.backoff.retry_after_max = Duration::MAX;
     settings.backoff.stable_after = Duration::MAX;
     settings.outbox.retry_after = Duration::MAX;
-    settings.outbox.answer_timeout = Duration::MAX;
-    settings.outbox.key_window = Duration::MAX;
+    settings.outbox.ack_timeout = Duration::MAX;
+    settings.outbox.resend_window = Duration::MAX;
     let mut script = Script::with(settings, 1);
     for (code, reason) in [
         (3_001, ""),
@@ -155,14 +155,14 @@ fn the_longest_durations_overflow_nothing() {
         (1_006, ""),
     ] {
         script.dial_fails();
-        script.handle(Input::Kicked);
+        script.handle(Input::ReconnectRequested);
         script.connect();
         script.publish();
         for command in script.commands() {
-            script.answer(command.id, Err(ErrorCode::TooManyRequests.reply()));
+            script.reply_to(command.id, Err(ErrorCode::TooManyRequests.reply()));
         }
         script.lose_with(code, reason);
-        script.handle(Input::Kicked);
+        script.handle(Input::ReconnectRequested);
     }
     assert_eq!(script.dials.len(), 9);
 }

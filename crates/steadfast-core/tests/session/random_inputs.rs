@@ -1,6 +1,6 @@
-//! Any input at any time: late news of old attempts, garbage, orders in the wrong phase. The script's account checks
-//! after each input: one transport, epochs that grow by one, a loss for each connection, no dial of a failed session,
-//! no timer without its reason, a snapshot that fits, and each publication and call resolved once.
+//! Any input at any time: late inputs of old attempts, invalid messages, requests in the wrong phase. The script checks
+//! the invariants after each input: one transport, epochs that grow by one, a loss for each connection, no dial of a
+//! failed session, no timer without its reason, a consistent snapshot, and one outcome for each publication and call.
 
 #![expect(
     clippy::indexing_slicing,
@@ -10,73 +10,73 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use steadfast_core::event::{Phase, State};
-use steadfast_core::io::{Attempt, Call, DialFailure, Input, Loss, SubscriptionId};
+use steadfast_core::event::{SessionPhase, SessionState};
+use steadfast_core::io::{Attempt, Call, ConnectionLoss, DialFailure, Input, SubscriptionId};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ReplyResult, Request};
 
-use crate::script::{Script, ack, at, recovered, refused, settings, stands};
+use crate::script::{Script, ack, at, dial_failure, recovered, settings, subscribed};
 
-/// One thing that happens; the number varies it.
+/// One step of a run; a number varies it.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Open,
     Close,
-    Kick,
-    Revive,
+    ReconnectNow,
+    Restart,
     Dial,
     DialFails,
-    Greet,
-    RefuseConnect,
+    AcceptConnect,
+    RejectConnect,
     Lose,
     LoseWithCode,
     Late,
-    Garbage,
-    Answer,
-    Refuse,
+    Invalid,
+    Reply,
+    Reject,
     Push,
-    Unsent,
+    SendBuffer,
     Publish,
     Call,
     Subscribe,
     Unsubscribe,
-    Taken,
+    Consumed,
     Tick,
     Pass,
     Freeze,
-    /// Deals out what a healthy server would do.
+    /// Replies as a healthy server would.
     Serve,
 }
 
 const STEPS: [Step; 25] = [
     Step::Open,
     Step::Close,
-    Step::Kick,
-    Step::Revive,
+    Step::ReconnectNow,
+    Step::Restart,
     Step::Dial,
     Step::DialFails,
-    Step::Greet,
-    Step::RefuseConnect,
+    Step::AcceptConnect,
+    Step::RejectConnect,
     Step::Lose,
     Step::LoseWithCode,
     Step::Late,
-    Step::Garbage,
-    Step::Answer,
-    Step::Refuse,
+    Step::Invalid,
+    Step::Reply,
+    Step::Reject,
     Step::Push,
-    Step::Unsent,
+    Step::SendBuffer,
     Step::Publish,
     Step::Call,
     Step::Subscribe,
     Step::Unsubscribe,
-    Step::Taken,
+    Step::Consumed,
     Step::Tick,
     Step::Pass,
     Step::Freeze,
     Step::Serve,
 ];
 
-const GARBAGE: [&str; 10] = [
+const INVALID: [&str; 10] = [
     "",
     "{}",
     "no json",
@@ -102,37 +102,37 @@ impl Step {
                 let drain = millis.saturating_sub(Duration::from_secs(1));
                 script.handle(Input::CloseRequested { drain });
             }
-            Self::Kick => script.handle(Input::Kicked),
-            Self::Revive => script.handle(Input::Revived),
+            Self::ReconnectNow => script.handle(Input::ReconnectRequested),
+            Self::Restart => script.handle(Input::RestartRequested),
             Self::Dial => script.dial(),
             Self::DialFails => {
                 let failure = DialFailure {
                     is_local: n.is_multiple_of(3),
                     is_final: n.is_multiple_of(7),
                     retry_after: n.is_multiple_of(5).then_some(millis),
-                    ..refused()
+                    ..dial_failure()
                 };
                 script.handle(Input::DialFailed { attempt, failure });
             }
-            Self::Greet => {
-                if script.phase() == Phase::Authenticating {
-                    script.greet();
+            Self::AcceptConnect => {
+                if script.phase() == SessionPhase::Authenticating {
+                    script.accept_connect();
                 }
             }
-            Self::RefuseConnect => {
-                if script.phase() == Phase::Authenticating {
-                    script.refuse_connect(error(n));
+            Self::RejectConnect => {
+                if script.phase() == SessionPhase::Authenticating {
+                    script.reject_connect(error(n));
                 }
             }
             Self::Lose => script.lose(),
             Self::LoseWithCode => script.lose_with(CODES[n % CODES.len()], "retry_in=1s"),
             Self::Late => late(script, number),
-            Self::Garbage => script.receive(GARBAGE[n % GARBAGE.len()].as_bytes()),
-            Self::Answer | Self::Refuse | Self::Serve => self.serve(script, n),
+            Self::Invalid => script.receive(INVALID[n % INVALID.len()].as_bytes()),
+            Self::Reply | Self::Reject | Self::Serve => self.serve(script, n),
             Self::Push => script.push(channel(n), u64::from(number % 32)),
-            Self::Unsent => {
+            Self::SendBuffer => {
                 let bytes = u64::from(number % 4);
-                script.handle(Input::Unsent { attempt, bytes });
+                script.handle(Input::SendBuffer { attempt, bytes });
             }
             Self::Publish => {
                 script.publish_for(n.is_multiple_of(2).then_some(millis));
@@ -155,9 +155,9 @@ impl Step {
                 let id = SubscriptionId(u64::from(number % 64));
                 script.handle(Input::UnsubscribeRequested { id });
             }
-            Self::Taken => {
+            Self::Consumed => {
                 let id = SubscriptionId(u64::from(number % 64));
-                script.handle(Input::Taken { id, items: n % 8 });
+                script.handle(Input::Consumed { id, items: n % 8 });
             }
             Self::Tick => script.handle(Input::Tick),
             Self::Pass => script.pass(millis * 10),
@@ -165,28 +165,28 @@ impl Step {
         }
     }
 
-    /// The server goes through its commands, as far as it is one.
+    /// The server replies to its commands, if it is connected.
     fn serve(self, script: &mut Script, n: usize) {
-        if script.phase() == Phase::Authenticating {
+        if script.phase() == SessionPhase::Authenticating {
             if let Self::Serve = self {
-                script.greet();
+                script.accept_connect();
             }
             return;
         }
         for command in script.commands() {
             let result = match (&command.request, self) {
-                (_, Self::Refuse) => Err(error(n)),
+                (_, Self::Reject) => Err(error(n)),
                 (Request::Subscribe(it), _) if it.recover && !n.is_multiple_of(3) => {
                     let next = it.position.offset + 1;
                     let result = recovered(it.position.clone(), &[next]);
                     Ok(ReplyResult::Subscribe(result))
                 }
-                (Request::Subscribe(_), _) => Ok(ReplyResult::Subscribe(stands(at(3)))),
+                (Request::Subscribe(_), _) => Ok(ReplyResult::Subscribe(subscribed(at(3)))),
                 (Request::Unsubscribe(_), _) => Ok(ReplyResult::Unsubscribe),
                 (Request::Pong, _) => continue,
                 _ => Ok(ack(1, false)),
             };
-            script.answer(command.id, result);
+            script.reply_to(command.id, result);
         }
     }
 }
@@ -200,7 +200,7 @@ fn error(n: usize) -> steadfast_protocol::message::ReplyError {
     all[n % all.len()].reply()
 }
 
-/// News of an attempt that is over, or of one that never was.
+/// An input of an attempt that has ended, or that never existed.
 fn late(script: &mut Script, number: u16) {
     let now = script.attempt().0;
     let attempt = Attempt(if number.is_multiple_of(2) {
@@ -212,28 +212,28 @@ fn late(script: &mut Script, number: u16) {
         0 => Input::Dialled { attempt },
         1 => Input::DialFailed {
             attempt,
-            failure: refused(),
+            failure: dial_failure(),
         },
-        2 => Input::Heard { attempt },
+        2 => Input::BytesReceived { attempt },
         3 => Input::Received {
             attempt,
             message: "no json".into(),
         },
         _ => Input::Lost {
             attempt,
-            loss: Loss::Broken("late".to_owned()),
+            loss: ConnectionLoss::Failed("late".to_owned()),
         },
     });
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
-    // Half of the steps are those of a healthy life, or nothing would ever be connected.
+    // Half of the steps are those of a healthy connection; otherwise nothing would ever be connected.
     let healthy = prop_oneof![Just(0), Just(4), Just(6), Just(16), Just(24), Just(24)];
     let step = prop_oneof![healthy, 0..STEPS.len()];
     proptest::collection::vec((step, 0_u16..2_000), 1..150)
 }
 
-/// Goes through the steps, then closes; the account checks everything on the way.
+/// Executes the steps; the script checks the invariants after each.
 fn run(steps: &[(usize, u16)], attempts_max: Option<u32>) -> Script {
     let mut settings = settings();
     settings.endpoints = 2;
@@ -253,7 +253,7 @@ proptest! {
     })]
 
     #[test]
-    fn the_invariants_hold_over_any_inputs_and_close_ends_everything(
+    fn the_invariants_hold_over_any_inputs_and_close_completes_everything(
         steps in steps(),
         attempts_max in prop_oneof![Just(None), Just(Some(3))],
         drain_ms in 0_u64..5_000,
@@ -262,27 +262,27 @@ proptest! {
         let drain = Duration::from_millis(drain_ms);
 
         script.handle(Input::CloseRequested { drain });
-        script.pass(drain + settings().close_deadline);
+        script.pass(drain + settings().close_timeout);
 
-        prop_assert_eq!(script.state(), State::Disconnected);
-        prop_assert_eq!(script.account.owed(), 0);
+        prop_assert_eq!(script.state(), SessionState::Disconnected);
+        prop_assert_eq!(script.invariants.pending(), 0);
     }
 
     #[test]
-    fn from_anywhere_a_healthy_server_gets_a_session_back_to_ready(steps in steps()) {
+    fn from_any_state_a_healthy_server_brings_a_session_back_to_ready(steps in steps()) {
         let mut script = run(&steps, None);
 
         for _ in 0..60 {
-            for input in [Input::OpenRequested, Input::Revived, Input::Kicked] {
+            for input in [Input::OpenRequested, Input::RestartRequested, Input::ReconnectRequested] {
                 script.handle(input);
             }
-            if script.account.is_dialing() {
+            if script.invariants.is_dialing() {
                 script.dial();
             }
             Step::Serve.apply(&mut script, 0);
-            script.hear();
+            script.receive_bytes();
         }
 
-        prop_assert_eq!(script.phase(), Phase::Ready);
+        prop_assert_eq!(script.phase(), SessionPhase::Ready);
     }
 }

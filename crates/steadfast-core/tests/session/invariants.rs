@@ -1,29 +1,29 @@
-//! What must hold after each input, whatever a test does: the script asks it about every output.
+//! Invariants that hold after each input of every test: `script` checks them for every output.
 
 use std::collections::BTreeSet;
 
 use steadfast_core::Session;
-use steadfast_core::event::{ConnectionEpoch, Event, Phase, State};
+use steadfast_core::event::{ConnectionEpoch, SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, CallId, Input, Output, PublicationId, Timer};
 use steadfast_machine::{Instant, Machine};
 
-/// The books of one session.
+/// What one session has done.
 #[derive(Default)]
-pub(crate) struct Account {
-    /// The one transport that there may be, and whether it is open.
+pub(crate) struct Invariants {
+    /// The current transport, and whether it is open.
     transport: Option<(Attempt, bool)>,
     last_attempt: Attempt,
     epoch: ConnectionEpoch,
-    /// A connection was announced and not ended.
+    /// A connection was reported and has not ended.
     is_connected: bool,
     has_failed: bool,
-    /// The application wants the end.
+    /// The application requested the end.
     is_closing: bool,
     published: BTreeSet<PublicationId>,
     called: BTreeSet<CallId>,
 }
 
-impl Account {
+impl Invariants {
     pub(crate) fn attempt(&self) -> Attempt {
         self.transport.map_or(self.last_attempt, |(it, _)| it)
     }
@@ -36,8 +36,8 @@ impl Account {
         matches!(self.transport, Some((_, true)))
     }
 
-    /// What the test tells the session, which is in this state.
-    pub(crate) fn on_input(&mut self, input: &Input, state: State) {
+    /// Records an input, with the state of the session before it.
+    pub(crate) fn on_input(&mut self, input: &Input, state: SessionState) {
         match input {
             Input::Dialled { attempt } => {
                 if self.transport == Some((*attempt, false)) {
@@ -63,24 +63,24 @@ impl Account {
             Input::CallRequested { id, .. } => {
                 assert!(self.called.insert(*id), "the test repeats {id:?}");
             }
-            Input::Revived => self.has_failed &= state != State::Failed,
+            Input::RestartRequested => self.has_failed &= state != SessionState::Failed,
             Input::OpenRequested => self.is_closing = false,
             Input::CloseRequested { .. } => self.is_closing = true,
-            Input::DialHeld { .. }
-            | Input::DialBegan { .. }
-            | Input::Kicked
-            | Input::Heard { .. }
+            Input::DialQueued { .. }
+            | Input::DialStarted { .. }
+            | Input::ReconnectRequested
+            | Input::BytesReceived { .. }
             | Input::Received { .. }
-            | Input::Unsent { .. }
+            | Input::SendBuffer { .. }
             | Input::SubscribeRequested { .. }
             | Input::UnsubscribeRequested { .. }
-            | Input::Taken { .. }
+            | Input::Consumed { .. }
             | Input::Tick => {}
         }
     }
 
-    /// What has no result yet.
-    pub(crate) fn owed(&self) -> usize {
+    /// Publications and calls without an outcome.
+    pub(crate) fn pending(&self) -> usize {
         self.published.len() + self.called.len()
     }
 
@@ -93,92 +93,109 @@ impl Account {
                 self.transport = Some((*attempt, false));
                 self.last_attempt = *attempt;
             }
-            Output::Abandon { attempt } => {
+            Output::Abort { attempt } => {
                 let live = self.transport.map(|(it, _)| it);
-                assert_eq!(live, Some(*attempt), "what is abandoned is there");
+                assert_eq!(
+                    live,
+                    Some(*attempt),
+                    "only the current transport is aborted"
+                );
                 self.transport = None;
             }
             Output::Transmit { attempt, .. }
             | Output::Probe { attempt }
-            | Output::HangUp { attempt, .. } => {
+            | Output::Close { attempt, .. } => {
                 assert_eq!(self.transport, Some((*attempt, true)), "{output:?}");
             }
-            Output::Resolve { id, .. } => {
-                assert!(self.published.remove(id), "{id:?} resolves once");
+            Output::CompletePublication { id, .. } => {
+                assert!(self.published.remove(id), "{id:?} completes once");
             }
-            Output::Answer { id, .. } => {
-                assert!(self.called.remove(id), "{id:?} is answered once");
+            Output::CompleteCall { id, .. } => {
+                assert!(self.called.remove(id), "{id:?} completes once");
             }
             Output::Deliver { .. } => {}
             Output::Notify(event) => self.on_event(event),
         }
     }
 
-    fn on_event(&mut self, event: &Event) {
+    fn on_event(&mut self, event: &SessionEvent) {
         match event {
-            Event::Connected { epoch, .. } => {
-                assert!(!self.is_connected, "the connection before is ended");
+            SessionEvent::Connected { epoch, .. } => {
+                assert!(!self.is_connected, "the previous connection has ended");
                 assert_eq!(epoch.0, self.epoch.0 + 1, "the epoch grows by one");
                 self.epoch = *epoch;
                 self.is_connected = true;
             }
-            Event::Ready { epoch } => {
+            SessionEvent::Ready { epoch } => {
                 assert!(self.is_connected && *epoch == self.epoch, "{event:?}");
             }
-            Event::Lost { epoch, .. } => {
+            SessionEvent::Lost { epoch, .. } => {
                 assert!(self.is_connected && *epoch == self.epoch, "{event:?}");
                 self.is_connected = false;
             }
-            Event::Closed => self.is_connected = false,
-            Event::Failed { .. } => {
-                assert!(!self.is_connected, "a loss comes before a failure");
+            SessionEvent::Closed => self.is_connected = false,
+            SessionEvent::Failed { .. } => {
+                assert!(!self.is_connected, "a loss precedes a failure");
                 self.has_failed = true;
             }
-            Event::Attempting { .. } | Event::Waiting { .. } => {
+            SessionEvent::Attempting { .. } | SessionEvent::Waiting { .. } => {
                 assert!(!self.is_connected, "{event:?} while connected");
             }
         }
-        if *event == Event::Closed {
+        if *event == SessionEvent::Closed {
             self.has_failed = false;
         }
     }
 
-    /// The session between two inputs.
+    /// Checks the session between two inputs.
     pub(crate) fn check(&self, session: &Session, now: Instant) {
         let it = session.snapshot();
         let fits = match it.state {
-            State::Disconnected | State::Failed => it.phase == Phase::Idle,
-            State::Connecting | State::Reconnecting => matches!(
+            SessionState::Disconnected | SessionState::Failed => it.phase == SessionPhase::Idle,
+            SessionState::Connecting | SessionState::Reconnecting => matches!(
                 it.phase,
-                Phase::Dialing | Phase::Authenticating | Phase::Waiting | Phase::Degraded
+                SessionPhase::Dialing
+                    | SessionPhase::Authenticating
+                    | SessionPhase::Waiting
+                    | SessionPhase::Degraded
             ),
-            State::Connected => matches!(
+            SessionState::Connected => matches!(
                 it.phase,
-                Phase::Resuming | Phase::Ready | Phase::Draining | Phase::Closing
+                SessionPhase::Resuming
+                    | SessionPhase::Ready
+                    | SessionPhase::Draining
+                    | SessionPhase::Closing
             ),
         };
         assert!(fits, "{:?} in {:?}", it.phase, it.state);
-        let waits = matches!(it.phase, Phase::Waiting | Phase::Degraded);
-        assert_eq!(it.next_try_at.is_some(), waits, "{it:?}");
-        let has_transport = !waits && it.phase != Phase::Idle;
+        let waits = matches!(it.phase, SessionPhase::Waiting | SessionPhase::Degraded);
+        assert_eq!(it.next_attempt_at.is_some(), waits, "{it:?}");
+        let has_transport = !waits && it.phase != SessionPhase::Idle;
         assert_eq!(self.transport.is_some(), has_transport, "{it:?}");
-        assert_eq!(self.is_connected, it.state == State::Connected, "{it:?}");
-        assert_eq!(self.has_failed, it.state == State::Failed, "{it:?}");
+        assert_eq!(
+            self.is_connected,
+            it.state == SessionState::Connected,
+            "{it:?}"
+        );
+        assert_eq!(self.has_failed, it.state == SessionState::Failed, "{it:?}");
         assert_eq!(self.epoch, it.epoch);
         assert!(it.since <= now);
         if let Some((_, timer)) = session.poll_timeout() {
             let may_be = match timer {
                 Timer::Outbox | Timer::Call => true,
                 Timer::Redial | Timer::Degrade => waits,
-                Timer::AttemptDeadline => {
-                    matches!(it.phase, Phase::Dialing | Phase::Authenticating)
+                Timer::ConnectTimeout => {
+                    matches!(
+                        it.phase,
+                        SessionPhase::Dialing | SessionPhase::Authenticating
+                    )
                 }
                 Timer::Liveness => {
-                    it.phase == Phase::Authenticating
-                        || it.state == State::Connected && it.phase != Phase::Closing
+                    it.phase == SessionPhase::Authenticating
+                        || it.state == SessionState::Connected && it.phase != SessionPhase::Closing
                 }
-                Timer::Resubscribe => it.state == State::Connected,
-                Timer::CloseDeadline => self.is_closing,
+                Timer::Resubscribe => it.state == SessionState::Connected,
+                Timer::CloseTimeout => self.is_closing,
             };
             assert!(may_be, "{timer:?} in {:?}", it.phase);
         }

@@ -1,12 +1,14 @@
-//! Random losses, restarts, forgotten histories and slow reading against a server with history, and an account of what
-//! the application may be shown: no item twice, none missing without a gap, none out of order.
+//! Random losses, restarts, lost histories and slow consumption against a server with history. Checks what the
+//! application receives: no publication twice, none missing without a gap, none out of order.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::event::State;
-use steadfast_core::io::{Attempt, Delivery, Feed, Input, PublicationId, SubscriptionId};
+use steadfast_core::event::SessionState;
+use steadfast_core::io::{
+    Attempt, Delivery, Input, PublicationId, SubscriptionEvent, SubscriptionId,
+};
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
@@ -15,10 +17,10 @@ use steadfast_protocol::message::{
     SubscribeResult,
 };
 
-use crate::script::{Script, settings, stands};
+use crate::script::{Script, settings, subscribed};
 
-const CHANNEL: &str = "room";
-/// A reply carries at most so many recovered publications; the rest follows as pushes.
+const CHANNEL: &str = "chat";
+/// The maximum number of recovered publications in a reply; the others follow as pushes.
 const IN_REPLY: usize = 2;
 
 #[derive(Debug, Default)]
@@ -33,20 +35,20 @@ struct Totals {
     interrupted: u64,
 }
 
-/// One channel with its history.
+/// A server with one channel and its history.
 #[derive(Default)]
 struct Server {
     histories: u32,
-    /// The data of each publication; offset 1 is the first.
+    /// The data of each publication; the first has offset 1.
     log: Vec<Bytes>,
-    /// Offsets up to here are gone.
+    /// The last offset that was removed.
     trimmed: u64,
-    /// Keys that were applied, and where.
+    /// Idempotency keys and their offsets.
     keys: Vec<(String, u64)>,
     connection: Option<Attempt>,
     is_subscribed: bool,
     outbound: VecDeque<Reply>,
-    /// Subscriptions that could not be recovered.
+    /// Subscriptions that were not recovered.
     unrecovered: u64,
 }
 
@@ -55,14 +57,14 @@ impl Server {
         format!("h{}", self.histories)
     }
 
-    fn top(&self) -> u64 {
+    fn high_watermark(&self) -> u64 {
         u64::try_from(self.log.len()).expect("small")
     }
 
     fn publication(&self, offset: u64) -> Publication {
         let index = usize::try_from(offset - 1).expect("small");
         Publication {
-            data: self.log.get(index).expect("it is there").clone(),
+            data: self.log.get(index).expect("it is kept").clone(),
             offset,
             ..Publication::default()
         }
@@ -70,7 +72,7 @@ impl Server {
 
     fn append(&mut self, data: Bytes) -> u64 {
         self.log.push(data);
-        let offset = self.top();
+        let offset = self.high_watermark();
         if self.is_subscribed {
             self.push(offset);
         }
@@ -84,13 +86,13 @@ impl Server {
             .push_back(Reply::Push(Push { channel, event }));
     }
 
-    fn hang_up(&mut self) {
+    fn disconnect(&mut self) {
         self.connection = None;
         self.is_subscribed = false;
         self.outbound.clear();
     }
 
-    fn obey(&mut self, command: &Command) {
+    fn execute(&mut self, command: &Command) {
         let result = match &command.request {
             Request::Connect(_) => return,
             Request::Rpc(rpc) => self.publish(&rpc.data),
@@ -107,12 +109,12 @@ impl Server {
             | Request::Ping
             | Request::Send(_)
             | Request::Refresh(_)
-            | Request::SubRefresh(_) => panic!("not asked for here: {command:?}"),
+            | Request::SubRefresh(_) => panic!("not expected here: {command:?}"),
         };
-        self.answer(command.id, result);
+        self.reply_to(command.id, result);
     }
 
-    fn answer(&mut self, id: u32, result: ReplyResult) {
+    fn reply_to(&mut self, id: u32, result: ReplyResult) {
         let outcome = Ok(result);
         self.outbound.push_back(Reply::Response { id, outcome });
     }
@@ -143,37 +145,41 @@ impl Server {
 
     fn subscribe(&mut self, id: u32, request: &SubscribeRequest) {
         assert!(!self.is_subscribed, "subscribed twice on one connection");
-        let asked = &request.position;
-        let is_kept = asked.offset >= self.trimmed && asked.offset <= self.top();
-        let recovers = request.recover && asked.epoch == self.epoch() && is_kept;
-        let begin = if recovers { asked.offset } else { self.top() };
+        let requested = &request.position;
+        let is_kept = requested.offset >= self.trimmed && requested.offset <= self.high_watermark();
+        let recovers = request.recover && requested.epoch == self.epoch() && is_kept;
+        let begin = if recovers {
+            requested.offset
+        } else {
+            self.high_watermark()
+        };
         let position = Position {
             epoch: self.epoch(),
             offset: begin,
         };
-        let missed: Vec<u64> = (begin + 1..=self.top()).collect();
+        let missed: Vec<u64> = (begin + 1..=self.high_watermark()).collect();
         let (first, rest) = missed.split_at(missed.len().min(IN_REPLY));
         let result = SubscribeResult {
             recovered: recovers,
             was_recovering: request.recover,
             publications: first.iter().map(|it| self.publication(*it)).collect(),
-            ..stands(position)
+            ..subscribed(position)
         };
         self.unrecovered += u64::from(request.recover && !recovers);
-        self.answer(id, ReplyResult::Subscribe(result));
+        self.reply_to(id, ReplyResult::Subscribe(result));
         self.is_subscribed = true;
         for offset in rest {
             self.push(*offset);
         }
     }
 
-    /// A new history: everything is gone.
+    /// Starts a new, empty history.
     fn restart(&mut self) {
         self.histories += 1;
         self.log.clear();
         self.keys.clear();
         self.trimmed = 0;
-        self.hang_up();
+        self.disconnect();
     }
 }
 
@@ -182,20 +188,20 @@ struct World {
     server: Server,
     generator: Generator,
     subscription: SubscriptionId,
-    /// What the application has seen; `None` before it was told.
+    /// The last position that the application received; `None` before the first event.
     seen: Option<Position>,
-    /// Feeds that the application has not taken.
-    waiting: usize,
-    foreign: u64,
-    /// Resolutions that were checked.
-    resolved: usize,
+    /// Events that the application has not consumed.
+    buffered: usize,
+    by_others: u64,
+    /// Outcomes that were checked.
+    deliveries: usize,
     totals: Totals,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
         let mut settings = settings();
-        settings.outbox.key_window = Duration::from_hours(1);
+        settings.outbox.resend_window = Duration::from_hours(1);
         let mut script = Script::with(settings, seed);
         let subscription = script.subscribe(CHANNEL, 5);
         Self {
@@ -204,9 +210,9 @@ impl World {
             generator: Seed::new(seed).generator(),
             subscription,
             seen: None,
-            waiting: 0,
-            foreign: 0,
-            resolved: 0,
+            buffered: 0,
+            by_others: 0,
+            deliveries: 0,
             totals: Totals::default(),
         }
     }
@@ -214,8 +220,8 @@ impl World {
     fn step(&mut self) {
         match self.generator.below(20) {
             0..=3 => {
-                self.foreign += 1;
-                let data = Bytes::from(format!("\"f{}\"", self.foreign));
+                self.by_others += 1;
+                let data = Bytes::from(format!("\"f{}\"", self.by_others));
                 self.server.append(data);
             }
             4..=5 => {
@@ -226,19 +232,19 @@ impl World {
                 let replies = self.generator.below(4);
                 self.server_writes(replies);
             }
-            13..=14 => self.take(2),
-            15 => self.come_and_go(),
+            13..=14 => self.consume(2),
+            15 => self.reconnect(),
             16 => self.connect(),
             17 => {
                 if self.generator.chance(1, 8) {
                     self.totals.restarts += 1;
-                    self.cut();
+                    self.lose();
                     self.server.restart();
                 }
             }
             18 => {
                 if self.generator.chance(1, 4) {
-                    self.server.trimmed = self.server.top();
+                    self.server.trimmed = self.server.high_watermark();
                 }
             }
             _ => {
@@ -246,108 +252,114 @@ impl World {
                 self.script.pass(Duration::from_millis(pause));
             }
         }
-        self.look();
+        self.check_deliveries();
     }
 
-    fn come_and_go(&mut self) {
+    fn reconnect(&mut self) {
         if self.generator.chance(1, 2) {
-            self.cut();
+            self.lose();
         }
         self.connect();
     }
 
-    fn cut(&mut self) {
-        if self.script.account.is_open() {
+    fn lose(&mut self) {
+        if self.script.invariants.is_open() {
             self.totals.losses += 1;
             self.script.lose();
         }
-        self.server.hang_up();
+        self.server.disconnect();
     }
 
     fn connect(&mut self) {
-        if self.script.account.is_open() {
+        if self.script.invariants.is_open() {
             return;
         }
-        self.server.hang_up();
-        if !self.script.account.is_dialing() {
-            self.script.handle(Input::Kicked);
+        self.server.disconnect();
+        if !self.script.invariants.is_dialing() {
+            self.script.handle(Input::ReconnectRequested);
         }
         self.script.connect();
         self.server.connection = Some(self.script.attempt());
     }
 
-    fn has_line(&self) -> bool {
+    fn is_connected(&self) -> bool {
         let attempt = Some(self.script.attempt());
-        self.script.account.is_open() && self.server.connection == attempt
+        self.script.invariants.is_open() && self.server.connection == attempt
     }
 
     fn server_reads(&mut self) {
-        if self.has_line() {
+        if self.is_connected() {
             for command in self.script.commands() {
-                self.server.obey(&command);
+                self.server.execute(&command);
             }
         }
     }
 
     fn server_writes(&mut self, replies: u64) {
         for _ in 0..replies {
-            if !self.has_line() {
-                self.server.hang_up();
+            if !self.is_connected() {
+                self.server.disconnect();
                 return;
             }
             let Some(reply) = self.server.outbound.pop_front() else {
                 return;
             };
             self.script.reply(&reply);
-            self.look();
+            self.check_deliveries();
         }
     }
 
-    fn take(&mut self, most: usize) {
-        let items = self.waiting.min(most);
-        self.waiting -= items;
+    fn consume(&mut self, most: usize) {
+        let items = self.buffered.min(most);
+        self.buffered -= items;
         let id = self.subscription;
-        self.script.handle(Input::Taken { id, items });
+        self.script.handle(Input::Consumed { id, items });
     }
 
-    /// What the application is shown, against what it has seen.
-    fn look(&mut self) {
-        for feed in self.script.drain_feeds() {
-            self.waiting += 1;
-            assert!(self.waiting <= 5 + 2 + IN_REPLY, "more than the buffer");
-            match feed {
-                Feed::Started { position } => {
-                    assert_eq!(self.seen, None, "started twice");
+    /// Checks what the application received since the last check.
+    fn check_deliveries(&mut self) {
+        for event in self.script.drain_subscription_events() {
+            self.buffered += 1;
+            assert!(self.buffered <= 5 + 2 + IN_REPLY, "more than the buffer");
+            match event {
+                SubscriptionEvent::Subscribed { position } => {
+                    assert_eq!(self.seen, None, "subscribed twice");
                     self.seen = Some(position);
                 }
-                Feed::Resumed { position } => {
-                    assert_eq!(self.seen.as_ref(), Some(&position), "resumed elsewhere");
+                SubscriptionEvent::Resumed { position } => {
+                    assert_eq!(
+                        self.seen.as_ref(),
+                        Some(&position),
+                        "resumed at another position"
+                    );
                     self.totals.resumed += 1;
                 }
-                Feed::Gap { from, to } => {
-                    assert_eq!(self.seen, from, "a gap that begins elsewhere");
+                SubscriptionEvent::Gap { from, to } => {
+                    assert_eq!(self.seen, from, "a gap from another position");
                     self.totals.gaps += 1;
                     self.seen = Some(to);
                 }
-                Feed::Item(publication) => self.see(&publication),
-                Feed::Joined(_) | Feed::Left(_) | Feed::Ended { .. } => panic!("{feed:?}"),
+                SubscriptionEvent::Publication(publication) => self.on_publication(&publication),
+                SubscriptionEvent::Join(_)
+                | SubscriptionEvent::Leave(_)
+                | SubscriptionEvent::Unsubscribed { .. } => panic!("{event:?}"),
             }
         }
         assert!(
             self.totals.gaps <= self.server.unrecovered,
-            "a gap that the server did not tell"
+            "a gap that the server did not report"
         );
-        let resolved = self.script.resolved.split_off(self.resolved);
-        for (id, delivery) in resolved {
+        let deliveries = self.script.deliveries.split_off(self.deliveries);
+        for (id, delivery) in deliveries {
             self.on_delivery(id, &delivery);
-            self.script.resolved.push((id, delivery));
-            self.resolved += 1;
+            self.script.deliveries.push((id, delivery));
+            self.deliveries += 1;
         }
     }
 
-    fn see(&mut self, publication: &Publication) {
-        let seen = self.seen.as_mut().expect("started before");
-        assert_eq!(publication.offset, seen.offset + 1, "in order, no hole");
+    fn on_publication(&mut self, publication: &Publication) {
+        let seen = self.seen.as_mut().expect("subscribed before");
+        assert_eq!(publication.offset, seen.offset + 1, "in order, no gap");
         seen.offset = publication.offset;
         self.totals.items += 1;
         if seen.epoch == self.server.epoch() {
@@ -375,25 +387,33 @@ impl World {
         }
     }
 
-    /// Everything that is left gets through.
+    /// Lets everything complete without faults.
     fn settle(&mut self) {
         for _ in 0..400 {
             self.connect();
             self.server_reads();
             self.server_writes(8);
-            self.take(5);
-            self.look();
+            self.consume(5);
+            self.check_deliveries();
         }
         let snapshot = self.script.snapshot();
-        assert_eq!(snapshot.state, State::Connected, "{snapshot:?}");
-        assert_eq!(self.script.account.owed(), 0, "every receipt has its end");
+        assert_eq!(snapshot.state, SessionState::Connected, "{snapshot:?}");
+        assert_eq!(
+            self.script.invariants.pending(),
+            0,
+            "each receipt has its outcome"
+        );
         let seen = self.seen.clone().expect("started");
-        assert_eq!(seen.offset, self.server.top(), "nothing is missing");
+        assert_eq!(
+            seen.offset,
+            self.server.high_watermark(),
+            "nothing is missing"
+        );
         assert_eq!(seen.epoch, self.server.epoch());
         self.check_log();
     }
 
-    /// Own publications are in the log once, in the order in which they were handed in.
+    /// The client's publications are in the log once, in the order in which they were requested.
     fn check_log(&self) {
         let own = self.server.log.iter().filter_map(|data| {
             let text = std::str::from_utf8(data).expect("text");
@@ -408,7 +428,7 @@ impl World {
 }
 
 #[test]
-fn whatever_happens_no_item_is_missing_doubled_or_overtaken_without_a_word() {
+fn whatever_happens_no_publication_is_missing_duplicated_or_reordered_without_a_report() {
     let mut sum = Totals::default();
 
     for seed in 0..800 {

@@ -1,0 +1,158 @@
+//! Flow control of the outbox, for each channel that has publications in it: how many are in flight, and whether the
+//! server requested a pause.
+//!
+//! After a temporary rejection a channel is throttled: one publication is in flight at a time until one is
+//! acknowledged, so that no further publication can overtake the rejected one. The same applies after a lost
+//! connection, when a server is most likely to reject.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+
+/// The longest pause between two attempts of a channel.
+const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
+
+/// Flow control of one channel.
+#[derive(Debug, Default)]
+struct ChannelFlow {
+    /// All publications of the channel.
+    entries: usize,
+    in_flight: usize,
+    /// One publication at a time, until one is acknowledged.
+    is_throttled: bool,
+    /// The publication in flight was sent while throttled: its acknowledgement ends the throttling.
+    is_trial_in_flight: bool,
+    /// Rejections since the throttling began.
+    rejections: u32,
+    /// Nothing is sent before this.
+    paused_until: Option<Instant>,
+}
+
+/// Flow control of all channels. An index that [`Self::add`] returned is valid until its last publication is removed.
+#[derive(Debug, Default)]
+pub(super) struct ChannelFlows {
+    all: Vec<ChannelFlow>,
+    free: Vec<usize>,
+    by_channel: BTreeMap<String, usize>,
+}
+
+impl ChannelFlows {
+    /// Adds a publication of this channel, and returns the channel's index.
+    pub(super) fn add(&mut self, channel: &str) -> usize {
+        let index = if let Some(index) = self.by_channel.get(channel) {
+            *index
+        } else {
+            let index = self.free.pop().unwrap_or_else(|| {
+                self.all.push(ChannelFlow::default());
+                self.all.len() - 1
+            });
+            self.by_channel.insert(channel.to_owned(), index);
+            index
+        };
+        self.update(index, |flow| flow.entries += 1);
+        index
+    }
+
+    /// Removes a publication that is not in flight.
+    pub(super) fn remove(&mut self, index: usize, channel: &str) {
+        let Some(flow) = self.all.get_mut(index) else {
+            return;
+        };
+        flow.entries -= 1;
+        if flow.entries == 0 {
+            *flow = ChannelFlow::default();
+            self.by_channel.remove(channel);
+            self.free.push(index);
+        }
+    }
+
+    /// Whether another publication may be sent, with at most `limit` in flight.
+    pub(super) fn can_send(&self, index: usize, now: Instant, limit: usize) -> bool {
+        self.all.get(index).is_some_and(|flow| {
+            let limit = if flow.is_throttled { 1 } else { limit };
+            flow.in_flight < limit && flow.paused_until.is_none_or(|until| now >= until)
+        })
+    }
+
+    /// A publication was sent.
+    pub(super) fn on_sent(&mut self, index: usize) {
+        self.update(index, |flow| {
+            flow.in_flight += 1;
+            flow.is_trial_in_flight = flow.is_throttled;
+        });
+    }
+
+    /// A publication is no longer in flight.
+    pub(super) fn release(&mut self, index: usize) {
+        self.update(index, |flow| flow.in_flight -= 1);
+    }
+
+    /// The server acknowledged a publication that was in flight.
+    pub(super) fn acknowledge(&mut self, index: usize) {
+        self.update(index, |flow| {
+            if flow.is_trial_in_flight {
+                flow.is_throttled = false;
+                flow.is_trial_in_flight = false;
+                flow.rejections = 0;
+            }
+        });
+    }
+
+    /// The server temporarily rejected a publication; returns the pause, which doubles with each rejection.
+    /// Publications that were in flight together are rejected together, and count once.
+    pub(super) fn on_rejected(&mut self, index: usize, pause: Duration) -> Duration {
+        let mut doubled = pause;
+        self.update(index, |flow| {
+            let is_another = !flow.is_throttled || flow.is_trial_in_flight;
+            flow.rejections = flow.rejections.saturating_add(u32::from(is_another));
+            flow.is_throttled = true;
+            flow.is_trial_in_flight = false;
+            let doublings = flow.rejections.saturating_sub(1);
+            let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+            doubled = pause.saturating_mul(factor).min(RETRY_DELAY_MAX.max(pause));
+        });
+        doubled
+    }
+
+    /// Sends nothing before this. The longest of several pauses applies: publications that were in flight together are
+    /// rejected together, and only one of the replies may contain a delay.
+    pub(super) fn pause(&mut self, index: usize, until: Instant) {
+        self.update(index, |flow| {
+            flow.paused_until = flow.paused_until.max(Some(until));
+        });
+    }
+
+    /// Nothing is in flight any more. The next connection is used without a pause, but throttled.
+    pub(super) fn on_connection_lost(&mut self) {
+        for flow in &mut self.all {
+            flow.in_flight = 0;
+            flow.is_throttled = flow.entries > 0;
+            flow.is_trial_in_flight = false;
+            flow.paused_until = None;
+        }
+    }
+
+    /// The end of the first pause.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.all.iter().filter_map(|flow| flow.paused_until).min()
+    }
+
+    /// Ends the pauses that have passed.
+    pub(super) fn end_pauses(&mut self, now: Instant) {
+        for flow in &mut self.all {
+            flow.paused_until = flow.paused_until.filter(|until| now < *until);
+        }
+    }
+
+    /// Removes all channels.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn update(&mut self, index: usize, update: impl FnOnce(&mut ChannelFlow)) {
+        if let Some(flow) = self.all.get_mut(index) {
+            update(flow);
+        }
+    }
+}

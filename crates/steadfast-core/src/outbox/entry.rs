@@ -1,0 +1,147 @@
+//! One publication in the outbox: whether it is in flight, and whether it may have been applied.
+
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+
+use crate::io::{Delivery, Publish};
+use crate::policy::OutboxSettings;
+
+/// A publication and its state.
+#[derive(Debug)]
+pub(super) struct OutboxEntry {
+    pub(super) publish: Publish,
+    /// The index of its channel's flow control.
+    pub(super) flow: usize,
+    /// The end of its time to live.
+    expires_at: Option<Instant>,
+    /// The command and the deadline of its acknowledgement, while in flight.
+    in_flight: Option<InFlight>,
+    /// Earlier commands of this connection that were not acknowledged in time. A late reply is still possible.
+    timed_out_commands: Vec<u32>,
+    /// The outcome of an earlier command will never be known.
+    has_unknown_outcome: bool,
+    /// Since when it may have been applied: the time of the first command whose outcome is unknown.
+    in_doubt_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    command: u32,
+    until: Instant,
+}
+
+impl OutboxEntry {
+    pub(super) fn new(now: Instant, publish: Publish, flow: usize) -> Self {
+        Self {
+            expires_at: publish.ttl.map(|ttl| now + ttl),
+            publish,
+            flow,
+            in_flight: None,
+            timed_out_commands: Vec::new(),
+            has_unknown_outcome: false,
+            in_doubt_since: None,
+        }
+    }
+
+    pub(super) const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// Whether it was sent with this command on this connection.
+    pub(super) fn has_command(&self, command: u32) -> bool {
+        self.in_flight.is_some_and(|it| it.command == command)
+            || self.timed_out_commands.contains(&command)
+    }
+
+    /// Marks it as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded, but not beyond
+    /// the end of the resend window: no resend could follow.
+    pub(super) fn send(&mut self, now: Instant, command: u32, settings: &OutboxSettings) {
+        let timeout = settings.ack_timeout;
+        let resend_until = *self.in_doubt_since.get_or_insert(now) + settings.resend_window;
+        let repeats = u32::try_from(self.timed_out_commands.len()).unwrap_or(u32::MAX);
+        let factor = 1_u32.checked_shl(repeats).unwrap_or(u32::MAX);
+        let extended = now + timeout.saturating_mul(factor);
+        let until = extended.min(resend_until).max(now + timeout);
+        self.in_flight = Some(InFlight { command, until });
+    }
+
+    /// Whether its acknowledgement is overdue.
+    pub(super) fn is_ack_overdue(&self, now: Instant) -> bool {
+        self.in_flight.is_some_and(|it| now >= it.until)
+    }
+
+    /// Restarts the ack timeout, unless the resend window or the time to live has passed. Its bytes may still be in the
+    /// send buffer: a resend would only be queued after them, and arrive after the server has forgotten the key.
+    /// Returns whether it was restarted.
+    pub(super) fn extend_ack_timeout(&mut self, now: Instant, settings: &OutboxSettings) -> bool {
+        let end = self.expiry(settings.resend_window).filter(|at| now < *at);
+        let (Some(in_flight), Some(end)) = (&mut self.in_flight, end) else {
+            return false;
+        };
+        in_flight.until = end.min(now + settings.ack_timeout);
+        true
+    }
+
+    /// Ends waiting for the acknowledgement.
+    pub(super) fn time_out(&mut self) {
+        let in_flight = self.in_flight.take();
+        self.timed_out_commands
+            .extend(in_flight.map(|it| it.command));
+    }
+
+    /// The command was rejected. Returns true if it was the newest command of the publication.
+    pub(super) fn on_rejected(&mut self, command: u32, may_be_applied: bool) -> bool {
+        let is_newest = match self.in_flight {
+            Some(in_flight) => in_flight.command == command,
+            None => self.timed_out_commands.last() == Some(&command),
+        };
+        self.timed_out_commands.retain(|it| *it != command);
+        if is_newest {
+            self.in_flight = None;
+        }
+        self.has_unknown_outcome |= may_be_applied;
+        if !self.has_unknown_outcome
+            && self.timed_out_commands.is_empty()
+            && self.in_flight.is_none()
+        {
+            self.in_doubt_since = None;
+        }
+        is_newest
+    }
+
+    /// The connection is lost: no reply can arrive any more.
+    pub(super) fn on_connection_lost(&mut self) {
+        self.has_unknown_outcome |=
+            self.in_flight.take().is_some() || !self.timed_out_commands.is_empty();
+        self.timed_out_commands.clear();
+    }
+
+    /// The outcome if nothing more is sent: `otherwise`, unless it may have been applied.
+    pub(super) fn outcome(&self, otherwise: Delivery) -> Delivery {
+        match self.in_doubt_since {
+            Some(_) => Delivery::Interrupted {
+                maybe_delivered: true,
+            },
+            None => otherwise,
+        }
+    }
+
+    /// Whether its time to live or its resend window has passed and it is not in flight.
+    pub(super) fn is_expired(&self, now: Instant, resend_window: Duration) -> bool {
+        !self.is_in_flight() && self.expiry(resend_window).is_some_and(|at| now >= at)
+    }
+
+    /// When it has to be handled: in flight, at the deadline of its acknowledgement; otherwise when it expires.
+    pub(super) fn deadline(&self, resend_window: Duration) -> Option<Instant> {
+        match self.in_flight {
+            Some(in_flight) => Some(in_flight.until),
+            None => self.expiry(resend_window),
+        }
+    }
+
+    fn expiry(&self, resend_window: Duration) -> Option<Instant> {
+        let resend_until = self.in_doubt_since.map(|since| since + resend_window);
+        [self.expires_at, resend_until].into_iter().flatten().min()
+    }
+}
