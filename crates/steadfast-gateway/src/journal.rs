@@ -1,6 +1,6 @@
 //! What the hub reports, as log lines. Never payloads.
 
-use steadfast_hub::event::{End, Event};
+use steadfast_hub::event::{ClosedBy, Event};
 
 use crate::config::policy;
 
@@ -13,8 +13,8 @@ pub(crate) fn record(event: &Event) {
         Event::PeerClosed {
             peer,
             client,
-            end,
-            lasted,
+            closed_by: end,
+            duration: lasted,
             idle,
         } => {
             let (by, code, reason) = describe(end);
@@ -29,11 +29,14 @@ pub(crate) fn record(event: &Event) {
                 "closed"
             );
         }
-        Event::LimitReached { setting, times } => {
+        Event::LimitReached {
+            setting,
+            count: times,
+        } => {
             let key = policy::hub_key(setting);
             tracing::warn!(key, times, "refused, a limit is reached");
         }
-        Event::CaughtBehind { channels } => {
+        Event::ShardLagged { channels } => {
             tracing::warn!(channels, "fell behind the log and reads channels again");
         }
         Event::PositionLost {
@@ -55,18 +58,21 @@ pub(crate) fn record(event: &Event) {
                 "the data of a connect is no JSON object of at most 1 KiB, others are not shown it"
             );
         }
-        Event::LogRefused { refusal, times } => {
+        Event::RequestsRejected {
+            rejection: refusal,
+            count: times,
+        } => {
             tracing::warn!(?refusal, times, "the log refused requests");
         }
     }
 }
 
 /// Who ended a connection, with code and reason; code 1005 and 1006 stand for none, as in RFC 6455.
-fn describe(end: &End) -> (&'static str, u16, &str) {
+fn describe(end: &ClosedBy) -> (&'static str, u16, &str) {
     match end {
-        End::Server { code, reason } => ("server", *code, reason),
-        End::Client { code, reason } => ("client", code.unwrap_or(1005), reason),
-        End::Ended => ("client", 1006, "the stream ended without a close"),
-        End::Broken => ("network", 1006, "reading or writing failed"),
+        ClosedBy::Server { code, reason } => ("server", *code, reason),
+        ClosedBy::Client { code, reason } => ("client", code.unwrap_or(1005), reason),
+        ClosedBy::EndOfStream => ("client", 1006, "the stream ended without a close"),
+        ClosedBy::IoError => ("network", 1006, "reading or writing failed"),
     }
 }

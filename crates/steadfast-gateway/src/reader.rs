@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use steadfast_hub::io::{Input, Loss, PeerId};
+use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
 use steadfast_machine::Instant;
 use steadfast_protocol::websocket::{Decoder, WebSocketEvent};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -68,7 +68,7 @@ impl Reader {
             let waited = connection.backlog_bytes().unwrap_or_default();
             match connection.poll_drain(context) {
                 Poll::Ready(Ok(())) => shard.on_drained(now, peer),
-                Poll::Ready(Err(_)) => shard.on_lost(now, peer, Loss::Broken),
+                Poll::Ready(Err(_)) => shard.on_lost(now, peer, ConnectionLoss::IoError),
                 Poll::Pending => {
                     let waits = connection.backlog_bytes().unwrap_or_default();
                     shard.on_written(now, peer, waited - waits);
@@ -112,9 +112,9 @@ impl Reader {
             }
             Poll::Ready(outcome) => {
                 let loss = if outcome.is_ok() {
-                    Loss::Ended
+                    ConnectionLoss::EndOfStream
                 } else {
-                    Loss::Broken
+                    ConnectionLoss::IoError
                 };
                 core.step(|shard, now| shard.on_lost(now, peer, loss));
                 Poll::Ready(Progress::Gone)
@@ -183,7 +183,7 @@ pub(crate) fn feed(
         }
     }
     if !has_message && shard.standing(peer) == Some((Phase::Open, Kind::Client)) {
-        shard.handle(now, Input::Stirred { peer });
+        shard.handle(now, Input::BytesReceived { peer });
     }
 }
 

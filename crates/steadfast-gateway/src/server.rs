@@ -130,7 +130,7 @@ where
             admin: Arc::clone(&admin),
             stopped: stopped.clone(),
         };
-        let name = format!("core-{}", parts.policy.settings().core);
+        let name = format!("core-{}", parts.policy.settings().shard);
         let last_word = LastWord(tell_end.clone());
         let thread = Builder::new().name(name).spawn(move || {
             let _last_word = last_word;

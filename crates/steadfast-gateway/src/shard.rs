@@ -9,7 +9,7 @@ use std::mem;
 use std::time::Duration;
 
 use steadfast_hub::Hub;
-use steadfast_hub::io::{Access, ClientId, Input, Loss, Note, Output, PeerId};
+use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::log::io::Request;
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::encoder::{
@@ -34,7 +34,7 @@ pub(crate) enum Outgoing {
     /// A request.
     Ask(Request),
     /// A note.
-    Tell(Note),
+    Tell(ShardMessage),
 }
 
 /// What was found out while writing; the hub is told after all sockets were written.
@@ -171,7 +171,7 @@ impl Shard {
         };
         if phase == Phase::Open {
             if kind == Kind::Client {
-                let loss = Loss::Closed {
+                let loss = ConnectionLoss::CloseFrame {
                     code,
                     reason: reason.to_owned(),
                 };
@@ -209,7 +209,7 @@ impl Shard {
     }
 
     /// The stream ended, or reading failed.
-    pub(crate) fn on_lost(&mut self, now: Instant, peer: PeerId, loss: Loss) {
+    pub(crate) fn on_lost(&mut self, now: Instant, peer: PeerId, loss: ConnectionLoss) {
         let standing = self.standing(peer);
         self.connections.remove(peer);
         if standing == Some((Phase::Open, Kind::Client)) {
@@ -270,7 +270,7 @@ impl Shard {
                 (Finding::Waits, Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _))) => {}
                 // Nothing more is owed: what stands in the way of the next step of the end is out.
                 (Finding::Clear, Some(_)) => self.on_drained(now, peer),
-                (Finding::Broken, Some(_)) => self.on_lost(now, peer, Loss::Broken),
+                (Finding::Broken, Some(_)) => self.on_lost(now, peer, ConnectionLoss::IoError),
             }
         }
     }
@@ -339,10 +339,10 @@ impl Shard {
                 }
             }
             Output::Close { peer, code, reason } => self.close(now, peer, code, &reason),
-            Output::Pause { peer } => self.set_intake(peer, Intake::Paused),
-            Output::Resume { peer } => self.set_intake(peer, Intake::Running),
-            Output::Ask(request) => self.outgoing.push(Outgoing::Ask(request)),
-            Output::Tell(note) => self.outgoing.push(Outgoing::Tell(note)),
+            Output::PauseReading { peer } => self.set_intake(peer, Intake::Paused),
+            Output::ResumeReading { peer } => self.set_intake(peer, Intake::Running),
+            Output::Request(request) => self.outgoing.push(Outgoing::Ask(request)),
+            Output::Broadcast(note) => self.outgoing.push(Outgoing::Tell(note)),
             Output::Notify(event) => journal::record(&event),
         }
     }
@@ -366,7 +366,7 @@ impl Shard {
             return;
         };
         match kind {
-            Kind::Client => self.handle(now, Input::Backlog { peer, bytes }),
+            Kind::Client => self.handle(now, Input::SendBuffer { peer, bytes }),
             Kind::Echo => self.set_intake(peer, Intake::Paused),
         }
     }

@@ -155,12 +155,12 @@ fn filled() -> tempfile::TempDir {
     while answers < RECORDS {
         for event in wait(&mut core) {
             match event {
-                LogEvent::Answered {
-                    answer: Response::Appended { .. },
+                LogEvent::Response {
+                    response: Response::Appended { .. },
                     ..
                 } => answers += 1,
                 LogEvent::Committed(_) => {}
-                LogEvent::Answered { .. } | LogEvent::Noted(_) | LogEvent::Lapsed => {
+                LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
                     panic!("{event:?}")
                 }
             }
@@ -245,8 +245,8 @@ fn read(core: &mut CoreLog, from: ReadFrom) -> ReadResponse {
     }));
     core.flush();
     match wait(core).pop() {
-        Some(LogEvent::Answered {
-            answer: Response::Read(answer),
+        Some(LogEvent::Response {
+            response: Response::Read(answer),
             ..
         }) => answer,
         other => panic!("{other:?}"),

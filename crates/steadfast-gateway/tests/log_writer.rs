@@ -12,7 +12,7 @@ use steadfast_gateway::clock::Clock;
 use steadfast_gateway::log::{
     CloseError, CoreLog, LogError, LogService, LogSetup, LogStatus, RingLimits, Store,
 };
-use steadfast_hub::io::{LogEvent, Note, PresenceDetail, Present};
+use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
 use steadfast_hub::log::io::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
@@ -31,7 +31,7 @@ fn every_core_sees_a_commit_and_only_the_asking_one_its_answer_behind_it() {
     let seen = wait_for(&mut cores[0], 2);
     assert!(matches!(&seen[..], [
         LogEvent::Committed(first),
-        LogEvent::Answered { number: 7, answer: Response::Appended { offset: 1, .. } },
+        LogEvent::Response { number: 7, response: Response::Appended { offset: 1, .. } },
     ] if first.record.offset == 1));
     let seen = wait_for(&mut cores[1], 1);
     assert!(matches!(&seen[..], [LogEvent::Committed(_)]));
@@ -92,7 +92,7 @@ fn a_core_that_does_not_read_never_stops_the_log_and_is_told_what_it_missed() {
     let taken = cores[1].take(&mut events, 1000);
     assert!(!taken.more);
     assert!(events.len() <= 11);
-    assert_eq!(events[0], LogEvent::Lapsed);
+    assert_eq!(events[0], LogEvent::Lagged);
     assert!(matches!(events.last(), Some(LogEvent::Committed(last)) if last.record.offset == 100));
 }
 
@@ -112,8 +112,8 @@ fn a_batch_that_found_no_room_is_handed_over_without_another_turn() {
     let seen = wait_for(&mut cores[0], 2 * turns);
 
     let answered = seen.iter().filter_map(|event| match event {
-        LogEvent::Answered { number, .. } => Some(*number),
-        LogEvent::Committed(_) | LogEvent::Noted(_) | LogEvent::Lapsed => None,
+        LogEvent::Response { number, .. } => Some(*number),
+        LogEvent::Committed(_) | LogEvent::Message(_) | LogEvent::Lagged => None,
     });
     assert!(answered.eq(0..3000));
 }
@@ -129,9 +129,9 @@ fn after_the_end_every_request_is_refused_and_nothing_waits_for_ever() {
     let seen = wait_for(&mut cores[0], 1);
     assert!(matches!(
         &seen[..],
-        [LogEvent::Answered {
+        [LogEvent::Response {
             number: 5,
-            answer: Response::Rejected(Rejection::Closing),
+            response: Response::Rejected(Rejection::Closing),
         }]
     ));
 }
@@ -147,9 +147,9 @@ fn what_was_asked_before_the_end_is_still_done() {
     let seen = wait_for(&mut cores[0], 2);
     assert!(matches!(
         seen[1],
-        LogEvent::Answered {
+        LogEvent::Response {
             number: 1,
-            answer: Response::Appended { .. }
+            response: Response::Appended { .. }
         }
     ));
 }
@@ -188,8 +188,8 @@ fn a_machine_that_panics_poisons_the_log_and_the_cores_are_refused() {
 
     assert!(matches!(
         seen[0],
-        LogEvent::Answered {
-            answer: Response::Rejected(Rejection::WriteFailed),
+        LogEvent::Response {
+            response: Response::Rejected(Rejection::WriteFailed),
             ..
         }
     ));
@@ -212,8 +212,8 @@ fn a_write_that_fails_reaches_the_machine_and_its_poison_the_status() {
     let seen = wait_for(&mut cores[0], 1);
     assert!(matches!(
         seen[0],
-        LogEvent::Answered {
-            answer: Response::Rejected(Rejection::WriteFailed),
+        LogEvent::Response {
+            response: Response::Rejected(Rejection::WriteFailed),
             ..
         }
     ));
@@ -337,31 +337,33 @@ fn append(core: &mut CoreLog, number: u64) {
     }));
 }
 
-fn question(number: u64) -> Note {
-    Note::PresenceAsked {
-        core: 2,
+fn question(number: u64) -> ShardMessage {
+    ShardMessage::PresenceQuery {
+        shard: 2,
         number,
         channel: ChannelName::from("news"),
         detail: PresenceDetail::Clients,
     }
 }
 
-fn told(core: u16, number: u64) -> Note {
-    Note::PresenceTold {
-        core,
+fn told(core: u16, number: u64) -> ShardMessage {
+    ShardMessage::PresenceResponse {
+        shard: core,
         number,
-        present: Present::Clients(vec![ClientInfo::default()]),
+        presence: ShardPresence::Clients(vec![ClientInfo::default()]),
     }
 }
 
 fn numbers(events: Vec<LogEvent>) -> Vec<String> {
     let name = |event| match event {
-        LogEvent::Noted(Note::PresenceAsked { number, .. }) => format!("asked {number}"),
-        LogEvent::Noted(Note::PresenceTold { number, .. }) => format!("told {number}"),
+        LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => format!("asked {number}"),
+        LogEvent::Message(ShardMessage::PresenceResponse { number, .. }) => {
+            format!("told {number}")
+        }
         other @ (LogEvent::Committed(_)
-        | LogEvent::Answered { .. }
-        | LogEvent::Noted(_)
-        | LogEvent::Lapsed) => panic!("not expected: {other:?}"),
+        | LogEvent::Response { .. }
+        | LogEvent::Message(_)
+        | LogEvent::Lagged) => panic!("not expected: {other:?}"),
     };
     events.into_iter().map(name).collect()
 }

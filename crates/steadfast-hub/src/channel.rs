@@ -1,7 +1,7 @@
-//! One channel as a hub sees it: who is subscribed here, and how far this core has read it.
+//! One channel as a hub sees it: its subscribers on this shard, and how far the shard has read it.
 //!
-//! The lists are plain and unordered. A subscription knows its place in them, so that leaving costs the same in a
-//! crowd as alone; whoever is moved into the gap is told by the return value.
+//! The member lists are unordered. A subscription stores its slot in them, so that removing a member costs the same in
+//! a large channel as in a small one; the return value names the peer that was moved into the free slot.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -11,41 +11,41 @@ use steadfast_protocol::message::ChannelName;
 use crate::epoch::ChannelEpoch;
 use crate::io::PeerId;
 
-/// The place of a channel in the hub's table.
+/// The slot of a channel in the hub's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChannelIndex(u32);
 
-/// How far this core has read the channel.
+/// How far this shard has read the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cursor {
-    /// No answer of the log about it has come yet.
+    /// The log has not responded about it yet.
     Unknown,
-    /// Everything up to here was seen; the next commit is `top + 1`.
-    At { epoch: ChannelEpoch, top: u64 },
-    /// Commits behind `top` were missed; a read that fetches them is under way.
-    Behind { epoch: ChannelEpoch, top: u64 },
+    /// Everything up to `offset` was read; the next commit is `offset + 1`.
+    Current { epoch: ChannelEpoch, offset: u64 },
+    /// Commits after `offset` were missed; a read that fetches them is pending.
+    Lagging { epoch: ChannelEpoch, offset: u64 },
 }
 
-/// Where a subscription stands in its channel's lists.
+/// The slot of a subscription in the member lists of its channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Gets every publication as it is committed.
+pub(crate) enum MemberSlot {
+    /// Receives every publication as it is committed.
     Live(u32),
-    /// Gets none yet: its answer or the rest of its recovery is on the way.
-    Waiting(u32),
+    /// Receives none yet: its response or the rest of its recovery is pending.
+    Pending(u32),
 }
 
-/// One channel.
+/// One channel of this shard.
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) cursor: Cursor,
     live: Rc<Vec<PeerId>>,
-    waiting: Vec<PeerId>,
-    /// Those who want join and leave pushes.
+    pending: Vec<PeerId>,
+    /// Peers that requested join and leave pushes.
     pub(crate) listeners: Vec<PeerId>,
-    /// Requests to the log about this channel that are unanswered.
-    pub(crate) asks: u32,
+    /// Pending requests to the log about this channel.
+    pub(crate) pending_requests: u32,
 }
 
 impl Channel {
@@ -54,68 +54,68 @@ impl Channel {
             name,
             cursor: Cursor::Unknown,
             live: Rc::default(),
-            waiting: Vec::new(),
+            pending: Vec::new(),
             listeners: Vec::new(),
-            asks: 0,
+            pending_requests: 0,
         }
     }
 
-    /// Those who get every publication, shared with the orders that are not out yet.
+    /// The peers that receive every publication; the list is shared with outputs that are still queued.
     pub(crate) fn live(&self) -> Rc<Vec<PeerId>> {
         Rc::clone(&self.live)
     }
 
-    pub(crate) fn waiting(&self) -> &[PeerId] {
-        &self.waiting
+    pub(crate) fn pending(&self) -> &[PeerId] {
+        &self.pending
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.live.iter().chain(&self.waiting).copied()
+        self.live.iter().chain(&self.pending).copied()
     }
 
-    pub(crate) fn enter_waiting(&mut self, peer: PeerId) -> Place {
-        self.waiting.push(peer);
-        Place::Waiting(last_index(self.waiting.len()))
+    pub(crate) fn add_pending(&mut self, peer: PeerId) -> MemberSlot {
+        self.pending.push(peer);
+        MemberSlot::Pending(last_index(self.pending.len()))
     }
 
-    pub(crate) fn enter_live(&mut self, peer: PeerId) -> Place {
+    pub(crate) fn add_live(&mut self, peer: PeerId) -> MemberSlot {
         let live = Rc::make_mut(&mut self.live);
         live.push(peer);
-        Place::Live(last_index(live.len()))
+        MemberSlot::Live(last_index(live.len()))
     }
 
-    /// Takes a member out. Returns who was moved to `place` in its stead.
-    pub(crate) fn leave(&mut self, place: Place) -> Option<PeerId> {
-        let (list, index) = match place {
-            Place::Live(index) => (Rc::make_mut(&mut self.live), index),
-            Place::Waiting(index) => (&mut self.waiting, index),
+    /// Removes a member. Returns the peer that was moved to `slot` instead.
+    pub(crate) fn remove(&mut self, slot: MemberSlot) -> Option<PeerId> {
+        let (list, index) = match slot {
+            MemberSlot::Live(index) => (Rc::make_mut(&mut self.live), index),
+            MemberSlot::Pending(index) => (&mut self.pending, index),
         };
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         list.swap_remove(index);
         list.get(index).copied()
     }
 
-    pub(crate) fn forget_listener(&mut self, peer: PeerId) {
+    pub(crate) fn remove_listener(&mut self, peer: PeerId) {
         self.listeners.retain(|listener| *listener != peer);
     }
 
-    /// Whether anything still needs this channel.
+    /// Whether the channel has neither members nor pending requests.
     fn is_idle(&self) -> bool {
-        self.live.is_empty() && self.waiting.is_empty() && self.asks == 0
+        self.live.is_empty() && self.pending.is_empty() && self.pending_requests == 0
     }
 }
 
 fn last_index(len: usize) -> u32 {
-    // A peer enters a channel once and peers have 32-bit indices, so the list cannot be longer.
+    // A peer is in a channel at most once and peers have 32-bit indices, so the list cannot be longer.
     u32::try_from(len.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-/// The channels of a hub: only those that somebody here is subscribed to, or asks about.
+/// The channels of a hub: only those with a subscription or a pending request on this shard.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     slots: Vec<Option<Channel>>,
     free: Vec<u32>,
-    /// Look-ups only; never iterated.
+    /// For lookups only; never iterated.
     by_name: HashMap<ChannelName, ChannelIndex>,
 }
 
@@ -132,7 +132,7 @@ impl Channels {
         self.by_name.get(name).copied()
     }
 
-    /// The name as a shared text; no copy is made of one that is known.
+    /// The name as a shared string; a known one is not copied.
     pub(crate) fn name(&self, name: &str) -> ChannelName {
         self.by_name
             .get_key_value(name)
@@ -161,7 +161,7 @@ impl Channels {
         index
     }
 
-    /// Forgets the channel if nothing needs it any more.
+    /// Removes the channel if it has neither members nor pending requests.
     pub(crate) fn release(&mut self, index: ChannelIndex) {
         let Some(slot) = usize::try_from(index.0)
             .ok()
@@ -177,7 +177,7 @@ impl Channels {
         }
     }
 
-    /// All channels, in the order of their places.
+    /// All channels, in the order of their slots.
     pub(crate) fn indices(&self) -> Vec<ChannelIndex> {
         (0..last_index(self.slots.len() + 1))
             .map(ChannelIndex)
@@ -195,43 +195,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaving_names_who_was_moved_into_the_gap() {
+    fn removing_a_member_returns_the_peer_that_was_moved_to_its_slot() {
         let mut channels = Channels::default();
-        let index = channels.find_or_create("room");
+        let index = channels.find_or_create("news");
         let channel = channels.get_mut(index).unwrap();
-        let first = channel.enter_live(peer(1));
-        channel.enter_live(peer(2));
-        channel.enter_live(peer(3));
+        let first = channel.add_live(peer(1));
+        channel.add_live(peer(2));
+        channel.add_live(peer(3));
 
-        assert_eq!(channel.leave(first), Some(peer(3)));
+        assert_eq!(channel.remove(first), Some(peer(3)));
         assert_eq!(*channel.live(), vec![peer(3), peer(2)]);
-        assert_eq!(channel.leave(Place::Live(1)), None);
+        assert_eq!(channel.remove(MemberSlot::Live(1)), None);
     }
 
     #[test]
-    fn an_order_that_is_not_out_yet_keeps_its_list() {
+    fn a_queued_output_keeps_its_list_of_receivers() {
         let mut channels = Channels::default();
-        let index = channels.find_or_create("room");
+        let index = channels.find_or_create("news");
         let channel = channels.get_mut(index).unwrap();
-        channel.enter_live(peer(1));
+        channel.add_live(peer(1));
 
-        let ordered = channel.live();
-        channel.enter_live(peer(2));
+        let queued = channel.live();
+        channel.add_live(peer(2));
 
-        assert_eq!(*ordered, vec![peer(1)]);
+        assert_eq!(*queued, vec![peer(1)]);
         assert_eq!(*channel.live(), vec![peer(1), peer(2)]);
     }
 
     #[test]
-    fn a_channel_is_forgotten_when_nobody_needs_it_and_its_place_is_used_again() {
+    fn an_idle_channel_is_removed_and_its_slot_is_reused() {
         let mut channels = Channels::default();
         let index = channels.find_or_create("one");
-        let place = channels.get_mut(index).unwrap().enter_waiting(peer(1));
+        let slot = channels.get_mut(index).unwrap().add_pending(peer(1));
 
         channels.release(index);
         assert_eq!(channels.len(), 1);
 
-        channels.get_mut(index).unwrap().leave(place);
+        channels.get_mut(index).unwrap().remove(slot);
         channels.release(index);
         assert_eq!(channels.len(), 0);
         assert_eq!(channels.find_or_create("two"), index);

@@ -1,7 +1,7 @@
-//! What the commands of a peer mean, but for subscriptions (see `recovery`) and presence (see `presence`).
+//! Commands of a peer, except subscriptions (see `recovery`) and presence (see `presence`).
 //!
-//! A command that breaks the protocol ends the connection; one that merely cannot be granted gets an error reply.
-//! Commands of a peer with too much unanswered are held back until enough is answered.
+//! A command that violates the protocol closes the connection; one that merely cannot be granted is rejected with an
+//! error. Commands of a peer with too many pending requests are queued until enough of them are completed.
 
 use std::collections::VecDeque;
 
@@ -15,59 +15,61 @@ use steadfast_protocol::message::{
     PublishRequest, Reply, ReplyResult, Request, RpcRequest,
 };
 
-use crate::asks::{PublishForm, Purpose, publication, refusal_code};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Access, Output, PeerId};
 use crate::log::io::{
-    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as Ask, Response,
+    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as LogRequest,
+    Response,
 };
-use crate::peer::Phase;
+use crate::peer::PeerPhase;
+use crate::pending_requests::{PublishForm, Purpose, publication, rejection_code};
 use crate::policy::hub::{AnonymousInfo, HubSettings};
-use crate::refusals::Cause;
+use crate::rejections::RejectionCause;
 
 impl Hub {
-    /// Takes one frame of a peer: its commands in order, until one of them ends the connection.
+    /// Executes the commands of one frame in order, until one of them closes the connection.
     pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
         let limits = self.settings().limits;
         let commands = match json::decode_commands(message, &limits) {
             Ok(commands) => commands,
-            Err(error) => return self.take_command(id, Err(error)),
+            Err(error) => return self.handle_command(id, Err(error)),
         };
         for command in commands {
             match self.peers.get_mut(id) {
-                Some(peer) if peer.is_paused => peer.held.push_back(command),
-                Some(_) => self.take_command(id, command),
+                Some(peer) if peer.is_paused => peer.queued_commands.push_back(command),
+                Some(_) => self.handle_command(id, command),
                 None => return,
             }
         }
     }
 
-    /// Takes what was held back while too much was unanswered, and has the peer read from again when nothing is left.
-    pub(crate) fn take_held(&mut self, id: PeerId) {
-        let max = self.settings().asks_per_peer_max;
+    /// Executes the commands that were queued while too many requests were pending, and resumes reading from the peer
+    /// when the queue is empty.
+    pub(crate) fn run_queued_commands(&mut self, id: PeerId) {
+        let max = self.settings().pending_requests_per_peer_max;
         while let Some(peer) = self.peers.get_mut(id) {
-            if peer.asks >= max {
+            if peer.pending_weight >= max {
                 return;
             }
-            let Some(command) = peer.held.pop_front() else {
-                peer.held = VecDeque::new();
+            let Some(command) = peer.queued_commands.pop_front() else {
+                peer.queued_commands = VecDeque::new();
                 peer.is_paused = false;
-                return self.order(Output::Resume { peer: id });
+                return self.emit(Output::ResumeReading { peer: id });
             };
-            self.take_command(id, command);
+            self.handle_command(id, command);
         }
     }
 
-    fn take_command(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
+    fn handle_command(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
         match (self.peers.get(id).map(|peer| peer.phase), command) {
-            // A refused connect voids the rest of the frame and everything after it.
-            (Some(Phase::Refused { .. }) | None, _) => {}
-            (Some(Phase::Fresh | Phase::Connected { .. }), Err(error)) => {
+            // A rejected connect invalidates the rest of the frame and everything after it.
+            (Some(PeerPhase::Rejected { .. }) | None, _) => {}
+            (Some(PeerPhase::AwaitingConnect | PeerPhase::Connected { .. }), Err(error)) => {
                 self.on_undecodable(id, &error);
             }
-            (Some(Phase::Fresh), Ok(command)) => self.on_first_command(id, command),
-            (Some(Phase::Connected { .. }), Ok(command)) => self.on_command(id, command),
+            (Some(PeerPhase::AwaitingConnect), Ok(command)) => self.on_first_command(id, command),
+            (Some(PeerPhase::Connected { .. }), Ok(command)) => self.on_command(id, command),
         }
     }
 
@@ -75,7 +77,7 @@ impl Hub {
         let is_connected = self
             .peers
             .get(id)
-            .is_some_and(|peer| matches!(peer.phase, Phase::Connected { .. }));
+            .is_some_and(|peer| matches!(peer.phase, PeerPhase::Connected { .. }));
         match DecodeErrorAction::for_decode_error(error) {
             DecodeErrorAction::Reject {
                 id: command,
@@ -118,7 +120,7 @@ impl Hub {
 
     fn connect(&mut self, id: PeerId, command: u32, request: &ConnectRequest) {
         if self.is_full() {
-            self.note_refusal(Cause::Limit("peers_max"));
+            self.record_rejection(RejectionCause::Limit("peers_max"));
             let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
             self.reply(
                 id,
@@ -129,7 +131,7 @@ impl Hub {
             );
             let since = self.now;
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.phase = Phase::Refused { since };
+                peer.phase = PeerPhase::Rejected { since };
             }
             return;
         }
@@ -150,7 +152,7 @@ impl Hub {
         }
         let client = peer.client;
         self.sessions += 1;
-        self.note_info(id, request.data.as_ref());
+        self.store_info(id, request.data.as_ref());
         let result = ConnectResult {
             client: client.to_string(),
             version: self.settings().server.clone(),
@@ -158,21 +160,21 @@ impl Hub {
             pong: true,
             ..ConnectResult::default()
         };
-        self.grant(id, command, ReplyResult::Connect(result));
-        self.order(Output::Notify(Event::PeerConnected { peer: id, client }));
+        self.reply_ok(id, command, ReplyResult::Connect(result));
+        self.emit(Output::Notify(Event::PeerConnected { peer: id, client }));
     }
 
-    /// Keeps what an anonymous client says about itself, if others are to be shown it.
-    fn note_info(&mut self, id: PeerId, data: Option<&Bytes>) {
+    /// Stores the client info of an anonymous client, if it is shown to others.
+    fn store_info(&mut self, id: PeerId, data: Option<&Bytes>) {
         let Some(data) = data.filter(|_| self.settings().anonymous_info == AnonymousInfo::Shown)
         else {
             return;
         };
         if data.len() > HubSettings::CONN_INFO_BYTES_MAX || !data.starts_with(b"{") {
-            return self.order(Output::Notify(Event::InfoIgnored { peer: id }));
+            return self.emit(Output::Notify(Event::InfoIgnored { peer: id }));
         }
         if let Some(peer) = self.peers.get_mut(id) {
-            // A slice would keep the whole message in memory for as long as the connection lasts.
+            // A slice would keep the entire message in memory for the lifetime of the connection.
             peer.conn_info = Some(Bytes::copy_from_slice(data));
         }
     }
@@ -202,33 +204,35 @@ impl Hub {
             Request::Subscribe(request) => self.subscribe(id, number, &request),
             Request::Unsubscribe(request) => self.unsubscribe(id, number, &request.channel),
             Request::Publish(request) => self.publish(id, number, request),
-            Request::Presence(request) => self.ask_presence(id, number, &request.channel, PRESENCE),
+            Request::Presence(request) => {
+                self.query_presence(id, number, &request.channel, PRESENCE)
+            }
             Request::PresenceStats(request) => {
-                self.ask_presence(id, number, &request.channel, PRESENCE_STATS);
+                self.query_presence(id, number, &request.channel, PRESENCE_STATS);
             }
             Request::History(request) => self.history(id, number, &request),
             Request::Rpc(request) => self.rpc(id, number, &request),
             Request::Refresh(_) | Request::SubRefresh(_) => {
-                self.refuse(id, number, ErrorCode::NotAvailable);
+                self.reject(id, number, ErrorCode::NotAvailable);
             }
             Request::Pong => {
                 let is_expected = self
                     .peers
                     .get_mut(id)
-                    .is_some_and(crate::peer::Peer::take_pong);
+                    .is_some_and(crate::peer::Peer::accept_pong);
                 if !is_expected {
                     self.close(id, DisconnectCode::BadRequest);
                 }
             }
-            // Nobody listens to messages without a channel, and there is no reply that could say so.
-            Request::Send(_) => self.order(Output::Notify(Event::SendIgnored { peer: id })),
+            // Messages without a channel have no receiver, and there is no reply that could report it.
+            Request::Send(_) => self.emit(Output::Notify(Event::SendIgnored { peer: id })),
             Request::Connect(_) | Request::Ping => {}
         }
     }
 
     fn publish(&mut self, id: PeerId, command: u32, request: PublishRequest) {
         if request.kind != 0 {
-            return self.refuse(id, command, ErrorCode::NotAvailable);
+            return self.reject(id, command, ErrorCode::NotAvailable);
         }
         let PublishRequest {
             channel,
@@ -240,21 +244,21 @@ impl Hub {
 
     fn rpc(&mut self, id: PeerId, command: u32, request: &RpcRequest) {
         if request.method != idempotent::METHOD {
-            return self.refuse(id, command, ErrorCode::NotAvailable);
+            return self.reject(id, command, ErrorCode::NotAvailable);
         }
         match idempotent::decode_publish(&request.data, &self.settings().limits) {
             Ok(IdempotentPublish {
                 channel,
                 data,
-                idempotency_key: key,
+                idempotency_key,
             }) => {
                 self.append(
                     id,
                     command,
-                    PublishForm::Keyed,
+                    PublishForm::Idempotent,
                     &channel,
                     data,
-                    Some(Bytes::from(key)),
+                    Some(Bytes::from(idempotency_key)),
                 );
             }
             Err(error) => {
@@ -277,76 +281,77 @@ impl Hub {
         form: PublishForm,
         channel: &str,
         data: Bytes,
-        key: Option<Bytes>,
+        idempotency_key: Option<Bytes>,
     ) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        // The log tells records from payloads by their NUL bytes.
-        let has_nul = channel.contains('\0') || key.as_ref().is_some_and(|key| key.contains(&0));
+        // The log distinguishes records from payloads by their NUL bytes.
+        let has_nul =
+            channel.contains('\0') || idempotency_key.as_ref().is_some_and(|key| key.contains(&0));
         if channel.is_empty() || data.is_empty() || has_nul {
-            return self.refuse(id, command, ErrorCode::BadRequest);
+            return self.reject(id, command, ErrorCode::BadRequest);
         }
         let publisher = Publisher {
             user: Bytes::new(),
             client: Bytes::from(peer.client.to_string()),
         };
-        if !self.may_ask() {
-            return self.refuse(id, command, ErrorCode::TooManyRequests);
+        if !self.has_request_capacity() {
+            return self.reject(id, command, ErrorCode::TooManyRequests);
         }
         let channel = self.channels.name(channel);
-        self.ask(
+        self.send_request(
             Purpose::Publish {
                 peer: id,
                 command,
                 form,
             },
             |request_id| {
-                Ask::Append(Append {
+                LogRequest::Append(Append {
                     request_id,
                     channel,
                     data,
                     publisher,
-                    idempotency_key: key,
+                    idempotency_key,
                 })
             },
         );
     }
 
-    /// Acknowledges a publication: its record is durable, and every core has been shown it.
+    /// Acknowledges a publication: its record is durable, and it has been delivered to every shard.
     pub(crate) fn on_published(
         &mut self,
         peer: PeerId,
         command: u32,
         form: PublishForm,
-        answer: &Response,
+        response: &Response,
     ) {
-        match (answer, form) {
+        match (response, form) {
             (Response::Appended { .. }, PublishForm::Plain) => {
-                self.grant(peer, command, ReplyResult::Publish);
+                self.reply_ok(peer, command, ReplyResult::Publish);
             }
             (
                 Response::Appended {
                     epoch,
                     offset,
-                    is_duplicate: duplicate,
+                    is_duplicate,
                 },
-                PublishForm::Keyed,
+                PublishForm::Idempotent,
             ) => {
                 let ack = IdempotentAck {
                     epoch: epoch.to_string(),
                     offset: *offset,
-                    duplicate: *duplicate,
+                    duplicate: *is_duplicate,
                 };
                 let mut result = Vec::new();
                 idempotent::append_ack(&mut result, &ack);
-                self.grant(peer, command, ReplyResult::Rpc(Bytes::from(result)));
+                self.reply_ok(peer, command, ReplyResult::Rpc(Bytes::from(result)));
             }
-            (Response::Rejected(refusal), PublishForm::Plain | PublishForm::Keyed) => {
-                self.refuse(peer, command, refusal_code(*refusal));
+            (Response::Rejected(rejection), PublishForm::Plain | PublishForm::Idempotent) => {
+                self.reject(peer, command, rejection_code(*rejection));
             }
-            (Response::Read(_), PublishForm::Plain | PublishForm::Keyed) => {
-                unreachable!("the log answers an append with its offset")
+            (Response::Read(_), PublishForm::Plain | PublishForm::Idempotent) => {
+                unreachable!("the log responds to an append with its offset")
             }
         }
     }
@@ -354,21 +359,21 @@ impl Hub {
     fn history(&mut self, id: PeerId, command: u32, request: &HistoryRequest) {
         let from = match read_from(request) {
             Ok(from) => from,
-            Err(code) => return self.refuse(id, command, code),
+            Err(code) => return self.reject(id, command, code),
         };
         if request.channel.is_empty() {
-            return self.refuse(id, command, ErrorCode::BadRequest);
+            return self.reject(id, command, ErrorCode::BadRequest);
         }
-        if !self.may_ask() {
-            return self.refuse(id, command, ErrorCode::TooManyRequests);
+        if !self.has_request_capacity() {
+            return self.reject(id, command, ErrorCode::TooManyRequests);
         }
         let max = self.settings().history_publications_max;
-        // -1, like any other negative number, asks for as many as there may be.
+        // -1, like any other negative number, requests the maximum.
         let limit = usize::try_from(request.limit).map_or(max, |limit| limit.min(max));
         let bytes_max = self.settings().recovery_bytes_max;
         let channel = self.channels.name(&request.channel);
-        self.ask(Purpose::History { peer: id, command }, |request_id| {
-            Ask::Read(Read {
+        self.send_request(Purpose::History { peer: id, command }, |request_id| {
+            LogRequest::Read(Read {
                 request_id,
                 channel,
                 from,
@@ -382,24 +387,24 @@ impl Hub {
         &mut self,
         peer: PeerId,
         command: u32,
-        answer: Result<ReadResponse, Rejection>,
+        response: Result<ReadResponse, Rejection>,
     ) {
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(refusal) => return self.refuse(peer, command, refusal_code(refusal)),
+        let response = match response {
+            Ok(response) => response,
+            Err(rejection) => return self.reject(peer, command, rejection_code(rejection)),
         };
-        match answer.page {
-            Page::Unrecoverable => self.refuse(peer, command, ErrorCode::UnrecoverablePosition),
+        match response.page {
+            Page::Unrecoverable => self.reject(peer, command, ErrorCode::UnrecoverablePosition),
             Page::Records {
                 records,
                 has_more: _,
             } => {
                 let position = Position {
-                    epoch: answer.epoch.to_string(),
-                    offset: answer.high_watermark,
+                    epoch: response.epoch.to_string(),
+                    offset: response.high_watermark,
                 };
                 let publications = records.into_iter().map(publication).collect();
-                self.grant(
+                self.reply_ok(
                     peer,
                     command,
                     ReplyResult::History(HistoryResult {
@@ -415,7 +420,7 @@ impl Hub {
 const PRESENCE: crate::io::PresenceDetail = crate::io::PresenceDetail::Clients;
 const PRESENCE_STATS: crate::io::PresenceDetail = crate::io::PresenceDetail::Counts;
 
-/// Where a history command wants to begin.
+/// Where a history command begins to read.
 fn read_from(request: &HistoryRequest) -> Result<ReadFrom, ErrorCode> {
     let Some(since) = &request.since else {
         return Ok(if request.reverse {
@@ -430,7 +435,7 @@ fn read_from(request: &HistoryRequest) -> Result<ReadFrom, ErrorCode> {
     let epoch = since
         .epoch
         .parse()
-        .map_err(|_foreign| ErrorCode::UnrecoverablePosition)?;
+        .map_err(|_invalid| ErrorCode::UnrecoverablePosition)?;
     Ok(if request.reverse {
         ReadFrom::Before {
             epoch,

@@ -3,16 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Identifies the history that a channel's offsets count in; it vouches for every position given out under it.
+/// Identifies the history in which a channel's offsets count; every position that the server issues contains one.
 ///
-/// The incarnation comes from the operating system's randomness when a log is created (or when its epochs must
-/// change), the counter tells later histories of that incarnation apart. On the wire it is text of at most 27 bytes,
-/// for example `9f86d081884c7d65.0`, opaque to clients.
+/// The incarnation comes from the operating system's randomness when a log is created (or when its epochs must change),
+/// the counter distinguishes later histories of that incarnation. On the wire it is text of at most 27 bytes, for
+/// example `9f86d081884c7d65.0`, opaque to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelEpoch {
-    /// Random.
+    /// Random, from the operating system.
     pub incarnation: u64,
-    /// Counts from 0.
+    /// Number of the history, from 0.
     pub counter: u32,
 }
 
@@ -22,25 +22,25 @@ impl fmt::Display for ChannelEpoch {
     }
 }
 
-/// The text is no epoch that this server ever gave out.
+/// The text is not an epoch that this server could have issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a channel epoch")]
-pub struct ForeignEpoch;
+#[error("invalid channel epoch")]
+pub struct InvalidChannelEpoch;
 
 impl FromStr for ChannelEpoch {
-    type Err = ForeignEpoch;
+    type Err = InvalidChannelEpoch;
 
-    fn from_str(text: &str) -> Result<Self, ForeignEpoch> {
-        let (incarnation, counter) = text.split_once('.').ok_or(ForeignEpoch)?;
+    fn from_str(text: &str) -> Result<Self, InvalidChannelEpoch> {
+        let (incarnation, counter) = text.split_once('.').ok_or(InvalidChannelEpoch)?;
         let epoch = Self {
-            incarnation: u64::from_str_radix(incarnation, 16).or(Err(ForeignEpoch))?,
-            counter: counter.parse().or(Err(ForeignEpoch))?,
+            incarnation: u64::from_str_radix(incarnation, 16).or(Err(InvalidChannelEpoch))?,
+            counter: counter.parse().or(Err(InvalidChannelEpoch))?,
         };
-        // Only the canonical text counts, so that one epoch has one spelling.
+        // Only the canonical text is valid, so that each epoch has exactly one representation.
         if epoch.to_string() == text {
             Ok(epoch)
         } else {
-            Err(ForeignEpoch)
+            Err(InvalidChannelEpoch)
         }
     }
 }
@@ -58,7 +58,7 @@ mod tests {
 
         assert_eq!(epoch.to_string(), "000000000000009f.3");
         assert_eq!(epoch.to_string().parse(), Ok(epoch));
-        for foreign in [
+        for invalid in [
             "",
             "abc",
             "9f.3",
@@ -67,9 +67,9 @@ mod tests {
             "000000000000009f.-1",
         ] {
             assert_eq!(
-                foreign.parse::<ChannelEpoch>(),
-                Err(ForeignEpoch),
-                "{foreign}"
+                invalid.parse::<ChannelEpoch>(),
+                Err(InvalidChannelEpoch),
+                "{invalid}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! What a hub tells people: past tense, with the facts that a log line needs. Never payloads.
+//! Events of a hub for diagnostics: past tense, with the fields that a log line needs. Never payloads.
 
 use std::time::Duration;
 
@@ -6,87 +6,65 @@ use steadfast_protocol::message::ChannelName;
 
 use crate::io::{ClientId, PeerId};
 
-/// Something that people should know.
+/// Something that an operator may need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Event {
     /// A peer's connect command succeeded.
-    PeerConnected {
-        /// Which.
-        peer: PeerId,
-        /// Its identity.
-        client: ClientId,
-    },
-    /// A connection ended.
+    PeerConnected { peer: PeerId, client: ClientId },
+    /// A connection was closed.
     PeerClosed {
-        /// Which.
         peer: PeerId,
-        /// Its identity.
         client: ClientId,
-        /// Who ended it, with code and reason.
-        end: End,
-        /// Since it was accepted.
-        lasted: Duration,
-        /// Since its last sign of life.
+        /// Who closed it, with code and reason.
+        closed_by: ClosedBy,
+        /// Time since it was accepted.
+        duration: Duration,
+        /// Time since its last activity.
         idle: Duration,
     },
-    /// Commands were refused because a limit of the hub is reached. Told at once for the first, then at most once a
-    /// second.
+    /// Commands were rejected because a limit of the hub is reached. The first one is reported at once, further ones at
+    /// most once a second.
     LimitReached {
-        /// Which limit, by the name of its setting.
+        /// The limit, by the name of its setting.
         setting: &'static str,
-        /// How many commands, since it was told last.
-        times: u64,
+        /// The number of commands since the last report.
+        count: u64,
     },
-    /// This core fell behind the log and reads the channels again.
-    CaughtBehind {
-        /// How many channels are read again.
+    /// This shard lagged behind the log and reads its channels again.
+    ShardLagged {
+        /// The number of channels that are read again.
         channels: usize,
     },
-    /// Subscriptions of a channel were ended with the advice to recover: their position could not be continued here.
+    /// Subscriptions of a channel were closed with a code whose advice is to recover: their position could not be
+    /// continued on this shard.
     PositionLost {
-        /// The channel.
         channel: ChannelName,
-        /// How many.
+        /// The number of closed subscriptions.
         subscriptions: usize,
     },
-    /// A message without a channel came, and nobody listens to such.
-    SendIgnored {
-        /// From whom.
-        peer: PeerId,
-    },
-    /// The data of a connect command is not shown to others: it is no JSON object, or too long.
-    InfoIgnored {
-        /// Whose.
-        peer: PeerId,
-    },
-    /// The log answered with refusals. Told at once for the first, then at most once a second.
-    LogRefused {
-        /// Why.
-        refusal: crate::log::io::Rejection,
-        /// How many, since it was told last.
-        times: u64,
+    /// A message without a channel was ignored: it has no receiver.
+    SendIgnored { peer: PeerId },
+    /// The data of a connect command is not shown to others: it is not a JSON object, or too long.
+    InfoIgnored { peer: PeerId },
+    /// The log rejected requests. The first rejection is reported at once, further ones at most once a second.
+    RequestsRejected {
+        rejection: crate::log::io::Rejection,
+        /// The number of rejections since the last report.
+        count: u64,
     },
 }
 
-/// Who ended a connection.
+/// Who closed a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The gateway, with this code.
-    Server {
-        /// The close code.
-        code: u16,
-        /// The reason sent.
-        reason: String,
-    },
-    /// The client, by a close frame.
-    Client {
-        /// Its code, if it sent one.
-        code: Option<u16>,
-        /// Its reason.
-        reason: String,
-    },
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum ClosedBy {
+    /// The gateway, with this code and reason.
+    Server { code: u16, reason: String },
+    /// The client, with a close frame. The code is `None` if the frame has none.
+    Client { code: Option<u16>, reason: String },
     /// The stream ended without a close frame.
-    Ended,
+    EndOfStream,
     /// Reading or writing failed.
-    Broken,
+    IoError,
 }

@@ -1,22 +1,22 @@
-//! Who gets a publication, in which frame, and what happens when this core has missed some.
+//! Fan-out of publications, and catching up on those that this shard has missed.
 
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::json::{self, InfoParts, PublicationParts};
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
-use crate::asks::Purpose;
 use crate::channel::{ChannelIndex, Cursor};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId};
 use crate::log::io::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
-use crate::peer::Stage;
+use crate::peer::SubscriptionPhase;
+use crate::pending_requests::Purpose;
 
-/// What a push holds besides payload and channel name: keys, offset, the publisher.
+/// Bytes of a push in addition to payload and channel name: keys, offset, the publisher.
 const ENVELOPE_BYTES: usize = 160;
 
 impl Hub {
-    /// Takes a durable publication: the next one of its channel goes out to everybody who is live.
+    /// Handles a durable publication: the next one of its channel is sent to all live subscribers.
     pub(crate) fn on_committed(&mut self, committed: Committed) {
         let Some(channel) = self.channels.find(committed.channel.as_str()) else {
             return;
@@ -28,26 +28,26 @@ impl Hub {
             epoch: now, record, ..
         } = committed;
         match cursor {
-            // An answer that is still to come covers it.
-            Cursor::Unknown | Cursor::Behind { .. } => {}
-            Cursor::At { epoch, .. } if epoch != now => {
+            // A pending response covers it.
+            Cursor::Unknown | Cursor::Lagging { .. } => {}
+            Cursor::Current { epoch, .. } if epoch != now => {
                 self.lose_position(
                     channel,
-                    Cursor::At {
+                    Cursor::Current {
                         epoch: now,
-                        top: record.offset,
+                        offset: record.offset,
                     },
                 );
             }
-            Cursor::At { top, .. } if record.offset <= top => {}
-            Cursor::At { epoch, top } if record.offset == top + 1 => {
+            Cursor::Current { offset, .. } if record.offset <= offset => {}
+            Cursor::Current { epoch, offset } if record.offset == offset + 1 => {
                 self.fan_out(channel, epoch, &record);
             }
-            Cursor::At { epoch, top } => self.catch_up(channel, epoch, top),
+            Cursor::Current { epoch, offset } => self.catch_up(channel, epoch, offset),
         }
     }
 
-    /// Encodes the publication once and orders it for everybody who is live.
+    /// Encodes the publication once and sends it to all live subscribers.
     fn fan_out(
         &mut self,
         channel: ChannelIndex,
@@ -57,9 +57,9 @@ impl Hub {
         let Some(target) = self.channels.get_mut(channel) else {
             return;
         };
-        target.cursor = Cursor::At {
+        target.cursor = Cursor::Current {
             epoch,
-            top: record.offset,
+            offset: record.offset,
         };
         let to = target.live();
         if to.is_empty() {
@@ -69,94 +69,97 @@ impl Hub {
         let mut frame = FrameBuilder::with_capacity(capacity);
         json::append_publication_push(frame.buffer(), target.name.as_str(), parts(record));
         let frame = frame.finish(Opcode::Text);
-        self.order(Output::Fanout { frame, to });
+        self.emit(Output::Fanout { frame, to });
     }
 
-    /// This core fell out of the ring: every channel is read again from where it stood.
-    pub(crate) fn on_lapsed(&mut self) {
-        let behind: Vec<_> = self
+    /// This shard lagged: every channel is read again from its cursor.
+    pub(crate) fn on_lagged(&mut self) {
+        let lagging: Vec<_> = self
             .channels
             .indices()
             .into_iter()
             .filter_map(|index| match self.channels.get(index)?.cursor {
-                Cursor::At { epoch, top } => Some((index, epoch, top)),
-                Cursor::Unknown | Cursor::Behind { .. } => None,
+                Cursor::Current { epoch, offset } => Some((index, epoch, offset)),
+                Cursor::Unknown | Cursor::Lagging { .. } => None,
             })
             .collect();
-        self.order(Output::Notify(Event::CaughtBehind {
-            channels: behind.len(),
+        self.emit(Output::Notify(Event::ShardLagged {
+            channels: lagging.len(),
         }));
-        for (channel, epoch, top) in behind {
-            self.catch_up(channel, epoch, top);
+        for (channel, epoch, offset) in lagging {
+            self.catch_up(channel, epoch, offset);
         }
     }
 
-    fn catch_up(&mut self, channel: ChannelIndex, epoch: crate::epoch::ChannelEpoch, top: u64) {
-        if let Some(behind) = self.channels.get_mut(channel) {
-            behind.cursor = Cursor::Behind { epoch, top };
+    fn catch_up(&mut self, channel: ChannelIndex, epoch: crate::epoch::ChannelEpoch, offset: u64) {
+        if let Some(lagging) = self.channels.get_mut(channel) {
+            lagging.cursor = Cursor::Lagging { epoch, offset };
         }
         let limit = self.settings().recovery_publications_max;
-        self.ask_recovery(
+        self.request_page(
             Purpose::CatchUp { channel },
-            ReadFrom::After { epoch, offset: top },
+            ReadFrom::After { epoch, offset },
             limit,
         );
     }
 
-    /// The log has answered what this core missed of a channel.
+    /// Handles the log's response with what this shard missed of a channel.
     pub(crate) fn on_catch_up(
         &mut self,
         channel: ChannelIndex,
-        answer: Result<ReadResponse, Rejection>,
+        response: Result<ReadResponse, Rejection>,
     ) {
-        let Some(Cursor::Behind { epoch, top }) =
+        let Some(Cursor::Lagging { epoch, offset }) =
             self.channels.get(channel).map(|channel| channel.cursor)
         else {
             return;
         };
-        let (records, more) = match answer {
+        let (records, has_more) = match response {
             Ok(ReadResponse {
                 epoch: now,
-                page:
-                    Page::Records {
-                        records,
-                        has_more: more,
-                    },
+                page: Page::Records { records, has_more },
                 ..
-            }) if now == epoch => (records, more),
+            }) if now == epoch => (records, has_more),
             Ok(ReadResponse {
                 epoch,
-                high_watermark: top,
+                high_watermark,
                 ..
             }) => {
-                return self.lose_position(channel, Cursor::At { epoch, top });
+                return self.lose_position(
+                    channel,
+                    Cursor::Current {
+                        epoch,
+                        offset: high_watermark,
+                    },
+                );
             }
-            Err(_refused) => return self.lose_position(channel, Cursor::Unknown),
+            Err(_rejection) => return self.lose_position(channel, Cursor::Unknown),
         };
-        let reached = records.last().map_or(top, |record| record.offset);
+        let reached = records.last().map_or(offset, |record| record.offset);
         for record in &records {
             self.fan_out(channel, epoch, record);
         }
-        if more {
+        if has_more {
             return self.catch_up(channel, epoch, reached);
         }
         if let Some(caught_up) = self.channels.get_mut(channel) {
-            caught_up.cursor = Cursor::At {
+            caught_up.cursor = Cursor::Current {
                 epoch,
-                top: reached,
+                offset: reached,
             };
         }
-        let waiting: Vec<PeerId> = self
+        let pending: Vec<PeerId> = self
             .channels
             .get(channel)
-            .map(|c| c.waiting().to_vec())
+            .map(|c| c.pending().to_vec())
             .unwrap_or_default();
-        for peer in waiting {
+        for peer in pending {
             self.on_channel_caught_up(peer, channel);
         }
     }
 
-    /// The position of those who are live cannot be continued here: they are told to subscribe again and recover.
+    /// The position of the subscribers cannot be continued on this shard: they are unsubscribed with a code whose
+    /// advice is to resubscribe and recover.
     pub(crate) fn lose_position(&mut self, channel: ChannelIndex, cursor: Cursor) {
         let Some(lost) = self.channels.get_mut(channel) else {
             return;
@@ -164,29 +167,31 @@ impl Hub {
         lost.cursor = cursor;
         let name = lost.name.clone();
         let members: Vec<PeerId> = lost.members().collect();
-        let told: Vec<PeerId> = members
+        let holders: Vec<PeerId> = members
             .into_iter()
-            .filter(|peer| self.holds_position(*peer, channel))
+            .filter(|peer| self.has_position(*peer, channel))
             .collect();
-        self.order(Output::Notify(Event::PositionLost {
+        self.emit(Output::Notify(Event::PositionLost {
             channel: name,
-            subscriptions: told.len(),
+            subscriptions: holders.len(),
         }));
-        for peer in told {
-            self.end_subscription(peer, channel, UnsubscribeCode::Insufficient);
+        for peer in holders {
+            self.close_subscription(peer, channel, UnsubscribeCode::Insufficient);
         }
     }
 
-    /// Whether the subscriber has been given a position; one that is still waiting for its reply has not.
-    fn holds_position(&self, peer: PeerId, channel: ChannelIndex) -> bool {
+    /// Whether the subscriber has received a position; one whose reply is still pending has not.
+    fn has_position(&self, peer: PeerId, channel: ChannelIndex) -> bool {
         self.peers
             .get(peer)
             .and_then(|peer| peer.subscription(channel))
-            .is_some_and(|subscription| !matches!(subscription.stage, Stage::Asked { .. }))
+            .is_some_and(|subscription| {
+                !matches!(subscription.phase, SubscriptionPhase::Requested { .. })
+            })
     }
 }
 
-/// A stored record as the encoder takes it, nothing copied.
+/// A stored record in the encoder's form, without a copy.
 fn parts(record: &Record) -> PublicationParts<'_> {
     let client = str::from_utf8(&record.publisher.client).unwrap_or_default();
     let user = str::from_utf8(&record.publisher.user).unwrap_or_default();

@@ -1,8 +1,9 @@
-//! One shard of the server: the machine that owns its peers, channels and timers.
+//! One shard of the server: the state machine that owns its peers, channels and timers.
 //!
-//! A hub decides everything between the socket and the log: who may enter, what a command means, who gets which
-//! publication, who is too slow. It stores nothing, orders nothing (the log does both) and moves no bytes (the shell
-//! of a core does). One event loop owns it; hubs never talk to each other but through the order of the log.
+//! A hub makes every decision between the socket and the log: who may connect, what a command does, which peers receive
+//! which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the log does both) and
+//! transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the order of
+//! the log.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,23 +12,25 @@ use steadfast_machine::{Generator, Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
 use steadfast_protocol::websocket::{Opcode, encoder::encode_server};
 
-use crate::asks::Asks;
 use crate::channel::Channels;
-use crate::event::{End, Event};
-use crate::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId, Timer};
-use crate::peer::{DueFor, Peer, Peers, Phase};
+use crate::event::{ClosedBy, Event};
+use crate::io::{
+    Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage, Timer,
+};
+use crate::peer::{Deadline, Peer, PeerPhase, Peers};
+use crate::pending_requests::PendingRequests;
 use crate::policy::hub::{HubPolicy, HubSettings};
-use crate::presence::Gathers;
-use crate::refusals::{Cause, Refusals};
+use crate::presence::PresenceQueries;
+use crate::rejections::{RejectionCause, Rejections};
 use crate::replies::Replies;
-use crate::wheel::{Due, TickNumber, Wheel};
+use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 
-/// When a peer that found the hub full shall come back.
-const FULL_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
+/// The retry delay for a peer that is rejected because the hub is full.
+const FULL_RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// How many connections there may be for each session that may be open: those that have none yet, or were refused one,
-/// end by their deadlines, and until then are bounded by this.
-const CROWD_FACTOR: usize = 2;
+/// Maximum number of connections per permitted session. Connections without a session (not connected yet, or rejected)
+/// are closed by their timeouts, and until then are bounded by this.
+const CONNECTION_HEADROOM: usize = 2;
 
 /// The close code for "try again later" (registered by IANA after RFC 6455).
 const TRY_AGAIN_LATER: u16 = 1013;
@@ -41,22 +44,22 @@ pub struct Hub {
     pub(crate) wall: Timestamp,
     pub(crate) peers: Peers,
     pub(crate) channels: Channels,
-    pub(crate) asks: Asks,
-    pub(crate) gathers: Gathers,
+    pub(crate) pending_requests: PendingRequests,
+    pub(crate) presence_queries: PresenceQueries,
     pub(crate) replies: Replies,
-    pub(crate) refusals: Refusals,
-    pub(crate) subscriptions_begun: u64,
+    pub(crate) rejections: Rejections,
+    pub(crate) subscriptions_started: u64,
     /// Peers whose connect command was accepted.
     pub(crate) sessions: usize,
-    wheel: Wheel,
-    due: Vec<Due>,
+    timer_wheel: TimerWheel,
+    due: Vec<TimerEntry>,
     outputs: VecDeque<Output>,
     ping: Bytes,
     is_shutting_down: bool,
 }
 
 impl Hub {
-    /// A hub without peers. The seed drives the spread of first pings and nothing else.
+    /// A hub without peers. The seed determines the jitter of first pings and nothing else.
     pub fn new(policy: HubPolicy, seed: Seed, now: Instant) -> Self {
         Self {
             policy,
@@ -65,13 +68,13 @@ impl Hub {
             wall: Timestamp::default(),
             peers: Peers::default(),
             channels: Channels::default(),
-            asks: Asks::default(),
-            gathers: Gathers::default(),
+            pending_requests: PendingRequests::default(),
+            presence_queries: PresenceQueries::default(),
             replies: Replies::default(),
-            refusals: Refusals::default(),
-            subscriptions_begun: 0,
+            rejections: Rejections::default(),
+            subscriptions_started: 0,
             sessions: 0,
-            wheel: Wheel::new(now),
+            timer_wheel: TimerWheel::new(now),
             due: Vec::new(),
             outputs: VecDeque::new(),
             ping: encode_server(Opcode::Text, b"{}"),
@@ -79,12 +82,12 @@ impl Hub {
         }
     }
 
-    /// Open connections.
+    /// The number of open connections.
     pub const fn peer_count(&self) -> usize {
         self.peers.len()
     }
 
-    /// Channels that somebody here is subscribed to, or asks about.
+    /// The number of channels with a subscription or a pending request on this shard.
     pub fn channel_count(&self) -> usize {
         self.channels.len()
     }
@@ -93,8 +96,8 @@ impl Hub {
         self.policy.settings()
     }
 
-    /// Hands out an order, behind the replies that were written before it.
-    pub(crate) fn order(&mut self, output: Output) {
+    /// Queues an output after the replies that were written before it.
+    pub(crate) fn emit(&mut self, output: Output) {
         self.flush_replies();
         self.outputs.push_back(output);
     }
@@ -105,8 +108,8 @@ impl Hub {
         }
     }
 
-    /// Appends a message for one peer; what follows each other for the same peer shares a frame. Nothing is said to a
-    /// peer that has gone.
+    /// Appends a message for one peer; consecutive messages for the same peer share a frame. Does nothing if the peer
+    /// is closed.
     pub(crate) fn reply(&mut self, peer: PeerId, reply: &steadfast_protocol::message::Reply) {
         if self.peers.get(peer).is_none() {
             return;
@@ -117,56 +120,59 @@ impl Hub {
         self.replies.append(peer, reply);
     }
 
-    /// Sees to it that the peer is looked at when it must be, if that is sooner than planned.
-    pub(crate) fn arm(&mut self, id: PeerId) {
+    /// Schedules the peer's next deadline if it is earlier than the scheduled one.
+    pub(crate) fn schedule(&mut self, id: PeerId) {
         let settings = self.policy.settings();
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        let tick = TickNumber::at_or_after(peer.next_due(settings));
-        if peer.armed.is_none_or(|armed| tick < armed) {
-            peer.armed = Some(tick);
-            self.wheel.enter(Due { peer: id, tick });
+        let tick = TickNumber::at_or_after(peer.next_deadline(settings));
+        if peer.scheduled.is_none_or(|scheduled| tick < scheduled) {
+            peer.scheduled = Some(tick);
+            self.timer_wheel.add(TimerEntry { peer: id, tick });
         }
     }
 
     fn accept(&mut self, id: PeerId, client: ClientId, access: Access) {
         self.peers.insert(Peer::new(id, client, access, self.now));
-        let crowd_max = self.settings().peers_max.saturating_mul(CROWD_FACTOR);
+        let connections_max = self
+            .settings()
+            .peers_max
+            .saturating_mul(CONNECTION_HEADROOM);
         if self.is_shutting_down {
             self.close(id, DisconnectCode::Shutdown);
-        } else if self.peers.len() > crowd_max {
-            self.note_refusal(Cause::Limit("peers_max"));
+        } else if self.peers.len() > connections_max {
+            self.record_rejection(RejectionCause::Limit("peers_max"));
             self.close_full(id);
         } else {
-            self.arm(id);
+            self.schedule(id);
         }
     }
 
-    /// Whether as many sessions are open as the policy allows. Connections without one do not count: a herd that is
-    /// larger than the hub would keep itself out.
+    /// Whether as many sessions are open as the policy allows. Connections without one do not count: otherwise a
+    /// thundering herd that is larger than the hub would lock itself out.
     pub(crate) const fn is_full(&self) -> bool {
         self.sessions >= self.policy.settings().peers_max
     }
 
-    /// Ends a connection that there is no room for, and that has no command to answer.
+    /// Closes a connection that exceeds the capacity and has no command to reply to.
     fn close_full(&mut self, id: PeerId) {
         self.close_with(id, TRY_AGAIN_LATER, Self::full_message());
     }
 
-    /// Ends a connection with a code of the table.
+    /// Closes a connection with a disconnect code.
     pub(crate) fn close(&mut self, id: PeerId, code: DisconnectCode) {
         self.close_with(id, code.code(), code.reason().to_owned());
     }
 
-    /// Ends a connection; the reason is plain text, never empty.
+    /// Closes a connection; the reason is plain text, never empty.
     pub(crate) fn close_with(&mut self, id: PeerId, code: u16, reason: String) {
-        let end = End::Server {
+        let closed_by = ClosedBy::Server {
             code,
             reason: reason.clone(),
         };
-        if self.forget(id, end) {
-            self.order(Output::Close {
+        if self.remove_peer(id, closed_by) {
+            self.emit(Output::Close {
                 peer: id,
                 code,
                 reason,
@@ -174,123 +180,125 @@ impl Hub {
         }
     }
 
-    /// Forgets a connection and everything it was subscribed to. False when it is not known.
-    fn forget(&mut self, id: PeerId, end: End) -> bool {
+    /// Removes a connection and all its subscriptions. Returns `false` if it is unknown.
+    fn remove_peer(&mut self, id: PeerId, closed_by: ClosedBy) -> bool {
         let Some(peer) = self.peers.remove(id) else {
             return false;
         };
-        if matches!(peer.phase, Phase::Connected { .. }) {
+        if matches!(peer.phase, PeerPhase::Connected { .. }) {
             self.sessions -= 1;
         }
         for subscription in &peer.subscriptions {
             self.leave_channel(peer.id, peer.info(), *subscription);
         }
-        self.order(Output::Notify(Event::PeerClosed {
+        self.emit(Output::Notify(Event::PeerClosed {
             peer: id,
             client: peer.client,
-            end,
-            lasted: self.now - peer.accepted_at,
-            idle: self.now - peer.stirred_at,
+            closed_by,
+            duration: self.now - peer.accepted_at,
+            idle: self.now - peer.last_activity_at,
         }));
         true
     }
 
-    fn lose(&mut self, id: PeerId, loss: Loss) {
-        let end = match loss {
-            Loss::Closed { code, reason } => End::Client { code, reason },
-            Loss::Ended => End::Ended,
-            Loss::Broken => End::Broken,
+    fn on_lost(&mut self, id: PeerId, loss: ConnectionLoss) {
+        let closed_by = match loss {
+            ConnectionLoss::CloseFrame { code, reason } => ClosedBy::Client { code, reason },
+            ConnectionLoss::EndOfStream => ClosedBy::EndOfStream,
+            ConnectionLoss::IoError => ClosedBy::IoError,
         };
-        self.forget(id, end);
+        self.remove_peer(id, closed_by);
     }
 
-    fn stir(&mut self, id: PeerId) {
+    fn record_activity(&mut self, id: PeerId) {
         let now = self.now;
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.stir(now);
+            peer.record_activity(now);
         }
     }
 
-    fn receive(&mut self, id: PeerId, message: &Bytes) {
-        self.stir(id);
+    fn on_received(&mut self, id: PeerId, message: &Bytes) {
+        self.record_activity(id);
         self.on_message(id, message);
-        self.arm(id);
+        self.schedule(id);
     }
 
-    fn take_log(&mut self, events: Vec<LogEvent>, at: Timestamp) {
+    fn on_log(&mut self, events: Vec<LogEvent>, at: Timestamp) {
         self.wall = at;
         for event in events {
             match event {
                 LogEvent::Committed(committed) => self.on_committed(committed),
-                LogEvent::Answered { number, answer } => self.on_answer(number, answer),
-                LogEvent::Noted(note) => self.on_note(note),
-                LogEvent::Lapsed => self.on_lapsed(),
+                LogEvent::Response { number, response } => self.on_response(number, response),
+                LogEvent::Message(message) => self.on_shard_message(message),
+                LogEvent::Lagged => self.on_lagged(),
             }
         }
     }
 
-    fn on_note(&mut self, note: Note) {
-        match note {
-            Note::Joined { channel, info } => {
-                self.tell_listeners(&channel, info, crate::presence::Move::Joined);
+    fn on_shard_message(&mut self, message: ShardMessage) {
+        match message {
+            ShardMessage::Join { channel, info } => {
+                self.push_membership(&channel, info, crate::presence::MembershipChange::Joined);
             }
-            Note::Left { channel, info } => {
-                self.tell_listeners(&channel, info, crate::presence::Move::Left);
+            ShardMessage::Leave { channel, info } => {
+                self.push_membership(&channel, info, crate::presence::MembershipChange::Left);
             }
-            Note::PresenceAsked {
-                core,
+            ShardMessage::PresenceQuery {
+                shard,
                 number,
                 channel,
                 detail,
             } => {
-                self.answer_presence(core, number, &channel, detail);
+                self.respond_to_presence_query(shard, number, &channel, detail);
             }
-            Note::PresenceTold {
-                core,
+            ShardMessage::PresenceResponse {
+                shard,
                 number,
-                present,
-            } => self.on_presence_told(core, number, present),
+                presence,
+            } => self.on_presence_response(shard, number, presence),
         }
     }
 
     fn tick(&mut self) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.advance(self.now, &mut due);
+        self.timer_wheel.advance(self.now, &mut due);
         for entry in due.drain(..) {
-            self.look_at(entry);
+            self.on_timer(entry);
         }
         self.due = due;
-        self.expire_gathers();
-        self.tell_refusals();
+        self.expire_presence_queries();
+        self.report_rejections();
     }
 
-    /// Does what a peer is due for, unless the entry has become stale.
-    fn look_at(&mut self, entry: Due) {
+    /// Handles the deadline of a peer, unless the entry has become stale.
+    fn on_timer(&mut self, entry: TimerEntry) {
         let (now, settings) = (self.now, self.policy.settings());
         let Some(peer) = self
             .peers
             .get_mut(entry.peer)
-            .filter(|peer| peer.armed == Some(entry.tick))
+            .filter(|peer| peer.scheduled == Some(entry.tick))
         else {
             return;
         };
-        peer.armed = None;
-        match peer.take_due(now, settings) {
-            Some(DueFor::Ping) => {
+        peer.scheduled = None;
+        match peer.take_expired(now, settings) {
+            Some(Deadline::Ping) => {
                 let frame = self.ping.clone();
-                self.order(Output::Send {
+                self.emit(Output::Send {
                     peer: entry.peer,
                     frame,
                 });
             }
-            Some(DueFor::NoPong) => self.close(entry.peer, DisconnectCode::NoPong),
-            Some(DueFor::Stale) if self.is_full() => self.close_full(entry.peer),
-            Some(DueFor::Stale) => self.close(entry.peer, DisconnectCode::Stale),
-            Some(DueFor::RefusedTooLong) => self.close(entry.peer, DisconnectCode::TooManyRequests),
-            Some(DueFor::WriteDeadline) => self.close(entry.peer, DisconnectCode::WriteError),
+            Some(Deadline::NoPong) => self.close(entry.peer, DisconnectCode::NoPong),
+            Some(Deadline::ConnectTimeout) if self.is_full() => self.close_full(entry.peer),
+            Some(Deadline::ConnectTimeout) => self.close(entry.peer, DisconnectCode::Stale),
+            Some(Deadline::RejectedCloseTimeout) => {
+                self.close(entry.peer, DisconnectCode::TooManyRequests)
+            }
+            Some(Deadline::WriteTimeout) => self.close(entry.peer, DisconnectCode::WriteError),
             None => {}
         }
-        self.arm(entry.peer);
+        self.schedule(entry.peer);
     }
 
     fn shut_down(&mut self) {
@@ -300,9 +308,9 @@ impl Hub {
         }
     }
 
-    /// What a peer is told that there is no room for: its SDK lets the backoff grow and comes back.
+    /// The message for a peer that exceeds the capacity: its SDK increases its backoff and reconnects.
     pub(crate) fn full_message() -> String {
-        with_retry_in("at capacity", FULL_RETRY)
+        with_retry_in("at capacity", FULL_RETRY_DELAY)
     }
 }
 
@@ -319,16 +327,16 @@ impl Machine for Hub {
                 client,
                 access,
             } => self.accept(peer, client, access),
-            Input::Received { peer, message } => self.receive(peer, &message),
-            Input::Stirred { peer } => self.stir(peer),
+            Input::Received { peer, message } => self.on_received(peer, &message),
+            Input::BytesReceived { peer } => self.record_activity(peer),
             Input::Malformed { peer, code, reason } => {
                 self.close_with(peer, code, reason.to_owned());
             }
-            Input::Lost { peer, loss } => self.lose(peer, loss),
-            Input::Backlog { peer, bytes } => self.on_backlog(peer, bytes),
+            Input::Lost { peer, loss } => self.on_lost(peer, loss),
+            Input::SendBuffer { peer, bytes } => self.on_send_buffer(peer, bytes),
             Input::Written { peer, bytes } => self.on_written(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
-            Input::Log { events, at } => self.take_log(events, at),
+            Input::Log { events, at } => self.on_log(events, at),
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
         }
@@ -341,14 +349,14 @@ impl Machine for Hub {
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         let deadlines = [
-            self.wheel.next(),
-            self.gathers.next_due(),
-            self.refusals.next_due(),
+            self.timer_wheel.next(),
+            self.presence_queries.next_deadline(),
+            self.rejections.next_deadline(),
         ];
         let due = deadlines.into_iter().flatten().min()?;
         Some((due, Timer::Wheel))
     }
 }
 
-/// Look-ups of unanswered requests by number; never iterated.
+/// Lookups of pending requests by number; never iterated.
 pub(crate) type ByNumber<T> = HashMap<u64, T>;

@@ -1,4 +1,4 @@
-//! Every fact a hub is told and every order it gives.
+//! Inputs and outputs of a hub.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,16 +11,16 @@ use steadfast_protocol::message::{ChannelName, ClientInfo};
 use crate::event::Event;
 use crate::log::io::{Committed, Request, Response};
 
-/// One connection of this hub. The shell chooses the index (dense, reused) and raises the generation on each reuse.
+/// One connection of this hub. The shell chooses the index (dense, reused) and increments the generation on each reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId {
-    /// The place in the tables of shell and hub.
+    /// The slot in the tables of shell and hub.
     pub index: u32,
-    /// Tells the users of one place apart.
+    /// Distinguishes successive peers of one slot.
     pub generation: u32,
 }
 
-/// The identity of a connection's client; from the operating system's randomness. Printed as a UUID.
+/// The identity of a connection's client, from the operating system's randomness. Displayed as a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u128);
 
@@ -38,231 +38,188 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// What the shell found out about a connection before the first message.
+/// Whether a connection may connect without a credential, as the shell determined before the first message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// May connect without a credential.
     Anonymous,
-    /// Needs a credential.
+    /// Must present a credential.
     CredentialNeeded,
 }
 
-/// Why a connection is gone.
+/// Why a connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The peer sent a close frame; code and reason are its own. `None` is a close frame without a code.
-    Closed {
-        /// The peer's code.
-        code: Option<u16>,
-        /// The peer's reason.
-        reason: String,
-    },
-    /// The peer ended the stream without a close frame.
-    Ended,
-    /// Reading or writing failed, for example a reset.
-    Broken,
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum ConnectionLoss {
+    /// The peer sent a close frame; code and reason are the peer's. The code is `None` if the frame has none.
+    CloseFrame { code: Option<u16>, reason: String },
+    /// The peer closed the stream without a close frame.
+    EndOfStream,
+    /// Reading or writing failed, for example because of a connection reset.
+    IoError,
 }
 
-/// What a core tells all cores through the order of the log; nothing of it is stored.
+/// A message between shards, delivered in the order of the log and not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// Somebody subscribed.
-    Joined {
-        /// Where.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum ShardMessage {
+    /// A client subscribed.
+    Join {
         channel: ChannelName,
-        /// Who.
         info: ClientInfo,
     },
-    /// Somebody's subscription ended.
-    Left {
-        /// Where.
+    /// A client's subscription ended.
+    Leave {
         channel: ChannelName,
-        /// Who.
         info: ClientInfo,
     },
-    /// Every core shall answer who is in the channel.
-    PresenceAsked {
-        /// The core that asks.
-        core: u16,
-        /// Chosen by that core.
+    /// A query to all shards for the clients of a channel.
+    PresenceQuery {
+        /// The shard that sent the query.
+        shard: u16,
+        /// Chosen by that shard; each response contains it.
         number: u64,
-        /// Where.
         channel: ChannelName,
-        /// How much to tell.
         detail: PresenceDetail,
     },
-    /// One core's answer, for the core that asked.
-    PresenceTold {
-        /// The core that asked.
-        core: u16,
-        /// The number of its question.
+    /// The response of one shard, for the shard that sent the query.
+    PresenceResponse {
+        /// The shard that sent the query.
+        shard: u16,
+        /// The number of its query.
         number: u64,
-        /// Who is there, on the core that answers.
-        present: Present,
+        /// The clients on the responding shard.
+        presence: ShardPresence,
     },
 }
 
-/// How much a question about presence wants to know.
+/// What a presence query requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceDetail {
-    /// Every client; at most one more than a reply may name.
+    /// All clients; at most one more than a reply may contain.
     Clients,
-    /// Numbers only.
+    /// Only the numbers of clients and users.
     Counts,
 }
 
-/// Who is in a channel, on one core.
+/// The presence of a channel on one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Present {
-    /// Every client.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum ShardPresence {
     Clients(Vec<ClientInfo>),
-    /// Numbers only.
     Counts {
-        /// Connections.
         clients: u32,
-        /// The different users, so that the sum over cores counts each once.
+        /// The distinct users, so that the sum over all shards counts each once.
         users: BTreeSet<String>,
     },
 }
 
-/// One entry of the log's order, as every core is shown it.
+/// One entry in the order of the log, as delivered to every shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum LogEvent {
-    /// A durable publication.
+    /// A durable publication of any channel.
     Committed(Committed),
-    /// An answer to this core.
-    Answered {
+    /// A response of the log to this shard.
+    Response {
         /// The number that this hub gave its request.
         number: u64,
-        /// The answer.
-        answer: Response,
+        response: Response,
     },
-    /// A core's note.
-    Noted(Note),
-    /// Commits and notes are missing here: this core fell behind the ring. It stands behind every answer that belongs
-    /// into the gap and before the first entry after it. Answers are never lost.
-    Lapsed,
+    /// A message from any shard, including this one.
+    Message(ShardMessage),
+    /// Commits and shard messages are missing at this position: the shard lagged, and the ring buffer overwrote entries
+    /// that it had not read. This entry follows every response that belongs into the gap and precedes the first entry
+    /// after the gap. Responses are never lost.
+    Lagged,
 }
 
-/// A fact for the hub.
+/// An event that the shell reports to the hub.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Input {
-    /// A connection was upgraded.
+    /// A connection was upgraded to WebSocket. The client identity is random.
     Accepted {
-        /// Its id here.
         peer: PeerId,
-        /// Its identity, random.
         client: ClientId,
-        /// What it may do.
         access: Access,
     },
-    /// A complete message arrived.
-    Received {
-        /// From whom.
-        peer: PeerId,
-        /// The message, text or binary.
-        message: Bytes,
-    },
-    /// Bytes arrived that are no complete message yet, or a control frame: a sign of life.
-    Stirred {
-        /// From whom.
-        peer: PeerId,
-    },
-    /// The bytes are no valid WebSocket traffic; the shell found this close code for them.
+    /// A complete message arrived, text or binary.
+    Received { peer: PeerId, message: Bytes },
+    /// Bytes arrived that are not a complete message yet, or a control frame: the peer is active.
+    BytesReceived { peer: PeerId },
+    /// The bytes are not valid WebSocket traffic; the shell determined this close code for them.
     Malformed {
-        /// From whom.
         peer: PeerId,
         /// RFC 6455 close code, for example 1002, 1007, 1009.
         code: u16,
-        /// Plain text.
+        /// Plain text for the close frame.
         reason: &'static str,
     },
-    /// The connection is gone.
-    Lost {
-        /// Whose.
+    /// The connection was lost.
+    Lost { peer: PeerId, loss: ConnectionLoss },
+    /// A write was short, and the send buffer now holds `bytes`. Repeated whenever bytes are added to it.
+    SendBuffer {
         peer: PeerId,
-        /// Why.
-        loss: Loss,
-    },
-    /// A write was short; so many bytes wait now. Told again whenever more was added.
-    Backlog {
-        /// Whose.
-        peer: PeerId,
-        /// Unsent bytes.
+        /// The size of the send buffer.
         bytes: usize,
     },
-    /// The system took some of the bytes that wait; the rest waits on.
-    Written {
-        /// Whose.
-        peer: PeerId,
-        /// So many.
-        bytes: usize,
-    },
-    /// Nothing waits any more.
-    Drained {
-        /// Whose.
-        peer: PeerId,
-    },
-    /// The next entries of the log's order.
+    /// The socket accepted some bytes of the send buffer; others remain in it.
+    Written { peer: PeerId, bytes: usize },
+    /// The send buffer is empty.
+    Drained { peer: PeerId },
+    /// The next entries in the order of the log.
     Log {
-        /// In order.
         events: Vec<LogEvent>,
-        /// The wall clock, told to clients.
+        /// The wall-clock time at the shell.
         at: Timestamp,
     },
-    /// The process ends: close every peer with the advice to come back.
+    /// The process is shutting down: close every peer with a code whose advice is to reconnect.
     ShutdownRequested,
     /// A deadline may have passed.
     Tick,
 }
 
-/// An order of the hub.
+/// What the shell must do for the hub.
 #[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Output {
     /// Send this encoded frame to one peer.
     Send {
-        /// To whom.
         peer: PeerId,
-        /// A whole WebSocket frame, or several.
+        /// One or more complete WebSocket frames.
         frame: Bytes,
     },
     /// Send this encoded frame to many peers.
     Fanout {
-        /// A whole WebSocket frame.
+        /// One complete WebSocket frame.
         frame: Bytes,
-        /// To whom. Shared with the hub, which copies the list only if it changes while this order is not yet out.
+        /// The receivers. Shared with the hub, which copies the list only if it changes while this output is still
+        /// queued.
         to: Rc<Vec<PeerId>>,
     },
-    /// Send a close frame behind everything else and end the connection. The hub has forgotten the peer already.
+    /// Send a close frame after everything else and close the connection. The hub has already removed the peer.
     Close {
-        /// Whose.
         peer: PeerId,
-        /// The close code.
         code: u16,
         /// Plain text, never empty, at most 123 bytes.
         reason: String,
     },
-    /// Read nothing more from this peer: too much of what it asked is unanswered.
-    Pause {
-        /// Whom.
-        peer: PeerId,
-    },
-    /// Read again.
-    Resume {
-        /// Whom.
-        peer: PeerId,
-    },
-    /// Ask the log.
-    Ask(Request),
-    /// Tell all cores, in the order of the log.
-    Tell(Note),
-    /// Something that people should know.
+    /// Stop reading from this peer: it has too many pending requests.
+    PauseReading { peer: PeerId },
+    /// Read from this peer again.
+    ResumeReading { peer: PeerId },
+    /// Send this request to the log.
+    Request(Request),
+    /// Send this message to all shards, in the order of the log.
+    Broadcast(ShardMessage),
+    /// Report this event for diagnostics.
     Notify(Event),
 }
 
-/// Why the hub wants to be woken.
+/// What the next deadline of the hub is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The coarse wheel's next tick that has work: pings, pong, stale and write deadlines.
+    /// The next tick of the timer wheel that has work: pings, pong, connect and write timeouts.
     Wheel,
 }

@@ -1,10 +1,9 @@
-//! The server's side of Steadfast: peers, channels, fan-out, recovery and the log, as machines without IO.
+//! Server side of Steadfast as state machines without I/O: peers, channels, fan-out, recovery and the log.
 //!
-//! [`Hub`] is one shard: it owns its peers and decides what every message means. [`log::Log`] is the one log of a
-//! process: it orders publications, keeps them, and answers what was missed. A shell drives both; they meet only in
-//! the lists of [`io`] and [`log::io`].
+//! [`Hub`] is the state machine of one shard: it owns its peers and executes their commands. [`log::Log`] is the one
+//! log of a process: it orders publications, stores them, and reads them for recovery. A shell drives both; they are
+//! connected only by the inputs and outputs in [`io`] and [`log::io`].
 
-mod asks;
 mod channel;
 mod commands;
 pub mod epoch;
@@ -14,12 +13,13 @@ mod hub;
 pub mod io;
 pub mod log;
 mod peer;
+mod pending_requests;
 pub mod policy;
 mod presence;
 mod recovery;
-mod refusals;
+mod rejections;
 mod replies;
-mod slow;
-pub mod wheel;
+mod slow_consumer;
+pub mod timer_wheel;
 
 pub use hub::Hub;

@@ -1,12 +1,12 @@
-//! One connection: how far its protocol has come, what it is subscribed to, and when it must be looked at next.
+//! One connection: the phase of its protocol, its subscriptions, and its next deadline.
 //!
 //! ```text
-//! Fresh --connect accepted--> Connected --any close--> forgotten
-//!   |  \--connect refused---> Refused ----deadline---> forgotten
-//!   \--stale deadline--------------------------------> forgotten
+//! AwaitingConnect --connect accepted--> Connected --any close--> removed
+//!   |  \--connect rejected---> Rejected ----timeout------------> removed
+//!   \--connect timeout-----------------------------------------> removed
 //! ```
 //!
-//! A peer does nothing by itself: the hub owns it, and asks [`Peer::next_due`] and [`Peer::take_due`].
+//! A peer is passive: the hub owns it, and calls [`Peer::next_deadline`] and [`Peer::take_expired`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,139 +16,135 @@ use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{ClientInfo, Command};
 
-use crate::channel::{ChannelIndex, Place};
+use crate::channel::{ChannelIndex, MemberSlot};
 use crate::epoch::ChannelEpoch;
 use crate::io::{Access, ClientId, PeerId};
 use crate::policy::hub::HubSettings;
-use crate::wheel::TickNumber;
+use crate::timer_wheel::TickNumber;
 
-/// How far the protocol has come.
+/// The phase of a connection's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// No connect command has come.
-    Fresh,
-    /// The connect command was refused; the peer is given time to close.
-    Refused { since: Instant },
+pub(crate) enum PeerPhase {
+    /// No connect command has arrived.
+    AwaitingConnect,
+    /// The connect command was rejected; the peer has a limited time to close.
+    Rejected { since: Instant },
     /// The session is open.
     Connected { pings: Pings },
 }
 
-/// The pings of an open session.
+/// The heartbeat of an open session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pings {
-    /// When the next one is due.
+    /// When the next ping is due.
     next: Instant,
-    /// The last one, while the peer may still be silent.
+    /// When the pong timeout of the last ping started; `None` once any byte was received.
     awaited_since: Option<Instant>,
-    /// Bytes that wait in front of it: it is not out before they are.
-    behind: usize,
-    /// Pings without a pong: so many pongs are legal.
-    unanswered: u32,
+    /// Bytes in the send buffer ahead of the last ping: it is not sent before they are.
+    bytes_ahead: usize,
+    /// Pings without a pong: this many pongs are legal.
+    pongs_pending: u32,
 }
 
-/// Unsent bytes that wait in the shell.
+/// Unsent bytes that the shell has buffered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Backlog {
+pub(crate) struct SendBuffer {
     pub(crate) bytes: usize,
-    /// So many of them waited at `since` already.
-    pub(crate) overdue: usize,
+    /// Those that were buffered at `since` already: the write timeout applies to them.
+    pub(crate) bytes_due: usize,
     pub(crate) since: Instant,
 }
 
-impl Backlog {
-    /// Takes off what was written. The deadline starts anew when all that it was set for is out: a peer that drains
-    /// steadily is slow but alive, and none of its bytes waits for longer than two deadlines.
+impl SendBuffer {
+    /// Subtracts what was written. The write timeout restarts when all bytes that it applied to are written: a peer
+    /// that drains steadily is slow but alive, and none of its bytes stays buffered for longer than two write timeouts.
     pub(crate) const fn advance(&mut self, now: Instant, written: usize) {
         self.bytes = self.bytes.saturating_sub(written);
-        self.overdue = self.overdue.saturating_sub(written);
-        if self.overdue == 0 {
-            self.overdue = self.bytes;
+        self.bytes_due = self.bytes_due.saturating_sub(written);
+        if self.bytes_due == 0 {
+            self.bytes_due = self.bytes;
             self.since = now;
         }
     }
 }
 
-/// What a peer is due for.
+/// A deadline of a peer that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DueFor {
+pub(crate) enum Deadline {
     Ping,
-    /// Silent since a ping.
     NoPong,
-    /// Never sent a connect command.
-    Stale,
-    /// Was refused and did not close.
-    RefusedTooLong,
-    /// Unsent bytes have waited too long.
-    WriteDeadline,
+    ConnectTimeout,
+    RejectedCloseTimeout,
+    WriteTimeout,
 }
 
-/// How far a subscription has come.
+/// The phase of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The log was asked; the reply to this command is owed.
-    Asked { command: u32 },
-    /// The reply is out, but publications behind `offset` are missing before the live ones.
+pub(crate) enum SubscriptionPhase {
+    /// A request to the log is pending; the command has no reply yet.
+    Requested { command: u32 },
+    /// The reply is sent, but publications after `offset` must be sent before the live ones.
     Recovering {
         epoch: ChannelEpoch,
         offset: u64,
         page: NextPage,
     },
-    /// Gets every publication as it is committed.
+    /// Receives every publication as it is committed.
     Live,
 }
 
-/// The next page of a recovery.
+/// The state of the next page of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextPage {
-    /// The log was asked.
-    Asked,
-    /// The socket has not taken what it was sent, or it is another channel's turn.
+    /// A request to the log is pending.
+    Requested,
+    /// The send buffer is not empty, or it is another channel's turn.
     AwaitsTurn,
-    /// The core itself is behind on this channel.
-    AwaitsChannel,
+    /// The shard itself lags on this channel.
+    AwaitsCatchUp,
 }
 
 /// One subscription of a peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) channel: ChannelIndex,
-    /// Tells it from an earlier one of this peer to this channel, whose answers may still come.
+    /// Distinguishes it from earlier subscriptions of this peer to this channel, whose responses may still arrive.
     pub(crate) number: u64,
-    pub(crate) place: Place,
-    pub(crate) stage: Stage,
+    pub(crate) slot: MemberSlot,
+    pub(crate) phase: SubscriptionPhase,
 }
 
 impl Subscription {
-    /// Whether it is recovering, and its next page is so far.
+    /// Whether it is recovering and its next page has this state.
     fn awaits(&self, next: NextPage) -> bool {
-        matches!(self.stage, Stage::Recovering { page, .. } if page == next)
+        matches!(self.phase, SubscriptionPhase::Recovering { page, .. } if page == next)
     }
 }
 
-/// One connection.
+/// One connection and its session.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) client: ClientId,
     pub(crate) access: Access,
-    /// What it says about itself and others are shown, raw JSON.
+    /// Client info that is shown to others, raw JSON.
     pub(crate) conn_info: Option<Bytes>,
-    pub(crate) phase: Phase,
+    pub(crate) phase: PeerPhase,
     pub(crate) accepted_at: Instant,
-    /// The last sign of life.
-    pub(crate) stirred_at: Instant,
-    /// The valid entry in the wheel.
-    pub(crate) armed: Option<TickNumber>,
+    /// When a byte was last received.
+    pub(crate) last_activity_at: Instant,
+    /// The valid entry in the timer wheel.
+    pub(crate) scheduled: Option<TickNumber>,
     pub(crate) subscriptions: Vec<Subscription>,
-    /// The channel that a page was read of last.
-    recovered_last: Option<ChannelIndex>,
-    /// What its unanswered requests weigh together, see `asks`.
-    pub(crate) asks: usize,
-    /// True when nothing more is read from it, and its commands are held back.
+    /// The channel whose page was read last.
+    last_recovered: Option<ChannelIndex>,
+    /// The total weight of its pending requests, see `pending_requests`.
+    pub(crate) pending_weight: usize,
+    /// True while the peer is not read from and its commands are queued.
     pub(crate) is_paused: bool,
-    /// Commands that came before the shell stopped reading: at most what it had read already.
-    pub(crate) held: VecDeque<Result<Command, DecodeError>>,
-    pub(crate) backlog: Option<Backlog>,
+    /// Commands that arrived before the shell stopped reading: at most what it had read already.
+    pub(crate) queued_commands: VecDeque<Result<Command, DecodeError>>,
+    pub(crate) send_buffer: Option<SendBuffer>,
 }
 
 impl Peer {
@@ -158,20 +154,20 @@ impl Peer {
             client,
             access,
             conn_info: None,
-            phase: Phase::Fresh,
+            phase: PeerPhase::AwaitingConnect,
             accepted_at: now,
-            stirred_at: now,
-            armed: None,
+            last_activity_at: now,
+            scheduled: None,
             subscriptions: Vec::new(),
-            recovered_last: None,
-            asks: 0,
+            last_recovered: None,
+            pending_weight: 0,
             is_paused: false,
-            held: VecDeque::new(),
-            backlog: None,
+            queued_commands: VecDeque::new(),
+            send_buffer: None,
         }
     }
 
-    /// Who it is for others; all are anonymous, which is the empty user.
+    /// Its client info for others; all clients are anonymous, which is the empty user.
     pub(crate) fn info(&self) -> ClientInfo {
         ClientInfo {
             client: self.client.to_string(),
@@ -192,154 +188,163 @@ impl Peer {
             .find(|subscription| subscription.channel == channel)
     }
 
-    /// Whether a page of a recovery fits beside what waits already, with as much left over for what is live.
-    pub(crate) fn has_room(&self, settings: &HubSettings) -> bool {
-        self.backlog.is_none_or(|backlog| {
-            backlog.bytes.saturating_add(settings.recovery_bytes_max)
-                <= settings.backlog_bytes_max / 2
+    /// Whether a page of a recovery fits into the first half of the send buffer; the other half is kept for live
+    /// publications.
+    pub(crate) fn has_write_budget(&self, settings: &HubSettings) -> bool {
+        self.send_buffer.is_none_or(|send_buffer| {
+            send_buffer
+                .bytes
+                .saturating_add(settings.recovery_bytes_max)
+                <= settings.send_buffer_bytes_max / 2
         })
     }
 
-    /// The subscription whose recovery goes on next: none while a page is under way or bytes wait, else the first
-    /// behind the last one that waits for its turn.
+    /// The subscription whose recovery continues next: none while a page is pending or bytes are buffered, else the
+    /// first after the last one that awaits its turn.
     pub(crate) fn next_recovery(&mut self) -> Option<&mut Subscription> {
-        let is_busy = self.backlog.is_some()
+        let is_busy = self.send_buffer.is_some()
             || self
                 .subscriptions
                 .iter()
-                .any(|subscription| subscription.awaits(NextPage::Asked));
+                .any(|subscription| subscription.awaits(NextPage::Requested));
         if is_busy {
             return None;
         }
-        let behind_last = self
+        let start = self
             .subscriptions
             .iter()
-            .position(|subscription| Some(subscription.channel) == self.recovered_last)
-            .map_or(0, |place| place + 1);
-        let (before, behind) = self.subscriptions.split_at_mut(behind_last);
-        let next = behind
+            .position(|subscription| Some(subscription.channel) == self.last_recovered)
+            .map_or(0, |index| index + 1);
+        let (before, after) = self.subscriptions.split_at_mut(start);
+        let next = after
             .iter_mut()
             .chain(before)
             .find(|subscription| subscription.awaits(NextPage::AwaitsTurn))?;
-        self.recovered_last = Some(next.channel);
+        self.last_recovered = Some(next.channel);
         Some(next)
     }
 
-    /// Opens the session. The first ping comes after half to a whole interval, so that a herd spreads.
+    /// Opens the session. The first ping is sent after half an interval to a full one, so that simultaneous connections
+    /// do not cause simultaneous pings.
     pub(crate) fn connect(&mut self, now: Instant, interval: Duration, generator: &mut Generator) {
         let first = now + generator.between(interval / 2, interval);
-        self.phase = Phase::Connected {
+        self.phase = PeerPhase::Connected {
             pings: Pings {
                 next: first,
                 awaited_since: None,
-                behind: 0,
-                unanswered: 0,
+                bytes_ahead: 0,
+                pongs_pending: 0,
             },
         };
     }
 
-    /// Notes any inbound byte. It answers for the ping as far as life is concerned; a pong stays legal.
-    pub(crate) const fn stir(&mut self, now: Instant) {
-        self.stirred_at = now;
-        if let Phase::Connected { pings } = &mut self.phase {
+    /// Records that bytes were received. This ends the pong timeout; a pong remains legal.
+    pub(crate) const fn record_activity(&mut self, now: Instant) {
+        self.last_activity_at = now;
+        if let PeerPhase::Connected { pings } = &mut self.phase {
             pings.awaited_since = None;
         }
     }
 
-    /// Notes that some of what waits is written. A ping that stood behind it is out once nothing stands before it, and
-    /// its time begins.
-    pub(crate) const fn take_written(&mut self, now: Instant, bytes: usize) {
-        if let Some(backlog) = &mut self.backlog {
-            backlog.advance(now, bytes);
+    /// Records that buffered bytes were written. A ping that was buffered after them is sent once no bytes are ahead of
+    /// it, and its pong timeout starts.
+    pub(crate) const fn record_written(&mut self, now: Instant, bytes: usize) {
+        if let Some(send_buffer) = &mut self.send_buffer {
+            send_buffer.advance(now, bytes);
         }
-        if let Phase::Connected { pings } = &mut self.phase
-            && pings.behind > 0
+        if let PeerPhase::Connected { pings } = &mut self.phase
+            && pings.bytes_ahead > 0
         {
-            pings.behind = pings.behind.saturating_sub(bytes);
-            if pings.behind == 0 && pings.awaited_since.is_some() {
+            pings.bytes_ahead = pings.bytes_ahead.saturating_sub(bytes);
+            if pings.bytes_ahead == 0 && pings.awaited_since.is_some() {
                 pings.awaited_since = Some(now);
             }
         }
     }
 
-    /// Notes that nothing waits any more.
-    pub(crate) const fn drain(&mut self, now: Instant) {
-        self.take_written(now, usize::MAX);
-        self.backlog = None;
+    /// Records that the send buffer is empty.
+    pub(crate) const fn record_drained(&mut self, now: Instant) {
+        self.record_written(now, usize::MAX);
+        self.send_buffer = None;
     }
 
-    /// Takes a pong. False when no ping is unanswered.
-    pub(crate) const fn take_pong(&mut self) -> bool {
+    /// Accepts a pong. Returns `false` if every ping has its pong.
+    pub(crate) const fn accept_pong(&mut self) -> bool {
         match &mut self.phase {
-            Phase::Connected { pings } if pings.unanswered > 0 => {
-                pings.unanswered -= 1;
+            PeerPhase::Connected { pings } if pings.pongs_pending > 0 => {
+                pings.pongs_pending -= 1;
                 true
             }
-            Phase::Fresh | Phase::Refused { .. } | Phase::Connected { .. } => false,
+            PeerPhase::AwaitingConnect
+            | PeerPhase::Rejected { .. }
+            | PeerPhase::Connected { .. } => false,
         }
     }
 
-    /// The next moment at which this peer must be looked at.
-    pub(crate) fn next_due(&self, settings: &HubSettings) -> Instant {
+    /// When this peer must be checked next.
+    pub(crate) fn next_deadline(&self, settings: &HubSettings) -> Instant {
         let phase = match self.phase {
-            Phase::Fresh => self.accepted_at + settings.stale_timeout,
-            Phase::Refused { since } => since + settings.refused_timeout,
-            Phase::Connected { pings } => match pings.awaited_since {
+            PeerPhase::AwaitingConnect => self.accepted_at + settings.connect_timeout,
+            PeerPhase::Rejected { since } => since + settings.rejected_close_timeout,
+            PeerPhase::Connected { pings } => match pings.awaited_since {
                 Some(since) => pings.next.min(since + settings.pong_timeout),
                 None => pings.next,
             },
         };
-        match self.backlog {
-            Some(backlog) => phase.min(backlog.since + settings.write_deadline),
+        match self.send_buffer {
+            Some(send_buffer) => phase.min(send_buffer.since + settings.write_timeout),
             None => phase,
         }
     }
 
-    /// What the peer is due for now, worst first. A due ping counts as sent.
-    pub(crate) fn take_due(&mut self, now: Instant, settings: &HubSettings) -> Option<DueFor> {
+    /// The deadline that has passed, worst first. A due ping counts as sent.
+    pub(crate) fn take_expired(
+        &mut self,
+        now: Instant,
+        settings: &HubSettings,
+    ) -> Option<Deadline> {
         if self
-            .backlog
-            .is_some_and(|backlog| backlog.since + settings.write_deadline <= now)
+            .send_buffer
+            .is_some_and(|send_buffer| send_buffer.since + settings.write_timeout <= now)
         {
-            return Some(DueFor::WriteDeadline);
+            return Some(Deadline::WriteTimeout);
         }
         match &mut self.phase {
-            Phase::Fresh => {
-                (self.accepted_at + settings.stale_timeout <= now).then_some(DueFor::Stale)
-            }
-            Phase::Refused { since } => {
-                (*since + settings.refused_timeout <= now).then_some(DueFor::RefusedTooLong)
-            }
-            Phase::Connected { pings } => {
+            PeerPhase::AwaitingConnect => (self.accepted_at + settings.connect_timeout <= now)
+                .then_some(Deadline::ConnectTimeout),
+            PeerPhase::Rejected { since } => (*since + settings.rejected_close_timeout <= now)
+                .then_some(Deadline::RejectedCloseTimeout),
+            PeerPhase::Connected { pings } => {
                 if pings
                     .awaited_since
                     .is_some_and(|since| since + settings.pong_timeout <= now)
                 {
-                    // Nobody hears a peer that is not read from, and a ping behind bytes that wait has not been asked:
-                    // that silence is not the peer's own. The write deadline ends one that takes nothing.
-                    let is_asked = pings.behind == 0;
-                    if is_asked && !self.is_paused {
-                        return Some(DueFor::NoPong);
+                    // A paused peer is not read from, and a ping with bytes ahead of it is not sent yet: in both cases
+                    // the silence is not the peer's fault. The write timeout closes a peer whose socket accepts
+                    // nothing.
+                    let is_sent = pings.bytes_ahead == 0;
+                    if is_sent && !self.is_paused {
+                        return Some(Deadline::NoPong);
                     }
-                    pings.awaited_since = if is_asked { None } else { Some(now) };
+                    pings.awaited_since = if is_sent { None } else { Some(now) };
                 }
                 if pings.next > now {
                     return None;
                 }
                 pings.next = now + settings.ping_interval;
                 pings.awaited_since = Some(now);
-                pings.behind = match self.backlog {
-                    Some(backlog) => backlog.bytes,
+                pings.bytes_ahead = match self.send_buffer {
+                    Some(send_buffer) => send_buffer.bytes,
                     None => 0,
                 };
-                pings.unanswered = pings.unanswered.saturating_add(1);
-                Some(DueFor::Ping)
+                pings.pongs_pending = pings.pongs_pending.saturating_add(1);
+                Some(Deadline::Ping)
             }
         }
     }
 }
 
-/// The connections of a hub, at the places that the shell chose.
+/// The connections of a hub, in the slots that the shell chose.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     slots: Vec<Option<Box<Peer>>>,
@@ -365,7 +370,7 @@ impl Peers {
     ///
     /// # Panics
     ///
-    /// If its place is taken: the shell gives a place away only after the hub has forgotten its peer.
+    /// If its slot is occupied: the shell reuses a slot only after the hub has removed its peer.
     pub(crate) fn insert(&mut self, peer: Peer) {
         let index = slot_index(peer.id);
         if index >= self.slots.len() {
@@ -374,7 +379,7 @@ impl Peers {
         if let Some(slot) = self.slots.get_mut(index) {
             assert!(
                 slot.is_none(),
-                "the place of a peer is taken: {:?}",
+                "the slot of a peer is occupied: {:?}",
                 peer.id
             );
             *slot = Some(Box::new(peer));
@@ -395,7 +400,7 @@ impl Peers {
         self.len
     }
 
-    /// All peers, in the order of their places.
+    /// All peers, in the order of their slots.
     pub(crate) fn ids(&self) -> Vec<PeerId> {
         self.slots.iter().flatten().map(|peer| peer.id).collect()
     }

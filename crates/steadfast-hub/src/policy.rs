@@ -1,4 +1,4 @@
-//! Settings that are valid by construction, one module per part.
+//! Settings that are valid by construction, one module per component.
 
 pub mod hub;
 pub mod log;

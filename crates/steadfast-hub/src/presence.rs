@@ -1,7 +1,8 @@
-//! Who is in a channel: every core knows its own peers, and a question goes to all of them.
+//! Presence: the clients that are subscribed to a channel, on all shards.
 //!
-//! Question and answers travel in the order of the log, without being stored. A core that does not answer in time
-//! makes the command fail with a temporary error; an answer is never silently partial.
+//! Every shard knows only its own peers, so a query is sent to all of them (scatter-gather). Query and responses travel
+//! in the order of the log, without being stored. If a shard does not respond in time, the command fails with a
+//! temporary error; a reply is never silently partial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -14,52 +15,54 @@ use steadfast_protocol::message::{
 };
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
-use crate::asks::large_weight;
 use crate::hub::Hub;
-use crate::io::{Note, Output, PeerId, PresenceDetail, Present};
-use crate::peer::{Peer, Stage};
-use crate::refusals::Cause;
+use crate::io::{Output, PeerId, PresenceDetail, ShardMessage, ShardPresence};
+use crate::peer::{Peer, SubscriptionPhase};
+use crate::pending_requests::large_weight;
+use crate::rejections::RejectionCause;
 
-/// What most join and leave pushes take.
+/// Enough for most join and leave pushes.
 const PUSH_BYTES: usize = 160;
 
-/// What a note tells listeners.
+/// What a push reports to listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Move {
+pub(crate) enum MembershipChange {
     Joined,
     Left,
 }
 
-/// A question that not all cores have answered.
+/// A query that not all shards have responded to.
 #[derive(Debug)]
-struct Gather {
+struct PresenceQuery {
     peer: PeerId,
     command: u32,
-    due: Instant,
-    cores_missing: u16,
-    /// By client id, which is the order in which they are told.
+    deadline: Instant,
+    responses_missing: u16,
+    /// By client id, which is the order in the reply.
     clients: BTreeMap<String, ClientInfo>,
     num_clients: u32,
     users: BTreeSet<String>,
     detail: PresenceDetail,
 }
 
-/// The questions of a hub. Numbers grow, so the first is the oldest.
+/// The pending queries of a hub. Numbers grow, so the first is the oldest.
 #[derive(Debug, Default)]
-pub(crate) struct Gathers {
-    open: BTreeMap<u64, Gather>,
+pub(crate) struct PresenceQueries {
+    by_number: BTreeMap<u64, PresenceQuery>,
     next: u64,
 }
 
-impl Gathers {
-    /// When the oldest question must be given up.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.open.first_key_value().map(|(_, gather)| gather.due)
+impl PresenceQueries {
+    /// When the oldest query times out.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.by_number
+            .first_key_value()
+            .map(|(_, query)| query.deadline)
     }
 }
 
 impl Hub {
-    pub(crate) fn ask_presence(
+    pub(crate) fn query_presence(
         &mut self,
         peer: PeerId,
         command: u32,
@@ -67,66 +70,70 @@ impl Hub {
         detail: PresenceDetail,
     ) {
         if channel.is_empty() {
-            return self.refuse(peer, command, ErrorCode::BadRequest);
+            return self.reject(peer, command, ErrorCode::BadRequest);
         }
-        if self.gathers.open.len() >= self.settings().asks_max {
-            self.note_refusal(Cause::Limit("asks_max"));
-            return self.refuse(peer, command, ErrorCode::TooManyRequests);
+        if self.presence_queries.by_number.len() >= self.settings().pending_requests_max {
+            self.record_rejection(RejectionCause::Limit("pending_requests_max"));
+            return self.reject(peer, command, ErrorCode::TooManyRequests);
         }
-        let (core, cores) = (self.settings().core, self.settings().cores);
-        let due = self.now + self.settings().presence_timeout;
-        self.gathers.next += 1;
-        let number = self.gathers.next;
-        let gather = Gather {
+        let (shard, shards) = (self.settings().shard, self.settings().shards);
+        let deadline = self.now + self.settings().presence_timeout;
+        self.presence_queries.next += 1;
+        let number = self.presence_queries.next;
+        let query = PresenceQuery {
             peer,
             command,
-            due,
-            cores_missing: cores,
+            deadline,
+            responses_missing: shards,
             clients: BTreeMap::new(),
             num_clients: 0,
             users: BTreeSet::new(),
             detail,
         };
-        self.gathers.open.insert(number, gather);
+        self.presence_queries.by_number.insert(number, query);
         let channel = self.channels.name(channel);
-        self.order(Output::Tell(Note::PresenceAsked {
-            core,
+        self.emit(Output::Broadcast(ShardMessage::PresenceQuery {
+            shard,
             number,
             channel,
             detail,
         }));
-        self.count_ask(peer, large_weight(self.settings()));
+        self.reserve_weight(peer, large_weight(self.settings()));
     }
 
-    /// Answers a core's question with the peers of this one.
-    pub(crate) fn answer_presence(
+    /// Responds to a query with the peers of this shard.
+    pub(crate) fn respond_to_presence_query(
         &mut self,
-        core: u16,
+        shard: u16,
         number: u64,
         channel: &ChannelName,
         detail: PresenceDetail,
     ) {
         let limit = self.settings().presence_clients_max.saturating_add(1);
-        let present = match detail {
-            PresenceDetail::Clients => {
-                Present::Clients(self.present(channel).take(limit).map(Peer::info).collect())
-            }
+        let presence = match detail {
+            PresenceDetail::Clients => ShardPresence::Clients(
+                self.present_peers(channel)
+                    .take(limit)
+                    .map(Peer::info)
+                    .collect(),
+            ),
             PresenceDetail::Counts => {
-                let clients = u32::try_from(self.present(channel).count()).unwrap_or(u32::MAX);
+                let clients =
+                    u32::try_from(self.present_peers(channel).count()).unwrap_or(u32::MAX);
                 // All are anonymous, which is one user.
                 let users = (clients > 0).then(String::new).into_iter().collect();
-                Present::Counts { clients, users }
+                ShardPresence::Counts { clients, users }
             }
         };
-        self.order(Output::Tell(Note::PresenceTold {
-            core,
+        self.emit(Output::Broadcast(ShardMessage::PresenceResponse {
+            shard,
             number,
-            present,
+            presence,
         }));
     }
 
-    /// The peers of this core whose subscription to the channel has been granted.
-    fn present(&self, name: &ChannelName) -> impl Iterator<Item = &Peer> + '_ {
+    /// The peers of this shard whose subscription to the channel has been granted.
+    fn present_peers(&self, name: &ChannelName) -> impl Iterator<Item = &Peer> + '_ {
         let index = self.channels.find(name.as_str());
         let members = index
             .and_then(|index| self.channels.get(index))
@@ -134,38 +141,43 @@ impl Hub {
         members.into_iter().flatten().filter_map(move |id| {
             let peer = self.peers.get(id)?;
             let subscription = peer.subscription(index?)?;
-            (!matches!(subscription.stage, Stage::Asked { .. })).then_some(peer)
+            (!matches!(subscription.phase, SubscriptionPhase::Requested { .. })).then_some(peer)
         })
     }
 
-    pub(crate) fn on_presence_told(&mut self, core: u16, number: u64, present: Present) {
-        if core != self.settings().core {
+    pub(crate) fn on_presence_response(
+        &mut self,
+        shard: u16,
+        number: u64,
+        presence: ShardPresence,
+    ) {
+        if shard != self.settings().shard {
             return;
         }
-        let Some(gather) = self.gathers.open.get_mut(&number) else {
+        let Some(query) = self.presence_queries.by_number.get_mut(&number) else {
             return;
         };
-        match present {
-            Present::Clients(clients) => {
-                gather
+        match presence {
+            ShardPresence::Clients(clients) => {
+                query
                     .clients
                     .extend(clients.into_iter().map(|info| (info.client.clone(), info)));
             }
-            Present::Counts { clients, users } => {
-                gather.num_clients = gather.num_clients.saturating_add(clients);
-                gather.users.extend(users);
+            ShardPresence::Counts { clients, users } => {
+                query.num_clients = query.num_clients.saturating_add(clients);
+                query.users.extend(users);
             }
         }
-        gather.cores_missing = gather.cores_missing.saturating_sub(1);
-        if gather.cores_missing == 0
-            && let Some(gather) = self.gathers.open.remove(&number)
+        query.responses_missing = query.responses_missing.saturating_sub(1);
+        if query.responses_missing == 0
+            && let Some(query) = self.presence_queries.by_number.remove(&number)
         {
-            self.finish_gather(gather);
+            self.finish_presence_query(query);
         }
     }
 
-    fn finish_gather(&mut self, gather: Gather) {
-        let Gather {
+    fn finish_presence_query(&mut self, query: PresenceQuery) {
+        let PresenceQuery {
             peer,
             command,
             clients,
@@ -173,16 +185,16 @@ impl Hub {
             users,
             detail,
             ..
-        } = gather;
+        } = query;
         match detail {
             PresenceDetail::Clients if clients.len() > self.settings().presence_clients_max => {
-                self.note_refusal(Cause::Limit("presence_clients_max"));
-                self.refuse(peer, command, ErrorCode::LimitExceeded);
+                self.record_rejection(RejectionCause::Limit("presence_clients_max"));
+                self.reject(peer, command, ErrorCode::LimitExceeded);
             }
-            PresenceDetail::Clients => self.grant(peer, command, ReplyResult::Presence(clients)),
+            PresenceDetail::Clients => self.reply_ok(peer, command, ReplyResult::Presence(clients)),
             PresenceDetail::Counts => {
                 let num_users = u32::try_from(users.len()).unwrap_or(u32::MAX);
-                self.grant(
+                self.reply_ok(
                     peer,
                     command,
                     ReplyResult::PresenceStats(PresenceStats {
@@ -192,25 +204,30 @@ impl Hub {
                 );
             }
         }
-        self.uncount_ask(peer, large_weight(self.settings()));
+        self.release_weight(peer, large_weight(self.settings()));
     }
 
-    /// Gives up the questions that were not answered in time.
-    pub(crate) fn expire_gathers(&mut self) {
+    /// Rejects the commands of queries that have timed out.
+    pub(crate) fn expire_presence_queries(&mut self) {
         while let Some(entry) = self
-            .gathers
-            .open
+            .presence_queries
+            .by_number
             .first_entry()
-            .filter(|entry| entry.get().due <= self.now)
+            .filter(|entry| entry.get().deadline <= self.now)
         {
-            let gather = entry.remove();
-            self.refuse(gather.peer, gather.command, ErrorCode::Internal);
-            self.uncount_ask(gather.peer, large_weight(self.settings()));
+            let query = entry.remove();
+            self.reject(query.peer, query.command, ErrorCode::Internal);
+            self.release_weight(query.peer, large_weight(self.settings()));
         }
     }
 
-    /// Pushes a join or leave to those who asked for it, encoded once.
-    pub(crate) fn tell_listeners(&mut self, channel: &ChannelName, info: ClientInfo, what: Move) {
+    /// Sends a join or leave push to the peers that requested it, encoded once.
+    pub(crate) fn push_membership(
+        &mut self,
+        channel: &ChannelName,
+        info: ClientInfo,
+        change: MembershipChange,
+    ) {
         let Some(index) = self.channels.find(channel.as_str()) else {
             return;
         };
@@ -222,9 +239,9 @@ impl Hub {
         else {
             return;
         };
-        let event = match what {
-            Move::Joined => PushEvent::Join(info),
-            Move::Left => PushEvent::Leave(info),
+        let event = match change {
+            MembershipChange::Joined => PushEvent::Join(info),
+            MembershipChange::Left => PushEvent::Leave(info),
         };
         let push = Reply::Push(Push {
             channel: channel.as_str().to_owned(),
@@ -232,7 +249,7 @@ impl Hub {
         });
         let mut frame = FrameBuilder::with_capacity(PUSH_BYTES);
         json::append_reply(frame.buffer(), &push);
-        self.order(Output::Fanout {
+        self.emit(Output::Fanout {
             frame: frame.finish(Opcode::Text),
             to: Rc::new(listeners),
         });

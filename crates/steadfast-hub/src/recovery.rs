@@ -1,14 +1,14 @@
-//! Subscriptions: what the reply holds, what follows it, and when a peer goes live.
+//! Subscriptions: what the reply contains, what follows it, and when a peer goes live.
 //!
-//! The log has one order, and this core reads it at one cursor. An answer to a read ends exactly where the commits
-//! behind it in that order begin. So the reply comes first, then the rest of a long recovery page by page, then live
-//! publications; nothing is buffered or merged, and no hole can open in between.
+//! The log has one order, and this shard reads it at one cursor. A response to a read ends exactly where the commits
+//! after it in that order begin. So the reply is sent first, then the rest of a long recovery page by page, then live
+//! publications; nothing is buffered or merged, and no gap can open in between.
 //!
 //! ```text
-//! Asked --answer, whole---------------------------> Live
-//!   \----answer, more to come--> Recovering --last page--/   one page at a time for each peer
-//!                                   | retention overtook it, or the log refused
-//!                                   \--> unsubscribed with 2500: the client subscribes again
+//! Requested --response, complete-----------------------> Live
+//!   \----response, more to follow--> Recovering --last page--/   one page at a time for each peer
+//!                                      | retention removed the next page, or the log rejected the request
+//!                                      \--> unsubscribed with 2500: the client resubscribes
 //! ```
 
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
@@ -17,40 +17,43 @@ use steadfast_protocol::message::{
     SubscribeResult,
 };
 
-use crate::asks::{Moves, Purpose, Recovery, Unrecoverable, Wish, publication, refusal_code};
 use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
-use crate::io::{Note, Output, PeerId};
+use crate::io::{Output, PeerId, ShardMessage};
 use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
-use crate::peer::{Peer, Stage, Subscription};
+use crate::peer::{Peer, Subscription, SubscriptionPhase};
+use crate::pending_requests::{
+    JoinLeavePushes, Purpose, Recovery, SubscribeOptions, Unrecoverable, publication,
+    rejection_code,
+};
 use crate::policy::hub::JoinLeave;
-use crate::refusals::Cause;
+use crate::rejections::RejectionCause;
 
-mod rest;
+mod pages;
 
-/// The feature bit with which a client asks for error 112 instead of a subscription that lost its position.
+/// The feature bit with which a client requests error 112 instead of a subscription that lost its position.
 const FLAG_REJECT_UNRECOVERED: i64 = 2;
 
-/// What a subscriber is given first.
+/// The initial position and publications of a granted subscription.
 struct Grant {
     epoch: ChannelEpoch,
-    /// Told to the client: what it asked for when recovered, else the top.
+    /// Sent to the client: the offset that it requested if recovered, else the high watermark.
     offset: u64,
     publications: Vec<Publication>,
     is_recovered: bool,
-    /// The client has seen everything up to here once it has read the reply.
+    /// Once the client has read the reply, it has everything up to this offset.
     seen: u64,
-    is_whole: bool,
+    is_complete: bool,
 }
 
 impl Hub {
     pub(crate) fn subscribe(&mut self, id: PeerId, command: u32, request: &SubscribeRequest) {
         if request.channel.is_empty() {
-            return self.refuse(id, command, ErrorCode::BadRequest);
+            return self.reject(id, command, ErrorCode::BadRequest);
         }
         if request.kind != 0 || request.has_filter {
-            return self.refuse(id, command, ErrorCode::NotAvailable);
+            return self.reject(id, command, ErrorCode::NotAvailable);
         }
         let channels_max = self.settings().channels_per_peer_max;
         let Some(peer) = self.peers.get(id) else {
@@ -61,118 +64,120 @@ impl Hub {
             .find(&request.channel)
             .is_some_and(|channel| peer.subscription(channel).is_some())
         {
-            return self.refuse(id, command, ErrorCode::AlreadySubscribed);
+            return self.reject(id, command, ErrorCode::AlreadySubscribed);
         }
         if peer.subscriptions.len() >= channels_max {
-            self.note_refusal(Cause::Limit("channels_per_peer_max"));
-            return self.refuse(id, command, ErrorCode::LimitExceeded);
+            self.record_rejection(RejectionCause::Limit("channels_per_peer_max"));
+            return self.reject(id, command, ErrorCode::LimitExceeded);
         }
-        let wish = wish(request, self.settings().join_leave);
+        let options = subscribe_options(request, self.settings().join_leave);
         let channel = self.channels.find_or_create(&request.channel);
         let known = self
             .channels
             .get(channel)
-            .and_then(|known| grant_at_once(known.cursor, wish.recovery));
-        if known.is_none() && !self.may_ask() {
+            .and_then(|known| grant_without_request(known.cursor, options.recovery));
+        if known.is_none() && !self.has_request_capacity() {
             self.channels.release(channel);
-            return self.refuse(id, command, ErrorCode::TooManyRequests);
+            return self.reject(id, command, ErrorCode::TooManyRequests);
         }
-        let subscription = self.enter(id, channel, command);
+        let subscription = self.add_subscription(id, channel, command);
         if let Some(grant) = known {
-            return self.grant_subscription(id, channel, command, wish, grant);
+            return self.grant_subscription(id, channel, command, options, grant);
         }
-        let (from, limit) = first_read(wish.recovery, self.settings().recovery_publications_max);
-        self.ask_recovery(
+        let (from, limit) = first_read(options.recovery, self.settings().recovery_publications_max);
+        self.request_page(
             Purpose::Subscribe {
                 peer: id,
                 channel,
                 number: subscription,
                 command,
-                wish,
+                options,
             },
             from,
             limit,
         );
     }
 
-    /// Enters a subscription that waits for the log. Returns its number.
-    fn enter(&mut self, id: PeerId, channel: ChannelIndex, command: u32) -> u64 {
-        self.subscriptions_begun += 1;
-        let number = self.subscriptions_begun;
+    /// Adds a subscription that awaits the log. Returns its number.
+    fn add_subscription(&mut self, id: PeerId, channel: ChannelIndex, command: u32) -> u64 {
+        self.subscriptions_started += 1;
+        let number = self.subscriptions_started;
         if let (Some(peer), Some(entered)) =
             (self.peers.get_mut(id), self.channels.get_mut(channel))
         {
-            let place = entered.enter_waiting(id);
+            let slot = entered.add_pending(id);
             peer.subscriptions.push(Subscription {
                 channel,
                 number,
-                place,
-                stage: Stage::Asked { command },
+                slot,
+                phase: SubscriptionPhase::Requested { command },
             });
         }
         number
     }
 
-    /// Whether an answer still has its subscription: the peer may have gone since, or unsubscribed, or subscribed
-    /// again. Answers come in any order, so the first one need not be the older one's.
+    /// Whether the subscription of a response still exists: the peer may have been closed since, or unsubscribed, or
+    /// resubscribed. Responses arrive in any order, so the first one is not necessarily for the older subscription.
     pub(crate) fn is_current(&self, id: PeerId, channel: ChannelIndex, number: u64) -> bool {
         let peer = self.peers.get(id);
         peer.and_then(|peer| peer.subscription(channel))
             .is_some_and(|subscription| subscription.number == number)
     }
 
-    /// The log has answered the first question of a subscription.
-    pub(crate) fn on_subscribe_answer(
+    /// Handles the log's response to the first request of a subscription.
+    pub(crate) fn on_subscribe_response(
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
         command: u32,
-        wish: Wish,
-        answer: Result<ReadResponse, Rejection>,
+        options: SubscribeOptions,
+        response: Result<ReadResponse, Rejection>,
     ) {
-        match answer {
-            Ok(answer) => {
-                let has_room = self
+        match response {
+            Ok(response) => {
+                let has_write_budget = self
                     .peers
                     .get(id)
-                    .is_some_and(|peer| peer.has_room(self.settings()));
-                let grant = grant_from(answer, wish.recovery);
-                let grant = if has_room {
+                    .is_some_and(|peer| peer.has_write_budget(self.settings()));
+                let grant = grant_from(response, options.recovery);
+                let grant = if has_write_budget {
                     grant
                 } else {
                     without_publications(grant)
                 };
-                self.grant_subscription(id, channel, command, wish, grant);
+                self.grant_subscription(id, channel, command, options, grant);
             }
-            Err(refusal) => {
-                self.drop_subscription(id, channel);
-                self.refuse(id, command, refusal_code(refusal));
+            Err(rejection) => {
+                self.remove_subscription(id, channel);
+                self.reject(id, command, rejection_code(rejection));
             }
         }
     }
 
-    /// The first answer about a channel places this core's cursor; a new epoch moves it.
-    pub(crate) fn learn(&mut self, channel: ChannelIndex, answer: &ReadResponse) {
+    /// Sets this shard's cursor from the first response about a channel; a new epoch moves it.
+    pub(crate) fn update_cursor(&mut self, channel: ChannelIndex, response: &ReadResponse) {
         let Some(known) = self.channels.get_mut(channel) else {
             return;
         };
         match known.cursor {
             Cursor::Unknown => {
-                known.cursor = Cursor::At {
-                    epoch: answer.epoch,
-                    top: answer.high_watermark,
+                known.cursor = Cursor::Current {
+                    epoch: response.epoch,
+                    offset: response.high_watermark,
                 }
             }
-            Cursor::At { epoch, .. } | Cursor::Behind { epoch, .. } if epoch != answer.epoch => {
+            Cursor::Current { epoch, .. } | Cursor::Lagging { epoch, .. }
+                if epoch != response.epoch =>
+            {
                 self.lose_position(
                     channel,
-                    Cursor::At {
-                        epoch: answer.epoch,
-                        top: answer.high_watermark,
+                    Cursor::Current {
+                        epoch: response.epoch,
+                        offset: response.high_watermark,
                     },
                 );
             }
-            Cursor::At { .. } | Cursor::Behind { .. } => {}
+            Cursor::Current { .. } | Cursor::Lagging { .. } => {}
         }
     }
 
@@ -181,13 +186,13 @@ impl Hub {
         id: PeerId,
         channel: ChannelIndex,
         command: u32,
-        wish: Wish,
+        options: SubscribeOptions,
         grant: Grant,
     ) {
-        let was_recovering = wish.recovery != Recovery::No;
-        if was_recovering && !grant.is_recovered && wish.unrecoverable == Unrecoverable::Refuse {
-            self.drop_subscription(id, channel);
-            return self.refuse(id, command, ErrorCode::UnrecoverablePosition);
+        let was_recovering = options.recovery != Recovery::NotRequested;
+        if was_recovering && !grant.is_recovered && options.unrecoverable == Unrecoverable::Reject {
+            self.remove_subscription(id, channel);
+            return self.reject(id, command, ErrorCode::UnrecoverablePosition);
         }
         let Grant {
             epoch,
@@ -195,7 +200,7 @@ impl Hub {
             publications,
             is_recovered,
             seen,
-            is_whole,
+            is_complete,
         } = grant;
         let result = SubscribeResult {
             recoverable: true,
@@ -209,25 +214,25 @@ impl Hub {
             was_recovering,
             ..SubscribeResult::default()
         };
-        self.grant(id, command, ReplyResult::Subscribe(result));
-        self.announce(id, channel, wish.moves);
-        self.go_on(id, channel, epoch, seen, is_whole);
+        self.reply_ok(id, command, ReplyResult::Subscribe(result));
+        self.announce(id, channel, options.join_leave);
+        self.continue_subscription(id, channel, epoch, seen, is_complete);
     }
 
-    /// Tells the others that somebody came.
-    fn announce(&mut self, id: PeerId, channel: ChannelIndex, moves: Moves) {
+    /// Notifies all shards that a client subscribed.
+    fn announce(&mut self, id: PeerId, channel: ChannelIndex, join_leave: JoinLeavePushes) {
         let Some(info) = self.peers.get(id).map(Peer::info) else {
             return;
         };
         let Some(joined) = self.channels.get_mut(channel) else {
             return;
         };
-        if moves == Moves::Told {
+        if join_leave == JoinLeavePushes::On {
             joined.listeners.push(id);
         }
         let name = joined.name.clone();
-        if self.settings().join_leave == JoinLeave::Offered {
-            self.order(Output::Tell(Note::Joined {
+        if self.settings().join_leave == JoinLeave::On {
+            self.emit(Output::Broadcast(ShardMessage::Join {
                 channel: name,
                 info,
             }));
@@ -236,21 +241,21 @@ impl Hub {
 
     pub(crate) fn unsubscribe(&mut self, id: PeerId, command: u32, channel: &str) {
         if channel.is_empty() {
-            return self.refuse(id, command, ErrorCode::BadRequest);
+            return self.reject(id, command, ErrorCode::BadRequest);
         }
         if let Some(channel) = self.channels.find(channel) {
-            let stage = self.stage(id, channel);
-            self.drop_subscription(id, channel);
-            if let Some(Stage::Asked { command: owed }) = stage {
-                self.refuse_given_up(id, owed);
+            let phase = self.subscription_phase(id, channel);
+            self.remove_subscription(id, channel);
+            if let Some(SubscriptionPhase::Requested { command: pending }) = phase {
+                self.reject_cancelled(id, pending);
             }
         }
-        self.grant(id, command, ReplyResult::Unsubscribe);
+        self.reply_ok(id, command, ReplyResult::Unsubscribe);
     }
 
-    /// Answers a subscribe command whose subscription is not wanted any more: a command without an answer would time
-    /// out, upon which SDKs drop the connection. Temporary, so that it harms none that was begun since.
-    fn refuse_given_up(&mut self, id: PeerId, command: u32) {
+    /// Replies to a subscribe command whose subscription was cancelled: a command without a reply would time out, and
+    /// SDKs then drop the connection. The error is temporary, so that it does not affect a later subscription.
+    fn reject_cancelled(&mut self, id: PeerId, command: u32) {
         let error = ErrorCode::Internal.reply_with("unsubscribed before it began".to_owned());
         self.reply(
             id,
@@ -261,8 +266,8 @@ impl Hub {
         );
     }
 
-    /// Ends a subscription from here and tells the client.
-    pub(crate) fn end_subscription(
+    /// Closes a subscription from the server's side and notifies the client.
+    pub(crate) fn close_subscription(
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
@@ -275,7 +280,7 @@ impl Hub {
         else {
             return;
         };
-        if self.drop_subscription(id, channel) {
+        if self.remove_subscription(id, channel) {
             let event = PushEvent::Unsubscribe {
                 code: code.code(),
                 reason: code.reason().to_owned(),
@@ -290,8 +295,8 @@ impl Hub {
         }
     }
 
-    /// Forgets a subscription of a peer that stays. False when there is none.
-    fn drop_subscription(&mut self, id: PeerId, channel: ChannelIndex) -> bool {
+    /// Removes a subscription of a peer that stays connected. Returns `false` if there is none.
+    fn remove_subscription(&mut self, id: PeerId, channel: ChannelIndex) -> bool {
         let Some(peer) = self.peers.get_mut(id) else {
             return false;
         };
@@ -305,12 +310,12 @@ impl Hub {
         let subscription = peer.subscriptions.swap_remove(index);
         let info = peer.info();
         self.leave_channel(id, info, subscription);
-        // It may have been the one whose page was under way.
-        self.ask_next_page(id);
+        // The pending page may have been its own.
+        self.request_next_page(id);
         true
     }
 
-    /// Takes a subscription that its peer no longer knows of out of its channel.
+    /// Removes a subscription from its channel after its peer has dropped it.
     pub(crate) fn leave_channel(
         &mut self,
         id: PeerId,
@@ -318,134 +323,132 @@ impl Hub {
         subscription: Subscription,
     ) {
         let channel = subscription.channel;
-        self.vacate(channel, subscription.place);
+        self.free_slot(channel, subscription.slot);
         let Some(left) = self.channels.get_mut(channel) else {
             return;
         };
-        left.forget_listener(id);
+        left.remove_listener(id);
         let name = left.name.clone();
         self.channels.release(channel);
-        let was_announced = !matches!(subscription.stage, Stage::Asked { .. });
-        if was_announced && self.settings().join_leave == JoinLeave::Offered {
-            self.order(Output::Tell(Note::Left {
+        let was_announced = !matches!(subscription.phase, SubscriptionPhase::Requested { .. });
+        if was_announced && self.settings().join_leave == JoinLeave::On {
+            self.emit(Output::Broadcast(ShardMessage::Leave {
                 channel: name,
                 info,
             }));
         }
     }
 
-    fn vacate(&mut self, channel: ChannelIndex, place: crate::channel::Place) {
+    fn free_slot(&mut self, channel: ChannelIndex, slot: crate::channel::MemberSlot) {
         let moved = self
             .channels
             .get_mut(channel)
-            .and_then(|channel| channel.leave(place));
+            .and_then(|channel| channel.remove(slot));
         let moved = moved.and_then(|moved| self.peers.get_mut(moved));
         if let Some(subscription) = moved.and_then(|moved| moved.subscription_mut(channel)) {
-            subscription.place = place;
+            subscription.slot = slot;
         }
     }
 
-    fn stage(&self, id: PeerId, channel: ChannelIndex) -> Option<Stage> {
-        Some(self.peers.get(id)?.subscription(channel)?.stage)
+    fn subscription_phase(&self, id: PeerId, channel: ChannelIndex) -> Option<SubscriptionPhase> {
+        Some(self.peers.get(id)?.subscription(channel)?.phase)
     }
 }
 
-fn wish(request: &SubscribeRequest, offered: JoinLeave) -> Wish {
+fn subscribe_options(request: &SubscribeRequest, join_leave: JoinLeave) -> SubscribeOptions {
     let Position { epoch, offset } = &request.position;
     let recovery = match (request.recover, epoch.is_empty(), epoch.parse()) {
-        (false, _, _) => Recovery::No,
-        (true, false, Ok(epoch)) => Recovery::Behind {
+        (false, _, _) => Recovery::NotRequested,
+        (true, false, Ok(epoch)) => Recovery::After {
             epoch: Some(epoch),
             offset: *offset,
         },
-        // Without an epoch only the very beginning means the same in every history.
-        (true, true, _) if *offset == 0 => Recovery::Behind {
+        // Without an epoch, only the start of the history is the same position in every history.
+        (true, true, _) if *offset == 0 => Recovery::After {
             epoch: None,
             offset: 0,
         },
-        (true, _, _) => Recovery::Foreign,
+        (true, _, _) => Recovery::UnknownEpoch,
     };
     let is_strict = request.flag & FLAG_REJECT_UNRECOVERED != 0;
-    let is_listener = request.join_leave && offered == JoinLeave::Offered;
-    Wish {
+    let is_listener = request.join_leave && join_leave == JoinLeave::On;
+    SubscribeOptions {
         recovery,
         unrecoverable: if is_strict {
-            Unrecoverable::Refuse
+            Unrecoverable::Reject
         } else {
             Unrecoverable::Subscribe
         },
-        moves: if is_listener {
-            Moves::Told
+        join_leave: if is_listener {
+            JoinLeavePushes::On
         } else {
-            Moves::Untold
+            JoinLeavePushes::Off
         },
     }
 }
 
-/// What can be granted without asking the log, because the client stands where this core does, or wants to. A position
-/// that this core has not reached may be one that another core handed out: only the log knows.
-fn grant_at_once(cursor: Cursor, recovery: Recovery) -> Option<Grant> {
-    let Cursor::At { epoch, top } = cursor else {
+/// What can be granted without a request to the log: the client is at the position of this shard, or does not recover.
+/// A position that this shard has not reached may have been issued by another shard: only the log can decide.
+fn grant_without_request(cursor: Cursor, recovery: Recovery) -> Option<Grant> {
+    let Cursor::Current {
+        epoch,
+        offset: newest,
+    } = cursor
+    else {
         return None;
     };
     let is_recovered = match recovery {
-        Recovery::No | Recovery::Foreign => false,
-        Recovery::Behind {
-            epoch: Some(asked),
+        Recovery::NotRequested | Recovery::UnknownEpoch => false,
+        Recovery::After {
+            epoch: Some(requested),
             offset,
-        } if asked == epoch && offset == top => true,
-        Recovery::Behind { .. } => return None,
+        } if requested == epoch && offset == newest => true,
+        Recovery::After { .. } => return None,
     };
     Some(Grant {
         epoch,
-        offset: top,
+        offset: newest,
         publications: Vec::new(),
         is_recovered,
-        seen: top,
-        is_whole: true,
+        seen: newest,
+        is_complete: true,
     })
 }
 
-/// What to ask the log first, and for how many publications.
+/// The first read of a subscription, and its limit in publications.
 fn first_read(recovery: Recovery, limit: usize) -> (ReadFrom, usize) {
     match recovery {
-        Recovery::No | Recovery::Foreign => (ReadFrom::Oldest, 0),
-        Recovery::Behind { epoch: None, .. } => (ReadFrom::Oldest, limit),
-        Recovery::Behind {
+        Recovery::NotRequested | Recovery::UnknownEpoch => (ReadFrom::Oldest, 0),
+        Recovery::After { epoch: None, .. } => (ReadFrom::Oldest, limit),
+        Recovery::After {
             epoch: Some(epoch),
             offset,
         } => (ReadFrom::After { epoch, offset }, limit),
     }
 }
 
-fn grant_from(answer: ReadResponse, recovery: Recovery) -> Grant {
+fn grant_from(response: ReadResponse, recovery: Recovery) -> Grant {
     let ReadResponse {
         epoch,
-        high_watermark: top,
+        high_watermark,
         page,
-    } = answer;
+    } = response;
     let from_now_on = Grant {
         epoch,
-        offset: top,
+        offset: high_watermark,
         publications: Vec::new(),
         is_recovered: false,
-        seen: top,
-        is_whole: true,
+        seen: high_watermark,
+        is_complete: true,
     };
-    let (
-        Recovery::Behind { offset, .. },
-        Page::Records {
-            records,
-            has_more: more,
-        },
-    ) = (recovery, page)
+    let (Recovery::After { offset, .. }, Page::Records { records, has_more }) = (recovery, page)
     else {
         return from_now_on;
     };
-    // A read from the very beginning is whole only if nothing has been removed there.
+    // A read from the start of the history is complete only if no publication was removed there.
     let is_gapless = match records.first() {
         Some(first) => first.offset == offset + 1,
-        None => top == offset,
+        None => high_watermark == offset,
     };
     if !is_gapless {
         return from_now_on;
@@ -458,11 +461,11 @@ fn grant_from(answer: ReadResponse, recovery: Recovery) -> Grant {
         publications,
         is_recovered: true,
         seen,
-        is_whole: !more,
+        is_complete: !has_more,
     }
 }
 
-/// The same promise, kept in pushes: nothing fits into the reply while so much waits for the socket.
+/// The same grant with its publications in pushes: the send buffer has no capacity for them in the reply.
 fn without_publications(grant: Grant) -> Grant {
     if grant.publications.is_empty() {
         return grant;
@@ -470,7 +473,7 @@ fn without_publications(grant: Grant) -> Grant {
     Grant {
         publications: Vec::new(),
         seen: grant.offset,
-        is_whole: false,
+        is_complete: false,
         ..grant
     }
 }

@@ -1,6 +1,6 @@
-//! The frame under construction: messages for one peer that leave together.
+//! The frame under construction: messages for one peer that are sent together.
 //!
-//! Several answers to one inbound frame, or several acknowledgements in a row, share a frame (messages separated by a
+//! Several replies to one inbound frame, or several acknowledgements in a row, share a frame (messages separated by a
 //! line feed) and so a single allocation.
 
 use bytes::Bytes;
@@ -10,10 +10,10 @@ use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
 use crate::io::PeerId;
 
-/// A frame is closed when it has grown beyond this: large frames delay the first message in them.
+/// A frame that exceeds this size is finished: large frames delay the first message in them.
 const FRAME_BYTES_SOFT_MAX: usize = 64 * 1024;
 
-/// What most frames hold: a connect and a subscribe reply.
+/// Enough for most frames: a connect and a subscribe reply.
 const CAPACITY: usize = 256;
 
 /// The frame under construction.
@@ -23,19 +23,19 @@ pub(crate) struct Replies {
 }
 
 impl Replies {
-    /// Whether the next message for this peer may join the frame.
+    /// Whether the next message for this peer can be added to the frame.
     pub(crate) fn is_open_for(&self, peer: PeerId) -> bool {
         self.open.as_ref().is_some_and(|(owner, frame)| {
             *owner == peer && frame.payload_bytes() < FRAME_BYTES_SOFT_MAX
         })
     }
 
-    /// Adds a message; the frame must be open for the peer, or taken.
+    /// Adds a message; the open frame, if any, must be for this peer.
     pub(crate) fn append(&mut self, peer: PeerId, reply: &Reply) {
         let (owner, frame) = self
             .open
             .get_or_insert_with(|| (peer, FrameBuilder::with_capacity(CAPACITY)));
-        assert!(*owner == peer, "a frame has one reader");
+        assert!(*owner == peer, "a frame has one receiver");
         if frame.payload_bytes() > 0 {
             frame.buffer().push(b'\n');
         }

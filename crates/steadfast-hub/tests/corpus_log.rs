@@ -12,7 +12,7 @@ mod log_segment;
 const FILES_MIN: usize = 20;
 
 #[test]
-fn the_log_keeps_its_promises_over_the_whole_corpus_and_with_each_byte_of_it_changed() {
+fn the_log_keeps_its_guarantees_over_the_entire_corpus_and_with_changed_bytes() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/log_segment");
     let mut files: Vec<_> = fs::read_dir(corpus)
         .unwrap()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadfast_hub::wheel::TICK;
+use steadfast_hub::timer_wheel::TICK;
 use steadfast_machine::Generator;
 
 use crate::byte_stream::{ReadRate, StreamEnd};

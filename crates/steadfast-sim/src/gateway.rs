@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use steadfast_hub::Hub;
 use steadfast_hub::epoch::ChannelEpoch;
-use steadfast_hub::event::{End, Event as HubEvent};
-use steadfast_hub::io::{Input, LogEvent, Note, Output, PeerId};
+use steadfast_hub::event::{ClosedBy, Event as HubEvent};
+use steadfast_hub::io::{Input, LogEvent, Output, PeerId, ShardMessage};
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{self as log_io, Request, Response};
 use steadfast_machine::{Instant, Machine, Seed};
@@ -28,7 +28,7 @@ pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 #[derive(Debug)]
 pub(crate) enum LogQueueItem {
     Request(Request),
-    Message(Note),
+    Message(ShardMessage),
 }
 
 #[derive(Debug)]
@@ -161,18 +161,18 @@ impl World {
                 }
             }
             Output::Close { peer, code, reason } => self.close_peer(index, peer, code, &reason),
-            Output::Pause { peer } => {
+            Output::PauseReading { peer } => {
                 if let Some(connection) = self.connection_of(index, peer) {
                     self.set_reading(connection, true);
                 }
             }
-            Output::Resume { peer } => {
+            Output::ResumeReading { peer } => {
                 if let Some(connection) = self.connection_of(index, peer) {
                     self.set_reading(connection, false);
                 }
             }
-            Output::Ask(request) => self.queue_for_log(LogQueueItem::Request(request)),
-            Output::Tell(message) => self.queue_for_log(LogQueueItem::Message(message)),
+            Output::Request(request) => self.queue_for_log(LogQueueItem::Request(request)),
+            Output::Broadcast(message) => self.queue_for_log(LogQueueItem::Message(message)),
             Output::Notify(event) => self.on_hub_event(index, &event),
         }
     }
@@ -206,12 +206,15 @@ impl World {
     /// Handles an event that a hub reports to the operator.
     fn on_hub_event(&mut self, index: usize, event: &HubEvent) {
         let HubEvent::PeerClosed {
-            peer, end, idle, ..
+            peer,
+            closed_by: end,
+            idle,
+            ..
         } = event
         else {
             return;
         };
-        let End::Server { code, .. } = end else {
+        let ClosedBy::Server { code, .. } = end else {
             return;
         };
         let is_one_of = |codes: &[DisconnectCode]| codes.iter().any(|it| it.code() == *code);
@@ -325,11 +328,11 @@ impl World {
 
 impl Gateway {
     /// Appends an entry for every shard. A shard with too many unread shared entries loses them and receives
-    /// [`LogEvent::Lapsed`] instead. Returns the number of such shards.
+    /// [`LogEvent::Lagged`] instead. Returns the number of such shards.
     pub(crate) fn append_for_shards(&mut self, event: &LogEvent, ring_entries: usize) -> u64 {
         let mut lags = 0;
         for shard in &mut self.shards {
-            let is_response = |event: &LogEvent| matches!(event, LogEvent::Answered { .. });
+            let is_response = |event: &LogEvent| matches!(event, LogEvent::Response { .. });
             if shard
                 .unread
                 .iter()
@@ -338,7 +341,7 @@ impl Gateway {
                 >= ring_entries
             {
                 shard.unread.retain(is_response);
-                shard.unread.push_back(LogEvent::Lapsed);
+                shard.unread.push_back(LogEvent::Lagged);
                 lags += 1;
             }
             shard.unread.push_back(event.clone());

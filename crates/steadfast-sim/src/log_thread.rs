@@ -75,7 +75,7 @@ impl World {
                 }
                 LogQueueItem::Message(message) => {
                     self.totals.shard_lags += gateway
-                        .append_for_shards(&LogEvent::Noted(message), self.settings.ring_entries);
+                        .append_for_shards(&LogEvent::Message(message), self.settings.ring_entries);
                 }
             }
         }
@@ -175,9 +175,9 @@ impl World {
                     .shards
                     .get_mut(usize::from(request_id.shard))
                     .expect("the log responds to shards that sent a request");
-                shard.unread.push_back(LogEvent::Answered {
+                shard.unread.push_back(LogEvent::Response {
                     number: request_id.number,
-                    answer: response,
+                    response,
                 });
             }
             log_io::Output::Notify(event) => self.on_log_event(event),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
-use steadfast_hub::wheel::TICK;
+use steadfast_hub::timer_wheel::TICK;
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 
@@ -197,19 +197,19 @@ impl RunSettings {
             Some(_) | None => WRITE_TIMEOUT,
         };
         let settings = HubSettings {
-            core: shard,
-            cores: SHARDS,
+            shard,
+            shards: SHARDS,
             server: "sim".to_owned(),
             ping_interval,
             pong_timeout: self.pong_timeout,
-            stale_timeout: CONNECT_TIMEOUT,
-            refused_timeout: Duration::from_secs(5),
-            write_deadline: write_timeout,
-            backlog_bytes_max: SEND_BUFFER_BYTES_MAX,
+            connect_timeout: CONNECT_TIMEOUT,
+            rejected_close_timeout: Duration::from_secs(5),
+            write_timeout,
+            send_buffer_bytes_max: SEND_BUFFER_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,
-            asks_per_peer_max: 64,
-            asks_max: 1024,
+            pending_requests_per_peer_max: 64,
+            pending_requests_max: 1024,
             // Small, so that a recovery takes several pages.
             recovery_publications_max: 5,
             recovery_bytes_max: 4096,

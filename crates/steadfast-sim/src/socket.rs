@@ -1,7 +1,7 @@
 //! What the gateway's shell does with one socket: it decodes bytes to inputs for the hub, and reports unsent bytes.
 
 use bytes::Bytes;
-use steadfast_hub::io::{Input, Loss, PeerId};
+use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
 use steadfast_machine::Instant;
 use steadfast_protocol::limits;
 use steadfast_protocol::websocket::encoder::encode_server_close_reply;
@@ -124,7 +124,7 @@ impl World {
                 Received::Pong => {}
                 Received::Close { code, reason } => {
                     self.send_to_client(connection, encode_server_close_reply(code));
-                    let loss = Loss::Closed { code, reason };
+                    let loss = ConnectionLoss::CloseFrame { code, reason };
                     return self.close_gateway_socket(connection, loss);
                 }
                 Received::Malformed(error) => {
@@ -134,7 +134,7 @@ impl World {
             }
         }
         if !has_message && self.has_socket(connection) {
-            self.drive_hub(shard, Input::Stirred { peer });
+            self.drive_hub(shard, Input::BytesReceived { peer });
         }
     }
 
@@ -147,13 +147,13 @@ impl World {
     /// The connection has ended, as the gateway sees it.
     pub(crate) fn on_gateway_stream_end(&mut self, connection: ConnectionId, end: StreamEnd) {
         let loss = match end {
-            StreamEnd::Closed => Loss::Ended,
-            StreamEnd::Reset => Loss::Broken,
+            StreamEnd::Closed => ConnectionLoss::EndOfStream,
+            StreamEnd::Reset => ConnectionLoss::IoError,
         };
         self.close_gateway_socket(connection, loss);
     }
 
-    fn close_gateway_socket(&mut self, connection: ConnectionId, loss: Loss) {
+    fn close_gateway_socket(&mut self, connection: ConnectionId, loss: ConnectionLoss) {
         if let Some(socket) = self.close_as_gateway(connection) {
             let (shard, peer) = (socket.shard, socket.peer);
             self.remove_peer(shard, peer);
@@ -211,7 +211,7 @@ impl World {
                 socket.ping_timing = PingTiming::Delayed;
             }
             let (shard, peer) = (socket.shard, socket.peer);
-            self.drive_hub(shard, Input::Backlog { peer, bytes });
+            self.drive_hub(shard, Input::SendBuffer { peer, bytes });
         }
         // One loop iteration may exceed the limit: the hub learns of its bytes at the end, and then closes the peer.
         if bytes > SEND_BUFFER_BYTES_MAX && self.has_socket(connection) {

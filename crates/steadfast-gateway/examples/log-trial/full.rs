@@ -92,7 +92,10 @@ fn append_until(
             runtime.block_on(log.ready());
             let mut events = Vec::new();
             log.take(&mut events, usize::MAX);
-            if let Some(LogEvent::Answered { answer, .. }) = events.pop() {
+            if let Some(LogEvent::Response {
+                response: answer, ..
+            }) = events.pop()
+            {
                 break answer;
             }
         };

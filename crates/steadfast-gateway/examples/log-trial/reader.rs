@@ -120,9 +120,9 @@ fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadResponse
         log.take(&mut events, 1);
     }
     match events.pop() {
-        Some(LogEvent::Answered {
+        Some(LogEvent::Response {
             number: 1,
-            answer: Response::Read(answer),
+            response: Response::Read(answer),
         }) => Ok(answer),
         other => Err(format!("not an answer to the read: {other:?}").into()),
     }

@@ -121,11 +121,14 @@ impl Appender {
                 LogEvent::Committed(committed) => {
                     self.show(committed.channel.as_str(), committed.record.offset)?;
                 }
-                LogEvent::Answered { number, answer } => {
+                LogEvent::Response {
+                    number,
+                    response: answer,
+                } => {
                     lines.push_str(&self.answered(number, &answer)?);
                 }
-                LogEvent::Noted(_) => return Err("nobody told anything".into()),
-                LogEvent::Lapsed => self.shown.clear(),
+                LogEvent::Message(_) => return Err("nobody told anything".into()),
+                LogEvent::Lagged => self.shown.clear(),
             }
         }
         print(&lines);

@@ -254,26 +254,26 @@ fn hub_settings(config: &Config, core: u16, cores: u16) -> HubSettings {
     let client = &config.client;
     let requests_max = wide(client.requests_max);
     HubSettings {
-        core,
-        cores,
+        shard: core,
+        shards: cores,
         server: SERVER.to_owned(),
         ping_interval: client.ping_interval.0,
         pong_timeout: client.pong_timeout.0,
-        stale_timeout: client.stale_timeout.0,
-        refused_timeout: client.refused_timeout.0,
-        write_deadline: client.write_deadline.0,
-        backlog_bytes_max: client.backlog_bytes_max.0.as_len(),
+        connect_timeout: client.stale_timeout.0,
+        rejected_close_timeout: client.refused_timeout.0,
+        write_timeout: client.write_deadline.0,
+        send_buffer_bytes_max: client.backlog_bytes_max.0.as_len(),
         peers_max: wide(config.server.connections_max).div_ceil(usize::from(cores)),
         channels_per_peer_max: wide(client.channels_max),
-        asks_per_peer_max: requests_max,
-        asks_max: requests_max.max(REQUESTS_PER_CORE_MAX),
+        pending_requests_per_peer_max: requests_max,
+        pending_requests_max: requests_max.max(REQUESTS_PER_CORE_MAX),
         recovery_publications_max: wide(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
         history_publications_max: wide(client.publications_per_reply_max),
         presence_clients_max: wide(client.presence_max),
         presence_timeout: PRESENCE_TIMEOUT,
         join_leave: match client.join_leave {
-            JoinLeaveChoice::Offered => JoinLeave::Offered,
+            JoinLeaveChoice::Offered => JoinLeave::On,
             JoinLeaveChoice::Off => JoinLeave::Off,
         },
         anonymous_info: if client.anonymous_info {
@@ -312,16 +312,16 @@ fn log_settings(store: &StoreConfig) -> LogSettings {
 /// The key that feeds this field of the hub's settings.
 pub(crate) fn hub_key(setting: &str) -> &'static str {
     match setting {
-        "cores" | "core" => "server.cores",
+        "shards" | "shard" => "server.cores",
         "peers_max" => "server.connections_max",
         "ping_interval" => "client.ping_interval",
         "pong_timeout" => "client.pong_timeout",
-        "stale_timeout" => "client.stale_timeout",
-        "refused_timeout" => "client.refused_timeout",
-        "write_deadline" => "client.write_deadline",
-        "backlog_bytes_max" => "client.backlog_bytes_max",
+        "connect_timeout" => "client.stale_timeout",
+        "rejected_close_timeout" => "client.refused_timeout",
+        "write_timeout" => "client.write_deadline",
+        "send_buffer_bytes_max" => "client.backlog_bytes_max",
         "channels_per_peer_max" => "client.channels_max",
-        "asks_per_peer_max" | "asks_max" => "client.requests_max",
+        "pending_requests_per_peer_max" | "pending_requests_max" => "client.requests_max",
         "recovery_publications_max" | "history_publications_max" => {
             "client.publications_per_reply_max"
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use steadfast_hub::io::{LogEvent, Note};
+use steadfast_hub::io::{LogEvent, ShardMessage};
 use steadfast_hub::log::io::{Rejection, Request, RequestId, Response};
 
 use super::ring::Taken;
@@ -53,7 +53,7 @@ impl CoreLog {
     }
 
     /// Adds a note to the turn's batch.
-    pub fn tell(&mut self, note: Note) {
+    pub fn tell(&mut self, note: ShardMessage) {
         self.turn.notes.push(note);
     }
 
@@ -125,9 +125,9 @@ impl CoreLog {
             LogStatus::Poisoned => Rejection::WriteFailed,
             LogStatus::Ready | LogStatus::NoSpace | LogStatus::Closing => Rejection::Closing,
         };
-        let answers = turn.requests.iter().map(|request| LogEvent::Answered {
+        let answers = turn.requests.iter().map(|request| LogEvent::Response {
             number: request_id(request).number,
-            answer: Response::Rejected(refusal),
+            response: Response::Rejected(refusal),
         });
         self.refused.extend(answers);
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
 
-use steadfast_hub::io::{LogEvent, Note};
+use steadfast_hub::io::{LogEvent, ShardMessage};
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{
     FailedOperation, Input, Output, Rejection, Request, RequestId, Response, Timer,
@@ -47,7 +47,7 @@ pub(super) enum Message {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     pub(super) requests: Vec<Request>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<ShardMessage>,
 }
 
 impl Turn {
@@ -373,24 +373,24 @@ fn tell<T>(to: &SyncSender<T>, what: T) {
 }
 
 /// A note of a core, to whom it is meant for.
-fn deliver_note(note: Note) -> Delivery {
+fn deliver_note(note: ShardMessage) -> Delivery {
     match note {
-        Note::PresenceTold { core, .. } => Delivery::One {
+        ShardMessage::PresenceResponse { shard: core, .. } => Delivery::One {
             core,
-            event: LogEvent::Noted(note),
+            event: LogEvent::Message(note),
         },
-        Note::Joined { .. } | Note::Left { .. } | Note::PresenceAsked { .. } => {
-            Delivery::All(LogEvent::Noted(note))
-        }
+        ShardMessage::Join { .. }
+        | ShardMessage::Leave { .. }
+        | ShardMessage::PresenceQuery { .. } => Delivery::All(LogEvent::Message(note)),
     }
 }
 
 fn deliver_answer(request_id: RequestId, answer: Response) -> Delivery {
     Delivery::One {
         core: request_id.shard,
-        event: LogEvent::Answered {
+        event: LogEvent::Response {
             number: request_id.number,
-            answer,
+            response: answer,
         },
     }
 }

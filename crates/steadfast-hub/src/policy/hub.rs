@@ -1,105 +1,107 @@
-//! The settings of a hub, checked once.
+//! Validated settings of a hub.
 
 use std::time::Duration;
 
 use steadfast_protocol::limits::Limits;
 
-use crate::wheel::TICK;
+use crate::timer_wheel::TICK;
 
-/// What one hub may do, and how long it waits. Plain numbers; [`HubPolicy`] is the checked form.
+/// Limits and timeouts of one hub. Not validated; [`HubPolicy`] is the validated form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubSettings {
-    /// This hub's number, below `cores`.
-    pub core: u16,
-    /// How many hubs share the log; at least 1.
-    pub cores: u16,
-    /// Name and version told to clients.
+    /// This hub's number, below `shards`.
+    pub shard: u16,
+    /// The number of hubs that share the log; at least 1.
+    pub shards: u16,
+    /// Name and version sent to clients.
     pub server: String,
-    /// Time between two pings of the same peer; whole seconds, 1 s to 1 h. The first one comes after half to a whole.
+    /// Time between two pings to the same peer; whole seconds, 1 s to 1 h. The first one is sent after half an interval
+    /// to a full one.
     pub ping_interval: Duration,
-    /// How long after a ping a peer may stay silent; shorter than `ping_interval`.
+    /// Maximum silence of a peer after a ping; shorter than `ping_interval`.
     pub pong_timeout: Duration,
-    /// How long a peer may take to send its connect command.
-    pub stale_timeout: Duration,
-    /// How long a refused peer may take to close.
-    pub refused_timeout: Duration,
-    /// How long unsent bytes may wait before the peer counts as slow. It starts anew when all that waited at its start
-    /// is written.
-    pub write_deadline: Duration,
-    /// How many unsent bytes may wait for one peer.
-    pub backlog_bytes_max: usize,
-    /// Sessions of this hub that may be open at once; beyond it connects are refused with error 111. With the
-    /// connections that have no session at most twice as many; beyond that new ones are closed with 1013.
+    /// Maximum time until a peer sends its connect command.
+    pub connect_timeout: Duration,
+    /// Maximum time until a rejected peer closes its connection.
+    pub rejected_close_timeout: Duration,
+    /// Maximum time that bytes stay in the send buffer before the peer counts as a slow consumer. It restarts when all
+    /// bytes that were buffered at its start are written.
+    pub write_timeout: Duration,
+    /// Maximum size of the send buffer of one peer.
+    pub send_buffer_bytes_max: usize,
+    /// Maximum number of open sessions of this hub; above it, connect commands are rejected with error 111.
+    /// Connections, including those without a session, are limited to twice this number; above that, new ones are
+    /// closed with 1013.
     pub peers_max: usize,
-    /// Subscriptions of one peer.
+    /// Maximum number of subscriptions of one peer.
     pub channels_per_peer_max: usize,
-    /// Unanswered requests of one peer; at it nothing more is read from that peer, and its commands wait. A request
-    /// whose answer may be large (history, recovery, presence) counts as a quarter of it.
-    pub asks_per_peer_max: usize,
-    /// Unanswered requests to the log of this hub; beyond it requests are refused with error 111.
-    pub asks_max: usize,
-    /// Publications in one recovery reply or push page.
+    /// Maximum number of pending requests of one peer; at the limit the peer is not read from, and its commands are
+    /// queued. A request whose response may be large (history, recovery, presence) counts as a quarter of the limit.
+    pub pending_requests_per_peer_max: usize,
+    /// Maximum number of pending requests of this hub to the log; above it, requests are rejected with error 111.
+    pub pending_requests_max: usize,
+    /// Maximum number of publications in one recovery reply or page of pushes.
     pub recovery_publications_max: usize,
-    /// Payload bytes in one recovery reply or push page.
+    /// Maximum payload bytes in one recovery reply or page of pushes.
     pub recovery_bytes_max: usize,
-    /// Publications in one history reply.
+    /// Maximum number of publications in one history reply.
     pub history_publications_max: usize,
-    /// Clients in one presence reply; beyond it error 106.
+    /// Maximum number of clients in one presence reply; above it, error 106.
     pub presence_clients_max: usize,
-    /// How long the other cores may take to tell who is present.
+    /// Maximum time until all shards respond to a presence query.
     pub presence_timeout: Duration,
-    /// Whether subscribers may ask for join and leave pushes.
+    /// Whether subscribers may request join and leave pushes.
     pub join_leave: JoinLeave,
-    /// What the connect data of an anonymous client is good for.
+    /// How the connect data of an anonymous client is used.
     pub anonymous_info: AnonymousInfo,
-    /// Sizes of what a peer sends.
+    /// Size limits of what a peer sends.
     pub limits: Limits,
 }
 
-/// Whether subscribers may ask for join and leave pushes.
+/// Whether subscribers may request join and leave pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinLeave {
-    /// They may.
-    Offered,
-    /// They may not; nothing is told between cores either.
+    /// Subscribers may request them.
+    On,
+    /// They are not available, and shards do not exchange them either.
     Off,
 }
 
-/// What the connect data of an anonymous client is good for.
+/// How the connect data of an anonymous client is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnonymousInfo {
-    /// Nothing: nobody vouches for it.
+    /// Ignored, because it is not authenticated.
     Ignored,
     /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to others as the client's info.
     Shown,
 }
 
 impl HubSettings {
-    /// 1 KiB: a name, a colour and a picture's address; it is repeated in every presence reply and every join.
+    /// 1 KiB: a name, a colour and the address of a picture; it is repeated in every presence reply and every join.
     pub const CONN_INFO_BYTES_MAX: usize = 1024;
 }
 
-/// A setting that no hub can work with.
+/// A setting outside its valid range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} must be {expected}")]
 pub struct HubPolicyError {
     /// The name of the field in [`HubSettings`].
     pub setting: &'static str,
-    /// What it must be.
+    /// The valid range, in words.
     pub expected: &'static str,
 }
 
-/// Settings that have been checked.
+/// Settings that have been validated.
 #[derive(Clone, Debug)]
 pub struct HubPolicy(HubSettings);
 
 impl HubPolicy {
-    /// The settings.
+    /// The validated settings.
     pub const fn settings(&self) -> &HubSettings {
         &self.0
     }
 
-    /// Seconds between pings, as told to clients.
+    /// Seconds between pings, as sent to clients.
     pub(crate) fn ping_seconds(&self) -> u32 {
         u32::try_from(self.0.ping_interval.as_secs()).unwrap_or(u32::MAX)
     }
@@ -109,18 +111,18 @@ impl TryFrom<HubSettings> for HubPolicy {
     type Error = HubPolicyError;
 
     fn try_from(settings: HubSettings) -> Result<Self, HubPolicyError> {
-        let broken = time_rules(&settings)
+        let violated = time_rules(&settings)
             .into_iter()
             .chain(size_rules(&settings))
             .find(|rule| !rule.0);
-        match broken {
+        match violated {
             Some((_, setting, expected)) => Err(HubPolicyError { setting, expected }),
             None => Ok(Self(settings)),
         }
     }
 }
 
-/// Whether a rule holds, which setting it is about, and what it demands.
+/// Whether a rule is satisfied, which setting it is about, and what it requires.
 type Rule = (bool, &'static str, &'static str);
 
 fn time_rules(s: &HubSettings) -> [Rule; 8] {
@@ -143,9 +145,13 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
             "pong_timeout",
             "shorter than the ping interval",
         ),
-        (s.stale_timeout >= TICK, "stale_timeout", a_tick),
-        (s.refused_timeout >= TICK, "refused_timeout", a_tick),
-        (s.write_deadline >= TICK, "write_deadline", a_tick),
+        (s.connect_timeout >= TICK, "connect_timeout", a_tick),
+        (
+            s.rejected_close_timeout >= TICK,
+            "rejected_close_timeout",
+            a_tick,
+        ),
+        (s.write_timeout >= TICK, "write_timeout", a_tick),
         (s.presence_timeout >= TICK, "presence_timeout", a_tick),
     ]
 }
@@ -153,20 +159,24 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
 fn size_rules(s: &HubSettings) -> [Rule; 10] {
     let one = "at least 1";
     [
-        (s.cores >= 1, "cores", one),
-        (s.core < s.cores, "core", "below cores"),
+        (s.shards >= 1, "shards", one),
+        (s.shard < s.shards, "shard", "below shards"),
         (
-            s.backlog_bytes_max >= 4096,
-            "backlog_bytes_max",
+            s.send_buffer_bytes_max >= 4096,
+            "send_buffer_bytes_max",
             "at least 4 KiB",
         ),
         (s.peers_max >= 1, "peers_max", one),
         (s.channels_per_peer_max >= 1, "channels_per_peer_max", one),
-        (s.asks_per_peer_max >= 1, "asks_per_peer_max", one),
         (
-            s.asks_max >= s.asks_per_peer_max,
-            "asks_max",
-            "at least asks_per_peer_max",
+            s.pending_requests_per_peer_max >= 1,
+            "pending_requests_per_peer_max",
+            one,
+        ),
+        (
+            s.pending_requests_max >= s.pending_requests_per_peer_max,
+            "pending_requests_max",
+            "at least pending_requests_per_peer_max",
         ),
         (
             s.recovery_publications_max >= 1,

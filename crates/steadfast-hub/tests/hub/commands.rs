@@ -1,13 +1,13 @@
-//! Connect, publish, history, rpc, and commands that break the protocol.
+//! Connect, publish, history, rpc, and commands that violate the protocol.
 
 use bytes::Bytes;
 use steadfast_hub::io::Access;
 use steadfast_hub::log::io::{ReadFrom, Rejection, Request, Response};
 
-use crate::script::{EPOCH, EPOCH_TEXT, Script, page, refused, settings, unrecoverable};
+use crate::script::{EPOCH, EPOCH_TEXT, Script, page, rejected, settings, unrecoverable};
 
 #[test]
-fn a_connect_reply_names_the_client_and_the_pings() {
+fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
     let mut script = Script::new();
     let peer = script.accept();
 
@@ -20,15 +20,15 @@ fn a_connect_reply_names_the_client_and_the_pings() {
 }
 
 #[test]
-fn connect_and_subscribe_of_one_frame_are_answered_in_order() {
+fn connect_and_subscribe_in_one_frame_are_replied_to_in_order() {
     let mut script = Script::new();
     let peer = script.accept();
 
     script.send(
         peer,
-        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"room\"}}\n",
+        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}\n",
     );
-    script.answer(page(4, &[]));
+    script.respond(page(4, &[]));
 
     let replies = script.read(peer);
     assert!(
@@ -42,9 +42,9 @@ fn connect_and_subscribe_of_one_frame_are_answered_in_order() {
 }
 
 #[test]
-fn what_breaks_the_protocol_ends_the_connection_with_3501() {
+fn a_protocol_violation_closes_the_connection_with_3501() {
     let before_connect = [
-        r#"{"id":1,"subscribe":{"channel":"room"}}"#,
+        r#"{"id":1,"subscribe":{"channel":"news"}}"#,
         r#"{"connect":{}}"#,
         "{}",
         "",
@@ -61,7 +61,7 @@ fn what_breaks_the_protocol_ends_the_connection_with_3501() {
     }
     let after_connect = [
         r#"{"id":2,"connect":{}}"#,
-        r#"{"subscribe":{"channel":"room"}}"#,
+        r#"{"subscribe":{"channel":"news"}}"#,
         "{}",
         r#"{"id":2,"ping":{}}"#,
         r#"{"id":9}"#,
@@ -77,7 +77,7 @@ fn what_breaks_the_protocol_ends_the_connection_with_3501() {
 }
 
 #[test]
-fn a_reason_of_a_close_is_plain_text_and_never_empty() {
+fn a_close_reason_is_plain_text_and_never_empty() {
     let mut script = Script::new();
     let peer = script.connect();
 
@@ -88,20 +88,20 @@ fn a_reason_of_a_close_is_plain_text_and_never_empty() {
 }
 
 #[test]
-fn a_command_behind_one_that_ended_the_connection_is_not_carried_out() {
+fn a_command_after_one_that_closed_the_connection_is_not_executed() {
     let mut script = Script::new();
     let peer = script.connect();
 
     script.send(
         peer,
-        "{\"id\":2,\"connect\":{}}\n{\"id\":3,\"publish\":{\"channel\":\"room\",\"data\":1}}",
+        "{\"id\":2,\"connect\":{}}\n{\"id\":3,\"publish\":{\"channel\":\"news\",\"data\":1}}",
     );
 
-    assert!(script.asked.is_empty());
+    assert!(script.requests.is_empty());
 }
 
 #[test]
-fn a_peer_without_a_needed_credential_is_refused_for_good_and_a_token_is_not_ignored() {
+fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored() {
     let mut script = Script::new();
     let stranger = script.accept_with(Access::CredentialNeeded);
     let bearer = script.accept();
@@ -114,7 +114,7 @@ fn a_peer_without_a_needed_credential_is_refused_for_good_and_a_token_is_not_ign
 }
 
 #[test]
-fn a_full_hub_refuses_a_connect_with_a_temporary_error_and_ignores_the_rest() {
+fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest() {
     let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
         peers_max: 1,
         ..settings()
@@ -124,7 +124,7 @@ fn a_full_hub_refuses_a_connect_with_a_temporary_error_and_ignores_the_rest() {
 
     script.send(
         second,
-        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"room\"}}",
+        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}",
     );
 
     let reply = script.read(second);
@@ -133,26 +133,26 @@ fn a_full_hub_refuses_a_connect_with_a_temporary_error_and_ignores_the_rest() {
         "{reply}"
     );
     assert!(reply.contains("retry_in="), "{reply}");
-    assert!(script.asked.is_empty());
+    assert!(script.requests.is_empty());
     assert_eq!(script.close_code(second), None);
     assert_eq!(script.close_code(first), None);
 }
 
 #[test]
-fn a_herd_larger_than_the_hub_fills_it() {
+fn a_thundering_herd_larger_than_the_hub_fills_it() {
     let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
         peers_max: 2,
         ..settings()
     });
-    let herd: Vec<_> = (0..4).map(|_| script.accept()).collect();
+    let peers: Vec<_> = (0..4).map(|_| script.accept()).collect();
 
     let mut connected = 0;
-    for peer in &herd {
+    for peer in &peers {
         script.send(*peer, r#"{"id":1,"connect":{}}"#);
         connected += usize::from(script.read(*peer).contains(r#""connect":{"client""#));
     }
     assert_eq!(connected, 2);
-    script.lose(herd[0]);
+    script.lose(peers[0]);
     let late = script.accept();
     script.send(late, r#"{"id":1,"connect":{}}"#);
 
@@ -188,10 +188,10 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
 
     script.send(
         peer,
-        r#"{"id":2,"publish":{"channel":"room","data":{"a": 1}}}"#,
+        r#"{"id":2,"publish":{"channel":"news","data":{"a": 1}}}"#,
     );
     assert_eq!(script.read(peer), "");
-    script.answer(Response::Appended {
+    script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
         is_duplicate: false,
@@ -201,20 +201,20 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
 }
 
 #[test]
-fn a_keyed_publish_carries_its_key_to_the_log_and_its_place_back() {
+fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
     let mut script = Script::new();
     let peer = script.connect();
 
     script.send(
         peer,
-        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":[1],"idempotency_key":"k1"}}}"#,
+        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":[1],"idempotency_key":"k1"}}}"#,
     );
-    let Request::Append(append) = &script.asked[0] else {
+    let Request::Append(append) = &script.requests[0] else {
         panic!("an append")
     };
     assert_eq!(append.idempotency_key, Some(Bytes::from_static(b"k1")));
     assert_eq!(append.data, Bytes::from_static(b"[1]"));
-    script.answer(Response::Appended {
+    script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 9,
         is_duplicate: true,
@@ -228,27 +228,27 @@ fn a_keyed_publish_carries_its_key_to_the_log_and_its_place_back() {
 }
 
 #[test]
-fn what_cannot_be_granted_gets_an_error_and_the_connection_goes_on() {
+fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open() {
     let cases = [
         (r#"{"id":2,"rpc":{"method":"unknown","data":1}}"#, 108),
         (
-            r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"room","data":1}}}"#,
+            r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":1}}}"#,
             107,
         ),
         (r#"{"id":2,"publish":{"channel":"","data":1}}"#, 107),
         (
-            r#"{"id":2,"publish":{"channel":"room","data":1,"type":1}}"#,
+            r#"{"id":2,"publish":{"channel":"news","data":1,"type":1}}"#,
             108,
         ),
         (r#"{"id":2,"subscribe":{"channel":""}}"#, 107),
-        (r#"{"id":2,"subscribe":{"channel":"room","type":4}}"#, 108),
+        (r#"{"id":2,"subscribe":{"channel":"news","type":4}}"#, 108),
         (r#"{"id":2,"refresh":{"token":"t"}}"#, 108),
         (
-            r#"{"id":2,"history":{"channel":"room","reverse":true,"since":{"offset":0,"epoch":"e"}}}"#,
+            r#"{"id":2,"history":{"channel":"news","reverse":true,"since":{"offset":0,"epoch":"e"}}}"#,
             107,
         ),
         (
-            r#"{"id":2,"history":{"channel":"room","since":{"offset":1,"epoch":"foreign"}}}"#,
+            r#"{"id":2,"history":{"channel":"news","since":{"offset":1,"epoch":"foreign"}}}"#,
             112,
         ),
     ];
@@ -264,13 +264,13 @@ fn what_cannot_be_granted_gets_an_error_and_the_connection_goes_on() {
             "{message}: {reply}"
         );
         assert_eq!(script.close_code(peer), None, "{message}");
-        assert!(script.asked.is_empty(), "{message}");
+        assert!(script.requests.is_empty(), "{message}");
     }
 }
 
 #[test]
-fn a_refusal_of_the_log_becomes_a_temporary_error_unless_it_is_for_good() {
-    for (refusal, code) in [
+fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
+    for (rejection, code) in [
         (Rejection::NoSpace, 100),
         (Rejection::WriteFailed, 100),
         (Rejection::Closing, 100),
@@ -280,35 +280,35 @@ fn a_refusal_of_the_log_becomes_a_temporary_error_unless_it_is_for_good() {
         let mut script = Script::new();
         let peer = script.connect();
 
-        script.send(peer, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
-        script.answer(refused(refusal));
+        script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
+        script.respond(rejected(rejection));
 
         assert!(
             script.read(peer).contains(&format!(r#""code":{code}"#)),
-            "{refusal:?}"
+            "{rejection:?}"
         );
     }
 }
 
 #[test]
-fn a_peer_with_too_much_unanswered_is_not_read_from_until_half_is_answered() {
+fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_completed() {
     let mut script = Script::new();
     let peer = script.connect();
 
     for id in 2..6 {
         script.send(
             peer,
-            &format!(r#"{{"id":{id},"publish":{{"channel":"room","data":1}}}}"#),
+            &format!(r#"{{"id":{id},"publish":{{"channel":"news","data":1}}}}"#),
         );
     }
     assert_eq!(script.paused, [peer]);
-    script.answer(Response::Appended {
+    script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
         is_duplicate: false,
     });
     assert!(script.resumed.is_empty());
-    script.answer(Response::Appended {
+    script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 2,
         is_duplicate: false,
@@ -318,40 +318,40 @@ fn a_peer_with_too_much_unanswered_is_not_read_from_until_half_is_answered() {
 }
 
 #[test]
-fn a_hub_with_too_much_unanswered_refuses_with_a_temporary_error() {
+fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error() {
     let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
-        asks_max: 4,
-        asks_per_peer_max: 4,
+        pending_requests_max: 4,
+        pending_requests_per_peer_max: 4,
         ..settings()
     });
     let (first, second) = (script.connect(), script.connect());
     for id in 2..6 {
         script.send(
             first,
-            &format!(r#"{{"id":{id},"publish":{{"channel":"room","data":1}}}}"#),
+            &format!(r#"{{"id":{id},"publish":{{"channel":"news","data":1}}}}"#),
         );
     }
 
-    script.send(second, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
-    script.send(second, r#"{"id":3,"subscribe":{"channel":"room"}}"#);
+    script.send(second, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
+    script.send(second, r#"{"id":3,"subscribe":{"channel":"news"}}"#);
 
     let replies = script.read(second);
     assert_eq!(replies.matches(r#""code":111"#).count(), 2, "{replies}");
-    assert_eq!(script.asked.len(), 4);
+    assert_eq!(script.requests.len(), 4);
 }
 
 #[test]
-fn history_reads_where_it_was_asked_to() {
+fn history_reads_from_the_requested_position() {
     let cases = [
-        (r#"{"channel":"room"}"#, ReadFrom::Oldest, 0),
-        (r#"{"channel":"room","limit":-1}"#, ReadFrom::Oldest, 10),
+        (r#"{"channel":"news"}"#, ReadFrom::Oldest, 0),
+        (r#"{"channel":"news","limit":-1}"#, ReadFrom::Oldest, 10),
         (
-            r#"{"channel":"room","limit":5,"reverse":true}"#,
+            r#"{"channel":"news","limit":5,"reverse":true}"#,
             ReadFrom::Newest,
             5,
         ),
         (
-            r#"{"channel":"room","limit":99,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            r#"{"channel":"news","limit":99,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
             ReadFrom::After {
                 epoch: EPOCH,
                 offset: 3,
@@ -359,7 +359,7 @@ fn history_reads_where_it_was_asked_to() {
             10,
         ),
         (
-            r#"{"channel":"room","limit":2,"reverse":true,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            r#"{"channel":"news","limit":2,"reverse":true,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
             ReadFrom::Before {
                 epoch: EPOCH,
                 offset: 3,
@@ -373,7 +373,7 @@ fn history_reads_where_it_was_asked_to() {
 
         script.send(peer, &format!(r#"{{"id":2,"history":{request}}}"#));
 
-        let Request::Read(read) = &script.asked[0] else {
+        let Request::Read(read) = &script.requests[0] else {
             panic!("a read")
         };
         assert_eq!((&read.from, read.limit), (&from, limit), "{request}");
@@ -381,14 +381,14 @@ fn history_reads_where_it_was_asked_to() {
 }
 
 #[test]
-fn history_answers_with_publications_and_the_top_or_says_that_the_position_is_gone() {
+fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":2,"history":{"channel":"room","limit":5}}"#);
-    script.answer(page(7, &[6, 7]));
-    script.send(peer, r#"{"id":3,"history":{"channel":"room","limit":5}}"#);
-    script.answer(unrecoverable(7));
+    script.send(peer, r#"{"id":2,"history":{"channel":"news","limit":5}}"#);
+    script.respond(page(7, &[6, 7]));
+    script.send(peer, r#"{"id":3,"history":{"channel":"news","limit":5}}"#);
+    script.respond(unrecoverable(7));
 
     let replies = script.read(peer);
     assert!(
@@ -404,19 +404,19 @@ fn history_answers_with_publications_and_the_top_or_says_that_the_position_is_go
 }
 
 #[test]
-fn answers_for_a_peer_that_has_gone_are_dropped() {
+fn responses_for_a_closed_peer_are_dropped() {
     let mut script = Script::new();
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"publish":{"channel":"room","data":1}}"#);
-    script.send(peer, r#"{"id":3,"subscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
+    script.send(peer, r#"{"id":3,"subscribe":{"channel":"news"}}"#);
 
     script.lose(peer);
-    script.answer(Response::Appended {
+    script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
         is_duplicate: false,
     });
-    script.answer(page(1, &[]));
+    script.respond(page(1, &[]));
 
     assert_eq!(script.read(peer), "");
     assert_eq!(script.channel_count(), 0);

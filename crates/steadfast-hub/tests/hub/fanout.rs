@@ -1,62 +1,62 @@
-//! Who gets a publication, and what a core does that has missed some.
+//! Which peers receive a publication, and how a shard catches up on what it has missed.
 
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
-use crate::script::{EPOCH, Script, committed, first_page, page, push, refused, unrecoverable};
+use crate::script::{EPOCH, Script, committed, first_page, page, push, rejected, unrecoverable};
 
 #[test]
-fn a_publication_goes_out_once_to_everybody_who_is_live() {
+fn a_publication_is_sent_once_to_all_live_subscribers() {
     let mut script = Script::new();
-    let (first, second) = (script.subscribe("room", 0), script.subscribe("room", 0));
+    let (first, second) = (script.subscribe("news", 0), script.subscribe("news", 0));
     let elsewhere = script.subscribe("other", 0);
 
-    script.commit("room", 1);
+    script.commit("news", 1);
 
     assert_eq!(script.fanouts, [vec![first, second]]);
-    assert_eq!(script.read(first), push("room", 1));
-    assert_eq!(script.read(second), push("room", 1));
+    assert_eq!(script.read(first), push("news", 1));
+    assert_eq!(script.read(second), push("news", 1));
     assert_eq!(script.read(elsewhere), "");
 }
 
 #[test]
-fn who_unsubscribed_or_left_gets_nothing_more() {
+fn unsubscribed_and_closed_peers_receive_nothing_more() {
     let mut script = Script::new();
     let (stays, unsubscribes, leaves) = (
-        script.subscribe("room", 0),
-        script.subscribe("room", 0),
-        script.subscribe("room", 0),
+        script.subscribe("news", 0),
+        script.subscribe("news", 0),
+        script.subscribe("news", 0),
     );
 
-    script.send(unsubscribes, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+    script.send(unsubscribes, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
     script.lose(leaves);
-    script.commit("room", 1);
+    script.commit("news", 1);
 
     assert_eq!(script.read(unsubscribes), r#"{"id":3,"unsubscribe":{}}"#);
     assert_eq!(script.fanouts, [vec![stays]]);
 }
 
 #[test]
-fn a_commit_that_was_seen_is_not_sent_again() {
+fn a_commit_that_was_read_already_is_not_sent_again() {
     let mut script = Script::new();
-    let peer = script.subscribe("room", 5);
+    let peer = script.subscribe("news", 5);
 
-    script.commit("room", 5);
-    script.commit("room", 6);
+    script.commit("news", 5);
+    script.commit("news", 6);
 
-    assert_eq!(script.read(peer), push("room", 6));
+    assert_eq!(script.read(peer), push("news", 6));
 }
 
 #[test]
-fn a_core_that_lapsed_reads_again_from_where_it_stood_and_sends_each_publication_once() {
+fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_once() {
     let mut script = Script::new();
-    let peer = script.subscribe("room", 5);
+    let peer = script.subscribe("news", 5);
 
-    script.log(vec![LogEvent::Lapsed, committed("room", EPOCH, 9)]);
+    script.log(vec![LogEvent::Lagged, committed("news", EPOCH, 9)]);
     assert_eq!(script.read(peer), "");
-    let Request::Read(read) = &script.asked[0] else {
+    let Request::Read(read) = &script.requests[0] else {
         panic!("a read")
     };
     assert_eq!(
@@ -66,97 +66,97 @@ fn a_core_that_lapsed_reads_again_from_where_it_stood_and_sends_each_publication
             offset: 5
         }
     );
-    script.answer(first_page(9, &[6, 7, 8]));
-    script.answer(page(9, &[9]));
-    script.commit("room", 10);
+    script.respond(first_page(9, &[6, 7, 8]));
+    script.respond(page(9, &[9]));
+    script.commit("news", 10);
 
-    let expected: Vec<String> = (6..=10).map(|offset| push("room", offset)).collect();
+    let expected: Vec<String> = (6..=10).map(|offset| push("news", offset)).collect();
     assert_eq!(script.read(peer), expected.join("\n"));
 }
 
 #[test]
-fn a_gap_between_commits_is_read_again_even_if_nobody_told_of_it() {
+fn a_gap_between_commits_is_read_again_even_without_a_lagged_event() {
     let mut script = Script::new();
-    let peer = script.subscribe("room", 5);
+    let peer = script.subscribe("news", 5);
 
-    script.commit("room", 7);
+    script.commit("news", 7);
     assert_eq!(script.read(peer), "");
-    script.answer(page(7, &[6, 7]));
+    script.respond(page(7, &[6, 7]));
 
     assert_eq!(
         script.read(peer),
-        format!("{}\n{}", push("room", 6), push("room", 7))
+        format!("{}\n{}", push("news", 6), push("news", 7))
     );
 }
 
 #[test]
-fn a_subscription_that_was_asked_for_before_the_lapse_has_no_hole() {
+fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     let mut script = Script::new();
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
-    let Request::Read(read) = script.asked.remove(0) else {
+    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    let Request::Read(read) = script.requests.remove(0) else {
         panic!("a read")
     };
-    let steadfast_hub::log::io::Response::Read(answer) = page(3, &[]) else {
-        panic!("an answer")
+    let steadfast_hub::log::io::Response::Read(response) = page(3, &[]) else {
+        panic!("a read response")
     };
-    let answered = LogEvent::Answered {
+    let response = LogEvent::Response {
         number: read.request_id.number,
-        answer: steadfast_hub::log::io::Response::Read(answer),
+        response: steadfast_hub::log::io::Response::Read(response),
     };
 
     script.log(vec![
-        answered,
-        LogEvent::Lapsed,
-        committed("room", EPOCH, 6),
+        response,
+        LogEvent::Lagged,
+        committed("news", EPOCH, 6),
     ]);
     assert!(script.read(peer).contains(r#""offset":3"#));
-    script.answer(page(6, &[4, 5, 6]));
+    script.respond(page(6, &[4, 5, 6]));
 
-    let expected: Vec<String> = (4..=6).map(|offset| push("room", offset)).collect();
+    let expected: Vec<String> = (4..=6).map(|offset| push("news", offset)).collect();
     assert_eq!(script.read(peer), expected.join("\n"));
 }
 
 #[test]
-fn who_finishes_recovering_while_the_core_is_behind_gets_nothing_twice() {
+fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
     let mut script = Script::new();
-    let live = script.subscribe("room", 5);
+    let live = script.subscribe("news", 5);
     let late = script.connect();
-    script.log(vec![LogEvent::Lapsed]);
-    let catch_up = script.asked.remove(0);
+    script.log(vec![LogEvent::Lagged]);
+    let catch_up = script.requests.remove(0);
 
-    script.send(late, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
-    script.answer(page(8, &[]));
+    script.send(late, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.respond(page(8, &[]));
     assert!(script.read(late).contains(r#""offset":8"#));
-    script.asked.push(catch_up);
-    script.answer(page(9, &[6, 7, 8, 9]));
-    script.answer(page(9, &[9]));
-    script.commit("room", 10);
+    script.requests.push(catch_up);
+    script.respond(page(9, &[6, 7, 8, 9]));
+    script.respond(page(9, &[9]));
+    script.commit("news", 10);
 
-    let to_live: Vec<String> = (6..=10).map(|offset| push("room", offset)).collect();
+    let to_live: Vec<String> = (6..=10).map(|offset| push("news", offset)).collect();
     assert_eq!(script.read(live), to_live.join("\n"));
     assert_eq!(
         script.read(late),
-        format!("{}\n{}", push("room", 9), push("room", 10))
+        format!("{}\n{}", push("news", 9), push("news", 10))
     );
 }
 
 #[test]
-fn a_core_that_cannot_catch_up_tells_its_subscribers_to_subscribe_again() {
-    for answer in [unrecoverable(20), refused(Rejection::WriteFailed)] {
+fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
+    for response in [unrecoverable(20), rejected(Rejection::WriteFailed)] {
         let mut script = Script::new();
-        let peer = script.subscribe("room", 5);
+        let peer = script.subscribe("news", 5);
 
-        script.log(vec![LogEvent::Lapsed]);
-        script.answer(answer);
-        script.commit("room", 21);
+        script.log(vec![LogEvent::Lagged]);
+        script.respond(response);
+        script.commit("news", 21);
 
-        let told = script.read(peer);
+        let pushes = script.read(peer);
         assert!(
-            told.contains(r#""unsubscribe":{"code":2500,"reason":""#),
-            "{told}"
+            pushes.contains(r#""unsubscribe":{"code":2500,"reason":""#),
+            "{pushes}"
         );
-        assert!(!told.contains(r#""pub""#), "{told}");
+        assert!(!pushes.contains(r#""pub""#), "{pushes}");
         assert!(script.events.iter().any(|event| matches!(
             event,
             Event::PositionLost {
@@ -168,29 +168,29 @@ fn a_core_that_cannot_catch_up_tells_its_subscribers_to_subscribe_again() {
 }
 
 #[test]
-fn a_channel_that_begins_a_new_epoch_ends_the_subscriptions_of_the_old_one() {
+fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one() {
     let mut script = Script::new();
-    let peer = script.subscribe("room", 5);
+    let peer = script.subscribe("news", 5);
     let next = ChannelEpoch {
         incarnation: 0xf,
         counter: 0,
     };
 
-    script.log(vec![committed("room", next, 1)]);
+    script.log(vec![committed("news", next, 1)]);
 
     assert!(script.read(peer).contains(r#""code":2500"#));
 }
 
 #[test]
-fn many_members_come_and_go_and_the_list_stays_exact() {
+fn the_member_list_stays_exact_while_many_members_leave() {
     let mut script = Script::new();
-    let mut members: Vec<_> = (0..20).map(|_| script.subscribe("room", 0)).collect();
+    let mut members: Vec<_> = (0..20).map(|_| script.subscribe("news", 0)).collect();
 
     for index in [19, 0, 7, 7, 3] {
         let gone = members.remove(index);
         script.lose(gone);
     }
-    script.commit("room", 1);
+    script.commit("news", 1);
 
     let mut reached = script.fanouts.remove(0);
     reached.sort_unstable();

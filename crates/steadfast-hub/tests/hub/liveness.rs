@@ -1,4 +1,4 @@
-//! Pings, silence, and peers that never begin.
+//! Pings, silence, and peers that never send a connect command.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use steadfast_hub::policy::hub::HubSettings;
 use crate::script::{Script, settings};
 
 #[test]
-fn the_first_ping_comes_after_half_to_a_whole_interval_and_a_herd_spreads() {
+fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spread() {
     let mut script = Script::new();
     let peers: Vec<_> = (0..50).map(|_| script.connect()).collect();
 
@@ -42,7 +42,7 @@ fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
 }
 
 #[test]
-fn a_peer_that_answers_is_pinged_for_ever_and_never_closed() {
+fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
     let mut script = Script::new();
     let peer = script.connect();
     let mut pings = 0;
@@ -60,7 +60,7 @@ fn a_peer_that_answers_is_pinged_for_ever_and_never_closed() {
 }
 
 #[test]
-fn any_inbound_byte_counts_as_life_and_the_late_pong_stays_legal() {
+fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
     let mut script = Script::new();
     let peer = script.connect();
     while script.read(peer) != "{}" {
@@ -68,7 +68,7 @@ fn any_inbound_byte_counts_as_life_and_the_late_pong_stays_legal() {
     }
 
     script.pass(Duration::from_secs(7));
-    script.handle(Input::Stirred { peer });
+    script.handle(Input::BytesReceived { peer });
     script.pass(Duration::from_secs(5));
     assert_eq!(script.close_code(peer), None);
     script.send(peer, "{}");
@@ -92,7 +92,7 @@ fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale() {
 }
 
 #[test]
-fn a_silent_peer_of_a_full_hub_is_told_to_try_again_later() {
+fn a_silent_peer_of_a_full_hub_is_closed_with_try_again_later() {
     let mut script = Script::with(HubSettings {
         peers_max: 1,
         ..settings()
@@ -110,22 +110,22 @@ fn a_silent_peer_of_a_full_hub_is_told_to_try_again_later() {
 }
 
 #[test]
-fn a_refused_peer_that_does_not_close_is_closed() {
+fn a_rejected_peer_that_does_not_close_is_closed() {
     let mut script = Script::with(HubSettings {
         peers_max: 1,
         ..settings()
     });
     script.connect();
-    let refused = script.accept();
-    script.send(refused, r#"{"id":1,"connect":{}}"#);
+    let rejected = script.accept();
+    script.send(rejected, r#"{"id":1,"connect":{}}"#);
 
     script.pass(Duration::from_secs(6));
 
-    assert_eq!(script.close_code(refused), Some(3013));
+    assert_eq!(script.close_code(rejected), Some(3013));
 }
 
 #[test]
-fn a_shutdown_closes_everybody_with_the_advice_to_come_back() {
+fn a_shutdown_closes_all_peers_with_advice_to_reconnect() {
     let mut script = Script::new();
     let (open, fresh) = (script.connect(), script.accept());
 

@@ -1,11 +1,11 @@
-//! The hub, behaviour by behaviour, through its inputs and outputs. The log's side is played by the script.
+//! The hub, behaviour by behaviour, through its inputs and outputs. The script plays the part of the log.
 
 mod bounds;
-mod chance;
 mod commands;
 mod fanout;
 mod liveness;
 mod presence;
+mod random;
 mod recovery;
 mod script;
-mod slow;
+mod slow_consumer;

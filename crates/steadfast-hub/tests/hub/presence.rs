@@ -1,21 +1,21 @@
-//! Who is in a channel, over one core and over several, and joins and leaves.
+//! Presence on one shard and on several, and joins and leaves.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_hub::event::Event;
-use steadfast_hub::io::{LogEvent, Note, PeerId, Present};
+use steadfast_hub::io::{LogEvent, PeerId, ShardMessage, ShardPresence};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubSettings};
 use steadfast_protocol::message::ClientInfo;
 
 use crate::script::{Script, page, settings};
 
 #[test]
-fn presence_names_those_who_are_subscribed() {
+fn presence_lists_the_subscribed_clients() {
     let mut script = Script::new();
-    let (first, _second) = (script.subscribe("room", 0), script.subscribe("room", 0));
+    let (first, _second) = (script.subscribe("news", 0), script.subscribe("news", 0));
 
-    script.send(first, r#"{"id":3,"presence":{"channel":"room"}}"#);
+    script.send(first, r#"{"id":3,"presence":{"channel":"news"}}"#);
     relay(&mut script);
     relay(&mut script);
 
@@ -30,24 +30,24 @@ fn presence_names_those_who_are_subscribed() {
 }
 
 #[test]
-fn presence_waits_for_every_core_and_adds_them_up() {
+fn presence_awaits_every_shard_and_sums_the_responses() {
     let mut script = Script::with(HubSettings {
-        cores: 2,
+        shards: 2,
         ..settings()
     });
-    let peer = script.subscribe("room", 0);
+    let peer = script.subscribe("news", 0);
 
-    script.send(peer, r#"{"id":3,"presence_stats":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":3,"presence_stats":{"channel":"news"}}"#);
     relay(&mut script);
     relay(&mut script);
     assert_eq!(script.read(peer), "");
     let users = BTreeSet::from(["ada".to_owned(), String::new()]);
-    let other = Note::PresenceTold {
-        core: 0,
+    let other = ShardMessage::PresenceResponse {
+        shard: 0,
         number: 1,
-        present: Present::Counts { clients: 3, users },
+        presence: ShardPresence::Counts { clients: 3, users },
     };
-    script.log(vec![LogEvent::Noted(other)]);
+    script.log(vec![LogEvent::Message(other)]);
 
     assert_eq!(
         script.read(peer),
@@ -56,14 +56,14 @@ fn presence_waits_for_every_core_and_adds_them_up() {
 }
 
 #[test]
-fn a_core_that_does_not_answer_makes_presence_fail_with_a_temporary_error() {
+fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond() {
     let mut script = Script::with(HubSettings {
-        cores: 2,
+        shards: 2,
         ..settings()
     });
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":3,"presence":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":3,"presence":{"channel":"news"}}"#);
     relay(&mut script);
     script.pass(Duration::from_secs(4));
 
@@ -71,14 +71,14 @@ fn a_core_that_does_not_answer_makes_presence_fail_with_a_temporary_error() {
 }
 
 #[test]
-fn a_crowd_that_does_not_fit_is_refused_and_not_cut() {
+fn presence_above_its_limit_is_rejected_and_not_truncated() {
     let mut script = Script::new();
-    let first = script.subscribe("room", 0);
+    let first = script.subscribe("news", 0);
     for _ in 0..3 {
-        script.subscribe("room", 0);
+        script.subscribe("news", 0);
     }
 
-    script.send(first, r#"{"id":3,"presence":{"channel":"room"}}"#);
+    script.send(first, r#"{"id":3,"presence":{"channel":"news"}}"#);
     relay(&mut script);
     relay(&mut script);
 
@@ -86,92 +86,98 @@ fn a_crowd_that_does_not_fit_is_refused_and_not_cut() {
 }
 
 #[test]
-fn joins_and_leaves_are_told_to_those_who_asked() {
+fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
     let mut script = Script::new();
     let listener = script.connect();
     script.send(
         listener,
-        r#"{"id":2,"subscribe":{"channel":"room","join_leave":true}}"#,
+        r#"{"id":2,"subscribe":{"channel":"news","join_leave":true}}"#,
     );
-    script.answer(page(0, &[]));
+    script.respond(page(0, &[]));
     relay(&mut script);
     script.read(listener);
-    let quiet = script.subscribe("room", 0);
+    let quiet = script.subscribe("news", 0);
     let info = ClientInfo {
         client: "c".to_owned(),
         ..ClientInfo::default()
     };
-    let channel = steadfast_protocol::message::ChannelName::from("room");
+    let channel = steadfast_protocol::message::ChannelName::from("news");
 
-    script.log(vec![LogEvent::Noted(Note::Joined {
+    script.log(vec![LogEvent::Message(ShardMessage::Join {
         channel: channel.clone(),
         info: info.clone(),
     })]);
-    script.log(vec![LogEvent::Noted(Note::Left { channel, info })]);
+    script.log(vec![LogEvent::Message(ShardMessage::Leave {
+        channel,
+        info,
+    })]);
 
-    let told = script.read(listener);
+    let pushes = script.read(listener);
     assert!(
-        told.contains(r#"{"push":{"channel":"room","join":{"info":{"user":"","client":"c"}}}}"#),
-        "{told}"
+        pushes.contains(r#"{"push":{"channel":"news","join":{"info":{"user":"","client":"c"}}}}"#),
+        "{pushes}"
     );
-    assert!(told.contains(r#""leave":{"info":"#), "{told}");
+    assert!(pushes.contains(r#""leave":{"info":"#), "{pushes}");
     assert_eq!(script.read(quiet), "");
 }
 
 #[test]
-fn coming_and_going_is_told_to_all_cores_once() {
+fn joins_and_leaves_are_broadcast_to_all_shards_once() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
     script.lose(peer);
-    script.answer(page(0, &[]));
+    script.respond(page(0, &[]));
     assert!(
-        script.told.is_empty(),
-        "nobody heard of a subscription that was never granted"
+        script.broadcasts.is_empty(),
+        "a subscription that was never granted is not broadcast"
     );
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
-    script.answer(page(0, &[]));
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.respond(page(0, &[]));
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
     script.lose(peer);
 
     assert!(
-        matches!(script.told[..], [Note::Joined { .. }, Note::Left { .. }]),
+        matches!(
+            script.broadcasts[..],
+            [ShardMessage::Join { .. }, ShardMessage::Leave { .. }]
+        ),
         "{:?}",
-        script.told
+        script.broadcasts
     );
 }
 
 #[test]
-fn what_an_anonymous_client_says_about_itself_is_shown_when_configured() {
+fn the_info_of_an_anonymous_client_is_shown_when_configured() {
     let mut script = showing();
     let peer = subscribe_as(&mut script, r#"{"name":"Ada"}"#);
 
-    script.send(peer, r#"{"id":3,"presence":{"channel":"room"}}"#);
-    let told = script.told.clone();
+    script.send(peer, r#"{"id":3,"presence":{"channel":"news"}}"#);
+    let broadcasts = script.broadcasts.clone();
     relay(&mut script);
     relay(&mut script);
     relay(&mut script);
-    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"news"}}"#);
 
     let presence = script.read(peer);
     assert!(
         presence.contains(r#""conn_info":{"name":"Ada"}"#),
         "{presence}"
     );
-    let Note::Joined { info: joined, .. } = &told[0] else {
-        panic!("{told:?}");
+    let ShardMessage::Join { info: joined, .. } = &broadcasts[0] else {
+        panic!("{broadcasts:?}");
     };
-    let Note::Left { info: left, .. } = &script.told[0] else {
-        panic!("{:?}", script.told);
+    let ShardMessage::Leave { info: left, .. } = &script.broadcasts[0] else {
+        panic!("{:?}", script.broadcasts);
     };
     assert_eq!(joined.conn_info.as_deref(), Some(&br#"{"name":"Ada"}"#[..]));
     assert_eq!(left, joined);
 }
 
 #[test]
-fn what_a_client_says_about_itself_is_ignored_unless_configured() {
+fn the_info_of_a_client_is_ignored_unless_configured() {
     let mut script = Script::new();
 
     subscribe_as(&mut script, r#"{"name":"Ada"}"#);
@@ -180,7 +186,7 @@ fn what_a_client_says_about_itself_is_ignored_unless_configured() {
 }
 
 #[test]
-fn connect_data_that_is_no_object_or_too_long_is_ignored_and_noted() {
+fn connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported() {
     let longest = format!(r#"{{"name":"{}"}}"#, "x".repeat(1013));
     let too_long = format!(r#"{{"name":"{}"}}"#, "x".repeat(1014));
     for (data, shown) in [
@@ -195,8 +201,8 @@ fn connect_data_that_is_no_object_or_too_long_is_ignored_and_noted() {
         let peer = subscribe_as(&mut script, data);
 
         assert_eq!(joined_info(&script).is_some(), shown, "{data}");
-        let noted = script.events.contains(&Event::InfoIgnored { peer });
-        assert_eq!(noted, !shown, "{data}");
+        let is_reported = script.events.contains(&Event::InfoIgnored { peer });
+        assert_eq!(is_reported, !shown, "{data}");
     }
 }
 
@@ -207,27 +213,27 @@ fn showing() -> Script {
     })
 }
 
-/// A peer that connects with this data and is live in `room`.
+/// A peer that connects with this data and is live in `news`.
 fn subscribe_as(script: &mut Script, data: &str) -> PeerId {
     let peer = script.accept();
     script.send(peer, &format!(r#"{{"id":1,"connect":{{"data":{data}}}}}"#));
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
-    script.answer(page(0, &[]));
+    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.respond(page(0, &[]));
     script.read(peer);
     peer
 }
 
-/// What the first join that was told says.
+/// The client info of the first join that was broadcast.
 fn joined_info(script: &Script) -> Option<String> {
-    let Some(Note::Joined { info, .. }) = script.told.first() else {
-        panic!("{:?}", script.told);
+    let Some(ShardMessage::Join { info, .. }) = script.broadcasts.first() else {
+        panic!("{:?}", script.broadcasts);
     };
     let text = info.conn_info.as_deref()?;
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// Shows the hub the oldest note that it told, as the log would.
+/// Delivers the oldest broadcast of the hub to the hub, as the log would.
 fn relay(script: &mut Script) {
-    let note = script.told.remove(0);
-    script.log(vec![LogEvent::Noted(note)]);
+    let message = script.broadcasts.remove(0);
+    script.log(vec![LogEvent::Message(message)]);
 }

@@ -1,18 +1,18 @@
-//! Subscribing at a position: what the reply holds, what follows, and when it is refused.
+//! Subscribing at a position: what the reply contains, what follows, and when it is rejected.
 
 use steadfast_hub::io::Input;
 use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
 use crate::script::{
-    EPOCH, EPOCH_TEXT, Script, committed, first_page, page, push, refused, unrecoverable,
+    EPOCH, EPOCH_TEXT, Script, committed, first_page, page, push, rejected, unrecoverable,
 };
 
 #[test]
-fn a_recovered_reply_holds_what_was_missed_and_the_offset_that_was_asked_for() {
+fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.answer(page(5, &[4, 5]));
+    script.respond(page(5, &[4, 5]));
 
     let reply = script.read(peer);
     assert!(reply.contains(r#""offset":3"#), "{reply}");
@@ -29,13 +29,13 @@ fn a_recovered_reply_holds_what_was_missed_and_the_offset_that_was_asked_for() {
 }
 
 #[test]
-fn a_long_gap_goes_on_in_pushes_before_anything_live() {
+fn a_long_recovery_continues_with_pushes_before_live_publications() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
-    script.answer(first_page(7, &[1, 2, 3]));
-    script.commit("room", 8);
-    let Request::Read(read) = &script.asked[0] else {
+    script.respond(first_page(7, &[1, 2, 3]));
+    script.commit("news", 8);
+    let Request::Read(read) = &script.requests[0] else {
         panic!("a read")
     };
     assert_eq!(
@@ -45,34 +45,34 @@ fn a_long_gap_goes_on_in_pushes_before_anything_live() {
             offset: 3
         }
     );
-    script.answer(first_page(8, &[4, 5, 6]));
-    script.answer(page(8, &[7, 8]));
-    script.commit("room", 9);
+    script.respond(first_page(8, &[4, 5, 6]));
+    script.respond(page(8, &[7, 8]));
+    script.commit("news", 9);
 
     let sent = script.read(peer);
     let (reply, pushes) = sent.split_once('\n').unwrap();
     assert!(reply.contains(r#""recovered":true"#), "{reply}");
-    let expected: Vec<String> = (4..=9).map(|offset| push("room", offset)).collect();
+    let expected: Vec<String> = (4..=9).map(|offset| push("news", offset)).collect();
     assert_eq!(pushes, expected.join("\n"));
 }
 
 #[test]
-fn a_long_recovery_waits_for_a_socket_that_is_full() {
+fn a_long_recovery_awaits_an_empty_send_buffer() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
-    script.handle(Input::Backlog { peer, bytes: 1000 });
-    script.answer(first_page(7, &[1, 2, 3]));
-    assert!(script.asked.is_empty());
+    script.handle(Input::SendBuffer { peer, bytes: 1000 });
+    script.respond(first_page(7, &[1, 2, 3]));
+    assert!(script.requests.is_empty());
     script.handle(Input::Drained { peer });
-    script.answer(page(7, &[4, 5, 6, 7]));
+    script.respond(page(7, &[4, 5, 6, 7]));
 
     let sent = script.read(peer);
-    assert!(sent.ends_with(&push("room", 7)), "{sent}");
+    assert!(sent.ends_with(&push("news", 7)), "{sent}");
 }
 
 #[test]
-fn a_position_that_proves_nothing_is_not_recovered_and_gives_no_publications() {
+fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
     for (epoch, offset) in [
         ("", 3),
         ("foreign", 3),
@@ -82,14 +82,14 @@ fn a_position_that_proves_nothing_is_not_recovered_and_gives_no_publications() {
         let mut script = Script::new();
         let peer = recovering(&mut script, epoch, offset);
 
-        script.answer(
+        script.respond(
             if epoch.parse::<steadfast_hub::epoch::ChannelEpoch>().is_ok() {
                 unrecoverable(5)
             } else {
                 page(5, &[])
             },
         );
-        script.commit("room", 6);
+        script.commit("news", 6);
 
         let sent = script.read(peer);
         let (reply, live) = sent.split_once('\n').unwrap();
@@ -101,39 +101,39 @@ fn a_position_that_proves_nothing_is_not_recovered_and_gives_no_publications() {
             !reply.contains("publications") && reply.contains(r#""offset":5"#),
             "{reply}"
         );
-        assert_eq!(live, push("room", 6));
+        assert_eq!(live, push("news", 6));
     }
 }
 
 #[test]
-fn the_very_beginning_is_recovered_only_if_nothing_was_removed_there() {
+fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
     let mut script = Script::new();
-    let (whole, cut, empty) = (
+    let (intact, truncated, empty) = (
         recovering(&mut script, "", 0),
         recovering(&mut script, "", 0),
         recovering_in(&mut script, "silent", "", 0),
     );
 
-    script.answer(page(2, &[1, 2]));
-    script.answer(page(2, &[2]));
-    script.answer(page(0, &[]));
+    script.respond(page(2, &[1, 2]));
+    script.respond(page(2, &[2]));
+    script.respond(page(0, &[]));
 
-    assert!(script.read(whole).contains(r#""recovered":true"#));
-    assert!(!script.read(cut).contains(r#""recovered":true"#));
+    assert!(script.read(intact).contains(r#""recovered":true"#));
+    assert!(!script.read(truncated).contains(r#""recovered":true"#));
     assert!(script.read(empty).contains(r#""recovered":true"#));
 }
 
 #[test]
-fn a_client_that_asks_for_it_gets_error_112_and_no_subscription() {
+fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
     let mut script = Script::new();
     let peer = script.connect();
 
     script.send(
         peer,
-        r#"{"id":2,"subscribe":{"channel":"room","recover":true,"epoch":"gone","offset":3,"flag":2}}"#,
+        r#"{"id":2,"subscribe":{"channel":"news","recover":true,"epoch":"gone","offset":3,"flag":2}}"#,
     );
-    script.answer(page(5, &[]));
-    script.commit("room", 6);
+    script.respond(page(5, &[]));
+    script.commit("news", 6);
 
     let reply = script.read(peer);
     assert!(
@@ -144,72 +144,72 @@ fn a_client_that_asks_for_it_gets_error_112_and_no_subscription() {
 }
 
 #[test]
-fn a_core_that_stands_at_the_top_answers_without_asking_the_log() {
+fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log() {
     let mut script = Script::new();
-    script.subscribe("room", 5);
-    script.commit("room", 6);
+    script.subscribe("news", 5);
+    script.commit("news", 6);
 
     let fresh = script.connect();
-    script.send(fresh, r#"{"id":2,"subscribe":{"channel":"room"}}"#);
+    script.send(fresh, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
     let back = recovering(&mut script, EPOCH_TEXT, 6);
 
-    assert!(script.asked.is_empty());
+    assert!(script.requests.is_empty());
     assert!(script.read(fresh).contains(r#""offset":6"#));
     assert!(script.read(back).contains(r#""recovered":true"#));
 }
 
 #[test]
-fn a_core_that_is_behind_asks_the_log_about_a_position_it_has_not_seen() {
+fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
     let mut script = Script::new();
-    script.subscribe("room", 5);
+    script.subscribe("news", 5);
 
-    // It was handed publication 6 by another core, which had read further.
+    // It received publication 6 from another shard, which had read further.
     let peer = recovering(&mut script, EPOCH_TEXT, 6);
-    assert_eq!(script.asked.len(), 1);
-    script.commit("room", 6);
-    script.answer(page(6, &[]));
-    script.commit("room", 7);
+    assert_eq!(script.requests.len(), 1);
+    script.commit("news", 6);
+    script.respond(page(6, &[]));
+    script.commit("news", 7);
 
     let sent = script.read(peer);
     assert!(sent.contains(r#""recovered":true"#), "{sent}");
     assert!(!sent.contains(r#"{"n":6}"#), "{sent}");
-    assert!(sent.ends_with(&push("room", 7)), "{sent}");
+    assert!(sent.ends_with(&push("news", 7)), "{sent}");
 }
 
 #[test]
-fn a_core_that_is_behind_asks_the_log_about_an_epoch_it_has_not_seen() {
+fn a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log() {
     let mut script = Script::new();
-    script.subscribe("room", 5);
+    script.subscribe("news", 5);
 
     recovering(&mut script, "000000000000000f.0", 1);
 
-    assert_eq!(script.asked.len(), 1);
+    assert_eq!(script.requests.len(), 1);
 }
 
 #[test]
-fn commits_between_question_and_answer_are_in_the_answer_and_not_sent_twice() {
+fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.commit("room", 4);
-    script.commit("room", 5);
-    script.answer(page(5, &[4, 5]));
-    script.commit("room", 6);
+    script.commit("news", 4);
+    script.commit("news", 5);
+    script.respond(page(5, &[4, 5]));
+    script.commit("news", 6);
 
     let sent = script.read(peer);
     assert_eq!(sent.matches(r#"{"n":5}"#).count(), 1, "{sent}");
-    assert!(sent.ends_with(&push("room", 6)), "{sent}");
+    assert!(sent.ends_with(&push("news", 6)), "{sent}");
 }
 
 #[test]
-fn a_recovery_that_retention_overtakes_ends_with_2500() {
-    for answer in [unrecoverable(90), refused(Rejection::NoSpace)] {
+fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
+    for response in [unrecoverable(90), rejected(Rejection::NoSpace)] {
         let mut script = Script::new();
         let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
-        script.answer(first_page(7, &[1, 2, 3]));
-        script.answer(answer);
-        script.commit("room", 91);
+        script.respond(first_page(7, &[1, 2, 3]));
+        script.respond(response);
+        script.commit("news", 91);
 
         let sent = script.read(peer);
         assert!(sent.contains(r#""unsubscribe":{"code":2500"#), "{sent}");
@@ -218,18 +218,18 @@ fn a_recovery_that_retention_overtakes_ends_with_2500() {
 }
 
 #[test]
-fn a_log_that_refuses_a_subscription_leaves_none_behind() {
+fn a_subscription_that_the_log_rejects_is_removed() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.answer(refused(Rejection::WriteFailed));
+    script.respond(rejected(Rejection::WriteFailed));
 
     assert!(script.read(peer).contains(r#""code":100"#));
     assert_eq!(script.channel_count(), 0);
 }
 
 #[test]
-fn a_second_subscription_to_a_channel_and_one_too_many_are_refused() {
+fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
     let mut script = Script::new();
     let peer = script.subscribe("one", 0);
     script.send(peer, r#"{"id":3,"subscribe":{"channel":"one"}}"#);
@@ -250,19 +250,19 @@ fn a_second_subscription_to_a_channel_and_one_too_many_are_refused() {
         replies.contains(r#""id":6,"error":{"code":106"#),
         "{replies}"
     );
-    assert_eq!(script.asked.len(), 2);
+    assert_eq!(script.requests.len(), 2);
 }
 
 #[test]
-fn an_answer_for_a_subscription_that_was_given_up_meanwhile_changes_nothing() {
+fn a_response_for_a_cancelled_subscription_changes_nothing() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
-    script.send(peer, r#"{"id":4,"subscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    script.send(peer, r#"{"id":4,"subscribe":{"channel":"news"}}"#);
 
-    script.answer(page(5, &[4, 5]));
-    script.answer(page(5, &[]));
-    script.log(vec![committed("room", EPOCH, 6)]);
+    script.respond(page(5, &[4, 5]));
+    script.respond(page(5, &[]));
+    script.log(vec![committed("news", EPOCH, 6)]);
 
     let sent = script.read(peer);
     assert!(!sent.contains(r#""id":2,"subscribe""#), "{sent}");
@@ -270,65 +270,65 @@ fn an_answer_for_a_subscription_that_was_given_up_meanwhile_changes_nothing() {
     assert_eq!(sent.matches(r#""pub""#).count(), 1, "{sent}");
 }
 
-/// Trap GT-15: an SDK whose subscribe command stays unanswered drops the connection.
+/// Trap GT-15: an SDK whose subscribe command has no reply drops the connection.
 #[test]
-fn a_subscription_that_is_given_up_before_it_began_is_answered_before_that() {
+fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
 
     let sent = script.read(peer);
-    let (refused, granted) = sent.split_once('\n').unwrap();
+    let (rejected, granted) = sent.split_once('\n').unwrap();
     assert!(
-        refused.contains(r#""id":2,"error":{"code":100"#)
-            && refused.contains(r#""temporary":true"#),
-        "{refused}"
+        rejected.contains(r#""id":2,"error":{"code":100"#)
+            && rejected.contains(r#""temporary":true"#),
+        "{rejected}"
     );
     assert_eq!(granted, r#"{"id":3,"unsubscribe":{}}"#);
 }
 
-/// The storage may serve a later question first.
+/// The storage may serve a later request first.
 #[test]
-fn a_page_for_a_subscription_that_was_given_up_is_not_taken_for_one_of_the_next() {
+fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 1000);
-    script.answer(first_page(2000, &[1001, 1002, 1003]));
-    let late = script.asked.remove(0);
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"room"}}"#);
+    script.respond(first_page(2000, &[1001, 1002, 1003]));
+    let late = script.requests.remove(0);
+    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
     script.send(
         peer,
         &format!(
-            r#"{{"id":4,"subscribe":{{"channel":"room","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
+            r#"{{"id":4,"subscribe":{{"channel":"news","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
         ),
     );
-    script.answer(first_page(2000, &[2, 3, 4]));
+    script.respond(first_page(2000, &[2, 3, 4]));
     script.read(peer);
 
-    script.asked.insert(0, late);
-    script.answer(first_page(2000, &[1004, 1005, 1006]));
-    script.answer(first_page(2000, &[5, 6, 7]));
+    script.requests.insert(0, late);
+    script.respond(first_page(2000, &[1004, 1005, 1006]));
+    script.respond(first_page(2000, &[5, 6, 7]));
 
-    let expected: Vec<String> = (5..=7).map(|offset| push("room", offset)).collect();
+    let expected: Vec<String> = (5..=7).map(|offset| push("news", offset)).collect();
     assert_eq!(script.read(peer), expected.join("\n"));
 }
 
 #[test]
-fn an_answer_for_a_subscription_that_was_given_up_is_not_taken_for_one_with_the_same_command_id() {
+fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, r#"{"id":2,"unsubscribe":{"channel":"room"}}"#);
+    script.send(peer, r#"{"id":2,"unsubscribe":{"channel":"news"}}"#);
     script.send(
         peer,
         &format!(
-            r#"{{"id":2,"subscribe":{{"channel":"room","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
+            r#"{{"id":2,"subscribe":{{"channel":"news","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
         ),
     );
     script.read(peer);
 
-    script.answer(page(5, &[4, 5]));
+    script.respond(page(5, &[4, 5]));
     assert_eq!(script.read(peer), "");
-    script.answer(first_page(5, &[2, 3, 4]));
+    script.respond(first_page(5, &[2, 3, 4]));
 
     let reply = script.read(peer);
     assert!(
@@ -339,7 +339,7 @@ fn an_answer_for_a_subscription_that_was_given_up_is_not_taken_for_one_with_the_
 }
 
 fn recovering(script: &mut Script, epoch: &str, offset: u64) -> steadfast_hub::io::PeerId {
-    recovering_in(script, "room", epoch, offset)
+    recovering_in(script, "news", epoch, offset)
 }
 
 fn recovering_in(

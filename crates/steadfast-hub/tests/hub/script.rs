@@ -1,4 +1,4 @@
-//! A hub and everything it said, with virtual time, JSON for the wire, and the log played by hand.
+//! A hub with virtual time and all its outputs, JSON for the wire, and a log that the test controls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,9 @@ use bytes::Bytes;
 use steadfast_hub::Hub;
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::Event;
-use steadfast_hub::io::{Access, ClientId, Input, LogEvent, Loss, Note, Output, PeerId};
+use steadfast_hub::io::{
+    Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage,
+};
 use steadfast_hub::log::io::{
     Committed, Page, Publisher, ReadResponse, Record, Rejection, Request, Response,
 };
@@ -23,7 +25,7 @@ pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch {
     counter: 0,
 };
 
-/// `EPOCH` on the wire.
+/// [`EPOCH`] in its wire format.
 pub(crate) const EPOCH_TEXT: &str = "000000000000000e.0";
 
 pub(crate) struct Script {
@@ -32,8 +34,8 @@ pub(crate) struct Script {
     next_peer: u32,
     inboxes: BTreeMap<PeerId, Vec<String>>,
     pub(crate) closed: BTreeMap<PeerId, (u16, String)>,
-    pub(crate) asked: Vec<Request>,
-    pub(crate) told: Vec<Note>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) broadcasts: Vec<ShardMessage>,
     pub(crate) events: Vec<Event>,
     pub(crate) paused: Vec<PeerId>,
     pub(crate) resumed: Vec<PeerId>,
@@ -43,25 +45,25 @@ pub(crate) struct Script {
 
 pub(crate) fn settings() -> HubSettings {
     HubSettings {
-        core: 0,
-        cores: 1,
+        shard: 0,
+        shards: 1,
         server: "steadfast test".to_owned(),
         ping_interval: Duration::from_secs(25),
         pong_timeout: Duration::from_secs(8),
-        stale_timeout: Duration::from_secs(10),
-        refused_timeout: Duration::from_secs(5),
-        write_deadline: Duration::from_secs(10),
-        backlog_bytes_max: 1 << 20,
+        connect_timeout: Duration::from_secs(10),
+        rejected_close_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(10),
+        send_buffer_bytes_max: 1 << 20,
         peers_max: 100,
         channels_per_peer_max: 3,
-        asks_per_peer_max: 4,
-        asks_max: 64,
+        pending_requests_per_peer_max: 4,
+        pending_requests_max: 64,
         recovery_publications_max: 3,
         recovery_bytes_max: 65_536,
         history_publications_max: 10,
         presence_clients_max: 3,
         presence_timeout: Duration::from_secs(3),
-        join_leave: JoinLeave::Offered,
+        join_leave: JoinLeave::On,
         anonymous_info: AnonymousInfo::Ignored,
         limits: Limits::DEFAULT,
     }
@@ -80,8 +82,8 @@ impl Script {
             next_peer: 0,
             inboxes: BTreeMap::new(),
             closed: BTreeMap::new(),
-            asked: Vec::new(),
-            told: Vec::new(),
+            requests: Vec::new(),
+            broadcasts: Vec::new(),
             events: Vec::new(),
             paused: Vec::new(),
             resumed: Vec::new(),
@@ -108,7 +110,7 @@ impl Script {
         peer
     }
 
-    /// Accepts a peer whose session is open; the connect reply is read already.
+    /// Accepts a peer and opens its session; the connect reply is read already.
     pub(crate) fn connect(&mut self) -> PeerId {
         let peer = self.accept();
         self.send(peer, r#"{"id":1,"connect":{}}"#);
@@ -116,18 +118,18 @@ impl Script {
         peer
     }
 
-    /// A peer that is live in a channel whose top is `top`; all replies are read already.
-    pub(crate) fn subscribe(&mut self, channel: &str, top: u64) -> PeerId {
+    /// A peer that is live in a channel with this high watermark; all replies are read already.
+    pub(crate) fn subscribe(&mut self, channel: &str, high_watermark: u64) -> PeerId {
         let peer = self.connect();
         self.send(
             peer,
             &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#),
         );
-        if !self.asked.is_empty() {
-            self.answer(page(top, &[]));
+        if !self.requests.is_empty() {
+            self.respond(page(high_watermark, &[]));
         }
         assert!(self.read(peer).contains(r#""subscribe":"#));
-        self.told.clear();
+        self.broadcasts.clear();
         peer
     }
 
@@ -141,18 +143,18 @@ impl Script {
     pub(crate) fn lose(&mut self, peer: PeerId) {
         self.handle(Input::Lost {
             peer,
-            loss: Loss::Broken,
+            loss: ConnectionLoss::IoError,
         });
     }
 
-    /// Answers the oldest request that is open.
-    pub(crate) fn answer(&mut self, answer: Response) {
-        let request = self.asked.remove(0);
+    /// Responds to the oldest pending request.
+    pub(crate) fn respond(&mut self, response: Response) {
+        let request = self.requests.remove(0);
         let number = match request {
             Request::Append(append) => append.request_id.number,
             Request::Read(read) => read.request_id.number,
         };
-        self.log(vec![LogEvent::Answered { number, answer }]);
+        self.log(vec![LogEvent::Response { number, response }]);
     }
 
     pub(crate) fn commit(&mut self, channel: &str, offset: u64) {
@@ -166,7 +168,7 @@ impl Script {
         });
     }
 
-    /// Lets time pass, waking the hub whenever it wants to be woken.
+    /// Lets time pass, and delivers a tick at each deadline of the hub.
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some((at, _)) = self.hub.poll_timeout().filter(|(at, _)| *at <= end) {
@@ -192,16 +194,16 @@ impl Script {
                 Output::Close { peer, code, reason } => {
                     self.closed.insert(peer, (code, reason));
                 }
-                Output::Pause { peer } => self.paused.push(peer),
-                Output::Resume { peer } => self.resumed.push(peer),
-                Output::Ask(request) => self.asked.push(request),
-                Output::Tell(note) => self.told.push(note),
+                Output::PauseReading { peer } => self.paused.push(peer),
+                Output::ResumeReading { peer } => self.resumed.push(peer),
+                Output::Request(request) => self.requests.push(request),
+                Output::Broadcast(message) => self.broadcasts.push(message),
                 Output::Notify(event) => self.events.push(event),
             }
         }
     }
 
-    /// Everything that was sent to the peer since the last look, one message a line.
+    /// Everything that was sent to the peer since the last call, one message a line.
     pub(crate) fn read(&mut self, peer: PeerId) -> String {
         self.inboxes.remove(&peer).unwrap_or_default().join("\n")
     }
@@ -233,48 +235,45 @@ pub(crate) fn record(offset: u64) -> Record {
     }
 }
 
-/// A whole answer to a read: the channel's top and the records read.
-pub(crate) fn page(top: u64, offsets: &[u64]) -> Response {
-    answer_with(top, offsets, false)
+/// A complete response to a read: the channel's high watermark and the records read.
+pub(crate) fn page(high_watermark: u64, offsets: &[u64]) -> Response {
+    response_with(high_watermark, offsets, false)
 }
 
-/// An answer that a limit cut short.
-pub(crate) fn first_page(top: u64, offsets: &[u64]) -> Response {
-    answer_with(top, offsets, true)
+/// A response that was truncated by a limit.
+pub(crate) fn first_page(high_watermark: u64, offsets: &[u64]) -> Response {
+    response_with(high_watermark, offsets, true)
 }
 
-fn answer_with(top: u64, offsets: &[u64], more: bool) -> Response {
+fn response_with(high_watermark: u64, offsets: &[u64], has_more: bool) -> Response {
     let records = offsets.iter().map(|offset| record(*offset)).collect();
     Response::Read(ReadResponse {
         epoch: EPOCH,
-        high_watermark: top,
-        page: Page::Records {
-            records,
-            has_more: more,
-        },
+        high_watermark,
+        page: Page::Records { records, has_more },
     })
 }
 
-pub(crate) fn unrecoverable(top: u64) -> Response {
+pub(crate) fn unrecoverable(high_watermark: u64) -> Response {
     Response::Read(ReadResponse {
         epoch: EPOCH,
-        high_watermark: top,
+        high_watermark,
         page: Page::Unrecoverable,
     })
 }
 
-pub(crate) fn refused(refusal: Rejection) -> Response {
-    Response::Rejected(refusal)
+pub(crate) fn rejected(rejection: Rejection) -> Response {
+    Response::Rejected(rejection)
 }
 
-/// The push of `committed`, as it stands on the wire.
+/// The push of [`committed`] in its wire format.
 pub(crate) fn push(channel: &str, offset: u64) -> String {
     format!(
         r#"{{"push":{{"channel":"{channel}","pub":{{"data":{{"n":{offset}}},"offset":{offset}}}}}}}"#
     )
 }
 
-/// The payload of one whole text frame.
+/// The payload of one complete text frame.
 fn unframe(frame: &[u8]) -> String {
     let limits = websocket::WebSocketLimits {
         message_bytes_max: 1 << 20,
@@ -288,8 +287,8 @@ fn unframe(frame: &[u8]) -> String {
         Ok(Some(websocket::WebSocketEvent::Message { payload, .. })) => {
             String::from_utf8(payload.to_vec()).expect("text")
         }
-        other => panic!("one whole text frame, not {other:?}"),
+        other => panic!("one complete text frame, not {other:?}"),
     };
-    assert_eq!(reading.next_event(), Ok(None), "nothing behind the frame");
+    assert_eq!(reading.next_event(), Ok(None), "nothing after the frame");
     message
 }

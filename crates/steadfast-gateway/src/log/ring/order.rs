@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use steadfast_hub::io::{LogEvent, Note};
+use steadfast_hub::io::{LogEvent, ShardMessage};
 use steadfast_protocol::message::ClientInfo;
 
 use super::{RingLimits, Taken};
@@ -94,7 +94,7 @@ impl Order {
             if let Some(event) = reader.own_before_gap() {
                 events.push(event);
             } else if std::mem::take(&mut reader.lapsed) {
-                events.push(LogEvent::Lapsed);
+                events.push(LogEvent::Lagged);
             } else if let Some(event) = reader.own_before_entry() {
                 events.push(event);
             } else if let Some(event) = self.waiting.show(reader.cursor, others) {
@@ -226,11 +226,15 @@ fn cost(event: &LogEvent) -> usize {
                 let record = &committed.record;
                 record.data.len() + record.publisher.user.len() + record.publisher.client.len()
             }
-            LogEvent::Noted(Note::Joined { info, .. } | Note::Left { info, .. }) => info_cost(info),
+            LogEvent::Message(
+                ShardMessage::Join { info, .. } | ShardMessage::Leave { info, .. },
+            ) => info_cost(info),
             // These go to one core only or carry nothing that could be large.
-            LogEvent::Noted(Note::PresenceAsked { .. } | Note::PresenceTold { .. })
-            | LogEvent::Answered { .. }
-            | LogEvent::Lapsed => 0,
+            LogEvent::Message(
+                ShardMessage::PresenceQuery { .. } | ShardMessage::PresenceResponse { .. },
+            )
+            | LogEvent::Response { .. }
+            | LogEvent::Lagged => 0,
         }
 }
 
@@ -430,8 +434,8 @@ mod tests {
 
     fn shared_entry(number: u64) -> Delivery {
         let channel = ChannelName::from("a");
-        Delivery::All(LogEvent::Noted(Note::PresenceAsked {
-            core: 0,
+        Delivery::All(LogEvent::Message(ShardMessage::PresenceQuery {
+            shard: 0,
             number,
             channel,
             detail: PresenceDetail::Counts,
@@ -441,9 +445,9 @@ mod tests {
     fn own_entry(core: u16, number: u64) -> Delivery {
         Delivery::One {
             core,
-            event: LogEvent::Answered {
+            event: LogEvent::Response {
                 number,
-                answer: Response::Rejected(Rejection::Closing),
+                response: Response::Rejected(Rejection::Closing),
             },
         }
     }
@@ -464,10 +468,10 @@ mod tests {
         let taken = order.take(core, &mut events, max);
         assert!(events.len() <= max);
         let seen = events.into_iter().map(|event| match event {
-            LogEvent::Noted(Note::PresenceAsked { number, .. }) => Seen::Shared(number),
-            LogEvent::Answered { number, .. } => Seen::Own(number),
-            LogEvent::Lapsed => Seen::Lapsed,
-            other @ (LogEvent::Committed(_) | LogEvent::Noted(_)) => {
+            LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => Seen::Shared(number),
+            LogEvent::Response { number, .. } => Seen::Own(number),
+            LogEvent::Lagged => Seen::Lapsed,
+            other @ (LogEvent::Committed(_) | LogEvent::Message(_)) => {
                 panic!("never pushed: {other:?}")
             }
         });

@@ -106,12 +106,12 @@ impl Engine for Steadfast {
         self.core.take(&mut events, EVENTS_MAX);
         for event in events.drain(..) {
             match event {
-                LogEvent::Answered {
+                LogEvent::Response {
                     number,
-                    answer: Response::Appended { .. },
+                    response: Response::Appended { .. },
                 } => writers.push(u16::try_from(number)?),
                 LogEvent::Committed(_) => {}
-                LogEvent::Answered { .. } | LogEvent::Noted(_) | LogEvent::Lapsed => {
+                LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
                     bail!("unexpected: {event:?}")
                 }
             }

@@ -1,5 +1,5 @@
-//! Random subscribing, leaving, lapses, removals and new histories, with answers in any order, against an account of
-//! what each client may be shown.
+//! Random subscribing, unsubscribing, disconnecting, lagging, removals and new histories, with responses in any order,
+//! compared with a model of what each client may receive.
 
 #![expect(
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ const CHANNELS: [&str; 3] = ["one", "two", "three"];
 const CLIENTS: usize = 4;
 
 #[test]
-fn whatever_happens_a_subscription_has_no_hole_and_every_command_its_answer() {
+fn in_random_runs_a_subscription_has_no_gap_and_every_command_has_a_reply() {
     let mut totals = Totals::default();
 
     for seed in 0..1500 {
@@ -39,38 +39,38 @@ fn whatever_happens_a_subscription_has_no_hole_and_every_command_its_answer() {
     }
 
     println!("{totals:?}");
-    assert!(totals.recovered > 1000 && totals.ended > 500);
-    assert!(totals.refused > 500 && totals.pushed > 10_000 && totals.given_up > 500);
+    assert!(totals.recovered > 1000 && totals.closed > 500);
+    assert!(totals.rejected > 500 && totals.pushed > 10_000 && totals.unsubscribed > 500);
 }
 
 #[derive(Debug, Default)]
 struct Totals {
     recovered: u64,
-    ended: u64,
-    refused: u64,
+    closed: u64,
+    rejected: u64,
     pushed: u64,
-    given_up: u64,
+    unsubscribed: u64,
 }
 
 impl Totals {
     fn add(&mut self, other: &Self) {
         self.recovered += other.recovered;
-        self.ended += other.ended;
-        self.refused += other.refused;
+        self.closed += other.closed;
+        self.rejected += other.rejected;
         self.pushed += other.pushed;
-        self.given_up += other.given_up;
+        self.unsubscribed += other.unsubscribed;
     }
 }
 
-/// A channel as the log has it: publications `start..=top` are held.
+/// A channel as the log has it: publications `start..=high_watermark` are stored.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct History {
     epoch: ChannelEpoch,
     start: u64,
-    top: u64,
+    high_watermark: u64,
 }
 
-/// A read that knows what it will answer, unless the history changes until it does.
+/// A read whose result is determined, unless the history changes before the response.
 struct Pending {
     number: u64,
     channel: usize,
@@ -81,9 +81,9 @@ struct Pending {
 
 type Position = (ChannelEpoch, u64);
 
-/// What a command asked for, and in which channel.
+/// What a command requested, and in which channel.
 #[derive(Clone, Copy)]
-enum Asked {
+enum Requested {
     Subscribe(usize, Option<Position>),
     Unsubscribe(usize),
 }
@@ -92,21 +92,21 @@ enum Asked {
 struct Client {
     peer: Option<PeerId>,
     next_command: u32,
-    unanswered: BTreeMap<u32, Asked>,
-    /// Where it stands in each channel it is subscribed to.
-    stands: BTreeMap<usize, Position>,
-    /// Where it stood last, which it offers when it comes back.
-    stood: BTreeMap<usize, Position>,
-    has_backlog: bool,
+    pending_replies: BTreeMap<u32, Requested>,
+    /// The position in each channel it is subscribed to.
+    positions: BTreeMap<usize, Position>,
+    /// Its last position in each channel, which it offers when it resubscribes.
+    last_positions: BTreeMap<usize, Position>,
+    has_send_buffer: bool,
 }
 
 struct World {
     seed: u64,
     random: Generator,
     script: Script,
-    held: Vec<Held>,
+    histories: Vec<History>,
     pending: Vec<Pending>,
-    /// The log's order, as far as the hub has not been shown it.
+    /// The entries of the log's order that the hub has not received yet.
     order: VecDeque<LogEvent>,
     clients: Vec<Client>,
     totals: Totals,
@@ -114,19 +114,19 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let held = Held {
+        let history = History {
             epoch: epoch(0),
             start: 1,
-            top: 0,
+            high_watermark: 0,
         };
         Self {
             seed,
             random: Seed::new(seed).generator(),
             script: Script::with(HubSettings {
-                asks_per_peer_max: 8,
+                pending_requests_per_peer_max: 8,
                 ..settings()
             }),
-            held: vec![held; CHANNELS.len()],
+            histories: vec![history; CHANNELS.len()],
             pending: Vec::new(),
             order: VecDeque::new(),
             clients: (0..CLIENTS).map(|_| Client::default()).collect(),
@@ -144,55 +144,63 @@ impl World {
         match self.random.below(20) {
             0..=5 => self.commit(channel),
             6..=8 => self.deliver(),
-            9..=11 => self.answer_one(),
+            9..=11 => self.respond_one(),
             12..=14 => self.subscribe(client, channel),
             15 => self.unsubscribe(client, channel),
-            16 => self.toggle_backlog(client),
+            16 => self.toggle_send_buffer(client),
             17 => match self.random.below(4) {
-                0 => self.leave(client),
-                1 => self.lapse(),
+                0 => self.disconnect(client),
+                1 => self.lag(),
                 2 => self.begin_history(channel),
                 _ => self.remove_old(channel),
             },
             _ => {
                 self.deliver();
-                self.answer_one();
+                self.respond_one();
             }
         }
-        self.take_up();
+        self.exchange();
     }
 
     fn commit(&mut self, channel: usize) {
         for _ in 0..=self.random.below(4) {
-            self.held[channel].top += 1;
-            let Held { epoch, top, .. } = self.held[channel];
+            self.histories[channel].high_watermark += 1;
+            let History {
+                epoch,
+                high_watermark,
+                ..
+            } = self.histories[channel];
             self.order.push_back(LogEvent::Committed(Committed {
                 channel: ChannelName::from(CHANNELS[channel]),
                 epoch,
-                record: stored(epoch, top),
+                record: stored(epoch, high_watermark),
             }));
         }
     }
 
     fn begin_history(&mut self, channel: usize) {
-        let counter = self.held[channel].epoch.counter + 1;
-        self.held[channel] = Held {
+        let counter = self.histories[channel].epoch.counter + 1;
+        self.histories[channel] = History {
             epoch: epoch(counter),
             start: 1,
-            top: 0,
+            high_watermark: 0,
         };
     }
 
     fn remove_old(&mut self, channel: usize) {
-        let Held { start, top, .. } = self.held[channel];
-        self.held[channel].start = start + self.random.below(top + 2 - start);
+        let History {
+            start,
+            high_watermark,
+            ..
+        } = self.histories[channel];
+        self.histories[channel].start = start + self.random.below(high_watermark + 2 - start);
     }
 
-    /// The core falls out of the ring: answers stay, and the gap is told behind them.
-    fn lapse(&mut self) {
+    /// The shard lags: responses stay, and the gap is reported after them.
+    fn lag(&mut self) {
         self.order
-            .retain(|event| matches!(event, LogEvent::Answered { .. } | LogEvent::Lapsed));
-        self.order.push_back(LogEvent::Lapsed);
+            .retain(|event| matches!(event, LogEvent::Response { .. } | LogEvent::Lagged));
+        self.order.push_back(LogEvent::Lagged);
     }
 
     fn deliver(&mut self) {
@@ -201,7 +209,7 @@ impl World {
         self.script.log(events);
     }
 
-    fn answer_one(&mut self) {
+    fn respond_one(&mut self) {
         if self.pending.is_empty() {
             return;
         }
@@ -212,44 +220,47 @@ impl World {
             epoch,
             page,
         } = self.pending.swap_remove(index);
-        let held = self.held[channel];
-        let page = match page.filter(|_| epoch == held.epoch) {
+        let history = self.histories[channel];
+        let page = match page.filter(|_| epoch == history.epoch) {
             None => Page::Unrecoverable,
             Some((before, offsets)) => Page::Records {
-                has_more: offsets.last().copied().unwrap_or(before) < held.top,
+                has_more: offsets.last().copied().unwrap_or(before) < history.high_watermark,
                 records: offsets.into_iter().map(|o| stored(epoch, o)).collect(),
             },
         };
-        let answer = Response::Read(ReadResponse {
-            epoch: held.epoch,
-            high_watermark: held.top,
+        let response = Response::Read(ReadResponse {
+            epoch: history.epoch,
+            high_watermark: history.high_watermark,
             page,
         });
-        self.order.push_back(LogEvent::Answered { number, answer });
+        self.order
+            .push_back(LogEvent::Response { number, response });
     }
 
-    fn plan(&self, read: &Read) -> Pending {
+    fn result_of(&self, read: &Read) -> Pending {
         let channel = CHANNELS
             .iter()
             .position(|name| *name == read.channel.as_str())
             .expect("known");
-        let held = self.held[channel];
+        let history = self.histories[channel];
         let before = match read.from {
-            ReadFrom::Oldest => Some(held.start - 1),
-            ReadFrom::After { epoch, offset } => {
-                (epoch == held.epoch && offset <= held.top && offset + 1 >= held.start)
-                    .then_some(offset)
-            }
-            ReadFrom::Newest | ReadFrom::Before { .. } => panic!("no history is asked for"),
+            ReadFrom::Oldest => Some(history.start - 1),
+            ReadFrom::After { epoch, offset } => (epoch == history.epoch
+                && offset <= history.high_watermark
+                && offset + 1 >= history.start)
+                .then_some(offset),
+            ReadFrom::Newest | ReadFrom::Before { .. } => panic!("no history is requested"),
         };
         let page = before.map(|before| {
-            let offsets = (before + 1..=held.top).take(read.limit).collect();
+            let offsets = (before + 1..=history.high_watermark)
+                .take(read.limit)
+                .collect();
             (before, offsets)
         });
         Pending {
             number: read.request_id.number,
             channel,
-            epoch: held.epoch,
+            epoch: history.epoch,
             page,
         }
     }
@@ -258,10 +269,10 @@ impl World {
         let peer = self.peer(client);
         let position = match self.random.below(4) {
             0 => None,
-            1 => Some((self.held[channel].epoch, self.pick_offset(channel))),
-            _ => self.clients[client].stood.get(&channel).copied(),
+            1 => Some((self.histories[channel].epoch, self.pick_offset(channel))),
+            _ => self.clients[client].last_positions.get(&channel).copied(),
         };
-        let id = self.command(client, Asked::Subscribe(channel, position));
+        let id = self.command(client, Requested::Subscribe(channel, position));
         let name = CHANNELS[channel];
         let recover = position.map_or_else(String::new, |(epoch, offset)| {
             format!(r#","recover":true,"epoch":"{epoch}","offset":{offset}"#)
@@ -273,13 +284,13 @@ impl World {
     }
 
     fn pick_offset(&mut self, channel: usize) -> u64 {
-        let top = self.held[channel].top;
-        self.random.below(top + 1)
+        let high_watermark = self.histories[channel].high_watermark;
+        self.random.below(high_watermark + 1)
     }
 
     fn unsubscribe(&mut self, client: usize, channel: usize) {
         let peer = self.peer(client);
-        let id = self.command(client, Asked::Unsubscribe(channel));
+        let id = self.command(client, Requested::Unsubscribe(channel));
         let name = CHANNELS[channel];
         self.script.send(
             peer,
@@ -287,32 +298,32 @@ impl World {
         );
     }
 
-    fn command(&mut self, client: usize, asked: Asked) -> u32 {
+    fn command(&mut self, client: usize, requested: Requested) -> u32 {
         let known = &mut self.clients[client];
         known.next_command += 1;
-        known.unanswered.insert(known.next_command, asked);
+        known.pending_replies.insert(known.next_command, requested);
         known.next_command
     }
 
-    fn toggle_backlog(&mut self, client: usize) {
+    fn toggle_send_buffer(&mut self, client: usize) {
         let peer = self.peer(client);
         let bytes = [100, 1 << 20][self.pick(2)];
         let known = &mut self.clients[client];
-        known.has_backlog = !known.has_backlog;
-        self.script.handle(if known.has_backlog {
-            Input::Backlog { peer, bytes }
+        known.has_send_buffer = !known.has_send_buffer;
+        self.script.handle(if known.has_send_buffer {
+            Input::SendBuffer { peer, bytes }
         } else {
             Input::Drained { peer }
         });
     }
 
-    fn leave(&mut self, client: usize) {
+    fn disconnect(&mut self, client: usize) {
         if let Some(peer) = self.clients[client].peer.take() {
             self.script.lose(peer);
-            let mut stood = std::mem::take(&mut self.clients[client].stood);
-            stood.append(&mut self.clients[client].stands);
+            let mut last_positions = std::mem::take(&mut self.clients[client].last_positions);
+            last_positions.append(&mut self.clients[client].positions);
             self.clients[client] = Client {
-                stood,
+                last_positions,
                 ..Client::default()
             };
         }
@@ -328,8 +339,8 @@ impl World {
         peer
     }
 
-    /// Lets the log see what was asked, and the clients what was sent.
-    fn take_up(&mut self) {
+    /// Passes requests to the log, and messages to the clients.
+    fn exchange(&mut self) {
         let limits = Limits {
             message_bytes: 1 << 20,
             messages_max: 10_000,
@@ -344,48 +355,56 @@ impl World {
                 continue;
             }
             for reply in json::decode_replies(&text, &limits).expect("a message") {
-                self.show(client, reply.expect("a reply"));
+                self.deliver_reply(client, reply.expect("a reply"));
             }
         }
-        for request in std::mem::take(&mut self.script.asked) {
+        for request in std::mem::take(&mut self.script.requests) {
             let Request::Read(read) = request else {
-                panic!("nobody publishes here")
+                panic!("no client publishes here")
             };
-            let pending = self.plan(&read);
+            let pending = self.result_of(&read);
             self.pending.push(pending);
         }
         assert!(self.script.closed.is_empty(), "seed {}", self.seed);
     }
 
-    fn show(&mut self, client: usize, reply: Reply) {
+    fn deliver_reply(&mut self, client: usize, reply: Reply) {
         let (seed, known) = (self.seed, &mut self.clients[client]);
         match reply {
             Reply::Response { id, outcome } => {
-                let asked = known.unanswered.remove(&id);
-                let asked = asked.unwrap_or_else(|| panic!("seed {seed}: {id} answered twice"));
-                match (asked, outcome) {
-                    (Asked::Subscribe(channel, offered), Ok(ReplyResult::Subscribe(granted))) => {
+                let requested = known.pending_replies.remove(&id);
+                let requested =
+                    requested.unwrap_or_else(|| panic!("seed {seed}: {id} has two replies"));
+                match (requested, outcome) {
+                    (
+                        Requested::Subscribe(channel, offered),
+                        Ok(ReplyResult::Subscribe(granted)),
+                    ) => {
                         let epoch: ChannelEpoch = granted.position.epoch.parse().expect("ours");
                         let from = (epoch, granted.position.offset);
                         if granted.recovered {
-                            assert_eq!(Some(from), offered, "seed {seed}: recovered elsewhere");
+                            assert_eq!(
+                                Some(from),
+                                offered,
+                                "seed {seed}: recovered from another position"
+                            );
                             self.totals.recovered += 1;
                         } else {
                             assert!(granted.publications.is_empty(), "seed {seed}");
                         }
-                        let before = known.stands.insert(channel, from);
+                        let before = known.positions.insert(channel, from);
                         assert_eq!(before, None, "seed {seed}: granted twice");
                         for publication in granted.publications {
-                            known.take(seed, channel, &publication);
+                            known.accept(seed, channel, &publication);
                         }
                     }
-                    (Asked::Subscribe(..), Err(error)) => {
+                    (Requested::Subscribe(..), Err(error)) => {
                         assert!([100, 105].contains(&error.code), "seed {seed}: {error:?}");
-                        self.totals.refused += 1;
+                        self.totals.rejected += 1;
                     }
-                    (Asked::Unsubscribe(channel), Ok(ReplyResult::Unsubscribe)) => {
-                        known.leave(channel);
-                        self.totals.given_up += 1;
+                    (Requested::Unsubscribe(channel), Ok(ReplyResult::Unsubscribe)) => {
+                        known.unsubscribe(channel);
+                        self.totals.unsubscribed += 1;
                     }
                     (_, other) => panic!("seed {seed}: {other:?}"),
                 }
@@ -394,11 +413,11 @@ impl World {
                 let channel = CHANNELS.iter().position(|name| *name == push.channel);
                 let channel = channel.expect("known");
                 if let PushEvent::Publication(publication) = &push.event {
-                    known.take(seed, channel, publication);
+                    known.accept(seed, channel, publication);
                     self.totals.pushed += 1;
                 } else if let PushEvent::Unsubscribe { code: 2500, .. } = push.event {
-                    assert!(known.leave(channel), "seed {seed}: ended twice");
-                    self.totals.ended += 1;
+                    assert!(known.unsubscribe(channel), "seed {seed}: closed twice");
+                    self.totals.closed += 1;
                 } else {
                     panic!("seed {seed}: {push:?}");
                 }
@@ -407,57 +426,61 @@ impl World {
         }
     }
 
-    /// Everything comes to rest: then everybody stands at the top, and nothing is owed or kept.
+    /// Completes everything that is pending: then every subscriber is at the high watermark, and no reply is missing.
     fn settle(&mut self) {
         for client in 0..CLIENTS {
-            if self.clients[client].has_backlog {
-                self.toggle_backlog(client);
+            if self.clients[client].has_send_buffer {
+                self.toggle_send_buffer(client);
             }
         }
-        self.take_up();
+        self.exchange();
         for channel in 0..CHANNELS.len() {
             self.commit(channel);
         }
         while !self.pending.is_empty() || !self.order.is_empty() {
-            self.answer_one();
+            self.respond_one();
             self.deliver();
-            self.take_up();
+            self.exchange();
         }
         let seed = self.seed;
         for known in &self.clients {
-            assert!(known.unanswered.is_empty(), "seed {seed}: no answer");
-            for (channel, stands) in &known.stands {
-                let held = self.held[*channel];
-                assert_eq!(*stands, (held.epoch, held.top), "seed {seed}: left behind");
+            assert!(known.pending_replies.is_empty(), "seed {seed}: no reply");
+            for (channel, position) in &known.positions {
+                let history = self.histories[*channel];
+                assert_eq!(
+                    *position,
+                    (history.epoch, history.high_watermark),
+                    "seed {seed}: not at the high watermark"
+                );
             }
         }
         for client in 0..CLIENTS {
-            self.leave(client);
+            self.disconnect(client);
         }
         assert_eq!(self.script.channel_count(), 0, "seed {seed}");
     }
 }
 
 impl Client {
-    fn take(&mut self, seed: u64, channel: usize, publication: &Publication) {
+    fn accept(&mut self, seed: u64, channel: usize, publication: &Publication) {
         let (epoch, offset) = self
-            .stands
+            .positions
             .get_mut(&channel)
             .unwrap_or_else(|| panic!("seed {seed}: not subscribed"));
         *offset += 1;
         assert_eq!(
             publication.offset, *offset,
-            "seed {seed}: a hole or a repeat"
+            "seed {seed}: a gap or a duplicate"
         );
         let expected = stored(*epoch, *offset).data;
         assert_eq!(publication.data, expected, "seed {seed}: another history");
     }
 
-    /// False if it is not subscribed.
-    fn leave(&mut self, channel: usize) -> bool {
-        let stood = self.stands.remove(&channel);
-        stood.is_some_and(|stood| {
-            self.stood.insert(channel, stood);
+    /// Returns `false` if it is not subscribed.
+    fn unsubscribe(&mut self, channel: usize) -> bool {
+        let position = self.positions.remove(&channel);
+        position.is_some_and(|position| {
+            self.last_positions.insert(channel, position);
             true
         })
     }
@@ -470,7 +493,7 @@ fn epoch(counter: u32) -> ChannelEpoch {
     }
 }
 
-/// A record whose payload tells its history and its place.
+/// A record whose payload contains its history and its offset.
 fn stored(epoch: ChannelEpoch, offset: u64) -> Record {
     Record {
         data: Bytes::from(format!("[{},{offset}]", epoch.counter)),

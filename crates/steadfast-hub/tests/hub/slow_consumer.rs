@@ -1,4 +1,4 @@
-//! Peers that take less than they are sent.
+//! Slow consumers: peers that accept fewer bytes than they are sent.
 
 use std::time::Duration;
 
@@ -7,33 +7,33 @@ use steadfast_hub::io::Input;
 use crate::script::{EPOCH_TEXT, Script, first_page, page, push};
 
 #[test]
-fn a_peer_with_too_many_unsent_bytes_is_closed_with_3008() {
+fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008() {
     let mut script = Script::new();
-    let peer = script.subscribe("room", 0);
+    let peer = script.subscribe("news", 0);
 
-    script.handle(Input::Backlog {
+    script.handle(Input::SendBuffer {
         peer,
         bytes: 1 << 20,
     });
     assert_eq!(script.close_code(peer), None);
-    script.handle(Input::Backlog {
+    script.handle(Input::SendBuffer {
         peer,
         bytes: (1 << 20) + 1,
     });
-    script.commit("room", 1);
+    script.commit("news", 1);
 
     assert_eq!(script.close_code(peer), Some(3008));
     assert!(script.fanouts.is_empty());
 }
 
 #[test]
-fn unsent_bytes_that_wait_past_the_write_deadline_close_with_3009() {
+fn bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.handle(Input::Backlog { peer, bytes: 10 });
+    script.handle(Input::SendBuffer { peer, bytes: 10 });
     script.pass(Duration::from_millis(9_900));
-    script.handle(Input::Backlog { peer, bytes: 20 });
+    script.handle(Input::SendBuffer { peer, bytes: 20 });
     assert_eq!(script.close_code(peer), None);
     script.pass(Duration::from_millis(200));
 
@@ -41,17 +41,17 @@ fn unsent_bytes_that_wait_past_the_write_deadline_close_with_3009() {
 }
 
 #[test]
-fn a_slow_peer_that_takes_its_bytes_within_the_deadline_stays() {
+fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    // Never empty: 30 more are added before the last ones are out.
-    script.handle(Input::Backlog { peer, bytes: 30 });
+    // Never empty: 30 more are added before the last ones are written.
+    script.handle(Input::SendBuffer { peer, bytes: 30 });
     for _ in 0..10 {
         script.pass(Duration::from_secs(4));
-        script.handle(Input::Stirred { peer });
+        script.handle(Input::BytesReceived { peer });
         script.handle(Input::Written { peer, bytes: 15 });
-        script.handle(Input::Backlog { peer, bytes: 45 });
+        script.handle(Input::SendBuffer { peer, bytes: 45 });
         script.pass(Duration::from_secs(4));
         script.handle(Input::Written { peer, bytes: 15 });
     }
@@ -60,21 +60,21 @@ fn a_slow_peer_that_takes_its_bytes_within_the_deadline_stays() {
 }
 
 #[test]
-fn a_ping_behind_bytes_that_wait_is_held_against_the_peer_once_it_is_out() {
+fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.handle(Input::Backlog { peer, bytes: 30 });
+    script.handle(Input::SendBuffer { peer, bytes: 30 });
     while script.read(peer).is_empty() {
         script.handle(Input::Written { peer, bytes: 30 });
-        script.handle(Input::Backlog { peer, bytes: 30 });
+        script.handle(Input::SendBuffer { peer, bytes: 30 });
         script.pass(Duration::from_secs(1));
     }
-    // Longer than a peer may be silent, if it had been asked.
+    // Longer than the pong timeout, if the ping had been sent.
     script.pass(Duration::from_millis(8_500));
     assert_eq!(script.close_code(peer), None);
     script.handle(Input::Written { peer, bytes: 30 });
-    script.handle(Input::Backlog { peer, bytes: 10 });
+    script.handle(Input::SendBuffer { peer, bytes: 10 });
     script.pass(Duration::from_millis(7_900));
     assert_eq!(script.close_code(peer), None);
     script.pass(Duration::from_millis(200));
@@ -83,13 +83,13 @@ fn a_ping_behind_bytes_that_wait_is_held_against_the_peer_once_it_is_out() {
 }
 
 #[test]
-fn a_silent_peer_that_takes_everything_is_noticed_however_often_bytes_wait_for_it() {
+fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    // What it is sent goes out within a second each time, and nothing comes back.
+    // Everything is written within a second each time, and nothing is received.
     for _ in 0..34 {
-        script.handle(Input::Backlog { peer, bytes: 30 });
+        script.handle(Input::SendBuffer { peer, bytes: 30 });
         script.pass(Duration::from_millis(500));
         script.handle(Input::Drained { peer });
         script.pass(Duration::from_millis(500));
@@ -99,11 +99,11 @@ fn a_silent_peer_that_takes_everything_is_noticed_however_often_bytes_wait_for_i
 }
 
 #[test]
-fn a_trickle_does_not_move_the_write_deadline() {
+fn a_trickle_does_not_extend_the_write_timeout() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.handle(Input::Backlog { peer, bytes: 30 });
+    script.handle(Input::SendBuffer { peer, bytes: 30 });
     for _ in 0..9 {
         script.pass(Duration::from_secs(1));
         script.handle(Input::Written { peer, bytes: 1 });
@@ -115,12 +115,12 @@ fn a_trickle_does_not_move_the_write_deadline() {
 }
 
 #[test]
-fn a_peer_that_drains_in_time_starts_afresh() {
+fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time() {
     let mut script = Script::new();
     let peer = script.connect();
 
     for _ in 0..5 {
-        script.handle(Input::Backlog { peer, bytes: 10 });
+        script.handle(Input::SendBuffer { peer, bytes: 10 });
         script.pass(Duration::from_secs(4));
         script.handle(Input::Drained { peer });
     }
@@ -128,51 +128,57 @@ fn a_peer_that_drains_in_time_starts_afresh() {
     assert_eq!(script.close_code(peer), None);
 }
 
-/// So many that a page does not fit beside them.
-const MANY: usize = 1 << 20;
+/// A send buffer into which a page does not fit.
+const ABOVE_BUDGET: usize = 1 << 20;
 
 #[test]
-fn a_recovery_that_is_answered_while_bytes_wait_goes_on_when_they_are_out() {
+fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written() {
     let mut script = Script::new();
     let peer = script.connect();
-    script.send(peer, &recover(2, "room"));
+    script.send(peer, &recover(2, "news"));
 
-    script.handle(Input::Backlog { peer, bytes: MANY });
-    script.answer(first_page(7, &[1, 2, 3]));
+    script.handle(Input::SendBuffer {
+        peer,
+        bytes: ABOVE_BUDGET,
+    });
+    script.respond(first_page(7, &[1, 2, 3]));
     let reply = script.read(peer);
     assert!(reply.contains(r#""recovered":true"#), "{reply}");
     assert!(!reply.contains("publications"), "{reply}");
-    script.commit("room", 8);
+    script.commit("news", 8);
     assert_eq!(script.read(peer), "");
     script.handle(Input::Drained { peer });
-    script.answer(first_page(8, &[1, 2, 3]));
-    script.handle(Input::Backlog { peer, bytes: MANY });
-    script.answer(first_page(8, &[4, 5, 6]));
+    script.respond(first_page(8, &[1, 2, 3]));
+    script.handle(Input::SendBuffer {
+        peer,
+        bytes: ABOVE_BUDGET,
+    });
+    script.respond(first_page(8, &[4, 5, 6]));
     script.handle(Input::Drained { peer });
-    script.answer(page(8, &[4, 5, 6, 7, 8]));
-    script.commit("room", 9);
+    script.respond(page(8, &[4, 5, 6, 7, 8]));
+    script.commit("news", 9);
 
-    let expected: Vec<String> = (1..=9).map(|offset| push("room", offset)).collect();
+    let expected: Vec<String> = (1..=9).map(|offset| push("news", offset)).collect();
     assert_eq!(script.read(peer), expected.join("\n"));
 }
 
 #[test]
-fn a_peer_that_recovers_many_channels_is_owed_one_page_at_a_time() {
+fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
         script.send(peer, &recover(id, channel));
-        let question = script.asked.pop().unwrap();
-        script.asked.insert(0, question);
-        script.answer(first_page(9, &[1, 2, 3]));
+        let request = script.requests.pop().unwrap();
+        script.requests.insert(0, request);
+        script.respond(first_page(9, &[1, 2, 3]));
     }
     script.read(peer);
 
     let mut order = Vec::new();
     for offset in [4, 4, 4, 7, 7, 7] {
-        assert_eq!(script.asked.len(), 1);
+        assert_eq!(script.requests.len(), 1);
         let offsets: Vec<u64> = (offset..offset + 3).collect();
-        script.answer(if offset == 4 {
+        script.respond(if offset == 4 {
             first_page(9, &offsets)
         } else {
             page(9, &offsets)
@@ -180,7 +186,7 @@ fn a_peer_that_recovers_many_channels_is_owed_one_page_at_a_time() {
         order.push(script.read(peer));
     }
 
-    assert!(script.asked.is_empty());
+    assert!(script.requests.is_empty());
     for (sent, (channel, offset)) in order.iter().zip([
         ("one", 4),
         ("two", 4),
@@ -194,21 +200,21 @@ fn a_peer_that_recovers_many_channels_is_owed_one_page_at_a_time() {
 }
 
 #[test]
-fn a_recovery_that_is_given_up_makes_room_for_the_next() {
+fn a_cancelled_recovery_lets_the_next_one_continue() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two")] {
         script.send(peer, &recover(id, channel));
-        let question = script.asked.pop().unwrap();
-        script.asked.insert(0, question);
-        script.answer(first_page(6, &[1, 2, 3]));
+        let request = script.requests.pop().unwrap();
+        script.requests.insert(0, request);
+        script.respond(first_page(6, &[1, 2, 3]));
     }
     script.read(peer);
 
     script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"one"}}"#);
     script.read(peer);
-    script.answer(page(6, &[4, 5, 6]));
-    script.answer(page(6, &[4, 5, 6]));
+    script.respond(page(6, &[4, 5, 6]));
+    script.respond(page(6, &[4, 5, 6]));
 
     assert!(script.read(peer).starts_with(&push("two", 4)));
 }

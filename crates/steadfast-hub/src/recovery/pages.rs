@@ -1,69 +1,73 @@
-//! What follows the reply: the rest of a long recovery, page by page, and then live publications.
+//! What follows the reply: the remaining pages of a long recovery, and then live publications.
 
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
-use crate::asks::{Purpose, publication};
 use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
 use crate::io::PeerId;
 use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
-use crate::peer::{NextPage, Peer, Stage};
+use crate::peer::{NextPage, Peer, SubscriptionPhase};
+use crate::pending_requests::{Purpose, publication};
 
 impl Hub {
-    /// Goes live if nothing is missing behind `seen`, else sees to what is missing.
-    pub(super) fn go_on(
+    /// Goes live if nothing is missing after `seen`, else requests what is missing.
+    pub(super) fn continue_subscription(
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
         epoch: ChannelEpoch,
         seen: u64,
-        is_whole: bool,
+        is_complete: bool,
     ) {
         let Some(cursor) = self.channels.get(channel).map(|channel| channel.cursor) else {
             return;
         };
         let page = match cursor {
-            Cursor::At { top, .. } if is_whole && seen == top => {
+            Cursor::Current { offset, .. } if is_complete && seen == offset => {
                 self.go_live(id, channel);
-                return self.ask_next_page(id);
+                return self.request_next_page(id);
             }
-            // The answer knows more than this core has read: it fell behind, and will be told so.
-            Cursor::At { top, .. } if is_whole && seen > top => NextPage::AwaitsChannel,
-            Cursor::Behind { .. } if is_whole => NextPage::AwaitsChannel,
-            Cursor::Unknown | Cursor::At { .. } | Cursor::Behind { .. } => NextPage::AwaitsTurn,
+            // The response is ahead of this shard: the shard lags, and will be notified of it.
+            Cursor::Current { offset, .. } if is_complete && seen > offset => {
+                NextPage::AwaitsCatchUp
+            }
+            Cursor::Lagging { .. } if is_complete => NextPage::AwaitsCatchUp,
+            Cursor::Unknown | Cursor::Current { .. } | Cursor::Lagging { .. } => {
+                NextPage::AwaitsTurn
+            }
         };
         if let Some(subscription) = self
             .peers
             .get_mut(id)
             .and_then(|peer| peer.subscription_mut(channel))
         {
-            subscription.stage = Stage::Recovering {
+            subscription.phase = SubscriptionPhase::Recovering {
                 epoch,
                 offset: seen,
                 page,
             };
         }
-        self.ask_next_page(id);
+        self.request_next_page(id);
     }
 
-    /// Has the next page of this peer read, one at a time whatever the number of its recoveries: so much the socket
-    /// must be able to take.
-    pub(crate) fn ask_next_page(&mut self, id: PeerId) {
+    /// Requests the next page of this peer, one at a time regardless of the number of its recoveries: the socket must
+    /// accept one page before the next is read.
+    pub(crate) fn request_next_page(&mut self, id: PeerId) {
         let limit = self.settings().recovery_publications_max;
         let Some(subscription) = self.peers.get_mut(id).and_then(Peer::next_recovery) else {
             return;
         };
-        let Stage::Recovering {
+        let SubscriptionPhase::Recovering {
             epoch,
             offset,
             page,
-        } = &mut subscription.stage
+        } = &mut subscription.phase
         else {
             return;
         };
-        *page = NextPage::Asked;
+        *page = NextPage::Requested;
         let from = ReadFrom::After {
             epoch: *epoch,
             offset: *offset,
@@ -73,37 +77,38 @@ impl Hub {
             channel: subscription.channel,
             number: subscription.number,
         };
-        self.ask_recovery(purpose, from, limit);
+        self.request_page(purpose, from, limit);
     }
 
-    /// This core has read what it missed of the channel: a recovery that waited for that goes on.
+    /// This shard has caught up on the channel: a recovery that awaited it continues.
     pub(crate) fn on_channel_caught_up(&mut self, id: PeerId, channel: ChannelIndex) {
         let subscription = self
             .peers
             .get_mut(id)
             .and_then(|peer| peer.subscription_mut(channel));
-        if let Some(Stage::Recovering { page, .. }) = subscription.map(|known| &mut known.stage)
-            && *page == NextPage::AwaitsChannel
+        if let Some(SubscriptionPhase::Recovering { page, .. }) =
+            subscription.map(|known| &mut known.phase)
+            && *page == NextPage::AwaitsCatchUp
         {
             *page = NextPage::AwaitsTurn;
-            self.ask_next_page(id);
+            self.request_next_page(id);
         }
     }
 
     fn go_live(&mut self, id: PeerId, channel: ChannelIndex) {
-        let Some(place) = self
+        let Some(slot) = self
             .peers
             .get(id)
             .and_then(|peer| peer.subscription(channel))
-            .map(|s| s.place)
+            .map(|s| s.slot)
         else {
             return;
         };
-        self.vacate(channel, place);
-        let Some(place) = self
+        self.free_slot(channel, slot);
+        let Some(slot) = self
             .channels
             .get_mut(channel)
-            .map(|channel| channel.enter_live(id))
+            .map(|channel| channel.add_live(id))
         else {
             return;
         };
@@ -112,48 +117,44 @@ impl Hub {
             .get_mut(id)
             .and_then(|peer| peer.subscription_mut(channel))
         {
-            subscription.place = place;
-            subscription.stage = Stage::Live;
+            subscription.slot = slot;
+            subscription.phase = SubscriptionPhase::Live;
         }
     }
 
-    /// A page of a long recovery has come.
+    /// Handles a page of a long recovery.
     pub(crate) fn on_page(
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
-        answer: Result<ReadResponse, Rejection>,
+        response: Result<ReadResponse, Rejection>,
     ) {
-        let Some(Stage::Recovering {
+        let Some(SubscriptionPhase::Recovering {
             epoch,
             offset,
-            page: NextPage::Asked,
-        }) = self.stage(id, channel)
+            page: NextPage::Requested,
+        }) = self.subscription_phase(id, channel)
         else {
             return;
         };
         let Ok(ReadResponse {
             epoch: now,
-            page:
-                Page::Records {
-                    records,
-                    has_more: more,
-                },
+            page: Page::Records { records, has_more },
             ..
-        }) = answer
+        }) = response
         else {
-            return self.end_subscription(id, channel, UnsubscribeCode::Insufficient);
+            return self.close_subscription(id, channel, UnsubscribeCode::Insufficient);
         };
         if now != epoch {
-            return self.end_subscription(id, channel, UnsubscribeCode::Insufficient);
+            return self.close_subscription(id, channel, UnsubscribeCode::Insufficient);
         }
         if self
             .peers
             .get(id)
-            .is_some_and(|peer| !peer.has_room(self.settings()))
+            .is_some_and(|peer| !peer.has_write_budget(self.settings()))
         {
-            // Read again when the socket has taken what waits.
-            return self.go_on(id, channel, epoch, offset, false);
+            // Read again when the send buffer is empty.
+            return self.continue_subscription(id, channel, epoch, offset, false);
         }
         let Some(name) = self
             .channels
@@ -173,6 +174,6 @@ impl Hub {
                 }),
             );
         }
-        self.go_on(id, channel, epoch, seen, !more);
+        self.continue_subscription(id, channel, epoch, seen, !has_more);
     }
 }

@@ -1,8 +1,9 @@
-//! One coarse wheel for the timers of all peers of a hub.
+//! One coarse timer wheel for the deadlines of all peers of a hub.
 //!
 //! A tick is 100 ms: coarse enough that ten thousand pings cost a handful of wake-ups a second, fine enough for
-//! deadlines of seconds. A peer has at most one valid entry, its next deadline of any kind; entering an earlier one
-//! makes the old one stale, and stale entries are dropped when they come up. The wheel knows no kinds of timers.
+//! deadlines of seconds. A peer has at most one valid entry, its next deadline of any kind; adding an earlier one makes
+//! the old one stale, and stale entries are dropped when they expire. The timer wheel does not distinguish kinds of
+//! deadlines.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::io::PeerId;
 /// The length of a tick.
 pub const TICK: Duration = Duration::from_millis(100);
 
-/// Ticks in one turn of the wheel: 51.2 s. Later deadlines wait in the last slot and are entered again from there.
+/// Ticks in one revolution of the wheel: 51.2 s. Later deadlines are stored in the last slot and added again from
+/// there.
 const SLOTS: usize = 512;
 const SLOTS_U64: u64 = 512;
 
@@ -41,23 +43,23 @@ fn tick_nanos() -> u64 {
     u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A peer whose deadline may have come. Valid only if the peer still waits for this very tick.
+/// A peer whose deadline may have passed. Valid only if the peer is still scheduled for this tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Due {
+pub(crate) struct TimerEntry {
     pub(crate) peer: PeerId,
     pub(crate) tick: TickNumber,
 }
 
-/// The wheel.
+/// A timer wheel with one level.
 #[derive(Debug)]
-pub(crate) struct Wheel {
-    slots: Vec<Vec<Due>>,
-    /// The last tick that was taken out.
+pub(crate) struct TimerWheel {
+    slots: Vec<Vec<TimerEntry>>,
+    /// The last tick whose slot was processed.
     done: u64,
     entries: usize,
 }
 
-impl Wheel {
+impl TimerWheel {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             slots: vec![Vec::new(); SLOTS],
@@ -66,20 +68,20 @@ impl Wheel {
         }
     }
 
-    /// Enters a deadline; one that has passed comes up at the next tick.
-    pub(crate) fn enter(&mut self, due: Due) {
-        let tick = due.tick.0.clamp(self.done + 1, self.done + SLOTS_U64 - 1);
+    /// Adds a deadline; one that has passed expires at the next tick.
+    pub(crate) fn add(&mut self, entry: TimerEntry) {
+        let tick = entry.tick.0.clamp(self.done + 1, self.done + SLOTS_U64 - 1);
         if let Some(slot) = self.slot_mut(tick) {
-            slot.push(due);
+            slot.push(entry);
             self.entries += 1;
         }
     }
 
-    /// Takes out everything that has come up by `now`, in order of ticks.
-    pub(crate) fn advance(&mut self, now: Instant, due: &mut Vec<Due>) {
+    /// Removes all entries that have expired by `now`, in the order of slots.
+    pub(crate) fn advance(&mut self, now: Instant, due: &mut Vec<TimerEntry>) {
         let target = TickNumber::at_or_before(now).0;
         let mut early = Vec::new();
-        // More than one turn behind, every slot has come up once: the rest of the ticks are empty.
+        // After more than one revolution, every slot has been visited once: the remaining ticks are empty.
         let last = target.min(self.done.saturating_add(SLOTS_U64));
         while self.done < last {
             self.done += 1;
@@ -96,18 +98,18 @@ impl Wheel {
                 };
                 list.push(entry);
             }
-            // Give the allocation back to its slot, but not one that a rare crowd has blown up.
-            if let Some(place) = self.slot_mut(self.done).filter(|_| slot.capacity() <= 1024) {
-                *place = slot;
+            // Keep the allocation of the slot, unless a rare burst has made it large.
+            if let Some(stored) = self.slot_mut(self.done).filter(|_| slot.capacity() <= 1024) {
+                *stored = slot;
             }
         }
         self.done = target.max(self.done);
         for entry in early {
-            self.enter(entry);
+            self.add(entry);
         }
     }
 
-    /// The next tick at which something may come up.
+    /// The next tick at which an entry may expire.
     pub(crate) fn next(&self) -> Option<Instant> {
         if self.entries == 0 {
             return None;
@@ -117,12 +119,12 @@ impl Wheel {
             .map(|tick| TickNumber(tick).instant())
     }
 
-    fn slot(&self, tick: u64) -> Option<&Vec<Due>> {
+    fn slot(&self, tick: u64) -> Option<&Vec<TimerEntry>> {
         self.slots
             .get(usize::try_from(tick % SLOTS_U64).unwrap_or(0))
     }
 
-    fn slot_mut(&mut self, tick: u64) -> Option<&mut Vec<Due>> {
+    fn slot_mut(&mut self, tick: u64) -> Option<&mut Vec<TimerEntry>> {
         self.slots
             .get_mut(usize::try_from(tick % SLOTS_U64).unwrap_or(0))
     }
@@ -133,11 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_never_comes_up_early_and_at_most_one_tick_late() {
-        let mut wheel = Wheel::new(Instant::START);
+    fn a_deadline_never_expires_early_and_at_most_one_tick_late() {
+        let mut wheel = TimerWheel::new(Instant::START);
         let deadlines: Vec<u64> = vec![1, 99, 100, 101, 950, 51_000, 51_200, 52_000, 250_000];
         for (index, millis) in (0_u32..).zip(&deadlines) {
-            wheel.enter(entry(index, *millis));
+            wheel.add(entry(index, *millis));
         }
 
         let mut seen = Vec::new();
@@ -155,16 +157,16 @@ mod tests {
             let deadline = deadlines[usize::try_from(index).unwrap()];
             assert!(
                 at >= deadline && at < deadline + 100,
-                "{deadline} came up at {at}"
+                "{deadline} expired at {at}"
             );
         }
     }
 
     #[test]
-    fn a_driver_that_slept_through_many_turns_gets_everything_at_once() {
-        let mut wheel = Wheel::new(Instant::START);
-        wheel.enter(entry(0, 500));
-        wheel.enter(entry(1, 200_000));
+    fn a_driver_that_was_suspended_for_many_revolutions_gets_all_entries_at_once() {
+        let mut wheel = TimerWheel::new(Instant::START);
+        wheel.add(entry(0, 500));
+        wheel.add(entry(1, 200_000));
         let mut due = Vec::new();
 
         wheel.advance(Instant::START + Duration::from_hours(1), &mut due);
@@ -174,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_in_the_past_comes_up_at_the_next_tick() {
-        let mut wheel = Wheel::new(Instant::START + Duration::from_secs(10));
-        wheel.enter(entry(0, 5));
+    fn a_deadline_in_the_past_expires_at_the_next_tick() {
+        let mut wheel = TimerWheel::new(Instant::START + Duration::from_secs(10));
+        wheel.add(entry(0, 5));
 
         assert_eq!(
             wheel.next(),
@@ -184,9 +186,9 @@ mod tests {
         );
     }
 
-    fn entry(index: u32, millis: u64) -> Due {
+    fn entry(index: u32, millis: u64) -> TimerEntry {
         let deadline = Instant::START + Duration::from_millis(millis);
-        Due {
+        TimerEntry {
             peer: PeerId {
                 index,
                 generation: 0,

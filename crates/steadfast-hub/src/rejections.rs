@@ -1,0 +1,109 @@
+//! Rate-limited reports of rejected commands.
+//!
+//! One peer can have thousands of commands rejected in a second, and a log line for each would hide everything else. So
+//! each cause is reported at once, and from then on at most once per [`REPORT_INTERVAL`], with the number of
+//! rejections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+
+use crate::event::Event;
+use crate::hub::Hub;
+use crate::io::Output;
+use crate::log::io::Rejection;
+
+/// How long rejections of one cause are only counted after a report.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Why a command was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum RejectionCause {
+    /// A limit of the hub, by the name of its setting.
+    Limit(&'static str),
+    /// A rejection by the log.
+    Log(Rejection),
+}
+
+impl RejectionCause {
+    const fn event(self, count: u64) -> Event {
+        match self {
+            Self::Limit(setting) => Event::LimitReached { setting, count },
+            Self::Log(rejection) => Event::RequestsRejected { rejection, count },
+        }
+    }
+}
+
+/// The rejections of one cause since its last report.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    reported_at: Instant,
+    unreported: u64,
+}
+
+/// The rejections of a hub; at most one entry for each of the few causes.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections {
+    counts: BTreeMap<RejectionCause, Count>,
+}
+
+impl Rejections {
+    /// Counts one rejection. Returns an event if its cause has no recent report.
+    fn count(&mut self, now: Instant, cause: RejectionCause) -> Option<Event> {
+        let Some(count) = self.counts.get_mut(&cause) else {
+            let first = Count {
+                reported_at: now,
+                unreported: 0,
+            };
+            self.counts.insert(cause, first);
+            return Some(cause.event(1));
+        };
+        count.unreported += 1;
+        None
+    }
+
+    /// The reports that are due. A cause without rejections since its last report is removed, so that its next
+    /// rejection is reported at once.
+    fn take_reports(&mut self, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.counts.retain(|cause, count| {
+            if now < count.reported_at + REPORT_INTERVAL {
+                return true;
+            }
+            if count.unreported == 0 {
+                return false;
+            }
+            events.push(cause.event(std::mem::take(&mut count.unreported)));
+            count.reported_at = now;
+            true
+        });
+        events
+    }
+
+    /// When a report is due or a cause is removed.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let reported = self.counts.values().map(|count| count.reported_at);
+        reported
+            .min()
+            .map(|reported_at| reported_at + REPORT_INTERVAL)
+    }
+}
+
+impl Hub {
+    /// Counts a rejected command, and reports it if a report is due.
+    pub(crate) fn record_rejection(&mut self, cause: RejectionCause) {
+        let now = self.now;
+        self.report_rejections();
+        if let Some(event) = self.rejections.count(now, cause) {
+            self.emit(Output::Notify(event));
+        }
+    }
+
+    /// Reports the rejections that were only counted, once their interval has passed.
+    pub(crate) fn report_rejections(&mut self) {
+        for event in self.rejections.take_reports(self.now) {
+            self.emit(Output::Notify(event));
+        }
+    }
+}
