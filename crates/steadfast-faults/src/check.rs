@@ -1,50 +1,52 @@
-//! Puts numbers into what a scenario demands: measures metrics on the books and evaluates expressions.
+//! Evaluates the checks of a scenario: computes metrics from the ledger and evaluates expressions.
 //!
-//! There are three answers: it holds, it does not, nothing is known. Nothing known is never a silent pass.
+//! A check has one of three outcomes: it holds, it fails, or its outcome is unknown. Unknown is never a silent pass.
 
 mod measure;
 
 use std::cmp::Ordering;
 
 use crate::ledger::Ledger;
-use crate::samples::Figure;
-use crate::scenario::expr::{Comparison, Computed, Expression, Operator, Reading, Relation, Term};
-use crate::scenario::model::{Check, Level, NoData};
+use crate::samples::Measurement;
+use crate::scenario::expr::{
+    Comparison, Computed, Expression, MetricQuery, Operator, Relation, Term,
+};
+use crate::scenario::model::{Check, CheckLevel, NoData};
 
 pub use measure::samples;
 
-/// What came of a check.
+/// A check and its outcome.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checked {
-    /// Its name.
+pub struct CheckResult {
+    /// The check's id in the scenario.
     pub id: String,
-    /// What it demands.
+    /// The condition, as written in the scenario.
     pub that: String,
-    /// What it means when it does not hold.
-    pub level: Level,
-    /// The answer.
-    pub answer: Answer,
-    /// Every metric in it with its value, for people.
+    /// The consequence of a failure.
+    pub level: CheckLevel,
+    /// Whether the condition holds.
+    pub outcome: CheckOutcome,
+    /// Each metric of the condition with its value, as text.
     pub evidence: Vec<String>,
 }
 
-/// The answer to a check.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It holds.
+pub enum CheckOutcome {
+    /// The condition holds.
     Holds,
-    /// It does not.
+    /// The condition does not hold.
     Fails,
-    /// There was nothing to measure, or the value is only known to be larger than what would decide.
+    /// There are no samples, or the value is censored and its lower bound does not decide.
     Unknown,
 }
 
-impl Answer {
-    const fn of(holds: bool) -> Self {
+impl CheckOutcome {
+    const fn from_holds(holds: bool) -> Self {
         if holds { Self::Holds } else { Self::Fails }
     }
 
-    /// Both: one that fails decides, then one that is unknown.
+    /// The outcome of both: a failure takes precedence over an unknown outcome.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -56,65 +58,65 @@ impl Answer {
 }
 
 /// Evaluates one check of a scenario.
-pub fn evaluate(check: &Check, ledger: &Ledger) -> Checked {
-    let answer = match (answer(&check.that, ledger), check.no_data) {
-        (Answer::Unknown, NoData::Fail) => Answer::Fails,
-        (Answer::Unknown, NoData::Pass) => Answer::Holds,
-        (answer, NoData::Unknown | NoData::Fail | NoData::Pass) => answer,
+pub fn evaluate(check: &Check, ledger: &Ledger) -> CheckResult {
+    let outcome = match (outcome(&check.that, ledger), check.no_data) {
+        (CheckOutcome::Unknown, NoData::Fail) => CheckOutcome::Fails,
+        (CheckOutcome::Unknown, NoData::Pass) => CheckOutcome::Holds,
+        (outcome, NoData::Unknown | NoData::Fail | NoData::Pass) => outcome,
     };
-    Checked {
+    CheckResult {
         id: check.id.clone(),
         that: check.that.to_string(),
         level: check.level,
-        answer,
+        outcome,
         evidence: evidence(&check.that, ledger),
     }
 }
 
-fn answer(expression: &Expression, ledger: &Ledger) -> Answer {
-    let answers = expression
+fn outcome(expression: &Expression, ledger: &Ledger) -> CheckOutcome {
+    let outcomes = expression
         .comparisons()
         .iter()
         .map(|comparison| compare(comparison, ledger));
-    answers.fold(Answer::Holds, Answer::and)
+    outcomes.fold(CheckOutcome::Holds, CheckOutcome::and)
 }
 
 fn evidence(expression: &Expression, ledger: &Ledger) -> Vec<String> {
-    let told = expression.readings().into_iter().map(|reading| {
-        let value = measure::figure(reading, ledger);
+    let evidence = expression.metric_queries().into_iter().map(|query| {
+        let value = measure::evaluate(query, ledger);
         let value = value.map_or_else(|| "no data".to_owned(), |value| value.to_string());
-        let instead = stands_for(reading, ledger);
-        format!("{reading}{instead} is {value}")
+        let note = substitution_note(query, ledger);
+        format!("{query}{note} is {value}")
     });
-    told.collect()
+    evidence.collect()
 }
 
-/// Says so when there were too few samples for a percentile.
-fn stands_for(reading: &Reading, ledger: &Ledger) -> String {
-    let samples = samples(reading.metric, &reading.filter, ledger);
-    match (reading.aggregate, samples) {
-        (Some(asked), Some(samples)) if asked.for_samples(samples.len()) != asked => {
+/// A note when there were too few samples for the requested percentile.
+fn substitution_note(query: &MetricQuery, ledger: &Ledger) -> String {
+    let samples = samples(query.metric, &query.filter, ledger);
+    match (query.aggregate, samples) {
+        (Some(requested), Some(samples)) if requested.for_samples(samples.len()) != requested => {
             let n = samples.len();
-            let used = asked.for_samples(n).name();
+            let used = requested.for_samples(n).name();
             format!(" (too few samples, {n}: {used} instead)")
         }
         (Some(_) | None, Some(_) | None) => String::new(),
     }
 }
 
-fn compare(comparison: &Comparison, ledger: &Ledger) -> Answer {
+fn compare(comparison: &Comparison, ledger: &Ledger) -> CheckOutcome {
     let values = value(&comparison.left, ledger).zip(value(&comparison.right, ledger));
     let Some((left, right)) = values else {
-        return Answer::Unknown;
+        return CheckOutcome::Unknown;
     };
     let Some(order) = left.quantity.compare(right.quantity) else {
-        return Answer::Unknown;
+        return CheckOutcome::Unknown;
     };
-    match (left.censored, right.censored) {
-        (false, false) => Answer::of(holds(comparison.relation, order)),
-        (true, false) => larger_than_known(comparison.relation, order),
-        (false, true) => larger_than_known(turned(comparison.relation), order.reverse()),
-        (true, true) => Answer::Unknown,
+    match (left.is_censored, right.is_censored) {
+        (false, false) => CheckOutcome::from_holds(holds(comparison.relation, order)),
+        (true, false) => compare_censored(comparison.relation, order),
+        (false, true) => compare_censored(mirrored(comparison.relation), order.reverse()),
+        (true, true) => CheckOutcome::Unknown,
     }
 }
 
@@ -129,22 +131,22 @@ const fn holds(relation: Relation, order: Ordering) -> bool {
     }
 }
 
-/// The left value is only known to be larger than what was compared. It fails an upper bound, since that was promised
-/// and not shown.
-const fn larger_than_known(relation: Relation, order: Ordering) -> Answer {
+/// The outcome when the left value is censored: only a lower bound of it is known. An upper bound fails, since it is
+/// required but not shown.
+const fn compare_censored(relation: Relation, order: Ordering) -> CheckOutcome {
     match relation {
-        Relation::Equal | Relation::AtMost | Relation::Below => Answer::Fails,
+        Relation::Equal | Relation::AtMost | Relation::Below => CheckOutcome::Fails,
         Relation::Unequal | Relation::AtLeast | Relation::Above => {
             if order.is_ge() {
-                Answer::Holds
+                CheckOutcome::Holds
             } else {
-                Answer::Unknown
+                CheckOutcome::Unknown
             }
         }
     }
 }
 
-const fn turned(relation: Relation) -> Relation {
+const fn mirrored(relation: Relation) -> Relation {
     match relation {
         Relation::Equal => Relation::Equal,
         Relation::Unequal => Relation::Unequal,
@@ -155,27 +157,27 @@ const fn turned(relation: Relation) -> Relation {
     }
 }
 
-fn value(term: &Term, ledger: &Ledger) -> Option<Figure> {
+fn value(term: &Term, ledger: &Ledger) -> Option<Measurement> {
     match term {
-        Term::Literal(quantity) => Some(Figure::known(*quantity)),
-        Term::Reading(reading) => measure::figure(reading, ledger),
+        Term::Literal(quantity) => Some(Measurement::known(*quantity)),
+        Term::Metric(query) => measure::evaluate(query, ledger),
         Term::Computed(computed) => compute(computed, ledger),
     }
 }
 
-fn compute(computed: &Computed, ledger: &Ledger) -> Option<Figure> {
+fn compute(computed: &Computed, ledger: &Ledger) -> Option<Measurement> {
     let left = value(&computed.left, ledger)?;
     let right = value(&computed.right, ledger)?;
-    // Less of, or a part of, something that is only known to be larger says nothing about either side.
+    // Subtracting or dividing by a censored value gives no bound of the result.
     let (a, b) = (left.quantity, right.quantity);
     let (quantity, grows) = match computed.operator {
-        Operator::Plus => (a.plus(b)?, true),
-        Operator::Times => (a.times(b)?, true),
-        Operator::Minus => (a.minus(b)?, false),
-        Operator::Over => (a.over(b)?, false),
+        Operator::Add => (a.plus(b)?, true),
+        Operator::Multiply => (a.times(b)?, true),
+        Operator::Subtract => (a.minus(b)?, false),
+        Operator::Divide => (a.divided_by(b)?, false),
     };
-    (grows || !right.censored).then_some(Figure {
+    (grows || !right.is_censored).then_some(Measurement {
         quantity,
-        censored: left.censored || right.censored,
+        is_censored: left.is_censored || right.is_censored,
     })
 }

@@ -1,15 +1,16 @@
-//! The book of a run: which facts were written down, and what they amount to.
+//! The ledger of a run: all event records, reconciled.
 //!
-//! [`record`] holds the facts and [`history`] keeps them; [`Ledger::balance`] makes the books: lives of clients, pairs
-//! of publications and subscribers, faults and what they ended. The books know no promise; [`crate::check`] compares
-//! them with what was asked, and [`identities`] says whether they add up at all.
+//! [`event`] defines the event records and [`event_log`] stores them. [`Ledger::reconcile`] derives the connections of
+//! each client, the deliveries of each publication to each subscriber, and the effects of each fault. The ledger does
+//! not know the guarantees: [`crate::check`] compares it with the checks of the scenario, and [`consistency`] verifies
+//! that its own sums agree.
 
+mod connections;
+mod consistency;
 mod delivery;
+pub mod event;
+pub mod event_log;
 mod faults;
-pub mod history;
-mod identities;
-mod incidents;
-pub mod record;
 mod stalls;
 mod timeline;
 
@@ -19,185 +20,189 @@ use std::time::Duration;
 use steadfast_machine::Instant;
 
 use crate::ledger::delivery::Messages;
-use crate::ledger::history::History;
-use crate::ledger::record::{ClientFact, HarnessFact, Phase};
+use crate::ledger::event::{ClientEvent, HarnessEvent, RunPhase};
+use crate::ledger::event_log::EventLog;
 use crate::ledger::timeline::Timeline;
-use crate::roster::Client;
 use crate::samples::Sample;
 use crate::scenario::model::Scenario;
 use crate::scenario::plan::Plan;
+use crate::topology::Client;
 
-pub use delivery::{Delivery, Places, Published};
-pub use faults::{FaultBook, ServiceBook};
-pub use incidents::{End, Group, Incident, Life, Span};
+pub use connections::{ClientOutcome, ConnectionInterval, ConnectionStats, Disconnect, Incident};
+pub use delivery::{DeliveryStats, OffsetStats, PublicationStats};
+pub use faults::{FaultStats, ServiceStats};
 pub use stalls::Stall;
 
-/// The books of a run.
+/// The reconciled event records of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
     /// When each phase began.
-    pub phases: BTreeMap<Phase, Instant>,
-    /// The books of each client, in the order of the roster.
-    pub clients: Vec<ClientBook>,
-    /// What became of each planned fault, in the order of the plan.
-    pub faults: Vec<FaultBook>,
-    /// What processes did.
-    pub services: ServiceBook,
-    /// What the places of rooms say.
-    pub places: Places,
-    /// What the harness says about itself.
-    pub harness: HarnessBook,
-    /// Sums that do not add up, and facts that contradict each other; the run proves nothing unless it is empty.
-    pub breaches: Vec<String>,
+    pub phases: BTreeMap<RunPhase, Instant>,
+    /// Per client, in the order of the topology.
+    pub clients: Vec<ClientStats>,
+    /// Per planned fault, in the order of the plan.
+    pub faults: Vec<FaultStats>,
+    /// Restarts and exits of processes.
+    pub services: ServiceStats,
+    /// Channel epochs and offsets of all channels.
+    pub offsets: OffsetStats,
+    /// What the harness reported about itself.
+    pub harness: HarnessStats,
+    /// Sums that disagree, and events that contradict each other; the run proves nothing unless it is empty.
+    pub inconsistencies: Vec<String>,
 }
 
-/// The books of one client.
+/// The reconciled events of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientBook {
-    /// Who it is.
+pub struct ClientStats {
+    /// The client in the topology.
     pub client: Client,
-    /// Its connections.
-    pub life: Life,
-    /// What it was handed.
-    pub delivery: Delivery,
-    /// What it sent.
-    pub published: Published,
-    /// When its subscription first stood.
+    /// Its connections and disconnects.
+    pub connections: ConnectionStats,
+    /// The publications that it received.
+    pub delivery: DeliveryStats,
+    /// The publications that it sent.
+    pub publications: PublicationStats,
+    /// When its subscription was first active.
     pub subscribed: Option<Instant>,
-    /// Times without any success while it was connected.
+    /// Periods without a success while it was connected.
     pub stalls: Vec<Stall>,
-    /// It says that it is connected, and nothing succeeded since all faults were healed.
+    /// It reports to be connected, but nothing has succeeded since all faults were healed.
     pub is_silent: bool,
 }
 
-/// What the harness says about itself.
+/// What the harness reported about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HarnessBook {
-    /// How much too late its timers fired.
+pub struct HarnessStats {
+    /// How late its timers fired.
     pub lag: Vec<Sample>,
-    /// What failed.
+    /// Failures of the harness itself.
     pub failures: Vec<String>,
-    /// What is left of the run.
-    pub left_behind: Vec<String>,
-    /// Facts that found no room in the history.
+    /// Processes and other resources of the run that still exist.
+    pub not_cleaned_up: Vec<String>,
+    /// Event records that were dropped because the log was full.
     pub dropped: u64,
 }
 
 impl Ledger {
-    /// Makes the books of a history. The order in which different sources wrote does not matter.
-    pub fn balance(scenario: &Scenario, plan: &Plan, history: &History) -> Self {
-        let line = Timeline::new(history);
-        let roster = plan.roster();
-        let mut faults = faults::open(plan.faults(), &line);
-        let services = faults::services(&faults, &line);
-        let mut messages = Messages::collect(roster, &line);
-        let clients: Vec<ClientBook> = roster
+    /// Derives the ledger from an event log. The order in which different sources wrote does not matter.
+    pub fn reconcile(scenario: &Scenario, plan: &Plan, log: &EventLog) -> Self {
+        let timeline = Timeline::new(log);
+        let topology = plan.topology();
+        let mut faults = faults::open(plan.faults(), &timeline);
+        let services = faults::services(&faults, &timeline);
+        let mut messages = Messages::collect(topology, &timeline);
+        let clients: Vec<ClientStats> = topology
             .clients()
             .iter()
             .map(|client| {
                 let load = scenario.loads().iter().find(|it| it.name == client.load);
-                let ordered = load.is_some_and(|load| load.ordered);
+                let is_ordered = load.is_some_and(|load| load.is_ordered);
                 let stall = scenario.run().stall;
-                book(client, ordered, stall, &line, &faults, &mut messages)
+                reconcile_client(client, is_ordered, stall, &timeline, &faults, &mut messages)
             })
             .collect();
         attribute(&mut faults, &clients, &messages);
         let mut ledger = Self {
-            phases: line.phases.clone(),
+            phases: timeline.phases.clone(),
             clients,
             faults,
             services,
-            places: messages.places(),
-            harness: harness(&line, history),
-            breaches: Vec::new(),
+            offsets: messages.offsets(),
+            harness: harness(&timeline, log),
+            inconsistencies: Vec::new(),
         };
-        ledger.breaches = identities::breaches(&ledger, &line, &messages);
+        ledger.inconsistencies = consistency::inconsistencies(&ledger, &timeline, &messages);
         ledger
     }
 
-    /// How long the run lasted, from the first phase that is known to its end.
-    pub fn lasted(&self) -> Duration {
+    /// From the first phase that is recorded to the last.
+    pub fn duration(&self) -> Duration {
         let first = self.phases.values().min().copied().unwrap_or_default();
         let last = self.phases.values().max().copied().unwrap_or_default();
         last - first
     }
 
-    /// Incidents of all clients.
+    /// The incidents of all clients.
     pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
-        self.clients.iter().flat_map(|it| &it.life.incidents)
+        self.clients.iter().flat_map(|it| &it.connections.incidents)
     }
 }
 
-fn book(
+fn reconcile_client(
     client: &Client,
-    ordered: bool,
+    is_ordered: bool,
     stall: Duration,
-    line: &Timeline<'_>,
-    faults: &[FaultBook],
+    timeline: &Timeline<'_>,
+    faults: &[FaultStats],
     messages: &mut Messages,
-) -> ClientBook {
-    let facts = line.of_client(client.id);
-    let life = incidents::life(client, facts, faults, line.end());
-    let (delivery, subscribed) = delivery::judge(client, ordered, line, messages);
-    let stalls = stalls::stalls(client, subscribed, stall, &life, faults, line);
-    let published = messages.by_publisher.get(&client.id).copied();
-    let connected = match life.group {
-        Group::NeverDisconnected | Group::Reconnected => true,
-        Group::NeverConnected | Group::GaveUp | Group::DownAtEnd => false,
+) -> ClientStats {
+    let events = timeline.of_client(client.id);
+    let connections = connections::reconstruct(client, events, faults, timeline.end());
+    let (delivery, subscribed) = delivery::reconcile(client, is_ordered, timeline, messages);
+    let stalls = stalls::stalls(client, subscribed, stall, &connections, faults, timeline);
+    let publications = messages.by_publisher.get(&client.id).copied();
+    let is_connected = match connections.outcome {
+        ClientOutcome::NeverDisconnected | ClientOutcome::Reconnected => true,
+        ClientOutcome::NeverConnected | ClientOutcome::GaveUp | ClientOutcome::DownAtEnd => false,
     };
-    let healed = line.begin(Phase::Quiet);
-    let succeeded = facts.iter().any(|(at, fact)| {
+    let healed = timeline.begin(RunPhase::Quiet);
+    let has_succeeded = events.iter().any(|(at, event)| {
         let success = matches!(
-            fact,
-            ClientFact::Acknowledged { .. } | ClientFact::Delivered { .. }
+            event,
+            ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. }
         );
         success && healed.is_none_or(|healed| *at >= healed)
     });
-    ClientBook {
+    ClientStats {
         client: client.clone(),
-        life,
+        connections,
         delivery,
-        published: published.unwrap_or_default(),
+        publications: publications.unwrap_or_default(),
         subscribed,
         stalls,
-        is_silent: connected && !succeeded,
+        is_silent: is_connected && !has_succeeded,
     }
 }
 
-/// Counts for each fault the connections that it ended, and the publications that were under way.
-fn attribute(faults: &mut [FaultBook], clients: &[ClientBook], messages: &Messages) {
+/// Counts for each fault the connections that it ended, and the publications that were in flight.
+fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Messages) {
     for fault in faults {
         let Some(injected) = fault.injected else {
             continue;
         };
         let targets = fault.planned.targets.clone();
-        let hit = |book: &&ClientBook| targets.contains(&book.client.instance);
-        for book in clients.iter().filter(hit) {
+        let hit = |stats: &&ClientStats| targets.contains(&stats.client.instance);
+        for stats in clients.iter().filter(hit) {
             let own = Some(fault.planned.id);
-            let end = book.life.ends.iter().find(|end| end.fault == own);
-            fault.ended += u64::from(end.is_some());
-            let noticed = end.map_or(injected, |end| end.at);
-            let all = messages.of(book.client.id);
-            let under_way = all.into_iter().filter(|(_, message)| {
+            let disconnect = stats
+                .connections
+                .disconnects
+                .iter()
+                .find(|it| it.fault == own);
+            fault.disconnects += u64::from(disconnect.is_some());
+            let noticed = disconnect.map_or(injected, |it| it.at);
+            let all = messages.of(stats.client.id);
+            let in_flight = all.into_iter().filter(|(_, message)| {
                 let sent = message.published.is_some_and(|at| at <= noticed);
-                sent && message.answered.is_none_or(|answered| answered > injected)
+                sent && message.settled.is_none_or(|settled| settled > injected)
             });
-            fault.in_flight += u64::try_from(under_way.count()).unwrap_or(u64::MAX);
+            fault.in_flight += u64::try_from(in_flight.count()).unwrap_or(u64::MAX);
         }
     }
 }
 
-fn harness(line: &Timeline<'_>, history: &History) -> HarnessBook {
-    let mut book = HarnessBook {
-        dropped: history.dropped(),
-        ..HarnessBook::default()
+fn harness(timeline: &Timeline<'_>, log: &EventLog) -> HarnessStats {
+    let mut stats = HarnessStats {
+        dropped: log.dropped(),
+        ..HarnessStats::default()
     };
-    for (_, fact) in &line.harness {
-        match fact {
-            HarnessFact::Lag { late } => book.lag.push(Sample::time(*late)),
-            HarnessFact::Failed(what) => book.failures.push(what.clone()),
-            HarnessFact::LeftBehind(what) => book.left_behind.push(what.clone()),
+    for (_, event) in &timeline.harness {
+        match event {
+            HarnessEvent::Lag { late } => stats.lag.push(Sample::time(*late)),
+            HarnessEvent::Failed(what) => stats.failures.push(what.clone()),
+            HarnessEvent::NotCleanedUp(what) => stats.not_cleaned_up.push(what.clone()),
         }
     }
-    book
+    stats
 }

@@ -1,32 +1,32 @@
-//! Exact numbers with their unit: what metrics measure, what checks compare, and how people read both.
+//! Exact numbers with a unit, for metrics, checks and reports.
 //!
-//! Fractions of whole numbers, so that `reconnected / affected == 1` means exactly that, and 99.995 % never reads as
+//! They are fractions of integers, so that `reconnected / affected == 1` is exact, and 99.995 % is never printed as
 //! 100 %.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
-/// A number with its unit.
+/// An exact number with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantity {
     numerator: i128,
-    /// Above 0.
+    /// Always above 0.
     denominator: i128,
     unit: Unit,
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things, or a share of them.
+    /// Dimensionless: a count or a ratio.
     One,
-    /// Time; the number is in nanoseconds.
+    /// Time, in nanoseconds.
     Time,
 }
 
 impl Unit {
-    /// The unit of a product, if there is one.
+    /// The unit of a product; `None` if it is not supported.
     pub const fn times(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::One, unit) => Some(unit),
@@ -35,8 +35,8 @@ impl Unit {
         }
     }
 
-    /// The unit of a quotient, if there is one.
-    pub const fn over(self, other: Self) -> Option<Self> {
+    /// The unit of a quotient; `None` if it is not supported.
+    pub const fn divided_by(self, other: Self) -> Option<Self> {
         match (self, other) {
             (unit, Self::One) => Some(unit),
             (Self::Time, Self::Time) => Some(Self::One),
@@ -46,28 +46,28 @@ impl Unit {
 }
 
 impl Quantity {
-    /// So many things.
+    /// A dimensionless count.
     pub fn count(count: u64) -> Self {
         Self::new(i128::from(count), 1, Unit::One)
     }
 
-    /// A time.
+    /// A duration, exact to the nanosecond.
     pub fn time(time: Duration) -> Self {
         let nanos = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
         Self::new(nanos, 1, Unit::Time)
     }
 
-    /// `part` in `whole`; `None` when the whole is nothing, since a share of nothing says nothing.
+    /// The ratio of `part` to `whole`; `None` when `whole` is 0.
     pub fn share(part: u64, whole: u64) -> Option<Self> {
         (whole > 0).then(|| Self::new(i128::from(part), i128::from(whole), Unit::One))
     }
 
     /// `sum / n`; `None` for n = 0.
     pub(crate) fn mean(self, n: u64) -> Option<Self> {
-        self.over(Self::count(n))
+        self.divided_by(Self::count(n))
     }
 
-    /// A decimal number such as `0.95`; `None` when it is none, or has too many digits.
+    /// Parses a decimal number such as `0.95`; `None` when it is invalid or has too many digits.
     pub fn parse(text: &str, unit: Unit) -> Option<Self> {
         let (whole, part) = text.split_once('.').unwrap_or((text, ""));
         let plain = |digits: &str| digits.chars().all(|it| it.is_ascii_digit());
@@ -87,36 +87,36 @@ impl Quantity {
         }
     }
 
-    /// What it counts.
+    /// The unit of the number.
     pub const fn unit(self) -> Unit {
         self.unit
     }
 
-    /// As a time, when it is one; parts of a nanosecond are cut.
+    /// As a duration, if the unit is time; truncated to nanoseconds.
     pub fn as_time(self) -> Option<Duration> {
         let nanos = self.numerator.checked_div(self.denominator)?;
         let nanos = u64::try_from(nanos).ok()?;
         (self.unit == Unit::Time).then(|| Duration::from_nanos(nanos))
     }
 
-    /// As a whole number of things, when it is one; parts are cut.
+    /// As an integer, if it is dimensionless; truncated.
     pub fn as_count(self) -> Option<u64> {
         let whole = self.numerator.checked_div(self.denominator)?;
         let whole = u64::try_from(whole).ok()?;
         (self.unit == Unit::One).then_some(whole)
     }
 
-    /// The sum; `None` when units differ or the number is out of range.
+    /// The sum; `None` when the units differ or the result is out of range.
     pub fn plus(self, other: Self) -> Option<Self> {
         self.combined(other, i128::checked_add)
     }
 
-    /// The difference; `None` as for the sum.
+    /// The difference; `None` under the same conditions as for the sum.
     pub fn minus(self, other: Self) -> Option<Self> {
         self.combined(other, i128::checked_sub)
     }
 
-    /// The product; `None` when it has no unit that is known or is out of range.
+    /// The product; `None` when its unit is not supported or the result is out of range.
     pub fn times(self, other: Self) -> Option<Self> {
         let numerator = self.numerator.checked_mul(other.numerator)?;
         let denominator = self.denominator.checked_mul(other.denominator)?;
@@ -127,17 +127,21 @@ impl Quantity {
         ))
     }
 
-    /// The quotient; `None` when the divisor is not above 0, or as for the product.
-    pub fn over(self, other: Self) -> Option<Self> {
+    /// The quotient; `None` when the divisor is not above 0, or under the same conditions as for the product.
+    pub fn divided_by(self, other: Self) -> Option<Self> {
         if other.numerator <= 0 {
             return None;
         }
         let numerator = self.numerator.checked_mul(other.denominator)?;
         let denominator = self.denominator.checked_mul(other.numerator)?;
-        Some(reduced(numerator, denominator, self.unit.over(other.unit)?))
+        Some(reduced(
+            numerator,
+            denominator,
+            self.unit.divided_by(other.unit)?,
+        ))
     }
 
-    /// Which is larger; `None` when units differ or the numbers are out of range.
+    /// The ordering; `None` when the units differ or the numbers are out of range.
     pub fn compare(self, other: Self) -> Option<Ordering> {
         if self.unit != other.unit {
             return None;
@@ -158,7 +162,7 @@ impl Quantity {
     }
 }
 
-/// Keeps the numbers small, so that longer sums stay in range.
+/// Reduces the fraction, so that long sums stay in range.
 fn reduced(numerator: i128, denominator: i128, unit: Unit) -> Quantity {
     let (mut a, mut b) = (numerator.unsigned_abs(), denominator.unsigned_abs());
     while let Some(rest) = a.checked_rem(b) {
@@ -170,25 +174,26 @@ fn reduced(numerator: i128, denominator: i128, unit: Unit) -> Quantity {
 }
 
 impl fmt::Display for Quantity {
-    /// Times in the unit that reads best, shares with at most four decimals, cut and never rounded up.
+    /// Times in ms below 1 s, else in s, with at most two decimals; other numbers with at most four. Truncated, never
+    /// rounded up.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MILLI: i128 = 1_000_000;
         match self.unit {
-            Unit::One => write_cut(f, self.numerator, self.denominator, 4, ""),
+            Unit::One => write_truncated(f, self.numerator, self.denominator, 4, ""),
             Unit::Time => {
                 let millis = self.denominator.saturating_mul(MILLI);
                 let seconds = millis.saturating_mul(1000);
                 if self.numerator.saturating_abs() < seconds {
-                    write_cut(f, self.numerator, millis, 2, " ms")
+                    write_truncated(f, self.numerator, millis, 2, " ms")
                 } else {
-                    write_cut(f, self.numerator, seconds, 2, " s")
+                    write_truncated(f, self.numerator, seconds, 2, " s")
                 }
             }
         }
     }
 }
 
-fn write_cut(
+fn write_truncated(
     f: &mut fmt::Formatter<'_>,
     numerator: i128,
     denominator: i128,
@@ -213,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_is_compared_exactly_and_never_rounded_up() {
+    fn a_ratio_is_compared_exactly_and_never_rounded_up() {
         let almost = Quantity::share(19_999, 20_000).unwrap();
 
         assert_eq!(almost.compare(Quantity::count(1)), Some(Ordering::Less));
@@ -223,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn times_print_with_the_unit_that_reads_best() {
+    fn times_are_printed_in_milliseconds_or_seconds() {
         for (nanos, printed) in [
             (0, "0 ms"),
             (420_000, "0.42 ms"),
@@ -245,14 +250,14 @@ mod tests {
         assert_eq!(time.plus(two), None);
         assert_eq!(time.compare(two), None);
         assert_eq!(time.times(time), None);
-        assert_eq!(two.over(time), None);
-        assert_eq!(time.over(two).unwrap().to_string(), "1.5 s");
-        assert_eq!(time.over(time), Some(Quantity::count(1)));
-        assert_eq!(two.over(Quantity::count(0)), None);
+        assert_eq!(two.divided_by(time), None);
+        assert_eq!(time.divided_by(two).unwrap().to_string(), "1.5 s");
+        assert_eq!(time.divided_by(time), Some(Quantity::count(1)));
+        assert_eq!(two.divided_by(Quantity::count(0)), None);
     }
 
     #[test]
-    fn decimals_are_read_exactly() {
+    fn decimals_are_parsed_exactly() {
         let half = Quantity::parse("0.50", Unit::One).unwrap();
 
         assert_eq!(

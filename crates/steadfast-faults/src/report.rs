@@ -1,7 +1,7 @@
-//! What people and programs read about a run: [`text`] and [`json`].
+//! The report of a run, human-readable ([`text`]) and machine-readable ([`json`]).
 //!
-//! Both say the same from the same books. A number always has its unit; a percentile that has too few samples is not
-//! shown, the maximum is; what was not over when the run ended is shown as larger than what is known.
+//! Both are rendered from the same ledger. A number always has its unit. A percentile with too few samples is replaced
+//! by the maximum. A value that was still growing at the end of the run is shown as a lower bound.
 
 pub mod json;
 pub mod text;
@@ -10,24 +10,21 @@ use crate::ledger::Ledger;
 use crate::metrics::Metric;
 use crate::scenario::model::Scenario;
 use crate::scenario::plan::Plan;
-use crate::verdict::Judgement;
+use crate::verdict::Evaluation;
 
-/// A run and all that is known about it.
+/// The data of a report.
 #[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Report<'a> {
-    /// What was asked for.
     pub scenario: &'a Scenario,
-    /// Which profiles were chosen, in order.
+    /// The selected profiles, in order.
     pub profiles: &'a [String],
-    /// What was planned.
     pub plan: &'a Plan,
-    /// What happened.
     pub ledger: &'a Ledger,
-    /// What came of it.
-    pub judgement: &'a Judgement,
+    pub evaluation: &'a Evaluation,
 }
 
-/// The parts of a recovery, in order.
+/// The phases of a recovery and their total, in order.
 const RECOVERY: [(&str, Metric); 4] = [
     ("detect", Metric::RecoveryDetect),
     ("dial", Metric::RecoveryDial),

@@ -1,64 +1,64 @@
-//! Samples and what is said about many of them: percentiles, the maximum, the mean.
+//! Samples and their aggregates: percentiles, the maximum, the mean.
 //!
-//! A recovery that had not ended when the run did stays in the sample as "longer than": leaving it out is how averages
-//! become good with half of the clients dead. Percentiles need enough samples; below that the maximum takes their
-//! place, here and so in every check and every report.
+//! A recovery that had not ended at the end of the run stays in the samples, as a censored value: "longer than".
+//! Omitting it would give good averages even with half of the clients disconnected. Percentiles need enough samples;
+//! below that the maximum replaces them, here and so in every check and every report.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::quantity::{Quantity, Unit};
 
-/// One measured value.
+/// A single measured value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sample {
-    /// The value was still growing when the run ended, so all that is known is that it is larger. Compared first, since
-    /// such a value is larger than every known one as far as bounds are concerned.
-    pub censored: bool,
+    /// The value was still growing when the run ended, so only a lower bound is known. Compared first, since such a
+    /// value counts as larger than every known one when it is compared with a bound.
+    pub is_censored: bool,
     /// Nanoseconds, or a count.
     pub value: u64,
 }
 
 impl Sample {
-    /// A time that is known.
+    /// A duration that is known exactly.
     pub fn time(time: Duration) -> Self {
         Self {
-            censored: false,
+            is_censored: false,
             value: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
         }
     }
 }
 
-/// Many values of one unit, in rising order.
+/// Values of one unit, in ascending order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Samples {
     sorted: Vec<Sample>,
     unit: Unit,
 }
 
-/// What is said about many values.
+/// One number computed from many samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregate {
-    /// Half of the values are not above it.
+    /// The median: half of the values are not above it.
     P50,
-    /// Nine in ten are not above it; needs 10 samples.
+    /// The 90th percentile; needs 10 samples.
     P90,
-    /// Needs 20 samples.
+    /// The 95th percentile; needs 20 samples.
     P95,
-    /// Needs 100 samples.
+    /// The 99th percentile; needs 100 samples.
     P99,
-    /// The largest.
+    /// The largest value.
     Max,
-    /// The smallest.
+    /// The smallest value.
     Min,
     /// The arithmetic mean.
     Mean,
-    /// How many there are.
+    /// The number of samples.
     Count,
 }
 
 impl Aggregate {
-    /// All of them.
+    /// All aggregates, in the order of help texts.
     pub const ALL: [Self; 8] = [
         Self::P50,
         Self::P90,
@@ -89,7 +89,7 @@ impl Aggregate {
         Self::ALL.into_iter().find(|it| it.name() == name)
     }
 
-    /// The one that takes its place when there are only `n` samples.
+    /// The aggregate that is used with only `n` samples: the maximum if they are too few for a percentile.
     #[must_use]
     pub const fn for_samples(self, n: usize) -> Self {
         let needs = match self {
@@ -102,34 +102,34 @@ impl Aggregate {
     }
 }
 
-/// A number about samples, or anything computed from one.
+/// A measured number, or one computed from measured numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figure {
-    /// The number.
+pub struct Measurement {
+    /// The value with its unit.
     pub quantity: Quantity,
-    /// It is only known that the true one is larger.
-    pub censored: bool,
+    /// Only a lower bound is known.
+    pub is_censored: bool,
 }
 
-impl Figure {
-    /// A number that is known.
+impl Measurement {
+    /// A number that is known exactly.
     pub const fn known(quantity: Quantity) -> Self {
         Self {
             quantity,
-            censored: false,
+            is_censored: false,
         }
     }
 }
 
-impl fmt::Display for Figure {
+impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let larger = if self.censored { "> " } else { "" };
+        let larger = if self.is_censored { "> " } else { "" };
         write!(f, "{larger}{}", self.quantity)
     }
 }
 
 impl Samples {
-    /// Values of this unit, in any order.
+    /// Creates samples of one unit from values in any order.
     pub fn new(mut values: Vec<Sample>, unit: Unit) -> Self {
         values.sort_unstable();
         Self {
@@ -138,28 +138,28 @@ impl Samples {
         }
     }
 
-    /// What they count.
+    /// The unit of the values.
     pub const fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// How many there are, those still growing at the end included.
+    /// The number of samples, censored ones included.
     pub const fn len(&self) -> usize {
         self.sorted.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no samples.
     pub const fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
 
-    /// How many were still growing at the end.
+    /// The number of censored samples.
     pub fn censored(&self) -> usize {
-        self.sorted.iter().filter(|it| it.censored).count()
+        self.sorted.iter().filter(|it| it.is_censored).count()
     }
 
-    /// The figure; `None` when there is no sample to say it of. Too few samples for a percentile give the maximum.
-    pub fn figure(&self, aggregate: Aggregate) -> Option<Figure> {
+    /// Computes an aggregate; `None` without samples. Too few samples for a percentile give the maximum.
+    pub fn aggregate(&self, aggregate: Aggregate) -> Option<Measurement> {
         let len = self.sorted.len();
         match aggregate.for_samples(len) {
             Aggregate::P50 => self.ranked(50),
@@ -171,35 +171,35 @@ impl Samples {
             Aggregate::Mean => self.mean(),
             Aggregate::Count => {
                 let count = u64::try_from(len).unwrap_or(u64::MAX);
-                Some(Figure::known(Quantity::count(count)))
+                Some(Measurement::known(Quantity::count(count)))
             }
         }
     }
 
-    /// The nearest rank: the smallest value that so many percent of all are not above.
-    fn ranked(&self, percent: usize) -> Option<Figure> {
+    /// The nearest-rank percentile: the smallest value that at least `percent` percent of all values do not exceed.
+    fn ranked(&self, percent: usize) -> Option<Measurement> {
         let rank = self.sorted.len().saturating_mul(percent).div_ceil(100);
         let sample = self.sorted.get(rank.checked_sub(1)?)?;
         Some(self.of(*sample))
     }
 
-    fn mean(&self) -> Option<Figure> {
+    fn mean(&self) -> Option<Measurement> {
         let zero = self.quantity(0);
         let sum = self
             .sorted
             .iter()
             .try_fold(zero, |sum, it| sum.plus(self.quantity(it.value)))?;
         let n = u64::try_from(self.sorted.len()).unwrap_or(u64::MAX);
-        Some(Figure {
+        Some(Measurement {
             quantity: sum.mean(n)?,
-            censored: self.censored() > 0,
+            is_censored: self.censored() > 0,
         })
     }
 
-    fn of(&self, sample: Sample) -> Figure {
-        Figure {
+    fn of(&self, sample: Sample) -> Measurement {
+        Measurement {
             quantity: self.quantity(sample.value),
-            censored: sample.censored,
+            is_censored: sample.is_censored,
         }
     }
 
@@ -216,46 +216,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_were_measured() {
+    fn percentiles_are_measured_values() {
         let samples = counts(1..=200);
 
-        assert_eq!(told(&samples, Aggregate::P50), "100");
-        assert_eq!(told(&samples, Aggregate::P99), "198");
-        assert_eq!(told(&samples, Aggregate::Max), "200");
-        assert_eq!(told(&samples, Aggregate::Mean), "100.5");
+        assert_eq!(printed(&samples, Aggregate::P50), "100");
+        assert_eq!(printed(&samples, Aggregate::P99), "198");
+        assert_eq!(printed(&samples, Aggregate::Max), "200");
+        assert_eq!(printed(&samples, Aggregate::Mean), "100.5");
     }
 
     #[test]
-    fn below_a_hundred_samples_the_maximum_stands_for_the_99th_percentile() {
+    fn below_100_samples_the_maximum_replaces_the_99th_percentile() {
         let samples = counts(1..=99);
 
-        assert_eq!(told(&samples, Aggregate::P99), "99");
+        assert_eq!(printed(&samples, Aggregate::P99), "99");
         assert_eq!(Aggregate::P99.for_samples(99), Aggregate::Max);
         assert_eq!(Aggregate::P99.for_samples(100), Aggregate::P99);
     }
 
     #[test]
-    fn what_had_not_ended_stays_in_the_sample_as_larger() {
+    fn censored_values_stay_in_the_samples_as_lower_bounds() {
         let ended = (1..=3).map(|value| sample(value, false));
         let samples = Samples::new(ended.chain([sample(2, true)]).collect(), Unit::One);
 
-        assert_eq!(told(&samples, Aggregate::P50), "2");
-        assert_eq!(told(&samples, Aggregate::Max), "> 2");
-        assert_eq!(told(&samples, Aggregate::Mean), "> 2");
-        assert_eq!(told(&samples, Aggregate::Count), "4");
+        assert_eq!(printed(&samples, Aggregate::P50), "2");
+        assert_eq!(printed(&samples, Aggregate::Max), "> 2");
+        assert_eq!(printed(&samples, Aggregate::Mean), "> 2");
+        assert_eq!(printed(&samples, Aggregate::Count), "4");
     }
 
     #[test]
-    fn nothing_is_said_about_no_samples() {
+    fn aggregates_of_no_samples_are_none_but_the_count() {
         let samples = counts(1..1);
 
-        assert_eq!(samples.figure(Aggregate::Max), None);
-        assert_eq!(samples.figure(Aggregate::Mean), None);
-        assert_eq!(told(&samples, Aggregate::Count), "0");
+        assert_eq!(samples.aggregate(Aggregate::Max), None);
+        assert_eq!(samples.aggregate(Aggregate::Mean), None);
+        assert_eq!(printed(&samples, Aggregate::Count), "0");
     }
 
-    fn told(samples: &Samples, aggregate: Aggregate) -> String {
-        samples.figure(aggregate).unwrap().to_string()
+    fn printed(samples: &Samples, aggregate: Aggregate) -> String {
+        samples.aggregate(aggregate).unwrap().to_string()
     }
 
     fn counts(values: impl IntoIterator<Item = u64>) -> Samples {
@@ -263,7 +263,7 @@ mod tests {
         Samples::new(values.collect(), Unit::One)
     }
 
-    fn sample(value: u64, censored: bool) -> Sample {
-        Sample { censored, value }
+    fn sample(value: u64, is_censored: bool) -> Sample {
+        Sample { is_censored, value }
     }
 }

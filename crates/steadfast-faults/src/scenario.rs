@@ -1,20 +1,20 @@
-//! What people write to say who takes part, what is broken, and what must hold: TOML files of the format `lab/1`.
+//! Scenarios: TOML files of the format `lab/1` that define the participants, the faults and the checks.
 //!
-//! [`model::Scenario::parse`] turns text into a scenario that passed every check, or into an error with its place; with
-//! a seed one becomes a [`plan`].
+//! [`model::Scenario::parse`] turns text into a valid scenario, or into an error with file, line and column. With a
+//! seed, a scenario becomes a [`plan`].
 
-mod check;
 pub mod expr;
 pub mod model;
 mod params;
 mod parse;
 pub mod plan;
 mod problem;
-pub mod schedule;
+pub mod publish_schedule;
 pub mod select;
 mod table;
 mod units;
+mod validation;
 
-pub use params::Choice;
+pub use params::ScenarioOptions;
 pub use parse::TEXT_LEN_MAX;
-pub use problem::{Place, Problem, ScenarioError};
+pub use problem::{Problem, ScenarioError, SourceLocation};

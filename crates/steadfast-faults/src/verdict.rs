@@ -1,29 +1,29 @@
-//! Whether the promises were kept, broken, or not put to the test.
+//! The verdict of a run: whether the guarantees were kept, violated, or not tested.
 //!
-//! [`guards`] are always on. A run whose harness failed, was too slow, or broke nothing proves nothing, and may not
-//! accuse the system; a check that fails is not hidden by a smaller trouble. So a guard of the harness comes before a
-//! failed check, and that before a guard of the system and before missing data.
+//! [`guards`] always apply. A run whose harness failed, was too slow, or injected no fault proves nothing and must not
+//! be reported as a failure of the system. A failed check is not hidden by a lesser problem. The order of precedence is
+//! therefore: violated guards of the harness, failed checks, violated guards of the system, missing data.
 
 pub mod guards;
 
-use crate::check::{self, Answer, Checked};
+use crate::check::{self, CheckOutcome, CheckResult};
 use crate::ledger::Ledger;
-use crate::scenario::model::{Level, Scenario};
+use crate::scenario::model::{CheckLevel, Scenario};
 use crate::verdict::guards::{Concern, Guard};
 
 /// The result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything that must hold does.
+    /// Every required check holds.
     Pass,
-    /// Something that must hold does not.
+    /// A required check fails.
     Fail,
     /// The run proves nothing either way.
     Inconclusive,
 }
 
 impl Verdict {
-    /// The word for people.
+    /// The verdict as printed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "PASS",
@@ -33,48 +33,48 @@ impl Verdict {
     }
 }
 
-/// A verdict and what it rests on.
+/// A verdict with its reasons.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judgement {
-    /// The result.
+pub struct Evaluation {
+    /// The verdict of the run.
     pub verdict: Verdict,
-    /// Why it is not a pass, most important first.
+    /// Why the verdict is not PASS, most important first.
     pub reasons: Vec<String>,
-    /// Every guard.
+    /// Every guard, met or not.
     pub guards: Vec<Guard>,
     /// Every check, in the order of the scenario.
-    pub checks: Vec<Checked>,
+    pub checks: Vec<CheckResult>,
 }
 
-/// Judges a run. `control` is the same load without faults, if it ran.
-pub fn judge(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Judgement {
+/// Evaluates a run. `control` is the ledger of the same load without faults, if that was run.
+pub fn evaluate(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Evaluation {
     let guards = guards::all(scenario, ledger, control);
-    let checks: Vec<Checked> = scenario
+    let checks: Vec<CheckResult> = scenario
         .checks()
         .iter()
         .map(|it| check::evaluate(it, ledger))
         .collect();
-    let broken = |concern| {
+    let violations = |concern| {
         let of_concern = guards.iter().filter(move |it| it.concern == concern);
-        let told =
-            of_concern.filter_map(|it| Some(format!("{}: {}", it.name, it.broken.as_ref()?)));
-        told.collect::<Vec<_>>()
+        let violated =
+            of_concern.filter_map(|it| Some(format!("{}: {}", it.name, it.violation.as_ref()?)));
+        violated.collect::<Vec<_>>()
     };
-    let musts = |answer| {
-        let musts = checks.iter().filter(|it| it.level == Level::Must);
-        let told = musts
-            .filter(move |it| it.answer == answer)
+    let required = |outcome| {
+        let required = checks.iter().filter(|it| it.level == CheckLevel::Must);
+        let reasons = required
+            .filter(move |it| it.outcome == outcome)
             .map(|it| format!("{}: {} ({})", it.id, it.that, it.evidence.join(", ")));
-        told.collect::<Vec<_>>()
+        reasons.collect::<Vec<_>>()
     };
     let in_order = [
-        (Verdict::Inconclusive, broken(Concern::Harness)),
-        (Verdict::Fail, musts(Answer::Fails)),
-        (Verdict::Inconclusive, broken(Concern::System)),
-        (Verdict::Inconclusive, musts(Answer::Unknown)),
+        (Verdict::Inconclusive, violations(Concern::Harness)),
+        (Verdict::Fail, required(CheckOutcome::Fails)),
+        (Verdict::Inconclusive, violations(Concern::System)),
+        (Verdict::Inconclusive, required(CheckOutcome::Unknown)),
     ];
     let decisive = in_order.iter().find(|(_, reasons)| !reasons.is_empty());
-    Judgement {
+    Evaluation {
         verdict: decisive.map_or(Verdict::Pass, |(verdict, _)| *verdict),
         reasons: in_order.iter().flat_map(|(_, it)| it.clone()).collect(),
         guards,

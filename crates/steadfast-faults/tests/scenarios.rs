@@ -1,7 +1,8 @@
-//! Texts of scenarios and what becomes of them: a plan, or a refusal that names the place.
+//! Scenario texts and their results: a plan, or an error with its location.
 //!
-//! Each file of `plans/` and `refusals/` holds a scenario, a line of dashes, and what is expected. The first lines of a
-//! plan's file may choose: `# seed`, `# profile`, `# param`. Shipped scenarios are read from `scenarios/`.
+//! Each file of `plans/` and `rejections/` contains a scenario, a line of dashes, and the expected result. The first
+//! lines of a plan's file may set options: `# seed`, `# profile`, `# param`. The shipped scenarios are read from
+//! `scenarios/`.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,8 +13,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use steadfast_faults::ledger::record::Phase;
-use steadfast_faults::scenario::Choice;
+use steadfast_faults::ledger::event::RunPhase;
+use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 
@@ -25,47 +26,47 @@ fn a_scenario_and_a_seed_give_the_expected_plan() {
     assert!(!files.is_empty());
 
     for (path, scenario, expected) in files {
-        let chosen = |key: &str| {
+        let option = |key: &str| {
             let lines = scenario.lines();
             let values = lines.filter_map(|line| line.strip_prefix(&format!("# {key} = ")));
             values.map(str::to_owned).collect::<Vec<_>>()
         };
-        let params = chosen("param").into_iter().map(|param| {
+        let params = option("param").into_iter().map(|param| {
             let (name, value) = param.split_once('=').unwrap();
             (name.to_owned(), value.to_owned())
         });
-        let choice = Choice {
-            profiles: chosen("profile"),
+        let options = ScenarioOptions {
+            profiles: option("profile"),
             params: params.collect(),
         };
-        let seed = chosen("seed")[0].parse().unwrap();
+        let seed = option("seed")[0].parse().unwrap();
 
-        let parsed = Scenario::parse("plan.toml", &scenario, &choice);
+        let parsed = Scenario::parse("plan.toml", &scenario, &options);
         let parsed = parsed.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let told = match Plan::new(&parsed, seed) {
-            Ok(plan) => told(&parsed, &plan),
+        let text = match Plan::new(&parsed, seed) {
+            Ok(plan) => describe(&parsed, &plan),
             Err(error) => format!("no plan: {error}\n"),
         };
 
-        assert_eq!(told, expected, "{}", path.display());
+        assert_eq!(text, expected, "{}", path.display());
     }
 }
 
 #[test]
-fn a_scenario_that_cannot_be_is_refused_with_file_line_and_key() {
-    let files = data_files("refusals");
+fn an_invalid_scenario_is_rejected_with_file_line_and_key() {
+    let files = data_files("rejections");
     assert!(!files.is_empty());
 
     for (path, scenario, expected) in files {
-        let refused = Scenario::parse("refused.toml", &scenario, &Choice::default());
-        let error = refused.expect_err(&path.display().to_string());
+        let result = Scenario::parse("rejected.toml", &scenario, &ScenarioOptions::default());
+        let error = result.expect_err(&path.display().to_string());
 
         assert_eq!(format!("{error}\n"), expected, "{}", path.display());
     }
 }
 
 #[test]
-fn every_shipped_scenario_is_read_with_each_of_its_profiles_and_has_a_plan() {
+fn every_shipped_scenario_is_valid_and_has_a_plan_with_each_of_its_profiles() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios");
     let mut read = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -77,12 +78,12 @@ fn every_shipped_scenario_is_read_with_each_of_its_profiles_and_has_a_plan() {
         });
         let profiles = names.map(|name| vec![name.to_owned()]);
         for profiles in profiles.chain([Vec::new()]) {
-            let choice = Choice {
+            let options = ScenarioOptions {
                 profiles,
                 params: Vec::new(),
             };
 
-            let scenario = Scenario::parse(&path.to_string_lossy(), &text, &choice);
+            let scenario = Scenario::parse(&path.to_string_lossy(), &text, &options);
 
             let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
             for seed in 0..100 {
@@ -96,25 +97,29 @@ fn every_shipped_scenario_is_read_with_each_of_its_profiles_and_has_a_plan() {
 }
 
 #[test]
-fn a_file_with_another_name_is_refused() {
+fn a_file_name_that_differs_from_the_scenario_name_is_rejected() {
     let text = fs::read_to_string(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/gateway-kill.toml"),
     );
 
-    let refused = Scenario::parse("gateway-kills.toml", &text.unwrap(), &Choice::default());
+    let result = Scenario::parse(
+        "gateway-kills.toml",
+        &text.unwrap(),
+        &ScenarioOptions::default(),
+    );
 
-    assert_eq!(refused.unwrap_err().problem().key, "name");
+    assert_eq!(result.unwrap_err().problem().key, "name");
 }
 
 #[test]
-fn a_profile_or_parameter_that_does_not_exist_is_refused_with_the_nearest_one() {
+fn an_unknown_profile_or_parameter_is_rejected_with_the_nearest_name() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scenarios/gateway-kill.toml");
     let text = fs::read_to_string(path).unwrap();
-    let profile = Choice {
+    let profile = ScenarioOptions {
         profiles: vec!["extendedd".to_owned()],
         params: Vec::new(),
     };
-    let param = Choice {
+    let param = ScenarioOptions {
         profiles: Vec::new(),
         params: vec![("client".to_owned(), "7".to_owned())],
     };
@@ -124,11 +129,11 @@ fn a_profile_or_parameter_that_does_not_exist_is_refused_with_the_nearest_one() 
 
     assert_eq!(
         by_profile.unwrap_err().to_string(),
-        "profile: there is no profile `extendedd`\nhelp: did you mean `extended`?"
+        "profile: profile `extendedd` not found\nhelp: did you mean `extended`?"
     );
     assert_eq!(
         by_param.unwrap_err().to_string(),
-        "params: there is no parameter `client`\nhelp: did you mean `clients`?"
+        "params: parameter `client` not found\nhelp: did you mean `clients`?"
     );
 }
 
@@ -148,29 +153,29 @@ fn data_files(folder: &str) -> Vec<(PathBuf, String, String)> {
     read.collect()
 }
 
-fn told(scenario: &Scenario, plan: &Plan) -> String {
-    let mut told = String::new();
+fn describe(scenario: &Scenario, plan: &Plan) -> String {
+    let mut text = String::new();
     let begins = |phase| scenario.run().begins(phase);
-    let phases: Vec<String> = Phase::ALL
+    let phases: Vec<String> = RunPhase::ALL
         .iter()
         .map(|phase| format!("{} {:?}", phase.name(), begins(*phase)))
         .collect();
-    writeln!(told, "{}", phases.join(", ")).unwrap();
-    let roster = plan.roster();
-    for client in roster.clients() {
-        let instance = roster.instance(client.instance).unwrap();
-        let room = &roster.room(client.room).unwrap().name;
+    writeln!(text, "{}", phases.join(", ")).unwrap();
+    let topology = plan.topology();
+    for client in topology.clients() {
+        let instance = topology.instance(client.instance).unwrap();
+        let channel = &topology.channel(client.channel).unwrap().name;
         let kind = client.kind.name();
-        writeln!(told, "{} {kind} {instance} {room}", client.name).unwrap();
+        writeln!(text, "{} {kind} {instance} {channel}", client.name).unwrap();
     }
     for fault in plan.faults() {
         let targets: Vec<String> = fault
             .targets
             .iter()
-            .map(|id| roster.instance(*id).unwrap().to_string())
+            .map(|id| topology.instance(*id).unwrap().to_string())
             .collect();
         writeln!(
-            told,
+            text,
             "{:?} {} {} {} {} until {:?}",
             fault.at,
             fault.step,
@@ -181,5 +186,5 @@ fn told(scenario: &Scenario, plan: &Plan) -> String {
         )
         .unwrap();
     }
-    told
+    text
 }

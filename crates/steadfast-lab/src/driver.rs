@@ -14,7 +14,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use steadfast::clock::Clock;
-use steadfast_faults::roster::ClientKind;
+use steadfast_faults::topology::ClientKind;
 
 use self::line::DriverLine;
 use crate::error::LabError;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use steadfast_faults::roster::ClientKind;
+use steadfast_faults::topology::ClientKind;
 use thiserror::Error;
 
 /// Why a run could not be executed.

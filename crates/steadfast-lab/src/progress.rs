@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_faults::ledger::record::Phase;
+use steadfast_faults::ledger::event::RunPhase;
 
 /// A progress report: one each second, and one at each step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub struct Progress {
     /// True during the control run without faults, which precedes the run itself.
     pub is_control: bool,
     /// The current phase of the run.
-    pub phase: Phase,
+    pub phase: RunPhase,
     /// Since the start of the baseline.
     pub elapsed: Duration,
     /// From the start of the baseline to the end.

@@ -10,8 +10,8 @@ mod schedule;
 
 use std::path::PathBuf;
 
-use steadfast_faults::ledger::history::History;
-use steadfast_faults::scenario::model::{Control, Scenario};
+use steadfast_faults::ledger::event_log::EventLog;
+use steadfast_faults::scenario::model::{ControlRun, Scenario};
 use steadfast_faults::scenario::plan::Plan;
 
 use crate::driver::DriverCommands;
@@ -48,9 +48,9 @@ pub enum FaultsMode {
 #[derive(Clone, Debug)]
 pub struct RunOutcome {
     /// The run without faults, if the scenario requires one.
-    pub control: Option<History>,
+    pub control: Option<EventLog>,
     /// The run with faults.
-    pub run: History,
+    pub run: EventLog,
 }
 
 /// Executes a plan. `watch` is called with the progress about once a second.
@@ -65,7 +65,7 @@ pub fn run(
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<RunOutcome, LabError> {
     let control = match scenario.run().control {
-        Control::Before => {
+        ControlRun::Before => {
             let plan = plan.without_faults();
             let mut setup = setup.clone();
             setup.folder.push("control");
@@ -78,7 +78,7 @@ pub fn run(
             };
             Some(Run::start(scenario, &plan, &setup)?.execute(&mut watch)?)
         }
-        Control::Off => None,
+        ControlRun::Off => None,
     };
     let mut setup = setup.clone();
     setup.folder.push("run");

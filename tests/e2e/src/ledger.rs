@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::verdict::{Counts, Fault, Verdict};
 
-pub use steadfast_faults::ledger::record::Subscribed;
+pub use steadfast_faults::ledger::event::Subscribed;
 pub use steadfast_protocol::message::Position;
 
 /// A publication as the harness sent it. Its payload carries the key, so that it is known wherever it turns up.

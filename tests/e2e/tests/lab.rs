@@ -20,7 +20,7 @@ fn a_freeze_that_nobody_is_told_of_is_seen_and_nothing_acknowledged_is_lost() {
     let report = scenario("gateway-freeze", &[]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
-    assert_eq!(report.check("the-freeze-is-seen"), Some("holds"));
+    assert_eq!(report.check("freeze-detected"), Some("holds"));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_harness_that_stands_still_accuses_nobody() {
 fn a_gateway_that_acknowledges_before_the_write_fails_for_what_is_lost() {
     assert_fails(
         &on_twin("acks-before-write").unwrap(),
-        "nothing-acknowledged-is-lost",
+        "no-acknowledged-message-lost",
     );
 }
 
@@ -60,20 +60,20 @@ fn a_gateway_that_acknowledges_before_the_write_fails_for_what_is_lost() {
 fn a_gateway_that_skips_recovery_fails_for_what_is_lost() {
     assert_fails(
         &on_twin("skips-recovery").unwrap(),
-        "nothing-acknowledged-is-lost",
+        "no-acknowledged-message-lost",
     );
 }
 
 #[test]
 fn a_gateway_that_forgets_keys_fails_for_what_arrives_twice() {
-    assert_fails(&on_twin("forgets-dedupe").unwrap(), "nothing-arrives-twice");
+    assert_fails(&on_twin("forgets-dedupe").unwrap(), "no-duplicates");
 }
 
 #[test]
 fn a_gateway_that_gives_an_offset_twice_fails_for_its_history() {
     assert_fails(
         &on_twin("reuses-offset").unwrap(),
-        "no-gap-and-no-new-history",
+        "no-gap-and-no-epoch-change",
     );
 }
 
@@ -87,7 +87,7 @@ fn assert_fails(report: &Report, check: &str) {
     assert_eq!(report.verdict(), "FAIL", "{report}");
     assert_eq!(report.exit, Some(1));
     assert_eq!(report.check(check), Some("fails"), "{report}");
-    let back = report.check("everyone-affected-is-back");
+    let back = report.check("all-affected-clients-reconnected");
     assert_eq!(back, Some("holds"), "{report}");
 }
 
@@ -144,7 +144,7 @@ impl Report {
     fn check(&self, id: &str) -> Option<&str> {
         let checks = self.json.get("checks")?.as_array()?.iter();
         let named = |it: &&Value| it.get("id").and_then(Value::as_str) == Some(id);
-        checks.into_iter().find(named)?.get("answer")?.as_str()
+        checks.into_iter().find(named)?.get("outcome")?.as_str()
     }
 }
 

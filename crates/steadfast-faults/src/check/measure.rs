@@ -1,14 +1,14 @@
-//! How each metric is computed from the books.
+//! Computes each metric from the ledger.
 
-use crate::ledger::record::LossCause;
-use crate::ledger::{ClientBook, End, FaultBook, Group, Incident, Ledger, Stall};
-use crate::metrics::{Filter, Metric};
+use crate::ledger::event::LossCause;
+use crate::ledger::{ClientOutcome, ClientStats, Disconnect, FaultStats, Incident, Ledger, Stall};
+use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::{Quantity, Unit};
-use crate::roster::FaultId;
-use crate::samples::{Figure, Sample, Samples};
-use crate::scenario::expr::Reading;
+use crate::samples::{Measurement, Sample, Samples};
+use crate::scenario::expr::MetricQuery;
+use crate::topology::FaultId;
 
-/// What a metric gives.
+/// The value or the samples of a metric.
 enum Measured {
     Number(u64),
     Share { part: u64, whole: u64 },
@@ -16,27 +16,27 @@ enum Measured {
     Counts(Vec<Sample>),
 }
 
-/// The value of a reading; `None` when there is nothing to measure.
-pub(super) fn figure(reading: &Reading, ledger: &Ledger) -> Option<Figure> {
+/// The value of a metric as one number; `None` when there are no samples.
+pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measurement> {
     let quantity = match (
-        measure(reading.metric, &reading.filter, ledger),
-        reading.aggregate,
+        measure(query.metric, &query.filter, ledger),
+        query.aggregate,
     ) {
         (Measured::Number(count), _) => Some(Quantity::count(count)),
         (Measured::Share { part, whole }, _) => Quantity::share(part, whole),
         (Measured::Times(values), Some(aggregate)) => {
-            return Samples::new(values, Unit::Time).figure(aggregate);
+            return Samples::new(values, Unit::Time).aggregate(aggregate);
         }
         (Measured::Counts(values), Some(aggregate)) => {
-            return Samples::new(values, Unit::One).figure(aggregate);
+            return Samples::new(values, Unit::One).aggregate(aggregate);
         }
         (Measured::Times(_) | Measured::Counts(_), None) => None,
     };
-    quantity.map(Figure::known)
+    quantity.map(Measurement::known)
 }
 
 /// The samples of a metric that has many values; `None` for one that is a number.
-pub fn samples(metric: Metric, filter: &Filter, ledger: &Ledger) -> Option<Samples> {
+pub fn samples(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Option<Samples> {
     match measure(metric, filter, ledger) {
         Measured::Number(_) | Measured::Share { .. } => None,
         Measured::Times(values) => Some(Samples::new(values, Unit::Time)),
@@ -44,59 +44,61 @@ pub fn samples(metric: Metric, filter: &Filter, ledger: &Ledger) -> Option<Sampl
     }
 }
 
-fn measure(metric: Metric, filter: &Filter, ledger: &Ledger) -> Measured {
-    let all = |pick: fn(&ClientBook) -> u64| sum(filter, ledger, pick);
-    let group = |group: Group| {
-        let members = books(filter, ledger).filter(|book| book.life.group == group);
+fn measure(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Measured {
+    let all = |pick: fn(&ClientStats) -> u64| sum(filter, ledger, pick);
+    let with_outcome = |outcome: ClientOutcome| {
+        let members = clients(filter, ledger).filter(|it| it.connections.outcome == outcome);
         count(members)
     };
-    let ended = |pick: fn(&End) -> bool| count(ends(filter, ledger).filter(|end| pick(end)));
-    let owed = |part| Measured::Share {
+    let disconnects = |pick: fn(&Disconnect) -> bool| {
+        count(all_disconnects(filter, ledger).filter(|it| pick(it)))
+    };
+    let ratio = |part| Measured::Share {
         part,
-        whole: all(|it| it.delivery.owed),
+        whole: all(|it| it.delivery.expected),
     };
     let times = |pick: fn(&Incident) -> Option<Sample>| {
         Measured::Times(incidents(filter, ledger).filter_map(pick).collect())
     };
-    let faults = |pick: fn(&FaultBook) -> bool| count(ledger.faults.iter().filter(|it| pick(it)));
+    let faults = |pick: fn(&FaultStats) -> bool| count(ledger.faults.iter().filter(|it| pick(it)));
     let value = match metric {
         Metric::ClientsTotal => all(|_| 1),
-        Metric::ClientsNeverConnected => group(Group::NeverConnected),
-        Metric::ClientsNeverDisconnected => group(Group::NeverDisconnected),
-        Metric::ClientsAffected => all(|it| u64::from(it.life.group.is_affected())),
-        Metric::ClientsReconnected => group(Group::Reconnected),
-        Metric::ClientsGaveUp => group(Group::GaveUp),
-        Metric::ClientsDownAtEnd => group(Group::DownAtEnd),
+        Metric::ClientsNeverConnected => with_outcome(ClientOutcome::NeverConnected),
+        Metric::ClientsNeverDisconnected => with_outcome(ClientOutcome::NeverDisconnected),
+        Metric::ClientsAffected => all(|it| u64::from(it.connections.outcome.is_affected())),
+        Metric::ClientsReconnected => with_outcome(ClientOutcome::Reconnected),
+        Metric::ClientsGaveUp => with_outcome(ClientOutcome::GaveUp),
+        Metric::ClientsDownAtEnd => with_outcome(ClientOutcome::DownAtEnd),
         Metric::ClientsSilent => all(|it| u64::from(it.is_silent)),
         Metric::ClientsStalled => all(|it| u64::from(!it.stalls.is_empty())),
         Metric::StallsTotal => count(stalls(filter, ledger)),
         Metric::StallsUnattributed => count(stalls(filter, ledger).filter(|it| it.fault.is_none())),
-        Metric::DisconnectsTotal => ended(|_| true),
-        Metric::DisconnectsAttributed => ended(|it| it.fault.is_some()),
-        Metric::DisconnectsUnattributed => ended(|it| it.fault.is_none()),
-        Metric::DisconnectsByFin => ended(|it| it.cause == LossCause::Fin),
-        Metric::DisconnectsByReset => ended(|it| it.cause == LossCause::Reset),
-        Metric::DisconnectsByTimeout => ended(|it| it.cause == LossCause::Timeout),
-        Metric::DisconnectsByCode => ended(|it| it.cause.code().is_some()),
-        Metric::AttemptsCount => all(|it| it.life.attempts),
-        Metric::DeliveryOwed => all(|it| it.delivery.owed),
+        Metric::DisconnectsTotal => disconnects(|_| true),
+        Metric::DisconnectsAttributed => disconnects(|it| it.fault.is_some()),
+        Metric::DisconnectsUnattributed => disconnects(|it| it.fault.is_none()),
+        Metric::DisconnectsByFin => disconnects(|it| it.cause == LossCause::Fin),
+        Metric::DisconnectsByReset => disconnects(|it| it.cause == LossCause::Reset),
+        Metric::DisconnectsByTimeout => disconnects(|it| it.cause == LossCause::Timeout),
+        Metric::DisconnectsByCode => disconnects(|it| it.cause.code().is_some()),
+        Metric::AttemptsCount => all(|it| it.connections.attempts),
+        Metric::DeliveryExpected => all(|it| it.delivery.expected),
         Metric::DeliveryDelivered => all(|it| it.delivery.delivered),
         Metric::DeliveryLost => all(|it| it.delivery.lost),
         Metric::DeliveryDuplicate => all(|it| it.delivery.duplicate),
         Metric::DeliveryReordered => all(|it| it.delivery.reordered),
         Metric::DeliveryUnknown => all(|it| it.delivery.unknown),
         Metric::DeliveryUnexpected => all(|it| it.delivery.unexpected),
-        Metric::DeliveryRatio => return owed(all(|it| it.delivery.delivered)),
-        Metric::DeliveryRatioAtStop => return owed(all(|it| it.delivery.delivered_by_stop)),
-        Metric::OffsetsGapAnnounced => all(|it| it.delivery.gaps_announced),
-        Metric::OffsetsEpochChange => ledger.places.epoch_changes,
-        Metric::OffsetsReused => ledger.places.reused,
-        Metric::LoadUnsent => all(|it| it.published.unsent),
+        Metric::DeliveryRatio => return ratio(all(|it| it.delivery.delivered)),
+        Metric::DeliveryRatioAtStop => return ratio(all(|it| it.delivery.delivered_at_stop)),
+        Metric::OffsetsGapReported => all(|it| it.delivery.gaps_reported),
+        Metric::OffsetsEpochChange => ledger.offsets.epoch_changes,
+        Metric::OffsetsReused => ledger.offsets.reused,
+        Metric::LoadUnsent => all(|it| it.publications.unsent),
         Metric::ServiceExitUnexpected => ledger.services.exits_unexpected,
         Metric::FaultsPlanned => faults(|_| true),
-        Metric::FaultsEffective => faults(FaultBook::is_effective),
+        Metric::FaultsEffective => faults(FaultStats::is_effective),
         Metric::FaultsIneffective => faults(|it| !it.is_effective()),
-        Metric::FaultsHarmless => faults(FaultBook::is_harmless),
+        Metric::FaultsWithoutImpact => faults(FaultStats::has_no_impact),
         Metric::FaultsInFlight => ledger.faults.iter().map(|it| it.in_flight).sum(),
         Metric::RecoveryDetect => return times(Incident::detect),
         Metric::RecoveryDial => return times(|it| Some(it.dial())),
@@ -104,58 +106,67 @@ fn measure(metric: Metric, filter: &Filter, ledger: &Ledger) -> Measured {
         Metric::RecoveryTotal => return times(|it| Some(it.total())),
         Metric::RecoveryAfterHeal => return times(Incident::after_heal),
         Metric::RecoveryStall => {
-            return Measured::Times(stalls(filter, ledger).map(Stall::lasted).collect());
+            return Measured::Times(stalls(filter, ledger).map(Stall::duration).collect());
         }
         Metric::AttemptsPerRecovery => return Measured::Counts(attempts(filter, ledger)),
-        Metric::ServiceReadyAgain => return Measured::Times(ledger.services.ready_again.clone()),
+        Metric::ServiceRestartTime => return Measured::Times(ledger.services.restarts.clone()),
         Metric::LabLag => return Measured::Times(ledger.harness.lag.clone()),
     };
     Measured::Number(value)
 }
 
-fn attempts(filter: &Filter, ledger: &Ledger) -> Vec<Sample> {
+fn attempts(filter: &MetricFilter, ledger: &Ledger) -> Vec<Sample> {
     let samples = incidents(filter, ledger).map(|it| Sample {
-        censored: it.recovered.is_none(),
+        is_censored: it.recovered.is_none(),
         value: it.attempts,
     });
     samples.collect()
 }
 
-fn books<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a ClientBook> {
-    ledger.clients.iter().filter(|book| {
-        let client = &book.client;
+fn clients<'a>(
+    filter: &'a MetricFilter,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = &'a ClientStats> {
+    ledger.clients.iter().filter(|it| {
+        let client = &it.client;
         filter.load.as_ref().is_none_or(|load| client.load == *load)
             && filter.kind.is_none_or(|kind| client.kind == kind)
     })
 }
 
-fn incidents<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Incident> {
-    books(filter, ledger)
-        .flat_map(|book| &book.life.incidents)
-        .filter(|it| is_of_step(filter, ledger, it.end.fault))
+fn incidents<'a>(
+    filter: &'a MetricFilter,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = &'a Incident> {
+    clients(filter, ledger)
+        .flat_map(|it| &it.connections.incidents)
+        .filter(|it| is_of_step(filter, ledger, it.disconnect.fault))
 }
 
-fn ends<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a End> {
-    books(filter, ledger)
-        .flat_map(|book| &book.life.ends)
+fn all_disconnects<'a>(
+    filter: &'a MetricFilter,
+    ledger: &'a Ledger,
+) -> impl Iterator<Item = &'a Disconnect> {
+    clients(filter, ledger)
+        .flat_map(|it| &it.connections.disconnects)
         .filter(|it| is_of_step(filter, ledger, it.fault))
 }
 
-fn stalls<'a>(filter: &'a Filter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Stall> {
-    books(filter, ledger)
-        .flat_map(|book| &book.stalls)
+fn stalls<'a>(filter: &'a MetricFilter, ledger: &'a Ledger) -> impl Iterator<Item = &'a Stall> {
+    clients(filter, ledger)
+        .flat_map(|it| &it.stalls)
         .filter(|it| is_of_step(filter, ledger, it.fault))
 }
 
-fn is_of_step(filter: &Filter, ledger: &Ledger, fault: Option<FaultId>) -> bool {
+fn is_of_step(filter: &MetricFilter, ledger: &Ledger, fault: Option<FaultId>) -> bool {
     filter.step.as_ref().is_none_or(|step| {
         let found = ledger.faults.iter().find(|it| Some(it.planned.id) == fault);
         found.is_some_and(|it| it.planned.step == *step)
     })
 }
 
-fn sum(filter: &Filter, ledger: &Ledger, pick: fn(&ClientBook) -> u64) -> u64 {
-    books(filter, ledger).map(pick).sum()
+fn sum(filter: &MetricFilter, ledger: &Ledger, pick: fn(&ClientStats) -> u64) -> u64 {
+    clients(filter, ledger).map(pick).sum()
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u64 {

@@ -1,92 +1,92 @@
-//! Who was owed which publication, and what became of each pair of a publication and a subscriber.
+//! Expected deliveries: which publication each subscriber should receive, and whether it did.
 //!
-//! Owed is what was acknowledged, to every subscriber of the room whose subscription began before it. What was never
-//! answered is neither owed nor forbidden. What is missing at the end of the run is lost, with no excuse of being on its
-//! way.
+//! An acknowledged publication is expected by every subscriber of the channel whose subscription began before it. A
+//! publication without a final reply is neither expected nor unexpected. A delivery that is missing at the end of the
+//! run is lost, even if the publication was still in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
 
-use crate::ledger::record::{ClientFact, MessageId, Phase};
+use crate::ledger::event::{ClientEvent, MessageId, RunPhase};
 use crate::ledger::timeline::Timeline;
-use crate::roster::{ClientId, RoomId, Roster};
+use crate::topology::{ChannelId, ClientId, Topology};
 
-/// What became of a publication at its publisher.
+/// A publication from the view of its publisher.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Message {
     pub(super) published: Option<Instant>,
-    /// The first answer that is final.
-    pub(super) answered: Option<Instant>,
-    pub(super) outcome: Outcome,
+    /// When the first final reply arrived.
+    pub(super) settled: Option<Instant>,
+    pub(super) outcome: PublicationOutcome,
     position: Option<Position>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum PublicationOutcome {
     #[default]
     Unknown,
     Acknowledged,
-    Refused,
+    Rejected,
 }
 
-/// Publications of one client by what it was told about them.
+/// The publications of one client, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Published {
-    /// Sent at least once.
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub struct PublicationStats {
+    /// Publications that were sent at least once.
     pub sent: u64,
-    /// Acknowledged.
     pub acknowledged: u64,
-    /// Refused for good.
-    pub refused: u64,
-    /// Never answered.
+    /// Publications that were rejected permanently.
+    pub rejected: u64,
+    /// Publications without a final reply.
     pub unknown: u64,
-    /// Sent again.
-    pub repeats: u64,
-    /// Acknowledgements that said that the key had been seen before.
-    pub duplicates_answered: u64,
-    /// Due and never sent, since the queue was full.
+    /// Sends after the first, of any publication.
+    pub resends: u64,
+    /// Acknowledgements that marked the publication as a duplicate.
+    pub duplicates_acknowledged: u64,
+    /// Publications that were due but never sent, because the queue was full.
     pub unsent: u64,
-    /// Sent for the first time during the baseline.
+    /// Publications that were first sent during the baseline.
     pub in_baseline: u64,
 }
 
-/// Deliveries to one client, in pairs.
+/// The deliveries to one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
-    /// Publications that it had to be handed.
-    pub owed: u64,
-    /// Of those, handed to it.
+pub struct DeliveryStats {
+    /// Publications that it should have received.
+    pub expected: u64,
+    /// Of the expected ones, those that it received.
     pub delivered: u64,
-    /// Of those, handed to it before the senders stopped.
-    pub delivered_by_stop: u64,
-    /// Of those, never handed to it.
+    /// Of the expected ones, those that it received before the senders stopped.
+    pub delivered_at_stop: u64,
+    /// Of the expected ones, those that it never received.
     pub lost: u64,
-    /// Publications whose outcome is not known, delivered or not.
+    /// Publications with an unknown outcome, delivered or not.
     pub unknown: u64,
-    /// Of those, handed to it.
+    /// Of those, the ones that it received.
     pub unknown_delivered: u64,
-    /// Acknowledged, not owed since the subscription began later, and handed to it all the same.
-    pub excused: u64,
-    /// Deliveries of what it already had.
+    /// Acknowledged publications that it received although its subscription began later, so they were not expected.
+    pub optional: u64,
+    /// Deliveries of a publication that it had received before.
     pub duplicate: u64,
-    /// Deliveries of what nobody of its room published, or what was refused.
+    /// Deliveries of a publication that no client of the channel published, or that was rejected.
     pub unexpected: u64,
-    /// Deliveries behind a later one.
+    /// Deliveries after a later one.
     pub reordered: u64,
-    /// All deliveries.
-    pub seen: u64,
-    /// Subscriptions that came back and were told that something may be missing.
-    pub gaps_announced: u64,
+    /// All deliveries, of any kind.
+    pub received: u64,
+    /// Resubscriptions to which the server replied that publications may be missing.
+    pub gaps_reported: u64,
 }
 
-/// What the places of rooms say.
+/// Channel epochs and offsets of all channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct OffsetStats {
     /// Changes of a channel epoch.
     pub epoch_changes: u64,
-    /// Places with more than one publication, and publications at more than one place.
+    /// Offsets with more than one publication, and publications with more than one offset.
     pub reused: u64,
 }
 
@@ -94,30 +94,34 @@ pub struct Places {
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     pub(super) all: BTreeMap<MessageId, Message>,
-    by_room: BTreeMap<RoomId, Vec<MessageId>>,
-    pub(super) by_publisher: BTreeMap<ClientId, Published>,
-    epochs: BTreeMap<RoomId, BTreeSet<String>>,
-    places: BTreeSet<(RoomId, String, u64, MessageId)>,
+    by_channel: BTreeMap<ChannelId, Vec<MessageId>>,
+    pub(super) by_publisher: BTreeMap<ClientId, PublicationStats>,
+    epochs: BTreeMap<ChannelId, BTreeSet<String>>,
+    positions: BTreeSet<(ChannelId, String, u64, MessageId)>,
 }
 
 impl Messages {
-    pub(super) fn collect(roster: &Roster, line: &Timeline<'_>) -> Self {
+    pub(super) fn collect(topology: &Topology, timeline: &Timeline<'_>) -> Self {
         let mut messages = Self::default();
-        for client in roster.clients() {
-            let mut counts = Published::default();
-            for (at, fact) in line.of_client(client.id) {
-                messages.read(client.id, client.room, *at, fact, &mut counts);
+        for client in topology.clients() {
+            let mut counts = PublicationStats::default();
+            for (at, event) in timeline.of_client(client.id) {
+                messages.read(client.id, client.channel, *at, event, &mut counts);
             }
-            let baseline = line.begin(Phase::Baseline)..line.begin(Phase::Steps);
+            let baseline = timeline.begin(RunPhase::Baseline)..timeline.begin(RunPhase::Steps);
             for (id, message) in messages.of(client.id) {
                 counts.sent += u64::from(message.published.is_some());
                 counts.in_baseline += u64::from(baseline.contains(&message.published));
                 match message.outcome {
-                    Outcome::Unknown => counts.unknown += 1,
-                    Outcome::Acknowledged => counts.acknowledged += 1,
-                    Outcome::Refused => counts.refused += 1,
+                    PublicationOutcome::Unknown => counts.unknown += 1,
+                    PublicationOutcome::Acknowledged => counts.acknowledged += 1,
+                    PublicationOutcome::Rejected => counts.rejected += 1,
                 }
-                messages.by_room.entry(client.room).or_default().push(id);
+                messages
+                    .by_channel
+                    .entry(client.channel)
+                    .or_default()
+                    .push(id);
             }
             messages.by_publisher.insert(client.id, counts);
         }
@@ -137,84 +141,89 @@ impl Messages {
     fn read(
         &mut self,
         publisher: ClientId,
-        room: RoomId,
+        channel: ChannelId,
         at: Instant,
-        fact: &ClientFact,
-        counts: &mut Published,
+        event: &ClientEvent,
+        counts: &mut PublicationStats,
     ) {
         let id = |sequence| MessageId {
             publisher,
             sequence,
         };
-        match fact {
-            ClientFact::Published { sequence } => {
+        match event {
+            ClientEvent::Published { sequence } => {
                 let message = self.all.entry(id(*sequence)).or_default();
                 message.published = message.published.or(Some(at));
             }
-            ClientFact::Repeated { .. } => counts.repeats += 1,
-            ClientFact::Acknowledged {
+            ClientEvent::Resent { .. } => counts.resends += 1,
+            ClientEvent::Acknowledged {
                 sequence,
                 position,
-                duplicate,
+                is_duplicate,
             } => {
-                counts.duplicates_answered += u64::from(*duplicate);
+                counts.duplicates_acknowledged += u64::from(*is_duplicate);
                 let message = self.all.entry(id(*sequence)).or_default();
-                message.answered = message.answered.or(Some(at));
-                message.outcome = Outcome::Acknowledged;
+                message.settled = message.settled.or(Some(at));
+                message.outcome = PublicationOutcome::Acknowledged;
                 if let Some(position) = position {
                     message.position = message.position.take().or_else(|| Some(position.clone()));
-                    self.see(room, &position.epoch);
-                    let place = (room, position.epoch.clone(), position.offset, id(*sequence));
-                    self.places.insert(place);
+                    self.record_epoch(channel, &position.epoch);
+                    let entry = (
+                        channel,
+                        position.epoch.clone(),
+                        position.offset,
+                        id(*sequence),
+                    );
+                    self.positions.insert(entry);
                 }
             }
-            ClientFact::Refused { sequence, .. } => {
+            ClientEvent::Rejected { sequence, .. } => {
                 let message = self.all.entry(id(*sequence)).or_default();
-                message.answered = message.answered.or(Some(at));
-                if message.outcome == Outcome::Unknown {
-                    message.outcome = Outcome::Refused;
+                message.settled = message.settled.or(Some(at));
+                if message.outcome == PublicationOutcome::Unknown {
+                    message.outcome = PublicationOutcome::Rejected;
                 }
             }
-            ClientFact::Unsent => counts.unsent += 1,
-            ClientFact::AttemptFailed
-            | ClientFact::Connected
-            | ClientFact::Lost(_)
-            | ClientFact::GaveUp { .. }
-            | ClientFact::Subscribed(_)
-            | ClientFact::Delivered { .. } => {}
+            ClientEvent::Unsent => counts.unsent += 1,
+            ClientEvent::AttemptFailed
+            | ClientEvent::Connected
+            | ClientEvent::ConnectionLost(_)
+            | ClientEvent::GaveUp { .. }
+            | ClientEvent::Subscribed(_)
+            | ClientEvent::Delivered { .. } => {}
         }
     }
 
-    fn see(&mut self, room: RoomId, epoch: &str) {
-        let epochs = self.epochs.entry(room).or_default();
+    fn record_epoch(&mut self, channel: ChannelId, epoch: &str) {
+        let epochs = self.epochs.entry(channel).or_default();
         if !epochs.contains(epoch) {
             epochs.insert(epoch.to_owned());
         }
     }
 
-    /// What the places say; after every reader.
-    pub(super) fn places(&self) -> Places {
-        let mut at_place: BTreeMap<(RoomId, &str, u64), u64> = BTreeMap::new();
-        let mut of_message: BTreeMap<MessageId, u64> = BTreeMap::new();
-        for (room, epoch, offset, id) in &self.places {
-            *at_place.entry((*room, epoch, *offset)).or_default() += 1;
-            *of_message.entry(*id).or_default() += 1;
+    /// Counts reused offsets and epoch changes; complete once the deliveries of every client are reconciled.
+    pub(super) fn offsets(&self) -> OffsetStats {
+        let mut by_position: BTreeMap<(ChannelId, &str, u64), u64> = BTreeMap::new();
+        let mut by_message: BTreeMap<MessageId, u64> = BTreeMap::new();
+        for (channel, epoch, offset, id) in &self.positions {
+            *by_position.entry((*channel, epoch, *offset)).or_default() += 1;
+            *by_message.entry(*id).or_default() += 1;
         }
-        let places = at_place.values().filter(|count| **count > 1).count();
-        let messages = of_message.values().filter(|count| **count > 1).count();
+        let offsets = by_position.values().filter(|count| **count > 1).count();
+        let messages = by_message.values().filter(|count| **count > 1).count();
         let changes: usize = self
             .epochs
             .values()
             .map(|epochs| epochs.len().saturating_sub(1))
             .sum();
-        Places {
+        OffsetStats {
             epoch_changes: u64::try_from(changes).unwrap_or(u64::MAX),
-            reused: u64::try_from(places + messages).unwrap_or(u64::MAX),
+            reused: u64::try_from(offsets + messages).unwrap_or(u64::MAX),
         }
     }
 }
 
-/// What one subscriber had been handed so far.
+/// What one subscriber has received so far.
 #[derive(Debug, Default)]
 struct Stream {
     start: Option<(Instant, Position)>,
@@ -224,65 +233,65 @@ struct Stream {
     first_seen: BTreeMap<MessageId, Instant>,
 }
 
-/// Judges what one client was handed; tells also when its first subscription stood.
-pub(super) fn judge(
-    client: &crate::roster::Client,
-    ordered: bool,
-    line: &Timeline<'_>,
+/// Classifies the deliveries to one client. Also returns when its first subscription was active.
+pub(super) fn reconcile(
+    client: &crate::topology::Client,
+    is_ordered: bool,
+    timeline: &Timeline<'_>,
     messages: &mut Messages,
-) -> (Delivery, Option<Instant>) {
+) -> (DeliveryStats, Option<Instant>) {
     let mut stream = Stream::default();
-    let mut delivery = Delivery::default();
-    for (at, fact) in line.of_client(client.id) {
-        match fact {
-            ClientFact::Subscribed(subscribed) => {
-                messages.see(client.room, &subscribed.position.epoch);
+    let mut delivery = DeliveryStats::default();
+    for (at, event) in timeline.of_client(client.id) {
+        match event {
+            ClientEvent::Subscribed(subscribed) => {
+                messages.record_epoch(client.channel, &subscribed.position.epoch);
                 if stream.start.is_none() {
                     stream.start = Some((*at, subscribed.position.clone()));
                 } else if !(subscribed.was_recovering && subscribed.recovered) {
-                    delivery.gaps_announced += 1;
+                    delivery.gaps_reported += 1;
                 }
                 if stream.epoch != subscribed.position.epoch {
                     stream.epoch.clone_from(&subscribed.position.epoch);
                     stream.last_offset = 0;
                 }
             }
-            ClientFact::Delivered { message, offset } => {
-                delivery.seen += 1;
-                let known = message.filter(|id| messages.is_of_room(client.room, *id));
+            ClientEvent::Delivered { message, offset } => {
+                delivery.received += 1;
+                let known = message.filter(|id| messages.is_in_channel(client.channel, *id));
                 match known {
                     None => delivery.unexpected += 1,
                     Some(id) => {
-                        let place = (client.room, stream.epoch.clone(), *offset, id);
+                        let entry = (client.channel, stream.epoch.clone(), *offset, id);
                         if *offset > 0 {
-                            messages.places.insert(place);
+                            messages.positions.insert(entry);
                         }
-                        take(&mut stream, &mut delivery, id, *offset, *at, ordered);
+                        on_delivery(&mut stream, &mut delivery, id, *offset, *at, is_ordered);
                     }
                 }
             }
-            ClientFact::AttemptFailed
-            | ClientFact::Connected
-            | ClientFact::Lost(_)
-            | ClientFact::GaveUp { .. }
-            | ClientFact::Published { .. }
-            | ClientFact::Repeated { .. }
-            | ClientFact::Acknowledged { .. }
-            | ClientFact::Refused { .. }
-            | ClientFact::Unsent => {}
+            ClientEvent::AttemptFailed
+            | ClientEvent::Connected
+            | ClientEvent::ConnectionLost(_)
+            | ClientEvent::GaveUp { .. }
+            | ClientEvent::Published { .. }
+            | ClientEvent::Resent { .. }
+            | ClientEvent::Acknowledged { .. }
+            | ClientEvent::Rejected { .. }
+            | ClientEvent::Unsent => {}
         }
     }
-    settle(&stream, client.room, line, messages, &mut delivery);
+    classify(&stream, client.channel, timeline, messages, &mut delivery);
     (delivery, stream.start.map(|(at, _)| at))
 }
 
-fn take(
+fn on_delivery(
     stream: &mut Stream,
-    delivery: &mut Delivery,
+    delivery: &mut DeliveryStats,
     id: MessageId,
     offset: u64,
     at: Instant,
-    ordered: bool,
+    is_ordered: bool,
 ) {
     if stream.first_seen.contains_key(&id) {
         delivery.duplicate += 1;
@@ -290,52 +299,52 @@ fn take(
     }
     stream.first_seen.insert(id, at);
     let last = stream.last_sequence.entry(id.publisher).or_default();
-    // An offset of 0 is that of a channel without history, which has no places.
-    let behind = offset > 0 && offset <= stream.last_offset;
-    if behind || (ordered && id.sequence < *last) {
+    // An offset of 0 is that of a channel without history, which has no offsets.
+    let is_late = offset > 0 && offset <= stream.last_offset;
+    if is_late || (is_ordered && id.sequence < *last) {
         delivery.reordered += 1;
     }
     *last = id.sequence.max(*last);
     stream.last_offset = offset.max(stream.last_offset);
 }
 
-/// Sorts every publication of the room into owed, unknown and the rest.
-fn settle(
+/// Classifies every publication of the channel as expected, unknown or neither.
+fn classify(
     stream: &Stream,
-    room: RoomId,
-    line: &Timeline<'_>,
+    channel: ChannelId,
+    timeline: &Timeline<'_>,
     messages: &Messages,
-    delivery: &mut Delivery,
+    delivery: &mut DeliveryStats,
 ) {
-    let stop = line.begin(Phase::Drain);
-    for id in messages.by_room.get(&room).into_iter().flatten() {
+    let stop = timeline.begin(RunPhase::Drain);
+    for id in messages.by_channel.get(&channel).into_iter().flatten() {
         let Some(message) = messages.all.get(id) else {
             continue;
         };
-        let seen = stream.first_seen.get(id);
-        let owed = stream
+        let received = stream.first_seen.get(id);
+        let is_expected = stream
             .start
             .as_ref()
             .is_some_and(|start| began_before(start, message));
         match message.outcome {
-            Outcome::Acknowledged if owed => {
-                delivery.owed += 1;
-                delivery.delivered += u64::from(seen.is_some());
-                delivery.lost += u64::from(seen.is_none());
-                let in_time = seen.is_some_and(|at| stop.is_none_or(|stop| *at <= stop));
-                delivery.delivered_by_stop += u64::from(in_time);
+            PublicationOutcome::Acknowledged if is_expected => {
+                delivery.expected += 1;
+                delivery.delivered += u64::from(received.is_some());
+                delivery.lost += u64::from(received.is_none());
+                let is_in_time = received.is_some_and(|at| stop.is_none_or(|stop| *at <= stop));
+                delivery.delivered_at_stop += u64::from(is_in_time);
             }
-            Outcome::Acknowledged => delivery.excused += u64::from(seen.is_some()),
-            Outcome::Unknown => {
-                delivery.unknown += u64::from(owed || seen.is_some());
-                delivery.unknown_delivered += u64::from(seen.is_some());
+            PublicationOutcome::Acknowledged => delivery.optional += u64::from(received.is_some()),
+            PublicationOutcome::Unknown => {
+                delivery.unknown += u64::from(is_expected || received.is_some());
+                delivery.unknown_delivered += u64::from(received.is_some());
             }
-            Outcome::Refused => delivery.unexpected += u64::from(seen.is_some()),
+            PublicationOutcome::Rejected => delivery.unexpected += u64::from(received.is_some()),
         }
     }
 }
 
-/// Whether a subscription began before a publication: by its place, if both are of one channel epoch, else by time.
+/// Whether a subscription began before a publication: by offset, if both have the same channel epoch, else by time.
 fn began_before(start: &(Instant, Position), message: &Message) -> bool {
     let (subscribed, from) = start;
     match &message.position {
@@ -345,9 +354,9 @@ fn began_before(start: &(Instant, Position), message: &Message) -> bool {
 }
 
 impl Messages {
-    /// Whether somebody of this room published it.
-    fn is_of_room(&self, room: RoomId, id: MessageId) -> bool {
-        let ids = self.by_room.get(&room);
+    /// Whether a client of this channel published it.
+    fn is_in_channel(&self, channel: ChannelId, id: MessageId) -> bool {
+        let ids = self.by_channel.get(&channel);
         ids.is_some_and(|ids| ids.binary_search(&id).is_ok())
     }
 }

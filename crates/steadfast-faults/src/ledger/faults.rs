@@ -1,69 +1,69 @@
-//! What became of each planned fault, which fault explains the end of a connection, and what processes did.
+//! The course of each planned fault, the attribution of disconnects to faults, and the restarts of processes.
 
 use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::ledger::record::{FaultFact, ProcessFact};
+use crate::ledger::event::{FaultEvent, ProcessEvent};
 use crate::ledger::timeline::Timeline;
-use crate::roster::InstanceId;
 use crate::samples::Sample;
-use crate::scenario::model::Action;
+use crate::scenario::model::FaultAction;
 use crate::scenario::plan::PlannedFault;
+use crate::topology::InstanceId;
 
-/// How late a client may write down that it connected: the fault may have been written down in between.
-const STAMP_SLACK: Duration = Duration::from_millis(100);
+/// How late a client may record that it connected: the fault may have been recorded in between.
+const RECORDING_SLACK: Duration = Duration::from_millis(100);
 
-/// How long after a stopped process ran on again its stop may still end connections: the gateway's typical ping interval
-/// and pong time-out, and a little.
-const PAUSE_ECHO: Duration = Duration::from_secs(35);
+/// How long after a suspended process resumed its pause may still end connections: the gateway's usual ping interval
+/// and pong timeout, and a margin.
+const PAUSE_AFTEREFFECT: Duration = Duration::from_secs(35);
 
-/// What became of a planned fault.
+/// The course of a planned fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FaultBook {
-    /// The plan.
+pub struct FaultStats {
+    /// The fault in the plan.
     pub planned: PlannedFault,
-    /// Right before it took effect.
+    /// Immediately before it took effect.
     pub injected: Option<Instant>,
-    /// When there was proof that it took effect.
+    /// When its effect was confirmed.
     pub confirmed: Option<Instant>,
-    /// Why it had no effect, if somebody said so.
+    /// Why it had no effect, if that was reported.
     pub ineffective: Option<String>,
-    /// When it was undone.
+    /// When its effect was undone.
     pub healed: Option<Instant>,
     /// Connections of clients that it ended.
-    pub ended: u64,
-    /// Publications that were under way to its targets when it took effect.
+    pub disconnects: u64,
+    /// Publications that were in flight to its targets when it took effect.
     pub in_flight: u64,
 }
 
-/// What processes did.
+/// The restarts and unexpected exits of processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServiceBook {
+pub struct ServiceStats {
     /// From each start but the first until the process was ready.
-    pub ready_again: Vec<Sample>,
-    /// Exits that no fault explains.
+    pub restarts: Vec<Sample>,
+    /// Exits that are not attributed to a fault.
     pub exits_unexpected: u64,
 }
 
-impl FaultBook {
-    /// Whether there is proof that it took effect.
+impl FaultStats {
+    /// Whether its effect was confirmed.
     pub const fn is_effective(&self) -> bool {
         self.injected.is_some() && self.confirmed.is_some() && self.ineffective.is_none()
     }
 
-    /// Whether it took effect, should have ended connections, and ended none: then it put nothing to the test.
-    pub const fn is_harmless(&self) -> bool {
-        self.is_effective() && self.planned.action.ends_process() && self.ended == 0
+    /// Whether it took effect, should have ended connections, and ended none: then it tested nothing.
+    pub const fn has_no_impact(&self) -> bool {
+        self.is_effective() && self.planned.action.ends_process() && self.disconnects == 0
     }
 
-    /// Whether it hits this process.
+    /// Whether this process is a target.
     pub fn hits(&self, instance: InstanceId) -> bool {
         self.planned.targets.contains(&instance)
     }
 
-    /// Whether it explains that a connection to one of its targets ended.
-    fn explains(&self, connected: Instant, lost: Instant) -> bool {
+    /// Whether the end of a connection to one of its targets is attributed to it.
+    fn is_cause_of(&self, connected: Instant, lost: Instant) -> bool {
         let (Some(injected), Some(confirmed), true) =
             (self.injected, self.confirmed, self.is_effective())
         else {
@@ -73,81 +73,83 @@ impl FaultBook {
             return false;
         }
         match self.planned.action {
-            // Every connection that was there is gone, however late its client notices.
-            Action::Kill | Action::Term { .. } => connected <= confirmed + STAMP_SLACK,
-            Action::Pause => self.healed.is_none_or(|healed| {
-                connected <= healed + STAMP_SLACK && lost <= healed + PAUSE_ECHO
+            // Every open connection ended, however late its client notices.
+            FaultAction::Kill | FaultAction::Term { .. } => {
+                connected <= confirmed + RECORDING_SLACK
+            }
+            FaultAction::Pause => self.healed.is_none_or(|healed| {
+                connected <= healed + RECORDING_SLACK && lost <= healed + PAUSE_AFTEREFFECT
             }),
         }
     }
 }
 
-/// The books of all planned faults, before it is known what they ended.
-pub(super) fn open(planned: &[PlannedFault], line: &Timeline<'_>) -> Vec<FaultBook> {
-    let books = planned.iter().map(|fault| {
-        let mut book = FaultBook {
+/// The course of all planned faults; the connections that they ended are counted later.
+pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<FaultStats> {
+    let all = planned.iter().map(|fault| {
+        let mut stats = FaultStats {
             planned: fault.clone(),
             injected: None,
             confirmed: None,
             ineffective: None,
             healed: None,
-            ended: 0,
+            disconnects: 0,
             in_flight: 0,
         };
-        for (at, fact) in line.faults.get(&fault.id).into_iter().flatten() {
-            match fact {
-                FaultFact::Injected => book.injected = book.injected.or(Some(*at)),
-                FaultFact::Confirmed => book.confirmed = book.confirmed.or(Some(*at)),
-                FaultFact::Ineffective(why) => book.ineffective = Some(why.clone()),
-                FaultFact::Healed => book.healed = book.healed.or(Some(*at)),
+        for (at, event) in timeline.faults.get(&fault.id).into_iter().flatten() {
+            match event {
+                FaultEvent::Injected => stats.injected = stats.injected.or(Some(*at)),
+                FaultEvent::Confirmed => stats.confirmed = stats.confirmed.or(Some(*at)),
+                FaultEvent::Ineffective(reason) => stats.ineffective = Some(reason.clone()),
+                FaultEvent::Healed => stats.healed = stats.healed.or(Some(*at)),
             }
         }
-        book
+        stats
     });
-    books.collect()
+    all.collect()
 }
 
-/// The fault that explains the end of a connection: of several, the one that began last.
-pub(super) fn explaining(
-    faults: &[FaultBook],
+/// The fault to which the end of a connection is attributed: of several, the one that began last.
+pub(super) fn attributed(
+    faults: &[FaultStats],
     instance: InstanceId,
     connected: Instant,
     lost: Instant,
-) -> Option<&FaultBook> {
-    let fitting = faults
+) -> Option<&FaultStats> {
+    let candidates = faults
         .iter()
-        .filter(|fault| fault.hits(instance) && fault.explains(connected, lost));
-    fitting.max_by_key(|fault| (fault.injected, fault.planned.id))
+        .filter(|fault| fault.hits(instance) && fault.is_cause_of(connected, lost));
+    candidates.max_by_key(|fault| (fault.injected, fault.planned.id))
 }
 
-pub(super) fn services(faults: &[FaultBook], line: &Timeline<'_>) -> ServiceBook {
-    let mut book = ServiceBook::default();
-    for (instance, facts) in &line.processes {
+pub(super) fn services(faults: &[FaultStats], timeline: &Timeline<'_>) -> ServiceStats {
+    let mut stats = ServiceStats::default();
+    for (instance, events) in &timeline.processes {
         let mut starts = 0_u64;
         let mut started = None;
-        for (at, fact) in facts {
-            match fact {
-                ProcessFact::Started => {
+        for (at, event) in events {
+            match event {
+                ProcessEvent::Started => {
                     starts += 1;
                     started = Some(*at);
                 }
-                ProcessFact::Ready => {
+                ProcessEvent::Ready => {
                     if let Some(started) = started.take().filter(|_| starts > 1) {
-                        book.ready_again.push(Sample::time(*at - started));
+                        stats.restarts.push(Sample::time(*at - started));
                     }
                 }
-                ProcessFact::Exited(_) => {
+                ProcessEvent::Exited(_) => {
                     let expected = faults.iter().any(|fault| {
                         let from = fault.injected.is_some_and(|injected| injected <= *at);
                         let to = fault.healed.is_none_or(|healed| *at <= healed);
                         fault.hits(*instance) && fault.planned.action.ends_process() && from && to
                     });
                     if !expected {
-                        book.exits_unexpected += 1;
+                        stats.exits_unexpected += 1;
                     }
                 }
             }
         }
     }
-    book
+    stats
 }

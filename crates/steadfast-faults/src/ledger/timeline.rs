@@ -1,80 +1,87 @@
-//! The facts of a run in order of time, sorted out by whom they are about, and when each phase began.
+//! The events of a run in order of time, grouped by client, fault and process, and the beginning of each phase.
 //!
-//! What was written in another order comes out in the same one: the instant decides, and facts of one source with the
-//! same instant keep their order. Nothing else here or behind depends on how facts of different sources were mixed.
+//! The instant decides the order, whatever the order of writing was; events of one source with the same instant keep
+//! their order. Nothing here or in later steps depends on how the sources were interleaved.
 
 use std::collections::BTreeMap;
 
 use steadfast_machine::Instant;
 
-use crate::ledger::history::History;
-use crate::ledger::record::{ClientFact, Fact, FaultFact, HarnessFact, Phase, ProcessFact};
-use crate::roster::{ClientId, FaultId, InstanceId};
+use crate::ledger::event::{
+    ClientEvent, FaultEvent, HarnessEvent, ProcessEvent, RunEvent, RunPhase,
+};
+use crate::ledger::event_log::EventLog;
+use crate::topology::{ClientId, FaultId, InstanceId};
 
-/// Facts about one thing, in order of time.
-pub(super) type Facts<'a, T> = Vec<(Instant, &'a T)>;
+/// Events of one source, in order of time.
+pub(super) type Events<'a, T> = Vec<(Instant, &'a T)>;
 
-/// The facts of a run up to its end.
+/// The events of a run up to its end.
 #[derive(Debug, Default)]
 pub(super) struct Timeline<'a> {
-    pub(super) phases: BTreeMap<Phase, Instant>,
-    pub(super) clients: BTreeMap<ClientId, Facts<'a, ClientFact>>,
-    pub(super) faults: BTreeMap<FaultId, Facts<'a, FaultFact>>,
-    pub(super) processes: BTreeMap<InstanceId, Facts<'a, ProcessFact>>,
-    pub(super) harness: Facts<'a, HarnessFact>,
+    pub(super) phases: BTreeMap<RunPhase, Instant>,
+    pub(super) clients: BTreeMap<ClientId, Events<'a, ClientEvent>>,
+    pub(super) faults: BTreeMap<FaultId, Events<'a, FaultEvent>>,
+    pub(super) processes: BTreeMap<InstanceId, Events<'a, ProcessEvent>>,
+    pub(super) harness: Events<'a, HarnessEvent>,
 }
 
 impl<'a> Timeline<'a> {
-    pub(super) fn new(history: &'a History) -> Self {
-        let mut sorted: Vec<_> = history.records().iter().collect();
+    pub(super) fn new(log: &'a EventLog) -> Self {
+        let mut sorted: Vec<_> = log.records().iter().collect();
         sorted.sort_by_key(|record| record.at);
-        let mut line = Self::default();
+        let mut timeline = Self::default();
         for record in &sorted {
-            if let Fact::Began(phase) = &record.fact {
-                line.phases.entry(*phase).or_insert(record.at);
+            if let RunEvent::PhaseBegan(phase) = &record.event {
+                timeline.phases.entry(*phase).or_insert(record.at);
             }
         }
-        let end = line.begin(Phase::End);
-        // What the harness finds out about itself while it cleans up counts too.
+        let end = timeline.begin(RunPhase::End);
+        // What the harness reports about itself during cleanup counts too.
         for record in sorted {
             let at = record.at;
-            let inside = end.is_none_or(|end| at <= end);
-            match &record.fact {
-                Fact::Client { client, what } if inside => {
-                    line.clients.entry(*client).or_default().push((at, what));
+            let is_inside = end.is_none_or(|end| at <= end);
+            match &record.event {
+                RunEvent::Client { client, event } if is_inside => {
+                    timeline
+                        .clients
+                        .entry(*client)
+                        .or_default()
+                        .push((at, event));
                 }
-                Fact::Fault { fault, what } if inside => {
-                    line.faults.entry(*fault).or_default().push((at, what));
+                RunEvent::Fault { fault, event } if is_inside => {
+                    timeline.faults.entry(*fault).or_default().push((at, event));
                 }
-                Fact::Process { instance, what } if inside => {
-                    line.processes
+                RunEvent::Process { instance, event } if is_inside => {
+                    timeline
+                        .processes
                         .entry(*instance)
                         .or_default()
-                        .push((at, what));
+                        .push((at, event));
                 }
-                Fact::Harness(what) => line.harness.push((at, what)),
-                Fact::Began(_)
-                | Fact::Client { .. }
-                | Fact::Fault { .. }
-                | Fact::Process { .. } => {}
+                RunEvent::Harness(event) => timeline.harness.push((at, event)),
+                RunEvent::PhaseBegan(_)
+                | RunEvent::Client { .. }
+                | RunEvent::Fault { .. }
+                | RunEvent::Process { .. } => {}
             }
         }
-        line
+        timeline
     }
 
     /// When a phase began, if it did.
-    pub(super) fn begin(&self, phase: Phase) -> Option<Instant> {
+    pub(super) fn begin(&self, phase: RunPhase) -> Option<Instant> {
         self.phases.get(&phase).copied()
     }
 
-    /// When the run was over: the last that is known of it, if nobody said that it ended.
+    /// The end of the run: the last event of a client if the end was not recorded.
     pub(super) fn end(&self) -> Instant {
-        let clients = self.clients.values().filter_map(|facts| facts.last());
+        let clients = self.clients.values().filter_map(|events| events.last());
         let last = clients.map(|(at, _)| *at).max().unwrap_or_default();
-        self.begin(Phase::End).unwrap_or(last)
+        self.begin(RunPhase::End).unwrap_or(last)
     }
 
-    pub(super) fn of_client(&self, client: ClientId) -> &[(Instant, &'a ClientFact)] {
+    pub(super) fn of_client(&self, client: ClientId) -> &[(Instant, &'a ClientEvent)] {
         self.clients.get(&client).map_or(&[], Vec::as_slice)
     }
 }

@@ -1,19 +1,19 @@
-//! A run as JSON, for programs: the same books as the text, each number with its unit in its name.
+//! The report as JSON: the same ledger as in the text; names of times end in their unit.
 //!
-//! The names are a format of their own, kept apart from the books by the shapes below.
+//! The keys are a public format, so the structs below separate them from the types of the ledger.
 
 use serde::Serialize;
 
-use crate::check::{Answer, Checked, samples};
-use crate::ledger::{ClientBook, FaultBook, Group};
-use crate::metrics::{Filter, Metric};
+use crate::check::{CheckOutcome, CheckResult, samples};
+use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
+use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::Unit;
 use crate::report::{RECOVERY, Report};
-use crate::roster::ClientKind;
-use crate::samples::{Aggregate, Figure, Samples};
+use crate::samples::{Aggregate, Measurement, Samples};
+use crate::topology::ClientKind;
 
 #[derive(Debug, Serialize)]
-struct Run<'a> {
+struct RunReport<'a> {
     schema: &'static str,
     scenario: &'a str,
     about: &'a str,
@@ -21,27 +21,27 @@ struct Run<'a> {
     seed: u64,
     verdict: &'static str,
     reasons: &'a [String],
-    lasted_us: u64,
+    duration_us: u64,
     clients: Clients,
-    clients_by_kind: Vec<OfKind>,
-    recovery: Vec<Spread>,
-    attempts_per_recovery: Option<Spread>,
-    harness_lag: Option<Spread>,
+    clients_by_kind: Vec<KindReport>,
+    recovery: Vec<Distribution>,
+    attempts_per_recovery: Option<Distribution>,
+    harness_lag: Option<Distribution>,
     messages: Messages,
-    gaps_announced: u64,
+    gaps_reported: u64,
     channel_epoch_changes: u64,
-    places_reused: u64,
+    offsets_reused: u64,
     faults: Vec<Fault<'a>>,
     checks: Vec<Check<'a>>,
     guards: Vec<Guard<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct OfKind {
+struct KindReport {
     kind: &'static str,
     clients: Clients,
     messages: Messages,
-    recovery_total: Option<Spread>,
+    recovery_total: Option<Distribution>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,26 +65,26 @@ struct Clients {
 struct Messages {
     published: u64,
     acknowledged: u64,
-    refused: u64,
+    rejected: u64,
     unknown: u64,
-    repeated: u64,
+    resent: u64,
     unsent: u64,
-    owed_pairs: u64,
-    delivered_pairs: u64,
-    delivered_pairs_at_stop: u64,
-    lost_pairs: u64,
+    expected_deliveries: u64,
+    completed_deliveries: u64,
+    completed_deliveries_at_sender_stop: u64,
+    lost_deliveries: u64,
     duplicates: u64,
     reordered: u64,
     unexpected: u64,
 }
 
-/// Figures of many samples. Each name of a figure says its unit; `p99` is absent below 100 samples.
+/// Aggregates of many samples, in `unit`; `p99` is null below 100 samples.
 #[derive(Debug, Serialize)]
-struct Spread {
+struct Distribution {
     name: &'static str,
     unit: &'static str,
     n: usize,
-    not_over_at_end: usize,
+    censored: usize,
     p50: Option<Value>,
     p99: Option<Value>,
     max: Option<Value>,
@@ -93,8 +93,8 @@ struct Spread {
 #[derive(Debug, Serialize)]
 struct Value {
     value: u64,
-    /// The true value is only known to be larger.
-    or_more: bool,
+    /// Only a lower bound of the value is known.
+    is_lower_bound: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,8 +104,8 @@ struct Fault<'a> {
     action: &'static str,
     targets: Vec<String>,
     planned_at_us: u64,
-    effective: bool,
-    ineffective_because: Option<&'a str>,
+    is_effective: bool,
+    ineffective_reason: Option<&'a str>,
     healed_after_us: Option<u64>,
     connections_ended: u64,
     publications_in_flight: u64,
@@ -116,38 +116,39 @@ struct Check<'a> {
     id: &'a str,
     that: &'a str,
     level: &'static str,
-    answer: &'static str,
+    outcome: &'static str,
     evidence: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
 struct Guard<'a> {
     name: &'static str,
-    met: bool,
-    because: Option<&'a str>,
+    is_met: bool,
+    reason: Option<&'a str>,
 }
 
-/// Writes the report as one JSON object over several lines.
+/// Renders the report as one JSON object over several lines.
 pub fn render(report: &Report<'_>) -> String {
     // Every key is a string and every value is finite, so nothing can fail.
     serde_json::to_string_pretty(&run(report)).unwrap_or_default()
 }
 
-fn run<'a>(report: &Report<'a>) -> Run<'a> {
+fn run<'a>(report: &Report<'a>) -> RunReport<'a> {
     let ledger = report.ledger;
-    let all: Vec<&ClientBook> = ledger.clients.iter().collect();
-    let everyone = Filter::default();
-    let figures =
-        |name, metric| samples(metric, &everyone, ledger).map(|samples| spread(name, &samples));
-    Run {
+    let all: Vec<&ClientStats> = ledger.clients.iter().collect();
+    let all_clients = MetricFilter::default();
+    let aggregates = |name, metric| {
+        samples(metric, &all_clients, ledger).map(|samples| distribution(name, &samples))
+    };
+    RunReport {
         schema: "lab-report/1",
         scenario: report.scenario.name(),
         about: report.scenario.about(),
         profiles: report.profiles,
         seed: report.plan.seed(),
-        verdict: report.judgement.verdict.name(),
-        reasons: &report.judgement.reasons,
-        lasted_us: micros(ledger.lasted()),
+        verdict: report.evaluation.verdict.name(),
+        reasons: &report.evaluation.reasons,
+        duration_us: micros(ledger.duration()),
         clients: clients(&all),
         clients_by_kind: ClientKind::ALL
             .into_iter()
@@ -155,119 +156,126 @@ fn run<'a>(report: &Report<'a>) -> Run<'a> {
             .collect(),
         recovery: RECOVERY
             .into_iter()
-            .filter_map(|(name, metric)| figures(name, metric))
+            .filter_map(|(name, metric)| aggregates(name, metric))
             .collect(),
-        attempts_per_recovery: figures("attempts", Metric::AttemptsPerRecovery),
-        harness_lag: figures("lag", Metric::LabLag),
+        attempts_per_recovery: aggregates("attempts", Metric::AttemptsPerRecovery),
+        harness_lag: aggregates("lag", Metric::LabLag),
         messages: messages(&all),
-        gaps_announced: all.iter().map(|it| it.delivery.gaps_announced).sum(),
-        channel_epoch_changes: ledger.places.epoch_changes,
-        places_reused: ledger.places.reused,
+        gaps_reported: all.iter().map(|it| it.delivery.gaps_reported).sum(),
+        channel_epoch_changes: ledger.offsets.epoch_changes,
+        offsets_reused: ledger.offsets.reused,
         faults: ledger.faults.iter().map(|it| fault(it, report)).collect(),
-        checks: report.judgement.checks.iter().map(check).collect(),
+        checks: report.evaluation.checks.iter().map(check).collect(),
         guards: report
-            .judgement
+            .evaluation
             .guards
             .iter()
             .map(|it| Guard {
                 name: it.name,
-                met: it.broken.is_none(),
-                because: it.broken.as_deref(),
+                is_met: it.violation.is_none(),
+                reason: it.violation.as_deref(),
             })
             .collect(),
     }
 }
 
-fn of_kind(kind: ClientKind, report: &Report<'_>) -> Option<OfKind> {
-    let books = report.ledger.clients.iter();
-    let books: Vec<&ClientBook> = books.filter(|it| it.client.kind == kind).collect();
-    let filter = Filter {
+fn of_kind(kind: ClientKind, report: &Report<'_>) -> Option<KindReport> {
+    let all = report.ledger.clients.iter();
+    let of_kind: Vec<&ClientStats> = all.filter(|it| it.client.kind == kind).collect();
+    let filter = MetricFilter {
         kind: Some(kind),
-        ..Filter::default()
+        ..MetricFilter::default()
     };
     let total = samples(Metric::RecoveryTotal, &filter, report.ledger);
-    (!books.is_empty()).then(|| OfKind {
+    (!of_kind.is_empty()).then(|| KindReport {
         kind: kind.name(),
-        clients: clients(&books),
-        messages: messages(&books),
-        recovery_total: total.map(|samples| spread("total", &samples)),
+        clients: clients(&of_kind),
+        messages: messages(&of_kind),
+        recovery_total: total.map(|samples| distribution("total", &samples)),
     })
 }
 
-fn clients(books: &[&ClientBook]) -> Clients {
-    let group = |group| count(books.iter().filter(|it| it.life.group == group));
-    let ends = || books.iter().flat_map(|it| &it.life.ends);
-    let stalls = books.iter().flat_map(|it| &it.stalls);
+fn clients(stats: &[&ClientStats]) -> Clients {
+    let with_outcome = |outcome| count(stats.iter().filter(|it| it.connections.outcome == outcome));
+    let disconnects = || stats.iter().flat_map(|it| &it.connections.disconnects);
+    let stalls = stats.iter().flat_map(|it| &it.stalls);
     Clients {
-        total: count(books.iter()),
-        never_connected: group(Group::NeverConnected),
-        never_disconnected: group(Group::NeverDisconnected),
-        affected: count(books.iter().filter(|it| it.life.group.is_affected())),
-        reconnected: group(Group::Reconnected),
-        gave_up: group(Group::GaveUp),
-        down_at_end: group(Group::DownAtEnd),
-        silent: count(books.iter().filter(|it| it.is_silent)),
-        stalled: count(books.iter().filter(|it| !it.stalls.is_empty())),
+        total: count(stats.iter()),
+        never_connected: with_outcome(ClientOutcome::NeverConnected),
+        never_disconnected: with_outcome(ClientOutcome::NeverDisconnected),
+        affected: count(
+            stats
+                .iter()
+                .filter(|it| it.connections.outcome.is_affected()),
+        ),
+        reconnected: with_outcome(ClientOutcome::Reconnected),
+        gave_up: with_outcome(ClientOutcome::GaveUp),
+        down_at_end: with_outcome(ClientOutcome::DownAtEnd),
+        silent: count(stats.iter().filter(|it| it.is_silent)),
+        stalled: count(stats.iter().filter(|it| !it.stalls.is_empty())),
         stalls_unattributed: count(stalls.filter(|it| it.fault.is_none())),
-        disconnects: count(ends()),
-        disconnects_unattributed: count(ends().filter(|it| it.fault.is_none())),
-        attempts: books.iter().map(|it| it.life.attempts).sum(),
+        disconnects: count(disconnects()),
+        disconnects_unattributed: count(disconnects().filter(|it| it.fault.is_none())),
+        attempts: stats.iter().map(|it| it.connections.attempts).sum(),
     }
 }
 
-fn messages(books: &[&ClientBook]) -> Messages {
-    let sum = |pick: fn(&ClientBook) -> u64| books.iter().map(|it| pick(it)).sum();
+fn messages(stats: &[&ClientStats]) -> Messages {
+    let sum = |pick: fn(&ClientStats) -> u64| stats.iter().map(|it| pick(it)).sum();
     Messages {
-        published: sum(|it| it.published.sent),
-        acknowledged: sum(|it| it.published.acknowledged),
-        refused: sum(|it| it.published.refused),
-        unknown: sum(|it| it.published.unknown),
-        repeated: sum(|it| it.published.repeats),
-        unsent: sum(|it| it.published.unsent),
-        owed_pairs: sum(|it| it.delivery.owed),
-        delivered_pairs: sum(|it| it.delivery.delivered),
-        delivered_pairs_at_stop: sum(|it| it.delivery.delivered_by_stop),
-        lost_pairs: sum(|it| it.delivery.lost),
+        published: sum(|it| it.publications.sent),
+        acknowledged: sum(|it| it.publications.acknowledged),
+        rejected: sum(|it| it.publications.rejected),
+        unknown: sum(|it| it.publications.unknown),
+        resent: sum(|it| it.publications.resends),
+        unsent: sum(|it| it.publications.unsent),
+        expected_deliveries: sum(|it| it.delivery.expected),
+        completed_deliveries: sum(|it| it.delivery.delivered),
+        completed_deliveries_at_sender_stop: sum(|it| it.delivery.delivered_at_stop),
+        lost_deliveries: sum(|it| it.delivery.lost),
         duplicates: sum(|it| it.delivery.duplicate),
         reordered: sum(|it| it.delivery.reordered),
         unexpected: sum(|it| it.delivery.unexpected),
     }
 }
 
-fn spread(name: &'static str, samples: &Samples) -> Spread {
+fn distribution(name: &'static str, samples: &Samples) -> Distribution {
     let n = samples.len();
     let unit = match samples.unit() {
         Unit::One => "count",
         Unit::Time => "us",
     };
-    let figure = |aggregate| samples.figure(aggregate).and_then(value);
-    let p99 = (Aggregate::P99.for_samples(n) == Aggregate::P99).then(|| figure(Aggregate::P99));
-    Spread {
+    let aggregated = |aggregate| samples.aggregate(aggregate).and_then(value);
+    let p99 = (Aggregate::P99.for_samples(n) == Aggregate::P99).then(|| aggregated(Aggregate::P99));
+    Distribution {
         name,
         unit,
         n,
-        not_over_at_end: samples.censored(),
-        p50: figure(Aggregate::P50),
+        censored: samples.censored(),
+        p50: aggregated(Aggregate::P50),
         p99: p99.flatten(),
-        max: figure(Aggregate::Max),
+        max: aggregated(Aggregate::Max),
     }
 }
 
-fn value(figure: Figure) -> Option<Value> {
-    let value = match figure.quantity.unit() {
-        Unit::One => figure.quantity.as_count()?,
-        Unit::Time => micros(figure.quantity.as_time()?),
+fn value(measured: Measurement) -> Option<Value> {
+    let value = match measured.quantity.unit() {
+        Unit::One => measured.quantity.as_count()?,
+        Unit::Time => micros(measured.quantity.as_time()?),
     };
     Some(Value {
         value,
-        or_more: figure.censored,
+        is_lower_bound: measured.is_censored,
     })
 }
 
-fn fault<'a>(fault: &'a FaultBook, report: &Report<'_>) -> Fault<'a> {
+fn fault<'a>(fault: &'a FaultStats, report: &Report<'_>) -> Fault<'a> {
     let planned = &fault.planned;
-    let roster = report.plan.roster();
-    let targets = planned.targets.iter().filter_map(|id| roster.instance(*id));
+    let topology = report.plan.topology();
+    let targets = planned
+        .targets
+        .iter()
+        .filter_map(|id| topology.instance(*id));
     let healed = fault.healed.zip(fault.injected);
     Fault {
         step: &planned.step,
@@ -275,23 +283,23 @@ fn fault<'a>(fault: &'a FaultBook, report: &Report<'_>) -> Fault<'a> {
         action: planned.action.name(),
         targets: targets.map(ToString::to_string).collect(),
         planned_at_us: micros(planned.at),
-        effective: fault.is_effective(),
-        ineffective_because: fault.ineffective.as_deref(),
+        is_effective: fault.is_effective(),
+        ineffective_reason: fault.ineffective.as_deref(),
         healed_after_us: healed.map(|(healed, injected)| micros(healed - injected)),
-        connections_ended: fault.ended,
+        connections_ended: fault.disconnects,
         publications_in_flight: fault.in_flight,
     }
 }
 
-fn check(check: &Checked) -> Check<'_> {
+fn check(check: &CheckResult) -> Check<'_> {
     Check {
         id: &check.id,
         that: &check.that,
         level: check.level.name(),
-        answer: match check.answer {
-            Answer::Holds => "holds",
-            Answer::Fails => "fails",
-            Answer::Unknown => "unknown",
+        outcome: match check.outcome {
+            CheckOutcome::Holds => "holds",
+            CheckOutcome::Fails => "fails",
+            CheckOutcome::Unknown => "unknown",
         },
         evidence: &check.evidence,
     }

@@ -1,20 +1,20 @@
-//! A run as lines for a terminal: readable without colour, the verdict first and last.
+//! The report as text for a terminal: readable without colour, with the verdict at the beginning and the end.
 
 use std::fmt::{self, Write};
 
 use steadfast_machine::Instant;
 
-use crate::check::{Answer, Checked, samples};
-use crate::ledger::record::Phase;
-use crate::ledger::{ClientBook, FaultBook, Group};
-use crate::metrics::{Filter, Metric};
+use crate::check::{CheckOutcome, CheckResult, samples};
+use crate::ledger::event::RunPhase;
+use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
+use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::Quantity;
 use crate::report::{RECOVERY, Report};
-use crate::roster::ClientKind;
 use crate::samples::{Aggregate, Samples};
-use crate::scenario::model::Level;
+use crate::scenario::model::CheckLevel;
+use crate::topology::ClientKind;
 
-/// Writes the report.
+/// Renders the report as text.
 pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -23,7 +23,7 @@ pub fn render(report: &Report<'_>) -> String {
 }
 
 fn write_all(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let verdict = report.judgement.verdict.name();
+    let verdict = report.evaluation.verdict.name();
     let profiles = if report.profiles.is_empty() {
         String::new()
     } else {
@@ -54,39 +54,44 @@ fn write_clients(out: &mut String, report: &Report<'_>) -> fmt::Result {
         out,
         "clients                 total  never disconnected  affected  reconnected  gave up  still down"
     )?;
-    let mut row = |name: &str, books: &[&ClientBook]| {
-        let group = |group| books.iter().filter(|it| it.life.group == group).count();
-        let affected = books
+    let mut row = |name: &str, clients: &[&ClientStats]| {
+        let count = |outcome| {
+            clients
+                .iter()
+                .filter(|it| it.connections.outcome == outcome)
+                .count()
+        };
+        let affected = clients
             .iter()
-            .filter(|it| it.life.group.is_affected())
+            .filter(|it| it.connections.outcome.is_affected())
             .count();
-        let back = group(Group::Reconnected);
+        let reconnected = count(ClientOutcome::Reconnected);
         writeln!(
             out,
             "  {name:<20}  {:>5}  {:>18}  {affected:>8}  {:>11}  {:>7}  {:>10}",
-            books.len(),
-            group(Group::NeverDisconnected),
-            format!("{back} of {affected}"),
-            group(Group::GaveUp),
-            group(Group::DownAtEnd),
+            clients.len(),
+            count(ClientOutcome::NeverDisconnected),
+            format!("{reconnected} of {affected}"),
+            count(ClientOutcome::GaveUp),
+            count(ClientOutcome::DownAtEnd),
         )
     };
     for kind in ClientKind::ALL {
-        let books: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
-        if !books.is_empty() {
-            row(kind.name(), &books)?;
+        let of_kind: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
+        if !of_kind.is_empty() {
+            row(kind.name(), &of_kind)?;
         }
     }
     row("all", &clients.iter().collect::<Vec<_>>())?;
     let never = clients
         .iter()
-        .filter(|it| it.life.group == Group::NeverConnected);
+        .filter(|it| it.connections.outcome == ClientOutcome::NeverConnected);
     let silent = clients.iter().filter(|it| it.is_silent);
     let stalled = clients.iter().filter(|it| !it.stalls.is_empty());
     let (never, stalled, silent) = (never.count(), stalled.count(), silent.count());
     writeln!(
         out,
-        "  never connected {never}, stalled for a while {stalled}, connected and silent at the end {silent}"
+        "  never connected {never}, stalled {stalled}, connected but silent at the end {silent}"
     )?;
     writeln!(out)
 }
@@ -94,48 +99,66 @@ fn write_clients(out: &mut String, report: &Report<'_>) -> fmt::Result {
 fn write_recovery(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let ledger = report.ledger;
     let incidents = ledger.incidents().count();
-    let ends: usize = ledger.clients.iter().map(|it| it.life.ends.len()).sum();
-    let explained = ledger.clients.iter().flat_map(|it| &it.life.ends);
-    let explained = explained.filter(|it| it.fault.is_some()).count();
+    let disconnects: usize = ledger
+        .clients
+        .iter()
+        .map(|it| it.connections.disconnects.len())
+        .sum();
+    let attributed = ledger
+        .clients
+        .iter()
+        .flat_map(|it| &it.connections.disconnects);
+    let attributed = attributed.filter(|it| it.fault.is_some()).count();
     writeln!(
         out,
-        "recovery of {incidents} incidents ({ends} disconnects, {explained} of them explained by a fault)"
+        "recovery of {incidents} incidents ({disconnects} disconnects, {attributed} attributed to a fault)"
     )?;
     for (name, metric) in RECOVERY {
-        if let Some(samples) = samples(metric, &Filter::default(), ledger) {
-            writeln!(out, "  {name:<8}{}", told(&samples))?;
+        if let Some(samples) = samples(metric, &MetricFilter::default(), ledger) {
+            writeln!(out, "  {name:<8}{}", distribution(&samples))?;
         }
     }
-    if let Some(attempts) = samples(Metric::AttemptsPerRecovery, &Filter::default(), ledger) {
-        writeln!(out, "  {:<8}{}", "attempts", told(&attempts))?;
+    if let Some(attempts) = samples(
+        Metric::AttemptsPerRecovery,
+        &MetricFilter::default(),
+        ledger,
+    ) {
+        writeln!(out, "  {:<8}{}", "attempts", distribution(&attempts))?;
     }
-    let stalls = samples(Metric::RecoveryStall, &Filter::default(), ledger);
+    let stalls = samples(Metric::RecoveryStall, &MetricFilter::default(), ledger);
     if let Some(stalls) = stalls.filter(|it| !it.is_empty()) {
-        writeln!(out, "  {:<8}{}", "stall", told(&stalls))?;
+        writeln!(out, "  {:<8}{}", "stall", distribution(&stalls))?;
     }
     for kind in ClientKind::ALL {
-        let filter = Filter {
+        let filter = MetricFilter {
             kind: Some(kind),
-            ..Filter::default()
+            ..MetricFilter::default()
         };
         let of_kind = samples(Metric::RecoveryTotal, &filter, ledger);
         if let Some(samples) = of_kind.filter(|samples| !samples.is_empty()) {
-            writeln!(out, "  total of {:<20}{}", kind.name(), told(&samples))?;
+            writeln!(
+                out,
+                "  total of {:<20}{}",
+                kind.name(),
+                distribution(&samples)
+            )?;
         }
     }
     writeln!(out)
 }
 
-/// The median, and the 99th percentile or what stands for it.
-fn told(samples: &Samples) -> String {
+/// The median, and the 99th percentile or the maximum that replaces it.
+fn distribution(samples: &Samples) -> String {
     let upper = Aggregate::P99.for_samples(samples.len());
-    let figures = samples.figure(Aggregate::P50).zip(samples.figure(upper));
-    let Some((median, highest)) = figures else {
+    let values = samples
+        .aggregate(Aggregate::P50)
+        .zip(samples.aggregate(upper));
+    let Some((median, highest)) = values else {
         return "  no samples".to_owned();
     };
     let censored = match samples.censored() {
         0 => String::new(),
-        censored => format!(", {censored} of them not over at the end"),
+        censored => format!(", {censored} unfinished at the end"),
     };
     format!(
         "  p50 {:<12} {} {:<12} n {}{censored}",
@@ -148,25 +171,25 @@ fn told(samples: &Samples) -> String {
 
 fn write_messages(out: &mut String, report: &Report<'_>) -> fmt::Result {
     let clients = &report.ledger.clients;
-    let sum = |pick: fn(&ClientBook) -> u64| clients.iter().map(pick).sum::<u64>();
+    let sum = |pick: fn(&ClientStats) -> u64| clients.iter().map(pick).sum::<u64>();
     writeln!(
         out,
-        "messages  published {}, acknowledged {}, refused {}, never answered {}, repeated {}, unsent {}",
-        sum(|it| it.published.sent),
-        sum(|it| it.published.acknowledged),
-        sum(|it| it.published.refused),
-        sum(|it| it.published.unknown),
-        sum(|it| it.published.repeats),
-        sum(|it| it.published.unsent),
+        "messages  published {}, acknowledged {}, rejected {}, unknown outcome {}, resent {}, unsent {}",
+        sum(|it| it.publications.sent),
+        sum(|it| it.publications.acknowledged),
+        sum(|it| it.publications.rejected),
+        sum(|it| it.publications.unknown),
+        sum(|it| it.publications.resends),
+        sum(|it| it.publications.unsent),
     )?;
-    let mut row = |name: &str, books: &[&ClientBook]| {
-        let sum = |pick: fn(&ClientBook) -> u64| books.iter().map(|it| pick(it)).sum::<u64>();
-        let owed = sum(|it| it.delivery.owed);
+    let mut row = |name: &str, clients: &[&ClientStats]| {
+        let sum = |pick: fn(&ClientStats) -> u64| clients.iter().map(|it| pick(it)).sum::<u64>();
+        let expected = sum(|it| it.delivery.expected);
         writeln!(
             out,
-            "  {name:<20}  owed {owed}  by stop {}  at the end {}  lost {}  duplicated {}  reordered {}  unexpected {}",
-            percent(sum(|it| it.delivery.delivered_by_stop), owed),
-            percent(sum(|it| it.delivery.delivered), owed),
+            "  {name:<20}  expected {expected}  delivered at sender stop {}  at the end {}  lost {}  duplicated {}  reordered {}  unexpected {}",
+            percent(sum(|it| it.delivery.delivered_at_stop), expected),
+            percent(sum(|it| it.delivery.delivered), expected),
             sum(|it| it.delivery.lost),
             sum(|it| it.delivery.duplicate),
             sum(|it| it.delivery.reordered),
@@ -174,19 +197,19 @@ fn write_messages(out: &mut String, report: &Report<'_>) -> fmt::Result {
         )
     };
     for kind in ClientKind::ALL {
-        let books: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
-        if !books.is_empty() {
-            row(kind.name(), &books)?;
+        let of_kind: Vec<_> = clients.iter().filter(|it| it.client.kind == kind).collect();
+        if !of_kind.is_empty() {
+            row(kind.name(), &of_kind)?;
         }
     }
     row("all", &clients.iter().collect::<Vec<_>>())?;
-    let places = report.ledger.places;
+    let offsets = report.ledger.offsets;
     writeln!(
         out,
-        "  gaps announced {}, channel epochs changed {}, places used twice {}",
-        sum(|it| it.delivery.gaps_announced),
-        places.epoch_changes,
-        places.reused
+        "  gaps reported {}, channel epoch changes {}, offsets reused {}",
+        sum(|it| it.delivery.gaps_reported),
+        offsets.epoch_changes,
+        offsets.reused
     )?;
     writeln!(out)
 }
@@ -199,7 +222,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 fn write_faults(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out, "faults")?;
-    let start = report.ledger.phases.get(&Phase::Steps).copied();
+    let start = report.ledger.phases.get(&RunPhase::Steps).copied();
     for fault in &report.ledger.faults {
         write_fault(out, report, fault, start.unwrap_or_default())?;
     }
@@ -212,12 +235,12 @@ fn write_faults(out: &mut String, report: &Report<'_>) -> fmt::Result {
 fn write_fault(
     out: &mut String,
     report: &Report<'_>,
-    fault: &FaultBook,
+    fault: &FaultStats,
     start: Instant,
 ) -> fmt::Result {
     let planned = &fault.planned;
     let targets = planned.targets.iter().filter_map(|id| {
-        let instance = report.plan.roster().instance(*id)?;
+        let instance = report.plan.topology().instance(*id)?;
         Some(instance.to_string())
     });
     let targets: Vec<String> = targets.collect();
@@ -228,14 +251,14 @@ fn write_fault(
     let (action, targets) = (planned.action.name(), targets.join(", "));
     write!(out, "  {at:>9}  {step} {occurrence}  {action} {targets}: ")?;
     match &fault.ineffective {
-        Some(why) => return writeln!(out, "without effect, {why}"),
-        None if !fault.is_effective() => return writeln!(out, "without proof of an effect"),
+        Some(reason) => return writeln!(out, "no effect: {reason}"),
+        None if !fault.is_effective() => return writeln!(out, "effect not confirmed"),
         None => {}
     }
-    let (ended, in_flight) = (fault.ended, fault.in_flight);
+    let (disconnects, in_flight) = (fault.disconnects, fault.in_flight);
     write!(
         out,
-        "ended {ended} connections, {in_flight} publications under way"
+        "ended {disconnects} connections, {in_flight} publications in flight"
     )?;
     match fault.healed.zip(fault.injected) {
         Some((healed, injected)) => {
@@ -247,15 +270,15 @@ fn write_fault(
 
 fn write_checks(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out, "checks")?;
-    for check in &report.judgement.checks {
+    for check in &report.evaluation.checks {
         writeln!(
             out,
             "  {:<7}  {:<32}  {}",
-            word(check),
+            label(check),
             check.id,
             check.that
         )?;
-        if check.answer != Answer::Holds || check.level == Level::Info {
+        if check.outcome != CheckOutcome::Holds || check.level == CheckLevel::Info {
             for evidence in &check.evidence {
                 writeln!(out, "{:11}{evidence}", "")?;
             }
@@ -264,35 +287,35 @@ fn write_checks(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-const fn word(check: &Checked) -> &'static str {
-    match (check.level, check.answer) {
-        (Level::Info, _) => "info",
-        (_, Answer::Holds) => "ok",
-        (Level::Must, Answer::Fails) => "FAILS",
-        (Level::Should, Answer::Fails) => "should",
-        (_, Answer::Unknown) => "unknown",
+const fn label(check: &CheckResult) -> &'static str {
+    match (check.level, check.outcome) {
+        (CheckLevel::Info, _) => "info",
+        (_, CheckOutcome::Holds) => "ok",
+        (CheckLevel::Must, CheckOutcome::Fails) => "FAILS",
+        (CheckLevel::Should, CheckOutcome::Fails) => "should",
+        (_, CheckOutcome::Unknown) => "unknown",
     }
 }
 
 fn write_guards(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    let guards = &report.judgement.guards;
-    let met = guards.iter().filter(|it| it.broken.is_none()).count();
+    let guards = &report.evaluation.guards;
+    let met = guards.iter().filter(|it| it.violation.is_none()).count();
     writeln!(out, "guards  {met} of {} met", guards.len())?;
     for guard in guards {
-        if let Some(why) = &guard.broken {
-            writeln!(out, "  not so: {}: {why}", guard.name)?;
+        if let Some(reason) = &guard.violation {
+            writeln!(out, "  not met: {}: {reason}", guard.name)?;
         }
     }
-    let filter = Filter::default();
+    let filter = MetricFilter::default();
     if let Some(lag) = samples(Metric::LabLag, &filter, report.ledger) {
-        writeln!(out, "  the harness was late by{}", told(&lag))?;
+        writeln!(out, "  timer lag of the harness{}", distribution(&lag))?;
     }
     writeln!(out)
 }
 
 fn write_verdict(out: &mut String, report: &Report<'_>) -> fmt::Result {
-    writeln!(out, "{}", report.judgement.verdict.name())?;
-    for reason in &report.judgement.reasons {
+    writeln!(out, "{}", report.evaluation.verdict.name())?;
+    for reason in &report.evaluation.reasons {
         writeln!(out, "  {reason}")?;
     }
     Ok(())

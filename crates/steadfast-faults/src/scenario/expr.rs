@@ -1,14 +1,14 @@
-//! What a check says: comparisons of metrics, numbers and times, joined by `and`.
+//! The expressions of checks: comparisons of metrics, numbers and times, joined by `and`.
 //!
-//! Owns the tree and its units; [`crate::check`] puts numbers in. A tree exists only if its units fit, so a check cannot
-//! compare milliseconds with clients.
+//! This module defines the tree and its units; [`crate::check`] evaluates it. A tree exists only if its units match, so
+//! a check cannot compare milliseconds with clients.
 
 mod read;
 
 use std::fmt;
 use std::time::Duration;
 
-use crate::metrics::{Filter, Metric};
+use crate::metrics::{Metric, MetricFilter};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::Aggregate;
 
@@ -21,97 +21,97 @@ pub struct Expression {
     comparisons: Vec<Comparison>,
 }
 
-/// Two values and how they must stand to each other.
+/// Two values and the relation that must hold between them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// The left side.
+    /// The value on the left side.
     pub left: Term,
-    /// How.
+    /// The relation between both sides.
     pub relation: Relation,
-    /// The right side, of the same unit.
+    /// The value on the right side, of the same unit.
     pub right: Term,
 }
 
-/// How two values stand to each other.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// `==`
+    /// Written as `==`.
     Equal,
-    /// `!=`
+    /// Written as `!=`.
     Unequal,
-    /// `<=`
+    /// Written as `<=`.
     AtMost,
-    /// `<`
+    /// Written as `<`.
     Below,
-    /// `>=`
+    /// Written as `>=`.
     AtLeast,
-    /// `>`
+    /// Written as `>`.
     Above,
 }
 
-/// A value of a comparison.
+/// One side of a comparison, or an operand.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
     /// A number or a time.
     Literal(Quantity),
-    /// Something measured.
-    Reading(Reading),
-    /// Computed of two values.
+    /// The value of a metric.
+    Metric(MetricQuery),
+    /// A value computed from two operands.
     Computed(Box<Computed>),
 }
 
-/// A value that is computed of two others.
+/// A value that is computed from two operands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Computed {
     /// The left operand.
     pub left: Term,
-    /// What is done.
+    /// The arithmetic operator.
     pub operator: Operator,
     /// The right operand.
     pub right: Term,
 }
 
-/// What is done with two values.
+/// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
-    /// `+`
-    Plus,
-    /// `-`
-    Minus,
-    /// `*`
-    Times,
-    /// `/`
-    Over,
+    /// Written as `+`.
+    Add,
+    /// Written as `-`.
+    Subtract,
+    /// Written as `*`.
+    Multiply,
+    /// Written as `/`.
+    Divide,
 }
 
 /// A metric as one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// What is measured.
+pub struct MetricQuery {
+    /// The metric to measure.
     pub metric: Metric,
-    /// Of whom.
-    pub filter: Filter,
-    /// Which number of many samples; present exactly for metrics that have samples.
+    /// The clients and incidents that count.
+    pub filter: MetricFilter,
+    /// The aggregate of the samples; present exactly for metrics that have samples.
     pub aggregate: Option<Aggregate>,
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
     ///
-    /// When it is none, names a metric that does not exist, or compares what has no common unit.
+    /// When the syntax is invalid, a metric does not exist, or the units of both sides differ.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         read::expression(text)
     }
 
-    /// The comparisons, in their order.
+    /// The comparisons, in the order of the text.
     pub fn comparisons(&self) -> &[Comparison] {
         &self.comparisons
     }
 
-    /// Everything measured in it, in order.
-    pub fn readings(&self) -> Vec<&Reading> {
+    /// Every metric in it, in the order of the text.
+    pub fn metric_queries(&self) -> Vec<&MetricQuery> {
         let mut found = Vec::new();
         for comparison in &self.comparisons {
             collect(&comparison.left, &mut found);
@@ -120,7 +120,7 @@ impl Expression {
         found
     }
 
-    /// Every time that it names: thresholds that are measured against.
+    /// Every literal time in it: the thresholds of the check.
     pub fn times(&self) -> impl Iterator<Item = Duration> {
         self.comparisons
             .iter()
@@ -128,30 +128,30 @@ impl Expression {
             .filter_map(Term::literal_time)
     }
 
-    /// The largest time that it allows to `recovery.total`, if it bounds it from above with a plain time.
+    /// The largest upper bound of `recovery.total` by a literal time; `None` when there is none.
     pub fn recovery_max(&self) -> Option<Duration> {
         let bounds = self.comparisons.iter().filter_map(|it| {
-            let upper = matches!(it.relation, Relation::Below | Relation::AtMost);
-            let recovery = matches!(&it.left, Term::Reading(reading)
-                if reading.metric == Metric::RecoveryTotal);
-            (upper && recovery).then_some(&it.right)
+            let is_upper_bound = matches!(it.relation, Relation::Below | Relation::AtMost);
+            let is_recovery = matches!(&it.left, Term::Metric(query)
+                if query.metric == Metric::RecoveryTotal);
+            (is_upper_bound && is_recovery).then_some(&it.right)
         });
         bounds.filter_map(Term::literal_time).max()
     }
 }
 
 impl Term {
-    /// What it counts; `None` when its parts do not fit together.
+    /// The unit; `None` when the units of the operands do not match.
     pub fn unit(&self) -> Option<Unit> {
         match self {
             Self::Literal(quantity) => Some(quantity.unit()),
-            Self::Reading(reading) => Some(reading.unit()),
+            Self::Metric(query) => Some(query.unit()),
             Self::Computed(computed) => {
                 let (left, right) = (computed.left.unit()?, computed.right.unit()?);
                 match computed.operator {
-                    Operator::Plus | Operator::Minus => (left == right).then_some(left),
-                    Operator::Times => left.times(right),
-                    Operator::Over => left.over(right),
+                    Operator::Add | Operator::Subtract => (left == right).then_some(left),
+                    Operator::Multiply => left.times(right),
+                    Operator::Divide => left.divided_by(right),
                 }
             }
         }
@@ -160,27 +160,27 @@ impl Term {
     fn literal_time(&self) -> Option<Duration> {
         match self {
             Self::Literal(quantity) => quantity.as_time(),
-            Self::Reading(_) => None,
+            Self::Metric(_) => None,
             Self::Computed(_) => None,
         }
     }
 }
 
-impl Reading {
+impl MetricQuery {
     fn unit(&self) -> Unit {
-        use crate::metrics::Shape;
+        use crate::metrics::MetricShape;
         match (self.metric.shape(), self.aggregate) {
             (_, Some(Aggregate::Count)) => Unit::One,
-            (Shape::Number, _) => Unit::One,
-            (Shape::Samples(unit), _) => unit,
+            (MetricShape::Number, _) => Unit::One,
+            (MetricShape::Samples(unit), _) => unit,
         }
     }
 }
 
-fn collect<'a>(term: &'a Term, found: &mut Vec<&'a Reading>) {
+fn collect<'a>(term: &'a Term, found: &mut Vec<&'a MetricQuery>) {
     match term {
         Term::Literal(_) => {}
-        Term::Reading(reading) => found.push(reading),
+        Term::Metric(query) => found.push(query),
         Term::Computed(computed) => {
             collect(&computed.left, found);
             collect(&computed.right, found);
@@ -194,10 +194,10 @@ impl fmt::Display for Expression {
     }
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for MetricQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.metric.name())?;
-        let Filter { load, kind, step } = &self.filter;
+        let MetricFilter { load, kind, step } = &self.filter;
         let kind = kind.map(|kind| kind.name().to_owned());
         let parts = [("load", load), ("kind", &kind), ("step", step)];
         let parts: Vec<String> = parts

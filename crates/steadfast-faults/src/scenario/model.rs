@@ -1,15 +1,15 @@
-//! A scenario as it is meant, after every check of its text.
+//! The validated model of a scenario.
 //!
-//! Values of these types come from `parse` only; hosts read them. What they do in time is said by the plan.
+//! Values of these types come from `parse` only; hosts read them. The plan defines when faults are injected.
 
 use std::time::Duration;
 
-use crate::ledger::record::Phase;
-use crate::roster::ClientKind;
+use crate::ledger::event::RunPhase;
 use crate::scenario::expr::Expression;
-use crate::scenario::select::Selector;
+use crate::scenario::select::InstanceSelector;
+use crate::topology::ClientKind;
 
-/// A scenario: valid, with its parameters put in.
+/// A valid scenario with its parameters resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     pub(super) name: String,
@@ -17,77 +17,77 @@ pub struct Scenario {
     pub(super) seed: Option<u64>,
     pub(super) services: Vec<Service>,
     pub(super) loads: Vec<Load>,
-    pub(super) run: Run,
+    pub(super) run: RunSettings,
     pub(super) steps: Vec<Step>,
     pub(super) checks: Vec<Check>,
 }
 
 impl Scenario {
-    /// Equals the stem of its file.
+    /// The name, which equals the stem of its file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// One sentence for people; may be empty.
+    /// One sentence that describes it; may be empty.
     pub fn about(&self) -> &str {
         &self.about
     }
 
-    /// The seed that the file asks for; without one the host draws it.
+    /// The seed of the file, if it has one; otherwise the host draws one.
     pub const fn seed(&self) -> Option<u64> {
         self.seed
     }
 
-    /// The kinds of processes.
+    /// The services, each with its instances.
     pub fn services(&self) -> &[Service] {
         &self.services
     }
 
-    /// The groups of clients.
+    /// The loads, each with its clients.
     pub fn loads(&self) -> &[Load] {
         &self.loads
     }
 
-    /// The time line.
-    pub const fn run(&self) -> &Run {
+    /// The durations of the phases and other settings of the run.
+    pub const fn run(&self) -> &RunSettings {
         &self.run
     }
 
-    /// What is broken.
+    /// The faults, each once or repeatedly.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// What must hold.
+    /// The conditions on metrics.
     pub fn checks(&self) -> &[Check] {
         &self.checks
     }
 
-    /// The longest recovery that a check with the level `must` allows, if one bounds it.
+    /// The longest recovery that a check of level `must` allows; `None` when no such check bounds it.
     pub fn recovery_max(&self) -> Option<Duration> {
-        let musts = self.checks.iter().filter(|it| it.level == Level::Must);
-        musts.filter_map(|it| it.that.recovery_max()).max()
+        let required = self.checks.iter().filter(|it| it.level == CheckLevel::Must);
+        required.filter_map(|it| it.that.recovery_max()).max()
     }
 
-    /// The smallest time that a check measures against; the harness must be much faster than that.
+    /// The shortest time in any check; the lag of the harness must be much smaller.
     pub fn tightest_time(&self) -> Option<Duration> {
         self.checks.iter().flat_map(|it| it.that.times()).min()
     }
 }
 
-/// `[service.X]`: one kind of process. Each instance has a data directory of its own, empty at the start of the run and
-/// kept over restarts, and rooms of its own.
+/// `[service.X]`: one kind of process. Each instance has its own channels and its own data directory, which is empty at
+/// the start of the run and kept across restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// X.
+    /// The X of `[service.X]`.
     pub name: String,
-    /// What is started.
+    /// The program that is started.
     pub program: Program,
-    /// How many of it; instances are numbered from 1.
+    /// The number of instances, which are numbered from 1.
     pub replicas: u32,
 }
 
-/// What a service runs.
+/// The program of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
     /// `builtin:gateway`: `steadfast serve` as a user would start it, with a log on disk.
@@ -97,76 +97,77 @@ pub enum Program {
 /// `[load.X]`: simulated clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// X.
+    /// The X of `[load.X]`.
     pub name: String,
-    /// What they do.
-    pub driver: Driver,
-    /// What they are made of; clients are dealt over the kinds in turn.
+    /// The behaviour of the clients.
+    pub driver: LoadDriver,
+    /// The client libraries; clients are assigned to them round-robin.
     pub kinds: Vec<ClientKind>,
-    /// How many, all kinds together.
+    /// The number of clients, all kinds together.
     pub clients: u32,
-    /// The service they connect to, dealt over its instances in turn.
+    /// The service to which they connect; clients are assigned to its instances round-robin.
     pub to: String,
-    /// What they publish.
+    /// The rate, size and channels of their publications.
     pub send: Publishing,
-    /// Publications of one publisher must arrive in the order in which it sent them.
-    pub ordered: bool,
-    /// The share of the planned rate, in percent, that the baseline must reach.
+    /// Publications of one publisher must be delivered in the order in which it sent them.
+    pub is_ordered: bool,
+    /// The minimum rate in the baseline, in percent of the planned rate.
     pub min_rate_percent: u32,
 }
 
-/// What simulated clients do.
+/// The behaviour of simulated clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
-    /// Subscribe in a room and publish there by `gw.publish`, one key per publication, repeated with the same key until
-    /// the outcome is known.
+pub enum LoadDriver {
+    /// Subscribe to a channel and publish to it with `gw.publish`, each publication with its own idempotency key.
+    /// Resend with the same key until the outcome is known.
     GatewayChat,
 }
 
-/// What each client publishes: on a schedule of its own that does not wait for answers.
+/// The publications of each client, on a schedule that does not wait for replies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publishing {
     /// The period of one client.
     pub every: Duration,
-    /// How far each instant is moved at most, in percent of the period, earlier or later, drawn from the seed.
+    /// The maximum jitter of each instant, in percent of the period, earlier or later, drawn from the seed.
     pub jitter_percent: u32,
-    /// The length of the payload.
+    /// The length of the payload in bytes.
     pub payload_bytes: u32,
-    /// Rooms of each instance.
-    pub rooms: u32,
-    /// How many unanswered or unsent publications a client keeps; over it an intent is counted as unsent.
+    /// The number of channels of each instance.
+    pub channels: u32,
+    /// The number of unacknowledged publications that a client keeps; above it a publication that is due is counted as
+    /// unsent.
     pub queue_len_max: u32,
 }
 
-/// `[run]`: the time line. It begins when services are ready and clients are subscribed.
+/// `[run]`: the phases. The baseline begins when services are ready and clients are subscribed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Load without faults.
+pub struct RunSettings {
+    /// Duration of the load before the faults.
     pub baseline: Duration,
-    /// Steps happen in here.
+    /// Duration of the phase in which steps occur.
     pub duration: Duration,
-    /// Faults healed, load goes on.
+    /// Duration of the load after all faults are healed.
     pub quiet: Duration,
-    /// Senders stopped; what is owed may still arrive.
+    /// Time after the senders stopped in which expected deliveries may still arrive.
     pub drain: Duration,
-    /// The same load without faults.
-    pub control: Control,
-    /// A connected client without an answer and without a delivery for longer than this has stalled.
+    /// Whether the same load is run without faults.
+    pub control: ControlRun,
+    /// A connected client without an acknowledgement and without a delivery for longer than this has stalled.
     pub stall: Duration,
-    /// Services and first connections must be up by then.
+    /// Time limit for the start of services and for the first connections.
     pub ready_timeout: Duration,
 }
 
-impl Run {
-    /// When a phase begins, counted from the start of the baseline.
-    pub fn begins(&self, phase: Phase) -> Duration {
+impl RunSettings {
+    /// When a phase begins, relative to the start of the baseline.
+    pub fn begins(&self, phase: RunPhase) -> Duration {
         let before: &[Duration] = match phase {
-            Phase::Connect => &[],
-            Phase::Baseline => &[],
-            Phase::Steps => &[self.baseline],
-            Phase::Quiet => &[self.baseline, self.duration],
-            Phase::Drain => &[self.baseline, self.duration, self.quiet],
-            Phase::End => &[self.baseline, self.duration, self.quiet, self.drain],
+            RunPhase::Connect => &[],
+            RunPhase::Baseline => &[],
+            RunPhase::Steps => &[self.baseline],
+            RunPhase::Quiet => &[self.baseline, self.duration],
+            RunPhase::Drain => &[self.baseline, self.duration, self.quiet],
+            RunPhase::End => &[self.baseline, self.duration, self.quiet, self.drain],
         };
         before
             .iter()
@@ -175,66 +176,66 @@ impl Run {
 
     /// From the start of the baseline to the end of the drain.
     pub fn total(&self) -> Duration {
-        self.begins(Phase::End)
+        self.begins(RunPhase::End)
     }
 }
 
-/// When the same load and seed run with every step a no-op.
+/// Whether and when the control run takes place: the same load and seed without faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// Before the run, for the same time.
+pub enum ControlRun {
+    /// Before the run, for the same duration.
     Before,
-    /// Not at all.
+    /// No control run.
     Off,
 }
 
-/// `[[step]]`: something that is broken, once or again and again.
+/// `[[step]]`: a fault, once or repeatedly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Its name in checks and reports.
+    /// The name in checks and reports.
     pub id: String,
-    /// When.
-    pub when: When,
-    /// Moves each occurrence later by up to this much, drawn from the seed.
+    /// When it occurs.
+    pub when: StepSchedule,
+    /// The maximum delay of each occurrence, drawn from the seed.
     pub jitter: Duration,
-    /// What.
-    pub action: Action,
-    /// Whom.
-    pub on: Selector,
-    /// How long after the injection it is healed: a process that died is started again, one that stands still runs on.
-    /// `None`: when the steps are over.
+    /// The fault that is injected.
+    pub action: FaultAction,
+    /// The instances that are the targets.
+    pub on: InstanceSelector,
+    /// The time from the injection to the heal: an exited process is restarted, a suspended one resumed. `None`: at the
+    /// end of the steps phase.
     pub heal_after: Option<Duration>,
 }
 
-/// When a step happens, counted from the start of the phase of steps.
+/// When a step occurs, relative to the start of the steps phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Once.
+pub enum StepSchedule {
+    /// Once, at this time.
     At(Duration),
-    /// First after one period, never at the very end.
+    /// Repeatedly: first after one period, and before the end of the phase.
     Every {
-        /// The period.
+        /// The time between two occurrences.
         period: Duration,
-        /// At most so often; `None`: as often as there is time for.
+        /// The maximum number of occurrences; `None`: until the end of the phase.
         count: Option<u32>,
     },
 }
 
-/// What a step does to a process.
+/// The fault that a step injects into a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// `proc.kill`: SIGKILL.
+pub enum FaultAction {
+    /// `proc.kill`: the process gets SIGKILL.
     Kill,
-    /// `proc.term`: SIGTERM, then time to end by itself.
+    /// `proc.term`: SIGTERM, then time to shut down.
     Term {
-        /// After this time it is killed.
+        /// The time after which it is killed.
         grace: Duration,
     },
-    /// `proc.pause`: SIGSTOP to it, and SIGCONT when it is healed.
+    /// `proc.pause`: SIGSTOP, and SIGCONT when it is healed.
     Pause,
 }
 
-impl Action {
+impl FaultAction {
     /// The name in scenarios and reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -244,7 +245,7 @@ impl Action {
         }
     }
 
-    /// Whether the process is gone afterwards, and its connections with it.
+    /// Whether the process exits, so that its connections end.
     pub const fn ends_process(self) -> bool {
         match self {
             Self::Kill => true,
@@ -254,31 +255,31 @@ impl Action {
     }
 }
 
-/// `[[check]]`: something that is measured and must hold.
+/// `[[check]]`: a condition on metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// Its name in reports.
+    /// The name in reports.
     pub id: String,
-    /// What must hold.
+    /// The condition that must hold.
     pub that: Expression,
-    /// What it means when it does not.
-    pub level: Level,
-    /// What it means when there is nothing to measure.
+    /// The consequence when it does not hold.
+    pub level: CheckLevel,
+    /// The consequence when there are no samples.
     pub no_data: NoData,
 }
 
-/// What a check that does not hold means.
+/// The consequence of a check that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// The run fails.
+pub enum CheckLevel {
+    /// The verdict is FAIL.
     Must,
-    /// It is said, and the run goes on as it is.
+    /// It is reported, and the verdict does not change.
     Should,
-    /// The measured value is printed, whatever it is.
+    /// The measured value is reported, whatever it is.
     Info,
 }
 
-impl Level {
+impl CheckLevel {
     /// The name in scenarios and reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -289,13 +290,13 @@ impl Level {
     }
 }
 
-/// What a check without data means.
+/// The outcome of a check without samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoData {
-    /// Nothing is known.
+    /// The outcome is unknown.
     Unknown,
-    /// It does not hold.
+    /// The check fails.
     Fail,
-    /// It holds.
+    /// The check holds.
     Pass,
 }

@@ -1,40 +1,42 @@
-//! Parameters of a scenario: declared in the file, overlaid by profiles and by the command line, put in for `${name}`.
+//! Parameters of a scenario: declared in the file, overridden by profiles and the command line, substituted for
+//! `${name}`.
 //!
-//! The order is `[params]`, `[profile.default]`, each profile that was asked for, then single values; later ones win.
+//! The order is `[params]`, `[profile.default]`, each selected profile, then single values; later ones override earlier
+//! ones.
 
 use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::scenario::problem::{ScenarioError, Source, instead};
+use crate::scenario::problem::{ScenarioError, Source, suggestion};
 
-/// What whoever runs a scenario chooses about it.
+/// The options with which an operator runs a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Profiles, in order.
+pub struct ScenarioOptions {
+    /// The selected profiles, in order.
     pub profiles: Vec<String>,
-    /// Parameters and their values, in order.
+    /// Names and values of parameters, in order.
     pub params: Vec<(String, String)>,
 }
 
-/// A value without structure.
+/// A string, an integer or a boolean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scalar {
-    /// A string.
+    /// A string value.
     Text(String),
-    /// A whole number from 0 on.
+    /// A non-negative integer.
     Integer(u64),
-    /// True or false.
+    /// A boolean value.
     Flag(bool),
 }
 
-/// Every parameter that is set, and its value.
+/// Every parameter that is set, with its value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Params {
     values: BTreeMap<String, Scalar>,
 }
 
-/// A parameter is used that is not set anywhere.
+/// A parameter is used but not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unset {
     pub(super) name: String,
@@ -65,7 +67,7 @@ impl Scalar {
         }
     }
 
-    fn put_in(&self) -> String {
+    fn to_text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Integer(number) => number.to_string(),
@@ -78,7 +80,7 @@ impl Params {
     pub(super) fn read(
         root: &DeTable<'_>,
         source: Source<'_>,
-        choice: &Choice,
+        options: &ScenarioOptions,
     ) -> Result<Self, ScenarioError> {
         let mut params = Self::default();
         if let Some(declared) = root.get("params") {
@@ -90,15 +92,15 @@ impl Params {
             .iter()
             .flat_map(|table| table.keys().map(|name| name.get_ref().as_ref()))
             .collect();
-        let asked = choice.profiles.iter().map(String::as_str);
-        for (place, name) in ["default"].into_iter().chain(asked).enumerate() {
+        let selected = options.profiles.iter().map(String::as_str);
+        for (index, name) in ["default"].into_iter().chain(selected).enumerate() {
             let Some(profile) = profiles.and_then(|table| table.get(name)) else {
-                if place == 0 {
+                if index == 0 {
                     continue;
                 }
-                let message = format!("there is no profile `{name}`");
-                let help = Some(instead(name, &names));
-                return Err(ScenarioError::placeless("profile", message, help));
+                let message = format!("profile `{name}` not found");
+                let help = Some(suggestion(name, &names));
+                return Err(ScenarioError::without_location("profile", message, help));
             };
             let key = format!("profile.{name}");
             params.overlay(&key, profile.get_ref(), source, profile.span())?;
@@ -111,12 +113,12 @@ impl Params {
                     .flat_map(|table| table.keys().map(|name| name.get_ref().clone().into_owned())),
             );
         }
-        for (name, value) in &choice.params {
+        for (name, value) in &options.params {
             if !known.contains(name) {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let message = format!("there is no parameter `{name}`");
-                let help = Some(instead(name, &known));
-                return Err(ScenarioError::placeless("params", message, help));
+                let message = format!("parameter `{name}` not found");
+                let help = Some(suggestion(name, &known));
+                return Err(ScenarioError::without_location("params", message, help));
             }
             let value = Scalar::from_typed(value);
             params.values.insert(name.clone(), value);
@@ -132,13 +134,13 @@ impl Params {
         span: std::ops::Range<usize>,
     ) -> Result<(), ScenarioError> {
         let Some(table) = values.as_table() else {
-            return Err(source.refuse(key, format!("`{key}` must be a table"), None, span));
+            return Err(source.error_at(key, format!("`{key}` must be a table"), None, span));
         };
         for (name, value) in table {
             let full = format!("{key}.{}", name.get_ref());
             let Some(scalar) = Scalar::read(value.get_ref()) else {
-                let message = "a parameter is a string, a whole number, true or false".to_owned();
-                return Err(source.refuse(&full, message, None, value.span()));
+                let message = "expected a string, a non-negative integer, true or false".to_owned();
+                return Err(source.error_at(&full, message, None, value.span()));
             };
             self.values
                 .insert(name.get_ref().clone().into_owned(), scalar);
@@ -146,25 +148,25 @@ impl Params {
         Ok(())
     }
 
-    /// Puts parameters in. A text that is exactly one `${name}` becomes the parameter with its type.
+    /// Substitutes parameters. A text that is exactly one `${name}` becomes the parameter with its type.
     pub(super) fn resolve(&self, scalar: Scalar) -> Result<Scalar, Unset> {
         let text = match scalar {
             Scalar::Text(text) => text,
             Scalar::Integer(_) | Scalar::Flag(_) => return Ok(scalar),
         };
-        let whole = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));
-        if let Some(name) = whole.filter(|name| !name.contains(['$', '}'])) {
+        let single = text.strip_prefix("${").and_then(|it| it.strip_suffix('}'));
+        if let Some(name) = single.filter(|name| !name.contains(['$', '}'])) {
             return self.named(name).cloned();
         }
         let mut done = String::new();
         let mut rest = text.as_str();
         while let Some((before, after)) = rest.split_once("${") {
-            let Some((name, behind)) = after.split_once('}') else {
+            let Some((name, remainder)) = after.split_once('}') else {
                 break;
             };
             done.push_str(before);
-            done.push_str(&self.named(name)?.put_in());
-            rest = behind;
+            done.push_str(&self.named(name)?.to_text());
+            rest = remainder;
         }
         done.push_str(rest);
         Ok(Scalar::Text(done))
@@ -175,7 +177,7 @@ impl Params {
             let known: Vec<&str> = self.values.keys().map(String::as_str).collect();
             Unset {
                 name: name.to_owned(),
-                help: instead(name, &known),
+                help: suggestion(name, &known),
             }
         })
     }

@@ -1,7 +1,7 @@
-//! From the text of a scenario's file to the model, or to an error that names file, line, column and key.
+//! Parses the text of a scenario file into the model, or returns an error with file, line, column and key.
 //!
-//! Every key is read here once; keys that do not exist are refused with the nearest name that does. What must fit
-//! together across tables is said by [`super::check`].
+//! Every key is read here once; unknown keys are rejected, and the nearest known key is suggested.
+//! [`super::validation`] checks conditions that span several tables.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,25 +9,25 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::roster::ClientKind;
-use crate::scenario::check;
 use crate::scenario::expr::Expression;
 use crate::scenario::model::{
-    Action, Check, Control, Driver, Level, Load, NoData, Program, Publishing, Run, Scenario,
-    Service, Step, When,
+    Check, CheckLevel, ControlRun, FaultAction, Load, LoadDriver, NoData, Program, Publishing,
+    RunSettings, Scenario, Service, Step, StepSchedule,
 };
-use crate::scenario::params::{Choice, Params};
+use crate::scenario::params::{Params, ScenarioOptions};
 use crate::scenario::problem::{ScenarioError, Source};
-use crate::scenario::select::Selector;
+use crate::scenario::select::InstanceSelector;
 use crate::scenario::table::{File, Table};
+use crate::scenario::validation;
+use crate::topology::ClientKind;
 
 /// The largest file that is read; a scenario is a page of text.
 pub const TEXT_LEN_MAX: usize = 1 << 20;
 
-/// The one format.
+/// The only supported format.
 const SCHEMA: &str = "lab/1";
 
-const TOP: [&str; 11] = [
+const ROOT: [&str; 11] = [
     "schema", "name", "about", "seed", "params", "profile", "service", "load", "run", "step",
     "check",
 ];
@@ -35,7 +35,7 @@ const SERVICE: [&str; 2] = ["use", "replicas"];
 const LOAD: [&str; 8] = [
     "driver", "kinds", "clients", "to", "send", "queue", "ordered", "min_rate",
 ];
-const SEND: [&str; 4] = ["every", "jitter", "size", "rooms"];
+const SEND: [&str; 4] = ["every", "jitter", "size", "channels"];
 const RUN: [&str; 7] = [
     "baseline",
     "duration",
@@ -50,15 +50,15 @@ const STEP: [&str; 10] = [
 ];
 const CHECK: [&str; 4] = ["id", "that", "level", "no_data"];
 
-/// Instances of one service: each is a process with a log on disk.
+/// Instances of one service; each is a process with a log on disk.
 const REPLICAS: RangeInclusive<u32> = 1..=16;
 /// Clients of one load.
 const CLIENTS: RangeInclusive<u32> = 1..=1000;
-/// Rooms of one instance.
-const ROOMS: RangeInclusive<u32> = 1..=100;
-/// Payloads carry who published them, and which publication it is.
+/// Channels of one instance.
+const CHANNELS: RangeInclusive<u32> = 1..=100;
+/// The payload size in bytes; a payload contains its publisher and its sequence.
 const PAYLOAD_BYTES: RangeInclusive<u32> = 64..=16_384;
-/// Publications that one client keeps.
+/// Unacknowledged publications of one client.
 const QUEUE: RangeInclusive<u32> = 1..=100_000;
 /// Occurrences of one step.
 const COUNT: RangeInclusive<u32> = 1..=10_000;
@@ -66,80 +66,83 @@ const COUNT: RangeInclusive<u32> = 1..=10_000;
 const BASELINE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
-/// What a client of the fast profile may take to notice a silent peer; nobody should call less a stall.
+/// The default stall limit: the time in which a client of the fast profile notices an unresponsive peer.
 const STALL: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 const EVERY: Duration = Duration::from_secs(1);
-const PAYLOAD_BYTES_TYPICAL: u32 = 128;
-const QUEUE_TYPICAL: u32 = 1000;
+const PAYLOAD_BYTES_DEFAULT: u32 = 128;
+const QUEUE_DEFAULT: u32 = 1000;
 const MIN_RATE_PERCENT: u32 = 80;
 
 impl Scenario {
-    /// Reads the text of a file; `file` is named in errors, and its stem must be the scenario's name.
+    /// Parses the text of a file. Errors name `file`, and its stem must be the scenario's name.
     ///
     /// # Errors
     ///
-    /// When it is no TOML, has a key or value that does not exist, or asks for what cannot be.
-    pub fn parse(file: &str, text: &str, choice: &Choice) -> Result<Self, ScenarioError> {
+    /// When the text is not valid TOML, a key is unknown, or a value is invalid.
+    pub fn parse(file: &str, text: &str, options: &ScenarioOptions) -> Result<Self, ScenarioError> {
         if text.len() > TEXT_LEN_MAX {
-            let message = format!("{file} has {} bytes, at most {TEXT_LEN_MAX}", text.len());
-            return Err(ScenarioError::placeless("", message, None));
+            let message = format!(
+                "{file} has {} bytes; the maximum is {TEXT_LEN_MAX}",
+                text.len()
+            );
+            return Err(ScenarioError::without_location("", message, None));
         }
         let source = Source { file, text };
         let root = DeTable::parse(text).map_err(|error| {
-            // The parser's text may go on with hints on further lines; the first one says what is wrong.
-            let message = error.message().lines().next().unwrap_or("not valid");
-            source.refuse("", message.to_owned(), None, error.span().unwrap_or(0..0))
+            // The first line of the parser's message names the problem; further lines are hints.
+            let message = error.message().lines().next().unwrap_or("invalid TOML");
+            source.error_at("", message.to_owned(), None, error.span().unwrap_or(0..0))
         })?;
         let root = root.get_ref();
-        let params = Params::read(root, source, choice)?;
+        let params = Params::read(root, source, options)?;
         let file = File { source, params };
         let scenario = scenario(&Table::root(&file, root))?;
-        match check::misfit(&scenario) {
+        match validation::validate(&scenario) {
             None => Ok(scenario),
-            Some(misfit) => Err(misfit.locate(root, source)),
+            Some(error) => Err(error.locate(root, source)),
         }
     }
 }
 
-fn scenario(top: &Table<'_>) -> Result<Scenario, ScenarioError> {
-    top.allow(&TOP)?;
-    let schema = top.required("schema", top.text("schema")?)?;
+fn scenario(root: &Table<'_>) -> Result<Scenario, ScenarioError> {
+    root.allow(&ROOT)?;
+    let schema = root.required("schema", root.text("schema")?)?;
     if schema != SCHEMA {
-        let help = Some(format!("this program reads `{SCHEMA}`"));
-        return Err(top.wrong("schema", format!("unknown format `{schema}`"), help));
+        let help = Some(format!("supported: `{SCHEMA}`"));
+        return Err(root.error("schema", format!("unsupported schema `{schema}`"), help));
     }
-    let run = top.required("run", top.table("run")?)?;
-    let services = top.named("service")?;
-    let loads = top.named("load")?;
-    let steps = top.list("step")?.into_iter().zip(1_usize..);
-    let checks = top.list("check")?.into_iter().zip(1_usize..);
+    let run = root.required("run", root.table("run")?)?;
+    let services = root.named("service")?;
+    let loads = root.named("load")?;
+    let steps = root.list("step")?.into_iter().zip(1_usize..);
+    let checks = root.list("check")?.into_iter().zip(1_usize..);
     Ok(Scenario {
-        name: name(top)?,
-        about: top.text("about")?.unwrap_or_default(),
-        seed: top.number("seed")?,
+        name: name(root)?,
+        about: root.text("about")?.unwrap_or_default(),
+        seed: root.number("seed")?,
         services: services
             .into_iter()
             .map(service)
             .collect::<Result<_, _>>()?,
         loads: loads.into_iter().map(load).collect::<Result<_, _>>()?,
-        run: time_line(&run)?,
+        run: run_settings(&run)?,
         steps: steps.map(step).collect::<Result<_, _>>()?,
-        checks: checks.map(stated).collect::<Result<_, _>>()?,
+        checks: checks.map(check).collect::<Result<_, _>>()?,
     })
 }
 
-fn name(top: &Table<'_>) -> Result<String, ScenarioError> {
-    let name = top.required("name", top.text("name")?)?;
-    let stem = Path::new(top.file_name()).file_stem();
+fn name(root: &Table<'_>) -> Result<String, ScenarioError> {
+    let name = root.required("name", root.text("name")?)?;
+    let stem = Path::new(root.file_name()).file_stem();
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     match stem.filter(|stem| *stem != name) {
         None => Ok(name),
         Some(stem) => {
-            let message = format!("the name is `{name}` and the file is called `{stem}`");
+            let message = format!("name `{name}` does not match the file name `{stem}`");
             let help = Some(format!("write name = \"{stem}\""));
-            Err(top.wrong("name", message, help))
+            Err(root.error("name", message, help))
         }
     }
 }
@@ -156,9 +159,9 @@ fn service((name, table): (String, Table<'_>)) -> Result<Service, ScenarioError>
 
 fn load((name, table): (String, Table<'_>)) -> Result<Load, ScenarioError> {
     table.allow(&LOAD)?;
-    let driver = table.one_of("driver", &[("gateway-chat", Driver::GatewayChat)])?;
+    let driver = table.one_of("driver", &[("gateway-chat", LoadDriver::GatewayChat)])?;
     let send = table.table("send")?;
-    let queue_len_max = table.count("queue", QUEUE)?.unwrap_or(QUEUE_TYPICAL);
+    let queue_len_max = table.count("queue", QUEUE)?.unwrap_or(QUEUE_DEFAULT);
     Ok(Load {
         name,
         driver: table.required("driver", driver)?,
@@ -166,7 +169,7 @@ fn load((name, table): (String, Table<'_>)) -> Result<Load, ScenarioError> {
         clients: table.count("clients", CLIENTS)?.unwrap_or(1),
         to: table.required("to", table.text("to")?)?,
         send: publishing(send.as_ref(), queue_len_max)?,
-        ordered: table.flag("ordered")?.unwrap_or(false),
+        is_ordered: table.flag("ordered")?.unwrap_or(false),
         min_rate_percent: table.percent("min_rate")?.unwrap_or(MIN_RATE_PERCENT),
     })
 }
@@ -181,12 +184,12 @@ fn kinds(table: &Table<'_>) -> Result<Vec<ClientKind>, ScenarioError> {
         let kind = ClientKind::from_name(&name);
         let kind = kind.ok_or_else(|| table.unknown("kinds", &name, &known))?;
         if kinds.contains(&kind) {
-            return Err(table.wrong("kinds", format!("`{name}` stands there twice"), None));
+            return Err(table.error("kinds", format!("duplicate kind `{name}`"), None));
         }
         kinds.push(kind);
     }
     if kinds.is_empty() {
-        return Err(table.wrong("kinds", "at least one kind is needed".to_owned(), None));
+        return Err(table.error("kinds", "at least one kind is required".to_owned(), None));
     }
     Ok(kinds)
 }
@@ -195,63 +198,63 @@ fn publishing(table: Option<&Table<'_>>, queue_len_max: u32) -> Result<Publishin
     let mut send = Publishing {
         every: EVERY,
         jitter_percent: 0,
-        payload_bytes: PAYLOAD_BYTES_TYPICAL,
-        rooms: 1,
+        payload_bytes: PAYLOAD_BYTES_DEFAULT,
+        channels: 1,
         queue_len_max,
     };
     let Some(table) = table else { return Ok(send) };
     table.allow(&SEND)?;
     send.every = table.duration("every")?.unwrap_or(EVERY);
     if send.every < Duration::from_millis(1) {
-        return Err(table.wrong("every", "must be at least 1ms".to_owned(), None));
+        return Err(table.error("every", "must be at least 1ms".to_owned(), None));
     }
     send.jitter_percent = table.percent("jitter")?.unwrap_or(0);
     if send.jitter_percent > 50 {
         let message = "must be at most 50%, so that publications keep their order".to_owned();
-        return Err(table.wrong("jitter", message, None));
+        return Err(table.error("jitter", message, None));
     }
     let payload = table.count("size", PAYLOAD_BYTES)?;
-    send.payload_bytes = payload.unwrap_or(PAYLOAD_BYTES_TYPICAL);
-    send.rooms = table.count("rooms", ROOMS)?.unwrap_or(1);
+    send.payload_bytes = payload.unwrap_or(PAYLOAD_BYTES_DEFAULT);
+    send.channels = table.count("channels", CHANNELS)?.unwrap_or(1);
     Ok(send)
 }
 
-fn time_line(table: &Table<'_>) -> Result<Run, ScenarioError> {
+fn run_settings(table: &Table<'_>) -> Result<RunSettings, ScenarioError> {
     table.allow(&RUN)?;
     let control = table.one_of(
         "control",
-        &[("before", Control::Before), ("off", Control::Off)],
+        &[("before", ControlRun::Before), ("off", ControlRun::Off)],
     )?;
-    Ok(Run {
+    Ok(RunSettings {
         baseline: bounded(table, "baseline")?.unwrap_or(BASELINE),
         duration: table.required("duration", bounded(table, "duration")?)?,
         quiet: bounded(table, "quiet")?.unwrap_or(QUIET),
         drain: bounded(table, "drain")?.unwrap_or(DRAIN),
-        control: control.unwrap_or(Control::Before),
+        control: control.unwrap_or(ControlRun::Before),
         stall: bounded(table, "stall")?.unwrap_or(STALL),
         ready_timeout: bounded(table, "ready_timeout")?.unwrap_or(READY_TIMEOUT),
     })
 }
 
-/// A part of the time line: long enough to see something, and no longer than a day.
+/// The duration of a phase or a time limit, from 100 ms to 24 hours.
 fn bounded(table: &Table<'_>, key: &str) -> Result<Option<Duration>, ScenarioError> {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_hours(24);
     let found = table.duration(key)?;
     match found.filter(|it| !(SHORTEST..=LONGEST).contains(it)) {
         None => Ok(found),
-        Some(_) => Err(table.wrong(key, "must be from 100ms to 24h".to_owned(), None)),
+        Some(_) => Err(table.error(key, "must be from 100ms to 24h".to_owned(), None)),
     }
 }
 
 fn step((table, number): (Table<'_>, usize)) -> Result<Step, ScenarioError> {
     table.allow(&STEP)?;
     let on = table.required("on", table.text("on")?)?;
-    let on = Selector::parse(&on).ok_or_else(|| {
+    let on = InstanceSelector::parse(&on).ok_or_else(|| {
         let help = "for example gateway, gateway:2, gateway:not-1, gateway:random, gateway:last";
-        table.wrong(
+        table.error(
             "on",
-            format!("`{on}` selects nothing"),
+            format!("invalid selector `{on}`"),
             Some(help.to_owned()),
         )
     })?;
@@ -268,53 +271,53 @@ fn step((table, number): (Table<'_>, usize)) -> Result<Step, ScenarioError> {
     })
 }
 
-fn when(table: &Table<'_>) -> Result<When, ScenarioError> {
+fn when(table: &Table<'_>) -> Result<StepSchedule, ScenarioError> {
     let (at, period) = (table.duration("at")?, table.duration("every")?);
     let count = table.count("count", COUNT)?;
     match (at, period) {
-        (Some(at), None) if count.is_none() => Ok(When::At(at)),
-        (Some(_), None) => Err(table.wrong("count", "goes with `every` only".to_owned(), None)),
+        (Some(at), None) if count.is_none() => Ok(StepSchedule::At(at)),
+        (Some(_), None) => Err(table.error("count", "requires `every`".to_owned(), None)),
         (None, Some(period)) if period.is_zero() => {
-            Err(table.wrong("every", "must be more than 0".to_owned(), None))
+            Err(table.error("every", "must be above 0".to_owned(), None))
         }
-        (None, Some(period)) => Ok(When::Every { period, count }),
+        (None, Some(period)) => Ok(StepSchedule::Every { period, count }),
         (Some(_), Some(_)) => {
-            let message = "`at` and `every` exclude each other".to_owned();
-            Err(table.wrong("every", message, None))
+            let message = "`at` and `every` are mutually exclusive".to_owned();
+            Err(table.error("every", message, None))
         }
         (None, None) => {
-            let message = format!("`{}` says neither `at` nor `every`", table.key());
-            Err(table.wrong("at", message, None))
+            let message = format!("`{}` needs `at` or `every`", table.key());
+            Err(table.error("at", message, None))
         }
     }
 }
 
-fn action(table: &Table<'_>) -> Result<Action, ScenarioError> {
+fn action(table: &Table<'_>) -> Result<FaultAction, ScenarioError> {
     let known = [
-        (Action::Kill.name(), Action::Kill),
-        ("proc.term", Action::Term { grace: GRACE }),
-        (Action::Pause.name(), Action::Pause),
+        (FaultAction::Kill.name(), FaultAction::Kill),
+        ("proc.term", FaultAction::Term { grace: GRACE }),
+        (FaultAction::Pause.name(), FaultAction::Pause),
     ];
     let action = table.required("do", table.one_of("do", &known)?)?;
     let Some(with) = table.table("with")? else {
         return Ok(action);
     };
     match action {
-        Action::Term { grace } => {
+        FaultAction::Term { grace } => {
             with.allow(&["grace"])?;
             let grace = with.duration("grace")?.unwrap_or(grace);
-            Ok(Action::Term { grace })
+            Ok(FaultAction::Term { grace })
         }
-        Action::Kill | Action::Pause => {
-            let message = format!("`{}` takes nothing", action.name());
-            Err(table.wrong("with", message, None))
+        FaultAction::Kill | FaultAction::Pause => {
+            let message = format!("`{}` has no options", action.name());
+            Err(table.error("with", message, None))
         }
     }
 }
 
-/// A process that was ended is started again by `then.start_after`; one that was stopped runs on after `for`.
-fn heal_after(table: &Table<'_>, action: Action) -> Result<Option<Duration>, ScenarioError> {
-    let (fits, other) = if action.ends_process() {
+/// An exited process is restarted after `then.start_after`; a suspended one is resumed after `for`.
+fn heal_after(table: &Table<'_>, action: FaultAction) -> Result<Option<Duration>, ScenarioError> {
+    let (supported, other) = if action.ends_process() {
         ("then", "for")
     } else {
         ("for", "then")
@@ -325,10 +328,10 @@ fn heal_after(table: &Table<'_>, action: Action) -> Result<Option<Duration>, Sce
         } else {
             "write for = \"1s\""
         };
-        let message = format!("`{other}` does not go with `{}`", action.name());
-        return Err(table.wrong(other, message, Some(help.to_owned())));
+        let message = format!("`{other}` is not supported by `{}`", action.name());
+        return Err(table.error(other, message, Some(help.to_owned())));
     }
-    if fits == "for" {
+    if supported == "for" {
         return table.duration("for");
     }
     let Some(then) = table.table("then")? else {
@@ -338,17 +341,17 @@ fn heal_after(table: &Table<'_>, action: Action) -> Result<Option<Duration>, Sce
     then.duration("start_after")
 }
 
-fn stated((table, number): (Table<'_>, usize)) -> Result<Check, ScenarioError> {
+fn check((table, number): (Table<'_>, usize)) -> Result<Check, ScenarioError> {
     table.allow(&CHECK)?;
     let that = table.required("that", table.text("that")?)?;
     let that =
-        Expression::parse(&that).map_err(|error| table.wrong("that", error.message, error.help))?;
+        Expression::parse(&that).map_err(|error| table.error("that", error.message, error.help))?;
     let level = table.one_of(
         "level",
         &[
-            ("must", Level::Must),
-            ("should", Level::Should),
-            ("info", Level::Info),
+            ("must", CheckLevel::Must),
+            ("should", CheckLevel::Should),
+            ("info", CheckLevel::Info),
         ],
     )?;
     let no_data = table.one_of(
@@ -364,7 +367,7 @@ fn stated((table, number): (Table<'_>, usize)) -> Result<Check, ScenarioError> {
             .text("id")?
             .unwrap_or_else(|| format!("check-{number}")),
         that,
-        level: level.unwrap_or(Level::Must),
+        level: level.unwrap_or(CheckLevel::Must),
         no_data: no_data.unwrap_or(NoData::Unknown),
     })
 }

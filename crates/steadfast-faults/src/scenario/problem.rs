@@ -1,53 +1,52 @@
-//! What is wrong with a scenario: file, line, column, key, what to do; ready for people.
+//! Errors in scenarios, with file, line, column, key and help, rendered for the terminal.
 
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// Why a scenario was refused. Its text is ready for people: what, where, and what to do.
+/// Why a scenario was rejected. The text names the problem, its location and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ScenarioError(Box<Problem>);
 
-/// One thing that is wrong with a scenario.
+/// A problem in a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The key, for example `run.duration`; empty when the text is no TOML at that place.
+    /// The key, for example `run.duration`; empty when the text is not valid TOML.
     pub key: String,
-    /// What is wrong, one line.
+    /// The problem, in one line.
     pub message: String,
-    /// What to do about it, if that is known.
+    /// How to fix it, if that is known.
     pub help: Option<String>,
-    /// The place in the file, unless the value came from elsewhere.
-    pub place: Option<Place>,
+    /// The location in the file; `None` when the value has another source.
+    pub location: Option<SourceLocation>,
 }
 
-/// A place in a file, with the lines around it ready for a terminal.
+/// A location in a file, with its line rendered for a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file, as it was named.
+pub struct SourceLocation {
+    /// The file name, as it was given.
     pub file: String,
-    /// Counts from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// Counts characters from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// The drawing.
-    drawn: String,
+    rendered: String,
 }
 
 impl ScenarioError {
-    /// Something that is wrong and stands in no file.
-    pub(super) fn placeless(key: &str, message: String, help: Option<String>) -> Self {
+    /// A problem without a location in a file.
+    pub(super) fn without_location(key: &str, message: String, help: Option<String>) -> Self {
         Self(Box::new(Problem {
             key: key.to_owned(),
             message,
             help,
-            place: None,
+            location: None,
         }))
     }
 
-    /// What is wrong, in parts.
+    /// The parts of the error.
     pub const fn problem(&self) -> &Problem {
         &self.0
     }
@@ -55,8 +54,8 @@ impl ScenarioError {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            return f.write_str(&place.drawn);
+        if let Some(location) = &self.location {
+            return f.write_str(&location.rendered);
         }
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
@@ -68,7 +67,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The text that places are in.
+/// The text of a scenario and its file name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
     pub(super) file: &'a str,
@@ -76,7 +75,7 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    pub(super) fn refuse(
+    pub(super) fn error_at(
         self,
         key: &str,
         message: String,
@@ -84,22 +83,22 @@ impl Source<'_> {
         span: Range<usize>,
     ) -> ScenarioError {
         let (line, column) = self.position(span.start);
-        let drawn = self.draw(key, &message, help.as_deref(), span);
-        let place = Some(Place {
+        let rendered = self.render(key, &message, help.as_deref(), span);
+        let location = Some(SourceLocation {
             file: self.file.to_owned(),
             line,
             column,
-            drawn,
+            rendered,
         });
         ScenarioError(Box::new(Problem {
             key: key.to_owned(),
             message,
             help,
-            place,
+            location,
         }))
     }
 
-    fn draw(self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
+    fn render(self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
         let title = if key.is_empty() {
             message.to_owned()
         } else {
@@ -126,25 +125,25 @@ impl Source<'_> {
     }
 }
 
-/// The known name that differs least, if it differs little.
+/// The most similar known name, if it is similar enough.
 pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// Below it, two names have little in common; the measure goes from 0 to 1.
-    const SIMILAR: f64 = 0.75;
+    /// The minimum Jaro-Winkler similarity, from 0 to 1, for a suggestion.
+    const SIMILARITY_MIN: f64 = 0.75;
     let rated = known
         .iter()
         .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
     rated
-        .filter(|(similar, _)| *similar >= SIMILAR)
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
 
-/// What to write instead of a name that is not known.
-pub(super) fn instead(name: &str, known: &[&str]) -> String {
+/// Help for an unknown name: the nearest known name, or all known names.
+pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
     nearest(name, known).map_or_else(
         || {
             if known.is_empty() {
-                "there is none".to_owned()
+                "none is defined".to_owned()
             } else {
                 format!("one of: {}", known.join(", "))
             }

@@ -1,55 +1,56 @@
-//! Whom a step hits: `gateway`, `gateway:2`, `gateway:not-1`, `gateway:random`, `gateway:random(2)`, `gateway:last`.
+//! Selectors of target instances: `gateway`, `gateway:2`, `gateway:not-1`, `gateway:random`, `gateway:random(2)`,
+//! `gateway:last`.
 //!
-//! A pick is drawn from the seed, the step's id and the occurrence alone, so that another step more or less changes
-//! nothing about it.
+//! A random selection depends on the seed, the step's id and the occurrence alone, so that adding or removing another
+//! step does not change it.
 
 use std::fmt;
 
 use steadfast_machine::Seed;
 
-/// Instances of one service.
+/// Selects instances of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Selector {
-    /// The service.
+pub struct InstanceSelector {
+    /// The name of the service.
     pub service: String,
-    /// Which of its instances.
-    pub which: Which,
+    /// The selected instances of the service.
+    pub instances: InstanceSet,
 }
 
-/// Which instances of a service.
+/// A set of instances of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// All.
+pub enum InstanceSet {
+    /// All instances of the service.
     All,
-    /// The one with this number, from 1.
+    /// The instance with this number, from 1.
     Number(u32),
-    /// All but the one with this number.
+    /// All instances but the one with this number.
     Not(u32),
-    /// So many, drawn.
+    /// This many instances, drawn at random.
     Random(u32),
-    /// The same as the pick before, of any step on this service.
+    /// The previous selection, of any step on this service.
     Last,
 }
 
-impl Selector {
-    /// Reads a selector; `None` when it is none that is known.
+impl InstanceSelector {
+    /// Parses a selector; `None` when it is invalid.
     pub fn parse(text: &str) -> Option<Self> {
-        let (service, which) = match text.split_once(':') {
-            None => (text, Which::All),
-            Some((service, which)) => (service, Which::parse(which)?),
+        let (service, instances) = match text.split_once(':') {
+            None => (text, InstanceSet::All),
+            Some((service, set)) => (service, InstanceSet::parse(set)?),
         };
-        let named = !service.is_empty()
+        let is_valid = !service.is_empty()
             && service
                 .chars()
                 .all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
-        named.then(|| Self {
+        is_valid.then(|| Self {
             service: service.to_owned(),
-            which,
+            instances,
         })
     }
 }
 
-impl Which {
+impl InstanceSet {
     fn parse(text: &str) -> Option<Self> {
         if let Some(number) = text.strip_prefix("not-") {
             return number_from_one(number).map(Self::Not);
@@ -64,7 +65,7 @@ impl Which {
         }
     }
 
-    /// The numbers of the instances of this occurrence, rising; `last` is the pick before, if there was one.
+    /// The numbers of the instances for one occurrence, ascending; `last` is the previous selection, if there was one.
     pub fn pick(self, replicas: u32, draw: Seed, last: Option<&[u32]>) -> Vec<u32> {
         match self {
             Self::All => (1..=replicas).collect(),
@@ -76,23 +77,23 @@ impl Which {
     }
 }
 
-impl fmt::Display for Selector {
+impl fmt::Display for InstanceSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.service)?;
-        match self.which {
-            Which::All => Ok(()),
-            Which::Number(number) => write!(f, ":{number}"),
-            Which::Not(number) => write!(f, ":not-{number}"),
-            Which::Random(1) => f.write_str(":random"),
-            Which::Random(count) => write!(f, ":random({count})"),
-            Which::Last => f.write_str(":last"),
+        match self.instances {
+            InstanceSet::All => Ok(()),
+            InstanceSet::Number(number) => write!(f, ":{number}"),
+            InstanceSet::Not(number) => write!(f, ":not-{number}"),
+            InstanceSet::Random(1) => f.write_str(":random"),
+            InstanceSet::Random(count) => write!(f, ":random({count})"),
+            InstanceSet::Last => f.write_str(":last"),
         }
     }
 }
 
-/// The seed from which everything of one occurrence of a step is drawn.
+/// The seed for all random draws of one occurrence of a step.
 pub(super) fn occurrence_seed(seed: u64, step: &str, occurrence: u32) -> Seed {
-    // FNV-1a over the id, so that equal ids draw equally whatever else the scenario holds.
+    // FNV-1a over the id, so that equal ids draw equally whatever else the scenario contains.
     let hash = step.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -102,13 +103,13 @@ pub(super) fn occurrence_seed(seed: u64, step: &str, occurrence: u32) -> Seed {
 
 fn random(replicas: u32, count: u32, draw: Seed) -> Vec<u32> {
     let mut generator = draw.generator();
-    let mut left: Vec<u32> = (1..=replicas).collect();
+    let mut remaining: Vec<u32> = (1..=replicas).collect();
     let mut picked = Vec::new();
     for _ in 0..count.min(replicas) {
-        let bound = u64::try_from(left.len()).unwrap_or(u64::MAX);
-        let place = usize::try_from(generator.below(bound)).unwrap_or(0);
-        if place < left.len() {
-            picked.push(left.remove(place));
+        let bound = u64::try_from(remaining.len()).unwrap_or(u64::MAX);
+        let index = usize::try_from(generator.below(bound)).unwrap_or(0);
+        if index < remaining.len() {
+            picked.push(remaining.remove(index));
         }
     }
     picked.sort_unstable();
@@ -116,8 +117,8 @@ fn random(replicas: u32, count: u32, draw: Seed) -> Vec<u32> {
 }
 
 fn number_from_one(text: &str) -> Option<u32> {
-    let plain = text.chars().all(|letter| letter.is_ascii_digit());
-    text.parse().ok().filter(|number| plain && *number >= 1)
+    let is_plain = text.chars().all(|letter| letter.is_ascii_digit());
+    text.parse().ok().filter(|number| is_plain && *number >= 1)
 }
 
 #[cfg(test)]
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_read_and_printed_again() {
+    fn every_form_is_parsed_and_printed() {
         for text in [
             "gateway",
             "gateway:2",
@@ -134,7 +135,7 @@ mod tests {
             "gateway:random(2)",
             "gateway:last",
         ] {
-            assert_eq!(Selector::parse(text).unwrap().to_string(), text);
+            assert_eq!(InstanceSelector::parse(text).unwrap().to_string(), text);
         }
         for text in [
             "",
@@ -145,14 +146,14 @@ mod tests {
             "gateway:leader",
             "a b",
         ] {
-            assert_eq!(Selector::parse(text), None, "{text}");
+            assert_eq!(InstanceSelector::parse(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_pick_is_drawn_from_the_seed_the_step_and_the_occurrence() {
+    fn a_random_selection_depends_on_the_seed_the_step_and_the_occurrence() {
         let pick = |seed, step, occurrence| {
-            Which::Random(1).pick(2, occurrence_seed(seed, step, occurrence), None)
+            InstanceSet::Random(1).pick(2, occurrence_seed(seed, step, occurrence), None)
         };
 
         let kills: Vec<u32> = (0..32)
@@ -176,8 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn drawn_instances_are_different_ones() {
-        let picked = Which::Random(3).pick(3, Seed::new(1), None);
+    fn random_instances_are_distinct() {
+        let picked = InstanceSet::Random(3).pick(3, Seed::new(1), None);
 
         assert_eq!(picked, [1, 2, 3]);
     }

@@ -1,6 +1,6 @@
-//! One table of a scenario's file: typed reads that know their place, so that every refusal names file, line and key.
+//! One table of a scenario file: typed reads with locations, so that every error names file, line and key.
 //!
-//! Parameters are put in on the way. What a value means beyond its type is not known here.
+//! Parameters are substituted on reading. The meaning of a value beyond its type is not known here.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -9,23 +9,23 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::scenario::params::{Params, Scalar};
-use crate::scenario::problem::{ScenarioError, Source, instead};
+use crate::scenario::problem::{ScenarioError, Source, suggestion};
 use crate::scenario::units;
 
 const DURATION: &str = "a duration such as \"200ms\", \"5s\" or \"10m\"";
 
-/// What all tables of a file share.
+/// The context that all tables of a file share.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     pub(super) source: Source<'a>,
     pub(super) params: Params,
 }
 
-/// A table and how it is called.
+/// A table with its full key.
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
     file: &'a File<'a>,
-    /// Empty for the whole file.
+    /// Empty for the root table.
     key: String,
     span: Range<usize>,
     entries: &'a DeTable<'a>,
@@ -41,52 +41,52 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// How it is called.
+    /// The full key of the table.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
 
-    /// The file that it stands in.
+    /// The name of its file.
     pub(super) const fn file_name(&self) -> &str {
         self.file.source.file
     }
 
-    /// Refuses keys that do not exist.
+    /// Rejects unknown keys.
     pub(super) fn allow(&self, known: &[&str]) -> Result<(), ScenarioError> {
-        let strange = self
+        let unknown = self
             .entries
             .keys()
             .find(|name| !known.contains(&name.get_ref().as_ref()));
-        let Some(name) = strange else { return Ok(()) };
+        let Some(name) = unknown else { return Ok(()) };
         let message = format!("unknown key `{}`", name.get_ref());
-        let help = Some(instead(name.get_ref(), known));
+        let help = Some(suggestion(name.get_ref(), known));
         let key = self.full(name.get_ref());
-        Err(self.file.source.refuse(&key, message, help, name.span()))
+        Err(self.file.source.error_at(&key, message, help, name.span()))
     }
 
     /// Every table under this key, with its name.
     pub(super) fn named(&self, key: &str) -> Result<Vec<(String, Self)>, ScenarioError> {
-        let Some(group) = self.entries.get(key) else {
+        let Some(parent) = self.entries.get(key) else {
             return Ok(Vec::new());
         };
         let full = self.full(key);
-        let group = self.nested(full, group)?;
-        let tables = group.entries.iter().map(|(name, value)| {
+        let parent = self.nested(full, parent)?;
+        let tables = parent.entries.iter().map(|(name, value)| {
             let name = name.get_ref().clone().into_owned();
-            let table = group.nested(group.full(&name), value)?;
+            let table = parent.nested(parent.full(&name), value)?;
             Ok((name, table))
         });
         tables.collect()
     }
 
-    /// Every table of a list, `[[key]]` in the file; they are called `key.1`, `key.2` and so on.
+    /// Every table of a list, `[[key]]` in the file; their full keys are `key.1`, `key.2` and so on.
     pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, ScenarioError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(Vec::new());
         };
         let Some(items) = value.get_ref().as_array() else {
             let help = Some(format!("write [[{key}]] on a line of its own"));
-            return Err(self.wrong(key, format!("`{key}` must be a list of tables"), help));
+            return Err(self.error(key, format!("`{key}` must be a list of tables"), help));
         };
         let tables = items.iter().zip(1..).map(|(item, number): (_, usize)| {
             self.nested(format!("{}.{number}", self.full(key)), item)
@@ -114,7 +114,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Each text of a list.
+    /// The strings of a list.
     pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ScenarioError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(None);
@@ -145,12 +145,12 @@ impl<'a> Table<'a> {
             None => Ok(None),
             Some(Scalar::Integer(number)) => Ok(Some(number)),
             Some(Scalar::Text(_) | Scalar::Flag(_)) => {
-                Err(self.expected(key, "a whole number from 0 on"))
+                Err(self.expected(key, "a non-negative integer"))
             }
         }
     }
 
-    /// A whole number inside its bounds.
+    /// An integer within bounds.
     pub(super) fn count(
         &self,
         key: &str,
@@ -162,7 +162,7 @@ impl<'a> Table<'a> {
         let count = u32::try_from(number).ok().filter(|it| bounds.contains(it));
         count.map(Some).ok_or_else(|| {
             let (low, high) = (bounds.start(), bounds.end());
-            self.wrong(key, format!("must be from {low} to {high}"), None)
+            self.error(key, format!("must be from {low} to {high}"), None)
         })
     }
 
@@ -182,10 +182,10 @@ impl<'a> Table<'a> {
         };
         units::percent(&text)
             .map(Some)
-            .ok_or_else(|| self.expected(key, "a share from \"0%\" to \"100%\""))
+            .ok_or_else(|| self.expected(key, "a percentage from \"0%\" to \"100%\""))
     }
 
-    /// One of the names of a closed list.
+    /// The value of a name from a closed list.
     pub(super) fn one_of<T: Copy>(
         &self,
         key: &str,
@@ -200,44 +200,44 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A name that is not in the closed list of its key.
+    /// The error for a name that is not in the closed list of its key.
     pub(super) fn unknown<T>(&self, key: &str, text: &str, known: &[(&str, T)]) -> ScenarioError {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        self.wrong(
+        self.error(
             key,
-            format!("unknown `{text}`"),
-            Some(instead(text, &names)),
+            format!("unknown value `{text}`"),
+            Some(suggestion(text, &names)),
         )
     }
 
-    /// The value, or a refusal because the key is missing.
+    /// The value, or an error because the key is missing.
     pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, ScenarioError> {
         value.ok_or_else(|| {
-            let message = format!("`{}` is missing", self.full(key));
+            let message = format!("`{}` is required", self.full(key));
             self.file
                 .source
-                .refuse(&self.full(key), message, None, self.span.clone())
+                .error_at(&self.full(key), message, None, self.span.clone())
         })
     }
 
-    /// Something is wrong with the value of this key, or with the table when it has no such key.
-    pub(super) fn wrong(&self, key: &str, message: String, help: Option<String>) -> ScenarioError {
+    /// An error at the value of this key, or at the table when the key is absent.
+    pub(super) fn error(&self, key: &str, message: String, help: Option<String>) -> ScenarioError {
         let span = self
             .entries
             .get(key)
             .map_or_else(|| self.span.clone(), Spanned::span);
         self.file
             .source
-            .refuse(&self.full(key), message, help, span)
+            .error_at(&self.full(key), message, help, span)
     }
 
     fn expected(&self, key: &str, what: &str) -> ScenarioError {
         let found = self.entries.get(key).map(Spanned::get_ref);
         let from = match found.and_then(Scalar::read) {
-            Some(Scalar::Text(text)) if text.contains("${") => format!(", by {text}"),
+            Some(Scalar::Text(text)) if text.contains("${") => format!(" (from {text})"),
             Some(Scalar::Text(_) | Scalar::Integer(_) | Scalar::Flag(_)) | None => String::new(),
         };
-        self.wrong(key, format!("expected {what}{from}"), None)
+        self.error(key, format!("expected {what}{from}"), None)
     }
 
     fn scalar(&self, key: &str) -> Result<Option<Scalar>, ScenarioError> {
@@ -245,12 +245,12 @@ impl<'a> Table<'a> {
             return Ok(None);
         };
         let Some(scalar) = Scalar::read(value.get_ref()) else {
-            let message = "expected a string, a whole number from 0 on, true or false".to_owned();
-            return Err(self.wrong(key, message, None));
+            let message = "expected a string, a non-negative integer, true or false".to_owned();
+            return Err(self.error(key, message, None));
         };
         self.file.params.resolve(scalar).map(Some).map_err(|unset| {
-            let message = format!("the parameter `{}` is not set", unset.name);
-            self.wrong(key, message, Some(unset.help))
+            let message = format!("parameter `{}` is not set", unset.name);
+            self.error(key, message, Some(unset.help))
         })
     }
 
@@ -258,7 +258,7 @@ impl<'a> Table<'a> {
         let Some(entries) = value.get_ref().as_table() else {
             let message = format!("`{key}` must be a table");
             let help = Some(format!("write [{key}] on a line of its own"));
-            return Err(self.file.source.refuse(&key, message, help, value.span()));
+            return Err(self.file.source.error_at(&key, message, help, value.span()));
         };
         Ok(Self {
             file: self.file,

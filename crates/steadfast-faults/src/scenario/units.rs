@@ -1,12 +1,12 @@
-//! Numbers as people write them in scenarios: `200ms`, `25%`, `64KiB`.
+//! Numbers with units in scenarios: `200ms`, `25%`.
 //!
-//! A time or a size without a unit is refused, because nobody can see what it means.
+//! A time without a unit is rejected, because its meaning would not be visible.
 
 use std::time::Duration;
 
 use crate::quantity::{Quantity, Unit};
 
-/// Each in nanoseconds.
+/// Time units, each in nanoseconds.
 const TIMES: [(&str, u64); 5] = [
     ("us", 1_000),
     ("ms", 1_000_000),
@@ -15,11 +15,11 @@ const TIMES: [(&str, u64); 5] = [
     ("h", 3_600_000_000_000),
 ];
 
-/// A number with the unit behind it: none, `%`, or one of time.
+/// Parses a number with a unit: none, `%`, or a unit of time.
 pub(super) fn number(number: &str, unit: &str) -> Option<Quantity> {
     match unit {
         "" => Quantity::parse(number, Unit::One),
-        "%" => Quantity::parse(number, Unit::One)?.over(Quantity::count(100)),
+        "%" => Quantity::parse(number, Unit::One)?.divided_by(Quantity::count(100)),
         _ => {
             let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
             Quantity::parse(number, Unit::Time)?.times(Quantity::count(*nanos))
@@ -27,7 +27,7 @@ pub(super) fn number(number: &str, unit: &str) -> Option<Quantity> {
     }
 }
 
-/// A whole number and a unit of time.
+/// Parses an integer with a unit of time.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = split(text)?;
     let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
@@ -35,7 +35,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(nanos))
 }
 
-/// A whole number of percent.
+/// Parses an integer from 0 to 100 followed by `%`.
 pub(super) fn percent(text: &str) -> Option<u32> {
     let (digits, unit) = split(text)?;
     digits
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_shares_need_their_unit() {
+    fn times_and_percentages_need_their_unit() {
         assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
         assert_eq!(percent("25%"), Some(25));

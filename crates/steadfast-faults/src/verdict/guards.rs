@@ -1,70 +1,74 @@
-//! What must be so for a run to prove anything; always on, whatever a scenario says.
+//! Guards: preconditions without which a run proves nothing. They apply to every scenario.
 
 use std::time::Duration;
 
-use crate::ledger::record::Phase;
-use crate::ledger::{ClientBook, Ledger};
+use crate::ledger::event::RunPhase;
+use crate::ledger::{ClientStats, Ledger};
 use crate::quantity::{Quantity, Unit};
 use crate::samples::{Aggregate, Samples};
-use crate::scenario::model::{Control, Load, Scenario};
+use crate::scenario::model::{ControlRun, Load, Scenario};
 
-/// The budget of the harness when no check names a time to be measured against.
+/// The lag limit of the harness when no check of the scenario contains a time.
 const LAG_MAX: Duration = Duration::from_millis(100);
 
-/// The part of the tightest time that the harness may be late.
-const LAG_PART: u32 = 10;
+/// The lag limit is the tightest time of the checks divided by this.
+const LAG_DIVISOR: u32 = 10;
 
-/// A condition and whether it is met.
+/// A precondition and whether it is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
-    /// What must be so.
+    /// The precondition, as printed in reports.
     pub name: &'static str,
-    /// Whose trouble it is.
+    /// What a violation calls into question.
     pub concern: Concern,
-    /// Why it is not so.
-    pub broken: Option<String>,
+    /// Why it is not met; `None` when it is met.
+    pub violation: Option<String>,
 }
 
-/// Whose trouble a broken guard is.
+/// What the violation of a guard calls into question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concern {
-    /// The run was not carried out as planned.
+    /// The harness: the run was not executed as planned.
     Harness,
-    /// Something happened to the system that nobody did.
+    /// The system: something happened that no fault caused.
     System,
 }
 
 type Rule = fn(&Scenario, &Ledger) -> Option<String>;
 
-/// Every guard, in the order in which it is told.
+/// Every guard, in the order of reports.
 pub(super) fn all(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) -> Vec<Guard> {
     const RULES: [(&str, Concern, Rule); 11] = [
         ("the harness did not fail", Concern::Harness, failed),
-        ("every fact is kept", Concern::Harness, dropped),
-        ("the books balance", Concern::Harness, unbalanced),
+        ("all event records were kept", Concern::Harness, dropped),
+        ("the ledger is consistent", Concern::Harness, inconsistent),
         ("the harness was fast enough", Concern::Harness, slow),
         (
-            "everyone was subscribed before the baseline",
+            "all clients were subscribed before the baseline",
             Concern::Harness,
-            absent,
+            subscribed_late,
         ),
         ("the load reached its rate", Concern::Harness, idle),
         ("every fault took effect", Concern::Harness, ineffective),
-        ("every fault ended connections", Concern::Harness, harmless),
         (
-            "publications were under way",
+            "every fault ended connections",
+            Concern::Harness,
+            without_impact,
+        ),
+        (
+            "publications were in flight",
             Concern::Harness,
             nothing_in_flight,
         ),
-        ("nothing is left behind", Concern::Harness, left_behind),
-        ("no other process exited", Concern::System, exited),
+        ("the run was cleaned up", Concern::Harness, not_cleaned_up),
+        ("no process exited unexpectedly", Concern::System, exited),
     ];
     let guards = RULES.into_iter().map(|(name, concern, rule)| Guard {
         name,
         concern,
-        broken: rule(scenario, ledger),
+        violation: rule(scenario, ledger),
     });
-    guards.chain(of_control(scenario, control)).collect()
+    guards.chain(control_guards(scenario, control)).collect()
 }
 
 fn failed(_: &Scenario, ledger: &Ledger) -> Option<String> {
@@ -74,51 +78,55 @@ fn failed(_: &Scenario, ledger: &Ledger) -> Option<String> {
 
 fn dropped(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let dropped = ledger.harness.dropped;
-    (dropped > 0).then(|| format!("{dropped} facts found no room in the history"))
+    (dropped > 0).then(|| format!("{dropped} event records were dropped because the log was full"))
 }
 
-fn unbalanced(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    /// Enough to see what is wrong.
+fn inconsistent(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    /// Enough to diagnose the problem.
     const SHOWN: usize = 3;
-    let breaches = &ledger.breaches;
-    let shown: Vec<&str> = breaches.iter().take(SHOWN).map(String::as_str).collect();
-    let more = breaches.len().saturating_sub(SHOWN);
+    let inconsistencies = &ledger.inconsistencies;
+    let shown: Vec<&str> = inconsistencies
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect();
+    let more = inconsistencies.len().saturating_sub(SHOWN);
     let more = if more > 0 {
         format!("; {more} more")
     } else {
         String::new()
     };
-    (!breaches.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
+    (!inconsistencies.is_empty()).then(|| format!("{}{more}", shown.join("; ")))
 }
 
 fn slow(scenario: &Scenario, ledger: &Ledger) -> Option<String> {
-    let budget = scenario
+    let limit = scenario
         .tightest_time()
-        .map_or(LAG_MAX, |time| time / LAG_PART);
+        .map_or(LAG_MAX, |time| time / LAG_DIVISOR);
     let samples = Samples::new(ledger.harness.lag.clone(), Unit::Time);
-    let Some(lag) = samples.figure(Aggregate::P99) else {
-        return Some("it did not measure itself".to_owned());
+    let Some(lag) = samples.aggregate(Aggregate::P99) else {
+        return Some("no timer lag was measured".to_owned());
     };
-    let budget = Quantity::time(budget);
-    let over = lag
+    let limit = Quantity::time(limit);
+    let is_over = lag
         .quantity
-        .compare(budget)
+        .compare(limit)
         .is_none_or(std::cmp::Ordering::is_gt);
     let used = Aggregate::P99.for_samples(samples.len()).name();
-    over.then(|| format!("its timers were {lag} late ({used}), at most {budget} is allowed"))
+    is_over.then(|| format!("timers fired {lag} late ({used}); the limit is {limit}"))
 }
 
-fn absent(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let baseline = ledger.phases.get(&Phase::Baseline);
-    let late = |book: &&ClientBook| {
-        let in_time = book.subscribed.zip(baseline.copied());
+fn subscribed_late(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    let baseline = ledger.phases.get(&RunPhase::Baseline);
+    let late = |stats: &&ClientStats| {
+        let in_time = stats.subscribed.zip(baseline.copied());
         in_time.is_none_or(|(subscribed, baseline)| subscribed > baseline)
     };
-    let late: Vec<&ClientBook> = ledger.clients.iter().filter(late).collect();
+    let late: Vec<&ClientStats> = ledger.clients.iter().filter(late).collect();
     let first = late.first()?;
     let n = late.len();
     Some(format!(
-        "{n} clients were not, the first is {}",
+        "{n} clients were not; the first is {}",
         first.client.name
     ))
 }
@@ -143,11 +151,11 @@ fn too_few(load: &Load, scenario: &Scenario, ledger: &Ledger) -> Option<String> 
         .clients
         .iter()
         .filter(|it| it.client.load == load.name);
-    let sent: u64 = of_load.map(|it| it.published.in_baseline).sum();
-    // A baseline that is shorter than a period plans nothing, and shows nothing.
+    let sent: u64 = of_load.map(|it| it.publications.in_baseline).sum();
+    // A baseline shorter than one period plans no publication, and proves nothing.
     (u128::from(sent) < needed.max(1)).then(|| {
         format!(
-            "`{}` sent {sent} publications in the baseline, {planned} were planned",
+            "`{}` sent {sent} of {planned} planned publications in the baseline",
             load.name
         )
     })
@@ -159,87 +167,90 @@ fn ineffective(_: &Scenario, ledger: &Ledger) -> Option<String> {
         return ledger
             .faults
             .is_empty()
-            .then(|| "nothing was broken at all".to_owned());
+            .then(|| "no fault was planned".to_owned());
     };
-    let why = match (&fault.ineffective, fault.injected) {
-        (Some(why), _) => why.as_str(),
-        (None, Some(_)) => "there is no proof of it",
-        (None, None) => "it was not even tried",
+    let reason = match (&fault.ineffective, fault.injected) {
+        (Some(reason), _) => reason.as_str(),
+        (None, Some(_)) => "its effect was not confirmed",
+        (None, None) => "it was not injected",
     };
     let n = ledger.faults.iter().filter(|it| !it.is_effective()).count();
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
     Some(format!(
-        "{n} did not, the first is {step} {occurrence}: {why}"
+        "{n} did not; the first is {step} {occurrence}: {reason}"
     ))
 }
 
-fn harmless(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let fault = ledger.faults.iter().find(|it| it.is_harmless())?;
+fn without_impact(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    let fault = ledger.faults.iter().find(|it| it.has_no_impact())?;
     let (step, occurrence) = (&fault.planned.step, fault.planned.occurrence);
-    Some(format!("{step} {occurrence} ended no client's connection"))
+    Some(format!("{step} {occurrence} ended no connection"))
 }
 
 fn nothing_in_flight(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let ending: Vec<_> = ledger
+    let process_faults: Vec<_> = ledger
         .faults
         .iter()
         .filter(|it| it.planned.action.ends_process())
         .collect();
-    let under_way: u64 = ending.iter().map(|it| it.in_flight).sum();
-    (!ending.is_empty() && under_way == 0)
-        .then(|| "no fault found a publication that it could have lost".to_owned())
+    let in_flight: u64 = process_faults.iter().map(|it| it.in_flight).sum();
+    (!process_faults.is_empty() && in_flight == 0)
+        .then(|| "no publication was in flight at any fault".to_owned())
 }
 
-fn left_behind(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    let left = &ledger.harness.left_behind;
-    (!left.is_empty()).then(|| left.join("; "))
+fn not_cleaned_up(_: &Scenario, ledger: &Ledger) -> Option<String> {
+    let remaining = &ledger.harness.not_cleaned_up;
+    (!remaining.is_empty()).then(|| remaining.join("; "))
 }
 
 fn exited(_: &Scenario, ledger: &Ledger) -> Option<String> {
     let exits = ledger.services.exits_unexpected;
-    (exits > 0).then(|| format!("{exits} exits that no fault explains"))
+    (exits > 0).then(|| format!("{exits} exits are not attributed to a fault"))
 }
 
-fn of_control(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
-    let wanted = match scenario.run().control {
-        Control::Before => true,
-        Control::Off => false,
+fn control_guards(scenario: &Scenario, control: Option<&Ledger>) -> Vec<Guard> {
+    let is_required = match scenario.run().control {
+        ControlRun::Before => true,
+        ControlRun::Off => false,
     };
-    let carried_out = match control {
-        Some(control) => [failed, dropped, unbalanced, absent, idle]
+    let incomplete = match control {
+        Some(control) => [failed, dropped, inconsistent, subscribed_late, idle]
             .iter()
             .find_map(|rule: &Rule| rule(scenario, control)),
-        None => wanted.then(|| "it is wanted and did not run".to_owned()),
+        None => is_required.then(|| "the scenario requires it, but it did not run".to_owned()),
     };
-    let ends = control.map(|control| {
-        let ends = control.clients.iter().map(|it| it.life.ends.len());
-        ends.sum::<usize>()
+    let disconnects = control.map(|control| {
+        let disconnects = control
+            .clients
+            .iter()
+            .map(|it| it.connections.disconnects.len());
+        disconnects.sum::<usize>()
     });
-    let disturbed = ends
-        .filter(|ends| *ends > 0)
-        .map(|ends| format!("{ends} connections ended without any fault"));
+    let disconnected = disconnects
+        .filter(|disconnects| *disconnects > 0)
+        .map(|disconnects| format!("{disconnects} connections ended without a fault"));
     let stalls = control.map(|control| {
         let stalls = control.clients.iter().map(|it| it.stalls.len());
         stalls.sum::<usize>()
     });
     let stalled = stalls
         .filter(|stalls| *stalls > 0)
-        .map(|stalls| format!("{stalls} stalls without any fault"));
+        .map(|stalls| format!("{stalls} stalls without a fault"));
     vec![
         Guard {
-            name: "the control run was carried out",
+            name: "the control run was completed",
             concern: Concern::Harness,
-            broken: carried_out,
+            violation: incomplete,
         },
         Guard {
-            name: "nobody was disconnected in the control run",
+            name: "no client was disconnected in the control run",
             concern: Concern::System,
-            broken: disturbed,
+            violation: disconnected,
         },
         Guard {
-            name: "nobody stalled in the control run",
+            name: "no client stalled in the control run",
             concern: Concern::System,
-            broken: stalled,
+            violation: stalled,
         },
     ]
 }

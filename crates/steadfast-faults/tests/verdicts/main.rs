@@ -1,4 +1,4 @@
-//! What is planted into a healthy run, and the verdict that it must get.
+//! Healthy runs with a planted violation, and the verdicts that they must get.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,107 +11,109 @@ mod run;
 
 use std::time::Duration;
 
-use steadfast_faults::ledger::history::History;
-use steadfast_faults::ledger::record::{
-    ClientFact, Exit, Fact, FaultFact, HarnessFact, LossCause, Phase, ProcessFact,
+use steadfast_faults::ledger::event::{
+    ClientEvent, FaultEvent, HarnessEvent, LossCause, ProcessEvent, ProcessExit, RunEvent, RunPhase,
 };
-use steadfast_faults::ledger::{Group, Ledger};
-use steadfast_faults::roster::{ClientId, InstanceId};
-use steadfast_faults::verdict::{Verdict, judge};
+use steadfast_faults::ledger::event_log::EventLog;
+use steadfast_faults::ledger::{ClientOutcome, Ledger};
+use steadfast_faults::topology::{ClientId, InstanceId};
+use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_protocol::message::Position;
 
 use crate::run::{EPOCH, MILLI, Run, healthy, hold_back};
 
 #[test]
-fn a_healthy_run_passes_and_its_groups_are_told_apart() {
+fn a_healthy_run_passes_with_the_expected_client_outcomes() {
     let run = healthy();
     let ledger = run.ledger();
-    let of_group = |group| {
-        let books = ledger.clients.iter();
-        books.filter(|book| book.life.group == group).count()
+    let with_outcome = |outcome| {
+        let clients = ledger.clients.iter();
+        clients
+            .filter(|it| it.connections.outcome == outcome)
+            .count()
     };
 
     check(&run, Verdict::Pass, &[]);
-    // Both kills hit one gateway with this seed, and half of the clients are there.
-    assert_eq!(of_group(Group::NeverDisconnected), 4);
-    assert_eq!(of_group(Group::Reconnected), 4);
+    // With this seed both kills hit the same gateway, which half of the clients use.
+    assert_eq!(with_outcome(ClientOutcome::NeverDisconnected), 4);
+    assert_eq!(with_outcome(ClientOutcome::Reconnected), 4);
     assert_eq!(ledger.incidents().count(), 8);
     assert!(
         ledger
             .faults
             .iter()
-            .all(|it| it.ended == 4 && it.in_flight >= 4)
+            .all(|it| it.disconnects == 4 && it.in_flight >= 4)
     );
-    let owed: u64 = ledger.clients.iter().map(|it| it.delivery.owed).sum();
-    let published: u64 = ledger.clients.iter().map(|it| it.published.sent).sum();
-    assert_eq!(owed, published * 4, "each room has four readers");
+    let expected: u64 = ledger.clients.iter().map(|it| it.delivery.expected).sum();
+    let published: u64 = ledger.clients.iter().map(|it| it.publications.sent).sum();
+    assert_eq!(expected, published * 4, "each channel has four subscribers");
 }
 
 #[test]
-fn the_parts_of_a_recovery_add_up() {
+fn the_phases_of_a_recovery_add_up() {
     let ledger = healthy().ledger();
 
     let incident = ledger.incidents().next().unwrap();
 
     let micros = |nanos: u64| nanos / 1000;
     assert_eq!(micros(incident.detect().unwrap().value), 5_000);
-    // 300 ms down and 20 ms until connected, of which 5 ms had passed before the client knew.
+    // 300 ms down and 20 ms until connected, of which 5 ms had passed before the client noticed.
     assert_eq!(micros(incident.dial().value), 315_000);
     assert_eq!(incident.attempts, 2);
-    let parts =
+    let sum =
         incident.detect().unwrap().value + incident.dial().value + incident.resume().unwrap().value;
-    assert_eq!(parts, incident.total().value);
+    assert_eq!(sum, incident.total().value);
 }
 
 #[test]
-fn one_message_that_one_subscriber_never_gets_fails() {
+fn one_message_lost_for_one_subscriber_fails() {
     let mut run = healthy();
     let (reader, lost) = run.early_message();
     run.retain_of(
         reader,
-        |_, fact| !matches!(fact, ClientFact::Delivered { message, .. } if *message == Some(lost)),
+        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );
 
-    check(&run, Verdict::Fail, &["nothing-acknowledged-is-lost"]);
-    let book = &run.ledger().clients[place(reader)];
-    assert_eq!(book.delivery.lost, 1);
+    check(&run, Verdict::Fail, &["no-acknowledged-message-lost"]);
+    let stats = &run.ledger().clients[index(reader)];
+    assert_eq!(stats.delivery.lost, 1);
 }
 
 #[test]
-fn one_message_that_one_subscriber_gets_twice_fails() {
+fn one_message_delivered_twice_to_one_subscriber_fails() {
     let mut run = healthy();
     let (reader, twice) = run.early_message();
-    let at = run.begin(Phase::Quiet);
-    let what = ClientFact::Delivered {
+    let at = run.begin(RunPhase::Quiet);
+    let event = ClientEvent::Delivered {
         message: Some(twice),
         offset: 1,
     };
     run.push(
         at,
-        Fact::Client {
+        RunEvent::Client {
             client: reader,
-            what,
+            event,
         },
     );
 
-    check(&run, Verdict::Fail, &["nothing-arrives-twice"]);
+    check(&run, Verdict::Fail, &["no-duplicates"]);
 }
 
 #[test]
-fn two_messages_that_one_subscriber_gets_in_the_wrong_order_fail() {
+fn two_messages_reordered_for_one_subscriber_fail() {
     let mut run = healthy();
     let (reader, _) = run.early_message();
     let mut earlier = None;
     let mut swapped = false;
-    run.retain_of(reader, |_, fact| {
-        if let ClientFact::Delivered { message, offset } = fact
+    run.retain_of(reader, |_, event| {
+        if let ClientEvent::Delivered { message, offset } = event
             && !swapped
         {
             match earlier.take() {
-                // The second place gets what the first had; the first is written again below.
-                Some((first, place)) => {
+                // The second delivery becomes the first; the first becomes the second below.
+                Some((first, first_offset)) => {
                     earlier = Some((*message, *offset));
-                    (*message, *offset) = (first, place);
+                    (*message, *offset) = (first, first_offset);
                     swapped = true;
                 }
                 None => earlier = Some((*message, *offset)),
@@ -119,19 +121,19 @@ fn two_messages_that_one_subscriber_gets_in_the_wrong_order_fail() {
         }
         true
     });
-    let (second, place_of_second) = earlier.unwrap();
+    let (second, second_offset) = earlier.unwrap();
     let mut first = true;
-    run.retain_of(reader, |_, fact| {
-        if let ClientFact::Delivered { message, offset } = fact
+    run.retain_of(reader, |_, event| {
+        if let ClientEvent::Delivered { message, offset } = event
             && first
         {
-            (*message, *offset) = (second, place_of_second);
+            (*message, *offset) = (second, second_offset);
             first = false;
         }
         true
     });
 
-    check(&run, Verdict::Fail, &["everything-is-in-order"]);
+    check(&run, Verdict::Fail, &["no-reordering"]);
 }
 
 #[test]
@@ -139,12 +141,12 @@ fn a_client_that_gave_up_fails() {
     let mut run = healthy();
     let (victim, lost) = run.victim();
     run.silence(victim, lost);
-    let gave_up = ClientFact::GaveUp { code: Some(3500) };
+    let gave_up = ClientEvent::GaveUp { code: Some(3500) };
     run.push(
         lost + MILLI,
-        Fact::Client {
+        RunEvent::Client {
             client: victim,
-            what: gave_up,
+            event: gave_up,
         },
     );
 
@@ -152,131 +154,131 @@ fn a_client_that_gave_up_fails() {
         &run,
         Verdict::Fail,
         &[
-            "everyone-affected-is-back",
-            "nothing-acknowledged-is-lost",
-            "recovery-is-bounded",
+            "all-affected-clients-reconnected",
+            "no-acknowledged-message-lost",
+            "recovery-bounded",
         ],
     );
     assert_eq!(
-        run.ledger().clients[place(victim)].life.group,
-        Group::GaveUp
+        run.ledger().clients[index(victim)].connections.outcome,
+        ClientOutcome::GaveUp
     );
 }
 
 #[test]
-fn a_client_that_is_still_away_at_the_end_fails_and_stays_in_the_sample() {
+fn a_client_that_is_down_at_the_end_fails_and_stays_in_the_samples() {
     let mut run = healthy();
     let (victim, lost) = run.victim();
     run.silence(victim, lost);
 
-    let judgement = run.judge();
+    let evaluation = run.evaluate();
 
-    assert_eq!(judgement.verdict, Verdict::Fail);
-    let bound = judgement
+    assert_eq!(evaluation.verdict, Verdict::Fail);
+    let bound = evaluation
         .checks
         .iter()
-        .find(|it| it.id == "recovery-is-bounded");
+        .find(|it| it.id == "recovery-bounded");
     assert_eq!(bound.unwrap().evidence, ["recovery.total max is > 9 s"]);
 }
 
 #[test]
-fn a_client_that_says_it_is_connected_and_is_silent_at_the_end_fails() {
+fn a_client_that_reports_connected_but_is_silent_at_the_end_fails() {
     let mut run = healthy();
     let (victim, _) = run.victim();
-    let quiet = run.begin(Phase::Quiet);
+    let quiet = run.begin(RunPhase::Quiet);
     run.silence(victim, quiet);
 
     check(
         &run,
         Verdict::Fail,
-        &["nobody-is-silent", "nothing-acknowledged-is-lost"],
+        &["no-silent-clients", "no-acknowledged-message-lost"],
     );
 }
 
 #[test]
-fn a_stall_that_no_fault_explains_fails() {
+fn an_unattributed_stall_fails() {
     let mut run = healthy();
-    let spared = run.spared();
-    let (from, until) = (run.begin(Phase::Steps), run.begin(Phase::Quiet));
-    hold_back(&mut run.records, spared, from, until);
+    let unaffected = run.unaffected();
+    let (from, until) = (run.begin(RunPhase::Steps), run.begin(RunPhase::Quiet));
+    hold_back(&mut run.records, unaffected, from, until);
 
-    check(&run, Verdict::Fail, &["every-stall-is-explained"]);
-    let book = &run.ledger().clients[place(spared)];
-    assert_eq!(book.stalls.len(), 1);
-    assert_eq!(book.delivery.lost, 0);
+    check(&run, Verdict::Fail, &["all-stalls-attributed"]);
+    let stats = &run.ledger().clients[index(unaffected)];
+    assert_eq!(stats.stalls.len(), 1);
+    assert_eq!(stats.delivery.lost, 0);
 }
 
 #[test]
-fn a_stall_without_any_fault_is_not_the_faults() {
+fn a_stall_in_the_control_run_is_inconclusive() {
     let mut run = healthy();
-    let spared = run.spared();
-    let (from, until) = (run.begin(Phase::Steps), run.begin(Phase::Quiet));
-    hold_back(run.control.as_mut().unwrap(), spared, from, until);
+    let unaffected = run.unaffected();
+    let (from, until) = (run.begin(RunPhase::Steps), run.begin(RunPhase::Quiet));
+    hold_back(run.control.as_mut().unwrap(), unaffected, from, until);
 
-    let guard = "nobody stalled in the control run";
+    let guard = "no client stalled in the control run";
     check(&run, Verdict::Inconclusive, &[guard]);
 }
 
 #[test]
-fn a_disconnect_that_no_fault_explains_fails() {
+fn an_unattributed_disconnect_fails() {
     let mut run = healthy();
-    let spared = run.spared();
-    let at = run.begin(Phase::Quiet);
-    for (after, what) in [
-        (0, ClientFact::Lost(LossCause::Timeout)),
-        (1, ClientFact::Connected),
+    let unaffected = run.unaffected();
+    let at = run.begin(RunPhase::Quiet);
+    for (after, event) in [
+        (0, ClientEvent::ConnectionLost(LossCause::Timeout)),
+        (1, ClientEvent::Connected),
         (2, subscribed(EPOCH, true)),
     ] {
         run.push(
             at + after * MILLI,
-            Fact::Client {
-                client: spared,
-                what,
+            RunEvent::Client {
+                client: unaffected,
+                event,
             },
         );
     }
 
-    check(&run, Verdict::Fail, &["every-disconnect-is-explained"]);
+    check(&run, Verdict::Fail, &["all-disconnects-attributed"]);
 }
 
 #[test]
-fn a_gap_that_is_announced_and_a_new_channel_epoch_fail() {
+fn a_reported_gap_and_a_new_channel_epoch_fail() {
     let mut run = healthy();
     let (victim, _) = run.victim();
-    run.retain_of(victim, |_, fact| {
-        if let ClientFact::Subscribed(it) = fact
+    run.retain_of(victim, |_, event| {
+        if let ClientEvent::Subscribed(it) = event
             && it.was_recovering
         {
-            *fact = subscribed("another", false);
+            *event = subscribed("another", false);
         }
         true
     });
 
-    check(&run, Verdict::Fail, &["no-gap-and-no-new-history"]);
+    check(&run, Verdict::Fail, &["no-gap-and-no-epoch-change"]);
 }
 
 #[test]
-fn a_message_that_nobody_published_fails() {
+fn a_message_that_no_client_published_fails() {
     let mut run = healthy();
     let (reader, _) = run.early_message();
-    let at = run.begin(Phase::Quiet);
-    let what = ClientFact::Delivered {
+    let at = run.begin(RunPhase::Quiet);
+    let event = ClientEvent::Delivered {
         message: None,
         offset: 100_000,
     };
     run.push(
         at,
-        Fact::Client {
+        RunEvent::Client {
             client: reader,
-            what,
+            event,
         },
     );
 
-    check(&run, Verdict::Fail, &["everything-is-ours"]);
+    check(&run, Verdict::Fail, &["no-unexpected-deliveries"]);
 }
 
 #[test]
-fn a_kill_that_is_replaced_by_nothing_proves_nothing() {
+fn kills_that_are_not_executed_are_inconclusive() {
     let mut run = healthy();
     run.records = run.control.clone().unwrap();
 
@@ -284,58 +286,60 @@ fn a_kill_that_is_replaced_by_nothing_proves_nothing() {
 }
 
 #[test]
-fn a_fault_with_proof_that_it_had_no_effect_proves_nothing() {
+fn a_fault_that_was_confirmed_ineffective_is_inconclusive() {
     let mut run = healthy();
     let fault = run.plan.faults()[0].id;
-    let what = FaultFact::Ineffective("the process had exited before".to_owned());
-    run.push(run.begin(Phase::Quiet), Fact::Fault { fault, what });
+    let event = FaultEvent::Ineffective("the process had exited before".to_owned());
+    run.push(run.begin(RunPhase::Quiet), RunEvent::Fault { fault, event });
 
     check(&run, Verdict::Inconclusive, &["every fault took effect"]);
 }
 
 #[test]
-fn a_kill_that_nobody_noticed_proves_nothing() {
+fn a_kill_that_no_client_noticed_is_inconclusive() {
     let mut run = healthy();
-    let supervised = run
-        .records
-        .iter()
-        .filter(|record| matches!(record.fact, Fact::Fault { .. } | Fact::Process { .. }));
+    let supervised = run.records.iter().filter(|record| {
+        matches!(
+            record.event,
+            RunEvent::Fault { .. } | RunEvent::Process { .. }
+        )
+    });
     let mut records: Vec<_> = supervised.cloned().collect();
     let undisturbed = run.control.clone().unwrap().into_iter();
-    records.extend(undisturbed.filter(|record| !matches!(record.fact, Fact::Process { .. })));
+    records.extend(undisturbed.filter(|record| !matches!(record.event, RunEvent::Process { .. })));
     run.records = records;
 
     check(
         &run,
         Verdict::Inconclusive,
-        &["the books balance", "every fault ended connections"],
+        &["the ledger is consistent", "every fault ended connections"],
     );
 }
 
 #[test]
-fn kills_with_nothing_under_way_prove_nothing() {
+fn kills_without_publications_in_flight_are_inconclusive() {
     let run = healthy().with_nothing_in_flight();
 
     check(
         &run,
         Verdict::Inconclusive,
-        &["publications were under way"],
+        &["publications were in flight"],
     );
 }
 
 #[test]
-fn a_harness_that_was_too_slow_may_not_accuse_the_system() {
+fn a_slow_harness_is_not_reported_as_a_failure_of_the_system() {
     let mut run = healthy();
     let (reader, lost) = run.early_message();
     run.retain_of(
         reader,
-        |_, fact| !matches!(fact, ClientFact::Delivered { message, .. } if *message == Some(lost)),
+        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );
-    for (place, record) in run.records.iter_mut().enumerate() {
-        if let Fact::Harness(HarnessFact::Lag { late }) = &mut record.fact
-            && place % 30 == 0
+    for (index, record) in run.records.iter_mut().enumerate() {
+        if let RunEvent::Harness(HarnessEvent::Lag { late }) = &mut record.event
+            && index % 30 == 0
         {
-            // The tightest time of the scenario is 6 s; one timer in thirty is later than a tenth of that.
+            // The tightest time of the scenario is 6 s; one timer in thirty is later than a tenth of it.
             *late = Duration::from_millis(601);
         }
     }
@@ -348,10 +352,10 @@ fn a_harness_that_was_too_slow_may_not_accuse_the_system() {
 }
 
 #[test]
-fn a_harness_that_did_not_measure_itself_proves_nothing() {
+fn a_harness_without_lag_samples_is_inconclusive() {
     let mut run = healthy();
     run.records
-        .retain(|record| !matches!(record.fact, Fact::Harness(_)));
+        .retain(|record| !matches!(record.event, RunEvent::Harness(_)));
 
     check(
         &run,
@@ -361,157 +365,164 @@ fn a_harness_that_did_not_measure_itself_proves_nothing() {
 }
 
 #[test]
-fn what_the_harness_says_about_itself_proves_nothing() {
-    for (fact, guard) in [
+fn failures_that_the_harness_reports_are_inconclusive() {
+    for (event, guard) in [
         (
-            HarnessFact::Failed("a driver ended".to_owned()),
+            HarnessEvent::Failed("a driver exited".to_owned()),
             "the harness did not fail",
         ),
         (
-            HarnessFact::LeftBehind("gateway:1".to_owned()),
-            "nothing is left behind",
+            HarnessEvent::NotCleanedUp("gateway:1".to_owned()),
+            "the run was cleaned up",
         ),
     ] {
         let mut run = healthy();
-        // While cleaning up, after the end.
-        run.push(run.begin(Phase::End) + MILLI, Fact::Harness(fact));
+        // During cleanup, after the end.
+        run.push(run.begin(RunPhase::End) + MILLI, RunEvent::Harness(event));
 
         check(&run, Verdict::Inconclusive, &[guard]);
     }
 }
 
 #[test]
-fn a_history_that_is_not_whole_proves_nothing() {
+fn an_incomplete_event_log_is_inconclusive() {
     let run = healthy();
-    let mut history = History::new(run.records.len() - 1);
+    let mut log = EventLog::new(run.records.len() - 1);
     for record in &run.records {
-        history.push(record.clone());
+        log.push(record.clone());
     }
-    let ledger = Ledger::balance(&run.scenario, &run.plan, &history);
+    let ledger = Ledger::reconcile(&run.scenario, &run.plan, &log);
 
-    let judgement = judge(&run.scenario, &ledger, None);
+    let evaluation = evaluate(&run.scenario, &ledger, None);
 
-    assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    assert!(judgement.reasons[0].starts_with("every fact is kept: 1 facts"));
+    assert_eq!(evaluation.verdict, Verdict::Inconclusive);
+    assert!(evaluation.reasons[0].starts_with("all event records were kept: 1 event records"));
 }
 
 #[test]
-fn facts_that_contradict_each_other_prove_nothing() {
+fn contradictory_events_are_inconclusive() {
     let mut run = healthy();
     let (victim, lost) = run.victim();
-    let what = ClientFact::Lost(LossCause::Fin);
+    let event = ClientEvent::ConnectionLost(LossCause::Fin);
     run.push(
         lost + MILLI,
-        Fact::Client {
+        RunEvent::Client {
             client: victim,
-            what,
+            event,
         },
     );
 
-    check(&run, Verdict::Inconclusive, &["the books balance"]);
+    check(&run, Verdict::Inconclusive, &["the ledger is consistent"]);
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_never_sent_proves_nothing() {
+fn an_acknowledgement_of_an_unsent_publication_is_inconclusive() {
     let mut run = healthy();
     let (_, message) = run.early_message();
-    run.retain_of(message.publisher, |_, fact| {
-        !matches!(fact, ClientFact::Published { sequence } if *sequence == message.sequence)
+    run.retain_of(message.publisher, |_, event| {
+        !matches!(event, ClientEvent::Published { sequence } if *sequence == message.sequence)
     });
 
-    check(&run, Verdict::Inconclusive, &["the books balance"]);
+    check(&run, Verdict::Inconclusive, &["the ledger is consistent"]);
 }
 
 #[test]
-fn a_client_that_came_too_late_or_a_load_that_slept_proves_nothing() {
+fn a_late_subscription_or_an_idle_load_is_inconclusive() {
     let mut late = healthy();
-    let baseline = late.begin(Phase::Baseline);
+    let baseline = late.begin(RunPhase::Baseline);
     for record in &mut late.records {
-        if let Fact::Client {
+        if let RunEvent::Client {
             client: ClientId(0),
-            what: ClientFact::Subscribed(it),
-        } = &record.fact
+            event: ClientEvent::Subscribed(it),
+        } = &record.event
             && !it.was_recovering
         {
             record.at = baseline + MILLI;
         }
     }
     let mut idle = healthy();
-    // A baseline of a fifth of its time: what was sent in it is too little.
+    // A baseline of a fifth of its duration: too few publications were sent in it.
     for record in &mut idle.records {
-        if record.fact == Fact::Began(Phase::Steps) {
+        if record.event == RunEvent::PhaseBegan(RunPhase::Steps) {
             record.at = baseline + 400 * MILLI;
         }
     }
 
-    let guard = "everyone was subscribed before the baseline";
+    let guard = "all clients were subscribed before the baseline";
     check(&late, Verdict::Inconclusive, &[guard]);
     check(&idle, Verdict::Inconclusive, &["the load reached its rate"]);
 }
 
 #[test]
-fn a_control_run_that_is_missing_or_was_disturbed_proves_nothing() {
+fn a_missing_or_disturbed_control_run_is_inconclusive() {
     let mut missing = healthy();
     missing.control = None;
     let mut disturbed = healthy();
     let control = disturbed.control.as_mut().unwrap();
     let at = disturbed.records.last().unwrap().at;
-    let lost = Fact::Client {
+    let lost = RunEvent::Client {
         client: ClientId(0),
-        what: ClientFact::Lost(LossCause::Fin),
+        event: ClientEvent::ConnectionLost(LossCause::Fin),
     };
-    control.push(steadfast_faults::ledger::record::Record { at, fact: lost });
+    control.push(steadfast_faults::ledger::event::EventRecord { at, event: lost });
 
-    let guard = "the control run was carried out";
+    let guard = "the control run was completed";
     check(&missing, Verdict::Inconclusive, &[guard]);
-    let guard = "nobody was disconnected in the control run";
+    let guard = "no client was disconnected in the control run";
     check(&disturbed, Verdict::Inconclusive, &[guard]);
 }
 
 #[test]
-fn an_exit_that_no_fault_explains_does_not_hide_a_failed_check() {
+fn an_unexpected_exit_does_not_hide_a_failed_check() {
     let mut run = healthy();
-    let at = run.begin(Phase::Quiet);
-    let exited = Fact::Process {
+    let at = run.begin(RunPhase::Quiet);
+    let exited = RunEvent::Process {
         instance: InstanceId(0),
-        what: ProcessFact::Exited(Exit::Code(1)),
+        event: ProcessEvent::Exited(ProcessExit::Code(1)),
     };
     run.push(at, exited);
 
-    check(&run, Verdict::Inconclusive, &["no other process exited"]);
+    check(
+        &run,
+        Verdict::Inconclusive,
+        &["no process exited unexpectedly"],
+    );
     let (reader, lost) = run.early_message();
     run.retain_of(
         reader,
-        |_, fact| !matches!(fact, ClientFact::Delivered { message, .. } if *message == Some(lost)),
+        |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );
     check(
         &run,
         Verdict::Fail,
-        &["nothing-acknowledged-is-lost", "no other process exited"],
+        &[
+            "no-acknowledged-message-lost",
+            "no process exited unexpectedly",
+        ],
     );
 }
 
-/// Judges the run and compares the verdict and the names of what speaks against it, in their order.
-fn check(run: &Run, verdict: Verdict, against: &[&str]) {
-    let judgement = run.judge();
-    let named: Vec<&str> = judgement
+/// Evaluates the run and compares the verdict and the names of its reasons, in order.
+fn check(run: &Run, verdict: Verdict, reasons: &[&str]) {
+    let evaluation = run.evaluate();
+    let named: Vec<&str> = evaluation
         .reasons
         .iter()
         .map(|reason| reason.split(": ").next().unwrap())
         .collect();
 
-    assert_eq!(judgement.verdict, verdict, "{:#?}", judgement.reasons);
-    for name in against {
+    assert_eq!(evaluation.verdict, verdict, "{:#?}", evaluation.reasons);
+    for name in reasons {
         assert!(named.contains(name), "{name} is not in {named:#?}");
     }
-    assert_eq!(named.first(), against.first(), "{named:#?}");
+    assert_eq!(named.first(), reasons.first(), "{named:#?}");
     if verdict != Verdict::Inconclusive {
-        assert_eq!(named, against, "{:#?}", judgement.reasons);
+        assert_eq!(named, reasons, "{:#?}", evaluation.reasons);
     }
 }
 
-fn subscribed(epoch: &str, recovered: bool) -> ClientFact {
-    ClientFact::Subscribed(steadfast_faults::ledger::record::Subscribed {
+fn subscribed(epoch: &str, recovered: bool) -> ClientEvent {
+    ClientEvent::Subscribed(steadfast_faults::ledger::event::Subscribed {
         position: Position {
             epoch: epoch.to_owned(),
             offset: 0,
@@ -521,6 +532,6 @@ fn subscribed(epoch: &str, recovered: bool) -> ClientFact {
     })
 }
 
-fn place(client: ClientId) -> usize {
+fn index(client: ClientId) -> usize {
     usize::try_from(client.0).unwrap()
 }

@@ -1,134 +1,135 @@
-//! A run as it should be: the facts that a healthy system and a healthy harness would write for a plan.
+//! A healthy run: the event records that a healthy system and harness would write for a plan.
 //!
-//! Tests spoil them and look at the verdict. Gateways keep everything they acknowledged; while one is down its clients
-//! wait, then repeat what was not answered and send what became due meanwhile.
+//! Tests corrupt them and check the verdict. Gateways keep everything they acknowledged. While one is down its clients
+//! wait, then resend unacknowledged publications and send those that became due in the meantime.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_faults::ledger::history::History;
-use steadfast_faults::ledger::record::{
-    ClientFact, Exit, Fact, FaultFact, HarnessFact, LossCause, MessageId, Phase, ProcessFact,
-    Record, Subscribed,
+use steadfast_faults::ledger::event::{
+    ClientEvent, EventRecord, FaultEvent, HarnessEvent, LossCause, MessageId, ProcessEvent,
+    ProcessExit, RunEvent, RunPhase, Subscribed,
 };
-use steadfast_faults::ledger::{Group, Ledger};
-use steadfast_faults::roster::{Client, ClientId, RoomId};
-use steadfast_faults::scenario::Choice;
+use steadfast_faults::ledger::event_log::EventLog;
+use steadfast_faults::ledger::{ClientOutcome, Ledger};
+use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::{Plan, PlannedFault};
-use steadfast_faults::verdict::{Judgement, judge};
+use steadfast_faults::topology::{ChannelId, Client, ClientId};
+use steadfast_faults::verdict::{Evaluation, evaluate};
 use steadfast_machine::Instant;
 use steadfast_protocol::message::Position;
 
 pub(crate) const MILLI: Duration = Duration::from_millis(1);
 pub(crate) const EPOCH: &str = "epoch";
 
-/// When the baseline begins.
+/// The start of the baseline.
 const BASELINE: Duration = Duration::from_secs(1);
-/// From the act until clients know.
+/// From the injection until clients notice.
 const DETECT: Duration = Duration::from_millis(5);
 /// From the heal until a client is subscribed again.
-const RETURN: Duration = Duration::from_millis(25);
+const RESUBSCRIBE: Duration = Duration::from_millis(25);
 
-/// A run and what is written about it.
+/// A run and its event records.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) scenario: Scenario,
     pub(crate) plan: Plan,
-    pub(crate) records: Vec<Record>,
-    pub(crate) control: Option<Vec<Record>>,
+    pub(crate) records: Vec<EventRecord>,
+    pub(crate) control: Option<Vec<EventRecord>>,
 }
 
-/// The shipped kill of a gateway in its short form.
+/// The shipped scenario `gateway-kill` with its short profile.
 pub(crate) fn healthy() -> Run {
     let text = include_str!("../../../../scenarios/gateway-kill.toml");
-    let choice = Choice {
+    let options = ScenarioOptions {
         profiles: vec!["short".to_owned()],
         params: Vec::new(),
     };
-    let scenario = Scenario::parse("gateway-kill.toml", text, &choice).unwrap();
+    let scenario = Scenario::parse("gateway-kill.toml", text, &options).unwrap();
     let plan = Plan::new(&scenario, 7).unwrap();
     Run {
-        records: facts(&scenario, &plan, true),
-        control: Some(facts(&scenario, &plan.without_faults(), true)),
+        records: event_records(&scenario, &plan, true),
+        control: Some(event_records(&scenario, &plan.without_faults(), true)),
         scenario,
         plan,
     }
 }
 
 impl Run {
-    /// The same with no publication under way when a gateway is killed.
+    /// The same run without publications in flight when a gateway is killed.
     pub(crate) fn with_nothing_in_flight(mut self) -> Self {
-        self.records = facts(&self.scenario, &self.plan, false);
+        self.records = event_records(&self.scenario, &self.plan, false);
         self
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        balance(&self.scenario, &self.plan, &self.records)
+        reconcile(&self.scenario, &self.plan, &self.records)
     }
 
-    pub(crate) fn judge(&self) -> Judgement {
+    pub(crate) fn evaluate(&self) -> Evaluation {
         let control = self
             .control
             .as_ref()
-            .map(|records| balance(&self.scenario, &self.plan.without_faults(), records));
-        judge(&self.scenario, &self.ledger(), control.as_ref())
+            .map(|records| reconcile(&self.scenario, &self.plan.without_faults(), records));
+        evaluate(&self.scenario, &self.ledger(), control.as_ref())
     }
 
-    pub(crate) fn push(&mut self, at: Instant, fact: Fact) {
-        self.records.push(Record { at, fact });
+    pub(crate) fn push(&mut self, at: Instant, event: RunEvent) {
+        self.records.push(EventRecord { at, event });
     }
 
-    pub(crate) fn begin(&self, phase: Phase) -> Instant {
+    pub(crate) fn begin(&self, phase: RunPhase) -> Instant {
         begin(&self.scenario, phase)
     }
 
-    /// Changes or removes facts of one client.
+    /// Changes or removes events of one client.
     pub(crate) fn retain_of(
         &mut self,
         whom: ClientId,
-        mut keep: impl FnMut(Instant, &mut ClientFact) -> bool,
+        mut keep: impl FnMut(Instant, &mut ClientEvent) -> bool,
     ) {
         self.records.retain_mut(|record| {
-            if let Fact::Client { client, what } = &mut record.fact
+            if let RunEvent::Client { client, event } = &mut record.event
                 && *client == whom
             {
-                return keep(record.at, what);
+                return keep(record.at, event);
             }
             true
         });
     }
 
-    /// Nothing is heard of a client any more, and so nobody is handed what it would have published.
+    /// Removes all later events of a client, and the deliveries of publications that it no longer sends.
     pub(crate) fn silence(&mut self, whom: ClientId, after: Instant) {
         self.retain_of(whom, |at, _| at <= after);
         let published = self.records.iter().filter(|record| {
-            let of_client = matches!(&record.fact, Fact::Client { client, what }
-                if *client == whom && matches!(what, ClientFact::Published { .. }));
+            let of_client = matches!(&record.event, RunEvent::Client { client, event }
+                if *client == whom && matches!(event, ClientEvent::Published { .. }));
             of_client
         });
         let last = u64::try_from(published.count()).unwrap();
         self.records.retain(|record| {
-            let never = matches!(&record.fact, Fact::Client { what, .. }
-                if matches!(what, ClientFact::Delivered { message: Some(message), .. }
+            let is_unsent = matches!(&record.event, RunEvent::Client { event, .. }
+                if matches!(event, ClientEvent::Delivered { message: Some(message), .. }
                     if message.publisher == whom && message.sequence > last));
-            !never
+            !is_unsent
         });
     }
 
     /// A client whose gateway is never killed.
-    pub(crate) fn spared(&self) -> ClientId {
+    pub(crate) fn unaffected(&self) -> ClientId {
         let ledger = self.ledger();
-        let mut books = ledger.clients.iter();
-        let spared = books.find(|book| book.life.group == Group::NeverDisconnected);
-        spared.unwrap().client.id
+        let mut clients = ledger.clients.iter();
+        let unaffected =
+            clients.find(|stats| stats.connections.outcome == ClientOutcome::NeverDisconnected);
+        unaffected.unwrap().client.id
     }
 
-    /// A client whose gateway is killed, and when it learns of it.
+    /// A client whose gateway is killed, and when it notices that.
     pub(crate) fn victim(&self) -> (ClientId, Instant) {
         let lost = self.records.iter().find_map(|record| {
-            if let Fact::Client { client, what } = &record.fact
-                && matches!(what, ClientFact::Lost(_))
+            if let RunEvent::Client { client, event } = &record.event
+                && matches!(event, ClientEvent::ConnectionLost(_))
             {
                 return Some((*client, record.at));
             }
@@ -137,11 +138,11 @@ impl Run {
         lost.unwrap()
     }
 
-    /// A publication that everyone of its room was handed during the baseline.
+    /// A publication of the baseline and a client that received it.
     pub(crate) fn early_message(&self) -> (ClientId, MessageId) {
         let found = self.records.iter().find_map(|record| {
-            if let Fact::Client { client, what } = &record.fact
-                && let ClientFact::Delivered { message, .. } = what
+            if let RunEvent::Client { client, event } = &record.event
+                && let ClientEvent::Delivered { message, .. } = event
             {
                 return message.map(|message| (*client, message));
             }
@@ -151,68 +152,77 @@ impl Run {
     }
 }
 
-/// Whatever a client got in this time reaches it at the end of it.
-pub(crate) fn hold_back(records: &mut [Record], whom: ClientId, from: Instant, until: Instant) {
+/// Delays everything that a client received in a period to the end of the period.
+pub(crate) fn hold_back(
+    records: &mut [EventRecord],
+    whom: ClientId,
+    from: Instant,
+    until: Instant,
+) {
     for record in records {
-        let reaches = matches!(
-            &record.fact,
-            Fact::Client { client, what: ClientFact::Acknowledged { .. } | ClientFact::Delivered { .. } }
+        let is_received = matches!(
+            &record.event,
+            RunEvent::Client { client, event: ClientEvent::Acknowledged { .. } | ClientEvent::Delivered { .. } }
                 if *client == whom
         );
-        if reaches && (from..until).contains(&record.at) {
+        if is_received && (from..until).contains(&record.at) {
             record.at = until;
         }
     }
 }
 
-fn balance(scenario: &Scenario, plan: &Plan, records: &[Record]) -> Ledger {
-    let mut history = History::new(1_000_000);
+fn reconcile(scenario: &Scenario, plan: &Plan, records: &[EventRecord]) -> Ledger {
+    let mut log = EventLog::new(1_000_000);
     for record in records {
-        history.push(record.clone());
+        log.push(record.clone());
     }
-    Ledger::balance(scenario, plan, &history)
+    Ledger::reconcile(scenario, plan, &log)
 }
 
-fn begin(scenario: &Scenario, phase: Phase) -> Instant {
-    if phase == Phase::Connect {
+fn begin(scenario: &Scenario, phase: RunPhase) -> Instant {
+    if phase == RunPhase::Connect {
         return Instant::START;
     }
     Instant::START + BASELINE + scenario.run().begins(phase)
 }
 
-/// A fault in the run's time.
+/// The time between a fault and its heal.
 #[derive(Clone, Copy, Debug)]
 struct Outage {
     from: Instant,
     to: Instant,
 }
 
-/// A publication on its way to the log.
+/// A publication that was sent, and when it was stored.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    room: RoomId,
+    channel: ChannelId,
     id: MessageId,
     stored: Instant,
 }
 
-fn facts(scenario: &Scenario, plan: &Plan, in_flight: bool) -> Vec<Record> {
+fn event_records(scenario: &Scenario, plan: &Plan, in_flight: bool) -> Vec<EventRecord> {
     let mut records = Vec::new();
-    for phase in Phase::ALL {
-        push(&mut records, begin(scenario, phase), Fact::Began(phase));
+    for phase in RunPhase::ALL {
+        push(
+            &mut records,
+            begin(scenario, phase),
+            RunEvent::PhaseBegan(phase),
+        );
     }
-    let end = begin(scenario, Phase::End);
+    let end = begin(scenario, RunPhase::End);
     let mut at = Instant::START;
     while at < end {
         push(
             &mut records,
             at,
-            Fact::Harness(HarnessFact::Lag { late: MILLI }),
+            RunEvent::Harness(HarnessEvent::Lag { late: MILLI }),
         );
         at = at + 10 * MILLI;
     }
     processes(scenario, plan, &mut records);
     let mut sent = Vec::new();
-    for client in plan.roster().clients() {
+    for client in plan.topology().clients() {
         let outages = outages(scenario, plan, client);
         connections(client, &outages, &mut records);
         publications(scenario, plan, client, in_flight, &mut records, &mut sent);
@@ -222,12 +232,12 @@ fn facts(scenario: &Scenario, plan: &Plan, in_flight: bool) -> Vec<Record> {
     records
 }
 
-fn push(records: &mut Vec<Record>, at: Instant, fact: Fact) {
-    records.push(Record { at, fact });
+fn push(records: &mut Vec<EventRecord>, at: Instant, event: RunEvent) {
+    records.push(EventRecord { at, event });
 }
 
 fn outage(scenario: &Scenario, fault: &PlannedFault) -> Outage {
-    let steps = begin(scenario, Phase::Steps);
+    let steps = begin(scenario, RunPhase::Steps);
     Outage {
         from: steps + fault.at,
         to: steps + fault.heal_at,
@@ -240,53 +250,60 @@ fn outages(scenario: &Scenario, plan: &Plan, client: &Client) -> Vec<Outage> {
     faults.map(|fault| outage(scenario, fault)).collect()
 }
 
-fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<Record>) {
-    let mut of_process = |at, instance, what| {
-        push(records, at, Fact::Process { instance, what });
+fn processes(scenario: &Scenario, plan: &Plan, records: &mut Vec<EventRecord>) {
+    let mut of_process = |at, instance, event| {
+        push(records, at, RunEvent::Process { instance, event });
     };
-    for instance in plan.roster().instances() {
-        of_process(Instant::START, instance.id, ProcessFact::Started);
-        of_process(Instant::START + MILLI, instance.id, ProcessFact::Ready);
+    for instance in plan.topology().instances() {
+        of_process(Instant::START, instance.id, ProcessEvent::Started);
+        of_process(Instant::START + MILLI, instance.id, ProcessEvent::Ready);
     }
     for fault in plan.faults() {
         let Outage { from, to } = outage(scenario, fault);
         for target in &fault.targets {
-            of_process(from + MILLI, *target, ProcessFact::Exited(Exit::Signal(9)));
-            of_process(to, *target, ProcessFact::Started);
-            of_process(to + MILLI, *target, ProcessFact::Ready);
+            of_process(
+                from + MILLI,
+                *target,
+                ProcessEvent::Exited(ProcessExit::Signal(9)),
+            );
+            of_process(to, *target, ProcessEvent::Started);
+            of_process(to + MILLI, *target, ProcessEvent::Ready);
         }
     }
     for fault in plan.faults() {
         let Outage { from, to } = outage(scenario, fault);
-        let mut of_fault = |at, what| {
+        let mut of_fault = |at, event| {
             let fault = fault.id;
-            push(records, at, Fact::Fault { fault, what });
+            push(records, at, RunEvent::Fault { fault, event });
         };
-        of_fault(from, FaultFact::Injected);
-        of_fault(from + 2 * MILLI, FaultFact::Confirmed);
-        of_fault(to + MILLI, FaultFact::Healed);
+        of_fault(from, FaultEvent::Injected);
+        of_fault(from + 2 * MILLI, FaultEvent::Confirmed);
+        of_fault(to + MILLI, FaultEvent::Healed);
     }
 }
 
-fn connections(client: &Client, outages: &[Outage], records: &mut Vec<Record>) {
-    let mut of_client = |at, what| {
+fn connections(client: &Client, outages: &[Outage], records: &mut Vec<EventRecord>) {
+    let mut of_client = |at, event| {
         let client = client.id;
-        push(records, at, Fact::Client { client, what });
+        push(records, at, RunEvent::Client { client, event });
     };
     let subscribed = |recovering| {
-        ClientFact::Subscribed(Subscribed {
+        ClientEvent::Subscribed(Subscribed {
             position: position(0),
             was_recovering: recovering,
             recovered: recovering,
         })
     };
-    of_client(Instant::START + 10 * MILLI, ClientFact::Connected);
+    of_client(Instant::START + 10 * MILLI, ClientEvent::Connected);
     of_client(Instant::START + 15 * MILLI, subscribed(false));
     for outage in outages {
-        of_client(outage.from + DETECT, ClientFact::Lost(LossCause::Fin));
-        of_client(outage.from + 100 * MILLI, ClientFact::AttemptFailed);
-        of_client(outage.to + 20 * MILLI, ClientFact::Connected);
-        of_client(outage.to + RETURN, subscribed(true));
+        of_client(
+            outage.from + DETECT,
+            ClientEvent::ConnectionLost(LossCause::Fin),
+        );
+        of_client(outage.from + 100 * MILLI, ClientEvent::AttemptFailed);
+        of_client(outage.to + 20 * MILLI, ClientEvent::Connected);
+        of_client(outage.to + RESUBSCRIBE, subscribed(true));
     }
 }
 
@@ -295,12 +312,12 @@ fn publications(
     plan: &Plan,
     client: &Client,
     in_flight: bool,
-    records: &mut Vec<Record>,
+    records: &mut Vec<EventRecord>,
     sent: &mut Vec<Sent>,
 ) {
     let outages = outages(scenario, plan, client);
-    let baseline = begin(scenario, Phase::Baseline);
-    let schedule = plan.schedule(scenario, client.id).unwrap();
+    let baseline = begin(scenario, RunPhase::Baseline);
+    let schedule = plan.publish_schedule(scenario, client.id).unwrap();
     let mut due: Vec<Instant> = schedule.map(|after| baseline + after).collect();
     if in_flight {
         due.extend(outages.iter().map(|outage| outage.from.before(MILLI)));
@@ -309,31 +326,31 @@ fn publications(
         due.retain(|at| !outages.iter().any(|outage| near(*at, outage)));
     }
     due.sort();
-    let mut back_at: BTreeMap<Instant, u64> = BTreeMap::new();
+    let mut sent_after: BTreeMap<Instant, u64> = BTreeMap::new();
     for (due, sequence) in due.into_iter().zip(1_u64..) {
-        let mut of_client = |at, what| {
+        let mut of_client = |at, event| {
             let client = client.id;
-            push(records, at, Fact::Client { client, what });
+            push(records, at, RunEvent::Client { client, event });
         };
         let outage = outages
             .iter()
-            .find(|it| due + 2 * MILLI > it.from && due < it.to + RETURN);
+            .find(|it| due + 2 * MILLI > it.from && due < it.to + RESUBSCRIBE);
         let stored = match outage {
             None => {
-                of_client(due, ClientFact::Published { sequence });
+                of_client(due, ClientEvent::Published { sequence });
                 due + MILLI
             }
             Some(outage) => {
-                let back = outage.to + RETURN;
-                let place = back_at.entry(back).or_default();
-                *place += 1;
-                // One after the other, in the order in which they became due.
-                let again = back + Duration::from_micros(*place);
+                let resubscribed = outage.to + RESUBSCRIBE;
+                let number = sent_after.entry(resubscribed).or_default();
+                *number += 1;
+                // One after another, in the order in which they became due.
+                let again = resubscribed + Duration::from_micros(*number);
                 if due < outage.from + DETECT {
-                    of_client(due, ClientFact::Published { sequence });
-                    of_client(again, ClientFact::Repeated { sequence });
+                    of_client(due, ClientEvent::Published { sequence });
+                    of_client(again, ClientEvent::Resent { sequence });
                 } else {
-                    of_client(again, ClientFact::Published { sequence });
+                    of_client(again, ClientEvent::Published { sequence });
                 }
                 again + MILLI
             }
@@ -342,40 +359,44 @@ fn publications(
             publisher: client.id,
             sequence,
         };
-        let room = client.room;
-        sent.push(Sent { room, id, stored });
+        let channel = client.channel;
+        sent.push(Sent {
+            channel,
+            id,
+            stored,
+        });
     }
 }
 
-fn deliveries(plan: &Plan, mut sent: Vec<Sent>, records: &mut Vec<Record>) {
+fn deliveries(plan: &Plan, mut sent: Vec<Sent>, records: &mut Vec<EventRecord>) {
     sent.sort_by_key(|it| (it.stored, it.id));
-    let mut tops: BTreeMap<RoomId, u64> = BTreeMap::new();
+    let mut offsets: BTreeMap<ChannelId, u64> = BTreeMap::new();
     for it in sent {
-        let top = tops.entry(it.room).or_default();
-        *top += 1;
-        let acknowledged = ClientFact::Acknowledged {
+        let offset = offsets.entry(it.channel).or_default();
+        *offset += 1;
+        let acknowledged = ClientEvent::Acknowledged {
             sequence: it.id.sequence,
-            position: Some(position(*top)),
-            duplicate: false,
+            position: Some(position(*offset)),
+            is_duplicate: false,
         };
         let at = it.stored + MILLI;
         let client = it.id.publisher;
         push(
             records,
             at,
-            Fact::Client {
+            RunEvent::Client {
                 client,
-                what: acknowledged,
+                event: acknowledged,
             },
         );
-        let roster = plan.roster().clients().iter();
-        for reader in roster.filter(|reader| reader.room == it.room) {
-            let what = ClientFact::Delivered {
+        let clients = plan.topology().clients().iter();
+        for reader in clients.filter(|reader| reader.channel == it.channel) {
+            let event = ClientEvent::Delivered {
                 message: Some(it.id),
-                offset: *top,
+                offset: *offset,
             };
             let client = reader.id;
-            push(records, at, Fact::Client { client, what });
+            push(records, at, RunEvent::Client { client, event });
         }
     }
 }
@@ -387,7 +408,7 @@ fn position(offset: u64) -> Position {
     }
 }
 
-/// Instants only go forwards; tests of what happened just before go back.
+/// Subtracts from an instant, which `Instant` does not offer, for events just before a fault.
 trait Before {
     fn before(self, time: Duration) -> Self;
 }

@@ -4,7 +4,7 @@
 //! [`DriverLine::Unrecognized`], never dropped.
 
 use serde_json::Value;
-use steadfast_faults::ledger::record::Subscribed;
+use steadfast_faults::ledger::event::Subscribed;
 use steadfast_protocol::message::Position;
 
 /// One line of a driver.

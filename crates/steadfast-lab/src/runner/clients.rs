@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
-use steadfast_faults::ledger::record::{ClientFact, LossCause, MessageId};
-use steadfast_faults::roster::{Client as ClientConfig, ClientId, ClientKind};
+use steadfast_faults::ledger::event::{ClientEvent, LossCause, MessageId};
+use steadfast_faults::topology::{Client as ClientConfig, ClientId, ClientKind};
 use steadfast_protocol::message::Position;
 
 use crate::driver::line::{CallError, DriverEventKind};
@@ -77,9 +77,9 @@ impl Client {
     }
 
     /// Queues a publication that is due; returns an event if the queue is full.
-    pub(super) fn enqueue(&mut self) -> Option<ClientFact> {
+    pub(super) fn enqueue(&mut self) -> Option<ClientEvent> {
         if self.pending.len() >= self.queue_len_max {
-            return Some(ClientFact::Unsent);
+            return Some(ClientEvent::Unsent);
         }
         self.sequence += 1;
         self.pending.push_back(PendingPublication {
@@ -111,21 +111,21 @@ impl Client {
         &mut self,
         sequence: u64,
         outcome: &Result<Value, CallError>,
-    ) -> Option<ClientFact> {
+    ) -> Option<ClientEvent> {
         match outcome {
             Ok(result) => {
                 self.pending.retain(|pending| pending.sequence != sequence);
                 let (position, duplicate) = read_ack(result)?;
-                Some(ClientFact::Acknowledged {
+                Some(ClientEvent::Acknowledged {
                     sequence,
                     position: Some(position),
-                    duplicate,
+                    is_duplicate: duplicate,
                 })
             }
             Err(CallError::Server { code, .. }) if !TEMPORARY_CODES.contains(code) => {
                 self.pending.retain(|pending| pending.sequence != sequence);
                 let code = u32::try_from(*code).unwrap_or(u32::MAX);
-                Some(ClientFact::Refused { sequence, code })
+                Some(ClientEvent::Rejected { sequence, code })
             }
             Err(CallError::Server { .. } | CallError::Lost(_) | CallError::Rejected(_)) => {
                 let pending = self
@@ -141,23 +141,23 @@ impl Client {
     }
 
     /// Updates the state and converts the event for the history.
-    pub(super) fn on_event(&mut self, event: &DriverEventKind) -> Option<ClientFact> {
+    pub(super) fn on_event(&mut self, event: &DriverEventKind) -> Option<ClientEvent> {
         match event {
             DriverEventKind::Connecting { code, .. } => {
                 let was_connected = std::mem::take(&mut self.is_connected);
                 self.is_subscribed = false;
-                was_connected.then(|| ClientFact::Lost(loss(*code)))
+                was_connected.then(|| ClientEvent::ConnectionLost(loss(*code)))
             }
             DriverEventKind::Connected(_) => {
                 self.is_connected = true;
-                Some(ClientFact::Connected)
+                Some(ClientEvent::Connected)
             }
             DriverEventKind::Disconnected { code, .. }
             | DriverEventKind::Unsubscribed { code, .. } => {
                 self.is_connected = false;
                 self.is_subscribed = false;
                 let code = Some(u32::try_from(*code).unwrap_or(u32::MAX));
-                Some(ClientFact::GaveUp { code })
+                Some(ClientEvent::GaveUp { code })
             }
             DriverEventKind::Subscribing => {
                 self.is_subscribed = false;
@@ -165,14 +165,14 @@ impl Client {
             }
             DriverEventKind::Subscribed(subscribed) => {
                 self.is_subscribed = true;
-                Some(ClientFact::Subscribed(subscribed.clone()))
+                Some(ClientEvent::Subscribed(subscribed.clone()))
             }
-            DriverEventKind::Publication { offset, data, .. } => Some(ClientFact::Delivered {
+            DriverEventKind::Publication { offset, data, .. } => Some(ClientEvent::Delivered {
                 message: read_payload(data),
                 offset: *offset,
             }),
             DriverEventKind::Warning(_) => {
-                (!self.is_connected).then_some(ClientFact::AttemptFailed)
+                (!self.is_connected).then_some(ClientEvent::AttemptFailed)
             }
             DriverEventKind::Join(_) => None,
             DriverEventKind::Leave(_) => None,
@@ -220,7 +220,7 @@ impl Clients {
 const fn loss(code: u64) -> LossCause {
     match code {
         CODE_NO_PING => LossCause::Timeout,
-        0..SERVER_CODES_FROM => LossCause::Untold,
+        0..SERVER_CODES_FROM => LossCause::Unknown,
         _ => LossCause::Code(saturate(code)),
     }
 }
@@ -279,8 +279,8 @@ fn checksum(message: MessageId) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_faults::ledger::record::Subscribed;
-    use steadfast_faults::roster::{InstanceId, RoomId};
+    use steadfast_faults::ledger::event::Subscribed;
+    use steadfast_faults::topology::{ChannelId, InstanceId};
 
     use super::*;
 
@@ -319,7 +319,7 @@ mod tests {
 
         let events: Vec<_> = (0..3).map(|_| client.enqueue()).collect();
 
-        assert_eq!(events, [None, None, Some(ClientFact::Unsent)]);
+        assert_eq!(events, [None, None, Some(ClientEvent::Unsent)]);
         assert_eq!(client.pending_len(), 2);
     }
 
@@ -333,12 +333,12 @@ mod tests {
 
         assert_eq!(
             client.on_event(&connecting),
-            Some(ClientFact::Lost(LossCause::Timeout))
+            Some(ClientEvent::ConnectionLost(LossCause::Timeout))
         );
         assert_eq!(client.on_event(&connecting), None);
         assert_eq!(
             client.on_event(&DriverEventKind::Warning("refused".to_owned())),
-            Some(ClientFact::AttemptFailed)
+            Some(ClientEvent::AttemptFailed)
         );
     }
 
@@ -349,7 +349,7 @@ mod tests {
             load: "chat".to_owned(),
             kind: ClientKind::Centrifuge,
             instance: InstanceId(0),
-            room: RoomId(0),
+            channel: ChannelId(0),
         };
         let mut client = Client::new(&config, "channel".to_owned(), queue_len_max);
         client.on_event(&DriverEventKind::Connected("x".to_owned()));

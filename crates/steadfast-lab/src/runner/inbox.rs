@@ -1,7 +1,7 @@
 //! Messages from the threads of a run to the thread that executes it.
 
-use steadfast_faults::ledger::record::Fact;
-use steadfast_faults::roster::ClientKind;
+use steadfast_faults::ledger::event::RunEvent;
+use steadfast_faults::topology::ClientKind;
 use steadfast_machine::Instant;
 
 use crate::driver::line::DriverLine;
@@ -22,7 +22,7 @@ pub(crate) enum MessagePayload {
     /// A driver wrote a line.
     Driver(ClientKind, DriverLine),
     /// A process changed its state, or a fault was injected, confirmed or healed.
-    RunEvent(Fact),
+    RunEvent(RunEvent),
     /// A thread failed to do its task; the run proves nothing.
     Failure(String),
 }

@@ -5,14 +5,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use steadfast::clock::Clock;
-use steadfast_faults::ledger::history::History;
-use steadfast_faults::ledger::record::{
-    ClientFact, Fact, FaultFact, HarnessFact, MessageId, Phase, ProcessFact, Record,
+use steadfast_faults::ledger::event::{
+    ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, ProcessEvent, RunEvent, RunPhase,
 };
-use steadfast_faults::roster::{ClientId, ClientKind, FaultId, InstanceId};
-use steadfast_faults::scenario::model::{Action, Scenario};
+use steadfast_faults::ledger::event_log::EventLog;
+use steadfast_faults::scenario::model::{FaultAction, Scenario};
 use steadfast_faults::scenario::plan::Plan;
-use steadfast_faults::scenario::schedule::Schedule;
+use steadfast_faults::scenario::publish_schedule::PublishSchedule;
+use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::clients::{self, Client, Clients};
@@ -48,14 +48,14 @@ pub(super) struct Run<'a> {
     services: Vec<Service>,
     drivers: BTreeMap<ClientKind, Driver>,
     clients: Clients,
-    publish_schedules: BTreeMap<ClientId, Schedule>,
+    publish_schedules: BTreeMap<ClientId, PublishSchedule>,
     next_publish: BTreeMap<ClientId, Instant>,
     /// Client and sequence number of publications in flight, by command id.
     calls: BTreeMap<u64, (ClientId, u64)>,
     next_command_id: u64,
     schedule: RunSchedule,
-    history: History,
-    phase: Phase,
+    history: EventLog,
+    phase: RunPhase,
     baseline_start: Instant,
     ready: Vec<InstanceId>,
     acknowledged: u64,
@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
         let (sender, inbox) = sync_channel(MESSAGES_MAX);
         let mut ports = Vec::new();
         let mut services = Vec::new();
-        for instance in plan.roster().instances() {
+        for instance in plan.topology().instances() {
             let port = free_port(&ports)?;
             ports.push(port);
             let name = instance.to_string();
@@ -112,8 +112,8 @@ impl<'a> Run<'a> {
             calls: BTreeMap::new(),
             next_command_id: 1,
             schedule: RunSchedule::default(),
-            history: History::new(EVENTS_MAX),
-            phase: Phase::Connect,
+            history: EventLog::new(EVENTS_MAX),
+            phase: RunPhase::Connect,
             baseline_start: Instant::START,
             ready: Vec::new(),
             acknowledged: 0,
@@ -124,16 +124,19 @@ impl<'a> Run<'a> {
     }
 
     /// Executes the schedule to its end and returns the history.
-    pub(super) fn execute(mut self, watch: &mut dyn FnMut(&Progress)) -> Result<History, LabError> {
-        self.record(self.clock.now(), Fact::Began(Phase::Connect));
+    pub(super) fn execute(
+        mut self,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<EventLog, LabError> {
+        self.record(self.clock.now(), RunEvent::PhaseBegan(RunPhase::Connect));
         self.start_participants()?;
         self.fill_schedule();
-        while self.phase != Phase::End {
+        while self.phase != RunPhase::End {
             self.receive_until(self.schedule.next_at());
             let now = self.clock.now();
             while let Some((planned, due)) = self.schedule.take(now) {
                 self.perform(planned, due, watch);
-                if self.phase == Phase::End {
+                if self.phase == RunPhase::End {
                     break;
                 }
             }
@@ -154,7 +157,7 @@ impl<'a> Run<'a> {
         }
         let participants: Vec<(String, String, ClientKind, InstanceId)> = self
             .plan
-            .roster()
+            .topology()
             .clients()
             .iter()
             .zip(self.clients.all())
@@ -202,22 +205,24 @@ impl<'a> Run<'a> {
     }
 
     fn has_failed(&self) -> bool {
-        let failed = |record: &Record| matches!(record.fact, Fact::Harness(HarnessFact::Failed(_)));
+        let failed = |record: &EventRecord| {
+            matches!(record.event, RunEvent::Harness(HarnessEvent::Failed(_)))
+        };
         self.history.records().iter().any(failed)
     }
 
     fn fill_schedule(&mut self) {
         self.baseline_start = self.clock.now();
         let run = self.scenario.run();
-        for phase in Phase::ALL {
-            if phase != Phase::Connect {
+        for phase in RunPhase::ALL {
+            if phase != RunPhase::Connect {
                 self.schedule.add(
                     self.baseline_start + run.begins(phase),
                     DueAction::Begin(phase),
                 );
             }
         }
-        let steps = self.baseline_start + run.begins(Phase::Steps);
+        let steps = self.baseline_start + run.begins(RunPhase::Steps);
         for fault in self.plan.faults() {
             self.schedule
                 .add(steps + fault.at, DueAction::Arm(fault.id));
@@ -226,7 +231,7 @@ impl<'a> Run<'a> {
         }
         let ids: Vec<ClientId> = self.clients.all().iter().map(|client| client.id).collect();
         for id in ids {
-            if let Some(times) = self.plan.schedule(self.scenario, id) {
+            if let Some(times) = self.plan.publish_schedule(self.scenario, id) {
                 self.publish_schedules.insert(id, times);
                 self.plan_next(id);
             }
@@ -270,7 +275,7 @@ impl<'a> Run<'a> {
         match due {
             DueAction::Begin(phase) => {
                 self.phase = phase;
-                self.record(now, Fact::Began(phase));
+                self.record(now, RunEvent::PhaseBegan(phase));
                 self.report_progress(watch);
             }
             DueAction::Arm(fault) => self.arm(now, fault),
@@ -280,7 +285,13 @@ impl<'a> Run<'a> {
                 self.plan_next(client);
                 let overflow = self.clients.get_mut(client).and_then(Client::enqueue);
                 if let Some(what) = overflow {
-                    self.record(now, Fact::Client { client, what });
+                    self.record(
+                        now,
+                        RunEvent::Client {
+                            client,
+                            event: what,
+                        },
+                    );
                 }
                 self.send_pending(client);
             }
@@ -305,7 +316,7 @@ impl<'a> Run<'a> {
         let mut due = planned;
         while due <= now {
             let late = now.saturating_since(due);
-            self.record(now, Fact::Harness(HarnessFact::Lag { late }));
+            self.record(now, RunEvent::Harness(HarnessEvent::Lag { late }));
             due = due + LAG_SAMPLE_INTERVAL;
         }
         self.schedule.add(due, DueAction::SampleLag);
@@ -314,13 +325,13 @@ impl<'a> Run<'a> {
     /// Schedules the injection of a fault right after the next publication of a client of its target: only then does
     /// the run show the effect on publications in flight.
     fn arm(&mut self, now: Instant, id: FaultId) {
-        let roster = self.plan.roster();
+        let topology = self.plan.topology();
         let fault = self.plan.faults().iter().find(|fault| fault.id == id);
         let targets = fault
             .map(|fault| fault.targets.as_slice())
             .unwrap_or_default();
         let is_affected = |client: &ClientId| {
-            let client = roster.client(*client);
+            let client = topology.client(*client);
             client.is_some_and(|client| targets.contains(&client.instance))
         };
         let next = self
@@ -337,9 +348,9 @@ impl<'a> Run<'a> {
             return;
         };
         let command = match fault.action {
-            Action::Kill => ServiceCommand::Kill(id),
-            Action::Term { grace } => ServiceCommand::Term(id, grace),
-            Action::Pause => ServiceCommand::Pause(id),
+            FaultAction::Kill => ServiceCommand::Kill(id),
+            FaultAction::Term { grace } => ServiceCommand::Term(id, grace),
+            FaultAction::Pause => ServiceCommand::Pause(id),
         };
         let targets = fault.targets.clone();
         self.progress_event = Some(format!("{} {}", fault.action.name(), self.names(&targets)));
@@ -347,8 +358,14 @@ impl<'a> Run<'a> {
             FaultsMode::Real => self.send_command(&targets, command),
             FaultsMode::Placebo => {
                 let now = self.clock.now();
-                let what = FaultFact::Injected;
-                self.record(now, Fact::Fault { fault: id, what });
+                let what = FaultEvent::Injected;
+                self.record(
+                    now,
+                    RunEvent::Fault {
+                        fault: id,
+                        event: what,
+                    },
+                );
             }
         }
     }
@@ -361,8 +378,14 @@ impl<'a> Run<'a> {
             FaultsMode::Real => self.send_command(&fault.targets, ServiceCommand::Heal(id)),
             FaultsMode::Placebo => {
                 let now = self.clock.now();
-                let what = FaultFact::Healed;
-                self.record(now, Fact::Fault { fault: id, what });
+                let what = FaultEvent::Healed;
+                self.record(
+                    now,
+                    RunEvent::Fault {
+                        fault: id,
+                        event: what,
+                    },
+                );
             }
         }
     }
@@ -377,8 +400,8 @@ impl<'a> Run<'a> {
     }
 
     fn names(&self, targets: &[InstanceId]) -> String {
-        let roster = self.plan.roster();
-        let names = targets.iter().filter_map(|id| roster.instance(*id));
+        let topology = self.plan.topology();
+        let names = targets.iter().filter_map(|id| topology.instance(*id));
         let names: Vec<String> = names.map(ToString::to_string).collect();
         names.join(", ")
     }
@@ -401,11 +424,17 @@ impl<'a> Run<'a> {
             let data = clients::payload(message, self.payload_bytes(id));
             let key = clients::idempotency_key(&self.key_prefix, message);
             let what = if next.is_resend {
-                ClientFact::Repeated { sequence }
+                ClientEvent::Resent { sequence }
             } else {
-                ClientFact::Published { sequence }
+                ClientEvent::Published { sequence }
             };
-            self.record(self.clock.now(), Fact::Client { client: id, what });
+            self.record(
+                self.clock.now(),
+                RunEvent::Client {
+                    client: id,
+                    event: what,
+                },
+            );
             let command_id =
                 self.send_to_driver(kind, driver::publish(&name, &channel, &key, &data));
             self.calls.insert(command_id, (id, sequence));
@@ -415,7 +444,7 @@ impl<'a> Run<'a> {
     fn payload_bytes(&self, id: ClientId) -> u32 {
         let load = self
             .plan
-            .roster()
+            .topology()
             .client(id)
             .map(|client| client.load.as_str());
         let loads = self.scenario.loads().iter();
@@ -450,9 +479,9 @@ impl<'a> Run<'a> {
         let HarnessMessage { at, payload } = message;
         match payload {
             MessagePayload::RunEvent(event) => {
-                if let Fact::Process {
+                if let RunEvent::Process {
                     instance,
-                    what: ProcessFact::Ready,
+                    event: ProcessEvent::Ready,
                 } = event
                 {
                     self.ready.push(instance);
@@ -478,8 +507,15 @@ impl<'a> Run<'a> {
                 let publisher = self.clients.get_mut(client);
                 let what = publisher.and_then(|publisher| publisher.on_outcome(sequence, &outcome));
                 if let Some(what) = what {
-                    self.acknowledged += u64::from(matches!(what, ClientFact::Acknowledged { .. }));
-                    self.record(at, Fact::Client { client, what });
+                    self.acknowledged +=
+                        u64::from(matches!(what, ClientEvent::Acknowledged { .. }));
+                    self.record(
+                        at,
+                        RunEvent::Client {
+                            client,
+                            event: what,
+                        },
+                    );
                     self.send_pending(client);
                 } else {
                     self.schedule
@@ -507,9 +543,15 @@ impl<'a> Run<'a> {
         let recorded = client.on_event(&event.kind);
         let is_up = client.is_up();
         if let Some(what) = recorded {
-            self.delivered += u64::from(matches!(what, ClientFact::Delivered { .. }));
-            let may_send = is_up && matches!(what, ClientFact::Subscribed(_));
-            self.record(at, Fact::Client { client: id, what });
+            self.delivered += u64::from(matches!(what, ClientEvent::Delivered { .. }));
+            let may_send = is_up && matches!(what, ClientEvent::Subscribed(_));
+            self.record(
+                at,
+                RunEvent::Client {
+                    client: id,
+                    event: what,
+                },
+            );
             if may_send {
                 self.send_pending(id);
             }
@@ -518,11 +560,14 @@ impl<'a> Run<'a> {
 
     fn fail(&mut self, what: String) {
         self.last_message.clone_from(&what);
-        self.record(self.clock.now(), Fact::Harness(HarnessFact::Failed(what)));
+        self.record(
+            self.clock.now(),
+            RunEvent::Harness(HarnessEvent::Failed(what)),
+        );
     }
 
-    fn record(&mut self, at: Instant, event: Fact) {
-        self.history.push(Record { at, fact: event });
+    fn record(&mut self, at: Instant, event: RunEvent) {
+        self.history.push(EventRecord { at, event });
     }
 
     fn report_progress(&mut self, watch: &mut dyn FnMut(&Progress)) {
@@ -559,8 +604,8 @@ impl<'a> Run<'a> {
 
 fn create_clients(scenario: &Scenario, plan: &Plan) -> Clients {
     let mut clients = Clients::default();
-    for config in plan.roster().clients() {
-        let room = plan.roster().room(config.room);
+    for config in plan.topology().clients() {
+        let room = plan.topology().channel(config.channel);
         let channel = room.map(|room| room.name.clone()).unwrap_or_default();
         let load = scenario
             .loads()

@@ -3,15 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use steadfast_faults::ledger::record::Phase;
-use steadfast_faults::roster::{ClientId, FaultId};
+use steadfast_faults::ledger::event::RunPhase;
+use steadfast_faults::topology::{ClientId, FaultId};
 use steadfast_machine::Instant;
 
 /// An action with a planned instant. Of those that are due at the same instant, the first in this list comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DueAction {
     /// Begins a phase of the timeline.
-    Begin(Phase),
+    Begin(RunPhase),
     /// Heals a fault.
     Heal(FaultId),
     /// Schedules the injection of a fault for a publication that it can hit in flight.
@@ -66,12 +66,12 @@ mod tests {
         let mut schedule = RunSchedule::default();
         schedule.add(at(30), DueAction::SampleLag);
         schedule.add(at(10), DueAction::Publish(ClientId(1)));
-        schedule.add(at(10), DueAction::Begin(Phase::Steps));
+        schedule.add(at(10), DueAction::Begin(RunPhase::Steps));
 
         assert_eq!(schedule.take(at(9)), None);
         assert_eq!(
             schedule.take(at(20)),
-            Some((at(10), DueAction::Begin(Phase::Steps)))
+            Some((at(10), DueAction::Begin(RunPhase::Steps)))
         );
         assert_eq!(
             schedule.take(at(20)),

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use steadfast::clock::Clock;
-use steadfast_faults::ledger::record::{Exit, Fact, FaultFact, ProcessFact};
-use steadfast_faults::roster::{FaultId, InstanceId};
+use steadfast_faults::ledger::event::{FaultEvent, ProcessEvent, ProcessExit, RunEvent};
+use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_machine::Instant;
 
 use super::probe;
@@ -175,7 +175,7 @@ impl Supervisor {
             Ok(child) => {
                 self.child = Some(child);
                 self.is_starting = true;
-                self.send_process_event(ProcessFact::Started);
+                self.send_process_event(ProcessEvent::Started);
             }
             Err(error) => {
                 self.report_failure(format!("failed to start {}: {error}", self.setup.name));
@@ -210,7 +210,7 @@ impl Supervisor {
     }
 
     fn kill(&mut self, fault: FaultId) {
-        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultEvent::Injected);
         let Some(mut child) = self.child.take() else {
             return self.report_ineffective(fault, "it was not running");
         };
@@ -219,7 +219,7 @@ impl Supervisor {
     }
 
     fn term(&mut self, fault: FaultId, grace: Duration) {
-        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultEvent::Injected);
         let Some(mut child) = self.child.take() else {
             return self.report_ineffective(fault, "it was not running");
         };
@@ -242,10 +242,10 @@ impl Supervisor {
         match status {
             Ok(status) => {
                 let by = status.signal();
-                self.send_process_event(ProcessFact::Exited(exit(status)));
+                self.send_process_event(ProcessEvent::Exited(exit(status)));
                 // SIGTERM requests an exit; after SIGKILL an exit of its own is not possible.
                 if by == Some(expected.as_raw()) || (expected == Signal::TERM && by.is_none()) {
-                    self.send_fault_event(fault, self.clock.now(), FaultFact::Confirmed);
+                    self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
                 } else {
                     self.report_ineffective(fault, &format!("it exited with {status}"));
                 }
@@ -255,7 +255,7 @@ impl Supervisor {
     }
 
     fn pause(&self, fault: FaultId) {
-        self.send_fault_event(fault, self.clock.now(), FaultFact::Injected);
+        self.send_fault_event(fault, self.clock.now(), FaultEvent::Injected);
         let Some(child) = &self.child else {
             return self.report_ineffective(fault, "it was not running");
         };
@@ -270,7 +270,7 @@ impl Supervisor {
             }
             thread::park_timeout(POLL_INTERVAL);
         }
-        self.send_fault_event(fault, self.clock.now(), FaultFact::Confirmed);
+        self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
     }
 
     fn heal(&mut self, fault: FaultId) {
@@ -283,7 +283,7 @@ impl Supervisor {
                 if let Err(error) = signal(child, Signal::CONT) {
                     self.report_failure(format!("failed to resume {}: {error}", self.setup.name));
                 }
-                self.send_fault_event(fault, self.clock.now(), FaultFact::Healed);
+                self.send_fault_event(fault, self.clock.now(), FaultEvent::Healed);
             }
         }
     }
@@ -298,7 +298,7 @@ impl Supervisor {
             Ok(Some(status)) => {
                 self.child = None;
                 self.is_starting = false;
-                self.send_process_event(ProcessFact::Exited(exit(status)));
+                self.send_process_event(ProcessEvent::Exited(exit(status)));
                 if self.healing.is_some() {
                     let tail = log_tail(&self.setup.folder.join("service.log"));
                     self.report_failure(format!(
@@ -312,9 +312,9 @@ impl Supervisor {
         }
         if self.is_starting && probe::is_ready(self.setup.port) {
             self.is_starting = false;
-            self.send_process_event(ProcessFact::Ready);
+            self.send_process_event(ProcessEvent::Ready);
             if let Some(fault) = self.healing.take() {
-                self.send_fault_event(fault, self.clock.now(), FaultFact::Healed);
+                self.send_fault_event(fault, self.clock.now(), FaultEvent::Healed);
             }
         }
     }
@@ -351,23 +351,29 @@ impl Supervisor {
         OpenOptions::new().create(true).append(true).open(path)
     }
 
-    fn send_process_event(&self, what: ProcessFact) {
+    fn send_process_event(&self, what: ProcessEvent) {
         let instance = self.setup.id;
         self.send(
             self.clock.now(),
-            MessagePayload::RunEvent(Fact::Process { instance, what }),
+            MessagePayload::RunEvent(RunEvent::Process {
+                instance,
+                event: what,
+            }),
         );
     }
 
-    fn send_fault_event(&self, fault: FaultId, at: Instant, what: FaultFact) {
-        self.send(at, MessagePayload::RunEvent(Fact::Fault { fault, what }));
+    fn send_fault_event(&self, fault: FaultId, at: Instant, what: FaultEvent) {
+        self.send(
+            at,
+            MessagePayload::RunEvent(RunEvent::Fault { fault, event: what }),
+        );
     }
 
     fn report_ineffective(&self, fault: FaultId, why: &str) {
         self.send_fault_event(
             fault,
             self.clock.now(),
-            FaultFact::Ineffective(why.to_owned()),
+            FaultEvent::Ineffective(why.to_owned()),
         );
     }
 
@@ -394,11 +400,11 @@ fn is_stopped(id: u32) -> bool {
         .is_some_and(|(_, rest)| rest.starts_with('T'))
 }
 
-fn exit(status: ExitStatus) -> Exit {
+fn exit(status: ExitStatus) -> ProcessExit {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::Code(-1),
+        (Some(code), _) => ProcessExit::Code(code),
+        (None, Some(signal)) => ProcessExit::Signal(signal),
+        (None, None) => ProcessExit::Code(-1),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &LabCheck) -> Result<(), Failure> {
 }
 
 fn describe(scenario: &Scenario, plan: &Plan) -> String {
-    let roster = plan.roster();
+    let topology = plan.topology();
     let mut lines = vec![
         format!("{}: {}", scenario.name(), scenario.about()),
         format!("seed       {}", plan.seed()),
@@ -28,12 +28,12 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
             "duration   {}, and the same for the control run without faults if it has one",
             display::seconds(scenario.run().total())
         ),
-        format!("processes  {}", roster.instances().len()),
-        format!("clients    {}", roster.clients().len()),
+        format!("processes  {}", topology.instances().len()),
+        format!("clients    {}", topology.clients().len()),
         format!("faults     {}", plan.faults().len()),
     ];
     for fault in plan.faults() {
-        let targets = fault.targets.iter().filter_map(|id| roster.instance(*id));
+        let targets = fault.targets.iter().filter_map(|id| topology.instance(*id));
         let targets: Vec<String> = targets.map(ToString::to_string).collect();
         lines.push(format!(
             "  {:>7}  {} {} (healed at {})",

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use steadfast_faults::roster::ClientKind;
+use steadfast_faults::topology::ClientKind;
 use steadfast_lab::driver::DriverCommands;
 
 use crate::exit::Failure;

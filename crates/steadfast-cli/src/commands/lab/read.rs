@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use steadfast_faults::scenario::Choice;
+use steadfast_faults::scenario::ScenarioOptions;
 use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 
@@ -23,7 +23,7 @@ pub(super) fn read(arguments: &ScenarioArgs) -> Result<(Scenario, Plan), Failure
     Ok((scenario, plan))
 }
 
-fn scenario(path: &Path, choice: &Choice) -> Result<Scenario, Failure> {
+fn scenario(path: &Path, choice: &ScenarioOptions) -> Result<Scenario, Failure> {
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::scenario(
             format!("failed to read {}: {error}", path.display()),
@@ -34,7 +34,7 @@ fn scenario(path: &Path, choice: &Choice) -> Result<Scenario, Failure> {
         .map_err(|error| Failure::scenario(error.to_string(), ""))
 }
 
-fn choice(arguments: &ScenarioArgs) -> Result<Choice, Failure> {
+fn choice(arguments: &ScenarioArgs) -> Result<ScenarioOptions, Failure> {
     let params = arguments.params.iter().map(|param| {
         let (name, value) = param.split_once('=').ok_or_else(|| {
             Failure::usage(
@@ -44,7 +44,7 @@ fn choice(arguments: &ScenarioArgs) -> Result<Choice, Failure> {
         })?;
         Ok((name.trim().to_owned(), value.trim().to_owned()))
     });
-    Ok(Choice {
+    Ok(ScenarioOptions {
         profiles: arguments.profile.clone(),
         params: params.collect::<Result<_, Failure>>()?,
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use steadfast_faults::ledger::Ledger;
 use steadfast_faults::report::{Report, json, text};
 use steadfast_faults::scenario::plan::Plan;
-use steadfast_faults::verdict::{Verdict, judge};
+use steadfast_faults::verdict::{Verdict, evaluate};
 use steadfast_lab::runner::{self, FaultsMode, RunSetup};
 
 use super::display::Display;
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
     let own = env::current_exe()
         .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
-    let kinds = plan.roster().clients().iter().map(|client| client.kind);
+    let kinds = plan.topology().clients().iter().map(|client| client.kind);
     let setup = RunSetup {
         gateway: arguments
             .gateway
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     output::message(&format!(
         "{}: {} clients, {} faults, seed {}; files in {}",
         scenario.name(),
-        plan.roster().clients().len(),
+        plan.topology().clients().len(),
         plan.faults().len(),
         plan.seed(),
         setup.folder.display()
@@ -57,19 +57,19 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     });
     display.end();
     let outcome = outcome.map_err(|error| Failure::from_lab(&error))?;
-    let ledger = Ledger::balance(&scenario, &plan, &outcome.run);
+    let ledger = Ledger::reconcile(&scenario, &plan, &outcome.run);
     let without_faults = plan.without_faults();
     let control = outcome
         .control
         .as_ref()
-        .map(|history| Ledger::balance(&scenario, &without_faults, history));
-    let judgement = judge(&scenario, &ledger, control.as_ref());
+        .map(|history| Ledger::reconcile(&scenario, &without_faults, history));
+    let evaluation = evaluate(&scenario, &ledger, control.as_ref());
     let report = Report {
         scenario: &scenario,
         profiles: &arguments.scenario.profile,
         plan: &plan,
         ledger: &ledger,
-        judgement: &judgement,
+        evaluation: &evaluation,
     };
     let rendered = json::render(&report);
     write_report(&setup.folder, &rendered)?;
@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     } else {
         output::print(text::render(&report).trim_end());
     }
-    match judgement.verdict {
+    match evaluation.verdict {
         Verdict::Pass => Ok(()),
         Verdict::Fail => Err(Failure::verdict_fail(&rerun_command(arguments, &plan))),
         Verdict::Inconclusive => Err(Failure::verdict_inconclusive(&rerun_command(

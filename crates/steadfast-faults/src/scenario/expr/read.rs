@@ -1,19 +1,21 @@
-//! Reads the text of an expression, from left to right, one token at a time.
+//! The parser of expressions: recursive descent, from left to right.
 //!
-//! There are no brackets around terms: `and` binds weakest, then comparisons, then `+ -`, then `* /`.
+//! There are no parentheses: `and` binds weakest, then comparisons, then `+ -`, then `* /`.
 
-use crate::metrics::{Filter, Metric, Scope, Shape};
+use crate::metrics::{Metric, MetricFilter, MetricScope, MetricShape};
 use crate::quantity::Unit;
-use crate::roster::ClientKind;
 use crate::samples::Aggregate;
-use crate::scenario::expr::{Comparison, Computed, Expression, Operator, Reading, Relation, Term};
+use crate::scenario::expr::{
+    Comparison, Computed, Expression, MetricQuery, Operator, Relation, Term,
+};
 use crate::scenario::problem::nearest;
 use crate::scenario::units;
+use crate::topology::ClientKind;
 
 /// The longest expression, so that its tree stays small.
 const LEN_MAX: usize = 1000;
 
-/// Longer ones first, since `<` begins `<=`.
+/// Longer operators first, since `<` is a prefix of `<=`.
 const RELATIONS: [(&str, Relation); 6] = [
     ("==", Relation::Equal),
     ("!=", Relation::Unequal),
@@ -25,29 +27,29 @@ const RELATIONS: [(&str, Relation); 6] = [
 
 const FILTER_KEYS: [&str; 3] = ["load", "kind", "step"];
 
-/// Why a text is no expression.
+/// Why an expression is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ExpressionError {
-    /// What is wrong, one line.
+    /// The problem, in one line.
     pub message: String,
-    /// What to do about it, if that is known.
+    /// How to fix it, if that is known.
     pub help: Option<String>,
 }
 
-/// What is left to read.
-struct Reader<'a> {
+/// The text that is not parsed yet.
+struct ExpressionReader<'a> {
     rest: &'a str,
 }
 
 pub(super) fn expression(text: &str) -> Result<Expression, ExpressionError> {
     if text.len() > LEN_MAX {
-        return Err(plain(format!(
-            "an expression has at most {LEN_MAX} bytes, this one has {}",
+        return Err(without_help(format!(
+            "expression has {} bytes; the maximum is {LEN_MAX}",
             text.len()
         )));
     }
-    let mut reader = Reader { rest: text };
+    let mut reader = ExpressionReader { rest: text };
     let mut comparisons = vec![reader.comparison()?];
     while reader.word("and") {
         comparisons.push(reader.comparison()?);
@@ -59,7 +61,7 @@ pub(super) fn expression(text: &str) -> Result<Expression, ExpressionError> {
     Ok(Expression { text, comparisons })
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ExpressionReader<'a> {
     fn comparison(&mut self) -> Result<Comparison, ExpressionError> {
         let left = self.sum()?;
         let found = RELATIONS.iter().find(|(sign, _)| self.sign(sign));
@@ -68,10 +70,10 @@ impl<'a> Reader<'a> {
         };
         let right = self.sum()?;
         if left.unit() != right.unit() {
-            return Err(plain(format!(
+            return Err(without_help(format!(
                 "`{sign}` compares {} with {}",
-                told(left.unit()),
-                told(right.unit())
+                unit_name(left.unit()),
+                unit_name(right.unit())
             )));
         }
         Ok(Comparison {
@@ -85,9 +87,9 @@ impl<'a> Reader<'a> {
         let mut term = self.product()?;
         loop {
             let operator = if self.sign("+") {
-                Operator::Plus
+                Operator::Add
             } else if self.sign("-") {
-                Operator::Minus
+                Operator::Subtract
             } else {
                 return Ok(term);
             };
@@ -99,9 +101,9 @@ impl<'a> Reader<'a> {
         let mut term = self.atom()?;
         loop {
             let operator = if self.sign("*") {
-                Operator::Times
+                Operator::Multiply
             } else if self.sign("/") {
-                Operator::Over
+                Operator::Divide
             } else {
                 return Ok(term);
             };
@@ -110,14 +112,14 @@ impl<'a> Reader<'a> {
     }
 
     fn atom(&mut self) -> Result<Term, ExpressionError> {
-        let number = self.take(|it| it.is_ascii_digit() || it == '.');
+        let number = self.consume(|it| it.is_ascii_digit() || it == '.');
         if !number.is_empty() {
-            let unit = self.take_directly(|it| it.is_ascii_alphabetic() || it == '%');
+            let unit = self.consume_directly(|it| it.is_ascii_alphabetic() || it == '%');
             return units::number(number, unit)
                 .map(Term::Literal)
-                .ok_or_else(|| plain(format!("`{number}{unit}` is no number with a unit")));
+                .ok_or_else(|| without_help(format!("invalid number or unit `{number}{unit}`")));
         }
-        let name = self.take(|it| it.is_ascii_lowercase() || "._".contains(it));
+        let name = self.consume(|it| it.is_ascii_lowercase() || "._".contains(it));
         if name.is_empty() {
             return Err(self.expected("a metric, a number or a time"));
         }
@@ -130,33 +132,33 @@ impl<'a> Reader<'a> {
         };
         let filter = self.filter(metric)?;
         let aggregate = self.aggregate(metric)?;
-        Ok(Term::Reading(Reading {
+        Ok(Term::Metric(MetricQuery {
             metric,
             filter,
             aggregate,
         }))
     }
 
-    fn filter(&mut self, metric: Metric) -> Result<Filter, ExpressionError> {
-        let mut filter = Filter::default();
+    fn filter(&mut self, metric: Metric) -> Result<MetricFilter, ExpressionError> {
+        let mut filter = MetricFilter::default();
         if !self.sign("{") {
             return Ok(filter);
         }
         loop {
-            let key = self.take(|it| it.is_ascii_lowercase());
+            let key = self.consume(|it| it.is_ascii_lowercase());
             let allowed = match metric.scope() {
-                Scope::Run => false,
-                Scope::Clients => key != "step",
-                Scope::Incidents => true,
+                MetricScope::Run => false,
+                MetricScope::Clients => key != "step",
+                MetricScope::Incidents => true,
             };
             if !FILTER_KEYS.contains(&key) || !allowed {
-                let message = format!("`{}` cannot be narrowed by `{key}`", metric.name());
-                return Err(plain(message));
+                let message = format!("`{}` cannot be filtered by `{key}`", metric.name());
+                return Err(without_help(message));
             }
             if !self.sign("=") {
                 return Err(self.expected("`=`"));
             }
-            let value = self.take(|it| it.is_ascii_alphanumeric() || "-_".contains(it));
+            let value = self.consume(|it| it.is_ascii_alphanumeric() || "-_".contains(it));
             match key {
                 "load" => filter.load = Some(value.to_owned()),
                 "kind" => filter.kind = Some(kind(value)?),
@@ -174,31 +176,34 @@ impl<'a> Reader<'a> {
     fn aggregate(&mut self, metric: Metric) -> Result<Option<Aggregate>, ExpressionError> {
         let found = Aggregate::ALL.into_iter().find(|it| self.word(it.name()));
         match (metric.shape(), found) {
-            (Shape::Number, None) => Ok(None),
-            (Shape::Number, Some(it)) => Err(plain(format!(
-                "`{}` is one number and has no {}",
+            (MetricShape::Number, None) => Ok(None),
+            (MetricShape::Number, Some(it)) => Err(without_help(format!(
+                "`{}` is a single number: `{}` does not apply",
                 metric.name(),
                 it.name()
             ))),
-            (Shape::Samples(_), Some(it)) => Ok(Some(it)),
-            (Shape::Samples(_), None) => {
+            (MetricShape::Samples(_), Some(it)) => Ok(Some(it)),
+            (MetricShape::Samples(_), None) => {
                 let all: Vec<&str> = Aggregate::ALL.iter().map(|it| it.name()).collect();
                 Err(ExpressionError {
-                    message: format!("`{}` has many values: say which", metric.name()),
+                    message: format!(
+                        "`{}` has many values: an aggregate is required",
+                        metric.name()
+                    ),
                     help: Some(format!("one of: {}", all.join(", "))),
                 })
             }
         }
     }
 
-    /// Takes the sign if it is next.
+    /// Consumes the sign if it is next.
     fn sign(&mut self, sign: &str) -> bool {
         let rest = self.rest.trim_start().strip_prefix(sign);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
 
-    /// Takes the word if it is next and does not go on.
+    /// Consumes the word if it is next and complete.
     fn word(&mut self, word: &str) -> bool {
         let rest = self.rest.trim_start().strip_prefix(word);
         let rest =
@@ -207,18 +212,18 @@ impl<'a> Reader<'a> {
         rest.is_some()
     }
 
-    fn take(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
+    fn consume(&mut self, accepts: impl Fn(char) -> bool) -> &'a str {
         self.rest = self.rest.trim_start();
-        self.take_directly(fits)
+        self.consume_directly(accepts)
     }
 
-    fn take_directly(&mut self, fits: impl Fn(char) -> bool) -> &'a str {
-        let end = self.rest.find(|it| !fits(it)).unwrap_or(self.rest.len());
-        let Some((taken, rest)) = self.rest.split_at_checked(end) else {
+    fn consume_directly(&mut self, accepts: impl Fn(char) -> bool) -> &'a str {
+        let end = self.rest.find(|it| !accepts(it)).unwrap_or(self.rest.len());
+        let Some((consumed, rest)) = self.rest.split_at_checked(end) else {
             return "";
         };
         self.rest = rest;
-        taken
+        consumed
     }
 
     fn expected(&self, what: &str) -> ExpressionError {
@@ -228,7 +233,7 @@ impl<'a> Reader<'a> {
         } else {
             format!("`{rest}`")
         };
-        plain(format!("expected {what}, found {found}"))
+        without_help(format!("expected {what}, found {found}"))
     }
 }
 
@@ -241,13 +246,15 @@ fn computed(left: Term, operator: Operator, right: Term) -> Result<Term, Express
     }));
     if term.unit().is_none() {
         let sign = match operator {
-            Operator::Plus => "+",
-            Operator::Minus => "-",
-            Operator::Times => "*",
-            Operator::Over => "/",
+            Operator::Add => "+",
+            Operator::Subtract => "-",
+            Operator::Multiply => "*",
+            Operator::Divide => "/",
         };
-        let (left, right) = (told(left_unit), told(right_unit));
-        return Err(plain(format!("{left} `{sign}` {right} means nothing")));
+        let (left, right) = (unit_name(left_unit), unit_name(right_unit));
+        return Err(without_help(format!(
+            "invalid operation: {left} `{sign}` {right}"
+        )));
     }
     Ok(term)
 }
@@ -256,21 +263,21 @@ fn kind(name: &str) -> Result<ClientKind, ExpressionError> {
     ClientKind::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = ClientKind::ALL.iter().map(|it| it.name()).collect();
         ExpressionError {
-            message: format!("unknown kind of client `{name}`"),
+            message: format!("unknown client kind `{name}`"),
             help: Some(format!("one of: {}", known.join(", "))),
         }
     })
 }
 
-const fn told(unit: Option<Unit>) -> &'static str {
+const fn unit_name(unit: Option<Unit>) -> &'static str {
     match unit {
         Some(Unit::One) => "a number",
         Some(Unit::Time) => "a time",
-        None => "nothing",
+        None => "a value without a unit",
     }
 }
 
-fn plain(message: String) -> ExpressionError {
+fn without_help(message: String) -> ExpressionError {
     ExpressionError {
         message,
         help: None,
@@ -284,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_are_read_with_their_units() {
+    fn expressions_are_parsed_with_their_units() {
         for text in [
             "clients.reconnected / clients.affected == 1.0",
             "recovery.total max < 10s",
@@ -293,13 +300,13 @@ mod tests {
             "attempts.per_recovery{kind=centrifuge-client,load=chat} p99 <= 3 * clients.affected + 1",
             "recovery.dial{step=kill} p50*2<recovery.total p99",
         ] {
-            let read = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!(read.to_string(), text);
+            let parsed = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(parsed.to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_no_expression_is_refused_with_the_reason() {
+    fn invalid_expressions_are_rejected_with_the_reason() {
         for (text, message) in [
             ("", "expected a metric, a number or a time, found the end"),
             (
@@ -317,11 +324,11 @@ mod tests {
             ("delivery.losst == 0", "unknown metric `delivery.losst`"),
             (
                 "recovery.total < 2s",
-                "`recovery.total` has many values: say which",
+                "`recovery.total` has many values: an aggregate is required",
             ),
             (
                 "delivery.lost max < 2",
-                "`delivery.lost` is one number and has no max",
+                "`delivery.lost` is a single number: `max` does not apply",
             ),
             (
                 "recovery.total max < 2",
@@ -329,23 +336,23 @@ mod tests {
             ),
             (
                 "delivery.lost + 2s == 1s",
-                "a number `+` a time means nothing",
+                "invalid operation: a number `+` a time",
             ),
             (
                 "recovery.total max < 2parsecs",
-                "`2parsecs` is no number with a unit",
+                "invalid number or unit `2parsecs`",
             ),
             (
                 "faults.planned{kind=centrifuge} == 1",
-                "`faults.planned` cannot be narrowed by `kind`",
+                "`faults.planned` cannot be filtered by `kind`",
             ),
             (
                 "delivery.lost{step=kill} == 0",
-                "`delivery.lost` cannot be narrowed by `step`",
+                "`delivery.lost` cannot be filtered by `step`",
             ),
             (
                 "delivery.lost{kind=browser} == 0",
-                "unknown kind of client `browser`",
+                "unknown client kind `browser`",
             ),
         ] {
             let error = Expression::parse(text).unwrap_err();
@@ -354,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_metric_gets_the_nearest_name() {
+    fn the_nearest_name_is_suggested_for_an_unknown_metric() {
         let error = Expression::parse("delivery.losst == 0").unwrap_err();
 
         assert_eq!(error.help.unwrap(), "did you mean `delivery.lost`?");

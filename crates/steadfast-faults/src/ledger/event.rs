@@ -1,0 +1,232 @@
+//! The events of a run with their instants, as the host of a scenario observes them.
+//!
+//! Each source (a driver of clients, the supervisor of processes, the harness itself) writes its own event records in
+//! their order. Records of different sources may be written in any order, since the instant decides. All sources use
+//! one monotonic clock. Nothing is evaluated here.
+
+use std::time::Duration;
+
+use steadfast_machine::Instant;
+use steadfast_protocol::message::Position;
+
+use crate::topology::{ClientId, FaultId, InstanceId};
+
+/// An event and its instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRecord {
+    /// On the one monotonic clock of the host.
+    pub at: Instant,
+    /// What happened at that instant.
+    pub event: RunEvent,
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum RunEvent {
+    /// A phase of the run began.
+    PhaseBegan(RunPhase),
+    /// An event of a client.
+    Client {
+        client: ClientId,
+        event: ClientEvent,
+    },
+    /// A planned fault made progress.
+    Fault { fault: FaultId, event: FaultEvent },
+    /// A process of a service changed its state.
+    Process {
+        instance: InstanceId,
+        event: ProcessEvent,
+    },
+    /// The harness reported about itself.
+    Harness(HarnessEvent),
+}
+
+/// The phases of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RunPhase {
+    /// Services are ready and clients connect; nothing is published.
+    Connect,
+    /// Load without faults.
+    Baseline,
+    /// Faults are injected; time 0 of the plan.
+    Steps,
+    /// Every fault is healed, and the load continues.
+    Quiet,
+    /// Senders have stopped. Expected deliveries may still arrive, and publications without acknowledgement are resent.
+    Drain,
+    /// The run is evaluated up to here: later events, such as closing the clients, do not count.
+    End,
+}
+
+impl RunPhase {
+    /// All phases, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Connect,
+        Self::Baseline,
+        Self::Steps,
+        Self::Quiet,
+        Self::Drain,
+        Self::End,
+    ];
+
+    /// The name in reports and on the terminal.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Baseline => "baseline",
+            Self::Steps => "steps",
+            Self::Quiet => "quiet",
+            Self::Drain => "drain",
+            Self::End => "end",
+        }
+    }
+}
+
+/// What happens to a client, and what it does. It uses only the channel that the topology gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientEvent {
+    /// A connection attempt failed; the client will try again.
+    AttemptFailed,
+    /// Connected: the transport is open and the server has replied to the connect command.
+    Connected,
+    /// The client noticed the end of a connection that it had not closed, and will connect again.
+    ConnectionLost(LossCause),
+    /// It will not reconnect automatically: a terminal code, its own limit, or its program ended.
+    GaveUp {
+        /// The code that it received, if there was one.
+        code: Option<u32>,
+    },
+    /// Its subscription is active, for the first time or again.
+    Subscribed(Subscribed),
+    /// It sent this publication for the first time. Sequences of a client count from 1 without gaps.
+    Published {
+        /// The number of the publication at its client.
+        sequence: u64,
+    },
+    /// It sent this publication again with the same idempotency key: the reply was lost, or was a temporary error.
+    Resent {
+        /// The number of the publication at its client.
+        sequence: u64,
+    },
+    /// The server acknowledged this publication.
+    Acknowledged {
+        /// The number of the publication at its client.
+        sequence: u64,
+        /// Its position; `None` when the reply has none, as after a publish without an idempotency key.
+        position: Option<Position>,
+        /// The server had seen the idempotency key before.
+        is_duplicate: bool,
+    },
+    /// The server rejected this publication permanently: it is not stored, and is not resent.
+    Rejected {
+        /// The number of the publication at its client.
+        sequence: u64,
+        /// The error code.
+        code: u32,
+    },
+    /// Its bounded queue was full, so a publication that was due was never sent and has no sequence.
+    Unsent,
+    /// It received a publication.
+    Delivered {
+        /// The publication that the payload names; `None` when it is not of this run, or was altered.
+        message: Option<MessageId>,
+        /// The offset that the server gave it.
+        offset: u64,
+    },
+}
+
+/// A publication: the payload contains both numbers, so that it is recognised wherever it is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// The client that published it.
+    pub publisher: ClientId,
+    /// The number of the publication at its client, from 1.
+    pub sequence: u64,
+}
+
+/// The server's reply to a subscribe command. The booleans are named as in the protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribed {
+    /// The position of the reply.
+    pub position: Position,
+    /// The client requested recovery from a position of its own.
+    pub was_recovering: bool,
+    /// The server guarantees that no publication is missing.
+    pub recovered: bool,
+}
+
+/// How a client noticed that its connection had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossCause {
+    /// The peer closed the socket without a close frame.
+    Fin,
+    /// The peer reset the socket.
+    Reset,
+    /// No data was received for too long.
+    Timeout,
+    /// A close frame or a disconnect push with this code.
+    Code(u32),
+    /// The client library reports no cause.
+    Unknown,
+}
+
+impl LossCause {
+    /// The code, if there was one: then the server, or a client with codes of its own, chose to close the connection.
+    pub const fn code(self) -> Option<u32> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Fin => None,
+            Self::Reset => None,
+            Self::Timeout => None,
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The progress of a planned fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultEvent {
+    /// It is about to take effect. The instant is immediately before the injection, so no client can notice earlier.
+    Injected,
+    /// Its effect is confirmed, for example by a wait status that says SIGKILL.
+    Confirmed,
+    /// It is confirmed that it had no effect, or no confirmation came in time; contains the reason.
+    Ineffective(String),
+    /// Its effect is undone: the process is ready again, or has resumed.
+    Healed,
+}
+
+/// A change of a process's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    /// It was started.
+    Started,
+    /// Its readiness probe succeeded.
+    Ready,
+    /// It exited with this status.
+    Exited(ProcessExit),
+}
+
+/// How a process exited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessExit {
+    /// On its own, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// What the harness reports about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HarnessEvent {
+    /// A timer of the harness fired this much too late. Samples are taken throughout the run, for example every 10 ms.
+    Lag {
+        /// The time after the intended instant.
+        late: Duration,
+    },
+    /// The harness itself failed, for example a driver of clients that exited; the run proves nothing.
+    Failed(String),
+    /// Something that the run created still exists at its end: a process, a suspended process, a rule.
+    NotCleanedUp(String),
+}

@@ -1,0 +1,194 @@
+//! The participants of a run: the instances of services, the channels that each serves, and the clients.
+//!
+//! The plan creates it, and it does not change during a run. Event records name participants by the small ids that are
+//! assigned here; reports turn the ids back into names.
+
+use std::fmt;
+
+/// An instance of a service: its index in [`Topology::instances`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u32);
+
+/// A channel of an instance: its index in [`Topology::channels`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelId(pub u32);
+
+/// A simulated client: its index in [`Topology::clients`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u32);
+
+/// A planned fault: its index in the plan's list of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FaultId(pub u32);
+
+/// The client library that a client uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientKind {
+    /// The client library of this project.
+    Steadfast,
+    /// `centrifuge-client` of the Rust registry.
+    CentrifugeClient,
+    /// `centrifuge` of npm.
+    Centrifuge,
+    /// `centrifuge-python` of `PyPI`.
+    CentrifugePython,
+}
+
+impl ClientKind {
+    /// All kinds, in the order of reports.
+    pub const ALL: [Self; 4] = [
+        Self::Steadfast,
+        Self::CentrifugeClient,
+        Self::Centrifuge,
+        Self::CentrifugePython,
+    ];
+
+    /// The name in scenarios and reports: that of the package.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steadfast => "steadfast",
+            Self::CentrifugeClient => "centrifuge-client",
+            Self::Centrifuge => "centrifuge",
+            Self::CentrifugePython => "centrifuge-python",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// One process of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// The id in [`Topology::instances`].
+    pub id: InstanceId,
+    /// The service's name in the scenario.
+    pub service: String,
+    /// Counts from 1 within the service.
+    pub number: u32,
+}
+
+impl fmt::Display for Instance {
+    /// As selectors name it, for example `gateway:2`. With the colon replaced it is a valid folder name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.service, self.number)
+    }
+}
+
+/// A channel that exactly one instance serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// The id in [`Topology::channels`].
+    pub id: ChannelId,
+    /// The instance that serves it.
+    pub instance: InstanceId,
+    /// The channel's name on the wire.
+    pub name: String,
+}
+
+/// A simulated client: it connects to one instance, subscribes to one channel there and publishes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The id in [`Topology::clients`].
+    pub id: ClientId,
+    /// Its name in reports, for example `chat-7`.
+    pub name: String,
+    /// The load that it belongs to.
+    pub load: String,
+    /// The client library that it uses.
+    pub kind: ClientKind,
+    /// The instance that it connects to.
+    pub instance: InstanceId,
+    /// The channel that it subscribes and publishes to.
+    pub channel: ChannelId,
+}
+
+/// All participants of a run. Ids count from 0 in the order of these lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    instances: Vec<Instance>,
+    channels: Vec<Channel>,
+    clients: Vec<Client>,
+}
+
+impl Topology {
+    /// The processes of all services.
+    pub fn instances(&self) -> &[Instance] {
+        &self.instances
+    }
+
+    /// The channels of all instances.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The clients of all loads.
+    pub fn clients(&self) -> &[Client] {
+        &self.clients
+    }
+
+    /// The process with this id.
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(index(id.0))
+    }
+
+    /// The channel with this id.
+    pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
+        self.channels.get(index(id.0))
+    }
+
+    /// The client with this id.
+    pub fn client(&self, id: ClientId) -> Option<&Client> {
+        self.clients.get(index(id.0))
+    }
+
+    /// Adds a process and returns its id.
+    pub fn add_instance(&mut self, service: &str, number: u32) -> InstanceId {
+        let id = InstanceId(count(self.instances.len()));
+        self.instances.push(Instance {
+            id,
+            service: service.to_owned(),
+            number,
+        });
+        id
+    }
+
+    /// Adds a channel and returns its id.
+    pub fn add_channel(&mut self, instance: InstanceId, name: String) -> ChannelId {
+        let id = ChannelId(count(self.channels.len()));
+        self.channels.push(Channel { id, instance, name });
+        id
+    }
+
+    /// Adds a client of a channel and returns its id; `None` when the channel does not exist.
+    pub fn add_client(
+        &mut self,
+        name: String,
+        load: &str,
+        kind: ClientKind,
+        channel: ChannelId,
+    ) -> Option<ClientId> {
+        let instance = self.channel(channel)?.instance;
+        let id = ClientId(count(self.clients.len()));
+        self.clients.push(Client {
+            id,
+            name,
+            load: load.to_owned(),
+            kind,
+            instance,
+            channel,
+        });
+        Some(id)
+    }
+}
+
+/// Scenarios bound every list far below the range of an id.
+fn count(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn index(id: u32) -> usize {
+    usize::try_from(id).unwrap_or(usize::MAX)
+}
