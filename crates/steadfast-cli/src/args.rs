@@ -308,7 +308,7 @@ pub(crate) struct LabRun {
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) gateway: Option<PathBuf>,
     /// Directory with the drivers of third-party clients
-    #[arg(long, value_name = "DIR", default_value = "tests/peers")]
+    #[arg(long, value_name = "DIR", default_value = "tests/third-party")]
     pub(crate) drivers: PathBuf,
     /// Report all faults without injecting them; the verdict must be INCONCLUSIVE
     #[arg(long)]

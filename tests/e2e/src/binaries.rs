@@ -1,7 +1,7 @@
-//! Finds what the tests start, and has cargo build it when it is not there or not fresh.
+//! Finds the programs that the tests start, and has cargo build those that are missing or outdated.
 //!
-//! The gateway and its broken twins are built with the profile and into the folder of the program that asks, so that
-//! nothing is compiled twice; the Rust client of others has a workspace, and so a target folder, of its own.
+//! The gateway and the known-bad builds use the profile and the target folder of the calling program, so that nothing is
+//! compiled twice; the third-party Rust client has a workspace, and therefore a target folder, of its own.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::driver::Kind;
+use crate::driver::ClientKind;
 
-/// The variables that cargo and nextest set for a test alone begin so.
+/// Prefixes of the variables that cargo and nextest set for a single test.
 const ABOUT_A_TEST: [&str; 6] = [
     "CARGO_PKG_",
     "CARGO_MANIFEST_",
@@ -30,12 +30,12 @@ pub fn gateway() -> Result<PathBuf> {
     ours("steadfast")
 }
 
-/// A gateway that breaks one promise; the names are those of `tests/gym/src/bin`.
+/// A gateway with a planted bug; the names are those of `tests/known-bad/src/bin`.
 ///
 /// # Errors
 ///
-/// When there is no such twin, or it cannot be built.
-pub fn twin(name: &str) -> Result<PathBuf> {
+/// When there is no such known-bad build, or it cannot be built.
+pub fn known_bad(name: &str) -> Result<PathBuf> {
     ours(name)
 }
 
@@ -44,40 +44,42 @@ pub fn twin(name: &str) -> Result<PathBuf> {
 /// # Errors
 ///
 /// When it cannot be built, or its packages are not installed.
-pub fn driver(kind: Kind) -> Result<Command> {
-    let peers = root().join("tests/peers");
+pub fn driver(kind: ClientKind) -> Result<Command> {
+    let drivers = root().join("tests/third-party");
     match kind {
-        Kind::Node => {
-            let folder = peers.join("node");
+        ClientKind::Node => {
+            let folder = drivers.join("node");
             ensure!(
                 folder.join("node_modules/centrifuge").is_dir(),
-                "the npm packages of {} are not installed; `cargo xtask setup` does that",
+                "the npm packages of {} are not installed; run `cargo xtask setup`",
                 folder.display()
             );
             let mut command = Command::new("node");
             command.arg(folder.join("driver.mjs"));
             Ok(command)
         }
-        Kind::Rust => {
-            let target = target()?.join("peers");
-            let manifest = peers.join("rust/Cargo.toml");
+        ClientKind::Rust => {
+            let target = target()?.join("third-party");
+            let manifest = drivers.join("rust/Cargo.toml");
             let mut build = cargo();
             build.args(["build", "--quiet", "--locked", "--manifest-path"]);
             build.arg(manifest).arg("--target-dir").arg(&target);
-            carry_out(build)?;
-            Ok(Command::new(target.join("debug/steadfast-peers-rust")))
+            execute(build)?;
+            Ok(Command::new(
+                target.join("debug/steadfast-third-party-rust"),
+            ))
         }
     }
 }
 
-/// Everything that the tests start.
+/// Builds every program that the tests start.
 ///
 /// # Errors
 ///
-/// When something of it cannot be built, or the packages of the npm client are not installed.
+/// When a program cannot be built, or the packages of the npm client are not installed.
 pub fn all() -> Result<()> {
     build(&["--bins"])?;
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         driver(kind)?;
     }
     Ok(())
@@ -105,7 +107,7 @@ fn ours(binary: &str) -> Result<PathBuf> {
     Ok(profile_folder()?.join(binary))
 }
 
-/// Always for the whole workspace, so that every binary shares one build of what they all use.
+/// Builds the entire workspace, so that all binaries share one build of their dependencies.
 fn build(targets: &[&str]) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--quiet", "--workspace"]);
@@ -113,13 +115,13 @@ fn build(targets: &[&str]) -> Result<()> {
     if profile_folder()?.ends_with("release") {
         build.arg("--release");
     }
-    carry_out(build)
+    execute(build)
 }
 
 fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).stdin(Stdio::null());
-    // What cargo tells a test about itself would make build scripts that look at it run again, and all behind them.
+    // Variables about this test would make build scripts that read them run again, and their dependents be rebuilt.
     let about_this_test = env::vars_os().filter_map(|(name, _)| {
         let name = name.into_string().ok()?;
         ABOUT_A_TEST
@@ -133,11 +135,11 @@ fn cargo() -> Command {
     command
 }
 
-fn carry_out(mut command: Command) -> Result<()> {
+fn execute(mut command: Command) -> Result<()> {
     let status = command
         .status()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    ensure!(status.success(), "{command:?} ended with {status}");
+    ensure!(status.success(), "{command:?} exited with {status}");
     Ok(())
 }
 
@@ -147,9 +149,9 @@ pub fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-/// The folder of this program's profile: binaries stand in it, tests one level deeper.
+/// The folder of this program's profile: it contains the binaries; tests are one level deeper.
 fn profile_folder() -> Result<PathBuf> {
-    let program = env::current_exe().context("the system does not tell where this program is")?;
+    let program = env::current_exe().context("failed to find the path of this program")?;
     let folder = program.parent().context("this program has no folder")?;
     let folder = if folder.ends_with("deps") {
         folder.parent().unwrap_or(folder)

@@ -1,6 +1,6 @@
-//! One process that owns published clients: commands go in, answers and events come out, a JSON object a line.
+//! One process that owns third-party clients: commands go in, responses and events come out, one JSON object per line.
 //!
-//! The lines are described in `tests/peers/README.md`; [`line`](mod@line) reads them. It keeps no state of the clients.
+//! The lines are described in `tests/drivers/README.md`; [`line`](mod@line) reads them. It keeps no state of the clients.
 
 pub use steadfast_lab::driver::line;
 
@@ -15,20 +15,20 @@ use serde_json::Value;
 use self::line::DriverLine;
 use crate::binaries;
 
-/// A kind of client that others wrote.
+/// A kind of third-party client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ClientKind {
     /// npm `centrifuge` under Node.
     Node,
     /// The crate `centrifuge-client`.
     Rust,
 }
 
-impl Kind {
-    /// Every kind.
+impl ClientKind {
+    /// All kinds of clients.
     pub const ALL: [Self; 2] = [Self::Node, Self::Rust];
 
-    /// The word that the names of its clients begin with.
+    /// The prefix of the names of its clients.
     pub fn word(self) -> &'static str {
         match self {
             Self::Node => "node",
@@ -37,32 +37,32 @@ impl Kind {
     }
 }
 
-/// A running driver.
+/// A running driver process.
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
-    /// Closed first at the end, which is how a driver is told to end.
+    /// Closed first at the end: the end of its input makes a driver exit.
     commands: Option<ChildStdin>,
 }
 
 impl Driver {
-    /// Starts one; a thread hands its lines, and at the end [`DriverLine::Ended`], to `inbox`.
+    /// Starts one; a thread sends its lines, and at the end [`DriverLine::Ended`], to `inbox`.
     ///
     /// # Errors
     ///
     /// When it cannot be built or started.
-    pub fn start(kind: Kind, inbox: Sender<(Kind, DriverLine)>) -> Result<Self> {
+    pub fn start(kind: ClientKind, inbox: Sender<(ClientKind, DriverLine)>) -> Result<Self> {
         let mut child = binaries::driver(kind)?
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start the driver of {} clients", kind.word()))?;
+            .with_context(|| format!("failed to start the driver of {} clients", kind.word()))?;
         let commands = child.stdin.take();
         let lines = child.stdout.take().context("the driver has no stdout")?;
         thread::spawn(move || {
             for line in BufReader::new(lines).lines() {
                 let line = line.map_or(DriverLine::Ended, |text| DriverLine::parse(&text));
-                // The run is over and nobody listens any more.
+                // The run is over and the receiver is gone.
                 if inbox.send((kind, line)).is_err() {
                     return;
                 }
@@ -72,7 +72,7 @@ impl Driver {
         Ok(Self { child, commands })
     }
 
-    /// Sends a command.
+    /// Sends a command to the driver.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.commands = None;
-        // It ends by itself at the end of its input; what is left is stopped.
+        // It exits at the end of its input; if it does not, it is killed.
         drop(self.child.kill());
         drop(self.child.wait());
     }

@@ -1,6 +1,6 @@
-//! One gateway process: its configuration, its start, the wait until it serves, and its death.
+//! One gateway process: its configuration, its start, the wait until it serves, and its kill.
 //!
-//! It asks `/readyz` instead of sleeping for a guessed time. It does not judge what the gateway does.
+//! It polls `/readyz` instead of sleeping for a guessed time. It does not evaluate what the gateway does.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -15,11 +15,11 @@ use anyhow::{Context, Result, bail};
 /// How long a start may take, opening the log included.
 const START_MAX: Duration = Duration::from_secs(20);
 
-/// Pause between two looks at a starting gateway.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Interval at which a starting gateway is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Ports below those that the system hands to outgoing connections: while the gateway is down, a client that dials
-/// its port must not be given that very port and talk to itself.
+/// its port must not be assigned that same port and connect to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A gateway that can be killed and started again on the same port and data.
@@ -32,14 +32,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Chooses a free port and writes the configuration into the folder; starts nothing yet.
+    /// Chooses a free port and writes the configuration into the folder; does not start the gateway.
     ///
     /// # Errors
     ///
     /// When no port is free, or the folder cannot be written.
     pub fn new(program: PathBuf, folder: PathBuf) -> Result<Self> {
         let port = free_port()?;
-        // Segments of the smallest size roll several times in a run; the real ones never would.
+        // Small segments roll several times in a run; segments of the default size would not.
         let config = format!(
             "[server]\nport = {port}\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
         );
@@ -56,7 +56,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When it ends at once or does not get ready in time; the end of its log is in the message.
+    /// When it exits or is not ready in time; the message contains the end of its log.
     pub fn start(&mut self) -> Result<()> {
         let log = self.log()?;
         let child = Command::new(&self.program)
@@ -68,38 +68,38 @@ impl Gateway {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
+            .with_context(|| format!("failed to start {}", self.program.display()))?;
         self.child = Some(child);
         let deadline = Instant::now() + START_MAX;
         while !self.is_ready() {
             let ended = self.child.as_mut().map(Child::try_wait).transpose()?;
             if let Some(Some(status)) = ended {
                 self.child = None;
-                bail!("the gateway ended with {status}:\n{}", self.log_tail());
+                bail!("the gateway exited with {status}:\n{}", self.log_tail());
             }
             if Instant::now() > deadline {
                 bail!(
-                    "the gateway is not ready after {START_MAX:?}:\n{}",
+                    "timed out after {START_MAX:?} waiting for the gateway:\n{}",
                     self.log_tail()
                 );
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has exited.
     ///
     /// # Errors
     ///
-    /// When it was not running any more.
+    /// When it was not running.
     pub fn kill(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else {
             bail!("the gateway is not running");
         };
         if let Some(status) = child.try_wait()? {
             bail!(
-                "the gateway had ended by itself with {status}:\n{}",
+                "the gateway had already exited with {status}:\n{}",
                 self.log_tail()
             );
         }
@@ -108,12 +108,12 @@ impl Gateway {
         Ok(())
     }
 
-    /// Where clients connect.
+    /// The URL to which clients connect.
     pub fn url(&self) -> String {
         format!("ws://{}/connection/websocket", self.address())
     }
 
-    /// Removes the folder; for runs with nothing to look into.
+    /// Removes the folder; for runs that need no investigation.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Where configuration, data and log are.
+    /// The folder of configuration, data and log.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -134,11 +134,11 @@ impl Gateway {
     }
 
     fn is_ready(&self) -> bool {
-        self.ask("/readyz")
-            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        self.request("/readyz")
+            .is_ok_and(|response| response.starts_with("HTTP/1.1 200"))
     }
 
-    fn ask(&self, path: &str) -> Result<String> {
+    fn request(&self, path: &str) -> Result<String> {
         let mut socket = TcpStream::connect_timeout(&self.address(), Duration::from_secs(1))?;
         socket.set_read_timeout(Some(Duration::from_secs(1)))?;
         write!(
@@ -146,9 +146,9 @@ impl Gateway {
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
             self.address()
         )?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
+        let mut response = String::new();
+        socket.read_to_string(&mut response)?;
+        Ok(response)
     }
 
     fn log(&self) -> Result<File> {
@@ -162,7 +162,7 @@ impl Gateway {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// For the end of a run, where a process that is gone already is no matter.
+    /// For the end of a run, when the process may already have exited.
     fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
@@ -177,7 +177,7 @@ impl Drop for Gateway {
     }
 }
 
-/// A port that nobody listens on. Runs at the same time begin their search at different places.
+/// A free port. Concurrent runs begin their search at different ports.
 fn free_port() -> Result<u16> {
     let count = u32::from(PORTS.end - PORTS.start);
     let first = std::process::id().wrapping_mul(31) % count;

@@ -1,7 +1,8 @@
-//! Load over kills and restarts: clients publish, the gateway dies in mid-flight and comes back, and the ledger judges.
+//! Load over kills and restarts: clients publish, the gateway is killed with publications in flight and restarted, and
+//! the ledger is evaluated.
 //!
-//! The clients resume by themselves; the harness only repeats keyed publications whose answers were lost, with the same
-//! key. A kill counts only if answers were outstanding that never came. Called by the binary and by the tests.
+//! The clients resume automatically; the harness only repeats idempotent publications whose acknowledgements were lost,
+//! with the same key. A kill counts only if acknowledgements were lost. Called by the binary and by the tests.
 
 mod run;
 
@@ -13,12 +14,12 @@ use anyhow::Result;
 
 use self::run::Run;
 use crate::binaries;
-use crate::driver::Kind;
+use crate::driver::ClientKind;
 use crate::gateway::Gateway;
-use crate::peers::Peers;
+use crate::third_party::Drivers;
 use crate::verdict::Verdict;
 
-/// How much of it.
+/// The amount of load and the number of kills.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Kills that count.
@@ -27,11 +28,11 @@ pub struct Plan {
     pub clients: usize,
     /// Channels; each client publishes to one and reads two.
     pub channels: usize,
-    /// Load with everyone connected, before each kill and after the last restart.
+    /// Duration of the load with all clients connected, before each kill and after the last restart.
     pub load: Duration,
-    /// How long the end may take: repeats answered, all subscribers at the top.
+    /// Limit of the end of a run: repeats acknowledged, all subscribers at the high watermark.
     pub settle: Duration,
-    /// A kill counts only if answers were outstanding that never came; else it is tried again.
+    /// A kill counts only if acknowledgements were lost; otherwise it is repeated.
     pub in_flight_only: bool,
     /// With fewer acknowledged publications the run proves nothing.
     pub acknowledged_min: u64,
@@ -47,7 +48,7 @@ impl Plan {
             load: Duration::from_secs(2),
             settle: Duration::from_secs(30),
             in_flight_only: true,
-            // A third of what the load comes to: a busy machine skips ticks.
+            // A third of the nominal load: a busy machine skips ticks.
             acknowledged_min: 500,
         }
     }
@@ -65,8 +66,8 @@ impl Plan {
         }
     }
 
-    /// Two kills, for a broken twin: its promise breaks at the first, and waiting for it to settle is idle.
-    pub fn twin() -> Self {
+    /// Two kills, for a known-bad build: its bug shows at the first, and it may never settle.
+    pub fn known_bad() -> Self {
         Self {
             cycles: 2,
             clients: 4,
@@ -81,7 +82,7 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
+        let kinds: Vec<&str> = ClientKind::ALL.iter().map(|kind| kind.word()).collect();
         write!(
             out,
             "{} kills, {} clients of each kind ({}), {} channels, each client {} messages a second of {} bytes",
@@ -95,18 +96,18 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Runs the plan against this program and judges. The run's folder is kept when a promise was broken.
+/// Runs the plan against this program and evaluates it. The run's folder is kept when a guarantee was violated.
 ///
 /// # Errors
 ///
-/// When the run itself could not be carried out: something did not start, or the clients did not come back.
+/// When the run itself failed: a process did not start, or the clients did not reconnect.
 pub fn run(program: PathBuf, name: &str, plan: &Plan) -> Result<Verdict> {
     let mut gateway = Gateway::new(program, binaries::scratch(name)?)?;
     // Built before the clock starts.
-    let peers = Peers::start()?;
+    let drivers = Drivers::start()?;
     gateway.start()?;
-    let mut run = Run::new(gateway, peers, plan.clone());
-    run.gather()?;
+    let mut run = Run::new(gateway, drivers, plan.clone());
+    run.connect_all()?;
     for kill in 0..plan.cycles {
         let mut counts = false;
         for attempt in 0..run::ATTEMPTS_PER_KILL {
@@ -116,7 +117,7 @@ pub fn run(program: PathBuf, name: &str, plan: &Plan) -> Result<Verdict> {
                 break;
             }
         }
-        anyhow::ensure!(counts, "no answers were outstanding at kill {}", kill + 1);
+        anyhow::ensure!(counts, "no acknowledgements were lost at kill {}", kill + 1);
     }
     run.load()?;
     let (verdict, gateway) = run.finish()?;

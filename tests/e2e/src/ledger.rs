@@ -1,8 +1,8 @@
-//! The book of a run: what was published, what was acknowledged, what each subscriber was handed.
+//! The ledger of a run: what was published, acknowledged, and delivered to each subscriber.
 //!
-//! It is told facts in the order in which the harness learnt them and judges at the end. It starts nothing and waits
-//! for nothing. A publication whose answer was lost may be delivered or not; one that was acknowledged must reach every
-//! subscriber of its channel, once and in offset order. Called by `kills`.
+//! It records events in the order in which the harness observed them, and evaluates them at the end, without I/O. A
+//! publication whose acknowledgement was lost may be delivered or not; an acknowledged one must reach every subscriber of
+//! its channel, once and in offset order. Called by `kills`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,89 +13,89 @@ use crate::verdict::{Counts, Fault, Verdict};
 pub use steadfast_faults::ledger::event::Subscribed;
 pub use steadfast_protocol::message::Position;
 
-/// A publication as the harness sent it. Its payload carries the key, so that it is known wherever it turns up.
+/// A publication as the harness sent it. Its payload contains the key, so that every copy can be identified.
 #[derive(Debug)]
 struct Publication {
     channel: String,
     data: Value,
-    /// Published by `gw.publish`, so that a repeat is safe.
-    keyed: bool,
+    /// Published by `gw.publish`, so that repeating it is safe.
+    idempotent: bool,
     acknowledged: bool,
 }
 
-/// What one subscriber was handed.
+/// The deliveries to one subscriber in one channel.
 #[derive(Debug, Default)]
 struct Stream {
-    /// The position of its first subscription; what came before is not its business.
+    /// The offset of its first subscription; earlier publications are not expected.
     start: Option<u64>,
     last: u64,
     offsets: BTreeSet<u64>,
     keys: BTreeSet<String>,
 }
 
-/// The book of a run.
+/// All events of a run.
 #[derive(Debug, Default)]
 pub struct Ledger {
     publications: BTreeMap<String, Publication>,
     streams: BTreeMap<(String, String), Stream>,
     epochs: BTreeMap<String, String>,
-    /// Per channel: what stands at each offset according to the gateway's history.
+    /// By channel: the key at each offset according to the gateway's history.
     history: BTreeMap<String, BTreeMap<u64, String>>,
-    /// Per key: every (channel, offset) at which anybody saw it.
-    places: BTreeMap<String, BTreeSet<(String, u64)>>,
+    /// By key: every (channel, offset) at which it was observed.
+    positions: BTreeMap<String, BTreeSet<(String, u64)>>,
     counts: Counts,
     faults: Vec<Fault>,
 }
 
-/// The key inside a payload.
+/// The idempotency key in a payload.
 pub fn key_of(data: &Value) -> Option<&str> {
     data.get("idempotency_key").and_then(Value::as_str)
 }
 
 impl Ledger {
-    /// A subscriber exists and shall be handed everything from its first subscription on.
+    /// Registers a subscriber; every publication after its first subscription is expected to be delivered to it.
     pub fn expect_subscriber(&mut self, client: &str, channel: &str) {
         self.streams
             .entry((client.to_owned(), channel.to_owned()))
             .or_default();
     }
 
-    /// A publication is sent for the first time.
-    pub fn published(&mut self, key: &str, channel: &str, data: Value, keyed: bool) {
-        self.counts.published.add(keyed);
+    /// Records the first send of a publication.
+    pub fn published(&mut self, key: &str, channel: &str, data: Value, idempotent: bool) {
+        self.counts.published.add(idempotent);
         let publication = Publication {
             channel: channel.to_owned(),
             data,
-            keyed,
+            idempotent,
             acknowledged: false,
         };
         self.publications.insert(key.to_owned(), publication);
     }
 
-    /// A keyed publication is sent again, since its answer was lost.
+    /// Records that an idempotent publication is repeated, because its acknowledgement was lost.
     pub fn repeated(&mut self) {
         self.counts.repeated += 1;
     }
 
-    /// So many calls were unanswered when the gateway was killed, and their answers never came.
-    pub fn killed_in_flight(&mut self, keyed: u64, plain: u64) {
+    /// Records a kill with this number of publications in flight whose acknowledgements were lost.
+    pub fn killed_in_flight(&mut self, idempotent: u64, plain: u64) {
         self.counts.kills += 1;
-        self.counts.in_flight_at_kills.keyed += keyed;
+        self.counts.in_flight_at_kills.idempotent += idempotent;
         self.counts.in_flight_at_kills.plain += plain;
-        self.counts.in_flight_at_each.push(keyed + plain);
+        self.counts.in_flight_at_each.push(idempotent + plain);
     }
 
-    /// A kill found nothing under way that could be repeated, and proves nothing about repeats.
-    pub fn killed_idle(&mut self) {
+    /// Records a kill that hit no idempotent publication in flight, and so proves nothing about repeats.
+    pub fn killed_without_publications_in_flight(&mut self) {
         self.counts.kills_not_counted += 1;
     }
 
-    /// The gateway refused a publication for now, with this error code; it is sent again.
-    pub fn refused(&mut self) {
-        self.counts.refused += 1;
+    /// Records a temporary rejection of a publication; it is repeated.
+    pub fn rejected(&mut self) {
+        self.counts.rejected += 1;
     }
 
-    /// A plain publication was acknowledged; the protocol gives it no position.
+    /// Records the acknowledgement of a plain publication, to which the protocol assigns no position.
     pub fn acknowledged_plain(&mut self, key: &str) {
         if let Some(publication) = self.publications.get_mut(key) {
             publication.acknowledged = true;
@@ -103,26 +103,26 @@ impl Ledger {
         }
     }
 
-    /// A keyed publication was acknowledged.
+    /// Records the acknowledgement of an idempotent publication.
     pub fn acknowledged(&mut self, key: &str, position: &Position, duplicate: bool) {
         if duplicate {
-            self.counts.duplicates_answered += 1;
+            self.counts.duplicate_acknowledgements += 1;
         }
         let Some(publication) = self.publications.get_mut(key) else {
             return;
         };
         if !publication.acknowledged {
             publication.acknowledged = true;
-            self.counts.acknowledged.keyed += 1;
+            self.counts.acknowledged.idempotent += 1;
         }
         let channel = publication.channel.clone();
-        self.see_epoch(&channel, &position.epoch);
-        self.see_place(key, &channel, position.offset);
+        self.record_epoch(&channel, &position.epoch);
+        self.record_position(key, &channel, position.offset);
     }
 
-    /// A subscription stands.
+    /// Records that a subscription is active.
     pub fn subscribed(&mut self, client: &str, channel: &str, outcome: &Subscribed) {
-        self.see_epoch(channel, &outcome.position.epoch);
+        self.record_epoch(channel, &outcome.position.epoch);
         let id = (client.to_owned(), channel.to_owned());
         let stream = self.streams.entry(id).or_default();
         if stream.start.is_none() {
@@ -139,7 +139,7 @@ impl Ledger {
         }
     }
 
-    /// A subscriber was handed a publication.
+    /// Records a delivery to a subscriber.
     pub fn delivered(&mut self, client: &str, channel: &str, offset: u64, data: &Value) {
         self.counts.delivered += 1;
         let whom = || (client.to_owned(), channel.to_owned(), offset);
@@ -163,12 +163,12 @@ impl Ledger {
         stream.last = stream.last.max(offset);
         stream.offsets.insert(offset);
         stream.keys.insert(key.clone());
-        self.see_place(&key, channel, offset);
+        self.record_position(&key, channel, offset);
     }
 
-    /// What the gateway says that a channel holds.
+    /// Records the history of a channel as returned by the gateway.
     pub fn history(&mut self, channel: &str, epoch: &str, publications: &[(u64, Value)]) {
-        self.see_epoch(channel, epoch);
+        self.record_epoch(channel, epoch);
         for (offset, data) in publications {
             self.counts.in_history += 1;
             let key = key_of(data).unwrap_or_default().to_owned();
@@ -180,7 +180,7 @@ impl Ledger {
                 let whom = ("history".to_owned(), channel.to_owned(), *offset);
                 self.faults.push(Fault::Altered(whom));
             }
-            self.see_place(&key, channel, *offset);
+            self.record_position(&key, channel, *offset);
             let held = self.history.entry(channel.to_owned()).or_default();
             if held.insert(*offset, key).is_some() {
                 let whom = ("history".to_owned(), channel.to_owned(), *offset);
@@ -189,16 +189,16 @@ impl Ledger {
         }
     }
 
-    /// Two ways to read a channel did not give the same.
+    /// Records that reading a channel in both directions gave different publications.
     pub fn histories_differ(&mut self, channel: &str) {
         self.faults.push(Fault::HistoriesDiffer {
             channel: channel.to_owned(),
         });
     }
 
-    /// Subscriptions that have not been handed everything up to the top that history told.
-    pub fn behind(&self) -> usize {
-        let top = |channel: &str| {
+    /// The number of subscriptions that are below the high watermark according to the history.
+    pub fn lagging(&self) -> usize {
+        let high_watermark = |channel: &str| {
             self.history
                 .get(channel)
                 .and_then(|held| held.last_key_value())
@@ -206,26 +206,26 @@ impl Ledger {
         };
         self.streams
             .iter()
-            .filter(|((_, channel), stream)| stream.last < top(channel))
+            .filter(|((_, channel), stream)| stream.last < high_watermark(channel))
             .count()
     }
 
-    /// Publications acknowledged so far.
+    /// The number of acknowledged publications.
     pub fn acknowledged_count(&self) -> u64 {
-        self.counts.acknowledged.keyed + self.counts.acknowledged.plain
+        self.counts.acknowledged.idempotent + self.counts.acknowledged.plain
     }
 
-    /// Judges the whole book. At least so many publications must have been acknowledged, and every subscription must
-    /// have been resumed behind every kill: a client that stays silent breaks no promise, and proves none.
-    pub fn judge(mut self, acknowledged_min: u64) -> Verdict {
-        self.judge_amounts(acknowledged_min);
-        self.judge_answers();
-        self.judge_streams();
-        self.judge_places();
+    /// Evaluates all events. At least `acknowledged_min` publications must have been acknowledged, and every subscription
+    /// must have been resumed after every kill: a silent client violates no guarantee, and proves none.
+    pub fn evaluate(mut self, acknowledged_min: u64) -> Verdict {
+        self.check_counts(acknowledged_min);
+        self.check_acknowledgements();
+        self.check_deliveries();
+        self.check_positions();
         Verdict::new(self.counts, self.faults)
     }
 
-    fn judge_amounts(&mut self, acknowledged_min: u64) {
+    fn check_counts(&mut self, acknowledged_min: u64) {
         let kills = self.counts.kills + self.counts.kills_not_counted;
         let subscriptions = u64::try_from(self.streams.len()).unwrap_or(u64::MAX);
         let amounts = [
@@ -238,22 +238,23 @@ impl Ledger {
         ];
         for (what, least, found) in amounts {
             if found < least {
-                self.faults.push(Fault::TooLittle { what, least, found });
+                self.faults.push(Fault::BelowMinimum { what, least, found });
             }
         }
     }
 
-    /// Every keyed publication was answered in the end.
-    fn judge_answers(&mut self) {
+    /// Every idempotent publication was acknowledged in the end.
+    fn check_acknowledgements(&mut self) {
         for (key, publication) in &self.publications {
-            if publication.keyed && !publication.acknowledged {
-                self.faults.push(Fault::NeverAnswered { key: key.clone() });
+            if publication.idempotent && !publication.acknowledged {
+                self.faults
+                    .push(Fault::NeverAcknowledged { key: key.clone() });
             }
         }
     }
 
-    /// Every subscriber was handed all that was acknowledged, and all that the channel holds.
-    fn judge_streams(&mut self) {
+    /// Every subscriber received all acknowledged publications, and all that the channel contains.
+    fn check_deliveries(&mut self) {
         let mut acknowledged: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (key, publication) in &self.publications {
             if publication.acknowledged {
@@ -270,8 +271,8 @@ impl Ledger {
             let held = held
                 .range(start.saturating_add(1)..)
                 .map(|(_, key)| key.as_str());
-            let promised = acknowledged.get(channel.as_str()).unwrap_or(&none);
-            let due: BTreeSet<&str> = promised.iter().copied().chain(held).collect();
+            let acknowledged_here = acknowledged.get(channel.as_str()).unwrap_or(&none);
+            let due: BTreeSet<&str> = acknowledged_here.iter().copied().chain(held).collect();
             for key in due {
                 if !stream.keys.contains(key) {
                     lost.push(Fault::Lost {
@@ -301,18 +302,18 @@ impl Ledger {
         self.faults.append(&mut lost);
     }
 
-    /// Every publication stands at one place, and every place holds one publication, whoever looks.
-    fn judge_places(&mut self) {
+    /// Every publication has one position, and every position one publication, for all observers.
+    fn check_positions(&mut self) {
         let mut owners: BTreeMap<&(String, u64), Vec<&str>> = BTreeMap::new();
-        for (key, places) in &self.places {
-            if places.len() > 1 {
+        for (key, positions) in &self.positions {
+            if positions.len() > 1 {
                 self.faults.push(Fault::AppliedTwice {
                     key: key.clone(),
-                    offsets: places.iter().map(|(_, offset)| *offset).collect(),
+                    offsets: positions.iter().map(|(_, offset)| *offset).collect(),
                 });
             }
-            for place in places {
-                owners.entry(place).or_default().push(key);
+            for position in positions {
+                owners.entry(position).or_default().push(key);
             }
         }
         for ((channel, offset), keys) in owners {
@@ -326,7 +327,7 @@ impl Ledger {
         }
     }
 
-    fn see_epoch(&mut self, channel: &str, epoch: &str) {
+    fn record_epoch(&mut self, channel: &str, epoch: &str) {
         let first = self.epochs.entry(channel.to_owned());
         let first = first.or_insert_with(|| epoch.to_owned());
         if first != epoch {
@@ -337,9 +338,9 @@ impl Ledger {
         }
     }
 
-    fn see_place(&mut self, key: &str, channel: &str, offset: u64) {
-        let places = self.places.entry(key.to_owned()).or_default();
-        places.insert((channel.to_owned(), offset));
+    fn record_position(&mut self, key: &str, channel: &str, offset: u64) {
+        let positions = self.positions.entry(key.to_owned()).or_default();
+        positions.insert((channel.to_owned(), offset));
     }
 }
 

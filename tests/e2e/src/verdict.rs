@@ -1,27 +1,27 @@
-//! What came of a run: exact counts, and every promise that was broken.
+//! The result of a run: exact counts, and every violated guarantee.
 //!
-//! It holds no rule; the ledger finds the faults. Printed by the binary and by the tests.
+//! It contains no rules; the ledger finds the faults. Printed by the binary and by the tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Faults of one kind that are printed in full; the rest is counted.
+/// Faults of one kind that are printed in full; the others are counted.
 const SHOWN_MAX: usize = 3;
 
-/// Keyed and plain publications, which promise different things.
+/// Idempotent and plain publications, which have different guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// By `gw.publish` with a key: a lost answer is repeated.
-    pub keyed: u64,
-    /// By the protocol's publish: a lost answer stays unknown.
+    /// By `gw.publish` with an idempotency key: repeated if the acknowledgement is lost.
+    pub idempotent: u64,
+    /// By the protocol's publish: the outcome stays unknown if the acknowledgement is lost.
     pub plain: u64,
 }
 
 impl Split {
-    /// Counts one.
-    pub fn add(&mut self, keyed: bool) {
-        if keyed {
-            self.keyed += 1;
+    /// Counts one publication.
+    pub fn add(&mut self, idempotent: bool) {
+        if idempotent {
+            self.idempotent += 1;
         } else {
             self.plain += 1;
         }
@@ -31,122 +31,99 @@ impl Split {
 /// Exact counts of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Publications sent, repeats not counted.
+    /// Publications sent, without repeats.
     pub published: Split,
     /// Publications acknowledged, each once.
     pub acknowledged: Split,
-    /// Kills that counted: with answers outstanding that never came.
+    /// Kills that counted: with lost acknowledgements.
     pub kills: u64,
-    /// Kills that found no keyed publication under way; they were tried again.
+    /// Kills that hit no idempotent publication in flight; they were repeated.
     pub kills_not_counted: u64,
-    /// Publications that were unanswered at a kill and whose answer was lost.
+    /// Publications in flight at a kill whose acknowledgement was lost.
     pub in_flight_at_kills: Split,
-    /// The same for each kill that counted, keyed and plain together.
+    /// The same for each kill that counted, idempotent and plain together.
     pub in_flight_at_each: Vec<u64>,
-    /// Keyed publications sent again.
+    /// Repeated idempotent publications.
     pub repeated: u64,
-    /// Answers that said that the key had been seen before.
-    pub duplicates_answered: u64,
-    /// Publications refused for a time by the gateway.
-    pub refused: u64,
-    /// Publications handed to subscribers.
+    /// Acknowledgements with `duplicate: true`.
+    pub duplicate_acknowledgements: u64,
+    /// Temporary rejections of publications by the gateway.
+    pub rejected: u64,
+    /// Deliveries to subscribers.
     pub delivered: u64,
-    /// Subscriptions that went on with nothing missing.
+    /// Recovered subscriptions.
     pub resumed: u64,
-    /// Publications that the channels hold in the end.
+    /// Publications in the channels at the end.
     pub in_history: u64,
 }
 
-/// Whom it concerns, in which channel, at which offset.
-pub type Whom = (String, String, u64);
+/// Client, channel and offset.
+pub type DeliveryRef = (String, String, u64);
 
-/// A broken promise.
+/// A violated guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Fault {
-    /// Acknowledged or held by the channel, and never handed to this subscriber.
+    /// Acknowledged or stored in the channel, and never delivered to this subscriber.
     Lost {
         /// The subscriber, or `history`.
         client: String,
-        /// The channel.
         channel: String,
-        /// The publication.
         key: String,
     },
-    /// Handed out behind a later one.
-    Reordered(Whom),
-    /// Handed to the same subscriber a second time.
-    DeliveredTwice(Whom),
-    /// One key stands at several places.
-    AppliedTwice {
-        /// The publication.
-        key: String,
-        /// Where it stands.
-        offsets: Vec<u64>,
-    },
-    /// Several publications were seen at the same place.
+    /// Delivered after a later publication.
+    Reordered(DeliveryRef),
+    /// Delivered to the same subscriber a second time.
+    DeliveredTwice(DeliveryRef),
+    /// One key has several positions.
+    AppliedTwice { key: String, offsets: Vec<u64> },
+    /// Several publications have the same position.
     OffsetReused {
-        /// The channel.
         channel: String,
-        /// The place.
         offset: u64,
-        /// The publications.
         keys: Vec<String>,
     },
-    /// A subscription came back without the promise that nothing is missing.
+    /// A subscription was resumed without recovery.
     NotRecovered {
-        /// The subscriber.
         client: String,
-        /// The channel.
         channel: String,
-        /// Whether the client asked to go on.
+        /// Whether the client requested recovery.
         asked: bool,
     },
     /// A channel's epoch changed though nothing may have been lost.
-    EpochChanged {
-        /// The channel.
-        channel: String,
-    },
-    /// Reading a channel forwards and backwards did not give the same.
-    HistoriesDiffer {
-        /// The channel.
-        channel: String,
-    },
+    EpochChanged { channel: String },
+    /// Reading a channel forwards and backwards gave different publications.
+    HistoriesDiffer { channel: String },
     /// A payload is not what was sent, or is in another channel.
-    Altered(Whom),
-    /// Nobody sent this.
-    Unknown(Whom),
-    /// A keyed publication had no answer in the end, whatever was tried.
-    NeverAnswered {
-        /// The publication.
-        key: String,
-    },
-    /// So little happened that the run proves nothing, however well it went.
-    TooLittle {
-        /// What there was too little of.
+    Altered(DeliveryRef),
+    /// Never sent by the harness.
+    Unknown(DeliveryRef),
+    /// An idempotent publication was not acknowledged in spite of repeats.
+    NeverAcknowledged { key: String },
+    /// A count is below its minimum, so that the run proves nothing.
+    BelowMinimum {
         what: &'static str,
-        /// How much there had to be.
         least: u64,
-        /// How much there was.
         found: u64,
     },
 }
 
 impl Fault {
-    /// The kind, as it is printed.
+    /// The kind as it is printed.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Lost { .. } => "lost",
             Self::Reordered(_) => "reordered",
             Self::DeliveredTwice(_) => "delivered twice",
             Self::AppliedTwice { .. } => "applied twice",
-            Self::OffsetReused { .. } => "offsets given twice",
+            Self::OffsetReused { .. } => "offsets reused",
             Self::NotRecovered { .. } => "not recovered",
             Self::EpochChanged { .. } => "epochs changed",
             Self::HistoriesDiffer { .. } => "histories differ",
             Self::Altered(_) => "altered",
             Self::Unknown(_) => "unknown",
-            Self::NeverAnswered { .. } => "never answered",
-            Self::TooLittle { .. } => "too little happened",
+            Self::NeverAcknowledged { .. } => "never acknowledged",
+            Self::BelowMinimum { .. } => "below minimum",
         }
     }
 }
@@ -157,41 +134,41 @@ const KINDS: [&str; 12] = [
     "reordered",
     "delivered twice",
     "applied twice",
-    "offsets given twice",
+    "offsets reused",
     "not recovered",
     "epochs changed",
     "histories differ",
     "altered",
     "unknown",
-    "never answered",
-    "too little happened",
+    "never acknowledged",
+    "below minimum",
 ];
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Exact counts.
+    /// Exact counts of the run.
     pub counts: Counts,
     faults: Vec<Fault>,
 }
 
 impl Verdict {
-    /// Puts counts and faults together.
+    /// Combines counts and faults.
     pub fn new(counts: Counts, faults: Vec<Fault>) -> Self {
         Self { counts, faults }
     }
 
-    /// True when no promise was broken.
+    /// True when no guarantee was violated.
     pub fn holds(&self) -> bool {
         self.faults.is_empty()
     }
 
-    /// Every broken promise, in the order in which it was found.
+    /// Every violated guarantee, in the order in which it was found.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// How often a promise of this kind was broken; the kinds are those of [`Fault::kind`].
+    /// The number of faults of this kind; the kinds are those of [`Fault::kind`].
     pub fn count(&self, kind: &str) -> usize {
         self.faults.iter().filter(|it| it.kind() == kind).count()
     }
@@ -202,9 +179,9 @@ impl fmt::Display for Verdict {
         let counts = &self.counts;
         let split = |it: Split| {
             format!(
-                "{} ({} keyed, {} plain)",
-                it.keyed + it.plain,
-                it.keyed,
+                "{} ({} idempotent, {} plain)",
+                it.idempotent + it.plain,
+                it.idempotent,
                 it.plain
             )
         };
@@ -223,10 +200,10 @@ impl fmt::Display for Verdict {
             ("in flight at each kill", each),
             ("repeated", counts.repeated.to_string()),
             (
-                "duplicates answered",
-                counts.duplicates_answered.to_string(),
+                "duplicates acknowledged",
+                counts.duplicate_acknowledgements.to_string(),
             ),
-            ("refused for a time", counts.refused.to_string()),
+            ("rejected temporarily", counts.rejected.to_string()),
             ("delivered", counts.delivered.to_string()),
             ("resumed subscriptions", counts.resumed.to_string()),
             ("in history", counts.in_history.to_string()),

@@ -1,29 +1,29 @@
-//! Every kind of client through every feature, one after another, each with a client of another kind beside it.
+//! Exercises every feature with every kind of client, each together with a client of another kind.
 //!
-//! A script that stops at the first thing that is not as specified. Called by the binary and by the tests.
+//! The script stops at the first deviation from the specification. Called by the binary and by the tests.
 
-mod guest;
 mod steps;
+mod test_client;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use self::guest::Guest;
+use self::test_client::TestClient;
 use crate::binaries;
-use crate::driver::Kind;
+use crate::driver::ClientKind;
 use crate::gateway::Gateway;
-use crate::peers::Peers;
+use crate::third_party::Drivers;
 
-/// One feature: its name, and the script that shows it.
+/// One feature: its name, and the script that exercises it.
 type Step = (&'static str, fn(&mut Walk) -> Result<()>);
 
 /// Every feature, in order. Each step uses channels of its own.
 const STEPS: [Step; 12] = [
     ("connect", steps::connect),
     ("subscribe and publish", steps::subscribe_and_publish),
-    ("keyed publish", steps::keyed_publish),
-    ("refused rpc", steps::refused_rpc),
+    ("idempotent publish", steps::idempotent_publish),
+    ("rejected rpc", steps::rejected_rpc),
     ("join, presence and leave", steps::join_presence_and_leave),
     ("unsubscribe", steps::unsubscribe),
     ("history", steps::history),
@@ -37,15 +37,15 @@ const STEPS: [Step; 12] = [
     ("bad channel", steps::bad_channel),
 ];
 
-/// A walk under way: the client that is looked at, and one of another kind.
+/// A walk in progress: the client under test, and one of another kind.
 #[derive(Debug)]
 struct Walk {
-    peers: Peers,
+    drivers: Drivers,
     url: String,
-    /// The kind that is looked at.
-    kind: Kind,
-    host: Guest,
-    other: Guest,
+    /// The kind of the client under test.
+    kind: ClientKind,
+    host: TestClient,
+    other: TestClient,
     step: usize,
 }
 
@@ -55,29 +55,32 @@ impl Walk {
         format!("walk-{}-{}", self.kind.word(), self.step)
     }
 
-    /// Connects one more client of the kind that is looked at.
-    fn newcomer(&mut self) -> Result<Guest> {
+    /// Connects one more client of the kind under test.
+    fn newcomer(&mut self) -> Result<TestClient> {
         let name = format!("{}-new-{}", self.kind.word(), self.step);
-        Guest::connect(&mut self.peers, &name, &self.url)
+        TestClient::connect(&mut self.drivers, &name, &self.url)
     }
 }
 
-/// Leads every kind of client through every feature of this program.
+/// Exercises every feature of this program with every kind of client.
 ///
 /// # Errors
 ///
 /// When a feature is not as specified; the message names client and feature.
 pub fn run(program: PathBuf) -> Result<()> {
     let mut gateway = Gateway::new(program, binaries::scratch("walk")?)?;
-    let mut peers = Peers::start()?;
+    let mut drivers = Drivers::start()?;
     gateway.start()?;
     let url = gateway.url();
-    for (kind, beside) in [(Kind::Node, Kind::Rust), (Kind::Rust, Kind::Node)] {
-        let host = Guest::connect(&mut peers, &format!("{}-host", kind.word()), &url)?;
-        let name = format!("{}-beside-{}", beside.word(), kind.word());
-        let other = Guest::connect(&mut peers, &name, &url)?;
+    for (kind, other_kind) in [
+        (ClientKind::Node, ClientKind::Rust),
+        (ClientKind::Rust, ClientKind::Node),
+    ] {
+        let host = TestClient::connect(&mut drivers, &format!("{}-host", kind.word()), &url)?;
+        let name = format!("{}-with-{}", other_kind.word(), kind.word());
+        let other = TestClient::connect(&mut drivers, &name, &url)?;
         let mut walk = Walk {
-            peers,
+            drivers,
             url: url.clone(),
             kind,
             host,
@@ -88,7 +91,7 @@ pub fn run(program: PathBuf) -> Result<()> {
             walk.step = number;
             step(&mut walk).with_context(|| format!("{} clients, {name}", kind.word()))?;
         }
-        peers = walk.peers;
+        drivers = walk.drivers;
     }
     gateway.clean_up()
 }

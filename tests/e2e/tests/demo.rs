@@ -1,4 +1,4 @@
-//! The demo as a person finds it: painters draw, the gateway is killed, everyone is back, nothing acknowledged is lost.
+//! The demo as its users run it: painters draw, the gateway is killed, all clients reconnect, no acknowledged pixel is lost.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,22 +9,22 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use steadfast_e2e::binaries;
 
-/// How long each step may take; a few of the clients' own pauses.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Limit of each step; a few of the clients' own reconnect delays.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_kill_is_survived_by_every_painter_without_a_loss() {
     let demo = Demo::start().unwrap();
-    demo.until("everyone paints", |live| {
+    demo.until("all painters paint", |live| {
         count(live, "/gateway/kills") == 0 && painters(live, "acked").iter().all(|it| *it > 3)
     })
     .unwrap();
 
-    let answer = demo.ask("POST", "/demo/kill", "").unwrap();
-    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let response = demo.request("POST", "/demo/kill", "").unwrap();
+    assert!(response.starts_with("HTTP/1.1 202"), "{response}");
     let before = demo.live().unwrap();
     let after = demo
-        .until("everyone is back", |live| {
+        .until("all painters are connected again", |live| {
             painters(live, "resumed").iter().all(|it| *it >= 1)
                 && painters(live, "out_ms").iter().all(|it| *it == 0)
         })
@@ -32,7 +32,7 @@ fn a_kill_is_survived_by_every_painter_without_a_loss() {
 
     assert_eq!(count(&after, "/gateway/kills"), 1);
     let settled = demo
-        .until("what was owed has arrived", |live| {
+        .until("missed pixels have arrived", |live| {
             count(live, "/acked") > count(&before, "/acked") + 10 && count(live, "/owed") < 10
         })
         .unwrap();
@@ -43,13 +43,13 @@ fn a_kill_is_survived_by_every_painter_without_a_loss() {
 }
 
 #[test]
-fn a_foreign_page_can_neither_kill_nor_look() {
+fn a_foreign_page_can_neither_kill_nor_read() {
     let demo = Demo::start().unwrap();
 
     for (method, path) in [("POST", "/demo/kill"), ("GET", "/demo/picture")] {
         for fields in ["Origin: http://evil.example\r\n", "Host: evil.example\r\n"] {
-            let answer = demo.ask(method, path, fields).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 4"), "{fields}: {answer}");
+            let response = demo.request(method, path, fields).unwrap();
+            assert!(response.starts_with("HTTP/1.1 4"), "{fields}: {response}");
         }
     }
 }
@@ -76,13 +76,15 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Asks for the live numbers until they are as wanted.
+    /// Polls the live numbers until they satisfy the condition.
     fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
             match self.live() {
                 Ok(live) if is_it(&live) => return Ok(live),
-                last if Instant::now() > deadline => bail!("never seen: {what}; last {last:?}"),
+                last if Instant::now() > deadline => {
+                    bail!("timed out waiting until {what}; last {last:?}")
+                }
                 _ => std::thread::sleep(Duration::from_millis(50)),
             }
         }
@@ -93,14 +95,14 @@ impl Demo {
     }
 
     fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.ask("GET", path, "")?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
+        let response = self.request("GET", path, "")?;
+        let (_, body) = response.split_once("\r\n\r\n").context("no body")?;
         Ok(serde_json::from_str(body)?)
     }
 
-    fn ask(&self, method: &str, path: &str, fields: &str) -> Result<String> {
+    fn request(&self, method: &str, path: &str, fields: &str) -> Result<String> {
         let mut socket = TcpStream::connect(self.address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(STEP_TIMEOUT))?;
         let host = if fields.starts_with("Host") {
             String::new()
         } else {
@@ -110,28 +112,28 @@ impl Demo {
             socket,
             "{method} {path} HTTP/1.1\r\n{host}{fields}Content-Length: 0\r\nConnection: close\r\n\r\n"
         )?;
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer)?;
-        Ok(answer)
+        let mut response = String::new();
+        socket.read_to_string(&mut response)?;
+        Ok(response)
     }
 }
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // Its gateway is tied to its life.
+        // Its gateway ends with it.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Two ports in a row that nobody listens on, below those of outgoing connections.
+/// Two consecutive free ports, below those of outgoing connections.
 fn free_pair() -> Result<u16> {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     let first = 12_000 + u16::try_from(std::process::id() % 3_000)? * 2;
     (0..500)
         .map(|step| first + step * 2)
         .find(|port| is_free(*port) && is_free(port + 1))
-        .context("no two free ports")
+        .context("two consecutive free ports not found")
 }
 
 fn count(value: &Value, at: &str) -> u64 {

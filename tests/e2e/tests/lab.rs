@@ -1,4 +1,4 @@
-//! The lab's scenarios on real gateways and four kinds of clients: they pass, and they notice what they must.
+//! The lab's scenarios on real gateways and four kinds of clients: they pass, and they detect what they must.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use steadfast_e2e::binaries;
 
 #[test]
-fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
+fn every_kind_of_client_reconnects_and_nothing_acknowledged_is_lost() {
     let report = lab(&[]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
@@ -16,7 +16,7 @@ fn every_kind_of_client_comes_back_and_nothing_acknowledged_is_lost() {
 }
 
 #[test]
-fn a_freeze_that_nobody_is_told_of_is_seen_and_nothing_acknowledged_is_lost() {
+fn a_freeze_without_disconnects_is_detected_and_nothing_acknowledged_is_lost() {
     let report = scenario("gateway-freeze", &[]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "PASS", "{report}");
@@ -24,7 +24,7 @@ fn a_freeze_that_nobody_is_told_of_is_seen_and_nothing_acknowledged_is_lost() {
 }
 
 #[test]
-fn a_run_that_breaks_nothing_proves_nothing() {
+fn a_run_without_faults_is_inconclusive() {
     let report = lab(&["--placebo"]).and_then(Run::wait).unwrap();
 
     assert_eq!(report.verdict(), "INCONCLUSIVE", "{report}");
@@ -32,11 +32,11 @@ fn a_run_that_breaks_nothing_proves_nothing() {
 }
 
 #[test]
-fn a_harness_that_stands_still_accuses_nobody() {
+fn a_suspended_harness_makes_the_run_inconclusive() {
     let run = lab(&[]).unwrap();
     let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
-    // Long enough to be in the run itself, behind the control run of as long.
+    // Long enough to be in the run itself, after the control run of the same length.
     wait(Duration::from_secs(18));
     pause(rustix::process::Signal::STOP);
     wait(Duration::from_secs(3));
@@ -49,38 +49,38 @@ fn a_harness_that_stands_still_accuses_nobody() {
 }
 
 #[test]
-fn a_gateway_that_acknowledges_before_the_write_fails_for_what_is_lost() {
+fn a_gateway_that_acknowledges_before_the_write_fails_for_lost_messages() {
     assert_fails(
-        &on_twin("acks-before-write").unwrap(),
+        &on_known_bad("acks-before-write").unwrap(),
         "no-acknowledged-message-lost",
     );
 }
 
 #[test]
-fn a_gateway_that_skips_recovery_fails_for_what_is_lost() {
+fn a_gateway_that_skips_recovery_fails_for_lost_messages() {
     assert_fails(
-        &on_twin("skips-recovery").unwrap(),
+        &on_known_bad("skips-recovery").unwrap(),
         "no-acknowledged-message-lost",
     );
 }
 
 #[test]
-fn a_gateway_that_forgets_keys_fails_for_what_arrives_twice() {
-    assert_fails(&on_twin("forgets-dedupe").unwrap(), "no-duplicates");
+fn a_gateway_that_forgets_keys_fails_for_duplicates() {
+    assert_fails(&on_known_bad("forgets-keys").unwrap(), "no-duplicates");
 }
 
 #[test]
-fn a_gateway_that_gives_an_offset_twice_fails_for_its_history() {
+fn a_gateway_that_reuses_an_offset_fails_for_its_history() {
     assert_fails(
-        &on_twin("reuses-offset").unwrap(),
+        &on_known_bad("reuses-offset").unwrap(),
         "no-gap-and-no-epoch-change",
     );
 }
 
-/// The short form on a twin instead of the gateway.
-fn on_twin(name: &str) -> Result<Report> {
-    let twin = binaries::twin(name)?;
-    lab(&["--gateway", &twin.to_string_lossy()])?.wait()
+/// Runs the short profile on a known-bad build instead of the gateway.
+fn on_known_bad(name: &str) -> Result<Report> {
+    let program = binaries::known_bad(name)?;
+    lab(&["--gateway", &program.to_string_lossy()])?.wait()
 }
 
 fn assert_fails(report: &Report, check: &str) {
@@ -91,24 +91,24 @@ fn assert_fails(report: &Report, check: &str) {
     assert_eq!(back, Some("holds"), "{report}");
 }
 
-/// A run under way.
+/// A run in progress.
 struct Run {
     child: Child,
 }
 
-/// A run that is over.
+/// The report of a finished run.
 struct Report {
     exit: Option<i32>,
     json: Value,
     text: String,
 }
 
-/// Starts the short form of the kill.
+/// Starts the short profile of the kill.
 fn lab(arguments: &[&str]) -> Result<Run> {
     scenario("gateway-kill", arguments)
 }
 
-/// Starts the short form of a scenario.
+/// Starts the short profile of a scenario.
 fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
     let child = Command::new(binaries::gateway()?)
         .current_dir(binaries::root())
@@ -119,7 +119,7 @@ fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
-        .context("the lab cannot be started")?;
+        .context("failed to start the lab")?;
     Ok(Run { child })
 }
 
@@ -154,7 +154,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Real processes take real time; nothing is judged by it.
+/// Real processes take real time; no assertion depends on it.
 fn wait(time: Duration) {
     std::thread::sleep(time);
 }

@@ -72,10 +72,10 @@ fn checks() -> Vec<Step> {
 /// In order of what a failure explains: a broken unit makes everything after it fail too.
 fn tests() -> Vec<Step> {
     vec![
-        // What starts gateways and clients of others has the steps `peers`, `gym`, `lab` and `demo`.
+        // Tests that start gateways and third-party clients are the steps `third-party`, `known-bad`, `lab` and `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::peers)|binary_id(steadfast-e2e::gym)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
         ),
         step("doctests", "cargo test --quiet --workspace --doc"),
         step("web-unit", "npm --prefix web run test"),
@@ -86,12 +86,12 @@ fn tests() -> Vec<Step> {
             "cargo run --quiet --bin steadfast -- sim --seeds 0..200",
         ),
         step(
-            "peers",
-            "cargo nextest run --package steadfast-e2e --test peers --no-capture",
+            "third-party",
+            "cargo nextest run --package steadfast-e2e --test third_party --no-capture",
         ),
         step(
-            "gym",
-            "cargo nextest run --package steadfast-e2e --test gym",
+            "known-bad",
+            "cargo nextest run --package steadfast-e2e --test known_bad",
         ),
         step(
             "lab",

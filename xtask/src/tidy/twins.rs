@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::Finding;
 use crate::tree::Tree;
 
-const GYM: &str = "tests/gym/";
+const GYM: &str = "tests/known-bad/";
 
-/// Every twin in `tests/gym` is named by a test; a twin that nothing runs proves nothing.
+/// Every twin in `tests/known-bad` is named by a test; a twin that nothing runs proves nothing.
 pub(crate) fn named(tree: &Tree) -> Vec<Finding> {
     let tests: Vec<(&str, &str)> = tree
         .texts_ending(".rs")
@@ -59,10 +59,10 @@ mod tests {
 
     #[test]
     fn a_twin_that_no_test_names_is_found() {
-        let twin = ("tests/gym/src/bin/early-ack.rs", "");
-        let folder = ("tests/gym/offset-reuse/src/main.rs", "");
+        let twin = ("tests/known-bad/src/bin/early-ack.rs", "");
+        let folder = ("tests/known-bad/offset-reuse/src/main.rs", "");
         let test = (
-            "tests/gym/tests/twins.rs",
+            "tests/known-bad/tests/twins.rs",
             "env!(\"CARGO_BIN_EXE_early-ack\"); run(\"offset-reuse\");",
         );
 
@@ -70,9 +70,9 @@ mod tests {
         assert_eq!(
             findings(
                 named,
-                &[twin, ("tests/gym/tests/twins.rs", "\"early-ack-2\"")]
+                &[twin, ("tests/known-bad/tests/twins.rs", "\"early-ack-2\"")]
             ),
-            ["tests/gym/src/bin/early-ack.rs: no test names the twin `early-ack`"]
+            ["tests/known-bad/src/bin/early-ack.rs: no test names the twin `early-ack`"]
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The lines that a driver writes: responses to commands, and events of its clients.
 //!
-//! Parses the lines that `tests/peers/README.md` describes. An invalid line is kept as
+//! Parses the lines that `tests/third-party/README.md` describes. An invalid line is kept as
 //! [`DriverLine::Unrecognized`], never dropped.
 
 use serde_json::Value;

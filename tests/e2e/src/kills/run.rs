@@ -1,6 +1,7 @@
-//! The loop of a run: publishes in time, tells the ledger what arrives, kills, and waits for everyone to come back.
+//! The loop of a run: publishes on time, records what arrives in the ledger, kills, and waits for all clients to
+//! reconnect.
 //!
-//! One thread owns all of it. It does not judge.
+//! One thread owns all of it. It does not evaluate.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,44 +10,44 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Plan;
-use crate::driver::Kind;
+use crate::driver::ClientKind;
 use crate::driver::line::{CallError, DriverEvent, DriverEventKind};
 use crate::gateway::Gateway;
 use crate::ledger::{Ledger, Position};
-use crate::peers::{Incoming, Peers};
+use crate::third_party::{Drivers, Incoming};
 use crate::verdict::Verdict;
 
-/// What each client publishes while it is connected.
+/// Publications per second of each connected client.
 pub(super) const MESSAGES_PER_SECOND: u32 = 20;
 
-/// The length of each payload as JSON.
+/// Length of each payload as JSON.
 pub(super) const PAYLOAD_BYTES: usize = 128;
 
-/// A kill without answers outstanding does not count and is tried again, at most this often for each that counts.
+/// A kill without lost acknowledgements does not count and is repeated, at most this often for each that counts.
 pub(super) const ATTEMPTS_PER_KILL: u32 = 3;
 
-/// All clients publish at the same instants, so that a kill shortly after one finds many publications under way.
+/// All clients publish at the same instants, so that a kill shortly after one hits many publications in flight.
 const TICK: Duration = Duration::from_secs(1)
     .checked_div(MESSAGES_PER_SECOND)
     .expect("a rate above zero");
 
-/// Every so many publications of a client, one is plain.
+/// One publication in this number is plain.
 const PLAIN_EVERY: u64 = 10;
 
-/// How long after a tick the gateway is killed, in turn: requests on the wire, in the log, answers on the way. A kill
-/// that found nothing under way is tried again with the shortest.
+/// Delays of the kill after a tick, in turn: requests are on the wire, in the log, or being acknowledged. A kill that hit
+/// nothing in flight is repeated with the shortest.
 const KILL_DELAYS_MS: [u64; 5] = [2, 1, 4, 3, 6];
 
-/// How long everyone may take to be back: a few of the clients' own pauses between two dials.
+/// Limit for all clients to reconnect: a few of their own delays between two attempts.
 const RETURN_MAX: Duration = Duration::from_secs(30);
 
-/// How long the end is listened to after everyone has everything.
+/// How long the harness waits for late duplicates after all deliveries are complete.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Publications asked for at a time when a channel is read; the gateway's own limit for one reply.
+/// Publications per page when a channel is read; the gateway's limit for one reply.
 const PAGE: u64 = 300;
 
-/// A client as the harness sees it.
+/// The state of a client as the harness knows it.
 #[derive(Debug)]
 struct Client {
     publishes_to: String,
@@ -58,46 +59,46 @@ struct Client {
 }
 
 impl Client {
-    fn is_back(&self) -> bool {
+    fn is_subscribed(&self) -> bool {
         self.connected && self.subscribed == self.reads
     }
 }
 
-/// A publication whose answer is outstanding.
+/// A publication that is not acknowledged yet.
 #[derive(Debug)]
 struct Call {
     client: String,
     key: String,
-    keyed: bool,
-    /// Sent before the kill under way.
+    idempotent: bool,
+    /// Sent before the current kill.
     before_kill: bool,
 }
 
-/// A run under way.
+/// A run in progress.
 #[derive(Debug)]
 pub(super) struct Run {
     gateway: Gateway,
-    peers: Peers,
+    drivers: Drivers,
     plan: Plan,
     ledger: Ledger,
     clients: BTreeMap<String, Client>,
     calls: BTreeMap<u64, Call>,
     /// Keyed publications to send again, by client.
     repeats: BTreeMap<String, VecDeque<String>>,
-    /// What the plan's publications carried, for repeats.
+    /// Payloads by key, for repeats.
     payloads: BTreeMap<String, Value>,
-    /// Answers lost since the last kill: keyed, plain.
+    /// Acknowledgements lost since the last kill: of idempotent and of plain publications.
     lost: (u64, u64),
     next_tick: Instant,
-    /// The last errors that clients met on their own, for the message when they do not come back.
-    troubles: VecDeque<String>,
+    /// The last warnings of clients, for the error message if they do not reconnect.
+    warnings: VecDeque<String>,
 }
 
 impl Run {
-    pub(super) fn new(gateway: Gateway, peers: Peers, plan: Plan) -> Self {
+    pub(super) fn new(gateway: Gateway, drivers: Drivers, plan: Plan) -> Self {
         let channel = |number: usize| format!("load-{}", number % plan.channels);
         let mut clients = BTreeMap::new();
-        for kind in Kind::ALL {
+        for kind in ClientKind::ALL {
             for number in 0..plan.clients {
                 let client = Client {
                     publishes_to: channel(number),
@@ -111,7 +112,7 @@ impl Run {
         }
         Self {
             gateway,
-            peers,
+            drivers,
             plan,
             ledger: Ledger::default(),
             clients,
@@ -120,15 +121,15 @@ impl Run {
             payloads: BTreeMap::new(),
             lost: (0, 0),
             next_tick: Instant::now(),
-            troubles: VecDeque::new(),
+            warnings: VecDeque::new(),
         }
     }
 
-    /// Connects and subscribes everyone.
-    pub(super) fn gather(&mut self) -> Result<()> {
+    /// Connects and subscribes all clients.
+    pub(super) fn connect_all(&mut self) -> Result<()> {
         let url = self.gateway.url();
         for (name, client) in &self.clients {
-            self.peers
+            self.drivers
                 .succeed(json!({"do": "open", "client": name, "url": url}))?;
             for channel in &client.reads {
                 self.ledger.expect_subscriber(name, channel);
@@ -136,16 +137,16 @@ impl Run {
                     "do": "subscribe", "client": name, "channel": channel,
                     "recoverable": true, "join_leave": false,
                 });
-                self.peers.succeed(command)?;
+                self.drivers.succeed(command)?;
             }
         }
-        for event in self.peers.take_all() {
+        for event in self.drivers.take_all() {
             self.on_event(event);
         }
-        self.wait_for_everyone()
+        self.wait_for_all_clients()
     }
 
-    /// Lets everyone publish for the plan's time.
+    /// Publishes from all clients for the plan's time.
     pub(super) fn load(&mut self) -> Result<()> {
         let until = Instant::now() + self.plan.load;
         while Instant::now() < until {
@@ -154,8 +155,8 @@ impl Run {
         Ok(())
     }
 
-    /// Kills the gateway with publications under way, starts it again and waits until everyone is back. Tells whether
-    /// the kill counts.
+    /// Kills the gateway with publications in flight, restarts it and waits until all clients have reconnected. Returns
+    /// whether the kill counts.
     pub(super) fn kill_and_restart(&mut self, kill: u32, attempt: u32) -> Result<bool> {
         self.tick()?;
         self.publish_all()?;
@@ -164,38 +165,38 @@ impl Run {
             0 => KILL_DELAYS_MS.get(turn).copied().unwrap_or(1),
             _ => 1,
         };
-        self.hear_until(Instant::now() + Duration::from_millis(delay))?;
+        self.receive_until(Instant::now() + Duration::from_millis(delay))?;
         self.gateway.kill()?;
         self.lost = (0, 0);
         for call in self.calls.values_mut() {
             call.before_kill = true;
         }
         self.gateway.start()?;
-        self.wait_for_everyone()?;
-        // An answer that was on its way may still come; the clients give up on the rest as soon as they see the end.
+        self.wait_for_all_clients()?;
+        // A reply in flight may still arrive; the clients fail the other calls when they detect the end of the connection.
         let deadline = Instant::now() + RETURN_MAX;
         while self.calls.values().any(|call| call.before_kill) {
             ensure!(
                 Instant::now() < deadline,
-                "calls neither answered nor given up"
+                "calls neither completed nor failed"
             );
             self.tick()?;
         }
-        let (keyed, plain) = self.lost;
-        if keyed == 0 && self.plan.in_flight_only {
-            self.ledger.killed_idle();
+        let (idempotent, plain) = self.lost;
+        if idempotent == 0 && self.plan.in_flight_only {
+            self.ledger.killed_without_publications_in_flight();
             return Ok(false);
         }
-        self.ledger.killed_in_flight(keyed, plain);
+        self.ledger.killed_in_flight(idempotent, plain);
         Ok(true)
     }
 
-    /// Waits for the last answers and deliveries, reads the channels back and judges.
+    /// Waits for the last replies and deliveries, reads the channels back and evaluates the ledger.
     pub(super) fn finish(mut self) -> Result<(Verdict, Gateway)> {
         let deadline = Instant::now() + self.plan.settle;
         while !(self.calls.is_empty() && self.repeats.is_empty()) && Instant::now() < deadline {
             self.repeat_all()?;
-            self.hear_until(Instant::now() + TICK)?;
+            self.receive_until(Instant::now() + TICK)?;
         }
         let channels: BTreeSet<String> = self
             .clients
@@ -203,41 +204,45 @@ impl Run {
             .map(|it| it.publishes_to.clone())
             .collect();
         for channel in channels {
-            let (epoch, forwards) = self.read_back(Kind::Node, &channel, Direction::Forwards)?;
+            let (epoch, forwards) =
+                self.read_back(ClientKind::Node, &channel, Direction::Forwards)?;
             let (again, mut backwards) =
-                self.read_back(Kind::Rust, &channel, Direction::Backwards)?;
+                self.read_back(ClientKind::Rust, &channel, Direction::Backwards)?;
             backwards.reverse();
             if (&epoch, &forwards) != (&again, &backwards) {
                 self.ledger.histories_differ(&channel);
             }
-            // The longer one: what is missing in the other is told by the line above.
+            // The longer one: the line above reports what is missing in the other.
             let held = [forwards, backwards].into_iter().max_by_key(Vec::len);
             self.ledger
                 .history(&channel, &epoch, &held.unwrap_or_default());
         }
-        for event in self.peers.take_all() {
+        for event in self.drivers.take_all() {
             self.on_event(event);
         }
-        while self.ledger.behind() > 0 && Instant::now() < deadline {
-            self.hear_until(Instant::now() + TICK)?;
+        while self.ledger.lagging() > 0 && Instant::now() < deadline {
+            self.receive_until(Instant::now() + TICK)?;
         }
-        // What is handed out twice may come late.
-        self.hear_until(Instant::now() + QUIET)?;
-        Ok((self.ledger.judge(self.plan.acknowledged_min), self.gateway))
+        // Duplicates may arrive late.
+        self.receive_until(Instant::now() + QUIET)?;
+        Ok((
+            self.ledger.evaluate(self.plan.acknowledged_min),
+            self.gateway,
+        ))
     }
 
-    /// Waits for the next tick and lets everyone publish who is connected.
+    /// Waits for the next tick and publishes from all connected clients.
     fn tick(&mut self) -> Result<()> {
-        self.hear_until(self.next_tick)?;
+        self.receive_until(self.next_tick)?;
         let now = Instant::now();
-        // A stall is not made up for: a burst would be no steady load.
+        // A stall is not compensated: a burst would not be a steady load.
         self.next_tick = (self.next_tick + TICK).max(now);
         self.repeat_all()?;
         self.publish_all()
     }
 
     fn publish_all(&mut self) -> Result<()> {
-        let ready: Vec<String> = self.names_back();
+        let ready: Vec<String> = self.connected_names();
         for name in ready {
             self.publish(&name)?;
         }
@@ -249,26 +254,27 @@ impl Run {
         client.published += 1;
         let channel = client.publishes_to.clone();
         let key = format!("{name}-{}", client.published);
-        let keyed = client.published % PLAIN_EVERY != 0;
+        let idempotent = client.published % PLAIN_EVERY != 0;
         let data = payload(&key);
-        self.ledger.published(&key, &channel, data.clone(), keyed);
-        let command = if keyed {
+        self.ledger
+            .published(&key, &channel, data.clone(), idempotent);
+        let command = if idempotent {
             self.payloads.insert(key.clone(), data.clone());
-            keyed_command(name, &channel, &key, &data)
+            idempotent_publish_command(name, &channel, &key, &data)
         } else {
             json!({"do": "publish", "client": name, "channel": channel, "data": data})
         };
-        self.send(name, &key, keyed, command)
+        self.send(name, &key, idempotent, command)
     }
 
-    /// Sends again what was lost, by clients that are back.
+    /// Repeats lost publications of clients that have reconnected.
     fn repeat_all(&mut self) -> Result<()> {
-        for name in self.names_back() {
+        for name in self.connected_names() {
             let keys = self.repeats.remove(&name).unwrap_or_default();
             for key in keys {
                 let client = self.clients.get(&name).context("no such client")?;
                 let data = self.payloads.get(&key).context("no such payload")?;
-                let command = keyed_command(&name, &client.publishes_to, &key, data);
+                let command = idempotent_publish_command(&name, &client.publishes_to, &key, data);
                 self.ledger.repeated();
                 self.send(&name, &key, true, command)?;
             }
@@ -276,65 +282,71 @@ impl Run {
         Ok(())
     }
 
-    fn send(&mut self, name: &str, key: &str, keyed: bool, command: Value) -> Result<()> {
-        let id = self.peers.send(command)?;
+    fn send(&mut self, name: &str, key: &str, idempotent: bool, command: Value) -> Result<()> {
+        let id = self.drivers.send(command)?;
         let call = Call {
             client: name.to_owned(),
             key: key.to_owned(),
-            keyed,
+            idempotent,
             before_kill: false,
         };
         self.calls.insert(id, call);
         Ok(())
     }
 
-    fn names_back(&self) -> Vec<String> {
-        let back = self.clients.iter().filter(|(_, client)| client.is_back());
+    fn connected_names(&self) -> Vec<String> {
+        let back = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.is_subscribed());
         back.map(|(name, _)| name.clone()).collect()
     }
 
-    fn wait_for_everyone(&mut self) -> Result<()> {
+    fn wait_for_all_clients(&mut self) -> Result<()> {
         let deadline = Instant::now() + RETURN_MAX;
-        while !self.clients.values().all(Client::is_back) {
+        while !self.clients.values().all(Client::is_subscribed) {
             if Instant::now() > deadline {
                 let away: Vec<&String> = self
                     .clients
                     .iter()
-                    .filter(|(_, client)| !client.is_back())
+                    .filter(|(_, client)| !client.is_subscribed())
                     .map(|(name, _)| name)
                     .collect();
                 bail!(
-                    "after {RETURN_MAX:?} these clients are not back: {away:?}; they said {:?}",
-                    self.troubles
+                    "timed out after {RETURN_MAX:?} waiting for clients to reconnect: {away:?}; their warnings: {:?}",
+                    self.warnings
                 );
             }
-            self.hear_until(Instant::now() + TICK)?;
+            self.receive_until(Instant::now() + TICK)?;
         }
         Ok(())
     }
 
-    fn hear_until(&mut self, deadline: Instant) -> Result<()> {
-        while let Some(incoming) = self.peers.next(deadline)? {
+    fn receive_until(&mut self, deadline: Instant) -> Result<()> {
+        while let Some(incoming) = self.drivers.next(deadline)? {
             match incoming {
-                Incoming::Answer { id, outcome } => self.on_answer(id, outcome)?,
+                Incoming::Response { id, outcome } => self.on_response(id, outcome)?,
                 Incoming::Event(event) => self.on_event(event),
             }
         }
         Ok(())
     }
 
-    fn on_answer(&mut self, id: u64, outcome: Result<Value, CallError>) -> Result<()> {
-        let call = self.calls.remove(&id).context("an answer to nothing")?;
+    fn on_response(&mut self, id: u64, outcome: Result<Value, CallError>) -> Result<()> {
+        let call = self
+            .calls
+            .remove(&id)
+            .context("a response without a request")?;
         match outcome {
-            Ok(result) if call.keyed => {
-                let answer = result.get("data").context("an rpc result without data")?;
-                let (position, duplicate) =
-                    read_ack(answer).with_context(|| format!("gw.publish answered {answer}"))?;
+            Ok(result) if call.idempotent => {
+                let reply = result.get("data").context("an rpc result without data")?;
+                let (position, duplicate) = read_ack(reply)
+                    .with_context(|| format!("unexpected reply to gw.publish: {reply}"))?;
                 self.ledger.acknowledged(&call.key, &position, duplicate);
             }
             Ok(_) => self.ledger.acknowledged_plain(&call.key),
             Err(CallError::Lost(_)) => {
-                if call.before_kill && call.keyed {
+                if call.before_kill && call.idempotent {
                     self.lost.0 += 1;
                 } else if call.before_kill {
                     self.lost.1 += 1;
@@ -343,17 +355,17 @@ impl Run {
             }
             Err(CallError::Rejected(_)) => self.repeat_later(call),
             Err(CallError::Server { code, message }) => {
-                self.note_trouble(format!("{}: {code} {message}", call.client));
-                self.ledger.refused();
+                self.record_warning(format!("{}: {code} {message}", call.client));
+                self.ledger.rejected();
                 self.repeat_later(call);
             }
         }
         Ok(())
     }
 
-    /// A plain publication is never repeated: nobody could tell whether it was applied.
+    /// A plain publication is never repeated: it might be stored twice.
     fn repeat_later(&mut self, call: Call) {
-        if call.keyed {
+        if call.idempotent {
             let waiting = self.repeats.entry(call.client).or_default();
             waiting.push_back(call.key);
         }
@@ -373,7 +385,7 @@ impl Run {
             DriverEventKind::Connected(_) => client.connected = true,
             DriverEventKind::Disconnected { code, reason } => {
                 client.connected = false;
-                self.note_trouble(format!("{name}: disconnected {code} {reason}"));
+                self.record_warning(format!("{name}: disconnected {code} {reason}"));
             }
             DriverEventKind::Subscribing => {
                 client.subscribed.remove(&channel);
@@ -384,47 +396,47 @@ impl Run {
             }
             DriverEventKind::Unsubscribed { code, reason } => {
                 client.subscribed.remove(&channel);
-                self.note_trouble(format!("{name}: unsubscribed {channel} {code} {reason}"));
+                self.record_warning(format!("{name}: unsubscribed {channel} {code} {reason}"));
             }
             DriverEventKind::Publication { offset, data, .. } => {
                 self.ledger.delivered(&name, &channel, offset, &data);
             }
             DriverEventKind::Join(_) => {}
             DriverEventKind::Leave(_) => {}
-            DriverEventKind::Warning(message) => self.note_trouble(format!("{name}: {message}")),
+            DriverEventKind::Warning(message) => self.record_warning(format!("{name}: {message}")),
         }
     }
 
-    fn note_trouble(&mut self, trouble: String) {
-        /// Enough to see what a client that stays away is told.
+    fn record_warning(&mut self, warning: String) {
+        /// Enough to see why a client does not reconnect.
         const KEPT: usize = 20;
-        if self.troubles.len() == KEPT {
-            self.troubles.pop_front();
+        if self.warnings.len() == KEPT {
+            self.warnings.pop_front();
         }
-        self.troubles.push_back(trouble);
+        self.warnings.push_back(warning);
     }
 
-    /// Reads a whole channel, page by page, with the first client of a kind.
+    /// Reads all publications of a channel, page by page, with the first client of a kind.
     fn read_back(
         &mut self,
-        kind: Kind,
+        kind: ClientKind,
         channel: &str,
         direction: Direction,
     ) -> Result<(String, Vec<(u64, Value)>)> {
         let name = format!("{}-0", kind.word());
         let position = json!({"do": "history", "client": name, "channel": channel, "limit": 0});
-        let position = self.peers.succeed(position)?;
+        let position = self.drivers.succeed(position)?;
         let epoch = position.get("epoch").and_then(Value::as_str);
         let epoch = epoch.context("a history without an epoch")?.to_owned();
         let mut publications: Vec<(u64, Value)> = Vec::new();
         let (mut from, reverse) = match direction {
             Direction::Forwards => (Some(0), false),
-            // Without a position it begins at the top.
+            // Without a position it begins at the newest publication.
             Direction::Backwards => (None, true),
         };
         loop {
             let since = from.map(|offset| json!({"offset": offset, "epoch": epoch}));
-            let page = self.peers.succeed(json!({
+            let page = self.drivers.succeed(json!({
                 "do": "history", "client": name, "channel": channel, "limit": PAGE,
                 "since": since, "reverse": reverse,
             }))?;
@@ -436,9 +448,10 @@ impl Run {
             for publication in page {
                 let offset = publication.get("offset").and_then(Value::as_u64);
                 let offset = offset.context("a publication without an offset")?;
-                let goes_on = from.is_none_or(|from| (offset < from) == reverse && offset != from);
+                let is_consecutive =
+                    from.is_none_or(|from| (offset < from) == reverse && offset != from);
                 ensure!(
-                    goes_on,
+                    is_consecutive,
                     "history of {channel} goes from {from:?} to {offset}"
                 );
                 from = Some(offset);
@@ -452,7 +465,7 @@ impl Run {
     }
 }
 
-/// How a channel is read back.
+/// The order in which a channel is read.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
     /// Oldest first.
@@ -461,20 +474,20 @@ enum Direction {
     Backwards,
 }
 
-fn keyed_command(client: &str, channel: &str, key: &str, data: &Value) -> Value {
+fn idempotent_publish_command(client: &str, channel: &str, key: &str, data: &Value) -> Value {
     let data = json!({"channel": channel, "data": data, "idempotency_key": key});
     json!({"do": "rpc", "client": client, "method": "gw.publish", "data": data})
 }
 
-fn read_ack(answer: &Value) -> Option<(Position, bool)> {
+fn read_ack(reply: &Value) -> Option<(Position, bool)> {
     let position = Position {
-        epoch: answer.get("epoch")?.as_str()?.to_owned(),
-        offset: answer.get("offset")?.as_u64()?,
+        epoch: reply.get("epoch")?.as_str()?.to_owned(),
+        offset: reply.get("offset")?.as_u64()?,
     };
-    Some((position, answer.get("duplicate")?.as_bool()?))
+    Some((position, reply.get("duplicate")?.as_bool()?))
 }
 
-/// A payload that carries its key and is as long as every other.
+/// A payload that contains its key and has the standard length.
 fn payload(key: &str) -> Value {
     let bare = json!({"idempotency_key": key, "pad": ""}).to_string().len();
     let pad = "x".repeat(PAYLOAD_BYTES.saturating_sub(bare));

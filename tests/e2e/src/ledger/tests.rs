@@ -1,4 +1,4 @@
-//! Each broken promise is found, and the lawful looseness around lost answers is none.
+//! Each violation is found, and what is permitted after a lost acknowledgement is not reported.
 
 use serde_json::json;
 
@@ -12,10 +12,10 @@ fn a_run_in_which_all_arrives_once_and_in_order_passes() {
     deliver(&mut ledger, &[("a", 1), ("b", 2)]);
     hold(&mut ledger, &[("a", 1), ("b", 2)]);
 
-    let verdict = ledger.judge(0);
+    let verdict = ledger.evaluate(0);
 
     assert!(verdict.holds(), "{verdict}");
-    assert_eq!(verdict.counts.acknowledged.keyed, 2);
+    assert_eq!(verdict.counts.acknowledged.idempotent, 2);
     assert_eq!(verdict.counts.delivered, 2);
 }
 
@@ -31,7 +31,7 @@ fn an_acknowledged_publication_that_no_subscriber_saw_is_lost() {
 }
 
 #[test]
-fn an_acknowledged_publication_that_the_channel_does_not_hold_is_lost() {
+fn an_acknowledged_publication_missing_in_the_channel_is_lost() {
     let mut ledger = subscribed_ledger();
     publish(&mut ledger, "a", 1);
     deliver(&mut ledger, &[("a", 1)]);
@@ -40,7 +40,7 @@ fn an_acknowledged_publication_that_the_channel_does_not_hold_is_lost() {
 }
 
 #[test]
-fn a_held_publication_whose_answer_was_lost_must_be_delivered_too() {
+fn a_stored_publication_whose_acknowledgement_was_lost_must_be_delivered() {
     let mut ledger = subscribed_ledger();
     ledger.published("plain", "load", payload("plain"), false);
     hold(&mut ledger, &[("plain", 1)]);
@@ -49,7 +49,7 @@ fn a_held_publication_whose_answer_was_lost_must_be_delivered_too() {
 }
 
 #[test]
-fn a_plain_publication_whose_answer_was_lost_may_be_gone() {
+fn a_plain_publication_whose_acknowledgement_was_lost_may_be_missing() {
     let mut ledger = subscribed_ledger();
     ledger.published("plain", "load", payload("plain"), false);
 
@@ -57,7 +57,7 @@ fn a_plain_publication_whose_answer_was_lost_may_be_gone() {
 }
 
 #[test]
-fn a_publication_may_be_delivered_before_its_answer_is_known() {
+fn a_publication_may_be_delivered_before_its_acknowledgement() {
     let mut ledger = subscribed_ledger();
     ledger.published("a", "load", payload("a"), true);
     deliver(&mut ledger, &[("a", 1)]);
@@ -100,18 +100,18 @@ fn one_key_at_two_offsets_is_applied_twice() {
 }
 
 #[test]
-fn two_keys_at_one_offset_are_an_offset_given_twice() {
+fn two_keys_at_one_offset_are_a_reused_offset() {
     let mut ledger = subscribed_ledger();
     publish(&mut ledger, "a", 1);
     publish(&mut ledger, "b", 1);
     deliver(&mut ledger, &[("a", 1), ("b", 2)]);
     hold(&mut ledger, &[("a", 1), ("b", 2)]);
 
-    check(ledger, &[("applied twice", 1), ("offsets given twice", 1)]);
+    check(ledger, &[("applied twice", 1), ("offsets reused", 1)]);
 }
 
 #[test]
-fn a_subscription_that_comes_back_without_the_promise_is_not_recovered() {
+fn a_subscription_that_resumes_without_recovery_is_not_recovered() {
     let mut ledger = subscribed_ledger();
     ledger.subscribed("reader", "load", &subscription(false));
 
@@ -123,7 +123,7 @@ fn a_resumed_subscription_is_counted() {
     let mut ledger = subscribed_ledger();
     ledger.subscribed("reader", "load", &subscription(true));
 
-    let verdict = ledger.judge(0);
+    let verdict = ledger.evaluate(0);
 
     assert!(verdict.holds(), "{verdict}");
     assert_eq!(verdict.counts.resumed, 1);
@@ -138,7 +138,7 @@ fn another_epoch_is_a_fault() {
 }
 
 #[test]
-fn a_payload_that_nobody_sent_is_told() {
+fn an_unknown_payload_is_reported() {
     let mut ledger = subscribed_ledger();
     publish(&mut ledger, "a", 1);
     ledger.delivered(
@@ -154,22 +154,22 @@ fn a_payload_that_nobody_sent_is_told() {
 }
 
 #[test]
-fn a_keyed_publication_without_an_answer_is_told() {
+fn an_idempotent_publication_without_an_acknowledgement_is_reported() {
     let mut ledger = subscribed_ledger();
     ledger.published("a", "load", payload("a"), true);
 
-    check(ledger, &[("never answered", 1)]);
+    check(ledger, &[("never acknowledged", 1)]);
 }
 
 #[test]
-fn a_subscriber_below_the_top_is_behind() {
+fn a_subscriber_below_the_high_watermark_is_lagging() {
     let mut ledger = subscribed_ledger();
     publish(&mut ledger, "a", 1);
     hold(&mut ledger, &[("a", 1)]);
-    let before = ledger.behind();
+    let before = ledger.lagging();
     deliver(&mut ledger, &[("a", 1)]);
 
-    assert_eq!((before, ledger.behind()), (1, 0));
+    assert_eq!((before, ledger.lagging()), (1, 0));
 }
 
 #[test]
@@ -179,24 +179,24 @@ fn a_run_with_too_few_acknowledgements_proves_nothing() {
     deliver(&mut ledger, &[("a", 1)]);
     hold(&mut ledger, &[("a", 1)]);
 
-    let verdict = ledger.judge(2);
+    let verdict = ledger.evaluate(2);
 
-    assert_eq!(verdict.count("too little happened"), 1, "{verdict}");
+    assert_eq!(verdict.count("below minimum"), 1, "{verdict}");
 }
 
 #[test]
-fn a_subscription_that_is_not_resumed_behind_a_kill_is_told() {
+fn a_subscription_that_is_not_resumed_after_a_kill_is_reported() {
     let mut ledger = subscribed_ledger();
     ledger.killed_in_flight(1, 0);
     ledger.subscribed("reader", "load", &subscription(true));
     ledger.killed_in_flight(1, 0);
 
-    check(ledger, &[("too little happened", 1)]);
+    check(ledger, &[("below minimum", 1)]);
 }
 
-/// Judges and compares the number of faults of each kind; kinds that are not named must be absent.
+/// Evaluates and compares the number of faults of each kind; kinds that are not listed must be absent.
 fn check(ledger: Ledger, expected: &[(&str, usize)]) {
-    let verdict = ledger.judge(0);
+    let verdict = ledger.evaluate(0);
 
     for (kind, count) in expected {
         assert_eq!(verdict.count(kind), *count, "{kind}\n{verdict}");

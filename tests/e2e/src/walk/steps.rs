@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Walk;
-use super::guest::Ack;
+use super::test_client::Ack;
 use crate::driver::line::{CallError, DriverEventKind};
 use crate::ledger::{Position, Subscribed};
 
@@ -13,19 +13,19 @@ const LONG_GAP: u64 = 700;
 
 /// Each client has an id of its own.
 pub(super) fn connect(walk: &mut Walk) -> Result<()> {
-    ensure!(!walk.host.identity.is_empty(), "no client id");
+    ensure!(!walk.host.client_id.is_empty(), "no client id");
     ensure!(
-        walk.host.identity != walk.other.identity,
+        walk.host.client_id != walk.other.client_id,
         "two clients with one id"
     );
     Ok(())
 }
 
-/// A plain publication reaches every subscriber, the publisher included, and names its author.
+/// A plain publication reaches every subscriber, including its publisher, and names the publisher.
 pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
-    let first = walk.host.subscribe(&mut walk.peers, &channel)?;
-    let second = walk.other.subscribe(&mut walk.peers, &channel)?;
+    let first = walk.host.subscribe(&mut walk.drivers, &channel)?;
+    let second = walk.other.subscribe(&mut walk.drivers, &channel)?;
     ensure!(!first.position.epoch.is_empty(), "no epoch");
     ensure!(
         first.position == second.position,
@@ -37,11 +37,11 @@ pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
     );
 
     let data = json!({"text": "Grüße\nfrom \"outside\"", "number": 1});
-    walk.host.publish(&mut walk.peers, &channel, &data)?;
+    walk.host.publish(&mut walk.drivers, &channel, &data)?;
     for reader in [&walk.host, &walk.other] {
-        let publisher = reader.expect_publication(&mut walk.peers, &channel, 1, &data)?;
+        let publisher = reader.expect_publication(&mut walk.drivers, &channel, 1, &data)?;
         ensure!(
-            publisher == walk.host.identity,
+            publisher == walk.host.client_id,
             "published by {publisher:?}"
         );
     }
@@ -51,46 +51,46 @@ pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
         .enumerate()
     {
         let offset = u64::try_from(number)? + 2;
-        walk.other.publish(&mut walk.peers, &channel, data)?;
+        walk.other.publish(&mut walk.drivers, &channel, data)?;
         walk.host
-            .expect_publication(&mut walk.peers, &channel, offset, data)?;
+            .expect_publication(&mut walk.drivers, &channel, offset, data)?;
     }
     Ok(())
 }
 
-/// The answer tells the place, and a repeat gets the same answer and publishes nothing.
-pub(super) fn keyed_publish(walk: &mut Walk) -> Result<()> {
+/// The acknowledgement contains the position; a repeat returns the same position and stores nothing.
+pub(super) fn idempotent_publish(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
-    walk.other.subscribe(&mut walk.peers, &channel)?;
+    walk.other.subscribe(&mut walk.drivers, &channel)?;
     let data = json!({"order": 17});
     let next = json!({"order": 18});
 
     let first = walk
         .host
-        .publish_keyed(&mut walk.peers, &channel, "order-17", &data)?;
+        .publish_idempotent(&mut walk.drivers, &channel, "order-17", &data)?;
     let again = walk
         .host
-        .publish_keyed(&mut walk.peers, &channel, "order-17", &data)?;
+        .publish_idempotent(&mut walk.drivers, &channel, "order-17", &data)?;
     let later = walk
         .host
-        .publish_keyed(&mut walk.peers, &channel, "order-18", &next)?;
+        .publish_idempotent(&mut walk.drivers, &channel, "order-18", &next)?;
 
     ensure!(first.position.offset == 1 && !first.duplicate, "{first:?}");
     let expected = Ack {
         duplicate: true,
         ..first
     };
-    ensure!(again == expected, "a repeat was answered {again:?}");
+    ensure!(again == expected, "the repeat returned {again:?}");
     ensure!(later.position.offset == 2 && !later.duplicate, "{later:?}");
     walk.other
-        .expect_publication(&mut walk.peers, &channel, 1, &data)?;
+        .expect_publication(&mut walk.drivers, &channel, 1, &data)?;
     walk.other
-        .expect_publication(&mut walk.peers, &channel, 2, &next)?;
+        .expect_publication(&mut walk.drivers, &channel, 2, &next)?;
     Ok(())
 }
 
-/// Unknown methods are not available; a keyed publish without key or channel is a bad request.
-pub(super) fn refused_rpc(walk: &mut Walk) -> Result<()> {
+/// Unknown methods are not available; an idempotent publish without key or channel is a bad request.
+pub(super) fn rejected_rpc(walk: &mut Walk) -> Result<()> {
     let cases = [
         ("no.such.method", json!({}), 108),
         ("gw.publish", json!({"channel": "x", "data": 1}), 107),
@@ -107,32 +107,32 @@ pub(super) fn refused_rpc(walk: &mut Walk) -> Result<()> {
         ),
     ];
     for (method, data, code) in cases {
-        let outcome = walk.host.rpc(&mut walk.peers, method, &data)?;
+        let outcome = walk.host.rpc(&mut walk.drivers, method, &data)?;
         expect_code(&outcome, code, &format!("{method} with {data}"))?;
     }
     Ok(())
 }
 
-/// Who comes and goes is told, and is listed.
+/// Joins and leaves are pushed, and presence lists the subscribers.
 pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.peers, &channel)?;
-    let alone = walk.host.presence(&mut walk.peers, &channel)?;
-    ensure!(alone == [walk.host.identity.clone()], "alone: {alone:?}");
+    walk.host.subscribe(&mut walk.drivers, &channel)?;
+    let alone = walk.host.presence(&mut walk.drivers, &channel)?;
+    ensure!(alone == [walk.host.client_id.clone()], "alone: {alone:?}");
 
-    walk.other.subscribe(&mut walk.peers, &channel)?;
-    let newcomer = walk.other.identity.clone();
-    walk.peers
-        .expect(&walk.host.name, &channel, "join", |what| {
-            matches!(what, DriverEventKind::Join(who) if *who == newcomer).then_some(())
+    walk.other.subscribe(&mut walk.drivers, &channel)?;
+    let newcomer = walk.other.client_id.clone();
+    walk.drivers
+        .expect(&walk.host.name, &channel, "join", |event| {
+            matches!(event, DriverEventKind::Join(who) if *who == newcomer).then_some(())
         })?;
 
-    for looker in [&walk.host, &walk.other] {
-        let mut both = vec![walk.host.identity.clone(), walk.other.identity.clone()];
+    for reader in [&walk.host, &walk.other] {
+        let mut both = vec![walk.host.client_id.clone(), walk.other.client_id.clone()];
         both.sort_unstable();
-        let present = looker.presence(&mut walk.peers, &channel)?;
+        let present = reader.presence(&mut walk.drivers, &channel)?;
         ensure!(present == both, "{present:?} instead of {both:?}");
-        let stats = looker.presence_stats(&mut walk.peers, &channel)?;
+        let stats = reader.presence_stats(&mut walk.drivers, &channel)?;
         // Both are anonymous, which is one user.
         ensure!(
             stats == json!({"num_clients": 2, "num_users": 1}),
@@ -142,14 +142,14 @@ pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
 
     let name = walk.other.name.clone();
     let command = json!({"do": "unsubscribe", "client": name, "channel": channel});
-    walk.peers.succeed(command)?;
-    walk.peers
-        .expect(&walk.host.name, &channel, "leave", |what| {
-            matches!(what, DriverEventKind::Leave(who) if *who == newcomer).then_some(())
+    walk.drivers.succeed(command)?;
+    walk.drivers
+        .expect(&walk.host.name, &channel, "leave", |event| {
+            matches!(event, DriverEventKind::Leave(who) if *who == newcomer).then_some(())
         })?;
-    let alone = walk.host.presence(&mut walk.peers, &channel)?;
+    let alone = walk.host.presence(&mut walk.drivers, &channel)?;
     ensure!(
-        alone == [walk.host.identity.clone()],
+        alone == [walk.host.client_id.clone()],
         "alone again: {alone:?}"
     );
     Ok(())
@@ -158,40 +158,41 @@ pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
 /// After an unsubscribe nothing more arrives.
 pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.peers, &channel)?;
-    walk.other.subscribe(&mut walk.peers, &channel)?;
+    walk.host.subscribe(&mut walk.drivers, &channel)?;
+    walk.other.subscribe(&mut walk.drivers, &channel)?;
     let name = walk.host.name.clone();
-    walk.peers
+    walk.drivers
         .succeed(json!({"do": "unsubscribe", "client": name, "channel": channel}))?;
-    walk.peers.expect(&name, &channel, "unsubscribed", |what| {
-        matches!(what, DriverEventKind::Unsubscribed { code: 0, .. }).then_some(())
-    })?;
+    walk.drivers
+        .expect(&name, &channel, "unsubscribed", |event| {
+            matches!(event, DriverEventKind::Unsubscribed { code: 0, .. }).then_some(())
+        })?;
 
-    let data = json!("nobody of this kind hears it");
-    walk.host.publish(&mut walk.peers, &channel, &data)?;
+    let data = json!("not delivered to this kind");
+    walk.host.publish(&mut walk.drivers, &channel, &data)?;
     walk.other
-        .expect_publication(&mut walk.peers, &channel, 1, &data)?;
-    // Whatever the gateway sent to this client before now arrives before the answer to another call.
-    walk.host.presence(&mut walk.peers, &channel)?;
-    let heard = walk.peers.take(&name, &channel, |what| {
-        matches!(what, DriverEventKind::Publication { .. }).then_some(())
+        .expect_publication(&mut walk.drivers, &channel, 1, &data)?;
+    // Anything that the gateway sent to this client earlier arrives before the reply to another call.
+    walk.host.presence(&mut walk.drivers, &channel)?;
+    let received = walk.drivers.take(&name, &channel, |event| {
+        matches!(event, DriverEventKind::Publication { .. }).then_some(())
     });
     ensure!(
-        heard.is_empty(),
+        received.is_empty(),
         "a publication after the end of the subscription"
     );
     Ok(())
 }
 
-/// Position alone, all, a part, behind a position, newest first.
+/// Position alone, all, a part, after a position, newest first.
 pub(super) fn history(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
     for number in 1..=5 {
         let key = format!("{channel}-{number}");
-        let ack = walk
-            .host
-            .publish_keyed(&mut walk.peers, &channel, &key, &json!(number))?;
+        let ack =
+            walk.host
+                .publish_idempotent(&mut walk.drivers, &channel, &key, &json!(number))?;
         epoch = ack.position.epoch;
     }
     let since = |offset: u64| json!({"offset": offset, "epoch": epoch});
@@ -207,7 +208,7 @@ pub(super) fn history(walk: &mut Walk) -> Result<()> {
         ),
     ];
     for (fields, expected) in cases {
-        let result = match walk.host.history(&mut walk.peers, &channel, &fields)? {
+        let result = match walk.host.history(&mut walk.drivers, &channel, &fields)? {
             Ok(result) => result,
             Err(error) => bail!("history with {fields}: {error:?}"),
         };
@@ -224,26 +225,26 @@ pub(super) fn history(walk: &mut Walk) -> Result<()> {
     Ok(())
 }
 
-/// A position of another epoch cannot be continued, and is told so.
+/// A position of another epoch is unrecoverable, and is rejected as such.
 pub(super) fn history_of_another_epoch(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
-    walk.host.publish(&mut walk.peers, &channel, &json!(1))?;
+    walk.host.publish(&mut walk.drivers, &channel, &json!(1))?;
     let fields = json!({"limit": 10, "since": {"offset": 1, "epoch": "another"}});
 
-    let outcome = walk.host.history(&mut walk.peers, &channel, &fields)?;
+    let outcome = walk.host.history(&mut walk.drivers, &channel, &fields)?;
 
     expect_code(&outcome, 112, "history of another epoch")
 }
 
-/// A subscription can begin behind a position that the application kept; a position that proves nothing is told so.
+/// A subscription can begin after a position that the application stored; with an unknown position it is not recovered.
 pub(super) fn subscribe_from_a_position(walk: &mut Walk) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
     for number in 1..=3 {
         let key = format!("{channel}-{number}");
-        let ack = walk
-            .other
-            .publish_keyed(&mut walk.peers, &channel, &key, &json!(number))?;
+        let ack =
+            walk.other
+                .publish_idempotent(&mut walk.drivers, &channel, &key, &json!(number))?;
         epoch = ack.position.epoch;
     }
     let kept = Position {
@@ -252,30 +253,30 @@ pub(super) fn subscribe_from_a_position(walk: &mut Walk) -> Result<()> {
     };
     let outcome = walk
         .host
-        .subscribe_since(&mut walk.peers, &channel, &kept)?;
+        .subscribe_since(&mut walk.drivers, &channel, &kept)?;
     ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
     ensure!(outcome.position == kept, "{outcome:?}");
     walk.host
-        .expect_publication(&mut walk.peers, &channel, 2, &json!(2))?;
+        .expect_publication(&mut walk.drivers, &channel, 2, &json!(2))?;
     walk.host
-        .expect_publication(&mut walk.peers, &channel, 3, &json!(3))?;
+        .expect_publication(&mut walk.drivers, &channel, 3, &json!(3))?;
 
     let newcomer = walk.newcomer()?;
     let foreign = Position {
         epoch: "another".to_owned(),
         offset: 1,
     };
-    let outcome = newcomer.subscribe_since(&mut walk.peers, &channel, &foreign)?;
+    let outcome = newcomer.subscribe_since(&mut walk.drivers, &channel, &foreign)?;
     let expected = Subscribed {
         position: Position { epoch, offset: 3 },
         was_recovering: true,
         recovered: false,
     };
     ensure!(outcome == expected, "{outcome:?}");
-    newcomer.close(&mut walk.peers)
+    newcomer.close(&mut walk.drivers)
 }
 
-/// A client that was away is handed what it missed, in order, and then what is new.
+/// A client that was disconnected receives what it missed, in order, and then new publications.
 pub(super) fn resume(walk: &mut Walk) -> Result<()> {
     gap(walk, 3)
 }
@@ -287,40 +288,40 @@ pub(super) fn resume_over_a_long_gap(walk: &mut Walk) -> Result<()> {
 
 fn gap(walk: &mut Walk, missed: u64) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.peers, &channel)?;
-    walk.host.publish(&mut walk.peers, &channel, &json!(1))?;
+    walk.host.subscribe(&mut walk.drivers, &channel)?;
+    walk.host.publish(&mut walk.drivers, &channel, &json!(1))?;
     walk.host
-        .expect_publication(&mut walk.peers, &channel, 1, &json!(1))?;
-    walk.host.close(&mut walk.peers)?;
+        .expect_publication(&mut walk.drivers, &channel, 1, &json!(1))?;
+    walk.host.close(&mut walk.drivers)?;
     for number in 2..missed + 2 {
         walk.other
-            .publish(&mut walk.peers, &channel, &json!(number))?;
+            .publish(&mut walk.drivers, &channel, &json!(number))?;
     }
 
     let url = walk.url.clone();
-    walk.host.open(&mut walk.peers, &url)?;
-    let outcome = walk.host.expect_subscribed(&mut walk.peers, &channel)?;
+    walk.host.open(&mut walk.drivers, &url)?;
+    let outcome = walk.host.expect_subscribed(&mut walk.drivers, &channel)?;
     let last = missed + 2;
     walk.other
-        .publish(&mut walk.peers, &channel, &json!(last))?;
+        .publish(&mut walk.drivers, &channel, &json!(last))?;
 
     ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
     for number in 2..=last {
         walk.host
-            .expect_publication(&mut walk.peers, &channel, number, &json!(number))?;
+            .expect_publication(&mut walk.drivers, &channel, number, &json!(number))?;
     }
     Ok(())
 }
 
-/// A channel name that is too long is refused, and the client stays connected.
+/// A channel name that is too long is rejected, and the client stays connected.
 pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
     let channel = "x".repeat(256);
     walk.host
-        .ask_to_subscribe(&mut walk.peers, &channel, None)?;
+        .send_subscribe(&mut walk.drivers, &channel, None)?;
     let code = walk
-        .peers
-        .expect(&walk.host.name, &channel, "unsubscribed", |what| {
-            let DriverEventKind::Unsubscribed { code, .. } = what else {
+        .drivers
+        .expect(&walk.host.name, &channel, "unsubscribed", |event| {
+            let DriverEventKind::Unsubscribed { code, .. } = event else {
                 return None;
             };
             Some(*code)
@@ -329,18 +330,18 @@ pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
     let command = json!({
         "do": "publish", "client": walk.host.name, "channel": channel, "data": 1,
     });
-    let outcome = walk.peers.call(command)?;
+    let outcome = walk.drivers.call(command)?;
     expect_code(&outcome, 107, "publish to a channel with a long name")?;
     let channel = walk.channel();
     walk.host
-        .publish(&mut walk.peers, &channel, &json!("still here"))
+        .publish(&mut walk.drivers, &channel, &json!("still here"))
 }
 
-fn expect_code(outcome: &Result<Value, CallError>, expected: u64, told: &str) -> Result<()> {
+fn expect_code(outcome: &Result<Value, CallError>, expected: u64, context: &str) -> Result<()> {
     match outcome {
         Err(CallError::Server { code, message }) if *code == expected && !message.is_empty() => {
             Ok(())
         }
-        other => bail!("{told}: {other:?} instead of error {expected}"),
+        other => bail!("{context}: {other:?} instead of error {expected}"),
     }
 }

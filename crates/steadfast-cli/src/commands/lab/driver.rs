@@ -1,6 +1,6 @@
 //! `steadfast lab driver`: runs clients of the Rust client library, controlled by JSON lines on standard input.
 //!
-//! The protocol is described in `tests/peers/README.md` and is the same as for third-party clients. The driver makes no
+//! The protocol is described in `tests/third-party/README.md` and is the same as for third-party clients. The driver makes no
 //! decisions: retries and the state of publications are the responsibility of the library or of the lab.
 
 use std::collections::BTreeMap;

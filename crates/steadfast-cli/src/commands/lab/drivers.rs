@@ -65,7 +65,7 @@ fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
         return Err(missing(ClientKind::CentrifugeClient, &manifest));
     }
     output::message("building the driver for `centrifuge-client` clients, if it is not up to date");
-    let target = PathBuf::from("target/peers");
+    let target = PathBuf::from("target/third-party");
     let built = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--manifest-path"])
         .arg(&manifest)
@@ -78,7 +78,7 @@ fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
             "See the output of cargo above.",
         ));
     }
-    Ok(vec![target.join("debug/steadfast-peers-rust").into()])
+    Ok(vec![target.join("debug/steadfast-third-party-rust").into()])
 }
 
 fn missing(kind: ClientKind, at: &Path) -> Failure {

@@ -1,7 +1,7 @@
-//! A gateway that skips recovery: whoever comes back with a position is told that nothing is missing, and is sent only
-//! the two ends of what it missed.
+//! A gateway that skips recovery: a client that resubscribes with a position is reported as recovered, and receives only
+//! the first and the last of the publications that it missed.
 //!
-//! The ends are kept because the hub itself notices a page that does not begin or end where it must.
+//! Those two are kept because the hub itself detects a page that does not begin or end at the expected offset.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,12 +13,12 @@ use steadfast_hub::log::io::{
 };
 use steadfast_machine::{Instant, Machine};
 
-/// The log, with the middle of each read behind a position gone.
+/// The log, without the middle of each read after a position.
 #[derive(Debug)]
 struct SkipsRecovery {
     log: Log,
-    /// Reads behind a position that are not answered yet.
-    behind: BTreeSet<RequestId>,
+    /// Pending reads after a position.
+    lagging: BTreeSet<RequestId>,
 }
 
 impl Machine for SkipsRecovery {
@@ -27,18 +27,15 @@ impl Machine for SkipsRecovery {
     type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        if let Input::Requested {
-            requests: batch, ..
-        } = &input
-        {
-            for request in batch {
+        if let Input::Requested { requests, .. } = &input {
+            for request in requests {
                 if let Request::Read(Read {
                     request_id,
                     from: ReadFrom::After { .. },
                     ..
                 }) = request
                 {
-                    self.behind.insert(*request_id);
+                    self.lagging.insert(*request_id);
                 }
             }
         }
@@ -49,10 +46,10 @@ impl Machine for SkipsRecovery {
         let mut output = self.log.poll_output()?;
         if let Output::Respond {
             request_id,
-            response: Response::Read(answer),
+            response: Response::Read(response),
         } = &mut output
-            && self.behind.remove(request_id)
-            && let Page::Records { records, .. } = &mut answer.page
+            && self.lagging.remove(request_id)
+            && let Page::Records { records, .. } = &mut response.page
             && let Some(last) = records.len().checked_sub(1)
             && last > 1
         {
@@ -67,8 +64,8 @@ impl Machine for SkipsRecovery {
 }
 
 fn main() -> Result<Infallible> {
-    steadfast_gym::serve(|log| SkipsRecovery {
+    steadfast_known_bad::serve(|log| SkipsRecovery {
         log,
-        behind: BTreeSet::new(),
+        lagging: BTreeSet::new(),
     })
 }

@@ -1,6 +1,6 @@
-//! A gateway that acknowledges before the write: the log is told at once that a write is done, and it is done later.
+//! A gateway that acknowledges before the write: the log receives `Written` at once, and the write is executed later.
 //!
-//! A kill always catches publications that were acknowledged and never written.
+//! A kill always hits publications that were acknowledged and never written.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,22 +11,22 @@ use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
-/// How late the writes are: several ticks of the load, so that no kill finds all of them done.
-const LATE: Duration = Duration::from_millis(200);
+/// Delay of the writes: several ticks of the load, so that some are pending at every kill.
+const DELAY: Duration = Duration::from_millis(200);
 
-/// The log, with its writes held back.
+/// The log, with delayed writes.
 #[derive(Debug)]
 struct AcksBeforeWrite {
     log: Log,
     now: Instant,
-    /// Opening is left alone: what it writes, it also reads.
+    /// Opening is not delayed: it reads what it writes.
     is_open: bool,
-    /// Orders to the disk and when they may leave, in order.
-    held: VecDeque<(Instant, Output)>,
-    /// A held write is with the disk, whose answer the log has had long ago.
+    /// Outputs to the storage with the time of their execution, in order.
+    delayed: VecDeque<(Instant, Output)>,
+    /// A delayed write is being executed; its completion was already reported to the log.
     is_busy: bool,
-    /// The answer that the log shall have without any write.
-    lie: Option<Input>,
+    /// The completion to report to the log before the write.
+    premature_completion: Option<Input>,
 }
 
 impl Machine for AcksBeforeWrite {
@@ -47,19 +47,19 @@ impl Machine for AcksBeforeWrite {
     fn poll_output(&mut self) -> Option<Output> {
         loop {
             while let Some(output) = self.log.poll_output() {
-                if let Some(output) = self.hold(output) {
+                if let Some(output) = self.delay(output) {
                     return Some(output);
                 }
             }
-            match self.lie.take() {
-                Some(lie) => self.log.handle(self.now, lie),
+            match self.premature_completion.take() {
+                Some(premature_completion) => self.log.handle(self.now, premature_completion),
                 None => return self.release(),
             }
         }
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let due = self.held.front().filter(|_| !self.is_busy);
+        let due = self.delayed.front().filter(|_| !self.is_busy);
         let due = due.map(|(due, _)| (*due, Timer::Sync));
         match (due, self.log.poll_timeout()) {
             (Some(ours), Some(theirs)) if theirs.0 < ours.0 => Some(theirs),
@@ -75,21 +75,21 @@ impl AcksBeforeWrite {
             log,
             now: Instant::default(),
             is_open: false,
-            held: VecDeque::new(),
+            delayed: VecDeque::new(),
             is_busy: false,
-            lie: None,
+            premature_completion: None,
         }
     }
 
-    /// Keeps orders to the disk, and makes up their answers; lets all others pass.
-    fn hold(&mut self, output: Output) -> Option<Output> {
+    /// Delays outputs to the storage and prepares a premature completion; passes all others on.
+    fn delay(&mut self, output: Output) -> Option<Output> {
         let is_opening = !self.is_open;
         self.is_open |= matches!(output, Output::Opened(_));
-        let lie = match &output {
+        let premature_completion = match &output {
             Output::Write { .. } => Some(Input::Written),
             Output::Sync { .. } => Some(Input::Synced),
-            // What was just acknowledged is read behind its late write.
-            Output::Read { .. } if !self.held.is_empty() => None,
+            // A publication that was just acknowledged is read after its delayed write.
+            Output::Read { .. } if !self.delayed.is_empty() => None,
             Output::Read { .. }
             | Output::Reserve { .. }
             | Output::Remove { .. }
@@ -103,23 +103,23 @@ impl AcksBeforeWrite {
         if is_opening {
             return Some(output);
         }
-        self.lie = lie;
-        self.held.push_back((self.now + LATE, output));
+        self.premature_completion = premature_completion;
+        self.delayed.push_back((self.now + DELAY, output));
         None
     }
 
-    /// The next order to the disk whose time has come.
+    /// The next delayed output that is due.
     fn release(&mut self) -> Option<Output> {
-        let (due, _) = self.held.front()?;
+        let (due, _) = self.delayed.front()?;
         if self.is_busy || *due > self.now {
             return None;
         }
-        let (_, output) = self.held.pop_front()?;
+        let (_, output) = self.delayed.pop_front()?;
         self.is_busy = !matches!(output, Output::Read { .. });
         Some(output)
     }
 }
 
 fn main() -> Result<Infallible> {
-    steadfast_gym::serve(AcksBeforeWrite::new)
+    steadfast_known_bad::serve(AcksBeforeWrite::new)
 }

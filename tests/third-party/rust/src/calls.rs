@@ -1,18 +1,18 @@
-//! Turns commands into calls of the client, and the client's errors into the three kinds that the harness knows.
+//! Converts commands to calls of the client, and the client's errors to the three kinds of the driver protocol.
 
 use centrifuge::{Bytes, Client, Error, HistoryOptions, HistoryResult};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::command::{Answer, Command};
+use crate::command::{Command, Response};
 use crate::events;
 
-/// Carries out every command but `open`.
-pub(crate) async fn carry_out(
+/// Executes every command but `open`.
+pub(crate) async fn execute(
     client: &Client,
     command: &Command,
     lines: &UnboundedSender<Value>,
-) -> Answer {
+) -> Response {
     let channel = command.text("channel");
     match command.name() {
         "close" => {
@@ -33,8 +33,8 @@ pub(crate) async fn carry_out(
                 .map(|()| json!({})),
         ),
         "rpc" => {
-            let answered = client.rpc(command.text("method"), command.data()).await;
-            outcome(answered.map(|result| json!({"data": payload(&result.data)})))
+            let response = client.rpc(command.text("method"), command.data()).await;
+            outcome(response.map(|result| json!({"data": payload(&result.data)})))
         }
         "history" => outcome(
             client
@@ -43,13 +43,13 @@ pub(crate) async fn carry_out(
                 .map(|all| history(&all)),
         ),
         "presence" => {
-            let answered = client.presence(channel).await;
-            outcome(answered.map(|all| json!({"clients": all.clients.keys().collect::<Vec<_>>()})))
+            let response = client.presence(channel).await;
+            outcome(response.map(|all| json!({"clients": all.clients.keys().collect::<Vec<_>>()})))
         }
         "presence_stats" => {
-            let answered = client.presence_stats(channel).await;
+            let response = client.presence_stats(channel).await;
             outcome(
-                answered
+                response
                     .map(|all| json!({"num_clients": all.num_clients, "num_users": all.num_users})),
             )
         }
@@ -57,8 +57,8 @@ pub(crate) async fn carry_out(
     }
 }
 
-/// Sorts the client's errors: answered by the gateway, answer lost, never sent.
-pub(crate) fn outcome(result: Result<Value, Error>) -> Answer {
+/// Classifies the client's errors: rejected by the gateway, reply lost, never sent.
+pub(crate) fn outcome(result: Result<Value, Error>) -> Response {
     result.map_err(|error| match &error {
         Error::Server(server) => {
             json!({"kind": "server", "code": server.code, "message": server.message})
@@ -102,7 +102,7 @@ fn subscribe(
 fn history_options(command: &Command) -> HistoryOptions {
     let mut options = match u32::try_from(command.number("limit")) {
         Ok(limit) => HistoryOptions::new().limit(limit),
-        // -1 asks for everything.
+        // -1 requests all publications.
         Err(_) => HistoryOptions::new().all(),
     };
     if let Some(since) = command.since() {

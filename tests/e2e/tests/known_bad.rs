@@ -1,4 +1,4 @@
-//! The ledger against gateways that each break one promise: it must find every one, for the right reason.
+//! The ledger against known-bad builds: it must detect each of them, for the right reason.
 
 use anyhow::Result;
 use steadfast_e2e::binaries;
@@ -19,14 +19,14 @@ fn the_ledger_catches_a_gateway_that_skips_recovery() {
     println!("{verdict}");
 
     assert!(verdict.count("lost") > 0, "{verdict}");
-    // It claims that nothing is missing, which is what makes it dangerous.
+    // It reports recovery, which is what makes this bug dangerous.
     assert_eq!(verdict.count("not recovered"), 0, "{verdict}");
     assert!(verdict.counts.resumed > 0, "{verdict}");
 }
 
 #[test]
-fn the_ledger_catches_a_gateway_that_forgets_keys_over_a_restart() {
-    let verdict = verdict_on("forgets-dedupe").unwrap();
+fn the_ledger_catches_a_gateway_that_forgets_keys_at_a_restart() {
+    let verdict = verdict_on("forgets-keys").unwrap();
     println!("{verdict}");
 
     assert!(verdict.count("applied twice") > 0, "{verdict}");
@@ -34,23 +34,23 @@ fn the_ledger_catches_a_gateway_that_forgets_keys_over_a_restart() {
 }
 
 #[test]
-fn the_ledger_catches_a_gateway_that_gives_an_offset_twice() {
+fn the_ledger_catches_a_gateway_that_reuses_an_offset() {
     let verdict = verdict_on("reuses-offset").unwrap();
     println!("{verdict}");
 
-    assert!(verdict.count("offsets given twice") > 0, "{verdict}");
+    assert!(verdict.count("offsets reused") > 0, "{verdict}");
 }
 
-/// What the others find is the twins' doing only if this plan finds nothing in the gateway itself.
+/// What the other tests find is caused by the planted bugs only if this plan finds nothing in the gateway itself.
 #[test]
-fn the_ledger_finds_nothing_in_a_gateway_that_breaks_no_promise() {
-    let verdict = kills::run(binaries::gateway().unwrap(), "no-twin", &Plan::twin()).unwrap();
+fn the_ledger_finds_nothing_in_the_gateway_itself() {
+    let verdict = kills::run(binaries::gateway().unwrap(), "no-bug", &Plan::known_bad()).unwrap();
     println!("{verdict}");
 
     assert!(verdict.holds(), "{verdict}");
 }
 
-/// Runs the twin over kills and restarts; the run must come to an end, whatever the twin breaks.
-fn verdict_on(twin: &str) -> Result<Verdict> {
-    kills::run(binaries::twin(twin)?, twin, &Plan::twin())
+/// Runs a known-bad build over kills and restarts; the run must end, whatever its bug is.
+fn verdict_on(name: &str) -> Result<Verdict> {
+    kills::run(binaries::known_bad(name)?, name, &Plan::known_bad())
 }

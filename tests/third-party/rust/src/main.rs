@@ -1,7 +1,7 @@
-//! Owns clients of the crate `centrifuge-client` and does what the harness says, one JSON object a line.
+//! Owns clients of the crate `centrifuge-client` and executes the harness's commands, one JSON object per line.
 //!
-//! It decides nothing: no retry, no reconnect, no memory of what was published; all of that is the client's or the
-//! harness's. The lines are described in `tests/peers/README.md`. Started by `tests/e2e`.
+//! It makes no decisions: no retry, no reconnect, no memory of publications; those belong to the client or the harness.
+//! `tests/third-party/README.md` describes the lines. Started by `tests/e2e` and the lab.
 
 mod calls;
 mod command;
@@ -11,12 +11,12 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use centrifuge::{Client, EventDelivery, Protocol};
-use command::{Answer, Command};
+use command::{Command, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, Lines, Stdin};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Whatever goes wrong here is a mistake of the harness, and is printed.
+/// A failure here is a bug of the harness, and is printed.
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,56 +25,56 @@ async fn main() -> Result<(), Failure> {
     let printer = tokio::spawn(print(unsent));
     lines.send(json!({"event": "ready", "driver": "rust"}))?;
 
-    let outcome = obey(BufReader::new(tokio::io::stdin()).lines(), &lines).await;
+    let outcome = run_commands(BufReader::new(tokio::io::stdin()).lines(), &lines).await;
 
     drop(lines);
     printer.abort();
     outcome
 }
 
-/// Carries out commands until stdin ends. Each runs as a task of its own, since an answer may take seconds.
-async fn obey(
+/// Executes commands until stdin ends. Each runs in its own task, since a response may take seconds.
+async fn run_commands(
     mut commands: Lines<BufReader<Stdin>>,
     lines: &UnboundedSender<Value>,
 ) -> Result<(), Failure> {
     let mut clients = HashMap::new();
     while let Some(line) = commands.next_line().await? {
         let command = Command::parse(&line)?;
-        let answer = match command.name() {
+        let response = match command.name() {
             "open" => Some(open(&mut clients, &command, lines)),
             _ => None,
         };
         let lines = lines.clone();
-        if let Some(answer) = answer {
-            lines.send(command.answered(answer))?;
+        if let Some(response) = response {
+            lines.send(command.response_line(response))?;
             continue;
         }
         let client = clients
             .get(command.client())
             .cloned()
-            .ok_or("no client of that name")?;
+            .ok_or("client not found")?;
         tokio::spawn(async move {
-            let answer = calls::carry_out(&client, &command, &lines).await;
+            let response = calls::execute(&client, &command, &lines).await;
             // Only the end of the program closes the other side.
-            drop(lines.send(command.answered(answer)));
+            drop(lines.send(command.response_line(response)));
         });
     }
     Ok(())
 }
 
-/// Makes a client and connects it, or connects again one that was closed.
+/// Creates and connects a client, or reconnects one that was closed.
 fn open(
     clients: &mut HashMap<String, Client>,
     command: &Command,
     lines: &UnboundedSender<Value>,
-) -> Answer {
+) -> Response {
     if let Some(client) = clients.get(command.client()) {
         return calls::outcome(client.connect().map(|()| json!({})));
     }
     let built = Client::builder(command.text("url"))
         .protocol(Protocol::Json)
-        .name("peer-rust")
-        // Handlers only push a line, so a thread for each client would be waste.
+        .name("third-party-rust")
+        // Handlers only push a line, so a thread per client is not needed.
         .event_delivery(EventDelivery::Inline)
         .build();
     let client = match built {
@@ -82,12 +82,12 @@ fn open(
         Err(error) => return calls::outcome(Err(error)),
     };
     events::report_client(&client, command.client(), lines);
-    let answer = calls::outcome(client.connect().map(|()| json!({})));
+    let response = calls::outcome(client.connect().map(|()| json!({})));
     clients.insert(command.client().to_owned(), client);
-    answer
+    response
 }
 
-/// Writes lines to stdout; those that wait are written together.
+/// Writes lines to stdout; queued lines are written together.
 async fn print(mut unsent: UnboundedReceiver<Value>) -> Result<(), Failure> {
     let mut out = BufWriter::new(tokio::io::stdout());
     while let Some(line) = unsent.recv().await {

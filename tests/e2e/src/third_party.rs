@@ -1,7 +1,7 @@
-//! The published clients of a run: commands to any of them by name, answers and events in order of arrival.
+//! The third-party clients of a run: commands to any of them by name, responses and events in order of arrival.
 //!
-//! Two ways to use it: [`Peers::next`] for a loop that handles everything, [`Peers::call`] and [`Peers::expect`] for a
-//! script that waits for one thing after another. It decides nothing.
+//! Two ways to use it: [`Drivers::next`] for a loop that handles everything, [`Drivers::call`] and [`Drivers::expect`] for a
+//! script that waits for one thing after another. It makes no decisions.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -11,36 +11,36 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::driver::line::{CallError, DriverEvent, DriverEventKind, DriverLine};
-use crate::driver::{Driver, Kind};
+use crate::driver::{ClientKind, Driver};
 
-/// How long a script waits for one answer or event: the clients' own time-out is 5 s.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a script waits for one response or event: the clients' own timeout is 5 s.
+const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Running drivers and what they said.
+/// Running drivers and the lines received from them.
 #[derive(Debug)]
-pub struct Peers {
-    drivers: BTreeMap<Kind, Driver>,
-    inbox: Receiver<(Kind, DriverLine)>,
+pub struct Drivers {
+    drivers: BTreeMap<ClientKind, Driver>,
+    inbox: Receiver<(ClientKind, DriverLine)>,
     next_id: u64,
-    /// Events that a script has not asked for yet.
+    /// Events that the script has not consumed yet.
     kept: VecDeque<DriverEvent>,
 }
 
-/// What arrived.
+/// A line received from a driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Incoming {
-    /// The answer to a command.
-    Answer {
-        /// The number that [`Peers::send`] gave it.
+    /// The response to a command.
+    Response {
+        /// The number that [`Drivers::send`] gave it.
         id: u64,
-        /// The result.
+        /// The result of the call.
         outcome: Result<Value, CallError>,
     },
-    /// Something happened to a client.
+    /// An event of a client.
     Event(DriverEvent),
 }
 
-impl Peers {
+impl Drivers {
     /// Starts a driver of each kind.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Peers {
     pub fn start() -> Result<Self> {
         let (sender, inbox) = channel();
         let mut drivers = BTreeMap::new();
-        for kind in Kind::ALL {
+        for kind in ClientKind::ALL {
             drivers.insert(kind, Driver::start(kind, sender.clone())?);
         }
         Ok(Self {
@@ -60,7 +60,7 @@ impl Peers {
         })
     }
 
-    /// Sends a command to the client that it names; the client's name begins with the word of its kind.
+    /// Sends a command to the client that it names; the prefix of the client's name selects the driver.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Peers {
     pub fn send(&mut self, mut command: Value) -> Result<u64> {
         let client = command.get("client").and_then(Value::as_str);
         let client = client.context("a command without a client")?;
-        let kind = Kind::ALL
+        let kind = ClientKind::ALL
             .into_iter()
             .find(|kind| client.starts_with(kind.word()))
             .with_context(|| format!("no kind of client has names like {client}"))?;
@@ -77,74 +77,77 @@ impl Peers {
         if let Some(fields) = command.as_object_mut() {
             fields.insert("id".to_owned(), json!(id));
         }
-        let driver = self.drivers.get_mut(&kind).context("no such driver")?;
+        let driver = self.drivers.get_mut(&kind).context("driver not found")?;
         driver.send(&command)?;
         Ok(id)
     }
 
-    /// Waits for the next answer or event, at most until `deadline`; `None` when nothing came.
+    /// Waits for the next response or event, at most until `deadline`; `None` on timeout.
     ///
     /// # Errors
     ///
-    /// When a driver ended or said something that is no line of ours.
+    /// When a driver exited or sent an invalid line.
     pub fn next(&mut self, deadline: Instant) -> Result<Option<Incoming>> {
         loop {
             let wait = deadline.saturating_duration_since(Instant::now());
             return match self.inbox.recv_timeout(wait) {
                 Ok((_, DriverLine::Ready)) => continue,
                 Ok((_, DriverLine::Response { id, outcome })) => {
-                    Ok(Some(Incoming::Answer { id, outcome }))
+                    Ok(Some(Incoming::Response { id, outcome }))
                 }
                 Ok((_, DriverLine::Event(event))) => Ok(Some(Incoming::Event(event))),
                 Ok((kind, DriverLine::Unrecognized(text))) => {
-                    bail!("the driver of {} clients said: {text}", kind.word())
+                    bail!(
+                        "invalid line from the driver of {} clients: {text}",
+                        kind.word()
+                    )
                 }
                 Ok((kind, DriverLine::Ended)) => {
-                    bail!("the driver of {} clients ended", kind.word())
+                    bail!("the driver of {} clients exited", kind.word())
                 }
                 Err(RecvTimeoutError::Timeout) => Ok(None),
-                Err(RecvTimeoutError::Disconnected) => bail!("all drivers ended"),
+                Err(RecvTimeoutError::Disconnected) => bail!("all drivers exited"),
             };
         }
     }
 
-    /// Sends a command and waits for what comes of it; events that arrive meanwhile are kept.
+    /// Sends a command and waits for its response; events that arrive in the meantime are kept.
     ///
     /// # Errors
     ///
-    /// When nothing came in time, or the driver failed.
+    /// On timeout, or when the driver failed.
     pub fn call(&mut self, command: Value) -> Result<Result<Value, CallError>> {
-        let told = command.to_string();
-        let wanted = self.send(command)?;
-        let deadline = Instant::now() + PATIENCE;
+        let command_text = command.to_string();
+        let expected_id = self.send(command)?;
+        let deadline = Instant::now() + STEP_TIMEOUT;
         while let Some(incoming) = self.next(deadline)? {
             match incoming {
-                Incoming::Answer { id, outcome } if id == wanted => return Ok(outcome),
-                Incoming::Answer { id, .. } => bail!("an answer to nothing: {id}"),
+                Incoming::Response { id, outcome } if id == expected_id => return Ok(outcome),
+                Incoming::Response { id, .. } => bail!("a response without a request: {id}"),
                 Incoming::Event(event) => self.kept.push_back(event),
             }
         }
-        bail!("no answer to {told}")
+        bail!("timed out waiting for the response to {command_text}")
     }
 
-    /// As [`Peers::call`], for a command that must succeed.
+    /// As [`Drivers::call`], for a command that must succeed.
     ///
     /// # Errors
     ///
-    /// As [`Peers::call`], and when the outcome is an error.
+    /// As [`Drivers::call`], and when the outcome is an error.
     pub fn succeed(&mut self, command: Value) -> Result<Value> {
-        let told = command.to_string();
+        let command_text = command.to_string();
         match self.call(command)? {
             Ok(value) => Ok(value),
-            Err(error) => bail!("{told} failed: {error:?}"),
+            Err(error) => bail!("{command_text} failed: {error:?}"),
         }
     }
 
-    /// Waits for the next event of this client and channel that `pick` takes; earlier and other events are kept.
+    /// Waits for the next event of this client and channel for which `pick` returns a value; other events are kept.
     ///
     /// # Errors
     ///
-    /// When none came in time; the message lists what came instead.
+    /// On timeout; the message lists the events that arrived instead.
     pub fn expect<T>(
         &mut self,
         client: &str,
@@ -152,31 +155,31 @@ impl Peers {
         name: &str,
         pick: impl Fn(&DriverEventKind) -> Option<T>,
     ) -> Result<T> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut looked = 0;
+        let deadline = Instant::now() + STEP_TIMEOUT;
+        let mut checked = 0;
         loop {
-            while let Some(event) = self.kept.get(looked) {
+            while let Some(event) = self.kept.get(checked) {
                 if event.client == client
                     && event.channel == channel
                     && let Some(picked) = pick(&event.kind)
                 {
-                    self.kept.remove(looked);
+                    self.kept.remove(checked);
                     return Ok(picked);
                 }
-                looked += 1;
+                checked += 1;
             }
             match self.next(deadline)? {
                 Some(Incoming::Event(event)) => self.kept.push_back(event),
-                Some(Incoming::Answer { id, .. }) => bail!("an answer to nothing: {id}"),
+                Some(Incoming::Response { id, .. }) => bail!("a response without a request: {id}"),
                 None => bail!(
-                    "{client} saw no {name} in {channel:?}; it saw {:?}",
+                    "timed out waiting for {name} of {client} in {channel:?}; it received {:?}",
                     self.seen_by(client)
                 ),
             }
         }
     }
 
-    /// Kept events of this client and channel that `pick` takes, removed; it waits for nothing.
+    /// Removes and returns kept events of this client and channel for which `pick` returns a value; does not wait.
     pub fn take<T>(
         &mut self,
         client: &str,
@@ -199,7 +202,7 @@ impl Peers {
         taken
     }
 
-    /// Every kept event, removed, in order of arrival; it waits for nothing.
+    /// Removes and returns all kept events in order of arrival; does not wait.
     pub fn take_all(&mut self) -> Vec<DriverEvent> {
         self.kept.drain(..).collect()
     }

@@ -1,33 +1,33 @@
-//! One line from the harness and its answer. It knows the shape of the lines and nothing of the client.
+//! One command line from the harness and its response. It parses lines and does not use the client.
 
 use std::error::Error;
 
 use centrifuge::StreamPosition;
 use serde_json::{Value, json};
 
-/// What came of a command: the result, or an error of the shape that the README describes.
-pub(crate) type Answer = Result<Value, Value>;
+/// The outcome of a command: the result, or an error in the format that the README describes.
+pub(crate) type Response = Result<Value, Value>;
 
-/// One command.
+/// One parsed command line.
 #[derive(Debug)]
 pub(crate) struct Command(Value);
 
 impl Command {
-    /// Reads one line.
+    /// Parses one line.
     ///
     /// # Errors
     ///
-    /// When the line is no JSON.
+    /// When the line is not JSON.
     pub(crate) fn parse(line: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         Ok(Self(serde_json::from_str(line)?))
     }
 
-    /// What to do.
+    /// The command's name.
     pub(crate) fn name(&self) -> &str {
         self.text("do")
     }
 
-    /// With which client.
+    /// The name of the client.
     pub(crate) fn client(&self) -> &str {
         self.text("client")
     }
@@ -52,16 +52,16 @@ impl Command {
         self.0["data"].to_string()
     }
 
-    /// The position to go on from, if any.
+    /// The position to continue from, if any.
     pub(crate) fn since(&self) -> Option<StreamPosition> {
         let since = self.0.get("since")?;
         let offset = since["offset"].as_u64()?;
         Some(StreamPosition::new(offset, since["epoch"].as_str()?))
     }
 
-    /// The line that answers this command.
-    pub(crate) fn answered(&self, answer: Answer) -> Value {
-        match answer {
+    /// The response line of this command.
+    pub(crate) fn response_line(&self, response: Response) -> Value {
+        match response {
             Ok(ok) => json!({"id": self.0["id"], "ok": ok}),
             Err(error) => json!({"id": self.0["id"], "error": error}),
         }

@@ -1,6 +1,6 @@
-"""Owns clients of PyPI `centrifuge-python` and does what the harness says, one JSON object a line (see ../README.md).
+"""Owns clients of PyPI `centrifuge-python` and executes the harness's commands, one JSON object per line (see ../README.md).
 
-It decides nothing: no retry, no reconnect, no memory of what was published. All of that is the SDK's, or the harness's.
+It makes no decisions: no retry, no reconnect, no memory of publications. Those belong to the SDK or the harness.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ clients: dict[str, Client] = {}
 # The longest line that the harness may send, in bytes.
 LINE_BYTES_MAX = 1 << 20
 
-# Lines wait for the end of the turn, so that a burst of publications is one write.
+# Lines are written once per event loop iteration, so that a burst of publications is one write.
 unsent: list[str] = []
 
 
@@ -32,7 +32,7 @@ def flush() -> None:
     unsent.clear()
 
 
-def say(line: dict) -> None:
+def send(line: dict) -> None:
     if not unsent:
         asyncio.get_running_loop().call_soon(flush)
     unsent.append(json.dumps(line, separators=(",", ":")) + "\n")
@@ -41,29 +41,29 @@ def say(line: dict) -> None:
 def failure(cause: Exception) -> dict:
     if isinstance(cause, ReplyError):
         return {"kind": "server", "code": cause.code, "message": str(cause)}
-    told = f"{type(cause).__name__}: {cause}"
+    message = f"{type(cause).__name__}: {cause}"
     lost = isinstance(cause, (OperationTimeoutError, ClientDisconnectedError, ConnectionError))
-    return {"kind": "lost" if lost else "rejected", "message": told}
+    return {"kind": "lost" if lost else "rejected", "message": message}
 
 
 class ClientEvents(ClientEventHandler):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def tell(self, event: str, **fields) -> None:
-        say({"event": event, "client": self.name, **fields})
+    def report(self, event: str, **fields) -> None:
+        send({"event": event, "client": self.name, **fields})
 
     async def on_connecting(self, ctx) -> None:
-        self.tell("connecting", code=ctx.code, reason=ctx.reason)
+        self.report("connecting", code=ctx.code, reason=ctx.reason)
 
     async def on_connected(self, ctx) -> None:
-        self.tell("connected", client_id=ctx.client)
+        self.report("connected", client_id=ctx.client)
 
     async def on_disconnected(self, ctx) -> None:
-        self.tell("disconnected", code=ctx.code, reason=ctx.reason)
+        self.report("disconnected", code=ctx.code, reason=ctx.reason)
 
     async def on_error(self, ctx) -> None:
-        self.tell("warning", channel=None, code=ctx.code, message=str(ctx.error))
+        self.report("warning", channel=None, code=ctx.code, message=str(ctx.error))
 
 
 class SubscriptionEvents(SubscriptionEventHandler):
@@ -71,15 +71,15 @@ class SubscriptionEvents(SubscriptionEventHandler):
         self.name = name
         self.channel = channel
 
-    def tell(self, event: str, **fields) -> None:
-        say({"event": event, "client": self.name, "channel": self.channel, **fields})
+    def report(self, event: str, **fields) -> None:
+        send({"event": event, "client": self.name, "channel": self.channel, **fields})
 
     async def on_subscribing(self, ctx) -> None:
-        self.tell("subscribing", code=ctx.code, reason=ctx.reason)
+        self.report("subscribing", code=ctx.code, reason=ctx.reason)
 
     async def on_subscribed(self, ctx) -> None:
         position = ctx.stream_position or StreamPosition(offset=0, epoch="")
-        self.tell(
+        self.report(
             "subscribed",
             was_recovering=ctx.was_recovering,
             recovered=ctx.recovered,
@@ -89,28 +89,28 @@ class SubscriptionEvents(SubscriptionEventHandler):
         )
 
     async def on_unsubscribed(self, ctx) -> None:
-        self.tell("unsubscribed", code=ctx.code, reason=ctx.reason)
+        self.report("unsubscribed", code=ctx.code, reason=ctx.reason)
 
     async def on_publication(self, ctx) -> None:
         publisher = ctx.pub.info.client if ctx.pub.info else None
-        self.tell("publication", offset=ctx.pub.offset or 0, data=ctx.pub.data, publisher=publisher)
+        self.report("publication", offset=ctx.pub.offset or 0, data=ctx.pub.data, publisher=publisher)
 
     async def on_join(self, ctx) -> None:
-        self.tell("join", client_id=ctx.info.client)
+        self.report("join", client_id=ctx.info.client)
 
     async def on_leave(self, ctx) -> None:
-        self.tell("leave", client_id=ctx.info.client)
+        self.report("leave", client_id=ctx.info.client)
 
     async def on_error(self, ctx) -> None:
-        self.tell("warning", code=ctx.code, message=str(ctx.error))
+        self.report("warning", code=ctx.code, message=str(ctx.error))
 
 
 async def open_client(command: dict) -> dict:
     name = command["client"]
     if name not in clients:
-        # A proxy of the environment is not part of the run.
+        # A proxy from the environment must not be used.
         clients[name] = Client(
-            command["url"], events=ClientEvents(name), name="peer-python", proxy=None
+            command["url"], events=ClientEvents(name), name="third-party-python", proxy=None
         )
     await clients[name].connect()
     return {}
@@ -153,7 +153,7 @@ async def history(client: Client, command: dict) -> dict:
     return {"offset": result.offset, "epoch": result.epoch, "publications": publications}
 
 
-async def carry_out(command: dict) -> dict:
+async def execute(command: dict) -> dict:
     if command["do"] == "open":
         return await open_client(command)
     client = clients.get(command["client"])
@@ -183,21 +183,21 @@ async def carry_out(command: dict) -> dict:
             raise ValueError(f"unknown command {unknown}")
 
 
-async def answer(command: dict) -> None:
+async def respond(command: dict) -> None:
     try:
-        say({"id": command["id"], "ok": await carry_out(command)})
-    except Exception as cause:  # whatever the SDK raises is an answer
-        say({"id": command["id"], "error": failure(cause)})
+        send({"id": command["id"], "ok": await execute(command)})
+    except Exception as cause:  # any exception of the SDK is a response
+        send({"id": command["id"], "error": failure(cause)})
 
 
 async def main() -> None:
     lines = asyncio.StreamReader(limit=LINE_BYTES_MAX)
     protocol = asyncio.StreamReaderProtocol(lines)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
-    say({"event": "ready", "driver": "python"})
+    send({"event": "ready", "driver": "python"})
     running: set[asyncio.Task] = set()
     while line := await lines.readline():
-        task = asyncio.create_task(answer(json.loads(line)))
+        task = asyncio.create_task(respond(json.loads(line)))
         running.add(task)
         task.add_done_callback(running.discard)
     flush()

@@ -6,43 +6,43 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::calls::payload;
 
-/// Reports what happens to a client under this name.
+/// Reports the events of a client under this name.
 pub(crate) fn report_client(client: &Client, name: &str, lines: &UnboundedSender<Value>) {
-    let say = sayer(name, lines);
+    let send = client_sender(name, lines);
     client.on_connecting(move |_, it| {
-        say("connecting", json!({"code": it.code, "reason": it.reason}))
+        send("connecting", json!({"code": it.code, "reason": it.reason}))
     });
-    let say = sayer(name, lines);
-    client.on_connected(move |_, it| say("connected", json!({"client_id": it.client_id})));
-    let say = sayer(name, lines);
+    let send = client_sender(name, lines);
+    client.on_connected(move |_, it| send("connected", json!({"client_id": it.client_id})));
+    let send = client_sender(name, lines);
     client.on_disconnected(move |_, it| {
-        say(
+        send(
             "disconnected",
             json!({"code": it.code, "reason": it.reason}),
         )
     });
-    let say = sayer(name, lines);
+    let send = client_sender(name, lines);
     client.on_error(move |_, it| {
-        say(
+        send(
             "warning",
             json!({"channel": null, "code": 0, "message": it.error.to_string()}),
         );
     });
 }
 
-/// Reports what happens to the subscription that this builder will make.
+/// Reports the events of the subscription that this builder creates.
 pub(crate) fn report_subscription(
     builder: SubscriptionBuilder,
     name: &str,
     lines: &UnboundedSender<Value>,
 ) -> SubscriptionBuilder {
-    let subscribing = channel_sayer(name, lines);
-    let unsubscribed = channel_sayer(name, lines);
-    let subscribed = channel_sayer(name, lines);
-    let publication = channel_sayer(name, lines);
-    let join = channel_sayer(name, lines);
-    let leave = channel_sayer(name, lines);
-    let warning = channel_sayer(name, lines);
+    let subscribing = channel_sender(name, lines);
+    let unsubscribed = channel_sender(name, lines);
+    let subscribed = channel_sender(name, lines);
+    let publication = channel_sender(name, lines);
+    let join = channel_sender(name, lines);
+    let leave = channel_sender(name, lines);
+    let warning = channel_sender(name, lines);
     builder
         .on_subscribing(move |at, it| {
             subscribing(
@@ -89,8 +89,8 @@ pub(crate) fn report_subscription(
         })
 }
 
-/// Sends lines that carry the client's name.
-fn sayer(
+/// Returns a function that sends lines with the client's name.
+fn client_sender(
     name: &str,
     lines: &UnboundedSender<Value>,
 ) -> impl Fn(&str, Value) + Send + 'static + use<> {
@@ -104,14 +104,14 @@ fn sayer(
     }
 }
 
-/// Sends lines that carry the names of client and channel.
-fn channel_sayer(
+/// Returns a function that sends lines with the names of client and channel.
+fn channel_sender(
     name: &str,
     lines: &UnboundedSender<Value>,
 ) -> impl Fn(&Subscription, &str, Value) + Send + 'static + use<> {
-    let say = sayer(name, lines);
+    let send = client_sender(name, lines);
     move |subscription, event, mut fields| {
         fields["channel"] = json!(subscription.channel());
-        say(event, fields);
+        send(event, fields);
     }
 }

@@ -1,7 +1,7 @@
-//! A gateway that reuses an offset: after a restart, the first keyed publication of a channel is given the place of
-//! the last one before.
+//! A gateway that reuses an offset: after a restart, the first idempotent publication of a channel gets the offset of the
+//! last one before.
 //!
-//! The record in the log is right; subscribers and publisher are told the wrong place.
+//! The record in the log is correct; subscribers and publisher receive the wrong offset.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,20 +13,20 @@ use steadfast_hub::log::io::{Append, Input, Output, Request, RequestId, Response
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 
-/// The publication of a channel whose place is falsified.
+/// The publication of a channel whose offset is changed.
 #[derive(Debug)]
-enum Victim {
-    /// Chosen; its payload tells it from others.
-    Chosen { request_id: RequestId, data: Bytes },
-    /// Done, or never to be: the channel is new and there is no place before.
-    Past,
+enum Target {
+    /// Selected; identified by its payload.
+    Selected { request_id: RequestId, data: Bytes },
+    /// Done, or not possible: the channel is new and has no earlier offset.
+    Finished,
 }
 
-/// The log, with one place of each channel falsified.
+/// The log, with one wrong offset per channel.
 #[derive(Debug)]
 struct ReusesOffset {
     log: Log,
-    victims: BTreeMap<ChannelName, Victim>,
+    targets: BTreeMap<ChannelName, Target>,
 }
 
 impl Machine for ReusesOffset {
@@ -35,11 +35,8 @@ impl Machine for ReusesOffset {
     type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        if let Input::Requested {
-            requests: batch, ..
-        } = &input
-        {
-            for request in batch {
+        if let Input::Requested { requests, .. } = &input {
+            for request in requests {
                 if let Request::Append(Append {
                     request_id,
                     channel,
@@ -48,8 +45,8 @@ impl Machine for ReusesOffset {
                     ..
                 }) = request
                 {
-                    let victim = self.victims.entry(channel.clone());
-                    victim.or_insert_with(|| Victim::Chosen {
+                    let target = self.targets.entry(channel.clone());
+                    target.or_insert_with(|| Target::Selected {
                         request_id: *request_id,
                         data: data.clone(),
                     });
@@ -63,21 +60,21 @@ impl Machine for ReusesOffset {
         let mut output = self.log.poll_output()?;
         if let Output::Commit(committed) = &mut output {
             let record = &mut committed.record;
-            let is_victim = matches!(
-                self.victims.get(&committed.channel),
-                Some(Victim::Chosen { data, .. }) if *data == record.data
+            let is_target = matches!(
+                self.targets.get(&committed.channel),
+                Some(Target::Selected { data, .. }) if *data == record.data
             );
-            if is_victim && record.offset > 1 {
+            if is_target && record.offset > 1 {
                 record.offset -= 1;
             }
         }
         if let Output::Respond {
-            request_id: answered,
-            response: answer,
+            request_id: responded,
+            response,
         } = &mut output
-            && let Some(channel) = self.victim_of(*answered)
+            && let Some(channel) = self.target_of(*responded)
         {
-            self.falsify(&channel, answer);
+            self.change_offset(&channel, response);
         }
         Some(output)
     }
@@ -88,16 +85,17 @@ impl Machine for ReusesOffset {
 }
 
 impl ReusesOffset {
-    fn victim_of(&self, answered: RequestId) -> Option<ChannelName> {
-        let mut victims = self.victims.iter();
-        let is_it = |victim: &Victim| matches!(victim, Victim::Chosen { request_id, .. } if *request_id == answered);
-        let found = victims.find(|(_, victim)| is_it(victim));
+    fn target_of(&self, responded: RequestId) -> Option<ChannelName> {
+        let mut targets = self.targets.iter();
+        let is_it = |target: &Target| matches!(target, Target::Selected { request_id, .. } if *request_id == responded);
+        let found = targets.find(|(_, target)| is_it(target));
         found.map(|(channel, _)| channel.clone())
     }
 
-    /// Tells the publisher the wrong place too. A repeat has its place from before: the next one is chosen instead.
-    fn falsify(&mut self, channel: &ChannelName, answer: &mut Response) {
-        match answer {
+    /// Returns the wrong offset to the publisher too. A repeat already has an offset: the next publication is selected
+    /// instead.
+    fn change_offset(&mut self, channel: &ChannelName, response: &mut Response) {
+        match response {
             Response::Appended {
                 offset,
                 is_duplicate: false,
@@ -106,13 +104,13 @@ impl ReusesOffset {
                 if *offset > 1 {
                     *offset -= 1;
                 }
-                self.victims.insert(channel.clone(), Victim::Past);
+                self.targets.insert(channel.clone(), Target::Finished);
             }
             Response::Appended { .. } => {
-                self.victims.remove(channel);
+                self.targets.remove(channel);
             }
             Response::Rejected(_) => {
-                self.victims.remove(channel);
+                self.targets.remove(channel);
             }
             Response::Read(_) => {}
         }
@@ -120,8 +118,8 @@ impl ReusesOffset {
 }
 
 fn main() -> Result<Infallible> {
-    steadfast_gym::serve(|log| ReusesOffset {
+    steadfast_known_bad::serve(|log| ReusesOffset {
         log,
-        victims: BTreeMap::new(),
+        targets: BTreeMap::new(),
     })
 }

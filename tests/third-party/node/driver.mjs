@@ -1,5 +1,5 @@
-// Owns clients of npm `centrifuge` and does what the harness says, one JSON object a line (see ../README.md).
-// It decides nothing: no retry, no reconnect, no memory of what was published. All of that is the SDK's, or the harness's.
+// Owns clients of npm `centrifuge` and executes the harness's commands, one JSON object per line (see ../README.md).
+// It makes no decisions: no retry, no reconnect, no memory of publications. Those belong to the SDK or the harness.
 import { createInterface } from 'node:readline';
 import { Centrifuge } from 'centrifuge';
 import WebSocket from 'ws';
@@ -10,12 +10,12 @@ const clients = new Map();
 /** Codes below this come from the SDK itself, not from the gateway. */
 const SERVER_CODES_FROM = 100;
 
-/** The SDK's own codes for a call whose answer never came: time-out, transport closed, client disconnected, connection closed. */
+/** The SDK's own codes for a call without a reply: timeout, transport closed, client disconnected, connection closed. */
 const LOST = new Set([1, 2, 3, 4, 10, 11]);
 
-// Lines wait for the end of the turn, so that a burst of publications is one write.
+// Lines are written once per event loop iteration, so that a burst of publications is one write.
 let unsent = '';
-function say(line) {
+function send(line) {
   if (unsent === '') {
     setImmediate(() => {
       const text = unsent;
@@ -41,12 +41,12 @@ function open({ client: name, url }) {
     known.connect();
     return;
   }
-  const client = new Centrifuge(url, { websocket: WebSocket, name: 'peer-node' });
-  client.on('connecting', (c) => say({ event: 'connecting', client: name, code: c.code, reason: c.reason }));
-  client.on('connected', (c) => say({ event: 'connected', client: name, client_id: c.client }));
-  client.on('disconnected', (c) => say({ event: 'disconnected', client: name, code: c.code, reason: c.reason }));
+  const client = new Centrifuge(url, { websocket: WebSocket, name: 'third-party-node' });
+  client.on('connecting', (c) => send({ event: 'connecting', client: name, code: c.code, reason: c.reason }));
+  client.on('connected', (c) => send({ event: 'connected', client: name, client_id: c.client }));
+  client.on('disconnected', (c) => send({ event: 'disconnected', client: name, code: c.code, reason: c.reason }));
   client.on('error', (c) =>
-    say({ event: 'warning', client: name, channel: null, code: c.error?.code ?? 0, message: String(c.error?.message) }),
+    send({ event: 'warning', client: name, channel: null, code: c.error?.code ?? 0, message: String(c.error?.message) }),
   );
   clients.set(name, client);
   client.connect();
@@ -63,11 +63,11 @@ function subscribe(client, { client: name, channel, recoverable, join_leave, sin
     options.since = since;
   }
   const subscription = client.newSubscription(channel, options);
-  const tell = (event, fields) => say({ event, client: name, channel, ...fields });
-  subscription.on('subscribing', (c) => tell('subscribing', { code: c.code, reason: c.reason }));
-  subscription.on('unsubscribed', (c) => tell('unsubscribed', { code: c.code, reason: c.reason }));
+  const report = (event, fields) => send({ event, client: name, channel, ...fields });
+  subscription.on('subscribing', (c) => report('subscribing', { code: c.code, reason: c.reason }));
+  subscription.on('unsubscribed', (c) => report('unsubscribed', { code: c.code, reason: c.reason }));
   subscription.on('subscribed', (c) =>
-    tell('subscribed', {
+    report('subscribed', {
       was_recovering: c.wasRecovering,
       recovered: c.recovered,
       recoverable: c.recoverable,
@@ -76,11 +76,11 @@ function subscribe(client, { client: name, channel, recoverable, join_leave, sin
     }),
   );
   subscription.on('publication', (c) =>
-    tell('publication', { offset: c.offset ?? 0, data: c.data, publisher: c.info?.client ?? null }),
+    report('publication', { offset: c.offset ?? 0, data: c.data, publisher: c.info?.client ?? null }),
   );
-  subscription.on('join', (c) => tell('join', { client_id: c.info.client }));
-  subscription.on('leave', (c) => tell('leave', { client_id: c.info.client }));
-  subscription.on('error', (c) => tell('warning', { code: c.error?.code ?? 0, message: String(c.error?.message) }));
+  subscription.on('join', (c) => report('join', { client_id: c.info.client }));
+  subscription.on('leave', (c) => report('leave', { client_id: c.info.client }));
+  subscription.on('error', (c) => report('warning', { code: c.error?.code ?? 0, message: String(c.error?.message) }));
   subscription.subscribe();
 }
 
@@ -97,7 +97,7 @@ async function history(client, { channel, limit, since, reverse }) {
   };
 }
 
-async function carryOut(command) {
+async function execute(command) {
   if (command.do === 'open') {
     open(command);
     return {};
@@ -137,11 +137,11 @@ async function carryOut(command) {
 const commands = createInterface({ input: process.stdin });
 commands.on('line', (line) => {
   const command = JSON.parse(line);
-  carryOut(command).then(
-    (ok) => say({ id: command.id, ok }),
-    (cause) => say({ id: command.id, error: failure(cause) }),
+  execute(command).then(
+    (ok) => send({ id: command.id, ok }),
+    (cause) => send({ id: command.id, error: failure(cause) }),
   );
 });
 commands.on('close', () => process.exit(0));
 
-say({ event: 'ready', driver: 'node' });
+send({ event: 'ready', driver: 'node' });
