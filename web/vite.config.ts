@@ -1,13 +1,13 @@
 import { defineConfig } from "vitest/config";
-import { standIn } from "./tests/stand-in/plugin.ts";
+import { devServer } from "./tests/dev-server/plugin.ts";
 
 export default defineConfig({
-  // Every address in the built page is relative: whoever serves it chooses where.
+  // Every address in the built page is relative, so that a server may serve it from any path.
   base: "./",
-  plugins: [standIn()],
+  plugins: [devServer()],
   build: {
     target: "es2022",
-    // A page that is embedded into a program: one script, one style sheet, names that do not change.
+    // The page is embedded into a program: one script, one style sheet, constant file names.
     modulePreload: false,
     assetsInlineLimit: 0,
     rolldownOptions: {

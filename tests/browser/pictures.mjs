@@ -1,20 +1,21 @@
-// Makes the pictures of the documents anew, from the real thing: `make pictures`.
+// Takes the pictures of the documents from the running demo: `make pictures`.
 //
-// The film is one kill as a person sees it: everyone draws, the gateway dies, drawing goes on hollow, all come back.
+// The animation shows one kill as a user sees it: the painters and the user draw, the gateway is killed, new pixels are
+// hollow, all clients reconnect.
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { Demo } from "./src/demo.mjs";
-import { openBrowser, Person } from "./src/person.mjs";
-import { IMAGES } from "./src/places.mjs";
-import { FILM, face, isPainted, PEN, takeStills } from "./src/stills.mjs";
+import { IMAGES } from "./src/paths.mjs";
+import { ANIMATION, face, PEN, takeScreenshots, untilPainted } from "./src/screenshots.mjs";
+import { openBrowser, User } from "./src/user.mjs";
 
-/** Enough for a picture, too few for a crowd. */
+/** Strokes of the painters before the first frame: enough to fill the canvas partly. */
 const STROKES = 420;
-/** Between two frames, unless what is waited for comes before. */
+/** The maximum time between two frames. */
 const FRAME_MS = 150;
-/** How long the verdict stands before the film begins again. */
+/** How long the last frame is shown before the animation repeats. */
 const LAST_MS = 5_000;
 const COLORS = 96;
 
@@ -22,19 +23,19 @@ mkdirSync(IMAGES, { recursive: true });
 const browser = await openBrowser();
 try {
   await withDemo(async (demo) => {
-    const film = await record(demo);
-    await film.toFile(join(IMAGES, FILM.name));
+    const animation = await record(demo);
+    await animation.toFile(join(IMAGES, ANIMATION.name));
   });
-  await withDemo((demo) => takeStills(browser, demo, IMAGES));
+  await withDemo((demo) => takeScreenshots(browser, demo, IMAGES));
 } finally {
   await browser.close();
 }
 
-/** A fresh demo for each, so that nothing of the one is seen in the other. */
+/** Starts a new demo for each, so that they do not influence each other. */
 async function withDemo(make) {
   const demo = await Demo.start();
   try {
-    await isPainted(demo, STROKES);
+    await untilPainted(demo, STROKES);
     await make(demo);
   } finally {
     await demo.stop();
@@ -43,8 +44,8 @@ async function withDemo(make) {
 
 async function record(demo) {
   const config = await demo.config();
-  const { width, height } = FILM;
-  const ada = await Person.open(browser, demo, "Ada", { viewport: { width, height } });
+  const { width, height } = ANIMATION;
+  const ada = await User.open(browser, demo, "Ada", { viewport: { width, height } });
   const frames = [];
   const shoot = async () => {
     frames.push({ image: await ada.page.screenshot(), atMs: performance.now() });
@@ -60,46 +61,49 @@ async function record(demo) {
   await ada.page.mouse.down();
   await shoot();
   await ada.page.mouse.up();
-  await ada.isLinked("reconnecting");
+  await ada.waitForLink("reconnecting");
   await shoot();
-  // Without pauses, so that the whole face is hollow before the gateway is back.
+  // Without pauses, so that the complete face is hollow before the gateway is up again.
   await drawIn(ada, cells[1], config, 6, shoot);
-  const back = ada.sees("verdict", /All 5 clients came back\. 0 acknowledged pixels were lost\./u);
-  let isOver = false;
-  const over = Promise.all([back, ada.isLinked("connected")]).then(() => {
-    isOver = true;
+  const verdict = ada.waitForText(
+    "verdict",
+    /All 5 clients reconnected\. 0 acknowledged pixels were lost\./u,
+  );
+  let isFinished = false;
+  const finished = Promise.all([verdict, ada.waitForLink("connected")]).then(() => {
+    isFinished = true;
   });
-  while (!isOver) {
+  while (!isFinished) {
     await shoot();
-    await Promise.race([over, pause(FRAME_MS)]);
+    await Promise.race([finished, pause(FRAME_MS)]);
   }
-  await ada.sees("waiting", /^All that you drew is acknowledged$/u);
+  await ada.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
   await shoot();
   await ada.close();
   return encode(frames);
 }
 
-/** Clicks cells, with a frame after each part of them. */
-async function drawIn(person, cells, config, parts, shoot) {
+/** Clicks the cells in parts, and takes a frame after each part. */
+async function drawIn(user, cells, config, parts, shoot) {
   const size = Math.ceil(cells.length / parts);
   for (let at = 0; at < cells.length; at += size) {
-    await person.click(cells.slice(at, at + size), config);
+    await user.click(cells.slice(at, at + size), config);
     await shoot();
   }
 }
 
-async function moveToButton(person, shoot) {
-  const box = await person.killButton().boundingBox();
+async function moveToButton(user, shoot) {
+  const box = await user.killButton().boundingBox();
   const to = { x: box.x + box.width / 2, y: box.y + box.height * 0.6 };
-  await person.page.mouse.move(to.x - 160, to.y + 120);
+  await user.page.mouse.move(to.x - 160, to.y + 120);
   await shoot();
   await pause(FRAME_MS);
-  await person.page.mouse.move(to.x, to.y, { steps: 3 });
+  await user.page.mouse.move(to.x, to.y, { steps: 3 });
   await shoot();
   await pause(3 * FRAME_MS);
 }
 
-/** A headless browser draws no pointer; this one follows the mouse and shrinks while it is pressed. */
+/** Adds a visible pointer, which a headless browser does not draw; it shrinks while the mouse button is pressed. */
 function showPointer(page) {
   return page.evaluate(() => {
     const pointer = document.createElement("div");
@@ -126,7 +130,7 @@ function pause(ms) {
   });
 }
 
-/** Each frame stands as long as it did. */
+/** Encodes the frames with their original durations. */
 function encode(frames) {
   const delay = frames.map(({ atMs }, at) => {
     const next = frames[at + 1];

@@ -1,12 +1,12 @@
-// What is really on a page's canvas, cell by cell, beside the application's picture of the same position.
+// Reads the cells of a page's canvas, and compares them with the server's picture of the same position.
 
 import { until } from "./until.mjs";
 
-/** A cell that was never painted, and one that is not of one colour: hollow, since nobody acknowledged it yet. */
+/** A cell that was never painted, and a cell that is not of one colour: hollow, because it is not acknowledged yet. */
 export const BLANK = "";
 export const HOLLOW = "hollow";
 
-/** Each cell's colour on the canvas, with the position that the page says it shows. Runs in the page. */
+/** Reads each cell's colour, and the position that the page reports. Runs in the page. */
 function readBoard({ width, height }) {
   const board = document.querySelector('[data-testid="board"]');
   const canvas = board.querySelector("canvas");
@@ -22,7 +22,7 @@ function readBoard({ width, height }) {
         }
       }
     }
-    // Bytes in memory are red, green, blue, opacity.
+    // The byte order in memory is red, green, blue, opacity.
     const [red, green, blue, opacity] = new Uint8Array(new Uint32Array([first]).buffer);
     const hex = [red, green, blue].map((value) => value.toString(16).padStart(2, "0")).join("");
     return opacity === 0 ? "" : `#${hex}`;
@@ -37,20 +37,20 @@ export function read(page, config) {
   return page.evaluate(readBoard, config);
 }
 
-/** The colours of the application's picture, cell by cell. */
+/** The colours of the cells of the server's picture. */
 export function colorsOf(picture, { colors }) {
   return [...Buffer.from(picture.pixels, "base64")].map((index) => colors[index] ?? BLANK);
 }
 
-/** The page and the application at one position: painters never rest, so both are read until they meet. */
-export function meet(page, demo, config) {
-  return until("the page and the application at one position", async () => {
+/** Reads page and server until both are at the same position, because the painters draw continuously. */
+export function readAtSamePosition(page, demo, config) {
+  return until("page and server at the same position", async () => {
     const picture = await demo.picture();
     const board = await until(
       "the page at the picture's position",
       async () => {
-        const seen = await read(page, config);
-        return seen.epoch === picture.epoch && seen.offset >= picture.offset && seen;
+        const current = await read(page, config);
+        return current.epoch === picture.epoch && current.offset >= picture.offset && current;
       },
       2_000,
     );
@@ -58,7 +58,7 @@ export function meet(page, demo, config) {
   });
 }
 
-/** The picture that these publications make, up to a position: computed apart from page and application. */
+/** The picture after these publications up to an offset, computed independently of page and server. */
 export function paintedBy(publications, offset, { width, height, colors }) {
   const cells = Array.from({ length: width * height }, () => BLANK);
   for (const { offset: at, data } of publications) {

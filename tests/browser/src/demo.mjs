@@ -1,85 +1,86 @@
-// `steadfast demo` as a process: started in a folder of its own, asked for its books, broken from outside, ended.
+// `steadfast demo` as a process: starts it in its own directory, reads its report, kills its gateway, stops it.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { program, scratch } from "./places.mjs";
-import { PATIENCE_MS, until } from "./until.mjs";
+import { makeRunDirectory, program } from "./paths.mjs";
+import { TIMEOUT_MS, until } from "./until.mjs";
 
-/** Below the ports of outgoing connections, so that nobody gets one of these by chance. */
+/** Below the ephemeral ports, so that no outgoing connection uses one of these. */
 const PORTS_FROM = 20_000;
 const PORTS = 10_000;
 
 export class Demo {
   #child;
-  #folder;
+  #directory;
   #port;
-  /** What it printed for people, and what it said besides. */
-  printed = "";
-  said = "";
+  stdout = "";
+  stderr = "";
 
-  /** Starts it as `make run` does, on a port of its own, and waits for its greeting. */
+  /** Starts it as `make run` does, on a free port, and waits for its banner. */
   static async start({ painters } = {}) {
     const demo = new Demo();
-    demo.#folder = await scratch("demo");
-    demo.#port = await freePair();
+    demo.#directory = await makeRunDirectory("demo");
+    demo.#port = await findFreePorts();
     const choice = painters === undefined ? [] : ["--painters", String(painters)];
     demo.#child = spawn(program(), ["demo", ...choice], {
-      cwd: demo.#folder,
+      cwd: demo.#directory,
       env: { ...process.env, PORT: String(demo.#port) },
       stdio: ["ignore", "pipe", "pipe"],
     });
     demo.#child.stdout.setEncoding("utf8").on("data", (text) => {
-      demo.printed += text;
+      demo.stdout += text;
     });
     demo.#child.stderr.setEncoding("utf8").on("data", (text) => {
-      demo.said += text;
+      demo.stderr += text;
     });
     try {
-      await until("the greeting of the demo", () => {
-        demo.#mustLive();
-        return demo.printed.includes("Stop with");
+      await until("the banner of the demo", () => {
+        demo.#assertRunning();
+        return demo.stdout.includes("Stop with");
       });
     } catch (error) {
       await demo.stop();
-      throw new Error(`${error.message}; it said: ${demo.printed}${demo.said}`);
+      throw new Error(`${error.message}; output: ${demo.stdout}${demo.stderr}`);
     }
     if (!(await (await fetch(demo.address)).text()).includes("app.js")) {
       await demo.stop();
-      throw new Error("the program holds no page; `cargo xtask test --only web-build,build` makes both");
+      throw new Error(
+        "the program was built without the page; run `cargo xtask test --only web-build,build`",
+      );
     }
     return demo;
   }
 
-  /** The address that it printed. */
+  /** The printed address of the page. */
   get address() {
-    const [address] = /http:\/\/\S+/u.exec(this.printed) ?? [];
+    const [address] = /http:\/\/\S+/u.exec(this.stdout) ?? [];
     return address;
   }
 
   get gateway() {
-    const [url] = /ws:\/\/\S+/u.exec(this.printed) ?? [];
+    const [url] = /ws:\/\/\S+/u.exec(this.stdout) ?? [];
     return url;
   }
 
-  /** The books of the demo's own clients. */
+  /** The live report. */
   live() {
-    return this.#ask("demo/live");
+    return this.#get("demo/live");
   }
 
-  /** The picture of the application, with its position. */
+  /** The server's picture with its position. */
   picture() {
-    return this.#ask("demo/picture");
+    return this.#get("demo/picture");
   }
 
   config() {
-    return this.#ask("demo/config");
+    return this.#get("demo/config");
   }
 
-  /** Kills the gateway from outside and keeps it away until the returned function is called. */
-  async keepAway() {
-    const { gateway } = await until("a gateway to kill", async () => {
+  /** Kills the gateway, and prevents its restart until the returned function is called. */
+  async holdGatewayDown() {
+    const { gateway } = await until("a running gateway", async () => {
       const live = await this.live();
       return live.gateway.state === "up" && live;
     });
@@ -87,54 +88,54 @@ export class Demo {
     return this.holdPort();
   }
 
-  /** Takes the port of a gateway that is dying, so that it cannot come back; returns how to let it. */
+  /** Occupies the port of an exiting gateway, so that it cannot restart; returns a function that releases the port. */
   holdPort() {
-    return until("the port of the dead gateway", () => takePort(this.#port + 1));
+    return until("the port of the killed gateway", () => occupyPort(this.#port + 1));
   }
 
-  /** As Ctrl-C does; the exit code. */
+  /** Stops it as Ctrl-C does, and returns the exit code. */
   async stop() {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const ended = once(this.#child, "exit", { signal: AbortSignal.timeout(PATIENCE_MS) });
+      const exited = once(this.#child, "exit", { signal: AbortSignal.timeout(TIMEOUT_MS) });
       this.#child.kill("SIGINT");
-      await ended.catch(() => this.#child.kill("SIGKILL"));
+      await exited.catch(() => this.#child.kill("SIGKILL"));
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.#directory, { recursive: true, force: true });
     return this.#child.exitCode;
   }
 
-  async #ask(path) {
-    const answer = await fetch(`${this.address}/${path}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!answer.ok) {
-      throw new Error(`${path} answered ${answer.status}`);
+  async #get(path) {
+    const response = await fetch(`${this.address}/${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!response.ok) {
+      throw new Error(`${path} returned HTTP status ${response.status}`);
     }
-    return answer.json();
+    return response.json();
   }
 
-  #mustLive() {
+  #assertRunning() {
     if (this.#child.exitCode !== null) {
-      throw new Error(`it ended with ${this.#child.exitCode}`);
+      throw new Error(`it exited with code ${this.#child.exitCode}`);
     }
   }
 }
 
-/** Two ports in a row that nobody listens on: of the page and of its gateway. */
-async function freePair() {
+/** Finds two consecutive free ports, for the page and the gateway. */
+async function findFreePorts() {
   const first = PORTS_FROM + ((process.pid * 2) % PORTS);
   for (let port = first; port < first + 1_000; port += 2) {
     try {
-      const pair = [await takePort(port), await takePort(port + 1)];
-      await Promise.all(pair.map((giveBack) => giveBack()));
+      const pair = [await occupyPort(port), await occupyPort(port + 1)];
+      await Promise.all(pair.map((release) => release()));
       return port;
     } catch {
-      // Somebody's; the next pair.
+      // In use: tries the next pair.
     }
   }
-  throw new Error("no two free ports in a row");
+  throw new Error("no two consecutive free ports");
 }
 
-/** Listens on a port and hangs up on everyone; returns how to give the port back, which may be done twice. */
-async function takePort(port) {
+/** Listens on a port and closes all connections; returns an idempotent function that releases the port. */
+async function occupyPort(port) {
   const server = createServer((socket) => socket.destroy());
   server.listen(port, "127.0.0.1");
   await once(server, "listening");

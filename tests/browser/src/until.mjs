@@ -1,29 +1,29 @@
-// Waits for a state instead of for a time: asks again until it is so, and says what was never seen.
+// Waits for a condition instead of a fixed time: polls it, and reports a timeout with the last result.
 
-/** A few of the clients' own pauses, on a machine with other work. */
-export const PATIENCE_MS = 30_000;
+/** Longer than several reconnect delays of the clients on a loaded machine. */
+export const TIMEOUT_MS = 30_000;
 
-/** Between two looks; what is waited for is a state, so this only bounds how late it is noticed. */
-const LOOK_EVERY_MS = 25;
+/** The interval between two polls. */
+const POLL_MS = 25;
 
-/** What the probe returns once it is truthy. A probe that throws counts as not yet. */
-export async function until(what, probe, patienceMs = PATIENCE_MS) {
-  const deadline = performance.now() + patienceMs;
+/** Returns the first truthy result of the probe. An exception of the probe counts as not yet. */
+export async function until(what, probe, timeoutMs = TIMEOUT_MS) {
+  const deadline = performance.now() + timeoutMs;
   for (let last = ""; ; ) {
     try {
-      const seen = await probe();
-      if (seen) {
-        return seen;
+      const result = await probe();
+      if (result) {
+        return result;
       }
-      last = `last ${JSON.stringify(seen)}`;
+      last = `last result ${JSON.stringify(result)}`;
     } catch (error) {
-      last = `last ${error}`;
+      last = `last error ${error}`;
     }
     if (performance.now() > deadline) {
-      throw new Error(`never seen: ${what}; ${last}`);
+      throw new Error(`timed out after ${timeoutMs} ms waiting for ${what}; ${last}`);
     }
     await new Promise((resolve) => {
-      setTimeout(resolve, LOOK_EVERY_MS);
+      setTimeout(resolve, POLL_MS);
     });
   }
 }

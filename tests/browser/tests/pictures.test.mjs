@@ -1,8 +1,8 @@
-// The pictures of the documents show the page as it is.
+// The pictures of the documents show the current page.
 //
-// Compared are the set of files, their sizes, and the parts of a picture that never change, by the mean colours of
-// blocks of 8 pixels. So a moved, missing or recoloured part is found; another word in the same place is not, and the
-// painting, the numbers and the film are not compared at all: they are different each time.
+// The tests compare the set of files, their sizes, and the mean colours of blocks of 8 pixels in the parts of a picture
+// that never change. They detect a moved, missing or recoloured part, but not another word of the same size. The canvas,
+// the numbers and the animation are not compared, because they are different each time.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
@@ -10,55 +10,55 @@ import { join } from "node:path";
 import { test } from "node:test";
 import sharp from "sharp";
 import { Demo } from "../src/demo.mjs";
-import { openBrowser } from "../src/person.mjs";
-import { IMAGES, RESULTS, ROOT } from "../src/places.mjs";
-import { differences, FILM, isPainted, STILLS, takeStills } from "../src/stills.mjs";
+import { IMAGES, RESULTS, ROOT } from "../src/paths.mjs";
+import { ANIMATION, differences, SCREENSHOTS, takeScreenshots, untilPainted } from "../src/screenshots.mjs";
+import { openBrowser } from "../src/user.mjs";
 
-/** Documents that show pictures. */
+/** The documents that contain pictures. */
 const DOCUMENTS = ["README.md", "docs/guide.md", "web/README.md"];
 
-test("the pictures that are made are those that the documents show, with words for who cannot see them", () => {
-  const made = [FILM, ...STILLS].map(({ name }) => name).sort();
+test("the documents show exactly the pictures that are taken, with alternative texts", () => {
+  const taken = [ANIMATION, ...SCREENSHOTS].map(({ name }) => name).sort();
   const pages = DOCUMENTS.map((path) => readFileSync(join(ROOT, path), "utf8"));
   const shown = pages.flatMap((page) => [
-    ...page.matchAll(/!\[(?<words>[^\]]*)\]\(\S*?images\/(?<name>[^)]+)\)/gu),
+    ...page.matchAll(/!\[(?<alt>[^\]]*)\]\(\S*?images\/(?<name>[^)]+)\)/gu),
   ]);
 
-  assert.deepEqual(readdirSync(IMAGES).sort(), made);
-  assert.deepEqual([...new Set(shown.map(({ groups }) => groups.name))].sort(), made);
+  assert.deepEqual(readdirSync(IMAGES).sort(), taken);
+  assert.deepEqual([...new Set(shown.map(({ groups }) => groups.name))].sort(), taken);
   for (const { groups } of shown) {
-    assert.ok(groups.words.length > 40, `${groups.name} is described as "${groups.words}"`);
+    assert.ok(groups.alt.length > 40, `${groups.name} is described as "${groups.alt}"`);
   }
 });
 
-test("the pictures of the documents are of the page as it is now", async (t) => {
+test("the screenshots of the documents show the current page", async (t) => {
   mkdirSync(RESULTS, { recursive: true });
   const browser = await openBrowser();
   t.after(() => browser.close());
   const demo = await Demo.start();
   t.after(() => demo.stop());
-  await isPainted(demo, 40);
+  await untilPainted(demo, 40);
 
-  const taken = await takeStills(browser, demo, RESULTS);
+  const taken = await takeScreenshots(browser, demo, RESULTS);
 
   for (const { name, regions } of taken) {
-    assert.ok(regions.length > 5, `${name} has parts to compare`);
+    assert.ok(regions.length > 5, `${name} has regions to compare`);
     const found = await differences(join(IMAGES, name), join(RESULTS, name), regions);
-    assert.deepEqual(found, [], `${name} is old: \`make pictures\` takes it anew`);
+    assert.deepEqual(found, [], `${name} is outdated: run \`make pictures\``);
   }
-  const [dark, light] = STILLS.map(({ name }) => join(RESULTS, name));
+  const [dark, light] = SCREENSHOTS.map(({ name }) => join(RESULTS, name));
   assert.ok(
     (await differences(dark, light, taken[0].regions)).length > 5,
-    "the comparison sees a difference",
+    "the comparison detects a difference",
   );
 });
 
-test("the film is small enough to be waited for, and long enough to be understood", async () => {
-  const path = join(IMAGES, FILM.name);
+test("the animation has a bounded size and duration", async () => {
+  const path = join(IMAGES, ANIMATION.name);
   const { width, pageHeight, pages, delay } = await sharp(path, { animated: true }).metadata();
 
-  assert.deepEqual([width, pageHeight], [FILM.width, FILM.height]);
-  assert.ok(statSync(path).size <= FILM.bytesMax, `${statSync(path).size} bytes`);
+  assert.deepEqual([width, pageHeight], [ANIMATION.width, ANIMATION.height]);
+  assert.ok(statSync(path).size <= ANIMATION.bytesMax, `${statSync(path).size} bytes`);
   const playMs = delay.reduce((sum, one) => sum + one, 0);
   assert.ok(pages >= 20 && playMs >= 6_000 && playMs <= 25_000, `${pages} frames in ${playMs} ms`);
 });

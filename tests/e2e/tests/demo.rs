@@ -26,14 +26,15 @@ fn a_kill_is_survived_by_every_painter_without_a_loss() {
     let after = demo
         .until("all painters are connected again", |live| {
             painters(live, "resumed").iter().all(|it| *it >= 1)
-                && painters(live, "out_ms").iter().all(|it| *it == 0)
+                && painters(live, "downtime_ms").iter().all(|it| *it == 0)
         })
         .unwrap();
 
     assert_eq!(count(&after, "/gateway/kills"), 1);
     let settled = demo
         .until("missed pixels have arrived", |live| {
-            count(live, "/acked") > count(&before, "/acked") + 10 && count(live, "/owed") < 10
+            count(live, "/acked") > count(&before, "/acked") + 10
+                && count(live, "/undelivered") < 10
         })
         .unwrap();
     assert_eq!(count(&settled, "/lost"), 0, "{settled}");

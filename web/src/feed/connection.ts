@@ -1,15 +1,15 @@
-// The connection to the gateway: npm `centrifuge` does the protocol, this decides when it tries again, so that the
-// page can say when that is. Knows nothing of pixels.
+// The connection to the gateway. npm `centrifuge` implements the protocol; this class schedules the reconnects, so that
+// the page can show when the next attempt starts. Independent of pixels.
 
 import { Centrifuge, State, type Subscription } from "centrifuge";
 import type { Link, Position } from "../state/model";
 import { delayMs, levelAfter } from "./backoff";
 
-/** Effectively never: the pace is set here. */
+/** Effectively never: this class schedules the reconnects. */
 const NEVER_MS = 3_600_000;
-/** A call without an answer, or a try that leads nowhere; the library ends it. */
+/** After this time the library ends a call without a reply, and an attempt that does not succeed. */
 export const CALL_TIMEOUT_MS = 5_000;
-/** How long after the gateway's last ping was due the link counts as dead. */
+/** A connection is considered dead when a ping of the gateway is this much overdue. */
 const PING_GRACE_MS = 5_000;
 
 export interface Listener {
@@ -20,11 +20,11 @@ export interface Listener {
   readonly left: (client: string) => void;
 }
 
-/** What a test replaces. */
-export interface Surroundings {
+/** The parts of the browser that tests replace. */
+export interface Environment {
   readonly network: EventTarget;
   readonly isOnline: () => boolean;
-  readonly dice: () => number;
+  readonly random: () => number;
   readonly websocket?: unknown;
 }
 
@@ -32,7 +32,7 @@ export interface Ack extends Position {
   readonly duplicate: boolean;
 }
 
-/** Why a call failed. Codes below 100 are this side's: nothing is known about what the gateway did. */
+/** Why a call failed. Codes below 100 are the library's own: whether the gateway processed the call is unknown. */
 export interface CallError {
   readonly code: number;
   readonly message: string;
@@ -42,7 +42,7 @@ export interface CallError {
 export class Connection {
   readonly #client: Centrifuge;
   readonly #listener: Listener;
-  readonly #around: Surroundings;
+  readonly #environment: Environment;
   readonly #channel: string;
   #subscription: Subscription | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -52,9 +52,9 @@ export class Connection {
   #cause = "";
   #link: Link = { kind: "connecting" };
 
-  constructor(url: string, channel: string, name: string, listener: Listener, around: Surroundings) {
+  constructor(url: string, channel: string, name: string, listener: Listener, environment: Environment) {
     this.#listener = listener;
-    this.#around = around;
+    this.#environment = environment;
     this.#channel = channel;
     this.#client = new Centrifuge(url, {
       data: { name },
@@ -63,19 +63,19 @@ export class Connection {
       maxReconnectDelay: NEVER_MS,
       timeout: CALL_TIMEOUT_MS,
       maxServerPingDelay: PING_GRACE_MS,
-      // Changes of the network are handled here, or two tries would start at once.
+      // This class handles changes of the network; if the library did too, two attempts would start at once.
       networkEventTarget: new EventTarget(),
-      ...(around.websocket === undefined ? {} : { websocket: around.websocket }),
+      ...(environment.websocket === undefined ? {} : { websocket: environment.websocket }),
     });
     this.#client.on("connected", ({ client }) => this.#onConnected(client));
     this.#client.on("connecting", ({ reason }) => this.#onLost(reason));
     this.#client.on("error", ({ error }) => this.#onFailed(error.message));
     this.#client.on("disconnected", ({ code, reason }) => this.#onDisconnected(code, reason));
-    around.network.addEventListener("offline", () => this.#goOffline());
-    around.network.addEventListener("online", () => this.kick());
+    environment.network.addEventListener("offline", () => this.#goOffline());
+    environment.network.addEventListener("online", () => this.reconnectNow());
   }
 
-  /** Begins, and never ends by itself. The channel continues from the position, so that nothing is missed. */
+  /** Connects, and reconnects indefinitely. The subscription starts after the position, so that nothing is missed. */
   start(since: Position): void {
     const options = { recoverable: true, positioned: true, joinLeave: true, since: { ...since } };
     const subscription = this.#client.newSubscription(this.#channel, options);
@@ -90,44 +90,48 @@ export class Connection {
     subscription.on("join", ({ info }) => this.#listener.joined(info.client, info.connInfo));
     subscription.on("leave", ({ info }) => this.#listener.left(info.client));
     subscription.subscribe();
-    if (this.#around.isOnline()) {
-      this.#try();
+    if (this.#environment.isOnline()) {
+      this.#startAttempt();
     } else {
-      this.#tell({ kind: "offline" });
+      this.#setLink({ kind: "offline" });
     }
   }
 
-  /** Tries now: the network is back, the person came back to the page, or asked for it. */
-  kick(): void {
-    if (this.#link.kind === "connected" || this.#isTrying()) {
+  /** Starts an attempt now: the network is available again, the page is visible again, or the user requested it. */
+  reconnectNow(): void {
+    if (this.#link.kind === "connected" || this.#isAttempting()) {
       return;
     }
-    this.#try();
+    this.#startAttempt();
   }
 
-  /** Others see a new name after a new connect; the subscription continues where it is. */
+  /** Reconnects, because the gateway reads the name when a client connects; the subscription resumes at its position. */
   rename(name: string): void {
     this.#client.setData({ name });
     if (this.#link.kind === "connected") {
       this.#cause = "the name changed";
-      this.#try();
+      this.#startAttempt();
     }
   }
 
-  /** Publishes once, however often it is called with the same key. */
+  /** Publishes. The gateway applies repeated calls with the same idempotency key once. */
   async publish(data: unknown, key: string): Promise<Ack> {
-    const reply = await this.#client.rpc("gw.publish", { channel: this.#channel, data, idempotency_key: key });
+    const reply = await this.#client.rpc("gw.publish", {
+      channel: this.#channel,
+      data,
+      idempotency_key: key,
+    });
     const { epoch, offset, duplicate } = reply.data as Ack;
     return { epoch, offset, duplicate };
   }
 
-  /** Where the channel is now. */
-  async top(): Promise<Position> {
+  /** The position of the newest publication of the channel. */
+  async highWatermark(): Promise<Position> {
     const { epoch, offset } = await this.#client.history(this.#channel, { limit: 0 });
     return { epoch, offset };
   }
 
-  /** Everybody in the channel, by client id. */
+  /** The connection data of all subscribers of the channel, by client id. */
   async presence(): Promise<ReadonlyMap<string, unknown>> {
     const { clients } = await this.#client.presence(this.#channel);
     return new Map(Object.values(clients).map((info) => [info.client, info.connInfo]));
@@ -137,21 +141,21 @@ export class Connection {
     return this.#subscription?.state === "subscribed";
   }
 
-  #isTrying(): boolean {
-    return this.#link.kind === "reconnecting" && this.#link.nextTryMs === null;
+  #isAttempting(): boolean {
+    return this.#link.kind === "reconnecting" && this.#link.nextAttemptAtMs === null;
   }
 
-  #try(): void {
+  #startAttempt(): void {
     clearTimeout(this.#timer);
     const isFirst = this.#attempt === 0 && this.#link.kind === "connecting";
     this.#attempt += 1;
     const cause = this.#cause;
-    this.#tell(
+    this.#setLink(
       isFirst
         ? { kind: "connecting" }
-        : { kind: "reconnecting", attempt: this.#attempt, nextTryMs: null, cause },
+        : { kind: "reconnecting", attempt: this.#attempt, nextAttemptAtMs: null, cause },
     );
-    // The library's own next try is hours away; a connect from the beginning is at once.
+    // The library's own next attempt is an hour away; after a disconnect, it connects immediately.
     this.#client.disconnect();
     this.#client.connect();
   }
@@ -160,7 +164,7 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#attempt = 0;
     this.#connectedMs = Date.now();
-    this.#tell({ kind: "connected", sinceMs: this.#connectedMs }, self);
+    this.#setLink({ kind: "connected", sinceMs: this.#connectedMs }, self);
   }
 
   #onLost(reason: string): void {
@@ -177,44 +181,44 @@ export class Connection {
     }
     clearTimeout(this.#timer);
     this.#cause = reason;
-    const delay = delayMs(this.#level, this.#around.dice);
+    const delay = delayMs(this.#level, this.#environment.random);
     this.#level += 1;
-    this.#timer = setTimeout(() => this.#try(), delay);
-    const nextTryMs = Date.now() + delay;
-    this.#tell({ kind: "reconnecting", attempt: this.#attempt + 1, nextTryMs, cause: reason });
+    this.#timer = setTimeout(() => this.#startAttempt(), delay);
+    const nextAttemptAtMs = Date.now() + delay;
+    this.#setLink({ kind: "reconnecting", attempt: this.#attempt + 1, nextAttemptAtMs, cause: reason });
   }
 
   #onDisconnected(code: number, reason: string): void {
-    // 0 is our own disconnect before a try.
+    // 0 is this class's own disconnect before an attempt.
     if (code !== 0) {
       clearTimeout(this.#timer);
-      this.#tell({ kind: "stopped", cause: reason });
+      this.#setLink({ kind: "stopped", cause: reason });
     }
   }
 
   #goOffline(): void {
     clearTimeout(this.#timer);
-    this.#tell({ kind: "offline" });
+    this.#setLink({ kind: "offline" });
     this.#client.disconnect();
   }
 
-  #tell(link: Link, self: string | null = null): void {
+  #setLink(link: Link, self: string | null = null): void {
     this.#link = link;
     this.#listener.linkChanged(link, self);
   }
 }
 
-/** What the library throws, as this page's own words. */
+/** Converts what the library throws. */
 export function callError(thrown: unknown): CallError {
   const { code, message, temporary } = (thrown ?? {}) as {
     code?: unknown;
     message?: unknown;
     temporary?: unknown;
   };
-  const known = typeof code === "number" ? code : 0;
+  const number = typeof code === "number" ? code : 0;
   return {
-    code: known,
+    code: number,
     message: typeof message === "string" && message !== "" ? message : "unknown error",
-    isTemporary: temporary === true || known < 100,
+    isTemporary: temporary === true || number < 100,
   };
 }

@@ -1,5 +1,5 @@
-// Puts the parts together: the demo's server, the connection, the picture, the queue. Facts go to the store, and what
-// the person does comes in through the returned functions.
+// Connects the parts: the demo's server, the connection, the picture and the queue. Events are dispatched to the store
+// as actions; the views call the returned functions.
 
 import type { Cell, Config } from "../state/model";
 import type { State } from "../state/state";
@@ -7,56 +7,56 @@ import type { Store } from "../state/store";
 import { Connection } from "./connection";
 import * as http from "./http";
 import { watchLive } from "./live";
-import * as memory from "./memory";
 import * as parse from "./parse";
-import { pause, untilDone } from "./repeat";
-import { LOOK_MS, Sender } from "./sender";
-import { Shelf } from "./shelf";
+import * as persistence from "./persistence";
+import { QueueStore } from "./queue-store";
+import { retry, sleep } from "./retry";
+import { POLL_MS, Sender } from "./sender";
 
-/** Between two looks for a picture that is new enough. */
-const PICTURE_PAUSE_MS = 250;
-/** Joins and leaves can be missed when the gateway falls behind; presence is asked again so often. */
+/** Between two requests for a picture that is new enough. */
+const PICTURE_RETRY_MS = 250;
+/** A client can miss joins and leaves when a shard of the gateway lags, so presence is requested at this interval. */
 const PRESENCE_MS = 30_000;
 
-/** What the person can do. */
-export interface Feed {
-  /** The state right now: what is on the screen is up to a frame older, and keys come faster than frames. */
-  readonly now: () => State;
+/** What the user can do on the page. */
+export interface PageActions {
+  /** The current state. The screen may be one frame older, and keys may arrive faster than frames. */
+  readonly currentState: () => State;
   readonly paint: (cells: readonly Cell[]) => void;
   readonly rename: (name: string) => void;
-  readonly choose: (color: number) => void;
-  readonly moveTo: (cell: Cell) => void;
+  readonly chooseColor: (color: number) => void;
+  readonly moveCursor: (cell: Cell) => void;
   readonly closeNotice: (id: number) => void;
-  readonly tryNow: () => void;
+  readonly reconnectNow: () => void;
   readonly kill: () => void;
 }
 
-export function startFeed(store: Store): Feed {
+export function startFeed(store: Store): PageActions {
   let sender: Sender | null = null;
   let connection: Connection | null = null;
   const live = watchLive(store);
-  void begin(store, (parts) => {
+  void start(store, (parts) => {
     ({ sender, connection } = parts);
   });
   return {
-    now: store.get,
+    currentState: store.get,
     paint: (cells) => {
       const { color, name } = store.get();
       sender?.paint(cells.map(({ x, y }) => ({ x, y, color, by: name })));
     },
-    rename: (written) => {
-      const name = parse.cleanName(written) || memory.newName();
-      store.dispatch({ type: "named", name });
-      memory.keepName(name);
+    rename: (input) => {
+      const name = parse.cleanName(input) || persistence.newName();
+      store.dispatch({ type: "nameChanged", name });
+      persistence.saveName(name);
       connection?.rename(name);
     },
-    choose: (color) => {
+    chooseColor: (color) => {
       store.dispatch({ type: "colorChosen", color });
-      memory.keepColor(color);
+      persistence.saveColor(color);
     },
-    moveTo: (cell) => store.dispatch({ type: "cursorMoved", cell }),
+    moveCursor: (cell) => store.dispatch({ type: "cursorMoved", cell }),
     closeNotice: (id) => store.dispatch({ type: "noticeClosed", id }),
-    tryNow: () => connection?.kick(),
+    reconnectNow: () => connection?.reconnectNow(),
     kill: () => void live.kill(),
   };
 }
@@ -66,16 +66,16 @@ interface Parts {
   readonly connection: Connection;
 }
 
-async function begin(store: Store, ready: (parts: Parts) => void): Promise<void> {
-  const onFailure = (reason: string): void => store.dispatch({ type: "troubled", reason });
-  const config = await untilDone(http.config, onFailure);
+async function start(store: Store, ready: (parts: Parts) => void): Promise<void> {
+  const onFailure = (reason: string): void => store.dispatch({ type: "startFailed", reason });
+  const config = await retry(http.config, onFailure);
   store.dispatch({ type: "configured", config });
   const connection = connect(store, config);
   const sender = startSender(store, config, connection);
   ready({ sender, connection });
-  const picture = await untilDone(() => http.picture(config), onFailure);
+  const picture = await retry(() => http.picture(config), onFailure);
   store.dispatch({ type: "pictureLoaded", picture, nowMs: Date.now() });
-  followPicture(store, config);
+  reloadPictureWhenRequired(store, config);
   connection.start({ epoch: picture.epoch, offset: picture.offset });
 }
 
@@ -88,83 +88,84 @@ function connect(store: Store, config: Config): Connection {
       linkChanged: (link, self) => store.dispatch({ type: "linkChanged", link, self, nowMs: Date.now() }),
       subscribed: (at, isRecovered) => {
         store.dispatch({ type: "subscribed", at, isRecovered, nowMs: Date.now() });
-        void askPresence(store, connection);
+        void loadPresence(store, connection);
       },
       published: (offset, data) =>
-        store.dispatch({ type: "published", placed: parse.placed(offset, data, config) }),
-      joined: (client, info) => store.dispatch({ type: "joined", person: parse.person(client, info) }),
+        store.dispatch({ type: "published", publication: parse.publication(offset, data, config) }),
+      joined: (client, info) =>
+        store.dispatch({ type: "joined", participant: parse.participant(client, info) }),
       left: (client) => store.dispatch({ type: "left", client }),
     },
-    { network: window, isOnline: () => navigator.onLine, dice: Math.random },
+    { network: window, isOnline: () => navigator.onLine, random: Math.random },
   );
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") {
-      connection.kick();
+      connection.reconnectNow();
     }
   });
-  setInterval(() => void askPresence(store, connection), PRESENCE_MS);
+  setInterval(() => void loadPresence(store, connection), PRESENCE_MS);
   return connection;
 }
 
-async function askPresence(store: Store, connection: Connection): Promise<void> {
+async function loadPresence(store: Store, connection: Connection): Promise<void> {
   if (!connection.isSubscribed) {
     return;
   }
   try {
-    const present = await connection.presence();
-    const people = [...present].map(([client, info]) => parse.person(client, info));
-    store.dispatch({ type: "presenceTold", people });
+    const clients = await connection.presence();
+    const participants = [...clients].map(([client, info]) => parse.participant(client, info));
+    store.dispatch({ type: "presenceLoaded", participants });
   } catch {
-    // Joins and leaves go on, and the next question is never far.
+    // Joins and leaves still arrive, and the next request follows after `PRESENCE_MS`.
   }
 }
 
 function startSender(store: Store, config: Config, connection: Connection): Sender {
-  const shelf = new Shelf(memory.drawer(), config.channel);
+  const queue = new QueueStore(persistence.storage(), config.channel);
   const queueChanged = (): void => {
-    store.dispatch({ type: "queueChanged", items: shelf.items(), isKept: shelf.isKept });
+    store.dispatch({ type: "queueChanged", items: queue.items(), isPersisted: queue.isPersisted });
   };
-  const sender = new Sender(shelf, connection, {
-    follow: () => store.get().follow,
+  const sender = new Sender(queue, connection, {
+    replica: () => store.get().replica,
     acked: () => store.get().acked,
     queueChanged,
     acknowledged: (pixel) => store.dispatch({ type: "acknowledged", pixel }),
-    noticed: (text) => store.dispatch({ type: "noticed", text, tone: "bad" }),
-    windowMs: config.dedupeWindowMs,
-    tab: memory.tab(),
-    newKey: memory.newKey,
-    dice: Math.random,
+    notifyUser: (text) => store.dispatch({ type: "noticeAdded", text, tone: "bad" }),
+    dedupWindowMs: config.dedupWindowMs,
+    tab: persistence.tab(),
+    newKey: persistence.newKey,
+    random: Math.random,
   });
   window.addEventListener("storage", ({ key, storageArea }) => {
-    if (storageArea === memory.drawer() && shelf.onStorage(key)) {
+    if (storageArea === persistence.storage() && queue.onStorage(key)) {
       queueChanged();
     }
   });
   queueChanged();
-  setInterval(() => sender.look(), LOOK_MS);
+  setInterval(() => sender.poll(), POLL_MS);
   return sender;
 }
 
-/** Loads the picture again whenever the channel alone cannot carry it on. */
-function followPicture(store: Store, config: Config): void {
+/** Reloads the picture whenever publications are missing. */
+function reloadPictureWhenRequired(store: Store, config: Config): void {
   let isLoading = false;
   const load = async (): Promise<void> => {
     isLoading = true;
-    while (store.get().follow.needed !== null) {
+    while (store.get().replica.requiredPosition !== null) {
       try {
         const picture = await http.picture(config);
         store.dispatch({ type: "pictureLoaded", picture, nowMs: Date.now() });
       } catch {
-        // The application has no position yet; the page says that it waits for the picture.
+        // The server may not have a position yet; the page shows that it is waiting for the picture.
       }
-      if (store.get().follow.needed !== null) {
-        await pause(PICTURE_PAUSE_MS);
+      if (store.get().replica.requiredPosition !== null) {
+        await sleep(PICTURE_RETRY_MS);
       }
     }
     isLoading = false;
   };
   store.listen(() => {
-    if (!isLoading && store.get().follow.needed !== null) {
+    if (!isLoading && store.get().replica.requiredPosition !== null) {
       void load();
     }
   });

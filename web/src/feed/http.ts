@@ -1,54 +1,54 @@
-// The demo server's own HTTP: each answer is parsed, each call has a deadline.
+// The HTTP requests to the demo's server. Each has a timeout, and each response is parsed.
 
-import type { Picture } from "../state/follow";
 import type { Config, Report } from "../state/model";
+import type { Picture } from "../state/replica";
 import * as parse from "./parse";
 
-/** The server is on this machine or near it. */
-const DEADLINE_MS = 5_000;
+/** The server runs on the same machine or network. */
+const TIMEOUT_MS = 5_000;
 
-async function ask(path: string, method: "GET" | "POST"): Promise<Response> {
-  return fetch(path, { method, cache: "no-store", signal: AbortSignal.timeout(DEADLINE_MS) });
+async function send(path: string, method: "GET" | "POST"): Promise<Response> {
+  return fetch(path, { method, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
 }
 
-async function answer(path: string): Promise<unknown> {
-  const response = await ask(path, "GET");
+async function get(path: string): Promise<unknown> {
+  const response = await send(path, "GET");
   if (!response.ok) {
-    throw new Error(`${path} answered ${response.status}`);
+    throw new Error(`${path} returned HTTP status ${response.status}`);
   }
   return response.json();
 }
 
 function valid<T>(value: T | null, path: string): T {
   if (value === null) {
-    throw new Error(`${path} answered something that this page does not understand`);
+    throw new Error(`${path} returned an invalid response`);
   }
   return value;
 }
 
 export async function config(): Promise<Config> {
-  return valid(parse.config(await answer("demo/config")), "demo/config");
+  return valid(parse.config(await get("demo/config")), "demo/config");
 }
 
 export async function picture(size: Config): Promise<Picture> {
-  return valid(parse.picture(await answer("demo/picture"), size), "demo/picture");
+  return valid(parse.picture(await get("demo/picture"), size), "demo/picture");
 }
 
 export async function live(): Promise<Report> {
-  return valid(parse.report(await answer("demo/live")), "demo/live");
+  return valid(parse.report(await get("demo/live")), "demo/live");
 }
 
-/** Null when the gateway was killed, else why not. */
+/** Returns null when the gateway was killed, else the reason why not. */
 export async function kill(): Promise<string | null> {
-  const response = await ask("demo/kill", "POST");
+  const response = await send("demo/kill", "POST");
   switch (response.status) {
     case 202:
       return null;
     case 403:
-      return "This demo does not allow it.";
+      return "Killing the gateway is disabled in this demo.";
     case 409:
-      return "The gateway is down already; it comes back in a moment.";
+      return "The gateway is already down. It restarts automatically.";
     default:
-      return `The demo's server answered ${response.status}.`;
+      return `The demo's server returned HTTP status ${response.status}.`;
   }
 }

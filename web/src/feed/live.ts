@@ -1,13 +1,15 @@
-// Asks the demo's server for its books, and for a kill.
+// Polls the live report of the demo's server, and requests kills of the gateway.
 
 import type { Store } from "../state/store";
 import * as http from "./http";
-import { pause } from "./repeat";
+import { sleep } from "./retry";
 
-const CALM_MS = 1_000;
-/** While a kill is watched, an outage shorter than this may be missed between two reports. */
-const WATCH_MS = 200;
-const HIDDEN_MS = 5_000;
+/** Between two requests while the page is visible. */
+const VISIBLE_INTERVAL_MS = 1_000;
+/** Between two requests during a kill. A shorter outage may begin and end between two reports. */
+const KILL_INTERVAL_MS = 200;
+/** Between two requests while the page is hidden. */
+const HIDDEN_INTERVAL_MS = 5_000;
 
 export interface Live {
   readonly kill: () => Promise<void>;
@@ -24,28 +26,30 @@ async function report(store: Store): Promise<never> {
       const next = await http.live();
       store.dispatch({ type: "reported", report: next, nowMs: Date.now() });
     } catch {
-      store.dispatch({ type: "reportMissed" });
+      store.dispatch({ type: "reportFailed" });
     }
-    await pause(interval(store));
+    await sleep(interval(store));
   }
 }
 
 function interval(store: Store): number {
   const { kind } = store.get().kill;
-  if (kind === "asked" || kind === "watching") {
-    return WATCH_MS;
+  if (kind === "requested" || kind === "recovering") {
+    return KILL_INTERVAL_MS;
   }
-  return document.visibilityState === "visible" ? CALM_MS : HIDDEN_MS;
+  return document.visibilityState === "visible" ? VISIBLE_INTERVAL_MS : HIDDEN_INTERVAL_MS;
 }
 
 async function kill(store: Store): Promise<void> {
-  store.dispatch({ type: "killAsked" });
+  store.dispatch({ type: "killRequested" });
   try {
-    const refusal = await http.kill();
+    const rejection = await http.kill();
     store.dispatch(
-      refusal === null ? { type: "killed", nowMs: Date.now() } : { type: "killRefused", reason: refusal },
+      rejection === null
+        ? { type: "killed", nowMs: Date.now() }
+        : { type: "killRejected", reason: rejection },
     );
   } catch {
-    store.dispatch({ type: "killRefused", reason: "The demo's server did not answer." });
+    store.dispatch({ type: "killRejected", reason: "The demo's server did not respond." });
   }
 }

@@ -1,7 +1,16 @@
-// From what came over the wire to what the page works with: checked, or null. Peers are not trusted to be right.
+// Parses input from the network and the storage: a validated value, or null. Neither is trusted.
 
-import type { Picture, Placed } from "../state/follow";
-import type { Config, Disconnect, Item, LiveClient, Person, Pixel, Position, Report } from "../state/model";
+import type {
+  Config,
+  Disconnect,
+  Item,
+  LiveClient,
+  Participant,
+  Pixel,
+  Position,
+  Report,
+} from "../state/model";
+import type { Picture, Publication } from "../state/replica";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -21,27 +30,27 @@ function number(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
 }
 
-function whole(value: unknown, below: number): number | null {
+function integer(value: unknown, below: number): number | null {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) < below
     ? (value as number)
     : null;
 }
 
-/** The longest name that is shown. */
+/** The maximum length of a name, in characters. */
 export const NAME_MAX = 24;
 
-/** A name as it is shown: one line, not longer than fits. */
+/** Normalises a name: one line, at most `NAME_MAX` characters. */
 export function cleanName(name: string): string {
   return [...name.replace(/\s+/gu, " ").trim()].slice(0, NAME_MAX).join("");
 }
 
 export function config(value: unknown): Config | null {
-  const from = fields(value);
-  const gateway = text(from["gateway"]);
-  const channel = text(from["channel"]);
-  const width = whole(from["width"], 1_025);
-  const height = whole(from["height"], 1_025);
-  const colors = list(from["colors"]).filter((color) => /^#[0-9a-f]{6}$/iu.test(String(color)));
+  const input = fields(value);
+  const gateway = text(input["gateway"]);
+  const channel = text(input["channel"]);
+  const width = integer(input["width"], 1_025);
+  const height = integer(input["height"], 1_025);
+  const colors = list(input["colors"]).filter((color) => /^#[0-9a-f]{6}$/iu.test(String(color)));
   if (gateway === null || channel === null || !width || !height || colors.length === 0) {
     return null;
   }
@@ -51,16 +60,16 @@ export function config(value: unknown): Config | null {
     width,
     height,
     colors: colors.map(String),
-    kill: from["kill"] === true,
-    dedupeWindowMs: number(from["dedupe_window_ms"]) ?? 120_000,
+    isKillAllowed: input["is_kill_allowed"] === true,
+    dedupWindowMs: number(input["dedup_window_ms"]) ?? 120_000,
   };
 }
 
 export function picture(value: unknown, size: Config): Picture | null {
-  const from = fields(value);
-  const at = position(from);
-  const encoded = text(from["pixels"]);
-  if (at === null || encoded === null || from["width"] !== size.width || from["height"] !== size.height) {
+  const input = fields(value);
+  const at = position(input);
+  const encoded = text(input["pixels"]);
+  if (at === null || encoded === null || input["width"] !== size.width || input["height"] !== size.height) {
     return null;
   }
   try {
@@ -73,57 +82,61 @@ export function picture(value: unknown, size: Config): Picture | null {
 
 export function position(value: unknown): Position | null {
   const { epoch, offset } = fields(value);
-  const count = whole(offset, Number.MAX_SAFE_INTEGER);
+  const count = integer(offset, Number.MAX_SAFE_INTEGER);
   return typeof epoch === "string" && count !== null ? { epoch, offset: count } : null;
 }
 
-/** A publication of the channel. What is no pixel of this canvas still has its place. */
-export function placed(offset: number, data: unknown, size: Config): Placed {
+/** A publication of the channel. Data that is not a pixel of this canvas still counts as an offset. */
+export function publication(offset: number, data: unknown, size: Config): Publication {
   return { offset, pixel: pixel(data, size) };
 }
 
 function pixel(data: unknown, size: Config): Pixel | null {
-  const from = fields(data);
-  const x = whole(from["x"], size.width);
-  const y = whole(from["y"], size.height);
-  const color = whole(from["color"], size.colors.length);
-  const by = text(from["by"]);
+  const input = fields(data);
+  const x = integer(input["x"], size.width);
+  const y = integer(input["y"], size.height);
+  const color = integer(input["color"], size.colors.length);
+  const by = text(input["by"]);
   return x === null || y === null || color === null || by === null ? null : { x, y, color, by };
 }
 
-export function person(client: string, info: unknown): Person {
+export function participant(client: string, info: unknown): Participant {
   const name = cleanName(text(fields(info)["name"]) ?? "");
-  return { client, name: name || "someone" };
+  return { client, name: name || "anonymous" };
 }
 
-/** An item as a tab, maybe of an older version of this page, stored it. */
+/** An item that a tab stored, possibly of an older version of this page. */
 export function item(value: unknown): Item | null {
-  const from = fields(value);
-  const key = text(from["key"]);
-  const by = text(from["by"]);
-  const [x, y, color] = [whole(from["x"], 1_024), whole(from["y"], 1_024), whole(from["color"], 255)];
-  const madeMs = number(from["madeMs"]);
-  if (key === null || by === null || x === null || y === null || color === null || madeMs === null) {
+  const input = fields(value);
+  const key = text(input["key"]);
+  const by = text(input["by"]);
+  const [x, y, color] = [
+    integer(input["x"], 1_024),
+    integer(input["y"], 1_024),
+    integer(input["color"], 255),
+  ];
+  const createdMs = number(input["createdMs"]);
+  if (key === null || by === null || x === null || y === null || color === null || createdMs === null) {
     return null;
   }
-  const claim = fields(from["claim"]);
-  const tab = text(claim["tab"]);
-  const untilMs = number(claim["untilMs"]);
+  const lease = fields(input["lease"]);
+  const tab = text(lease["tab"]);
+  const untilMs = number(lease["untilMs"]);
   return {
-    ...{ key, by, x, y, color, madeMs },
-    turn: number(from["turn"]) ?? 0,
-    sentMs: number(from["sentMs"]),
-    claim: tab === null || untilMs === null ? null : { tab, untilMs },
+    ...{ key, by, x, y, color, createdMs },
+    sequence: number(input["sequence"]) ?? 0,
+    sentMs: number(input["sentMs"]),
+    lease: tab === null || untilMs === null ? null : { tab, untilMs },
   };
 }
 
 export function report(value: unknown): Report | null {
-  const from = fields(value);
-  const nowMs = number(from["now_ms"]);
+  const input = fields(value);
+  const nowMs = number(input["now_ms"]);
   if (nowMs === null) {
     return null;
   }
-  const gateway = fields(from["gateway"]);
+  const gateway = fields(input["gateway"]);
   return {
     nowMs,
     gateway: {
@@ -132,43 +145,43 @@ export function report(value: unknown): Report | null {
       downSinceMs: number(gateway["down_since_ms"]),
       lastOutageMs: number(gateway["last_outage_ms"]),
     },
-    connections: number(from["connections"]) ?? 0,
-    messagesPerSecond: number(from["messages_per_second"]) ?? 0,
-    resumes: number(from["resumes"]) ?? 0,
-    clients: list(from["clients"]).map(liveClient),
-    owed: number(from["owed"]) ?? 0,
-    lost: number(from["lost"]) ?? 0,
-    acked: number(from["acked"]) ?? 0,
-    duplicated: number(from["duplicated"]) ?? 0,
-    disconnects: list(from["disconnects"]).map(disconnect),
+    connections: number(input["connections"]) ?? 0,
+    messagesPerSecond: number(input["messages_per_second"]) ?? 0,
+    resumes: number(input["resumes"]) ?? 0,
+    clients: list(input["clients"]).map(liveClient),
+    undelivered: number(input["undelivered"]) ?? 0,
+    lost: number(input["lost"]) ?? 0,
+    acked: number(input["acked"]) ?? 0,
+    duplicated: number(input["duplicated"]) ?? 0,
+    disconnects: list(input["disconnects"]).map(disconnect),
   };
 }
 
 function liveClient(value: unknown): LiveClient {
-  const from = fields(value);
+  const input = fields(value);
   return {
-    name: text(from["name"]) ?? "?",
-    state: text(from["state"]) ?? "unknown",
-    attempt: number(from["attempt"]) ?? 0,
-    nextTryMs: number(from["next_try_ms"]),
-    outMs: number(from["out_ms"]) ?? 0,
-    lastOutMs: number(from["last_out_ms"]),
-    outMaxMs: number(from["out_max_ms"]),
-    resumed: number(from["resumed"]) ?? 0,
-    owed: number(from["owed"]) ?? 0,
-    lost: number(from["lost"]) ?? 0,
-    acked: number(from["acked"]) ?? 0,
-    pending: number(from["pending"]) ?? 0,
+    name: text(input["name"]) ?? "?",
+    state: text(input["state"]) ?? "unknown",
+    attempt: number(input["attempt"]) ?? 0,
+    nextAttemptAtMs: number(input["next_attempt_at_ms"]),
+    downtimeMs: number(input["downtime_ms"]) ?? 0,
+    lastDowntimeMs: number(input["last_downtime_ms"]),
+    downtimeMaxMs: number(input["downtime_max_ms"]),
+    resumed: number(input["resumed"]) ?? 0,
+    undelivered: number(input["undelivered"]) ?? 0,
+    lost: number(input["lost"]) ?? 0,
+    acked: number(input["acked"]) ?? 0,
+    inFlight: number(input["in_flight"]) ?? 0,
   };
 }
 
 function disconnect(value: unknown): Disconnect {
-  const from = fields(value);
+  const input = fields(value);
   return {
-    atMs: number(from["at_ms"]) ?? 0,
-    client: text(from["client"]) ?? "?",
-    cause: text(from["cause"]) ?? "unknown",
-    code: number(from["code"]),
-    outMs: number(from["out_ms"]),
+    atMs: number(input["at_ms"]) ?? 0,
+    client: text(input["client"]) ?? "?",
+    cause: text(input["cause"]) ?? "unknown",
+    code: number(input["code"]),
+    downtimeMs: number(input["downtime_ms"]),
   };
 }

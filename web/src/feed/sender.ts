@@ -1,91 +1,106 @@
-// Carries the queue to the gateway: sends in order, repeats with the same key while that is safe, and settles each item
-// exactly once: acknowledged, refused with a reason, or judged by the picture. The rules are in `state/queue`.
+// Sends the queue to the gateway: in order, repeated with the same idempotency key while that is safe. Each item is
+// settled exactly once: acknowledged, rejected with a reason, or compared with the picture. `state/queue` has the rules.
 
-import { BLANK, colorAt, type Follow, reaches } from "../state/follow";
 import type { Acked, Item, Pixel, Position } from "../state/model";
-import { CLAIM_MS, IN_FLIGHT_MAX, isOverdue, QUEUE_MAX, replaced, sendable, shown } from "../state/queue";
+import {
+  IN_FLIGHT_MAX,
+  isOverdue,
+  LEASE_MS,
+  QUEUE_MAX,
+  sendable,
+  supersededBy,
+  visiblePixel,
+} from "../state/queue";
+import { BLANK, colorAt, hasReached, type Replica } from "../state/replica";
 import { delayMs } from "./backoff";
 import { type Ack, callError } from "./connection";
-import type { Shelf } from "./shelf";
+import type { QueueStore } from "./queue-store";
 
-/** How often the queue is looked at when nothing else happens. */
-export const LOOK_MS = 500;
+/** The interval at which the queue is checked. */
+export const POLL_MS = 500;
 
-export interface Wire {
+export interface Transport {
   readonly isSubscribed: boolean;
   publish(data: Pixel, key: string): Promise<Ack>;
-  top(): Promise<Position>;
+  highWatermark(): Promise<Position>;
 }
 
-/** What the sender needs to know and tells. */
-export interface Desk {
-  readonly follow: () => Follow;
+/** What the sender reads and reports. */
+export interface SenderContext {
+  readonly replica: () => Replica;
   readonly acked: () => readonly Acked[];
   readonly queueChanged: () => void;
   readonly acknowledged: (pixel: Acked) => void;
-  readonly noticed: (text: string) => void;
-  readonly windowMs: number;
+  readonly notifyUser: (text: string) => void;
+  readonly dedupWindowMs: number;
   readonly tab: string;
   readonly newKey: () => string;
-  readonly dice: () => number;
+  readonly random: () => number;
 }
 
 export class Sender {
-  readonly #shelf: Shelf;
-  readonly #wire: Wire;
-  readonly #desk: Desk;
+  readonly #store: QueueStore;
+  readonly #transport: Transport;
+  readonly #context: SenderContext;
   readonly #inFlight = new Set<string>();
-  #turn = 0;
-  #isJudging = false;
+  #sequence = 0;
+  #isVerifying = false;
   #failures = 0;
   #pausedUntilMs = 0;
 
-  constructor(shelf: Shelf, wire: Wire, desk: Desk) {
-    this.#shelf = shelf;
-    this.#wire = wire;
-    this.#desk = desk;
+  constructor(store: QueueStore, transport: Transport, context: SenderContext) {
+    this.#store = store;
+    this.#transport = transport;
+    this.#context = context;
   }
 
-  /** Queues pixels. What would change nothing is left out; what finds no room is told. */
+  /** Queues pixels, except those that would change nothing. If the queue is full, the user is notified. */
   paint(pixels: readonly Pixel[]): void {
-    let items = this.#shelf.items();
-    let left = 0;
+    let items = this.#store.items();
+    let dropped = 0;
     for (const pixel of pixels) {
-      if (this.#isShown(items, pixel)) {
+      if (this.#isVisible(items, pixel)) {
         continue;
       }
-      const pointless = replaced(items, pixel).filter((item) => !this.#inFlight.has(item.key));
-      if (items.length - pointless.length >= QUEUE_MAX) {
-        left += 1;
+      const superseded = supersededBy(items, pixel).filter((item) => !this.#inFlight.has(item.key));
+      if (items.length - superseded.length >= QUEUE_MAX) {
+        dropped += 1;
         continue;
       }
-      for (const { key } of pointless) {
-        this.#shelf.remove(key);
+      for (const { key } of superseded) {
+        this.#store.remove(key);
       }
-      this.#turn += 1;
-      const key = this.#desk.newKey();
-      this.#shelf.put({ ...pixel, key, madeMs: Date.now(), turn: this.#turn, sentMs: null, claim: null });
-      items = this.#shelf.items();
+      this.#sequence += 1;
+      const key = this.#context.newKey();
+      this.#store.put({
+        ...pixel,
+        key,
+        createdMs: Date.now(),
+        sequence: this.#sequence,
+        sentMs: null,
+        lease: null,
+      });
+      items = this.#store.items();
     }
-    if (left > 0) {
-      this.#desk.noticed(
-        `${QUEUE_MAX} pixels wait to be sent, which is the limit. Draw on when the gateway has taken some.`,
+    if (dropped > 0) {
+      this.#context.notifyUser(
+        `The queue is full (${QUEUE_MAX} pixels). You can draw again when the gateway has acknowledged some of them.`,
       );
     }
-    this.#desk.queueChanged();
-    this.look();
+    this.#context.queueChanged();
+    this.poll();
   }
 
-  /** Sends what may be sent now, and judges what may not be sent again. */
-  look(): void {
-    if (!this.#wire.isSubscribed) {
+  /** Sends the items that may be sent now, and verifies those that may not be repeated. */
+  poll(): void {
+    if (!this.#transport.isSubscribed) {
       return;
     }
-    const { tab, windowMs } = this.#desk;
+    const { tab, dedupWindowMs } = this.#context;
     const now = Date.now();
-    const items = this.#shelf.items();
+    const items = this.#store.items();
     if (now >= this.#pausedUntilMs) {
-      for (const { key } of sendable(items, tab, now, windowMs)) {
+      for (const { key } of sendable(items, tab, now, dedupWindowMs)) {
         if (this.#inFlight.size >= IN_FLIGHT_MAX) {
           break;
         }
@@ -94,23 +109,23 @@ export class Sender {
         }
       }
     }
-    if (items.some((item) => this.#mustBeJudged(item, now))) {
-      void this.#judge();
+    if (items.some((item) => this.#needsVerification(item, now))) {
+      void this.#verifyOverdue();
     }
   }
 
   #send(key: string, now: number): void {
-    const { tab, windowMs } = this.#desk;
-    const item = this.#shelf.fresh(key);
-    if (item === undefined || sendable([item], tab, now, windowMs).length === 0) {
-      this.#desk.queueChanged();
+    const { tab, dedupWindowMs } = this.#context;
+    const item = this.#store.reload(key);
+    if (item === undefined || sendable([item], tab, now, dedupWindowMs).length === 0) {
+      this.#context.queueChanged();
       return;
     }
-    // Written before it is sent: whoever finds it later must know that it may have arrived.
-    this.#shelf.put({ ...item, sentMs: item.sentMs ?? now, claim: { tab, untilMs: now + CLAIM_MS } });
+    // Stored before it is sent: a tab that reads it later must know that it may have arrived.
+    this.#store.put({ ...item, sentMs: item.sentMs ?? now, lease: { tab, untilMs: now + LEASE_MS } });
     this.#inFlight.add(key);
     const { x, y, color, by } = item;
-    this.#wire.publish({ x, y, color, by }, key).then(
+    this.#transport.publish({ x, y, color, by }, key).then(
       (ack) => this.#onAck(item, ack),
       (thrown: unknown) => this.#onError(item, thrown),
     );
@@ -120,90 +135,90 @@ export class Sender {
     this.#failures = 0;
     this.#settle(item.key);
     const { key, x, y, color, by } = item;
-    this.#desk.acknowledged({ key, x, y, color, by, at: { epoch: ack.epoch, offset: ack.offset } });
-    this.look();
+    this.#context.acknowledged({ key, x, y, color, by, at: { epoch: ack.epoch, offset: ack.offset } });
+    this.poll();
   }
 
   #onError(item: Item, thrown: unknown): void {
     const error = callError(thrown);
     if (!error.isTemporary) {
       this.#settle(item.key);
-      this.#desk.noticed(
-        `Your pixel at ${place(item)} was taken back: the gateway refused it (${error.message}).`,
+      this.#context.notifyUser(
+        `Your pixel at ${cellName(item)} was removed: the gateway rejected it (${error.message}).`,
       );
       return;
     }
     this.#inFlight.delete(item.key);
-    const known = this.#shelf.fresh(item.key);
-    if (known !== undefined) {
-      this.#shelf.put({ ...known, claim: null });
+    const stored = this.#store.reload(item.key);
+    if (stored !== undefined) {
+      this.#store.put({ ...stored, lease: null });
     }
     if (error.code >= 100) {
-      // The gateway itself asks for patience; a lost connection has its own.
-      this.#pausedUntilMs = Date.now() + delayMs(this.#failures, this.#desk.dice);
+      // The gateway requested a delay; for a lost connection, the reconnect is the delay.
+      this.#pausedUntilMs = Date.now() + delayMs(this.#failures, this.#context.random);
       this.#failures += 1;
     }
-    this.#desk.queueChanged();
+    this.#context.queueChanged();
   }
 
   #settle(key: string): void {
     this.#inFlight.delete(key);
-    this.#shelf.remove(key);
-    this.#desk.queueChanged();
+    this.#store.remove(key);
+    this.#context.queueChanged();
   }
 
-  #mustBeJudged(item: Item, now: number): boolean {
-    return isOverdue(item, now, this.#desk.windowMs) && !this.#inFlight.has(item.key);
+  #needsVerification(item: Item, now: number): boolean {
+    return isOverdue(item, now, this.#context.dedupWindowMs) && !this.#inFlight.has(item.key);
   }
 
-  /** Items that may have been applied and may not be repeated: the picture knows, once it is at the channel's top. */
-  async #judge(): Promise<void> {
-    if (this.#isJudging) {
+  /** Items that may have been applied and may not be repeated: compares them with a picture that is up to date. */
+  async #verifyOverdue(): Promise<void> {
+    if (this.#isVerifying) {
       return;
     }
-    this.#isJudging = true;
+    this.#isVerifying = true;
     try {
-      const top = await this.#wire.top();
-      const follow = this.#desk.follow();
-      if (reaches(follow, top)) {
-        this.#judgeBy(follow);
+      const highWatermark = await this.#transport.highWatermark();
+      const replica = this.#context.replica();
+      if (hasReached(replica, highWatermark)) {
+        this.#settleByPicture(replica);
       }
     } catch {
-      // Not answered: the next look asks again.
+      // The call failed: the next poll repeats it.
     } finally {
-      this.#isJudging = false;
+      this.#isVerifying = false;
     }
   }
 
-  #judgeBy(follow: Follow): void {
+  #settleByPicture(replica: Replica): void {
     const now = Date.now();
-    let drawnOver = 0;
-    for (const { key } of this.#shelf.items()) {
-      const item = this.#shelf.fresh(key);
-      if (item === undefined || !this.#mustBeJudged(item, now)) {
+    let missing = 0;
+    for (const { key } of this.#store.items()) {
+      const item = this.#store.reload(key);
+      if (item === undefined || !this.#needsVerification(item, now)) {
         continue;
       }
-      this.#shelf.remove(key);
-      if (colorAt(follow, item.x, item.y) !== item.color) {
-        drawnOver += 1;
+      this.#store.remove(key);
+      if (colorAt(replica, item.x, item.y) !== item.color) {
+        missing += 1;
       }
     }
-    if (drawnOver > 0) {
-      const what = drawnOver === 1 ? "A pixel of yours was" : `${drawnOver} pixels of yours were`;
-      this.#desk.noticed(
-        `${what} taken back: sent too long ago without an answer to send again, and the picture does not show it.`,
+    if (missing > 0) {
+      const what = missing === 1 ? "One of your pixels was" : `${missing} of your pixels were`;
+      this.#context.notifyUser(
+        `${what} removed: not acknowledged in time to be sent again safely, and not in the picture.`,
       );
     }
-    this.#desk.queueChanged();
+    this.#context.queueChanged();
   }
 
-  #isShown(items: readonly Item[], pixel: Pixel): boolean {
-    const over = shown(items, this.#desk.acked(), pixel);
-    const color = over?.color ?? colorAt(this.#desk.follow(), pixel.x, pixel.y);
+  #isVisible(items: readonly Item[], pixel: Pixel): boolean {
+    const visible = visiblePixel(items, this.#context.acked(), pixel);
+    const color = visible?.color ?? colorAt(this.#context.replica(), pixel.x, pixel.y);
     return color !== BLANK && color === pixel.color;
   }
 }
 
-function place({ x, y }: Pixel): string {
+function cellName({ x, y }: Pixel): string {
   return `column ${x + 1}, row ${y + 1}`;
 }

@@ -1,106 +1,110 @@
-// One kill of the gateway, from the press of the button to the verdict, judged from the server's books.
+// One kill of the gateway, from the click to the verdict, evaluated from the server's reports.
 
 import type { Report } from "./model";
 
-/** Longer than a restart and a backoff: whoever is not back by then is named. */
-export const PATIENCE_MS = 30_000;
+/** Longer than a restart and a backoff. Clients that have not reconnected by then are listed in the verdict. */
+export const RECOVERY_TIMEOUT_MS = 30_000;
 
-/** One client of the demo during this kill. */
-export interface Watched {
+/** The recovery of one client of the demo after this kill. */
+export interface ClientRecovery {
   readonly name: string;
-  readonly wasCut: boolean;
-  readonly isBack: boolean;
-  /** It was handed all that was acknowledged, at one time since it came back; others draw on, so that ends again. */
-  readonly isCaughtUp: boolean;
-  /** How long it was out, as far as it is known. */
-  readonly outMs: number | null;
+  readonly wasDisconnected: boolean;
+  readonly hasReconnected: boolean;
+  /** It had received all acknowledged pixels at least once since it reconnected; other clients continue to publish. */
+  readonly hasCaughtUp: boolean;
+  /** Null when unknown. */
+  readonly downtimeMs: number | null;
   readonly resumedBefore: number;
-  readonly lastOutBefore: number | null;
+  readonly lastDowntimeBefore: number | null;
 }
 
 export type Kill =
   | { readonly kind: "idle" }
-  /** The last report before the press: what the kill is compared with. */
-  | { readonly kind: "asked"; readonly before: Report | null; readonly cutsBefore: number }
-  | { readonly kind: "refused"; readonly reason: string }
+  /** The last report before the click, with which later reports are compared. */
+  | { readonly kind: "requested"; readonly before: Report | null; readonly outagesBefore: number }
+  | { readonly kind: "rejected"; readonly reason: string }
   | {
-      readonly kind: "watching" | "over";
+      readonly kind: "recovering" | "finished";
       readonly sinceMs: number;
       readonly killsBefore: number;
-      /** How often this page had been cut before. */
-      readonly cutsBefore: number;
-      readonly watched: readonly Watched[];
+      /** The number of outages of this page before the kill. */
+      readonly outagesBefore: number;
+      readonly clients: readonly ClientRecovery[];
       readonly lostBefore: number;
       readonly lost: number;
-      readonly owed: number;
+      readonly undelivered: number;
       readonly outageMs: number | null;
-      /** Which drawn pixels were acknowledged since the kill. */
+      /** The number of acknowledged pixels in the report before the kill, and since then. */
       readonly ackedBefore: number;
       readonly acked: number;
     };
 
-/** The gateway is about to be dead: what follows is compared with this report. */
-export function begin(report: Report, cutsBefore: number, nowMs: number): Kill {
+/** The gateway was killed; later reports are compared with this one, the last before the kill. */
+export function begin(report: Report, outagesBefore: number, nowMs: number): Kill {
   return {
-    kind: "watching",
+    kind: "recovering",
     sinceMs: nowMs,
     killsBefore: report.gateway.kills,
-    cutsBefore,
-    watched: report.clients.map((client) => ({
+    outagesBefore,
+    clients: report.clients.map((client) => ({
       name: client.name,
-      wasCut: false,
-      isBack: false,
-      isCaughtUp: false,
-      outMs: null,
+      wasDisconnected: false,
+      hasReconnected: false,
+      hasCaughtUp: false,
+      downtimeMs: null,
       resumedBefore: client.resumed,
-      lastOutBefore: client.lastOutMs,
+      lastDowntimeBefore: client.lastDowntimeMs,
     })),
     lostBefore: report.lost,
     lost: 0,
-    owed: report.owed,
+    undelivered: report.undelivered,
     outageMs: null,
     ackedBefore: report.acked,
     acked: 0,
   };
 }
 
-/** Takes the next report. The verdict waits until all are back and have caught up, or for the end of patience. */
+/** Evaluates the next report. The kill is finished when all clients have caught up, or after `RECOVERY_TIMEOUT_MS`. */
 export function observe(kill: Kill, report: Report, nowMs: number): Kill {
-  if (kill.kind !== "watching" || report.gateway.kills <= kill.killsBefore) {
+  if (kill.kind !== "recovering" || report.gateway.kills <= kill.killsBefore) {
     return kill;
   }
-  const watched = kill.watched.map((one) => observeOne(one, report));
+  const clients = kill.clients.map((client) => observeClient(client, report));
   const isUp = report.gateway.state === "up";
-  const isSettled = isUp && watched.every((one) => one.isCaughtUp);
-  const isBehind = (name: string): boolean => watched.some((one) => one.name === name && !one.isCaughtUp);
-  const isOver = isSettled || nowMs - kill.sinceMs > PATIENCE_MS;
+  const isSettled = isUp && clients.every((client) => client.hasCaughtUp);
+  const isCatchingUp = (name: string): boolean =>
+    clients.some((client) => client.name === name && !client.hasCaughtUp);
+  const isFinished = isSettled || nowMs - kill.sinceMs > RECOVERY_TIMEOUT_MS;
   return {
     ...kill,
-    kind: isOver ? "over" : "watching",
-    watched,
+    kind: isFinished ? "finished" : "recovering",
+    clients,
     lost: report.lost - kill.lostBefore,
-    owed: report.clients.reduce((sum, { name, owed }) => sum + (isBehind(name) ? owed : 0), 0),
+    undelivered: report.clients.reduce(
+      (sum, { name, undelivered }) => sum + (isCatchingUp(name) ? undelivered : 0),
+      0,
+    ),
     outageMs: isUp ? report.gateway.lastOutageMs : null,
     acked: report.acked - kill.ackedBefore,
   };
 }
 
-function observeOne(one: Watched, report: Report): Watched {
-  const client = report.clients.find((candidate) => candidate.name === one.name);
-  if (client === undefined) {
-    return { ...one, isBack: false, isCaughtUp: false };
+function observeClient(client: ClientRecovery, report: Report): ClientRecovery {
+  const now = report.clients.find(({ name }) => name === client.name);
+  if (now === undefined) {
+    return { ...client, hasReconnected: false, hasCaughtUp: false };
   }
-  const isConnected = client.state === "connected";
-  const cameBack = client.resumed > one.resumedBefore || client.lastOutMs !== one.lastOutBefore;
-  const wasCut = one.wasCut || !isConnected || cameBack;
-  // Connected is not back: the books end an outage when the channel is subscribed again and what was missed is told.
-  const isBack = cameBack && isConnected && client.outMs === 0;
-  const isCaughtUp = isBack && (one.isCaughtUp || client.owed === 0);
+  const isConnected = now.state === "connected";
+  const hasRecovered = now.resumed > client.resumedBefore || now.lastDowntimeMs !== client.lastDowntimeBefore;
+  const wasDisconnected = client.wasDisconnected || !isConnected || hasRecovered;
+  // The server ends an outage when the client has resubscribed, which is later than the connect.
+  const hasReconnected = hasRecovered && isConnected && now.downtimeMs === 0;
+  const hasCaughtUp = hasReconnected && (client.hasCaughtUp || now.undelivered === 0);
   return {
-    ...one,
-    wasCut,
-    isBack,
-    isCaughtUp,
-    outMs: isBack ? client.lastOutMs : wasCut ? client.outMs : null,
+    ...client,
+    wasDisconnected,
+    hasReconnected,
+    hasCaughtUp,
+    downtimeMs: hasReconnected ? now.lastDowntimeMs : wasDisconnected ? now.downtimeMs : null,
   };
 }

@@ -1,8 +1,8 @@
-// The cells between two cells, so that a fast stroke has no holes.
+// The cells between two cells, so that a fast stroke has no gaps.
 
 import type { Cell } from "./model";
 
-/** All cells on the way, without the first and with the last; only the last when both are the same. */
+/** All cells on the line from the first, excluded, to the last, included; only the last when both are the same. */
 export function between(from: Cell, to: Cell): readonly Cell[] {
   const steps = Math.max(Math.abs(to.x - from.x), Math.abs(to.y - from.y));
   if (steps === 0) {

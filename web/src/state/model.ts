@@ -1,16 +1,15 @@
-// What the page knows: one value, changed by the reducer only. Times are Unix milliseconds.
+// The types of the page's state, which only the reducer changes. Times are Unix milliseconds.
 
-/** What the demo's server says about itself. */
+/** The settings that the demo's server reports. */
 export interface Config {
   readonly gateway: string;
   readonly channel: string;
   readonly width: number;
   readonly height: number;
   readonly colors: readonly string[];
-  /** Whether the page may kill the gateway. */
-  readonly kill: boolean;
-  /** How long the gateway recognises a repeated key. */
-  readonly dedupeWindowMs: number;
+  readonly isKillAllowed: boolean;
+  /** How long the gateway remembers an idempotency key. */
+  readonly dedupWindowMs: number;
 }
 
 export interface Cell {
@@ -18,13 +17,13 @@ export interface Cell {
   readonly y: number;
 }
 
-/** A pixel as it travels. */
+/** A pixel as it is published. */
 export interface Pixel extends Cell {
   readonly color: number;
   readonly by: string;
 }
 
-/** A place in the history of the channel; an epoch says in which history the offset counts. */
+/** A position in the history of the channel; the epoch identifies the history in which the offset counts. */
 export interface Position {
   readonly epoch: string;
   readonly offset: number;
@@ -34,54 +33,54 @@ export interface Position {
 export type Link =
   | { readonly kind: "connecting" }
   | { readonly kind: "connected"; readonly sinceMs: number }
-  /** No try is scheduled while one is under way. */
+  /** `nextAttemptAtMs` is null while an attempt is in progress. */
   | {
       readonly kind: "reconnecting";
       readonly attempt: number;
-      readonly nextTryMs: number | null;
+      readonly nextAttemptAtMs: number | null;
       readonly cause: string;
     }
   /** The device has no network. */
   | { readonly kind: "offline" }
-  /** The gateway said not to come back. */
+  /** The gateway closed the connection with a code that forbids reconnecting. */
   | { readonly kind: "stopped"; readonly cause: string };
 
-/** How long this page was away, from the first loss to a picture that is known to be current. */
+/** The outages of this page. Each lasts from the first lost connection until the picture is current again. */
 export interface Outage {
   readonly sinceMs: number | null;
   readonly lastMs: number | null;
   readonly count: number;
 }
 
-/** Which tab is sending an item, and until when others leave it alone. */
-export interface Claim {
+/** The tab that is sending an item, and until when other tabs must not send it. */
+export interface Lease {
   readonly tab: string;
   readonly untilMs: number;
 }
 
-/** A drawn pixel that is not acknowledged. The key makes a repeat recognisable. */
+/** A drawn pixel that is not acknowledged. The gateway recognises a repeated publication by the key. */
 export interface Item extends Pixel {
   readonly key: string;
-  readonly madeMs: number;
-  /** Tells items of the same millisecond apart. */
-  readonly turn: number;
-  /** When it may have reached the gateway first; null when it never left this browser. */
+  readonly createdMs: number;
+  /** Orders items of the same millisecond. */
+  readonly sequence: number;
+  /** When it was first sent; null when it was never sent. */
   readonly sentMs: number | null;
-  readonly claim: Claim | null;
+  readonly lease: Lease | null;
 }
 
-/** An acknowledged pixel whose publication has not come back yet. */
+/** An acknowledged pixel whose publication has not arrived on the channel yet. */
 export interface Acked extends Pixel {
   readonly key: string;
   readonly at: Position;
 }
 
-export interface Person {
+export interface Participant {
   readonly client: string;
   readonly name: string;
 }
 
-/** Something the person should read. */
+/** A message to the user. */
 export interface Notice {
   readonly id: number;
   readonly text: string;
@@ -92,15 +91,15 @@ export interface LiveClient {
   readonly name: string;
   readonly state: string;
   readonly attempt: number;
-  readonly nextTryMs: number | null;
-  readonly outMs: number;
-  readonly lastOutMs: number | null;
-  readonly outMaxMs: number | null;
+  readonly nextAttemptAtMs: number | null;
+  readonly downtimeMs: number;
+  readonly lastDowntimeMs: number | null;
+  readonly downtimeMaxMs: number | null;
   readonly resumed: number;
-  readonly owed: number;
+  readonly undelivered: number;
   readonly lost: number;
   readonly acked: number;
-  readonly pending: number;
+  readonly inFlight: number;
 }
 
 export interface Disconnect {
@@ -108,10 +107,10 @@ export interface Disconnect {
   readonly client: string;
   readonly cause: string;
   readonly code: number | null;
-  readonly outMs: number | null;
+  readonly downtimeMs: number | null;
 }
 
-/** The books of the demo's own clients, as its server keeps them. */
+/** The live report of the demo's server about the gateway and the demo's own clients. */
 export interface Report {
   readonly nowMs: number;
   readonly gateway: {
@@ -124,7 +123,7 @@ export interface Report {
   readonly messagesPerSecond: number;
   readonly resumes: number;
   readonly clients: readonly LiveClient[];
-  readonly owed: number;
+  readonly undelivered: number;
   readonly lost: number;
   readonly acked: number;
   readonly duplicated: number;

@@ -1,79 +1,81 @@
-// Rules of the queue: what may be sent, what must wait, and what is too old to be sent again.
+// The rules of the queue: which items may be sent, which must wait, and which are too old to be sent again.
 //
-// The gateway recognises a key for a while only. An item that may have arrived and is older than that is never sent
-// again, since it could be applied twice; the picture decides what became of it.
+// The gateway remembers an idempotency key only for the deduplication window. An item that may have arrived and is older
+// is never sent again, because it could be applied twice; the picture shows whether it was applied.
 
 import type { Acked, Cell, Item, Pixel, Position } from "./model";
 
-/** More drawn pixels than this are refused: a full picture of them is a morning's work without a connection. */
+/** The maximum of queued pixels; further ones are dropped, and the user is notified. */
 export const QUEUE_MAX = 500;
 
-/** Unanswered items at one time. */
+/** The maximum of items in flight. */
 export const IN_FLIGHT_MAX = 32;
 
-/** How long another tab leaves a claimed item alone: a call's time-out and some more. */
-export const CLAIM_MS = 8_000;
+/** How long other tabs do not send a leased item: longer than the timeout of a call. */
+export const LEASE_MS = 8_000;
 
-/** An item is not repeated in the last part of the window: it also has to arrive within it. */
+/** An item is not repeated in the last part of the deduplication window, because it must also arrive within it. */
 export const WINDOW_MARGIN_MS = 15_000;
 
-/** Acknowledged pixels that wait for their publication; the picture has them at the latest when it is loaded. */
+/** The maximum of acknowledged pixels without their publication; the oldest are dropped, and a picture includes them. */
 export const ACKED_MAX = 2_000;
 
 export function inOrder(items: Iterable<Item>): readonly Item[] {
-  return [...items].sort((a, b) => a.madeMs - b.madeMs || a.turn - b.turn || (a.key < b.key ? -1 : 1));
+  return [...items].sort(
+    (a, b) => a.createdMs - b.createdMs || a.sequence - b.sequence || (a.key < b.key ? -1 : 1),
+  );
 }
 
 function sameCell(a: Cell, b: Cell): boolean {
   return a.x === b.x && a.y === b.y;
 }
 
-/** True when a repeat could be applied a second time. A clock that was set back makes the age unknown. */
-export function isOverdue(item: Item, nowMs: number, windowMs: number): boolean {
+/** True when a repeat could be applied twice. If the clock was set back, the age is unknown, which counts as overdue. */
+export function isOverdue(item: Item, nowMs: number, dedupWindowMs: number): boolean {
   if (item.sentMs === null) {
     return false;
   }
   const age = nowMs - item.sentMs;
-  return age < 0 || age > windowMs - WINDOW_MARGIN_MS;
+  return age < 0 || age > dedupWindowMs - WINDOW_MARGIN_MS;
 }
 
-/** True when another tab is busy with it. */
-export function isClaimed(item: Item, tab: string, nowMs: number): boolean {
-  const { claim } = item;
-  return claim !== null && claim.tab !== tab && nowMs < claim.untilMs && nowMs > claim.untilMs - 2 * CLAIM_MS;
+/** True while another tab holds the lease. A lease further in the future than a tab may set is ignored. */
+export function isLeased(item: Item, tab: string, nowMs: number): boolean {
+  const { lease } = item;
+  return lease !== null && lease.tab !== tab && nowMs < lease.untilMs && nowMs > lease.untilMs - 2 * LEASE_MS;
 }
 
-/** Items to send now, oldest first; a cell's next item waits until the one before it is settled. */
+/** The items to send now, oldest first. A cell's next item waits until its previous one is settled. */
 export function sendable(
   items: readonly Item[],
   tab: string,
   nowMs: number,
-  windowMs: number,
+  dedupWindowMs: number,
 ): readonly Item[] {
   const busy = new Set<string>();
   return items.filter((item) => {
     const cell = `${item.x},${item.y}`;
     const isFirst = !busy.has(cell);
     busy.add(cell);
-    return isFirst && !isOverdue(item, nowMs, windowMs) && !isClaimed(item, tab, nowMs);
+    return isFirst && !isOverdue(item, nowMs, dedupWindowMs) && !isLeased(item, tab, nowMs);
   });
 }
 
-/** Items that a new pixel makes pointless: those of the same cell that never left this browser. */
-export function replaced(items: readonly Item[], pixel: Cell): readonly Item[] {
-  return items.filter((item) => sameCell(item, pixel) && item.sentMs === null && item.claim === null);
+/** The items that a new pixel supersedes: those of the same cell that were never sent. */
+export function supersededBy(items: readonly Item[], pixel: Cell): readonly Item[] {
+  return items.filter((item) => sameCell(item, pixel) && item.sentMs === null && item.lease === null);
 }
 
-/** What the person sees in a cell before anything is confirmed: the newest pixel of the queue, else of the acked. */
-export function shown(items: readonly Item[], acked: readonly Acked[], cell: Cell): Pixel | undefined {
+/** The unconfirmed pixel that is visible in a cell: the newest in the queue, else the newest acknowledged one. */
+export function visiblePixel(items: readonly Item[], acked: readonly Acked[], cell: Cell): Pixel | undefined {
   return items.findLast((item) => sameCell(item, cell)) ?? acked.findLast((pixel) => sameCell(pixel, cell));
 }
 
-/** Acknowledged pixels that a picture at this position does not hold yet. */
-export function unseen(acked: readonly Acked[], at: Position | null): readonly Acked[] {
+/** The acknowledged pixels that a picture at this position does not contain yet. */
+export function notInPicture(acked: readonly Acked[], at: Position | null): readonly Acked[] {
   if (at === null || acked.length === 0) {
     return acked;
   }
-  const left = acked.filter((pixel) => pixel.at.epoch === at.epoch && pixel.at.offset > at.offset);
-  return left.length === acked.length ? acked : left;
+  const remaining = acked.filter((pixel) => pixel.at.epoch === at.epoch && pixel.at.offset > at.offset);
+  return remaining.length === acked.length ? acked : remaining;
 }

@@ -1,16 +1,16 @@
-// The one place where state changes: a fact that happened, and the state after it.
+// The reducer: computes the next state from the current state and an action.
 
-import type { Picture, Placed } from "./follow";
-import * as follow from "./follow";
 import * as kill from "./kill";
-import type { Acked, Cell, Config, Item, Link, Notice, Person, Position, Report } from "./model";
-import { ACKED_MAX, unseen } from "./queue";
-import { NOTICES_MAX, PEOPLE_MAX, RATES_MAX, type State } from "./state";
+import type { Acked, Cell, Config, Item, Link, Notice, Participant, Position, Report } from "./model";
+import { ACKED_MAX, notInPicture } from "./queue";
+import type { Picture, Publication } from "./replica";
+import * as replica from "./replica";
+import { NOTICES_MAX, PARTICIPANTS_MAX, RATES_MAX, type State } from "./state";
 
-export type Fact =
+export type Action =
   | { readonly type: "configured"; readonly config: Config }
-  | { readonly type: "troubled"; readonly reason: string }
-  | { readonly type: "named"; readonly name: string }
+  | { readonly type: "startFailed"; readonly reason: string }
+  | { readonly type: "nameChanged"; readonly name: string }
   | { readonly type: "colorChosen"; readonly color: number }
   | { readonly type: "cursorMoved"; readonly cell: Cell }
   | {
@@ -26,73 +26,73 @@ export type Fact =
       readonly isRecovered: boolean;
       readonly nowMs: number;
     }
-  | { readonly type: "published"; readonly placed: Placed }
-  | { readonly type: "queueChanged"; readonly items: readonly Item[]; readonly isKept: boolean }
+  | { readonly type: "published"; readonly publication: Publication }
+  | { readonly type: "queueChanged"; readonly items: readonly Item[]; readonly isPersisted: boolean }
   | { readonly type: "acknowledged"; readonly pixel: Acked }
-  | { readonly type: "noticed"; readonly text: string; readonly tone: Notice["tone"] }
+  | { readonly type: "noticeAdded"; readonly text: string; readonly tone: Notice["tone"] }
   | { readonly type: "noticeClosed"; readonly id: number }
-  | { readonly type: "presenceTold"; readonly people: readonly Person[] }
-  | { readonly type: "joined"; readonly person: Person }
+  | { readonly type: "presenceLoaded"; readonly participants: readonly Participant[] }
+  | { readonly type: "joined"; readonly participant: Participant }
   | { readonly type: "left"; readonly client: string }
   | { readonly type: "reported"; readonly report: Report; readonly nowMs: number }
-  | { readonly type: "reportMissed" }
-  | { readonly type: "killAsked" }
+  | { readonly type: "reportFailed" }
+  | { readonly type: "killRequested" }
   | { readonly type: "killed"; readonly nowMs: number }
-  | { readonly type: "killRefused"; readonly reason: string };
+  | { readonly type: "killRejected"; readonly reason: string };
 
-export function reduce(state: State, fact: Fact): State {
-  switch (fact.type) {
+export function reduce(state: State, action: Action): State {
+  switch (action.type) {
     case "configured":
-      return configure(state, fact.config);
-    case "troubled":
-      return { ...state, trouble: fact.reason };
-    case "named":
-      return { ...state, name: fact.name };
+      return configure(state, action.config);
+    case "startFailed":
+      return { ...state, startError: action.reason };
+    case "nameChanged":
+      return { ...state, name: action.name };
     case "colorChosen":
-      return { ...state, color: fact.color };
+      return { ...state, color: action.color };
     case "cursorMoved":
-      return { ...state, cursor: fact.cell };
+      return { ...state, cursor: action.cell };
     case "linkChanged":
-      return changeLink(state, fact.link, fact.self, fact.nowMs);
+      return changeLink(state, action.link, action.self, action.nowMs);
     case "pictureLoaded":
-      return settle(withFollow(state, follow.loaded(state.follow, fact.picture)), fact.nowMs);
+      return settle(withReplica(state, replica.loaded(state.replica, action.picture)), action.nowMs);
     case "subscribed":
       return settle(
-        withFollow(state, follow.subscribed(state.follow, fact.at, fact.isRecovered)),
-        fact.nowMs,
+        withReplica(state, replica.subscribed(state.replica, action.at, action.isRecovered)),
+        action.nowMs,
       );
     case "published":
-      return withFollow(state, follow.published(state.follow, fact.placed));
+      return withReplica(state, replica.published(state.replica, action.publication));
     case "queueChanged":
-      return { ...state, queue: fact.items, isKept: fact.isKept };
+      return { ...state, queue: action.items, isPersisted: action.isPersisted };
     case "acknowledged":
-      return acknowledge(state, fact.pixel);
-    case "noticed":
-      return notice(state, fact.text, fact.tone);
+      return acknowledge(state, action.pixel);
+    case "noticeAdded":
+      return notice(state, action.text, action.tone);
     case "noticeClosed":
-      return { ...state, notices: state.notices.filter((one) => one.id !== fact.id) };
-    case "presenceTold":
-      return { ...state, people: byClient(fact.people) };
+      return { ...state, notices: state.notices.filter((it) => it.id !== action.id) };
+    case "presenceLoaded":
+      return { ...state, participants: byClient(action.participants) };
     case "joined":
-      return { ...state, people: byClient([...state.people.values(), fact.person]) };
+      return { ...state, participants: byClient([...state.participants.values(), action.participant]) };
     case "left":
       return {
         ...state,
-        people: byClient([...state.people.values()].filter((one) => one.client !== fact.client)),
+        participants: byClient([...state.participants.values()].filter((it) => it.client !== action.client)),
       };
     case "reported":
-      return report(state, fact.report, fact.nowMs);
-    case "reportMissed":
+      return report(state, action.report, action.nowMs);
+    case "reportFailed":
       return { ...state, live: { ...state.live, isStale: true } };
-    case "killAsked":
+    case "killRequested":
       return {
         ...state,
-        kill: { kind: "asked", before: state.live.report, cutsBefore: state.outage.count },
+        kill: { kind: "requested", before: state.live.report, outagesBefore: state.outage.count },
       };
     case "killed":
-      return killed(state, fact.nowMs);
-    case "killRefused":
-      return { ...state, kill: { kind: "refused", reason: fact.reason } };
+      return killed(state, action.nowMs);
+    case "killRejected":
+      return { ...state, kill: { kind: "rejected", reason: action.reason } };
   }
 }
 
@@ -101,10 +101,10 @@ function configure(state: State, config: Config): State {
   return {
     ...state,
     config,
-    trouble: null,
+    startError: null,
     color: Math.min(state.color, config.colors.length - 1),
     cursor: { x: Math.floor(width / 2), y: Math.floor(height / 2) },
-    follow: follow.nothing({ width, height }),
+    replica: replica.emptyReplica({ width, height }),
   };
 }
 
@@ -112,41 +112,43 @@ function changeLink(state: State, link: Link, self: string | null, nowMs: number
   const { outage } = state;
   const wasConnected = state.link.kind === "connected";
   const isLost = wasConnected && link.kind !== "connected";
-  const begun =
+  const next =
     isLost && outage.sinceMs === null ? { ...outage, sinceMs: nowMs, count: outage.count + 1 } : outage;
-  return { ...state, link, self, outage: begun };
+  return { ...state, link, self, outage: next };
 }
 
-/** Ends an outage once the page follows the channel again with a picture that is whole. */
+/** Ends the outage once the page is connected and its picture is current. */
 function settle(state: State, nowMs: number): State {
-  const { outage, link, follow: followed } = state;
-  if (outage.sinceMs === null || link.kind !== "connected" || followed.needed !== null) {
+  const { outage, link, replica: current } = state;
+  if (outage.sinceMs === null || link.kind !== "connected" || current.requiredPosition !== null) {
     return state;
   }
   return { ...state, outage: { ...outage, sinceMs: null, lastMs: nowMs - outage.sinceMs } };
 }
 
-function withFollow(state: State, next: follow.Follow): State {
-  if (next === state.follow) {
+function withReplica(state: State, next: replica.Replica): State {
+  if (next === state.replica) {
     return state;
   }
-  const at = next.needed === null ? next.picture : null;
-  return { ...state, follow: next, acked: unseen(state.acked, at) };
+  const at = next.requiredPosition === null ? next.picture : null;
+  return { ...state, replica: next, acked: notInPicture(state.acked, at) };
 }
 
 function acknowledge(state: State, pixel: Acked): State {
-  const at = state.follow.needed === null ? state.follow.picture : null;
-  return { ...state, acked: unseen([...state.acked, pixel].slice(-ACKED_MAX), at) };
+  const at = state.replica.requiredPosition === null ? state.replica.picture : null;
+  return { ...state, acked: notInPicture([...state.acked, pixel].slice(-ACKED_MAX), at) };
 }
 
 function notice(state: State, text: string, tone: Notice["tone"]): State {
   const id = state.noticeCount + 1;
-  const others = state.notices.filter((one) => one.text !== text);
+  const others = state.notices.filter((it) => it.text !== text);
   return { ...state, noticeCount: id, notices: [...others, { id, text, tone }].slice(-NOTICES_MAX) };
 }
 
-function byClient(people: readonly Person[]): ReadonlyMap<string, Person> {
-  return new Map(people.slice(-PEOPLE_MAX).map((person) => [person.client, person]));
+function byClient(participants: readonly Participant[]): ReadonlyMap<string, Participant> {
+  return new Map(
+    participants.slice(-PARTICIPANTS_MAX).map((participant) => [participant.client, participant]),
+  );
 }
 
 function report(state: State, next: Report, nowMs: number): State {
@@ -159,8 +161,14 @@ function report(state: State, next: Report, nowMs: number): State {
 }
 
 function killed(state: State, nowMs: number): State {
-  if (state.kill.kind !== "asked" || state.kill.before === null) {
-    return { ...state, kill: { kind: "refused", reason: "Killed, but there is no report to compare with." } };
+  if (state.kill.kind !== "requested" || state.kill.before === null) {
+    return {
+      ...state,
+      kill: {
+        kind: "rejected",
+        reason: "The gateway was killed, but there is no earlier report to compare with.",
+      },
+    };
   }
-  return { ...state, kill: kill.begin(state.kill.before, state.kill.cutsBefore, nowMs) };
+  return { ...state, kill: kill.begin(state.kill.before, state.kill.outagesBefore, nowMs) };
 }

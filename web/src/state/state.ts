@@ -1,32 +1,32 @@
-// The page's whole state and its beginning.
+// The state of the page, and its initial value.
 
-import type { Follow } from "./follow";
-import { nothing } from "./follow";
 import type { Kill } from "./kill";
-import type { Acked, Cell, Config, Item, Link, Notice, Outage, Person, Report } from "./model";
+import type { Acked, Cell, Config, Item, Link, Notice, Outage, Participant, Report } from "./model";
+import type { Replica } from "./replica";
+import { emptyReplica } from "./replica";
 
-/** One minute of reports. */
+/** The maximum of stored message rates: one minute of reports. */
 export const RATES_MAX = 60;
-/** People whose names are kept; the rest are counted by the server's presence only. */
-export const PEOPLE_MAX = 500;
+/** The maximum of stored participants. */
+export const PARTICIPANTS_MAX = 500;
 export const NOTICES_MAX = 3;
 
 export interface State {
   readonly config: Config | null;
-  /** Why the page cannot begin. */
-  readonly trouble: string | null;
+  /** Why the last attempt to load the configuration or the first picture failed. */
+  readonly startError: string | null;
   readonly name: string;
   readonly color: number;
   readonly cursor: Cell;
   readonly link: Link;
   readonly outage: Outage;
-  readonly follow: Follow;
+  readonly replica: Replica;
   readonly queue: readonly Item[];
   readonly acked: readonly Acked[];
-  /** False when this browser does not keep what is drawn. */
-  readonly isKept: boolean;
-  readonly people: ReadonlyMap<string, Person>;
-  /** The id of this page's own connection. */
+  /** False when a reload loses drawn pixels. */
+  readonly isPersisted: boolean;
+  readonly participants: ReadonlyMap<string, Participant>;
+  /** The client id of this page's connection. */
   readonly self: string | null;
   readonly notices: readonly Notice[];
   readonly noticeCount: number;
@@ -41,17 +41,17 @@ export interface State {
 export function initial(name: string, color: number): State {
   return {
     config: null,
-    trouble: null,
+    startError: null,
     name,
     color,
     cursor: { x: 32, y: 32 },
     link: { kind: "connecting" },
     outage: { sinceMs: null, lastMs: null, count: 0 },
-    follow: nothing({ width: 64, height: 64 }),
+    replica: emptyReplica({ width: 64, height: 64 }),
     queue: [],
     acked: [],
-    isKept: true,
-    people: new Map(),
+    isPersisted: true,
+    participants: new Map(),
     self: null,
     notices: [],
     noticeCount: 0,

@@ -1,22 +1,22 @@
-// Holds the state and tells listeners about each change, in order.
+// Holds the state and notifies listeners of each change, in order.
 
-import { type Fact, reduce } from "./reduce";
+import { type Action, reduce } from "./reduce";
 import type { State } from "./state";
 
 export interface Store {
   readonly get: () => State;
-  readonly dispatch: (fact: Fact) => void;
-  /** Returns how to stop listening. */
+  readonly dispatch: (action: Action) => void;
+  /** Returns a function that removes the listener. */
   readonly listen: (listener: () => void) => () => void;
 }
 
-export function createStore(beginning: State): Store {
-  let state = beginning;
+export function createStore(initialState: State): Store {
+  let state = initialState;
   const listeners = new Set<() => void>();
   return {
     get: () => state,
-    dispatch: (fact) => {
-      const next = reduce(state, fact);
+    dispatch: (action) => {
+      const next = reduce(state, action);
       if (next === state) {
         return;
       }

@@ -1,20 +1,20 @@
-// The page: the canvas on one side, what happens behind it on the other.
+// The page: the canvas on one side, the live report on the other.
 
 import { useEffect, useState } from "preact/hooks";
-import type { Feed } from "../feed/feed";
+import type { PageActions } from "../feed/feed";
 import type { State } from "../state/state";
 import type { Store } from "../state/store";
 import { Badge } from "./badge";
-import { Easel } from "./easel";
+import { CanvasView } from "./canvas";
 import { Join } from "./join";
 import { Live } from "./live";
 import { NameField } from "./name";
 import { Notices } from "./notices";
 import { Palette } from "./palette";
-import { People } from "./people";
-import { Waiting } from "./waiting";
+import { Participants } from "./participants";
+import { QueueStatus } from "./queue-status";
 
-/** The state, at most once for each picture that the browser draws. */
+/** The current state; updates at most once per animation frame. */
 function useStore(store: Store): State {
   const [state, setState] = useState(store.get());
   useEffect(() => {
@@ -35,7 +35,7 @@ function useStore(store: Store): State {
   return state;
 }
 
-export function App({ store, feed }: { store: Store; feed: Feed }) {
+export function App({ store, actions }: { store: Store; actions: PageActions }) {
   const state = useStore(store);
   return (
     <>
@@ -44,22 +44,22 @@ export function App({ store, feed }: { store: Store; feed: Feed }) {
           <img src="./icon.svg" alt="" width="28" height="28" />
           Steadfast <span>canvas</span>
         </h1>
-        <NameField name={state.name} rename={feed.rename} />
-        <Badge link={state.link} outage={state.outage} tryNow={feed.tryNow} />
+        <NameField name={state.name} rename={actions.rename} />
+        <Badge link={state.link} outage={state.outage} reconnectNow={actions.reconnectNow} />
       </header>
-      <Content state={state} feed={feed} />
-      <Notices notices={state.notices} close={feed.closeNotice} />
+      <Content state={state} actions={actions} />
+      <Notices notices={state.notices} close={actions.closeNotice} />
     </>
   );
 }
 
-function Content({ state, feed }: { state: State; feed: Feed }) {
+function Content({ state, actions }: { state: State; actions: PageActions }) {
   const { config } = state;
   if (config === null) {
     return (
-      <main class="blank">
+      <main class="loading">
         <p role="status">
-          {state.trouble === null ? "Asking for the canvas…" : <Trouble reason={state.trouble} />}
+          {state.startError === null ? "Loading the canvas…" : <StartError reason={state.startError} />}
         </p>
       </main>
     );
@@ -67,22 +67,26 @@ function Content({ state, feed }: { state: State; feed: Feed }) {
   return (
     <main class="page">
       <section class="draw" aria-label="Canvas">
-        <Easel state={state} config={config} feed={feed} />
-        <Palette colors={config.colors} chosen={state.color} choose={feed.choose} />
-        <Waiting state={state} />
-        <People people={state.people} self={state.self} isCurrent={state.link.kind === "connected"} />
+        <CanvasView state={state} config={config} actions={actions} />
+        <Palette colors={config.colors} chosen={state.color} choose={actions.chooseColor} />
+        <QueueStatus state={state} />
+        <Participants
+          participants={state.participants}
+          self={state.self}
+          isCurrent={state.link.kind === "connected"}
+        />
       </section>
-      <Live state={state} config={config} kill={feed.kill} />
+      <Live state={state} config={config} kill={actions.kill} />
       <Join config={config} />
     </main>
   );
 }
 
-function Trouble({ reason }: { reason: string }) {
+function StartError({ reason }: { reason: string }) {
   return (
     <>
-      The demo's server does not answer ({reason}). This page asks again by itself; if it goes on, look
-      whether <code>make run</code> is still running.
+      The demo's server does not respond ({reason}). This page retries automatically. If this continues, check
+      that <code>make run</code> is still running.
     </>
   );
 }

@@ -1,30 +1,30 @@
-// The connection of this page, in one line: what it is, and when the next try comes.
+// The state of this page's connection in one line, and when the next attempt starts.
 
+import { duration, secondsUntil } from "../state/format";
 import type { Link, Outage } from "../state/model";
-import { duration, secondsUntil } from "../state/words";
 import { useNow } from "./now";
 
 interface Props {
   readonly link: Link;
   readonly outage: Outage;
-  readonly tryNow: () => void;
+  readonly reconnectNow: () => void;
 }
 
-export function Badge({ link, outage, tryNow }: Props) {
-  const canTry = link.kind === "stopped" || (link.kind === "reconnecting" && link.nextTryMs !== null);
+export function Badge({ link, outage, reconnectNow }: Props) {
+  const canRetry = link.kind === "stopped" || (link.kind === "reconnecting" && link.nextAttemptAtMs !== null);
   return (
     <div class={`badge ${link.kind}`} data-testid="badge" data-link={link.kind}>
       <span class="dot" aria-hidden="true" />
-      {/* Told once for each state: a countdown that is read aloud would never be silent. */}
+      {/* Announced once per state: a screen reader would read a countdown continuously. */}
       <span role="status" class="label">
         {LABELS[link.kind]}
       </span>
       <span class="detail">
         <Detail link={link} outage={outage} />
       </span>
-      {canTry && (
-        <button type="button" class="quiet" onClick={tryNow}>
-          Try now
+      {canRetry && (
+        <button type="button" class="quiet" onClick={reconnectNow}>
+          Retry now
         </button>
       )}
     </div>
@@ -44,25 +44,25 @@ function Detail({ link, outage }: { link: Link; outage: Outage }) {
     case "connecting":
       return null;
     case "connected":
-      return outage.lastMs === null ? null : <>was out {duration(outage.lastMs)}</>;
+      return outage.lastMs === null ? null : <>last outage {duration(outage.lastMs)}</>;
     case "reconnecting":
-      return link.nextTryMs === null ? (
-        <>try {link.attempt} now</>
+      return link.nextAttemptAtMs === null ? (
+        <>attempt {link.attempt} in progress</>
       ) : (
-        <Countdown {...link} nextTryMs={link.nextTryMs} />
+        <Countdown {...link} nextAttemptAtMs={link.nextAttemptAtMs} />
       );
     case "offline":
-      return <>no network; drawing is kept</>;
+      return <>no network; drawn pixels are queued</>;
     case "stopped":
       return <>{link.cause}</>;
   }
 }
 
-function Countdown({ attempt, nextTryMs }: { attempt: number; nextTryMs: number }) {
+function Countdown({ attempt, nextAttemptAtMs }: { attempt: number; nextAttemptAtMs: number }) {
   const now = useNow(100);
   return (
     <>
-      try {attempt} in <b>{secondsUntil(nextTryMs, now)} s</b>
+      attempt {attempt} in <b>{secondsUntil(nextAttemptAtMs, now)} s</b>
     </>
   );
 }

@@ -1,19 +1,19 @@
-// The demo's clients: how each is, and how long it was out last.
+// The demo's clients: the state and the last downtime of each.
 
+import { duration } from "../state/format";
 import type { LiveClient } from "../state/model";
-import { duration } from "../state/words";
 
 export function Clients({ clients }: { clients: readonly LiveClient[] }) {
-  const longest = Math.max(1, ...clients.map(outMs));
+  const longest = Math.max(1, ...clients.map(downtimeMs));
   return (
     <section class="clients">
-      <h2>Time out per client</h2>
+      <h2>Downtime per client</h2>
       <table>
         <thead class="hidden">
           <tr>
             <th scope="col">Client</th>
             <th scope="col">State</th>
-            <th scope="col">Last time out</th>
+            <th scope="col">Last downtime</th>
             <th scope="col">Longest</th>
           </tr>
         </thead>
@@ -27,29 +27,33 @@ export function Clients({ clients }: { clients: readonly LiveClient[] }) {
   );
 }
 
-function outMs({ state, outMs: now, lastOutMs }: LiveClient): number {
-  return state === "connected" ? (lastOutMs ?? 0) : now;
+function downtimeMs({ state, downtimeMs: current, lastDowntimeMs }: LiveClient): number {
+  return state === "connected" ? (lastDowntimeMs ?? 0) : current;
 }
 
 function Row({ client, longest }: { client: LiveClient; longest: number }) {
-  const isOut = client.state !== "connected";
-  const out = outMs(client);
+  const isDisconnected = client.state !== "connected";
+  const downtime = downtimeMs(client);
   return (
-    <tr class={isOut ? "out" : ""}>
+    <tr class={isDisconnected ? "disconnected" : ""}>
       <th scope="row">
         <span class="dot" aria-hidden="true" />
         {client.name}
       </th>
-      <td class="state">{isOut && client.attempt > 0 ? `try ${client.attempt}` : client.state}</td>
+      <td class="state">
+        {isDisconnected && client.attempt > 0 ? `attempt ${client.attempt}` : client.state}
+      </td>
       <td class="bar">
         <svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">
           <rect class="track" width="100" height="8" rx="2" />
-          <rect class="fill" width={(out / longest) * 100} height="8" rx="2" />
+          <rect class="fill" width={(downtime / longest) * 100} height="8" rx="2" />
         </svg>
-        <span>{out === 0 ? "never out" : duration(out)}</span>
+        <span>{downtime === 0 ? "none" : duration(downtime)}</span>
       </td>
-      <td class="most">
-        {client.outMaxMs === null || client.outMaxMs === 0 ? "" : `max ${duration(client.outMaxMs)}`}
+      <td class="maximum">
+        {client.downtimeMaxMs === null || client.downtimeMaxMs === 0
+          ? ""
+          : `max ${duration(client.downtimeMaxMs)}`}
       </td>
     </tr>
   );

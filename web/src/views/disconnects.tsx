@@ -1,7 +1,7 @@
-// The last disconnects: who, why, and for how long.
+// The last disconnects: the client, the cause and the downtime.
 
+import { age, duration } from "../state/format";
 import type { Disconnect } from "../state/model";
-import { age, duration } from "../state/words";
 
 const SHOWN_MAX = 8;
 
@@ -10,19 +10,21 @@ export function Disconnects({ disconnects, nowMs }: { disconnects: readonly Disc
     <section class="disconnects">
       <h2>Last disconnects</h2>
       {disconnects.length === 0 ? (
-        <p class="dim">None since the demo began.</p>
+        <p class="dim">None since the demo started.</p>
       ) : (
         <ol>
-          {disconnects.slice(0, SHOWN_MAX).map((one) => (
-            <li key={`${one.atMs}-${one.client}`}>
-              <span class="who">{one.client}</span>
-              <span class="why">
-                {one.cause}
-                {one.code !== null && <span class="code"> ({one.code})</span>}
+          {disconnects.slice(0, SHOWN_MAX).map((disconnect) => (
+            <li key={`${disconnect.atMs}-${disconnect.client}`}>
+              <span class="client">{disconnect.client}</span>
+              <span class="cause">
+                {disconnect.cause}
+                {disconnect.code !== null && <span class="code"> ({disconnect.code})</span>}
               </span>
-              <span class="when">
-                {one.outMs === null || one.outMs === 0 ? "" : `out ${duration(one.outMs)}, `}
-                {age(Math.max(0, nowMs - one.atMs))}
+              <span class="age">
+                {disconnect.downtimeMs === null || disconnect.downtimeMs === 0
+                  ? ""
+                  : `down ${duration(disconnect.downtimeMs)}, `}
+                {age(Math.max(0, nowMs - disconnect.atMs))}
               </span>
             </li>
           ))}

@@ -1,4 +1,4 @@
-// How to join with a program of one's own.
+// How to join with another program.
 
 import { useState } from "preact/hooks";
 import type { Config } from "../state/model";
@@ -25,9 +25,10 @@ export function Join({ config }: { config: Config }) {
       </header>
       <p class="dim">
         <code>npm install centrifuge ws</code>, save as <code>join.mjs</code>, run <code>node join.mjs</code>.
-        It paints one pixel, tells you where that is stored, and comes back by itself after a kill.
+        It paints one pixel, prints the offset at which it is stored, and reconnects automatically after a
+        kill.
       </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: wide code is scrolled by keys */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: wide code is scrolled with the keyboard */}
       <pre tabIndex={0}>
         <code>{code}</code>
       </pre>
@@ -35,7 +36,7 @@ export function Join({ config }: { config: Config }) {
   );
 }
 
-/** Ten lines on purpose: what fits on one look gets tried. */
+/** Ten lines, so that the program is read and tried. */
 export function program({ gateway, channel, width, height, colors }: Config): string {
   return `import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
@@ -44,7 +45,7 @@ const client = new Centrifuge("${gateway}", { websocket: WebSocket, data: { name
 const canvas = client.newSubscription("${channel}", { joinLeave: true, recoverable: true });
 canvas.on("publication", ({ data, offset }) => console.log(offset, data));
 client.on("connecting", ({ reason }) => console.log("connecting:", reason));
-const data = { x: at(${width}), y: at(${height}), color: at(${colors.length}), by }, key = crypto.randomUUID();
-canvas.once("subscribed", () => client.rpc("gw.publish", { channel: "${channel}", data, idempotency_key: key }).then(console.log));
+const data = { x: at(${width}), y: at(${height}), color: at(${colors.length}), by }, idempotency_key = crypto.randomUUID();
+canvas.once("subscribed", () => client.rpc("gw.publish", { channel: "${channel}", data, idempotency_key }).then(console.log));
 canvas.subscribe(); client.connect();`;
 }

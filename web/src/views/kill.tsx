@@ -1,19 +1,19 @@
-// The button that kills the gateway, and what came of it.
+// The button that kills the gateway, and the result.
 
+import { count, duration } from "../state/format";
 import type { Kill } from "../state/kill";
 import type { Outage, Report } from "../state/model";
-import { count, duration } from "../state/words";
 import { useNow } from "./now";
 
 interface Props {
   readonly kill: Kill;
   readonly outage: Outage;
   readonly report: Report | null;
-  readonly ask: () => void;
+  readonly requestKill: () => void;
 }
 
-export function KillBox({ kill, outage, report, ask }: Props) {
-  const isBusy = kill.kind === "asked" || kill.kind === "watching" || report?.gateway.state !== "up";
+export function KillPanel({ kill, outage, report, requestKill }: Props) {
+  const isBusy = kill.kind === "requested" || kill.kind === "recovering" || report?.gateway.state !== "up";
   return (
     <section class="kill" aria-labelledby="kill-title">
       <div class="kill-head">
@@ -22,11 +22,11 @@ export function KillBox({ kill, outage, report, ask }: Props) {
             The gateway is <GatewayState report={report} />
           </h2>
           <p class="dim">
-            Every line here goes through one process. Kill it without warning, and it is started again.
+            All clients on this page connect to one gateway process. Kill it, and it is restarted.
           </p>
         </div>
-        {/* Not disabled: a button that loses the focus while it works is lost to the keyboard. */}
-        <button type="button" class="danger" aria-disabled={isBusy} onClick={() => !isBusy && ask()}>
+        {/* `aria-disabled` instead of `disabled`, so that the button keeps the keyboard focus. */}
+        <button type="button" class="danger" aria-disabled={isBusy} onClick={() => !isBusy && requestKill()}>
           Kill the gateway
         </button>
       </div>
@@ -41,7 +41,7 @@ function GatewayState({ report }: { report: Report | null }) {
   const state = report?.gateway.state ?? "unknown";
   return (
     <span class={`state ${state === "up" ? "good" : "bad"}`}>
-      {state === "starting" ? "starting again" : state}
+      {state === "starting" ? "restarting" : state}
     </span>
   );
 }
@@ -50,80 +50,86 @@ function Result({ kill, outage }: { kill: Kill; outage: Outage }) {
   switch (kill.kind) {
     case "idle":
       return null;
-    case "asked":
+    case "requested":
       return <p class="verdict">Killing…</p>;
-    case "refused":
+    case "rejected":
       return <p class="verdict bad">{kill.reason}</p>;
-    case "watching":
-    case "over":
-      return <Watched kill={kill} outage={outage} />;
+    case "recovering":
+    case "finished":
+      return <Recovery kill={kill} outage={outage} />;
   }
 }
 
-type Ran = Extract<Kill, { readonly kind: "watching" | "over" }>;
+type StartedKill = Extract<Kill, { readonly kind: "recovering" | "finished" }>;
 
-function Watched({ kill, outage }: { kill: Ran; outage: Outage }) {
-  const out = kill.watched.filter((one) => !one.isBack);
+function Recovery({ kill, outage }: { kill: StartedKill; outage: Outage }) {
+  const missing = kill.clients.filter((client) => !client.hasReconnected);
   const now = useNow(200);
   const own = outage.sinceMs === null ? outage.lastMs : now - outage.sinceMs;
-  const longest = Math.max(1, own ?? 0, ...kill.watched.map((one) => one.outMs ?? 0));
+  const longest = Math.max(1, own ?? 0, ...kill.clients.map((client) => client.downtimeMs ?? 0));
   return (
     <>
       <p class="verdict">
-        {kill.kind === "over" ? (
-          <Verdict kill={kill} out={out.map((one) => one.name)} />
+        {kill.kind === "finished" ? (
+          <Verdict kill={kill} missing={missing.map(({ name }) => name)} />
         ) : (
-          progress(kill, out.length)
+          progress(kill, missing.length)
         )}
       </p>
-      <ul class="outs">
-        {kill.watched.map((one) => (
-          <Out key={one.name} name={one.name} ms={one.outMs} isBack={one.isBack} longest={longest} />
+      <ul class="downtimes">
+        {kill.clients.map((client) => (
+          <DowntimeRow
+            key={client.name}
+            name={client.name}
+            ms={client.downtimeMs}
+            hasReconnected={client.hasReconnected}
+            longest={longest}
+          />
         ))}
-        {outage.count > kill.cutsBefore && (
-          <Out name="this page" ms={own} isBack={outage.sinceMs === null} longest={longest} />
+        {outage.count > kill.outagesBefore && (
+          <DowntimeRow name="this page" ms={own} hasReconnected={outage.sinceMs === null} longest={longest} />
         )}
       </ul>
     </>
   );
 }
 
-function progress(kill: Ran, out: number): string {
-  const back = kill.watched.length - out;
-  return `${back} of ${count(kill.watched.length, "client")} back, ${count(kill.owed, "pixel")} owed…`;
+function progress(kill: StartedKill, missing: number): string {
+  const reconnected = kill.clients.length - missing;
+  return `${reconnected} of ${count(kill.clients.length, "client")} reconnected, ${count(kill.undelivered, "pixel")} undelivered…`;
 }
 
-function Verdict({ kill, out }: { kill: Ran; out: readonly string[] }) {
-  const all = kill.watched.length;
+function Verdict({ kill, missing }: { kill: StartedKill; missing: readonly string[] }) {
+  const all = kill.clients.length;
   return (
     <>
-      {kill.outageMs !== null && <>The gateway was dead for {duration(kill.outageMs)}. </>}
-      {out.length === 0 ? (
-        <b class="good">All {count(all, "client")} came back.</b>
+      {kill.outageMs !== null && <>The gateway was down for {duration(kill.outageMs)}. </>}
+      {missing.length === 0 ? (
+        <b class="good">All {count(all, "client")} reconnected.</b>
       ) : (
         <b class="bad">
-          {out.length} of {count(all, "client")} did not come back: {out.join(", ")}.
+          {missing.length} of {count(all, "client")} did not reconnect: {missing.join(", ")}.
         </b>
       )}{" "}
-      <b class={kill.lost === 0 && kill.owed === 0 ? "good" : "bad"}>
+      <b class={kill.lost === 0 && kill.undelivered === 0 ? "good" : "bad"}>
         {kill.lost} acknowledged {kill.lost === 1 ? "pixel was" : "pixels were"} lost
-        {kill.owed > 0 && `, ${kill.owed} still owed`}.
+        {kill.undelivered > 0 && `, ${kill.undelivered} not delivered yet`}.
       </b>
     </>
   );
 }
 
-interface OutProps {
+interface DowntimeRowProps {
   readonly name: string;
   readonly ms: number | null;
-  readonly isBack: boolean;
+  readonly hasReconnected: boolean;
   readonly longest: number;
 }
 
-function Out({ name, ms, isBack, longest }: OutProps) {
+function DowntimeRow({ name, ms, hasReconnected, longest }: DowntimeRowProps) {
   return (
-    <li class={isBack ? "back" : "out"}>
-      <span class="who">{name}</span>
+    <li class={hasReconnected ? "connected" : "disconnected"}>
+      <span class="client">{name}</span>
       <span class="bar">
         <i style={{ "--part": (ms ?? 0) / longest }} />
       </span>

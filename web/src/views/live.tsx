@@ -1,10 +1,10 @@
-// What happens behind the canvas: the books of the demo's clients, and the button that makes it interesting.
+// The live report: the state of the gateway and the demo's clients, and the button that kills the gateway.
 
 import type { Config, Report } from "../state/model";
 import type { State } from "../state/state";
 import { Clients } from "./clients";
 import { Disconnects } from "./disconnects";
-import { KillBox } from "./kill";
+import { KillPanel } from "./kill";
 import { Spark } from "./spark";
 
 interface Props {
@@ -17,9 +17,11 @@ export function Live({ state, config, kill }: Props) {
   const { report, isStale, rates } = state.live;
   return (
     <section class={`live ${isStale ? "stale" : ""}`} aria-label="Live">
-      {config.kill && <KillBox kill={state.kill} outage={state.outage} report={report} ask={kill} />}
+      {config.isKillAllowed && (
+        <KillPanel kill={state.kill} outage={state.outage} report={report} requestKill={kill} />
+      )}
       {report === null ? (
-        <p class="dim">Waiting for the first report of the demo's server.</p>
+        <p class="dim">QueueStatus for the first report from the demo's server.</p>
       ) : (
         <>
           <Tiles report={report} rates={rates} />
@@ -29,7 +31,7 @@ export function Live({ state, config, kill }: Props) {
       )}
       {isStale && (
         <p role="status" class="bad">
-          The demo's server does not answer; these numbers are old.
+          The demo's server does not respond; these numbers are outdated.
         </p>
       )}
     </section>
@@ -39,14 +41,14 @@ export function Live({ state, config, kill }: Props) {
 function Tiles({ report, rates }: { report: Report; rates: readonly number[] }) {
   return (
     <dl class="tiles">
-      <Tile name="Messages a second" value={report.messagesPerSecond.toFixed(0)}>
+      <Tile name="Messages per second" value={report.messagesPerSecond.toFixed(0)}>
         <Spark values={rates} />
       </Tile>
-      <Tile name="Connections" value={whole(report.connections)} />
-      <Tile name="Resumes" value={whole(report.resumes)} />
-      <Tile name="Acknowledged" value={whole(report.acked)} />
-      <Tile name="Owed" value={whole(report.owed)} />
-      <Tile name="Lost" value={whole(report.lost)} tone={report.lost === 0 ? "good" : "bad"} />
+      <Tile name="Connections" value={formatInteger(report.connections)} />
+      <Tile name="Resumes" value={formatInteger(report.resumes)} />
+      <Tile name="Acknowledged" value={formatInteger(report.acked)} />
+      <Tile name="Undelivered" value={formatInteger(report.undelivered)} />
+      <Tile name="Lost" value={formatInteger(report.lost)} tone={report.lost === 0 ? "good" : "bad"} />
     </dl>
   );
 }
@@ -70,6 +72,6 @@ function Tile({ name, value, tone, children }: TileProps) {
   );
 }
 
-function whole(value: number): string {
+function formatInteger(value: number): string {
   return value.toLocaleString("en");
 }

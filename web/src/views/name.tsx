@@ -1,4 +1,4 @@
-// The person's name, as others see it. It is taken when the field is left or Enter is pressed.
+// The user's name, as other participants see it. It changes when the field loses the focus or Enter is pressed.
 
 import { NAME_MAX } from "../feed/parse";
 

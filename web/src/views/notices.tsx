@@ -1,4 +1,4 @@
-// Things that the person should read: what was taken back, and what did not fit.
+// Messages to the user: removed pixels, and a full queue.
 
 import type { Notice } from "../state/model";
 

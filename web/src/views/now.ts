@@ -1,4 +1,4 @@
-// The time, for what is counted down or up while it is seen.
+// The current time, for countdowns and running durations.
 
 import { useEffect, useState } from "preact/hooks";
 

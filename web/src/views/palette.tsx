@@ -1,6 +1,6 @@
-// The colours: one choice of many, so the browser's own radio buttons do the keys.
+// The colours, as radio buttons, so that the browser handles the keyboard.
 
-import { colorName } from "../state/words";
+import { colorName } from "../state/format";
 
 interface Props {
   readonly colors: readonly string[];

@@ -1,4 +1,4 @@
-// A line of the last minute, without axes: the number beside it says where it is now.
+// A line chart of the last minute without axes; the adjacent number shows the current value.
 
 const WIDTH = 120;
 const HEIGHT = 28;
@@ -7,9 +7,9 @@ export function Spark({ values }: { values: readonly number[] }) {
   if (values.length < 2) {
     return null;
   }
-  const top = Math.max(1, ...values);
+  const maximum = Math.max(1, ...values);
   const x = (index: number): number => (index / (values.length - 1)) * WIDTH;
-  const y = (value: number): number => HEIGHT - 2 - (value / top) * (HEIGHT - 4);
+  const y = (value: number): number => HEIGHT - 2 - (value / maximum) * (HEIGHT - 4);
   const line = values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
   return (
     <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">

@@ -1,24 +1,24 @@
-// Paints the picture and what waits over it, sharp at every size of the page and every density of the screen.
+// Paints the picture and the unconfirmed pixels over it, sharp at every page size and screen density.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { BLANK } from "../state/follow";
+import { rgb } from "../state/format";
 import type { Config } from "../state/model";
+import { BLANK } from "../state/replica";
 import type { State } from "../state/state";
-import { rgb } from "../state/words";
 
-/** A hollow pixel's ring, as a part of its width. */
+/** The line width of a hollow pixel, as a fraction of the pixel's width. */
 const RING = 0.24;
 
-interface Scene extends Pick<State, "follow" | "queue" | "acked"> {
+interface Scene extends Pick<State, "replica" | "queue" | "acked"> {
   readonly config: Config;
 }
 
-/** The reference for the canvas that is to be painted. */
+/** Returns the ref of the canvas to paint. */
 export function useSurface(state: State, config: Config): { current: HTMLCanvasElement | null } {
   const canvas = useRef<HTMLCanvasElement>(null);
   const [edge, setEdge] = useState(0);
   const source = useMemo(() => new OffscreenCanvas(config.width, config.height), [config]);
-  const { follow, queue, acked } = state;
+  const { replica, queue, acked } = state;
   useEffect(() => {
     const element = canvas.current;
     if (element === null) {
@@ -31,9 +31,9 @@ export function useSurface(state: State, config: Config): { current: HTMLCanvasE
   useLayoutEffect(() => {
     const element = canvas.current;
     if (element !== null && edge > 0) {
-      paint(element, source, edge, { follow, queue, acked, config });
+      paint(element, source, edge, { replica, queue, acked, config });
     }
-  }, [edge, source, follow, queue, acked, config]);
+  }, [edge, source, replica, queue, acked, config]);
   return canvas;
 }
 
@@ -65,15 +65,15 @@ function paint(canvas: HTMLCanvasElement, source: OffscreenCanvas, edge: number,
   }
 }
 
-/** What is never painted stays transparent, so that the page's own paper shows. */
-function paintConfirmed(source: OffscreenCanvas, { follow, config }: Scene): void {
+/** Cells that were never painted stay transparent, so that the background of the page is visible. */
+function paintConfirmed(source: OffscreenCanvas, { replica, config }: Scene): void {
   const context = source.getContext("2d");
   if (context === null) {
     return;
   }
   const image = context.createImageData(config.width, config.height);
   const colors = config.colors.map(rgb);
-  follow.picture?.pixels.forEach((index, at) => {
+  replica.picture?.pixels.forEach((index, at) => {
     const color = index === BLANK ? undefined : colors[index];
     if (color !== undefined) {
       image.data.set([...color, 255], at * 4);

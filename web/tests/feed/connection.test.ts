@@ -2,20 +2,20 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BASE_MS, CAP_MS, delayMs, FLOOR_MS, levelAfter, STABLE_MS } from "../../src/feed/backoff";
 import { CALL_TIMEOUT_MS, Connection, callError } from "../../src/feed/connection";
 import type { Link, Position } from "../../src/state/model";
-import { accept, FakeSocket } from "./socket";
+import { accept, FakeSocket } from "./fake-socket";
 
-interface Heard {
+interface Events {
   readonly links: Link[];
   readonly subscriptions: { readonly at: Position; readonly isRecovered: boolean }[];
   readonly offsets: number[];
 }
 
 const network = { target: new EventTarget(), isOnline: true };
-let heard: Heard;
+let events: Events;
 let connection: Connection;
 
 function link(): Link {
-  return heard.links.at(-1) ?? { kind: "connecting" };
+  return events.links.at(-1) ?? { kind: "connecting" };
 }
 
 async function tick(ms = 0): Promise<void> {
@@ -32,20 +32,20 @@ beforeEach(() => {
   FakeSocket.made.length = 0;
   network.target = new EventTarget();
   network.isOnline = true;
-  heard = { links: [], subscriptions: [], offsets: [] };
+  events = { links: [], subscriptions: [], offsets: [] };
   accept(() => ({ recovered: true, at: { epoch: "e", offset: 5 } }));
   connection = new Connection(
     "ws://here",
     "canvas",
     "Ada",
     {
-      linkChanged: (to) => heard.links.push(to),
-      subscribed: (at, isRecovered) => heard.subscriptions.push({ at, isRecovered }),
-      published: (offset) => heard.offsets.push(offset),
+      linkChanged: (to) => events.links.push(to),
+      subscribed: (at, isRecovered) => events.subscriptions.push({ at, isRecovered }),
+      published: (offset) => events.offsets.push(offset),
       joined: () => undefined,
       left: () => undefined,
     },
-    { network: network.target, isOnline: () => network.isOnline, dice: () => 0.5, websocket: FakeSocket },
+    { network: network.target, isOnline: () => network.isOnline, random: () => 0.5, websocket: FakeSocket },
   );
   connection.start({ epoch: "e", offset: 5 });
 });
@@ -57,13 +57,13 @@ afterEach(() => {
 describe("the connection", () => {
   it("continues the channel from the picture's position", async () => {
     const sent: unknown[] = [];
-    const answer = FakeSocket.onCommand;
+    const accepting = FakeSocket.onCommand;
     FakeSocket.onCommand = (socket, command) => {
       sent.push(command);
-      answer(socket, command);
+      accepting(socket, command);
     };
     await connect();
-    FakeSocket.last().say({ push: { channel: "canvas", pub: { offset: 6, data: {} } } });
+    FakeSocket.last().receive({ push: { channel: "canvas", pub: { offset: 6, data: {} } } });
     await tick();
 
     expect(sent).toContainEqual(
@@ -74,41 +74,41 @@ describe("the connection", () => {
         subscribe: expect.objectContaining({ recover: true, epoch: "e", offset: 5 }),
       }),
     );
-    expect(heard.subscriptions).toEqual([{ at: { epoch: "e", offset: 5 }, isRecovered: true }]);
-    expect(heard.offsets).toEqual([6]);
+    expect(events.subscriptions).toEqual([{ at: { epoch: "e", offset: 5 }, isRecovered: true }]);
+    expect(events.offsets).toEqual([6]);
     expect(link()).toEqual({ kind: "connected", sinceMs: 1_000_000 });
   });
 
-  it("says when the next try comes, and makes it then", async () => {
+  it("announces the time of the next attempt, and starts it then", async () => {
     await connect();
     FakeSocket.last().fail();
     await tick();
     const delay = FLOOR_MS + BASE_MS / 2;
 
     expect(link()).toEqual({
-      ...{ kind: "reconnecting", attempt: 1, nextTryMs: 1_000_000 + delay, cause: "transport closed" },
+      ...{ kind: "reconnecting", attempt: 1, nextAttemptAtMs: 1_000_000 + delay, cause: "transport closed" },
     });
     await tick(delay - 1);
     expect(FakeSocket.made).toHaveLength(1);
     await tick(1);
     expect(FakeSocket.made).toHaveLength(2);
-    expect(link()).toMatchObject({ kind: "reconnecting", attempt: 1, nextTryMs: null });
+    expect(link()).toMatchObject({ kind: "reconnecting", attempt: 1, nextAttemptAtMs: null });
     await connect();
     expect(link().kind).toBe("connected");
   });
 
-  it("tries for ever, ever slower up to the cap", async () => {
+  it("retries indefinitely, with delays that increase up to the cap", async () => {
     const delays: number[] = [];
-    for (let tries = 0; tries < 60; tries += 1) {
+    for (let attempts = 0; attempts < 60; attempts += 1) {
       FakeSocket.last().fail();
       await tick();
       const next = link();
-      if (next.kind !== "reconnecting" || next.nextTryMs === null) {
-        throw new Error("no try is planned");
+      if (next.kind !== "reconnecting" || next.nextAttemptAtMs === null) {
+        throw new Error("no attempt is scheduled");
       }
-      expect(next.nextTryMs - Date.now()).toBeLessThanOrEqual(FLOOR_MS + CAP_MS);
-      delays.push(next.nextTryMs - Date.now());
-      await tick(next.nextTryMs - Date.now());
+      expect(next.nextAttemptAtMs - Date.now()).toBeLessThanOrEqual(FLOOR_MS + CAP_MS);
+      delays.push(next.nextAttemptAtMs - Date.now());
+      await tick(next.nextAttemptAtMs - Date.now());
     }
     expect(delays.slice(0, 7)).toEqual([175, 300, 550, 1_050, 2_050, 2_550, 2_550]);
 
@@ -117,14 +117,15 @@ describe("the connection", () => {
     expect(link().kind).toBe("connected");
   });
 
-  it("grows more patient with a gateway that lets go right after each connect", async () => {
+  it("increases the delay when the gateway closes the connection right after each connect", async () => {
     const delays: number[] = [];
-    for (let turns = 0; turns < 4; turns += 1) {
+    for (let round = 0; round < 4; round += 1) {
       await connect();
       FakeSocket.last().fail();
       await tick();
       const next = link();
-      const delay = next.kind === "reconnecting" && next.nextTryMs !== null ? next.nextTryMs - Date.now() : 0;
+      const delay =
+        next.kind === "reconnecting" && next.nextAttemptAtMs !== null ? next.nextAttemptAtMs - Date.now() : 0;
       delays.push(delay);
       await tick(delay);
     }
@@ -132,7 +133,7 @@ describe("the connection", () => {
     expect(delays).toEqual([175, 300, 550, 1_050]);
   });
 
-  it("goes on after a gateway that closes before it answers", async () => {
+  it("retries when the gateway closes the connection before it replies", async () => {
     FakeSocket.onCommand = () => undefined;
     FakeSocket.last().open();
     await tick(10);
@@ -142,7 +143,7 @@ describe("the connection", () => {
     expect(FakeSocket.made).toHaveLength(2);
   });
 
-  it("gives up a try that nobody answers, before and after the socket opened", async () => {
+  it("ends an attempt without a reply, before and after the socket opened", async () => {
     FakeSocket.onCommand = () => undefined;
     await tick(CALL_TIMEOUT_MS + 1_000);
     expect(FakeSocket.made).toHaveLength(2);
@@ -152,27 +153,27 @@ describe("the connection", () => {
     expect(FakeSocket.made).toHaveLength(3);
   });
 
-  it("notices a gateway that went silent", async () => {
+  it("detects a gateway that stops sending pings", async () => {
     await connect();
     await tick(31_000);
 
     expect(link()).toMatchObject({ kind: "reconnecting", cause: "no ping" });
   });
 
-  it("tries at once when the person asks, and only once", async () => {
+  it("starts one attempt immediately when the user requests it", async () => {
     await connect();
     FakeSocket.last().fail();
     await tick();
-    connection.kick();
-    connection.kick();
+    connection.reconnectNow();
+    connection.reconnectNow();
 
     expect(FakeSocket.made).toHaveLength(2);
     await connect();
-    connection.kick();
+    connection.reconnectNow();
     expect(FakeSocket.made).toHaveLength(2);
   });
 
-  it("is offline without a network, and back at once with it", async () => {
+  it("is offline without a network, and reconnects immediately when it is available", async () => {
     await connect();
     network.target.dispatchEvent(new Event("offline"));
     await tick(60_000);
@@ -182,46 +183,46 @@ describe("the connection", () => {
     await connect();
 
     expect(link().kind).toBe("connected");
-    expect(heard.subscriptions).toHaveLength(2);
+    expect(events.subscriptions).toHaveLength(2);
   });
 
-  it("stops when the gateway says not to come back, and tells why", async () => {
+  it("stops with the reason when the gateway closes with a code that forbids reconnecting", async () => {
     await connect();
     FakeSocket.last().fail(3500, "invalid token");
     await tick(60_000);
 
     expect(link()).toEqual({ kind: "stopped", cause: "invalid token" });
     expect(FakeSocket.made).toHaveLength(1);
-    connection.kick();
+    connection.reconnectNow();
     await connect();
     expect(link().kind).toBe("connected");
   });
 
-  it("publishes with a key, and tells a lost call from a refusal", async () => {
+  it("publishes with an idempotency key, and distinguishes a lost call from a rejection", async () => {
     await connect();
 
     await expect(connection.publish({}, "k")).resolves.toEqual({ epoch: "e", offset: 9, duplicate: false });
     FakeSocket.onCommand = (socket, { id }) =>
-      socket.say({ id, error: { code: 103, message: "permission denied" } });
-    const refused = await connection.publish({}, "k").catch(callError);
+      socket.receive({ id, error: { code: 103, message: "permission denied" } });
+    const rejected = await connection.publish({}, "k").catch(callError);
     FakeSocket.onCommand = () => undefined;
     const lost = connection.publish({}, "k").catch(callError);
     await tick();
     FakeSocket.last().fail();
-    expect(refused).toEqual({ code: 103, message: "permission denied", isTemporary: false });
+    expect(rejected).toEqual({ code: 103, message: "permission denied", isTemporary: false });
     await expect(lost).resolves.toMatchObject({ isTemporary: true });
   });
 });
 
 describe("the backoff", () => {
-  it("is jitter between the floor and a cap that doubles", () => {
+  it("is jitter between the floor and a bound that doubles up to the cap", () => {
     expect([0, 1, 2, 9].map((level) => delayMs(level, () => 0.999_999))).toEqual([
       ...[FLOOR_MS + 249, FLOOR_MS + 499, FLOOR_MS + 999, FLOOR_MS + CAP_MS - 1],
     ]);
     expect(delayMs(9, () => 0)).toBe(FLOOR_MS);
   });
 
-  it("is forgotten with age only, so that a flapping gateway is not hammered", () => {
+  it("decreases only with the duration of a connection, so that a flapping gateway is not overloaded", () => {
     expect(levelAfter(4, STABLE_MS - 1)).toBe(4);
     expect(levelAfter(4, 2 * STABLE_MS)).toBe(2);
     expect(levelAfter(40, 60 * STABLE_MS)).toBe(0);

@@ -3,7 +3,7 @@ import * as parse from "../../src/feed/parse";
 
 const RAW = {
   ...{ gateway: "ws://here", channel: "canvas", width: 2, height: 2, colors: ["#000000", "#ffffff"] },
-  ...{ kill: true, dedupe_window_ms: 5 },
+  ...{ is_kill_allowed: true, dedup_window_ms: 5 },
 };
 
 function config() {
@@ -14,9 +14,9 @@ function config() {
   return parsed;
 }
 
-describe("what the demo's server says", () => {
-  it("is taken when it is whole", () => {
-    expect(config()).toMatchObject({ gateway: "ws://here", dedupeWindowMs: 5, kill: true });
+describe("a response of the demo's server", () => {
+  it("is accepted when it is complete", () => {
+    expect(config()).toMatchObject({ gateway: "ws://here", dedupWindowMs: 5, isKillAllowed: true });
     expect(
       parse.picture(
         { epoch: "e", offset: 3, width: 2, height: 2, pixels: btoa("\x00\x01\xff\xff") },
@@ -25,7 +25,7 @@ describe("what the demo's server says", () => {
     ).toEqual({ epoch: "e", offset: 3, pixels: Uint8Array.from([0, 1, 255, 255]) });
   });
 
-  it("is refused when a part is missing or of another size", () => {
+  it("is rejected when a part is missing or has another size", () => {
     for (const broken of [
       null,
       [],
@@ -48,24 +48,24 @@ describe("what the demo's server says", () => {
     expect(parse.report({ clients: [] })).toBeNull();
   });
 
-  it("may leave out what is not known yet", () => {
+  it("may omit what is not known yet", () => {
     const report = parse.report({
       now_ms: 1,
-      clients: [{ name: "a", state: "connected", last_out_ms: null }, 3],
+      clients: [{ name: "a", state: "connected", last_downtime_ms: null }, 3],
     });
 
-    expect(report?.clients.map(({ name, lastOutMs }) => [name, lastOutMs])).toEqual([
+    expect(report?.clients.map(({ name, lastDowntimeMs }) => [name, lastDowntimeMs])).toEqual([
       ["a", null],
       ["?", null],
     ]);
   });
 });
 
-describe("what the channel carries", () => {
-  it("is a pixel only if every part is one of this canvas", () => {
+describe("a publication of the channel", () => {
+  it("is a pixel only if every part is valid for this canvas", () => {
     const pixel = { x: 1, y: 0, color: 1, by: "Ada" };
 
-    expect(parse.placed(7, pixel, config())).toEqual({ offset: 7, pixel });
+    expect(parse.publication(7, pixel, config())).toEqual({ offset: 7, pixel });
     for (const other of [
       null,
       "text",
@@ -76,14 +76,17 @@ describe("what the channel carries", () => {
       { ...pixel, by: 3 },
       { x: 1, y: 0, color: 1 },
     ]) {
-      expect(parse.placed(7, other, config())).toEqual({ offset: 7, pixel: null });
+      expect(parse.publication(7, other, config())).toEqual({ offset: 7, pixel: null });
     }
   });
 });
 
-it("a name is one short line, and somebody without one is someone", () => {
+it("a name is one short line, and a participant without a name is anonymous", () => {
   expect(parse.cleanName("  Ada \n Lovelace  ")).toBe("Ada Lovelace");
   expect(parse.cleanName("x".repeat(99))).toHaveLength(parse.NAME_MAX);
-  expect(parse.person("1", { name: "Ada" }).name).toBe("Ada");
-  expect([parse.person("1", null).name, parse.person("1", { name: 5 }).name]).toEqual(["someone", "someone"]);
+  expect(parse.participant("1", { name: "Ada" }).name).toBe("Ada");
+  expect([parse.participant("1", null).name, parse.participant("1", { name: 5 }).name]).toEqual([
+    "anonymous",
+    "anonymous",
+  ]);
 });

@@ -1,11 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { begin, type Kill, observe, PATIENCE_MS } from "../../src/state/kill";
+import { begin, type Kill, observe, RECOVERY_TIMEOUT_MS } from "../../src/state/kill";
 import type { LiveClient, Report } from "../../src/state/model";
 
 function client(name: string, over: Partial<LiveClient> = {}): LiveClient {
   return {
-    ...{ name, state: "connected", attempt: 0, nextTryMs: null, outMs: 0, lastOutMs: null, outMaxMs: null },
-    ...{ resumed: 0, owed: 0, lost: 0, acked: 0, pending: 0 },
+    ...{
+      name,
+      state: "connected",
+      attempt: 0,
+      nextAttemptAtMs: null,
+      downtimeMs: 0,
+      lastDowntimeMs: null,
+      downtimeMaxMs: null,
+    },
+    ...{ resumed: 0, undelivered: 0, lost: 0, acked: 0, inFlight: 0 },
     ...over,
   };
 }
@@ -19,7 +27,7 @@ function report(kills: number, clients: readonly LiveClient[], over: Partial<Rep
       messagesPerSecond: 0,
       resumes: 0,
       clients,
-      owed: 0,
+      undelivered: 0,
       lost: 0,
       acked: 0,
       duplicated: 0,
@@ -30,13 +38,13 @@ function report(kills: number, clients: readonly LiveClient[], over: Partial<Rep
 }
 
 const BEFORE = report(0, [client("a"), client("b")]);
-const OUT = report(1, [
-  client("a", { state: "reconnecting", outMs: 300 }),
+const DURING = report(1, [
+  client("a", { state: "reconnecting", downtimeMs: 300 }),
   client("b", { state: "connecting" }),
 ]);
-const BACK = [
-  client("a", { lastOutMs: 900, resumed: 1 }),
-  client("b", { lastOutMs: 1_400, resumed: 1 }),
+const AFTER = [
+  client("a", { lastDowntimeMs: 900, resumed: 1 }),
+  client("b", { lastDowntimeMs: 1_400, resumed: 1 }),
 ] as const;
 
 function observed(...reports: readonly Report[]): Kill {
@@ -44,68 +52,80 @@ function observed(...reports: readonly Report[]): Kill {
 }
 
 describe("a kill", () => {
-  it("is over when everybody was cut, is back, and nothing is owed", () => {
-    const kill = observed(OUT, report(1, BACK));
+  it("is finished when every client was disconnected, has reconnected, and nothing is undelivered", () => {
+    const kill = observed(DURING, report(1, AFTER));
 
-    expect(kill).toMatchObject({ kind: "over", lost: 0, owed: 0, outageMs: 1_200 });
-    expect(kill).toMatchObject({ watched: [{ outMs: 900 }, { outMs: 1_400 }] });
+    expect(kill).toMatchObject({ kind: "finished", lost: 0, undelivered: 0, outageMs: 1_200 });
+    expect(kill).toMatchObject({ clients: [{ downtimeMs: 900 }, { downtimeMs: 1_400 }] });
   });
 
-  it("is not judged by a report from before it", () => {
-    expect(observed(report(0, BACK)).kind).toBe("watching");
+  it("is not evaluated with an earlier report", () => {
+    expect(observed(report(0, AFTER)).kind).toBe("recovering");
   });
 
-  it("notices an outage that no report saw", () => {
-    expect(observed(report(1, BACK)).kind).toBe("over");
+  it("detects an outage between two reports", () => {
+    expect(observed(report(1, AFTER)).kind).toBe("finished");
   });
 
-  it("does not take somebody who was never cut for somebody who came back", () => {
-    expect(observed(report(1, [client("a"), BACK[1]])).kind).toBe("watching");
+  it("does not count a client that was never disconnected as reconnected", () => {
+    expect(observed(report(1, [client("a"), AFTER[1]])).kind).toBe("recovering");
   });
 
-  it("does not take somebody who is connected but not subscribed again for somebody who came back", () => {
-    const connected = client("a", { outMs: 700 });
-    const again = client("a", { outMs: 100, lastOutMs: 900, resumed: 1 });
+  it("does not count a client that is connected but not resubscribed as reconnected", () => {
+    const connected = client("a", { downtimeMs: 700 });
+    const again = client("a", { downtimeMs: 100, lastDowntimeMs: 900, resumed: 1 });
 
-    expect(observed(OUT, report(1, [connected, BACK[1]]))).toMatchObject({
-      kind: "watching",
-      watched: [{ isBack: false, outMs: 700 }, { isBack: true }],
+    expect(observed(DURING, report(1, [connected, AFTER[1]]))).toMatchObject({
+      kind: "recovering",
+      clients: [{ hasReconnected: false, downtimeMs: 700 }, { hasReconnected: true }],
     });
-    expect(observed(OUT, report(1, [again, BACK[1]])).kind).toBe("watching");
+    expect(observed(DURING, report(1, [again, AFTER[1]])).kind).toBe("recovering");
   });
 
-  it("goes on while something is owed, and says what was lost since", () => {
-    const behind = client("b", { lastOutMs: 1_400, resumed: 1, owed: 2 });
+  it("continues while something is undelivered, and counts what was lost since", () => {
+    const lagging = client("b", { lastDowntimeMs: 1_400, resumed: 1, undelivered: 2 });
 
-    expect(observed(report(1, [BACK[0], behind]))).toMatchObject({ kind: "watching", owed: 2 });
-    expect(observed(report(1, BACK, { lost: 3 }))).toMatchObject({ kind: "over", lost: 3 });
+    expect(observed(report(1, [AFTER[0], lagging]))).toMatchObject({ kind: "recovering", undelivered: 2 });
+    expect(observed(report(1, AFTER, { lost: 3 }))).toMatchObject({ kind: "finished", lost: 3 });
   });
 
-  it("is over when each has caught up once, while others draw on", () => {
-    const [a, b] = BACK;
+  it("is finished when each client has caught up once, while others still draw", () => {
+    const [a, b] = AFTER;
 
-    const kill = observed(report(1, [a, { ...b, owed: 1 }]), report(1, [{ ...a, owed: 1 }, b]));
+    const kill = observed(report(1, [a, { ...b, undelivered: 1 }]), report(1, [{ ...a, undelivered: 1 }, b]));
 
-    expect(kill).toMatchObject({ kind: "over", owed: 0 });
+    expect(kill).toMatchObject({ kind: "finished", undelivered: 0 });
   });
 
-  it("begins to wait again for somebody who is cut a second time", () => {
-    const [a, b] = BACK;
-    const cut = client("a", { state: "reconnecting", outMs: 50, lastOutMs: 900, resumed: 1 });
-    const behind = { ...a, resumed: 2, owed: 3 };
+  it("waits again for a client that is disconnected a second time", () => {
+    const [a, b] = AFTER;
+    const disconnected = client("a", {
+      state: "reconnecting",
+      downtimeMs: 50,
+      lastDowntimeMs: 900,
+      resumed: 1,
+    });
+    const lagging = { ...a, resumed: 2, undelivered: 3 };
 
-    const kill = observed(report(1, [a, { ...b, owed: 1 }]), report(1, [cut, b]), report(1, [behind, b]));
-
-    expect(kill).toMatchObject({ kind: "watching", owed: 3 });
-  });
-
-  it("ends with the names of those who are missing when patience is over", () => {
-    const kill = observe(
-      observed(OUT),
-      report(1, [BACK[0], client("b", { state: "failed" })]),
-      PATIENCE_MS + 1,
+    const kill = observed(
+      report(1, [a, { ...b, undelivered: 1 }]),
+      report(1, [disconnected, b]),
+      report(1, [lagging, b]),
     );
 
-    expect(kill).toMatchObject({ kind: "over", watched: [{ isBack: true }, { name: "b", isBack: false }] });
+    expect(kill).toMatchObject({ kind: "recovering", undelivered: 3 });
+  });
+
+  it("finishes with the names of the missing clients after the timeout", () => {
+    const kill = observe(
+      observed(DURING),
+      report(1, [AFTER[0], client("b", { state: "failed" })]),
+      RECOVERY_TIMEOUT_MS + 1,
+    );
+
+    expect(kill).toMatchObject({
+      kind: "finished",
+      clients: [{ hasReconnected: true }, { name: "b", hasReconnected: false }],
+    });
   });
 });

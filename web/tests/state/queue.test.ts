@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { Acked, Item } from "../../src/state/model";
 import {
-  CLAIM_MS,
   inOrder,
   isOverdue,
-  replaced,
+  LEASE_MS,
+  notInPicture,
   sendable,
-  shown,
-  unseen,
+  supersededBy,
+  visiblePixel,
   WINDOW_MARGIN_MS,
 } from "../../src/state/queue";
 
@@ -15,7 +15,18 @@ const WINDOW = 120_000;
 const NOW = 1_000_000;
 
 function item(key: string, over: Partial<Item> = {}): Item {
-  return { key, x: 0, y: 0, color: 1, by: "a", madeMs: NOW, turn: 0, sentMs: null, claim: null, ...over };
+  return {
+    key,
+    x: 0,
+    y: 0,
+    color: 1,
+    by: "a",
+    createdMs: NOW,
+    sequence: 0,
+    sentMs: null,
+    lease: null,
+    ...over,
+  };
 }
 
 function keys(items: readonly Item[]): readonly string[] {
@@ -24,32 +35,36 @@ function keys(items: readonly Item[]): readonly string[] {
 
 describe("the queue", () => {
   it("is in the order in which it was drawn", () => {
-    const items = [item("c", { turn: 2 }), item("a", { madeMs: NOW - 1, turn: 9 }), item("b", { turn: 1 })];
+    const items = [
+      item("c", { sequence: 2 }),
+      item("a", { createdMs: NOW - 1, sequence: 9 }),
+      item("b", { sequence: 1 }),
+    ];
 
     expect(keys(inOrder(items))).toEqual(["a", "b", "c"]);
   });
 
-  it("sends one item of a cell at a time, or an older colour could win", () => {
+  it("sends one item of a cell at a time, so that an older colour cannot overwrite a newer one", () => {
     const items = [item("first", { sentMs: NOW }), item("second"), item("elsewhere", { x: 1 })];
 
     expect(keys(sendable(items, "me", NOW, WINDOW))).toEqual(["first", "elsewhere"]);
   });
 
-  it("leaves what another tab is sending alone, until the claim is over", () => {
-    const claimed = [item("a", { claim: { tab: "other", untilMs: NOW + CLAIM_MS } })];
+  it("does not send what another tab is sending until its lease expires", () => {
+    const leased = [item("a", { lease: { tab: "other", untilMs: NOW + LEASE_MS } })];
 
-    expect(sendable(claimed, "me", NOW, WINDOW)).toEqual([]);
-    expect(keys(sendable(claimed, "other", NOW, WINDOW))).toEqual(["a"]);
-    expect(keys(sendable(claimed, "me", NOW + CLAIM_MS, WINDOW))).toEqual(["a"]);
+    expect(sendable(leased, "me", NOW, WINDOW)).toEqual([]);
+    expect(keys(sendable(leased, "other", NOW, WINDOW))).toEqual(["a"]);
+    expect(keys(sendable(leased, "me", NOW + LEASE_MS, WINDOW))).toEqual(["a"]);
   });
 
-  it("does not respect a claim that no clock could have made", () => {
-    const claimed = [item("a", { claim: { tab: "other", untilMs: NOW + 1_000_000 } })];
+  it("ignores a lease further in the future than a tab may set", () => {
+    const leased = [item("a", { lease: { tab: "other", untilMs: NOW + 1_000_000 } })];
 
-    expect(keys(sendable(claimed, "me", NOW, WINDOW))).toEqual(["a"]);
+    expect(keys(sendable(leased, "me", NOW, WINDOW))).toEqual(["a"]);
   });
 
-  it("never sends again what is older than the window, counted from the first time", () => {
+  it("never repeats what is older than the deduplication window, counted from the first time", () => {
     const edge = NOW + WINDOW - WINDOW_MARGIN_MS;
 
     expect(isOverdue(item("a", { sentMs: NOW }), edge, WINDOW)).toBe(false);
@@ -57,34 +72,36 @@ describe("the queue", () => {
     expect(sendable([item("a", { sentMs: NOW })], "me", edge + 1, WINDOW)).toEqual([]);
   });
 
-  it("sends what never left, however old it is", () => {
-    expect(keys(sendable([item("a", { madeMs: 1 })], "me", NOW, WINDOW))).toEqual(["a"]);
+  it("sends what was never sent, at any age", () => {
+    expect(keys(sendable([item("a", { createdMs: 1 })], "me", NOW, WINDOW))).toEqual(["a"]);
   });
 
-  it("does not trust an age below zero", () => {
+  it("counts a negative age as overdue", () => {
     expect(isOverdue(item("a", { sentMs: NOW + 1 }), NOW, WINDOW)).toBe(true);
   });
 
-  it("drops what a new pixel makes pointless, but nothing that may have arrived", () => {
+  it("drops what a new pixel supersedes, but nothing that may have arrived", () => {
     const items = [item("unsent"), item("sent", { sentMs: NOW }), item("other cell", { y: 3 })];
 
-    expect(keys(replaced(items, { x: 0, y: 0 }))).toEqual(["unsent"]);
+    expect(keys(supersededBy(items, { x: 0, y: 0 }))).toEqual(["unsent"]);
   });
 });
 
-describe("what a person sees", () => {
+describe("the visible pixel", () => {
   const acked: Acked = { key: "k", x: 0, y: 0, color: 7, by: "a", at: { epoch: "e", offset: 10 } };
 
-  it("is the newest of the queue, else of the acknowledged", () => {
-    expect(shown([item("a", { color: 2 }), item("b", { color: 3 })], [acked], { x: 0, y: 0 })?.color).toBe(3);
-    expect(shown([], [acked], { x: 0, y: 0 })?.color).toBe(7);
-    expect(shown([], [acked], { x: 1, y: 0 })).toBeUndefined();
+  it("is the newest in the queue, else the newest acknowledged one", () => {
+    expect(
+      visiblePixel([item("a", { color: 2 }), item("b", { color: 3 })], [acked], { x: 0, y: 0 })?.color,
+    ).toBe(3);
+    expect(visiblePixel([], [acked], { x: 0, y: 0 })?.color).toBe(7);
+    expect(visiblePixel([], [acked], { x: 1, y: 0 })).toBeUndefined();
   });
 
-  it("holds an acknowledged pixel until the picture has it", () => {
-    expect(unseen([acked], { epoch: "e", offset: 9 })).toEqual([acked]);
-    expect(unseen([acked], { epoch: "e", offset: 10 })).toEqual([]);
-    expect(unseen([acked], { epoch: "another", offset: 1 })).toEqual([]);
-    expect(unseen([acked], null)).toEqual([acked]);
+  it("is an acknowledged pixel until the picture contains it", () => {
+    expect(notInPicture([acked], { epoch: "e", offset: 9 })).toEqual([acked]);
+    expect(notInPicture([acked], { epoch: "e", offset: 10 })).toEqual([]);
+    expect(notInPicture([acked], { epoch: "another", offset: 1 })).toEqual([]);
+    expect(notInPicture([acked], null)).toEqual([acked]);
   });
 });

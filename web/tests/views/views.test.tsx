@@ -7,15 +7,15 @@ import type { Config, Link, Outage, Report } from "../../src/state/model";
 import { initial } from "../../src/state/state";
 import { Badge } from "../../src/views/badge";
 import { program } from "../../src/views/join";
-import { KillBox } from "../../src/views/kill";
+import { KillPanel } from "../../src/views/kill";
 import { Palette } from "../../src/views/palette";
-import { People } from "../../src/views/people";
-import { Waiting } from "../../src/views/waiting";
+import { Participants } from "../../src/views/participants";
+import { QueueStatus } from "../../src/views/queue-status";
 
-const NEVER_OUT: Outage = { sinceMs: null, lastMs: null, count: 0 };
+const NO_OUTAGE: Outage = { sinceMs: null, lastMs: null, count: 0 };
 const CONFIG: Config = {
   ...{ gateway: "ws://127.0.0.1:8001/connection/websocket", channel: "canvas", width: 64, height: 64 },
-  ...{ colors: ["#c8342f", "#3166c9"], kill: true, dedupeWindowMs: 120_000 },
+  ...{ colors: ["#c8342f", "#3166c9"], isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 
 let root: HTMLElement;
@@ -38,56 +38,56 @@ function text(view: ComponentChild): string {
 }
 
 describe("the badge", () => {
-  function badge(link: Link, outage = NEVER_OUT): string {
-    return text(<Badge link={link} outage={outage} tryNow={() => undefined} />);
+  function badge(link: Link, outage = NO_OUTAGE): string {
+    return text(<Badge link={link} outage={outage} reconnectNow={() => undefined} />);
   }
 
-  it("counts the next try down", () => {
-    expect(badge({ kind: "reconnecting", attempt: 3, nextTryMs: 1_002_500, cause: "" })).toBe(
-      "Reconnectingtry 3 in 2.5 sTry now",
+  it("counts down to the next attempt", () => {
+    expect(badge({ kind: "reconnecting", attempt: 3, nextAttemptAtMs: 1_002_500, cause: "" })).toBe(
+      "Reconnectingattempt 3 in 2.5 sRetry now",
     );
     act(() => {
       vi.advanceTimersByTime(1_000);
     });
     expect(root.textContent).toContain("in 1.5 s");
-    expect(badge({ kind: "reconnecting", attempt: 3, nextTryMs: null, cause: "" })).toBe(
-      "Reconnectingtry 3 now",
+    expect(badge({ kind: "reconnecting", attempt: 3, nextAttemptAtMs: null, cause: "" })).toBe(
+      "Reconnectingattempt 3 in progress",
     );
   });
 
-  it("says for each other state what it is and what it means", () => {
+  it("shows each other state with its meaning", () => {
     expect(badge({ kind: "connecting" })).toBe("Connecting");
     expect(badge({ kind: "connected", sinceMs: 0 })).toBe("Connected");
-    expect(badge({ kind: "connected", sinceMs: 0 }, { ...NEVER_OUT, lastMs: 1_234 })).toBe(
-      "Connectedwas out 1.23 s",
+    expect(badge({ kind: "connected", sinceMs: 0 }, { ...NO_OUTAGE, lastMs: 1_234 })).toBe(
+      "Connectedlast outage 1.23 s",
     );
-    expect(badge({ kind: "offline" })).toBe("Offlineno network; drawing is kept");
-    expect(badge({ kind: "stopped", cause: "invalid token" })).toBe("Stoppedinvalid tokenTry now");
+    expect(badge({ kind: "offline" })).toBe("Offlineno network; drawn pixels are queued");
+    expect(badge({ kind: "stopped", cause: "invalid token" })).toBe("Stoppedinvalid tokenRetry now");
   });
 
-  it("does not read the countdown aloud", () => {
-    badge({ kind: "reconnecting", attempt: 3, nextTryMs: 1_002_500, cause: "" });
+  it("does not announce the countdown", () => {
+    badge({ kind: "reconnecting", attempt: 3, nextAttemptAtMs: 1_002_500, cause: "" });
 
     expect(root.querySelector("[role=status]")?.textContent).toBe("Reconnecting");
   });
 });
 
-describe("what waits", () => {
+describe("the queue status", () => {
   const item = {
-    ...{ key: "k", x: 0, y: 0, color: 0, by: "Ada", madeMs: 0, turn: 0, sentMs: null, claim: null },
+    ...{ key: "k", x: 0, y: 0, color: 0, by: "Ada", createdMs: 0, sequence: 0, sentMs: null, lease: null },
   };
 
-  it("is said with where it is kept", () => {
+  it("shows how many pixels are queued and where they are stored", () => {
     const state = { ...initial("Ada", 0), queue: [item], link: { kind: "offline" } as const };
 
-    expect(text(<Waiting state={state} />)).toContain(
-      "1 pixel waiting for the connection, kept in this browser",
+    expect(text(<QueueStatus state={state} />)).toContain(
+      "1 pixel waiting for a connection, stored in this browser",
     );
-    expect(text(<Waiting state={{ ...state, isKept: false }} />)).toContain("keeps nothing over a reload");
+    expect(text(<QueueStatus state={{ ...state, isPersisted: false }} />)).toContain("not stored: a reload");
   });
 });
 
-describe("the kill box", () => {
+describe("the kill panel", () => {
   const report: Report = {
     ...{
       nowMs: 0,
@@ -97,7 +97,7 @@ describe("the kill box", () => {
     ...{
       messagesPerSecond: 0,
       resumes: 0,
-      owed: 0,
+      undelivered: 0,
       lost: 0,
       acked: 0,
       duplicated: 0,
@@ -105,53 +105,57 @@ describe("the kill box", () => {
       clients: [],
     },
   };
-  const over = (more: object): Kill =>
-    ({ ...begin(report, 0, 0), kind: "over", outageMs: 1_200, ...more }) as Kill;
+  const finished = (more: object): Kill =>
+    ({ ...begin(report, 0, 0), kind: "finished", outageMs: 1_200, ...more }) as Kill;
   const one = {
     name: "painter 1",
-    wasCut: true,
-    isBack: true,
-    outMs: 830,
+    wasDisconnected: true,
+    hasReconnected: true,
+    downtimeMs: 830,
     resumedBefore: 0,
-    lastOutBefore: null,
+    lastDowntimeBefore: null,
   };
 
-  function box(kill: Kill, outage = NEVER_OUT, ask = () => undefined): string {
-    return text(<KillBox kill={kill} outage={outage} report={report} ask={ask} />);
+  function panel(kill: Kill, outage = NO_OUTAGE, requestKill = () => undefined): string {
+    return text(<KillPanel kill={kill} outage={outage} report={report} requestKill={requestKill} />);
   }
 
-  it("says how long each was out, that all came back, and that nothing was lost", () => {
-    const told = box(over({ watched: [one, { ...one, name: "painter 2" }] }), {
+  it("shows how long each client was down, that all reconnected, and that nothing was lost", () => {
+    const shown = panel(finished({ clients: [one, { ...one, name: "painter 2" }] }), {
       sinceMs: null,
       lastMs: 900,
       count: 1,
     });
 
-    expect(told).toContain(
-      "The gateway was dead for 1.20 s. All 2 clients came back. 0 acknowledged pixels were lost.",
+    expect(shown).toContain(
+      "The gateway was down for 1.20 s. All 2 clients reconnected. 0 acknowledged pixels were lost.",
     );
-    expect(told).toContain("painter 1830 ms");
-    expect(told).toContain("this page900 ms");
+    expect(shown).toContain("painter 1830 ms");
+    expect(shown).toContain("this page900 ms");
   });
 
-  it("names who is missing and counts what is lost or owed", () => {
-    const told = box(
-      over({ watched: [one, { ...one, name: "painter 2", isBack: false }], lost: 1, owed: 4 }),
+  it("names the missing clients and counts the lost and undelivered pixels", () => {
+    const shown = panel(
+      finished({
+        clients: [one, { ...one, name: "painter 2", hasReconnected: false }],
+        lost: 1,
+        undelivered: 4,
+      }),
     );
 
-    expect(told).toContain("1 of 2 clients did not come back: painter 2.");
-    expect(told).toContain("1 acknowledged pixel was lost, 4 still owed.");
+    expect(shown).toContain("1 of 2 clients did not reconnect: painter 2.");
+    expect(shown).toContain("1 acknowledged pixel was lost, 4 not delivered yet.");
   });
 
-  it("kills once at a time", () => {
-    const ask = vi.fn();
-    box({ kind: "asked", before: report, cutsBefore: 0 }, NEVER_OUT, ask);
+  it("requests one kill at a time", () => {
+    const requestKill = vi.fn();
+    panel({ kind: "requested", before: report, outagesBefore: 0 }, NO_OUTAGE, requestKill);
     root.querySelector("button")?.click();
-    expect(ask).not.toHaveBeenCalled();
-    box({ kind: "idle" }, NEVER_OUT, ask);
+    expect(requestKill).not.toHaveBeenCalled();
+    panel({ kind: "idle" }, NO_OUTAGE, requestKill);
     root.querySelector("button")?.click();
 
-    expect(ask).toHaveBeenCalledOnce();
+    expect(requestKill).toHaveBeenCalledOnce();
   });
 });
 
@@ -164,18 +168,20 @@ it("each colour can be chosen by its name", () => {
   expect(choose).toHaveBeenCalledWith(1);
 });
 
-it("a crowd is counted, with oneself first", () => {
-  const people = new Map(
+it("participants are counted, with the user first", () => {
+  const participants = new Map(
     Array.from({ length: 20 }, (_, index) => [`${index}`, { client: `${index}`, name: `P${index}` }]),
   );
 
-  const told = text(<People people={people} self="7" isCurrent={true} />);
-  expect(told).toMatch(/^Here now 20 clientsP7 \(you\)P0P1/u);
-  expect(told).toContain("and 6 more");
-  expect(text(<People people={people} self={null} isCurrent={false} />)).toContain("Last seen here");
+  const shown = text(<Participants participants={participants} self="7" isCurrent={true} />);
+  expect(shown).toMatch(/^Present now 20 clientsP7 \(you\)P0P1/u);
+  expect(shown).toContain("and 6 more");
+  expect(text(<Participants participants={participants} self={null} isCurrent={false} />)).toContain(
+    "Last seen",
+  );
 });
 
-it("the program to join with has ten lines and names this gateway", () => {
+it("the example program has ten lines and contains the URL of this gateway", () => {
   const code = program(CONFIG);
 
   expect(code.split("\n")).toHaveLength(10);

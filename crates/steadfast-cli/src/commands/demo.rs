@@ -1,8 +1,8 @@
-//! `steadfast demo`: a shared canvas whose gateway anyone may kill while painters draw.
+//! `steadfast demo`: a shared canvas whose gateway the user can kill while painters draw.
 //!
-//! This process serves the page and owns the canvas; the gateway is a child that dies and comes back. Both the owner of
-//! the canvas and the painters are ordinary clients of the library. Nothing here is part of the product's promises: it
-//! shows them.
+//! This process serves the page and maintains the picture. The gateway is a child process that is restarted after a
+//! crash or a kill. The picture and the painters use ordinary clients of the library. The demo shows the guarantees of
+//! the product and adds none of its own.
 
 mod board;
 mod live;
@@ -23,7 +23,7 @@ use steadfast_gateway::listen;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::live::Live;
+use self::live::LiveStats;
 use self::owner::Canvas;
 use self::supervisor::Supervisor;
 use crate::args::Demo;
@@ -31,72 +31,84 @@ use crate::env::Environment;
 use crate::exit::Failure;
 use crate::output;
 
-/// The port unless somebody chooses another; the gateway takes the next one.
+/// The default port of the page; the gateway uses the next one.
 const PORT_DEFAULT: u16 = 8000;
-/// Where the gateway's log and the picture are kept.
-const FOLDER_DEFAULT: &str = "steadfast-data/demo";
+/// The default directory of the gateway's log and the picture.
+const DIRECTORY_DEFAULT: &str = "steadfast-data/demo";
 /// The channel of the canvas.
 const CHANNEL: &str = "canvas";
-/// How often the picture is written down.
+/// How often the picture is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Shows it until SIGINT or SIGTERM.
+/// Runs the demo until SIGINT or SIGTERM.
 ///
 /// # Errors
 ///
-/// When a port is in use, or the folder cannot be written.
+/// Fails when a port is in use, or the directory cannot be written.
 pub(super) fn run(arguments: &Demo, environment: &Environment) -> Result<(), Failure> {
     let port = port(arguments, environment)?;
     let gateway_port = port.checked_add(1).ok_or_else(|| {
         Failure::usage(
-            "there is no port above 65535 for the gateway",
-            "Choose a lower one: PORT=8000",
+            "invalid port 65535: the gateway uses the next port, and there is none",
+            "Choose a lower port: PORT=8000",
         )
     })?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     listen::probe(address.ip(), port).map_err(ServeError::from)?;
     listen::probe(address.ip(), gateway_port).map_err(ServeError::from)?;
-    let folder = prepare(arguments, port, gateway_port)?;
-    let own = env::current_exe()
-        .map_err(|error| Failure::failed(format!("cannot find this program: {error}"), ""))?;
+    let directory = prepare(arguments, port, gateway_port)?;
+    let program = env::current_exe().map_err(|error| {
+        Failure::failed(
+            format!("failed to find the path of this program: {error}"),
+            "",
+        )
+    })?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}"), ""))?;
+        .map_err(|error| {
+            Failure::failed(format!("failed to start the async runtime: {error}"), "")
+        })?;
     let url = format!("ws://127.0.0.1:{gateway_port}/connection/websocket");
-    runtime.block_on(show(arguments, address, &url, &own, &folder))
+    runtime.block_on(serve_until_shutdown(
+        arguments, address, &url, &program, &directory,
+    ))
 }
 
-async fn show(
+async fn serve_until_shutdown(
     arguments: &Demo,
     address: SocketAddr,
     url: &str,
-    own: &Path,
-    folder: &Path,
+    program: &Path,
+    directory: &Path,
 ) -> Result<(), Failure> {
-    let shutdown = shutdown()
-        .map_err(|error| Failure::failed(format!("cannot wait for signals: {error}"), ""))?;
-    let live = Arc::new(Live::new(arguments.painters));
-    let supervisor = Supervisor::start(own, folder, url, Arc::clone(&live));
-    let picture = folder.join("picture.json");
-    let canvas =
-        Canvas::start(url, picture.clone(), Arc::clone(&live)).map_err(|error| failed(&error))?;
+    let shutdown = shutdown().map_err(|error| {
+        Failure::failed(
+            format!("failed to install the signal handlers: {error}"),
+            "",
+        )
+    })?;
+    let stats = Arc::new(LiveStats::new(arguments.painters));
+    let supervisor = Supervisor::start(program, directory, url, Arc::clone(&stats));
+    let picture = directory.join("picture.json");
+    let canvas = Canvas::start(url, picture.clone(), Arc::clone(&stats))
+        .map_err(|error| client_failure(&error))?;
     let canvas = Arc::new(canvas);
     for number in 0..arguments.painters {
-        painter::start(url, number, Arc::clone(&live)).map_err(|error| failed(&error))?;
+        painter::start(url, number, Arc::clone(&stats)).map_err(|error| client_failure(&error))?;
     }
     let site = Arc::new(server::Site {
         url: url.to_owned(),
-        may_kill: !arguments.no_kill,
+        is_kill_allowed: !arguments.no_kill,
         canvas: Arc::clone(&canvas),
-        live,
+        stats,
         supervisor,
     });
     let listener = tokio::net::TcpListener::bind(address)
         .await
-        .map_err(|error| Failure::failed(format!("cannot listen on {address}: {error}"), ""))?;
-    greet(address, url, folder, arguments);
-    let saving = async {
+        .map_err(|error| Failure::failed(format!("failed to listen on {address}: {error}"), ""))?;
+    print_banner(address, url, directory, arguments);
+    let autosave = async {
         loop {
             tokio::time::sleep(SAVE_EVERY).await;
             canvas.save();
@@ -104,10 +116,10 @@ async fn show(
     };
     tokio::select! {
         () = server::serve(listener, Arc::clone(&site)) => {}
-        () = saving => {}
+        () = autosave => {}
         () = shutdown => {}
     }
-    output::message("ends: the gateway is told to close its connections");
+    output::message("shutting down: the gateway closes its connections");
     canvas.save();
     site.supervisor.stop().await;
     Ok(())
@@ -123,49 +135,49 @@ fn port(arguments: &Demo, environment: &Environment) -> Result<u16, Failure> {
     let text = text.to_string_lossy();
     text.trim().parse().map_err(|_not_a_port| {
         Failure::usage(
-            format!("the environment variable PORT must be a port, 1 to 65534, found \"{text}\""),
-            "Set it to a usable value, or remove it: unset PORT",
+            format!("invalid environment variable PORT=\"{text}\": must be a port from 1 to 65534"),
+            "Set it to a valid port, or remove it: unset PORT",
         )
     })
 }
 
-/// The folder with the gateway's configuration.
+/// Creates the directory and writes the gateway's configuration.
 fn prepare(arguments: &Demo, port: u16, gateway_port: u16) -> Result<PathBuf, Failure> {
-    let folder = arguments
+    let directory = arguments
         .data
         .clone()
-        .unwrap_or_else(|| PathBuf::from(FOLDER_DEFAULT));
+        .unwrap_or_else(|| PathBuf::from(DIRECTORY_DEFAULT));
     let unwritable = |error: std::io::Error| {
         Failure::failed(
-            format!("cannot write to {}: {error}", folder.display()),
-            "Choose another folder: steadfast demo --data DIR",
+            format!("failed to write to {}: {error}", directory.display()),
+            "Choose another directory: steadfast demo --data DIR",
         )
     };
-    fs::create_dir_all(&folder).map_err(unwritable)?;
+    fs::create_dir_all(&directory).map_err(unwritable)?;
     let configuration = format!(
         "# Written by `steadfast demo` at each start.\n[server]\nport = {gateway_port}\ncores = 1\n\
          allowed_origins = [\"http://127.0.0.1:{port}\", \"http://localhost:{port}\"]\n\n\
          [client]\nanonymous_info = true\n\n[store]\ndirectory = \"log\"\n"
     );
-    fs::write(folder.join("gateway.toml"), configuration).map_err(unwritable)?;
-    fs::canonicalize(&folder).map_err(unwritable)
+    fs::write(directory.join("gateway.toml"), configuration).map_err(unwritable)?;
+    fs::canonicalize(&directory).map_err(unwritable)
 }
 
-fn greet(address: SocketAddr, url: &str, folder: &Path, arguments: &Demo) {
+fn print_banner(address: SocketAddr, url: &str, directory: &Path, arguments: &Demo) {
     output::print(&format!(
-        "Steadfast draws on http://{address}\n  gateway  {url}\n  painters {}\n  data     {}\n\
-         Open the page, draw, and press \"Kill the gateway\": everyone comes back, and no acknowledged pixel is lost.\n\
+        "Demo running at http://{address}\n  gateway  {url}\n  painters {}\n  data     {}\n\
+         Open the page, draw, and press \"Kill the gateway\": all clients reconnect, and no acknowledged pixel is lost.\n\
          Stop with Ctrl-C.",
         arguments.painters,
-        folder.display()
+        directory.display()
     ));
 }
 
-fn failed(error: &steadfast::error::BuildError) -> Failure {
-    Failure::failed(format!("a client cannot be made: {error}"), "")
+fn client_failure(error: &steadfast::error::BuildError) -> Failure {
+    Failure::failed(format!("failed to create a client: {error}"), "")
 }
 
-/// Ends with the first SIGINT or SIGTERM.
+/// Completes on the first SIGINT or SIGTERM.
 fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

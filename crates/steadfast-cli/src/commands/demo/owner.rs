@@ -1,4 +1,4 @@
-//! The owner of the canvas: follows its channel as an ordinary client and keeps the picture with its position.
+//! Maintains the picture: subscribes to the canvas's channel as an ordinary client, and saves the picture.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use steadfast::{Client, Position, SubscribeOptions, Subscription, SubscriptionEv
 
 use super::CHANNEL;
 use super::board::Board;
-use super::live::Live;
+use super::live::LiveStats;
 use crate::output;
 
-/// Publications asked for at a time when the picture is made anew.
-const PAGE: i32 = 300;
-/// The pause before a page is asked for again that did not come.
-const PAGE_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// How often the gateway is asked how many are there.
+/// Publications per history request when the picture is rebuilt.
+const HISTORY_PAGE: i32 = 300;
+/// The delay before a failed history request is repeated.
+const HISTORY_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// How often the number of clients is requested.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// What the queue of the subscription may hold.
+/// The capacity of the subscription's queue.
 const BUFFER_LEN_MAX: usize = 4_096;
 
-/// The canvas.
+/// The picture and the file in which it is saved.
 #[derive(Debug)]
 pub(super) struct Canvas {
     board: Arc<Mutex<Board>>,
@@ -31,11 +31,15 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
-    /// Begins with the picture that was kept, if there is one.
-    pub(super) fn start(url: &str, file: PathBuf, live: Arc<Live>) -> Result<Self, BuildError> {
-        let kept = fs::read(&file).ok();
-        let kept = kept.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-        let board = kept
+    /// Starts with the saved picture, if there is one.
+    pub(super) fn start(
+        url: &str,
+        file: PathBuf,
+        stats: Arc<LiveStats>,
+    ) -> Result<Self, BuildError> {
+        let saved = fs::read(&file).ok();
+        let saved = saved.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+        let board = saved
             .as_ref()
             .and_then(Board::from_json)
             .unwrap_or_else(Board::new);
@@ -49,32 +53,33 @@ impl Canvas {
             join_leave: false,
             buffer_len_max: BUFFER_LEN_MAX,
         });
-        tokio::spawn(follow(
+        tokio::spawn(replicate(
             client.clone(),
             subscription,
             Arc::clone(&board),
-            Arc::clone(&live),
+            Arc::clone(&stats),
         ));
-        tokio::spawn(count(client, live));
+        tokio::spawn(count_clients(client, stats));
         Ok(Self { board, file })
     }
 
-    /// The picture, once it has a position.
+    /// Returns the picture, once it has a position.
     pub(super) fn picture(&self) -> Option<Value> {
         let board = lock(&self.board);
         (!board.position().epoch.is_empty()).then(|| board.to_json())
     }
 
-    /// Keeps the picture over a restart. Written beside and renamed, so that there is always a whole one.
+    /// Saves the picture for the next start. It is written to a temporary file and renamed, so that the file is never
+    /// incomplete.
     pub(super) fn save(&self) {
         let Some(picture) = self.picture() else {
             return;
         };
-        let beside = self.file.with_extension("new");
-        let written =
-            fs::write(&beside, picture.to_string()).and_then(|()| fs::rename(&beside, &self.file));
+        let temporary = self.file.with_extension("new");
+        let written = fs::write(&temporary, picture.to_string())
+            .and_then(|()| fs::rename(&temporary, &self.file));
         if let Err(error) = written {
-            output::message(&format!("the picture cannot be kept: {error}"));
+            output::message(&format!("failed to save the picture: {error}"));
         }
     }
 }
@@ -83,52 +88,54 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn follow(
+async fn replicate(
     client: Client,
     mut subscription: Subscription,
     board: Arc<Mutex<Board>>,
-    live: Arc<Live>,
+    stats: Arc<LiveStats>,
 ) {
-    while let Some(feed) = subscription.next().await {
-        match feed {
+    while let Some(event) = subscription.next().await {
+        match event {
             SubscriptionEvent::Subscribed { position }
             | SubscriptionEvent::Resumed { position } => {
-                lock(&board).follow(&position.epoch);
+                lock(&board).set_epoch(&position.epoch);
             }
             SubscriptionEvent::Gap { to, .. } => rebuild(&client, &board, &to).await,
             SubscriptionEvent::Publication(publication) => {
-                live.saw_message();
+                stats.record_message();
                 lock(&board).apply(&publication);
             }
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
             SubscriptionEvent::Unsubscribed { code, reason } => {
-                output::message(&format!("the canvas was taken away: {code} {reason}"));
+                output::message(&format!(
+                    "the subscription to the canvas ended: {code} {reason}"
+                ));
             }
         }
     }
 }
 
-/// Makes the picture anew from what the gateway still has, up to this position; what follows comes as items.
+/// Rebuilds the picture from the gateway's history up to this position; later publications arrive on the subscription.
 async fn rebuild(client: &Client, board: &Mutex<Board>, to: &Position) {
-    let mut fresh = Board::new();
-    fresh.reset(&to.epoch);
-    while fresh.position().offset < to.offset {
-        let since = fresh.position().clone();
-        match client.history(CHANNEL, PAGE, Some(since)).await {
-            // The beginning is gone, or nothing is left: what there is counts.
+    let mut rebuilt = Board::new();
+    rebuilt.reset(&to.epoch);
+    while rebuilt.position().offset < to.offset {
+        let since = rebuilt.position().clone();
+        match client.history(CHANNEL, HISTORY_PAGE, Some(since)).await {
+            // The history has no further publications: the picture shows what is left.
             Ok(page) if page.publications.is_empty() => break,
-            Ok(page) => page.publications.iter().for_each(|it| fresh.apply(it)),
-            Err(_) => tokio::time::sleep(PAGE_AGAIN_AFTER).await,
+            Ok(page) => page.publications.iter().for_each(|it| rebuilt.apply(it)),
+            Err(_) => tokio::time::sleep(HISTORY_RETRY_DELAY).await,
         }
     }
-    *lock(board) = fresh;
+    *lock(board) = rebuilt;
 }
 
-async fn count(client: Client, live: Arc<Live>) {
+async fn count_clients(client: Client, stats: Arc<LiveStats>) {
     loop {
         tokio::time::sleep(COUNT_EVERY).await;
-        if let Ok(stats) = client.presence_stats(CHANNEL).await {
-            live.counted(stats.num_clients);
+        if let Ok(reply) = client.presence_stats(CHANNEL).await {
+            stats.set_connections(reply.num_clients);
         }
     }
 }

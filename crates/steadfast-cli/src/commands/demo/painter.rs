@@ -1,4 +1,4 @@
-//! A painter: an ordinary client that draws a line which wanders, and keeps the books of what it was promised.
+//! A painter: an ordinary client that draws a random line, and records its deliveries and acknowledgements.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,30 +12,30 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::CHANNEL;
 use super::board::{COLORS, SIDE};
-use super::live::Live;
+use super::live::LiveStats;
 
-/// Between two strokes.
+/// The time between two strokes.
 const STROKE_EVERY: Duration = Duration::from_millis(250);
-/// Strokes in one direction before the line turns, at the most.
+/// The maximum of strokes in one direction before the line turns.
 const STRAIGHT_MAX: u32 = 12;
 
-/// Starts a painter with this number.
-pub(super) fn start(url: &str, number: usize, live: Arc<Live>) -> Result<(), BuildError> {
+/// Starts a painter; the first has the number 0.
+pub(super) fn start(url: &str, number: usize, stats: Arc<LiveStats>) -> Result<(), BuildError> {
     let name = format!("painter {}", number + 1);
     let (client, driver) = Client::builder(url)?
         .name("painter")
         .data(&json!({ "name": name }))?
         .build()?;
-    tokio::spawn(tell_state(number, client.clone(), Arc::clone(&live)));
-    tokio::spawn(tell_events(number, client.events(), Arc::clone(&live)));
+    tokio::spawn(watch_state(number, client.clone(), Arc::clone(&stats)));
+    tokio::spawn(watch_events(number, client.events(), Arc::clone(&stats)));
     let subscription = client.subscribe(CHANNEL);
-    tokio::spawn(read(number, subscription, Arc::clone(&live)));
+    tokio::spawn(watch_deliveries(number, subscription, Arc::clone(&stats)));
     tokio::spawn(driver);
-    tokio::spawn(paint(client, number, name, live));
+    tokio::spawn(paint(client, number, name, stats));
     Ok(())
 }
 
-async fn paint(client: Client, number: usize, name: String, live: Arc<Live>) {
+async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats>) {
     let mut ticks = interval(STROKE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut brush = Brush::new(number);
@@ -43,30 +43,30 @@ async fn paint(client: Client, number: usize, name: String, live: Arc<Live>) {
         ticks.tick().await;
         let (x, y) = brush.step();
         let stroke = json!({"x": x, "y": y, "color": brush.color, "by": name});
-        // What finds no room while the gateway is away is not drawn, and not promised to anyone.
+        // If the client's queue is full while the gateway is down, the stroke is dropped.
         let Ok(receipt) = client.publish(CHANNEL, &stroke) else {
             continue;
         };
-        live.sent(number);
-        let live = Arc::clone(&live);
+        stats.record_publish(number);
+        let stats = Arc::clone(&stats);
         tokio::spawn(async move {
             let offset = match receipt.await {
                 Delivery::Acknowledged { position, .. } => Some(position.offset),
                 Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. } => None,
             };
-            live.settled(number, offset);
+            stats.record_outcome(number, offset);
         });
     }
 }
 
-/// A line that wanders over the canvas and comes back in at the other side.
+/// A random line that wraps around at the edges of the canvas.
 struct Brush {
     x: usize,
     y: usize,
     color: usize,
     direction: u64,
     left: u64,
-    draw: steadfast_machine::Generator,
+    random: steadfast_machine::Generator,
 }
 
 impl Brush {
@@ -75,18 +75,18 @@ impl Brush {
         Self {
             x: (number * 13 + 7) % SIDE,
             y: (number * 29 + 11) % SIDE,
-            // Bright ones first; black and white are for people.
+            // Bright colours first; black and white are left to the users.
             color: (number * 2 + 4) % COLORS.len(),
             direction: 0,
             left: 0,
-            draw: steadfast_machine::Seed::new(seed).generator(),
+            random: steadfast_machine::Seed::new(seed).generator(),
         }
     }
 
     fn step(&mut self) -> (usize, usize) {
         if self.left == 0 {
-            self.left = 1 + self.draw.below(u64::from(STRAIGHT_MAX));
-            self.direction = self.draw.below(8);
+            self.left = 1 + self.random.below(u64::from(STRAIGHT_MAX));
+            self.direction = self.random.below(8);
         }
         self.left -= 1;
         let (right, down) = match self.direction {
@@ -105,27 +105,27 @@ impl Brush {
     }
 }
 
-async fn tell_state(number: usize, client: Client, live: Arc<Live>) {
+async fn watch_state(number: usize, client: Client, stats: Arc<LiveStats>) {
     let mut state = client.state();
     loop {
         let snapshot = state.borrow_and_update().clone();
-        let until = snapshot.next_attempt_at;
-        let wait = until.map(|at| at.saturating_since(client.now()));
-        live.session(number, snapshot.state, snapshot.attempt, wait);
+        let next = snapshot.next_attempt_at;
+        let delay = next.map(|at| at.saturating_since(client.now()));
+        stats.update_session(number, snapshot.state, snapshot.attempt, delay);
         if state.changed().await.is_err() {
             return;
         }
     }
 }
 
-async fn tell_events(
+async fn watch_events(
     number: usize,
     mut events: broadcast::Receiver<SessionEvent>,
-    live: Arc<Live>,
+    stats: Arc<LiveStats>,
 ) {
     loop {
         match events.recv().await {
-            Ok(SessionEvent::Lost { cause, .. }) => live.lost(number, &cause),
+            Ok(SessionEvent::Lost { cause, .. }) => stats.record_disconnect(number, &cause),
             Ok(
                 SessionEvent::Attempting { .. }
                 | SessionEvent::Waiting { .. }
@@ -140,15 +140,19 @@ async fn tell_events(
     }
 }
 
-async fn read(number: usize, mut subscription: Subscription, live: Arc<Live>) {
-    while let Some(feed) = subscription.next().await {
-        match feed {
+async fn watch_deliveries(number: usize, mut subscription: Subscription, stats: Arc<LiveStats>) {
+    while let Some(event) = subscription.next().await {
+        match event {
             SubscriptionEvent::Subscribed { position } => {
-                live.stands(number, position.offset, false)
+                stats.record_subscribed(number, position.offset, false);
             }
-            SubscriptionEvent::Resumed { position } => live.stands(number, position.offset, true),
-            SubscriptionEvent::Gap { from, to } => live.missed(number, from.as_ref(), &to),
-            SubscriptionEvent::Publication(publication) => live.handed(number, publication.offset),
+            SubscriptionEvent::Resumed { position } => {
+                stats.record_subscribed(number, position.offset, true);
+            }
+            SubscriptionEvent::Gap { from, to } => stats.record_gap(number, from.as_ref(), &to),
+            SubscriptionEvent::Publication(publication) => {
+                stats.record_delivery(number, publication.offset);
+            }
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
             SubscriptionEvent::Unsubscribed { .. } => return,
         }

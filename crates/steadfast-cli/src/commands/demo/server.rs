@@ -1,7 +1,7 @@
-//! What the page asks for: itself, the picture, the live numbers, and the kill.
+//! The HTTP server of the page: its files, the settings, the picture, the live report, and the kill request.
 //!
-//! Only pages of this server, opened by an address of this machine, may do anything: a foreign page must neither see
-//! the picture nor kill the gateway, whatever name it gave this address.
+//! Only pages of this server that were opened with a loopback address may send requests: a page of another origin must
+//! neither read the picture nor kill the gateway, even if its host name resolves to this address (DNS rebinding).
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -25,84 +25,87 @@ use tokio::sync::Semaphore;
 
 use super::CHANNEL;
 use super::board::{COLORS, SIDE};
-use super::live::Live;
+use super::live::LiveStats;
 use super::owner::Canvas;
 use super::supervisor::Supervisor;
 
-/// Requests at a time.
+/// The maximum of open connections; further ones wait.
 const CONNECTIONS_MAX: usize = 256;
-/// How long the head of a request may take to arrive.
-const HEAD_MAX: Duration = Duration::from_secs(10);
-/// How long the gateway of the demo remembers keys.
-const DEDUPE_WINDOW_MS: u64 = 120_000;
-/// The page loads nothing from elsewhere and talks to this server and the gateway only.
+/// The timeout for receiving the header of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The gateway's `dedup_window`, which has its default in the demo.
+const DEDUP_WINDOW_MS: u64 = 120_000;
+/// The page loads resources from this server only, and connects to this server and the gateway only.
 const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                            connect-src 'self' ws://127.0.0.1:* ws://localhost:*; base-uri 'none'; form-action 'none'";
 
-/// The built page: what a browser asks for, and the bytes.
+/// The files of the built page: path and content.
 const PAGE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
-/// Everything that requests are about.
+/// The state that requests read and change.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) url: String,
-    pub(super) may_kill: bool,
+    pub(super) is_kill_allowed: bool,
     pub(super) canvas: Arc<Canvas>,
-    pub(super) live: Arc<Live>,
+    pub(super) stats: Arc<LiveStats>,
     pub(super) supervisor: Supervisor,
 }
 
-/// Serves for ever.
+/// Accepts connections indefinitely.
 pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of files, most likely: some are given back before long.
+            // Most likely the limit of open files is reached, until other connections close.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let site = Arc::clone(&site);
         tokio::spawn(async move {
-            let _place = place;
+            let _permit = permit;
             let service = service_fn(|request: Request<Incoming>| {
                 let response = respond(&request, &site);
                 async { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_MAX)
+                .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            // A browser that goes away in the middle is no trouble.
+            // An error means that the browser closed the connection early.
             let _ = connection.await;
         });
     }
 }
 
 fn respond(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
-    if !is_own(request) {
-        let error = json!({"error": "only pages of this server are answered"});
-        return answer(StatusCode::FORBIDDEN, &error);
+    if !is_same_origin(request) {
+        let error = json!({"error": "requests from other origins are not allowed"});
+        return respond_json(StatusCode::FORBIDDEN, &error);
     }
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
     match request.uri().path() {
-        "/demo/config" if is_get => answer(StatusCode::OK, &configuration(site)),
-        "/demo/live" if is_get => answer(StatusCode::OK, &site.live.to_json()),
+        "/demo/config" if is_get => respond_json(StatusCode::OK, &configuration(site)),
+        "/demo/live" if is_get => respond_json(StatusCode::OK, &site.stats.to_json()),
         "/demo/picture" if is_get => picture(site),
         "/demo/kill" if request.method() == Method::POST => kill(site),
         path if is_get => file(if path == "/" { "/index.html" } else { path }),
-        _ => answer(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "not so"})),
+        _ => respond_json(
+            StatusCode::METHOD_NOT_ALLOWED,
+            &json!({"error": "method not allowed"}),
+        ),
     }
 }
 
 fn picture(site: &Site) -> Response<Full<Bytes>> {
     if let Some(picture) = site.canvas.picture() {
-        return answer(StatusCode::OK, &picture);
+        return respond_json(StatusCode::OK, &picture);
     }
-    let error = json!({"error": "the canvas has no position yet"});
-    answer(StatusCode::SERVICE_UNAVAILABLE, &error)
+    let error = json!({"error": "the picture has no position yet"});
+    respond_json(StatusCode::SERVICE_UNAVAILABLE, &error)
 }
 
 fn configuration(site: &Site) -> Value {
@@ -112,27 +115,27 @@ fn configuration(site: &Site) -> Value {
         "width": SIDE,
         "height": SIDE,
         "colors": COLORS,
-        "kill": site.may_kill,
-        "dedupe_window_ms": DEDUPE_WINDOW_MS,
+        "is_kill_allowed": site.is_kill_allowed,
+        "dedup_window_ms": DEDUP_WINDOW_MS,
     })
 }
 
 fn kill(site: &Site) -> Response<Full<Bytes>> {
-    if !site.may_kill {
-        let error = json!({"error": "killing is switched off"});
-        answer(StatusCode::FORBIDDEN, &error)
+    if !site.is_kill_allowed {
+        let error = json!({"error": "killing the gateway is disabled"});
+        respond_json(StatusCode::FORBIDDEN, &error)
     } else if site.supervisor.kill() {
-        answer(StatusCode::ACCEPTED, &json!({"killed": true}))
+        respond_json(StatusCode::ACCEPTED, &json!({"killed": true}))
     } else {
-        answer(
+        respond_json(
             StatusCode::CONFLICT,
-            &json!({"error": "the gateway is down already"}),
+            &json!({"error": "the gateway is already down"}),
         )
     }
 }
 
-/// Whether the request was made to an address of this machine, by a page of this server if by a page at all.
-fn is_own(request: &Request<Incoming>) -> bool {
+/// Whether the request was sent to a loopback address, and its `Origin`, if present, is this server.
+fn is_same_origin(request: &Request<Incoming>) -> bool {
     let text = |name| {
         request
             .headers()
@@ -142,30 +145,34 @@ fn is_own(request: &Request<Incoming>) -> bool {
     let Some(host) = text(HOST) else {
         return false;
     };
-    let own_page = format!("http://{host}");
-    let has_page = request.headers().contains_key(ORIGIN);
-    let has_foreign_page = has_page && text(ORIGIN) != Some(&own_page);
+    let own_origin = format!("http://{host}");
+    let has_origin = request.headers().contains_key(ORIGIN);
+    let has_foreign_origin = has_origin && text(ORIGIN) != Some(&own_origin);
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_here = name == "localhost"
+    let is_loopback_host = name == "localhost"
         || name
             .trim_matches(['[', ']'])
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback());
-    is_here && !has_foreign_page
+    is_loopback_host && !has_foreign_origin
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
+fn respond_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     build(status, "application/json", Bytes::from(body.to_string()))
 }
 
 fn file(path: &str) -> Response<Full<Bytes>> {
     match PAGE.iter().find(|(name, _)| *name == path) {
-        Some((_, bytes)) => build(StatusCode::OK, kind(path), Bytes::from_static(bytes)),
-        None => answer(StatusCode::NOT_FOUND, &json!({"error": "nothing is here"})),
+        Some((_, bytes)) => build(
+            StatusCode::OK,
+            content_type(path),
+            Bytes::from_static(bytes),
+        ),
+        None => respond_json(StatusCode::NOT_FOUND, &json!({"error": "not found"})),
     }
 }
 
-fn kind(path: &str) -> &'static str {
+fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, ending)| ending) {
         "html" => "text/html; charset=utf-8",
         "js" => "text/javascript; charset=utf-8",
@@ -177,11 +184,11 @@ fn kind(path: &str) -> &'static str {
     }
 }
 
-fn build(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(

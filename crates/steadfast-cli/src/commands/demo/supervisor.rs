@@ -1,4 +1,4 @@
-//! The gateway as a child: started, killed on request, started again.
+//! Runs the gateway as a child process: starts it, kills it on request, and restarts it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,55 +11,65 @@ use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::live::{Gateway, Live};
+use super::live::{GatewayState, LiveStats};
 use crate::output;
 
-/// From a death to the next start: long enough to be seen.
-const START_AFTER: Duration = Duration::from_secs(1);
-/// Between two looks at a gateway that starts.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long one look may take.
-const LOOK_MAX: Duration = Duration::from_secs(1);
-/// How long the gateway has to end by itself.
-const END_MAX: Duration = Duration::from_secs(10);
+/// The delay from an exit to the next start: long enough to be visible on the page.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+/// The interval between two readiness checks of a starting gateway.
+const READY_CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// The timeout of one readiness check.
+const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the gateway may take to exit after SIGTERM; then it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Owns the gateway.
+/// Controls the gateway process.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    orders: mpsc::Sender<Order>,
-    live: Arc<Live>,
+    requests: mpsc::Sender<SupervisorRequest>,
+    stats: Arc<LiveStats>,
 }
 
 #[derive(Debug)]
-enum Order {
+enum SupervisorRequest {
     Kill,
     Stop(oneshot::Sender<()>),
 }
 
 impl Supervisor {
-    pub(super) fn start(own: &Path, folder: &Path, url: &str, live: Arc<Live>) -> Self {
-        let (orders, taken) = mpsc::channel(4);
-        let keeper = Keeper {
-            own: own.to_owned(),
-            folder: folder.to_owned(),
+    pub(super) fn start(
+        program: &Path,
+        directory: &Path,
+        url: &str,
+        stats: Arc<LiveStats>,
+    ) -> Self {
+        let (requests, receiver) = mpsc::channel(4);
+        let runner = Runner {
+            program: program.to_owned(),
+            directory: directory.to_owned(),
             authority: authority(url),
-            live: Arc::clone(&live),
+            stats: Arc::clone(&stats),
         };
-        tokio::spawn(keeper.keep(taken));
-        Self { orders, live }
+        tokio::spawn(runner.run(receiver));
+        Self { requests, stats }
     }
 
-    /// Kills it. False when it is down already.
+    /// Kills the gateway. Returns `false` when it is already down.
     pub(super) fn kill(&self) -> bool {
-        self.live.is_up() && self.orders.try_send(Order::Kill).is_ok()
+        self.stats.is_up() && self.requests.try_send(SupervisorRequest::Kill).is_ok()
     }
 
-    /// Ends it in good order.
+    /// Stops the gateway gracefully.
     pub(super) async fn stop(&self) {
-        let (done, wait) = oneshot::channel();
-        if self.orders.send(Order::Stop(done)).await.is_ok() {
-            // An error means that it has ended.
-            let _ = timeout(END_MAX, wait).await;
+        let (done, stopped) = oneshot::channel();
+        if self
+            .requests
+            .send(SupervisorRequest::Stop(done))
+            .await
+            .is_ok()
+        {
+            // An error means that it has already stopped.
+            let _ = timeout(STOP_TIMEOUT, stopped).await;
         }
     }
 }
@@ -69,72 +79,72 @@ fn authority(url: &str) -> String {
     rest.split('/').next().unwrap_or(rest).to_owned()
 }
 
-struct Keeper {
-    own: PathBuf,
-    folder: PathBuf,
+struct Runner {
+    program: PathBuf,
+    directory: PathBuf,
     authority: String,
-    live: Arc<Live>,
+    stats: Arc<LiveStats>,
 }
 
-impl Keeper {
-    async fn keep(self, mut orders: mpsc::Receiver<Order>) {
+impl Runner {
+    async fn run(self, mut requests: mpsc::Receiver<SupervisorRequest>) {
         loop {
-            self.live.gateway_is(Gateway::Starting, None);
+            self.stats.set_gateway_state(GatewayState::Starting, None);
             let mut child = match self.spawn() {
                 Ok(child) => child,
                 Err(error) => {
-                    output::message(&format!("the gateway cannot be started: {error}"));
-                    sleep(START_AFTER).await;
+                    output::message(&format!("failed to start the gateway: {error}"));
+                    sleep(RESTART_DELAY).await;
                     continue;
                 }
             };
             let id = child.id();
             tokio::select! {
-                () = self.until_ready() => self.live.gateway_is(Gateway::Up, id),
+                () = self.until_ready() => self.stats.set_gateway_state(GatewayState::Up, id),
                 _ = child.wait() => {}
             }
             tokio::select! {
                 status = child.wait() => {
-                    self.live.gateway_is(Gateway::Down, None);
-                    let how = status.map_or_else(|error| error.to_string(), |it| it.to_string());
-                    let log = self.folder.join("gateway.log");
-                    output::message(&format!("the gateway ended by itself: {how}; see {}", log.display()));
+                    self.stats.set_gateway_state(GatewayState::Down, None);
+                    let reason = status.map_or_else(|error| error.to_string(), |it| it.to_string());
+                    let log = self.directory.join("gateway.log");
+                    output::message(&format!("the gateway exited: {reason}; see {}", log.display()));
                 }
-                order = orders.recv() => match order {
-                    Some(Order::Kill) => {
-                        // SIGKILL, then the wait for its end; a gateway that is gone cannot be killed again.
+                request = requests.recv() => match request {
+                    Some(SupervisorRequest::Kill) => {
+                        // Sends SIGKILL and waits for the exit; an error means that it has already exited.
                         let _ = child.kill().await;
-                        self.live.killed();
-                        self.live.gateway_is(Gateway::Down, None);
+                        self.stats.record_kill();
+                        self.stats.set_gateway_state(GatewayState::Down, None);
                     }
-                    Some(Order::Stop(done)) => {
-                        end(&mut child).await;
+                    Some(SupervisorRequest::Stop(done)) => {
+                        stop(&mut child).await;
                         let _ = done.send(());
                         return;
                     }
-                    None => return end(&mut child).await,
+                    None => return stop(&mut child).await,
                 }
             }
-            sleep(START_AFTER).await;
+            sleep(RESTART_DELAY).await;
         }
     }
 
-    /// Tied to the life of this process, whatever ends it.
+    /// Starts the gateway through `lab launch`, which kills it when this process exits for any reason.
     fn spawn(&self) -> std::io::Result<Child> {
         let parent = std::process::id().to_string();
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.folder.join("gateway.log"))?;
-        Command::new(&self.own)
+            .open(self.directory.join("gateway.log"))?;
+        Command::new(&self.program)
             .args(["lab", "launch", "--parent", &parent, "--"])
-            .arg(&self.own)
+            .arg(&self.program)
             .args(["serve", "--config", "gateway.toml"])
-            // What is meant for this process is not meant for the gateway.
+            // These variables configure this process, not the gateway.
             .env_remove("PORT")
             .env_remove("STEADFAST_ADDRESS")
             .env_remove("STEADFAST_DATA")
-            .current_dir(&self.folder)
+            .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -142,8 +152,11 @@ impl Keeper {
     }
 
     async fn until_ready(&self) {
-        while !matches!(timeout(LOOK_MAX, self.is_ready()).await, Ok(Ok(true))) {
-            sleep(LOOK_EVERY).await;
+        while !matches!(
+            timeout(READY_CHECK_TIMEOUT, self.is_ready()).await,
+            Ok(Ok(true))
+        ) {
+            sleep(READY_CHECK_INTERVAL).await;
         }
     }
 
@@ -154,19 +167,19 @@ impl Keeper {
             self.authority
         );
         socket.write_all(request.as_bytes()).await?;
-        let mut answer = [0; 12];
-        socket.read_exact(&mut answer).await?;
-        Ok(answer == *b"HTTP/1.1 200")
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).await?;
+        Ok(status == *b"HTTP/1.1 200")
     }
 }
 
-async fn end(child: &mut Child) {
+async fn stop(child: &mut Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
-        // A child that is gone already needs no signal.
+        // An error means that the child has already exited.
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
-    if timeout(END_MAX, child.wait()).await.is_err() {
+    if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
         let _ = child.kill().await;
     }
 }

@@ -1,4 +1,4 @@
-// Numbers and colours in words.
+// Formats numbers, times and colours as text.
 
 export function duration(ms: number): string {
   if (ms < 1_000) {
@@ -7,7 +7,7 @@ export function duration(ms: number): string {
   return ms < 60_000 ? `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s` : `${Math.round(ms / 60_000)} min`;
 }
 
-/** How long ago, as precisely as anyone cares. */
+/** An age: in seconds below two minutes, then in minutes. */
 export function age(ms: number): string {
   const seconds = Math.round(ms / 1_000);
   return seconds < 120 ? `${seconds} s ago` : `${Math.round(seconds / 60)} min ago`;
@@ -17,7 +17,7 @@ export function count(amount: number, one: string, many = `${one}s`): string {
   return `${amount.toLocaleString("en")} ${amount === 1 ? one : many}`;
 }
 
-/** How many seconds until then, for a countdown: never below zero. */
+/** The seconds until a time, for a countdown; never below zero. */
 export function secondsUntil(atMs: number, nowMs: number): string {
   return (Math.max(0, atMs - nowMs) / 1_000).toFixed(1);
 }
@@ -46,7 +46,7 @@ const NAMED: readonly (readonly [string, number, number, number])[] = [
   ["beige", 245, 215, 175],
 ];
 
-/** The name of the nearest known colour, for those who do not see it. */
+/** The name of the nearest named colour, for users who cannot see it. */
 export function colorName(hex: string): string {
   const [red, green, blue] = rgb(hex);
   let best = "";

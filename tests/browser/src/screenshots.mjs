@@ -1,31 +1,31 @@
-// The pictures of the documents: which there are, how each is taken, and which parts of it never change.
+// The pictures of the documents: their names, how each is taken, and which of its parts never change.
 
 import { join } from "node:path";
 import sharp from "sharp";
-import { Person } from "./person.mjs";
 import { until } from "./until.mjs";
+import { User } from "./user.mjs";
 
-/** Motion without which the demo cannot be understood; `pictures.mjs` makes it. */
-export const FILM = { name: "demo.gif", width: 1000, height: 700, bytesMax: 1_500_000 };
+/** The animation of a kill; `pictures.mjs` records it. */
+export const ANIMATION = { name: "demo.gif", width: 1000, height: 700, bytesMax: 1_500_000 };
 
 const SIZE = { width: 1280, height: 860 };
 
-export const STILLS = [
+export const SCREENSHOTS = [
   { name: "canvas-during-a-kill.png", colorScheme: "dark" },
   { name: "canvas-after-a-kill.png", colorScheme: "light" },
 ];
 
-/** What looks the same whenever a picture is taken: no number, no state, no painting. */
-const STEADY = ["h1", ".palette", ".kill .dim", ".tiles dt", ".clients h2"];
+/** Selectors of the parts that look the same in every picture: no number, no state, no pixels. */
+const CONSTANT_PARTS = ["h1", ".palette", ".kill .dim", ".tiles dt", ".clients h2"];
 
-/** A block of so many pixels is compared by its mean colour: letters may be drawn a little differently elsewhere. */
+/** The edge of a block in pixels. Blocks are compared by mean colour, because text rendering varies between machines. */
 const BLOCK = 8;
-/** Of 255; less is another smoothing of edges. */
+/** The maximum difference of a mean value, of 255; smaller differences are caused by antialiasing. */
 const DIFFERENCE_MAX = 32;
-/** The part of a region's blocks that may differ. */
-const PART_MAX = 0.05;
+/** The maximum fraction of a region's mean values that may differ. */
+const DIFFERENT_FRACTION_MAX = 0.05;
 
-/** The colour of the person: no painter has it. */
+/** The colour of the user, which no painter uses. */
 export const PEN = "violet";
 
 /** A face in a circle, in cells from its upper left corner. */
@@ -43,13 +43,13 @@ const FACE = [
   "....#####....",
 ].flatMap((line, y) => [...line].flatMap((mark, x) => (mark === "#" ? [{ x, y }] : [])));
 
-/** The cells of the face at this place. */
+/** The cells of the face with its upper left corner at this cell. */
 export function face({ x, y }) {
   return FACE.map((cell) => ({ x: x + cell.x, y: y + cell.y }));
 }
 
-/** Waits until there is something to see. */
-export function isPainted(demo, strokes) {
+/** Waits until the painters have drawn this number of strokes. */
+export function untilPainted(demo, strokes) {
   return until(
     `${strokes} strokes of the painters`,
     async () => (await demo.live()).acked >= strokes,
@@ -57,38 +57,38 @@ export function isPainted(demo, strokes) {
   );
 }
 
-/** Takes all stills of one kill; returns for each its parts that never change. */
-export async function takeStills(browser, demo, folder) {
+/** Takes all screenshots of one kill; returns for each the regions that never change. */
+export async function takeScreenshots(browser, demo, directory) {
   const config = await demo.config();
-  const ada = await Person.open(browser, demo, "Ada", { viewport: SIZE });
-  const [during, over] = STILLS;
+  const ada = await User.open(browser, demo, "Ada", { viewport: SIZE });
+  const [during, after] = SCREENSHOTS;
   try {
     await ada.choose(PEN);
     await ada.click(face({ x: 8, y: 8 }), config);
-    await ada.sees("waiting", /^All that you drew is acknowledged$/u);
+    await ada.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
     await ada.killButton().click();
-    const giveBack = await demo.holdPort();
-    await ada.isLinked("reconnecting");
+    const releasePort = await demo.holdPort();
+    await ada.waitForLink("reconnecting");
     await ada.click(face({ x: 26, y: 22 }), config);
-    await ada.page.locator(".clients tr.out").nth(4).waitFor();
-    const steady = [await take(ada.page, folder, during)];
-    await giveBack();
-    await ada.sees("verdict", /All 5 clients came back\. 0 acknowledged pixels were lost\./u);
-    await ada.isLinked("connected");
-    await ada.sees("waiting", /^All that you drew is acknowledged$/u);
+    await ada.page.locator(".clients tr.disconnected").nth(4).waitFor();
+    const taken = [await take(ada.page, directory, during)];
+    await releasePort();
+    await ada.waitForText("verdict", /All 5 clients reconnected\. 0 acknowledged pixels were lost\./u);
+    await ada.waitForLink("connected");
+    await ada.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
     await ada.page.mouse.move(0, 0);
-    steady.push(await take(ada.page, folder, over));
-    return steady;
+    taken.push(await take(ada.page, directory, after));
+    return taken;
   } finally {
     await ada.close();
   }
 }
 
-async function take(page, folder, { name, colorScheme }) {
+async function take(page, directory, { name, colorScheme }) {
   await page.emulateMedia({ colorScheme });
-  await page.screenshot({ path: join(folder, name), animations: "disabled" });
+  await page.screenshot({ path: join(directory, name), animations: "disabled" });
   const regions = [];
-  for (const selector of STEADY) {
+  for (const selector of CONSTANT_PARTS) {
     for (const part of await page.locator(selector).all()) {
       const box = await part.boundingBox();
       if (box !== null && box.y + box.height <= SIZE.height) {
@@ -99,7 +99,7 @@ async function take(page, folder, { name, colorScheme }) {
   return { name, regions };
 }
 
-/** What differs between two pictures of one name, in words; nothing when they are of one page. */
+/** Describes the differences between two pictures; empty when they show the same page. */
 export async function differences(one, other, regions) {
   const sizes = await Promise.all([one, other].map((file) => sizeOf(file)));
   if (sizes[0] !== sizes[1]) {
@@ -108,9 +108,9 @@ export async function differences(one, other, regions) {
   const found = [];
   for (const region of regions) {
     const [blocks, others] = await Promise.all([one, other].map((file) => blocksOf(file, region)));
-    const unlike = blocks.filter((value, at) => Math.abs(value - others[at]) > DIFFERENCE_MAX).length;
-    if (unlike > blocks.length * PART_MAX) {
-      found.push(`${region.selector}: ${unlike} of ${blocks.length} mean values`);
+    const different = blocks.filter((value, at) => Math.abs(value - others[at]) > DIFFERENCE_MAX).length;
+    if (different > blocks.length * DIFFERENT_FRACTION_MAX) {
+      found.push(`${region.selector}: ${different} of ${blocks.length} mean values`);
     }
   }
   return found;
@@ -121,7 +121,7 @@ async function sizeOf(file) {
   return `${width} by ${height}`;
 }
 
-/** The mean colours of the region's blocks, one channel after the other. */
+/** The mean colours of the region's blocks; one value per channel and block. */
 async function blocksOf(file, { left, top, width, height }) {
   const area = {
     left: Math.floor(left),

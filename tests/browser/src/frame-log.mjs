@@ -1,52 +1,52 @@
-// What one page sent to the gateway and what was acknowledged to it, read from the frames themselves: the page's own
-// opinion is what is tested.
+// The publications of one page and their acknowledgements, read from the WebSocket frames, independently of what the
+// page displays.
 
-export class Wire {
-  /** By key: the stroke, how often it was sent, and each acknowledgement. */
+export class FrameLog {
+  /** By idempotency key: the stroke, how often it was sent, and each acknowledgement. */
   strokes = new Map();
 
-  /** The books of one connection: ids of requests count within it. */
+  /** The log of one connection, within which command ids are unique. */
   connection() {
-    const asked = new Map();
+    const commands = new Map();
     return {
       sent: (frame) => {
         for (const line of lines(frame)) {
-          this.#sent(asked, line);
+          this.#sent(commands, line);
         }
       },
       received: (frame) => {
         for (const line of lines(frame)) {
-          this.#received(asked, line);
+          this.#received(commands, line);
         }
       },
       /** The frame without the acknowledgements of publications. */
       withoutAcks: (frame) =>
         lines(frame)
-          .filter(({ id }) => !asked.has(id))
+          .filter(({ id }) => !commands.has(id))
           .map((line) => JSON.stringify(line))
           .join("\n"),
     };
   }
 
-  #sent(asked, { id, rpc }) {
+  #sent(commands, { id, rpc }) {
     if (rpc?.method !== "gw.publish") {
       return;
     }
     const { idempotency_key: key, data } = rpc.data;
-    asked.set(id, key);
+    commands.set(id, key);
     const stroke = this.strokes.get(key) ?? { data, sent: 0, acks: [] };
     this.strokes.set(key, { ...stroke, sent: stroke.sent + 1 });
   }
 
-  #received(asked, { id, rpc }) {
-    const stroke = this.strokes.get(asked.get(id));
+  #received(commands, { id, rpc }) {
+    const stroke = this.strokes.get(commands.get(id));
     if (stroke !== undefined && rpc !== undefined) {
       stroke.acks.push(rpc.data);
     }
   }
 }
 
-/** A frame holds one message a line. */
+/** A frame contains one message per line. */
 function lines(frame) {
   return String(frame)
     .split("\n")

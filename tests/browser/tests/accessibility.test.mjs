@@ -1,11 +1,11 @@
-// The page for those who have no mouse, do not see it, or hold it in one hand.
+// The page with the keyboard, with a screen reader, and on a touch screen.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { examine } from "../src/access.mjs";
+import { runAxe } from "../src/accessibility.mjs";
 import { Demo } from "../src/demo.mjs";
-import { openBrowser, Person } from "../src/person.mjs";
 import { until } from "../src/until.mjs";
+import { openBrowser, User } from "../src/user.mjs";
 
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
 
@@ -15,7 +15,7 @@ let config;
 
 before(async () => {
   browser = await openBrowser();
-  // Nobody else draws: what is on the picture came from the hands that are tested.
+  // Without painters, all pixels of the picture are drawn by these tests.
   demo = await Demo.start({ painters: 0 });
   config = await demo.config();
 });
@@ -25,25 +25,25 @@ after(async () => {
   await demo?.stop();
 });
 
-test("keys move, paint and change the colour, and each is told", async (t) => {
-  const kim = await Person.open(browser, demo, "Kim");
+test("keys move, paint and change the colour, and each is announced", async (t) => {
+  const kim = await User.open(browser, demo, "Kim");
   t.after(() => kim.close());
   const press = (key) => kim.page.keyboard.press(key);
 
   await kim.part("board").focus();
-  await kim.sees("told", /^Column 33, row 33: empty$/u);
+  await kim.waitForText("announcement", /^Column 33, row 33: empty$/u);
   await press("ArrowRight");
   await press("Shift+ArrowDown");
-  await kim.sees("told", /^Column 34, row 41: empty$/u);
+  await kim.waitForText("announcement", /^Column 34, row 41: empty$/u);
   await press("]");
-  await kim.sees("told", /^Colour orange$/u);
+  await kim.waitForText("announcement", /^Colour orange$/u);
   await press("Enter");
-  await kim.sees("told", /^Column 34, row 41 painted orange$/u);
+  await kim.waitForText("announcement", /^Column 34, row 41 painted orange$/u);
   await press("ArrowLeft");
   await press("[");
   await press("Space");
 
-  await kim.sees("waiting", /^All that you drew is acknowledged$/u);
+  await kim.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
   await painted([
     [33, 40, 6],
     [32, 40, 5],
@@ -51,11 +51,11 @@ test("keys move, paint and change the colour, and each is told", async (t) => {
 });
 
 test("a finger draws a line", async (t) => {
-  const finn = await Person.open(browser, demo, "Finn", PHONE);
+  const finn = await User.open(browser, demo, "Finn", PHONE);
   t.after(() => finn.close());
   await finn.part("board").scrollIntoViewIfNeeded();
-  const from = await finn.placeOf({ x: 10, y: 20 }, config);
-  const to = await finn.placeOf({ x: 15, y: 20 }, config);
+  const from = await finn.pointOf({ x: 10, y: 20 }, config);
+  const to = await finn.pointOf({ x: 15, y: 20 }, config);
   const devtools = await finn.page.context().newCDPSession(finn.page);
   const touch = (type, ...touchPoints) => devtools.send("Input.dispatchTouchEvent", { type, touchPoints });
 
@@ -64,27 +64,27 @@ test("a finger draws a line", async (t) => {
   await touch("touchMove", to);
   await touch("touchEnd");
 
-  await finn.sees("waiting", /^All that you drew is acknowledged$/u);
+  await finn.waitForText("queue-status", /^All pixels that you drew are acknowledged$/u);
   await painted([10, 11, 12, 13, 14, 15].map((x) => [x, 20, 5]));
 });
 
 for (const [device, options] of [
-  ["a desk", {}],
+  ["a desktop", {}],
   ["a phone", PHONE],
 ]) {
-  test(`axe finds nothing grave on ${device}, in light and dark, while it is calm, cut and over`, async (t) => {
-    const kim = await Person.open(browser, demo, "Kim", options);
+  test(`axe finds no serious violation on ${device}, in light and dark, before, during and after a kill`, async (t) => {
+    const kim = await User.open(browser, demo, "Kim", options);
     t.after(() => kim.close());
 
     await isAccessible(kim.page);
-    const giveBack = await demo.keepAway();
-    t.after(giveBack);
-    await kim.isLinked("reconnecting");
+    const releasePort = await demo.holdGatewayDown();
+    t.after(releasePort);
+    await kim.waitForLink("reconnecting");
     await isAccessible(kim.page);
-    await giveBack();
-    await kim.isLinked("connected");
+    await releasePort();
+    await kim.waitForLink("connected");
     await kim.killButton().and(kim.page.locator('[aria-disabled="false"]')).click();
-    await kim.sees("verdict", /0 acknowledged pixels were lost/u);
+    await kim.waitForText("verdict", /0 acknowledged pixels were lost/u);
     await isAccessible(kim.page);
   });
 }
@@ -92,13 +92,13 @@ for (const [device, options] of [
 async function isAccessible(page) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
-    const { found, tested } = await examine(page);
-    assert.deepEqual(found, [], colorScheme);
-    assert.ok(tested.includes("color-contrast") && tested.includes("label"), "axe has looked");
+    const { violations, checked } = await runAxe(page);
+    assert.deepEqual(violations, [], colorScheme);
+    assert.ok(checked.includes("color-contrast") && checked.includes("label"), "axe has checked the rules");
   }
 }
 
-/** Waits until the application's picture has these pixels. */
+/** Waits until the server's picture has these pixels. */
 async function painted(pixels) {
   const { width } = config;
   await until(`the pixels ${JSON.stringify(pixels)}`, async () => {

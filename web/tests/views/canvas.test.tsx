@@ -2,33 +2,33 @@
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Feed } from "../../src/feed/feed";
+import type { PageActions } from "../../src/feed/feed";
 import type { Cell, Config } from "../../src/state/model";
 import { reduce } from "../../src/state/reduce";
 import { initial, type State } from "../../src/state/state";
-import { Easel } from "../../src/views/easel";
+import { CanvasView } from "../../src/views/canvas";
 
 const CONFIG: Config = {
   ...{ gateway: "ws://here", channel: "canvas", width: 64, height: 64, colors: ["#c8342f", "#3166c9"] },
-  ...{ kill: true, dedupeWindowMs: 120_000 },
+  ...{ isKillAllowed: true, dedupWindowMs: 120_000 },
 };
 
 let root: HTMLElement;
 let state: State;
 let painted: (readonly Cell[])[];
 
-const feed: Feed = {
-  now: () => state,
+const actions: PageActions = {
+  currentState: () => state,
   paint: (cells) => painted.push(cells),
-  moveTo: (cell) => {
+  moveCursor: (cell) => {
     state = reduce(state, { type: "cursorMoved", cell });
   },
-  choose: (color) => {
+  chooseColor: (color) => {
     state = reduce(state, { type: "colorChosen", color });
   },
   rename: () => undefined,
   closeNotice: () => undefined,
-  tryNow: () => undefined,
+  reconnectNow: () => undefined,
   kill: () => undefined,
 };
 
@@ -59,7 +59,7 @@ beforeEach(() => {
   painted = [];
   root = document.createElement("div");
   document.body.append(root);
-  act(() => render(<Easel state={state} config={CONFIG} feed={feed} />, root));
+  act(() => render(<CanvasView state={state} config={CONFIG} actions={actions} />, root));
   board().getBoundingClientRect = () => new DOMRect(0, 0, 640, 640);
   board().setPointerCapture = () => undefined;
 });
@@ -70,13 +70,13 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it("keys that come faster than the page is drawn act on where the cursor is", () => {
+it("keys that arrive faster than frames use the current cursor", () => {
   press("ArrowRight", "ArrowDown", "Enter", "ArrowLeft", " ");
 
   expect(painted).toEqual([[{ x: 33, y: 33 }], [{ x: 32, y: 33 }]]);
 });
 
-it("keys change the colour around its ends, and tell what they did", () => {
+it("keys change the colour, wrap around, and are announced", () => {
   press("[", "]", "]");
   expect(state.color).toBe(1);
   press("Enter");
@@ -84,14 +84,14 @@ it("keys change the colour around its ends, and tell what they did", () => {
   expect(root.querySelector("[role=status]")?.textContent).toBe("Column 33, row 33 painted blue");
 });
 
-it("the cursor stays on the canvas, and other keys are the browser's", () => {
+it("the cursor stays on the canvas, and other keys are left to the browser", () => {
   press(...Array.from({ length: 40 }, () => "ArrowUp"), "Tab", "a");
 
   expect(state.cursor).toEqual({ x: 32, y: 0 });
   expect(painted).toEqual([]);
 });
 
-it("a fast drag paints a line without holes, and a second finger none", () => {
+it("a fast drag paints a line without gaps, and a second finger paints nothing", () => {
   point("pointerdown", 10, 10);
   point("pointerdown", 40, 40, 2);
   point("pointerup", 40, 40, 2);

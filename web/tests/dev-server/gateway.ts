@@ -1,4 +1,4 @@
-// Starts the real gateway, and starts it again a second after it died. For development without the demo itself.
+// Starts the real gateway, and restarts it one second after it exits. For development without the demo itself.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
@@ -12,14 +12,14 @@ export class Gateway {
   readonly #binary: string;
   readonly #arguments: readonly string[];
   #process: ChildProcess | null = null;
-  #isEnding = false;
+  #isStopping = false;
   kills = 0;
   downSinceMs: number | null = null;
   lastOutageMs: number | null = null;
 
-  /** In memory every restart is a gap for all who were connected. */
+  /** With a store in memory, every restart is a gap for all connected clients. */
   constructor(binary: string, port: number, isInMemory: boolean) {
-    const folder = mkdtempSync(join(tmpdir(), "stand-in-"));
+    const folder = mkdtempSync(join(tmpdir(), "dev-server-"));
     const config = join(folder, "gateway.toml");
     writeFileSync(config, '[server]\nallowed_origins = ["http://*"]\n\n[client]\nanonymous_info = true\n');
     this.#binary = binary;
@@ -40,7 +40,7 @@ export class Gateway {
     return this.#process?.pid ?? null;
   }
 
-  /** False when it is down already. */
+  /** Returns false when the gateway is already down. */
   kill(): boolean {
     if (this.state !== "up") {
       return false;
@@ -50,15 +50,15 @@ export class Gateway {
     return true;
   }
 
-  end(): void {
-    this.#isEnding = true;
+  stop(): void {
+    this.#isStopping = true;
     this.#process?.kill("SIGKILL");
   }
 
   #start(): void {
     const child = spawn(this.#binary, this.#arguments, { stdio: ["ignore", "pipe", "inherit"] });
     this.#process = child;
-    // The first line on stdout says that it serves.
+    // The gateway prints the first line on stdout when it is ready.
     child.stdout.once("data", () => {
       if (this.downSinceMs !== null) {
         this.lastOutageMs = Date.now() - this.downSinceMs;
@@ -68,7 +68,7 @@ export class Gateway {
     child.once("exit", () => {
       this.#process = null;
       this.downSinceMs ??= Date.now();
-      if (!this.#isEnding) {
+      if (!this.#isStopping) {
         setTimeout(() => this.#start(), RESTART_MS);
       }
     });

@@ -1,4 +1,4 @@
-// A gateway made of fake sockets, for the real client library: each socket waits for the test to decide about it.
+// A fake gateway for the real client library: the test controls each fake socket.
 
 import type { Position } from "../../src/state/model";
 
@@ -21,7 +21,6 @@ export class FakeSocket {
     FakeSocket.made.push(this);
   }
 
-  /** The newest one. */
   static last(): FakeSocket {
     const socket = FakeSocket.made.at(-1);
     if (socket === undefined) {
@@ -40,7 +39,7 @@ export class FakeSocket {
     this.onclose?.({ code, reason });
   }
 
-  say(message: object): void {
+  receive(message: object): void {
     this.onmessage?.({ data: JSON.stringify(message) });
   }
 
@@ -55,19 +54,19 @@ export class FakeSocket {
   }
 }
 
-/** Accepts connects and subscribes; `recovers` says how a subscribe with a position is answered. */
+/** Accepts connect and subscribe commands; `recovers` returns the reply to a subscribe command with a position. */
 export function accept(recovers: () => { readonly recovered: boolean; readonly at: Position }): void {
   FakeSocket.onCommand = (socket, { id, ...command }) => {
     if ("connect" in command) {
-      socket.say({ id, connect: { client: "me", ping: 25, pong: true } });
+      socket.receive({ id, connect: { client: "me", ping: 25, pong: true } });
     } else if ("subscribe" in command) {
       const { recovered, at } = recovers();
-      socket.say({
+      socket.receive({
         id,
         subscribe: { recoverable: true, positioned: true, was_recovering: true, recovered, ...at },
       });
     } else if ("rpc" in command) {
-      socket.say({ id, rpc: { data: { epoch: "e", offset: 9, duplicate: false } } });
+      socket.receive({ id, rpc: { data: { epoch: "e", offset: 9, duplicate: false } } });
     }
   };
 }

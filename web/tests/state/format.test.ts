@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import { age, colorName, count, duration, secondsUntil } from "../../src/state/format";
 import { between } from "../../src/state/line";
-import { age, colorName, count, duration, secondsUntil } from "../../src/state/words";
 
 it("a number always has its unit", () => {
   expect([duration(0), duration(830.4), duration(1_234), duration(12_340), duration(600_000)]).toEqual([
@@ -24,7 +24,7 @@ it("a colour has the name of its nearest neighbour", () => {
   ]);
 });
 
-it("a fast stroke has no holes", () => {
+it("a fast stroke has no gaps", () => {
   const line = between({ x: 0, y: 0 }, { x: 5, y: -2 });
 
   expect(line.at(-1)).toEqual({ x: 5, y: -2 });

@@ -1,4 +1,4 @@
-// Where things are: the project, the program that is tested, the browser, and the folder for what a run leaves.
+// Paths: the project, the program under test, the browser, and the directory for results.
 
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
@@ -7,32 +7,32 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** What a run leaves for people to look at; below the target folder, so never tracked. */
+/** The results of a run; below the target directory, so never committed. */
 export const RESULTS = join(ROOT, "target/browser");
 
 /** The pictures of the documents. */
 export const IMAGES = join(ROOT, "docs/images");
 
-/** The program as the step `build` makes it; `STEADFAST` names another one. */
+/** The program that the step `build` builds; `STEADFAST` sets another path. */
 export function program() {
   const path = process.env.STEADFAST ?? join(ROOT, "target/debug/steadfast");
   if (!existsSync(path)) {
-    throw new Error(`${path} is not built; \`cargo xtask test --only web-build,build\` does that`);
+    throw new Error(`program not found at ${path}: run \`cargo xtask test --only web-build,build\``);
   }
   return path;
 }
 
-/** Debian's browser; `CHROMIUM` names another one. */
+/** Debian's browser; `CHROMIUM` sets another path. */
 export function chromium() {
   const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
   if (!existsSync(path)) {
-    throw new Error(`${path} is not there; \`cargo xtask setup\` installs it, or CHROMIUM names another one`);
+    throw new Error(`browser not found at ${path}: run \`cargo xtask setup\`, or set CHROMIUM to its path`);
   }
   return path;
 }
 
-/** A fresh folder for one run. */
-export async function scratch(name) {
+/** Creates a new directory for one run. */
+export async function makeRunDirectory(name) {
   await mkdir(RESULTS, { recursive: true });
   return mkdtemp(join(RESULTS, `${name}-`));
 }

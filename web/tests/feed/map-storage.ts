@@ -1,13 +1,13 @@
-// The browser's storage for tests, which two tabs may share.
+// An in-memory storage for tests, which two tabs may share.
 
-import type { Drawer } from "../../src/feed/shelf";
+import type { StorageLike } from "../../src/feed/queue-store";
 
-export class MapDrawer implements Drawer {
+export class MapStorage implements StorageLike {
   readonly entries = new Map<string, string>();
-  /** Entries beyond which it is full. */
-  room = Number.POSITIVE_INFINITY;
-  /** True when it takes nothing at all. */
-  isFrozen = false;
+  /** The maximum of entries. */
+  capacity = Number.POSITIVE_INFINITY;
+  /** True when every write fails. */
+  isReadOnly = false;
 
   get length(): number {
     return this.entries.size;
@@ -22,7 +22,7 @@ export class MapDrawer implements Drawer {
   }
 
   setItem(entry: string, value: string): void {
-    if (this.isFrozen || (!this.entries.has(entry) && this.entries.size >= this.room)) {
+    if (this.isReadOnly || (!this.entries.has(entry) && this.entries.size >= this.capacity)) {
       throw new DOMException("full", "QuotaExceededError");
     }
     this.entries.set(entry, value);

@@ -1,5 +1,5 @@
-// A stand-in for the demo's server while the page is worked on: `STAND_IN=8101 npm run dev` serves the page together
-// with a real gateway on that port, five painters, and the demo's HTTP. Never part of what is built.
+// Replaces the demo's server during development of the page: `DEV_GATEWAY_PORT=8101 npm run dev` serves the page with a
+// real gateway on that port, five painters, and the HTTP API of the demo. Not part of the build.
 
 import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -12,32 +12,32 @@ const BINARY = process.env["STEADFAST"] ?? "../target/debug/steadfast";
 const PAINTERS = 5;
 const EVERY_MS = 150;
 
-export function standIn(): Plugin {
-  const port = Number(process.env["STAND_IN"] ?? "");
+export function devServer(): Plugin {
+  const port = Number(process.env["DEV_GATEWAY_PORT"] ?? "");
   const install = (middlewares: Connect.Server): void => {
     if (port > 0) {
-      // A changed configuration makes the server anew in the same process: the gateway and the painters go on.
-      running.standIn ??= serve(port);
-      middlewares.use("/demo", running.standIn);
+      // A changed configuration recreates Vite's server in the same process; the gateway and the painters keep running.
+      running.devServer ??= serve(port);
+      middlewares.use("/demo", running.devServer);
     }
   };
   return {
-    name: "stand-in",
+    name: "dev-server",
     configureServer: (server) => install(server.middlewares),
     configurePreviewServer: (server) => install(server.middlewares),
   };
 }
 
-const running = globalThis as { standIn?: Handler };
+const running = globalThis as { devServer?: Handler };
 
 type Handler = (request: IncomingMessage, response: ServerResponse, next: () => void) => void;
 
 function serve(port: number): Handler {
   if (!existsSync(BINARY)) {
-    throw new Error(`no gateway at ${BINARY}: build it, or say where it is by STEADFAST`);
+    throw new Error(`gateway not found at ${BINARY}: build it, or set STEADFAST to its path`);
   }
-  const gateway = new Gateway(BINARY, port, process.env["STAND_IN_STORE"] === "memory");
-  process.once("exit", () => gateway.end());
+  const gateway = new Gateway(BINARY, port, process.env["DEV_GATEWAY_STORE"] === "memory");
+  process.once("exit", () => gateway.stop());
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(0));
   }
@@ -47,21 +47,23 @@ function serve(port: number): Handler {
     (_, index) => new Painter(gateway.url, index + 1, EVERY_MS),
   );
   return (request, response, next) => {
-    const answer = (status: number, body: object): void => {
+    const respond = (status: number, body: object): void => {
       response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
       response.end(JSON.stringify(body));
     };
     switch (`${request.method} ${request.url}`) {
       case "GET /config":
-        return answer(200, config(gateway));
+        return respond(200, config(gateway));
       case "GET /picture": {
         const picture = application.picture();
-        return answer(picture === null ? 503 : 200, picture ?? { error: "no position yet" });
+        return respond(picture === null ? 503 : 200, picture ?? { error: "the picture has no position yet" });
       }
       case "GET /live":
-        return answer(200, live(gateway, application, painters));
+        return respond(200, live(gateway, application, painters));
       case "POST /kill":
-        return gateway.kill() ? answer(202, { killed: true }) : answer(409, { error: "already down" });
+        return gateway.kill()
+          ? respond(202, { killed: true })
+          : respond(409, { error: "the gateway is already down" });
       default:
         return next();
     }
@@ -75,15 +77,15 @@ function config(gateway: Gateway): object {
     width: WIDTH,
     height: HEIGHT,
     colors: COLORS,
-    kill: true,
-    dedupe_window_ms: 120_000,
+    is_kill_allowed: true,
+    dedup_window_ms: 120_000,
   };
 }
 
 function live(gateway: Gateway, application: Application, painters: readonly Painter[]): object {
-  const clients = painters.map((painter) => painter.row(application.seen, application.offset));
+  const clients = painters.map((painter) => painter.report(application.received, application.offset));
   const sum = (field: string): number => clients.reduce((total, client) => total + Number(client[field]), 0);
-  const cuts = painters.flatMap((painter) => painter.cuts).sort((a, b) => b.at_ms - a.at_ms);
+  const disconnects = painters.flatMap((painter) => painter.disconnects).sort((a, b) => b.at_ms - a.at_ms);
   return {
     now_ms: Date.now(),
     gateway: {
@@ -97,10 +99,10 @@ function live(gateway: Gateway, application: Application, painters: readonly Pai
     messages_per_second: application.messagesPerSecond(),
     resumes: sum("resumed"),
     clients,
-    owed: sum("owed"),
+    undelivered: sum("undelivered"),
     lost: sum("lost"),
     acked: sum("acked"),
     duplicated: 0,
-    disconnects: cuts.slice(0, 20),
+    disconnects: disconnects.slice(0, 20),
   };
 }

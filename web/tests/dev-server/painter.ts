@@ -1,16 +1,16 @@
-// One painter with its books: it draws slow waves, repeats what was not acknowledged, and counts its outages.
+// A painter: draws slow waves, repeats what was not acknowledged, and records its outages.
 
 import { randomUUID } from "node:crypto";
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
 import { CHANNEL, HEIGHT, WIDTH } from "./application.ts";
 
-export interface Cut {
+export interface Disconnect {
   readonly at_ms: number;
   readonly client: string;
   readonly cause: string;
   readonly code: number;
-  out_ms: number | null;
+  downtime_ms: number | null;
 }
 
 export class Painter {
@@ -18,13 +18,13 @@ export class Painter {
   readonly #client: Centrifuge;
   readonly #row: number;
   readonly acks = new Set<number>();
-  readonly cuts: Cut[] = [];
+  readonly disconnects: Disconnect[] = [];
   #step = 0;
-  #lostMs: number | null = null;
-  #lastOutMs: number | null = null;
-  #outMaxMs = 0;
+  #downSinceMs: number | null = null;
+  #lastDowntimeMs: number | null = null;
+  #downtimeMaxMs = 0;
   #resumed = 0;
-  #pending = 0;
+  #inFlight = 0;
 
   constructor(url: string, number: number, everyMs: number) {
     this.name = `painter ${number}`;
@@ -43,65 +43,75 @@ export class Painter {
     setInterval(() => void this.#draw(), everyMs);
   }
 
-  row(seen: ReadonlySet<number>, top: number): Record<string, unknown> {
+  report(received: ReadonlySet<number>, highWatermark: number): Record<string, unknown> {
     const acks = [...this.acks];
     return {
       name: this.name,
-      state: this.#lostMs === null ? "connected" : "reconnecting",
+      state: this.#downSinceMs === null ? "connected" : "reconnecting",
       attempt: 0,
-      next_try_ms: null,
-      out_ms: this.#lostMs === null ? 0 : Date.now() - this.#lostMs,
-      last_out_ms: this.#lastOutMs,
-      out_p50_ms: null,
-      out_max_ms: this.#outMaxMs,
+      next_attempt_at_ms: null,
+      downtime_ms: this.#downSinceMs === null ? 0 : Date.now() - this.#downSinceMs,
+      last_downtime_ms: this.#lastDowntimeMs,
+      downtime_p50_ms: null,
+      downtime_max_ms: this.#downtimeMaxMs,
       resumed: this.#resumed,
-      owed: acks.filter((offset) => offset > top).length,
-      lost: acks.filter((offset) => offset <= top && !seen.has(offset)).length,
+      undelivered: acks.filter((offset) => offset > highWatermark).length,
+      lost: acks.filter((offset) => offset <= highWatermark && !received.has(offset)).length,
       acked: acks.length,
-      pending: this.#pending,
+      in_flight: this.#inFlight,
     };
   }
 
   #onLost(code: number, cause: string): void {
-    if (this.#resumed + this.acks.size > 0 && this.#lostMs === null) {
-      this.#lostMs = Date.now();
-      this.cuts.unshift({ at_ms: this.#lostMs, client: this.name, cause, code, out_ms: null });
+    if (this.#resumed + this.acks.size > 0 && this.#downSinceMs === null) {
+      this.#downSinceMs = Date.now();
+      this.disconnects.unshift({
+        at_ms: this.#downSinceMs,
+        client: this.name,
+        cause,
+        code,
+        downtime_ms: null,
+      });
     }
   }
 
   #onSubscribed(isRecovered: boolean): void {
-    if (this.#lostMs === null) {
+    if (this.#downSinceMs === null) {
       return;
     }
-    this.#lastOutMs = Date.now() - this.#lostMs;
-    this.#outMaxMs = Math.max(this.#outMaxMs, this.#lastOutMs);
-    this.#lostMs = null;
+    this.#lastDowntimeMs = Date.now() - this.#downSinceMs;
+    this.#downtimeMaxMs = Math.max(this.#downtimeMaxMs, this.#lastDowntimeMs);
+    this.#downSinceMs = null;
     this.#resumed += isRecovered ? 1 : 0;
-    const [cut] = this.cuts;
-    if (cut !== undefined) {
-      cut.out_ms = this.#lastOutMs;
+    const [latest] = this.disconnects;
+    if (latest !== undefined) {
+      latest.downtime_ms = this.#lastDowntimeMs;
     }
   }
 
   async #draw(): Promise<void> {
-    if (this.#pending > 0) {
+    if (this.#inFlight > 0) {
       return;
     }
-    this.#pending = 1;
+    this.#inFlight = 1;
     this.#step += 1;
     const x = this.#step % WIDTH;
     const wave = Math.round(Math.sin((this.#step + this.#row * 5) / 9) * 5 + this.#row);
     const color = (Math.floor(this.#step / WIDTH) * 3 + this.#row) % 16;
     const data = { x, y: Math.min(HEIGHT - 1, Math.max(0, wave)), color, by: this.name };
     const key = randomUUID();
-    while (this.#pending > 0) {
+    while (this.#inFlight > 0) {
       try {
         await this.#client.ready();
-        const { data: ack } = await this.#client.rpc("gw.publish", { channel: CHANNEL, data, idempotency_key: key });
+        const { data: ack } = await this.#client.rpc("gw.publish", {
+          channel: CHANNEL,
+          data,
+          idempotency_key: key,
+        });
         this.acks.add(ack.offset);
-        this.#pending = 0;
+        this.#inFlight = 0;
       } catch {
-        // Not acknowledged: the same key again.
+        // Not acknowledged: publishes again with the same key.
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }

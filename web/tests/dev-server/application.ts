@@ -1,4 +1,4 @@
-// Owns the picture: it follows the channel from the beginning and knows the picture at each position.
+// Maintains the picture: subscribes to the channel from its first publication and applies each one.
 
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
@@ -15,13 +15,13 @@ export class Application {
   readonly #pixels = new Uint8Array(WIDTH * HEIGHT).fill(255);
   #epoch: string | null = null;
   #offset = 0;
-  readonly seen = new Set<number>();
-  #lastTimes: number[] = [];
+  readonly received = new Set<number>();
+  #receivedAtMs: number[] = [];
 
   constructor(url: string) {
     const client = new Centrifuge(url, {
       websocket: WebSocket,
-      data: { name: "the application" },
+      data: { name: "application" },
       maxReconnectDelay: 1_000,
     });
     const canvas = client.newSubscription(CHANNEL, { recoverable: true, since: { epoch: "", offset: 0 } });
@@ -29,7 +29,7 @@ export class Application {
       this.#epoch = streamPosition?.epoch ?? null;
       this.#offset = recovered ? this.#offset : (streamPosition?.offset ?? 0);
     });
-    canvas.on("publication", ({ offset, data }) => this.#take(offset ?? 0, data));
+    canvas.on("publication", ({ offset, data }) => this.#apply(offset ?? 0, data));
     canvas.subscribe();
     client.connect();
   }
@@ -39,8 +39,8 @@ export class Application {
   }
 
   messagesPerSecond(): number {
-    this.#lastTimes = this.#lastTimes.filter((at) => at > Date.now() - 2_000);
-    return this.#lastTimes.length / 2;
+    this.#receivedAtMs = this.#receivedAtMs.filter((at) => at > Date.now() - 2_000);
+    return this.#receivedAtMs.length / 2;
   }
 
   picture(): object | null {
@@ -55,10 +55,10 @@ export class Application {
         };
   }
 
-  #take(offset: number, data: unknown): void {
+  #apply(offset: number, data: unknown): void {
     this.#offset = offset;
-    this.seen.add(offset);
-    this.#lastTimes.push(Date.now());
+    this.received.add(offset);
+    this.#receivedAtMs.push(Date.now());
     const { x, y, color, by } = (data ?? {}) as Record<string, unknown>;
     const isPixel = [x, y, color].every((value) => Number.isInteger(value) && (value as number) >= 0);
     if (isPixel && typeof by === "string" && Number(x) < WIDTH && Number(y) < HEIGHT && Number(color) < 16) {

@@ -1,59 +1,59 @@
-// The canvas with its cursor: what is drawn on it, and how mouse, finger and keys draw.
+// The canvas with its cursor, and drawing by mouse, touch and keyboard.
 
 import { useRef, useState } from "preact/hooks";
-import type { Feed } from "../feed/feed";
-import { BLANK, colorAt } from "../state/follow";
+import type { PageActions } from "../feed/feed";
+import { colorName } from "../state/format";
 import { between } from "../state/line";
 import type { Cell, Config } from "../state/model";
-import { shown } from "../state/queue";
+import { visiblePixel } from "../state/queue";
+import { BLANK, colorAt } from "../state/replica";
 import type { State } from "../state/state";
-import { colorName } from "../state/words";
 import { useSurface } from "./surface";
 
 interface Props {
   readonly state: State;
   readonly config: Config;
-  readonly feed: Feed;
+  readonly actions: PageActions;
 }
 
-export function Easel({ state, config, feed }: Props) {
+export function CanvasView({ state, config, actions }: Props) {
   const surface = useSurface(state, config);
-  const [told, setTold] = useState("");
-  const stroke = useStroke(config, feed);
+  const [announcement, setAnnouncement] = useState("");
+  const stroke = useStroke(config, actions);
   const { cursor } = state;
-  const describe = (cell: Cell): void => setTold(sentence(feed.now(), config, cell));
-  const actions: Readonly<Record<string, () => void>> = {
+  const describe = (cell: Cell): void => setAnnouncement(describeCell(actions.currentState(), config, cell));
+  const keyActions: Readonly<Record<string, () => void>> = {
     Enter: () => paintHere(),
     " ": () => paintHere(),
     "[": () => chooseNext(config.colors.length - 1),
     "]": () => chooseNext(1),
   };
   const paintHere = (): void => {
-    const { cursor: cell, color } = feed.now();
-    feed.paint([cell]);
-    setTold(`${place(cell)} painted ${nameOf(config, color)}`);
+    const { cursor: cell, color } = actions.currentState();
+    actions.paint([cell]);
+    setAnnouncement(`${cellName(cell)} painted ${nameOf(config, color)}`);
   };
   const chooseNext = (by: number): void => {
-    const color = (feed.now().color + by) % config.colors.length;
-    feed.choose(color);
-    setTold(`Colour ${nameOf(config, color)}`);
+    const color = (actions.currentState().color + by) % config.colors.length;
+    actions.chooseColor(color);
+    setAnnouncement(`Colour ${nameOf(config, color)}`);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    const moved = step(event.key, event.shiftKey ? 8 : 1, feed.now().cursor, config);
-    const act = actions[event.key];
+    const moved = step(event.key, event.shiftKey ? 8 : 1, actions.currentState().cursor, config);
+    const act = keyActions[event.key];
     if (moved === null && act === undefined) {
       return;
     }
     event.preventDefault();
     act?.();
     if (moved !== null) {
-      feed.moveTo(moved);
+      actions.moveCursor(moved);
       describe(moved);
     }
   };
   return (
-    <div class="easel">
-      {/* A canvas has no keys of its own; this role hands them to us, and the text below tells what they do. */}
+    <div class="canvas-frame">
+      {/* A screen reader passes keys to an element of this role; the text in #keys describes them. */}
       <div
         class="board"
         role="application"
@@ -61,9 +61,9 @@ export function Easel({ state, config, feed }: Props) {
         aria-label={`Canvas of ${config.width} by ${config.height} pixels`}
         aria-describedby="keys"
         data-testid="board"
-        data-epoch={state.follow.picture?.epoch}
-        data-offset={state.follow.needed === null ? state.follow.picture?.offset : undefined}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it is drawn on by keys
+        data-epoch={state.replica.picture?.epoch}
+        data-offset={state.replica.requiredPosition === null ? state.replica.picture?.offset : undefined}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the canvas has keyboard controls
         tabIndex={0}
         onKeyDown={onKeyDown}
         onFocus={() => describe(cursor)}
@@ -81,8 +81,8 @@ export function Easel({ state, config, feed }: Props) {
           }}
         />
       </div>
-      <p class="hidden" role="status" data-testid="told">
-        {told}
+      <p class="hidden" role="status" data-testid="announcement">
+        {announcement}
       </p>
     </div>
   );
@@ -96,28 +96,31 @@ const STEPS: Readonly<Record<string, readonly [number, number]>> = {
 };
 
 function step(key: string, by: number, from: Cell, config: Config): Cell | null {
-  const way = STEPS[key];
-  if (way === undefined) {
+  const direction = STEPS[key];
+  if (direction === undefined) {
     return null;
   }
   const within = (value: number, size: number): number => Math.min(size - 1, Math.max(0, value));
-  return { x: within(from.x + way[0] * by, config.width), y: within(from.y + way[1] * by, config.height) };
+  return {
+    x: within(from.x + direction[0] * by, config.width),
+    y: within(from.y + direction[1] * by, config.height),
+  };
 }
 
 function nameOf({ colors }: Config, color: number): string {
   return colorName(colors[color] ?? "#000000");
 }
 
-function place({ x, y }: Cell): string {
+function cellName({ x, y }: Cell): string {
   return `Column ${x + 1}, row ${y + 1}`;
 }
 
-function sentence(state: State, config: Config, cell: Cell): string {
-  const own = shown(state.queue, state.acked, cell);
-  const color = own?.color ?? colorAt(state.follow, cell.x, cell.y);
+function describeCell(state: State, config: Config, cell: Cell): string {
+  const own = visiblePixel(state.queue, state.acked, cell);
+  const color = own?.color ?? colorAt(state.replica, cell.x, cell.y);
   const name = color === BLANK ? "empty" : nameOf(config, color);
-  const isWaiting = state.queue.some((item) => item.x === cell.x && item.y === cell.y);
-  return `${place(cell)}: ${name}${isWaiting ? ", not acknowledged yet" : ""}`;
+  const isQueued = state.queue.some((item) => item.x === cell.x && item.y === cell.y);
+  return `${cellName(cell)}: ${name}${isQueued ? ", not acknowledged yet" : ""}`;
 }
 
 interface Stroke {
@@ -127,8 +130,8 @@ interface Stroke {
   readonly onPointerCancel: (event: PointerEvent) => void;
 }
 
-/** One finger or the first mouse button draws; a fast one still draws a whole line. */
-function useStroke(config: Config, feed: Feed): Stroke {
+/** One finger or the primary mouse button draws. Fast movements draw a line without gaps. */
+function useStroke(config: Config, actions: PageActions): Stroke {
   const last = useRef<{ readonly pointer: number; readonly cell: Cell } | null>(null);
   const end = (event: PointerEvent): void => {
     if (last.current?.pointer === event.pointerId) {
@@ -144,8 +147,8 @@ function useStroke(config: Config, feed: Feed): Stroke {
       board.setPointerCapture(event.pointerId);
       const cell = cellAt(board, event, config);
       last.current = { pointer: event.pointerId, cell };
-      feed.moveTo(cell);
-      feed.paint([cell]);
+      actions.moveCursor(cell);
+      actions.paint([cell]);
     },
     onPointerMove: (event) => {
       const from = last.current;
@@ -163,8 +166,8 @@ function useStroke(config: Config, feed: Feed): Stroke {
       }
       if (cells.length > 0) {
         last.current = { pointer: event.pointerId, cell };
-        feed.moveTo(cell);
-        feed.paint(cells);
+        actions.moveCursor(cell);
+        actions.paint(cells);
       }
     },
     onPointerUp: end,
@@ -172,7 +175,7 @@ function useStroke(config: Config, feed: Feed): Stroke {
   };
 }
 
-/** All places since the last event, where the browser tells them. */
+/** All pointer positions since the last event, where the browser reports them. */
 function coalesced(event: PointerEvent): readonly PointerEvent[] {
   const events = event.getCoalescedEvents?.() ?? [];
   return events.length > 0 ? events : [event];

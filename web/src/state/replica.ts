@@ -1,0 +1,128 @@
+// The page's replica of the picture: a loaded picture at its position, and the publications applied to it since. It
+// never skips a publication.
+//
+//   no picture --loaded--> current --missing publication or gap--> reload required --new enough--> current
+//
+// While a reload is required, publications are buffered; those that the new picture already contains are dropped.
+
+import type { Pixel, Position } from "./model";
+
+/** The colour of a cell that was never painted. */
+export const BLANK = 255;
+
+/** The maximum of buffered publications; above it the oldest is dropped, and a newer picture is required. */
+export const BUFFERED_MAX = 5_000;
+
+export interface Picture extends Position {
+  readonly pixels: Uint8Array;
+}
+
+/** A publication at its offset; its pixel is null when the channel carried something else. */
+export interface Publication {
+  readonly offset: number;
+  readonly pixel: Pixel | null;
+}
+
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Replica {
+  readonly size: Size;
+  readonly picture: Picture | null;
+  /** The minimum position of the picture to load, in this epoch. Null when no reload is required. */
+  readonly requiredPosition: Position | null;
+  readonly buffered: readonly Publication[];
+  /** How often a reloaded picture closed a gap. */
+  readonly reloads: number;
+}
+
+export function emptyReplica(size: Size): Replica {
+  return { size, picture: null, requiredPosition: null, buffered: [], reloads: 0 };
+}
+
+/** True when the picture contains all publications up to this position. */
+export function hasReached(replica: Replica, at: Position): boolean {
+  const { picture, requiredPosition } = replica;
+  return (
+    picture !== null && requiredPosition === null && picture.epoch === at.epoch && picture.offset >= at.offset
+  );
+}
+
+/** A picture was loaded. One that is too old is ignored, and must be loaded again. */
+export function loaded(replica: Replica, picture: Picture): Replica {
+  const { requiredPosition, buffered } = replica;
+  if (requiredPosition === null) {
+    return replica.picture === null ? { ...replica, picture } : replica;
+  }
+  if (picture.epoch !== requiredPosition.epoch || picture.offset < requiredPosition.offset) {
+    return replica;
+  }
+  const current: Replica = {
+    ...replica,
+    picture,
+    requiredPosition: null,
+    buffered: [],
+    reloads: replica.reloads + 1,
+  };
+  return buffered.reduce(published, current);
+}
+
+/** The channel is subscribed. Without recovery, publications up to this position may be missing. */
+export function subscribed(replica: Replica, at: Position, isRecovered: boolean): Replica {
+  const { picture, requiredPosition } = replica;
+  if (requiredPosition === null && picture !== null && picture.epoch === at.epoch) {
+    // The gateway continues after the last received publication, which is the picture's position.
+    if (isRecovered || picture.offset === at.offset) {
+      return replica;
+    }
+  }
+  if (requiredPosition !== null && isRecovered && requiredPosition.epoch === at.epoch) {
+    return replica;
+  }
+  return { ...replica, requiredPosition: at, buffered: [] };
+}
+
+/** A publication arrived. */
+export function published(replica: Replica, publication: Publication): Replica {
+  const { picture, requiredPosition, buffered } = replica;
+  if (requiredPosition !== null) {
+    return buffer(replica, requiredPosition, [...buffered, publication]);
+  }
+  if (picture === null || publication.offset <= picture.offset) {
+    return replica;
+  }
+  if (publication.offset > picture.offset + 1) {
+    return {
+      ...replica,
+      requiredPosition: { epoch: picture.epoch, offset: publication.offset },
+      buffered: [],
+    };
+  }
+  return { ...replica, picture: apply(picture, publication, replica.size) };
+}
+
+function buffer(replica: Replica, requiredPosition: Position, buffered: readonly Publication[]): Replica {
+  const [oldest, ...rest] = buffered;
+  if (oldest === undefined || buffered.length <= BUFFERED_MAX) {
+    return { ...replica, buffered };
+  }
+  const offset = Math.max(requiredPosition.offset, oldest.offset);
+  return { ...replica, requiredPosition: { epoch: requiredPosition.epoch, offset }, buffered: rest };
+}
+
+function apply(picture: Picture, publication: Publication, size: Size): Picture {
+  const { pixel, offset } = publication;
+  if (pixel === null) {
+    return { ...picture, offset };
+  }
+  const pixels = picture.pixels.slice();
+  pixels[pixel.y * size.width + pixel.x] = pixel.color;
+  return { epoch: picture.epoch, offset, pixels };
+}
+
+/** The colour of a cell; `BLANK` before the first picture. */
+export function colorAt(replica: Replica, x: number, y: number): number {
+  return replica.picture?.pixels[y * replica.size.width + x] ?? BLANK;
+}
