@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Runs the Autobahn cases for RFC 6455 against a WebSocket server and a WebSocket client, and counts.
 
-Needs Python 3.11 and nothing else: the suite itself (kosoku, pinned in requirements.txt) is taken from the working
-copy's `.venv` if it is there, else it is installed into `target/venv`. Without `--server-cmd` and `--client-cmd` the two
-binaries of this folder are built and tested: the bare codec over a socket, in both roles.
+Needs only Python 3.11: the suite itself (kosoku, pinned in requirements.txt) is used from the working copy's `.venv` if it
+exists there, else it is installed into `target/venv`. Without `--server-cmd` and `--client-cmd` the two binaries of this
+folder are built and tested: the codec alone over a socket, in both roles.
 
   tests/conformance/kosoku.py                                   sections 1 to 7 and 10, both roles
   tests/conformance/kosoku.py --sections 9                      limits and speed, minutes
@@ -33,11 +33,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SECTIONS = "1-7,10"
 
-# What the suite says of a case, and of how the connection ended. The rest of its words are failures.
+# The suite's results of a case and of its close that count as passed. All other results are failures.
 PASSED = {"OK", "NON-STRICT", "INFORMATIONAL"}
 CLOSED_WELL = {"OK", "INFORMATIONAL"}
 
-# The fewest cases of each section; fewer mean that something was not run.
+# The least number of cases of each section; fewer mean that cases were not run.
 CASES_MIN = {1: 16, 2: 11, 3: 7, 4: 10, 5: 20, 6: 145, 7: 37, 9: 54, 10: 1}
 
 READY_SECONDS = 30
@@ -45,7 +45,7 @@ STOP_SECONDS = 10
 
 
 class CannotRun(Exception):
-    """The suite gave no verdict; the text says why."""
+    """The suite could not be run; the text is the reason."""
 
 
 def main():
@@ -70,7 +70,7 @@ def parse_options():
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--role", choices=["server", "client", "both"], default="both", help="who is tested")
+    parser.add_argument("--role", choices=["server", "client", "both"], default="both", help="the role under test")
     parser.add_argument("--sections", default=SECTIONS, help=f"for example 1-7,10 (default {SECTIONS})")
     parser.add_argument("--server-cmd", help="starts the server under test; {port} becomes a free port")
     parser.add_argument("--path", default="/", help="path of the echo endpoint (default /)")
@@ -97,7 +97,7 @@ def parse_sections(text):
 
 
 def find_suite():
-    """The suite's program; installed once if no environment has it."""
+    """Returns the suite's program; installs it once if no environment has it."""
     own = ROOT / "target" / "venv"
     for folder in [ROOT / ".venv" / "bin", own / "bin"]:
         if (folder / "kosoku").exists():
@@ -107,7 +107,7 @@ def find_suite():
     pip = [own / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, "--requirement", HERE / "requirements.txt"]).returncode:
         shutil.rmtree(own)
-        raise CannotRun("the suite could not be installed")
+        raise CannotRun("failed to install the suite")
     return own / "bin" / "kosoku"
 
 
@@ -164,10 +164,10 @@ def build():
     """Builds the two binaries and returns their folder."""
     package = ["--quiet", "--package", "steadfast-conformance", "--bins"]
     if subprocess.run(["cargo", "build", *package], cwd=ROOT).returncode:
-        raise CannotRun("the binaries of this folder do not build")
+        raise CannotRun("failed to build the binaries of this folder")
     query = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
-    answer = subprocess.run(query, cwd=ROOT, check=True, capture_output=True)
-    return Path(json.loads(answer.stdout)["target_directory"]) / "debug"
+    metadata = subprocess.run(query, cwd=ROOT, check=True, capture_output=True)
+    return Path(json.loads(metadata.stdout)["target_directory"]) / "debug"
 
 
 def with_port(command, port):
@@ -182,13 +182,13 @@ def free_port():
 
 @contextmanager
 def started(command, name, log=None):
-    """Starts a program in a process group of its own and ends the group, whatever happens."""
+    """Starts a program in a separate process group and always ends the group."""
     words = [os.fspath(word) for word in command]
     try:
         with open(log, "wb") if log else nullcontext() as output:
             process = subprocess.Popen(words, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
     except OSError as error:
-        raise CannotRun(f"{name} cannot be started: {error}") from None
+        raise CannotRun(f"failed to start {name}: {error}") from None
     try:
         yield process
     finally:
@@ -211,18 +211,18 @@ def wait_for_port(port, process):
             return
         except OSError:
             time.sleep(0.05)
-    raise CannotRun(f"{process.args[0]} did not listen on port {port} within {READY_SECONDS} s")
+    raise CannotRun(f"timed out after {READY_SECONDS} s waiting for {process.args[0]} to listen on port {port}")
 
 
 def finish(process, limit, name):
     try:
         return process.wait(limit)
     except subprocess.TimeoutExpired:
-        raise CannotRun(f"{name} did not end within {limit} s") from None
+        raise CannotRun(f"timed out after {limit} s waiting for {name} to end") from None
 
 
 def print_table(role, sections, cases):
-    """Prints one line a section and each case that failed; returns how many failed."""
+    """Prints one line per section and each case that failed; returns how many failed."""
     failures = 0
     for section in sections:
         of_section = {case: words for case, words in cases.items() if case.startswith(f"{section}.")}

@@ -141,7 +141,7 @@ impl From<ServeError> for Failure {
             code,
             text: Text::Error {
                 error: with_causes(&error),
-                hint: error.advice(),
+                hint: error.help(),
             },
         }
     }

@@ -30,7 +30,7 @@ fn it_prints_its_address_and_data_directory_and_shuts_down_cleanly_on_sigterm() 
 #[test]
 fn a_second_signal_terminates_it_although_a_client_stays_connected() {
     let directory = tempfile::tempdir().unwrap();
-    let timeouts = "[server]\nclose_wait = \"1m\"\nshutdown_wait = \"10m\"\n";
+    let timeouts = "[server]\nclose_timeout = \"1m\"\nshutdown_timeout = \"10m\"\n";
     std::fs::write(directory.path().join("s.toml"), timeouts).unwrap();
     let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
     let mut gateway = serve(directory.path(), &arguments)
@@ -100,7 +100,7 @@ fn invalid_settings_are_rejected_with_their_location() {
             variable,
             "invalid environment variable PORT=\"eighty\": must be a port from 0 to 65535",
         ),
-        (argument, "server.cores: must be 0 to 256"),
+        (argument, "server.shards: must be 0 to 256"),
     ] {
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}");

@@ -1,6 +1,7 @@
-//! From a listener to connections: accepts while there is room, reads the first request, and carries out its verdict.
+//! From a listener to connections: accepts while there is capacity, reads the first request, and executes the decision
+//! about it.
 //!
-//! Everything before the upgrade is bounded: in number, in bytes and in time. Decides nothing; [`crate::upgrade`] does.
+//! Everything before the upgrade is bounded in number, bytes and time. [`crate::upgrade`] makes the decisions.
 
 use std::future::poll_fn;
 use std::io;
@@ -16,33 +17,34 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 
-use crate::core::Core;
+use crate::connection_task::{self, ConnectionTask};
+use crate::event_loop::EventLoop;
 use crate::http;
-use crate::reader::{self, Reader};
-use crate::upgrade::{self, Purpose, Refusal, Upgrade, Verdict};
+use crate::upgrade::{self, HandshakeDecision, HttpRejection, Upgrade, UpgradePurpose};
 
-/// The pause when the system has no descriptor or memory for another socket.
+/// The pause when the system has no file descriptor or memory for another socket.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-/// How long a refused client may take to read the answer and go.
+/// How long a rejected client may take to read the response and close.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until it is dropped.
-pub(crate) async fn accept(core: Rc<Core>, listener: TcpListener) {
+pub(crate) async fn accept(event_loop: Rc<EventLoop>, listener: TcpListener) {
     let mut is_exhausted = false;
     loop {
-        core.wait_for_room().await;
+        event_loop.wait_for_capacity().await;
         match listener.accept().await {
             Ok((stream, from)) => {
                 is_exhausted = false;
-                tokio::task::spawn_local(greet(Rc::clone(&core), stream, from));
+                tokio::task::spawn_local(handle_request(Rc::clone(&event_loop), stream, from));
             }
-            Err(error) if is_of_one_connection(&error) => {
-                tracing::debug!(%error, "a connection ended before it began");
+            Err(error) if is_connection_error(&error) => {
+                tracing::debug!(%error, "connection aborted before it was accepted");
             }
             Err(error) => {
-                // Once a bout: the listener keeps what waits, and a full log file helps nobody.
+                // Logged once until an accept succeeds: the listener keeps pending connections, and repeated lines
+                // would only fill the log file.
                 if !std::mem::replace(&mut is_exhausted, true) {
-                    tracing::error!(%error, "cannot accept connections now, trying on");
+                    tracing::error!(%error, "failed to accept connections; retrying");
                 }
                 time::sleep(EXHAUSTED_PAUSE).await;
             }
@@ -50,8 +52,8 @@ pub(crate) async fn accept(core: Rc<Core>, listener: TcpListener) {
     }
 }
 
-/// True when another connection may well be accepted at once.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Whether the error concerns one connection only, so that the next one can be accepted at once.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -60,74 +62,76 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Reads the first request of a connection and does what it is for.
-async fn greet(core: Rc<Core>, mut stream: TcpStream, from: SocketAddr) {
-    let _seat = core.seat();
-    let mut head = Head {
-        core: &core,
+/// Reads the first request of a connection and handles it.
+async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: SocketAddr) {
+    let _permit = event_loop.acquire_handshake_permit();
+    let mut head = RequestHead {
+        event_loop: &event_loop,
         stream: &mut stream,
         from: from.ip(),
-        kept: Vec::new(),
+        buffered: Vec::new(),
     };
     let first = time::timeout(
-        core.settings.handshake_timeout,
+        event_loop.settings.handshake_timeout,
         poll_fn(|context| head.poll(context)),
     )
     .await;
-    let kept = head.kept;
+    let buffered = head.buffered;
     match first {
-        Ok(Some(First::Upgrade {
+        Ok(Some(FirstRequest::Upgrade {
             upgrade,
-            mut behind,
-        })) => open(&core, stream, &upgrade, &mut behind),
-        Ok(Some(First::Refuse(refusal))) => {
-            if refusal.status == 403 {
-                tracing::warn!(%from, why = refusal.why, "refused a web page");
+            mut early_bytes,
+        })) => open(&event_loop, stream, &upgrade, &mut early_bytes),
+        Ok(Some(FirstRequest::Reject(rejection))) => {
+            if rejection.status == 403 {
+                tracing::warn!(%from, reason = rejection.reason, "web page rejected");
             } else {
-                tracing::debug!(%from, status = refusal.status, why = refusal.why, "refused a request");
+                tracing::debug!(%from, status = rejection.status, reason = rejection.reason, "request rejected");
             }
-            Box::pin(answer(stream, &refusal)).await;
+            Box::pin(send_rejection(stream, &rejection)).await;
         }
-        Ok(Some(First::Http)) => {
-            let admin = std::sync::Arc::clone(&core.admin);
-            // One request each, in the same time as an upgrade.
-            let serve = Box::pin(http::serve(stream, kept, admin));
-            drop(time::timeout(core.settings.handshake_timeout, serve).await);
+        Ok(Some(FirstRequest::Http)) => {
+            let admin = std::sync::Arc::clone(&event_loop.admin);
+            // One request per connection, with the same timeout as an upgrade.
+            let serve = Box::pin(http::serve(stream, buffered, admin));
+            drop(time::timeout(event_loop.settings.handshake_timeout, serve).await);
         }
         Ok(None) => {}
-        Err(_) => tracing::debug!(%from, "the first request did not arrive in time"),
+        Err(_) => {
+            tracing::debug!(%from, "handshake timeout expired before the first request was complete");
+        }
     }
 }
 
-/// What the first request wants.
-enum First {
+/// A complete first request.
+enum FirstRequest {
     Upgrade {
         upgrade: Upgrade,
-        /// WebSocket traffic that arrived with it.
-        behind: Vec<u8>,
+        /// WebSocket bytes that arrived with it.
+        early_bytes: Vec<u8>,
     },
-    Refuse(Refusal),
+    Reject(HttpRejection),
     Http,
 }
 
-/// A request head on its way in. Nearly always it is whole at the first read, and nothing is kept.
-struct Head<'a> {
-    core: &'a Core,
+/// A request head that is being received. Nearly always the first read completes it, and nothing is buffered.
+struct RequestHead<'a> {
+    event_loop: &'a EventLoop,
     stream: &'a mut TcpStream,
     from: IpAddr,
-    kept: Vec<u8>,
+    buffered: Vec<u8>,
 }
 
-impl Head<'_> {
-    /// Ends with what the request wants; none when the client is gone.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<First>> {
+impl RequestHead<'_> {
+    /// Completes with the request, or with `None` when the client has disconnected.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<FirstRequest>> {
         loop {
-            let mut memory = self.core.read_buffer.borrow_mut();
-            // No more than a head, so that one connection cannot make the core keep more.
-            let room = upgrade::HEAD_BYTES_MAX
-                .saturating_sub(self.kept.len())
+            let mut memory = self.event_loop.read_buffer.borrow_mut();
+            // At most one head, so that one connection cannot make the shard buffer more.
+            let capacity = upgrade::HEAD_BYTES_MAX
+                .saturating_sub(self.buffered.len())
                 .max(1);
-            let mut buffer = ReadBuf::new(memory.get_mut(..room).unwrap_or_default());
+            let mut buffer = ReadBuf::new(memory.get_mut(..capacity).unwrap_or_default());
             if ready!(Pin::new(&mut *self.stream).poll_read(context, &mut buffer)).is_err() {
                 return Poll::Ready(None);
             }
@@ -135,63 +139,68 @@ impl Head<'_> {
             if read.is_empty() {
                 return Poll::Ready(None);
             }
-            if let Some(first) = self.judge(read) {
+            if let Some(first) = self.classify(read) {
                 return Poll::Ready(Some(first));
             }
         }
     }
 
-    fn judge(&mut self, read: &[u8]) -> Option<First> {
-        let rules = &self.core.settings.rules;
-        let was_empty = self.kept.is_empty();
+    fn classify(&mut self, read: &[u8]) -> Option<FirstRequest> {
+        let rules = &self.event_loop.settings.rules;
+        let was_empty = self.buffered.is_empty();
         if !was_empty {
-            self.kept.extend_from_slice(read);
+            self.buffered.extend_from_slice(read);
         }
-        let input = if was_empty { read } else { &self.kept };
+        let input = if was_empty { read } else { &self.buffered };
         match upgrade::examine(input, self.from, rules) {
-            Verdict::Upgrade(upgrade) => {
-                let behind = input.get(upgrade.head_len..).unwrap_or_default().to_vec();
-                Some(First::Upgrade { upgrade, behind })
+            HandshakeDecision::Upgrade(upgrade) => {
+                let early_bytes = input.get(upgrade.head_len..).unwrap_or_default().to_vec();
+                Some(FirstRequest::Upgrade {
+                    upgrade,
+                    early_bytes,
+                })
             }
-            Verdict::Refuse(refusal) => Some(First::Refuse(refusal)),
-            verdict @ (Verdict::Http | Verdict::Incomplete) => {
+            HandshakeDecision::Reject(rejection) => Some(FirstRequest::Reject(rejection)),
+            decision @ (HandshakeDecision::Http | HandshakeDecision::Incomplete) => {
                 if was_empty {
-                    self.kept.extend_from_slice(read);
+                    self.buffered.extend_from_slice(read);
                 }
-                matches!(verdict, Verdict::Http).then_some(First::Http)
+                matches!(decision, HandshakeDecision::Http).then_some(FirstRequest::Http)
             }
         }
     }
 }
 
-/// Makes a connection of a socket, and a small task for it.
-fn open(core: &Rc<Core>, stream: TcpStream, upgrade: &Upgrade, behind: &mut [u8]) {
+/// Turns a socket into a connection and spawns its task.
+fn open(event_loop: &Rc<EventLoop>, stream: TcpStream, upgrade: &Upgrade, early_bytes: &mut [u8]) {
     let (stream, writing) = stream.into_split();
     let (peer, limits) = match upgrade.purpose {
-        Purpose::Client(access) => {
+        UpgradePurpose::Client(access) => {
             let mut id = [0; 16];
             if let Err(error) = getrandom::fill(&mut id) {
-                tracing::error!(%error, "no randomness for the id of a client");
+                tracing::error!(%error, "failed to generate a client id; connection dropped");
                 return;
             }
             let client = ClientId(u128::from_ne_bytes(id));
-            let peer = core.step(|shard, now| {
+            let peer = event_loop.step(|shard, now| {
                 shard.open_client(now, writing, &upgrade.response, client, access)
             });
-            (peer, core.settings.client_limits)
+            (peer, event_loop.settings.client_limits)
         }
-        Purpose::Echo => (
-            core.step(|shard, _| shard.open_echo(writing, &upgrade.response)),
-            core.settings.echo_limits,
+        UpgradePurpose::Echo => (
+            event_loop.step(|shard, _| shard.open_echo(writing, &upgrade.response)),
+            event_loop.settings.echo_limits,
         ),
     };
     let mut decoder = Decoder::new(Role::Server, limits);
-    if !behind.is_empty() {
-        core.step(|shard, now| reader::feed(shard, now, peer, &mut decoder, behind));
+    if !early_bytes.is_empty() {
+        event_loop.step(|shard, now| {
+            connection_task::decode_read(shard, now, peer, &mut decoder, early_bytes);
+        });
     }
     tokio::task::spawn_local(
-        Reader {
-            core: Rc::clone(core),
+        ConnectionTask {
+            event_loop: Rc::clone(event_loop),
             peer,
             stream,
             decoder,
@@ -200,18 +209,19 @@ fn open(core: &Rc<Core>, stream: TcpStream, upgrade: &Upgrade, behind: &mut [u8]
     );
 }
 
-/// Sends a refusal and lets the client read it: closing at once while it still sends would reset the connection.
-async fn answer(mut stream: TcpStream, refusal: &Refusal) {
+/// Sends a rejection and lets the client read it: closing at once while the client still sends would reset the
+/// connection.
+async fn send_rejection(mut stream: TcpStream, rejection: &HttpRejection) {
     let linger = async {
-        stream.write_all(&refusal.response).await?;
+        stream.write_all(&rejection.response).await?;
         stream.shutdown().await?;
         drain(&mut stream).await
     };
-    // A client that is gone or does not go has had its answer.
+    // The response was sent, so it does not matter whether the client disconnected or stays.
     drop(time::timeout(LINGER, linger).await);
 }
 
-/// Reads and drops until the client ends the stream.
+/// Reads and discards until the client ends the stream.
 pub(crate) async fn drain(stream: &mut TcpStream) -> io::Result<()> {
     let mut sink = [0; 512];
     while tokio::io::AsyncReadExt::read(stream, &mut sink).await? > 0 {}

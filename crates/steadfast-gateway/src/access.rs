@@ -1,6 +1,6 @@
-//! Who may connect: web pages by their origin, and clients without a credential.
+//! Which clients may connect: web pages by their origin, and clients without a credential.
 //!
-//! Pure functions on what the request says. What a client without access is answered is the hub's decision.
+//! Pure functions of the request. The hub decides how to reply to a client without access.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,16 +8,16 @@ use steadfast_hub::io::Access;
 
 use crate::config::Anonymous;
 
-/// How a request came here.
+/// How a request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// No proxy says that it passed the request on.
+    /// The request has no proxy header.
     Direct,
-    /// A proxy says so.
+    /// A proxy header says that the request was forwarded.
     Forwarded,
 }
 
-/// What decides about access, from the configuration.
+/// The access rules of the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
     anonymous: Anonymous,
@@ -37,21 +37,21 @@ impl AccessRules {
         }
     }
 
-    /// What a client at this address, which called us by this host, may do.
+    /// Returns the access of a client at this address, whose `Host` header is `host`.
     ///
-    /// The name is asked for as well because a foreign page can point a name of its own at 127.0.0.1; its requests
-    /// then come from loopback, but carry that name.
-    /// A proxy on this machine makes every client look local, so its word counts against them.
+    /// The host name is checked as well because a foreign page can make its own domain name resolve to 127.0.0.1; its
+    /// requests then arrive from loopback, but with that name.
+    /// A proxy on this machine makes every client look local, so forwarded requests are not local.
     pub(crate) fn access(&self, client: IpAddr, host: &str, route: Route) -> Access {
         let is_local = route == Route::Direct && is_loopback(client) && is_loopback_name(host);
         match self.anonymous {
-            Anonymous::Everyone => Access::Anonymous,
+            Anonymous::All => Access::Anonymous,
             Anonymous::Loopback if is_local => Access::Anonymous,
             Anonymous::Loopback => Access::CredentialNeeded,
         }
     }
 
-    /// True when a page of this origin may connect to this host. Programs that are no browser send no origin.
+    /// Whether a page of this origin may connect to this host. Clients other than browsers send no origin.
     pub(crate) fn allows_origin(&self, origin: Option<&str>, host: &str) -> bool {
         let Some(origin) = origin else {
             return true;
@@ -72,7 +72,7 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// True for `localhost`, 127.x.y.z and `[::1]`, with or without a port.
+/// Whether the host is `localhost`, 127.x.y.z or `[::1]`, with or without a port.
 fn is_loopback_name(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else {
@@ -99,7 +99,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Compares with a pattern in which `*` stands for any characters, none included.
+/// Compares with a pattern in which `*` matches any number of characters, including none.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
         return pattern == text;
@@ -107,14 +107,14 @@ fn matches(pattern: &str, text: &str) -> bool {
     let Some(mut text) = text.strip_prefix(head) else {
         return false;
     };
-    // Every piece between two stars is taken as early as possible; the last one must end the text.
-    let mut pieces = rest.split('*').peekable();
-    while let Some(piece) = pieces.next() {
-        if pieces.peek().is_none() {
-            return text.ends_with(piece);
+    // Every part between two stars is matched as early as possible; the last one must end the text.
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
         }
-        match text.split_once(piece) {
-            Some((_, behind)) => text = behind,
+        match text.split_once(part) {
+            Some((_, after)) => text = after,
             None => return false,
         }
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_proxy_on_this_machine_passes_on_is_not_local() {
+    fn a_request_that_a_local_proxy_forwards_is_not_local() {
         let rules = rules(Anonymous::Loopback, &[]);
 
         let access = rules.access("127.0.0.1".parse().unwrap(), "localhost", Route::Forwarded);
@@ -182,8 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn everyone_may_be_anonymous_when_configured() {
-        let rules = rules(Anonymous::Everyone, &[]);
+    fn all_clients_may_be_anonymous_when_configured() {
+        let rules = rules(Anonymous::All, &[]);
 
         assert_eq!(
             rules.access("10.0.0.1".parse().unwrap(), "example.org", Route::Forwarded),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_must_be_absent_of_the_same_host_or_allowed() {
+    fn an_origin_must_be_absent_or_of_the_same_host_or_allowed() {
         let allowed = ["https://app.example.org", "https://*.example.net"];
         let rules = rules(Anonymous::Loopback, &allowed);
         for (origin, host, allows) in [
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_alone_allows_every_page() {
+    fn a_single_star_allows_every_page() {
         let rules = rules(Anonymous::Loopback, &["*"]);
 
         assert!(rules.allows_origin(Some("https://anything.example"), "localhost"));

@@ -1,7 +1,8 @@
-//! What people write to configure the gateway: one section per part, human units, a documented default for each key.
+//! The configuration of the gateway: one section per part, human-readable units, a documented default for each key.
 //!
-//! Owns names, defaults and their reasons. [`load`] reads a file, [`policy`] turns the settings into what the machines
-//! take, [`mod@reference`] prints the page of all keys. Reads no environment: the command line tool hands its values in.
+//! Defines the keys, the defaults and their reasons. [`load`] reads a file, [`policy`] converts the settings to the
+//! policies of the state machines, [`mod@reference`] generates the page of all keys. Does not read the environment: the
+//! command line tool passes its values in.
 
 pub mod load;
 pub mod policy;
@@ -15,72 +16,72 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use steadfast_machine::ByteSize;
 
-use self::units::{Size, Span};
+use self::units::{ConfigDuration, ConfigSize};
 
 /// All settings of a gateway. [`Config::default`] serves on `127.0.0.1:8000` and stores in `./steadfast-data`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where and how connections are taken.
+    /// Listening and connections.
     pub server: ServerConfig,
-    /// What one client may do.
+    /// Access and limits of one client.
     pub client: ClientConfig,
-    /// Where publications are kept, and how long.
+    /// Storage and retention.
     pub store: StoreConfig,
-    /// What exists for tests only.
+    /// Features that exist for tests only.
     pub test: TestConfig,
 }
 
 impl Config {
-    /// All settings in force, as a configuration file.
+    /// Returns all effective settings, as a configuration file.
     ///
     /// # Panics
     ///
-    /// Never: every key has a form in TOML.
+    /// Never: every setting can be written in TOML.
     pub fn effective(&self) -> String {
-        toml::to_string(self).expect("every key has a form in TOML")
+        toml::to_string(self).expect("every setting can be written in TOML")
     }
 }
 
-/// Where and how connections are taken.
+/// Listening and connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     /// The address to listen on.
     pub address: IpAddr,
-    /// The port to listen on; 0 takes any free one.
+    /// The port to listen on; 0 selects any free port.
     pub port: u16,
-    /// Event loops; 0 takes one for each processor.
-    pub cores: u16,
-    /// Web pages of these origins may connect besides those of the same host; `*` alone allows all.
+    /// The number of shards; 0 selects one per processor.
+    pub shards: u16,
+    /// Web pages of these origins may connect in addition to those of the same host; a single `*` allows all.
     pub allowed_origins: Vec<String>,
-    /// Connections of the whole process.
+    /// The most connections of the process.
     pub connections_max: u32,
-    /// Connections that have not finished their first request, of one core.
+    /// The most connections of one shard that have not finished their first request.
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
-    pub handshake_timeout: Span,
-    /// How long a closed connection may take to drain and to answer the close.
-    pub close_wait: Span,
-    /// How long a shutdown waits for the connections to close.
-    pub shutdown_wait: Span,
+    pub handshake_timeout: ConfigDuration,
+    /// How long a closed connection may take to drain and to reply to the close frame.
+    pub close_timeout: ConfigDuration,
+    /// How long a shutdown waits for clients to disconnect.
+    pub shutdown_timeout: ConfigDuration,
 }
 
 impl ServerConfig {
-    /// Loopback: what is reachable from elsewhere is a decision of the one who deploys.
+    /// Loopback: an operator must decide explicitly to accept clients of other machines.
     pub const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     /// 8000, the usual port of this protocol.
     pub const PORT: u16 = 8000;
-    /// 100,000 connections take about 0.5 GB; the limit of open files usually ends it earlier.
+    /// 100,000 connections need about 0.5 GB; the limit of open files is usually lower.
     pub const CONNECTIONS_MAX: u32 = 100_000;
-    /// 4,096, as many as may wait to be accepted.
+    /// 4,096, the same as the listen backlog.
     pub const HANDSHAKES_MAX: u32 = 4096;
     /// 10 s: a request head is one packet; the rest is for slow mobile links.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-    /// 5 s, the protocol's wait for a close handshake.
-    pub const CLOSE_WAIT: Duration = Duration::from_secs(5);
-    /// 5 s: enough for every close frame to be sent and answered.
-    pub const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
+    /// 5 s, the protocol's timeout of a close handshake.
+    pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// 5 s: enough to send every close frame and receive the replies.
+    pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 }
 
 impl Default for ServerConfig {
@@ -88,86 +89,87 @@ impl Default for ServerConfig {
         Self {
             address: Self::ADDRESS,
             port: Self::PORT,
-            cores: 0,
+            shards: 0,
             allowed_origins: Vec::new(),
             connections_max: Self::CONNECTIONS_MAX,
             handshakes_max: Self::HANDSHAKES_MAX,
-            handshake_timeout: Span(Self::HANDSHAKE_TIMEOUT),
-            close_wait: Span(Self::CLOSE_WAIT),
-            shutdown_wait: Span(Self::SHUTDOWN_WAIT),
+            handshake_timeout: ConfigDuration(Self::HANDSHAKE_TIMEOUT),
+            close_timeout: ConfigDuration(Self::CLOSE_TIMEOUT),
+            shutdown_timeout: ConfigDuration(Self::SHUTDOWN_TIMEOUT),
         }
     }
 }
 
-/// What one client may do.
+/// Access and limits of one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClientConfig {
-    /// Who may connect without a credential.
+    /// Which clients may connect without a credential.
     pub anonymous: Anonymous,
-    /// Whether others are shown what an anonymous client says about itself.
+    /// Whether the `data` of an anonymous client's connect command is shown to other clients.
     pub anonymous_info: bool,
-    /// Whether subscribers may ask for join and leave pushes.
+    /// Whether subscribers may request join and leave pushes.
     pub join_leave: JoinLeaveChoice,
     /// Time between two pings.
-    pub ping_interval: Span,
-    /// How long a client may stay silent after a ping.
-    pub pong_timeout: Span,
+    pub ping_interval: ConfigDuration,
+    /// How long after a ping nothing may be received from a client.
+    pub pong_timeout: ConfigDuration,
     /// How long a client may take to send its connect command.
-    pub stale_timeout: Span,
-    /// How long a refused client may take to close.
-    pub refused_timeout: Span,
-    /// How long unsent bytes may wait.
-    pub write_deadline: Span,
-    /// How many unsent bytes may wait.
-    pub backlog_bytes_max: Size,
-    /// The longest message.
-    pub message_bytes_max: Size,
-    /// Commands in one message.
+    pub connect_timeout: ConfigDuration,
+    /// How long a client whose connect command was rejected may take to close.
+    pub rejected_close_timeout: ConfigDuration,
+    /// How long bytes may remain in a client's send buffer.
+    pub write_timeout: ConfigDuration,
+    /// The most bytes in a client's send buffer.
+    pub send_buffer_bytes_max: ConfigSize,
+    /// The size of the longest message.
+    pub message_bytes_max: ConfigSize,
+    /// The most commands in one message.
     pub commands_per_message_max: u32,
-    /// Fragments of one message.
+    /// The most fragments of one message.
     pub fragments_max: u32,
-    /// Subscriptions of one client.
+    /// The most subscriptions of one client.
     pub channels_max: u32,
-    /// Requests of one client that wait for the store.
-    pub requests_max: u32,
-    /// Publications in one reply.
+    /// The most pending requests of one client to the log.
+    pub pending_requests_max: u32,
+    /// The most publications in one reply.
     pub publications_per_reply_max: u32,
-    /// Payload bytes in one reply.
-    pub publication_bytes_per_reply_max: Size,
-    /// Clients in one presence reply.
+    /// The most payload bytes in one reply.
+    pub publication_bytes_per_reply_max: ConfigSize,
+    /// The most clients in one presence reply.
     pub presence_max: u32,
 }
 
 impl ClientConfig {
-    /// 25 s, the protocol's default: SDKs give up 10 s after a ping that did not come.
+    /// 25 s, the protocol's default: SDKs disconnect 10 s after a ping that did not arrive.
     pub const PING_INTERVAL: Duration = Duration::from_secs(25);
     /// 8 s, the protocol's default.
     pub const PONG_TIMEOUT: Duration = Duration::from_secs(8);
     /// 10 s, the protocol's default.
-    pub const STALE_TIMEOUT: Duration = Duration::from_secs(10);
-    /// 5 s, the protocol's wait after a refused connect.
-    pub const REFUSED_TIMEOUT: Duration = Duration::from_secs(5);
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 5 s, the protocol's timeout after a rejected connect.
+    pub const REJECTED_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
     /// 5 s: longer than a change of network takes, shorter than a ping interval.
-    pub const WRITE_DEADLINE: Duration = Duration::from_secs(5);
-    /// 1 MiB, the protocol's default for what may wait for one client.
-    pub const BACKLOG_BYTES_MAX: ByteSize = ByteSize::from_mib(1);
+    pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// 1 MiB, the protocol's default for the send buffer of one client.
+    pub const SEND_BUFFER_BYTES_MAX: ByteSize = ByteSize::from_mib(1);
     /// 64 KiB, the protocol's default.
     pub const MESSAGE_BYTES_MAX: ByteSize = ByteSize::from_kib(64);
     /// 1,024: SDKs send connect and all subscribes in one message, 128 by default.
     pub const COMMANDS_PER_MESSAGE_MAX: u32 = 1024;
-    /// 1,024: clients of this protocol send whole frames.
+    /// 1,024: clients of this protocol send unfragmented messages.
     pub const FRAGMENTS_MAX: u32 = 1024;
     /// 128, the protocol's default.
     pub const CHANNELS_MAX: u32 = 128;
     /// 256: four times what the heaviest measured publisher keeps in flight.
-    pub const REQUESTS_MAX: u32 = 256;
+    pub const PENDING_REQUESTS_MAX: u32 = 256;
     /// 300, what SDKs expect of one reply.
     pub const PUBLICATIONS_PER_REPLY_MAX: u32 = 300;
-    /// 64 KiB, a sixteenth of the backlog: four such replies and a page of a recovery may come in one turn, before the
-    /// client takes anything. They fit behind what may wait before them, so that replies alone never make it slow.
+    /// 64 KiB, a sixteenth of the send buffer: four such replies and a page of a recovery may be sent in one loop
+    /// iteration, before the client reads anything. They fit into the send buffer after what it may already contain, so
+    /// that replies alone never make a client a slow consumer.
     pub const PUBLICATION_BYTES_PER_REPLY_MAX: ByteSize = ByteSize::from_kib(64);
-    /// 1,000 entries are about 100 KB.
+    /// 1,000 entries, which are about 100 KB.
     pub const PRESENCE_MAX: u32 = 1000;
 }
 
@@ -176,95 +178,95 @@ impl Default for ClientConfig {
         Self {
             anonymous: Anonymous::Loopback,
             anonymous_info: false,
-            join_leave: JoinLeaveChoice::Offered,
-            ping_interval: Span(Self::PING_INTERVAL),
-            pong_timeout: Span(Self::PONG_TIMEOUT),
-            stale_timeout: Span(Self::STALE_TIMEOUT),
-            refused_timeout: Span(Self::REFUSED_TIMEOUT),
-            write_deadline: Span(Self::WRITE_DEADLINE),
-            backlog_bytes_max: Size(Self::BACKLOG_BYTES_MAX),
-            message_bytes_max: Size(Self::MESSAGE_BYTES_MAX),
+            join_leave: JoinLeaveChoice::On,
+            ping_interval: ConfigDuration(Self::PING_INTERVAL),
+            pong_timeout: ConfigDuration(Self::PONG_TIMEOUT),
+            connect_timeout: ConfigDuration(Self::CONNECT_TIMEOUT),
+            rejected_close_timeout: ConfigDuration(Self::REJECTED_CLOSE_TIMEOUT),
+            write_timeout: ConfigDuration(Self::WRITE_TIMEOUT),
+            send_buffer_bytes_max: ConfigSize(Self::SEND_BUFFER_BYTES_MAX),
+            message_bytes_max: ConfigSize(Self::MESSAGE_BYTES_MAX),
             commands_per_message_max: Self::COMMANDS_PER_MESSAGE_MAX,
             fragments_max: Self::FRAGMENTS_MAX,
             channels_max: Self::CHANNELS_MAX,
-            requests_max: Self::REQUESTS_MAX,
+            pending_requests_max: Self::PENDING_REQUESTS_MAX,
             publications_per_reply_max: Self::PUBLICATIONS_PER_REPLY_MAX,
-            publication_bytes_per_reply_max: Size(Self::PUBLICATION_BYTES_PER_REPLY_MAX),
+            publication_bytes_per_reply_max: ConfigSize(Self::PUBLICATION_BYTES_PER_REPLY_MAX),
             presence_max: Self::PRESENCE_MAX,
         }
     }
 }
 
-/// Who may connect without a credential.
+/// Which clients may connect without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Anonymous {
-    /// Clients on this machine that also call it by a loopback name, which no foreign web page can.
+    /// Clients on this machine whose `Host` header is a loopback name, which a foreign web page cannot send.
     Loopback,
-    /// Everyone who can reach the port.
-    Everyone,
+    /// All clients that can reach the port.
+    All,
 }
 
-/// Whether subscribers may ask for join and leave pushes.
+/// Whether subscribers may request join and leave pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JoinLeaveChoice {
-    /// They may.
-    Offered,
-    /// They may not.
+    /// A subscriber gets the pushes that it requests.
+    On,
+    /// Requests for the pushes are ignored.
     Off,
 }
 
-/// Where publications are kept, and how long.
+/// Storage and retention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
-    /// Files, or memory.
+    /// Segment files or memory.
     pub kind: StoreKind,
-    /// Where the files are.
+    /// The data directory.
     pub directory: PathBuf,
-    /// When a publication counts as stored.
+    /// When a publication is acknowledged.
     pub fsync: Fsync,
     /// Time between two syncs with `fsync = "interval"`.
-    pub fsync_interval: Span,
-    /// The size of one file.
-    pub segment_bytes: Size,
-    /// Publications of one channel that can be read again.
+    pub fsync_interval: ConfigDuration,
+    /// The size of one segment file.
+    pub segment_bytes: ConfigSize,
+    /// The most publications in the history of one channel.
     pub history_size: u64,
-    /// How long a publication can be read again.
-    pub history_ttl: Span,
-    /// All files together.
-    pub bytes_max: Size,
-    /// How long a channel without publications keeps its epoch.
-    pub channel_ttl: Span,
-    /// Channels at one time.
+    /// How long a publication stays in the history.
+    pub history_ttl: ConfigDuration,
+    /// The most bytes of all segment files.
+    pub bytes_max: ConfigSize,
+    /// How long a channel keeps its epoch after its last publication.
+    pub channel_ttl: ConfigDuration,
+    /// The most channels at one time.
     pub channels_max: u32,
-    /// How long the key of a keyed publish is remembered.
-    pub dedup_window: Span,
-    /// Keys that are remembered at one time.
+    /// How long the gateway remembers an idempotency key.
+    pub dedup_window: ConfigDuration,
+    /// The most idempotency keys that are remembered at one time.
     pub idempotency_keys_max: u32,
 }
 
 impl StoreConfig {
-    /// Beside where the gateway was started, so that nothing outside is touched unasked.
+    /// In the working directory, so that by default no file is written outside of it.
     pub const DIRECTORY: &'static str = "steadfast-data";
-    /// 50 ms: what a power cut may cost with `fsync = "interval"`.
+    /// 50 ms: the publications that a power failure may lose with `fsync = "interval"`.
     pub const FSYNC_INTERVAL: Duration = Duration::from_millis(50);
-    /// 64 MiB: whole segments are removed, so 16 of them make retention smooth.
+    /// 64 MiB: entire segments are removed, so 16 of them make retention smooth.
     pub const SEGMENT_BYTES: ByteSize = ByteSize::from_mib(64);
-    /// 10,000 publications: three minutes of a channel with 50 a second.
+    /// 10,000 publications: three minutes of a channel with 50 per second.
     pub const HISTORY_SIZE: u64 = 10_000;
     /// 24 h: a client that was away for a night can recover.
     pub const HISTORY_TTL: Duration = Duration::from_hours(24);
-    /// 1 GiB: opens in seconds after a kill.
+    /// 1 GiB: crash recovery takes seconds.
     pub const BYTES_MAX: ByteSize = ByteSize::from_mib(1024);
     /// 30 days: a client that was away longer reloads.
     pub const CHANNEL_TTL: Duration = Duration::from_hours(30 * 24);
-    /// 100,000: each costs about 100 bytes of memory and of every checkpoint.
+    /// 100,000: each needs about 100 bytes in memory and in every checkpoint.
     pub const CHANNELS_MAX: u32 = 100_000;
-    /// 2 min: longer than any reconnect that repeats a publish.
+    /// 2 min: longer than any reconnect after which a publication is resent.
     pub const DEDUP_WINDOW: Duration = Duration::from_mins(2);
-    /// 200,000: 1,600 keyed publishes a second for the whole window.
+    /// 200,000: 1,600 idempotent publications per second during the entire window.
     pub const IDEMPOTENCY_KEYS_MAX: u32 = 200_000;
 }
 
@@ -274,42 +276,42 @@ impl Default for StoreConfig {
             kind: StoreKind::Segments,
             directory: PathBuf::from(Self::DIRECTORY),
             fsync: Fsync::Always,
-            fsync_interval: Span(Self::FSYNC_INTERVAL),
-            segment_bytes: Size(Self::SEGMENT_BYTES),
+            fsync_interval: ConfigDuration(Self::FSYNC_INTERVAL),
+            segment_bytes: ConfigSize(Self::SEGMENT_BYTES),
             history_size: Self::HISTORY_SIZE,
-            history_ttl: Span(Self::HISTORY_TTL),
-            bytes_max: Size(Self::BYTES_MAX),
-            channel_ttl: Span(Self::CHANNEL_TTL),
+            history_ttl: ConfigDuration(Self::HISTORY_TTL),
+            bytes_max: ConfigSize(Self::BYTES_MAX),
+            channel_ttl: ConfigDuration(Self::CHANNEL_TTL),
             channels_max: Self::CHANNELS_MAX,
-            dedup_window: Span(Self::DEDUP_WINDOW),
+            dedup_window: ConfigDuration(Self::DEDUP_WINDOW),
             idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,
         }
     }
 }
 
-/// Files, or memory.
+/// Segment files or memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
     /// Segment files in the data directory.
     Segments,
-    /// Memory: everything is gone when the process ends.
+    /// Memory: everything is lost when the process exits.
     Memory,
 }
 
-/// When a publication counts as stored.
+/// When a publication is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fsync {
-    /// When the disk has it. Publications that arrive together share one sync.
+    /// After fsync. Publications that arrive together share one sync.
     Always,
-    /// When it is written; the disk is synced from time to time. After a crash every channel gets a new epoch.
+    /// After the write, with fsync later, at an interval. After a crash every channel gets a new epoch.
     Interval,
-    /// When it is written; the system decides about the disk. After a crash every channel gets a new epoch.
+    /// After the write, with fsync left to the kernel. After a crash every channel gets a new epoch.
     Never,
 }
 
-/// What exists for tests only.
+/// Features that exist for tests only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TestConfig {
@@ -321,20 +323,20 @@ pub struct TestConfig {
 mod tests {
     use super::*;
 
-    /// Keys, offset, time and the publisher of one publication in a reply.
+    /// JSON keys, offset, time and publisher of one publication in a reply.
     const ENVELOPE_BYTES: u64 = 160;
 
     #[test]
-    fn all_replies_of_one_turn_fit_into_the_backlog_behind_what_may_wait_before_them() {
+    fn all_replies_of_one_iteration_fit_into_the_send_buffer_after_what_it_may_contain_already() {
         let client = ClientConfig::default();
-        let backlog = client.backlog_bytes_max.0.as_bytes();
+        let limit = client.send_buffer_bytes_max.0.as_bytes();
         let payloads = client.publication_bytes_per_reply_max.0.as_bytes();
         let reply = payloads + u64::from(client.publications_per_reply_max) * ENVELOPE_BYTES;
 
-        // Four requests with large answers and one page of a recovery may be under way. Each answer looks only at what
-        // waited before the turn, which with its own payloads is half of the backlog at most.
-        let waited = backlog / 2 - payloads;
+        // Four requests with large replies and one page of a recovery may be in flight. Each reply considers only what
+        // the send buffer contained before the iteration, which with its own payloads is at most half of the limit.
+        let buffered = limit / 2 - payloads;
 
-        assert!(waited + 5 * reply <= backlog, "{waited} + 5 * {reply}");
+        assert!(buffered + 5 * reply <= limit, "{buffered} + 5 * {reply}");
     }
 }

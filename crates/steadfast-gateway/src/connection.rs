@@ -1,7 +1,7 @@
-//! One WebSocket as its event loop keeps it: the writing half of the socket, what is owed to it, and how far it is on
-//! its way out. And the table of all of them.
+//! One WebSocket connection of an event loop: the writing half of its socket, its queued buffers and its phase. Also
+//! the table of all connections.
 //!
-//! An idle connection holds no buffer. Decides nothing: who is closed and when is the hub's word, or the clock's.
+//! An idle connection holds no buffer. Makes no decisions: the hub or a timeout determines what is closed and when.
 
 use std::io;
 use std::mem;
@@ -15,115 +15,117 @@ use steadfast_hub::io::PeerId;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::turn::Chain;
+use crate::write_batch::QueuedBuffers;
 
-/// Where a connection stands between its upgrade and its end.
+/// The state of a connection between its upgrade and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    /// Messages go both ways.
+pub(crate) enum ConnectionPhase {
+    /// Messages are sent and received.
     Open,
-    /// Our close frame is out or on its way; the peer's is awaited, its messages are dropped.
+    /// Our close frame is sent or queued; the peer's is awaited, and its messages are dropped.
     Closing,
-    /// As `Closing` after traffic that cannot be decoded: only the end of the stream is awaited.
-    Deaf,
-    /// Both close frames exist; the socket is dropped once nothing waits.
+    /// As `Closing`, after bytes that cannot be decoded: only the end of the stream is awaited.
+    Draining,
+    /// Both close frames exist; the socket is dropped once the send buffer is empty.
     Finishing,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ConnectionKind {
     /// A peer of the hub.
     Client,
-    /// The echo of the test configuration; the hub does not know it.
+    /// A connection to the echo endpoint of the test configuration, which the hub does not know.
     Echo,
 }
 
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Intake {
-    /// It is.
-    Running,
-    /// It is not, until the hub has caught up or the echo has drained.
+pub(crate) enum ReadInterest {
+    /// The socket is read.
+    Reading,
+    /// The socket is not read until the hub resumes it, or the echo's send buffer is empty.
     Paused,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// The system took everything.
-    All,
-    /// Something waits now.
-    Some,
+pub(crate) enum SendOutcome {
+    /// The kernel accepted everything.
+    Complete,
+    /// The rest is in the send buffer.
+    Buffered,
 }
 
-/// One WebSocket.
+/// One WebSocket connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: OwnedWriteHalf,
-    /// What the system did not take; boxed, because nearly always there is nothing.
-    backlog: Option<Box<BytesMut>>,
+    /// Bytes that the kernel has not accepted; boxed, because it is nearly always empty.
+    send_buffer: Option<Box<BytesMut>>,
     /// Wakes the connection's task.
     waker: Option<Waker>,
-    /// What this turn owes it.
-    pub(crate) chain: Chain,
-    pub(crate) kind: Kind,
-    pub(crate) phase: Phase,
-    intake: Intake,
+    /// The buffers that this iteration has queued.
+    pub(crate) queued: QueuedBuffers,
+    pub(crate) kind: ConnectionKind,
+    pub(crate) phase: ConnectionPhase,
+    read_interest: ReadInterest,
 }
 
 impl Connection {
-    pub(crate) const fn new(stream: OwnedWriteHalf, kind: Kind) -> Self {
+    pub(crate) const fn new(stream: OwnedWriteHalf, kind: ConnectionKind) -> Self {
         Self {
             stream,
-            backlog: None,
+            send_buffer: None,
             waker: None,
-            chain: Chain::EMPTY,
+            queued: QueuedBuffers::EMPTY,
             kind,
-            phase: Phase::Open,
-            intake: Intake::Running,
+            phase: ConnectionPhase::Open,
+            read_interest: ReadInterest::Reading,
         }
     }
 
-    /// Writes once, or appends to what waits already.
+    /// Writes once, or appends to the send buffer if it is not empty.
     ///
     /// # Errors
     ///
-    /// When the socket is broken.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<Sent> {
-        if let Some(backlog) = &mut self.backlog {
-            backlog.extend_from_slice(bytes);
-            return Ok(Sent::Some);
+    /// When the socket fails.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<SendOutcome> {
+        if let Some(send_buffer) = &mut self.send_buffer {
+            send_buffer.extend_from_slice(bytes);
+            return Ok(SendOutcome::Buffered);
         }
         let written = try_write(self.stream.as_ref(), bytes)?;
         let rest = bytes.get(written..).unwrap_or_default();
         if rest.is_empty() {
-            return Ok(Sent::All);
+            return Ok(SendOutcome::Complete);
         }
-        self.backlog = Some(Box::new(BytesMut::from(rest)));
-        // Its task waits for writability from now on.
+        self.send_buffer = Some(Box::new(BytesMut::from(rest)));
+        // The connection's task waits for writability from now on.
         self.wake();
-        Ok(Sent::Some)
+        Ok(SendOutcome::Buffered)
     }
 
-    /// True while the system has not taken everything.
-    pub(crate) const fn has_backlog(&self) -> bool {
-        self.backlog.is_some()
+    /// Whether the kernel has not accepted everything.
+    pub(crate) const fn has_send_buffer(&self) -> bool {
+        self.send_buffer.is_some()
     }
 
-    /// How many bytes the system has not taken yet; none when nothing waits.
-    pub(crate) fn backlog_bytes(&self) -> Option<usize> {
-        self.backlog.as_ref().map(|backlog| backlog.len())
+    /// Returns how many bytes the kernel has not accepted yet, or `None` when there are none.
+    pub(crate) fn send_buffer_bytes(&self) -> Option<usize> {
+        self.send_buffer
+            .as_ref()
+            .map(|send_buffer| send_buffer.len())
     }
 
-    /// Writes what waits whenever the socket takes some; ready when nothing waits any more.
+    /// Writes the send buffer whenever the socket accepts bytes; ready when it is empty.
     pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(backlog) = &mut self.backlog {
+        while let Some(send_buffer) = &mut self.send_buffer {
             let stream: &TcpStream = self.stream.as_ref();
-            let written = try_write(stream, backlog)?;
-            backlog.advance(written);
-            if backlog.is_empty() {
-                self.backlog = None;
+            let written = try_write(stream, send_buffer)?;
+            send_buffer.advance(written);
+            if send_buffer.is_empty() {
+                self.send_buffer = None;
             } else if written == 0 {
                 ready!(stream.poll_write_ready(context))?;
             }
@@ -131,20 +133,22 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// True unless reading is paused.
-    pub(crate) const fn is_read(&self) -> bool {
-        matches!(self.intake, Intake::Running)
+    /// Whether reading is not paused.
+    pub(crate) const fn is_reading(&self) -> bool {
+        matches!(self.read_interest, ReadInterest::Reading)
     }
 
-    /// Stops or goes on reading.
-    pub(crate) fn set_intake(&mut self, intake: Intake) {
-        if mem::replace(&mut self.intake, intake) == Intake::Paused && intake == Intake::Running {
+    /// Pauses or resumes reading.
+    pub(crate) fn set_read_interest(&mut self, read_interest: ReadInterest) {
+        if mem::replace(&mut self.read_interest, read_interest) == ReadInterest::Paused
+            && read_interest == ReadInterest::Reading
+        {
             self.wake();
         }
     }
 
-    /// Remembers how to wake the task. The same task always, so nothing is cloned but the first time.
-    pub(crate) fn remember(&mut self, waker: &Waker) {
+    /// Stores the waker of the connection's task. The task is always the same, so it is cloned only the first time.
+    pub(crate) fn store_waker(&mut self, waker: &Waker) {
         if !self
             .waker
             .as_ref()
@@ -160,22 +164,22 @@ impl Connection {
         }
     }
 
-    /// Ends the stream towards the peer; what it still sends can be read.
-    pub(crate) fn end_stream(&self) {
-        // A socket that is broken already needs no end.
+    /// Shuts down the sending direction; what the peer still sends can be read.
+    pub(crate) fn shutdown_write(&self) {
+        // A socket that has failed already needs no shutdown.
         drop(SockRef::from(self.stream.as_ref()).shutdown(Shutdown::Write));
     }
 
-    /// Makes the coming end a reset, so that nothing of it stays in the system.
+    /// Makes the close that follows a reset, so that the kernel keeps no unsent data.
     fn reset(&self) {
-        // A socket that is broken already is reset.
+        // A socket that has failed already is reset.
         drop(SockRef::from(self.stream.as_ref()).set_linger(Some(Duration::ZERO)));
     }
 
-    /// Ends the connection's part of the table; its task notices and drops the other half.
-    fn end(self) {
+    /// Drops the writing half; the connection's task notices and drops the other half.
+    fn close(self) {
         self.wake();
-        // Both halves gone close the socket; an extra shutdown of one would only be another call.
+        // Dropping both halves closes the socket; a shutdown of one would only be an extra system call.
         self.stream.forget();
     }
 }
@@ -191,7 +195,7 @@ fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// All connections of one core, by place; the generation of a place tells its users apart.
+/// All connections of one shard, by slot; the generation distinguishes the successive connections of a slot.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     slots: Vec<Slot>,
@@ -205,12 +209,12 @@ struct Slot {
 }
 
 impl Connections {
-    /// How many there are.
+    /// Returns the number of connections.
     pub(crate) const fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// Gives a connection a place.
+    /// Stores a connection in a free slot.
     pub(crate) fn insert(&mut self, connection: Connection) -> PeerId {
         if let Some(index) = self.free.pop()
             && let Some(slot) = slot_mut(&mut self.slots, index)
@@ -223,7 +227,7 @@ impl Connections {
             };
         }
         let index = u32::try_from(self.slots.len())
-            .expect("the system has fewer sockets than 32 bits count");
+            .expect("a system has fewer sockets than 32 bits can count");
         self.slots.push(Slot {
             generation: 0,
             connection: Some(connection),
@@ -234,7 +238,7 @@ impl Connections {
         }
     }
 
-    /// The connection, unless it is gone.
+    /// Returns the connection, unless it is closed.
     pub(crate) fn get_mut(&mut self, peer: PeerId) -> Option<&mut Connection> {
         let slot = slot_mut(&mut self.slots, peer.index)?;
         if slot.generation == peer.generation {
@@ -244,8 +248,8 @@ impl Connections {
         }
     }
 
-    /// Whoever has this place now.
-    pub(crate) fn at_mut(&mut self, index: u32) -> Option<(PeerId, &mut Connection)> {
+    /// Returns the connection that uses this slot now.
+    pub(crate) fn at_index_mut(&mut self, index: u32) -> Option<(PeerId, &mut Connection)> {
         let slot = slot_mut(&mut self.slots, index)?;
         let peer = PeerId {
             index,
@@ -254,32 +258,31 @@ impl Connections {
         Some((peer, slot.connection.as_mut()?))
     }
 
-    /// Forgets a connection and ends it. True if it was there.
+    /// Removes and closes a connection. Returns whether it existed.
     pub(crate) fn remove(&mut self, peer: PeerId) -> bool {
-        self.take(peer).map(Connection::end).is_some()
+        self.take(peer).map(Connection::close).is_some()
     }
 
-    /// As `remove`, but what still waits is thrown away with a reset. True if it was there.
-    pub(crate) fn remove_hard(&mut self, peer: PeerId) -> bool {
+    /// As `remove`, but discards the send buffer and resets the connection. Returns whether it existed.
+    pub(crate) fn remove_with_reset(&mut self, peer: PeerId) -> bool {
         let connection = self.take(peer);
         connection
             .map(|connection| {
                 connection.reset();
-                connection.end();
+                connection.close();
             })
             .is_some()
     }
 
-    /// All that are there, in order of places.
+    /// Returns the ids of all connections, in order of slots.
     pub(crate) fn peers(&self) -> Vec<PeerId> {
-        let places = (0..).zip(&self.slots);
-        let taken = places.filter(|(_, slot)| slot.connection.is_some());
-        taken
-            .map(|(index, slot)| PeerId {
-                index,
-                generation: slot.generation,
-            })
-            .collect()
+        let slots = (0..).zip(&self.slots);
+        let used = slots.filter(|(_, slot)| slot.connection.is_some());
+        used.map(|(index, slot)| PeerId {
+            index,
+            generation: slot.generation,
+        })
+        .collect()
     }
 
     fn take(&mut self, peer: PeerId) -> Option<Connection> {

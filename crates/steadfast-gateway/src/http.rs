@@ -1,6 +1,6 @@
-//! All HTTP that is no upgrade: the start page and the probes. One request a connection.
+//! All HTTP that is not an upgrade: the start page and the probes. One request per connection.
 //!
-//! Hyper speaks the protocol; the bytes that the accept path has read already come first.
+//! Hyper implements the protocol; it first reads the bytes that the accept path has already received.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +26,7 @@ use crate::admin::{Admin, Readiness};
 
 /// The start page; self-contained.
 const START_PAGE: &[u8] = include_bytes!("http/start.html");
-/// Nothing from elsewhere is loaded; the page's own script and style stand in it, and it talks to this server only.
+/// The page loads nothing from other hosts: its script and style are inline, and it connects to this server only.
 const START_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                                  connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'";
 
@@ -34,7 +34,7 @@ const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Answers one request.
+/// Serves one request.
 pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(request.method(), request.uri().path(), &admin);
@@ -49,7 +49,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "an HTTP request failed");
+        tracing::debug!(%error, "HTTP request failed");
     }
 }
 
@@ -67,14 +67,14 @@ fn respond(method: &Method, path: &str, admin: &Admin) -> Response<Full<Bytes>> 
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,
-            b"nothing is here; clients connect to /connection/websocket\n".as_slice(),
+            b"not found; clients connect to /connection/websocket\n".as_slice(),
         ),
     };
     if body.0 != StatusCode::NOT_FOUND && method != Method::GET && method != Method::HEAD {
         let mut response = build((
             StatusCode::METHOD_NOT_ALLOWED,
             TEXT,
-            b"only GET and HEAD are answered here\n",
+            b"unsupported method; use GET or HEAD\n",
         ));
         response
             .headers_mut()
@@ -100,7 +100,7 @@ fn build((status, kind, body): (StatusCode, &'static str, &'static [u8])) -> Res
     response
 }
 
-/// A stream of which some bytes have been read already.
+/// A stream of which some bytes have already been read.
 struct Prefixed {
     read: Vec<u8>,
     taken: usize,

@@ -1,23 +1,23 @@
 //! The network shell of Steadfast: sockets, files and clocks around the hub and the log.
 //!
-//! Every decision is made by the machines of `steadfast-hub`; this crate carries facts to them and orders from them.
-//! It never prints, exits or reads the environment. [`server::run`] is the way in.
+//! The state machines of `steadfast-hub` make all decisions; this crate feeds them inputs and executes their outputs.
+//! It never prints, exits or reads the environment. [`server::run`] is the entry point.
 
 mod accept;
 mod access;
 mod admin;
 pub mod config;
 mod connection;
-mod core;
+mod connection_task;
+mod diagnostics;
 pub mod error;
+mod event_loop;
 mod http;
-mod journal;
 pub mod listen;
 pub mod log;
-mod reader;
 pub mod server;
 mod shard;
-mod turn;
 mod upgrade;
+mod write_batch;
 
 pub use steadfast::clock;

@@ -1,6 +1,6 @@
-//! The port: found out to be free, then one listener for each core.
+//! The port: checks that it is free, then opens one listener per shard.
 //!
-//! Listeners that share a port would take it beside another process in silence, so a plain bind goes first.
+//! Listeners that share a port could silently share it with another process, so an exclusive bind comes first.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -8,54 +8,44 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that may wait to be accepted by one core; the system may allow fewer.
+/// The listen backlog of one shard: connections that are not accepted yet; the system may allow fewer.
 const BACKLOG: i32 = 4096;
 
-/// Why there is no listener.
+/// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum ListenError {
     /// Another process is listening there.
     #[error("cannot listen on {address}: another process is listening there")]
-    PortInUse {
-        /// Where.
-        address: SocketAddr,
-    },
+    PortInUse { address: SocketAddr },
     /// No interface of this machine has the address.
     #[error("cannot listen on {address}: this machine does not have the address {}", address.ip())]
-    AddressNotAvailable {
-        /// Where.
-        address: SocketAddr,
-    },
+    AddressNotAvailable { address: SocketAddr },
     /// The user may not listen there.
     #[error("cannot listen on {address}: permission denied")]
-    Denied {
-        /// Where.
-        address: SocketAddr,
-    },
-    /// Anything else.
+    PermissionDenied { address: SocketAddr },
+    /// Any other error of the operating system.
     #[error("cannot listen on {address}")]
     Failed {
-        /// Where.
         address: SocketAddr,
-        /// What the system said.
         source: io::Error,
     },
 }
 
 impl ListenError {
-    /// What to do about it, as whole sentences.
-    pub fn advice(&self) -> String {
+    /// Returns what to do about it, as complete sentences.
+    pub fn help(&self) -> String {
         match self {
             Self::PortInUse { address } => {
                 let other = if address.port() == u16::MAX { 8000 } else { address.port() + 1 };
                 format!("Stop the other process, or choose another port: PORT={other} steadfast serve")
             }
             Self::AddressNotAvailable { .. } => {
-                "Choose an address of this machine, 127.0.0.1 for clients on it, or 0.0.0.0 for all.".to_owned()
+                "Choose an address of this machine, 127.0.0.1 for local clients, or 0.0.0.0 for all.".to_owned()
             }
-            Self::Denied { .. } => "Ports below 1024 need a privilege; choose a higher one: PORT=8000.".to_owned(),
-            Self::Failed { .. } => "Check address and port.".to_owned(),
+            Self::PermissionDenied { .. } => "Ports below 1024 require a privilege; choose a higher one: PORT=8000.".to_owned(),
+            Self::Failed { .. } => "Check the address and the port.".to_owned(),
         }
     }
 
@@ -66,50 +56,50 @@ impl ListenError {
         } else if kind == io::ErrorKind::AddrNotAvailable {
             Self::AddressNotAvailable { address }
         } else if kind == io::ErrorKind::PermissionDenied {
-            Self::Denied { address }
+            Self::PermissionDenied { address }
         } else {
             Self::Failed { address, source }
         }
     }
 }
 
-/// Finds out that a port is free; port 0 becomes a free one. The port is released again.
+/// Checks that a port is free; port 0 is replaced by a free port. The port is released again.
 ///
 /// # Errors
 ///
-/// When nobody could listen there now.
+/// When it is not possible to listen on that address now.
 pub fn probe(address: IpAddr, port: u16) -> Result<SocketAddr, ListenError> {
-    let wanted = SocketAddr::new(address, port);
+    let requested = SocketAddr::new(address, port);
     let probe = || {
-        let socket = socket(wanted)?;
+        let socket = socket(requested)?;
         socket.listen(1)?;
-        bound(&socket)
+        local_address(&socket)
     };
-    probe().map_err(|source| ListenError::from_io(wanted, source))
+    probe().map_err(|source| ListenError::from_io(requested, source))
 }
 
-/// One listener for each core, on the same port.
+/// Opens one listener per shard, on the same port.
 ///
 /// # Errors
 ///
-/// When the port was taken since it was probed.
-pub(crate) fn listeners(address: SocketAddr, cores: u16) -> Result<Vec<TcpListener>, ListenError> {
+/// When another process has bound the port since it was probed.
+pub(crate) fn listeners(address: SocketAddr, shards: u16) -> Result<Vec<TcpListener>, ListenError> {
     let listen = || {
         let socket = socket_of(address)?;
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit it, which saves a call for each.
+        // Accepted sockets inherit it, which saves a system call for each.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(TcpListener::from(socket))
     };
-    (0..cores)
+    (0..shards)
         .map(|_| listen().map_err(|source| ListenError::from_io(address, source)))
         .collect()
 }
 
-/// Lets the process open as many files as the system allows at all; returns how many that is.
+/// Raises the limit of open files to its hard limit; returns the limit.
 pub(crate) fn raise_files_max() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -119,7 +109,7 @@ pub(crate) fn raise_files_max() -> u64 {
     match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum.unwrap_or(u64::MAX),
         Err(error) => {
-            tracing::warn!(%error, "cannot raise the limit of open files");
+            tracing::warn!(%error, "failed to raise the limit of open files");
             limit.current.unwrap_or(u64::MAX)
         }
     }
@@ -137,12 +127,12 @@ fn socket_of(address: SocketAddr) -> io::Result<Socket> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Connections of a predecessor that are still winding down do not hold the port; a listener does.
+    // Connections of an earlier process that are still closing do not block the port; a listener does.
     socket.set_reuse_address(true)?;
     Ok(socket)
 }
 
-fn bound(socket: &Socket) -> io::Result<SocketAddr> {
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
     let address = socket.local_addr()?.as_socket();
     address.ok_or_else(|| io::Error::other("the socket has no internet address"))
 }
@@ -152,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_another_listener_shares_is_noticed() {
+    fn a_port_that_another_listener_shares_is_detected() {
         let first = listeners(probe(loopback(), 0).unwrap(), 1).unwrap();
         let port = first[0].local_addr().unwrap().port();
 
@@ -165,14 +155,14 @@ mod tests {
             format!("cannot listen on 127.0.0.1:{port}: another process is listening there")
         );
         assert!(
-            error.advice().contains(&format!("PORT={}", port + 1)),
+            error.help().contains(&format!("PORT={}", port + 1)),
             "{}",
-            error.advice()
+            error.help()
         );
     }
 
     #[test]
-    fn every_core_listens_on_the_port_that_was_found() {
+    fn every_shard_listens_on_the_probed_port() {
         let address = probe(loopback(), 0).unwrap();
 
         let listeners = listeners(address, 3).unwrap();
@@ -198,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_of_another_machine_is_named() {
-        // TEST-NET-1 of RFC 5737 belongs to nobody.
+    fn an_address_of_another_machine_is_reported() {
+        // TEST-NET-1 of RFC 5737 is not assigned to any machine.
         let error = probe("192.0.2.1".parse().unwrap(), 0).unwrap_err();
 
         assert!(

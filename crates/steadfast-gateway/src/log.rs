@@ -1,21 +1,20 @@
-//! The shell of the log: carries out the log machine's orders and brings what it says to the cores.
+//! The shell of the log: executes the outputs of the log's state machine and delivers its events to the shards.
 //!
-//! Owns the one writer thread, the files or the memory behind it, and the ring to the cores. Decides nothing about
-//! what is stored, answered or removed: `steadfast_hub::log` does. Called by the server, which starts one
-//! [`LogService`] and gives each core its [`CoreLog`], and by the command line, which looks at a directory with
-//! [`tool`].
+//! Owns the single writer thread, its files or memory, and the ring buffer to the shards. `steadfast_hub::log` decides
+//! what is stored, returned and removed. Called by the server, which starts one [`LogService`] and gives each shard its
+//! [`ShardLog`], and by the command line, which checks and repairs a directory with [`tool`].
 
 mod error;
 mod files;
-mod handle;
 mod memory;
-mod ring;
+mod ring_buffer;
 mod service;
+mod shard_log;
 mod storage;
 pub mod tool;
 mod writer;
 
-pub use self::error::{LogError, damage_text};
-pub use self::handle::CoreLog;
-pub use self::ring::{RingLimits, Taken};
+pub use self::error::{LogError, corruption_text};
+pub use self::ring_buffer::{RingLimits, TakenEvents};
 pub use self::service::{CloseError, LogService, LogSetup, LogStatus, Store};
+pub use self::shard_log::ShardLog;

@@ -1,7 +1,8 @@
-//! The whole process: log, then listeners, then one event loop for each core; and back again.
+//! Starts and stops the gateway: first the log, then the listeners, then one event loop per shard; stopping is in
+//! reverse.
 //!
-//! [`run`] is the way in for the command line tool, [`start`] for those who need the address, [`start_with_log`] for
-//! those who put something around the log.
+//! [`run`] is the entry point for the command line tool, [`start`] for callers that need the address, and
+//! [`start_with_log`] for callers that wrap the log's state machine.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,36 +27,36 @@ use crate::accept;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::StoreKind;
-use crate::config::load::Loaded;
+use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
-use crate::core::{self, Core, CoreSettings};
 use crate::error::ServeError;
+use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::log::{CoreLog, LogService, LogSetup, RingLimits, Store};
+use crate::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 
-/// How long the log may take to end: one group and one sync of a slow disk.
-const LOG_CLOSE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the log may take to close: one batch and one sync of a slow disk.
+const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A gateway that serves. [`Running::stop`] ends it; dropping it ends it without waiting for anything.
+/// A running gateway. [`Running::stop`] stops it; dropping it stops it without waiting for anything.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    cores: Vec<JoinHandle<io::Result<()>>>,
-    /// Gets one word from each core that ends, and closes after the last.
+    shards: Vec<JoinHandle<io::Result<()>>>,
+    /// Receives one message from each shard that ends, and closes after the last.
     ended: mpsc::Receiver<()>,
     stop: watch::Sender<bool>,
     admin: Arc<Admin>,
 }
 
-/// Serves until `shutdown` ends, then closes every connection and the log. `started` is told the address.
+/// Serves until `shutdown` completes, then closes every connection and the log. Calls `started` with the address.
 ///
-/// Opening the log blocks the calling thread, which must not be one that has other things to do.
+/// Opening the log blocks the calling thread, which must therefore not run other tasks.
 ///
 /// # Errors
 ///
-/// When it cannot start, when an event loop ends by itself, or when the log does not end cleanly.
+/// When it cannot start, when an event loop ends unexpectedly, or when the log does not close cleanly.
 pub async fn run(
-    loaded: Loaded,
+    loaded: LoadedConfig,
     shutdown: impl Future<Output = ()>,
     started: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
@@ -64,42 +65,45 @@ pub async fn run(
     let mut shutdown = pin!(shutdown);
     let ended = poll_fn(|context| {
         if shutdown.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Ended::AsAsked);
+            return Poll::Ready(StopReason::ShutdownRequested);
         }
-        running.ended.poll_recv(context).map(|_| Ended::ByItself)
+        running
+            .ended
+            .poll_recv(context)
+            .map(|_| StopReason::EventLoopEnded)
     })
     .await;
     match ended {
-        Ended::AsAsked => running.stop().await,
-        Ended::ByItself => {
+        StopReason::ShutdownRequested => running.stop().await,
+        StopReason::EventLoopEnded => {
             running.stop().await?;
-            Err(ServeError::CoreEnded)
+            Err(ServeError::EventLoopEnded)
         }
     }
 }
 
-/// Why serving ends.
-enum Ended {
-    AsAsked,
-    ByItself,
+/// Why the gateway stops.
+enum StopReason {
+    ShutdownRequested,
+    EventLoopEnded,
 }
 
-/// Starts to serve.
+/// Starts the gateway.
 ///
 /// # Errors
 ///
 /// When the configuration, the port or the data directory cannot be used.
-pub fn start(loaded: impl Into<Loaded>) -> Result<Running, ServeError> {
+pub fn start(loaded: impl Into<LoadedConfig>) -> Result<Running, ServeError> {
     start_with_log(loaded, |log| log)
 }
 
-/// Starts to serve with something around the log machine.
+/// Starts the gateway with a wrapper around the log's state machine.
 ///
 /// # Errors
 ///
 /// As [`start`].
 pub fn start_with_log<M>(
-    loaded: impl Into<Loaded>,
+    loaded: impl Into<LoadedConfig>,
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<Running, ServeError>
 where
@@ -112,36 +116,36 @@ where
     let server = &policies.config.server;
     let address = listen::probe(server.address, server.port)?;
     let clock = Clock::start();
-    let (log, core_logs) = start_log(&policies, clock, wrap)?;
-    let listeners = listen::listeners(address, policies.cores())?;
-    let admin = Arc::new(Admin::new(log, policies.cores()));
-    let settings = CoreSettings::new(&policies, sockets_max);
+    let (log, shard_logs) = start_log(&policies, clock, wrap)?;
+    let listeners = listen::listeners(address, policies.shards())?;
+    let admin = Arc::new(Admin::new(log, policies.shards()));
+    let settings = ShardSettings::new(&policies, sockets_max);
     let (stop, stopped) = watch::channel(false);
-    let (tell_end, ended) = mpsc::channel(usize::from(policies.cores()));
-    let mut cores = Vec::new();
-    for ((policy, log), listener) in policies.hubs.iter().zip(core_logs).zip(listeners) {
-        let parts = Parts {
+    let (ended_sender, ended) = mpsc::channel(usize::from(policies.shards()));
+    let mut shards = Vec::new();
+    for ((policy, log), listener) in policies.hubs.iter().zip(shard_logs).zip(listeners) {
+        let shard = ShardThread {
             policy: policy.clone(),
             log,
             listener,
             clock,
             settings: settings.clone(),
-            close_wait: server.close_wait.0,
+            close_timeout: server.close_timeout.0,
             admin: Arc::clone(&admin),
             stopped: stopped.clone(),
         };
-        let name = format!("core-{}", parts.policy.settings().shard);
-        let last_word = LastWord(tell_end.clone());
+        let name = format!("shard-{}", shard.policy.settings().shard);
+        let exit_guard = ExitGuard(ended_sender.clone());
         let thread = Builder::new().name(name).spawn(move || {
-            let _last_word = last_word;
-            parts.run()
+            let _exit_guard = exit_guard;
+            shard.run()
         });
-        cores.push(thread.map_err(|source| ServeError::Resources { source })?);
+        shards.push(thread.map_err(|source| ServeError::Resources { source })?);
     }
-    tracing::info!(%address, cores = cores.len(), "serving");
+    tracing::info!(%address, shards = shards.len(), "gateway started");
     Ok(Running {
         address,
-        cores,
+        shards,
         ended,
         stop,
         admin,
@@ -149,31 +153,31 @@ where
 }
 
 impl Running {
-    /// Where it listens; the port is a real one even if 0 was asked for.
+    /// Returns the address it listens on; if port 0 was configured, with the port that was chosen.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Closes every connection with the advice to come back, then the log.
+    /// Closes every connection with reconnect advice, then the log.
     ///
     /// # Errors
     ///
-    /// When an event loop ended by itself before, or the log does not end cleanly.
+    /// When an event loop had ended unexpectedly, or the log does not close cleanly.
     pub async fn stop(mut self) -> Result<(), ServeError> {
         self.admin.begin_shutdown();
-        // Fails only if no core is left to hear it.
+        // Fails only if no shard is left to receive it.
         let _ = self.stop.send(true);
         while self.ended.recv().await.is_some() {}
-        let outcome = self.cores.drain(..).try_for_each(join);
-        self.admin.close_log(LOG_CLOSE_DEADLINE)?;
+        let outcome = self.shards.drain(..).try_for_each(join);
+        self.admin.close_log(LOG_CLOSE_TIMEOUT)?;
         outcome
     }
 }
 
-fn join(core: JoinHandle<io::Result<()>>) -> Result<(), ServeError> {
-    match core.join() {
+fn join(event_loop: JoinHandle<io::Result<()>>) -> Result<(), ServeError> {
+    match event_loop.join() {
         Ok(outcome) => outcome.map_err(|source| ServeError::Resources { source }),
-        Err(_) => Err(ServeError::CoreEnded),
+        Err(_) => Err(ServeError::EventLoopEnded),
     }
 }
 
@@ -181,7 +185,7 @@ fn start_log<M>(
     policies: &Policies,
     clock: Clock,
     wrap: impl FnOnce(Log) -> M,
-) -> Result<(LogService, Vec<CoreLog>), ServeError>
+) -> Result<(LogService, Vec<ShardLog>), ServeError>
 where
     M: Machine<Input = log_io::Input, Output = log_io::Output, Timer = log_io::Timer>
         + Send
@@ -193,7 +197,7 @@ where
             StoreKind::Memory => Store::Memory,
             StoreKind::Segments => Store::Directory(store.directory.clone()),
         },
-        cores: NonZeroU16::new(policies.cores()).unwrap_or(NonZeroU16::MIN),
+        shards: NonZeroU16::new(policies.shards()).unwrap_or(NonZeroU16::MIN),
         ring: RingLimits::DEFAULT,
         clock,
     };
@@ -201,30 +205,30 @@ where
     Ok(LogService::start(&setup, machine)?)
 }
 
-/// Says that a core's thread ends, even when it panics.
-struct LastWord(mpsc::Sender<()>);
+/// Reports that a shard's thread ends, even when it panics.
+struct ExitGuard(mpsc::Sender<()>);
 
-impl Drop for LastWord {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
-        // There is room for one word from each core, and without a listener nobody needs it.
+        // The channel has capacity for one message per shard, and without a receiver none is needed.
         let _ = self.0.try_send(());
     }
 }
 
-/// What one core is made of, on its way to its thread.
-struct Parts {
+/// Everything that the thread of one shard owns.
+struct ShardThread {
     policy: HubPolicy,
-    log: CoreLog,
+    log: ShardLog,
     listener: TcpListener,
     clock: Clock,
-    settings: CoreSettings,
-    close_wait: Duration,
+    settings: ShardSettings,
+    close_timeout: Duration,
     admin: Arc<Admin>,
     stopped: watch::Receiver<bool>,
 }
 
-impl Parts {
-    /// The life of a core's thread.
+impl ShardThread {
+    /// Runs the shard's thread until the gateway stops.
     fn run(self) -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
@@ -239,43 +243,47 @@ impl Parts {
             listener,
             clock,
             settings,
-            close_wait,
+            close_timeout,
             admin,
             mut stopped,
         } = self;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let hub = Hub::new(policy, core::seed().map_err(io::Error::other)?, clock.now());
-        let core = Rc::new(Core::new(hub, clock, close_wait, settings, admin));
-        let accepting = spawn_local(accept::accept(Rc::clone(&core), listener));
-        let vital = [
-            spawn_local(core::end_turns(Rc::clone(&core))),
-            spawn_local(core::keep_time(Rc::clone(&core))),
-            spawn_local(core::keep_log(Rc::clone(&core), log)),
+        let hub = Hub::new(
+            policy,
+            event_loop::seed().map_err(io::Error::other)?,
+            clock.now(),
+        );
+        let event_loop = Rc::new(EventLoop::new(hub, clock, close_timeout, settings, admin));
+        let accepting = spawn_local(accept::accept(Rc::clone(&event_loop), listener));
+        let essential_tasks = [
+            spawn_local(event_loop::finish_iterations(Rc::clone(&event_loop))),
+            spawn_local(event_loop::run_timer(Rc::clone(&event_loop))),
+            spawn_local(event_loop::exchange_with_log(Rc::clone(&event_loop), log)),
             spawn_local({
-                let core = Rc::clone(&core);
-                async move { core.panicked().await }
+                let event_loop = Rc::clone(&event_loop);
+                async move { event_loop.panicked().await }
             }),
         ];
-        until_stopped(&mut stopped, vital).await?;
+        until_stopped(&mut stopped, essential_tasks).await?;
         accepting.abort();
-        core.shut_down().await;
+        event_loop.shut_down().await;
         Ok(())
     }
 }
 
-/// Ends when the process stops. Fails when a task ends without which the core is of no use: a panic in one of them must
-/// not leave a core behind that accepts clients and serves none.
+/// Waits until the gateway stops. Fails when an essential task ends: a panic in one of them must not leave a shard that
+/// accepts clients but does not serve them.
 async fn until_stopped(
     stopped: &mut watch::Receiver<bool>,
-    mut vital: [JoinedTask; 4],
+    mut essential_tasks: [LocalTask; 4],
 ) -> io::Result<()> {
-    // An error means that the owner is gone, which is an end as well.
+    // An error means that `Running` was dropped, which stops the gateway as well.
     let mut stopped = pin!(stopped.wait_for(|is_stopped| *is_stopped));
     poll_fn(|context| {
         if stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        let has_ended = vital
+        let has_ended = essential_tasks
             .iter_mut()
             .any(|task| Pin::new(task).poll(context).is_ready());
         if has_ended {
@@ -287,4 +295,4 @@ async fn until_stopped(
 }
 
 /// A task of the event loop.
-type JoinedTask = tokio::task::JoinHandle<()>;
+type LocalTask = tokio::task::JoinHandle<()>;

@@ -1,8 +1,8 @@
-//! One core's hub with its sockets: facts go in, orders are carried out.
+//! One shard: a hub and its sockets. Feeds inputs to the hub and executes its outputs.
 //!
-//! Within a turn every frame is only appended; [`Shard::write_out`] then writes once per socket. A socket that takes
-//! less keeps the rest, and the hub is told. No decision about peers is made here: the hub's orders and the wait for a
-//! close are all there is. Synchronous; the tasks of `core` call it.
+//! Within a loop iteration every frame is only appended; [`Shard::flush`] then writes once per socket. If a socket
+//! accepts less, the rest goes to its send buffer, and the hub is notified. Makes no decisions about peers: it executes
+//! the hub's outputs and applies the close timeout. Synchronous; the tasks of `event_loop` call it.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -18,77 +18,77 @@ use steadfast_protocol::websocket::encoder::{
 use steadfast_protocol::websocket::{CodecError, MessageKind, Opcode, close};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::connection::{Connection, Connections, Intake, Kind, Phase, Sent};
-use crate::journal;
-use crate::turn::{Piece, Turn};
+use crate::connection::{
+    Connection, ConnectionKind, ConnectionPhase, Connections, ReadInterest, SendOutcome,
+};
+use crate::diagnostics;
+use crate::write_batch::{BufferRange, WriteBatch};
 
-/// A turn is written out early when its frames take more: keeps the memory of a burst small, and is far above what
-/// coalescing needs (64 messages of 255 bytes are 16 KiB).
-const TURN_BYTES_MAX: usize = 1 << 20;
-/// The same for pieces, which take 16 bytes each.
-const TURN_PIECES_MAX: usize = 1 << 18;
+/// A write batch is flushed early when its frames exceed this size: keeps the memory of a burst small, and is far above
+/// what coalescing needs (64 messages of 255 bytes are 16 KiB).
+const BATCH_BYTES_MAX: usize = 1 << 20;
+/// The same for ranges, of 16 bytes each.
+const BATCH_RANGES_MAX: usize = 1 << 18;
 
-/// What the hub wants the log to get, in its order.
+/// What the hub sends to the log, in its order.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
-    /// A request.
-    Ask(Request),
-    /// A note.
-    Tell(ShardMessage),
+    Request(Request),
+    Broadcast(ShardMessage),
 }
 
-/// What was found out while writing; the hub is told after all sockets were written.
+/// The outcome of a write; the hub is notified after all sockets were written.
 #[derive(Clone, Copy, Debug)]
-enum Finding {
-    /// Bytes were left over. They may be gone by the time that this is told.
-    Waits,
-    /// Nothing waits, and the connection is on its way out.
-    Clear,
-    /// The socket is broken.
-    Broken,
+enum WriteOutcome {
+    /// Bytes were left in the send buffer. They may have been written before this outcome is handled.
+    Buffered,
+    /// The send buffer is empty, and the connection is closing.
+    Flushed,
+    /// The socket failed.
+    Failed,
 }
 
-/// One core's hub with its sockets.
+/// The hub of one shard, with its sockets.
 #[derive(Debug)]
 pub(crate) struct Shard {
     hub: Hub,
     connections: Connections,
-    turn: Turn,
-    /// Places of sockets that this turn owes something; a place that changed hands is owed nothing.
-    owed: Vec<u32>,
-    findings: Vec<(PeerId, Finding)>,
-    /// When closing connections are reset; all wait equally long, so this is in order.
-    leaving: VecDeque<(Instant, PeerId)>,
+    batch: WriteBatch,
+    /// Slots of sockets with queued buffers; if a slot was reused, the new connection has none.
+    dirty_sockets: Vec<u32>,
+    write_outcomes: Vec<(PeerId, WriteOutcome)>,
+    /// When closing connections are reset; the timeout is the same for all, so this is in order.
+    closing: VecDeque<(Instant, PeerId)>,
     outgoing: Vec<Outgoing>,
-    close_wait: Duration,
+    close_timeout: Duration,
 }
 
 impl Shard {
-    pub(crate) fn new(hub: Hub, close_wait: Duration) -> Self {
+    pub(crate) fn new(hub: Hub, close_timeout: Duration) -> Self {
         Self {
             hub,
             connections: Connections::default(),
-            turn: Turn::default(),
-            owed: Vec::new(),
-            findings: Vec::new(),
-            leaving: VecDeque::new(),
+            batch: WriteBatch::default(),
+            dirty_sockets: Vec::new(),
+            write_outcomes: Vec::new(),
+            closing: VecDeque::new(),
             outgoing: Vec::new(),
-            close_wait,
+            close_timeout,
         }
     }
 
-    /// Tells the hub a fact and carries out what it orders.
+    /// Feeds one input to the hub and executes its outputs.
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.hub.handle(now, input);
         while let Some(output) = self.hub.poll_output() {
-            self.carry_out(now, output);
-            if self.turn.bytes() > TURN_BYTES_MAX || self.turn.pieces() > TURN_PIECES_MAX {
-                self.write_out();
+            self.execute(now, output);
+            if self.batch.bytes() > BATCH_BYTES_MAX || self.batch.ranges() > BATCH_RANGES_MAX {
+                self.flush();
             }
         }
     }
 
-    /// Takes over a socket whose answer to the upgrade goes out with the first turn.
+    /// Adds a client's socket; the response to the upgrade is sent with the first write batch.
     pub(crate) fn open_client(
         &mut self,
         now: Instant,
@@ -99,7 +99,7 @@ impl Shard {
     ) -> PeerId {
         let peer = self
             .connections
-            .insert(Connection::new(stream, Kind::Client));
+            .insert(Connection::new(stream, ConnectionKind::Client));
         self.send(peer, response);
         self.handle(
             now,
@@ -112,53 +112,55 @@ impl Shard {
         peer
     }
 
-    /// The same for the echo of the test configuration.
+    /// Adds a socket of the echo endpoint.
     pub(crate) fn open_echo(&mut self, stream: OwnedWriteHalf, response: &[u8]) -> PeerId {
-        let peer = self.connections.insert(Connection::new(stream, Kind::Echo));
+        let peer = self
+            .connections
+            .insert(Connection::new(stream, ConnectionKind::Echo));
         self.send(peer, response);
         peer
     }
 
-    /// The connection, unless it is gone.
+    /// Returns the connection, unless it is closed.
     pub(crate) fn connection(&mut self, peer: PeerId) -> Option<&mut Connection> {
         self.connections.get_mut(peer)
     }
 
-    /// How many clients the hub knows.
+    /// Returns how many clients the hub knows.
     pub(crate) const fn peers(&self) -> usize {
         self.hub.peer_count()
     }
 
-    /// How many connections there are.
+    /// Returns the number of connections, echo connections included.
     pub(crate) const fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    /// Where the connection stands and what it is for, unless it is gone.
-    pub(crate) fn standing(&mut self, peer: PeerId) -> Option<(Phase, Kind)> {
+    /// Returns the phase and the kind of the connection, unless it is closed.
+    pub(crate) fn state(&mut self, peer: PeerId) -> Option<(ConnectionPhase, ConnectionKind)> {
         self.connections
             .get_mut(peer)
             .map(|connection| (connection.phase, connection.kind))
     }
 
-    /// A whole message arrived at the echo.
+    /// Handles a complete message to the echo endpoint.
     pub(crate) fn echo(&mut self, peer: PeerId, kind: MessageKind, payload: &[u8]) {
         let mut frame = Vec::with_capacity(payload.len() + 10);
         Frame::unfragmented(Opcode::from(kind), payload).append_server(&mut frame);
         self.send(peer, &frame);
-        if self.turn.bytes() > TURN_BYTES_MAX {
-            self.write_out();
+        if self.batch.bytes() > BATCH_BYTES_MAX {
+            self.flush();
         }
     }
 
-    /// A ping arrived.
+    /// Handles a ping.
     pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
         let mut frame = Vec::with_capacity(payload.len() + 2);
         Frame::unfragmented(Opcode::Pong, payload).append_server(&mut frame);
         self.send(peer, &frame);
     }
 
-    /// The peer's close frame arrived.
+    /// Handles the peer's close frame.
     pub(crate) fn on_close_frame(
         &mut self,
         now: Instant,
@@ -166,11 +168,11 @@ impl Shard {
         code: Option<u16>,
         reason: &str,
     ) {
-        let Some((phase, kind)) = self.standing(peer) else {
+        let Some((phase, kind)) = self.state(peer) else {
             return;
         };
-        if phase == Phase::Open {
-            if kind == Kind::Client {
+        if phase == ConnectionPhase::Open {
+            if kind == ConnectionKind::Client {
                 let loss = ConnectionLoss::CloseFrame {
                     code,
                     reason: reason.to_owned(),
@@ -178,114 +180,139 @@ impl Shard {
                 self.handle(now, Input::Lost { peer, loss });
             }
             self.send(peer, &encode_server_close_reply(code));
-            self.leaving.push_back((now + self.close_wait, peer));
+            self.closing.push_back((now + self.close_timeout, peer));
         }
         if let Some(connection) = self.connections.get_mut(peer) {
-            connection.phase = Phase::Finishing;
-            if connection.chain.is_empty() && !connection.has_backlog() {
+            connection.phase = ConnectionPhase::Finishing;
+            if connection.queued.is_empty() && !connection.has_send_buffer() {
                 self.connections.remove(peer);
             }
         }
     }
 
-    /// The peer's bytes are no WebSocket traffic.
+    /// Handles bytes that are not valid WebSocket traffic.
     pub(crate) fn on_malformed(&mut self, now: Instant, peer: PeerId, error: CodecError) {
         let (code, reason) = (error.close_code(), error.reason());
-        match self.standing(peer) {
-            Some((Phase::Open, Kind::Client)) => {
+        match self.state(peer) {
+            Some((ConnectionPhase::Open, ConnectionKind::Client)) => {
                 self.handle(now, Input::Malformed { peer, code, reason });
             }
-            Some((Phase::Open, Kind::Echo)) => self.close(now, peer, code, reason),
-            Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _)) | None => {}
+            Some((ConnectionPhase::Open, ConnectionKind::Echo)) => {
+                self.close(now, peer, code, reason);
+            }
+            Some((
+                ConnectionPhase::Closing | ConnectionPhase::Draining | ConnectionPhase::Finishing,
+                _,
+            ))
+            | None => {}
         }
         if let Some(connection) = self.connections.get_mut(peer)
-            && connection.phase != Phase::Open
+            && connection.phase != ConnectionPhase::Open
         {
-            connection.phase = Phase::Deaf;
-            if connection.chain.is_empty() && !connection.has_backlog() {
-                connection.end_stream();
+            connection.phase = ConnectionPhase::Draining;
+            if connection.queued.is_empty() && !connection.has_send_buffer() {
+                connection.shutdown_write();
             }
         }
     }
 
-    /// The stream ended, or reading failed.
+    /// Handles the end of the stream or a failed read.
     pub(crate) fn on_lost(&mut self, now: Instant, peer: PeerId, loss: ConnectionLoss) {
-        let standing = self.standing(peer);
+        let state = self.state(peer);
         self.connections.remove(peer);
-        if standing == Some((Phase::Open, Kind::Client)) {
+        if state == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
             self.handle(now, Input::Lost { peer, loss });
         }
     }
 
-    /// Some of what waited for a socket is written.
+    /// Handles a partial write of a send buffer.
     pub(crate) fn on_written(&mut self, now: Instant, peer: PeerId, bytes: usize) {
-        if bytes > 0 && self.standing(peer) == Some((Phase::Open, Kind::Client)) {
+        if bytes > 0 && self.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
             self.handle(now, Input::Written { peer, bytes });
         }
     }
 
-    /// What waited for a socket is written.
+    /// Handles a send buffer that is empty again.
     pub(crate) fn on_drained(&mut self, now: Instant, peer: PeerId) {
         let Some(connection) = self.connections.get_mut(peer) else {
             return;
         };
         match (connection.phase, connection.kind) {
-            (Phase::Open, Kind::Client) => self.handle(now, Input::Drained { peer }),
-            (Phase::Open, Kind::Echo) => connection.set_intake(Intake::Running),
-            (Phase::Closing, _) => {}
-            (Phase::Deaf, _) => connection.end_stream(),
-            (Phase::Finishing, _) => _ = self.connections.remove(peer),
+            (ConnectionPhase::Open, ConnectionKind::Client) => {
+                self.handle(now, Input::Drained { peer });
+            }
+            (ConnectionPhase::Open, ConnectionKind::Echo) => {
+                connection.set_read_interest(ReadInterest::Reading);
+            }
+            (ConnectionPhase::Closing, _) => {}
+            (ConnectionPhase::Draining, _) => connection.shutdown_write(),
+            (ConnectionPhase::Finishing, _) => _ = self.connections.remove(peer),
         }
     }
 
-    /// Writes once to each socket that is owed something, and begins a new turn.
-    pub(crate) fn write_out(&mut self) {
-        let mut owed = mem::take(&mut self.owed);
-        for index in owed.drain(..) {
-            let Some((peer, connection)) = self.connections.at_mut(index) else {
+    /// Writes once to each dirty socket, and clears the batch.
+    pub(crate) fn flush(&mut self) {
+        let mut dirty_sockets = mem::take(&mut self.dirty_sockets);
+        for index in dirty_sockets.drain(..) {
+            let Some((peer, connection)) = self.connections.at_index_mut(index) else {
                 continue;
             };
-            let chain = mem::replace(&mut connection.chain, crate::turn::Chain::EMPTY);
-            if chain.is_empty() {
+            let queued = mem::replace(
+                &mut connection.queued,
+                crate::write_batch::QueuedBuffers::EMPTY,
+            );
+            if queued.is_empty() {
                 continue;
             }
-            match connection.send(self.turn.gather(chain)) {
-                Ok(Sent::All) if connection.phase == Phase::Open => {}
-                Ok(Sent::All) => self.findings.push((peer, Finding::Clear)),
-                Ok(Sent::Some) => self.findings.push((peer, Finding::Waits)),
-                Err(_) => self.findings.push((peer, Finding::Broken)),
+            match connection.send(self.batch.gather(queued)) {
+                Ok(SendOutcome::Complete) if connection.phase == ConnectionPhase::Open => {}
+                Ok(SendOutcome::Complete) => {
+                    self.write_outcomes.push((peer, WriteOutcome::Flushed));
+                }
+                Ok(SendOutcome::Buffered) => {
+                    self.write_outcomes.push((peer, WriteOutcome::Buffered));
+                }
+                Err(_) => self.write_outcomes.push((peer, WriteOutcome::Failed)),
             }
         }
-        self.owed = owed;
-        self.turn.clear();
+        self.dirty_sockets = dirty_sockets;
+        self.batch.clear();
     }
 
-    /// Ends a turn: writes, and tells the hub what came of it. What the hub orders thereupon begins the next turn.
-    pub(crate) fn end_turn(&mut self, now: Instant) {
-        self.write_out();
-        for (peer, finding) in mem::take(&mut self.findings) {
-            match (finding, self.standing(peer)) {
+    /// Finishes an iteration: writes, and notifies the hub of the outcomes. The hub's outputs to these belong to the
+    /// next iteration.
+    pub(crate) fn finish_iteration(&mut self, now: Instant) {
+        self.flush();
+        for (peer, outcome) in mem::take(&mut self.write_outcomes) {
+            match (outcome, self.state(peer)) {
                 (_, None) => {}
-                (Finding::Waits, Some((Phase::Open, kind))) => self.tell_backlog(now, peer, kind),
-                (Finding::Waits, Some((Phase::Closing | Phase::Deaf | Phase::Finishing, _))) => {}
-                // Nothing more is owed: what stands in the way of the next step of the end is out.
-                (Finding::Clear, Some(_)) => self.on_drained(now, peer),
-                (Finding::Broken, Some(_)) => self.on_lost(now, peer, ConnectionLoss::IoError),
+                (WriteOutcome::Buffered, Some((ConnectionPhase::Open, kind))) => {
+                    self.report_send_buffer(now, peer, kind);
+                }
+                (
+                    WriteOutcome::Buffered,
+                    Some((
+                        ConnectionPhase::Closing
+                        | ConnectionPhase::Draining
+                        | ConnectionPhase::Finishing,
+                        _,
+                    )),
+                ) => {}
+                // Everything is written, so the next step of the close is possible.
+                (WriteOutcome::Flushed, Some(_)) => self.on_drained(now, peer),
+                (WriteOutcome::Failed, Some(_)) => self.on_lost(now, peer, ConnectionLoss::IoError),
             }
         }
     }
 
-    /// Resets what was closed and did not go in time, and lets the hub look at the clock.
+    /// Resets connections whose close timeout has expired, and lets the hub handle its deadlines.
     pub(crate) fn tick(&mut self, now: Instant) {
-        while let Some((deadline, peer)) = self.leaving.front().copied()
+        while let Some((deadline, peer)) = self.closing.front().copied()
             && deadline <= now
         {
-            self.leaving.pop_front();
-            if self.connections.remove_hard(peer) {
-                tracing::debug!(
-                    index = peer.index,
-                    "reset a closed connection that did not end in time"
-                );
+            self.closing.pop_front();
+            if self.connections.remove_with_reset(peer) {
+                tracing::debug!(peer = peer.index, "close timeout expired; connection reset");
             }
         }
         if self
@@ -297,97 +324,98 @@ impl Shard {
         }
     }
 
-    /// When `tick` has something to do.
+    /// Returns the next instant at which `tick` has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout().map(|(deadline, _)| deadline);
-        let leaving = self.leaving.front().map(|(deadline, _)| *deadline);
-        [hub, leaving].into_iter().flatten().min()
+        let closing = self.closing.front().map(|(deadline, _)| *deadline);
+        [hub, closing].into_iter().flatten().min()
     }
 
-    /// True while a turn has something to write or to tell.
-    pub(crate) fn has_turn(&self) -> bool {
-        !self.owed.is_empty() || !self.findings.is_empty()
+    /// Whether there is something to write, or an outcome of which the hub is not notified yet.
+    pub(crate) fn has_pending_work(&self) -> bool {
+        !self.dirty_sockets.is_empty() || !self.write_outcomes.is_empty()
     }
 
-    /// What the log shall get.
+    /// Removes and returns what is to be sent to the log.
     pub(crate) fn take_outgoing(&mut self) -> Vec<Outgoing> {
         mem::take(&mut self.outgoing)
     }
 
-    /// True when the log shall get something.
+    /// Whether there is something to send to the log.
     pub(crate) fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()
     }
 
-    /// Closes everything with the advice to come back.
+    /// Closes every connection with reconnect advice.
     pub(crate) fn shut_down(&mut self, now: Instant) {
         self.handle(now, Input::ShutdownRequested);
         for peer in self.connections.peers() {
-            if self.standing(peer) == Some((Phase::Open, Kind::Echo)) {
+            if self.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Echo)) {
                 self.close(now, peer, close::GOING_AWAY, "shutdown");
             }
         }
     }
 
-    fn carry_out(&mut self, now: Instant, output: Output) {
+    fn execute(&mut self, now: Instant, output: Output) {
         match output {
             Output::Send { peer, frame } => self.send(peer, &frame),
             Output::Fanout { frame, to } => {
-                let piece = self.turn.add_shared(&frame);
+                let range = self.batch.add_shared(&frame);
                 for peer in to.iter() {
-                    self.owe(*peer, piece);
+                    self.enqueue(*peer, range);
                 }
             }
             Output::Close { peer, code, reason } => self.close(now, peer, code, &reason),
-            Output::PauseReading { peer } => self.set_intake(peer, Intake::Paused),
-            Output::ResumeReading { peer } => self.set_intake(peer, Intake::Running),
-            Output::Request(request) => self.outgoing.push(Outgoing::Ask(request)),
-            Output::Broadcast(note) => self.outgoing.push(Outgoing::Tell(note)),
-            Output::Notify(event) => journal::record(&event),
+            Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
+            Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
+            Output::Request(request) => self.outgoing.push(Outgoing::Request(request)),
+            Output::Broadcast(message) => self.outgoing.push(Outgoing::Broadcast(message)),
+            Output::Notify(event) => diagnostics::log_event(&event),
         }
     }
 
-    /// Appends a close frame behind everything else, and waits for the peer to go.
+    /// Appends a close frame after everything else, and starts the close timeout.
     fn close(&mut self, now: Instant, peer: PeerId, code: u16, reason: &str) {
         self.send(peer, &encode_server_close(code, reason));
         if let Some(connection) = self.connections.get_mut(peer) {
-            connection.phase = Phase::Closing;
+            connection.phase = ConnectionPhase::Closing;
             // The peer's close frame can only be seen by reading.
-            connection.set_intake(Intake::Running);
-            self.leaving.push_back((now + self.close_wait, peer));
+            connection.set_read_interest(ReadInterest::Reading);
+            self.closing.push_back((now + self.close_timeout, peer));
         }
     }
 
-    /// Tells what waits now: a turn that is written out early leaves the connection's task time to drain before its end,
-    /// and a backlog that is told behind its drain would never end.
-    fn tell_backlog(&mut self, now: Instant, peer: PeerId, kind: Kind) {
-        let waiting = self.connections.get_mut(peer);
-        let Some(bytes) = waiting.and_then(|connection| connection.backlog_bytes()) else {
+    /// Reports the current size of a send buffer. After an early flush the connection's task may empty the send buffer
+    /// before the iteration finishes; the hub would wait without end for a buffer that is reported after it was
+    /// emptied.
+    fn report_send_buffer(&mut self, now: Instant, peer: PeerId, kind: ConnectionKind) {
+        let connection = self.connections.get_mut(peer);
+        let Some(bytes) = connection.and_then(|connection| connection.send_buffer_bytes()) else {
             return;
         };
         match kind {
-            Kind::Client => self.handle(now, Input::SendBuffer { peer, bytes }),
-            Kind::Echo => self.set_intake(peer, Intake::Paused),
+            ConnectionKind::Client => self.handle(now, Input::SendBuffer { peer, bytes }),
+            ConnectionKind::Echo => self.set_read_interest(peer, ReadInterest::Paused),
         }
     }
 
-    fn set_intake(&mut self, peer: PeerId, intake: Intake) {
+    fn set_read_interest(&mut self, peer: PeerId, read_interest: ReadInterest) {
         if let Some(connection) = self.connections.get_mut(peer) {
-            connection.set_intake(intake);
+            connection.set_read_interest(read_interest);
         }
     }
 
     fn send(&mut self, peer: PeerId, frame: &[u8]) {
-        let piece = self.turn.add_own(frame);
-        self.owe(peer, piece);
+        let range = self.batch.add_own(frame);
+        self.enqueue(peer, range);
     }
 
-    fn owe(&mut self, peer: PeerId, piece: Piece) {
+    fn enqueue(&mut self, peer: PeerId, range: BufferRange) {
         if let Some(connection) = self.connections.get_mut(peer) {
-            if connection.chain.is_empty() {
-                self.owed.push(peer.index);
+            if connection.queued.is_empty() {
+                self.dirty_sockets.push(peer.index);
             }
-            self.turn.owe(&mut connection.chain, piece);
+            self.batch.enqueue(&mut connection.queued, range);
         }
     }
 }
@@ -404,14 +432,14 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::config::load::Loaded;
+    use crate::config::load::LoadedConfig;
     use crate::config::policy::Policies;
 
-    /// More than the system takes for one connection.
+    /// More than the kernel buffers for one connection.
     const LARGE: usize = 16 << 20;
 
     #[test]
-    fn a_backlog_that_drained_before_the_end_of_its_turn_is_not_told() {
+    fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
             let (mut shard, start) = (shard(), Instant::START);
@@ -422,10 +450,10 @@ mod tests {
             let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
             shard.handle(start, Input::Received { peer, message });
 
-            // The turn is written out early, and all of it is read before the turn ends.
+            // The batch is flushed early, and all of it is read before the iteration finishes.
             shard.send(peer, &vec![0; LARGE]);
-            shard.write_out();
-            assert!(shard.connection(peer).unwrap().has_backlog());
+            shard.flush();
+            assert!(shard.connection(peer).unwrap().has_send_buffer());
             let reader = thread::spawn(move || {
                 far.read_exact(&mut vec![0; LARGE]).unwrap();
                 far
@@ -435,23 +463,23 @@ mod tests {
                 .unwrap();
             let _far = reader.join().unwrap();
             shard.on_drained(start, peer);
-            shard.end_turn(start);
-            shard.tick(start + Config::default().client.write_deadline.0 * 2);
+            shard.finish_iteration(start);
+            shard.tick(start + Config::default().client.write_timeout.0 * 2);
 
-            let standing = shard.standing(peer);
-            assert_eq!(standing, Some((Phase::Open, Kind::Client)));
+            let state = shard.state(peer);
+            assert_eq!(state, Some((ConnectionPhase::Open, ConnectionKind::Client)));
         });
     }
 
     fn shard() -> Shard {
         let mut config = Config::default();
-        config.server.cores = 1;
-        let policies = Policies::try_from(&Loaded::from(config)).unwrap();
+        config.server.shards = 1;
+        let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
         let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
         Shard::new(hub, Duration::from_secs(5))
     }
 
-    /// Both ends of a connection: the gateway's and the client's.
+    /// Returns both ends of a connection: the gateway's and the client's.
     fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -1,6 +1,6 @@
-//! What a first request is: a WebSocket for clients, one of the test endpoint, a refusal, or ordinary HTTP.
+//! Classifies a first request: a WebSocket upgrade of a client or of the echo endpoint, a rejection, or ordinary HTTP.
 //!
-//! Pure: bytes and rules in, verdict out. The accept path carries it out.
+//! A pure function from bytes and rules to a decision, which the accept path executes.
 
 use std::net::IpAddr;
 
@@ -9,103 +9,96 @@ use steadfast_protocol::websocket::handshake;
 
 use crate::access::{AccessRules, Route};
 
-/// Where clients of the stream protocol connect.
+/// The endpoint for clients of the Centrifuge client protocol.
 pub(crate) const CLIENT_PATH: &str = "/connection/websocket";
-/// The echo of the test configuration.
+/// The echo endpoint of the test configuration.
 pub(crate) const ECHO_PATH: &str = "/test/echo";
 /// The longest request head: cookies and long queries of browsers fit.
 pub(crate) const HEAD_BYTES_MAX: usize = 8192;
 /// The most fields in a head; browsers send about 20.
 const FIELDS_MAX: usize = 64;
-/// The encoding that is spoken here, as a subprotocol.
+/// The subprotocol of the supported encoding.
 const JSON: &str = "centrifuge-json";
-/// The encoding that is not, as a subprotocol.
+/// The subprotocol of the unsupported encoding.
 const PROTOBUF: &str = "centrifuge-protobuf";
 
-/// What the accept path shall do.
+/// What the accept path must do.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    /// Read on.
+pub(crate) enum HandshakeDecision {
+    /// Continue reading.
     Incomplete,
-    /// Answer, and speak WebSocket.
+    /// Respond, and switch to WebSocket.
     Upgrade(Upgrade),
-    /// Answer, and close.
-    Refuse(Refusal),
-    /// Let the HTTP server answer.
+    /// Respond, and close.
+    Reject(HttpRejection),
+    /// Pass the request to the HTTP server.
     Http,
 }
 
 /// A request that becomes a WebSocket.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
-    /// How many bytes the request took; what follows is WebSocket traffic.
+    /// The length of the request in bytes; WebSocket traffic follows it.
     pub(crate) head_len: usize,
-    /// The HTTP answer.
     pub(crate) response: Vec<u8>,
-    /// What it is for.
-    pub(crate) purpose: Purpose,
+    pub(crate) purpose: UpgradePurpose,
 }
 
-/// What a WebSocket is for.
+/// The purpose of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// A client of the stream protocol, with its access.
+pub(crate) enum UpgradePurpose {
+    /// A client of the Centrifuge client protocol, with its access.
     Client(Access),
-    /// An echo.
+    /// A client of the echo endpoint.
     Echo,
 }
 
-/// A request that is answered with an error.
+/// A request that gets an HTTP error.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    /// The HTTP answer.
+pub(crate) struct HttpRejection {
     pub(crate) response: Vec<u8>,
-    /// The HTTP status.
     pub(crate) status: u16,
-    /// Why, in plain text.
-    pub(crate) why: String,
+    /// The reason, in plain text.
+    pub(crate) reason: String,
 }
 
-/// What decides about a request.
+/// The rules that requests must satisfy.
 #[derive(Clone, Debug)]
 pub(crate) struct UpgradeRules {
-    /// Who may connect.
     pub(crate) access: AccessRules,
-    /// Whether the echo exists.
-    pub(crate) echo: Echo,
+    pub(crate) echo: EchoEndpoint,
 }
 
-/// Whether the echo of the test configuration exists.
+/// Whether the echo endpoint of the test configuration exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Echo {
-    /// It answers.
-    Served,
-    /// There is no such path.
-    Absent,
+pub(crate) enum EchoEndpoint {
+    Enabled,
+    /// The path is not found.
+    Disabled,
 }
 
-/// Judges what has arrived so far from a client at this address.
-pub(crate) fn examine(input: &[u8], client: IpAddr, rules: &UpgradeRules) -> Verdict {
+/// Classifies what has arrived so far from a client at this address.
+pub(crate) fn examine(input: &[u8], client: IpAddr, rules: &UpgradeRules) -> HandshakeDecision {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let head_len = match request.parse(input) {
         Ok(httparse::Status::Complete(len)) if len <= HEAD_BYTES_MAX => len,
         Ok(httparse::Status::Partial) if input.len() < HEAD_BYTES_MAX => {
-            return Verdict::Incomplete;
+            return HandshakeDecision::Incomplete;
         }
         Ok(_) => {
-            return refuse(
+            return reject(
                 431,
                 format!("the request head is longer than {HEAD_BYTES_MAX} bytes"),
             );
         }
         Err(httparse::Error::TooManyHeaders) => {
-            return refuse(
+            return reject(
                 431,
                 format!("the request has more than {FIELDS_MAX} fields"),
             );
         }
-        Err(error) => return refuse(400, format!("this is no HTTP request: {error}")),
+        Err(error) => return reject(400, format!("invalid HTTP request: {error}")),
     };
     let request = Request {
         method: request.method.unwrap_or_default(),
@@ -113,7 +106,7 @@ pub(crate) fn examine(input: &[u8], client: IpAddr, rules: &UpgradeRules) -> Ver
         minor: request.version.unwrap_or_default(),
         fields: request.headers,
     };
-    judge(&request, head_len, client, rules)
+    classify(&request, head_len, client, rules)
 }
 
 /// A parsed head.
@@ -129,7 +122,7 @@ impl<'a> Request<'a> {
         self.fields.iter().map(|field| (field.name, field.value))
     }
 
-    /// Whether a proxy says that it passed the request on.
+    /// Returns whether a proxy header is present.
     fn route(&self) -> Route {
         let is_forwarded = PROXY_FIELDS.iter().any(|name| self.field(name).is_some());
         if is_forwarded {
@@ -139,9 +132,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The page on whose behalf a browser asks; none when a program asks, which is allowed.
+    /// Returns the origin of the page in a browser; `None` for other clients, which are allowed.
     ///
-    /// Something that is no single text must not pass for nothing, so it is an origin without a name.
+    /// An origin that is not text or is not unique must not pass as absent, so it becomes an empty origin.
     fn origin(&self) -> Option<&'a str> {
         let mut origins = self
             .fields
@@ -152,7 +145,7 @@ impl<'a> Request<'a> {
         Some(if origins.next().is_none() { text } else { "" })
     }
 
-    /// The first field of this name, if it is text.
+    /// Returns the first field with this name, if it is text.
     fn field(&self, name: &str) -> Option<&'a str> {
         let field = self
             .fields
@@ -162,27 +155,32 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What proxies add to the requests they pass on.
+/// Header fields that proxies add to the requests that they forward.
 const PROXY_FIELDS: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
-fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &UpgradeRules) -> Verdict {
+fn classify(
+    request: &Request<'_>,
+    head_len: usize,
+    client: IpAddr,
+    rules: &UpgradeRules,
+) -> HandshakeDecision {
     let (path, query) = request
         .target
         .split_once('?')
         .unwrap_or((request.target, ""));
     let is_client = path == CLIENT_PATH;
-    let is_echo = path == ECHO_PATH && rules.echo == Echo::Served;
+    let is_echo = path == ECHO_PATH && rules.echo == EchoEndpoint::Enabled;
     if !(is_client || is_echo) {
-        return Verdict::Http;
+        return HandshakeDecision::Http;
     }
     let accepted = match handshake::accept(request.method, request.minor, request.pairs()) {
         Ok(accepted) => accepted,
         Err(error) => {
             let (response, status) = (error.response(), error.status());
-            return Verdict::Refuse(Refusal {
+            return HandshakeDecision::Reject(HttpRejection {
                 response,
                 status,
-                why: error.text().to_owned(),
+                reason: error.text().to_owned(),
             });
         }
     };
@@ -190,45 +188,45 @@ fn judge(request: &Request<'_>, head_len: usize, client: IpAddr, rules: &Upgrade
     let origin = request.origin();
     if !rules.access.allows_origin(origin, host) {
         let origin = printable(origin.unwrap_or_default());
-        let why = format!(
+        let reason = format!(
             "pages of the origin {origin} may not connect here: \
              add \"{origin}\" to allowed_origins in the section [server] of the configuration"
         );
-        return refuse(403, why);
+        return reject(403, reason);
     }
     if is_echo {
         let response = handshake::response(&accepted.accept_key, None);
-        return Verdict::Upgrade(Upgrade {
+        return HandshakeDecision::Upgrade(Upgrade {
             head_len,
             response,
-            purpose: Purpose::Echo,
+            purpose: UpgradePurpose::Echo,
         });
     }
     let subprotocol = accepted.subprotocols.contains(&JSON).then_some(JSON);
-    if asks_for_protobuf(query)
+    if requests_protobuf(query)
         || (subprotocol.is_none() && accepted.subprotocols.contains(&PROTOBUF))
     {
-        return refuse(
+        return reject(
             400,
-            "only the JSON protocol is spoken here: connect without protobuf".to_owned(),
+            "unsupported encoding: only JSON is supported; connect without protobuf".to_owned(),
         );
     }
     let response = handshake::response(&accepted.accept_key, subprotocol);
-    let purpose = Purpose::Client(rules.access.access(client, host, request.route()));
-    Verdict::Upgrade(Upgrade {
+    let purpose = UpgradePurpose::Client(rules.access.access(client, host, request.route()));
+    HandshakeDecision::Upgrade(Upgrade {
         head_len,
         response,
         purpose,
     })
 }
 
-fn asks_for_protobuf(query: &str) -> bool {
+fn requests_protobuf(query: &str) -> bool {
     query
         .split('&')
         .any(|pair| pair == "format=protobuf" || pair == "cf_protocol=protobuf")
 }
 
-/// Without what could break a log line or a terminal, and not too long.
+/// Removes control characters, which could break a log line or a terminal, and limits the length to 200 characters.
 fn printable(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
@@ -236,7 +234,7 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-fn refuse(status: u16, why: String) -> Verdict {
+fn reject(status: u16, reason: String) -> HandshakeDecision {
     let phrase = match status {
         403 => "Forbidden",
         431 => "Request Header Fields Too Large",
@@ -244,13 +242,13 @@ fn refuse(status: u16, why: String) -> Verdict {
     };
     let response = format!(
         "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n{why}\n",
-        why.len() + 1
+         Connection: close\r\n\r\n{reason}\n",
+        reason.len() + 1
     );
-    Verdict::Refuse(Refusal {
+    HandshakeDecision::Reject(HttpRejection {
         response: response.into_bytes(),
         status,
-        why,
+        reason,
     })
 }
 
@@ -263,17 +261,19 @@ mod tests {
                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
     #[test]
-    fn a_valid_request_is_upgraded_and_what_follows_the_head_is_left_alone() {
+    fn a_valid_request_is_upgraded_and_the_bytes_after_the_head_are_not_consumed() {
         let mut input = request(CLIENT_PATH, "").into_bytes();
         let head_len = input.len();
         input.extend_from_slice(b"\x81\x80....");
 
-        let Verdict::Upgrade(upgrade) = examine(&input, loopback(), &rules(Echo::Absent)) else {
+        let HandshakeDecision::Upgrade(upgrade) =
+            examine(&input, loopback(), &rules(EchoEndpoint::Disabled))
+        else {
             panic!("not upgraded");
         };
 
         assert_eq!(upgrade.head_len, head_len);
-        assert_eq!(upgrade.purpose, Purpose::Client(Access::Anonymous));
+        assert_eq!(upgrade.purpose, UpgradePurpose::Client(Access::Anonymous));
         let response = String::from_utf8(upgrade.response).unwrap();
         assert!(
             response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
@@ -292,8 +292,8 @@ mod tests {
         ] {
             let input = request(CLIENT_PATH, &format!("Sec-WebSocket-Protocol: {offer}\r\n"));
 
-            let Verdict::Upgrade(upgrade) =
-                examine(input.as_bytes(), loopback(), &rules(Echo::Absent))
+            let HandshakeDecision::Upgrade(upgrade) =
+                examine(input.as_bytes(), loopback(), &rules(EchoEndpoint::Disabled))
             else {
                 panic!("{offer}: not upgraded");
             };
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_is_refused_however_it_is_asked_for_and_unknown_queries_are_not() {
+    fn protobuf_is_rejected_however_it_is_requested_and_unknown_queries_are_not() {
         for (target, fields, status) in [
             ("/connection/websocket?format=protobuf", "", Some(400)),
             (
@@ -327,54 +327,54 @@ mod tests {
                 None,
             ),
         ] {
-            let verdict = examine(
+            let decision = examine(
                 request(target, fields).as_bytes(),
                 loopback(),
-                &rules(Echo::Absent),
+                &rules(EchoEndpoint::Disabled),
             );
 
-            assert_eq!(refused(&verdict), status, "{target} {fields}");
+            assert_eq!(rejected_status(&decision), status, "{target} {fields}");
         }
     }
 
     #[test]
-    fn a_foreign_origin_is_refused_and_told_what_to_configure() {
+    fn a_foreign_origin_is_rejected_with_the_setting_to_change() {
         let input = request(CLIENT_PATH, "Origin: https://evil.example\r\n");
 
-        let verdict = examine(input.as_bytes(), loopback(), &rules(Echo::Absent));
+        let decision = examine(input.as_bytes(), loopback(), &rules(EchoEndpoint::Disabled));
 
-        let Verdict::Refuse(refusal) = verdict else {
-            panic!("not refused")
+        let HandshakeDecision::Reject(rejection) = decision else {
+            panic!("not rejected")
         };
-        assert_eq!(refusal.status, 403);
+        assert_eq!(rejection.status, 403);
         assert!(
-            refusal
-                .why
+            rejection
+                .reason
                 .contains("add \"https://evil.example\" to allowed_origins"),
             "{}",
-            refusal.why
+            rejection.reason
         );
         assert!(
-            String::from_utf8(refusal.response)
+            String::from_utf8(rejection.response)
                 .unwrap()
                 .starts_with("HTTP/1.1 403 Forbidden\r\n")
         );
     }
 
     #[test]
-    fn an_origin_that_is_no_text_or_stands_there_twice_is_foreign() {
-        let rules = rules(Echo::Absent);
-        let mut no_text = request(CLIENT_PATH, "Origin: http://evil").into_bytes();
-        no_text.truncate(no_text.len() - 2);
-        no_text.extend_from_slice(b"\xff\r\n\r\n");
+    fn an_origin_that_is_not_text_or_not_unique_is_foreign() {
+        let rules = rules(EchoEndpoint::Disabled);
+        let mut not_text = request(CLIENT_PATH, "Origin: http://evil").into_bytes();
+        not_text.truncate(not_text.len() - 2);
+        not_text.extend_from_slice(b"\xff\r\n\r\n");
         let twice = request(
             CLIENT_PATH,
             "Origin: http://localhost:8000\r\nOrigin: https://evil.example\r\n",
         );
 
-        for input in [no_text.as_slice(), twice.as_bytes()] {
+        for input in [not_text.as_slice(), twice.as_bytes()] {
             assert_eq!(
-                refused(&examine(input, loopback(), &rules)),
+                rejected_status(&examine(input, loopback(), &rules)),
                 Some(403),
                 "{}",
                 input.escape_ascii()
@@ -383,19 +383,19 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_a_proxy_passed_on_does_not_count_as_local() {
+    fn a_request_that_a_proxy_forwarded_does_not_count_as_local() {
         for field in PROXY_FIELDS {
             let input = request(CLIENT_PATH, &format!("{field}: 1.1 somewhere\r\n"));
 
-            let Verdict::Upgrade(upgrade) =
-                examine(input.as_bytes(), loopback(), &rules(Echo::Absent))
+            let HandshakeDecision::Upgrade(upgrade) =
+                examine(input.as_bytes(), loopback(), &rules(EchoEndpoint::Disabled))
             else {
                 panic!("{field}: not upgraded");
             };
 
             assert_eq!(
                 upgrade.purpose,
-                Purpose::Client(Access::CredentialNeeded),
+                UpgradePurpose::Client(Access::CredentialNeeded),
                 "{field}"
             );
         }
@@ -405,15 +405,15 @@ mod tests {
     fn the_echo_exists_only_when_configured() {
         let input = request(ECHO_PATH, "");
 
-        let absent = examine(input.as_bytes(), loopback(), &rules(Echo::Absent));
-        let served = examine(input.as_bytes(), loopback(), &rules(Echo::Served));
+        let absent = examine(input.as_bytes(), loopback(), &rules(EchoEndpoint::Disabled));
+        let served = examine(input.as_bytes(), loopback(), &rules(EchoEndpoint::Enabled));
 
-        assert!(matches!(absent, Verdict::Http), "{absent:?}");
+        assert!(matches!(absent, HandshakeDecision::Http), "{absent:?}");
         assert!(
             matches!(
                 served,
-                Verdict::Upgrade(Upgrade {
-                    purpose: Purpose::Echo,
+                HandshakeDecision::Upgrade(Upgrade {
+                    purpose: UpgradePurpose::Echo,
                     ..
                 })
             ),
@@ -422,25 +422,28 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_head_waits_and_one_that_is_too_long_or_no_http_is_refused() {
-        let whole = request(CLIENT_PATH, "");
+    fn an_incomplete_head_is_buffered_and_one_that_is_too_long_or_not_http_is_rejected() {
+        let complete = request(CLIENT_PATH, "");
         let long = request(
             CLIENT_PATH,
             &format!("X-Long: {}\r\n", "a".repeat(HEAD_BYTES_MAX)),
         );
         let many = request(CLIENT_PATH, &"X-Many: a\r\n".repeat(FIELDS_MAX));
-        let rules = rules(Echo::Absent);
+        let rules = rules(EchoEndpoint::Disabled);
 
-        for len in 0..whole.len() {
-            let verdict = examine(&whole.as_bytes()[..len], loopback(), &rules);
-            assert!(matches!(verdict, Verdict::Incomplete), "{len}: {verdict:?}");
+        for len in 0..complete.len() {
+            let decision = examine(&complete.as_bytes()[..len], loopback(), &rules);
+            assert!(
+                matches!(decision, HandshakeDecision::Incomplete),
+                "{len}: {decision:?}"
+            );
         }
         assert_eq!(
-            refused(&examine(long.as_bytes(), loopback(), &rules)),
+            rejected_status(&examine(long.as_bytes(), loopback(), &rules)),
             Some(431)
         );
         assert_eq!(
-            refused(&examine(
+            rejected_status(&examine(
                 &long.as_bytes()[..HEAD_BYTES_MAX],
                 loopback(),
                 &rules
@@ -448,32 +451,32 @@ mod tests {
             Some(431)
         );
         assert_eq!(
-            refused(&examine(many.as_bytes(), loopback(), &rules)),
+            rejected_status(&examine(many.as_bytes(), loopback(), &rules)),
             Some(431)
         );
         assert_eq!(
-            refused(&examine(b"\x16\x03\x01\x02\x00\x01", loopback(), &rules)),
+            rejected_status(&examine(b"\x16\x03\x01\x02\x00\x01", loopback(), &rules)),
             Some(400)
         );
     }
 
     #[test]
-    fn a_plain_request_for_the_endpoint_is_told_to_upgrade_and_other_paths_are_ordinary_http() {
+    fn a_plain_request_to_the_endpoint_gets_upgrade_required_and_other_paths_are_ordinary_http() {
         let plain = "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let other = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
-        let rules = rules(Echo::Absent);
+        let rules = rules(EchoEndpoint::Disabled);
 
         assert_eq!(
-            refused(&examine(plain.as_bytes(), loopback(), &rules)),
+            rejected_status(&examine(plain.as_bytes(), loopback(), &rules)),
             Some(426)
         );
         assert!(matches!(
             examine(other.as_bytes(), loopback(), &rules),
-            Verdict::Http
+            HandshakeDecision::Http
         ));
         assert!(matches!(
             examine(request("/elsewhere", "").as_bytes(), loopback(), &rules),
-            Verdict::Http
+            HandshakeDecision::Http
         ));
     }
 
@@ -485,17 +488,19 @@ mod tests {
         "127.0.0.1".parse().unwrap()
     }
 
-    fn rules(echo: Echo) -> UpgradeRules {
+    fn rules(echo: EchoEndpoint) -> UpgradeRules {
         UpgradeRules {
             access: AccessRules::new(Anonymous::Loopback, &[]),
             echo,
         }
     }
 
-    fn refused(verdict: &Verdict) -> Option<u16> {
-        match verdict {
-            Verdict::Refuse(refusal) => Some(refusal.status),
-            Verdict::Incomplete | Verdict::Upgrade(_) | Verdict::Http => None,
+    fn rejected_status(decision: &HandshakeDecision) -> Option<u16> {
+        match decision {
+            HandshakeDecision::Reject(rejection) => Some(rejection.status),
+            HandshakeDecision::Incomplete
+            | HandshakeDecision::Upgrade(_)
+            | HandshakeDecision::Http => None,
         }
     }
 }

@@ -1,12 +1,12 @@
-//! The log on real files and in real processes: kills, a second process, a full disk, no permission.
+//! Tests of the log on real files and in real processes: kills, a second process, a full disk, no permission.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// `nobody` on every common system.
-const NOBODY: u32 = 65_534;
+/// The unprivileged user id of every common system.
+const UNPRIVILEGED_ID: u32 = 65_534;
 
 #[test]
 fn thirty_kills_lose_no_acknowledged_record_and_store_none_twice() {
@@ -14,17 +14,17 @@ fn thirty_kills_lose_no_acknowledged_record_and_store_none_twice() {
         .output()
         .unwrap();
 
-    let said = said(&output);
-    println!("{said}");
-    assert!(output.status.success(), "{said}");
+    let output_text = output_text(&output);
+    println!("{output_text}");
+    assert!(output.status.success(), "{output_text}");
     assert!(
-        said.contains("cycles=30 ") && said.contains(" lost=0 reordered=0 twice=0 "),
-        "{said}"
+        output_text.contains("cycles=30 ") && output_text.contains(" lost=0 reordered=0 twice=0 "),
+        "{output_text}"
     );
 }
 
 #[test]
-fn a_second_process_is_refused_and_told_who_has_the_directory() {
+fn a_second_process_is_rejected_with_the_id_of_the_process_that_holds_the_directory() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let mut first = trial(&["read", path])
@@ -42,7 +42,11 @@ fn a_second_process_is_refused_and_told_who_has_the_directory() {
         first.id()
     );
     assert!(!second.status.success());
-    assert!(said(&second).starts_with(&expected), "{}", said(&second));
+    assert!(
+        output_text(&second).starts_with(&expected),
+        "{}",
+        output_text(&second)
+    );
     first.kill().unwrap();
     first.wait().unwrap();
     let third = trial(&["read", path])
@@ -51,69 +55,70 @@ fn a_second_process_is_refused_and_told_who_has_the_directory() {
         .unwrap();
     assert!(
         third.status.success(),
-        "a kill gives the directory back: {}",
-        said(&third)
+        "a kill releases the directory: {}",
+        output_text(&third)
     );
 }
 
 #[test]
-fn a_full_disk_refuses_publications_answers_reads_and_heals_by_itself() {
+fn a_full_disk_rejects_publications_serves_reads_and_recovers_when_there_is_space() {
     let parent = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=12m none \"$1\" && mkdir \"$1/data\" && exec \"$0\" full \"$1/data\"";
-    let output = match in_own_mounts(script, parent.path()) {
+    let output = match in_mount_namespace(script, parent.path()) {
         Ok(output) => output,
         Err(reason) => return println!("SKIP: {reason}"),
     };
 
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_text(&output));
     assert!(
-        said(&output).starts_with("full stored="),
+        output_text(&output).starts_with("full stored="),
         "{}",
-        said(&output)
+        output_text(&output)
     );
 }
 
 #[test]
-fn a_start_without_room_is_refused_with_advice() {
+fn a_start_without_free_space_fails_with_help() {
     let parent = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=256k none \"$1\" && mkdir \"$1/data\" && exec timeout 60 \"$0\" read \"$1/data\"";
-    let output = match in_own_mounts(script, parent.path()) {
+    let output = match in_mount_namespace(script, parent.path()) {
         Ok(output) => output,
         Err(reason) => return println!("SKIP: {reason}"),
     };
 
-    let said = said(&output);
+    let output_text = output_text(&output);
     assert!(!output.status.success());
     assert!(
-        said.contains("the log cannot be opened: segment 1 at byte 0: there is no room"),
-        "{said}"
+        output_text
+            .contains("the log cannot be opened: segment 1 at byte 0: no space left to open it"),
+        "{output_text}"
     );
     assert!(
-        said.contains("Free some space on the file system of "),
-        "{said}"
+        output_text.contains("Free some space on the file system of "),
+        "{output_text}"
     );
 }
 
 #[test]
-fn a_read_only_file_system_is_refused_with_advice() {
+fn a_read_only_file_system_is_rejected_with_help() {
     let parent = tempfile::tempdir().unwrap();
     let script = "mount -t tmpfs -o size=1m none \"$1\" && mkdir \"$1/data\" && mount -o remount,ro \"$1\" \
                   && exec \"$0\" read \"$1/data\"";
-    let output = match in_own_mounts(script, parent.path()) {
+    let output = match in_mount_namespace(script, parent.path()) {
         Ok(output) => output,
         Err(reason) => return println!("SKIP: {reason}"),
     };
 
     assert!(!output.status.success());
     assert!(
-        said(&output).contains("is on a read-only file system: Mount the file system"),
+        output_text(&output).contains("is on a read-only file system: Mount the file system"),
         "{}",
-        said(&output)
+        output_text(&output)
     );
 }
 
 #[test]
-fn a_directory_of_somebody_else_is_refused_with_advice() {
+fn a_directory_of_another_user_is_rejected_with_help() {
     let parent = tempfile::tempdir().unwrap();
     std::fs::set_permissions(
         parent.path(),
@@ -133,23 +138,27 @@ fn a_directory_of_somebody_else_is_refused_with_advice() {
     let mut command = Command::new(&program);
     command.arg("read").arg(&directory).stdin(Stdio::null());
     if rustix::process::geteuid().is_root() {
-        // Permissions do not bind root, so the trial runs as somebody else.
-        command.uid(NOBODY).gid(NOBODY);
+        // Permissions do not restrict root, so the trial runs as another user.
+        command.uid(UNPRIVILEGED_ID).gid(UNPRIVILEGED_ID);
     }
     let output = command.output().unwrap();
 
     assert!(!output.status.success());
     assert!(
-        said(&output).contains("no permission to use the data directory"),
+        output_text(&output).contains("no permission to use the data directory"),
         "{}",
-        said(&output)
+        output_text(&output)
     );
-    assert!(said(&output).contains("chown"), "{}", said(&output));
+    assert!(
+        output_text(&output).contains("chown"),
+        "{}",
+        output_text(&output)
+    );
 }
 
-/// Runs a shell script with mounts of its own; `$0` is the trial, `$1` the place. Fails with the reason when this system
-/// does not allow that.
-fn in_own_mounts(script: &str, place: &Path) -> Result<Output, String> {
+/// Runs a shell script in its own mount namespace; `$0` is the trial, `$1` the directory. Fails with the reason if this
+/// system does not allow that.
+fn in_mount_namespace(script: &str, directory: &Path) -> Result<Output, String> {
     let flags = if rustix::process::geteuid().is_root() {
         "-m"
     } else {
@@ -167,11 +176,14 @@ fn in_own_mounts(script: &str, place: &Path) -> Result<Output, String> {
     let allowed = allowed.map_err(|error| format!("unshare cannot be run: {error}"))?;
     if !allowed.status.success() {
         return Err(format!(
-            "no mounts of our own: {}",
+            "mount namespaces are not available: {}",
             String::from_utf8_lossy(&allowed.stderr)
         ));
     }
-    let output = unshare(&[script]).arg(program_path()).arg(place).output();
+    let output = unshare(&[script])
+        .arg(program_path())
+        .arg(directory)
+        .output();
     output.map_err(|error| format!("unshare cannot be run: {error}"))
 }
 
@@ -181,7 +193,7 @@ fn trial(arguments: &[&str]) -> Command {
     command
 }
 
-/// Cargo builds examples before it runs tests, beside them.
+/// Returns the path of the example, which Cargo builds before it runs tests.
 fn program_path() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let target = test
@@ -196,6 +208,6 @@ fn program_path() -> PathBuf {
     program
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -1,4 +1,5 @@
-//! `verify` and `repair` on the files of a real log: what they find, what they keep, and what an interruption leaves.
+//! Tests of `verify` and `repair` on the files of a real log: what they find, what they keep, and how an interrupted
+//! repair continues.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_gateway::clock::Clock;
-use steadfast_gateway::log::tool::{Repaired, repair, verify};
-use steadfast_gateway::log::{CoreLog, LogError, LogService, LogSetup, RingLimits, Store};
+use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
+use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
@@ -20,14 +21,14 @@ use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;
 
-/// Far longer than any answer takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Far longer than any response takes.
+const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Enough for several segments of 64 KiB.
 const RECORDS: u64 = 300;
 
 #[test]
-fn a_whole_log_verifies_and_repair_leaves_every_byte_of_it() {
+fn an_intact_log_passes_verification_and_repair_changes_no_byte_of_it() {
     let directory = filled();
     let before = contents(directory.path());
 
@@ -40,38 +41,38 @@ fn a_whole_log_verifies_and_repair_leaves_every_byte_of_it() {
         "{:?}",
         found.report
     );
-    assert_eq!(repaired, Repaired::Whole(found));
+    assert_eq!(repaired, RepairOutcome::Intact(found));
     assert_eq!(contents(directory.path()), before);
 }
 
 #[test]
-fn damage_is_found_by_place_and_the_rest_is_kept_under_new_epochs() {
+fn corruption_is_found_with_its_location_and_the_rest_is_kept_under_new_epochs() {
     let directory = filled();
     let epoch = history(directory.path()).epoch;
-    let original = damage(directory.path(), 2);
+    let original = corrupt(directory.path(), 2);
 
     let found = verify(directory.path()).unwrap();
-    let refused = start(directory.path()).unwrap_err();
+    let rejected = start(directory.path()).unwrap_err();
     let repaired = repair(directory.path()).unwrap();
 
     assert_eq!(found.corruptions.len(), 1, "{:?}", found.corruptions);
     assert_eq!(found.corruptions[0].segment.0, 2);
     assert!(
-        refused.to_string().contains("segment 2 at byte "),
-        "{refused}"
+        rejected.to_string().contains("segment 2 at byte "),
+        "{rejected}"
     );
     assert!(
-        refused.advice().contains("steadfast log repair"),
+        rejected.help().contains("steadfast log repair"),
         "{}",
-        refused.advice()
+        rejected.help()
     );
-    let Repaired::Rescued {
+    let RepairOutcome::Repaired {
         report, originals, ..
     } = repaired
     else {
         panic!("{repaired:?}")
     };
-    // The bytes that were spoilt lie in one record of about a kilobyte, or across two.
+    // The corrupt bytes are within one record of about a kilobyte, or across two.
     assert!(
         report.kept >= RECORDS - 2 && report.kept < RECORDS,
         "{report:?}"
@@ -83,22 +84,22 @@ fn damage_is_found_by_place_and_the_rest_is_kept_under_new_epochs() {
     );
     assert!(verify(directory.path()).unwrap().corruptions.is_empty());
     let after = history(directory.path());
-    assert_eq!(after.top, report.kept);
+    assert_eq!(after.high_watermark, report.kept);
     assert_ne!(after.epoch, epoch);
 }
 
 #[test]
-fn an_interrupted_repair_refuses_to_start_and_the_next_one_goes_on() {
+fn after_an_interrupted_repair_the_log_refuses_to_open_and_the_next_repair_continues() {
     let directory = filled();
     let path = directory.path();
-    damage(path, 1);
-    let Repaired::Rescued {
+    corrupt(path, 1);
+    let RepairOutcome::Repaired {
         report, originals, ..
     } = repair(path).unwrap()
     else {
         panic!("no repair")
     };
-    // As if it had been killed before the lowest new segment was in place.
+    // As if the repair had been killed before the lowest new segment was installed.
     let lowest = segments(path)[0].clone();
     let waiting = path.join("repaired-1");
     std::fs::create_dir(&waiting).unwrap();
@@ -107,19 +108,19 @@ fn an_interrupted_repair_refuses_to_start_and_the_next_one_goes_on() {
         std::fs::hard_link(&old, path.join(old.file_name().unwrap())).unwrap();
     }
 
-    let refused = start(path).unwrap_err();
+    let rejected = start(path).unwrap_err();
     let repaired = repair(path).unwrap();
 
-    assert!(matches!(refused, LogError::Damaged { .. }), "{refused}");
-    assert!(matches!(repaired, Repaired::Whole(_)), "{repaired:?}");
-    assert_eq!(history(path).top, report.kept);
+    assert!(matches!(rejected, LogError::Corrupt { .. }), "{rejected}");
+    assert!(matches!(repaired, RepairOutcome::Intact(_)), "{repaired:?}");
+    assert_eq!(history(path).high_watermark, report.kept);
     assert!(!waiting.exists());
     let is_new = |path: &PathBuf| !originals.join(path.file_name().unwrap()).exists();
     assert!(segments(path).iter().all(is_new), "the old names are gone");
 }
 
 #[test]
-fn a_running_gateway_and_a_directory_that_is_not_there_are_refused() {
+fn a_locked_directory_and_one_that_does_not_exist_are_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let (_service, _core) = start(directory.path()).unwrap();
     let absent = directory.path().join("absent");
@@ -132,17 +133,17 @@ fn a_running_gateway_and_a_directory_that_is_not_there_are_refused() {
         repair(directory.path()),
         Err(LogError::Locked { .. })
     ));
-    assert!(matches!(verify(&absent), Err(LogError::Missing { .. })));
-    assert!(matches!(repair(&absent), Err(LogError::Missing { .. })));
+    assert!(matches!(verify(&absent), Err(LogError::NotFound { .. })));
+    assert!(matches!(repair(&absent), Err(LogError::NotFound { .. })));
     assert!(!absent.exists());
 }
 
-/// A directory with a log that was closed in peace.
+/// Returns a directory with a log that was closed cleanly.
 fn filled() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
-    let (service, mut core) = start(directory.path()).expect("an empty directory opens");
+    let (service, mut shard) = start(directory.path()).expect("an empty directory opens");
     for number in 0..RECORDS {
-        core.ask(Request::Append(Append {
+        shard.request(Request::Append(Append {
             request_id: RequestId { shard: 0, number },
             channel: ChannelName::from("news"),
             data: Bytes::from(format!("\"{number}{}\"", "x".repeat(1000))),
@@ -150,15 +151,15 @@ fn filled() -> tempfile::TempDir {
             idempotency_key: None,
         }));
     }
-    core.flush();
-    let mut answers = 0;
-    while answers < RECORDS {
-        for event in wait(&mut core) {
+    shard.flush();
+    let mut responses = 0;
+    while responses < RECORDS {
+        for event in wait(&mut shard) {
             match event {
                 LogEvent::Response {
                     response: Response::Appended { .. },
                     ..
-                } => answers += 1,
+                } => responses += 1,
                 LogEvent::Committed(_) => {}
                 LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
                     panic!("{event:?}")
@@ -166,20 +167,20 @@ fn filled() -> tempfile::TempDir {
             }
         }
     }
-    service.close(PATIENCE).expect("a clean end");
+    service.close(TEST_TIMEOUT).expect("a clean shutdown");
     directory
 }
 
-fn start(path: &Path) -> Result<(LogService, CoreLog), LogError> {
+fn start(path: &Path) -> Result<(LogService, ShardLog), LogError> {
     let clock = Clock::start();
     let setup = LogSetup {
         store: Store::Directory(path.to_path_buf()),
-        cores: NonZeroU16::MIN,
+        shards: NonZeroU16::MIN,
         ring: RingLimits::DEFAULT,
         clock,
     };
-    let (service, mut cores) = LogService::start(&setup, Log::new(policy(), clock.now()))?;
-    Ok((service, cores.remove(0)))
+    let (service, mut shards) = LogService::start(&setup, Log::new(policy(), clock.now()))?;
+    Ok((service, shards.remove(0)))
 }
 
 fn policy() -> LogPolicy {
@@ -191,102 +192,103 @@ fn policy() -> LogPolicy {
     LogPolicy::new(settings).expect("valid settings")
 }
 
-/// Reads the channel from its start and checks that it is dense.
+/// Reads the channel from its start and checks that it has no gaps.
 fn history(path: &Path) -> History {
-    let (service, mut core) = start(path).expect("a whole log opens");
+    let (service, mut shard) = start(path).expect("an intact log opens");
     let mut from = ReadFrom::Oldest;
-    let mut top = 0;
+    let mut newest = 0;
     let history = loop {
-        let answer = read(&mut core, from);
-        let Page::Records {
-            records,
-            has_more: more,
-        } = answer.page
-        else {
+        let response = read(&mut shard, from);
+        let Page::Records { records, has_more } = response.page else {
             panic!("unrecoverable")
         };
         for record in records {
-            assert_eq!(record.offset, top + 1);
-            top = record.offset;
+            assert_eq!(record.offset, newest + 1);
+            newest = record.offset;
         }
-        if !more {
-            assert_eq!(answer.high_watermark, top);
+        if !has_more {
+            assert_eq!(response.high_watermark, newest);
             break History {
-                epoch: answer.epoch,
-                top,
+                epoch: response.epoch,
+                high_watermark: newest,
             };
         }
         from = ReadFrom::After {
-            epoch: answer.epoch,
-            offset: top,
+            epoch: response.epoch,
+            offset: newest,
         };
     };
-    service.close(PATIENCE).expect("a clean end");
+    service.close(TEST_TIMEOUT).expect("a clean shutdown");
     history
 }
 
 struct History {
     epoch: ChannelEpoch,
-    top: u64,
+    high_watermark: u64,
 }
 
-fn read(core: &mut CoreLog, from: ReadFrom) -> ReadResponse {
+fn read(shard: &mut ShardLog, from: ReadFrom) -> ReadResponse {
     let request_id = RequestId {
         shard: 0,
         number: 1,
     };
     let channel = ChannelName::from("news");
-    core.ask(Request::Read(Read {
+    shard.request(Request::Read(Read {
         request_id,
         channel,
         from,
         limit: 100,
         bytes_max: 1 << 20,
     }));
-    core.flush();
-    match wait(core).pop() {
+    shard.flush();
+    match wait(shard).pop() {
         Some(LogEvent::Response {
-            response: Response::Read(answer),
+            response: Response::Read(response),
             ..
-        }) => answer,
+        }) => response,
         other => panic!("{other:?}"),
     }
 }
 
-fn wait(core: &mut CoreLog) -> Vec<LogEvent> {
+fn wait(shard: &mut ShardLog) -> Vec<LogEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, core.ready())
+        tokio::time::timeout(TEST_TIMEOUT, shard.ready())
             .await
-            .expect("the log answers");
+            .expect("the log responds");
         let mut events = Vec::new();
-        core.take(&mut events, usize::MAX);
+        shard.take(&mut events, usize::MAX);
         events
     })
 }
 
-/// Spoils bytes in the middle of a segment; what the segment is then.
-fn damage(directory: &Path, number: u64) -> Vec<u8> {
+/// Overwrites bytes in the middle of a segment, and returns the content of the segment after that.
+fn corrupt(directory: &Path, number: u64) -> Vec<u8> {
     let path = directory.join(format!("{number:016}.segment"));
     let file = std::fs::OpenOptions::new()
         .write(true)
         .open(&path)
-        .expect("the segment is there");
+        .expect("the segment exists");
     file.write_all_at(b"spoilt", 30_000)
-        .expect("it can be written");
-    std::fs::read(path).expect("it can be read")
+        .expect("the segment is writable");
+    std::fs::read(path).expect("the segment is readable")
 }
 
 fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let read = |path: PathBuf| (path.clone(), std::fs::read(path).expect("it can be read"));
+    let read = |path: PathBuf| {
+        (
+            path.clone(),
+            std::fs::read(path).expect("the segment is readable"),
+        )
+    };
     segments(directory).into_iter().map(read).collect()
 }
 
 fn segments(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).expect("it can be listed");
+    let entries = std::fs::read_dir(directory).expect("the directory is readable");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut segments: Vec<PathBuf> = paths
         .filter(|path| path.extension().is_some_and(|end| end == "segment"))

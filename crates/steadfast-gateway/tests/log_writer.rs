@@ -1,7 +1,7 @@
-//! The writer thread and the cores' handles, around a machine that does only what each test needs.
+//! Tests of the writer thread and the shards' handles, with a state machine that does only what each test needs.
 
-#[path = "log_writer/plain.rs"]
-mod plain;
+#[path = "log_writer/stub_machine.rs"]
+mod stub_machine;
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -10,68 +10,68 @@ use std::time::Duration;
 
 use steadfast_gateway::clock::Clock;
 use steadfast_gateway::log::{
-    CloseError, CoreLog, LogError, LogService, LogSetup, LogStatus, RingLimits, Store,
+    CloseError, LogError, LogService, LogSetup, LogStatus, RingLimits, ShardLog, Store,
 };
 use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
 use steadfast_hub::log::io::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
-use self::plain::Plain;
+use self::stub_machine::StubMachine;
 
-/// Long enough for a machine that is busy with everything else; no test waits for it to pass.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for a busy machine; no test waits for it to expire.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
-fn every_core_sees_a_commit_and_only_the_asking_one_its_answer_behind_it() {
-    let (service, mut cores) = memory(2, Plain::default());
+fn every_shard_receives_a_commit_and_only_the_requesting_one_its_response_after_it() {
+    let (service, mut shards) = memory(2, StubMachine::default());
 
-    append(&mut cores[0], 7);
-    cores[0].flush();
+    append(&mut shards[0], 7);
+    shards[0].flush();
 
-    let seen = wait_for(&mut cores[0], 2);
+    let seen = wait_for(&mut shards[0], 2);
     assert!(matches!(&seen[..], [
         LogEvent::Committed(first),
         LogEvent::Response { number: 7, response: Response::Appended { offset: 1, .. } },
     ] if first.record.offset == 1));
-    let seen = wait_for(&mut cores[1], 1);
+    let seen = wait_for(&mut shards[1], 1);
     assert!(matches!(&seen[..], [LogEvent::Committed(_)]));
-    assert_eq!(service.close(PATIENCE), Ok(()));
+    assert_eq!(service.close(TEST_TIMEOUT), Ok(()));
 }
 
 #[test]
-fn everything_asked_in_one_turn_is_one_group_with_one_sync() {
-    let (groups, told) = channel();
-    let (_service, mut cores) = memory(1, Plain::default().telling(groups));
+fn all_requests_of_one_loop_iteration_are_one_batch_with_one_sync() {
+    let (batches, reported) = channel();
+    let (_service, mut shards) = memory(1, StubMachine::default().reporting_batches(batches));
 
     for number in 0..100 {
-        append(&mut cores[0], number);
+        append(&mut shards[0], number);
     }
-    cores[0].flush();
-    wait_for(&mut cores[0], 200);
+    shards[0].flush();
+    wait_for(&mut shards[0], 200);
 
-    assert_eq!(told.try_iter().collect::<Vec<_>>(), [100]);
+    assert_eq!(reported.try_iter().collect::<Vec<_>>(), [100]);
 }
 
 #[test]
-fn notes_reach_all_cores_and_an_answer_to_a_question_only_the_core_that_asked() {
-    let (_service, mut cores) = memory(3, Plain::default());
+fn shard_messages_reach_all_shards_and_a_presence_response_only_the_shard_that_queried() {
+    let (_service, mut shards) = memory(3, StubMachine::default());
 
-    cores[2].tell(question(1));
-    cores[2].flush();
-    wait_for(&mut cores[0], 1);
-    cores[0].tell(told(1, 9));
-    cores[0].flush();
-    wait_for(&mut cores[1], 2);
-    cores[0].tell(question(2));
-    cores[0].flush();
+    shards[2].broadcast(query(1));
+    shards[2].flush();
+    wait_for(&mut shards[0], 1);
+    shards[0].broadcast(response(1, 9));
+    shards[0].flush();
+    wait_for(&mut shards[1], 2);
+    shards[0].broadcast(query(2));
+    shards[0].flush();
 
-    assert_eq!(numbers(wait_for(&mut cores[0], 1)), ["asked 2"]);
-    assert_eq!(numbers(wait_for(&mut cores[1], 1)), ["asked 2"]);
-    assert_eq!(numbers(wait_for(&mut cores[2], 2)), ["asked 1", "asked 2"]);
+    assert_eq!(numbers(wait_for(&mut shards[0], 1)), ["query 2"]);
+    assert_eq!(numbers(wait_for(&mut shards[1], 1)), ["query 2"]);
+    assert_eq!(numbers(wait_for(&mut shards[2], 2)), ["query 1", "query 2"]);
 }
 
 #[test]
-fn a_core_that_does_not_read_never_stops_the_log_and_is_told_what_it_missed() {
+fn a_shard_that_does_not_read_never_blocks_the_log_and_is_notified_that_it_lagged() {
     let ring = RingLimits {
         entries: 10,
         ..RingLimits::DEFAULT
@@ -80,53 +80,53 @@ fn a_core_that_does_not_read_never_stops_the_log_and_is_told_what_it_missed() {
         ring,
         ..setup(Store::Memory, 2)
     };
-    let (_service, mut cores) = LogService::start(&setup, Plain::default()).unwrap();
+    let (_service, mut shards) = LogService::start(&setup, StubMachine::default()).unwrap();
 
     for number in 0..100 {
-        append(&mut cores[0], number);
-        cores[0].flush();
-        wait_for(&mut cores[0], 2);
+        append(&mut shards[0], number);
+        shards[0].flush();
+        wait_for(&mut shards[0], 2);
     }
 
     let mut events = Vec::new();
-    let taken = cores[1].take(&mut events, 1000);
-    assert!(!taken.more);
+    let taken = shards[1].take(&mut events, 1000);
+    assert!(!taken.has_more);
     assert!(events.len() <= 11);
     assert_eq!(events[0], LogEvent::Lagged);
     assert!(matches!(events.last(), Some(LogEvent::Committed(last)) if last.record.offset == 100));
 }
 
 #[test]
-fn a_batch_that_found_no_room_is_handed_over_without_another_turn() {
+fn a_submission_to_a_full_channel_is_sent_later_without_another_iteration() {
     let (open_gate, gate) = channel();
-    let (_service, mut cores) = memory(1, Plain::default().waiting(gate));
-    let mut turns = 0;
+    let (_service, mut shards) = memory(1, StubMachine::default().blocking(gate));
+    let mut iterations = 0;
 
-    // The machine stands still, so the channel fills up and the last batches are kept.
+    // The state machine is blocked, so the channel fills up and the last submissions are retained.
     for number in 0..3000 {
-        append(&mut cores[0], number);
-        cores[0].flush();
-        turns += 1;
+        append(&mut shards[0], number);
+        shards[0].flush();
+        iterations += 1;
     }
     drop(open_gate);
-    let seen = wait_for(&mut cores[0], 2 * turns);
+    let seen = wait_for(&mut shards[0], 2 * iterations);
 
-    let answered = seen.iter().filter_map(|event| match event {
+    let responses = seen.iter().filter_map(|event| match event {
         LogEvent::Response { number, .. } => Some(*number),
         LogEvent::Committed(_) | LogEvent::Message(_) | LogEvent::Lagged => None,
     });
-    assert!(answered.eq(0..3000));
+    assert!(responses.eq(0..3000));
 }
 
 #[test]
-fn after_the_end_every_request_is_refused_and_nothing_waits_for_ever() {
-    let (service, mut cores) = memory(1, Plain::default());
+fn after_the_close_every_request_is_rejected_and_no_shard_waits_indefinitely() {
+    let (service, mut shards) = memory(1, StubMachine::default());
 
-    assert_eq!(service.close(PATIENCE), Ok(()));
-    append(&mut cores[0], 5);
-    cores[0].flush();
+    assert_eq!(service.close(TEST_TIMEOUT), Ok(()));
+    append(&mut shards[0], 5);
+    shards[0].flush();
 
-    let seen = wait_for(&mut cores[0], 1);
+    let seen = wait_for(&mut shards[0], 1);
     assert!(matches!(
         &seen[..],
         [LogEvent::Response {
@@ -137,14 +137,14 @@ fn after_the_end_every_request_is_refused_and_nothing_waits_for_ever() {
 }
 
 #[test]
-fn what_was_asked_before_the_end_is_still_done() {
-    let (service, mut cores) = memory(1, Plain::default());
+fn requests_before_the_close_are_still_completed() {
+    let (service, mut shards) = memory(1, StubMachine::default());
 
-    append(&mut cores[0], 1);
-    cores[0].flush();
-    assert_eq!(service.close(PATIENCE), Ok(()));
+    append(&mut shards[0], 1);
+    shards[0].flush();
+    assert_eq!(service.close(TEST_TIMEOUT), Ok(()));
 
-    let seen = wait_for(&mut cores[0], 2);
+    let seen = wait_for(&mut shards[0], 2);
     assert!(matches!(
         seen[1],
         LogEvent::Response {
@@ -155,14 +155,14 @@ fn what_was_asked_before_the_end_is_still_done() {
 }
 
 #[test]
-fn an_end_without_its_clean_mark_and_one_that_takes_too_long_are_told_apart() {
-    let (unclean, _cores) = memory(1, Plain::default().ending_unclean());
+fn an_unclean_shutdown_and_a_timeout_are_different_errors() {
+    let (unclean, _shards) = memory(1, StubMachine::default().ending_unclean());
     let (open_gate, gate) = channel::<()>();
-    let (slow, mut cores) = memory(1, Plain::default().waiting(gate));
-    append(&mut cores[0], 1);
-    cores[0].flush();
+    let (slow, mut shards) = memory(1, StubMachine::default().blocking(gate));
+    append(&mut shards[0], 1);
+    shards[0].flush();
 
-    assert_eq!(unclean.close(PATIENCE), Err(CloseError::Unclean));
+    assert_eq!(unclean.close(TEST_TIMEOUT), Err(CloseError::Unclean));
     assert_eq!(
         slow.close(Duration::from_millis(10)),
         Err(CloseError::TimedOut)
@@ -171,15 +171,15 @@ fn an_end_without_its_clean_mark_and_one_that_takes_too_long_are_told_apart() {
 }
 
 #[test]
-fn a_machine_that_panics_poisons_the_log_and_the_cores_are_refused() {
-    let (service, mut cores) = memory(1, Plain::default().panicking());
+fn after_a_panic_of_the_state_machine_requests_are_rejected_as_after_a_write_failure() {
+    let (service, mut shards) = memory(1, StubMachine::default().panicking());
 
-    append(&mut cores[0], 1);
-    cores[0].flush();
+    append(&mut shards[0], 1);
+    shards[0].flush();
     let seen = loop {
-        append(&mut cores[0], 2);
-        cores[0].flush();
-        let seen = take(&mut cores[0]);
+        append(&mut shards[0], 2);
+        shards[0].flush();
+        let seen = take(&mut shards[0]);
         if !seen.is_empty() {
             break seen;
         }
@@ -193,23 +193,23 @@ fn a_machine_that_panics_poisons_the_log_and_the_cores_are_refused() {
             ..
         }
     ));
-    assert_eq!(service.status(), LogStatus::Poisoned);
-    assert_eq!(service.close(PATIENCE), Err(CloseError::WriterGone));
+    assert_eq!(service.status(), LogStatus::WriteFailed);
+    assert_eq!(service.close(TEST_TIMEOUT), Err(CloseError::WriterExited));
 }
 
 #[test]
-fn a_write_that_fails_reaches_the_machine_and_its_poison_the_status() {
+fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_status() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (service, mut cores) = LogService::start(&setup, Plain::default()).unwrap();
+    let (service, mut shards) = LogService::start(&setup, StubMachine::default()).unwrap();
     assert_eq!(service.status(), LogStatus::Ready);
 
-    // The file is gone under the log's feet before it was ever opened.
+    // The file is removed before the log opens it.
     std::fs::remove_file(directory.path().join("0000000000000001.segment")).unwrap();
-    append(&mut cores[0], 1);
-    cores[0].flush();
+    append(&mut shards[0], 1);
+    shards[0].flush();
 
-    let seen = wait_for(&mut cores[0], 1);
+    let seen = wait_for(&mut shards[0], 1);
     assert!(matches!(
         seen[0],
         LogEvent::Response {
@@ -217,22 +217,22 @@ fn a_write_that_fails_reaches_the_machine_and_its_poison_the_status() {
             ..
         }
     ));
-    assert_eq!(service.status(), LogStatus::Poisoned);
+    assert_eq!(service.status(), LogStatus::WriteFailed);
 }
 
 #[test]
-fn a_segment_is_created_whole_with_its_blocks_and_for_its_owner_only() {
+fn a_segment_is_created_complete_with_its_blocks_and_for_its_owner_only() {
     use std::os::unix::fs::MetadataExt;
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("new/data");
 
     let setup = setup(Store::Directory(directory.clone()), 1);
-    let (_service, _cores) = LogService::start(&setup, Plain::default()).unwrap();
+    let (_service, _shards) = LogService::start(&setup, StubMachine::default()).unwrap();
 
     let segment = std::fs::metadata(directory.join("0000000000000001.segment")).unwrap();
-    assert_eq!(segment.len(), Plain::SEGMENT_BYTES);
+    assert_eq!(segment.len(), StubMachine::SEGMENT_BYTES);
     assert!(
-        segment.blocks() * 512 >= Plain::SEGMENT_BYTES,
+        segment.blocks() * 512 >= StubMachine::SEGMENT_BYTES,
         "{} blocks",
         segment.blocks()
     );
@@ -241,7 +241,7 @@ fn a_segment_is_created_whole_with_its_blocks_and_for_its_owner_only() {
 }
 
 #[test]
-fn a_start_finds_the_segments_in_order_and_removes_what_a_crash_left_half_made() {
+fn a_start_finds_the_segments_in_order_and_removes_incomplete_ones() {
     let directory = tempfile::tempdir().unwrap();
     for name in [
         "0000000000000010.segment",
@@ -252,13 +252,13 @@ fn a_start_finds_the_segments_in_order_and_removes_what_a_crash_left_half_made()
     }
     let partial = directory.path().join("0000000000000011.segment.partial");
     std::fs::write(&partial, b"").unwrap();
-    let (found, told) = channel();
+    let (found, reported) = channel();
 
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (_service, _cores) =
-        LogService::start(&setup, Plain::default().telling_found(found)).unwrap();
+    let (_service, _shards) =
+        LogService::start(&setup, StubMachine::default().reporting_found(found)).unwrap();
 
-    let found = told.recv().unwrap();
+    let found = reported.recv().unwrap();
     assert_eq!(
         found
             .iter()
@@ -271,34 +271,34 @@ fn a_start_finds_the_segments_in_order_and_removes_what_a_crash_left_half_made()
 }
 
 #[test]
-fn a_directory_in_use_is_refused_by_name_until_its_log_has_ended() {
+fn a_directory_in_use_is_rejected_with_the_process_id_until_its_log_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (first, _cores) = LogService::start(&setup, Plain::default()).unwrap();
+    let (first, _shards) = LogService::start(&setup, StubMachine::default()).unwrap();
 
-    let refused = LogService::start(&setup, Plain::default()).unwrap_err();
+    let rejected = LogService::start(&setup, StubMachine::default()).unwrap_err();
 
     let expected = format!(
         "the data directory {} is in use by process {}",
         directory.path().display(),
         std::process::id()
     );
-    assert_eq!(refused.to_string(), expected);
-    assert!(matches!(refused, LogError::Locked { .. }));
-    assert!(refused.advice().contains("Stop process"));
-    first.close(PATIENCE).unwrap();
-    assert!(LogService::start(&setup, Plain::default()).is_ok());
+    assert_eq!(rejected.to_string(), expected);
+    assert!(matches!(rejected, LogError::Locked { .. }));
+    assert!(rejected.help().contains("Stop process"));
+    first.close(TEST_TIMEOUT).unwrap();
+    assert!(LogService::start(&setup, StubMachine::default()).is_ok());
 }
 
 #[test]
-fn a_path_that_is_no_directory_is_refused() {
+fn a_path_that_is_not_a_directory_is_rejected() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
     std::fs::write(&file, b"").unwrap();
     let start = |path: &Path| {
         LogService::start(
             &setup(Store::Directory(path.to_path_buf()), 1),
-            Plain::default(),
+            StubMachine::default(),
         )
         .unwrap_err()
     };
@@ -310,24 +310,24 @@ fn a_path_that_is_no_directory_is_refused() {
     ));
 }
 
-fn memory(cores: u16, machine: Plain) -> (LogService, Vec<CoreLog>) {
-    LogService::start(&setup(Store::Memory, cores), machine).expect("memory always opens")
+fn memory(shards: u16, machine: StubMachine) -> (LogService, Vec<ShardLog>) {
+    LogService::start(&setup(Store::Memory, shards), machine).expect("memory always opens")
 }
 
-fn setup(store: Store, cores: u16) -> LogSetup {
-    let cores = NonZeroU16::new(cores).expect("at least one core");
+fn setup(store: Store, shards: u16) -> LogSetup {
+    let shards = NonZeroU16::new(shards).expect("at least one shard");
     LogSetup {
         store,
-        cores,
+        shards,
         ring: RingLimits::DEFAULT,
         clock: Clock::start(),
     }
 }
 
-fn append(core: &mut CoreLog, number: u64) {
-    core.ask(Request::Append(Append {
+fn append(shard: &mut ShardLog, number: u64) {
+    shard.request(Request::Append(Append {
         request_id: RequestId {
-            shard: core.core(),
+            shard: shard.shard(),
             number,
         },
         channel: ChannelName::from("news"),
@@ -337,7 +337,7 @@ fn append(core: &mut CoreLog, number: u64) {
     }));
 }
 
-fn question(number: u64) -> ShardMessage {
+fn query(number: u64) -> ShardMessage {
     ShardMessage::PresenceQuery {
         shard: 2,
         number,
@@ -346,9 +346,9 @@ fn question(number: u64) -> ShardMessage {
     }
 }
 
-fn told(core: u16, number: u64) -> ShardMessage {
+fn response(shard: u16, number: u64) -> ShardMessage {
     ShardMessage::PresenceResponse {
-        shard: core,
+        shard,
         number,
         presence: ShardPresence::Clients(vec![ClientInfo::default()]),
     }
@@ -356,9 +356,9 @@ fn told(core: u16, number: u64) -> ShardMessage {
 
 fn numbers(events: Vec<LogEvent>) -> Vec<String> {
     let name = |event| match event {
-        LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => format!("asked {number}"),
+        LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => format!("query {number}"),
         LogEvent::Message(ShardMessage::PresenceResponse { number, .. }) => {
-            format!("told {number}")
+            format!("response {number}")
         }
         other @ (LogEvent::Committed(_)
         | LogEvent::Response { .. }
@@ -368,8 +368,8 @@ fn numbers(events: Vec<LogEvent>) -> Vec<String> {
     events.into_iter().map(name).collect()
 }
 
-/// Takes until so many events are there.
-fn wait_for(core: &mut CoreLog, count: usize) -> Vec<LogEvent> {
+/// Takes events until there are `count`.
+fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<LogEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -377,17 +377,17 @@ fn wait_for(core: &mut CoreLog, count: usize) -> Vec<LogEvent> {
     runtime.block_on(async {
         let mut events = Vec::new();
         while events.len() < count {
-            tokio::time::timeout(PATIENCE, core.ready())
+            tokio::time::timeout(TEST_TIMEOUT, shard.ready())
                 .await
-                .expect("the log answers");
-            core.take(&mut events, count);
+                .expect("the log responds");
+            shard.take(&mut events, count);
         }
         events
     })
 }
 
-fn take(core: &mut CoreLog) -> Vec<LogEvent> {
+fn take(shard: &mut ShardLog) -> Vec<LogEvent> {
     let mut events = Vec::new();
-    core.take(&mut events, usize::MAX);
+    shard.take(&mut events, usize::MAX);
     events
 }

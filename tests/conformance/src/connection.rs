@@ -1,4 +1,4 @@
-//! One open connection: reads, answers, closes. Knows no handshake; `opening` makes these.
+//! One open connection: reads, replies, closes. Independent of the handshake, which `handshake` performs.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -17,33 +17,33 @@ use crate::LIMITS;
 /// Half the size of a large socket buffer; one read takes what is there.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long an end waits for the other to go, once it has said that it closes.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// How long one side waits for the other to close, after it has sent its close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do with the messages of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Send each one back.
+pub enum MessageHandling {
+    /// Send each message back.
     Echo,
-    /// Keep them for the caller.
+    /// Return all messages to the caller.
     Collect,
 }
 
-/// A connection whose handshake is done.
+/// A connection after its handshake.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
     role: Role,
     decoder: Decoder,
     input: Vec<u8>,
-    /// How many bytes of input came together with the handshake.
+    /// The number of input bytes that arrived with the handshake.
     early_len: usize,
     output: Vec<u8>,
     messages: Vec<Vec<u8>>,
 }
 
 impl Connection {
-    /// Takes over a stream after the handshake, with the bytes that came behind it.
+    /// Wraps a stream after the handshake, with the bytes that arrived after it.
     pub fn new(stream: TcpStream, role: Role, early: &[u8]) -> Self {
         let mut input = early.to_vec();
         input.resize(early.len().max(READ_BYTES), 0);
@@ -58,39 +58,40 @@ impl Connection {
         }
     }
 
-    /// Answers until one end closes, then waits for the peer to go; returns what was collected.
+    /// Serves the connection until one side closes it, then waits for the peer to close; returns the collected
+    /// messages.
     ///
     /// # Errors
     ///
-    /// When the socket fails. What the peer does wrong is answered with a close frame and is no error.
-    pub async fn run(mut self, answer: Answer) -> Result<Vec<Vec<u8>>> {
+    /// When the socket fails. A protocol violation of the peer gets a close frame and is not an error.
+    pub async fn run(mut self, handling: MessageHandling) -> Result<Vec<Vec<u8>>> {
         let mut len = self.early_len;
         loop {
-            let goes_on = self.take(len, answer);
-            // All answers to one read leave in one write.
+            let is_open = self.take(len, handling);
+            // All replies to one read are sent with one write.
             self.stream
                 .write_all(&self.output)
                 .await
-                .context("cannot write")?;
+                .context("failed to write")?;
             self.output.clear();
-            if !goes_on {
+            if !is_open {
                 break;
             }
             len = self
                 .stream
                 .read(&mut self.input)
                 .await
-                .context("cannot read")?;
+                .context("failed to read")?;
             if len == 0 {
                 return Ok(self.messages);
             }
         }
-        self.leave().await;
+        self.close_gracefully().await;
         Ok(self.messages)
     }
 
-    /// Takes one read in; false when the connection is over.
-    fn take(&mut self, len: usize, answer: Answer) -> bool {
+    /// Handles the bytes of one read; returns `false` when the connection must be closed.
+    fn take(&mut self, len: usize, handling: MessageHandling) -> bool {
         let (input, _) = self.input.split_at_mut(len);
         let mut writer = Writer {
             role: self.role,
@@ -99,9 +100,9 @@ impl Connection {
         let mut reading = self.decoder.read(input);
         loop {
             match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { kind, payload })) => match answer {
-                    Answer::Echo => writer.put(kind.into(), payload),
-                    Answer::Collect => self.messages.push(payload.to_vec()),
+                Ok(Some(WebSocketEvent::Message { kind, payload })) => match handling {
+                    MessageHandling::Echo => writer.put(kind.into(), payload),
+                    MessageHandling::Collect => self.messages.push(payload.to_vec()),
                 },
                 Ok(Some(WebSocketEvent::Ping(payload))) => writer.put(Opcode::Pong, payload),
                 Ok(Some(WebSocketEvent::Pong(_))) => {}
@@ -124,18 +125,18 @@ impl Connection {
         }
     }
 
-    /// Ends the connection so that the peer can still read the close frame: a socket that is dropped with unread input
-    /// is reset, and a reset discards what was sent before.
-    async fn leave(&mut self) {
-        let farewell = async {
+    /// Closes the connection so that the peer can still read the close frame: a socket that is dropped with unread
+    /// input is reset, and a reset discards what was sent before.
+    async fn close_gracefully(&mut self) {
+        let wait_for_end = async {
             if self.role == Role::Server {
                 self.stream.shutdown().await?;
             }
             while self.stream.read(&mut self.input).await? > 0 {}
             std::io::Result::Ok(())
         };
-        // A peer that stays or breaks off has been told all there is to tell.
-        let _ended = timeout(CLOSE_WAIT, farewell).await;
+        // The close frame was sent, so it does not matter whether the peer stays or the socket fails.
+        let _ended = timeout(CLOSE_TIMEOUT, wait_for_end).await;
     }
 }
 
@@ -155,14 +156,14 @@ impl Writer<'_> {
     }
 }
 
-/// Four bytes that differ from frame to frame. Good enough for a loopback; a client on a network takes the
-/// operating system's randomness.
+/// Returns four bytes that differ from frame to frame. Sufficient on loopback; a client on a network uses the operating
+/// system's randomness.
 fn random_key() -> MaskKey {
     let [a, b, c, d, ..] = random_bytes();
     [a, b, c, d]
 }
 
-/// Eight bytes from the seed of the standard library's hash maps.
+/// Returns eight bytes from the seed of the standard library's hash maps.
 pub(crate) fn random_bytes() -> [u8; 8] {
     RandomState::new().hash_one(0_u8).to_ne_bytes()
 }

@@ -1,15 +1,15 @@
-//! The WebSocket codec over plain sockets, in both roles, for conformance suites that others wrote.
+//! The WebSocket codec over plain sockets, in both roles, for third-party conformance suites.
 //!
-//! The least shell around the codec: it opens, echoes or collects, and closes. The gateway has its own, built for many
-//! connections; here the codec alone is on trial. The binaries `echo-server` and `echo-client` call it, and `kosoku.py`
-//! runs them against the suite.
+//! A minimal shell around the codec: it opens, echoes or collects, and closes. The gateway has its own shell, built for
+//! many connections; here only the codec is tested. The binaries `echo-server` and `echo-client` call it, and
+//! `kosoku.py` runs them against the suite.
 
 pub mod connection;
-pub mod opening;
+pub mod handshake;
 
 use steadfast_protocol::websocket::WebSocketLimits;
 
-/// What the suite sends at most: one message of 16 MiB, and 4 MiB in fragments of 64 bytes.
+/// The largest input of the suite: one message of 16 MiB, and 4 MiB in fragments of 64 bytes.
 pub const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 16 * 1024 * 1024,
     frame_bytes_max: 16 * 1024 * 1024,

@@ -1,17 +1,17 @@
-//! Our client against our server over real sockets: the shell that carries the conformance suites works at all.
+//! The client against the server over real sockets: checks the shell that the conformance suites use.
 
 use anyhow::Result;
 use steadfast_conformance::LIMITS;
-use steadfast_conformance::connection::Answer;
-use steadfast_conformance::opening;
-use steadfast_protocol::websocket::handshake::{self, UpgradeRequest};
+use steadfast_conformance::connection::MessageHandling;
+use steadfast_conformance::handshake;
+use steadfast_protocol::websocket::handshake::{self as codec, UpgradeRequest};
 use steadfast_protocol::websocket::{Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
 #[test]
-fn a_message_of_a_megabyte_in_many_writes_comes_back_and_the_close_is_answered() {
+fn a_message_of_a_megabyte_in_many_writes_is_echoed_and_the_close_frame_is_returned() {
     block_on(async {
         let host = echo_server().await?;
         let payload = vec![b'x'; 1 << 20];
@@ -20,34 +20,34 @@ fn a_message_of_a_megabyte_in_many_writes_comes_back_and_the_close_is_answered()
         Frame::unfragmented(Opcode::Close, &1000_u16.to_be_bytes())
             .append_client(&mut sent, [5, 6, 7, 8]);
 
-        let heard = talk(&host, &sent).await?;
+        let received = talk(&host, &sent).await?;
 
-        assert_eq!(heard.len(), 2);
+        assert_eq!(received.len(), 2);
         assert_eq!(
-            heard[0],
+            received[0],
             format!("{:?} {}", MessageKind::Text, payload.len())
         );
-        assert_eq!(heard[1], "close Some(1000)");
+        assert_eq!(received[1], "close Some(1000)");
         Ok(())
     })
     .unwrap();
 }
 
 #[test]
-fn a_violation_is_answered_with_its_code() {
+fn a_protocol_violation_gets_a_close_frame_with_its_code() {
     block_on(async {
         let host = echo_server().await?;
 
-        let heard = talk(&host, b"\x81\x01x").await?;
+        let received = talk(&host, b"\x81\x01x").await?;
 
-        assert_eq!(heard, ["close Some(1002)"]);
+        assert_eq!(received, ["close Some(1002)"]);
         Ok(())
     })
     .unwrap();
 }
 
 #[test]
-fn a_request_that_is_no_upgrade_gets_an_http_status() {
+fn a_request_that_is_not_an_upgrade_gets_an_http_status() {
     block_on(async {
         let host = echo_server().await?;
         let mut stream = TcpStream::connect(&host).await?;
@@ -55,23 +55,26 @@ fn a_request_that_is_no_upgrade_gets_an_http_status() {
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             .await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
 
-        assert!(answer.starts_with("HTTP/1.1 426 "), "{answer}");
+        assert!(response.starts_with("HTTP/1.1 426 "), "{response}");
         Ok(())
     })
     .unwrap();
 }
 
 #[test]
-fn the_client_collects_what_a_server_says() {
+fn a_server_collects_the_messages_of_a_client() {
     block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let host = listener.local_addr()?.to_string();
         let server = tokio::spawn(async move {
             let (stream, _) = listener.accept().await?;
-            opening::accept(stream).await?.run(Answer::Collect).await
+            handshake::accept(stream)
+                .await?
+                .run(MessageHandling::Collect)
+                .await
         });
 
         let mut stream = raw_client(&host).await?;
@@ -100,23 +103,28 @@ async fn echo_server() -> Result<String> {
     let host = listener.local_addr()?.to_string();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async { opening::accept(stream).await?.run(Answer::Echo).await });
+            tokio::spawn(async {
+                handshake::accept(stream)
+                    .await?
+                    .run(MessageHandling::Echo)
+                    .await
+            });
         }
     });
     Ok(host)
 }
 
-/// A stream whose handshake is done, without the client under test.
+/// Returns a stream after its handshake, without the client under test.
 async fn raw_client(host: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(host).await?;
-    let key = handshake::key(*b"sixteen bytes ..");
+    let key = codec::key(*b"sixteen bytes ..");
     let request = UpgradeRequest {
         host,
         path: "/",
         key: &key,
         ..UpgradeRequest::default()
     };
-    stream.write_all(&handshake::request(&request)?).await?;
+    stream.write_all(&codec::request(&request)?).await?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -124,7 +132,7 @@ async fn raw_client(host: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Sends bytes and lists what comes back until the server closes the socket.
+/// Sends bytes and lists what is received until the server closes the socket.
 async fn talk(host: &str, sent: &[u8]) -> Result<Vec<String>> {
     let mut stream = raw_client(host).await?;
     stream.write_all(sent).await?;
@@ -132,14 +140,14 @@ async fn talk(host: &str, sent: &[u8]) -> Result<Vec<String>> {
     stream.read_to_end(&mut received).await?;
     let mut decoder = Decoder::new(Role::Client, LIMITS);
     let mut reading = decoder.read(&mut received);
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     while let Some(event) = reading.next_event()? {
-        heard.push(match event {
+        received.push(match event {
             WebSocketEvent::Message { kind, payload } => format!("{kind:?} {}", payload.len()),
             WebSocketEvent::Ping(_) => "ping".to_owned(),
             WebSocketEvent::Pong(_) => "pong".to_owned(),
             WebSocketEvent::Close { code, reason: _ } => format!("close {code:?}"),
         });
     }
-    Ok(heard)
+    Ok(received)
 }

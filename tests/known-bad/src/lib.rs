@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::config::load::LoadedConfig;
 use steadfast_gateway::server;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Input, Output, Timer};
@@ -31,7 +31,7 @@ where
     let file = words.get(2).context("usage: serve --config FILE")?;
     let is_known = words.len() == 3 && words.starts_with(&["serve".into(), "--config".into()]);
     ensure!(is_known, "usage: serve --config FILE");
-    let _running = server::start_with_log(Loaded::read(Path::new(file))?, wrap)?;
+    let _running = server::start_with_log(LoadedConfig::read(Path::new(file))?, wrap)?;
     loop {
         thread::park();
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use steadfast_gateway::error::ServeError;
-use steadfast_gateway::log::damage_text;
-use steadfast_gateway::log::tool::{self, RepairReport, Repaired, Verification};
+use steadfast_gateway::log::corruption_text;
+use steadfast_gateway::log::tool::{self, RepairOutcome, RepairReport, Verification};
 
 use crate::args::{Log, LogDirectory};
 use crate::exit::Failure;
@@ -81,7 +81,7 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
     );
     for corruption in &found.corruptions {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\n  corrupt    {}", damage_text(corruption));
+        let _ = write!(text, "\n  corrupt    {}", corruption_text(corruption));
     }
     text
 }
@@ -98,7 +98,7 @@ fn verification_json(directory: &Path, found: &Verification) -> Value {
             json!({
                 "segment": corruption.segment.0,
                 "at_bytes": corruption.at,
-                "description": damage_text(corruption),
+                "description": corruption_text(corruption),
             })
         })
         .collect();
@@ -116,11 +116,11 @@ fn verification_json(directory: &Path, found: &Verification) -> Value {
     })
 }
 
-fn repaired_text(directory: &Path, repaired: &Repaired) -> String {
+fn repaired_text(directory: &Path, repaired: &RepairOutcome) -> String {
     let directory = directory.display();
     match repaired {
-        Repaired::Whole(_) => format!("{directory} is intact: nothing was changed"),
-        Repaired::Rescued {
+        RepairOutcome::Intact(_) => format!("{directory} is intact: nothing was changed"),
+        RepairOutcome::Repaired {
             report, originals, ..
         } => format!(
             "{directory} is repaired\n  kept       {} publications in {} channels, in {} segments\n  \
@@ -143,11 +143,11 @@ fn repaired_text(directory: &Path, repaired: &Repaired) -> String {
     }
 }
 
-fn repaired_json(directory: &Path, repaired: &Repaired) -> Value {
+fn repaired_json(directory: &Path, repaired: &RepairOutcome) -> Value {
     let directory = directory.display().to_string();
     match repaired {
-        Repaired::Whole(_) => json!({ "directory": directory, "is_changed": false }),
-        Repaired::Rescued {
+        RepairOutcome::Intact(_) => json!({ "directory": directory, "is_changed": false }),
+        RepairOutcome::Repaired {
             report, originals, ..
         } => {
             let RepairReport {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::config::load::LoadedConfig;
 use steadfast_gateway::config::{Config, StoreKind};
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::server;
@@ -70,14 +70,14 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
 }
 
 /// Applies the configuration file, then the environment, then the arguments.
-fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Failure> {
+fn settings(arguments: &Serve, environment: &Environment) -> Result<LoadedConfig, Failure> {
     let file = arguments
         .config
         .as_deref()
         .or_else(|| environment.config.as_deref().map(Path::new));
     let mut loaded = match file {
-        Some(path) => Loaded::read(path).map_err(ServeError::from)?,
-        None => Loaded::default(),
+        Some(path) => LoadedConfig::read(path).map_err(ServeError::from)?,
+        None => LoadedConfig::default(),
     };
     let server = &mut loaded.config.server;
     if let Some(address) = parsed::<IpAddr>(
@@ -97,14 +97,14 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<Loaded, Fail
     server.address = arguments.address.unwrap_or(server.address);
     server.port = arguments.port.unwrap_or(server.port);
     if let Some(shards) = arguments.shards {
-        loaded.overrule("server.cores").server.cores = shards;
+        loaded.override_key("server.shards").server.shards = shards;
     }
     let directory = arguments
         .data
         .as_deref()
         .or_else(|| environment.data.as_deref().map(Path::new));
     if let Some(directory) = directory {
-        let store = &mut loaded.overrule("store.directory").store;
+        let store = &mut loaded.override_key("store.directory").store;
         directory.clone_into(&mut store.directory);
         // A directory requests storage on disk, and overrides the kind in the configuration file.
         store.kind = StoreKind::Segments;

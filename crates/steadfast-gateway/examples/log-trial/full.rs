@@ -1,11 +1,11 @@
-//! A disk that is full and gets room again, on a small file system that this process has for itself.
+//! A disk that is full and gets free space again, on a small file system that only this process uses.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use steadfast_gateway::log::{CoreLog, LogStatus};
+use steadfast_gateway::log::{LogStatus, ShardLog};
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::io::{Rejection, Response};
 
@@ -13,54 +13,55 @@ use crate::reader;
 use crate::records::{Failure, Name, open, print};
 use crate::writer::append;
 
-/// More appends than any small file system could take.
+/// More appends than fit on any small file system.
 const APPENDS_MAX: u64 = 1_000_000;
 
 pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     let filler = Path::new(directory).with_file_name("filler");
-    let (service, mut cores) = open(directory, 1)?;
-    let log = cores.first_mut().ok_or("no core")?;
+    let (service, mut shards) = open(directory, 1)?;
+    let log = shards.first_mut().ok_or("no shard")?;
 
     fill(&filler)?;
-    let stored = append_until(log, 0, |answer| {
-        *answer == Response::Rejected(Rejection::NoSpace)
+    let stored = append_until(log, 0, |response| {
+        *response == Response::Rejected(Rejection::NoSpace)
     })?;
     let status = service.status();
     if status != LogStatus::NoSpace {
-        return Err(format!("without room the status is {status:?}").into());
+        return Err(format!("the status is {status:?} on the full disk").into());
     }
     let readable = reader::count(log)?;
     if readable != stored {
         return Err(format!(
-            "{stored} were acknowledged and {readable} can be read on the full disk"
+            "{stored} records were acknowledged, but {readable} can be read on the full disk"
         )
         .into());
     }
     for entry in std::fs::read_dir(directory)? {
         let name = entry?.file_name();
         if name.to_string_lossy().ends_with(".partial") {
-            return Err("the reservation that failed left its file".into());
+            return Err("the failed reservation left its partial file".into());
         }
     }
 
     std::fs::remove_file(&filler)?;
-    append_until(log, stored, |answer| {
-        matches!(answer, Response::Appended { .. })
+    append_until(log, stored, |response| {
+        matches!(response, Response::Appended { .. })
     })?;
-    let (status, healed) = (service.status(), reader::count(log)?);
-    if status != LogStatus::Ready || healed != stored + 1 {
-        return Err(
-            format!("with room again the status is {status:?} and {healed} can be read").into(),
-        );
+    let (status, recovered) = (service.status(), reader::count(log)?);
+    if status != LogStatus::Ready || recovered != stored + 1 {
+        return Err(format!(
+            "with free space again the status is {status:?} and {recovered} records can be read"
+        )
+        .into());
     }
     service.close(Duration::from_secs(30))?;
     print(&format!(
-        "full stored={stored} readable={readable} after_healing={healed}\n"
+        "full stored={stored} readable={readable} recovered={recovered}\n"
     ));
     Ok(())
 }
 
-/// Takes all room there is.
+/// Fills all free space.
 fn fill(path: &Path) -> io::Result<()> {
     let mut file = File::create(path)?;
     loop {
@@ -72,11 +73,11 @@ fn fill(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Appends one record at a time until an answer is the one that is waited for; the number of records stored before.
+/// Appends one record at a time until the expected response; returns the number of records that were stored before.
 fn append_until(
-    log: &mut CoreLog,
+    log: &mut ShardLog,
     first: u64,
-    is_it: impl Fn(&Response) -> bool,
+    is_expected: impl Fn(&Response) -> bool,
 ) -> Result<u64, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut stored = 0;
@@ -86,29 +87,26 @@ fn append_until(
             thread: 0,
             number,
         };
-        log.ask(append(log.core(), number, name, name.payload()));
+        log.request(append(log.shard(), number, name, name.payload()));
         log.flush();
-        let answer = loop {
+        let response = loop {
             runtime.block_on(log.ready());
             let mut events = Vec::new();
             log.take(&mut events, usize::MAX);
-            if let Some(LogEvent::Response {
-                response: answer, ..
-            }) = events.pop()
-            {
-                break answer;
+            if let Some(LogEvent::Response { response, .. }) = events.pop() {
+                break response;
             }
         };
-        if is_it(&answer) {
+        if is_expected(&response) {
             return Ok(stored);
         }
-        match answer {
+        match response {
             Response::Appended { .. } => stored += 1,
             Response::Rejected(Rejection::NoSpace) => {}
             other @ (Response::Rejected(_) | Response::Read(_)) => {
-                return Err(format!("answered {other:?}").into());
+                return Err(format!("unexpected response {other:?}").into());
             }
         }
     }
-    Err("it never came to that".into())
+    Err(format!("no expected response to {APPENDS_MAX} appends").into())
 }

@@ -1,21 +1,21 @@
-//! The trial: starts a writer, kills it at a seeded moment, sometimes spoils what no record needs, and compares what a
-//! reader then finds with everything that was asked and acknowledged.
+//! The trial: starts a writer, kills it at a seeded moment, sometimes adds artifacts of a crash, and compares what a
+//! reader then finds with everything that was requested and acknowledged.
 
-mod books;
-mod spoil;
+mod crash_artifacts;
+mod ledger;
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use steadfast_machine::{Generator, Seed};
 
-use self::books::{Books, Found};
+use self::ledger::{Found, Ledger};
 use crate::records::{Failure, print};
 
-/// A directory is used for so many cycles, so that reading all of it each time stays short.
+/// The number of cycles per directory, so that reading all of it each time stays short.
 const CYCLES_PER_DIRECTORY: u64 = 25;
 
-/// The writer is killed after so many acknowledgements at most.
+/// The most acknowledgements after which the writer is killed.
 const ACKS_MAX: u64 = 1500;
 
 #[derive(Debug, Default)]
@@ -36,10 +36,10 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
     let mut totals = Totals::default();
     for first in (0..cycles).step_by(usize::try_from(CYCLES_PER_DIRECTORY)?) {
         let directory = tempfile::tempdir()?;
-        let path = directory.path().to_str().ok_or("a path that is no text")?;
-        let mut books = Books::default();
+        let path = directory.path().to_str().ok_or("a path that is not text")?;
+        let mut ledger = Ledger::default();
         for cycle in first..cycles.min(first + CYCLES_PER_DIRECTORY) {
-            one_cycle(path, cycle, seed, &mut books, &mut totals)
+            one_cycle(path, cycle, seed, &mut ledger, &mut totals)
                 .map_err(|error| format!("seed {seed}, cycle {cycle}: {error}"))?;
         }
     }
@@ -65,8 +65,7 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
     ));
     if acknowledged == 0 || kills_in_flight == 0 {
         return Err(
-            "nothing was proved: no record was acknowledged, or none was in flight at a kill"
-                .into(),
+            "inconclusive: no record was acknowledged, or none was in flight at a kill".into(),
         );
     }
     Ok(())
@@ -76,17 +75,20 @@ fn one_cycle(
     directory: &str,
     cycle: u64,
     seed: u64,
-    books: &mut Books,
+    ledger: &mut Ledger,
     totals: &mut Totals,
 ) -> Result<(), Failure> {
     let mut generator = Seed::new(seed ^ cycle.wrapping_mul(0x9E37_79B9)).generator();
-    write_and_kill(directory, cycle, &mut generator, books, totals)?;
+    write_and_kill(directory, cycle, &mut generator, ledger, totals)?;
     match generator.below(4) {
-        0 => totals.garbage += u64::from(spoil::append_garbage(directory, &mut generator)?),
-        1 => totals.unreserved += u64::from(spoil::remove_reserved(directory)?),
+        0 => {
+            totals.garbage +=
+                u64::from(crash_artifacts::append_garbage(directory, &mut generator)?);
+        }
+        1 => totals.unreserved += u64::from(crash_artifacts::remove_reserved(directory)?),
         _ => {}
     }
-    read_and_compare(directory, &mut generator, books, totals)
+    read_and_compare(directory, &mut generator, ledger, totals)
 }
 
 /// Runs the writer until it has acknowledged a seeded number of records, then kills it.
@@ -94,10 +96,10 @@ fn write_and_kill(
     directory: &str,
     cycle: u64,
     generator: &mut Generator,
-    books: &mut Books,
+    ledger: &mut Ledger,
     totals: &mut Totals,
 ) -> Result<(), Failure> {
-    let repeats = books.open_questions();
+    let repeats = ledger.take_unresolved();
     totals.repeats += u64::try_from(repeats.len())?;
     let (mut writer, mut lines) = start(&["write", directory, &cycle.to_string()])?;
     let mut stdin = writer.stdin.take().ok_or("no standard input")?;
@@ -108,36 +110,36 @@ fn write_and_kill(
     let acks = generator.below(ACKS_MAX);
     let mut acknowledged = 0;
     while acknowledged < acks {
-        let line = lines.next()?.ok_or("the writer ended by itself")?;
+        let line = lines.next()?.ok_or("the writer exited unexpectedly")?;
         acknowledged += u64::from(line.starts_with("ack "));
         totals.duplicates += u64::from(line.ends_with("duplicate=true"));
-        books.on_writer(&line)?;
+        ledger.on_writer(&line)?;
     }
     writer.kill()?;
     while let Some(line) = lines.next()? {
         acknowledged += u64::from(line.starts_with("ack "));
         totals.duplicates += u64::from(line.ends_with("duplicate=true"));
-        books.on_writer(&line)?;
+        ledger.on_writer(&line)?;
     }
     writer.wait()?;
-    let in_flight = books.in_flight();
+    let in_flight = ledger.in_flight();
     totals.acknowledged += acknowledged;
     totals.in_flight += in_flight;
     totals.kills_in_flight += u64::from(in_flight > 0);
     Ok(())
 }
 
-/// Lets a reader print the whole log, and ends it by a kill or in peace.
+/// Makes a reader print the complete log, and stops it by a kill or cleanly.
 fn read_and_compare(
     directory: &str,
     generator: &mut Generator,
-    books: &mut Books,
+    ledger: &mut Ledger,
     totals: &mut Totals,
 ) -> Result<(), Failure> {
     let (mut reader, mut lines) = start(&["read", directory])?;
     let mut found = Found::default();
     loop {
-        let line = lines.next()?.ok_or("the reader ended by itself")?;
+        let line = lines.next()?.ok_or("the reader exited unexpectedly")?;
         if line == "done" {
             break;
         }
@@ -151,7 +153,7 @@ fn read_and_compare(
         }
         found.on_reader(&line)?;
     }
-    books.compare(found)?;
+    ledger.compare(found)?;
     if generator.below(2) == 0 {
         reader.kill()?;
     } else {
@@ -165,20 +167,20 @@ fn read_and_compare(
     Ok(())
 }
 
-fn start(arguments: &[&str]) -> Result<(Child, Said), Failure> {
+fn start(arguments: &[&str]) -> Result<(Child, ChildOutput), Failure> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().ok_or("no standard output")?;
-    Ok((child, Said(BufReader::new(stdout))))
+    Ok((child, ChildOutput(BufReader::new(stdout))))
 }
 
-/// What a child said, in whole lines: one that was cut by the kill was never said.
-struct Said(BufReader<ChildStdout>);
+/// The output of a child process, in complete lines: a line that was truncated by the kill does not count.
+struct ChildOutput(BufReader<ChildStdout>);
 
-impl Said {
+impl ChildOutput {
     fn next(&mut self) -> io::Result<Option<String>> {
         let mut line = String::new();
         self.0.read_line(&mut line)?;

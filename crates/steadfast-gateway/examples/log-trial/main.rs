@@ -1,14 +1,14 @@
-//! Puts a log on real files through what happens to real processes and disks, and checks every record afterwards.
+//! Exercises a log on real files with kills and a full disk, and checks every record afterwards.
 //!
 //! ```text
 //! log-trial kill --cycles 30 --seed 1   kills a writer with SIGKILL again and again
-//! log-trial full DIR                    fills the file system of DIR, frees it, and sees the log heal
+//! log-trial full DIR                    fills the file system of DIR, frees it, and checks that the log recovers
 //! log-trial write DIR CYCLE             the writer that is killed
-//! log-trial read DIR                    prints everything in the log, then waits to be killed or told to close
+//! log-trial read DIR                    prints everything in the log, then waits for a kill or a request to close
 //! ```
 //!
-//! What a killed process wrote stays in the page cache, so `kill` shows the order of acknowledgements, torn writes and
-//! recovery, but not durability: that is shown on the simulated disk.
+//! What a killed process wrote stays in the page cache, so `kill` tests the order of acknowledgements, torn writes and
+//! recovery, but not durability, which is tested on the simulated disk.
 
 mod full;
 mod kill;

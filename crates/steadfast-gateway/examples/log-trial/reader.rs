@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use steadfast_gateway::log::CoreLog;
+use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::io::{
     Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
@@ -13,8 +13,8 @@ use steadfast_protocol::message::ChannelName;
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};
 
 pub(crate) fn run(directory: &str) -> Result<(), Failure> {
-    let (service, mut cores) = open(directory, 1)?;
-    let log = cores.first_mut().ok_or("no core")?;
+    let (service, mut shards) = open(directory, 1)?;
+    let log = shards.first_mut().ok_or("no shard")?;
     let report = service.report();
     print(&format!(
         "opened clean={} torn={} epochs_changed={} segments={} records={}\n",
@@ -37,8 +37,8 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many records all channels hold together.
-pub(crate) fn count(log: &mut CoreLog) -> Result<u64, Failure> {
+/// Returns the number of records in all channels.
+pub(crate) fn count(log: &mut ShardLog) -> Result<u64, Failure> {
     let mut sum = 0;
     for channel in 0..CHANNELS {
         read_all(log, &format!("channel-{channel}"), |records| {
@@ -49,7 +49,7 @@ pub(crate) fn count(log: &mut CoreLog) -> Result<u64, Failure> {
     Ok(sum)
 }
 
-fn print_channel(log: &mut CoreLog, channel: &str) -> Result<(), Failure> {
+fn print_channel(log: &mut ShardLog, channel: &str) -> Result<(), Failure> {
     let end = read_all(log, channel, |records| {
         let mut lines = String::new();
         for record in records {
@@ -64,48 +64,44 @@ fn print_channel(log: &mut CoreLog, channel: &str) -> Result<(), Failure> {
         Ok(())
     })?;
     print(&format!(
-        "channel channel={channel} top={} epoch={}\n",
+        "channel channel={channel} high_watermark={} epoch={}\n",
         end.high_watermark, end.epoch
     ));
     Ok(())
 }
 
-/// Shows all records of a channel page by page; the last answer.
+/// Passes all records of a channel to `show` page by page; returns the last response.
 fn read_all(
-    log: &mut CoreLog,
+    log: &mut ShardLog,
     channel: &str,
     mut show: impl FnMut(&[Record]) -> Result<(), Failure>,
 ) -> Result<ReadResponse, Failure> {
     let mut from = ReadFrom::Oldest;
     loop {
-        let answer = read(log, channel, from)?;
-        let Page::Records {
-            records,
-            has_more: more,
-        } = &answer.page
-        else {
-            return Err(format!("{channel} cannot be read on").into());
+        let response = read(log, channel, from)?;
+        let Page::Records { records, has_more } = &response.page else {
+            return Err(format!("{channel}: publications are no longer available").into());
         };
         show(records)?;
         match records.last() {
-            Some(last) if *more => {
+            Some(last) if *has_more => {
                 from = ReadFrom::After {
-                    epoch: answer.epoch,
+                    epoch: response.epoch,
                     offset: last.offset,
                 }
             }
-            Some(_) | None => return Ok(answer),
+            Some(_) | None => return Ok(response),
         }
     }
 }
 
-fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadResponse, Failure> {
+fn read(log: &mut ShardLog, channel: &str, from: ReadFrom) -> Result<ReadResponse, Failure> {
     let request_id = RequestId {
-        shard: log.core(),
+        shard: log.shard(),
         number: 1,
     };
     let channel = ChannelName::from(channel);
-    log.ask(Request::Read(Read {
+    log.request(Request::Read(Read {
         request_id,
         channel,
         from,
@@ -122,8 +118,8 @@ fn read(log: &mut CoreLog, channel: &str, from: ReadFrom) -> Result<ReadResponse
     match events.pop() {
         Some(LogEvent::Response {
             number: 1,
-            response: Response::Read(answer),
-        }) => Ok(answer),
-        other => Err(format!("not an answer to the read: {other:?}").into()),
+            response: Response::Read(response),
+        }) => Ok(response),
+        other => Err(format!("unexpected response to the read: {other:?}").into()),
     }
 }

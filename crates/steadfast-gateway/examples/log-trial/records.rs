@@ -1,4 +1,4 @@
-//! What writer, reader and trial have in common: the records, their names, and the lines they print.
+//! What writer, reader and trial share: the records, their names, and the lines that they print.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_gateway::clock::Clock;
-use steadfast_gateway::log::{CoreLog, LogService, LogSetup, RingLimits, Store};
+use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::log::Log;
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
 
-/// Any failure, in words.
+/// Any failure, as a text.
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Channels that the records are spread over.
+/// The number of channels over which the records are distributed.
 pub(crate) const CHANNELS: u64 = 5;
 
-/// Names one record for ever: cycle, thread, number in the thread.
+/// The unique name of a record: cycle, thread, and number within the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
     pub(crate) cycle: u64,
@@ -43,7 +43,7 @@ impl Name {
         format!("{}-{}-{}", self.cycle, self.thread, self.number)
     }
 
-    /// Everything about a record follows from its name.
+    /// Everything about a record is derived from its name.
     fn generator(self) -> Generator {
         Seed::new((self.cycle << 40) | (self.thread << 32) | self.number).generator()
     }
@@ -52,12 +52,13 @@ impl Name {
         format!("channel-{}", self.generator().below(CHANNELS))
     }
 
-    /// One in eight has a key, so that the keys of the window fit into the checkpoint of a small segment.
-    pub(crate) fn is_keyed(self) -> bool {
+    /// One record in eight has an idempotency key, so that the keys of the deduplication window fit into the checkpoint
+    /// of a small segment.
+    pub(crate) fn has_idempotency_key(self) -> bool {
         self.number.is_multiple_of(8)
     }
 
-    /// The name in quotes and up to 2 KiB of digits that follow from it.
+    /// The name in quotes and up to 2 KiB of digits that are derived from it.
     pub(crate) fn payload(self) -> Bytes {
         let mut generator = self.generator();
         let len = generator.below(2048);
@@ -67,7 +68,7 @@ impl Name {
         Bytes::from(text)
     }
 
-    /// The name inside a payload.
+    /// Parses the name in a payload.
     pub(crate) fn of_payload(payload: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(payload).ok()?;
         let rest = text.strip_prefix("{\"name\":\"")?;
@@ -75,17 +76,18 @@ impl Name {
     }
 }
 
-/// A number that differs for different payloads (FNV-1a, 64 bits).
+/// Returns a hash of a payload (FNV-1a, 64 bits).
 pub(crate) fn hash(payload: &[u8]) -> u64 {
     payload.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Opens the log with small segments, which keep everything.
+/// Opens the log with small segments and without retention limits.
 ///
-/// The window outlasts the pause between a kill and the repeats, and its keys fit into half a segment.
-pub(crate) fn open(directory: &str, cores: u16) -> Result<(LogService, Vec<CoreLog>), Failure> {
+/// The deduplication window is longer than the pause between a kill and the repeats, and its keys fit into half a
+/// segment.
+pub(crate) fn open(directory: &str, shards: u16) -> Result<(LogService, Vec<ShardLog>), Failure> {
     let settings = LogSettings {
         segment_bytes: ByteSize::from_mib(1),
         log_bytes: ByteSize::from_mib(64 << 10),
@@ -97,15 +99,15 @@ pub(crate) fn open(directory: &str, cores: u16) -> Result<(LogService, Vec<CoreL
     let clock = Clock::start();
     let setup = LogSetup {
         store: Store::Directory(PathBuf::from(directory)),
-        cores: NonZeroU16::new(cores).ok_or("at least one core")?,
+        shards: NonZeroU16::new(shards).ok_or("at least one shard")?,
         ring: RingLimits::DEFAULT,
         clock,
     };
     let log = Log::new(LogPolicy::new(settings)?, clock.now());
-    LogService::start(&setup, log).map_err(|error| format!("{error}: {}", error.advice()).into())
+    LogService::start(&setup, log).map_err(|error| format!("{error}: {}", error.help()).into())
 }
 
-/// Prints whole lines at once. A closed pipe means that the trial is gone, and so shall this process be.
+/// Prints complete lines at once. A closed pipe means that the trial has exited, so this process exits as well.
 pub(crate) fn print(lines: &str) {
     let mut out = std::io::stdout().lock();
     if out
@@ -117,7 +119,7 @@ pub(crate) fn print(lines: &str) {
     }
 }
 
-/// The fields `name=value` of a line.
+/// Parses the fields `name=value` of a line.
 pub(crate) fn fields(line: &str) -> BTreeMap<&str, &str> {
     line.split(' ')
         .filter_map(|field| field.split_once('='))

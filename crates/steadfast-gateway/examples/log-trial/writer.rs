@@ -1,14 +1,14 @@
 //! The writer: four threads that append as fast as the log acknowledges, until they are killed.
 //!
-//! It prints `ask` lines before it asks and `ack` lines once it is answered. First it repeats the keyed records that it
-//! is told on standard input, of which nobody knows whether they were stored.
+//! It prints `request` lines before it sends requests and `ack` lines for the responses. First it repeats the records
+//! with idempotency keys that it reads from standard input, whose outcome is unknown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io::BufRead;
 
 use bytes::Bytes;
-use steadfast_gateway::log::CoreLog;
+use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
 use steadfast_protocol::message::ChannelName;
@@ -17,18 +17,18 @@ use crate::records::{Failure, Name, hash, open, print};
 
 const THREADS: u16 = 4;
 
-/// Records that one thread has in flight.
+/// The number of records that one thread has in flight.
 const IN_FLIGHT: usize = 16;
 
-/// What one thread knows.
+/// The state of one thread.
 struct Appender {
-    log: CoreLog,
+    log: ShardLog,
     cycle: u64,
     next: u64,
     repeats: Vec<Name>,
-    asked: BTreeMap<u64, Name>,
-    /// The newest offset of each channel that this core was shown.
-    shown: BTreeMap<String, u64>,
+    requested: BTreeMap<u64, Name>,
+    /// The newest offset of each channel that this shard has received.
+    delivered: BTreeMap<String, u64>,
 }
 
 pub(crate) fn run(directory: &str, cycle: &str) -> Result<(), Failure> {
@@ -37,13 +37,13 @@ pub(crate) fn run(directory: &str, cycle: &str) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         repeats.push(Name::parse(&line?).ok_or("not a name")?);
     }
-    let (_service, cores) = open(directory, THREADS)?;
+    let (_service, shards) = open(directory, THREADS)?;
     print("ready\n");
-    let threads: Vec<_> = cores
+    let threads: Vec<_> = shards
         .into_iter()
         .map(|log| {
-            // All repeats go through one thread, each once.
-            let repeats = if log.core() == 0 {
+            // One thread sends all repeats, each once.
+            let repeats = if log.shard() == 0 {
                 std::mem::take(&mut repeats)
             } else {
                 Vec::new()
@@ -57,14 +57,14 @@ pub(crate) fn run(directory: &str, cycle: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn appender(log: CoreLog, cycle: u64, repeats: Vec<Name>) -> Appender {
+fn appender(log: ShardLog, cycle: u64, repeats: Vec<Name>) -> Appender {
     Appender {
         log,
         cycle,
         next: 0,
         repeats,
-        asked: BTreeMap::new(),
-        shown: BTreeMap::new(),
+        requested: BTreeMap::new(),
+        delivered: BTreeMap::new(),
     }
 }
 
@@ -72,18 +72,18 @@ impl Appender {
     fn run(mut self) -> Result<(), Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         loop {
-            self.ask()?;
+            self.request()?;
             runtime.block_on(self.log.ready());
-            self.listen()?;
+            self.receive()?;
         }
     }
 
-    fn ask(&mut self) -> Result<(), Failure> {
+    fn request(&mut self) -> Result<(), Failure> {
         let mut lines = String::new();
-        while self.asked.len() < IN_FLIGHT {
+        while self.requested.len() < IN_FLIGHT {
             let (name, what) = match self.repeats.pop() {
                 Some(name) => (name, "repeat"),
-                None => (self.next_name(), "ask"),
+                None => (self.next_name(), "request"),
             };
             let payload = name.payload();
             writeln!(
@@ -95,10 +95,11 @@ impl Appender {
             )?;
             let number = self.next;
             self.next += 1;
-            self.asked.insert(number, name);
-            self.log.ask(append(self.log.core(), number, name, payload));
+            self.requested.insert(number, name);
+            self.log
+                .request(append(self.log.shard(), number, name, payload));
         }
-        // The trial must know of a record before the log does.
+        // The trial must receive the line before the log receives the request.
         print(&lines);
         self.log.flush();
         Ok(())
@@ -107,79 +108,78 @@ impl Appender {
     fn next_name(&self) -> Name {
         Name {
             cycle: self.cycle,
-            thread: u64::from(self.log.core()),
+            thread: u64::from(self.log.shard()),
             number: self.next,
         }
     }
 
-    fn listen(&mut self) -> Result<(), Failure> {
+    fn receive(&mut self) -> Result<(), Failure> {
         let mut lines = String::new();
         let mut events = Vec::new();
-        while self.log.take(&mut events, 256).more {}
+        while self.log.take(&mut events, 256).has_more {}
         for event in events {
             match event {
                 LogEvent::Committed(committed) => {
-                    self.show(committed.channel.as_str(), committed.record.offset)?;
+                    self.on_commit(committed.channel.as_str(), committed.record.offset)?;
                 }
-                LogEvent::Response {
-                    number,
-                    response: answer,
-                } => {
-                    lines.push_str(&self.answered(number, &answer)?);
+                LogEvent::Response { number, response } => {
+                    lines.push_str(&self.on_response(number, &response)?);
                 }
-                LogEvent::Message(_) => return Err("nobody told anything".into()),
-                LogEvent::Lagged => self.shown.clear(),
+                LogEvent::Message(_) => return Err("unexpected shard message".into()),
+                LogEvent::Lagged => self.delivered.clear(),
             }
         }
         print(&lines);
         Ok(())
     }
 
-    fn show(&mut self, channel: &str, offset: u64) -> Result<(), Failure> {
-        match self.shown.insert(channel.to_owned(), offset) {
+    fn on_commit(&mut self, channel: &str, offset: u64) -> Result<(), Failure> {
+        match self.delivered.insert(channel.to_owned(), offset) {
             Some(before) if offset != before + 1 => {
-                Err(format!("{channel} was shown {before} and then {offset}").into())
+                Err(format!("{channel} delivered {before} and then {offset}").into())
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    fn answered(&mut self, number: u64, answer: &Response) -> Result<String, Failure> {
-        let name = self.asked.remove(&number).ok_or("an answer to nothing")?;
-        match answer {
+    fn on_response(&mut self, number: u64, response: &Response) -> Result<String, Failure> {
+        let name = self
+            .requested
+            .remove(&number)
+            .ok_or("a response without a request")?;
+        match response {
             Response::Appended {
                 epoch,
                 offset,
-                is_duplicate: duplicate,
+                is_duplicate,
             } => {
-                let shown = self.shown.get(&name.channel());
-                if !duplicate && shown.is_some_and(|shown| shown < offset) {
-                    return Err(
-                        format!("{} was acknowledged before it was shown", name.text()).into(),
-                    );
+                let delivered = self.delivered.get(&name.channel());
+                if !is_duplicate && delivered.is_some_and(|delivered| delivered < offset) {
+                    return Err(format!(
+                        "{} was acknowledged before it was delivered",
+                        name.text()
+                    )
+                    .into());
                 }
                 Ok(format!(
-                    "ack name={} offset={offset} epoch={epoch} duplicate={duplicate}\n",
+                    "ack name={} offset={offset} epoch={epoch} duplicate={is_duplicate}\n",
                     name.text()
                 ))
             }
-            Response::Rejected(refusal) => {
-                Err(format!("{} was refused: {refusal:?}", name.text()).into())
+            Response::Rejected(rejection) => {
+                Err(format!("{} was rejected: {rejection:?}", name.text()).into())
             }
-            Response::Read(_) => Err("an answer to another question".into()),
+            Response::Read(_) => Err("a response to another request".into()),
         }
     }
 }
 
-pub(crate) fn append(core: u16, number: u64, name: Name, data: Bytes) -> Request {
+pub(crate) fn append(shard: u16, number: u64, name: Name, data: Bytes) -> Request {
     Request::Append(Append {
-        request_id: RequestId {
-            shard: core,
-            number,
-        },
+        request_id: RequestId { shard, number },
         channel: ChannelName::from(name.channel().as_str()),
         data,
         publisher: Publisher::default(),
-        idempotency_key: name.is_keyed().then(|| Bytes::from(name.text())),
+        idempotency_key: name.has_idempotency_key().then(|| Bytes::from(name.text())),
     })
 }

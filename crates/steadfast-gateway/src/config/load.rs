@@ -1,7 +1,7 @@
-//! From the text of a configuration file to [`Config`], or to an error that names file, line, column and key.
+//! Parses a configuration file to [`Config`], or to an error with file, line, column and key.
 //!
-//! Keys are checked against the page of all keys before values are read, so that a mistyped one gets a suggestion.
-//! What a value must be beyond its type is said by [`super::policy`]; [`Loaded::locate`] draws its errors too.
+//! Keys are checked against the table of all keys before values are read, so that a mistyped key gets a suggestion.
+//! [`super::policy`] checks the ranges of values; [`LoadedConfig::locate`] renders its errors too.
 
 use std::fmt;
 use std::fs;
@@ -13,16 +13,16 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use super::reference::{self, Key};
+use super::reference::{self, ConfigKey};
 
-/// A configuration and where it came from.
+/// A configuration and its source.
 #[derive(Clone, Debug, Default)]
-pub struct Loaded {
-    /// The settings.
+pub struct LoadedConfig {
+    /// The settings of the file, with the overrides applied.
     pub config: Config,
     source: Option<Source>,
-    /// Keys whose value came from elsewhere after the file was read.
-    overruled: Vec<&'static str>,
+    /// Keys whose value in the file was overridden.
+    overridden: Vec<&'static str>,
 }
 
 /// The file that was read.
@@ -32,53 +32,48 @@ struct Source {
     text: String,
 }
 
-/// Why a configuration was refused. The text is ready for people: what, where, and what to do.
+/// Why a configuration is invalid. The text is complete and human-readable: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("failed to read the configuration file {}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file holds something that cannot be used.
+    #[expect(missing_docs, reason = "the fields are named for what they hold")]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// A key or a value is invalid.
     #[error("{0}")]
-    Refused(Box<Problem>),
+    Invalid(Box<ConfigProblem>),
 }
 
-/// One thing that is wrong with a configuration.
+/// One invalid key or value of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The key, for example `server.port`; empty when the file is no TOML at that place.
+pub struct ConfigProblem {
+    /// The key, for example `server.port`; empty when the file is not valid TOML at that position.
     pub key: String,
-    /// What is wrong, one line.
+    /// What is wrong, in one line.
     pub message: String,
     /// What to do about it, if that is known.
     pub help: Option<String>,
-    /// The file, if the setting came from one.
-    pub place: Option<Place>,
+    /// The location in the file, if the setting was read from one.
+    pub location: Option<SourceLocation>,
 }
 
-/// A place in a configuration file, with the lines around it ready for a terminal.
+/// A location in a configuration file, with the excerpt rendered for a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The file.
+pub struct SourceLocation {
+    /// The path of the file.
     pub path: PathBuf,
-    /// Counts from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Counts characters from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// The drawing.
-    drawn: String,
+    rendered: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Some(place) => f.write_str(&place.drawn),
+        match &self.location {
+            Some(location) => f.write_str(&location.rendered),
             None if self.key.is_empty() => f.write_str(&self.message),
             None => {
                 write!(f, "{}: {}", self.key, self.message)?;
@@ -90,12 +85,12 @@ impl fmt::Display for Problem {
     }
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Reads a file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is no TOML, or has a key or value that does not exist.
+    /// When it cannot be read, is not valid TOML, or has an unknown key or an invalid value.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
@@ -104,58 +99,59 @@ impl Loaded {
         Self::parse(path, &text)
     }
 
-    /// Reads the text of a file; `path` is only named in errors.
+    /// Parses the text of a file; `path` is used in errors only.
     ///
     /// # Errors
     ///
-    /// When it is no TOML, or has a key or value that does not exist.
+    /// When it is not valid TOML, or has an unknown key or an invalid value.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Source {
             path: path.to_owned(),
             text: text.to_owned(),
         };
-        let table = DeTable::parse(text).map_err(|error| source.refuse_toml(&error))?;
+        let table = DeTable::parse(text).map_err(|error| source.reject_toml(&error))?;
         source.check_keys(table.get_ref())?;
-        let config = toml::from_str(text).map_err(|error| source.refuse_toml(&error))?;
+        let config = toml::from_str(text).map_err(|error| source.reject_toml(&error))?;
         Ok(Self {
             config,
             source: Some(source),
-            overruled: Vec::new(),
+            overridden: Vec::new(),
         })
     }
 
-    /// Says that the value of this key does not come from the file, so that an error about it does not point there.
-    pub fn overrule(&mut self, key: &'static str) -> &mut Config {
-        self.overruled.push(key);
+    /// Marks the value of this key as overridden, so that an error about it does not refer to the file. Returns the
+    /// configuration to change.
+    pub fn override_key(&mut self, key: &'static str) -> &mut Config {
+        self.overridden.push(key);
         &mut self.config
     }
 
-    /// Turns a setting that a policy refused into an error that names its place in the file, if it came from one.
+    /// Converts a setting that a policy rejected to an error with its location in the file, if it was read from one.
     pub(crate) fn locate(&self, key: &str, message: String) -> ConfigError {
         let span = self
             .source
             .as_ref()
-            .filter(|_| !self.overruled.contains(&key))
+            .filter(|_| !self.overridden.contains(&key))
             .and_then(|source| Some((source, source.value_span(key)?)));
         match span {
-            Some((source, span)) => source.refuse(key, message, None, span),
-            None => ConfigError::Refused(Box::new(Problem {
+            Some((source, span)) => source.reject(key, message, None, span),
+            None => ConfigError::Invalid(Box::new(ConfigProblem {
                 key: key.to_owned(),
                 message,
                 help: None,
-                place: None,
+                location: None,
             })),
         }
     }
 }
 
-impl From<Config> for Loaded {
-    /// A configuration that came from no file.
+impl From<Config> for LoadedConfig {
+    /// Wraps a configuration that was not read from a file.
     fn from(config: Config) -> Self {
         Self {
             config,
             source: None,
-            overruled: Vec::new(),
+            overridden: Vec::new(),
         }
     }
 }
@@ -164,25 +160,25 @@ impl Source {
     fn check_keys(&self, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (section, value) in table {
             let name: &str = section.get_ref();
-            let keys: Vec<&Key> = reference::KEYS
+            let keys: Vec<&ConfigKey> = reference::KEYS
                 .iter()
                 .filter(|key| key.section == name)
                 .collect();
             if keys.is_empty() {
                 let known = reference::sections();
-                return Err(self.refuse_unknown(name, "section", name, &known, section.span()));
+                return Err(self.reject_unknown(name, "section", name, &known, section.span()));
             }
             let Some(entries) = value.get_ref().as_table() else {
                 let message = format!("`{name}` must be a section");
-                let help = Some(format!("write [{name}] on a line of its own"));
-                return Err(self.refuse(name, message, help, value.span()));
+                let help = Some(format!("write [{name}] on a separate line"));
+                return Err(self.reject(name, message, help, value.span()));
             };
             for entry in entries.keys() {
                 let entry_name: &str = entry.get_ref();
                 if !keys.iter().any(|key| key.name == entry_name) {
                     let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
                     let full = format!("{name}.{entry_name}");
-                    return Err(self.refuse_unknown(
+                    return Err(self.reject_unknown(
                         &full,
                         "key",
                         entry_name,
@@ -195,7 +191,7 @@ impl Source {
         Ok(())
     }
 
-    fn refuse_unknown(
+    fn reject_unknown(
         &self,
         key: &str,
         what: &str,
@@ -207,22 +203,22 @@ impl Source {
             || format!("one of: {}", known.join(", ")),
             |nearest| format!("did you mean `{nearest}`?"),
         );
-        self.refuse(key, format!("unknown {what} `{name}`"), Some(help), span)
+        self.reject(key, format!("unknown {what} `{name}`"), Some(help), span)
     }
 
-    fn refuse_toml(&self, error: &toml::de::Error) -> ConfigError {
+    fn reject_toml(&self, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or(0..0);
         let key = self.key_at(&span);
-        // The parser's text may go on with hints on further lines; the first one says what is wrong.
+        // The parser's text may continue with hints on further lines; the first line says what is wrong.
         let message = error.message().lines().next().unwrap_or("not valid");
-        // Names of types tell people nothing; what may be written does.
+        // Rust type names do not help operators; the help below lists the values that are valid.
         let message = message.split(", expected u").next().unwrap_or(message);
         let known = reference::KEYS.iter().find(|known| known.full() == key);
         let help = known.map(|known| format!("write {}", known.values));
-        self.refuse(&key, message.to_owned(), help, span)
+        self.reject(&key, message.to_owned(), help, span)
     }
 
-    fn refuse(
+    fn reject(
         &self,
         key: &str,
         message: String,
@@ -230,22 +226,22 @@ impl Source {
         span: Range<usize>,
     ) -> ConfigError {
         let (line, column) = self.position(span.start);
-        let drawn = self.draw(key, &message, help.as_deref(), span);
-        let place = Some(Place {
+        let rendered = self.render(key, &message, help.as_deref(), span);
+        let location = Some(SourceLocation {
             path: self.path.clone(),
             line,
             column,
-            drawn,
+            rendered,
         });
-        ConfigError::Refused(Box::new(Problem {
+        ConfigError::Invalid(Box::new(ConfigProblem {
             key: key.to_owned(),
             message,
             help,
-            place,
+            location,
         }))
     }
 
-    fn draw(&self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
+    fn render(&self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
         let title = if key.is_empty() {
             message.to_owned()
         } else {
@@ -271,9 +267,9 @@ impl Source {
         (line, column)
     }
 
-    /// The key whose value covers this place; empty when there is none.
+    /// Returns the key whose value contains this span; empty when there is none.
     fn key_at(&self, span: &Range<usize>) -> String {
-        let found = reference::KEYS.iter().map(Key::full).find(|key| {
+        let found = reference::KEYS.iter().map(ConfigKey::full).find(|key| {
             self.value_span(key)
                 .is_some_and(|value| value.start <= span.start && span.end <= value.end)
         });
@@ -288,9 +284,9 @@ impl Source {
     }
 }
 
-/// The known name that differs least, if it differs little.
+/// Returns the most similar known name, if it is similar enough.
 fn suggestion<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// Below it, two names have little in common; the measure goes from 0 to 1.
+    /// The least similarity of a suggestion; the measure ranges from 0 to 1.
     const SIMILAR: f64 = 0.75;
     let rated = known
         .iter()

@@ -1,7 +1,8 @@
-//! From settings to what the machines and the shell take: checked once, with the name of the setting that is wrong.
+//! Converts the configuration to the policies of the state machines and the shell: checked once, with the key that is
+//! invalid.
 //!
-//! The machines check their own ranges and name their own fields; the tables here say which key of the file fed which
-//! field. [`Policies`] is the only way into the server.
+//! The policies of the state machines check their own ranges and report their own fields; the tables here map each
+//! field to its configuration key. The server accepts [`Policies`] only.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -12,57 +13,55 @@ use steadfast_machine::ByteSize;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;
 
-use super::load::{ConfigError, Loaded};
+use super::load::{ConfigError, LoadedConfig};
 use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
 
-/// Name and version, told to clients.
+/// Name and version, as sent to clients.
 const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
-/// How long the other cores may take to tell who is present: they answer within a turn unless one is stuck.
+/// How long the other shards may take to respond to a presence query: they respond within one loop iteration unless one
+/// is blocked.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Unanswered requests to the log of one core, for all its clients: 16,384 of 64 KiB fill the log's own bound.
-const REQUESTS_PER_CORE_MAX: usize = 16_384;
-/// The echo endpoint must take what conformance suites send: 16 MiB in one message.
+/// Pending requests to the log of one shard, for all its clients: 16,384 of 64 KiB fill the log's own bound.
+const PENDING_REQUESTS_PER_SHARD_MAX: usize = 16_384;
+/// The echo endpoint must accept what conformance suites send: 16 MiB in one message.
 const ECHO_MESSAGE_BYTES_MAX: u32 = 32 << 20;
-/// The echo endpoint must take what conformance suites send: 4 MiB in pieces of 64 bytes.
+/// The echo endpoint must accept what conformance suites send: 4 MiB in fragments of 64 bytes.
 const ECHO_FRAGMENTS_MAX: u32 = 70_000;
 
-/// Everything that a server needs to know, checked.
+/// All validated settings of a gateway.
 #[derive(Clone, Debug)]
 pub struct Policies {
-    /// One for each core.
+    /// One policy per shard.
     pub(crate) hubs: Vec<HubPolicy>,
-    /// The log's.
     pub(crate) log: LogPolicy,
-    /// What a client of the stream protocol may send.
     pub(crate) client_limits: websocket::WebSocketLimits,
-    /// What the echo endpoint takes.
     pub(crate) echo_limits: websocket::WebSocketLimits,
     /// The settings that need no further check.
     pub(crate) config: Config,
 }
 
-/// Files that are no sockets of clients: segments, listeners, standard streams, timers.
-const FILES_KEPT: u64 = 64;
-/// One in eight sockets is for those that are refused, for first requests and for probes.
+/// Open files that are not sockets of clients: segments, listeners, standard streams, timers.
+const FILES_RESERVED: u64 = 64;
+/// One in eight sockets is reserved for clients that are rejected, for first requests and for probes.
 const SOCKETS_SPARE_ONE_IN: usize = 8;
-/// 1,024 at most: refused clients go within seconds.
+/// At most 1,024 are reserved: rejected clients close within seconds.
 const SOCKETS_SPARE_MAX: usize = 1024;
 
-impl TryFrom<&Loaded> for Policies {
+impl TryFrom<&LoadedConfig> for Policies {
     type Error = ConfigError;
 
-    fn try_from(loaded: &Loaded) -> Result<Self, ConfigError> {
+    fn try_from(loaded: &LoadedConfig) -> Result<Self, ConfigError> {
         let config = &loaded.config;
-        check_server(&config.server).map_err(|(key, expected)| refuse(loaded, key, expected))?;
-        check_client(&config.client).map_err(|(key, expected)| refuse(loaded, key, expected))?;
-        check_store(&config.store).map_err(|(key, expected)| refuse(loaded, key, expected))?;
-        let cores = cores(config.server.cores);
-        let hubs = (0..cores)
-            .map(|core| HubPolicy::try_from(hub_settings(config, core, cores)))
+        check_server(&config.server).map_err(|(key, expected)| reject(loaded, key, expected))?;
+        check_client(&config.client).map_err(|(key, expected)| reject(loaded, key, expected))?;
+        check_store(&config.store).map_err(|(key, expected)| reject(loaded, key, expected))?;
+        let shards = shards(config.server.shards);
+        let hubs = (0..shards)
+            .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
-            .map_err(|error| refuse(loaded, hub_key(error.setting), error.expected))?;
+            .map_err(|error| reject(loaded, hub_key(error.setting), error.expected))?;
         let log = LogPolicy::new(log_settings(&config.store))
-            .map_err(|error| refuse(loaded, log_key(error.setting), error.expected))?;
+            .map_err(|error| reject(loaded, log_key(error.setting), error.expected))?;
         let message_bytes_max =
             u32::try_from(config.client.message_bytes_max.0.as_bytes()).unwrap_or(u32::MAX);
         let client_limits = websocket::WebSocketLimits {
@@ -86,26 +85,26 @@ impl TryFrom<&Loaded> for Policies {
 }
 
 impl Policies {
-    /// How many cores.
-    pub(crate) fn cores(&self) -> u16 {
+    /// Returns the number of shards.
+    pub(crate) fn shards(&self) -> u16 {
         u16::try_from(self.hubs.len()).unwrap_or(u16::MAX)
     }
 
-    /// Clients of one core, before further ones are refused.
+    /// Returns how many clients one shard accepts before it rejects further ones.
     pub(crate) fn peers_max(&self) -> usize {
         self.hubs.first().map_or(0, |hub| hub.settings().peers_max)
     }
 
-    /// Makes room for as many sockets as the system lets the process open, and returns how many that is for each core.
+    /// Fits the limit of clients to the limit of open files, and returns the number of sockets per shard.
     ///
-    /// A client beyond the limit must find a socket, or it cannot be told to come back: so the limit of clients is
-    /// lowered where it is not below that of sockets.
+    /// A client above the limit needs a socket too, or it cannot be rejected with a retry delay; so the limit of
+    /// clients is lowered if it is not below the number of sockets.
     pub(crate) fn fit(&mut self, files_max: u64) -> usize {
-        let files = files_max.saturating_sub(FILES_KEPT) / u64::from(self.cores()).max(1);
+        let files = files_max.saturating_sub(FILES_RESERVED) / u64::from(self.shards()).max(1);
         let sockets = usize::try_from(files).unwrap_or(usize::MAX).max(2);
         let spare = (sockets / SOCKETS_SPARE_ONE_IN).clamp(1, SOCKETS_SPARE_MAX);
-        let (wanted, possible) = (self.peers_max(), sockets.saturating_sub(spare));
-        if wanted > possible {
+        let (requested, possible) = (self.peers_max(), sockets.saturating_sub(spare));
+        if requested > possible {
             self.hubs = self
                 .hubs
                 .iter()
@@ -113,8 +112,8 @@ impl Policies {
                 .collect();
             tracing::warn!(
                 files_max,
-                connections_max = possible.saturating_mul(usize::from(self.cores())),
-                "the limit of open files allows fewer connections than configured: raise it (ulimit -n)"
+                connections_max = possible.saturating_mul(usize::from(self.shards())),
+                "connections_max lowered to fit the limit of open files: raise it (ulimit -n)"
             );
         }
         sockets
@@ -128,24 +127,24 @@ fn lowered(hub: &HubPolicy, peers_max: usize) -> HubSettings {
     }
 }
 
-fn refuse(loaded: &Loaded, key: &str, expected: &str) -> ConfigError {
+fn reject(loaded: &LoadedConfig, key: &str, expected: &str) -> ConfigError {
     loaded.locate(key, format!("must be {expected}"))
 }
 
-/// As many as asked for, or one for each processor.
-fn cores(asked: u16) -> u16 {
+/// Returns the configured number of shards, or one per processor for 0.
+fn shards(configured: u16) -> u16 {
     let available = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    if asked == 0 {
+    if configured == 0 {
         u16::try_from(available())
-            .unwrap_or(CORES_MAX)
-            .min(CORES_MAX)
+            .unwrap_or(SHARDS_MAX)
+            .min(SHARDS_MAX)
     } else {
-        asked
+        configured
     }
 }
 
-/// 256: the log shows each core every record, so more cores than that only copy.
-const CORES_MAX: u16 = 256;
+/// 256: the log delivers every record to each shard, so more shards would mostly copy records.
+const SHARDS_MAX: u16 = 256;
 
 fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str)> {
     let require = |holds: bool, key, expected| if holds { Ok(()) } else { Err((key, expected)) };
@@ -155,7 +154,7 @@ fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str
         Duration::from_mins(1),
         Duration::from_hours(1),
     );
-    require(server.cores <= CORES_MAX, "server.cores", "0 to 256")?;
+    require(server.shards <= SHARDS_MAX, "server.shards", "0 to 256")?;
     require(
         server
             .allowed_origins
@@ -180,18 +179,19 @@ fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str
         "100ms to 1h",
     )?;
     require(
-        within(server.close_wait.0, tenth, minute),
-        "server.close_wait",
+        within(server.close_timeout.0, tenth, minute),
+        "server.close_timeout",
         "100ms to 1m",
     )?;
     require(
-        server.shutdown_wait.0 <= Duration::from_mins(10),
-        "server.shutdown_wait",
+        server.shutdown_timeout.0 <= Duration::from_mins(10),
+        "server.shutdown_timeout",
         "0s to 10m",
     )
 }
 
-/// What a browser says of a page: `null`, or a scheme, a host and perhaps a port; and `*` in a pattern.
+/// Whether the pattern has the form of an origin that browsers send: `null`, or a scheme, a host and an optional port;
+/// a pattern may contain `*`.
 fn is_origin(pattern: &str) -> bool {
     let is_page = |(scheme, host): (&str, &str)| {
         !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ' '])
@@ -233,8 +233,8 @@ fn check_client(client: &ClientConfig) -> Result<(), (&'static str, &'static str
         "1 to 1000000",
     )?;
     require(
-        million.contains(&client.requests_max),
-        "client.requests_max",
+        million.contains(&client.pending_requests_max),
+        "client.pending_requests_max",
         "1 to 1000000",
     )?;
     let replies = client.publications_per_reply_max;
@@ -250,30 +250,30 @@ fn check_client(client: &ClientConfig) -> Result<(), (&'static str, &'static str
     )
 }
 
-fn hub_settings(config: &Config, core: u16, cores: u16) -> HubSettings {
+fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
-    let requests_max = wide(client.requests_max);
+    let pending_requests_max = wide(client.pending_requests_max);
     HubSettings {
-        shard: core,
-        shards: cores,
+        shard,
+        shards,
         server: SERVER.to_owned(),
         ping_interval: client.ping_interval.0,
         pong_timeout: client.pong_timeout.0,
-        connect_timeout: client.stale_timeout.0,
-        rejected_close_timeout: client.refused_timeout.0,
-        write_timeout: client.write_deadline.0,
-        send_buffer_bytes_max: client.backlog_bytes_max.0.as_len(),
-        peers_max: wide(config.server.connections_max).div_ceil(usize::from(cores)),
+        connect_timeout: client.connect_timeout.0,
+        rejected_close_timeout: client.rejected_close_timeout.0,
+        write_timeout: client.write_timeout.0,
+        send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
+        peers_max: wide(config.server.connections_max).div_ceil(usize::from(shards)),
         channels_per_peer_max: wide(client.channels_max),
-        pending_requests_per_peer_max: requests_max,
-        pending_requests_max: requests_max.max(REQUESTS_PER_CORE_MAX),
+        pending_requests_per_peer_max: pending_requests_max,
+        pending_requests_max: pending_requests_max.max(PENDING_REQUESTS_PER_SHARD_MAX),
         recovery_publications_max: wide(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
         history_publications_max: wide(client.publications_per_reply_max),
         presence_clients_max: wide(client.presence_max),
         presence_timeout: PRESENCE_TIMEOUT,
         join_leave: match client.join_leave {
-            JoinLeaveChoice::Offered => JoinLeave::On,
+            JoinLeaveChoice::On => JoinLeave::On,
             JoinLeaveChoice::Off => JoinLeave::Off,
         },
         anonymous_info: if client.anonymous_info {
@@ -304,24 +304,24 @@ fn log_settings(store: &StoreConfig) -> LogSettings {
         channels_max: wide(store.channels_max),
         dedup_window: store.dedup_window.0,
         idempotency_keys_max: wide(store.idempotency_keys_max),
-        // What is left has no key: it trades memory against speed and was chosen by measuring.
+        // The other settings have no key: they trade memory for speed and were chosen by measurement.
         ..LogSettings::for_tests()
     }
 }
 
-/// The key that feeds this field of the hub's settings.
+/// Returns the configuration key of a field of the hub's settings.
 pub(crate) fn hub_key(setting: &str) -> &'static str {
     match setting {
-        "shards" | "shard" => "server.cores",
+        "shards" | "shard" => "server.shards",
         "peers_max" => "server.connections_max",
         "ping_interval" => "client.ping_interval",
         "pong_timeout" => "client.pong_timeout",
-        "connect_timeout" => "client.stale_timeout",
-        "rejected_close_timeout" => "client.refused_timeout",
-        "write_timeout" => "client.write_deadline",
-        "send_buffer_bytes_max" => "client.backlog_bytes_max",
+        "connect_timeout" => "client.connect_timeout",
+        "rejected_close_timeout" => "client.rejected_close_timeout",
+        "write_timeout" => "client.write_timeout",
+        "send_buffer_bytes_max" => "client.send_buffer_bytes_max",
         "channels_per_peer_max" => "client.channels_max",
-        "pending_requests_per_peer_max" | "pending_requests_max" => "client.requests_max",
+        "pending_requests_per_peer_max" | "pending_requests_max" => "client.pending_requests_max",
         "recovery_publications_max" | "history_publications_max" => {
             "client.publications_per_reply_max"
         }
@@ -331,7 +331,7 @@ pub(crate) fn hub_key(setting: &str) -> &'static str {
     }
 }
 
-/// The key that feeds this field of the log's settings.
+/// Returns the configuration key of a field of the log's settings.
 fn log_key(setting: &str) -> &'static str {
     match setting {
         "fsync" => "store.fsync_interval",
@@ -356,11 +356,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_files_are_few_a_client_beyond_the_limit_still_finds_a_socket_to_be_refused_on() {
+    fn with_a_low_limit_of_open_files_a_client_above_the_limit_still_gets_a_socket_for_its_rejection()
+     {
         let mut config = Config::default();
-        config.server.cores = 2;
+        config.server.shards = 2;
         for (files_max, peers_max) in [(0, 1), (128, 28), (1024, 420), (u64::MAX, 50_000)] {
-            let mut policies = Policies::try_from(&Loaded::from(config.clone())).unwrap();
+            let mut policies = Policies::try_from(&LoadedConfig::from(config.clone())).unwrap();
 
             let sockets_max = policies.fit(files_max);
 

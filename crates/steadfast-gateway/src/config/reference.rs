@@ -1,4 +1,4 @@
-//! The page of all settings: name, default, meaning. One table, checked against the settings themselves by a test.
+//! The table of all configuration keys, and the page that is generated from it. A test compares it with [`Config`].
 
 use std::fmt::Write as _;
 
@@ -6,19 +6,19 @@ use super::Config;
 
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// The section it stands in.
+pub struct ConfigKey {
+    /// The section that contains it.
     pub section: &'static str,
-    /// Its name there.
+    /// The name within the section.
     pub name: &'static str,
-    /// What may be written.
+    /// The valid values, in words.
     pub values: &'static str,
-    /// What it does, and why its default is what it is.
-    pub about: &'static str,
+    /// What it does, and what happens at the limit.
+    pub meaning: &'static str,
 }
 
-impl Key {
-    /// Section and name, as errors name it.
+impl ConfigKey {
+    /// Returns section and name, as errors print it.
     pub(crate) fn full(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
@@ -28,13 +28,13 @@ const fn key(
     section: &'static str,
     name: &'static str,
     values: &'static str,
-    about: &'static str,
-) -> Key {
-    Key {
+    meaning: &'static str,
+) -> ConfigKey {
+    ConfigKey {
         section,
         name,
         values,
-        about,
+        meaning,
     }
 }
 
@@ -44,42 +44,42 @@ const STORE: &str = "store";
 const TEST: &str = "test";
 
 /// All keys, in the order of the page.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[ConfigKey] = &[
     key(
         SERVER,
         "address",
         "an IP address",
-        "Where to listen. `0.0.0.0` takes connections from everywhere; by default only this machine may connect.",
+        "The address to listen on. `0.0.0.0` accepts connections from other machines; by default only this machine can connect.",
     ),
     key(
         SERVER,
         "port",
         "0 to 65535",
-        "The port. 0 takes any free one.",
+        "The port to listen on. 0 selects any free port.",
     ),
     key(
         SERVER,
-        "cores",
+        "shards",
         "0 to 256",
-        "Event loops, each a thread with its own connections. 0 takes one for each processor.",
+        "The number of event loops, each a thread with its own connections. 0 selects one per processor.",
     ),
     key(
         SERVER,
         "allowed_origins",
         "a list of origins",
-        "Web pages that may connect besides those of the same host, for example `https://app.example.org`. A `*` stands for any characters; `*` alone allows all pages.",
+        "Web pages of these origins may connect in addition to those of the same host, for example `https://app.example.org`. A `*` matches any characters; a single `*` allows all pages.",
     ),
     key(
         SERVER,
         "connections_max",
         "1 to 10000000",
-        "Connections of the whole process, shared out evenly among the cores. Beyond it clients are told to come back later.",
+        "The most connections of the process, divided evenly among the shards. Above it, connect commands are rejected with error 111 and a retry delay.",
     ),
     key(
         SERVER,
         "handshakes_max",
         "1 to 1000000",
-        "Connections of one core that have not finished their first request. Beyond it nothing is accepted until one is done.",
+        "The most connections of one shard that have not finished their first request. Above it, the shard accepts no connection until one of them finishes.",
     ),
     key(
         SERVER,
@@ -89,135 +89,135 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         SERVER,
-        "close_wait",
+        "close_timeout",
         "100ms to 1m",
-        "How long a closed connection may take to drain and to answer the close; then it is reset.",
+        "How long a closed connection may take to drain and to reply to the close frame; then it is reset.",
     ),
     key(
         SERVER,
-        "shutdown_wait",
+        "shutdown_timeout",
         "0s to 10m",
-        "How long a shutdown waits for the connections to close.",
+        "How long a shutdown waits for clients to disconnect.",
     ),
     key(
         CLIENT,
         "anonymous",
-        "\"loopback\" or \"everyone\"",
-        "Who may connect without a credential. `loopback`: clients on this machine that also call it by a loopback name, which no foreign web page can, and not through a proxy that says so. `everyone`: all who can reach the port.",
+        "\"loopback\" or \"all\"",
+        "Which clients may connect without a credential. `loopback`: clients on this machine whose `Host` header is a loopback name, which a foreign web page cannot send, and whose request has no proxy header. `all`: all clients that can reach the port.",
     ),
     key(
         CLIENT,
         "anonymous_info",
         "true or false",
-        "Whether the `data` of an anonymous client's connect, a JSON object of at most 1 KiB, is shown to others as `conn_info` in presence, joins and leaves. Off by default, since nobody vouches for what a stranger says about itself.",
+        "Whether the `data` of an anonymous client's connect command, a JSON object of at most 1 KiB, is shown to other clients as `conn_info` in presence, joins and leaves. Off by default, because the gateway cannot verify what an anonymous client says about itself.",
     ),
     key(
         CLIENT,
         "join_leave",
-        "\"offered\" or \"off\"",
-        "Whether subscribers may ask for join and leave pushes.",
+        "\"on\" or \"off\"",
+        "Whether subscribers may request join and leave pushes.",
     ),
     key(
         CLIENT,
         "ping_interval",
         "1s to 1h, whole seconds",
-        "Time between two pings of the same client. The first one comes after half to the whole of it, at random.",
+        "Time between two pings of one client. The first ping is sent after a random time between half of the interval and the full interval.",
     ),
     key(
         CLIENT,
         "pong_timeout",
         "100ms to below ping_interval",
-        "How long a client may stay silent after a ping; any byte counts as life.",
+        "How long after a ping nothing may be received from a client before it is disconnected; any received byte counts, not only a pong.",
     ),
     key(
         CLIENT,
-        "stale_timeout",
+        "connect_timeout",
         "from 100ms",
         "How long a client may take to send its connect command.",
     ),
     key(
         CLIENT,
-        "refused_timeout",
+        "rejected_close_timeout",
         "from 100ms",
-        "How long a client whose connect was refused may take to close.",
+        "How long a client whose connect command was rejected may take to close.",
     ),
     key(
         CLIENT,
-        "write_deadline",
+        "write_timeout",
         "from 100ms",
-        "How long unsent bytes may wait before the client counts as slow and is told to come back.",
+        "How long bytes may remain in a client's send buffer before the client counts as a slow consumer and is disconnected with reconnect advice.",
     ),
     key(
         CLIENT,
-        "backlog_bytes_max",
+        "send_buffer_bytes_max",
         "from 4KiB",
-        "How many unsent bytes may wait for one client before it counts as slow.",
+        "The most bytes in the send buffer of one client. Above it, the client counts as a slow consumer and is disconnected with reconnect advice.",
     ),
     key(
         CLIENT,
         "message_bytes_max",
         "1KiB to 64MiB",
-        "The longest message. SDKs take the refusal of a longer one as final.",
+        "The size of the longest message. SDKs do not reconnect after a longer one is rejected.",
     ),
     key(
         CLIENT,
         "commands_per_message_max",
         "1 to 1000000",
-        "Commands in one message.",
+        "The most commands in one message.",
     ),
     key(
         CLIENT,
         "fragments_max",
         "1 to 1000000",
-        "Fragments of one WebSocket message.",
+        "The most fragments of one WebSocket message.",
     ),
     key(
         CLIENT,
         "channels_max",
         "1 to 1000000",
-        "Subscriptions of one client.",
+        "The most subscriptions of one client.",
     ),
     key(
         CLIENT,
-        "requests_max",
+        "pending_requests_max",
         "1 to 1000000",
-        "Requests of one client that wait for the store. Beyond it nothing more is read from that client until one is answered.",
+        "The most pending requests of one client to the log. At the limit the gateway stops reading from that client until one of them completes.",
     ),
     key(
         CLIENT,
         "publications_per_reply_max",
         "1 to 100000",
-        "Publications in one recovery or history reply; a recovery goes on with pushes.",
+        "The most publications in one recovery or history reply; a recovery continues with pushes.",
     ),
     key(
         CLIENT,
         "publication_bytes_per_reply_max",
         "from 1KiB",
-        "Payload bytes in one recovery or history reply; a recovery goes on with pushes. More than a sixteenth of `backlog_bytes_max` lets several replies at once make a client slow.",
+        "The most payload bytes in one recovery or history reply; a recovery continues with pushes. With more than a sixteenth of `send_buffer_bytes_max`, several replies at once can make a client a slow consumer.",
     ),
     key(
         CLIENT,
         "presence_max",
         "1 to 1000000",
-        "Clients in one presence reply.",
+        "The most clients in one presence reply.",
     ),
     key(
         STORE,
         "kind",
         "\"segments\" or \"memory\"",
-        "Files in the data directory, or memory: everything is gone when the process ends.",
+        "Segment files in the data directory, or memory: everything is lost when the process exits.",
     ),
     key(
         STORE,
         "directory",
         "a path",
-        "The data directory. It is created, and locked against a second process.",
+        "The data directory. It is created if it does not exist, and locked against a second process.",
     ),
     key(
         STORE,
         "fsync",
         "\"always\", \"interval\" or \"never\"",
-        "When a publication counts as stored: when the disk has it, or when it is written. After a crash without `always` every channel gets a new epoch, so clients know that something may be missing.",
+        "When a publication is acknowledged: after fsync (`always`), or after the write, with fsync later (`interval`) or left to the kernel (`never`). After a crash without `always` every channel gets a new epoch, so that clients know that publications may be missing.",
     ),
     key(
         STORE,
@@ -229,25 +229,25 @@ pub const KEYS: &[Key] = &[
         STORE,
         "segment_bytes",
         "4KiB to 256MiB",
-        "The size of one file; the largest record takes a quarter of it.",
+        "The size of one segment file; a record may use at most a quarter of it.",
     ),
     key(
         STORE,
         "history_size",
         "1 to 10000000",
-        "Publications of one channel that can be read again.",
+        "The most publications in the history of one channel.",
     ),
     key(
         STORE,
         "history_ttl",
         "1s to 3660d",
-        "How long a publication can be read again.",
+        "How long a publication stays in the history.",
     ),
     key(
         STORE,
         "bytes_max",
         "from 4 segments",
-        "All files together; the oldest are removed whole.",
+        "The most bytes of all segment files. Above it, the oldest segments are removed.",
     ),
     key(
         STORE,
@@ -259,42 +259,43 @@ pub const KEYS: &[Key] = &[
         STORE,
         "channels_max",
         "1 to 1048576",
-        "Channels at one time. Beyond it the first publication of a channel is refused.",
+        "The most channels at one time. Above it, the first publication of a new channel is rejected.",
     ),
     key(
         STORE,
         "dedup_window",
         "1s to 1h",
-        "How long the key of a keyed publish is remembered, so that a repeat is applied once.",
+        "How long the gateway remembers an idempotency key, so that a repeated publication is stored once.",
     ),
     key(
         STORE,
         "idempotency_keys_max",
         "1 to 16000000",
-        "Keys that are remembered at one time. Beyond it keyed publishes are refused.",
+        "The most idempotency keys that are remembered at one time. Above it, publications with a key are rejected.",
     ),
     key(
         TEST,
         "echo",
         "true or false",
-        "Adds `/test/echo`, a plain WebSocket echo for conformance suites. Never switch it on where others can connect.",
+        "Adds `/test/echo`, a plain WebSocket echo endpoint for conformance suites. Never enable it where other machines can connect.",
     ),
 ];
 
-/// The names of the sections, in the order of the page.
+/// Returns the names of the sections, in the order of the page.
 pub fn sections() -> Vec<&'static str> {
     let mut sections: Vec<&str> = KEYS.iter().map(|key| key.section).collect();
     sections.dedup();
     sections
 }
 
-/// The page `docs/reference/configuration.md`.
+/// Returns the text of `docs/reference/configuration.md`.
 ///
 /// # Panics
 ///
-/// Never: every key has a form in TOML, which a test checks.
+/// Never: every setting can be written in TOML, which a test checks.
 pub fn page() -> String {
-    let defaults = toml::Table::try_from(Config::default()).expect("every key has a form in TOML");
+    let defaults =
+        toml::Table::try_from(Config::default()).expect("every setting can be written in TOML");
     let mut page = String::from(HEAD);
     for section in sections() {
         write_section(&mut page, section, &defaults);
@@ -308,9 +309,9 @@ const HEAD: &str = "\
 All settings of `steadfast serve`, with their defaults.
 This page is generated from the source; a test compares it.
 
-Settings stand in a TOML file that is named by `--config FILE` or `STEADFAST_CONFIG`.
+Settings are read from the TOML file that `--config FILE` or `STEADFAST_CONFIG` names.
 Durations are written as `\"250ms\"`, `\"25s\"`, `\"2m\"`, `\"24h\"` or `\"30d\"`, sizes as `\"500B\"`, `\"64KiB\"`, `\"1MiB\"` or `\"1GiB\"`.
-An unknown key or a value out of range is refused with its line.
+An unknown key or a value out of range is rejected with an error that contains the line.
 ";
 
 fn write_section(page: &mut String, section: &str, defaults: &toml::Table) {
@@ -325,7 +326,7 @@ fn write_section(page: &mut String, section: &str, defaults: &toml::Table) {
         let _ = writeln!(
             page,
             "| `{}` | `{default}` | {} | {} |",
-            key.name, key.values, key.about
+            key.name, key.values, key.meaning
         );
     }
 }
@@ -335,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_names_exactly_the_keys_that_exist() {
+    fn the_table_contains_exactly_the_existing_keys() {
         let defaults = toml::Table::try_from(Config::default()).unwrap();
 
         let mut existing: Vec<String> = Vec::new();
@@ -364,7 +365,7 @@ mod tests {
             "/../../docs/reference/configuration.md"
         );
 
-        // Written anew on request, so that a changed default is one command away from a correct page.
+        // Regenerated on request, so that one command updates the page after a default has changed.
         if option_env!("STEADFAST_WRITE_REFERENCE").is_some() {
             std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference"))
                 .unwrap();

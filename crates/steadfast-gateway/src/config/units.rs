@@ -1,6 +1,6 @@
-//! Durations and sizes as people write them: `"25s"`, `"64KiB"`.
+//! Durations and sizes in human-readable units: `"25s"`, `"64KiB"`.
 //!
-//! A number without a unit is refused, because nobody can see whether it means seconds or milliseconds.
+//! A number without a unit is rejected, because it does not show whether it means seconds or milliseconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use steadfast_machine::ByteSize;
 
 /// A duration, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct ConfigDuration(pub Duration);
 
 /// A number of bytes, written as a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub ByteSize);
+pub struct ConfigSize(pub ByteSize);
 
-/// The text is no duration or size.
+/// The text is not a duration or a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found \"{found}\"")]
 pub struct UnitError {
@@ -26,18 +26,18 @@ pub struct UnitError {
     found: String,
 }
 
-const SPAN_EXPECTED: &str = "a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"";
+const DURATION_EXPECTED: &str = "a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"";
 const SIZE_EXPECTED: &str = "a size such as \"500B\", \"64KiB\", \"1MiB\" or \"1GiB\"";
 
-/// Largest first; each in milliseconds.
-const SPAN_UNITS: [(&str, u64); 5] = [
+/// The units of durations, largest first, in milliseconds.
+const DURATION_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
     ("m", 60_000),
     ("s", 1000),
     ("ms", 1),
 ];
-/// Largest first; each in bytes.
+/// The units of sizes, largest first, in bytes.
 const SIZE_UNITS: [(&str, u64); 4] = [
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
@@ -45,20 +45,20 @@ const SIZE_UNITS: [(&str, u64); 4] = [
     ("B", 1),
 ];
 
-impl FromStr for Span {
+impl FromStr for ConfigDuration {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        parse(text, &SPAN_UNITS)
+        parse(text, &DURATION_UNITS)
             .map(|millis| Self(Duration::from_millis(millis)))
             .ok_or_else(|| UnitError {
-                expected: SPAN_EXPECTED,
+                expected: DURATION_EXPECTED,
                 found: text.to_owned(),
             })
     }
 }
 
-impl FromStr for Size {
+impl FromStr for ConfigSize {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
@@ -71,43 +71,43 @@ impl FromStr for Size {
     }
 }
 
-impl fmt::Display for Span {
-    /// The largest unit that fits exactly; parts of a millisecond are cut.
+impl fmt::Display for ConfigDuration {
+    /// Writes the largest unit that fits exactly; fractions of a millisecond are truncated.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        write_exact(f, millis, &SPAN_UNITS, "ms")
+        write_exact(f, millis, &DURATION_UNITS, "ms")
     }
 }
 
-impl fmt::Display for Size {
-    /// The largest unit that fits exactly.
+impl fmt::Display for ConfigSize {
+    /// Writes the largest unit that fits exactly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_exact(f, self.0.as_bytes(), &SIZE_UNITS, "B")
     }
 }
 
-impl Serialize for Span {
+impl Serialize for ConfigDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Serialize for Size {
+impl Serialize for ConfigSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for ConfigDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
-            .deserialize_str(Text(SPAN_EXPECTED))?
+            .deserialize_str(Text(DURATION_EXPECTED))?
             .parse()
             .map_err(D::Error::custom)
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for ConfigSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_str(Text(SIZE_EXPECTED))?
@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// Takes a string only, so that a bare number is refused with an example of what to write.
+/// Accepts a string only, so that a number without a unit is rejected with an example of a valid value.
 struct Text(&'static str);
 
 impl Visitor<'_> for Text {
@@ -169,17 +169,20 @@ mod tests {
             ("0s", 0, "0ms"),
             ("30d", 2_592_000_000, "30d"),
         ] {
-            let span: Span = text.parse().unwrap();
+            let span: ConfigDuration = text.parse().unwrap();
 
             assert_eq!(span.0, Duration::from_millis(millis), "{text}");
             assert_eq!(span.to_string(), printed);
         }
-        assert_eq!("64KiB".parse::<Size>().unwrap().0, ByteSize::from_kib(64));
-        assert_eq!(Size(ByteSize::from_mib(2)).to_string(), "2MiB");
+        assert_eq!(
+            "64KiB".parse::<ConfigSize>().unwrap().0,
+            ByteSize::from_kib(64)
+        );
+        assert_eq!(ConfigSize(ByteSize::from_mib(2)).to_string(), "2MiB");
     }
 
     #[test]
-    fn a_number_without_a_unit_or_with_an_unknown_one_is_refused() {
+    fn a_number_without_a_unit_or_with_an_unknown_one_is_rejected() {
         for text in [
             "25",
             "s",
@@ -189,10 +192,10 @@ mod tests {
             "25sec",
             "18446744073709551615d",
         ] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
+            assert!(text.parse::<ConfigDuration>().is_err(), "{text}");
         }
         for text in ["64", "64KB", "64kib", "KiB", "99999999999GiB"] {
-            assert!(text.parse::<Size>().is_err(), "{text}");
+            assert!(text.parse::<ConfigSize>().is_err(), "{text}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Segments as files of one data directory.
 //!
 //! Owns the directory's lock and the open files. Writes with `pwrite`, syncs with `fdatasync`, reads with `pread`, all
-//! on the writer thread; the keeper thread creates and deletes.
+//! on the writer thread; the segment worker's thread creates and deletes.
 
 pub(super) mod directory;
-mod keeper;
+mod segment_worker;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,40 +16,40 @@ use std::path::Path;
 use bytes::Bytes;
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 
-use self::directory::{Access, Directory, segment_path};
-use self::keeper::Keeper;
-pub(super) use self::keeper::Wake;
+use self::directory::{Directory, DirectoryAccess, segment_path};
+use self::segment_worker::SegmentWorker;
+pub(super) use self::segment_worker::WakeFn;
 use super::error::LogError;
-use super::storage::{Done, Storage};
+use super::storage::{Completion, Storage};
 
-/// Segments held open at most; beyond it the one opened with the lowest number is closed and opened again when needed.
+/// The most open segments; above it, the open segment with the lowest number is closed and opened again when needed.
 const OPEN_MAX: usize = 64;
 
-/// A read from so many bytes on is worth a second system call to save filling the buffer with zeros first.
+/// The size from which a read is worth a second system call, which avoids filling the buffer with zeros first.
 const STREAMED_MIN: usize = 64 << 10;
 
 /// All segments of one data directory.
 #[derive(Debug)]
 pub(super) struct Files {
-    // Declared first, so that the keeper has ended before the lock is given back.
-    keeper: Keeper,
+    // Declared first, so that the segment worker has stopped before the lock is released.
+    segment_worker: SegmentWorker,
     open: BTreeMap<SegmentNumber, File>,
-    /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is seen.
+    /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is detected.
     unsynced: BTreeSet<SegmentNumber>,
     directory: Directory,
 }
 
 impl Files {
-    /// Takes the directory for this process. `wake` is called whenever `finished` has something.
-    pub(super) fn open(path: &Path, wake: Wake) -> Result<Self, LogError> {
-        let directory = Directory::open(path, Access::Write)?;
+    /// Locks the directory for this process. `wake` is called whenever an operation has completed.
+    pub(super) fn open(path: &Path, wake: WakeFn) -> Result<Self, LogError> {
+        let directory = Directory::open(path, DirectoryAccess::Write)?;
         directory
             .remove_partial()
             .map_err(|error| LogError::from_io(path, error))?;
-        let keeper = Keeper::start(path.to_path_buf(), wake)
-            .map_err(|source| LogError::NoThread { source })?;
+        let segment_worker = SegmentWorker::start(path.to_path_buf(), wake)
+            .map_err(|source| LogError::ThreadNotStarted { source })?;
         Ok(Self {
-            keeper,
+            segment_worker,
             open: BTreeMap::new(),
             unsynced: BTreeSet::new(),
             directory,
@@ -80,10 +80,10 @@ impl Storage for Files {
         self.directory.segments()
     }
 
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done> {
-        // A new file takes the name: what was opened under it before must not be written to.
+    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
+        // A new file replaces the old one under this name: the file that is open must not be written to.
         self.open.remove(&segment);
-        self.keeper.reserve(segment, bytes)
+        self.segment_worker.reserve(segment, bytes)
     }
 
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
@@ -101,14 +101,14 @@ impl Storage for Files {
         read_at(self.file(segment)?, at, len)
     }
 
-    fn remove(&mut self, segment: SegmentNumber) -> Option<Done> {
+    fn remove(&mut self, segment: SegmentNumber) -> Option<Completion> {
         self.open.remove(&segment);
         self.unsynced.remove(&segment);
-        self.keeper.remove(segment)
+        self.segment_worker.remove(segment)
     }
 
-    fn finished(&mut self) -> Option<Done> {
-        self.keeper.finished()
+    fn poll_completion(&mut self) -> Option<Completion> {
+        self.segment_worker.poll_completion()
     }
 }
 
@@ -153,7 +153,7 @@ mod tests {
     const SEGMENT: SegmentNumber = SegmentNumber(1);
 
     #[test]
-    fn what_is_written_to_a_segment_that_was_reserved_again_is_in_the_new_file() {
+    fn writes_to_a_segment_that_was_reserved_again_are_in_the_new_file() {
         let directory = tempfile::tempdir().unwrap();
         let (wake, woken) = channel();
         let wake = Box::new(move || wake.send(()).unwrap());
@@ -178,6 +178,9 @@ mod tests {
     fn reserve(files: &mut Files, woken: &Receiver<()>, bytes: u64) {
         assert!(files.reserve(SEGMENT, bytes).is_none());
         woken.recv_timeout(Duration::from_secs(30)).unwrap();
-        assert!(matches!(files.finished(), Some(Done::Reserved(SEGMENT))));
+        assert!(matches!(
+            files.poll_completion(),
+            Some(Completion::Reserved(SEGMENT))
+        ));
     }
 }

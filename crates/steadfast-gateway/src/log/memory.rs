@@ -1,7 +1,7 @@
-//! Segments in memory: the same orders as files, and nothing of them outlives the process.
+//! Segments in memory: the same operations as files, but nothing survives the process.
 //!
-//! Keeps the bytes as the machine wrote them, without a copy. Nothing is preallocated: what was never written reads as
-//! zeros, as it does in a file. The machine's retention bounds how much there is.
+//! Stores the bytes as the state machine wrote them, without a copy. Nothing is preallocated: bytes that were never
+//! written read as zeros, as they do in a file. The state machine's retention bounds the memory.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 
-use super::storage::{Done, Storage};
+use super::storage::{Completion, Storage};
 
 /// All segments of one log.
 #[derive(Debug, Default)]
@@ -19,9 +19,9 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Segment {
-    /// Its full size.
+    /// The size of the segment.
     bytes: u64,
-    /// What was written, by place; no two overlap.
+    /// The bytes that were written, by offset; no two chunks overlap.
     chunks: BTreeMap<u64, Bytes>,
 }
 
@@ -34,7 +34,7 @@ impl Storage for Memory {
         Ok(found.collect())
     }
 
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done> {
+    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
         self.segments.insert(
             segment,
             Segment {
@@ -42,7 +42,7 @@ impl Storage for Memory {
                 chunks: BTreeMap::new(),
             },
         );
-        Some(Done::Reserved(segment))
+        Some(Completion::Reserved(segment))
     }
 
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
@@ -57,14 +57,14 @@ impl Storage for Memory {
         Ok(self.segment(segment)?.read(at, len))
     }
 
-    fn remove(&mut self, segment: SegmentNumber) -> Option<Done> {
+    fn remove(&mut self, segment: SegmentNumber) -> Option<Completion> {
         match self.segments.remove(&segment) {
             Some(_) => None,
-            None => Some(Done::NotRemoved(segment, no_segment(segment))),
+            None => Some(Completion::NotRemoved(segment, no_segment(segment))),
         }
     }
 
-    fn finished(&mut self) -> Option<Done> {
+    fn poll_completion(&mut self) -> Option<Completion> {
         None
     }
 }
@@ -83,11 +83,11 @@ impl Segment {
             .checked_add(as_u64(bytes.len()))
             .filter(|end| *end <= self.bytes);
         let end =
-            end.ok_or_else(|| io::Error::other("a write goes beyond the end of its segment"))?;
+            end.ok_or_else(|| io::Error::other("the write exceeds the end of the segment"))?;
         if bytes.is_empty() {
             return Ok(());
         }
-        // A group goes behind the one before it; only a rewrite, for example of a torn tail, meets older bytes.
+        // A batch follows the previous one; only a rewrite, for example of a torn write, overlaps older bytes.
         if let Some(last) = self.chunks.last_key_value()
             && at < chunk_end(last)
         {
@@ -97,7 +97,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Forgets what was written in this range, and keeps what sticks out of it on either side.
+    /// Removes what was written in this range, and keeps the parts of chunks outside of it.
     fn clear(&mut self, from: u64, to: u64) {
         let first = self
             .chunks
@@ -123,21 +123,21 @@ impl Segment {
     fn read(&self, at: u64, len: usize) -> Bytes {
         let end = at.saturating_add(as_u64(len)).min(self.bytes);
         let first = self.chunks.range(..=at).next_back();
-        if let Some((place, chunk)) = first
-            && end <= place + as_u64(chunk.len())
+        if let Some((start, chunk)) = first
+            && end <= start + as_u64(chunk.len())
             && at < end
         {
-            // The usual case: one group holds all that is asked for, and nothing is copied.
-            return chunk.slice(as_len(at - place)..as_len(end - place));
+            // The usual case: one batch contains all requested bytes, and nothing is copied.
+            return chunk.slice(as_len(at - start)..as_len(end - start));
         }
         let mut bytes = BytesMut::zeroed(as_len(end.saturating_sub(at)));
-        let from = first.map_or(at, |(place, _)| *place);
-        for (place, chunk) in self.chunks.range(from..end.max(from)) {
+        let from = first.map_or(at, |(start, _)| *start);
+        for (start, chunk) in self.chunks.range(from..end.max(from)) {
             let source = chunk
-                .get(as_len(at.saturating_sub(*place))..)
+                .get(as_len(at.saturating_sub(*start))..)
                 .unwrap_or_default();
             let target = bytes
-                .get_mut(as_len(place.saturating_sub(at))..)
+                .get_mut(as_len(start.saturating_sub(at))..)
                 .unwrap_or_default();
             for (target, source) in target.iter_mut().zip(source) {
                 *target = *source;
@@ -154,7 +154,7 @@ fn chunk_end((at, chunk): (&u64, &Bytes)) -> u64 {
 fn no_segment(segment: SegmentNumber) -> io::Error {
     io::Error::new(
         io::ErrorKind::NotFound,
-        format!("segment {} does not exist", segment.0),
+        format!("segment {} not found", segment.0),
     )
 }
 
@@ -199,15 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn a_read_inside_one_group_copies_nothing() {
+    fn a_read_inside_one_batch_copies_nothing() {
         let mut memory = Memory::default();
         memory.reserve(SEGMENT, 1024);
-        let group = Bytes::from(vec![7; 100]);
-        memory.write(SEGMENT, 10, group.clone()).unwrap();
+        let batch = Bytes::from(vec![7; 100]);
+        memory.write(SEGMENT, 10, batch.clone()).unwrap();
 
         let read = memory.read(SEGMENT, 20, 30).unwrap();
 
-        assert_eq!(read.as_ptr(), group[10..].as_ptr());
+        assert_eq!(read.as_ptr(), batch[10..].as_ptr());
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Starting and ending the log, and how it is.
+//! Starts and closes the log, and reports its status.
 //!
-//! Owns the writer thread's life. Opening blocks until the log is open or known to be damaged; the server starts no
-//! event loop before.
+//! Owns the writer thread. Opening blocks until the log is open or found to be corrupt; the server starts no event loop
+//! before.
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -17,73 +17,73 @@ use steadfast_machine::Machine;
 
 use super::error::LogError;
 use super::files::Files;
-use super::handle::CoreLog;
 use super::memory::Memory;
-use super::ring::{Ring, RingLimits};
+use super::ring_buffer::{RingBuffer, RingLimits};
+use super::shard_log::ShardLog;
 use super::storage::Storage;
-use super::writer::{Ended, MESSAGES_MAX, Message, Writer};
+use super::writer::{MESSAGES_MAX, ShutdownOutcome, Writer, WriterMessage};
 use crate::clock::Clock;
 
-/// Where a log keeps its segments.
+/// Where a log stores its segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// In memory: nothing outlives the process.
+    /// In memory: nothing survives the process.
     Memory,
-    /// In files of this directory, which is created when it does not exist.
+    /// In files of this directory, which is created if it does not exist.
     Directory(PathBuf),
 }
 
-/// How a log is to be started.
+/// The parameters for starting a log.
 #[derive(Clone, Debug)]
 pub struct LogSetup {
-    /// Where it keeps its segments.
+    /// Where it stores its segments.
     pub store: Store,
-    /// How many cores are shown the log.
-    pub cores: NonZeroU16,
-    /// How far a core may fall behind.
+    /// The number of shards that receive its events.
+    pub shards: NonZeroU16,
+    /// The capacity of the ring buffer to the shards.
     pub ring: RingLimits,
-    /// The clock whose instants the machine was made with.
+    /// The clock with which the state machine was created.
     pub clock: Clock,
 }
 
 /// What the log can do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStatus {
-    /// Takes publications and reads.
+    /// Accepts publications and reads.
     Ready,
-    /// No room: reads only, until it heals by itself.
+    /// No space left: accepts reads only, until space is available again.
     NoSpace,
-    /// A write or a sync failed, or the writer is gone: nothing is acknowledged any more until a restart.
-    Poisoned,
-    /// Ends, or has ended.
+    /// A write or a sync failed, or the writer panicked: nothing is acknowledged until a restart.
+    WriteFailed,
+    /// The log is closing or closed.
     Closing,
 }
 
-/// Why a log did not end cleanly.
+/// Why a log was not closed cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// Not within the deadline; the writer goes on until the process ends.
-    #[error("the log did not end in time")]
+    /// The timeout expired; the writer continues until the process exits.
+    #[error("timed out waiting for the log to close")]
     TimedOut,
-    /// It ended without its clean mark, for example because the disk is full; the next start counts as unclean.
-    #[error("the log ended without a clean mark")]
+    /// The clean shutdown could not be recorded, for example because the disk is full.
+    #[error("the log was not closed cleanly; the next start runs crash recovery")]
     Unclean,
-    /// The writer was gone already.
-    #[error("the log's thread was gone before the log was closed")]
-    WriterGone,
+    /// The writer thread had already exited.
+    #[error("the log's thread exited before the log was closed")]
+    WriterExited,
 }
 
-/// What the writer and the cores share.
+/// State that the writer and the shards share.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) ring: Ring,
+pub(super) struct SharedState {
+    pub(super) ring: RingBuffer,
     status: Mutex<LogStatus>,
     close: AtomicBool,
 }
 
-impl Shared {
-    pub(super) fn new(ring: Ring) -> Self {
+impl SharedState {
+    pub(super) fn new(ring: RingBuffer) -> Self {
         Self {
             ring,
             status: Mutex::new(LogStatus::Ready),
@@ -99,12 +99,12 @@ impl Shared {
         self.close.load(Ordering::Acquire)
     }
 
-    /// Takes the machine's word about what it can do. Poison and the end are final.
+    /// Updates the status from an event of the state machine. A write failure and the close are final.
     pub(super) fn on_event(&self, event: Event) {
         match event {
             Event::DiskFull { .. } => self.change(LogStatus::NoSpace),
             Event::DiskRecovered => self.change(LogStatus::Ready),
-            Event::WriteFailed { .. } => self.change(LogStatus::Poisoned),
+            Event::WriteFailed { .. } => self.change(LogStatus::WriteFailed),
             Event::SegmentCreated { .. }
             | Event::SegmentRemoved { .. }
             | Event::RecordUnreadable { .. }
@@ -119,48 +119,48 @@ impl Shared {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         match (*status, to) {
             (LogStatus::Ready | LogStatus::NoSpace, _)
-            | (LogStatus::Closing, LogStatus::Poisoned) => *status = to,
-            (LogStatus::Poisoned | LogStatus::Closing, _) => {}
+            | (LogStatus::Closing, LogStatus::WriteFailed) => *status = to,
+            (LogStatus::WriteFailed | LogStatus::Closing, _) => {}
         }
     }
 }
 
-/// The one log of a process. Dropping it asks the log to end and does not wait for it.
+/// The log of a process. Dropping it requests the close and does not wait for it.
 #[derive(Debug)]
 pub struct LogService {
     report: OpenReport,
-    shared: Arc<Shared>,
-    writer: SyncSender<Message>,
-    ended: Receiver<Ended>,
+    shared: Arc<SharedState>,
+    writer: SyncSender<WriterMessage>,
+    ended: Receiver<ShutdownOutcome>,
 }
 
 impl LogService {
     /// Opens the log and starts its thread; blocks until it is open, at most a few seconds per GiB.
     ///
-    /// `machine` is `steadfast_hub::log::Log` made with `setup.clock`, or something around it. The handles are in order
-    /// of cores.
+    /// `machine` is a `steadfast_hub::log::Log` created with `setup.clock`, or a wrapper around it. The handles are in
+    /// order of shards.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be used or the log is damaged; [`LogError::advice`] says what to do.
-    pub fn start<M>(setup: &LogSetup, machine: M) -> Result<(Self, Vec<CoreLog>), LogError>
+    /// When the directory cannot be used or the log is corrupt; [`LogError::help`] returns what to do.
+    pub fn start<M>(setup: &LogSetup, machine: M) -> Result<(Self, Vec<ShardLog>), LogError>
     where
         M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
     {
         let (writer, inbox) = sync_channel(MESSAGES_MAX);
-        let cores = setup.cores.get();
-        let shared = Arc::new(Shared::new(Ring::new(cores, setup.ring)));
+        let shards = setup.shards.get();
+        let shared = Arc::new(SharedState::new(RingBuffer::new(shards, setup.ring)));
         let wake = writer.clone();
         let (report, ended) = match &setup.store {
             Store::Memory => Self::spawn(setup, machine, Memory::default(), inbox, &shared)?,
             Store::Directory(path) => {
                 // A full channel means that the writer is awake anyway.
-                let wake = Box::new(move || drop(wake.try_send(Message::Wake)));
+                let wake = Box::new(move || drop(wake.try_send(WriterMessage::Wake)));
                 Self::spawn(setup, machine, Files::open(path, wake)?, inbox, &shared)?
             }
         };
         let handles =
-            (0..cores).map(|core| CoreLog::new(core, writer.clone(), Arc::clone(&shared)));
+            (0..shards).map(|shard| ShardLog::new(shard, writer.clone(), Arc::clone(&shared)));
         let handles = handles.collect();
         Ok((
             Self {
@@ -177,9 +177,9 @@ impl LogService {
         setup: &LogSetup,
         machine: M,
         storage: S,
-        inbox: Receiver<Message>,
-        shared: &Arc<Shared>,
-    ) -> Result<(OpenReport, Receiver<Ended>), LogError>
+        inbox: Receiver<WriterMessage>,
+        shared: &Arc<SharedState>,
+    ) -> Result<(OpenReport, Receiver<ShutdownOutcome>), LogError>
     where
         M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
         S: Storage + Send + 'static,
@@ -189,49 +189,49 @@ impl LogService {
             Store::Directory(path) => Some(path.clone()),
         };
         let writer = Writer::new(machine, storage, inbox, Arc::clone(shared), setup.clock);
-        let (tell_opened, opened) = sync_channel(1);
-        let (tell_ended, ended) = sync_channel(1);
+        let (opened_sender, opened) = sync_channel(1);
+        let (ended_sender, ended) = sync_channel(1);
         std::thread::Builder::new()
             .name("log-writer".into())
-            .spawn(move || writer.run(directory.as_deref(), &tell_opened, &tell_ended))
-            .map_err(|source| LogError::NoThread { source })?;
+            .spawn(move || writer.run(directory.as_deref(), &opened_sender, &ended_sender))
+            .map_err(|source| LogError::ThreadNotStarted { source })?;
         match opened.recv() {
             Ok(opened) => Ok((opened?, ended)),
-            Err(_) => Err(LogError::WriterGone),
+            Err(_) => Err(LogError::WriterExited),
         }
     }
 
-    /// What was found when the log was opened.
+    /// Returns what was found when the log was opened.
     pub fn report(&self) -> &OpenReport {
         &self.report
     }
 
-    /// What the log can do now.
+    /// Returns what the log can do now.
     pub fn status(&self) -> LogStatus {
         self.shared.status()
     }
 
-    /// Finishes what is under way, marks the end as clean and gives the directory back. Blocks at most for `deadline`,
+    /// Completes pending requests, records the clean shutdown and releases the directory. Blocks for at most `timeout`,
     /// so it must not be called on an event loop.
     ///
     /// # Errors
     ///
-    /// When the end is not clean or not in time. Nothing that was acknowledged is lost by either.
-    pub fn close(self, deadline: Duration) -> Result<(), CloseError> {
+    /// When the shutdown is not clean or the timeout expires. Nothing that was acknowledged is lost in either case.
+    pub fn close(self, timeout: Duration) -> Result<(), CloseError> {
         self.request_close();
-        match self.ended.recv_timeout(deadline) {
-            Ok(Ended::Clean) => Ok(()),
-            Ok(Ended::Unclean) => Err(CloseError::Unclean),
+        match self.ended.recv_timeout(timeout) {
+            Ok(ShutdownOutcome::Clean) => Ok(()),
+            Ok(ShutdownOutcome::Unclean) => Err(CloseError::Unclean),
             Err(RecvTimeoutError::Timeout) => Err(CloseError::TimedOut),
-            Err(RecvTimeoutError::Disconnected) => Err(CloseError::WriterGone),
+            Err(RecvTimeoutError::Disconnected) => Err(CloseError::WriterExited),
         }
     }
 
     fn request_close(&self) {
         self.shared.change(LogStatus::Closing);
         self.shared.close.store(true, Ordering::Release);
-        // A full channel means that the writer is awake anyway; a closed one that it is gone.
-        drop(self.writer.try_send(Message::Wake));
+        // A full channel means that the writer is awake anyway; a closed one that it has exited.
+        drop(self.writer.try_send(WriterMessage::Wake));
     }
 }
 

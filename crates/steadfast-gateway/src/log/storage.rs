@@ -1,47 +1,47 @@
-//! What the writer needs from files or memory to carry out the log's orders.
+//! The storage operations that the writer needs from files or memory.
 
 use std::io;
 
 use bytes::Bytes;
 use steadfast_hub::log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
 
-/// Carries out the storage orders of one log. Called by the writer thread only.
+/// Executes the storage operations of one log. Called by the writer thread only.
 pub(super) trait Storage {
-    /// What is there, in order of numbers.
+    /// Lists the segments in order of their numbers.
     fn list(&mut self) -> io::Result<Vec<SegmentFound>>;
 
-    /// Begins to create a segment. `finished` tells the end unless it is told at once.
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Done>;
+    /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
+    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion>;
 
-    /// Writes the bytes at this place.
+    /// Writes the bytes at this offset.
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()>;
 
-    /// Makes what was written durable.
+    /// Makes everything that was written to the segment durable.
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()>;
 
-    /// Reads; shorter than asked for only at the end of the segment.
+    /// Reads bytes; returns fewer than `len` only at the end of the segment.
     fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes>;
 
-    /// Begins to delete a segment. `finished` tells a failure unless it is told at once.
-    fn remove(&mut self, segment: SegmentNumber) -> Option<Done>;
+    /// Starts to delete a segment. Returns a failure, or `None` if `poll_completion` returns one later.
+    fn remove(&mut self, segment: SegmentNumber) -> Option<Completion>;
 
-    /// The next thing that ended meanwhile.
-    fn finished(&mut self) -> Option<Done>;
+    /// Returns the next operation that has completed.
+    fn poll_completion(&mut self) -> Option<Completion>;
 }
 
-/// Something that was begun and has ended.
+/// The completion of an operation that was started.
 #[derive(Debug)]
-pub(super) enum Done {
-    /// The segment exists.
+pub(super) enum Completion {
+    /// The segment was created.
     Reserved(SegmentNumber),
-    /// It could not be created.
+    /// The segment could not be created.
     NotReserved(SegmentNumber, io::Error),
-    /// It could not be deleted.
+    /// The segment could not be deleted.
     NotRemoved(SegmentNumber, io::Error),
 }
 
-impl Done {
-    /// The same as a fact for the machine.
+impl Completion {
+    /// Converts the completion to an input of the state machine.
     pub(super) fn into_input(self) -> Input {
         match self {
             Self::Reserved(segment) => Input::Reserved { segment },
@@ -51,24 +51,26 @@ impl Done {
     }
 }
 
-/// The fact that an order failed; also says it to people, since the machine does not learn the system's words.
-pub(super) fn failed(order: FailedOperation, error: &io::Error) -> Input {
-    let fault = fault(error);
-    match fault {
-        StorageError::NoSpace => tracing::warn!(?order, %error, "no room for the log"),
-        StorageError::Io => tracing::error!(?order, %error, "an order of the log failed"),
+/// Returns the input for a failed operation. Also logs the error, because the state machine does not receive its text.
+pub(super) fn failed(operation: FailedOperation, error: &io::Error) -> Input {
+    let kind = classify(error);
+    match kind {
+        StorageError::NoSpace => {
+            tracing::warn!(?operation, %error, "log I/O failed: no space left");
+        }
+        StorageError::Io => tracing::error!(?operation, %error, "log I/O failed"),
     }
     Input::Failed {
-        operation: order,
-        error: fault,
+        operation,
+        error: kind,
     }
 }
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the kinds are not ours and most of them mean the same here"
+    reason = "the kinds are defined by std, and most of them are equivalent here"
 )]
-fn fault(error: &io::Error) -> StorageError {
+fn classify(error: &io::Error) -> StorageError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
         _ => StorageError::Io,
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_and_a_used_up_quota_are_no_space_and_all_else_is_broken() {
+    fn a_full_disk_and_an_exceeded_quota_are_no_space_and_all_other_errors_are_failures() {
         for (errno, expected) in [
             (Errno::NOSPC, StorageError::NoSpace),
             (Errno::DQUOT, StorageError::NoSpace),
@@ -90,7 +92,7 @@ mod tests {
             (Errno::FBIG, StorageError::Io),
             (Errno::ROFS, StorageError::Io),
         ] {
-            assert_eq!(fault(&io::Error::from(errno)), expected, "{errno}");
+            assert_eq!(classify(&io::Error::from(errno)), expected, "{errno}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! Looks at a data directory, and rescues what is valid from a damaged one; for the command line.
+//! Verifies a data directory, and repairs a corrupt one; for the command line.
 //!
-//! Owns the files of both; what is valid is judged by `steadfast_hub::log::verify` and `repair`. Both refuse a
-//! directory that a gateway has: it writes and removes while they read, so what they find could be wrong. Several
-//! looks at one directory may run at a time.
+//! Owns the file access of both; `steadfast_hub::log::verify` and `repair` decide which records are valid. Both reject
+//! a directory that a gateway has locked: it writes and removes segments while they read, so the result could be wrong.
+//! Several verifications of one directory may run at a time.
 //!
-//! A repair deletes nothing and can be interrupted anywhere:
+//! A repair deletes no data and can be interrupted at any point:
 //!
 //! ```text
-//! 1  hard links of all segments in damaged-N
-//! 2  new segments in repair.partial, synced, then renamed to repaired-N: from here on the repair is certain
-//! 3  new segments renamed into the directory, the lowest last: until then a gateway refuses to start
-//! 4  names of the old segments removed; damaged-N keeps them
+//! 1  create hard links of all segments in damaged-N
+//! 2  write and sync new segments in repair.partial, then rename it to repaired-N: the repair will now complete
+//! 3  rename the new segments into the directory, the lowest last: until then a gateway refuses to start
+//! 4  remove the names of the old segments; damaged-N keeps them
 //! ```
 //!
-//! A repair that finds repaired-N goes on with step 3.
+//! A repair that finds repaired-N continues with step 3.
 
 use std::fs::File;
 use std::io;
@@ -31,112 +31,116 @@ use steadfast_machine::ByteSize;
 
 use super::error::LogError;
 use super::files::directory::{
-    Access, DIRECTORY_MODE, Directory, new_file, segment_path, sync_names,
+    DIRECTORY_MODE, Directory, DirectoryAccess, new_file, segment_path, sync_names,
 };
 use super::files::read_at;
 use crate::clock::Clock;
 
-/// New segments are collected here until all are durable.
+/// The directory of the new segments until all are durable.
 const PARTIAL: &str = "repair.partial";
 
-/// The originals of repair N are in the directory with this name and its number.
-const DAMAGED: &str = "damaged-";
+/// The prefix of the directory with the original segments of repair N.
+const ORIGINALS: &str = "damaged-";
 
-/// The new segments of repair N that are not in place yet.
+/// The prefix of the directory with the new segments of repair N that are not installed yet.
 const REPAIRED: &str = "repaired-";
 
-/// What a repair did.
+/// The outcome of a repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Repaired {
-    /// The log is whole: nothing was changed.
-    Whole(Verification),
-    /// The valid records are in new segments now.
-    Rescued {
-        /// What was wrong.
+pub enum RepairOutcome {
+    /// The log is intact: nothing was changed.
+    Intact(Verification),
+    /// The valid records are now in new segments.
+    Repaired {
+        /// The corruption that was found.
         found: Verification,
-        /// What was kept, and what not.
+        /// What was kept and what was dropped.
         report: RepairReport,
-        /// Where the old segments are.
+        /// The directory of the original segments.
         originals: PathBuf,
     },
 }
 
-/// Reads a whole log and says what an opening would find, with every damage. Changes nothing.
+/// Reads the complete log and returns what opening it would find, with every corruption. Changes nothing.
 ///
 /// # Errors
 ///
-/// When a gateway has the directory, or it cannot be read. Damage is no error.
+/// When a gateway has locked the directory, or it cannot be read. Corruption is not an error.
 pub fn verify(path: &Path) -> Result<Verification, LogError> {
-    let directory = Directory::open(path, Access::Read)?;
-    look(&directory).map_err(|error| LogError::from_io(path, error))
+    let directory = Directory::open(path, DirectoryAccess::Read)?;
+    read_all(&directory).map_err(|error| LogError::from_io(path, error))
 }
 
-/// Moves the valid records of a damaged log to new segments, and keeps the old ones beside them. All channel epochs
-/// change, so that clients reload. Goes on with a repair that was interrupted.
+/// Copies the valid records of a corrupt log to new segments, and keeps the original segments. All channel epochs
+/// change, so that clients reload. Continues a repair that was interrupted.
 ///
 /// # Errors
 ///
-/// When a gateway has the directory, when there is no room for the new segments, when the log was written by another
-/// version, or when the directory cannot be read or written.
-pub fn repair(path: &Path) -> Result<Repaired, LogError> {
+/// When a gateway has locked the directory, when there is no space for the new segments, when the log was written by
+/// another version, or when the directory cannot be read or written.
+pub fn repair(path: &Path) -> Result<RepairOutcome, LogError> {
     if !path
         .try_exists()
         .map_err(|error| LogError::from_io(path, error))?
     {
-        return Err(LogError::Missing {
+        return Err(LogError::NotFound {
             directory: path.to_path_buf(),
         });
     }
-    let directory = Directory::open(path, Access::Write)?;
+    let directory = Directory::open(path, DirectoryAccess::Write)?;
     let to_error = |error| LogError::from_io(path, error);
     if let Some(number) = last_of(path, REPAIRED).map_err(to_error)? {
-        put_in_place(path, number).map_err(to_error)?;
+        install_repaired(path, number).map_err(to_error)?;
     }
-    let found = look(&directory).map_err(to_error)?;
+    let found = read_all(&directory).map_err(to_error)?;
     if found.corruptions.is_empty() {
-        return Ok(Repaired::Whole(found));
+        return Ok(RepairOutcome::Intact(found));
     }
-    for damage in &found.corruptions {
-        if matches!(damage.kind, CorruptionKind::UnsupportedVersion { .. }) {
-            return Err(LogError::Damaged {
+    for corruption in &found.corruptions {
+        if matches!(corruption.kind, CorruptionKind::UnsupportedVersion { .. }) {
+            return Err(LogError::Corrupt {
                 directory: Some(path.to_path_buf()),
-                damage: *damage,
+                corruption: *corruption,
             });
         }
     }
     let incarnation = getrandom::u64().map_err(|error| LogError::NoRandomness {
         reason: error.to_string(),
     })?;
-    let number = last_of(path, DAMAGED).map_err(to_error)?.unwrap_or(0) + 1;
-    let report = rescue(&directory, number, incarnation).map_err(to_error)?;
-    put_in_place(path, number).map_err(to_error)?;
-    Ok(Repaired::Rescued {
+    let number = last_of(path, ORIGINALS).map_err(to_error)?.unwrap_or(0) + 1;
+    let report = write_repaired(&directory, number, incarnation).map_err(to_error)?;
+    install_repaired(path, number).map_err(to_error)?;
+    Ok(RepairOutcome::Repaired {
         found,
         report,
-        originals: path.join(format!("{DAMAGED}{number}")),
+        originals: path.join(format!("{ORIGINALS}{number}")),
     })
 }
 
-fn look(directory: &Directory) -> io::Result<Verification> {
+fn read_all(directory: &Directory) -> io::Result<Verification> {
     let segments = directory.segments()?;
     let mut verifier = Verifier::new(policy(&segments)?, segments, Clock::wall());
     let mut open: Option<(SegmentNumber, File)> = None;
-    while let Some(wanted) = verifier.next_read() {
+    while let Some(requested) = verifier.next_read() {
         let file = match open.take() {
-            Some((number, file)) if number == wanted.segment => file,
-            Some(_) | None => File::open(segment_path(directory.path(), wanted.segment))?,
+            Some((number, file)) if number == requested.segment => file,
+            Some(_) | None => File::open(segment_path(directory.path(), requested.segment))?,
         };
-        verifier.feed(&read_at(&file, wanted.at, wanted.len)?);
-        open = Some((wanted.segment, file));
+        verifier.feed(&read_at(&file, requested.at, requested.len)?);
+        open = Some((requested.segment, file));
     }
     Ok(verifier.finish())
 }
 
-/// Steps 1 and 2.
-fn rescue(directory: &Directory, number: u64, incarnation: u64) -> io::Result<RepairReport> {
+/// Executes steps 1 and 2.
+fn write_repaired(
+    directory: &Directory,
+    number: u64,
+    incarnation: u64,
+) -> io::Result<RepairReport> {
     let path = directory.path();
     let segments = directory.segments()?;
-    let originals = path.join(format!("{DAMAGED}{number}"));
+    let originals = path.join(format!("{ORIGINALS}{number}"));
     create_directory(&originals)?;
     for segment in &segments {
         std::fs::hard_link(
@@ -150,14 +154,14 @@ fn rescue(directory: &Directory, number: u64, incarnation: u64) -> io::Result<Re
     let partial = path.join(PARTIAL);
     remove_partial(&partial)?;
     create_directory(&partial)?;
-    match write_rescued(path, &segments, &partial, incarnation) {
+    match write_repaired_segments(path, &segments, &partial, incarnation) {
         Ok(report) => {
             std::fs::rename(&partial, path.join(format!("{REPAIRED}{number}")))?;
             sync_names(path)?;
             Ok(report)
         }
         Err(error) => {
-            // Room is what may have been missing; the originals are untouched under both their names.
+            // Space may have run out; the originals are unchanged under both names.
             remove_partial(&partial)?;
             std::fs::remove_dir_all(&originals)?;
             Err(error)
@@ -165,7 +169,7 @@ fn rescue(directory: &Directory, number: u64, incarnation: u64) -> io::Result<Re
     }
 }
 
-fn write_rescued(
+fn write_repaired_segments(
     path: &Path,
     segments: &[SegmentFound],
     partial: &Path,
@@ -213,13 +217,13 @@ fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> 
     file.sync_all()
 }
 
-/// Steps 3 and 4; each may have been done in part before.
-fn put_in_place(path: &Path, number: u64) -> io::Result<()> {
+/// Executes steps 3 and 4; either may already have been executed in part.
+fn install_repaired(path: &Path, number: u64) -> io::Result<()> {
     let repaired = path.join(format!("{REPAIRED}{number}"));
-    let originals = path.join(format!("{DAMAGED}{number}"));
+    let originals = path.join(format!("{ORIGINALS}{number}"));
     for name in segment_names(&repaired)?.iter().rev() {
         std::fs::rename(repaired.join(name), path.join(name))?;
-        // One after the other also on the disk, since the lowest makes the new log complete.
+        // In this order on disk as well, because the lowest segment completes the new log.
         sync_names(path)?;
     }
     for name in segment_names(&originals)? {
@@ -233,40 +237,40 @@ fn put_in_place(path: &Path, number: u64) -> io::Result<()> {
     sync_names(path)
 }
 
-/// Settings for a log of these segments: new ones are as large as the largest old one.
+/// Returns settings for a log of these segments: new segments are as large as the largest old one.
 fn policy(segments: &[SegmentFound]) -> io::Result<LogPolicy> {
-    let typical = LogSettings::for_tests();
+    let defaults = LogSettings::for_tests();
     let largest = segments
         .iter()
         .map(|segment| segment.bytes)
         .max()
         .unwrap_or(0);
     let bytes = match largest {
-        0..4096 => typical.segment_bytes.as_bytes(),
+        0..4096 => defaults.segment_bytes.as_bytes(),
         size => size.min(256 << 20),
     };
     let settings = LogSettings {
         segment_bytes: ByteSize::from_bytes(bytes),
         log_bytes: ByteSize::from_bytes(u64::MAX),
-        ..typical
+        ..defaults
     };
     LogPolicy::new(settings).map_err(io::Error::other)
 }
 
-/// The highest number of a directory with this beginning.
-fn last_of(path: &Path, beginning: &str) -> io::Result<Option<u64>> {
+/// Returns the highest number of a directory with this prefix.
+fn last_of(path: &Path, prefix: &str) -> io::Result<Option<u64>> {
     let mut last = None;
     for entry in std::fs::read_dir(path)? {
         let name = entry?.file_name();
         let number = name
             .to_str()
-            .and_then(|name| name.strip_prefix(beginning)?.parse().ok());
+            .and_then(|name| name.strip_prefix(prefix)?.parse().ok());
         last = last.max(number);
     }
     Ok(last)
 }
 
-/// The names of the segments inside, in order of their numbers.
+/// Returns the file names of the segments in a directory, in order of their numbers.
 fn segment_names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let segments = super::files::directory::segments(directory)?;
     let names = segments

@@ -1,8 +1,8 @@
-//! The writer thread: owns the log machine, feeds it facts and carries out its orders until it is quiet.
+//! The writer thread: owns the log's state machine, feeds inputs to it and executes its outputs until there are none.
 //!
-//! One drain takes everything that waits in the channel as one group, so that one sync serves all of it. What the
-//! machine says goes to the ring in small batches; the cores are woken at the end of the drain, and ahead of each write
-//! and sync, so that no commit waits for the next group. Decides nothing; see `steadfast_hub::log`.
+//! It receives all messages in its channel as one batch, so that one sync covers all of them. The state machine's
+//! events are pushed to the ring buffer in small groups; the shards are woken at the end of the step, and before each
+//! write and sync, so that no commit waits for the next batch. Makes no decisions; see `steadfast_hub::log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -18,78 +18,79 @@ use steadfast_hub::log::open::{Corruption, OpenReport};
 use steadfast_machine::Machine;
 
 use super::error::LogError;
-use super::handle::request_id;
-use super::ring::Delivery;
-use super::service::{LogStatus, Shared};
-use super::storage::{Done, Storage, failed};
+use super::ring_buffer::Delivery;
+use super::service::{LogStatus, SharedState};
+use super::shard_log::request_id;
+use super::storage::{Completion, Storage, failed};
 use crate::clock::Clock;
 
-/// Messages that may wait for the writer. Each is one turn of one core; beyond it a core keeps its batch.
+/// The capacity of the writer's channel. Each message is the submission of one loop iteration of one shard; when the
+/// channel is full, a shard retains its submission.
 pub(super) const MESSAGES_MAX: usize = 1024;
 
-/// The writer takes turns from its channel until a group has so many requests, so that the first do not wait for a very
-/// long write. The last turn is taken whole.
-const GROUP_MIN: usize = 8192;
+/// The writer receives submissions until a batch has this many requests, so that the first do not wait for a very long
+/// write. The last submission is included completely.
+const BATCH_MIN: usize = 8192;
 
-/// What is pushed to the ring at a time: as much as stays in the processor's nearest caches on the way.
+/// The most deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's nearest
+/// caches.
 const STAGED_MAX: usize = 256;
 
-/// What reaches the writer.
+/// A message to the writer.
 #[derive(Debug)]
-pub(super) enum Message {
-    /// What one core asked and told in one turn.
-    Turn(Turn),
-    /// Look around: a storage order has ended, or the log shall be closed.
+pub(super) enum WriterMessage {
+    Submission(Submission),
+    /// A storage operation has completed, or the log must be closed.
     Wake,
 }
 
-/// What one core asked and told in one turn.
+/// The requests and shard messages of one loop iteration of one shard.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct Submission {
     pub(super) requests: Vec<Request>,
-    pub(super) notes: Vec<ShardMessage>,
+    pub(super) messages: Vec<ShardMessage>,
 }
 
-impl Turn {
+impl Submission {
     pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.notes.is_empty()
+        self.requests.is_empty() && self.messages.is_empty()
     }
 }
 
-/// How the log ended.
+/// How the log was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Its clean mark is durable.
+pub(super) enum ShutdownOutcome {
+    /// The record of the clean shutdown is durable.
     Clean,
-    /// It could not write the mark.
+    /// The clean shutdown could not be recorded.
     Unclean,
 }
 
-/// How far the log is.
+/// The state of the writer.
 #[derive(Debug)]
-enum Phase {
+enum WriterPhase {
     Opening,
     Open(OpenReport),
-    Damaged(Corruption),
+    Corrupt(Corruption),
     Closing,
     Closed,
 }
 
-/// The machine, its storage, and everything between them.
+/// The state machine, its storage, and the queues between them.
 #[derive(Debug)]
 pub(super) struct Writer<M, S> {
     machine: M,
     storage: S,
-    inbox: Receiver<Message>,
-    shared: Arc<Shared>,
+    inbox: Receiver<WriterMessage>,
+    shared: Arc<SharedState>,
     clock: Clock,
-    phase: Phase,
-    ended: Ended,
-    /// Requests of turns that were taken from the channel and fed to no group yet.
-    asked: Vec<Request>,
-    /// What happened and was not told to the machine yet.
-    facts: VecDeque<Input>,
-    /// What the machine said and was not pushed to the ring yet.
+    phase: WriterPhase,
+    ended: ShutdownOutcome,
+    /// Requests that were received from the channel and are not in a batch yet.
+    requests: Vec<Request>,
+    /// Inputs that were not fed to the state machine yet.
+    inputs: VecDeque<Input>,
+    /// Events of the state machine that were not pushed to the ring buffer yet.
     staged: Vec<Delivery>,
 }
 
@@ -101,8 +102,8 @@ where
     pub(super) fn new(
         machine: M,
         storage: S,
-        inbox: Receiver<Message>,
-        shared: Arc<Shared>,
+        inbox: Receiver<WriterMessage>,
+        shared: Arc<SharedState>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -111,42 +112,42 @@ where
             inbox,
             shared,
             clock,
-            phase: Phase::Opening,
-            ended: Ended::Clean,
-            asked: Vec::new(),
-            facts: VecDeque::new(),
+            phase: WriterPhase::Opening,
+            ended: ShutdownOutcome::Clean,
+            requests: Vec::new(),
+            inputs: VecDeque::new(),
             staged: Vec::new(),
         }
     }
 
-    /// The whole life of the log. Each channel is told at most once.
+    /// Runs the log until it is closed. Sends at most one message to each channel.
     pub(super) fn run(
         mut self,
         directory: Option<&Path>,
         opened: &SyncSender<Result<OpenReport, LogError>>,
-        ended: &SyncSender<Ended>,
+        ended: &SyncSender<ShutdownOutcome>,
     ) {
-        // Tells the cores when this thread is gone, whatever the reason.
-        let _farewell = Farewell(Arc::clone(&self.shared));
+        // Wakes the shards when this thread exits, for any reason.
+        let _exit_guard = ExitGuard(Arc::clone(&self.shared));
         let report = match self.open(directory) {
             Ok(report) => report,
             Err(error) => {
-                // The directory is given back before anybody learns that it could not be used.
+                // The directory is released before the error is reported.
                 drop(self);
-                tell(opened, Err(error));
+                send_result(opened, Err(error));
                 return;
             }
         };
-        tell(opened, Ok(report));
-        while !matches!(self.phase, Phase::Closed) {
+        send_result(opened, Ok(report));
+        while !matches!(self.phase, WriterPhase::Closed) {
             self.wait();
             self.step();
         }
-        self.refuse_the_rest();
-        let how = self.ended;
-        // The directory is given back before anybody learns that the log has ended.
+        self.reject_remaining();
+        let outcome = self.ended;
+        // The directory is released before the close is reported.
         drop(self);
-        tell(ended, how);
+        send_result(ended, outcome);
     }
 
     fn open(&mut self, directory: Option<&Path>) -> Result<OpenReport, LogError> {
@@ -158,7 +159,7 @@ where
         let incarnation = getrandom::u64().map_err(|error| LogError::NoRandomness {
             reason: error.to_string(),
         })?;
-        self.facts.push_back(Input::Found {
+        self.inputs.push_back(Input::Found {
             segments,
             incarnation,
             at: Clock::wall(),
@@ -166,20 +167,20 @@ where
         loop {
             self.step();
             match self.phase {
-                Phase::Opening => self.wait(),
-                Phase::Open(report) => return Ok(report),
-                Phase::Damaged(damage) => {
-                    return Err(LogError::Damaged {
+                WriterPhase::Opening => self.wait(),
+                WriterPhase::Open(report) => return Ok(report),
+                WriterPhase::Corrupt(corruption) => {
+                    return Err(LogError::Corrupt {
                         directory: directory.map(Path::to_path_buf),
-                        damage,
+                        corruption,
                     });
                 }
-                Phase::Closing | Phase::Closed => return Err(LogError::WriterGone),
+                WriterPhase::Closing | WriterPhase::Closed => return Err(LogError::WriterExited),
             }
         }
     }
 
-    /// Sleeps until something waits or the machine's deadline comes, then takes everything that waits.
+    /// Sleeps until a message arrives or the state machine's deadline expires, then receives all pending messages.
     fn wait(&mut self) {
         let received = match self.machine.poll_timeout() {
             None => self
@@ -191,101 +192,102 @@ where
                 .recv_timeout(deadline.saturating_since(self.clock.now())),
         };
         match received {
-            Ok(message) => self.admit(message),
+            Ok(message) => self.receive(message),
             Err(RecvTimeoutError::Timeout) => return,
-            // Nobody can ask any more, not even for the end.
+            // All senders are dropped, so no request can arrive, not even one to close.
             Err(RecvTimeoutError::Disconnected) => return self.begin_close(),
         }
-        while self.asked.len() < GROUP_MIN {
+        while self.requests.len() < BATCH_MIN {
             match self.inbox.try_recv() {
-                Ok(message) => self.admit(message),
+                Ok(message) => self.receive(message),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
             }
         }
-        self.shared.ring.give_room();
+        self.shared.ring.signal_capacity();
     }
 
-    fn admit(&mut self, message: Message) {
+    fn receive(&mut self, message: WriterMessage) {
         match message {
-            Message::Turn(turn) => {
-                self.staged.extend(turn.notes.into_iter().map(deliver_note));
-                if self.asked.is_empty() {
-                    self.asked = turn.requests;
+            WriterMessage::Submission(submission) => {
+                self.staged
+                    .extend(submission.messages.into_iter().map(message_delivery));
+                if self.requests.is_empty() {
+                    self.requests = submission.requests;
                 } else {
-                    self.asked.extend(turn.requests);
+                    self.requests.extend(submission.requests);
                 }
             }
-            Message::Wake => {}
+            WriterMessage::Wake => {}
         }
     }
 
-    /// Tells the machine what is new, and carries out its orders until it is quiet.
+    /// Feeds new inputs to the state machine and executes its outputs until there are none.
     fn step(&mut self) {
-        if !self.asked.is_empty() {
-            let batch = std::mem::take(&mut self.asked);
-            self.facts.push_back(Input::Requested {
-                requests: batch,
+        if !self.requests.is_empty() {
+            let requests = std::mem::take(&mut self.requests);
+            self.inputs.push_back(Input::Requested {
+                requests,
                 at: Clock::wall(),
             });
         }
-        // Behind the requests, so that what was asked before the end is still done.
-        if self.shared.close_requested() && matches!(self.phase, Phase::Open(_)) {
+        // After the requests, so that those made before the close are still completed.
+        if self.shared.close_requested() && matches!(self.phase, WriterPhase::Open(_)) {
             self.begin_close();
         }
-        self.settle();
+        self.run_machine();
         if self
             .machine
             .poll_timeout()
             .is_some_and(|(deadline, _)| deadline <= self.clock.now())
         {
-            self.facts.push_back(Input::Tick { at: Clock::wall() });
-            self.settle();
+            self.inputs.push_back(Input::Tick { at: Clock::wall() });
+            self.run_machine();
         }
-        self.publish();
+        self.deliver_staged();
     }
 
     fn begin_close(&mut self) {
-        self.phase = Phase::Closing;
+        self.phase = WriterPhase::Closing;
         self.shared.change(LogStatus::Closing);
-        self.facts
+        self.inputs
             .push_back(Input::CloseRequested { at: Clock::wall() });
     }
 
-    fn settle(&mut self) {
+    fn run_machine(&mut self) {
         loop {
             while let Some(output) = self.machine.poll_output() {
-                self.carry_out(output);
+                self.execute(output);
             }
-            let done = self.storage.finished().map(Done::into_input);
-            self.facts.extend(done);
-            let Some(fact) = self.facts.pop_front() else {
+            let completion = self.storage.poll_completion().map(Completion::into_input);
+            self.inputs.extend(completion);
+            let Some(input) = self.inputs.pop_front() else {
                 return;
             };
-            self.machine.handle(self.clock.now(), fact);
+            self.machine.handle(self.clock.now(), input);
         }
     }
 
-    fn carry_out(&mut self, output: Output) {
+    fn execute(&mut self, output: Output) {
         match output {
             Output::Reserve { segment, bytes } => {
-                let done = self.storage.reserve(segment, bytes);
-                self.facts.extend(done.map(Done::into_input));
+                let completion = self.storage.reserve(segment, bytes);
+                self.inputs.extend(completion.map(Completion::into_input));
             }
             Output::Write { segment, at, bytes } => {
-                self.publish();
-                let fact = match self.storage.write(segment, at, bytes) {
+                self.deliver_staged();
+                let input = match self.storage.write(segment, at, bytes) {
                     Ok(()) => Input::Written,
                     Err(error) => failed(FailedOperation::Write, &error),
                 };
-                self.facts.push_back(fact);
+                self.inputs.push_back(input);
             }
             Output::Sync { segment } => {
-                self.publish();
-                let fact = match self.storage.sync(segment) {
+                self.deliver_staged();
+                let input = match self.storage.sync(segment) {
                     Ok(()) => Input::Synced,
                     Err(error) => failed(FailedOperation::Sync, &error),
                 };
-                self.facts.push_back(fact);
+                self.inputs.push_back(input);
             }
             Output::Read {
                 read,
@@ -293,27 +295,27 @@ where
                 at,
                 len,
             } => {
-                let fact = match self.storage.read(segment, at, len) {
+                let input = match self.storage.read(segment, at, len) {
                     Ok(bytes) => Input::ReadDone { read, bytes },
                     Err(error) => failed(FailedOperation::Read(read), &error),
                 };
-                self.facts.push_back(fact);
+                self.inputs.push_back(input);
             }
             Output::Remove { segment } => {
-                let done = self.storage.remove(segment);
-                self.facts.extend(done.map(Done::into_input));
+                let completion = self.storage.remove(segment);
+                self.inputs.extend(completion.map(Completion::into_input));
             }
-            Output::Opened(report) => self.phase = Phase::Open(report),
-            Output::Corrupt(damage) => self.phase = Phase::Damaged(damage),
+            Output::Opened(report) => self.phase = WriterPhase::Open(report),
+            Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
             Output::Commit(committed) => {
                 self.stage(Delivery::All(LogEvent::Committed(committed)));
             }
             Output::Respond {
                 request_id,
-                response: answer,
-            } => self.stage(deliver_answer(request_id, answer)),
-            Output::Notify(event) => self.note_event(event),
-            Output::Closed => self.phase = Phase::Closed,
+                response,
+            } => self.stage(response_delivery(request_id, response)),
+            Output::Notify(event) => self.handle_event(event),
+            Output::Closed => self.phase = WriterPhase::Closed,
         }
     }
 
@@ -324,86 +326,119 @@ where
         }
     }
 
-    /// Shows the cores everything so far.
-    fn publish(&mut self) {
+    /// Delivers all staged events and wakes the shards.
+    fn deliver_staged(&mut self) {
         self.shared.ring.push(&mut self.staged);
         self.shared.ring.wake();
     }
 
-    fn note_event(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         self.shared.on_event(event);
         match event {
-            Event::SegmentCreated { .. }
-            | Event::SegmentRemoved { .. }
-            | Event::ChannelsExpired { .. } => {
-                tracing::debug!(?event, "the log moved on");
+            Event::SegmentCreated {
+                segment,
+                channels,
+                idempotency_keys,
+            } => {
+                let segment = segment.0;
+                tracing::debug!(segment, channels, idempotency_keys, "log segment created");
             }
-            Event::DiskRecovered => tracing::info!("the log has room again"),
-            Event::DiskFull { .. } | Event::RemoveFailed { .. } | Event::LimitReached { .. } => {
-                tracing::warn!(?event, "the log is short of room");
+            Event::SegmentRemoved { segment } => {
+                tracing::debug!(segment = segment.0, "log segment removed");
             }
-            Event::WriteFailed { .. } | Event::RecordUnreadable { .. } => {
-                tracing::error!(?event, "the log's storage failed");
+            Event::ChannelsExpired { channels } => tracing::debug!(channels, "channels expired"),
+            Event::DiskRecovered => {
+                tracing::info!("space for the log available; publications are accepted again");
+            }
+            Event::DiskFull { segment, error } => {
+                let segment = segment.0;
+                tracing::warn!(
+                    segment,
+                    ?error,
+                    "log segment not created; publications are rejected"
+                );
+            }
+            Event::RemoveFailed { segment } => {
+                tracing::warn!(
+                    segment = segment.0,
+                    "failed to remove a log segment; retrying"
+                );
+            }
+            Event::LimitReached { limit } => {
+                tracing::warn!(?limit, "log limit reached; requests are rejected");
+            }
+            Event::WriteFailed { segment, error } => {
+                let segment = segment.0;
+                tracing::error!(segment, ?error, "log write failed; publishing is disabled");
+            }
+            Event::RecordUnreadable { segment, at } => {
+                tracing::error!(
+                    segment = segment.0,
+                    at_bytes = at,
+                    "failed to read a log record"
+                );
             }
             Event::UncleanShutdown => {
-                self.ended = Ended::Unclean;
-                tracing::warn!("the log ended without its clean mark");
+                self.ended = ShutdownOutcome::Unclean;
+                tracing::warn!(
+                    "the log was not closed cleanly; the next start runs crash recovery"
+                );
             }
         }
     }
 
-    /// Answers what arrived too late for the machine, so that no core waits for ever.
-    fn refuse_the_rest(&mut self) {
+    /// Rejects requests that arrived too late for the state machine, so that no shard waits indefinitely.
+    fn reject_remaining(&mut self) {
         while let Ok(message) = self.inbox.try_recv() {
-            self.admit(message);
+            self.receive(message);
         }
-        let refusals = self.asked.drain(..).map(|request| {
-            deliver_answer(request_id(&request), Response::Rejected(Rejection::Closing))
+        let rejections = self.requests.drain(..).map(|request| {
+            response_delivery(request_id(&request), Response::Rejected(Rejection::Closing))
         });
-        self.staged.extend(refusals);
-        self.publish();
+        self.staged.extend(rejections);
+        self.deliver_staged();
     }
 }
 
-/// Tells whoever waits. Nobody does when whoever started or closed the log is gone; that is theirs to know.
-fn tell<T>(to: &SyncSender<T>, what: T) {
-    if to.try_send(what).is_err() {
-        tracing::debug!("nobody waits for the log any more");
+/// Sends a result to the thread that starts or closes the log. That thread may no longer wait, which is not an error.
+fn send_result<T>(to: &SyncSender<T>, result: T) {
+    if to.try_send(result).is_err() {
+        tracing::debug!("no thread waits for the result of the log");
     }
 }
 
-/// A note of a core, to whom it is meant for.
-fn deliver_note(note: ShardMessage) -> Delivery {
-    match note {
-        ShardMessage::PresenceResponse { shard: core, .. } => Delivery::One {
-            core,
-            event: LogEvent::Message(note),
+/// Addresses a shard message to one or to all shards.
+fn message_delivery(message: ShardMessage) -> Delivery {
+    match message {
+        ShardMessage::PresenceResponse { shard, .. } => Delivery::One {
+            shard,
+            event: LogEvent::Message(message),
         },
         ShardMessage::Join { .. }
         | ShardMessage::Leave { .. }
-        | ShardMessage::PresenceQuery { .. } => Delivery::All(LogEvent::Message(note)),
+        | ShardMessage::PresenceQuery { .. } => Delivery::All(LogEvent::Message(message)),
     }
 }
 
-fn deliver_answer(request_id: RequestId, answer: Response) -> Delivery {
+fn response_delivery(request_id: RequestId, response: Response) -> Delivery {
     Delivery::One {
-        core: request_id.shard,
+        shard: request_id.shard,
         event: LogEvent::Response {
             number: request_id.number,
-            response: answer,
+            response,
         },
     }
 }
 
-/// Wakes the cores when the writer is gone: normally, or by a panic, which leaves nothing that could acknowledge.
-struct Farewell(Arc<Shared>);
+/// Wakes the shards when the writer exits: normally or by a panic, after which nothing can be acknowledged.
+struct ExitGuard(Arc<SharedState>);
 
-impl Drop for Farewell {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.change(LogStatus::Poisoned);
-            tracing::error!("the log's writer thread panicked");
+            self.0.change(LogStatus::WriteFailed);
+            tracing::error!("log writer thread panicked");
         }
-        self.0.ring.give_room();
+        self.0.ring.signal_capacity();
     }
 }

@@ -1,4 +1,4 @@
-//! A WebSocket client of the plainest kind for these tests: blocking, one frame at a time, everything visible.
+//! A minimal WebSocket client for these tests: blocking, one frame at a time, without hiding anything of the protocol.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
@@ -8,18 +8,18 @@ use std::time::Duration;
 use steadfast_protocol::websocket::encoder::Frame;
 use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
 
-/// Longer than anything here takes, so that a hung server fails the test instead of stopping it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than any operation here takes, so that a hung server fails the test instead of blocking it.
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// What the server sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Got {
+pub(crate) enum Received {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
-    /// The stream ended.
+    /// The stream ended without a reset.
     End,
     /// The connection was reset.
     Reset,
@@ -28,13 +28,13 @@ pub(crate) enum Got {
 pub(crate) struct Client {
     stream: TcpStream,
     decoder: Decoder,
-    inbox: VecDeque<Got>,
-    /// How many reads brought something.
+    inbox: VecDeque<Received>,
+    /// The number of reads that returned bytes.
     pub(crate) reads: usize,
 }
 
 impl Client {
-    /// Connects to the endpoint for clients of the stream protocol.
+    /// Connects to the endpoint for clients of the Centrifuge client protocol.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::upgrade(
             TcpStream::connect(address).unwrap(),
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// Connects with a small receive buffer, so that the server soon cannot write any more.
-    pub(crate) fn connect_narrow(address: SocketAddr) -> Self {
+    pub(crate) fn connect_with_small_buffer(address: SocketAddr) -> Self {
         let socket =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -53,37 +53,37 @@ impl Client {
         Self::upgrade(socket.into(), "/connection/websocket", "", b"")
     }
 
-    /// Asks for an upgrade with more fields, and with traffic in the same segment.
-    pub(crate) fn upgrade(stream: TcpStream, path: &str, fields: &str, behind: &[u8]) -> Self {
+    /// Requests an upgrade with additional header fields, and with early bytes in the same segment.
+    pub(crate) fn upgrade(stream: TcpStream, path: &str, fields: &str, early: &[u8]) -> Self {
         let host = stream.peer_addr().unwrap().to_string();
-        Self::upgrade_as(stream, &host, path, fields, behind)
+        Self::upgrade_as(stream, &host, path, fields, early)
     }
 
-    /// As `upgrade`, calling the gateway by this name.
+    /// As `upgrade`, with this `Host` header.
     pub(crate) fn upgrade_as(
         mut stream: TcpStream,
         host: &str,
         path: &str,
         fields: &str,
-        behind: &[u8],
+        early: &[u8],
     ) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         let mut request = head(path, host, fields).into_bytes();
-        request.extend_from_slice(behind);
+        request.extend_from_slice(early);
         stream.write_all(&request).unwrap();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         let mut byte = [0];
-        while !answer.ends_with(b"\r\n\r\n") {
+        while !response.ends_with(b"\r\n\r\n") {
             assert_eq!(
                 stream.read(&mut byte).unwrap(),
                 1,
                 "ended after {:?}",
-                String::from_utf8_lossy(&answer)
+                String::from_utf8_lossy(&response)
             );
-            answer.push(byte[0]);
+            response.push(byte[0]);
         }
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+        let response = String::from_utf8(response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
         let limits = WebSocketLimits {
             message_bytes_max: 1 << 26,
             frame_bytes_max: 1 << 26,
@@ -115,62 +115,64 @@ impl Client {
         self.send_bytes(&frames);
     }
 
-    /// Sends the end of the stream.
+    /// Shuts down the sending direction.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next thing that the server sent.
-    pub(crate) fn next(&mut self) -> Got {
+    /// Receives the next frame, or the end of the stream.
+    pub(crate) fn next(&mut self) -> Received {
         let mut buffer = vec![0; 256 << 10];
         loop {
             if let Some(got) = self.inbox.pop_front() {
                 return got;
             }
             let read = match self.stream.read(&mut buffer) {
-                Ok(0) => return Got::End,
+                Ok(0) => return Received::End,
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-                    return Got::Reset;
+                    return Received::Reset;
                 }
-                Err(error) => panic!("nothing came: {error}"),
+                Err(error) => panic!("nothing received: {error}"),
             };
             self.reads += 1;
             let mut reading = self.decoder.read(&mut buffer[..read]);
-            while let Some(event) = reading.next_event().expect("the server speaks WebSocket") {
+            while let Some(event) = reading.next_event().expect("valid WebSocket frames") {
                 self.inbox.push_back(match event {
                     WebSocketEvent::Message { kind, payload } => match kind {
                         steadfast_protocol::websocket::MessageKind::Text => {
-                            Got::Text(String::from_utf8(payload.to_vec()).unwrap())
+                            Received::Text(String::from_utf8(payload.to_vec()).unwrap())
                         }
                         steadfast_protocol::websocket::MessageKind::Binary => {
-                            Got::Binary(payload.to_vec())
+                            Received::Binary(payload.to_vec())
                         }
                     },
-                    WebSocketEvent::Ping(payload) => panic!("nobody pings: {payload:?}"),
-                    WebSocketEvent::Pong(payload) => Got::Pong(payload.to_vec()),
-                    WebSocketEvent::Close { code, reason } => Got::Close(code, reason.to_owned()),
+                    WebSocketEvent::Ping(payload) => panic!("unexpected ping: {payload:?}"),
+                    WebSocketEvent::Pong(payload) => Received::Pong(payload.to_vec()),
+                    WebSocketEvent::Close { code, reason } => {
+                        Received::Close(code, reason.to_owned())
+                    }
                 });
             }
         }
     }
 
-    /// The next line of the stream protocol; a frame may hold several.
+    /// Receives the next message of the client protocol; a frame may contain several lines.
     pub(crate) fn next_line(&mut self) -> String {
         let got = self.next();
-        let Got::Text(text) = got else {
+        let Received::Text(text) = got else {
             panic!("expected a message, got {got:?}");
         };
         let mut lines: VecDeque<String> = text.lines().map(str::to_owned).collect();
-        let first = lines.pop_front().expect("a frame holds a message");
+        let first = lines.pop_front().expect("a frame contains a message");
         for line in lines.into_iter().rev() {
-            self.inbox.push_front(Got::Text(line));
+            self.inbox.push_front(Received::Text(line));
         }
         first
     }
 
-    /// Opens the session and subscribes; returns when both are answered.
-    pub(crate) fn enter(&mut self, channel: &str) {
+    /// Connects and subscribes; returns when both replies have arrived.
+    pub(crate) fn connect_and_subscribe(&mut self, channel: &str) {
         self.send(&format!(
             "{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,\"subscribe\":{{\"channel\":\"{channel}\",\"recoverable\":true}}}}"
         ));
@@ -183,7 +185,7 @@ impl Client {
         assert!(subscribed.contains("\"subscribe\":{"), "{subscribed}");
     }
 
-    /// The offset of the next publication; other messages are passed over.
+    /// Returns the offset of the next publication; skips other messages.
     pub(crate) fn next_offset(&mut self) -> u64 {
         loop {
             let line = self.next_line();
@@ -196,19 +198,19 @@ impl Client {
     }
 }
 
-/// A publish command.
+/// Returns a publish command.
 pub(crate) fn publish(id: usize, channel: &str, data: &str) -> String {
     format!("{{\"id\":{id},\"publish\":{{\"channel\":\"{channel}\",\"data\":{data}}}}}")
 }
 
-/// A masked frame.
+/// Returns a masked frame.
 pub(crate) fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     Frame::unfragmented(opcode, payload).append_client(&mut out, [1, 2, 3, 4]);
     out
 }
 
-/// The head of a request for an upgrade.
+/// Returns the head of an upgrade request.
 pub(crate) fn head(path: &str, host: &str, fields: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -216,12 +218,12 @@ pub(crate) fn head(path: &str, host: &str, fields: &str) -> String {
     )
 }
 
-/// Sends raw bytes and returns all that comes back until the stream ends.
+/// Sends raw bytes and returns everything that is received until the stream ends.
 pub(crate) fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }

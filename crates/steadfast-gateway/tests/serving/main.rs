@@ -8,20 +8,20 @@ mod first_request;
 mod messages;
 mod probes;
 mod shutdown;
-mod slow_readers;
+mod slow_consumers;
 mod start;
 
 use std::time::Duration;
 
-use steadfast_gateway::config::units::Span;
+use steadfast_gateway::config::units::ConfigDuration;
 use steadfast_gateway::config::{Config, StoreKind};
 use steadfast_gateway::server::{self, Running};
 
-/// A configuration for tests: any port, nothing on disk, one core unless the test is about several.
+/// Returns a configuration for tests: any port, nothing on disk, one shard unless the test is about several.
 fn config() -> Config {
     let mut config = Config::default();
     config.server.port = 0;
-    config.server.cores = 1;
+    config.server.shards = 1;
     config.store.kind = StoreKind::Memory;
     config
 }
@@ -30,7 +30,7 @@ fn serve(config: Config) -> Running {
     server::start(config).unwrap()
 }
 
-/// Waits for the end of a gateway.
+/// Stops a gateway and waits until it has stopped.
 fn stop(running: Running) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -38,6 +38,6 @@ fn stop(running: Running) {
     runtime.block_on(running.stop()).unwrap();
 }
 
-fn millis(millis: u64) -> Span {
-    Span(Duration::from_millis(millis))
+fn millis(millis: u64) -> ConfigDuration {
+    ConfigDuration(Duration::from_millis(millis))
 }

@@ -1,4 +1,4 @@
-//! Messages and frames of open connections.
+//! Tests of messages and frames on open connections.
 
 use std::net::TcpStream;
 
@@ -6,23 +6,24 @@ use steadfast_gateway::config::StoreKind;
 use steadfast_protocol::websocket::Opcode;
 use steadfast_protocol::websocket::encoder::fragments;
 
-use crate::client::{Client, Got, frame, publish};
+use crate::client::{Client, Received, frame, publish};
 use crate::{config, millis, serve, stop};
 
 #[test]
-fn what_one_client_publishes_reaches_subscribers_on_every_core_in_order() {
+fn publications_of_one_client_reach_subscribers_on_every_shard_in_order() {
     let mut config = config();
-    config.server.cores = 3;
+    config.server.shards = 3;
     let gateway = serve(config);
-    // The system spreads connections over the cores' listeners; sixteen on one core only is a chance of 3^-15.
+    // The system distributes connections over the shards' listeners; all sixteen are on one shard with probability
+    // 3^-15.
     let mut subscribers: Vec<Client> = (0..16)
         .map(|_| Client::connect(gateway.address()))
         .collect();
     for client in &mut subscribers {
-        client.enter("news");
+        client.connect_and_subscribe("news");
     }
     let mut publisher = Client::connect(gateway.address());
-    publisher.enter("other");
+    publisher.connect_and_subscribe("other");
 
     for id in 3..103 {
         publisher.send(&publish(id, "news", "{\"a\":1}"));
@@ -36,28 +37,28 @@ fn what_one_client_publishes_reaches_subscribers_on_every_core_in_order() {
 }
 
 #[test]
-fn the_messages_of_one_turn_leave_with_one_write() {
+fn the_messages_of_one_loop_iteration_are_sent_with_one_write() {
     let gateway = serve(config());
     let mut subscriber = Client::connect(gateway.address());
-    subscriber.enter("news");
+    subscriber.connect_and_subscribe("news");
     subscriber.reads = 0;
     let reader = std::thread::spawn(move || {
         (1..=64).for_each(|expected| assert_eq!(subscriber.next_offset(), expected));
         subscriber.reads
     });
     let mut publisher = Client::connect(gateway.address());
-    publisher.enter("other");
+    publisher.connect_and_subscribe("other");
 
     let commands: Vec<String> = (3..67).map(|id| publish(id, "news", "{}")).collect();
     publisher.send_all(&commands);
 
-    // One segment of commands is one turn and one group of the log; a write for each message would be 64 reads.
+    // One segment of commands is one loop iteration and one batch of the log; a write per message would be 64 reads.
     let reads = reader.join().unwrap();
     assert!(reads <= 8, "{reads} reads for 64 messages");
 }
 
 #[test]
-fn broken_frames_are_answered_with_their_code_and_the_end_of_the_stream() {
+fn an_invalid_frame_is_followed_by_a_close_with_its_code_and_the_end_of_the_stream() {
     let gateway = serve(config());
     for (bytes, code) in [
         (b"\x81\x01a".to_vec(), 1002),
@@ -69,63 +70,63 @@ fn broken_frames_are_answered_with_their_code_and_the_end_of_the_stream() {
         (b"\xC1\x80\x01\x02\x03\x04".to_vec(), 1002),
     ] {
         let mut client = Client::connect(gateway.address());
-        client.enter("a");
+        client.connect_and_subscribe("a");
 
         client.send_bytes(&bytes);
 
-        let Got::Close(Some(got), reason) = client.next() else {
+        let Received::Close(Some(got), reason) = client.next() else {
             panic!("no close for {bytes:?}")
         };
         assert_eq!(got, code, "{bytes:?}");
         assert!(!reason.is_empty());
-        assert_eq!(client.next(), Got::End);
+        assert_eq!(client.next(), Received::End);
     }
 }
 
 #[test]
-fn pings_are_answered_and_a_close_is_returned() {
+fn a_ping_gets_a_pong_and_a_close_frame_is_returned() {
     let gateway = serve(config());
     let mut client = Client::connect(gateway.address());
-    client.enter("a");
+    client.connect_and_subscribe("a");
 
     client.send_bytes(&frame(Opcode::Ping, b"beat"));
     client.send_bytes(&frame(Opcode::Close, &[0x03, 0xE8, b'b', b'y', b'e']));
 
-    assert_eq!(client.next(), Got::Pong(b"beat".to_vec()));
-    assert_eq!(client.next(), Got::Close(Some(1000), String::new()));
-    assert_eq!(client.next(), Got::End);
+    assert_eq!(client.next(), Received::Pong(b"beat".to_vec()));
+    assert_eq!(client.next(), Received::Close(Some(1000), String::new()));
+    assert_eq!(client.next(), Received::End);
 }
 
 #[test]
-fn a_command_before_connect_is_closed_as_a_bad_request() {
+fn a_command_before_connect_closes_the_connection_as_a_bad_request() {
     let gateway = serve(config());
     let mut client = Client::connect(gateway.address());
 
     client.send("{\"id\":1,\"subscribe\":{\"channel\":\"a\"}}");
 
-    assert!(matches!(client.next(), Got::Close(Some(3501), _)));
+    assert!(matches!(client.next(), Received::Close(Some(3501), _)));
 }
 
 #[test]
-fn the_echo_returns_messages_of_any_size_and_shape() {
+fn the_echo_endpoint_returns_messages_of_any_size_and_fragmentation() {
     let mut config = config();
     config.test.echo = true;
     let gateway = serve(config);
     let stream = TcpStream::connect(gateway.address()).unwrap();
     let mut client = Client::upgrade(stream, "/test/echo", "", b"");
     let large = vec![7; 8 << 20];
-    let mut pieces = Vec::new();
-    for piece in fragments(Opcode::Text, "häppchen".as_bytes(), 1) {
-        piece.append_client(&mut pieces, [9, 8, 7, 6]);
+    let mut fragmented = Vec::new();
+    for fragment in fragments(Opcode::Text, "häppchen".as_bytes(), 1) {
+        fragment.append_client(&mut fragmented, [9, 8, 7, 6]);
     }
 
-    client.send_bytes(&pieces);
+    client.send_bytes(&fragmented);
     client.send_bytes(&frame(Opcode::Text, b""));
     client.send_bytes(&frame(Opcode::Binary, &large));
 
-    assert_eq!(client.next(), Got::Text("häppchen".to_owned()));
-    assert_eq!(client.next(), Got::Text(String::new()));
-    assert_eq!(client.next(), Got::Binary(large));
+    assert_eq!(client.next(), Received::Text("häppchen".to_owned()));
+    assert_eq!(client.next(), Received::Text(String::new()));
+    assert_eq!(client.next(), Received::Binary(large));
 }
 
 #[test]
@@ -134,8 +135,8 @@ fn publications_survive_a_restart_and_are_recovered() {
     let mut config = config();
     config.store.kind = StoreKind::Segments;
     config.store.directory = directory.path().join("data");
-    // The client does not answer the close.
-    config.server.shutdown_wait = millis(100);
+    // The client does not reply to the close frame.
+    config.server.shutdown_timeout = millis(100);
     let gateway = serve(config.clone());
     let mut client = Client::connect(gateway.address());
     client.send("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recoverable\":true}}");

@@ -1,15 +1,15 @@
-//! Ordinary HTTP.
+//! Tests of the start page and the probes.
 
 use steadfast_gateway::server;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{FailedOperation, Input, Output, StorageError, Timer};
 use steadfast_machine::{Instant, Machine};
 
-use crate::client::{Client, Got, exchange, head, publish};
+use crate::client::{Client, Received, exchange, head, publish};
 use crate::{config, serve};
 
 #[test]
-fn probes_and_start_page_answer_and_all_else_is_not_found() {
+fn probes_and_start_page_respond_and_all_other_paths_are_not_found() {
     let gateway = serve(config());
     for (request, status, body) in [
         ("GET /health", "200 OK", "{}"),
@@ -25,25 +25,25 @@ fn probes_and_start_page_answer_and_all_else_is_not_found() {
         (
             "POST /health",
             "405 Method Not Allowed",
-            "only GET and HEAD are answered here\n",
+            "unsupported method; use GET or HEAD\n",
         ),
         ("GET /connection/websocket", "426 Upgrade Required", "\n"),
     ] {
-        let answer = exchange(
+        let response = exchange(
             gateway.address(),
             &format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         );
 
         assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status}\r\n")),
-            "{request}: {answer}"
+            response.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{request}: {response}"
         );
-        assert!(answer.ends_with(body), "{request}: {answer}");
+        assert!(response.ends_with(body), "{request}: {response}");
     }
 }
 
 #[test]
-fn a_full_gateway_is_not_ready_until_a_client_goes() {
+fn a_full_gateway_is_not_ready_until_a_client_disconnects() {
     let mut config = config();
     config.server.connections_max = 1;
     let gateway = serve(config);
@@ -54,11 +54,11 @@ fn a_full_gateway_is_not_ready_until_a_client_goes() {
         )
     };
     let mut client = Client::connect(gateway.address());
-    client.enter("a");
+    client.connect_and_subscribe("a");
 
     let full = ready();
     client.finish();
-    assert_eq!(client.next(), Got::End);
+    assert_eq!(client.next(), Received::End);
     let free = ready();
 
     assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
@@ -67,7 +67,7 @@ fn a_full_gateway_is_not_ready_until_a_client_goes() {
 }
 
 #[test]
-fn a_request_in_two_segments_is_answered() {
+fn a_request_in_two_segments_gets_a_response() {
     use std::io::{Read as _, Write as _};
     let gateway = serve(config());
     let mut stream = std::net::TcpStream::connect(gateway.address()).unwrap();
@@ -78,31 +78,31 @@ fn a_request_in_two_segments_is_answered() {
         .write_all(b"lth HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .unwrap();
 
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
 }
 
 #[test]
-fn the_echo_is_absent_unless_it_is_configured() {
+fn the_echo_endpoint_is_not_found_unless_it_is_configured() {
     let gateway = serve(config());
     let host = gateway.address().to_string();
 
-    let answer = exchange(gateway.address(), &head("/test/echo", &host, ""));
+    let response = exchange(gateway.address(), &head("/test/echo", &host, ""));
 
-    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 404 "), "{response}");
 }
 
 #[test]
-fn a_failed_write_of_the_log_refuses_publishes_and_takes_readiness_away() {
+fn after_a_failed_log_write_publications_are_rejected_and_the_gateway_is_not_ready() {
     let gateway = server::start_with_log(config(), BrokenDisk::around).unwrap();
     let mut client = Client::connect(gateway.address());
-    client.enter("a");
+    client.connect_and_subscribe("a");
 
     client.send(&publish(3, "a", "{}"));
 
-    let answer = client.next_line();
-    assert!(answer.starts_with("{\"id\":3,\"error\":"), "{answer}");
+    let response = client.next_line();
+    assert!(response.starts_with("{\"id\":3,\"error\":"), "{response}");
     let ready = exchange(
         gateway.address(),
         "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -111,7 +111,7 @@ fn a_failed_write_of_the_log_refuses_publishes_and_takes_readiness_away() {
         ready.starts_with("HTTP/1.1 503 Service Unavailable\r\n"),
         "{ready}"
     );
-    assert!(ready.contains("a write of the log failed"), "{ready}");
+    assert!(ready.contains("log write failed"), "{ready}");
     let alive = exchange(
         gateway.address(),
         "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -119,7 +119,7 @@ fn a_failed_write_of_the_log_refuses_publishes_and_takes_readiness_away() {
     assert!(alive.starts_with("HTTP/1.1 200 OK\r\n"), "{alive}");
 }
 
-/// A log whose disk fails every write once it is open.
+/// A log whose storage fails every write once it is open.
 struct BrokenDisk {
     log: Log,
     now: Instant,
@@ -153,14 +153,9 @@ impl Machine for BrokenDisk {
             if !(self.is_open && matches!(output, Output::Write { .. })) {
                 return Some(output);
             }
-            let (order, fault) = (FailedOperation::Write, StorageError::Io);
-            self.log.handle(
-                self.now,
-                Input::Failed {
-                    operation: order,
-                    error: fault,
-                },
-            );
+            let (operation, error) = (FailedOperation::Write, StorageError::Io);
+            self.log
+                .handle(self.now, Input::Failed { operation, error });
         }
     }
 

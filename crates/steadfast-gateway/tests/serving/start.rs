@@ -1,9 +1,9 @@
-//! Why a gateway does not start.
+//! Tests of the errors at the start of a gateway.
 
 use std::path::Path;
 
 use steadfast_gateway::config::StoreKind;
-use steadfast_gateway::config::load::Loaded;
+use steadfast_gateway::config::load::LoadedConfig;
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::listen::ListenError;
 use steadfast_gateway::log::LogError;
@@ -12,7 +12,7 @@ use steadfast_gateway::server;
 use crate::{config, serve};
 
 #[test]
-fn a_port_in_use_is_noticed_although_listeners_share_ports() {
+fn a_port_in_use_is_detected_although_listeners_share_ports() {
     let first = serve(config());
     let mut second = config();
     second.server.port = first.address().port();
@@ -29,11 +29,11 @@ fn a_port_in_use_is_noticed_although_listeners_share_ports() {
             .contains("another process is listening there"),
         "{error}"
     );
-    assert!(error.advice().contains("PORT="), "{}", error.advice());
+    assert!(error.help().contains("PORT="), "{}", error.help());
 }
 
 #[test]
-fn a_data_directory_in_use_is_refused() {
+fn a_data_directory_in_use_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.store.kind = StoreKind::Segments;
@@ -49,7 +49,7 @@ fn a_data_directory_in_use_is_refused() {
 }
 
 #[test]
-fn a_wrong_configuration_is_drawn_with_file_line_key_and_what_to_do() {
+fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
     for (text, expected) in [
         (
             "[server]\nprot = 8000\n",
@@ -107,7 +107,8 @@ fn a_wrong_configuration_is_drawn_with_file_line_key_and_what_to_do() {
              expected `]`",
         ),
     ] {
-        let outcome = Loaded::parse(Path::new("steadfast.toml"), text).map_err(ServeError::from);
+        let outcome =
+            LoadedConfig::parse(Path::new("steadfast.toml"), text).map_err(ServeError::from);
 
         let error = outcome.and_then(server::start).expect_err(text);
 
@@ -116,7 +117,7 @@ fn a_wrong_configuration_is_drawn_with_file_line_key_and_what_to_do() {
 }
 
 #[test]
-fn a_setting_that_came_from_no_file_is_named_without_a_place() {
+fn an_invalid_setting_that_was_not_read_from_a_file_is_reported_without_a_location() {
     let mut config = config();
     config.server.handshake_timeout = crate::millis(1);
 
@@ -129,11 +130,11 @@ fn a_setting_that_came_from_no_file_is_named_without_a_place() {
 }
 
 #[test]
-fn the_settings_in_force_read_back_as_themselves() {
+fn the_effective_settings_can_be_read_back_unchanged() {
     let mut config = config();
     config.server.allowed_origins = vec!["https://example.org".to_owned()];
 
-    let read = Loaded::parse(Path::new("effective.toml"), &config.effective()).unwrap();
+    let read = LoadedConfig::parse(Path::new("effective.toml"), &config.effective()).unwrap();
 
     assert_eq!(read.config, config);
 }

@@ -1,10 +1,11 @@
-//! Walks through the cases of a suite that is a server: `echo-client HOST:PORT AGENT`.
+//! Runs all cases of a suite that is a server: `echo-client HOST:PORT AGENT`.
 //!
-//! The suite's addresses are the usual ones: `/getCaseCount`, `/runCase?case=N&agent=AGENT`, `/updateReports?agent=AGENT`.
+//! The suite's paths are those of Autobahn: `/getCaseCount`, `/runCase?case=N&agent=AGENT`,
+//! `/updateReports?agent=AGENT`.
 
 use anyhow::{Context as _, Result};
-use steadfast_conformance::connection::Answer;
-use steadfast_conformance::opening;
+use steadfast_conformance::connection::MessageHandling;
+use steadfast_conformance::handshake;
 use tokio::runtime::Builder;
 
 fn main() -> Result<()> {
@@ -18,35 +19,36 @@ fn main() -> Result<()> {
         .block_on(run(&host, &agent))
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "how many cases there were is the outcome"
-)]
+#[expect(clippy::print_stdout, reason = "the number of cases is the result")]
 #[expect(
     clippy::print_stderr,
-    reason = "a case that breaks the connection is judged by the suite, and named here"
+    reason = "the suite evaluates a case whose connection fails; it is printed here"
 )]
 async fn run(host: &str, agent: &str) -> Result<()> {
-    let answer = opening::connect(host, "/getCaseCount")
+    let messages = handshake::connect(host, "/getCaseCount")
         .await?
-        .run(Answer::Collect)
+        .run(MessageHandling::Collect)
         .await?;
-    let count = answer
+    let count = messages
         .first()
-        .context("the suite does not say how many cases it has")?;
+        .context("the suite did not send its number of cases")?;
     let count: u32 = str::from_utf8(count)?
         .trim()
         .parse()
-        .context("the number of cases is no number")?;
+        .context("invalid number of cases")?;
     for case in 1..=count {
         let path = format!("/runCase?case={case}&agent={agent}");
-        if let Err(error) = opening::connect(host, &path).await?.run(Answer::Echo).await {
+        if let Err(error) = handshake::connect(host, &path)
+            .await?
+            .run(MessageHandling::Echo)
+            .await
+        {
             eprintln!("case {case}: {error:#}");
         }
     }
-    opening::connect(host, &format!("/updateReports?agent={agent}"))
+    handshake::connect(host, &format!("/updateReports?agent={agent}"))
         .await?
-        .run(Answer::Collect)
+        .run(MessageHandling::Collect)
         .await?;
     println!("{count} cases");
     Ok(())

@@ -1,8 +1,8 @@
-//! A WebSocket server that sends every message back: `echo-server 127.0.0.1:PORT`. Port 0 picks a free one.
+//! A WebSocket server that sends every message back: `echo-server 127.0.0.1:PORT`. Port 0 selects a free one.
 
 use anyhow::{Context as _, Result};
-use steadfast_conformance::connection::Answer;
-use steadfast_conformance::opening;
+use steadfast_conformance::connection::MessageHandling;
+use steadfast_conformance::handshake;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
@@ -16,10 +16,7 @@ fn main() -> Result<()> {
         .block_on(serve(&address))
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the address is what the caller waits for"
-)]
+#[expect(clippy::print_stdout, reason = "the caller waits for the address")]
 async fn serve(address: &str) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
@@ -33,12 +30,15 @@ async fn serve(address: &str) -> Result<()> {
 
 #[expect(
     clippy::print_stderr,
-    reason = "a broken connection is worth a line, not the end of the server"
+    reason = "a failed connection is printed and does not stop the server"
 )]
 async fn echo(stream: TcpStream) {
     let outcome = async {
         stream.set_nodelay(true)?;
-        opening::accept(stream).await?.run(Answer::Echo).await
+        handshake::accept(stream)
+            .await?
+            .run(MessageHandling::Echo)
+            .await
     };
     if let Err(error) = outcome.await {
         eprintln!("{error:#}");

@@ -1,6 +1,6 @@
 //! The data directory: its lock, its names, and the durability of names.
 //!
-//! Knows nothing of what stands inside a segment. The segment store, the keeper thread and the tools use it.
+//! Independent of the contents of segments. The segment store, the segment worker and the tools use it.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -15,41 +15,43 @@ use crate::log::LogError;
 /// The file whose advisory lock says that the directory is in use; it holds the process id of the holder.
 const LOCK: &str = "lock";
 
-/// The ending of a segment's name.
+/// The suffix of a segment's name.
 const SEGMENT: &str = ".segment";
 
-/// The ending of a segment that is not complete yet. Whatever has it after a start is left over from a crash.
+/// The suffix of a segment that is not complete yet. A file with this suffix at a start is left over from a crash.
 const PARTIAL: &str = ".segment.partial";
 
 /// Digits of a segment's number in its name; larger numbers get more.
 const DIGITS: usize = 16;
 
-/// Records are their owner's business.
+/// Only the owner may read records.
 const FILE_MODE: u32 = 0o600;
 pub(in crate::log) const DIRECTORY_MODE: u32 = 0o700;
 
-/// How a process uses the directory.
+/// How a process locks the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::log) enum Access {
-    /// Alone, to write.
+pub(in crate::log) enum DirectoryAccess {
+    /// Exclusively, to write.
     Write,
-    /// Beside other readers; nothing is created or changed.
+    /// Shared with other readers; nothing is created or changed.
     Read,
 }
 
-/// A data directory that this process holds the lock of, until it is dropped.
+/// A data directory, locked by this process until it is dropped.
 #[derive(Debug)]
 pub(in crate::log) struct Directory {
     path: PathBuf,
-    /// `None` only for readers of a directory that no gateway ever opened.
+    /// `None` only for readers of a directory that no gateway has opened.
     _lock: Option<File>,
 }
 
 impl Directory {
-    /// Takes the directory; creates it when it is to be written and does not exist.
-    pub(in crate::log) fn open(path: &Path, access: Access) -> Result<Self, LogError> {
+    /// Locks the directory; creates it if access is `Write` and it does not exist.
+    pub(in crate::log) fn open(path: &Path, access: DirectoryAccess) -> Result<Self, LogError> {
         let metadata = match std::fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Write => {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Write =>
+            {
                 create(path).map_err(|error| LogError::from_io(path, error))?;
                 std::fs::metadata(path)
             }
@@ -70,17 +72,17 @@ impl Directory {
         })
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub(in crate::log) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The segments in order of numbers. Other files are left alone.
+    /// Lists the segments in order of their numbers; ignores other files.
     pub(in crate::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
         segments(&self.path)
     }
 
-    /// Deletes what a crash left of a segment that was being created.
+    /// Deletes incomplete segments that a crash left.
     pub(in crate::log) fn remove_partial(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
@@ -92,7 +94,7 @@ impl Directory {
     }
 }
 
-/// The segments inside, in order of numbers. Other files are left alone.
+/// Lists the segments of a directory in order of their numbers; ignores other files.
 pub(in crate::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
@@ -106,17 +108,17 @@ pub(in crate::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>
     Ok(found)
 }
 
-/// The path of a segment.
+/// Returns the path of a segment.
 pub(in crate::log) fn segment_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
     directory.join(format!("{:0DIGITS$}{SEGMENT}", segment.0))
 }
 
-/// The path of a segment while it is being created.
+/// Returns the path of a segment while it is being created.
 pub(in crate::log) fn partial_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
     directory.join(format!("{:0DIGITS$}{PARTIAL}", segment.0))
 }
 
-/// Options for a new file that only its owner may read.
+/// Returns the options for a new file that only its owner may read.
 pub(in crate::log) fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options
@@ -128,19 +130,19 @@ pub(in crate::log) fn new_file() -> OpenOptions {
     options
 }
 
-/// Makes the names inside the directory durable.
+/// Makes the directory entries durable.
 pub(in crate::log) fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The number in a name with this ending; only the spelling that we write counts.
-fn number(name: &OsStr, ending: &str) -> Option<SegmentNumber> {
+/// Parses the number in a file name with this suffix; only the format that the gateway writes is valid.
+fn number(name: &OsStr, suffix: &str) -> Option<SegmentNumber> {
     let name = name.to_str()?;
-    let number = SegmentNumber(name.strip_suffix(ending)?.parse().ok()?);
-    (name == format!("{:0DIGITS$}{ending}", number.0)).then_some(number)
+    let number = SegmentNumber(name.strip_suffix(suffix)?.parse().ok()?);
+    (name == format!("{:0DIGITS$}{suffix}", number.0)).then_some(number)
 }
 
-/// Creates the directory and all above it, each durable by name.
+/// Creates the directory and its missing parents, and makes each directory entry durable.
 fn create(path: &Path) -> io::Result<()> {
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -151,29 +153,31 @@ fn create(path: &Path) -> io::Result<()> {
         create(parent)?;
     }
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        // Somebody else was quicker; what matters is that it is there.
+        // Another process created it first; it exists, which is all that is needed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_names(parent),
     }
 }
 
-fn lock(directory: &Path, access: Access) -> Result<Option<File>, LogError> {
+fn lock(directory: &Path, access: DirectoryAccess) -> Result<Option<File>, LogError> {
     let path = directory.join(LOCK);
     let opened = match access {
-        Access::Write => new_file().truncate(false).open(&path),
-        Access::Read => File::open(&path),
+        DirectoryAccess::Write => new_file().truncate(false).open(&path),
+        DirectoryAccess::Read => File::open(&path),
     };
     let mut file = match opened {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && access == Access::Read => {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Read =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(LogError::from_io(directory, error)),
     };
     let locked = match access {
-        Access::Write => file.try_lock(),
-        Access::Read => file.try_lock_shared(),
+        DirectoryAccess::Write => file.try_lock(),
+        DirectoryAccess::Read => file.try_lock_shared(),
     };
     match locked {
         Ok(()) => {}
@@ -185,25 +189,26 @@ fn lock(directory: &Path, access: Access) -> Result<Option<File>, LogError> {
         }
         Err(TryLockError::Error(error)) => return Err(LogError::from_io(directory, error)),
     }
-    if access == Access::Write {
-        leave_id(&mut file);
+    if access == DirectoryAccess::Write {
+        write_process_id(&mut file);
     }
     Ok(Some(file))
 }
 
-/// The process id in the lock file, if one stands there.
+/// Returns the process id in the lock file, if it contains one.
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-/// Leaves our process id for whoever comes second. It is a courtesy only: on a full disk the lock holds without it.
-fn leave_id(file: &mut File) {
+/// Writes our process id to the lock file, for the error of a second process. The lock does not depend on it: a full
+/// disk is not an error.
+fn write_process_id(file: &mut File) {
     let id = std::process::id();
     let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
     if let Err(error) = written {
-        tracing::warn!(%error, "cannot leave the process id in the lock file");
+        tracing::warn!(%error, "failed to write the process id to the lock file");
     }
 }
 
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_spelling_that_we_write_is_a_segment() {
+    fn only_the_file_name_format_that_the_gateway_writes_is_a_segment() {
         let number = |name: &str| number(OsStr::new(name), SEGMENT);
 
         assert_eq!(number("0000000000000007.segment"), Some(SegmentNumber(7)));

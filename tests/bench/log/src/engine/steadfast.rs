@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use steadfast_gateway::clock::Clock;
-use steadfast_gateway::log::{CoreLog, LogService, LogSetup, RingLimits, Store};
+use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
@@ -22,7 +22,7 @@ const EVENTS_MAX: usize = 4096;
 /// The log with one core.
 pub(crate) struct Steadfast {
     service: LogService,
-    core: CoreLog,
+    shard: ShardLog,
     runtime: Runtime,
     channels: Vec<ChannelName>,
     events: Vec<LogEvent>,
@@ -46,18 +46,18 @@ impl Steadfast {
         let clock = Clock::start();
         let setup = LogSetup {
             store: Store::Directory(directory.to_path_buf()),
-            cores: NonZeroU16::MIN,
+            shards: NonZeroU16::MIN,
             ring: RingLimits::DEFAULT,
             clock,
         };
         let log = Log::new(policy, clock.now());
-        let (service, mut cores) = LogService::start(&setup, log)
-            .map_err(|error| anyhow!("{error}: {}", error.advice()))?;
-        let core = cores.pop().context("one core")?;
+        let (service, mut shards) =
+            LogService::start(&setup, log).map_err(|error| anyhow!("{error}: {}", error.help()))?;
+        let shard = shards.pop().context("one shard")?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self {
             service,
-            core,
+            shard,
             runtime,
             channels: Vec::new(),
             events: Vec::new(),
@@ -85,7 +85,7 @@ impl Engine for Steadfast {
     fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
         for item in batch {
             let channel = self.channel(item.writer)?;
-            self.core.ask(Request::Append(Append {
+            self.shard.request(Request::Append(Append {
                 request_id: RequestId {
                     shard: 0,
                     number: u64::from(item.writer),
@@ -96,14 +96,14 @@ impl Engine for Steadfast {
                 idempotency_key: None,
             }));
         }
-        self.core.flush();
+        self.shard.flush();
         Ok(())
     }
 
     fn acknowledged(&mut self, writers: &mut Vec<u16>) -> Result<()> {
-        self.runtime.block_on(self.core.ready());
+        self.runtime.block_on(self.shard.ready());
         let mut events = std::mem::take(&mut self.events);
-        self.core.take(&mut events, EVENTS_MAX);
+        self.shard.take(&mut events, EVENTS_MAX);
         for event in events.drain(..) {
             match event {
                 LogEvent::Response {

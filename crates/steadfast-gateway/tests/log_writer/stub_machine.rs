@@ -1,4 +1,4 @@
-//! A machine that takes appends in groups and promises nothing else: one segment, no channels, no recovery.
+//! A state machine that commits appends in batches and does nothing else: one segment, no channels, no recovery.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
@@ -19,41 +19,41 @@ const EPOCH: ChannelEpoch = ChannelEpoch {
 };
 const SEGMENT: SegmentNumber = SegmentNumber(1);
 
-/// The machine, with what a test wants to watch or to break.
+/// The state machine, with options to observe it or to make it fail.
 #[derive(Debug, Default)]
-pub(crate) struct Plain {
+pub(crate) struct StubMachine {
     outputs: VecDeque<Output>,
-    group: Vec<Append>,
+    batch: Vec<Append>,
     written: u64,
     offset: u64,
-    groups: Option<Sender<usize>>,
+    batches: Option<Sender<usize>>,
     found: Option<Sender<Vec<SegmentFound>>>,
     gate: Option<Receiver<()>>,
     panics: bool,
     ends_unclean: bool,
 }
 
-impl Plain {
+impl StubMachine {
     pub(crate) const SEGMENT_BYTES: u64 = 3 << 20;
 
-    /// Tells how many appends each group has.
-    pub(crate) fn telling(self, groups: Sender<usize>) -> Self {
+    /// Reports the number of appends of each batch.
+    pub(crate) fn reporting_batches(self, batches: Sender<usize>) -> Self {
         Self {
-            groups: Some(groups),
+            batches: Some(batches),
             ..self
         }
     }
 
-    /// Tells which segments were found.
-    pub(crate) fn telling_found(self, found: Sender<Vec<SegmentFound>>) -> Self {
+    /// Reports the segments that were found.
+    pub(crate) fn reporting_found(self, found: Sender<Vec<SegmentFound>>) -> Self {
         Self {
             found: Some(found),
             ..self
         }
     }
 
-    /// Stands still at each request until the other end of the gate is dropped.
-    pub(crate) fn waiting(self, gate: Receiver<()>) -> Self {
+    /// Blocks at each request until the sender of the gate is dropped.
+    pub(crate) fn blocking(self, gate: Receiver<()>) -> Self {
         Self {
             gate: Some(gate),
             ..self
@@ -68,7 +68,7 @@ impl Plain {
         }
     }
 
-    /// Cannot write its clean end.
+    /// Fails to record its clean shutdown.
     pub(crate) fn ending_unclean(self) -> Self {
         Self {
             ends_unclean: true,
@@ -76,21 +76,21 @@ impl Plain {
         }
     }
 
-    fn write(&mut self, batch: Vec<Request>) {
-        assert!(!self.panics, "as the test asked");
+    fn write(&mut self, requests: Vec<Request>) {
+        assert!(!self.panics, "the test requested a panic");
         if let Some(gate) = &self.gate {
             gate.recv().expect_err("nothing is ever sent");
         }
         let mut bytes = BytesMut::new();
-        for request in batch {
+        for request in requests {
             let Request::Append(append) = request else {
-                panic!("no test reads")
+                panic!("unexpected read request")
             };
             bytes.extend_from_slice(&append.data);
-            self.group.push(append);
+            self.batch.push(append);
         }
-        if let Some(groups) = &self.groups {
-            groups.send(self.group.len()).expect("the test listens");
+        if let Some(batches) = &self.batches {
+            batches.send(self.batch.len()).expect("the test listens");
         }
         let bytes: Bytes = bytes.freeze();
         let at = self.written;
@@ -103,7 +103,7 @@ impl Plain {
     }
 
     fn commit(&mut self, at: Timestamp) {
-        for append in self.group.drain(..) {
+        for append in self.batch.drain(..) {
             self.offset += 1;
             let record = Record {
                 offset: self.offset,
@@ -116,34 +116,34 @@ impl Plain {
                 epoch: EPOCH,
                 record,
             }));
-            let answer = Response::Appended {
+            let response = Response::Appended {
                 epoch: EPOCH,
                 offset: self.offset,
                 is_duplicate: false,
             };
             self.outputs.push_back(Output::Respond {
                 request_id: append.request_id,
-                response: answer,
+                response,
             });
         }
     }
 
-    fn refuse(&mut self, fault: StorageError) {
+    fn reject(&mut self, error: StorageError) {
         self.outputs.push_back(Output::Notify(Event::WriteFailed {
             segment: SEGMENT,
-            error: fault,
+            error,
         }));
-        for append in self.group.drain(..) {
-            let answer = Response::Rejected(Rejection::WriteFailed);
+        for append in self.batch.drain(..) {
+            let response = Response::Rejected(Rejection::WriteFailed);
             self.outputs.push_back(Output::Respond {
                 request_id: append.request_id,
-                response: answer,
+                response,
             });
         }
     }
 }
 
-impl Machine for Plain {
+impl Machine for StubMachine {
     type Input = Input;
     type Output = Output;
     type Timer = Timer;
@@ -162,15 +162,13 @@ impl Machine for Plain {
             Input::Reserved { .. } => self
                 .outputs
                 .push_back(Output::Opened(OpenReport::default())),
-            Input::Requested {
-                requests: batch, ..
-            } => self.write(batch),
+            Input::Requested { requests, .. } => self.write(requests),
             Input::Written => self.outputs.push_back(Output::Sync { segment: SEGMENT }),
             Input::Synced => self.commit(Timestamp::default()),
             Input::Failed {
                 operation: FailedOperation::Write | FailedOperation::Sync,
-                error: fault,
-            } => self.refuse(fault),
+                error,
+            } => self.reject(error),
             Input::CloseRequested { .. } => {
                 if self.ends_unclean {
                     self.outputs
@@ -179,7 +177,7 @@ impl Machine for Plain {
                 self.outputs.push_back(Output::Closed);
             }
             other @ (Input::ReadDone { .. } | Input::Failed { .. } | Input::Tick { .. }) => {
-                panic!("no test leads to {other:?}")
+                panic!("unexpected input {other:?}")
             }
         }
     }

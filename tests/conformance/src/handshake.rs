@@ -1,4 +1,4 @@
-//! The handshake over a socket, both sides. Reads a head, hands its fields to the codec, sends the answer.
+//! The handshake over a socket, for both roles. Reads a head, passes its fields to the codec, sends the response.
 
 use std::time::Duration;
 
@@ -17,23 +17,21 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// The most header fields in one head.
 const FIELDS_MAX: usize = 64;
 
-/// How long a whole handshake may take.
-const OPENING_LIMIT: Duration = Duration::from_secs(5);
+/// How long a complete handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens a connection that a client asks for.
+/// Accepts a connection of a client.
 ///
 /// # Errors
 ///
-/// When the request is no valid upgrade (it is answered with the reason), or the socket fails.
+/// When the request is not a valid upgrade (the response contains the reason), or the socket fails.
 pub async fn accept(mut stream: TcpStream) -> Result<Connection> {
-    let head = timeout(OPENING_LIMIT, read_head(&mut stream))
+    let head = timeout(HANDSHAKE_TIMEOUT, read_head(&mut stream))
         .await
-        .context("no request came")??;
+        .context("timed out waiting for the request")??;
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
-    request
-        .parse(&head.bytes)
-        .context("the request is no HTTP")?;
+    request.parse(&head.bytes).context("invalid HTTP request")?;
     let method = request.method.unwrap_or_default();
     let minor = request.version.unwrap_or_default();
     let fields = request
@@ -47,9 +45,9 @@ pub async fn accept(mut stream: TcpStream) -> Result<Connection> {
                 .await?;
             Ok(Connection::new(stream, Role::Server, head.early()))
         }
-        Err(refusal) => {
-            stream.write_all(&refusal.response()).await?;
-            bail!(refusal);
+        Err(rejection) => {
+            stream.write_all(&rejection.response()).await?;
+            bail!(rejection);
         }
     }
 }
@@ -58,11 +56,11 @@ pub async fn accept(mut stream: TcpStream) -> Result<Connection> {
 ///
 /// # Errors
 ///
-/// When the server does not answer with a valid upgrade, or the socket fails.
+/// When the server's response is not a valid upgrade, or the socket fails.
 pub async fn connect(host: &str, path: &str) -> Result<Connection> {
     let mut stream = TcpStream::connect(host)
         .await
-        .with_context(|| format!("cannot reach {host}"))?;
+        .with_context(|| format!("failed to connect to {host}"))?;
     stream.set_nodelay(true)?;
     let mut random = [0; 16];
     for chunk in random.as_chunks_mut::<8>().0 {
@@ -76,14 +74,14 @@ pub async fn connect(host: &str, path: &str) -> Result<Connection> {
         ..UpgradeRequest::default()
     };
     stream.write_all(&handshake::request(&request)?).await?;
-    let head = timeout(OPENING_LIMIT, read_head(&mut stream))
+    let head = timeout(HANDSHAKE_TIMEOUT, read_head(&mut stream))
         .await
-        .context("no answer came")??;
+        .context("timed out waiting for the response")??;
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
     response
         .parse(&head.bytes)
-        .context("the answer is no HTTP")?;
+        .context("invalid HTTP response")?;
     let status = response.code.unwrap_or_default();
     let fields = response
         .headers
@@ -93,7 +91,7 @@ pub async fn connect(host: &str, path: &str) -> Result<Connection> {
     Ok(Connection::new(stream, Role::Client, head.early()))
 }
 
-/// A head, and what was read behind it.
+/// A head, and the bytes that were read after it.
 struct Head {
     bytes: Vec<u8>,
     len: usize,
@@ -112,7 +110,7 @@ async fn read_head(stream: &mut TcpStream) -> Result<Head> {
         ensure!(bytes.len() < HEAD_BYTES_MAX, "the head is too long");
         ensure!(
             stream.read_buf(&mut bytes).await? > 0,
-            "the peer went away during the handshake"
+            "the peer disconnected during the handshake"
         );
         if let Some(at) = bytes.windows(END.len()).position(|window| window == END) {
             return Ok(Head {

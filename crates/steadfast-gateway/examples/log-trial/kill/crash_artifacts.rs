@@ -1,7 +1,7 @@
-//! What a crash could have left in the files beside whole records, done on purpose.
+//! Adds artifacts that a crash could leave in the files in addition to complete records.
 //!
-//! A killed process cannot lose what it had written, so no byte of a record is touched: an unfinished write is imitated
-//! behind the last one, and a segment that was reserved ahead and holds nothing yet is taken away.
+//! A killed process cannot lose what it had written, so no byte of a record is changed: a torn write is imitated after
+//! the last record, and a preallocated segment that is still empty is removed.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use steadfast_machine::Generator;
 
-/// The last record may end in zeros, which cannot be told from what was never written.
+/// The last record may end in zeros, which cannot be distinguished from bytes that were never written.
 const RECORD_END_BYTES: usize = 64;
 
-/// Writes random bytes a little behind the last byte that is not zero, as an unfinished write would. False when nothing
+/// Writes random bytes shortly after the last byte that is not zero, as a torn write would. Returns `false` if nothing
 /// was written yet or the segment is full.
 pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::Result<bool> {
     for path in segments(directory)?.into_iter().rev() {
@@ -22,10 +22,10 @@ pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::
             continue;
         };
         let at = last + RECORD_END_BYTES;
-        let room = bytes.len().saturating_sub(at);
+        let free = bytes.len().saturating_sub(at);
         let len = usize::try_from(1 + generator.below(300))
             .unwrap_or(1)
-            .min(room);
+            .min(free);
         let garbage: Vec<u8> = (0..len)
             .map(|_| generator.next_u64().to_le_bytes()[0])
             .collect();
@@ -36,8 +36,8 @@ pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::
     Ok(false)
 }
 
-/// Takes away the newest segment if it holds nothing and the one before it does not say yet that the log goes on there:
-/// from then on it is part of the log.
+/// Removes the newest segment if it is empty and the previous one does not yet refer to it as the next segment; after
+/// that it is part of the log. Returns whether it was removed.
 pub(crate) fn remove_reserved(directory: &str) -> io::Result<bool> {
     let segments = segments(directory)?;
     let [.., current, newest] = &segments[..] else {
@@ -46,7 +46,7 @@ pub(crate) fn remove_reserved(directory: &str) -> io::Result<bool> {
     let number = newest
         .file_stem()
         .and_then(|stem| stem.to_str()?.parse().ok());
-    let number = number.ok_or_else(|| io::Error::other("a segment's name is no number"))?;
+    let number = number.ok_or_else(|| io::Error::other("a segment's name is not a number"))?;
     let is_used = std::fs::read(newest)?.iter().any(|byte| *byte != 0);
     if is_used || is_sealed(&std::fs::read(current)?, number) {
         return Ok(false);
@@ -56,8 +56,8 @@ pub(crate) fn remove_reserved(directory: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether a segment has its last record, which names the next one. No payload looks like it, since payloads have no
-/// NUL byte.
+/// Whether a segment has its last record, which contains the number of the next one. No payload has the same bytes,
+/// because payloads have no NUL byte.
 fn is_sealed(bytes: &[u8], next: u64) -> bool {
     const KIND: u8 = 9;
     let end = [&[KIND][..], &next.to_le_bytes()].concat();

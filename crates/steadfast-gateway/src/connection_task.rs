@@ -1,6 +1,6 @@
-//! The task of one connection: writes what waits, reads what came, and hands whole messages on.
+//! The task of one connection: writes its send buffer, reads its socket, and passes complete messages to the hub.
 //!
-//! Its future is small: it reads into the buffer of the core, and the decoder keeps only what is cut.
+//! Its future is small: it reads into the buffer of the event loop, and the decoder keeps only incomplete frames.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,33 +14,33 @@ use steadfast_protocol::websocket::{Decoder, WebSocketEvent};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::connection::{Kind, Phase};
-use crate::core::Core;
+use crate::connection::{ConnectionKind, ConnectionPhase};
+use crate::event_loop::EventLoop;
 use crate::shard::Shard;
 
-/// One connection's reading half.
+/// The reading half of one connection.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    pub(crate) core: Rc<Core>,
+pub(crate) struct ConnectionTask {
+    pub(crate) event_loop: Rc<EventLoop>,
     pub(crate) peer: PeerId,
     pub(crate) stream: OwnedReadHalf,
     pub(crate) decoder: Decoder,
 }
 
-impl Reader {
-    /// Serves the connection until it is gone.
+impl ConnectionTask {
+    /// Serves the connection until it is closed.
     pub(crate) async fn run(mut self) {
         poll_fn(|context| self.poll(context)).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.drain(context);
+        self.flush_send_buffer(context);
         loop {
             match self.poll_read(context) {
-                Poll::Ready(Progress::Gone) => return Poll::Ready(()),
-                Poll::Ready(Progress::Some) => {}
-                Poll::Ready(Progress::Full) => {
-                    // More is there, but the other connections come first.
+                Poll::Ready(ReadProgress::Closed) => return Poll::Ready(()),
+                Poll::Ready(ReadProgress::Drained) => {}
+                Poll::Ready(ReadProgress::BufferFull) => {
+                    // There may be more to read, but the other connections run first.
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -49,53 +49,53 @@ impl Reader {
         }
     }
 
-    /// Writes what waits; reading goes on beside it.
-    fn drain(&self, context: &mut Context<'_>) {
+    /// Writes the send buffer; reading continues independently.
+    fn flush_send_buffer(&self, context: &mut Context<'_>) {
         let peer = self.peer;
-        let waits = self.core.look(|shard| {
+        let is_waiting = self.event_loop.with_shard(|shard| {
             shard.connection(peer).is_some_and(|connection| {
-                connection.remember(context.waker());
-                connection.has_backlog()
+                connection.store_waker(context.waker());
+                connection.has_send_buffer()
             })
         });
-        if !waits {
+        if !is_waiting {
             return;
         }
-        self.core.step(|shard, now| {
+        self.event_loop.step(|shard, now| {
             let Some(connection) = shard.connection(peer) else {
                 return;
             };
-            let waited = connection.backlog_bytes().unwrap_or_default();
+            let waited = connection.send_buffer_bytes().unwrap_or_default();
             match connection.poll_drain(context) {
                 Poll::Ready(Ok(())) => shard.on_drained(now, peer),
                 Poll::Ready(Err(_)) => shard.on_lost(now, peer, ConnectionLoss::IoError),
                 Poll::Pending => {
-                    let waits = connection.backlog_bytes().unwrap_or_default();
-                    shard.on_written(now, peer, waited - waits);
+                    let is_waiting = connection.send_buffer_bytes().unwrap_or_default();
+                    shard.on_written(now, peer, waited - is_waiting);
                 }
             }
         });
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Progress> {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<ReadProgress> {
         let Self {
-            core,
+            event_loop,
             peer,
             stream,
             decoder,
         } = self;
-        let (core, peer) = (&*core, *peer);
-        match core.look(|shard| {
+        let (event_loop, peer) = (&*event_loop, *peer);
+        match event_loop.with_shard(|shard| {
             shard
                 .connection(peer)
-                .map(|connection| connection.is_read())
+                .map(|connection| connection.is_reading())
         }) {
-            None => return Poll::Ready(Progress::Gone),
-            // Whoever resumes reading wakes the task.
+            None => return Poll::Ready(ReadProgress::Closed),
+            // Resuming the read interest wakes the task.
             Some(false) => return Poll::Pending,
             Some(true) => {}
         }
-        let mut memory = core.read_buffer.borrow_mut();
+        let mut memory = event_loop.read_buffer.borrow_mut();
         let mut buffer = ReadBuf::new(&mut memory);
         let read = Pin::new(stream).poll_read(context, &mut buffer);
         let is_full = buffer.remaining() == 0;
@@ -103,11 +103,11 @@ impl Reader {
         match read {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if !input.is_empty() => {
-                core.step(|shard, now| feed(shard, now, peer, decoder, input));
+                event_loop.step(|shard, now| decode_read(shard, now, peer, decoder, input));
                 Poll::Ready(if is_full {
-                    Progress::Full
+                    ReadProgress::BufferFull
                 } else {
-                    Progress::Some
+                    ReadProgress::Drained
                 })
             }
             Poll::Ready(outcome) => {
@@ -116,33 +116,33 @@ impl Reader {
                 } else {
                     ConnectionLoss::IoError
                 };
-                core.step(|shard, now| shard.on_lost(now, peer, loss));
-                Poll::Ready(Progress::Gone)
+                event_loop.step(|shard, now| shard.on_lost(now, peer, loss));
+                Poll::Ready(ReadProgress::Closed)
             }
         }
     }
 }
 
-impl Drop for Reader {
+impl Drop for ConnectionTask {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.core.on_panic();
+            self.event_loop.on_panic();
         }
     }
 }
 
-/// What a read brought.
-enum Progress {
-    /// The connection is gone.
-    Gone,
-    /// All that was there.
-    Some,
-    /// As much as the buffer takes.
-    Full,
+/// The outcome of a read.
+enum ReadProgress {
+    /// The connection is closed.
+    Closed,
+    /// Everything that had arrived was read.
+    Drained,
+    /// The read filled the buffer, so more may have arrived.
+    BufferFull,
 }
 
-/// Decodes one read and carries its events to the hub.
-pub(crate) fn feed(
+/// Decodes the bytes of one read and passes its events to the hub.
+pub(crate) fn decode_read(
     shard: &mut Shard,
     now: Instant,
     peer: PeerId,
@@ -153,25 +153,25 @@ pub(crate) fn feed(
     let mut reading = decoder.read(input);
     loop {
         let event = reading.next_event();
-        let Some((phase, kind)) = shard.standing(peer) else {
+        let Some((phase, kind)) = shard.state(peer) else {
             return;
         };
         match event {
             Ok(Some(WebSocketEvent::Message {
                 kind: message_kind,
                 payload,
-            })) if phase == Phase::Open => match kind {
-                Kind::Client => {
+            })) if phase == ConnectionPhase::Open => match kind {
+                ConnectionKind::Client => {
                     has_message = true;
                     let message = Bytes::copy_from_slice(payload);
                     shard.handle(now, Input::Received { peer, message });
                 }
-                Kind::Echo => shard.echo(peer, message_kind, payload),
+                ConnectionKind::Echo => shard.echo(peer, message_kind, payload),
             },
-            Ok(Some(WebSocketEvent::Ping(payload))) if phase == Phase::Open => {
-                shard.pong(peer, payload)
+            Ok(Some(WebSocketEvent::Ping(payload))) if phase == ConnectionPhase::Open => {
+                shard.pong(peer, payload);
             }
-            // What arrives after our close frame is dropped, except for the peer's own.
+            // Everything that arrives after our close frame is dropped, except for the peer's close frame.
             Ok(Some(
                 WebSocketEvent::Message { .. } | WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_),
             )) => {}
@@ -182,7 +182,7 @@ pub(crate) fn feed(
             Err(error) => return shard.on_malformed(now, peer, error),
         }
     }
-    if !has_message && shard.standing(peer) == Some((Phase::Open, Kind::Client)) {
+    if !has_message && shard.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
         shard.handle(now, Input::BytesReceived { peer });
     }
 }
@@ -193,9 +193,13 @@ mod tests {
     use crate::connection::Connection;
 
     #[test]
-    fn an_idle_connection_holds_little() {
-        // The task adds its header and the runtime its registration, about half a KiB together.
-        assert!(size_of::<Reader>() <= 128, "{}", size_of::<Reader>());
+    fn an_idle_connection_needs_little_memory() {
+        // The task adds its header, and the runtime its registration: about half a KiB in total.
+        assert!(
+            size_of::<ConnectionTask>() <= 128,
+            "{}",
+            size_of::<ConnectionTask>()
+        );
         assert!(size_of::<Connection>() <= 64, "{}", size_of::<Connection>());
     }
 }

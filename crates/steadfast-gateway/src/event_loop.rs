@@ -1,0 +1,341 @@
+//! One event loop: the tasks that share a shard, and what wakes them.
+//!
+//! Everything runs on one thread, so the shard is borrowed for one synchronous step and never across an await. A loop
+//! iteration is the time between two runs of [`finish_iterations`]: the scheduler is first in, first out, so the task
+//! that finishes an iteration runs after all tasks that were ready when it began, and writes for all of them at once.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use steadfast_hub::Hub;
+use steadfast_hub::io::{Input, LogEvent};
+use steadfast_machine::{Instant, Seed};
+use steadfast_protocol::websocket;
+use tokio::sync::Notify;
+use tokio::time;
+
+use crate::access::AccessRules;
+use crate::admin::{Admin, Capacity};
+use crate::clock::Clock;
+use crate::config::policy::Policies;
+use crate::log::ShardLog;
+use crate::shard::{Outgoing, Shard};
+use crate::upgrade::{EchoEndpoint, UpgradeRules};
+
+/// The most bytes that one read returns; larger messages need several. Shared by all connections of a shard.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// The most log events in one loop iteration: enough to coalesce, few enough that sockets are written in between.
+const LOG_EVENTS_MAX: usize = 512;
+
+/// State that the connections of one shard share.
+#[derive(Debug)]
+pub(crate) struct EventLoop {
+    shard: RefCell<Shard>,
+    /// Empty between two reads.
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    clock: Clock,
+    pub(crate) settings: ShardSettings,
+    pub(crate) admin: Arc<Admin>,
+    /// Connections that have not finished their first request.
+    handshakes: Cell<usize>,
+    /// Whether `peers_max` clients are connected.
+    is_full: Cell<bool>,
+    is_iteration_open: Cell<bool>,
+    iteration_end: Notify,
+    outgoing: Notify,
+    /// The deadline until which the timer's task sleeps.
+    armed_deadline: Cell<Option<Instant>>,
+    rearm: Notify,
+    /// Notified when a socket is closed.
+    capacity: Notify,
+    /// Notified when the last connection is closed.
+    all_closed: Notify,
+    /// Notified when a connection's task panicked: the hub may then be in any state.
+    panicked: Notify,
+}
+
+/// Settings of a shard for its connections, from the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardSettings {
+    pub(crate) rules: UpgradeRules,
+    pub(crate) client_limits: websocket::WebSocketLimits,
+    pub(crate) echo_limits: websocket::WebSocketLimits,
+    pub(crate) handshake_timeout: Duration,
+    handshakes_max: usize,
+    /// Clients of this shard.
+    peers_max: usize,
+    /// All sockets of this shard; more than `peers_max`, so that the hub can reply to clients that it rejects.
+    sockets_max: usize,
+    shutdown_timeout: Duration,
+}
+
+impl ShardSettings {
+    /// The settings of each shard, which may have `sockets_max` sockets.
+    pub(crate) fn new(policies: &Policies, sockets_max: usize) -> Self {
+        let server = &policies.config.server;
+        Self {
+            rules: UpgradeRules {
+                access: AccessRules::new(policies.config.client.anonymous, &server.allowed_origins),
+                echo: if policies.config.test.echo {
+                    EchoEndpoint::Enabled
+                } else {
+                    EchoEndpoint::Disabled
+                },
+            },
+            client_limits: policies.client_limits,
+            echo_limits: policies.echo_limits,
+            handshake_timeout: server.handshake_timeout.0,
+            handshakes_max: usize::try_from(server.handshakes_max).unwrap_or(usize::MAX),
+            peers_max: policies.peers_max(),
+            sockets_max,
+            shutdown_timeout: server.shutdown_timeout.0,
+        }
+    }
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        hub: Hub,
+        clock: Clock,
+        close_timeout: Duration,
+        settings: ShardSettings,
+        admin: Arc<Admin>,
+    ) -> Self {
+        Self {
+            shard: RefCell::new(Shard::new(hub, close_timeout)),
+            read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
+            clock,
+            settings,
+            admin,
+            handshakes: Cell::new(0),
+            is_full: Cell::new(false),
+            is_iteration_open: Cell::new(false),
+            iteration_end: Notify::new(),
+            outgoing: Notify::new(),
+            armed_deadline: Cell::new(None),
+            rearm: Notify::new(),
+            capacity: Notify::new(),
+            all_closed: Notify::new(),
+            panicked: Notify::new(),
+        }
+    }
+
+    /// Accesses the shard without an input and without finishing an iteration.
+    pub(crate) fn with_shard<R>(&self, access: impl FnOnce(&mut Shard) -> R) -> R {
+        access(&mut self.shard.borrow_mut())
+    }
+
+    /// Runs one synchronous step with the shard. The iteration finishes after it, and after all other tasks that are
+    /// ready now.
+    pub(crate) fn step<R>(&self, step: impl FnOnce(&mut Shard, Instant) -> R) -> R {
+        let result = self.run_step(step);
+        if !self.is_iteration_open.replace(true) {
+            self.iteration_end.notify_one();
+        }
+        result
+    }
+
+    /// Finishes an iteration: writes to every dirty socket and rearms the timer if the next deadline is earlier.
+    fn finish_iteration(&self) {
+        self.is_iteration_open.set(false);
+        self.run_step(Shard::finish_iteration);
+        let shard = self.shard.borrow();
+        if shard.has_pending_work() && !self.is_iteration_open.replace(true) {
+            self.iteration_end.notify_one();
+        }
+        if let Some(deadline) = shard.deadline()
+            && self
+                .armed_deadline
+                .get()
+                .is_none_or(|armed| deadline < armed)
+        {
+            self.armed_deadline.set(Some(deadline));
+            self.rearm.notify_one();
+        }
+    }
+
+    /// Runs a step, and wakes the tasks that wait for its effects.
+    fn run_step<R>(&self, step: impl FnOnce(&mut Shard, Instant) -> R) -> R {
+        let mut shard = self.shard.borrow_mut();
+        let before = shard.connections();
+        let result = step(&mut shard, self.clock.now());
+        if shard.has_outgoing() {
+            self.outgoing.notify_one();
+        }
+        if shard.connections() < before {
+            self.capacity.notify_one();
+            if shard.connections() == 0 {
+                self.all_closed.notify_one();
+            }
+        }
+        let is_full = shard.peers() >= self.settings.peers_max;
+        if self.is_full.replace(is_full) != is_full {
+            self.admin.on_shard(if is_full {
+                Capacity::Exhausted
+            } else {
+                Capacity::Available
+            });
+        }
+        result
+    }
+
+    /// Counts a connection that has not finished its first request, until the permit is dropped.
+    pub(crate) fn acquire_handshake_permit(self: &Rc<Self>) -> HandshakePermit {
+        self.handshakes.set(self.handshakes.get() + 1);
+        HandshakePermit {
+            event_loop: Rc::clone(self),
+        }
+    }
+
+    /// Waits until another socket may be accepted.
+    pub(crate) async fn wait_for_capacity(&self) {
+        let mut is_logged = false;
+        loop {
+            let handshakes = self.handshakes.get();
+            let sockets = handshakes + self.shard.borrow().connections();
+            if handshakes < self.settings.handshakes_max && sockets < self.settings.sockets_max {
+                return;
+            }
+            if !std::mem::replace(&mut is_logged, true) {
+                tracing::warn!(
+                    handshakes,
+                    sockets,
+                    "handshake or socket limit reached; accepting paused"
+                );
+            }
+            self.capacity.notified().await;
+        }
+    }
+
+    /// Closes every connection and waits until all are closed, at most for `shutdown_timeout`.
+    pub(crate) async fn shut_down(&self) {
+        self.step(Shard::shut_down);
+        // A client that does not reply to the close frame in time is disconnected when the process exits.
+        drop(time::timeout(self.settings.shutdown_timeout, self.wait_until_empty()).await);
+        let left = self.shard.borrow().connections();
+        if left > 0 {
+            tracing::warn!(
+                connections = left,
+                "shutdown timeout reached; connections still open"
+            );
+        }
+    }
+
+    /// Reports that a connection's task is panicking.
+    pub(crate) fn on_panic(&self) {
+        self.panicked.notify_one();
+    }
+
+    /// Waits until a connection's task has panicked.
+    pub(crate) async fn panicked(&self) {
+        self.panicked.notified().await;
+    }
+
+    async fn wait_until_empty(&self) {
+        while self.shard.borrow().connections() > 0 {
+            self.all_closed.notified().await;
+        }
+    }
+}
+
+/// Counts one connection that has not finished its first request; dropping it releases the capacity.
+#[derive(Debug)]
+pub(crate) struct HandshakePermit {
+    event_loop: Rc<EventLoop>,
+}
+
+impl Drop for HandshakePermit {
+    fn drop(&mut self) {
+        self.event_loop
+            .handshakes
+            .set(self.event_loop.handshakes.get().saturating_sub(1));
+        self.event_loop.capacity.notify_one();
+    }
+}
+
+/// Returns a seed for one hub, from the operating system's randomness.
+///
+/// # Errors
+///
+/// When the operating system cannot provide randomness.
+pub(crate) fn seed() -> Result<Seed, getrandom::Error> {
+    getrandom::u64().map(Seed::new)
+}
+
+/// Finishes each iteration: writes to every dirty socket.
+pub(crate) async fn finish_iterations(event_loop: Rc<EventLoop>) {
+    loop {
+        event_loop.iteration_end.notified().await;
+        event_loop.finish_iteration();
+    }
+}
+
+/// Wakes the hub at its deadlines, with one timer for the entire shard.
+pub(crate) async fn run_timer(event_loop: Rc<EventLoop>) {
+    loop {
+        let armed = event_loop.shard.borrow().deadline();
+        event_loop.armed_deadline.set(armed);
+        let Some(deadline) = armed else {
+            event_loop.rearm.notified().await;
+            continue;
+        };
+        let wait = deadline - event_loop.clock.now();
+        if time::timeout(wait, event_loop.rearm.notified())
+            .await
+            .is_err()
+        {
+            event_loop.step(Shard::tick);
+        }
+    }
+}
+
+/// Owns the shard's end of the log: submits the hub's requests and shard messages, and delivers the log's events to the
+/// hub.
+pub(crate) async fn exchange_with_log(event_loop: Rc<EventLoop>, mut log: ShardLog) {
+    loop {
+        first_of(event_loop.outgoing.notified(), log.ready()).await;
+        for outgoing in event_loop.step(|shard, _| shard.take_outgoing()) {
+            match outgoing {
+                Outgoing::Request(request) => log.request(request),
+                Outgoing::Broadcast(message) => log.broadcast(message),
+            }
+        }
+        log.flush();
+        deliver_log_events(&event_loop, &mut log).await;
+    }
+}
+
+async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
+    loop {
+        let mut events: Vec<LogEvent> = Vec::new();
+        let taken = log.take(&mut events, LOG_EVENTS_MAX);
+        if !events.is_empty() {
+            let input = Input::Log {
+                events,
+                at: Clock::wall(),
+            };
+            event_loop.step(|shard, now| shard.handle(now, input));
+        }
+        if !taken.has_more {
+            return;
+        }
+        // The sockets are written in between.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for the first of two futures; both must be cancel-safe.
+async fn first_of(first: impl Future<Output = ()>, second: impl Future<Output = ()>) {
+    let mut first = std::pin::pin!(first);
+    let mut second = std::pin::pin!(second);
+    std::future::poll_fn(|context| {
+        if first.as_mut().poll(context).is_ready() {
+            std::task::Poll::Ready(())
+        } else {
+            second.as_mut().poll(context)
+        }
+    })
+    .await;
+}

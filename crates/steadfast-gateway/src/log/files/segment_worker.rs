@@ -1,0 +1,204 @@
+//! The segment worker: a thread that creates and deletes segment files, so that the writer never waits for either.
+//!
+//! Creating a segment writes zeros: blocks that are only allocated need a file system journal entry at each sync, and
+//! such a sync takes twice as long. A segment gets its final name only when it is complete.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+
+use steadfast_hub::log::io::SegmentNumber;
+
+use super::directory::{new_file, partial_path, segment_path, sync_names};
+use crate::log::storage::Completion;
+
+/// Zeros written at a time; after each chunk the worker checks whether it must stop.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The most queued operations. The state machine reserves one segment at a time and removes a few after it; when it
+/// removes more than this at once, the writer waits for the worker, which never waits for another thread.
+const OPERATIONS_MAX: usize = 1024;
+
+/// Called when an operation has completed.
+pub(in crate::log) type WakeFn = Box<dyn Fn() + Send>;
+
+/// The writer's handle of the segment worker. Dropping it stops the thread and waits for it.
+#[derive(Debug)]
+pub(super) struct SegmentWorker {
+    operations: Option<SyncSender<SegmentOperation>>,
+    completion: Receiver<Completion>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum SegmentOperation {
+    Reserve(SegmentNumber, u64),
+    Remove(SegmentNumber),
+}
+
+impl SegmentWorker {
+    pub(super) fn start(directory: PathBuf, wake: WakeFn) -> io::Result<Self> {
+        let (operations, inbox) = sync_channel(OPERATIONS_MAX);
+        // Each operation has at most one completion, so the bound on operations also bounds this channel.
+        let (outbox, completion) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("log-segments".into())
+            .spawn(move || run(&directory, &inbox, &outbox, &stopped, &wake))?;
+        Ok(Self {
+            operations: Some(operations),
+            completion,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn reserve(&self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
+        self.operation(SegmentOperation::Reserve(segment, bytes))
+            .err()
+            .map(|error| Completion::NotReserved(segment, error))
+    }
+
+    pub(super) fn remove(&self, segment: SegmentNumber) -> Option<Completion> {
+        self.operation(SegmentOperation::Remove(segment))
+            .err()
+            .map(|error| Completion::NotRemoved(segment, error))
+    }
+
+    pub(super) fn poll_completion(&self) -> Option<Completion> {
+        self.completion.try_recv().ok()
+    }
+
+    fn operation(&self, operation: SegmentOperation) -> io::Result<()> {
+        let sent = self
+            .operations
+            .as_ref()
+            .map(|operations| operations.send(operation));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(io::Error::other("the segment worker's thread has exited")),
+        }
+    }
+}
+
+impl Drop for SegmentWorker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.operations = None;
+        if self
+            .thread
+            .take()
+            .is_some_and(|thread| thread.join().is_err())
+        {
+            tracing::error!("segment worker thread panicked");
+        }
+    }
+}
+
+fn run(
+    directory: &Path,
+    inbox: &Receiver<SegmentOperation>,
+    outbox: &Sender<Completion>,
+    stop: &AtomicBool,
+    wake: &WakeFn,
+) {
+    while let Ok(operation) = inbox.recv() {
+        let completion = match operation {
+            SegmentOperation::Reserve(segment, bytes) => {
+                match create(directory, segment, bytes, stop) {
+                    Ok(()) => Some(Completion::Reserved(segment)),
+                    Err(error) => Some(Completion::NotReserved(segment, error)),
+                }
+            }
+            SegmentOperation::Remove(segment) => remove(directory, segment)
+                .err()
+                .map(|error| Completion::NotRemoved(segment, error)),
+        };
+        if let Some(completion) = completion {
+            if outbox.send(completion).is_err() {
+                return;
+            }
+            wake();
+        }
+    }
+}
+
+/// Creates the complete segment or nothing.
+fn create(
+    directory: &Path,
+    segment: SegmentNumber,
+    bytes: u64,
+    stop: &AtomicBool,
+) -> io::Result<()> {
+    let partial = partial_path(directory, segment);
+    let made = fill(&partial, bytes, stop)
+        .and_then(|()| std::fs::rename(&partial, segment_path(directory, segment)));
+    if let Err(error) = made {
+        // The partial file uses space that is needed; if it cannot be deleted now, the next start deletes it.
+        if let Err(error) = std::fs::remove_file(&partial)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, segment = segment.0, "failed to delete an incomplete segment");
+        }
+        return Err(error);
+    }
+    sync_names(directory)
+}
+
+fn fill(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
+    let file = new_file().open(path)?;
+    write_zeros(&file, bytes, stop)?;
+    file.sync_all()
+}
+
+fn write_zeros(file: &File, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
+    let chunk = vec![0; CHUNK_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other(
+                "the log was closed while the segment was being created",
+            ));
+        }
+        let len = usize::try_from(bytes - at)
+            .unwrap_or(CHUNK_BYTES)
+            .min(CHUNK_BYTES);
+        file.write_all_at(chunk.get(..len).unwrap_or_default(), at)?;
+        at += u64::try_from(len).unwrap_or(u64::MAX);
+    }
+    Ok(())
+}
+
+fn remove(directory: &Path, segment: SegmentNumber) -> io::Result<()> {
+    match std::fs::remove_file(segment_path(directory, segment)) {
+        // An earlier attempt deleted it but could not make the deletion durable.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result?,
+    }
+    sync_names(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removal_that_is_repeated_because_it_was_not_durable_yet_succeeds() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = segment_path(directory.path(), SegmentNumber(1));
+        std::fs::write(&path, "old").unwrap();
+
+        for _ in 0..2 {
+            remove(directory.path(), SegmentNumber(1)).unwrap();
+        }
+
+        assert!(!path.exists());
+    }
+}

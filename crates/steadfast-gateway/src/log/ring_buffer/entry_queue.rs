@@ -1,0 +1,483 @@
+//! The order in which each shard receives the log's events: shared entries, and its own responses between them.
+//!
+//! Owns the entries that some shard has not received yet, a cursor per shard, and the pending responses of each shard.
+//! Takes no lock and wakes no shard: `ring_buffer` does both.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use steadfast_hub::io::{LogEvent, ShardMessage};
+use steadfast_protocol::message::ClientInfo;
+
+use super::{RingLimits, TakenEvents};
+
+/// The memory of an entry in addition to its payload, in bytes; an estimate, so that tiny entries count too.
+const ENTRY_BYTES: usize = 128;
+
+/// An event for one or for all shards.
+#[derive(Debug)]
+pub(in crate::log) enum Delivery {
+    /// For every shard.
+    All(LogEvent),
+    /// For one shard, after everything that was pushed before and before everything that is pushed later.
+    One { shard: u16, event: LogEvent },
+}
+
+/// The shared entries, and the position of each shard in them.
+#[derive(Debug)]
+pub(super) struct EntryQueue {
+    limits: RingLimits,
+    shared: SharedEntries,
+    cursors: Vec<ShardCursor>,
+}
+
+/// The shared entries that some shard has not received yet.
+#[derive(Debug, Default)]
+struct SharedEntries {
+    entries: VecDeque<LogEvent>,
+    /// The sequence number of the first entry; no cursor is below it.
+    first: u64,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct ShardCursor {
+    /// The sequence number of the next shared entry to deliver.
+    next: u64,
+    /// Entries before the cursor were overwritten, and the shard has not been notified yet.
+    has_lagged: bool,
+    /// Events for this shard only, each with the sequence number of the shared entry before which it is delivered.
+    own: VecDeque<(u64, LogEvent)>,
+}
+
+impl EntryQueue {
+    pub(super) fn new(shards: u16, limits: RingLimits) -> Self {
+        Self {
+            limits,
+            shared: SharedEntries::default(),
+            cursors: (0..shards).map(|_| ShardCursor::default()).collect(),
+        }
+    }
+
+    /// Adds one event after all others. A shard whose next entry no longer fits lags.
+    pub(super) fn push(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::All(event) => {
+                self.shared.add(event);
+                self.enforce_limits();
+            }
+            Delivery::One { shard, event } => {
+                let at = self.shared.end();
+                if let Some(cursor) = self.cursors.get_mut(usize::from(shard)) {
+                    cursor.own.push_back((at, event));
+                }
+            }
+        }
+    }
+
+    /// Appends the events that the shard has not received yet, at most `max`.
+    ///
+    /// A gap is reported after the shard's own events inside the gap, and before the first entry after it: a response
+    /// inside the gap does not cover the entries that are missing after it.
+    pub(super) fn take(
+        &mut self,
+        shard: u16,
+        events: &mut Vec<LogEvent>,
+        max: usize,
+    ) -> TakenEvents {
+        let shard = usize::from(shard);
+        let others = self.slowest_other(shard);
+        let Some(cursor) = self.cursors.get_mut(shard) else {
+            return TakenEvents { has_more: false };
+        };
+        for _ in 0..max {
+            if let Some(event) = cursor.own_before_gap() {
+                events.push(event);
+            } else if std::mem::take(&mut cursor.has_lagged) {
+                events.push(LogEvent::Lagged);
+            } else if let Some(event) = cursor.own_before_entry() {
+                events.push(event);
+            } else if let Some(event) = self.shared.deliver(cursor.next, others) {
+                events.push(event);
+                cursor.next += 1;
+            } else {
+                break;
+            }
+        }
+        let has_more = self.has(shard);
+        TakenEvents { has_more }
+    }
+
+    /// Whether the shard has events to take.
+    pub(super) fn has(&self, shard: usize) -> bool {
+        self.cursors.get(shard).is_some_and(|cursor| {
+            cursor.has_lagged || !cursor.own.is_empty() || cursor.next < self.shared.end()
+        })
+    }
+
+    /// Returns how many shared entries the slowest shard has not received.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.shared.entries.len()
+    }
+
+    fn slowest_other(&self, shard: usize) -> u64 {
+        let others = self
+            .cursors
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != shard);
+        others
+            .map(|(_, cursor)| cursor.next)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Overwrites the oldest entries until the limits hold again; the shards that have not received them lag.
+    ///
+    /// Such a shard re-reads its channels anyway, so it continues at the newest entry: the oldest would soon be
+    /// overwritten again.
+    fn enforce_limits(&mut self) {
+        while self.shared.exceeds(self.limits) {
+            let newest = self.shared.end() - 1;
+            for cursor in self
+                .cursors
+                .iter_mut()
+                .filter(|cursor| cursor.next == self.shared.first)
+            {
+                cursor.next = newest;
+                cursor.has_lagged = true;
+            }
+            let slowest = self
+                .cursors
+                .iter()
+                .map(|cursor| cursor.next)
+                .min()
+                .unwrap_or(newest);
+            while self.shared.first < slowest {
+                self.shared.remove_first();
+            }
+        }
+    }
+}
+
+impl SharedEntries {
+    fn add(&mut self, event: LogEvent) {
+        self.bytes += memory_bytes(&event);
+        self.entries.push_back(event);
+    }
+
+    /// Returns the sequence number of the next entry.
+    fn end(&self) -> u64 {
+        self.first + u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether the limits are exceeded. A single entry never exceeds them, so that each can be delivered.
+    fn exceeds(&self, limits: RingLimits) -> bool {
+        self.entries.len() > 1 && (self.entries.len() > limits.entries || self.bytes > limits.bytes)
+    }
+
+    /// Returns the entry at the cursor: moved out if no other shard needs it, otherwise cloned.
+    fn deliver(&mut self, next: u64, others: u64) -> Option<LogEvent> {
+        if next == self.first && others > next {
+            return self.remove_first();
+        }
+        let index = usize::try_from(next.checked_sub(self.first)?).ok()?;
+        self.entries.get(index).cloned()
+    }
+
+    fn remove_first(&mut self) -> Option<LogEvent> {
+        let event = self.entries.pop_front()?;
+        self.first += 1;
+        self.bytes -= memory_bytes(&event);
+        Some(event)
+    }
+}
+
+impl ShardCursor {
+    /// Returns the next event for this shard only, if it is inside a gap that was not reported yet.
+    fn own_before_gap(&mut self) -> Option<LogEvent> {
+        if self.has_lagged {
+            self.own_if(|at, next| at < next)
+        } else {
+            None
+        }
+    }
+
+    /// Returns the next event for this shard only, if it precedes the next shared entry.
+    fn own_before_entry(&mut self) -> Option<LogEvent> {
+        self.own_if(|at, next| at <= next)
+    }
+
+    fn own_if(&mut self, due: impl FnOnce(u64, u64) -> bool) -> Option<LogEvent> {
+        let (at, _) = self.own.front()?;
+        if due(*at, self.next) {
+            self.own.pop_front().map(|(_, event)| event)
+        } else {
+            None
+        }
+    }
+}
+
+/// Returns the approximate memory of a shared entry in bytes.
+fn memory_bytes(event: &LogEvent) -> usize {
+    ENTRY_BYTES
+        + match event {
+            LogEvent::Committed(committed) => {
+                let record = &committed.record;
+                record.data.len() + record.publisher.user.len() + record.publisher.client.len()
+            }
+            LogEvent::Message(
+                ShardMessage::Join { info, .. } | ShardMessage::Leave { info, .. },
+            ) => info_bytes(info),
+            // These are for one shard only, or contain nothing that could be large.
+            LogEvent::Message(
+                ShardMessage::PresenceQuery { .. } | ShardMessage::PresenceResponse { .. },
+            )
+            | LogEvent::Response { .. }
+            | LogEvent::Lagged => 0,
+        }
+}
+
+fn info_bytes(info: &ClientInfo) -> usize {
+    let data = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
+    info.user.len() + info.client.len() + data(&info.conn_info) + data(&info.chan_info)
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_hub::io::PresenceDetail;
+    use steadfast_hub::log::io::{Rejection, Response};
+    use steadfast_machine::{Generator, Seed};
+    use steadfast_protocol::message::ChannelName;
+
+    use super::*;
+
+    /// An event that a shard received, reduced to what determines the order.
+    #[derive(Clone, Debug, PartialEq)]
+    enum Seen {
+        Shared(u64),
+        Own(u64),
+        Lagged,
+    }
+
+    /// Everything that was pushed, in order; `None` is for all shards.
+    type History = Vec<(Option<u16>, u64)>;
+
+    #[test]
+    fn a_shard_receives_its_response_between_the_entries_around_it() {
+        let mut queue = EntryQueue::new(1, limits(10));
+        queue.push(shared_entry(1));
+        queue.push(own_entry(0, 2));
+        queue.push(shared_entry(3));
+
+        let seen = drain(&mut queue, 0, 1);
+
+        assert_eq!(seen, [Seen::Shared(1), Seen::Own(2), Seen::Shared(3)]);
+    }
+
+    #[test]
+    fn a_lagging_shard_is_notified_once_and_before_the_next_entry() {
+        let mut queue = EntryQueue::new(2, limits(2));
+        for number in 1..=5 {
+            queue.push(shared_entry(number));
+            drain(&mut queue, 1, 10);
+        }
+
+        let seen = drain(&mut queue, 0, 10);
+
+        assert_eq!(seen.first(), Some(&Seen::Lagged));
+        assert_eq!(seen.iter().filter(|seen| **seen == Seen::Lagged).count(), 1);
+        assert_eq!(seen.last(), Some(&Seen::Shared(5)));
+        assert!(!queue.has(0));
+    }
+
+    #[test]
+    fn a_response_inside_a_gap_is_delivered_before_the_gap_is_reported() {
+        let mut queue = EntryQueue::new(1, limits(2));
+        queue.push(own_entry(0, 100));
+        for number in 1..=4 {
+            queue.push(shared_entry(number));
+        }
+
+        let seen = drain(&mut queue, 0, 10);
+
+        assert_eq!(seen[..2], [Seen::Own(100), Seen::Lagged]);
+    }
+
+    #[test]
+    fn the_bound_on_bytes_makes_a_shard_lag_too_but_the_newest_entry_stays() {
+        let mut queue = EntryQueue::new(
+            1,
+            RingLimits {
+                entries: 100,
+                bytes: 1,
+            },
+        );
+        queue.push(shared_entry(1));
+        queue.push(shared_entry(2));
+
+        let seen = drain(&mut queue, 0, 10);
+
+        assert_eq!(seen, [Seen::Lagged, Seen::Shared(2)]);
+    }
+
+    #[test]
+    fn entries_that_every_shard_has_received_are_removed() {
+        let mut queue = EntryQueue::new(2, limits(10));
+        queue.push(shared_entry(1));
+        drain(&mut queue, 0, 10);
+        assert_eq!(queue.len(), 1);
+
+        drain(&mut queue, 1, 10);
+
+        assert_eq!((queue.len(), queue.shared.bytes), (0, 0));
+    }
+
+    #[test]
+    fn any_mix_of_pushes_and_takes_delivers_one_order_to_each_shard_and_reports_all_gaps() {
+        for seed in 0..400 {
+            let mut generator = Seed::new(seed).generator();
+            let shards = u16::try_from(1 + generator.below(4)).unwrap();
+            let capacity = usize::try_from(1 + generator.below(12)).unwrap();
+
+            let (history, seen) = random_run(&mut generator, shards, capacity);
+
+            for shard in 0..shards {
+                check(&history, shard, &seen[usize::from(shard)])
+                    .unwrap_or_else(|reason| panic!("seed {seed}: {reason}"));
+            }
+        }
+    }
+
+    fn random_run(
+        generator: &mut Generator,
+        shards: u16,
+        capacity: usize,
+    ) -> (History, Vec<Vec<Seen>>) {
+        let mut queue = EntryQueue::new(shards, limits(capacity));
+        let mut history = History::new();
+        let mut seen = vec![Vec::new(); usize::from(shards)];
+        for number in 0..300 {
+            let shard = u16::try_from(generator.below(u64::from(shards))).unwrap();
+            match generator.below(4) {
+                0 | 1 => {
+                    queue.push(shared_entry(number));
+                    history.push((None, number));
+                }
+                2 => {
+                    queue.push(own_entry(shard, number));
+                    history.push((Some(shard), number));
+                }
+                _ => {
+                    let max = usize::try_from(generator.below(7)).unwrap();
+                    seen[usize::from(shard)].extend(take(&mut queue, shard, max).0);
+                }
+            }
+            assert!(queue.len() <= capacity);
+        }
+        for shard in 0..shards {
+            seen[usize::from(shard)].extend(drain(&mut queue, shard, 3));
+        }
+        (history, seen)
+    }
+
+    /// Compares the complete history with what was received: only shared entries may be absent, and each gap must be
+    /// reported after the responses inside it and before the next shared entry.
+    fn check(history: &History, shard: u16, mut seen: &[Seen]) -> Result<(), String> {
+        let mut has_gap = false;
+        for (to, number) in history
+            .iter()
+            .filter(|(to, _)| to.is_none_or(|to| to == shard))
+        {
+            let gaps = seen
+                .iter()
+                .take_while(|seen| **seen == Seen::Lagged)
+                .count();
+            let next = match to {
+                Some(_) => Seen::Own(*number),
+                None => Seen::Shared(*number),
+            };
+            if seen.get(gaps) == Some(&next) {
+                if gaps > 0 && !has_gap {
+                    return Err(format!(
+                        "shard {shard} was notified of a gap before {next:?}, but there is none"
+                    ));
+                }
+                has_gap &= gaps == 0;
+                if has_gap && to.is_none() {
+                    return Err(format!(
+                        "shard {shard} was not notified of the gap before {next:?}"
+                    ));
+                }
+                seen = &seen[gaps + 1..];
+            } else if to.is_none() {
+                has_gap = true;
+            } else {
+                return Err(format!(
+                    "shard {shard} missed {next:?}, and received {:?}",
+                    seen.first()
+                ));
+            }
+        }
+        match seen {
+            [] if !has_gap => Ok(()),
+            rest => Err(format!(
+                "shard {shard} ends with has_gap {has_gap} and {rest:?}"
+            )),
+        }
+    }
+
+    fn limits(entries: usize) -> RingLimits {
+        RingLimits {
+            entries,
+            bytes: usize::MAX,
+        }
+    }
+
+    fn shared_entry(number: u64) -> Delivery {
+        let channel = ChannelName::from("a");
+        Delivery::All(LogEvent::Message(ShardMessage::PresenceQuery {
+            shard: 0,
+            number,
+            channel,
+            detail: PresenceDetail::Counts,
+        }))
+    }
+
+    fn own_entry(shard: u16, number: u64) -> Delivery {
+        Delivery::One {
+            shard,
+            event: LogEvent::Response {
+                number,
+                response: Response::Rejected(Rejection::Closing),
+            },
+        }
+    }
+
+    fn drain(queue: &mut EntryQueue, shard: u16, max: usize) -> Vec<Seen> {
+        let mut all = Vec::new();
+        loop {
+            let (seen, has_more) = take(queue, shard, max);
+            all.extend(seen);
+            if !has_more {
+                return all;
+            }
+        }
+    }
+
+    fn take(queue: &mut EntryQueue, shard: u16, max: usize) -> (Vec<Seen>, bool) {
+        let mut events = Vec::new();
+        let taken = queue.take(shard, &mut events, max);
+        assert!(events.len() <= max);
+        let seen = events.into_iter().map(|event| match event {
+            LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => Seen::Shared(number),
+            LogEvent::Response { number, .. } => Seen::Own(number),
+            LogEvent::Lagged => Seen::Lagged,
+            other @ (LogEvent::Committed(_) | LogEvent::Message(_)) => {
+                panic!("never pushed: {other:?}")
+            }
+        });
+        (seen.collect(), taken.has_more)
+    }
+}

@@ -1,0 +1,151 @@
+//! One shard's end of the log: its requests and shard messages are submitted to the writer once per loop iteration, and
+//! the log's events are read from the ring buffer.
+//!
+//! Never blocks and makes no decisions. When the writer's channel is full the submission is retained, and the shard is
+//! woken to submit it once there is capacity.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+use steadfast_hub::io::{LogEvent, ShardMessage};
+use steadfast_hub::log::io::{Rejection, Request, RequestId, Response};
+
+use super::ring_buffer::TakenEvents;
+use super::service::{LogStatus, SharedState};
+use super::writer::{Submission, WriterMessage};
+
+/// One shard's end of the log. Belongs to one event loop.
+#[derive(Debug)]
+pub struct ShardLog {
+    shard: u16,
+    submission: Submission,
+    writer: SyncSender<WriterMessage>,
+    shared: Arc<SharedState>,
+    /// Rejections of requests that could not be submitted, because the writer has exited.
+    rejections: VecDeque<LogEvent>,
+}
+
+impl ShardLog {
+    pub(super) fn new(
+        shard: u16,
+        writer: SyncSender<WriterMessage>,
+        shared: Arc<SharedState>,
+    ) -> Self {
+        Self {
+            shard,
+            submission: Submission::default(),
+            writer,
+            shared,
+            rejections: VecDeque::new(),
+        }
+    }
+
+    /// Returns the number of this shard, from 0.
+    pub fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    /// Adds a request to the submission. Its id must contain this shard, which receives the response.
+    pub fn request(&mut self, request: Request) {
+        debug_assert_eq!(
+            request_id(&request).shard,
+            self.shard,
+            "a request contains the number of its own shard"
+        );
+        self.submission.requests.push(request);
+    }
+
+    /// Adds a shard message to the submission.
+    pub fn broadcast(&mut self, message: ShardMessage) {
+        self.submission.messages.push(message);
+    }
+
+    /// Sends the submission to the writer as one message; call it once at the end of each loop iteration. Never blocks.
+    ///
+    /// When the writer's channel is full the submission is retained: the next call sends it together with what was
+    /// added since, and [`ready`](Self::ready) completes as soon as there is capacity, so that the call is not missed.
+    pub fn flush(&mut self) {
+        self.shared.ring.clear_capacity_request(self.shard);
+        if self.submission.is_empty() || self.try_submit() {
+            return;
+        }
+        self.shared.ring.request_capacity(self.shard);
+        // The writer may have received from its channel just before the request became visible.
+        if self.try_submit() {
+            self.shared.ring.clear_capacity_request(self.shard);
+        }
+    }
+
+    /// Waits until [`take`](Self::take) would return events or a retained submission can be sent.
+    ///
+    /// Cancel-safe: no event is taken, and a wake-up without a waiting task is stored.
+    pub async fn ready(&self) {
+        if self.rejections.is_empty() {
+            self.shared.ring.ready(self.shard).await;
+        }
+    }
+
+    /// Appends the events that this shard has not received yet, in the order of the log, at most `max`. Sends a
+    /// retained submission first.
+    pub fn take(&mut self, events: &mut Vec<LogEvent>, max: usize) -> TakenEvents {
+        self.flush();
+        let before = events.len();
+        let mut taken = self.shared.ring.take(self.shard, events, max);
+        if !taken.has_more {
+            let left = max
+                .saturating_sub(events.len() - before)
+                .min(self.rejections.len());
+            events.extend(self.rejections.drain(..left));
+            taken.has_more = !self.rejections.is_empty();
+        }
+        taken
+    }
+
+    /// Tries to send the submission; retains it when there is no capacity. Returns whether nothing is retained.
+    fn try_submit(&mut self) -> bool {
+        match self
+            .writer
+            .try_send(WriterMessage::Submission(std::mem::take(
+                &mut self.submission,
+            ))) {
+            Ok(()) => true,
+            Err(TrySendError::Full(WriterMessage::Submission(submission))) => {
+                self.submission = submission;
+                false
+            }
+            Err(TrySendError::Disconnected(WriterMessage::Submission(submission))) => {
+                self.reject(&submission);
+                true
+            }
+            Err(
+                TrySendError::Full(WriterMessage::Wake)
+                | TrySendError::Disconnected(WriterMessage::Wake),
+            ) => true,
+        }
+    }
+
+    /// Rejects requests on behalf of a writer that has exited.
+    fn reject(&mut self, submission: &Submission) {
+        let rejection = match self.shared.status() {
+            LogStatus::WriteFailed => Rejection::WriteFailed,
+            LogStatus::Ready | LogStatus::NoSpace | LogStatus::Closing => Rejection::Closing,
+        };
+        let responses = submission
+            .requests
+            .iter()
+            .map(|request| LogEvent::Response {
+                number: request_id(request).number,
+                response: Response::Rejected(rejection),
+            });
+        self.rejections.extend(responses);
+    }
+}
+
+/// Returns the id of a request, which determines the shard that receives the response.
+pub(super) fn request_id(request: &Request) -> RequestId {
+    match request {
+        Request::Append(append) => append.request_id,
+        Request::Read(read) => read.request_id,
+    }
+}
