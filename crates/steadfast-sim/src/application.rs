@@ -274,7 +274,7 @@ impl Application {
                 }
             }
             SubscriptionEvent::Gap { from, to } => {
-                subscription.handle_gap(&name, from.as_ref(), to, recorder)
+                subscription.handle_gap(&name, from.as_ref(), to, recorder);
             }
             SubscriptionEvent::Publication(publication) => {
                 subscription.handle_publication(&name, &publication, recorder);

@@ -262,12 +262,10 @@ fn a_permanent_rejection_ends_one_subscription_and_a_temporary_one_is_retried() 
     let ended = script.subscribe("secret", 10);
     let first = script.commands().remove(0);
     script.reply_to(first.id, Err(ErrorCode::PermissionDenied.reply()));
-    assert!(
-        matches!(
-            script.subscription_events[..],
-            [(id, SubscriptionEvent::Unsubscribed { code: 103, .. })] if id == ended
-        )
-    );
+    assert!(matches!(
+        script.subscription_events[..],
+        [(id, SubscriptionEvent::Unsubscribed { code: 103, .. })] if id == ended
+    ));
 
     script.subscribe("chat", 10);
     for own in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000] {
