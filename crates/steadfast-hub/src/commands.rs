@@ -205,7 +205,7 @@ impl Hub {
             Request::Unsubscribe(request) => self.unsubscribe(id, number, &request.channel),
             Request::Publish(request) => self.publish(id, number, request),
             Request::Presence(request) => {
-                self.query_presence(id, number, &request.channel, PRESENCE)
+                self.query_presence(id, number, &request.channel, PRESENCE);
             }
             Request::PresenceStats(request) => {
                 self.query_presence(id, number, &request.channel, PRESENCE_STATS);

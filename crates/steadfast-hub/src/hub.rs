@@ -293,7 +293,7 @@ impl Hub {
             Some(Deadline::ConnectTimeout) if self.is_full() => self.close_full(entry.peer),
             Some(Deadline::ConnectTimeout) => self.close(entry.peer, DisconnectCode::Stale),
             Some(Deadline::RejectedCloseTimeout) => {
-                self.close(entry.peer, DisconnectCode::TooManyRequests)
+                self.close(entry.peer, DisconnectCode::TooManyRequests);
             }
             Some(Deadline::WriteTimeout) => self.close(entry.peer, DisconnectCode::WriteError),
             None => {}

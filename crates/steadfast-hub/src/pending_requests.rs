@@ -225,7 +225,7 @@ impl Hub {
             }
             Purpose::CatchUp { channel } => self.on_catch_up(channel, into_read(response)),
             Purpose::History { peer, command } => {
-                self.on_history(peer, command, into_read(response))
+                self.on_history(peer, command, into_read(response));
             }
         }
         if let Some(channel) = channel {
