@@ -1,4 +1,4 @@
-//! How a client is made: addresses, settings with documented defaults, and what they become.
+//! Builds a client from endpoints and from settings with documented defaults.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,47 +15,47 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::connector::{Connector, StageLimits};
+use crate::connector::{Connector, StageTimeouts};
 use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};
 use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
 
-/// Requests of handles that wait for the driver.
+/// Length of the command queue from the handles to the driver.
 const COMMANDS_MAX: usize = 4_096;
-/// The longest message that a server may send: 16 MiB, far above what a gateway sends by default.
+/// Longest message that is accepted from a server: 16 MiB, far above what a gateway sends by default.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
 
-/// The documented defaults.
+/// Default values of all settings.
 pub mod defaults {
     use super::{BackoffSettings, Duration, LivenessSettings, OutboxSettings};
 
-    /// 10 s for a whole attempt: name, TCP, TLS, upgrade, and the server's answer to the connect command.
-    pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
-    /// 120 s: a session that is away for longer is called degraded.
-    pub const SESSION_TTL: Duration = Duration::from_mins(2);
-    /// 5 s from the close frame to the end.
-    pub const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
-    /// 5 s for what is queued when the last handle is dropped.
-    pub const DRAIN: Duration = Duration::from_secs(5);
-    /// 10 s for a call.
-    pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
-    /// 32 transports that a process opens at a time, over all its clients.
+    /// 10 s for an attempt: name resolution, TCP, TLS, upgrade, and the server's reply to the connect command.
+    pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 120 s without a connection, after which the session is reported as degraded.
+    pub const DEGRADED_AFTER: Duration = Duration::from_mins(2);
+    /// 5 s from the close frame to the end of the connection.
+    pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// 5 s for sending queued publications when the last handle is dropped.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+    /// 10 s from a call to its reply.
+    pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 32 concurrent connection attempts of all clients of a process.
     pub const DIALS_MAX: usize = 32;
-    /// Up to 20 ms before a dial that had to wait, so that a process opens no more than about 3,200 transports a second
-    /// once it has to wait.
+    /// Up to 20 ms before an attempt that was queued, so that a process at its limit opens no more than about 3,200
+    /// connections per second.
     pub const DIAL_JITTER: Duration = Duration::from_millis(20);
-    /// 1,024 calls that wait or are unanswered.
+    /// 1,024 calls that are pending or in flight.
     pub const CALLS_MAX: usize = 1_024;
-    /// 128 subscriptions, what servers allow a client by default.
+    /// 128 subscriptions, the default limit of servers for a client.
     pub const SUBSCRIPTIONS_MAX: usize = 128;
-    /// 1,024 items of a subscription that may wait for the application.
+    /// 1,024 events of a subscription that the application has not received yet.
     pub const BUFFER_LEN_MAX: usize = 1_024;
 
-    /// 50 ms + U(0, 250 ms doubling up to 30 s), without a limit on attempts. Within a second after a connection that
-    /// had lived for 10 s, within 5 s when the server said that it goes away. Full jitter drains a herd of clients
-    /// fastest at the smallest peak.
+    /// 50 ms + U(0, 250 ms doubling up to 30 s), without a limit on attempts. The first delay is at most 1 s after a
+    /// connection of at least 10 s, and at most 5 s after the server announced that it is going away. Full jitter
+    /// resolves a thundering herd in the shortest time with the lowest peak.
     pub const BACKOFF: BackoffSettings = BackoffSettings {
         floor: Duration::from_millis(50),
         base: Duration::from_millis(250),
@@ -67,8 +67,8 @@ pub mod defaults {
         attempts_max: None,
     };
 
-    /// A probe after 15 s of silence, the verdict 10 s later: a dead peer is noticed within 25 s, which is below the
-    /// 60 s after which proxies cut idle connections.
+    /// A ping after 15 s without received data, and the connection is dropped 10 s later: a dead peer is detected
+    /// within 25 s, which is below the 60 s after which proxies close idle connections.
     pub const LIVENESS: LivenessSettings = LivenessSettings {
         ping_after_idle: Duration::from_secs(15),
         pong_timeout: Duration::from_secs(10),
@@ -76,7 +76,7 @@ pub mod defaults {
         clock_jump_grace: Duration::from_secs(2),
     };
 
-    /// For links that are never idle for long and users who wait: noticed within 5 s.
+    /// For interactive applications on connections with frequent traffic: a dead peer is detected within 5 s.
     pub const LIVENESS_FAST: LivenessSettings = LivenessSettings {
         ping_after_idle: Duration::from_secs(3),
         pong_timeout: Duration::from_secs(2),
@@ -84,9 +84,10 @@ pub mod defaults {
         clock_jump_grace: Duration::from_secs(1),
     };
 
-    /// 1,024 publications and 8 MiB, 64 unanswered at a time, of one channel as well. The gateway remembers keys for two
-    /// minutes, counted from when it stored them; a repeat must arrive before that, so what was sent 90 s ago is not sent
-    /// again. What a living server does not answer is sent again after 10 s, 30 s and 70 s.
+    /// 1,024 publications and 8 MiB, of which 64 are in flight, also for a single channel. The gateway remembers
+    /// idempotency keys for two minutes after storing them. A resent publication must arrive before that, so
+    /// publications are not resent 90 s after they were first sent. On an open connection, a publication without a
+    /// reply is resent after 10 s, 30 s and 70 s.
     pub const OUTBOX: OutboxSettings = OutboxSettings {
         messages_max: 1_024,
         bytes_max: 8 << 20,
@@ -98,16 +99,16 @@ pub mod defaults {
     };
 }
 
-/// Makes a [`Client`] and its [`Driver`].
+/// Builds a [`Client`] and its [`Driver`].
 #[derive(Clone, Debug)]
 pub struct Builder {
     endpoints: Vec<Endpoint>,
     settings: SessionSettings,
-    stages: StageLimits,
+    stage_timeouts: StageTimeouts,
     dial_limit: DialLimit,
-    fields: Vec<(String, String)>,
+    header_fields: Vec<(String, String)>,
     #[cfg(feature = "tls")]
-    authorities: Vec<u8>,
+    root_certificates: Vec<u8>,
     seed: Option<u64>,
 }
 
@@ -120,126 +121,130 @@ impl Builder {
                 name: "steadfast".to_owned(),
                 token: String::new(),
                 data: None,
-                connect_timeout: defaults::ATTEMPT_DEADLINE,
-                degraded_after: defaults::SESSION_TTL,
-                close_timeout: defaults::CLOSE_DEADLINE,
+                connect_timeout: defaults::CONNECT_TIMEOUT,
+                degraded_after: defaults::DEGRADED_AFTER,
+                close_timeout: defaults::CLOSE_TIMEOUT,
                 calls_max: defaults::CALLS_MAX,
                 subscriptions_max: defaults::SUBSCRIPTIONS_MAX,
                 backoff: defaults::BACKOFF,
                 liveness: defaults::LIVENESS,
                 outbox: defaults::OUTBOX,
             },
-            stages: StageLimits::DEFAULT,
-            dial_limit: DialLimit::of_process(),
-            fields: Vec::new(),
+            stage_timeouts: StageTimeouts::DEFAULT,
+            dial_limit: DialLimit::process_wide(),
+            header_fields: Vec::new(),
             #[cfg(feature = "tls")]
-            authorities: Vec::new(),
+            root_certificates: Vec::new(),
             seed: None,
         })
     }
 
-    /// Adds another server that is tried when the ones before do not answer.
+    /// Adds a fallback server, which is tried when the servers before it are not available.
     ///
     /// # Errors
     ///
-    /// When it is no address.
-    pub fn or(mut self, url: &str) -> Result<Self, BuildError> {
+    /// The URL is invalid.
+    pub fn fallback_endpoint(mut self, url: &str) -> Result<Self, BuildError> {
         self.endpoints.push(url.parse()?);
         Ok(self)
     }
 
-    /// The name by which the client introduces itself, at most 16 bytes; `steadfast` by default.
+    /// Sets the client name in the connect command, at most 16 bytes; `steadfast` by default.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.settings.name);
         self
     }
 
-    /// The connection token.
+    /// Sets the connection token.
     #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         token.clone_into(&mut self.settings.token);
         self
     }
 
-    /// Application data that the server is told with each connect command.
+    /// Sets application data that is sent with each connect command.
     ///
     /// # Errors
     ///
-    /// When it cannot be written as JSON.
+    /// The data cannot be serialized as JSON.
     pub fn data(mut self, data: &impl Serialize) -> Result<Self, BuildError> {
         self.settings.data = Some(Bytes::from(serde_json::to_vec(data)?));
         Ok(self)
     }
 
-    /// A field of the HTTP request that opens a connection, for example an authorisation.
+    /// Adds a header field to the HTTP upgrade request, for example an authorisation.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
+        self.header_fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Trusts the authorities of this PEM text beside those of the system, for servers with certificates of an authority
-    /// of their own. May be called more than once.
+    /// Trusts the root certificates in this PEM text in addition to those of the system, for servers with a private
+    /// certificate authority. May be called more than once.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn trust(mut self, pem: &[u8]) -> Self {
-        self.authorities.extend_from_slice(pem);
-        self.authorities.push(b'\n');
+    pub fn add_root_certificate(mut self, pem: &[u8]) -> Self {
+        self.root_certificates.extend_from_slice(pem);
+        self.root_certificates.push(b'\n');
         self
     }
 
-    /// When the next attempt comes; [`defaults::BACKOFF`] by default.
+    /// Sets the delays between attempts; [`defaults::BACKOFF`] by default.
     #[must_use]
     pub const fn backoff(mut self, backoff: BackoffSettings) -> Self {
         self.settings.backoff = backoff;
         self
     }
 
-    /// When a silent peer is given up; [`defaults::LIVENESS`] by default.
+    /// Sets the detection of dead connections; [`defaults::LIVENESS`] by default.
     #[must_use]
     pub const fn liveness(mut self, liveness: LivenessSettings) -> Self {
         self.settings.liveness = liveness;
         self
     }
 
-    /// What may wait to be published; [`defaults::OUTBOX`] by default.
+    /// Sets the limits for queued publications; [`defaults::OUTBOX`] by default.
     #[must_use]
     pub const fn outbox(mut self, outbox: OutboxSettings) -> Self {
         self.settings.outbox = outbox;
         self
     }
 
-    /// How long a whole attempt may take; [`defaults::ATTEMPT_DEADLINE`] by default.
+    /// Sets the time limit of an attempt; [`defaults::CONNECT_TIMEOUT`] by default.
     #[must_use]
-    pub const fn connect_timeout(mut self, deadline: Duration) -> Self {
-        self.settings.connect_timeout = deadline;
+    pub const fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
         self
     }
 
-    /// Whom this client shares a limit on dials with; [`DialLimit::of_process`] by default.
+    /// Sets the limit on concurrent attempts that this client shares; [`DialLimit::process_wide`] by default.
     #[must_use]
     pub fn dial_limit(mut self, limit: DialLimit) -> Self {
         self.dial_limit = limit;
         self
     }
 
-    /// Draws all jitter from this number, so that a run can be repeated; from the system by default.
+    /// Seeds the jitter, so that a run is reproducible; a random seed by default.
     #[must_use]
     pub const fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The handle, and the future that does the work: spawn it, or poll it yourself.
+    /// Returns the handle, and the future that runs the session: spawn it, or poll it directly.
     ///
     /// # Errors
     ///
-    /// When a setting cannot be used.
+    /// A setting or a root certificate is invalid, or the system provides no random bytes.
     pub fn build(self) -> Result<(Client, Driver), BuildError> {
-        let connector = Connector::new(self.stages, self.fields.clone(), MESSAGE_BYTES_MAX);
+        let connector = Connector::new(
+            self.stage_timeouts,
+            self.header_fields.clone(),
+            MESSAGE_BYTES_MAX,
+        );
         #[cfg(feature = "tls")]
-        let connector = self.trusting(connector)?;
+        let connector = self.with_root_certificates(connector)?;
         let mut settings = self.settings;
         settings.endpoints = self.endpoints.len();
         let policy = SessionPolicy::new(settings)?;
@@ -274,17 +279,17 @@ impl Builder {
     }
 
     #[cfg(feature = "tls")]
-    fn trusting(&self, connector: Connector) -> Result<Connector, BuildError> {
-        if self.authorities.is_empty() {
+    fn with_root_certificates(&self, connector: Connector) -> Result<Connector, BuildError> {
+        if self.root_certificates.is_empty() {
             return Ok(connector);
         }
-        let trusting = connector.trusting(&self.authorities);
-        trusting.ok_or(BuildError::Certificate)
+        let connector = connector.with_root_certificates(&self.root_certificates);
+        connector.ok_or(BuildError::Certificate)
     }
 }
 
 fn random_u64() -> Result<u64, BuildError> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|_why| BuildError::Randomness)?;
+    getrandom::fill(&mut bytes).map_err(|_error| BuildError::Randomness)?;
     Ok(u64::from_le_bytes(bytes))
 }

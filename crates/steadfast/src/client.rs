@@ -1,4 +1,4 @@
-//! The handle that an application holds: cheap to clone, usable from anywhere, outlives every connection.
+//! The handle of an application: cheap to clone, usable from any thread, valid across connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,10 +21,11 @@ use crate::clock::Clock;
 use crate::driver::Command;
 use crate::error::{BuildError, RequestError};
 use crate::events::Events;
-use crate::feed::{Queue, Subscription};
 use crate::receipt::Receipt;
+use crate::subscription::{Queue, Subscription};
 
-/// A session with a server. When the last clone is dropped, what is queued gets [`defaults::DRAIN`], then it closes.
+/// A handle to a session with a server. When the last clone is dropped, queued publications are sent for up to
+/// [`defaults::DRAIN_TIMEOUT`], then the session closes.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) commands: mpsc::Sender<Command>,
@@ -32,90 +33,93 @@ pub struct Client {
     pub(crate) events: Events,
     pub(crate) wake: Arc<Notify>,
     pub(crate) clock: Clock,
-    /// From the system's randomness: the first part of every key of this client.
+    /// Random prefix of the generated idempotency keys.
     pub(crate) name: Arc<str>,
     pub(crate) numbers: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// Begins to make a client of the server at this URL, for example `wss://example.org`; see
+    /// Creates a builder for a client of the server at this URL, for example `wss://example.org`; see
     /// [`crate::endpoint::Endpoint`].
     ///
     /// # Errors
     ///
-    /// When it is no address.
+    /// The URL is invalid.
     pub fn builder(url: &str) -> Result<Builder, BuildError> {
         Builder::new(url)
     }
 
-    /// The current state, always up to date. Quick changes coalesce here; [`Self::events`] has each of them.
+    /// Returns a receiver of the current state. Rapid changes are coalesced; [`Self::events`] reports each of them.
     pub fn state(&self) -> watch::Receiver<SessionSnapshot> {
         self.state.clone()
     }
 
-    /// The clock of [`SessionSnapshot`] and [`SessionEvent`]; it goes on while the machine is suspended.
+    /// Returns the time on the clock of [`SessionSnapshot`] and [`SessionEvent`], which also advances while the machine
+    /// is suspended.
     pub fn now(&self) -> Instant {
         self.clock.now()
     }
 
-    /// Everything that happens from now on. A listener that is more than 256 events behind is told how many it missed.
+    /// Subscribes to all events from now on. A receiver that lags behind by more than 256 events gets the number of
+    /// missed events.
     pub fn events(&self) -> broadcast::Receiver<SessionEvent> {
         self.events.subscribe()
     }
 
-    /// Waits until everything stands. False when it took longer, the session failed, or was closed.
+    /// Waits until the client is connected and all subscriptions are active. Returns `false` on timeout, or if the
+    /// session fails or is closed.
     ///
     /// Cancel-safe.
-    pub async fn ready(&self, deadline: Duration) -> bool {
+    pub async fn ready(&self, time_limit: Duration) -> bool {
         let mut state = self.state.clone();
         let settled = state
             .wait_for(|it| it.phase == SessionPhase::Ready || it.state == SessionState::Failed);
-        match timeout(deadline, settled).await {
+        match timeout(time_limit, settled).await {
             Ok(Ok(snapshot)) => snapshot.phase == SessionPhase::Ready,
             Ok(Err(_)) | Err(_) => false,
         }
     }
 
-    /// Publishes with a key of its own, and as long as it takes.
+    /// Publishes with a generated idempotency key and without a time limit.
     ///
     /// # Errors
     ///
-    /// When the data cannot be written as JSON, or the driver takes nothing.
+    /// The data cannot be serialized as JSON, the command queue is full, or the client is closed.
     pub fn publish(&self, channel: &str, data: &impl Serialize) -> Result<Receipt, RequestError> {
-        let key = format!("{}-{}", self.name, self.number());
-        self.publish_with(channel, data, key, None)
+        let idempotency_key = format!("{}-{}", self.name, self.next_number());
+        self.publish_with(channel, data, idempotency_key, None)
     }
 
-    /// Publishes with this key, 1 to 64 bytes, and at most for so long. The server applies a key of a user and channel
-    /// once within its window, two minutes by default.
+    /// Publishes with this idempotency key, 1 to 64 bytes, and gives up after `ttl`. The gateway stores a publication
+    /// once per user, channel and key within its deduplication window, two minutes by default.
     ///
     /// # Errors
     ///
-    /// As [`Self::publish`], and when the key has a wrong length.
+    /// As [`Self::publish`], and an invalid length of the key.
     pub fn publish_with(
         &self,
         channel: &str,
         data: &impl Serialize,
-        key: String,
+        idempotency_key: String,
         ttl: Option<Duration>,
     ) -> Result<Receipt, RequestError> {
-        if key.is_empty() || key.len() > Limits::IDEMPOTENCY_KEY_BYTES {
-            return Err(RequestError::Key(key.len()));
+        if idempotency_key.is_empty() || idempotency_key.len() > Limits::IDEMPOTENCY_KEY_BYTES {
+            return Err(RequestError::IdempotencyKey(idempotency_key.len()));
         }
         let data = Bytes::from(serde_json::to_vec(data)?);
         let (sender, outcome) = oneshot::channel();
         let publish = Publish {
-            id: PublicationId(self.number()),
+            id: PublicationId(self.next_number()),
             channel: channel.to_owned(),
             data,
-            idempotency_key: key.clone(),
+            idempotency_key: idempotency_key.clone(),
             ttl,
         };
         self.send(Command::Publish(publish, sender))?;
-        Ok(Receipt::new(outcome, key))
+        Ok(Receipt::new(outcome, idempotency_key))
     }
 
-    /// Subscribes to what is published from now on.
+    /// Subscribes to the publications of a channel from now on.
     pub fn subscribe(&self, channel: &str) -> Subscription {
         self.subscribe_with(SubscribeOptions {
             channel: channel.to_owned(),
@@ -124,9 +128,9 @@ impl Client {
         })
     }
 
-    /// Subscribes as these options say; a buffer of 0 is taken as 1.
+    /// Subscribes with these options; a `buffer_len_max` of 0 is treated as 1.
     pub fn subscribe_with(&self, options: SubscribeOptions) -> Subscription {
-        let id = SubscriptionId(self.number());
+        let id = SubscriptionId(self.next_number());
         let queue = Arc::new(Queue::new(Arc::clone(&self.wake)));
         let options = SubscribeOptions {
             buffer_len_max: options.buffer_len_max.max(1),
@@ -139,11 +143,11 @@ impl Client {
         Subscription::new(id, queue, self.commands.clone())
     }
 
-    /// Calls a method of the server. It is not repeated when its answer is lost.
+    /// Calls a method of the server. The call is not repeated when its reply is lost.
     ///
     /// # Errors
     ///
-    /// What became of it, and whether it may have been executed.
+    /// Why the call failed, and whether it may have been executed.
     pub async fn rpc(&self, method: &str, data: &impl Serialize) -> Result<Bytes, CallError> {
         let Ok(data) = serde_json::to_vec(data) else {
             return Err(CallError::UnexpectedReply);
@@ -160,11 +164,11 @@ impl Client {
         }
     }
 
-    /// Publications of the past: at most `limit` behind `since`, oldest first; -1 for as many as the server gives.
+    /// Returns up to `limit` publications after `since`, oldest first; -1 requests the server's maximum.
     ///
     /// # Errors
     ///
-    /// What became of the call.
+    /// Why the call failed.
     pub async fn history(
         &self,
         channel: &str,
@@ -185,11 +189,11 @@ impl Client {
         }
     }
 
-    /// Who is in a channel.
+    /// Returns the clients that are subscribed to a channel.
     ///
     /// # Errors
     ///
-    /// What became of the call.
+    /// Why the call failed.
     pub async fn presence(&self, channel: &str) -> Result<Vec<ClientInfo>, CallError> {
         let call = Call::Presence {
             channel: channel.to_owned(),
@@ -202,11 +206,11 @@ impl Client {
         }
     }
 
-    /// How many are in a channel.
+    /// Returns the number of clients and users that are subscribed to a channel.
     ///
     /// # Errors
     ///
-    /// What became of the call.
+    /// Why the call failed.
     pub async fn presence_stats(&self, channel: &str) -> Result<PresenceStats, CallError> {
         let call = Call::PresenceStats {
             channel: channel.to_owned(),
@@ -221,44 +225,45 @@ impl Client {
 
     async fn call(&self, call: Call) -> Result<CallResult, CallError> {
         let (sender, outcome) = oneshot::channel();
-        let id = CallId(self.number());
-        let deadline = self.clock.now() + defaults::CALL_DEADLINE;
+        let id = CallId(self.next_number());
+        let deadline = self.clock.now() + defaults::CALL_TIMEOUT;
         self.send(Command::Call(id, call, deadline, sender))
             .map_err(|error| match error {
                 RequestError::Busy => CallError::Busy,
-                RequestError::Closed | RequestError::Json(_) | RequestError::Key(_) => {
+                RequestError::Closed | RequestError::Json(_) | RequestError::IdempotencyKey(_) => {
                     CallError::Closed
                 }
             })?;
         outcome.await.unwrap_or(Err(CallError::Closed))
     }
 
-    /// Says that the network is back: the next attempt is due now, and a connection must show that it lives.
-    pub fn kick(&self) {
-        // A driver that is too busy to hear it is not waiting.
-        let _ = self.send(Command::Kick);
+    /// Signals that the network is available again: reconnects immediately, or probes the open connection.
+    pub fn reconnect_now(&self) {
+        // A driver whose command queue is full is not waiting for a reconnect.
+        let _ = self.send(Command::ReconnectNow);
     }
 
-    /// Has a failed session try again.
-    pub fn revive(&self) {
-        let _ = self.send(Command::Revive);
+    /// Restarts a failed session: it connects again.
+    pub fn restart(&self) {
+        let _ = self.send(Command::Restart);
     }
 
-    /// Ends the session. What is queued may still be sent for so long, also over a connection that comes back meanwhile;
-    /// zero ends at once. What is published from now on is dropped. Returns when it is over.
+    /// Closes the session. Queued publications are still sent for up to `drain`, also over a connection that is
+    /// re-established in that time; zero closes immediately. Later publications are dropped. Returns when the session
+    /// is closed.
     ///
-    /// Cancel-safe: it closes all the same.
+    /// Cancel-safe: the session is closed even if this future is dropped.
     pub async fn close(&self, drain: Duration) {
         if self.commands.send(Command::Close(drain)).await.is_ok() {
             let mut state = self.state.clone();
-            // An error means that the driver has ended, which is an end as well.
+            // An error means that the driver has finished, so the session is closed as well.
             let _ = state
                 .wait_for(|it| it.state == SessionState::Disconnected)
                 .await;
         }
     }
 
-    fn number(&self) -> u64 {
+    fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 

@@ -1,32 +1,32 @@
-//! The clocks of the shell: one monotonic clock that counts suspend, and the wall clock.
+//! The clocks of the shell: a monotonic clock that includes suspended time, and the wall clock.
 //!
-//! Owns the conversion to the machines' units. Nothing else in this crate asks the system for the time.
+//! Converts both to the units of the state machines. No other module in this crate reads the system's clocks.
 
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use steadfast_machine::{Instant, Timestamp};
 
-/// A monotonic clock that goes on while the machine is suspended, so that a closed lid counts as silence.
+/// A monotonic clock that advances while the machine is suspended, so that suspended time counts as idle time.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Duration,
 }
 
 impl Clock {
-    /// Starts at zero now.
+    /// Starts a clock at zero.
     pub fn start() -> Self {
         Self {
             start: since_boot(),
         }
     }
 
-    /// The time since the start.
+    /// Returns the time since the start.
     pub fn now(&self) -> Instant {
         Instant::START + since_boot().saturating_sub(self.start)
     }
 
-    /// The wall clock; the Unix epoch itself when the system's clock stands before it.
+    /// Returns the wall-clock time; the Unix epoch when the system's clock is before it.
     pub fn wall() -> Timestamp {
         let now = to_duration(clock_gettime(ClockId::Realtime));
         Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_begins_at_zero_and_never_goes_back() {
+    fn time_starts_at_zero_and_is_monotonic() {
         let clock = Clock::start();
 
         let first = clock.now();

@@ -1,7 +1,7 @@
-//! From an address to an open WebSocket: names, TCP, TLS, upgrade, each stage with a deadline of its own.
+//! Opens a WebSocket to an endpoint: name resolution, TCP, TLS, upgrade, each stage with its own timeout.
 //!
-//! Says at which stage and why an attempt failed; whether and when there is another one is the session's decision.
-//! Dropping the future of [`Connector::dial`] ends the attempt and closes what it had opened.
+//! Reports at which stage and why an attempt failed; the session decides whether and when to retry. Dropping the future
+//! of [`Connector::dial`] aborts the attempt and closes its sockets.
 
 mod error;
 mod race;
@@ -16,39 +16,39 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use error::{CertificateProblem, DialError, Failure, Stage};
+pub use error::{CertificateProblem, DialError, DialErrorReason, DialStage};
 
 use crate::endpoint::{Endpoint, Security};
 use crate::transport::stream::Stream;
 use crate::transport::websocket::WebSocket;
 
-/// How long sent bytes may stay without an answer of the peer's kernel: the longest silence that liveness allows
-/// (15 s without a byte, then 10 s of probing). The net below liveness for the case that its task does not run.
+/// `TCP_USER_TIMEOUT`: how long sent bytes may stay unacknowledged. It equals the longest time that liveness detection
+/// allows (15 s without received data, then 10 s for a pong), and covers the case that the driver's task does not run.
 pub const USER_TIMEOUT: Duration = Duration::from_secs(25);
-/// How long the socket may be idle before the kernel asks the peer's kernel.
+/// Idle time before the kernel sends a keepalive probe.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
-/// Between two such questions.
+/// Interval between two keepalive probes.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
-/// Questions without an answer that end the connection.
+/// Number of unacknowledged probes after which the connection is dropped.
 const KEEPALIVE_COUNT: u32 = 2;
-/// Unsent bytes that the kernel takes: a ping is never stuck behind more than this, 128 KiB.
+/// `TCP_NOTSENT_LOWAT`: most unsent bytes in the kernel, and so the most bytes ahead of a ping, 128 KiB.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
-/// How long each stage of an attempt may take. The attempt as a whole has a deadline too, which the session sets.
+/// The timeout of each stage of an attempt. The session also limits the duration of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StageLimits {
-    /// Looking the name up.
+pub struct StageTimeouts {
+    /// Timeout of the name resolution.
     pub resolve: Duration,
-    /// TCP, over all addresses of the name.
+    /// Timeout of the TCP connection, over all addresses of the name.
     pub connect: Duration,
-    /// TLS.
+    /// Timeout of the TLS handshake.
     pub secure: Duration,
-    /// The HTTP upgrade.
+    /// Timeout of the HTTP upgrade.
     pub upgrade: Duration,
 }
 
-impl StageLimits {
-    /// 5 s each: half of the usual deadline of a whole attempt, so that the stage that hangs can be named.
+impl StageTimeouts {
+    /// 5 s each: half of the default timeout of an attempt, so that the error names the stage that timed out.
     pub const DEFAULT: Self = Self {
         resolve: Duration::from_secs(5),
         connect: Duration::from_secs(5),
@@ -57,84 +57,100 @@ impl StageLimits {
     };
 }
 
-impl Default for StageLimits {
+impl Default for StageTimeouts {
     fn default() -> Self {
         Self::DEFAULT
     }
 }
 
-/// Opens WebSockets.
+/// Opens WebSocket connections.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    limits: StageLimits,
-    /// More fields for the upgrade, for example an authorisation; never logged.
-    fields: Vec<(String, String)>,
+    timeouts: StageTimeouts,
+    /// Additional header fields of the upgrade, for example an authorisation; never logged.
+    header_fields: Vec<(String, String)>,
     message_bytes_max: u32,
     #[cfg(feature = "tls")]
     tls: tls::Tls,
 }
 
 impl Connector {
-    /// A connector with these limits, these extra fields for the upgrade, and this longest message that a server may
-    /// send, in bytes.
-    pub fn new(limits: StageLimits, fields: Vec<(String, String)>, message_bytes_max: u32) -> Self {
+    /// Creates a connector with these timeouts, these additional header fields for the upgrade, and the length of the
+    /// longest message that a server may send, in bytes.
+    pub fn new(
+        timeouts: StageTimeouts,
+        header_fields: Vec<(String, String)>,
+        message_bytes_max: u32,
+    ) -> Self {
         Self {
-            limits,
-            fields,
+            timeouts,
+            header_fields,
             message_bytes_max,
             #[cfg(feature = "tls")]
             tls: tls::Tls::default(),
         }
     }
 
-    /// Trusts the authorities of a PEM file beside those of the system. `None` when there is no certificate in it.
+    /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when it contains
+    /// no valid certificate.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn trusting(mut self, pem: &[u8]) -> Option<Self> {
-        self.tls = tls::Tls::trusting(tls::authorities(pem)?);
+    pub fn with_root_certificates(mut self, pem: &[u8]) -> Option<Self> {
+        self.tls = tls::Tls::with_root_certificates(tls::parse_certificates(pem)?);
         Some(self)
     }
 
-    /// Opens a WebSocket there.
+    /// Opens a WebSocket to this endpoint.
     ///
     /// # Errors
     ///
-    /// The stage that failed, and why.
+    /// The stage that failed, and the reason.
     pub async fn dial(&self, endpoint: &Endpoint) -> Result<WebSocket, DialError> {
-        let limits = self.limits;
-        let addresses = within(Stage::Resolve, limits.resolve, resolve(endpoint)).await?;
-        let socket = within(Stage::Connect, limits.connect, race::connect(&addresses)).await?;
-        prepare(&socket).map_err(|error| DialError::new(Stage::Connect, Failure::Io(error)))?;
+        let timeouts = self.timeouts;
+        let addresses = within(DialStage::Resolve, timeouts.resolve, resolve(endpoint)).await?;
+        let socket = within(
+            DialStage::Connect,
+            timeouts.connect,
+            race::connect(&addresses),
+        )
+        .await?;
+        set_options(&socket)
+            .map_err(|error| DialError::new(DialStage::Connect, DialErrorReason::Io(error)))?;
         let mut stream = match endpoint.security() {
             Security::Plain => Stream::Plain(socket),
             #[cfg(feature = "tls")]
             Security::Tls => {
-                let securing = self.tls.secure(endpoint.host(), socket);
-                within(Stage::Secure, limits.secure, securing).await?
+                let handshake = self.tls.secure(endpoint.host(), socket);
+                within(DialStage::Secure, timeouts.secure, handshake).await?
             }
             #[cfg(not(feature = "tls"))]
-            Security::Tls => return Err(DialError::new(Stage::Secure, Failure::TlsMissing)),
+            Security::Tls => {
+                return Err(DialError::new(
+                    DialStage::Secure,
+                    DialErrorReason::TlsMissing,
+                ));
+            }
         };
-        let opening = upgrade::upgrade(&mut stream, endpoint, &self.fields);
-        let unread = within(Stage::Upgrade, limits.upgrade, opening).await?;
+        let opening = upgrade::upgrade(&mut stream, endpoint, &self.header_fields);
+        let unread = within(DialStage::Upgrade, timeouts.upgrade, opening).await?;
         Ok(WebSocket::new(stream, unread, self.message_bytes_max))
     }
 }
 
-/// The addresses behind the name, in the order in which they are tried.
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+/// Resolves the name to addresses, in the order in which they are tried.
+async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, DialErrorReason> {
     let found = tokio::net::lookup_host((endpoint.host(), endpoint.port()))
         .await
-        .map_err(Failure::Io)?;
+        .map_err(DialErrorReason::Io)?;
     let addresses = race::interleave(found);
     if addresses.is_empty() {
-        return Err(Failure::NoAddress);
+        return Err(DialErrorReason::NoAddress);
     }
     Ok(addresses)
 }
 
-/// What every socket of ours has set.
-fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+/// Sets the options of a socket.
+fn set_options(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let socket = SockRef::from(socket);
     let keepalive = TcpKeepalive::new()
@@ -146,14 +162,14 @@ fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
-/// One stage with its deadline.
+/// Runs one stage with its timeout.
 async fn within<T>(
-    stage: Stage,
-    limit: Duration,
-    work: impl Future<Output = Result<T, Failure>>,
+    stage: DialStage,
+    time_limit: Duration,
+    work: impl Future<Output = Result<T, DialErrorReason>>,
 ) -> Result<T, DialError> {
-    match timeout(limit, work).await {
+    match timeout(time_limit, work).await {
         Ok(outcome) => outcome.map_err(|failure| DialError::new(stage, failure)),
-        Err(_elapsed) => Err(DialError::new(stage, Failure::TimedOut(limit))),
+        Err(_elapsed) => Err(DialError::new(stage, DialErrorReason::TimedOut(time_limit))),
     }
 }

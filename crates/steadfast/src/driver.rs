@@ -1,9 +1,9 @@
-//! The one future that owns a session: waits for whatever happens first, tells it, and carries its orders out.
+//! The future that drives a session: waits for inputs, passes them to the session, and executes its outputs.
 //!
-//! It holds no decision about retries, queues or limits. Each turn takes a bounded number of requests, so that a busy
-//! application cannot starve the socket.
+//! It makes no decisions about retries, queues or limits. Each loop iteration receives a bounded number of commands, so
+//! that a busy application cannot starve the socket.
 
-mod line;
+mod transport_slot;
 
 use std::collections::BTreeMap;
 use std::iter;
@@ -22,23 +22,23 @@ use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use self::line::Line;
+use self::transport_slot::TransportSlot;
 use crate::builder::defaults;
 use crate::clock::Clock;
 use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;
 use crate::events::Events;
-use crate::feed::Queue;
+use crate::subscription::Queue;
 
-/// Requests that are taken in one turn.
-const COMMANDS_PER_TURN: usize = 256;
-/// Turns in one poll; then the runtime has its turn.
-const TURNS_PER_POLL: usize = 64;
-/// The longest sleep; a session without any deadline wakes up to nothing.
+/// Most commands that are received in one loop iteration.
+const COMMANDS_PER_ITERATION: usize = 256;
+/// Most loop iterations in one poll; then the future yields to the runtime.
+const ITERATIONS_PER_POLL: usize = 64;
+/// The longest sleep, also for a session without a deadline.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
 
-/// What a handle asks for.
+/// A command from a handle.
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(Publish, oneshot::Sender<Delivery>),
@@ -50,12 +50,12 @@ pub(crate) enum Command {
     ),
     Subscribe(SubscriptionId, SubscribeOptions, Arc<Queue>),
     Unsubscribe(SubscriptionId),
-    Kick,
-    Revive,
+    ReconnectNow,
+    Restart,
     Close(Duration),
 }
 
-/// What a driver is made of.
+/// The parts of a driver.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) session: Session,
@@ -69,42 +69,42 @@ pub(crate) struct Parts {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// The future that does the work of a [`crate::Client`]. It ends when the session is closed: because the application
-/// wanted it, or because the last handle is gone.
+/// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
+/// application, or because the last handle was dropped.
 ///
-/// With it everything ends: receipts and calls are told what is known of them, subscriptions have no next item. Dropping
-/// it does the same at once.
+/// When it completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping it does the
+/// same immediately.
 #[derive(Debug)]
 pub struct Driver {
     parts: Parts,
-    line: Line,
-    askers: Askers,
-    /// Made when it is first needed, inside the runtime; armed for this instant.
+    slot: TransportSlot,
+    waiters: Waiters,
+    /// The timer and its instant; created on first use, inside the runtime.
     sleep: Option<(Instant, Pin<Box<Sleep>>)>,
-    wait: Pin<Box<WaitForWake>>,
-    phase: Life,
+    reader_wake: Pin<Box<WaitForWake>>,
+    phase: DriverPhase,
 }
 
-/// Who waits for what the session says.
+/// The receivers of the session's results.
 #[derive(Debug, Default)]
-struct Askers {
+struct Waiters {
     publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
     calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
-    /// Somebody said how long a drain may take.
-    is_close_wanted: bool,
+    /// A handle has requested the close, with its own drain time.
+    is_close_requested: bool,
 }
 
-impl Askers {
-    /// Notes who asks and gives what the session is told.
-    fn note(&mut self, command: Command) -> Input {
+impl Waiters {
+    /// Registers the receiver of a command's result and returns the input for the session.
+    fn register(&mut self, command: Command) -> Input {
         match command {
             Command::Publish(publish, receipt) => {
                 self.publications.insert(publish.id, receipt);
                 Input::PublishRequested(publish)
             }
-            Command::Call(id, call, deadline, answer) => {
-                self.calls.insert(id, answer);
+            Command::Call(id, call, deadline, reply) => {
+                self.calls.insert(id, reply);
                 Input::CallRequested { id, call, deadline }
             }
             Command::Subscribe(id, options, queue) => {
@@ -115,17 +115,17 @@ impl Askers {
                 self.subscriptions.remove(&id);
                 Input::UnsubscribeRequested { id }
             }
-            Command::Kick => Input::ReconnectRequested,
-            Command::Revive => Input::RestartRequested,
+            Command::ReconnectNow => Input::ReconnectRequested,
+            Command::Restart => Input::RestartRequested,
             Command::Close(drain) => {
-                self.is_close_wanted = true;
+                self.is_close_requested = true;
                 Input::CloseRequested { drain }
             }
         }
     }
 }
 
-/// The wait for readers that made room.
+/// The future that completes when a reader has freed space in its queue.
 struct WaitForWake(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl std::fmt::Debug for WaitForWake {
@@ -134,105 +134,109 @@ impl std::fmt::Debug for WaitForWake {
     }
 }
 
-/// How far the driver is.
+/// The phase of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    /// Not polled yet.
+enum DriverPhase {
+    /// Not polled yet; the session is not open.
     New,
     Running,
-    /// No handle is left.
+    /// All handles were dropped.
     Orphaned,
 }
 
-/// What ended a wait.
+/// The result of a loop iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// Something was done; there may be more.
+enum Progress {
+    /// Some work was done, and there may be more.
     Busy,
-    /// Nothing to do before something happens.
+    /// There is no work until the next wake-up.
     Idle,
-    /// It is over.
-    Over,
+    /// The session is closed.
+    Finished,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
-        let wait = wait_for(Arc::clone(&parts.wake));
+        let reader_wake = wait_for(Arc::clone(&parts.wake));
         Self {
             parts,
-            line: Line::default(),
-            askers: Askers::default(),
+            slot: TransportSlot::default(),
+            waiters: Waiters::default(),
             sleep: None,
-            wait,
-            phase: Life::New,
+            reader_wake,
+            phase: DriverPhase::New,
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>) -> Turn {
-        let mut is_busy = self.take_commands(context);
-        if self.wait.0.as_mut().poll(context).is_ready() {
-            self.wait = wait_for(Arc::clone(&self.parts.wake));
+    fn iterate(&mut self, context: &mut Context<'_>) -> Progress {
+        let mut is_busy = self.receive_commands(context);
+        if self.reader_wake.0.as_mut().poll(context).is_ready() {
+            self.reader_wake = wait_for(Arc::clone(&self.parts.wake));
             is_busy = true;
         }
-        is_busy |= self.look_at_readers();
+        is_busy |= self.poll_readers();
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         is_busy |= self
-            .line
+            .slot
             .poll(context, &mut |input| session.handle(now, input));
-        is_busy |= self.keep_time(context);
-        self.carry_out();
-        // Once opened, a session is only disconnected when it is closed, and nothing opens it again: a driver that went
-        // on would take requests that nobody answers.
+        is_busy |= self.poll_timer(context);
+        self.execute_outputs();
+        // Once opened, a session is only disconnected when it is closed, and is never opened again: a driver that
+        // continued would accept commands that get no reply.
         if self.parts.session.snapshot().state == SessionState::Disconnected {
-            return Turn::Over;
+            return Progress::Finished;
         }
-        if is_busy { Turn::Busy } else { Turn::Idle }
+        if is_busy {
+            Progress::Busy
+        } else {
+            Progress::Idle
+        }
     }
 
-    /// What handles ask for goes to the session together, so that it shares messages.
-    fn take_commands(&mut self, context: &mut Context<'_>) -> bool {
-        if self.phase == Life::Orphaned {
+    /// Passes the pending commands to the session together, so that they share messages.
+    fn receive_commands(&mut self, context: &mut Context<'_>) -> bool {
+        if self.phase == DriverPhase::Orphaned {
             return false;
         }
         let now = self.parts.clock.now();
         let Parts { session, inbox, .. } = &mut self.parts;
-        let (mut taken, mut is_over) = (0, false);
+        let (mut received, mut is_orphaned) = (0, false);
         let commands = iter::from_fn(|| match inbox.poll_recv(context) {
             Poll::Ready(Some(command)) => {
-                taken += 1;
-                Some(self.askers.note(command))
+                received += 1;
+                Some(self.waiters.register(command))
             }
             Poll::Ready(None) => {
-                is_over = true;
+                is_orphaned = true;
                 None
             }
             Poll::Pending => None,
         });
-        session.handle_all(now, commands.take(COMMANDS_PER_TURN));
-        if is_over {
-            self.phase = Life::Orphaned;
-            if !self.askers.is_close_wanted {
-                let drain = defaults::DRAIN;
-                self.tell(Input::CloseRequested { drain });
+        session.handle_all(now, commands.take(COMMANDS_PER_ITERATION));
+        if is_orphaned {
+            self.phase = DriverPhase::Orphaned;
+            if !self.waiters.is_close_requested {
+                let drain = defaults::DRAIN_TIMEOUT;
+                self.handle_input(Input::CloseRequested { drain });
             }
         }
-        is_over || taken > 0
+        is_orphaned || received > 0
     }
 
-    fn tell(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) {
         let now = self.parts.clock.now();
         self.parts.session.handle(now, input);
     }
 
-    /// What readers have taken since the last turn, and which of them are gone. True when the session was told
-    /// something: what it has to say goes to a socket that was looked at already.
-    fn look_at_readers(&mut self) -> bool {
+    /// Reports to the session how many events readers received since the last iteration, and which readers were
+    /// dropped. Returns `true` when the session got an input: its outputs may need another poll of the socket.
+    fn poll_readers(&mut self) -> bool {
         let now = self.parts.clock.now();
         let session = &mut self.parts.session;
         let mut is_busy = false;
-        self.askers.subscriptions.retain(|id, queue| {
-            let (id, items) = (*id, queue.take_count());
+        self.waiters.subscriptions.retain(|id, queue| {
+            let (id, items) = (*id, queue.take_received_count());
             let is_abandoned = queue.is_abandoned();
             if is_abandoned {
                 session.handle(now, Input::UnsubscribeRequested { id });
@@ -245,8 +249,8 @@ impl Driver {
         is_busy
     }
 
-    /// Sleeps until the session's next deadline. True when something came of it.
-    fn keep_time(&mut self, context: &mut Context<'_>) -> bool {
+    /// Waits for the session's next deadline. Returns `true` when the deadline or the timer has expired.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
         let now = self.parts.clock.now();
         let deadline = match self.parts.session.poll_timeout() {
             Some((at, _)) if at <= now => {
@@ -256,84 +260,84 @@ impl Driver {
             Some((at, _)) => at.min(now + SLEEP_MAX),
             None => now + SLEEP_MAX,
         };
-        // Deadlines mostly move away: a sleep that ends too early costs less than one that is armed for each byte.
+        // Deadlines mostly move later: an early wake-up costs less than arming the timer again for each byte.
         let must_arm = self.sleep.as_ref().is_none_or(|(at, _)| deadline < *at);
         if must_arm {
             let sleep = Box::pin(tokio::time::sleep(deadline.saturating_since(now)));
             self.sleep = Some((deadline, sleep));
         }
-        let is_over = self
+        let has_expired = self
             .sleep
             .as_mut()
             .is_some_and(|(_, sleep)| sleep.as_mut().poll(context).is_ready());
-        if is_over {
+        if has_expired {
             self.sleep = None;
         }
-        is_over
+        has_expired
     }
 
-    fn carry_out(&mut self) {
+    fn execute_outputs(&mut self) {
         while let Some(output) = self.parts.session.poll_output() {
             match output {
                 Output::Dial { attempt, endpoint } => {
                     if let Some(endpoint) = self.parts.endpoints.get(endpoint) {
                         let connector = &self.parts.connector;
                         let limit = &self.parts.dial_limit;
-                        self.line.dial(attempt, connector, endpoint, limit);
+                        self.slot.dial(attempt, connector, endpoint, limit);
                     }
                 }
-                Output::Abort { attempt } => self.line.abandon(attempt),
-                Output::Transmit { attempt, message } => self.line.transmit(attempt, &message),
-                Output::Probe { attempt } => self.line.probe(attempt),
+                Output::Abort { attempt } => self.slot.abort(attempt),
+                Output::Transmit { attempt, message } => self.slot.transmit(attempt, &message),
+                Output::Probe { attempt } => self.slot.probe(attempt),
                 Output::Close {
                     attempt,
                     code,
                     reason,
-                } => self.line.hang_up(attempt, code, reason),
-                Output::Deliver { id, event: feed } => {
-                    if let Some(queue) = self.askers.subscriptions.get(&id) {
-                        queue.push(feed);
+                } => self.slot.close(attempt, code, reason),
+                Output::Deliver { id, event } => {
+                    if let Some(queue) = self.waiters.subscriptions.get(&id) {
+                        queue.push(event);
                     }
                 }
                 Output::CompletePublication { id, delivery } => {
-                    if let Some(receipt) = self.askers.publications.remove(&id) {
-                        // Nobody has to wait for a receipt.
+                    if let Some(receipt) = self.waiters.publications.remove(&id) {
+                        // The receipt may have been dropped.
                         let _ = receipt.send(delivery);
                     }
                 }
                 Output::CompleteCall { id, outcome } => {
-                    if let Some(answer) = self.askers.calls.remove(&id) {
-                        let _ = answer.send(outcome);
+                    if let Some(reply) = self.waiters.calls.remove(&id) {
+                        let _ = reply.send(outcome);
                     }
                 }
                 Output::Notify(event) => {
-                    tracing::debug!(?event, "session");
+                    tracing::debug!(?event, "session event");
                     self.publish_state();
-                    self.parts.events.tell(event);
+                    self.parts.events.send(event);
                 }
             }
         }
         self.publish_state();
     }
 
-    /// Ends what is still open, and tells everybody who asks what is known.
+    /// Closes the session and sends the known outcomes to all waiters.
     fn finish(&mut self) {
-        let at_once = || Input::CloseRequested {
+        let immediate_close = || Input::CloseRequested {
             drain: Duration::ZERO,
         };
         self.parts.inbox.close();
-        self.tell(at_once());
-        let attempt = self.line.attempt();
-        let loss = ConnectionLoss::Failed("the client has ended".to_owned());
-        self.tell(Input::Lost { attempt, loss });
-        // What comes now reaches a session without a connection, so that nothing of it counts as sent.
+        self.handle_input(immediate_close());
+        let attempt = self.slot.attempt();
+        let loss = ConnectionLoss::Failed("the client was closed".to_owned());
+        self.handle_input(Input::Lost { attempt, loss });
+        // Remaining commands are handled without a connection, so that none of them counts as sent.
         while let Ok(command) = self.parts.inbox.try_recv() {
-            let input = self.askers.note(command);
-            self.tell(input);
+            let input = self.waiters.register(command);
+            self.handle_input(input);
         }
-        self.tell(at_once());
-        self.carry_out();
-        for queue in self.askers.subscriptions.values() {
+        self.handle_input(immediate_close());
+        self.execute_outputs();
+        for queue in self.waiters.subscriptions.values() {
             queue.end();
         }
     }
@@ -354,16 +358,16 @@ impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.phase == Life::New {
-            self.phase = Life::Running;
-            self.tell(Input::OpenRequested);
-            self.carry_out();
+        if self.phase == DriverPhase::New {
+            self.phase = DriverPhase::Running;
+            self.handle_input(Input::OpenRequested);
+            self.execute_outputs();
         }
-        for _ in 0..TURNS_PER_POLL {
-            match self.turn(context) {
-                Turn::Busy => {}
-                Turn::Idle => return Poll::Pending,
-                Turn::Over => {
+        for _ in 0..ITERATIONS_PER_POLL {
+            match self.iterate(context) {
+                Progress::Busy => {}
+                Progress::Idle => return Poll::Pending,
+                Progress::Finished => {
                     self.finish();
                     return Poll::Ready(());
                 }
@@ -376,11 +380,11 @@ impl Future for Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        // A second panic in a session that panicked would end the process.
+        // A second panic during unwinding would abort the process.
         if !std::thread::panicking() {
             return self.finish();
         }
-        for queue in self.askers.subscriptions.values() {
+        for queue in self.waiters.subscriptions.values() {
             queue.end();
         }
     }

@@ -1,22 +1,22 @@
-//! Where a server is reached: a URL, taken apart and checked once.
+//! The address of a server: a URL that is parsed and validated once.
 //!
-//! Owns the syntax and nothing of the network. `connector` dials what is named here.
+//! Responsible for the syntax only; `connector` dials the address.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The path of the Centrifuge stream protocol, which a URL without a path means.
+/// The path of the Centrifuge client protocol, used for a URL without a path.
 pub const DEFAULT_PATH: &str = "/connection/websocket";
 
-/// The longest URL, in bytes; what HTTP servers commonly accept as a request line.
+/// The longest URL in bytes; HTTP servers commonly accept request lines of this length.
 pub const URL_BYTES_MAX: usize = 8_000;
 
 /// A server's address: scheme, host, port and path.
 ///
-/// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` mean the same, and a URL without a scheme
-/// means `ws://`. Without a port it is 80, or 443 with TLS; without a path it is [`DEFAULT_PATH`].
+/// Written as `ws://HOST[:PORT][/PATH]` or `wss://…`; `http://` and `https://` are equivalent, and a URL without a
+/// scheme is `ws://`. Without a port it is 80, or 443 with TLS; without a path it is [`DEFAULT_PATH`].
 ///
 /// ```
 /// use steadfast::endpoint::Endpoint;
@@ -34,77 +34,79 @@ pub struct Endpoint {
     path: String,
 }
 
-/// Whether the bytes on the way are encrypted.
+/// Whether the connection is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Security {
-    /// As they are: `ws://`.
+    /// Not encrypted: `ws://`.
     Plain,
-    /// By TLS: `wss://`.
+    /// Encrypted with TLS: `wss://`.
     Tls,
 }
 
-/// Why a text is no address of a server.
+/// Why a URL is not a valid server address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// A scheme that is not spoken.
-    #[error("`{scheme}://` is not spoken here; use ws:// or wss://")]
+    /// The scheme is not supported.
+    #[error("unsupported URL scheme `{scheme}`: use ws:// or wss://")]
     Scheme {
-        /// What stood before `://`.
+        /// The text before `://`.
         scheme: String,
     },
-    /// Nothing between the scheme and the path.
-    #[error("there is no host in `{url}`; for example ws://127.0.0.1:8000")]
+    /// The host between the scheme and the path is empty.
+    #[error("missing host in `{url}`: for example ws://127.0.0.1:8000")]
     HostMissing {
-        /// The whole text.
+        /// The complete URL.
         url: String,
     },
-    /// What follows the last colon is no port.
-    #[error("`{port}` is no port; a port is a number from 1 to 65535")]
+    /// The text after the last colon is not a valid port.
+    #[error("invalid port `{port}`: must be between 1 and 65535")]
     Port {
-        /// What stood there.
+        /// The text in the position of the port.
         port: String,
     },
-    /// A user name or password in the URL would end up in logs.
-    #[error("credentials do not belong into the URL, which is logged; give them as token")]
+    /// The URL contains a user name or password, which would be logged.
+    #[error(
+        "credentials in the URL are not supported, because URLs are logged: pass a token instead"
+    )]
     Credentials,
-    /// A space, a control character, or something else that would break the request apart.
-    #[error("there is a character in the URL that must be percent-encoded")]
+    /// The URL contains white space or a control character, which would corrupt the request.
+    #[error("invalid character in the URL: must be percent-encoded")]
     Character,
-    /// Longer than [`URL_BYTES_MAX`].
-    #[error("the URL is longer than {URL_BYTES_MAX} bytes")]
+    /// The URL is longer than [`URL_BYTES_MAX`].
+    #[error("invalid URL: longer than {URL_BYTES_MAX} bytes")]
     TooLong,
 }
 
 impl Endpoint {
-    /// Whether TLS is asked for.
+    /// Returns whether the connection uses TLS.
     pub const fn security(&self) -> Security {
         self.security
     }
 
-    /// Name or address; an IPv6 address without its brackets.
+    /// Returns the host name or address; an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port to dial.
+    /// Returns the port to dial.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Path and query; begins with a slash.
+    /// Returns path and query; starts with a slash.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Host and port as the `Host` field of HTTP wants them: brackets round IPv6, no port where it is the usual one.
+    /// Returns the value of the HTTP `Host` field: brackets around IPv6 addresses, and no port if it is the default.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
         } else {
             self.host.clone()
         };
-        if self.port == self.security.usual_port() {
+        if self.port == self.security.default_port() {
             host
         } else {
             format!("{host}:{}", self.port)
@@ -113,7 +115,7 @@ impl Endpoint {
 }
 
 impl Security {
-    const fn usual_port(self) -> u16 {
+    const fn default_port(self) -> u16 {
         match self {
             Self::Plain => 80,
             Self::Tls => 443,
@@ -129,7 +131,7 @@ impl Security {
 }
 
 impl fmt::Display for Endpoint {
-    /// Writes the URL without its query, which may hold secrets.
+    /// Writes the URL without its query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self
             .path
@@ -150,7 +152,7 @@ impl FromStr for Endpoint {
             return Err(EndpointError::Character);
         }
         let (security, rest) = split_scheme(url)?;
-        // A fragment is for the browser that shows a page; it never travels.
+        // A fragment is only for browsers and is not sent.
         let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
@@ -166,8 +168,8 @@ impl FromStr for Endpoint {
         Ok(Self {
             security,
             host: host.to_owned(),
-            port: port.unwrap_or_else(|| security.usual_port()),
-            path: whole_path(path),
+            port: port.unwrap_or_else(|| security.default_port()),
+            path: complete_path(path),
         })
     }
 }
@@ -185,7 +187,7 @@ fn split_scheme(url: &str) -> Result<(Security, &str), EndpointError> {
     }
 }
 
-/// Host without brackets, and the port if one is named.
+/// Returns the host without brackets, and the port if there is one.
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointError> {
     if let Some((host, after)) = authority
         .strip_prefix('[')
@@ -214,7 +216,7 @@ fn parse_port(text: &str) -> Result<u16, EndpointError> {
     }
 }
 
-fn whole_path(path: &str) -> String {
+fn complete_path(path: &str) -> String {
     match path {
         "" | "/" => DEFAULT_PATH.to_owned(),
         query if query.starts_with('?') => format!("{DEFAULT_PATH}{query}"),
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_may_be_short() {
+    fn missing_parts_of_a_url_get_defaults() {
         for (url, host, port, path) in [
             ("ws://127.0.0.1:8000", "127.0.0.1", 8000, DEFAULT_PATH),
             ("http://127.0.0.1:8000/", "127.0.0.1", 8000, DEFAULT_PATH),
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_without_a_path_is_kept_and_not_shown() {
+    fn a_query_without_a_path_is_kept_and_not_displayed() {
         let endpoint: Endpoint = "wss://example.test?token=secret".parse().unwrap();
 
         assert_eq!(endpoint.path(), "/connection/websocket?token=secret");
@@ -255,15 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_with_the_reason() {
+    fn invalid_endpoints_are_rejected_with_a_reason() {
         for (url, expected) in [
-            ("ftp://127.0.0.1", "`ftp://` is not spoken here"),
-            ("", "there is no host"),
-            ("ws:///path", "there is no host"),
-            ("ws://host:0", "`0` is no port"),
-            ("ws://host:http", "`http` is no port"),
-            ("ws://[::1]8000", "`8000` is no port"),
-            ("ws://me:secret@host", "credentials do not belong"),
+            ("ftp://127.0.0.1", "unsupported URL scheme `ftp`"),
+            ("", "missing host"),
+            ("ws:///path", "missing host"),
+            ("ws://host:0", "invalid port `0`"),
+            ("ws://host:http", "invalid port `http`"),
+            ("ws://[::1]8000", "invalid port `8000`"),
+            (
+                "ws://me:secret@host",
+                "credentials in the URL are not supported",
+            ),
             ("ws://host/a b", "percent-encoded"),
             ("ws://host/\r\nX: y", "percent-encoded"),
         ] {
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_field_has_brackets_and_no_usual_port() {
+    fn the_host_field_has_brackets_and_no_default_port() {
         for (url, authority) in [
             ("ws://[::1]:8000", "[::1]:8000"),
             ("wss://example.test:443", "example.test"),

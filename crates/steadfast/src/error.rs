@@ -1,4 +1,4 @@
-//! Why something could not even begin.
+//! Errors of building a client and of handing a request to its driver.
 
 use steadfast_core::policy::PolicyError;
 use thiserror::Error;
@@ -9,47 +9,47 @@ use crate::endpoint::EndpointError;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// An address is none.
+    /// An endpoint URL is invalid.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
-    /// A setting cannot be used.
-    #[error("a setting cannot be used")]
+    /// A setting is invalid.
+    #[error("invalid setting")]
     Policy(#[from] PolicyError),
-    /// Application data could not be written as JSON.
-    #[error("the data cannot be written as JSON")]
+    /// The application data cannot be serialized as JSON.
+    #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
-    /// There is no certificate in what was given as one.
-    #[error("there is no certificate in PEM form in what is to be trusted")]
+    /// The PEM text of the root certificates contains no valid certificate.
+    #[error("invalid root certificate: no certificate in PEM format")]
     Certificate,
-    /// The system gave no randomness.
-    #[error("the system gave no randomness")]
+    /// The system provides no random bytes.
+    #[error("failed to read random bytes from the system")]
     Randomness,
 }
 
-/// Why a publication or a call was not even taken in.
+/// Why a publication or a call was not accepted.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The data could not be written as JSON.
-    #[error("the data cannot be written as JSON")]
+    /// The data cannot be serialized as JSON.
+    #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
-    /// The key is empty or longer than 64 bytes.
-    #[error("a key has 1 to 64 bytes, this one has {0}")]
-    Key(usize),
-    /// The driver takes nothing at the moment: too much was asked at once.
-    #[error("too much was asked at once")]
+    /// The idempotency key is empty or longer than 64 bytes.
+    #[error("invalid idempotency key: must have 1 to 64 bytes, has {0}")]
+    IdempotencyKey(usize),
+    /// The command queue is full.
+    #[error("the command queue is full")]
     Busy,
-    /// The driver has ended.
+    /// The driver has finished.
     #[error("the client is closed")]
     Closed,
 }
 
 impl RequestError {
-    /// True when the same request may be taken a moment later.
+    /// Returns `true` when the same request may be accepted later.
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Busy => true,
-            Self::Json(_) | Self::Key(_) | Self::Closed => false,
+            Self::Json(_) | Self::IdempotencyKey(_) | Self::Closed => false,
         }
     }
 }

@@ -1,8 +1,10 @@
-//! A client whose connections come back, and which tells the truth about what became of each message.
+//! Client library for the Steadfast gateway: automatic reconnection, resumable subscriptions, idempotent publishing.
+//!
+//! [`Client`] is a cloneable handle. [`Driver`] is the future that owns the session; spawn it on a tokio runtime.
 //!
 //! ```no_run
 //! use serde_json::json;
-//! use steadfast::{Client, Feed};
+//! use steadfast::{Client, SubscriptionEvent};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let (client, driver) = Client::builder("ws://127.0.0.1:8000")?.build()?;
@@ -11,10 +13,10 @@
 //! let mut news = client.subscribe("news");
 //! let receipt = client.publish("news", &json!({ "text": "hello" }))?;
 //! println!("{:?}", receipt.await);
-//! while let Some(feed) = news.next().await {
-//!     match feed {
-//!         Feed::Item(publication) => println!("{:?}", publication.data),
-//!         Feed::Gap { .. } => println!("something is missing: load the state anew"),
+//! while let Some(event) = news.next().await {
+//!     match event {
+//!         SubscriptionEvent::Publication(publication) => println!("{:?}", publication.data),
+//!         SubscriptionEvent::Gap { .. } => println!("publications are missing: reload the state"),
 //!         other => println!("{other:?}"),
 //!     }
 //! }
@@ -22,17 +24,19 @@
 //! # }
 //! ```
 //!
-//! - A session outlives its connections: it is dialled again with full jitter until it stands, and never gives up by
-//!   itself unless it was told to.
-//! - A peer that is silent is noticed within 25 s by default, whatever the traffic.
-//! - Each publication carries a key and ends in exactly one [`Delivery`]; what was unanswered is sent again in its order,
-//!   and the server applies it once.
-//! - Publications of a channel are stored in the order in which they were handed in. A server that refuses one for the
-//!   moment may have stored those that were under way behind it, unless `channel_in_flight_max` in [`OutboxSettings`] is 1.
-//! - All clients of a process together open a bounded number of transports at a time: [`DialLimit`].
-//! - A subscription resumes where the application stands; what cannot be resumed is told as [`SubscriptionEvent::Gap`].
+//! - **Reconnection:** exponential backoff with full jitter. The client retries indefinitely unless
+//!   [`BackoffSettings`] sets `attempts_max` or the server rejects it permanently.
+//! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
+//!   25 s, even while it is sending. See [`LivenessSettings`].
+//! - **Publishing:** each publication has an idempotency key and resolves to exactly one [`Delivery`].
+//!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
+//! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
+//!   rejects one, later ones in flight may be stored first, unless `channel_in_flight_max` in [`OutboxSettings`] is 1.
+//! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
+//!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
+//! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.
 //!
-//! The decisions are those of `steadfast-core`, which knows no sockets; this crate moves bytes and keeps the time for it.
+//! The protocol logic is in the sans-IO crate `steadfast-core`; this crate adds sockets, TLS and timers.
 
 mod builder;
 mod client;
@@ -43,15 +47,14 @@ mod driver;
 pub mod endpoint;
 pub mod error;
 mod events;
-mod feed;
 mod receipt;
+mod subscription;
 pub mod transport;
 
 pub use builder::{Builder, defaults};
 pub use client::Client;
 pub use dial_limit::DialLimit;
 pub use driver::Driver;
-pub use feed::Subscription;
 pub use receipt::Receipt;
 pub use steadfast_core::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
@@ -63,3 +66,4 @@ pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettin
 pub use steadfast_protocol::message::{
     ClientInfo, HistoryResult, Position, PresenceStats, Publication,
 };
+pub use subscription::Subscription;

@@ -1,4 +1,4 @@
-//! The promise of exactly one outcome for a publication.
+//! The receipt of a publication: a future with exactly one outcome.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,31 +6,34 @@ use std::task::{Context, Poll, ready};
 use steadfast_core::io::Delivery;
 use tokio::sync::oneshot;
 
-/// What a publication comes to, once that is known. Dropping it does not take the publication back.
+/// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
 #[derive(Debug)]
 pub struct Receipt {
     outcome: oneshot::Receiver<Delivery>,
-    key: String,
+    idempotency_key: String,
 }
 
 impl Receipt {
-    pub(crate) const fn new(outcome: oneshot::Receiver<Delivery>, key: String) -> Self {
-        Self { outcome, key }
+    pub(crate) const fn new(outcome: oneshot::Receiver<Delivery>, idempotency_key: String) -> Self {
+        Self {
+            outcome,
+            idempotency_key,
+        }
     }
 
-    /// The key that makes repeats of this publication recognisable.
-    pub fn key(&self) -> &str {
-        &self.key
+    /// Returns the idempotency key of this publication.
+    pub fn idempotency_key(&self) -> &str {
+        &self.idempotency_key
     }
 }
 
 impl Future for Receipt {
     type Output = Delivery;
 
-    /// Cancel-safe: the outcome stays where it is until it is taken.
+    /// Cancel-safe: the outcome is kept until it is returned.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Delivery> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
-        // Only a driver that panicked answers nobody, and how far it came is not known.
+        // Only a driver that panicked sends no outcome, and whether it sent the publication is not known.
         Poll::Ready(outcome.unwrap_or(Delivery::Interrupted {
             maybe_delivered: true,
         }))

@@ -1,4 +1,4 @@
-//! The dialled byte paths: a stream that may be encrypted, and the WebSocket on it.
+//! Transports: a TCP stream that may be encrypted, and the WebSocket on it.
 
 pub(crate) mod stream;
 pub mod websocket;

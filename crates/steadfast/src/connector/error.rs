@@ -1,4 +1,4 @@
-//! At which stage an attempt failed, and why.
+//! Errors of a connection attempt: the stage and the reason.
 
 use std::fmt;
 use std::io;
@@ -7,173 +7,175 @@ use std::time::Duration;
 use steadfast_protocol::websocket::handshake::{RequestError, ResponseError};
 use thiserror::Error;
 
-/// A step on the way to an open WebSocket.
+/// A stage of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Looking the name up.
+pub enum DialStage {
+    /// Name resolution by the system.
     Resolve,
-    /// TCP.
+    /// The TCP connection.
     Connect,
-    /// TLS.
+    /// The TLS handshake.
     Secure,
     /// The HTTP upgrade.
     Upgrade,
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for DialStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Resolve => "looking the name up",
-            Self::Connect => "connecting",
-            Self::Secure => "the TLS handshake",
-            Self::Upgrade => "the upgrade",
+            Self::Resolve => "name resolution",
+            Self::Connect => "TCP connection",
+            Self::Secure => "TLS handshake",
+            Self::Upgrade => "WebSocket upgrade",
         })
     }
 }
 
-/// An attempt that did not lead to an open WebSocket.
+/// A failed connection attempt.
 #[derive(Debug, Error)]
 #[error("{stage} failed")]
 pub struct DialError {
-    stage: Stage,
+    stage: DialStage,
     #[source]
-    failure: Failure,
+    reason: DialErrorReason,
 }
 
 /// Why a stage failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum Failure {
-    /// The stage did not end in time.
-    #[error("no answer within {} s", .0.as_secs_f64())]
+pub enum DialErrorReason {
+    /// The stage timed out.
+    #[error("timed out after {} s", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// The name has no address.
-    #[error("the name has no address")]
+    /// The name resolves to no address.
+    #[error("no address found for the name")]
     NoAddress,
-    /// What the system said.
+    /// An error from the system.
     #[error(transparent)]
     Io(io::Error),
-    /// The host is no name that a certificate can be checked for.
-    #[error("`{0}` is no name that a certificate can be checked for")]
+    /// The host is not a valid TLS server name.
+    #[error("`{0}` is not a valid TLS server name")]
     TlsName(String),
-    /// The certificates of the system could not be used.
-    #[error("TLS cannot be set up: {0}")]
+    /// TLS cannot be configured, for example because the system's certificates cannot be read.
+    #[error("failed to configure TLS: {0}")]
     TlsSetup(String),
-    /// The server's certificate does not prove that it is the one that was asked for.
+    /// The server's certificate is not valid for the endpoint.
     #[error("the server's certificate {0}")]
     Certificate(CertificateProblem),
-    /// This build has no TLS.
-    #[error("this build has no TLS (feature `tls`)")]
+    /// This build does not include TLS.
+    #[error("TLS is not available: built without feature `tls`")]
     TlsMissing,
-    /// The request would break apart.
+    /// A part of the upgrade request is invalid.
     #[error(transparent)]
     Request(RequestError),
-    /// No randomness for the key.
-    #[error("the system gave no randomness")]
+    /// The system provides no random bytes.
+    #[error("failed to read random bytes from the system")]
     Randomness,
-    /// The connection ended in the middle of the answer.
-    #[error("the connection ended before the answer was complete")]
-    Ended,
-    /// The answer is no HTTP.
-    #[error("the answer is not HTTP")]
+    /// The connection was closed before the response was complete.
+    #[error("the connection was closed before the response was complete")]
+    ConnectionClosed,
+    /// The response is not HTTP.
+    #[error("invalid HTTP response")]
     NotHttp,
-    /// The head of the answer is longer than its limit.
-    #[error("the head of the answer is longer than {0} bytes")]
-    HeadTooLong(usize),
-    /// The server does not open a WebSocket.
-    #[error("{refusal}")]
-    Refused {
-        /// Why not.
-        refusal: ResponseError,
-        /// What the server wants waited, from its `Retry-After` in seconds.
+    /// The header of the response is too long.
+    #[error("invalid HTTP response: header longer than {0} bytes")]
+    HeaderTooLong(usize),
+    /// The server rejected the upgrade.
+    #[error("{error}")]
+    Rejected {
+        /// Why the response does not open a WebSocket.
+        error: ResponseError,
+        /// Retry delay from the server's `Retry-After` header.
         retry_after: Option<Duration>,
     },
 }
 
-/// What is wrong with a certificate.
+/// Why a certificate is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CertificateProblem {
-    /// Its time is over, or this machine's clock is wrong.
+    /// The certificate has expired, or this machine's clock is wrong.
     #[error("has expired, or this machine's clock is wrong")]
     Expired,
-    /// Its time has not begun, or this machine's clock is wrong.
+    /// The certificate is not valid yet, or this machine's clock is wrong.
     #[error("is not valid yet, or this machine's clock is wrong")]
     NotYetValid,
-    /// It belongs to another host.
-    #[error("is for another host than the one that was dialled")]
-    OtherName,
-    /// No authority that is trusted here stands behind it.
+    /// The certificate is for another host.
+    #[error("is not valid for this host name")]
+    NameMismatch,
+    /// The certificate was not issued by a trusted authority.
     #[error("was issued by an authority that this system does not trust")]
     Untrusted,
-    /// Something else, in the words of the TLS library.
-    #[error("cannot be used: {0}")]
+    /// Any other error, with the message of the TLS library.
+    #[error("is invalid: {0}")]
     Other(String),
 }
 
 impl DialError {
-    pub(crate) const fn new(stage: Stage, failure: Failure) -> Self {
-        Self { stage, failure }
+    pub(crate) const fn new(stage: DialStage, reason: DialErrorReason) -> Self {
+        Self { stage, reason }
     }
 
-    /// How far the attempt came.
-    pub const fn stage(&self) -> Stage {
+    /// Returns the stage that failed.
+    pub const fn stage(&self) -> DialStage {
         self.stage
     }
 
-    /// Why it did not go on.
-    pub const fn failure(&self) -> &Failure {
-        &self.failure
+    /// Returns the reason of the failure.
+    pub const fn reason(&self) -> &DialErrorReason {
+        &self.reason
     }
 
-    /// True when the cause is this machine's own network, so that no server is to blame.
+    /// Returns `true` when the cause is this machine's own network and not the server.
     pub fn is_local(&self) -> bool {
-        match &self.failure {
-            Failure::Io(error) => matches!(
+        match &self.reason {
+            DialErrorReason::Io(error) => matches!(
                 error.kind(),
                 io::ErrorKind::NetworkUnreachable
                     | io::ErrorKind::NetworkDown
                     | io::ErrorKind::HostUnreachable
                     | io::ErrorKind::AddrNotAvailable
             ),
-            Failure::Randomness => true,
-            Failure::TimedOut(_)
-            | Failure::NoAddress
-            | Failure::TlsName(_)
-            | Failure::TlsSetup(_)
-            | Failure::Certificate(_)
-            | Failure::TlsMissing
-            | Failure::Request(_)
-            | Failure::Ended
-            | Failure::NotHttp
-            | Failure::HeadTooLong(_)
-            | Failure::Refused { .. } => false,
+            DialErrorReason::Randomness => true,
+            DialErrorReason::TimedOut(_)
+            | DialErrorReason::NoAddress
+            | DialErrorReason::TlsName(_)
+            | DialErrorReason::TlsSetup(_)
+            | DialErrorReason::Certificate(_)
+            | DialErrorReason::TlsMissing
+            | DialErrorReason::Request(_)
+            | DialErrorReason::ConnectionClosed
+            | DialErrorReason::NotHttp
+            | DialErrorReason::HeaderTooLong(_)
+            | DialErrorReason::Rejected { .. } => false,
         }
     }
 
-    /// True when no further attempt can go better, because the fault is in what was asked for.
+    /// Returns `true` when no further attempt can succeed, because the cause is the configuration of the client.
     ///
-    /// A certificate that does not prove the server is no such fault: it is renewed, or a name leads elsewhere, without
-    /// the client being touched. The next attempts come with the growth of a failure.
-    pub const fn is_final(&self) -> bool {
-        match &self.failure {
-            Failure::TlsName(_) | Failure::TlsMissing | Failure::Request(_) => true,
-            Failure::TimedOut(_)
-            | Failure::NoAddress
-            | Failure::Io(_)
-            | Failure::TlsSetup(_)
-            | Failure::Certificate(_)
-            | Failure::Randomness
-            | Failure::Ended
-            | Failure::NotHttp
-            | Failure::HeadTooLong(_)
-            | Failure::Refused { .. } => false,
+    /// An invalid certificate is not permanent: renewing the certificate or changing the DNS entry fixes it without a
+    /// change at the client. Later attempts are delayed by the backoff.
+    pub const fn is_permanent(&self) -> bool {
+        match &self.reason {
+            DialErrorReason::TlsName(_)
+            | DialErrorReason::TlsMissing
+            | DialErrorReason::Request(_) => true,
+            DialErrorReason::TimedOut(_)
+            | DialErrorReason::NoAddress
+            | DialErrorReason::Io(_)
+            | DialErrorReason::TlsSetup(_)
+            | DialErrorReason::Certificate(_)
+            | DialErrorReason::Randomness
+            | DialErrorReason::ConnectionClosed
+            | DialErrorReason::NotHttp
+            | DialErrorReason::HeaderTooLong(_)
+            | DialErrorReason::Rejected { .. } => false,
         }
     }
 
-    /// What the server wants waited before the next attempt.
+    /// Returns the delay that the server requests before the next attempt.
     pub const fn retry_after(&self) -> Option<Duration> {
-        if let Failure::Refused { retry_after, .. } = &self.failure {
+        if let DialErrorReason::Rejected { retry_after, .. } = &self.reason {
             *retry_after
         } else {
             None

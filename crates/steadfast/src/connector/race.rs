@@ -1,7 +1,7 @@
-//! TCP to the first of several addresses that answers (RFC 8305, "Happy Eyeballs").
+//! Connects by TCP to the first of several addresses that accepts (RFC 8305, "Happy Eyeballs").
 //!
-//! Families alternate, each attempt starts 250 ms after the one before or as soon as that one failed, the first
-//! connection wins and the others are dropped.
+//! Families alternate, each attempt starts 250 ms after the previous one or when that one fails, the first
+//! connection is used and the others are dropped.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,15 +13,15 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-use super::Failure;
+use super::DialErrorReason;
 
-/// The wait before the next address is tried beside those under way (RFC 8305, section 8, recommends 250 ms).
+/// The delay before the next address is tried concurrently (RFC 8305, section 8, recommends 250 ms).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// Addresses tried at the most; more say nothing new about a server.
+/// Most addresses that are tried; more do not improve the chance of a connection.
 const ADDRESSES_MAX: usize = 16;
 
-/// Alternates the families, beginning with that of the first address, and keeps the system's order within each.
+/// Alternates the address families, starting with that of the first address, and keeps the system's order within each.
 pub(super) fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut first = VecDeque::new();
     let mut second = VecDeque::new();
@@ -42,19 +42,19 @@ pub(super) fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<Soc
     mixed
 }
 
-/// Connects to the first address that answers; fails with the last error when none does.
-pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
-    let mut waiting: VecDeque<SocketAddr> = addresses.iter().copied().collect();
-    let mut under_way = UnderWay::default();
-    while let Some(address) = waiting.pop_front() {
-        under_way.start(address);
-        let is_last = waiting.is_empty();
-        let mut pause = pin!(sleep(NEXT_AFTER));
+/// Connects to the first address that accepts; fails with the last error when none does.
+pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, DialErrorReason> {
+    let mut remaining: VecDeque<SocketAddr> = addresses.iter().copied().collect();
+    let mut in_progress = AttemptsInProgress::default();
+    while let Some(address) = remaining.pop_front() {
+        in_progress.start(address);
+        let is_last = remaining.is_empty();
+        let mut delay = pin!(sleep(NEXT_AFTER));
         let step = poll_fn(|context| {
-            if let Poll::Ready(outcome) = under_way.poll(context) {
+            if let Poll::Ready(outcome) = in_progress.poll(context) {
                 return Poll::Ready(outcome);
             }
-            if !is_last && pause.as_mut().poll(context).is_ready() {
+            if !is_last && delay.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Step::NextIsDue);
             }
             Poll::Pending
@@ -64,26 +64,28 @@ pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, Failu
             Step::NextIsDue | Step::AllFailed => {}
         }
     }
-    Err(under_way.last_error.map_or(Failure::NoAddress, Failure::Io))
+    Err(in_progress
+        .last_error
+        .map_or(DialErrorReason::NoAddress, DialErrorReason::Io))
 }
 
-/// What ends a wait.
+/// The result of waiting for the attempts.
 enum Step {
     Connected(TcpStream),
     AllFailed,
     NextIsDue,
 }
 
-type Attempt = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>> + Send>>;
+type ConnectAttempt = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>> + Send>>;
 
-/// The attempts that have begun and not ended.
+/// The attempts that are in progress.
 #[derive(Default)]
-struct UnderWay {
-    attempts: Vec<Attempt>,
+struct AttemptsInProgress {
+    attempts: Vec<ConnectAttempt>,
     last_error: Option<std::io::Error>,
 }
 
-impl UnderWay {
+impl AttemptsInProgress {
     fn start(&mut self, address: SocketAddr) {
         self.attempts.push(Box::pin(TcpStream::connect(address)));
     }
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_alternate_and_nothing_is_tried_twice() {
+    fn families_alternate_and_no_address_is_tried_twice() {
         let mixed = interleave(
             [
                 "[::1]:1",
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_refuses_gives_way_to_the_next_at_once() {
+    fn the_next_address_is_tried_immediately_after_a_refused_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = listener.local_addr().unwrap();
         let gone = TcpListener::bind("127.0.0.2:0")
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn with_no_address_left_the_last_error_is_told() {
+    fn the_last_error_is_returned_when_all_addresses_fail() {
         let gone = TcpListener::bind("127.0.0.2:0")
             .unwrap()
             .local_addr()
@@ -168,7 +170,7 @@ mod tests {
         let failure = block_on(connect(&[gone])).unwrap_err();
 
         assert!(
-            matches!(&failure, Failure::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
+            matches!(&failure, DialErrorReason::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
             "{failure:?}"
         );
     }

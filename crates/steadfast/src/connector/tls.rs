@@ -1,5 +1,5 @@
-//! TLS by rustls: the certificates that the system trusts, those that the application adds, and nothing that could turn
-//! the check off.
+//! TLS with rustls: trusts the root certificates of the system and those that the application adds. Certificate
+//! validation cannot be disabled.
 
 use std::io;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -12,90 +12,100 @@ use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{CertificateProblem, Failure};
+use super::{CertificateProblem, DialErrorReason};
 use crate::transport::stream::Stream;
 
-/// What all clients share that trust the system alone: its certificates take a while to read, and room.
-static OF_SYSTEM: LazyLock<Arc<OnceLock<Arc<ClientConfig>>>> = LazyLock::new(Arc::default);
+/// Configuration that all clients without additional root certificates share: the system's certificates take time to
+/// read, and memory.
+static SYSTEM_ROOTS_CONFIG: LazyLock<Arc<OnceLock<Arc<ClientConfig>>>> =
+    LazyLock::new(Arc::default);
 
-/// Sets TLS up once, when it is first needed.
+/// TLS configuration that is built on first use.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
-    /// Authorities beside those of the system.
-    authorities: Vec<CertificateDer<'static>>,
+    /// Root certificates in addition to those of the system.
+    root_certificates: Vec<CertificateDer<'static>>,
     config: Arc<OnceLock<Arc<ClientConfig>>>,
 }
 
 impl Default for Tls {
     fn default() -> Self {
         Self {
-            authorities: Vec::new(),
-            config: Arc::clone(&OF_SYSTEM),
+            root_certificates: Vec::new(),
+            config: Arc::clone(&SYSTEM_ROOTS_CONFIG),
         }
     }
 }
 
 impl Tls {
-    /// Trusts these authorities beside those of the system.
-    pub(super) fn trusting(authorities: Vec<CertificateDer<'static>>) -> Self {
+    /// Trusts these root certificates in addition to those of the system.
+    pub(super) fn with_root_certificates(root_certificates: Vec<CertificateDer<'static>>) -> Self {
         Self {
-            authorities,
+            root_certificates,
             config: Arc::default(),
         }
     }
 
-    /// Does the handshake; the certificate must be valid for this host.
-    pub(super) async fn secure(&self, host: &str, socket: TcpStream) -> Result<Stream, Failure> {
+    /// Performs the handshake; the certificate must be valid for this host.
+    pub(super) async fn secure(
+        &self,
+        host: &str,
+        socket: TcpStream,
+    ) -> Result<Stream, DialErrorReason> {
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_not_a_name| Failure::TlsName(host.to_owned()))?;
+            .map_err(|_not_a_name| DialErrorReason::TlsName(host.to_owned()))?;
         let stream = TlsConnector::from(self.config()?)
             .connect(name, socket)
             .await
-            .map_err(failure)?;
+            .map_err(handshake_error)?;
         Ok(Stream::Tls(Box::new(stream)))
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, Failure> {
+    fn config(&self) -> Result<Arc<ClientConfig>, DialErrorReason> {
         if let Some(config) = self.config.get() {
             return Ok(Arc::clone(config));
         }
-        let config =
-            set_up(&self.authorities).map_err(|error| Failure::TlsSetup(error.to_string()))?;
+        let config = build_config(&self.root_certificates)
+            .map_err(|error| DialErrorReason::TlsSetup(error.to_string()))?;
         Ok(Arc::clone(self.config.get_or_init(|| Arc::new(config))))
     }
 }
 
-/// The certificates of a PEM file; `None` when there is none in it, or one that is none.
-pub(super) fn authorities(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+/// Parses the certificates of a PEM file; `None` when it contains none, or an invalid one.
+pub(super) fn parse_certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     all.ok().filter(|all| !all.is_empty())
 }
 
-fn set_up(authorities: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
+fn build_config(
+    root_certificates: &[CertificateDer<'static>],
+) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
-        Verifier::new_with_extra_roots(authorities.iter().cloned(), Arc::clone(&provider))?;
+        Verifier::new_with_extra_roots(root_certificates.iter().cloned(), Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // The name of rustls for every verifier that is not its own; this one checks all that its own does.
+        // rustls calls every custom verifier dangerous; this one performs the same checks as its own.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // A proxy that could speak HTTP/2 must not choose it: the upgrade is one of HTTP/1.1.
+    // A proxy that supports HTTP/2 must not select it: the upgrade requires HTTP/1.1.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// What went wrong, in words for people where it is the certificate.
-fn failure(error: io::Error) -> Failure {
+/// Converts a handshake error; invalid certificates get a readable reason.
+fn handshake_error(error: io::Error) -> DialErrorReason {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => Failure::Certificate(problem(why)),
-        Some(_) | None => Failure::Io(error),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            DialErrorReason::Certificate(certificate_problem(why))
+        }
+        Some(_) | None => DialErrorReason::Io(error),
     }
 }
 
-fn problem(why: &rustls::CertificateError) -> CertificateProblem {
+fn certificate_problem(why: &rustls::CertificateError) -> CertificateProblem {
     use rustls::CertificateError as Why;
     if matches!(why, Why::Expired | Why::ExpiredContext { .. }) {
         CertificateProblem::Expired
@@ -105,9 +115,9 @@ fn problem(why: &rustls::CertificateError) -> CertificateProblem {
         why,
         Why::NotValidForName | Why::NotValidForNameContext { .. }
     ) {
-        CertificateProblem::OtherName
+        CertificateProblem::NameMismatch
     } else if matches!(why, Why::UnknownIssuer | Why::BadSignature) {
-        // An authority that only bears the name of a trusted one signs with another key.
+        // An authority that has the name of a trusted one but another key causes an invalid signature.
         CertificateProblem::Untrusted
     } else {
         CertificateProblem::Other(why.to_string())

@@ -1,4 +1,4 @@
-//! The HTTP upgrade on an open stream: the request goes out, the answer is checked, what follows it is kept.
+//! The HTTP upgrade on an open stream: sends the request, validates the response, and keeps the bytes after it.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use httparse::{EMPTY_HEADER, Response, Status};
 use steadfast_protocol::websocket::handshake::{self, UpgradeRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::Failure;
+use super::DialErrorReason;
 use crate::endpoint::Endpoint;
 use crate::transport::stream::Stream;
 
-/// The longest head of an answer, in bytes.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// The most fields in a head.
+/// Longest header of a response, in bytes.
+const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Most header fields of a response.
 const FIELDS_MAX: usize = 64;
-/// The longest wait that a `Retry-After` can ask for.
+/// Longest delay that a `Retry-After` can request.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
-/// Asks for the WebSocket; returns the bytes that came behind the head of the answer.
+/// Requests the upgrade; returns the bytes after the header of the response.
 pub(super) async fn upgrade(
     stream: &mut Stream,
     endpoint: &Endpoint,
     fields: &[(String, String)],
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, DialErrorReason> {
     let key = handshake::key(random()?);
     let extra: Vec<(&str, &str)> = fields
         .iter()
@@ -36,29 +36,40 @@ pub(super) async fn upgrade(
         subprotocols: &[],
         extra_fields: &extra,
     })
-    .map_err(Failure::Request)?;
-    stream.write_all(&request).await.map_err(Failure::Io)?;
-    stream.flush().await.map_err(Failure::Io)?;
+    .map_err(DialErrorReason::Request)?;
+    stream
+        .write_all(&request)
+        .await
+        .map_err(DialErrorReason::Io)?;
+    stream.flush().await.map_err(DialErrorReason::Io)?;
     let mut received = Vec::new();
     loop {
-        if let Some(head) = read_head(&received, &key)? {
-            received.drain(..head);
+        if let Some(header_len) = parse_response(&received, &key)? {
+            received.drain(..header_len);
             return Ok(received);
         }
-        if received.len() > HEAD_BYTES_MAX {
-            return Err(Failure::HeadTooLong(HEAD_BYTES_MAX));
+        if received.len() > HEADER_BYTES_MAX {
+            return Err(DialErrorReason::HeaderTooLong(HEADER_BYTES_MAX));
         }
-        if stream.read_buf(&mut received).await.map_err(Failure::Io)? == 0 {
-            return Err(Failure::Ended);
+        if stream
+            .read_buf(&mut received)
+            .await
+            .map_err(DialErrorReason::Io)?
+            == 0
+        {
+            return Err(DialErrorReason::ConnectionClosed);
         }
     }
 }
 
-/// The length of the head once it is complete and agrees to the upgrade.
-fn read_head(bytes: &[u8], key: &str) -> Result<Option<usize>, Failure> {
+/// Returns the length of the header when it is complete and accepts the upgrade; `None` while it is incomplete.
+fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, DialErrorReason> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut response = Response::new(&mut fields);
-    let Status::Complete(length) = response.parse(bytes).map_err(|_where| Failure::NotHttp)? else {
+    let Status::Complete(length) = response
+        .parse(bytes)
+        .map_err(|_error| DialErrorReason::NotHttp)?
+    else {
         return Ok(None);
     };
     let status = response.code.unwrap_or(0);
@@ -68,14 +79,14 @@ fn read_head(bytes: &[u8], key: &str) -> Result<Option<usize>, Failure> {
         .map(|field| (field.name, field.value));
     match handshake::verify_response(status, named, key, &[]) {
         Ok(_) => Ok(Some(length)),
-        Err(refusal) => Err(Failure::Refused {
-            refusal,
+        Err(error) => Err(DialErrorReason::Rejected {
+            error,
             retry_after: retry_after(&response),
         }),
     }
 }
 
-/// The seconds of `Retry-After`; its other form, a date, would need a clock that agrees with the server's.
+/// Returns the delay of `Retry-After` in seconds; the form with a date would require synchronised clocks.
 fn retry_after(response: &Response<'_, '_>) -> Option<Duration> {
     let field = response
         .headers
@@ -85,9 +96,9 @@ fn retry_after(response: &Response<'_, '_>) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
-fn random() -> Result<[u8; 16], Failure> {
+fn random() -> Result<[u8; 16], DialErrorReason> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_why| Failure::Randomness)?;
+    getrandom::fill(&mut bytes).map_err(|_error| DialErrorReason::Randomness)?;
     Ok(bytes)
 }
 
@@ -96,30 +107,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_tells_what_the_server_wants_waited() {
-        let answer = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
+    fn a_rejection_reports_the_delay_that_the_server_requests() {
+        let response = b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n";
 
-        let failure = read_head(answer, "key").unwrap_err();
+        let failure = parse_response(response, "key").unwrap_err();
 
         assert!(
             matches!(
                 failure,
-                Failure::Refused { retry_after: Some(wait), .. } if wait == Duration::from_secs(7)
+                DialErrorReason::Rejected { retry_after: Some(wait), .. } if wait == Duration::from_secs(7)
             ),
             "{failure:?}"
         );
     }
 
     #[test]
-    fn half_a_head_is_waited_for_and_no_http_is_refused() {
+    fn an_incomplete_header_is_not_an_error_and_invalid_http_is_rejected() {
         assert!(
-            read_head(b"HTTP/1.1 101 Switching", "key")
+            parse_response(b"HTTP/1.1 101 Switching", "key")
                 .unwrap()
                 .is_none()
         );
         assert!(matches!(
-            read_head(b"SSH-2.0-OpenSSH\r\n\r\n", "key"),
-            Err(Failure::NotHttp)
+            parse_response(b"SSH-2.0-OpenSSH\r\n\r\n", "key"),
+            Err(DialErrorReason::NotHttp)
         ));
     }
 }

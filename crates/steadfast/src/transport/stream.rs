@@ -1,4 +1,4 @@
-//! A TCP connection, plain or below TLS.
+//! A TCP connection, with or without TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes in both directions.
+/// A bidirectional byte stream.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    /// As they are.
+    /// Not encrypted: plain TCP.
     Plain(TcpStream),
-    /// Encrypted; boxed because its state is large and most connections live for long.
+    /// Encrypted with TLS; boxed because its state is large and most connections are long-lived.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }

@@ -1,7 +1,8 @@
-//! One open WebSocket as seen by its driver: frames are queued, bytes move when the socket can, arrivals come out whole.
+//! An open WebSocket: queues frames, writes when the socket is writable, and returns complete messages.
 //!
-//! Owns the frames that wait, in two lanes: control frames go ahead of messages, so that a ping is never stuck behind
-//! megabytes. Answers pings by itself. Knows no time: silence and stalls are judged by the session.
+//! It queues frames in two lanes: control frames are sent before messages, so that a ping is not delayed by megabytes
+//! of messages. It replies to pings automatically. It has no clock: the session detects idle connections and write
+//! stalls.
 
 mod keys;
 
@@ -20,48 +21,48 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use self::keys::MaskKeys;
 use super::stream::Stream;
 
-/// Bytes of one read. On the stack, so that an idle connection holds no read buffer.
+/// Size of one read in bytes. The buffer is on the stack, so that an idle connection has no read buffer.
 const READ_BYTES: usize = 16 << 10;
-/// The most fragments of one message.
+/// Most fragments of one message.
 const FRAGMENTS_MAX: u32 = 1_024;
-/// Answers to pings that may wait; a peer that sends more without reading is owed no more.
+/// Most bytes of queued pongs; further pings of a peer that does not read are not replied to.
 const PONG_BYTES_MAX: usize = 4 << 10;
-/// Written buffers above this are given back when they are empty.
-const KEPT_BYTES_MAX: usize = 16 << 10;
+/// Write buffers with a larger capacity are freed when they are empty.
+const RETAINED_BYTES_MAX: usize = 16 << 10;
 
-/// What arrived.
+/// A message or control frame from the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// A whole message.
+    /// A complete message.
     Message {
-        /// What it consists of.
+        /// Type of the message.
         kind: MessageKind,
-        /// The payload.
+        /// Payload after unmasking.
         payload: Bytes,
     },
-    /// The answer to a ping.
+    /// The reply to a ping.
     Pong(Bytes),
-    /// The peer closed; nothing comes after it.
-    Closed {
-        /// Its code, if it gave one.
+    /// The peer sent a close frame; nothing arrives after it.
+    CloseFrame {
+        /// Close code, if there is one.
         code: Option<u16>,
-        /// Its reason, maybe empty.
+        /// Close reason; may be empty.
         reason: String,
     },
 }
 
-/// Why nothing can arrive any more.
+/// Why no more data can be received.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The stream ended without a close frame.
     #[error("the connection ended without a close frame")]
-    Ended,
-    /// What the system said, for example that the connection was reset.
+    EndOfStream,
+    /// An error from the system, for example a connection reset.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// The peer broke the protocol. A close frame that says so is queued.
-    #[error("the peer sent an invalid frame: {0}")]
+    /// The peer violated the protocol. A close frame with the reason is queued.
+    #[error("invalid frame from the peer: {0}")]
     Codec(CodecError),
 }
 
@@ -70,9 +71,9 @@ pub enum ReadError {
 pub struct WebSocket {
     stream: Stream,
     decoder: Decoder,
-    /// Came behind the answer to the upgrade.
+    /// The bytes that were received after the response to the upgrade.
     unread: Vec<u8>,
-    /// What is being written, and how much of it is out.
+    /// The buffer that is being written, and how much of it was written.
     current: Vec<u8>,
     current_written: usize,
     control: Vec<u8>,
@@ -107,40 +108,40 @@ impl WebSocket {
         }
     }
 
-    /// Queues a text message; ignored behind a close frame.
+    /// Queues a text message; ignored after a close frame.
     ///
     /// # Errors
     ///
-    /// When the system gives no randomness for the mask.
+    /// The system provides no random bytes for the mask.
     pub fn queue_text(&mut self, payload: &[u8]) -> io::Result<()> {
         self.queue(Opcode::Text, payload)
     }
 
-    /// Queues a ping with this payload, at most 125 bytes, ahead of all messages.
+    /// Queues a ping with this payload, at most 125 bytes, before all messages.
     ///
     /// # Errors
     ///
-    /// When the system gives no randomness for the mask.
+    /// The system provides no random bytes for the mask.
     pub fn queue_ping(&mut self, payload: &[u8]) -> io::Result<()> {
         self.queue(Opcode::Ping, payload)
     }
 
-    /// Queues a close frame behind what waits already; nothing can be queued after it.
+    /// Queues a close frame after all queued frames; no frame can be queued after it.
     ///
     /// # Errors
     ///
-    /// When the system gives no randomness for the mask.
+    /// The system provides no random bytes for the mask.
     ///
     /// # Panics
     ///
-    /// If the code must not travel.
+    /// If the code must not be sent in a close frame.
     pub fn queue_close(&mut self, code: u16, reason: &str) -> io::Result<()> {
         let payload = close::ClosePayload::new(code, reason);
         self.queue_close_payload(payload.as_bytes())
     }
 
     fn queue_close_payload(&mut self, payload: &[u8]) -> io::Result<()> {
-        // The last frame of all: behind the messages, not among the other control frames.
+        // The last frame of the connection: after the messages, not among the other control frames.
         let outcome = self.append(Lane::Messages, Opcode::Close, payload);
         self.is_closing = true;
         outcome
@@ -170,22 +171,23 @@ impl WebSocket {
         Ok(())
     }
 
-    /// Bytes that were queued so far, frame heads included.
+    /// Returns the number of bytes that were queued so far, including frame headers.
     pub const fn queued_total(&self) -> u64 {
         self.queued_total
     }
 
-    /// How many of them the system has taken.
+    /// Returns the number of bytes that were written to the socket so far.
     pub const fn written_total(&self) -> u64 {
         self.written_total
     }
 
-    /// True while queued bytes wait.
+    /// Returns `true` while queued bytes are not written or flushed.
     pub const fn has_unsent(&self) -> bool {
         self.written_total < self.queued_total || self.needs_flush
     }
 
-    /// Writes what waits; ready with the number of bytes that went out, pending while none can or none waits.
+    /// Writes queued bytes; ready with the number of bytes written, pending while none can be written or none is
+    /// queued.
     pub fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut sent = 0;
         while self.load() {
@@ -217,14 +219,14 @@ impl WebSocket {
         }
     }
 
-    /// Makes the next bytes the current ones; false when none wait.
+    /// Loads the next queued bytes into the current buffer; `false` when none are queued.
     fn load(&mut self) -> bool {
         if self.current_written < self.current.len() {
             return true;
         }
         self.current.clear();
         self.current_written = 0;
-        if self.current.capacity() > KEPT_BYTES_MAX {
+        if self.current.capacity() > RETAINED_BYTES_MAX {
             self.current = Vec::new();
         }
         let lane = if self.control.is_empty() {
@@ -236,12 +238,12 @@ impl WebSocket {
         !self.current.is_empty()
     }
 
-    /// Reads once and appends what is whole; ready with the number of raw bytes, which are a sign of life even when
-    /// they complete nothing.
+    /// Reads once and appends complete messages and frames; ready with the number of received bytes, which reset the
+    /// idle time even when they complete no message.
     ///
     /// # Errors
     ///
-    /// When nothing can arrive any more. What arrived before is in `arrivals`.
+    /// No more data can be received. Messages that arrived before are in `arrivals`.
     pub fn poll_receive(
         &mut self,
         context: &mut Context<'_>,
@@ -251,12 +253,14 @@ impl WebSocket {
             let mut unread = mem::take(&mut self.unread);
             return Poll::Ready(self.decode(&mut unread, arrivals));
         }
-        let mut space = [0; READ_BYTES];
-        let mut buffer = ReadBuf::new(&mut space);
+        let mut bytes = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
         match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(ReadError::Ended)),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                Poll::Ready(Err(ReadError::EndOfStream))
+            }
             Poll::Ready(Ok(())) => Poll::Ready(self.decode(buffer.filled_mut(), arrivals)),
         }
     }
@@ -282,7 +286,7 @@ impl WebSocket {
                     arrivals.push(Arrival::Pong(Bytes::copy_from_slice(payload)));
                 }
                 Ok(Some(WebSocketEvent::Close { code, reason })) => {
-                    arrivals.push(Arrival::Closed {
+                    arrivals.push(Arrival::CloseFrame {
                         code,
                         reason: reason.to_owned(),
                     })
@@ -296,7 +300,7 @@ impl WebSocket {
                 self.queue(Opcode::Pong, &ping)?;
             }
         }
-        self.answer_close(arrivals)?;
+        self.reply_to_close(arrivals)?;
         match outcome {
             Ok(count) => Ok(count),
             Err(error) => {
@@ -306,24 +310,24 @@ impl WebSocket {
         }
     }
 
-    /// A close frame is answered with its own code (RFC 6455, section 5.5.1).
-    fn answer_close(&mut self, arrivals: &[Arrival]) -> io::Result<()> {
+    /// Replies to a close frame with the same code (RFC 6455, section 5.5.1).
+    fn reply_to_close(&mut self, arrivals: &[Arrival]) -> io::Result<()> {
         match arrivals.last() {
-            Some(Arrival::Closed {
+            Some(Arrival::CloseFrame {
                 code: Some(code), ..
             }) => self.queue_close(*code, ""),
-            Some(Arrival::Closed { code: None, .. }) => self.queue_close_payload(&[]),
+            Some(Arrival::CloseFrame { code: None, .. }) => self.queue_close_payload(&[]),
             Some(Arrival::Message { .. } | Arrival::Pong(_)) | None => Ok(()),
         }
     }
 
-    /// Ends the sending half once everything is written.
+    /// Shuts down the sending half; the caller writes all queued bytes first.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
-/// Where a frame waits.
+/// The queue of a frame.
 #[derive(Clone, Copy, Debug)]
 enum Lane {
     Control,

@@ -1,4 +1,4 @@
-//! Many sessions in one process: how many of them dial at a time.
+//! Tests of the dial limit with many sessions in one process.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,16 +11,16 @@ use crate::peer::upgrade;
 
 const CLIENTS: usize = 100;
 const LIMIT: usize = 8;
-/// Turns of the runtime in which everybody gets as far as he can.
-const TURNS: usize = 200;
+/// Yields to the runtime in which all clients make as much progress as possible.
+const YIELDS: usize = 200;
 
-/// Connections that are there already.
-async fn accept_all(listener: &TcpListener, waiting: &mut Vec<TcpStream>) {
-    for _ in 0..TURNS {
+/// Accepts the connections that are already established.
+async fn accept_all(listener: &TcpListener, pending: &mut Vec<TcpStream>) {
+    for _ in 0..YIELDS {
         yield_now().await;
         poll_fn(|context| {
             while let Poll::Ready(accepted) = listener.poll_accept(context) {
-                waiting.push(accepted.unwrap().0);
+                pending.push(accepted.unwrap().0);
             }
             Poll::Ready(())
         })
@@ -28,8 +28,8 @@ async fn accept_all(listener: &TcpListener, waiting: &mut Vec<TcpStream>) {
     }
 }
 
-/// Starts all clients at once, at a server that answers no upgrade before as many wait as the limit says. How many
-/// waited at the most?
+/// Starts all clients concurrently, with a server that accepts no upgrade before as many as the limit allows are
+/// pending. Returns the highest number of pending upgrades.
 async fn most_at_a_time(limit: DialLimit) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -42,22 +42,22 @@ async fn most_at_a_time(limit: DialLimit) -> usize {
     }
     let (mut most, mut served) = (0, Vec::new());
     while served.len() < CLIENTS {
-        let mut waiting = Vec::new();
-        while waiting.len() < LIMIT.min(CLIENTS - served.len()) {
-            waiting.push(listener.accept().await.unwrap().0);
+        let mut pending = Vec::new();
+        while pending.len() < LIMIT.min(CLIENTS - served.len()) {
+            pending.push(listener.accept().await.unwrap().0);
         }
-        accept_all(&listener, &mut waiting).await;
-        most = most.max(waiting.len());
-        for socket in &mut waiting {
-            upgrade(socket).await.expect("it waits");
+        accept_all(&listener, &mut pending).await;
+        most = most.max(pending.len());
+        for socket in &mut pending {
+            upgrade(socket).await.expect("a pending client");
         }
-        served.append(&mut waiting);
+        served.append(&mut pending);
     }
     most
 }
 
 #[tokio::test]
-async fn many_sessions_in_one_process_do_not_dial_at_once() {
+async fn the_dial_limit_bounds_the_concurrent_attempts_of_a_process() {
     let without = most_at_a_time(DialLimit::new(CLIENTS)).await;
     let with = most_at_a_time(DialLimit::new(LIMIT)).await;
 

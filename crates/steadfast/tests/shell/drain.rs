@@ -1,4 +1,4 @@
-//! A client that is closed, or forgotten, while its server is away.
+//! Tests of a client that is closed or dropped while its server is unavailable.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::peer::upgrade;
 
-/// Far above what any test here needs; none waits for it.
+/// Far longer than any test here takes.
 const LONG: Duration = Duration::from_mins(10);
 
 const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
@@ -25,37 +25,37 @@ const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
     fragments_max: 1,
 };
 
-/// Ends the first connection at once, then opens one and acknowledges what is published. Returns the code with which
-/// the client said goodbye.
+/// Closes the first connection immediately, then accepts one and acknowledges publications. Returns the client's close
+/// code.
 async fn serve(listener: TcpListener) -> Option<u16> {
     drop(listener.accept().await.unwrap());
     let (mut socket, _) = listener.accept().await.unwrap();
-    upgrade(&mut socket).await.expect("it asks");
+    upgrade(&mut socket).await.expect("an upgrade request");
     let mut received = Vec::new();
     let mut decoder = Decoder::new(Role::Server, LIMITS);
     loop {
-        let mut answers = Vec::new();
+        let mut replies = Vec::new();
         let mut reading = decoder.read(&mut received);
         while let Some(event) = reading.next_event().unwrap() {
             match event {
-                websocket::WebSocketEvent::Message { payload, .. } => answer(payload, &mut answers),
+                websocket::WebSocketEvent::Message { payload, .. } => reply(payload, &mut replies),
                 websocket::WebSocketEvent::Close { code, .. } => return code,
                 websocket::WebSocketEvent::Ping(_) | websocket::WebSocketEvent::Pong(_) => {}
             }
         }
-        if !answers.is_empty() {
-            let frame = websocket::encoder::encode_server(Opcode::Text, &answers);
+        if !replies.is_empty() {
+            let frame = websocket::encoder::encode_server(Opcode::Text, &replies);
             socket.write_all(&frame).await.unwrap();
         }
         received.clear();
         assert!(
             socket.read_buf(&mut received).await.unwrap() > 0,
-            "no goodbye"
+            "no close frame"
         );
     }
 }
 
-fn answer(message: &[u8], answers: &mut Vec<u8>) {
+fn reply(message: &[u8], replies: &mut Vec<u8>) {
     let message = Bytes::copy_from_slice(message);
     for command in decode_commands(&message, &Limits::DEFAULT).unwrap() {
         let Command { id, request } = command.unwrap();
@@ -65,11 +65,11 @@ fn answer(message: &[u8], answers: &mut Vec<u8>) {
             assert!(matches!(request, Request::Rpc(_)), "{request:?}");
             ReplyResult::Rpc(acknowledgement())
         };
-        if !answers.is_empty() {
-            answers.push(b'\n');
+        if !replies.is_empty() {
+            replies.push(b'\n');
         }
         let outcome = Ok(result);
-        append_reply(answers, &Reply::Response { id, outcome });
+        append_reply(replies, &Reply::Response { id, outcome });
     }
 }
 
@@ -84,7 +84,7 @@ fn acknowledgement() -> Bytes {
     Bytes::from(result)
 }
 
-/// A client without a connection, its driver, and the server that is about to come back.
+/// Returns a client without a connection, its driver, and the server to which it will reconnect.
 async fn without_connection() -> (Client, JoinHandle<()>, JoinHandle<Option<u16>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
@@ -97,9 +97,9 @@ async fn without_connection() -> (Client, JoinHandle<()>, JoinHandle<Option<u16>
 }
 
 #[tokio::test]
-async fn a_client_that_is_closed_waits_for_its_server_to_take_what_is_queued() {
+async fn a_closed_client_reconnects_to_send_queued_publications() {
     let (client, _driver, server) = without_connection().await;
-    let receipt = client.publish("room", &BTreeMap::from([("n", 1)])).unwrap();
+    let receipt = client.publish("news", &BTreeMap::from([("n", 1)])).unwrap();
 
     client.close(LONG).await;
 
@@ -109,9 +109,9 @@ async fn a_client_that_is_closed_waits_for_its_server_to_take_what_is_queued() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_forgotten_does_not_forget_what_it_was_given() {
+async fn queued_publications_are_sent_after_the_last_handle_is_dropped() {
     let (client, driver, server) = without_connection().await;
-    let receipt = client.publish("room", &1).unwrap();
+    let receipt = client.publish("news", &1).unwrap();
 
     drop(client);
 

@@ -1,9 +1,9 @@
-//! The server's side of a connection, as far as all tests need it.
+//! The server side of a connection, as all tests need it.
 
 use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// Agrees to the upgrade of a client. `None` when the client goes before it has asked for one.
+/// Accepts the upgrade of a client. Returns `None` when the client disconnects before it sends a request.
 pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> Option<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -14,7 +14,7 @@ pub(crate) async fn upgrade(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) 
     let text = String::from_utf8(request).unwrap();
     let mut lines = text.lines();
     let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-    let answer = response(&accept_key(key.expect("a key")), None);
-    stream.write_all(&answer).await.unwrap();
+    let response = response(&accept_key(key.expect("a key")), None);
+    stream.write_all(&response).await.unwrap();
     Some(())
 }

@@ -1,4 +1,4 @@
-//! TLS as a client meets it: an authority of one's own, and certificates that prove nothing.
+//! Tests of TLS: a private certificate authority, and invalid certificates.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use steadfast::connector::{CertificateProblem, Connector, DialError, Failure, Stage, StageLimits};
+use steadfast::connector::{
+    CertificateProblem, Connector, DialError, DialErrorReason, DialStage, StageTimeouts,
+};
 use steadfast::{Client, DisconnectCause, SessionEvent, SessionState};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -17,13 +19,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::peer::upgrade;
 
-/// An authority that nobody but the test trusts.
+/// A certificate authority that only the test trusts.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// A certificate with its key.
+/// A certificate with its private key.
 struct Identity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
@@ -39,7 +41,7 @@ impl Authority {
         Self { issuer, pem }
     }
 
-    /// A certificate for this host, which is valid from one year to another.
+    /// Issues a certificate for this host, which is valid from one year to another.
     fn issue(&self, host: &str, (from, to): (i32, i32)) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
@@ -60,7 +62,7 @@ fn pem(certificate: &CertificateDer<'_>) -> String {
 
 const VALID: (i32, i32) = (2020, 4000);
 
-/// A server with this certificate, which agrees to every upgrade and then says nothing.
+/// Starts a server with this certificate, which accepts every upgrade and then sends nothing.
 async fn serve(identity: Identity) -> SocketAddr {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
@@ -75,14 +77,14 @@ async fn serve(identity: Identity) -> SocketAddr {
         while let Ok((socket, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A client that does not trust the certificate ends the handshake.
+                // A client that does not trust the certificate aborts the handshake.
                 let Ok(mut stream) = acceptor.accept(socket).await else {
                     return;
                 };
                 if upgrade(&mut stream).await.is_none() {
                     return;
                 }
-                // Until the client goes.
+                // Until the client disconnects.
                 let _ = stream.read(&mut [0]).await;
             });
         }
@@ -91,52 +93,56 @@ async fn serve(identity: Identity) -> SocketAddr {
 }
 
 async fn dial(address: SocketAddr, trusted: Option<&Authority>) -> Result<(), DialError> {
-    let mut connector = Connector::new(StageLimits::DEFAULT, Vec::new(), 1 << 20);
+    let mut connector = Connector::new(StageTimeouts::DEFAULT, Vec::new(), 1 << 20);
     if let Some(authority) = trusted {
-        connector = connector.trusting(authority.pem.as_bytes()).expect("PEM");
+        connector = connector
+            .with_root_certificates(authority.pem.as_bytes())
+            .expect("PEM");
     }
     let endpoint = format!("wss://{address}").parse().unwrap();
     connector.dial(&endpoint).await.map(drop)
 }
 
-/// Why a client that trusts the authority does not trust this certificate.
-async fn refusal(authority: &Authority, host: &str, years: (i32, i32)) -> DialError {
+/// Returns the error of a client that trusts the authority but rejects this certificate.
+async fn rejection(authority: &Authority, host: &str, years: (i32, i32)) -> DialError {
     let address = serve(authority.issue(host, years)).await;
-    let error = dial(address, Some(authority)).await.expect_err("refused");
-    assert_eq!(error.stage(), Stage::Secure);
+    let error = dial(address, Some(authority)).await.expect_err("rejected");
+    assert_eq!(error.stage(), DialStage::Secure);
     error
 }
 
-fn problem(error: &DialError) -> &CertificateProblem {
-    let Failure::Certificate(problem) = error.failure() else {
+fn certificate_problem(error: &DialError) -> &CertificateProblem {
+    let DialErrorReason::Certificate(problem) = error.reason() else {
         panic!("{error:?}");
     };
     problem
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted_once_it_is_named() {
+async fn a_private_certificate_authority_is_trusted_when_it_is_added() {
     let authority = Authority::new();
     let address = serve(authority.issue("127.0.0.1", VALID)).await;
 
     dial(address, Some(&authority)).await.expect("trusted");
-    let error = dial(address, None).await.expect_err("a stranger");
+    let error = dial(address, None)
+        .await
+        .expect_err("an untrusted authority");
     let of_another = dial(address, Some(&Authority::new())).await;
 
-    assert_eq!(problem(&error), &CertificateProblem::Untrusted);
-    let error = of_another.expect_err("a stranger");
-    assert_eq!(problem(&error), &CertificateProblem::Untrusted);
+    assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
+    let error = of_another.expect_err("an untrusted authority");
+    assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
 }
 
 #[tokio::test]
-async fn a_certificate_that_proves_nothing_is_refused_in_words_for_people() {
+async fn an_invalid_certificate_is_rejected_with_a_readable_reason() {
     let authority = Authority::new();
-    for (host, years, expected, words) in [
+    for (host, years, expected, text) in [
         (
             "other.example",
             VALID,
-            CertificateProblem::OtherName,
-            "for another host",
+            CertificateProblem::NameMismatch,
+            "not valid for this host name",
         ),
         (
             "127.0.0.1",
@@ -151,22 +157,22 @@ async fn a_certificate_that_proves_nothing_is_refused_in_words_for_people() {
             "not valid yet",
         ),
     ] {
-        let error = refusal(&authority, host, years).await;
+        let error = rejection(&authority, host, years).await;
 
-        assert_eq!(problem(&error), &expected);
-        assert!(error.failure().to_string().contains(words), "{error:?}");
-        // It is renewed at the server, so a client that goes on trying finds it renewed.
-        assert!(!error.is_final() && !error.is_local());
+        assert_eq!(certificate_problem(&error), &expected);
+        assert!(error.reason().to_string().contains(text), "{error:?}");
+        // The certificate can be renewed at the server, so the client keeps retrying.
+        assert!(!error.is_permanent() && !error.is_local());
     }
 }
 
 #[tokio::test]
-async fn a_session_tells_what_is_wrong_with_the_certificate_and_goes_on_trying() {
+async fn a_session_reports_an_invalid_certificate_and_keeps_retrying() {
     let authority = Authority::new();
     let address = serve(authority.issue("127.0.0.1", (2020, 2021))).await;
     let (client, driver) = Client::builder(&format!("wss://{address}"))
         .unwrap()
-        .trust(authority.pem.as_bytes())
+        .add_root_certificate(authority.pem.as_bytes())
         .build()
         .unwrap();
     let mut events = client.events();
@@ -185,18 +191,18 @@ async fn a_session_tells_what_is_wrong_with_the_certificate_and_goes_on_trying()
     };
     assert_eq!(
         text,
-        "the TLS handshake failed: the server's certificate has expired, or this machine's clock is wrong"
+        "TLS handshake failed: the server's certificate has expired, or this machine's clock is wrong"
     );
     assert_eq!(client.state().borrow().state, SessionState::Connecting);
 }
 
 #[tokio::test]
-async fn what_is_no_certificate_is_refused_when_the_client_is_built() {
+async fn an_invalid_root_certificate_is_rejected_when_the_client_is_built() {
     let built = Client::builder("wss://127.0.0.1:1")
         .unwrap()
-        .trust(b"nothing")
+        .add_root_certificate(b"nothing")
         .build();
 
-    let error = built.map(drop).expect_err("refused").to_string();
-    assert!(error.contains("no certificate in PEM form"), "{error}");
+    let error = built.map(drop).expect_err("rejected").to_string();
+    assert!(error.contains("no certificate in PEM format"), "{error}");
 }

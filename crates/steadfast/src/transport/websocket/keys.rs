@@ -1,23 +1,23 @@
-//! Mask keys: unpredictable, new for each frame (RFC 6455, section 5.3), drawn from the system many at a time.
+//! Masking keys: unpredictable, new for each frame (RFC 6455, section 5.3), read from the system in batches.
 
 use std::fmt;
 use std::io;
 
 use steadfast_protocol::websocket::mask::MaskKey;
 
-/// How many bytes are drawn at once: 64 keys, one call to the system.
+/// Number of bytes per batch: 64 keys, one call to the system.
 const POOL_BYTES: usize = 256;
-/// Bytes of a key.
+/// Length of a key in bytes.
 const KEY_BYTES: usize = 4;
 
-/// A supply of keys. Holds nothing until the first is needed.
+/// A pool of keys; empty until the first key is needed.
 #[derive(Default)]
 pub(super) struct MaskKeys {
     pool: Vec<u8>,
 }
 
 impl MaskKeys {
-    /// A key that was never used and cannot be guessed.
+    /// Returns an unused, unpredictable key.
     pub(super) fn next(&mut self) -> io::Result<MaskKey> {
         if self.pool.len() < KEY_BYTES {
             self.pool.resize(POOL_BYTES, 0);
@@ -35,7 +35,7 @@ impl MaskKeys {
 }
 
 impl fmt::Debug for MaskKeys {
-    /// Shows how many are left, never which.
+    /// Writes the number of keys that are left, never the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaskKeys")
             .field("left", &(self.pool.len() / KEY_BYTES))
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_do_not_repeat_and_are_not_shown() {
+    fn keys_do_not_repeat_and_are_not_displayed() {
         let mut keys = MaskKeys::default();
 
         let drawn: BTreeSet<MaskKey> = (0..200).map(|_| keys.next().unwrap()).collect();

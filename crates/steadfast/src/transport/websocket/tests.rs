@@ -1,4 +1,4 @@
-//! The WebSocket against a scripted server on the loopback, dialled as users dial.
+//! Tests of the WebSocket against a scripted server on loopback, dialled by the connector.
 
 use std::future::poll_fn;
 use std::io::{Read as _, Write as _};
@@ -9,14 +9,14 @@ use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::connector::{Connector, StageLimits};
+use crate::connector::{Connector, StageTimeouts};
 use crate::endpoint::Endpoint;
 
-/// The longest message that the client takes in these tests.
+/// Longest message that the client accepts in these tests.
 const MESSAGE_BYTES_MAX: u32 = 1 << 20;
 
 #[test]
-fn messages_pings_and_the_close_go_both_ways() {
+fn messages_pings_and_the_close_are_exchanged_in_both_directions() {
     let (endpoint, server) = serve(|mut socket| {
         socket
             .write_all(b"\x81\x02hi\x89\x03abc\x88\x05\x0f\xa1bye")
@@ -42,7 +42,7 @@ fn messages_pings_and_the_close_go_both_ways() {
                 kind: MessageKind::Text,
                 payload: Bytes::from_static(b"hi"),
             },
-            Arrival::Closed {
+            Arrival::CloseFrame {
                 code: Some(4001),
                 reason: "bye".to_owned(),
             },
@@ -51,12 +51,12 @@ fn messages_pings_and_the_close_go_both_ways() {
     assert_eq!(
         server.join().unwrap(),
         ["Pong abc", "Message hello", "Close 4001"],
-        "control frames go ahead, the close frame last"
+        "control frames are sent first, the close frame last"
     );
 }
 
 #[test]
-fn a_ping_is_not_stuck_behind_messages() {
+fn a_ping_is_sent_before_queued_messages() {
     let (endpoint, server) = serve(|mut socket| read_to_end(&mut socket));
 
     block_on(async {
@@ -64,7 +64,7 @@ fn a_ping_is_not_stuck_behind_messages() {
         for _ in 0..8 {
             socket.queue_text(&vec![b'x'; 100_000]).unwrap();
         }
-        // Some bytes of the first message are out, so the ping may only stand between two frames.
+        // Some bytes of the first message were sent, so the ping can only be sent between two frames.
         poll_fn(|context| socket.poll_send(context)).await.unwrap();
         socket.queue_text(b"last").unwrap();
         socket.queue_ping(b"probe").unwrap();
@@ -87,7 +87,7 @@ fn a_ping_is_not_stuck_behind_messages() {
 }
 
 #[test]
-fn an_invalid_frame_ends_reading_and_is_answered_with_its_code() {
+fn an_invalid_frame_ends_reading_and_its_close_code_is_sent() {
     let (endpoint, server) = serve(|mut socket| {
         socket.write_all(b"\x81\x02ok\x83\x00").unwrap();
         read_to_end(&mut socket)
@@ -109,16 +109,20 @@ fn an_invalid_frame_ends_reading_and_is_answered_with_its_code() {
         (arrivals, error)
     });
 
-    assert_eq!(arrivals.len(), 1, "what was whole before counts");
+    assert_eq!(
+        arrivals.len(),
+        1,
+        "complete messages before it are returned"
+    );
     assert_eq!(
         error.to_string(),
-        "the peer sent an invalid frame: reserved opcode"
+        "invalid frame from the peer: reserved opcode"
     );
     assert_eq!(server.join().unwrap(), ["Close 1002"]);
 }
 
 #[test]
-fn a_flood_of_pings_that_are_not_read_is_owed_a_bounded_answer() {
+fn the_number_of_queued_pongs_is_bounded() {
     let (endpoint, server) = serve(|mut socket| {
         let mut flood = Vec::new();
         for _ in 0..10_000 {
@@ -140,7 +144,7 @@ fn a_flood_of_pings_that_are_not_read_is_owed_a_bounded_answer() {
         queued
     });
 
-    assert!(queued < 6_000, "{queued} bytes wait");
+    assert!(queued < 6_000, "{queued} bytes are queued");
     assert!(server.join().unwrap().len() < 500);
 }
 
@@ -163,20 +167,20 @@ fn serve(
 }
 
 fn read_key(socket: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
+    let mut header = Vec::new();
+    while !header.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         socket.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
+        header.push(byte[0]);
     }
-    let head = String::from_utf8(head).unwrap();
-    let field = head
+    let header = String::from_utf8(header).unwrap();
+    let field = header
         .lines()
         .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
     field.unwrap().to_owned()
 }
 
-/// Every frame of the client as text, until it ends its sending half.
+/// Returns every frame of the client as text, until the client shuts down its sending half.
 fn read_to_end(socket: &mut TcpStream) -> Vec<String> {
     let mut bytes = Vec::new();
     socket.read_to_end(&mut bytes).unwrap();
@@ -204,7 +208,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 async fn dial(endpoint: &Endpoint) -> WebSocket {
-    Connector::new(StageLimits::DEFAULT, Vec::new(), MESSAGE_BYTES_MAX)
+    Connector::new(StageTimeouts::DEFAULT, Vec::new(), MESSAGE_BYTES_MAX)
         .dial(endpoint)
         .await
         .unwrap()
@@ -212,7 +216,7 @@ async fn dial(endpoint: &Endpoint) -> WebSocket {
 
 async fn until_closed(socket: &mut WebSocket) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
-    while !matches!(arrivals.last(), Some(Arrival::Closed { .. })) {
+    while !matches!(arrivals.last(), Some(Arrival::CloseFrame { .. })) {
         poll_fn(|context| socket.poll_receive(context, &mut arrivals))
             .await
             .unwrap();

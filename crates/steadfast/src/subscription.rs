@@ -1,7 +1,7 @@
-//! What a subscription hands to the application: a queue between the driver and whoever reads.
+//! The subscription handle of an application: a queue of events between the driver and the reader.
 //!
-//! Its bound is the session's: over it the subscription pauses at the server. So the queue holds at most the buffer and
-//! what one answer of the server carries.
+//! The session enforces its bound: above it, the session pauses the subscription at the server. The queue therefore has
+//! at most `buffer_len_max` events plus those of one reply.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::driver::Command;
 
-/// A subscription: what is published in a channel, and what happens to it. Dropping it unsubscribes.
+/// A subscription: the publications of a channel and the changes of the subscription. Dropping it unsubscribes.
 #[derive(Debug)]
 pub struct Subscription {
     id: SubscriptionId,
@@ -22,22 +22,22 @@ pub struct Subscription {
     commands: mpsc::Sender<Command>,
 }
 
-/// The queue of one subscription.
+/// The event queue of one subscription.
 #[derive(Debug)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
-    /// Wakes the driver when the reader has made room.
+    /// Wakes the driver when the reader has freed space.
     driver: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    feeds: VecDeque<SubscriptionEvent>,
-    /// Taken since the driver last asked.
-    taken: usize,
+    events: VecDeque<SubscriptionEvent>,
+    /// Number of events that the reader received since the driver's last poll.
+    received: usize,
     reader: Option<Waker>,
-    is_over: bool,
-    /// The reader is gone, and the driver could not be told.
+    has_ended: bool,
+    /// The reader was dropped, and its unsubscribe command did not fit into the command queue.
     is_abandoned: bool,
 }
 
@@ -54,14 +54,14 @@ impl Subscription {
         }
     }
 
-    /// The next thing that happened; `None` after [`SubscriptionEvent::Unsubscribed`], and when the client is closed.
+    /// Returns the next event; `None` after [`SubscriptionEvent::Unsubscribed`], and when the client is closed.
     ///
-    /// Cancel-safe: what was not returned stays.
+    /// Cancel-safe: an event that was not returned stays in the queue.
     pub async fn next(&mut self) -> Option<SubscriptionEvent> {
         poll_fn(|context| self.queue.poll_next(context)).await
     }
 
-    /// The same for those who poll.
+    /// Polls for the next event, as [`Self::next`].
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         self.queue.poll_next(context)
     }
@@ -75,7 +75,7 @@ impl Drop for Subscription {
             .try_send(Command::Unsubscribe(self.id))
             .is_err()
         {
-            // A driver that has no room for it finds the mark.
+            // If the command queue is full, the driver checks this flag instead.
             self.queue.abandon();
         }
     }
@@ -90,18 +90,18 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing is left half done under this lock.
+        // No operation under this lock leaves an inconsistent state.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, feed: SubscriptionEvent) {
+    pub(crate) fn push(&self, event: SubscriptionEvent) {
         let reader = {
             let mut inner = self.lock();
-            if inner.is_over {
+            if inner.has_ended {
                 return;
             }
-            inner.is_over = matches!(feed, SubscriptionEvent::Unsubscribed { .. });
-            inner.feeds.push_back(feed);
+            inner.has_ended = matches!(event, SubscriptionEvent::Unsubscribed { .. });
+            inner.events.push_back(event);
             inner.reader.take()
         };
         if let Some(reader) = reader {
@@ -109,11 +109,11 @@ impl Queue {
         }
     }
 
-    /// Nothing comes any more; what is queued can still be read.
+    /// Ends the queue; queued events can still be read.
     pub(crate) fn end(&self) {
         let reader = {
             let mut inner = self.lock();
-            inner.is_over = true;
+            inner.has_ended = true;
             inner.reader.take()
         };
         if let Some(reader) = reader {
@@ -126,29 +126,29 @@ impl Queue {
         self.driver.notify_one();
     }
 
-    /// True when nobody reads it any more, which the driver was not told.
+    /// Returns `true` when the reader was dropped without an unsubscribe command.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.lock().is_abandoned
     }
 
-    /// How many were taken since the last call.
-    pub(crate) fn take_count(&self) -> usize {
-        mem::take(&mut self.lock().taken)
+    /// Returns the number of events received since the last call.
+    pub(crate) fn take_received_count(&self) -> usize {
+        mem::take(&mut self.lock().received)
     }
 
     fn poll_next(&self, context: &Context<'_>) -> Poll<Option<SubscriptionEvent>> {
         let mut inner = self.lock();
-        if let Some(feed) = inner.feeds.pop_front() {
-            inner.taken += 1;
-            let is_empty = inner.feeds.is_empty();
+        if let Some(event) = inner.events.pop_front() {
+            inner.received += 1;
+            let is_empty = inner.events.is_empty();
             drop(inner);
-            // A driver that waits for room need not be woken for each item.
+            // A driver that waits for space need not be woken for each event.
             if is_empty {
                 self.driver.notify_one();
             }
-            return Poll::Ready(Some(feed));
+            return Poll::Ready(Some(event));
         }
-        if inner.is_over {
+        if inner.has_ended {
             return Poll::Ready(None);
         }
         inner.reader = Some(context.waker().clone());

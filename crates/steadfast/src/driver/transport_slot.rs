@@ -1,6 +1,7 @@
-//! The one transport of a session: being dialled, open, or not there.
+//! The transport of a session: queued, dialling, open, or absent.
 //!
-//! Facts of it carry the attempt's number; an order for another attempt than the present one is ignored.
+//! Its inputs to the session have the number of the attempt; outputs for another attempt than the current one are
+//! ignored.
 
 use std::fmt;
 use std::io;
@@ -16,29 +17,29 @@ use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
 use crate::transport::websocket::{Arrival, WebSocket};
 
-/// Reads in one turn; then the rest of the driver has its turn.
-const READS_PER_TURN: usize = 16;
+/// Most reads in one loop iteration.
+const READS_PER_ITERATION: usize = 16;
 
-/// The transport.
+/// The current transport of a session, if any.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct TransportSlot {
     attempt: Attempt,
-    state: State,
+    state: SlotState,
     arrivals: Vec<Arrival>,
-    /// What the session was last told about bytes that wait.
-    told_unsent: u64,
+    /// The length of the send buffer that was last reported to the session, in bytes.
+    reported_unsent: u64,
 }
 
 #[derive(Default)]
-enum State {
+enum SlotState {
     #[default]
     None,
-    /// Too many are dialling; this is the wait and the dial behind it.
-    Held {
+    /// The dial limit is reached: the wait for a permit, and the dial after it.
+    Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
         connector: Connector,
         endpoint: Endpoint,
-        is_told: bool,
+        is_reported: bool,
     },
     Dialing(Dialing),
     Open(Box<WebSocket>),
@@ -46,18 +47,18 @@ enum State {
 
 type Dialing = Pin<Box<dyn Future<Output = Result<WebSocket, DialError>> + Send>>;
 
-impl fmt::Debug for State {
+impl fmt::Debug for SlotState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",
-            Self::Held { .. } => "Held",
+            Self::Queued { .. } => "Queued",
             Self::Dialing(_) => "Dialing",
             Self::Open(_) => "Open",
         })
     }
 }
 
-impl Line {
+impl TransportSlot {
     pub(super) fn dial(
         &mut self,
         attempt: Attempt,
@@ -67,26 +68,26 @@ impl Line {
     ) {
         let (connector, endpoint) = (connector.clone(), endpoint.clone());
         self.attempt = attempt;
-        self.told_unsent = 0;
-        self.state = match limit.try_take() {
-            Some(permit) => State::Dialing(dialing(connector, endpoint, Some(permit))),
-            None => State::Held {
-                wait: Box::pin(limit.clone().take()),
+        self.reported_unsent = 0;
+        self.state = match limit.try_acquire() {
+            Some(permit) => SlotState::Dialing(dialing(connector, endpoint, Some(permit))),
+            None => SlotState::Queued {
+                wait: Box::pin(limit.clone().acquire()),
                 connector,
                 endpoint,
-                is_told: false,
+                is_reported: false,
             },
         };
     }
 
-    /// The attempt under way, or the last one.
+    /// Returns the current or the last attempt.
     pub(super) const fn attempt(&self) -> Attempt {
         self.attempt
     }
 
-    pub(super) fn abandon(&mut self, attempt: Attempt) {
+    pub(super) fn abort(&mut self, attempt: Attempt) {
         if attempt == self.attempt {
-            self.state = State::None;
+            self.state = SlotState::None;
         }
     }
 
@@ -98,70 +99,70 @@ impl Line {
         self.with_socket(attempt, |socket| socket.queue_ping(b""));
     }
 
-    pub(super) fn hang_up(&mut self, attempt: Attempt, code: u16, reason: &str) {
+    pub(super) fn close(&mut self, attempt: Attempt, code: u16, reason: &str) {
         self.with_socket(attempt, |socket| socket.queue_close(code, reason));
     }
 
     fn with_socket(
         &mut self,
         attempt: Attempt,
-        act: impl FnOnce(&mut WebSocket) -> io::Result<()>,
+        queue: impl FnOnce(&mut WebSocket) -> io::Result<()>,
     ) {
         if attempt == self.attempt
-            && let State::Open(socket) = &mut self.state
-            // Without randomness nothing can be masked; the silence that follows ends the connection.
-            && let Err(error) = act(socket)
+            && let SlotState::Open(socket) = &mut self.state
+            // Without random bytes no frame can be masked; liveness detection then ends the connection.
+            && let Err(error) = queue(socket)
         {
-            tracing::warn!(%error, "nothing can be sent");
+            tracing::warn!(%error, "failed to generate a WebSocket mask; frame not sent");
         }
     }
 
-    /// Moves what can be moved and tells what happened. True when something did.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, tell: &mut impl FnMut(Input)) -> bool {
+    /// Advances the transport and emits inputs for the session. Returns `true` when there was progress.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, emit: &mut impl FnMut(Input)) -> bool {
         let attempt = self.attempt;
         match &mut self.state {
-            State::None => false,
-            State::Held {
+            SlotState::None => false,
+            SlotState::Queued {
                 wait,
                 connector,
                 endpoint,
-                is_told,
+                is_reported,
             } => {
-                if !std::mem::replace(is_told, true) {
-                    tell(Input::DialQueued { attempt });
+                if !std::mem::replace(is_reported, true) {
+                    emit(Input::DialQueued { attempt });
                 }
                 let Poll::Ready(permit) = wait.as_mut().poll(context) else {
                     return false;
                 };
                 let (connector, endpoint) = (connector.clone(), endpoint.clone());
-                self.state = State::Dialing(dialing(connector, endpoint, permit));
-                tell(Input::DialStarted { attempt });
+                self.state = SlotState::Dialing(dialing(connector, endpoint, permit));
+                emit(Input::DialStarted { attempt });
                 true
             }
-            State::Dialing(dial) => match dial.as_mut().poll(context) {
+            SlotState::Dialing(dial) => match dial.as_mut().poll(context) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(socket)) => {
-                    self.state = State::Open(Box::new(socket));
-                    tell(Input::Dialled { attempt });
+                    self.state = SlotState::Open(Box::new(socket));
+                    emit(Input::Dialled { attempt });
                     true
                 }
                 Poll::Ready(Err(error)) => {
-                    self.state = State::None;
-                    let failure = failure(&error);
-                    tell(Input::DialFailed { attempt, failure });
+                    self.state = SlotState::None;
+                    let failure = dial_failure(&error);
+                    emit(Input::DialFailed { attempt, failure });
                     true
                 }
             },
-            State::Open(socket) => {
-                let received = receive(socket, context, &mut self.arrivals, attempt, tell);
-                let sent = send(socket, context, attempt, &mut self.told_unsent, tell);
+            SlotState::Open(socket) => {
+                let received = receive(socket, context, &mut self.arrivals, attempt, emit);
+                let sent = send(socket, context, attempt, &mut self.reported_unsent, emit);
                 match received.and_then(|received| Ok(received | sent?)) {
                     Ok(is_busy) => is_busy,
                     Err(loss) => {
-                        if let State::Open(socket) = std::mem::take(&mut self.state) {
-                            say_goodbye(*socket);
+                        if let SlotState::Open(socket) = std::mem::take(&mut self.state) {
+                            flush_and_shut_down(*socket);
                         }
-                        tell(Input::Lost { attempt, loss });
+                        emit(Input::Lost { attempt, loss });
                         true
                     }
                 }
@@ -170,7 +171,7 @@ impl Line {
     }
 }
 
-/// The permit ends with the dial, however that ends.
+/// Dials with a permit, which is released when the dial completes or is dropped.
 fn dialing(connector: Connector, endpoint: Endpoint, permit: Option<Permit>) -> Dialing {
     Box::pin(async move {
         let outcome = connector.dial(&endpoint).await;
@@ -184,31 +185,31 @@ fn receive(
     context: &mut Context<'_>,
     arrivals: &mut Vec<Arrival>,
     attempt: Attempt,
-    tell: &mut impl FnMut(Input),
+    emit: &mut impl FnMut(Input),
 ) -> Result<bool, ConnectionLoss> {
     let mut is_busy = false;
-    for _ in 0..READS_PER_TURN {
+    for _ in 0..READS_PER_ITERATION {
         let Poll::Ready(outcome) = socket.poll_receive(context, arrivals) else {
             return Ok(is_busy);
         };
         is_busy = true;
-        tell(Input::BytesReceived { attempt });
+        emit(Input::BytesReceived { attempt });
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Message {
                     kind: MessageKind::Text,
                     payload: message,
-                } => tell(Input::Received { attempt, message }),
+                } => emit(Input::Received { attempt, message }),
                 Arrival::Message {
                     kind: MessageKind::Binary,
                     ..
                 } => {
                     return Err(ConnectionLoss::Failed(
-                        "the server sent a binary message".to_owned(),
+                        "unsupported binary message from the server".to_owned(),
                     ));
                 }
                 Arrival::Pong(_) => {}
-                Arrival::Closed { code, reason } => {
+                Arrival::CloseFrame { code, reason } => {
                     return Err(ConnectionLoss::CloseFrame { code, reason });
                 }
             }
@@ -224,10 +225,10 @@ fn send(
     socket: &mut WebSocket,
     context: &mut Context<'_>,
     attempt: Attempt,
-    told_unsent: &mut u64,
-    tell: &mut impl FnMut(Input),
+    reported_unsent: &mut u64,
+    emit: &mut impl FnMut(Input),
 ) -> Result<bool, ConnectionLoss> {
-    if !socket.has_unsent() && *told_unsent == 0 {
+    if !socket.has_unsent() && *reported_unsent == 0 {
         return Ok(false);
     }
     let sent = match socket.poll_send(context) {
@@ -236,9 +237,9 @@ fn send(
         Poll::Pending => false,
     };
     let unsent = socket.queued_total() - socket.written_total();
-    if unsent != *told_unsent {
-        *told_unsent = unsent;
-        tell(Input::SendBuffer {
+    if unsent != *reported_unsent {
+        *reported_unsent = unsent;
+        emit(Input::SendBuffer {
             attempt,
             bytes: unsent,
         });
@@ -246,21 +247,21 @@ fn send(
     Ok(sent)
 }
 
-/// Gives the close frame that answers the peer's, or says what was wrong, a chance to go out.
-fn say_goodbye(mut socket: WebSocket) {
+/// Tries to send the queued close frame, then shuts the transport down.
+fn flush_and_shut_down(mut socket: WebSocket) {
     let context = &mut Context::from_waker(std::task::Waker::noop());
-    // What the system does not take at once is not worth a wait: the peer is gone or knows already.
+    // It does not wait for the socket: the peer has closed the connection already, or will detect the loss.
     if socket.has_unsent() {
         let _ = socket.poll_send(context);
     }
     let _ = socket.poll_shutdown(context);
 }
 
-fn failure(error: &DialError) -> DialFailure {
+fn dial_failure(error: &DialError) -> DialFailure {
     DialFailure {
-        text: format!("{error}: {}", error.failure()),
+        text: format!("{error}: {}", error.reason()),
         is_local: error.is_local(),
-        is_final: error.is_final(),
+        is_final: error.is_permanent(),
         retry_after: error.retry_after(),
     }
 }
