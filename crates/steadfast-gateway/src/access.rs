@@ -21,7 +21,7 @@ pub(crate) enum Route {
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
     anonymous: Anonymous,
-    /// Lower-case patterns.
+    /// Patterns in lower case.
     allowed_origins: Vec<String>,
 }
 

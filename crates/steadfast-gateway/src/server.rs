@@ -101,7 +101,7 @@ pub fn start(loaded: impl Into<LoadedConfig>) -> Result<Running, ServeError> {
 ///
 /// # Errors
 ///
-/// As [`start`].
+/// The same errors as [`start`].
 pub fn start_with_log<M>(
     loaded: impl Into<LoadedConfig>,
     wrap: impl FnOnce(Log) -> M,

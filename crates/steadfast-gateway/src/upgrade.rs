@@ -25,7 +25,7 @@ const PROTOBUF: &str = "centrifuge-protobuf";
 /// What the accept path must do.
 #[derive(Debug)]
 pub(crate) enum HandshakeDecision {
-    /// Continue reading.
+    /// Continue to read the head.
     Incomplete,
     /// Respond, and switch to WebSocket.
     Upgrade(Upgrade),
