@@ -1,4 +1,4 @@
-//! One connection: the upgrade, then its frames, turn by turn.
+//! One connection: the upgrade, then its frames.
 
 use std::rc::Rc;
 
@@ -10,46 +10,47 @@ use tokio::net::TcpStream;
 
 use crate::hub::{Hub, Peer};
 
-/// The longest head of an upgrade.
+/// Maximum size of the upgrade request.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// The gateway's limits.
+/// The same limits as in the gateway.
 const LIMITS: WebSocketLimits = WebSocketLimits {
     message_bytes_max: 65_536,
     frame_bytes_max: 65_536,
     fragments_max: 1024,
 };
 
-/// What a connection is for, by its path.
+/// The endpoint of a connection, which its path selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum Endpoint {
     Publisher,
     Subscriber,
     Echo,
 }
 
-/// Serves a connection to its end. A client's fault ends its connection without a word: the bench's own client has none.
+/// Serves a connection until it ends. A protocol error of the client closes the connection without a close frame:
+/// the client of the benchmark makes none.
 pub(crate) async fn serve(stream: TcpStream, hub: Rc<Hub>) {
-    let Ok((part, rest)) = upgrade(&stream).await else {
+    let Ok((endpoint, rest)) = upgrade(&stream).await else {
         return;
     };
     let peer = Rc::new(Peer::new(stream));
-    let number = (part == Part::Subscriber).then(|| hub.subscribe(Rc::clone(&peer)));
-    // The end of the frames is the end of the connection, whatever its cause.
-    let _ = frames(part, &peer, &hub, rest).await;
+    let number = (endpoint == Endpoint::Subscriber).then(|| hub.subscribe(Rc::clone(&peer)));
+    // Any error ends the connection; the cause does not matter.
+    let _ = serve_frames(endpoint, &peer, &hub, rest).await;
     if let Some(number) = number {
         hub.unsubscribe(number);
     }
 }
 
-/// Reads the request and answers it. Gives what came behind the request.
-async fn upgrade(stream: &TcpStream) -> Result<(Part, Vec<u8>)> {
+/// Reads the upgrade request and sends the response. Returns the endpoint and the bytes after the request.
+async fn upgrade(stream: &TcpStream) -> Result<(Endpoint, Vec<u8>)> {
     let mut head = Vec::new();
     let end = loop {
         stream.readable().await?;
         let mut chunk = [0; 1024];
         match stream.try_read(&mut chunk) {
-            Ok(0) => bail!("closed before the upgrade"),
+            Ok(0) => bail!("connection closed before the upgrade"),
             Ok(count) => head.extend_from_slice(chunk.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(error.into()),
@@ -58,43 +59,43 @@ async fn upgrade(stream: &TcpStream) -> Result<(Part, Vec<u8>)> {
             break end + 4;
         }
         if head.len() > HEAD_BYTES_MAX {
-            bail!("the head is too long");
+            bail!("upgrade request too large");
         }
     };
     let rest = head.split_off(end);
-    let (part, response) = answer(&head)?;
-    // A fresh socket takes two hundred bytes at once.
+    let (endpoint, response) = respond(&head)?;
+    // A new socket accepts two hundred bytes in one write.
     if stream.try_write(&response)? < response.len() {
-        bail!("a fresh socket did not take the answer");
+        bail!("the socket did not accept the upgrade response in one write");
     }
-    Ok((part, rest))
+    Ok((endpoint, rest))
 }
 
-fn answer(head: &[u8]) -> Result<(Part, Vec<u8>)> {
+fn respond(head: &[u8]) -> Result<(Endpoint, Vec<u8>)> {
     let head = std::str::from_utf8(head)?;
     let mut lines = head.lines();
-    let request = lines.next().context("no request")?;
+    let request = lines.next().context("missing request line")?;
     let mut words = request.split(' ');
-    let method = words.next().context("no method")?;
-    let part = match words.next() {
-        Some("/pub") => Part::Publisher,
-        Some("/sub") => Part::Subscriber,
-        Some("/echo") => Part::Echo,
-        _ => bail!("no such path"),
+    let method = words.next().context("missing method")?;
+    let endpoint = match words.next() {
+        Some("/pub") => Endpoint::Publisher,
+        Some("/sub") => Endpoint::Subscriber,
+        Some("/echo") => Endpoint::Echo,
+        _ => bail!("path not found"),
     };
     let fields = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name, value.trim().as_bytes()));
     let accept = handshake::accept(method, 1, fields)
-        .map_err(|refusal| anyhow::anyhow!("{}", refusal.text()))?;
-    Ok((part, handshake::response(&accept.accept_key, None)))
+        .map_err(|rejection| anyhow::anyhow!("{}", rejection.text()))?;
+    Ok((endpoint, handshake::response(&accept.accept_key, None)))
 }
 
-/// Takes frames until the connection ends.
-async fn frames(part: Part, peer: &Peer, hub: &Hub, mut rest: Vec<u8>) -> Result<()> {
+/// Handles frames until the connection ends.
+async fn serve_frames(endpoint: Endpoint, peer: &Peer, hub: &Hub, mut rest: Vec<u8>) -> Result<()> {
     let mut decoder = Decoder::new(Role::Server, LIMITS);
     if !rest.is_empty() {
-        take(part, peer, hub, &mut decoder, &mut rest)?;
+        decode(endpoint, peer, hub, &mut decoder, &mut rest)?;
         hub.flush();
     }
     drop(rest);
@@ -102,29 +103,29 @@ async fn frames(part: Part, peer: &Peer, hub: &Hub, mut rest: Vec<u8>) -> Result
         tokio::select! {
             readable = peer.stream.readable() => {
                 readable?;
-                read_turn(part, peer, hub, &mut decoder)?;
+                read_available(endpoint, peer, hub, &mut decoder)?;
             }
             () = peer.blocked.notified() => {
-                while !peer.is_lost.get() && !peer.send_rest() {
+                while !peer.has_failed.get() && !peer.send_unsent() {
                     peer.stream.writable().await?;
                 }
             }
         }
-        if peer.is_lost.get() {
-            bail!("too far behind");
+        if peer.has_failed.get() {
+            bail!("the send buffer is full or the socket failed");
         }
     }
 }
 
-/// One turn: everything that is there to read, then one write to each socket that is owed something.
-fn read_turn(part: Part, peer: &Peer, hub: &Hub, decoder: &mut Decoder) -> Result<()> {
+/// One loop iteration: reads everything that is available, then writes once to each socket with queued bytes.
+fn read_available(endpoint: Endpoint, peer: &Peer, hub: &Hub, decoder: &mut Decoder) -> Result<()> {
     let mut scratch = hub.scratch.borrow_mut();
     loop {
         match peer.stream.try_read(&mut scratch) {
-            Ok(0) => bail!("closed"),
+            Ok(0) => bail!("connection closed"),
             Ok(count) => {
-                take(
-                    part,
+                decode(
+                    endpoint,
                     peer,
                     hub,
                     decoder,
@@ -142,9 +143,15 @@ fn read_turn(part: Part, peer: &Peer, hub: &Hub, decoder: &mut Decoder) -> Resul
     Ok(())
 }
 
-/// Decodes one read and does what the connection's part is with each message.
-fn take(part: Part, peer: &Peer, hub: &Hub, decoder: &mut Decoder, input: &mut [u8]) -> Result<()> {
-    let mut answers = Vec::new();
+/// Decodes the bytes of one read and handles each message according to the connection's endpoint.
+fn decode(
+    endpoint: Endpoint,
+    peer: &Peer,
+    hub: &Hub,
+    decoder: &mut Decoder,
+    input: &mut [u8],
+) -> Result<()> {
+    let mut replies = Vec::new();
     let mut reading = decoder.read(input);
     let mut is_closing = false;
     while let Some(event) = reading.next_event()? {
@@ -154,27 +161,29 @@ fn take(part: Part, peer: &Peer, hub: &Hub, decoder: &mut Decoder, input: &mut [
                     MessageKind::Text => Opcode::Text,
                     MessageKind::Binary => Opcode::Binary,
                 };
-                match part {
-                    Part::Publisher => hub.publish(opcode, payload),
-                    Part::Echo => Frame::unfragmented(opcode, payload).append_server(&mut answers),
-                    Part::Subscriber => {}
+                match endpoint {
+                    Endpoint::Publisher => hub.publish(opcode, payload),
+                    Endpoint::Echo => {
+                        Frame::unfragmented(opcode, payload).append_server(&mut replies)
+                    }
+                    Endpoint::Subscriber => {}
                 }
             }
             WebSocketEvent::Ping(payload) => {
-                Frame::unfragmented(Opcode::Pong, payload).append_server(&mut answers)
+                Frame::unfragmented(Opcode::Pong, payload).append_server(&mut replies)
             }
             WebSocketEvent::Pong(_) => {}
             WebSocketEvent::Close { code, .. } => {
-                answers.extend_from_slice(&encoder::encode_server_close_reply(code));
+                replies.extend_from_slice(&encoder::encode_server_close_reply(code));
                 is_closing = true;
             }
         }
     }
-    if !answers.is_empty() {
-        peer.send(&answers);
+    if !replies.is_empty() {
+        peer.send(&replies);
     }
     if is_closing {
-        bail!("closed by the client");
+        bail!("connection closed by the client");
     }
     Ok(())
 }

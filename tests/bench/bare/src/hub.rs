@@ -1,4 +1,4 @@
-//! What all connections share: the read buffer, the subscribers, and the frames of the current turn.
+//! The shared state of all connections: the read buffer, the subscribers, and the frames of the current loop iteration.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -8,22 +8,22 @@ use steadfast_protocol::websocket::{Frame, Opcode};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// One read takes at most so much.
+/// Maximum size of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A subscriber that owes more than this is dropped.
+/// A subscriber with more unsent bytes than this is disconnected.
 const UNSENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A connection as others see it.
+/// The shared part of a connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
-    /// What did not fit into the socket.
+    /// Bytes that the socket has not accepted yet.
     pub(crate) unsent: RefCell<Vec<u8>>,
-    /// Wakes the connection's own task to send the rest.
+    /// Wakes the connection's task to send the unsent bytes.
     pub(crate) blocked: Notify,
-    /// True once it is too far behind or its socket is broken.
-    pub(crate) is_lost: Cell<bool>,
+    /// True once the unsent bytes exceed their limit or a write failed.
+    pub(crate) has_failed: Cell<bool>,
 }
 
 impl Peer {
@@ -32,11 +32,11 @@ impl Peer {
             stream,
             unsent: RefCell::new(Vec::new()),
             blocked: Notify::new(),
-            is_lost: Cell::new(false),
+            has_failed: Cell::new(false),
         }
     }
 
-    /// Writes at once what fits and keeps the rest, in order.
+    /// Writes what the socket accepts immediately and buffers the remaining bytes in order.
     pub(crate) fn send(&self, bytes: &[u8]) {
         let mut unsent = self.unsent.borrow_mut();
         let sent = if unsent.is_empty() {
@@ -50,13 +50,13 @@ impl Peer {
         }
         unsent.extend_from_slice(rest);
         if unsent.len() > UNSENT_BYTES_MAX {
-            self.is_lost.set(true);
+            self.has_failed.set(true);
         }
         self.blocked.notify_one();
     }
 
-    /// Writes again what did not fit before. True when nothing is left.
-    pub(crate) fn send_rest(&self) -> bool {
+    /// Writes buffered bytes. Returns `true` if none are left.
+    pub(crate) fn send_unsent(&self) -> bool {
         let mut unsent = self.unsent.borrow_mut();
         let sent = self.write(&unsent);
         unsent.drain(..sent);
@@ -71,22 +71,22 @@ impl Peer {
             Ok(sent) => sent,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
             Err(_) => {
-                self.is_lost.set(true);
+                self.has_failed.set(true);
                 0
             }
         }
     }
 }
 
-/// The shared state of the one thread.
+/// The shared state of the only thread.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// One read buffer for all connections; borrowed for the length of a turn, never over an await.
+    /// One read buffer for all connections; borrowed during one loop iteration, never across an await point.
     pub(crate) scratch: RefCell<Vec<u8>>,
     subscribers: RefCell<BTreeMap<u64, Rc<Peer>>>,
     next_subscriber: Cell<u64>,
-    /// The frames of this turn, ready to be written to every subscriber.
-    turn: RefCell<Vec<u8>>,
+    /// The frames of this loop iteration, to be written to every subscriber.
+    write_batch: RefCell<Vec<u8>>,
 }
 
 impl Hub {
@@ -95,11 +95,11 @@ impl Hub {
             scratch: RefCell::new(vec![0; READ_BYTES]),
             subscribers: RefCell::default(),
             next_subscriber: Cell::new(0),
-            turn: RefCell::default(),
+            write_batch: RefCell::default(),
         }
     }
 
-    /// Adds a subscriber and gives the number to remove it by.
+    /// Adds a subscriber and returns the number by which it is removed.
     pub(crate) fn subscribe(&self, peer: Rc<Peer>) -> u64 {
         let number = self.next_subscriber.get();
         self.next_subscriber.set(number + 1);
@@ -111,20 +111,20 @@ impl Hub {
         self.subscribers.borrow_mut().remove(&number);
     }
 
-    /// Frames a message, once for all subscribers.
+    /// Encodes a message once for all subscribers.
     pub(crate) fn publish(&self, opcode: Opcode, payload: &[u8]) {
-        Frame::unfragmented(opcode, payload).append_server(&mut *self.turn.borrow_mut());
+        Frame::unfragmented(opcode, payload).append_server(&mut *self.write_batch.borrow_mut());
     }
 
-    /// Ends the turn: one write per subscriber, whatever the number of messages.
+    /// Ends the loop iteration with one write per subscriber, regardless of the number of messages.
     pub(crate) fn flush(&self) {
-        let mut turn = self.turn.borrow_mut();
-        if turn.is_empty() {
+        let mut write_batch = self.write_batch.borrow_mut();
+        if write_batch.is_empty() {
             return;
         }
         for peer in self.subscribers.borrow().values() {
-            peer.send(&turn);
+            peer.send(&write_batch);
         }
-        turn.clear();
+        write_batch.clear();
     }
 }

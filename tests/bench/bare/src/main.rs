@@ -1,9 +1,10 @@
 //! The bare server: Steadfast's WebSocket codec on tokio, with no protocol above it.
 //!
-//! It is the floor that the gateway is measured against, so it has the gateway's shape: one single-threaded runtime,
-//! one read buffer for all connections, frames encoded once, one write per socket per turn.
-//! Started by the `bench` binary with the port as its only argument (0 for any), it prints its address and serves:
-//! `/pub` sends every message to all connections of `/sub`, `/echo` answers each message with itself.
+//! It is the floor with which the gateway is compared, so it has the gateway's structure: one single-threaded runtime,
+//! one read buffer for all connections, frames encoded once, one write per socket per loop iteration.
+//! The `bench` binary starts it with the port as its only argument (0 for any free port). It prints its address and
+//! serves two kinds of connections: a message on `/pub` is sent to all connections of `/sub`, `/echo` returns each
+//! message to its sender.
 
 mod connection;
 mod hub;
@@ -20,14 +21,14 @@ use tokio::task::LocalSet;
 
 use crate::hub::Hub;
 
-/// Connections that the kernel may hold until they are accepted: a storm of 2,000 must fit.
+/// Listen backlog: connections that the kernel queues until they are accepted. A storm of 2,000 must fit.
 const BACKLOG: u32 = 4096;
 
 fn main() -> Result<()> {
     let port = std::env::args()
         .nth(1)
         .map_or(Ok(0), |port| port.parse())
-        .context("the argument is a port")?;
+        .context("invalid port argument")?;
     raise_open_files()?;
     let runtime = Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, serve(port))
@@ -40,7 +41,10 @@ async fn serve(port: u16) -> Result<()> {
     stdout.flush()?;
     let hub = Rc::new(Hub::new());
     loop {
-        let (stream, _) = listener.accept().await.context("accept failed")?;
+        let (stream, _) = listener
+            .accept()
+            .await
+            .context("failed to accept a connection")?;
         stream.set_nodelay(true)?;
         tokio::task::spawn_local(connection::serve(stream, Rc::clone(&hub)));
     }
@@ -51,11 +55,11 @@ fn listen(port: u16) -> Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket
         .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .context("the port is in use")?;
+        .with_context(|| format!("failed to bind port {port}"))?;
     Ok(socket.listen(BACKLOG)?)
 }
 
-/// Raises the limit of open files to what the system allows: one connection is one file.
+/// Raises the limit of open files to the maximum: each connection needs one.
 fn raise_open_files() -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     Ok(setrlimit(

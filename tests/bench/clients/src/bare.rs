@@ -1,7 +1,7 @@
-//! The floor: tokio-tungstenite by hand, with the JSON that is needed and nothing else.
+//! The floor of the client rows: a loop on tokio-tungstenite with the minimal JSON.
 //!
-//! It reconnects, recovers, limits and times out nothing. It parses each reply, finds the call by its id, and answers
-//! pings of the protocol.
+//! It has no reconnection, recovery, limits or timeouts. It parses each reply, finds the call by its id, and sends the
+//! pongs of the client protocol.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::calls::{Argument, METHOD, Pace, check};
+use crate::calls::{Argument, CallCounter, METHOD, check};
 
-/// An open connection.
+/// A WebSocket connection to the gateway.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// One line of the gateway.
+/// One line of a frame from the gateway.
 #[derive(Deserialize)]
 struct Reply<'a> {
     #[serde(default)]
@@ -34,7 +34,7 @@ struct Rpc<'a> {
     data: &'a RawValue,
 }
 
-/// Opens a connection and a session, with a subscription if a channel is given.
+/// Opens a connection, sends connect and, if a channel is given, subscribe, and waits for the replies.
 pub(crate) async fn open(port: u16, channel: Option<&str>) -> Result<Socket> {
     let (mut socket, _) = tokio_tungstenite::connect_async(crate::url(port)).await?;
     let mut commands = r#"{"connect":{},"id":1}"#.to_owned();
@@ -45,34 +45,38 @@ pub(crate) async fn open(port: u16, channel: Option<&str>) -> Result<Socket> {
         commands.push('\n');
         commands.push_str(&subscribe);
     }
-    let mut unanswered = 1 + usize::from(channel.is_some());
+    let mut pending = 1 + usize::from(channel.is_some());
     socket.send(Message::text(commands)).await?;
-    while unanswered > 0 {
+    while pending > 0 {
         let message = next(&mut socket).await?;
         for line in message.lines() {
             let reply: Reply<'_> = serde_json::from_str(line)?;
             if let Some(error) = reply.error {
-                bail!("refused: {error}");
+                bail!("command rejected: {error}");
             }
-            unanswered -= usize::from(reply.id > 0);
+            pending -= usize::from(reply.id > 0);
         }
     }
     Ok(socket)
 }
 
-/// The next text message.
+/// Waits for the next text message.
 async fn next(socket: &mut Socket) -> Result<Utf8Bytes> {
     loop {
-        match socket.next().await.context("the gateway closed")?? {
+        match socket
+            .next()
+            .await
+            .context("connection closed by the gateway")??
+        {
             Message::Text(text) => return Ok(text),
-            Message::Close(frame) => bail!("the gateway closed: {frame:?}"),
+            Message::Close(frame) => bail!("connection closed by the gateway: {frame:?}"),
             Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }
 }
 
-/// Answers pings of the protocol until the connection ends.
-pub(crate) async fn stay(mut socket: Socket) -> Result<()> {
+/// Sends pongs of the client protocol until the connection ends.
+pub(crate) async fn send_pongs(mut socket: Socket) -> Result<()> {
     loop {
         if next(&mut socket).await?.as_str() == "{}" {
             socket.send(Message::text("{}")).await?;
@@ -80,12 +84,16 @@ pub(crate) async fn stay(mut socket: Socket) -> Result<()> {
     }
 }
 
-/// Keeps this many calls unanswered: each answer is followed by the next call, and one flush sends those of one read.
-pub(crate) async fn call_on(mut socket: Socket, in_flight: u32, pace: &Pace) -> Result<()> {
-    let mut unanswered = HashMap::new();
+/// Keeps `in_flight` calls in flight: each reply is followed by the next call. One flush sends the calls of one read.
+pub(crate) async fn run_calls(
+    mut socket: Socket,
+    in_flight: u32,
+    counter: &CallCounter,
+) -> Result<()> {
+    let mut pending = HashMap::new();
     let mut last_id = 1;
     for _ in 0..in_flight {
-        feed(&mut socket, &mut unanswered, &mut last_id, pace).await?;
+        queue_call(&mut socket, &mut pending, &mut last_id, counter).await?;
     }
     socket.flush().await?;
     loop {
@@ -97,31 +105,31 @@ pub(crate) async fn call_on(mut socket: Socket, in_flight: u32, pace: &Pace) -> 
             }
             let reply: Reply<'_> = serde_json::from_str(line)?;
             if let Some(error) = reply.error {
-                bail!("refused: {error}");
+                bail!("command rejected: {error}");
             }
-            let data = reply.rpc.context("a reply without its result")?.data;
+            let data = reply.rpc.context("reply without a result")?.data;
             check(data.get().as_bytes())?;
-            unanswered
+            pending
                 .remove(&reply.id)
-                .with_context(|| format!("nobody asked {}", reply.id))?;
-            pace.answered();
-            feed(&mut socket, &mut unanswered, &mut last_id, pace).await?;
+                .with_context(|| format!("reply to an unknown call {}", reply.id))?;
+            counter.completed();
+            queue_call(&mut socket, &mut pending, &mut last_id, counter).await?;
         }
         socket.flush().await?;
     }
 }
 
-async fn feed(
+async fn queue_call(
     socket: &mut Socket,
-    unanswered: &mut HashMap<u32, u64>,
+    pending: &mut HashMap<u32, u64>,
     last_id: &mut u32,
-    pace: &Pace,
+    counter: &CallCounter,
 ) -> Result<()> {
-    let number = pace.next_number();
-    let key = pace.key(number);
+    let number = counter.next_number();
+    let key = counter.key(number);
     let data = serde_json::to_string(&Argument::new(&key))?;
     *last_id += 1;
     let command = format!(r#"{{"rpc":{{"method":"{METHOD}","data":{data}}},"id":{last_id}}}"#);
-    unanswered.insert(*last_id, number);
+    pending.insert(*last_id, number);
     Ok(socket.feed(Message::text(command)).await?)
 }

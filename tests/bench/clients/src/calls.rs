@@ -1,20 +1,20 @@
-//! Calls over one connection, a fixed number of them unanswered at a time.
+//! Calls over one connection, with a fixed number of calls in flight.
 //!
-//! All libraries send the same command, the gateway's publication with a key, and each answer is parsed and checked. A
-//! library gets a task for each call in flight, as an application would have; the bare loop needs none.
+//! All libraries send the same command, the gateway's publication with an idempotency key, and each reply is parsed and
+//! checked. A library is used by one task for each call in flight, as in an application; the bare loop has one task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use load::order::{Library, Order, Word, Work};
+use load::job::{Job, Library, Report, Workload};
 use serde::{Deserialize, Serialize};
 use steadfast::Delivery;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// The method of a publication with a key.
+/// The method of a publication with an idempotency key.
 pub(crate) const METHOD: &str = steadfast_protocol::idempotent::METHOD;
 
 /// A channel without subscribers.
@@ -23,10 +23,10 @@ const CHANNEL: &str = "calls";
 /// 126 bytes, so that the JSON string has 128.
 const DATA: &str = "012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345";
 
-/// A session that does not stand after this time has failed.
+/// Maximum time to open a session.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a call asks.
+/// The argument of a call.
 #[derive(Debug, Serialize)]
 pub(crate) struct Argument<'a> {
     channel: &'static str,
@@ -44,139 +44,149 @@ impl<'a> Argument<'a> {
     }
 }
 
-/// What it is told.
+/// The result of a call.
 #[derive(Deserialize)]
-struct Answer {
+struct CallResult {
     offset: u64,
     duplicate: bool,
 }
 
-/// Checks an answer: every key is new, so nothing may be a duplicate.
-pub(crate) fn check(answer: &[u8]) -> Result<()> {
-    let answer: Answer = serde_json::from_slice(answer)?;
-    ensure!(answer.offset > 0 && !answer.duplicate, "a wrong answer");
+/// Checks the result of a call: every key is new, so none may be a duplicate.
+pub(crate) fn check(result: &[u8]) -> Result<()> {
+    let result: CallResult = serde_json::from_slice(result)?;
+    ensure!(
+        result.offset > 0 && !result.duplicate,
+        "invalid result of a call"
+    );
     Ok(())
 }
 
-/// Counts calls, for all who call.
+/// Counts the calls of all tasks.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
-    begun: AtomicU64,
-    answered: AtomicU64,
+pub(crate) struct CallCounter {
+    started: AtomicU64,
+    completed: AtomicU64,
 }
 
-impl Pace {
+impl CallCounter {
     pub(crate) fn next_number(&self) -> u64 {
-        self.begun.fetch_add(1, Ordering::Relaxed)
+        self.started.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A key that no other call has; the gateway that could remember an older one is started for each run.
+    /// Returns the idempotency key of call `number`, unique in a run. Each run starts a new gateway, which has no keys.
     #[expect(
         clippy::unused_self,
-        reason = "a pace has the numbers that keys are made of"
+        reason = "the counter assigns the numbers that the keys contain"
     )]
     pub(crate) fn key(&self, number: u64) -> String {
         format!("{number:016x}")
     }
 
-    pub(crate) fn answered(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn completed(&self) {
+        self.completed.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+        self.completed.load(Ordering::Relaxed)
     }
 }
 
-pub(crate) async fn run(order: Order) -> Result<()> {
-    let Work::Calls {
+pub(crate) async fn run(job: Job) -> Result<()> {
+    let Workload::Calls {
         in_flight,
         warm_up_ms,
         time_ms,
-    } = order.work
+    } = job.workload
     else {
-        bail!("no calls are ordered");
+        bail!("the job has no calls");
     };
-    let pace = Arc::new(Pace::default());
-    let mut callers = callers(order, in_flight, &pace).await?;
+    let counter = Arc::new(CallCounter::default());
+    let mut callers = callers(job, in_flight, &counter).await?;
     let measured = async {
         tokio::time::sleep(Duration::from_millis(warm_up_ms)).await;
-        crate::say(&Word::Ready)?;
+        crate::report(&Report::Ready)?;
         crate::wait_for_line()?;
-        let (start, before) = (Instant::now(), pace.count());
+        let (start, before) = (Instant::now(), counter.count());
         tokio::time::sleep(Duration::from_millis(time_ms)).await;
-        let calls = pace.count() - before;
-        ensure!(calls > 0, "nothing was answered");
+        let calls = counter.count() - before;
+        ensure!(calls > 0, "no call was completed");
         let elapsed_ns = u64::try_from(start.elapsed().as_nanos())?;
-        crate::say(&Word::Called { calls, elapsed_ns })
+        crate::report(&Report::CallsCompleted { calls, elapsed_ns })
     };
     tokio::select! {
         measured = measured => measured,
         ended = callers.join_next() => {
-            ended.context("nobody calls")?.context("a caller broke")?
+            ended.context("no callers")?.context("a caller failed")?
         }
     }
 }
 
-async fn callers(order: Order, in_flight: u32, pace: &Arc<Pace>) -> Result<JoinSet<Result<()>>> {
+async fn callers(
+    job: Job,
+    in_flight: u32,
+    counter: &Arc<CallCounter>,
+) -> Result<JoinSet<Result<()>>> {
     let mut callers = JoinSet::new();
-    match order.library {
+    match job.library {
         Library::Bare => {
-            let socket = crate::bare::open(order.port, None).await?;
-            let pace = Arc::clone(pace);
-            callers.spawn(async move { crate::bare::call_on(socket, in_flight, &pace).await });
+            let socket = crate::bare::open(job.port, None).await?;
+            let counter = Arc::clone(counter);
+            callers.spawn(async move { crate::bare::run_calls(socket, in_flight, &counter).await });
         }
         Library::Steadfast | Library::SteadfastPublish => {
-            let client = crate::steadfast(order.port)?;
-            ensure!(client.ready(READY_TIMEOUT).await, "no session");
+            let client = crate::steadfast(job.port)?;
+            ensure!(
+                client.ready(READY_TIMEOUT).await,
+                "timed out after 10 s waiting for the session"
+            );
             for _ in 0..in_flight {
-                let (client, pace) = (client.clone(), Arc::clone(pace));
-                if order.library == Library::Steadfast {
-                    callers.spawn(async move { call_steadfast(&client, &pace).await });
+                let (client, counter) = (client.clone(), Arc::clone(counter));
+                if job.library == Library::Steadfast {
+                    callers.spawn(async move { call_steadfast(&client, &counter).await });
                 } else {
-                    callers.spawn(async move { publish_steadfast(&client, &pace).await });
+                    callers.spawn(async move { publish_steadfast(&client, &counter).await });
                 }
             }
         }
         Library::Centrifuge => {
-            let client = crate::centrifuge(order.port)?;
+            let client = crate::centrifuge(job.port)?;
             timeout(READY_TIMEOUT, client.ready(None)).await??;
             for _ in 0..in_flight {
-                let (client, pace) = (client.clone(), Arc::clone(pace));
-                callers.spawn(async move { call_centrifuge(&client, &pace).await });
+                let (client, counter) = (client.clone(), Arc::clone(counter));
+                callers.spawn(async move { call_centrifuge(&client, &counter).await });
             }
         }
     }
     Ok(callers)
 }
 
-async fn call_steadfast(client: &steadfast::Client, pace: &Pace) -> Result<()> {
+async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
     loop {
-        let key = pace.key(pace.next_number());
+        let key = counter.key(counter.next_number());
         check(&client.rpc(METHOD, &Argument::new(&key)).await?)?;
-        pace.answered();
+        counter.completed();
     }
 }
 
-/// The client makes keys of its own here.
-async fn publish_steadfast(client: &steadfast::Client, pace: &Pace) -> Result<()> {
+/// Publishes through the client's outbox, which generates the idempotency keys.
+async fn publish_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
     loop {
         let delivery = client.publish(CHANNEL, &DATA)?.await;
         let Delivery::Acknowledged {
             duplicate: false, ..
         } = delivery
         else {
-            bail!("not delivered: {delivery:?}");
+            bail!("publication not acknowledged: {delivery:?}");
         };
-        pace.answered();
+        counter.completed();
     }
 }
 
-async fn call_centrifuge(client: &centrifuge::Client, pace: &Pace) -> Result<()> {
+async fn call_centrifuge(client: &centrifuge::Client, counter: &CallCounter) -> Result<()> {
     loop {
-        let key = pace.key(pace.next_number());
+        let key = counter.key(counter.next_number());
         let argument = serde_json::to_vec(&Argument::new(&key))?;
         check(&client.rpc(METHOD, argument).await?.data)?;
-        pace.answered();
+        counter.completed();
     }
 }

@@ -1,76 +1,81 @@
-//! Sessions with one subscription each that wait for something to happen.
+//! Idle sessions with one subscription each.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures_util::{StreamExt, TryStreamExt};
-use load::order::{Library, Order, Word};
+use load::job::{Job, Library, Report};
 use steadfast::SubscriptionEvent;
 use tokio::time::timeout;
 
-/// The channel of all of them.
+/// The channel of all sessions.
 const CHANNEL: &str = "idle";
-/// Sessions that are opened at a time, as in the rows of the server.
+/// Number of sessions that are opened concurrently, as in the rows of the servers.
 const CONCURRENCY: usize = 64;
-/// A session that does not stand after this time has failed.
+/// Maximum time to open a session.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What an application keeps of a session.
-enum Kept {
+/// The handles of a session that an application would hold.
+enum IdleSession {
     Bare,
     Steadfast(steadfast::Client, steadfast::Subscription),
     Centrifuge(centrifuge::Client, centrifuge::Subscription),
 }
 
-/// The first word comes before the first session, the second with the last, the third when none was lost meanwhile.
-pub(crate) async fn run(order: Order, sessions: u32) -> Result<()> {
-    crate::say(&Word::Ready)?;
+/// Sends three reports: before the first session is opened, after the last one is open, and once it has checked that
+/// none was lost in between.
+pub(crate) async fn run(job: Job, sessions: u32) -> Result<()> {
+    crate::report(&Report::Ready)?;
     crate::wait_for_line()?;
-    let kept: Vec<Kept> = futures_util::stream::iter(0..sessions)
-        .map(|_| async { timeout(TIMEOUT, open(order)).await? })
+    let opened: Vec<IdleSession> = futures_util::stream::iter(0..sessions)
+        .map(|_| async { timeout(TIMEOUT, open(job)).await? })
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await?;
-    crate::say(&Word::Opened)?;
+    crate::report(&Report::SessionsOpened)?;
     crate::wait_for_line()?;
-    // Everything stays as it is until the memory is read.
-    for kept in &kept {
-        match kept {
-            Kept::Bare => {}
-            Kept::Steadfast(client, subscription) => {
+    // The sessions stay open until the orchestrator has read the memory use.
+    for session in &opened {
+        match session {
+            IdleSession::Bare => {}
+            IdleSession::Steadfast(client, subscription) => {
                 ensure!(
                     client.state().borrow().reconnects == 0,
-                    "{subscription:?} was lost"
+                    "the session of {subscription:?} was lost"
                 );
             }
-            Kept::Centrifuge(client, subscription) => {
+            IdleSession::Centrifuge(client, subscription) => {
                 let connects = client.statistics().connects;
-                ensure!(connects == 1, "{} was lost", subscription.channel());
+                ensure!(
+                    connects == 1,
+                    "the session of {} was lost",
+                    subscription.channel()
+                );
             }
         }
     }
-    crate::say(&Word::Ready)
+    crate::report(&Report::Ready)
 }
 
-async fn open(order: Order) -> Result<Kept> {
-    Ok(match order.library {
+async fn open(job: Job) -> Result<IdleSession> {
+    Ok(match job.library {
         Library::Bare => {
-            let socket = crate::bare::open(order.port, Some(CHANNEL)).await?;
-            tokio::spawn(crate::bare::stay(socket));
-            Kept::Bare
+            let socket = crate::bare::open(job.port, Some(CHANNEL)).await?;
+            tokio::spawn(crate::bare::send_pongs(socket));
+            IdleSession::Bare
         }
         Library::Steadfast => {
-            let client = crate::steadfast(order.port)?;
+            let client = crate::steadfast(job.port)?;
             let mut subscription = client.subscribe(CHANNEL);
             let first = subscription.next().await;
             ensure!(
                 matches!(first, Some(SubscriptionEvent::Subscribed { .. })),
-                "{first:?}"
+                "unexpected first event: {first:?}"
             );
-            Kept::Steadfast(client, subscription)
+            IdleSession::Steadfast(client, subscription)
         }
         Library::Centrifuge => {
-            let client = crate::centrifuge(order.port)?;
+            let client = crate::centrifuge(job.port)?;
             let subscription = client
                 .new_subscription(CHANNEL)
                 .recoverable(true)
@@ -78,8 +83,8 @@ async fn open(order: Order) -> Result<Kept> {
                 .build()?;
             subscription.subscribe();
             subscription.ready(None).await?;
-            Kept::Centrifuge(client, subscription)
+            IdleSession::Centrifuge(client, subscription)
         }
-        Library::SteadfastPublish => crate::refuse(order)?,
+        Library::SteadfastPublish => crate::unsupported(job)?,
     })
 }

@@ -1,7 +1,7 @@
-//! One client process: a library, and work that all libraries are given alike.
+//! One client process: runs a workload with one library; the workload is the same for all libraries.
 //!
-//! Owns nothing but clients; what it is told and says is in `load::order`. A process of its own for each library, so
-//! that memory and CPU time are those of that library alone. Everything runs on one thread.
+//! Contains only clients; the job and the reports are defined in `load::job`. Each library runs in a separate process,
+//! so that memory and CPU time are those of that library alone. Everything runs on one thread.
 
 mod bare;
 mod calls;
@@ -11,39 +11,39 @@ mod recovery;
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
-use load::order::{Order, Word, Work};
+use load::job::{Job, Report, Workload};
 
 fn main() -> Result<()> {
-    let order = std::env::args()
+    let job = std::env::args()
         .nth(1)
-        .context("the bench starts this with an order")?;
-    let order: Order = serde_json::from_str(&order)?;
+        .context("missing argument: `bench` starts this program with a job")?;
+    let job: Job = serde_json::from_str(&job)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        match order.work {
-            Work::Calls { .. } => calls::run(order).await,
-            Work::Idle { sessions } => idle::run(order, sessions).await,
-            Work::Recovery {
+        match job.workload {
+            Workload::Calls { .. } => calls::run(job).await,
+            Workload::Idle { sessions } => idle::run(job, sessions).await,
+            Workload::Recovery {
                 sessions,
                 publications,
-            } => recovery::run(order, sessions, publications).await,
+            } => recovery::run(job, sessions, publications).await,
         }
     })?;
-    // The orchestrator still reads what this process has cost.
+    // The orchestrator still reads the CPU time and memory of this process.
     wait_for_line()
 }
 
-/// Says a word to the orchestrator.
-fn say(word: &Word) -> Result<()> {
+/// Sends a report to the orchestrator.
+fn report(report: &Report) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, word)?;
+    serde_json::to_writer(&mut out, report)?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
 }
 
-/// Waits for a line or the end of the input. Nothing else happens in this process meanwhile.
+/// Blocks the process until a line or the end of the input is read.
 fn wait_for_line() -> Result<()> {
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
@@ -53,14 +53,15 @@ fn url(port: u16) -> String {
     format!("ws://127.0.0.1:{port}/connection/websocket")
 }
 
-/// A session of the client under test that runs by itself; its jitter is from the system, as in an application.
+/// Starts a session of the client under test. Its jitter is seeded by the system, as in an application.
 fn steadfast(port: u16) -> Result<steadfast::Client> {
     let (client, driver) = steadfast::Client::builder(&url(port))?.build()?;
     tokio::spawn(driver);
     Ok(client)
 }
 
-/// The official client with its defaults. Handlers here only count, so a thread for each client would be waste.
+/// Starts the official client with its defaults. Its handlers are called inline: they only count, so a thread for each
+/// client would be a waste.
 fn centrifuge(port: u16) -> Result<centrifuge::Client> {
     let client = centrifuge::Client::builder(url(port))
         .protocol(centrifuge::Protocol::Json)
@@ -70,6 +71,6 @@ fn centrifuge(port: u16) -> Result<centrifuge::Client> {
     Ok(client)
 }
 
-fn refuse<T>(order: Order) -> Result<T> {
-    bail!("{:?} does not do this work", order.library)
+fn unsupported<T>(job: Job) -> Result<T> {
+    bail!("unsupported workload for {:?}", job.library)
 }

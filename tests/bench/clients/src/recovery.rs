@@ -1,122 +1,131 @@
-//! Sessions that come back after their server was killed, with everything that was published meanwhile.
+//! Sessions that recover after their server was killed and receive everything that was published in the meantime.
 //!
-//! Nothing here retries: when to dial again, and from where to go on, is left to the library and its defaults.
+//! Nothing here retries: the library and its defaults determine when to dial again and from which position to resume.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use load::order::{Library, Order, RECOVERY_CHANNEL, Word, now_ns};
+use load::job::{Job, Library, RECOVERY_CHANNEL, Report, now_ns};
 use steadfast::{SessionEvent, SubscriptionEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// A session that has not come back by then never will.
+/// Maximum time until all sessions have recovered.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Marks that a session stands for the first time.
-type Started = mpsc::Sender<()>;
+/// Signals that a session is subscribed for the first time.
+type SubscribedSignal = mpsc::Sender<()>;
 
-/// What became of a session.
-struct Return {
+/// The recovery of one session.
+struct Recovery {
     at_ns: u64,
     attempts: u32,
 }
 
-/// What one session has of its channel.
-struct Ledger {
-    at: u64,
-    end: u64,
+/// The publications that one session has received.
+struct Progress {
+    offset: u64,
+    last_offset: u64,
     resumed_at_ns: Option<u64>,
 }
 
-impl Ledger {
-    fn start(at: u64, publications: u32) -> Self {
+impl Progress {
+    fn start(offset: u64, publications: u32) -> Self {
         Self {
-            at,
-            end: at + u64::from(publications),
+            offset,
+            last_offset: offset + u64::from(publications),
             resumed_at_ns: None,
         }
     }
 
-    fn resumed(&mut self) {
+    fn on_resumed(&mut self) {
         self.resumed_at_ns.get_or_insert_with(now_ns);
     }
 
-    fn publication(&mut self, offset: u64) -> Result<()> {
-        ensure!(offset == self.at + 1, "{offset} came behind {}", self.at);
-        self.at = offset;
+    fn on_publication(&mut self, offset: u64) -> Result<()> {
+        ensure!(
+            offset == self.offset + 1,
+            "offset {offset} received after {}",
+            self.offset
+        );
+        self.offset = offset;
         Ok(())
     }
 
-    /// When it came back, once it has everything.
-    fn done(&self) -> Option<u64> {
-        self.resumed_at_ns.filter(|_| self.at == self.end)
+    /// Returns the time of the resumption once all publications are received.
+    fn recovered_at_ns(&self) -> Option<u64> {
+        self.resumed_at_ns
+            .filter(|_| self.offset == self.last_offset)
     }
 }
 
-pub(crate) async fn run(order: Order, sessions: u32, publications: u32) -> Result<()> {
-    let mut returns = JoinSet::new();
-    let (started, mut starts) = mpsc::channel(64);
+pub(crate) async fn run(job: Job, sessions: u32, publications: u32) -> Result<()> {
+    let mut recoveries = JoinSet::new();
+    let (subscribed, mut subscribed_signals) = mpsc::channel(64);
     for _ in 0..sessions {
-        let started = started.clone();
-        match order.library {
+        let subscribed = subscribed.clone();
+        match job.library {
             Library::Steadfast => {
-                returns.spawn(steadfast(order.port, publications, started));
+                recoveries.spawn(steadfast(job.port, publications, subscribed));
             }
             Library::Centrifuge => {
-                returns.spawn(centrifuge(order.port, publications, started));
+                recoveries.spawn(centrifuge(job.port, publications, subscribed));
             }
-            Library::Bare | Library::SteadfastPublish => return crate::refuse(order),
+            Library::Bare | Library::SteadfastPublish => return crate::unsupported(job),
         }
     }
-    drop(started);
+    drop(subscribed);
     for _ in 0..sessions {
-        if starts.recv().await.is_none() {
-            // Every task has ended early; the first one says why.
-            returns.join_next().await.context("no session")???;
+        if subscribed_signals.recv().await.is_none() {
+            // All tasks have ended early; the error of the first one is returned.
+            recoveries.join_next().await.context("no sessions")???;
         }
     }
-    crate::say(&Word::Ready)?;
+    crate::report(&Report::Ready)?;
     let (mut at_ns, mut attempts) = (Vec::new(), Vec::new());
     let all = async {
-        while let Some(back) = returns.join_next().await {
-            let back = back??;
-            at_ns.push(back.at_ns);
-            attempts.push(back.attempts);
+        while let Some(recovery) = recoveries.join_next().await {
+            let recovery = recovery??;
+            at_ns.push(recovery.at_ns);
+            attempts.push(recovery.attempts);
         }
         anyhow::Ok(())
     };
     timeout(TIMEOUT, all)
         .await
-        .context("not every session came back")??;
-    crate::say(&Word::Back { at_ns, attempts })
+        .context("timed out after 120 s waiting for all sessions to recover")??;
+    crate::report(&Report::Recovered { at_ns, attempts })
 }
 
-async fn steadfast(port: u16, publications: u32, started: Started) -> Result<Return> {
+async fn steadfast(port: u16, publications: u32, subscribed: SubscribedSignal) -> Result<Recovery> {
     let client = crate::steadfast(port)?;
     let mut subscription = client.subscribe(RECOVERY_CHANNEL);
     let Some(SubscriptionEvent::Subscribed { position }) = subscription.next().await else {
-        bail!("it did not start");
+        bail!("the subscription did not become active");
     };
     let mut events = client.events();
-    let mut ledger = Ledger::start(position.offset, publications);
-    started.send(()).await?;
-    drop(started);
+    let mut progress = Progress::start(position.offset, publications);
+    subscribed.send(()).await?;
+    drop(subscribed);
     let at_ns = loop {
-        match subscription.next().await.context("it ended")? {
-            SubscriptionEvent::Resumed { .. } => ledger.resumed(),
+        match subscription
+            .next()
+            .await
+            .context("the subscription ended")?
+        {
+            SubscriptionEvent::Resumed { .. } => progress.on_resumed(),
             SubscriptionEvent::Publication(publication) => {
-                ledger.publication(publication.offset)?
+                progress.on_publication(publication.offset)?
             }
             SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => {}
             lost @ (SubscriptionEvent::Subscribed { .. }
             | SubscriptionEvent::Gap { .. }
             | SubscriptionEvent::Unsubscribed { .. }) => {
-                bail!("lost: {lost:?}")
+                bail!("publications lost: {lost:?}")
             }
         }
-        if let Some(at_ns) = ledger.done() {
+        if let Some(at_ns) = progress.recovered_at_ns() {
             break at_ns;
         }
     };
@@ -124,55 +133,61 @@ async fn steadfast(port: u16, publications: u32, started: Started) -> Result<Ret
     while let Ok(event) = events.try_recv() {
         attempts += u32::from(matches!(event, SessionEvent::Attempting { .. }));
     }
-    Ok(Return { at_ns, attempts })
+    Ok(Recovery { at_ns, attempts })
 }
 
-/// What the official client tells of a subscription.
-enum News {
+/// An event of a subscription of the official client.
+enum CentrifugeEvent {
     Subscribed { offset: u64, recovered: bool },
     Publication(u64),
 }
 
-async fn centrifuge(port: u16, publications: u32, started: Started) -> Result<Return> {
+async fn centrifuge(
+    port: u16,
+    publications: u32,
+    subscribed: SubscribedSignal,
+) -> Result<Recovery> {
     let client = crate::centrifuge(port)?;
-    let (tell, mut news) = mpsc::channel(1024);
-    let tell_too = tell.clone();
-    // A handler has nobody to report a full queue to: a publication that does not fit is missed below.
+    let (sender, mut events) = mpsc::channel(1024);
+    let publication_sender = sender.clone();
+    // A handler cannot report a full queue. A publication that does not fit is detected below as missing.
     let subscription = client
         .new_subscription(RECOVERY_CHANNEL)
         .recoverable(true)
         .positioned(true)
-        .on_subscribed(move |_, it| {
-            let offset = it.stream_position.map_or(0, |at| at.offset);
-            let recovered = it.recovered;
-            drop(tell.try_send(News::Subscribed { offset, recovered }));
+        .on_subscribed(move |_, event| {
+            let offset = event.stream_position.map_or(0, |position| position.offset);
+            let recovered = event.recovered;
+            drop(sender.try_send(CentrifugeEvent::Subscribed { offset, recovered }));
         })
-        .on_publication(move |_, it| {
-            drop(tell_too.try_send(News::Publication(it.publication.offset)));
+        .on_publication(move |_, event| {
+            drop(
+                publication_sender.try_send(CentrifugeEvent::Publication(event.publication.offset)),
+            );
         })
         .build()?;
     subscription.subscribe();
-    let Some(News::Subscribed { offset, .. }) = news.recv().await else {
-        bail!("it did not start");
+    let Some(CentrifugeEvent::Subscribed { offset, .. }) = events.recv().await else {
+        bail!("the subscription did not become active");
     };
-    let mut ledger = Ledger::start(offset, publications);
+    let mut progress = Progress::start(offset, publications);
     let failed_before = client.statistics().reconnect_attempts;
-    started.send(()).await?;
-    drop(started);
+    subscribed.send(()).await?;
+    drop(subscribed);
     let at_ns = loop {
-        match news.recv().await.context("it ended")? {
-            News::Subscribed { recovered, .. } => {
-                ensure!(recovered, "it was not recovered");
-                ledger.resumed();
+        match events.recv().await.context("the subscription ended")? {
+            CentrifugeEvent::Subscribed { recovered, .. } => {
+                ensure!(recovered, "the subscription was not recovered");
+                progress.on_resumed();
             }
-            News::Publication(offset) => ledger.publication(offset)?,
+            CentrifugeEvent::Publication(offset) => progress.on_publication(offset)?,
         }
-        if let Some(at_ns) = ledger.done() {
+        if let Some(at_ns) = progress.recovered_at_ns() {
             break at_ns;
         }
     };
     let failed = client.statistics().reconnect_attempts - failed_before;
-    Ok(Return {
+    Ok(Recovery {
         at_ns,
         attempts: u32::try_from(failed)? + 1,
     })

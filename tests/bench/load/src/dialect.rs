@@ -1,92 +1,92 @@
-//! What a server speaks above WebSocket: the Centrifuge stream protocol of the gateway, or plain text of a bare server.
+//! The protocol above WebSocket: the gateway's Centrifuge client protocol, or plain text of a bare server.
 //!
-//! Builds what clients send and reads what servers answer, in full; `ledger` compares later copies byte for byte.
+//! Encodes the messages of clients and parses those of servers in full; `ledger` compares later copies byte for byte.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::frame;
 
-/// The length of a publication's data at the gateway, as raw JSON with its quotes.
+/// Length of a publication's data at the gateway, as raw JSON including the quotes.
 pub const DATA_BYTES: usize = 128;
 
-/// How many digits a sequence number has at the start of each message.
+/// Number of digits of the sequence number at the start of each message.
 const SEQUENCE_DIGITS: usize = 20;
 
-/// What follows the number, up to the length that was asked for.
+/// The byte that fills a message after its number, up to the requested length.
 const FILLER: u8 = b'x';
 
-/// What a server speaks.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// The Centrifuge stream protocol in JSON.
+    /// The Centrifuge client protocol in JSON.
     Gateway,
-    /// Every message of a publisher goes to all subscribers as it is; `bytes` is the payload's length.
+    /// Every message of a publisher is sent unchanged to all subscribers.
     Plain {
-        /// The length of each message's payload.
+        /// Length of each message's payload.
         bytes: usize,
     },
 }
 
-/// What a connection is opened for.
+/// The purpose of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To publish; no subscription.
+    /// Publishes, without a subscription.
     Publish,
-    /// To subscribe to a channel, which plain servers ignore.
+    /// Subscribes to a channel, which plain servers ignore.
     Subscribe {
-        /// The channel's name.
+        /// Name of the channel.
         channel: String,
     },
-    /// To resume a subscription and to read all publications up to `top`.
+    /// Resumes a subscription and reads all publications up to `high_watermark`.
     Resume {
-        /// The channel's name.
+        /// Name of the channel.
         channel: String,
-        /// Where the client stands.
-        from: Standing,
-        /// The last offset to wait for.
-        top: u64,
+        /// The client's last position.
+        from: Position,
+        /// The offset of the last publication to wait for.
+        high_watermark: u64,
     },
 }
 
 /// A position in a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The channel's history.
+pub struct Position {
+    /// The channel epoch.
     pub epoch: String,
-    /// The last offset seen.
+    /// The last received offset.
     pub offset: u64,
 }
 
-/// One message of a server, read in full.
+/// One message of a server, parsed in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inbound {
-    /// The server asks for a sign of life.
+    /// A ping of the client protocol.
     Ping,
-    /// The session is open.
+    /// The connect command succeeded.
     Connected,
-    /// The subscription is live.
+    /// The subscription is active.
     Subscribed {
-        /// Where it begins.
-        at: Standing,
-        /// The offsets of the publications in the reply.
+        /// The position at which it begins.
+        position: Position,
+        /// Offsets of the publications in the reply.
         missed: Vec<u64>,
-        /// True when nothing is missing in between.
+        /// True if no publication is missing since the client's position.
         recovered: bool,
     },
-    /// A publication was accepted.
+    /// A publication was acknowledged.
     Published,
-    /// A publication arrived.
+    /// A publication was received.
     Delivery {
-        /// The number embedded in its data.
+        /// The sequence number in its data.
         sequence: u64,
-        /// Its offset; the sequence for plain servers.
+        /// Its offset; for plain servers the sequence number.
         offset: u64,
     },
 }
 
 impl Dialect {
-    /// The path of the upgrade.
+    /// Returns the path of the upgrade request.
     #[must_use]
     pub fn path(self, purpose: &Purpose) -> &'static str {
         match (self, purpose) {
@@ -96,9 +96,9 @@ impl Dialect {
         }
     }
 
-    /// The first frame after the upgrade, as published clients send it: connect and subscribe together.
-    /// Gives how many replies follow; none for plain servers.
-    pub fn greet(self, purpose: &Purpose, out: &mut Vec<u8>) -> usize {
+    /// Appends the first frame after the upgrade, as third-party clients send it: connect and subscribe together.
+    /// Returns the number of replies to expect; 0 for plain servers.
+    pub fn first_frame(self, purpose: &Purpose, out: &mut Vec<u8>) -> usize {
         if self != Self::Gateway {
             return 0;
         }
@@ -123,12 +123,12 @@ impl Dialect {
         replies
     }
 
-    /// Appends the frame that publishes the message `sequence` into `channel`.
+    /// Appends the frame that publishes message `sequence` to `channel`.
     pub fn publish(self, channel: &str, sequence: u64, out: &mut Vec<u8>) {
         match self {
             Self::Gateway => {
                 let data = content(sequence, DATA_BYTES - 2);
-                // Ids are 32 bits and above 0; they wrap long after the longest run.
+                // Ids have 32 bits and are above 0; they wrap long after the longest run.
                 let id = sequence % u64::from(u32::MAX) + 2;
                 let text = format!(
                     "{{\"publish\":{{\"channel\":\"{channel}\",\"data\":\"{data}\"}},\"id\":{id}}}"
@@ -141,12 +141,12 @@ impl Dialect {
         }
     }
 
-    /// Appends the answer to a ping of this protocol.
+    /// Appends the pong of the client protocol.
     pub fn pong(self, out: &mut Vec<u8>) {
         frame::write(out, frame::TEXT, b"{}");
     }
 
-    /// Reads one message in full and checks all of it that is known beforehand.
+    /// Parses one message in full and checks everything that is known in advance.
     pub fn inspect(self, line: &[u8], channel: &str) -> Result<Inbound> {
         match self {
             Self::Gateway => inspect_reply(line, channel),
@@ -162,7 +162,7 @@ impl Dialect {
     }
 }
 
-/// The text of message `sequence`: its number, then filler up to `len` characters.
+/// Returns the text of message `sequence`: its number, then filler up to `len` characters.
 fn content(sequence: u64, len: usize) -> String {
     let mut text = format!("{sequence:0>SEQUENCE_DIGITS$}");
     while text.len() < len {
@@ -171,16 +171,16 @@ fn content(sequence: u64, len: usize) -> String {
     text
 }
 
-/// Reads the number back and insists that every byte is as it was sent.
+/// Parses the sequence number and checks that every byte is unchanged.
 fn sequence_of(text: &str, len: usize) -> Result<u64> {
     let (digits, filler) = text
         .split_at_checked(SEQUENCE_DIGITS)
-        .context("a message without a sequence number")?;
+        .context("message without a sequence number")?;
     let sequence = digits
         .parse()
-        .with_context(|| format!("not a sequence number: {digits}"))?;
+        .with_context(|| format!("invalid sequence number: {digits}"))?;
     if text.len() != len || filler.bytes().any(|byte| byte != FILLER) {
-        bail!("message {sequence} was changed on its way");
+        bail!("message {sequence} was modified in transit");
     }
     Ok(sequence)
 }
@@ -239,10 +239,10 @@ fn inspect_reply(line: &[u8], channel: &str) -> Result<Inbound> {
         return Ok(Inbound::Ping);
     }
     let reply: WireReply<'_> = serde_json::from_slice(line)
-        .with_context(|| format!("not a reply: {}", String::from_utf8_lossy(line)))?;
+        .with_context(|| format!("invalid reply: {}", String::from_utf8_lossy(line)))?;
     if let Some(error) = reply.error {
         bail!(
-            "command {} was refused with {}: {}",
+            "command {} rejected with error {}: {}",
             reply.id,
             error.code,
             error.message
@@ -250,13 +250,13 @@ fn inspect_reply(line: &[u8], channel: &str) -> Result<Inbound> {
     }
     if let Some(push) = reply.push {
         let Some(publication) = push.publication else {
-            bail!(
-                "a push that nobody asked for: {}",
-                String::from_utf8_lossy(line)
-            )
+            bail!("unexpected push: {}", String::from_utf8_lossy(line))
         };
         if push.channel != channel {
-            bail!("a publication of {} instead of {channel}", push.channel);
+            bail!(
+                "publication of channel {} instead of {channel}",
+                push.channel
+            );
         }
         let sequence = sequence_of(publication.data, DATA_BYTES - 2)?;
         return Ok(Inbound::Delivery {
@@ -269,7 +269,7 @@ fn inspect_reply(line: &[u8], channel: &str) -> Result<Inbound> {
             sequence_of(publication.data, DATA_BYTES - 2)?;
         }
         return Ok(Inbound::Subscribed {
-            at: Standing {
+            position: Position {
                 epoch: subscribe.epoch,
                 offset: subscribe.offset,
             },
@@ -283,9 +283,9 @@ fn inspect_reply(line: &[u8], channel: &str) -> Result<Inbound> {
     }
     match (reply.connect, reply.publish) {
         (Some(connect), _) if !connect.client.is_empty() => Ok(Inbound::Connected),
-        (Some(_), _) => bail!("a connect reply without a client id"),
+        (Some(_), _) => bail!("connect reply without a client id"),
         (None, Some(_)) => Ok(Inbound::Published),
-        (None, None) => bail!("an unknown reply: {}", String::from_utf8_lossy(line)),
+        (None, None) => bail!("unsupported reply: {}", String::from_utf8_lossy(line)),
     }
 }
 
@@ -294,7 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_publication_has_the_promised_size() {
+    fn a_publication_has_the_documented_size() {
         let mut out = Vec::new();
 
         Dialect::Gateway.publish("c", 7, &mut out);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_is_read_with_its_offset_and_sequence() {
+    fn a_push_is_parsed_with_its_offset_and_sequence_number() {
         let line = format!(
             r#"{{"push":{{"channel":"c","pub":{{"data":"{}","info":{{"user":"","client":"a"}},"offset":9}}}}}}"#,
             content(4, 126)
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_a_foreign_channel_and_an_error_are_noticed() {
+    fn a_modified_byte_another_channel_and_an_error_are_detected() {
         let changed = content(4, 126).replacen('x', "y", 1);
         let push = |channel: &str, data: &str| {
             format!(r#"{{"push":{{"channel":"{channel}","pub":{{"data":"{data}","offset":9}}}}}}"#)
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_message_carries_its_number() {
+    fn a_plain_message_contains_its_sequence_number() {
         let plain = Dialect::Plain { bytes: 64 };
 
         assert_eq!(

@@ -1,30 +1,31 @@
-//! One publisher, many subscribers: the closed loop with W messages in flight, and the open loop at a fixed rate.
+//! One publisher, many subscribers: a closed loop with W messages in flight, and an open loop at a fixed rate.
 //!
-//! A message is done when every subscriber has it, so the slowest subscriber holds the loop; the same for all servers.
+//! A message is complete when every subscriber has received it, so the slowest subscriber determines the rate, for all
+//! servers alike.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock::{Cost, Meter};
+use crate::cost::{Cost, Meter};
 use crate::dialect::{Dialect, Inbound, Purpose};
 use crate::frame;
 use crate::join::{self, CONCURRENCY, Target};
 use crate::ledger::Ledger;
-use crate::poll::{Poll, Writable};
+use crate::poll::{Interest, Poll};
 use crate::socket::{self, Received};
 
 /// The channel of all fan-out rows.
 const CHANNEL: &str = "bench";
 
-/// A loop in which nothing arrives for so long has failed.
+/// Longest wait for outstanding messages before a run fails.
 const STALL_AFTER: Duration = Duration::from_secs(10);
 
-/// Every server gets the same room: 64 messages of 256 bytes fit into one read many times over.
+/// Size of the read buffer, the same for every server. 64 messages of 256 bytes fit into it many times.
 const READ_BYTES: usize = 256 * 1024;
 
-/// One publisher and its subscribers, connected.
+/// A connected publisher with its subscribers.
 #[derive(Debug)]
 pub struct Fanout {
     dialect: Dialect,
@@ -35,7 +36,7 @@ pub struct Fanout {
     subscribers: Vec<Subscriber>,
     publisher: Publisher,
     ledger: Ledger,
-    /// The offset that the message with number 0 has.
+    /// The offset of the message with sequence number 0.
     first_offset: u64,
     counts: Counts,
     frame_len: usize,
@@ -45,16 +46,16 @@ pub struct Fanout {
 struct Subscriber {
     fd: OwnedFd,
     next: u64,
-    /// The beginning of a frame whose end has not arrived.
-    cut: Vec<u8>,
+    /// The start of a frame that is not complete yet.
+    partial_frame: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Publisher {
     fd: OwnedFd,
-    cut: Vec<u8>,
+    partial_frame: Vec<u8>,
     unsent: Vec<u8>,
-    accepted: u64,
+    acknowledged: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,23 +64,23 @@ struct Counts {
     reads: u64,
 }
 
-/// What a closed loop gave.
+/// The result of a closed loop.
 #[derive(Clone, Copy, Debug)]
-pub struct Closed {
+pub struct ClosedLoop {
     /// Deliveries to subscribers within the measured time.
     pub deliveries: u64,
-    /// Reads that brought them: deliveries per read is how much the server coalesced.
+    /// Reads that returned them; deliveries per read show how much the server coalesces.
     pub reads: u64,
-    /// What it cost.
+    /// Resources used during the measured time.
     pub cost: Cost,
 }
 
-/// What an open loop gave.
+/// The result of an open loop.
 #[derive(Clone, Debug)]
-pub struct Open {
-    /// For each message, the time from when it was due until the last subscriber had it; in ascending order.
+pub struct OpenLoop {
+    /// For each message, the time from when it was due until the last subscriber received it; in ascending order.
     pub latencies: Vec<Duration>,
-    /// What it cost.
+    /// Resources used during the measured time.
     pub cost: Cost,
 }
 
@@ -92,22 +93,22 @@ impl Fanout {
         let opened = join::open_all(target, usize::try_from(count)?, CONCURRENCY, subscribe)?;
         let publisher = join::open_all(target, 1, 1, |_| Purpose::Publish)?
             .pop()
-            .context("no publisher")?;
+            .context("one publisher was connected")?;
         let first_offset = match target.dialect {
-            Dialect::Gateway => opened.first().map_or(0, |first| first.at.offset) + 1,
+            Dialect::Gateway => opened.first().map_or(0, |first| first.position.offset) + 1,
             Dialect::Plain { .. } => 0,
         };
         let poll = Poll::new()?;
         let mut subscribers = Vec::with_capacity(opened.len());
         for (index, connection) in opened.into_iter().enumerate() {
-            poll.add(&connection.fd, index, Writable::Ignored)?;
+            poll.add(&connection.fd, index, Interest::Read)?;
             subscribers.push(Subscriber {
                 fd: connection.fd,
                 next: 0,
-                cut: connection.rest,
+                partial_frame: connection.rest,
             });
         }
-        poll.add(&publisher.fd, subscribers.len(), Writable::Ignored)?;
+        poll.add(&publisher.fd, subscribers.len(), Interest::Read)?;
         Ok(Self {
             dialect: target.dialect,
             pid,
@@ -117,9 +118,9 @@ impl Fanout {
             subscribers,
             publisher: Publisher {
                 fd: publisher.fd,
-                cut: publisher.rest,
+                partial_frame: publisher.rest,
                 unsent: Vec::new(),
-                accepted: 0,
+                acknowledged: 0,
             },
             ledger: Ledger::new(count, Instant::now()),
             first_offset,
@@ -128,38 +129,48 @@ impl Fanout {
         })
     }
 
-    /// The wire size of the last delivery parsed in full; 0 before the first.
+    /// Returns the wire size of the last delivery that was parsed in full; 0 before the first.
     #[must_use]
     pub fn frame_len(&self) -> usize {
         self.frame_len
     }
 
-    /// Keeps `window` messages in flight for `warm_up` and then, measured, for `time`.
-    pub fn closed(&mut self, window: u64, warm_up: Duration, time: Duration) -> Result<Closed> {
+    /// Keeps `in_flight` messages in flight, first for `warm_up` and then, measured, for `time`.
+    pub fn closed_loop(
+        &mut self,
+        in_flight: u64,
+        warm_up: Duration,
+        time: Duration,
+    ) -> Result<ClosedLoop> {
         let start = Instant::now();
         while start.elapsed() < warm_up {
-            self.refill(window)?;
-            self.turn(Duration::from_millis(100), |_| {})?;
+            self.refill(in_flight)?;
+            self.poll_once(Duration::from_millis(100), |_| {})?;
         }
         let before = self.counts;
         let meter = Meter::start(self.pid)?;
         let start = Instant::now();
         while start.elapsed() < time {
-            self.refill(window)?;
-            self.turn(Duration::from_millis(100), |_| {})?;
+            self.refill(in_flight)?;
+            self.poll_once(Duration::from_millis(100), |_| {})?;
         }
         let cost = meter.stop()?;
-        let closed = Closed {
+        let closed_loop = ClosedLoop {
             deliveries: self.counts.deliveries - before.deliveries,
             reads: self.counts.reads - before.reads,
             cost,
         };
         self.drain()?;
-        Ok(closed)
+        Ok(closed_loop)
     }
 
-    /// Publishes one message every `interval`, however slowly they arrive, for `warm_up` and then, measured, for `time`.
-    pub fn open(&mut self, interval: Duration, warm_up: Duration, time: Duration) -> Result<Open> {
+    /// Publishes one message per `interval` regardless of deliveries, first for `warm_up`, then, measured, for `time`.
+    pub fn open_loop(
+        &mut self,
+        interval: Duration,
+        warm_up: Duration,
+        time: Duration,
+    ) -> Result<OpenLoop> {
         let start = Instant::now();
         let mut due = start;
         let mut latencies = Vec::new();
@@ -175,22 +186,22 @@ impl Fanout {
             }
             self.flush()?;
             let measured_from = start + warm_up;
-            self.turn(due.saturating_duration_since(Instant::now()), |published| {
+            self.poll_once(due.saturating_duration_since(Instant::now()), |published| {
                 if published >= measured_from {
                     latencies.push(published.elapsed());
                 }
             })?;
         }
         let cost = meter
-            .context("the measured time has to follow the warm-up")?
+            .context("the measured time follows the warm-up")?
             .stop()?;
         self.drain()?;
         latencies.sort_unstable();
-        Ok(Open { latencies, cost })
+        Ok(OpenLoop { latencies, cost })
     }
 
-    fn refill(&mut self, window: u64) -> Result<()> {
-        while self.ledger.in_flight() < window {
+    fn refill(&mut self, in_flight: u64) -> Result<()> {
+        while self.ledger.in_flight() < in_flight {
             self.publish(Instant::now())?;
         }
         self.flush()
@@ -199,7 +210,7 @@ impl Fanout {
     fn publish(&mut self, due: Instant) -> Result<()> {
         if self.ledger.is_full() {
             bail!(
-                "{} messages under way and none arrives at all subscribers",
+                "{} messages in flight and none received by all subscribers",
                 self.ledger.in_flight()
             );
         }
@@ -217,18 +228,18 @@ impl Fanout {
         Ok(())
     }
 
-    /// Waits until everybody has everything and every publication is acknowledged.
+    /// Waits until all subscribers have received all messages and every publication is acknowledged.
     fn drain(&mut self) -> Result<()> {
         let start = Instant::now();
-        let acknowledged = self.dialect == Dialect::Gateway;
+        let has_acknowledgements = self.dialect == Dialect::Gateway;
         while self.ledger.in_flight() > 0
-            || (acknowledged && self.publisher.accepted < self.ledger.published())
+            || (has_acknowledgements && self.publisher.acknowledged < self.ledger.published())
         {
             self.flush()?;
-            self.turn(Duration::from_millis(10), |_| {})?;
+            self.poll_once(Duration::from_millis(10), |_| {})?;
             if start.elapsed() > STALL_AFTER {
                 bail!(
-                    "{} of {} messages never arrived everywhere",
+                    "{} of {} messages were not received by all subscribers",
                     self.ledger.in_flight(),
                     self.ledger.published()
                 );
@@ -237,8 +248,9 @@ impl Fanout {
         Ok(())
     }
 
-    /// Waits at most `timeout`, reads what came, and calls `on_done` with the due time of each message that everybody has.
-    fn turn(&mut self, timeout: Duration, mut on_done: impl FnMut(Instant)) -> Result<()> {
+    /// Waits at most `timeout`, reads the available data, and calls `on_complete` with the due time of each message
+    /// that all subscribers have received.
+    fn poll_once(&mut self, timeout: Duration, mut on_complete: impl FnMut(Instant)) -> Result<()> {
         let timeout = if self.publisher.unsent.is_empty() {
             timeout
         } else {
@@ -253,7 +265,7 @@ impl Fanout {
                 self.read_publisher()?;
             }
             while let Some(due) = self.ledger.take_completed() {
-                on_done(due);
+                on_complete(due);
             }
         }
         self.ready = ready;
@@ -265,36 +277,36 @@ impl Fanout {
             let Some(subscriber) = self.subscribers.get_mut(index) else {
                 return Ok(());
             };
-            // The cut frame goes first, so that a frame is always in one piece.
-            let kept = subscriber.cut.len();
+            // The incomplete frame is copied to the front, so that every frame is contiguous.
+            let kept = subscriber.partial_frame.len();
             self.scratch
                 .get_mut(..kept)
-                .context("a frame larger than the read buffer")?
-                .copy_from_slice(&subscriber.cut);
-            subscriber.cut.clear();
-            let room = self.scratch.get_mut(kept..).unwrap_or_default();
-            let room_len = room.len();
-            let count = match socket::receive(&subscriber.fd, room)? {
+                .context("frame larger than the read buffer")?
+                .copy_from_slice(&subscriber.partial_frame);
+            subscriber.partial_frame.clear();
+            let space = self.scratch.get_mut(kept..).unwrap_or_default();
+            let space_len = space.len();
+            let count = match socket::receive(&subscriber.fd, space)? {
                 Received::Bytes(count) => count,
                 Received::Nothing => 0,
-                Received::Closed => bail!("the server closed a subscriber"),
+                Received::Closed => bail!("connection of a subscriber closed by the server"),
             };
             self.counts.reads += u64::from(count > 0);
             let end = kept + count;
-            let used = self.take_deliveries(index, end)?;
+            let used = self.check_deliveries(index, end)?;
             if let Some(subscriber) = self.subscribers.get_mut(index) {
                 subscriber
-                    .cut
+                    .partial_frame
                     .extend_from_slice(self.scratch.get(used..end).unwrap_or_default());
             }
-            if count < room_len {
+            if count < space_len {
                 return Ok(());
             }
         }
     }
 
-    /// Checks the frames in the first `end` bytes of the read buffer and gives how many bytes they were.
-    fn take_deliveries(&mut self, index: usize, end: usize) -> Result<usize> {
+    /// Checks the complete frames in the first `end` bytes of the read buffer and returns their length in bytes.
+    fn check_deliveries(&mut self, index: usize, end: usize) -> Result<usize> {
         let Some(subscriber) = self.subscribers.get_mut(index) else {
             return Ok(end);
         };
@@ -313,7 +325,7 @@ impl Fanout {
             };
             used += frame.wire_len;
             if frame.opcode != frame::TEXT {
-                answer_control(&subscriber.fd, &frame)?;
+                handle_control(&subscriber.fd, &frame)?;
                 continue;
             }
             let mut lines = 0;
@@ -327,7 +339,7 @@ impl Fanout {
                     Inbound::Delivery { sequence, offset } => {
                         if sequence != subscriber.next || offset != self.first_offset + sequence {
                             bail!(
-                                "subscriber {index} got message {sequence} at offset {offset} instead of message {}",
+                                "subscriber {index} received message {sequence} at offset {offset} instead of message {}",
                                 subscriber.next
                             );
                         }
@@ -336,13 +348,13 @@ impl Fanout {
                         self.counts.deliveries += 1;
                     }
                     Inbound::Ping => send_pong(self.dialect, &subscriber.fd)?,
-                    other => bail!("{other:?} at a subscriber"),
+                    other => bail!("unexpected {other:?} at a subscriber"),
                 }
             }
             if lines == 1 && frame.payload != b"{}" {
                 self.frame_len = frame.wire_len;
                 let wire = rest.get(..frame.wire_len).unwrap_or_default();
-                self.ledger.keep_frame(subscriber.next - 1, wire);
+                self.ledger.store_frame(subscriber.next - 1, wire);
             }
         }
     }
@@ -352,17 +364,18 @@ impl Fanout {
             let count = match socket::receive(&self.publisher.fd, &mut self.scratch)? {
                 Received::Bytes(count) => count,
                 Received::Nothing => return Ok(()),
-                Received::Closed => bail!("the server closed the publisher"),
+                Received::Closed => bail!("connection of the publisher closed by the server"),
             };
             self.publisher
-                .cut
+                .partial_frame
                 .extend_from_slice(self.scratch.get(..count).unwrap_or_default());
             let mut used = 0;
-            while let Some(frame) = frame::read(self.publisher.cut.get(used..).unwrap_or_default())?
+            while let Some(frame) =
+                frame::read(self.publisher.partial_frame.get(used..).unwrap_or_default())?
             {
                 used += frame.wire_len;
                 if frame.opcode != frame::TEXT {
-                    answer_control(&self.publisher.fd, &frame)?;
+                    handle_control(&self.publisher.fd, &frame)?;
                     continue;
                 }
                 for line in frame
@@ -371,13 +384,13 @@ impl Fanout {
                     .filter(|line| !line.is_empty())
                 {
                     match self.dialect.inspect(line, CHANNEL)? {
-                        Inbound::Published => self.publisher.accepted += 1,
+                        Inbound::Published => self.publisher.acknowledged += 1,
                         Inbound::Ping => self.dialect.pong(&mut self.publisher.unsent),
-                        other => bail!("{other:?} at the publisher"),
+                        other => bail!("unexpected {other:?} at the publisher"),
                     }
                 }
             }
-            self.publisher.cut.drain(..used);
+            self.publisher.partial_frame.drain(..used);
             if count < READ_BYTES {
                 return Ok(());
             }
@@ -386,7 +399,7 @@ impl Fanout {
 }
 
 impl Drop for Fanout {
-    /// Resets every connection, so that no port waits.
+    /// Resets the subscribers' connections, so that no port remains in `TIME_WAIT`.
     fn drop(&mut self) {
         for subscriber in self.subscribers.drain(..) {
             socket::reset(subscriber.fd);
@@ -398,12 +411,12 @@ fn send_pong(dialect: Dialect, fd: &OwnedFd) -> Result<()> {
     let mut pong = Vec::new();
     dialect.pong(&mut pong);
     if socket::transmit(fd, &pong)? < pong.len() {
-        bail!("a pong did not fit into an idle socket");
+        bail!("the socket did not accept a pong in one write");
     }
     Ok(())
 }
 
-fn answer_control(fd: &OwnedFd, control: &frame::Frame<'_>) -> Result<()> {
+fn handle_control(fd: &OwnedFd, control: &frame::Frame<'_>) -> Result<()> {
     match control.opcode {
         frame::PING => {
             let mut pong = Vec::new();
@@ -414,10 +427,10 @@ fn answer_control(fd: &OwnedFd, control: &frame::Frame<'_>) -> Result<()> {
         frame::CLOSE => {
             let (code, reason) = control.payload.split_at_checked(2).unwrap_or_default();
             bail!(
-                "the server closed with {code:?} {}",
+                "connection closed by the server with code {code:?} {}",
                 String::from_utf8_lossy(reason)
             );
         }
-        other => bail!("a frame of kind {other}"),
+        other => bail!("unexpected frame with opcode {other}"),
     }
 }

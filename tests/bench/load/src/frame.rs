@@ -1,42 +1,42 @@
-//! WebSocket frames as the generator writes and reads them: masked client frames out, unmasked server frames in.
+//! WebSocket frames of the generator: writes masked client frames and reads unmasked server frames.
 //!
-//! Only what a well-behaved server may send to it: whole frames. Anything else is an error that ends the run.
+//! Only unfragmented frames without extension bits are supported. Any other frame is an error that ends the run.
 
 use anyhow::{Result, bail};
 
-/// The mask of every client frame. A fixed one costs the server the same work as a random one.
+/// The mask of every client frame. A fixed mask costs the server the same work as a random one.
 const MASK: [u8; 4] = [0x5a, 0xc3, 0x96, 0x3c];
 
-/// A text message.
+/// Opcode of a text message.
 pub const TEXT: u8 = 1;
-/// The end of the connection.
+/// Opcode of a close frame.
 pub const CLOSE: u8 = 8;
-/// A ping of the WebSocket layer.
+/// Opcode of a WebSocket ping.
 pub const PING: u8 = 9;
-/// Its answer.
+/// Opcode of a WebSocket pong.
 pub const PONG: u8 = 10;
 
-/// One frame of a server.
+/// A frame that a server sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// What it is: [`TEXT`], [`CLOSE`], [`PING`] or [`PONG`].
+    /// The opcode: [`TEXT`], [`CLOSE`], [`PING`] or [`PONG`].
     pub opcode: u8,
-    /// Its content.
+    /// The payload without the header.
     pub payload: &'a [u8],
-    /// How many bytes it took, header included.
+    /// The length of the frame in bytes, header included.
     pub wire_len: usize,
 }
 
-/// Reads the frame at the start of `bytes`; `None` when it is not complete yet.
+/// Parses the frame at the start of `bytes`. Returns `None` if it is not complete yet.
 pub fn read(bytes: &[u8]) -> Result<Option<Frame<'_>>> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
     };
     if first & 0x80 == 0 || first & 0x70 != 0 {
-        bail!("a fragment or an extension bit in a server frame: {first:#x}");
+        bail!("fragment or extension bit in a server frame: {first:#x}");
     }
     if second & 0x80 != 0 {
-        bail!("a masked server frame");
+        bail!("masked server frame");
     }
     let (len, header) = match second & 0x7f {
         126 => match rest.first_chunk() {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_read_only_when_it_is_whole() {
+    fn a_frame_is_parsed_only_when_it_is_complete() {
         for len in [0_usize, 125, 126, 65_535, 65_536] {
             let mut wire = vec![0x80 | TEXT];
             match len {
@@ -101,12 +101,12 @@ mod tests {
             }
             wire.resize(wire.len() + len, b'x');
 
-            let cut = read(&wire[..wire.len() - 1]).unwrap();
-            let whole = read(&wire).unwrap().unwrap();
+            let partial = read(&wire[..wire.len() - 1]).unwrap();
+            let complete = read(&wire).unwrap().unwrap();
 
-            assert!(cut.is_none(), "length {len}");
+            assert!(partial.is_none(), "length {len}");
             assert_eq!(
-                (whole.opcode, whole.payload.len(), whole.wire_len),
+                (complete.opcode, complete.payload.len(), complete.wire_len),
                 (TEXT, len, wire.len())
             );
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_ends_the_run() {
+    fn a_fragment_is_an_error() {
         assert!(read(&[TEXT, 0]).is_err());
     }
 }

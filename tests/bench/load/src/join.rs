@@ -1,44 +1,44 @@
-//! Many connections brought up at once: for good, or over and over to measure the rate.
+//! Opens many connections concurrently, either to keep them or repeatedly to measure the rate.
 //!
-//! Keeps a fixed number of attempts under way on one epoll, edge-triggered.
+//! A fixed number of attempts is in progress on one edge-triggered epoll.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::attempt::{Attempt, Connection};
 use crate::dialect::{Dialect, Purpose};
-use crate::opening::{Opened, Opening};
-use crate::poll::{Poll, Writable};
+use crate::poll::{Interest, Poll};
 use crate::socket;
 
-/// How many attempts are under way at once, as the table says.
+/// Number of concurrent attempts, as documented with the results.
 pub const CONCURRENCY: usize = 64;
 
-/// A run in which nothing becomes live for so long has failed.
+/// A run fails if no connection becomes live for this long.
 const STALL_AFTER: Duration = Duration::from_secs(10);
 
-/// Where the connections go.
+/// The server to which connections are opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// The server's port on the loopback.
+    /// The server's port on the loopback interface.
     pub port: u16,
-    /// What it speaks.
+    /// The protocol above WebSocket.
     pub dialect: Dialect,
 }
 
-/// What a measured run of joins gave.
+/// The result of a measured run of joins.
 #[derive(Clone, Copy, Debug)]
 pub struct Joins {
-    /// Connections that went all the way.
+    /// Number of connections that became live.
     pub count: u32,
-    /// In this time.
+    /// Duration of the run.
     pub elapsed: Duration,
 }
 
 struct Joiner {
     target: Target,
     poll: Poll,
-    slots: Vec<Option<(usize, Opening)>>,
+    slots: Vec<Option<(usize, Attempt)>>,
     free: Vec<usize>,
     ready: Vec<usize>,
     scratch: Vec<u8>,
@@ -58,34 +58,37 @@ impl Joiner {
         })
     }
 
-    fn has_room(&self) -> bool {
+    fn has_free_slot(&self) -> bool {
         !self.free.is_empty()
     }
 
-    fn begin(&mut self, number: usize, purpose: Purpose) -> Result<()> {
-        let slot = self.free.pop().context("no free slot")?;
-        let opening = Opening::dial(self.target.port, number, self.target.dialect, purpose)?;
-        self.poll.add(opening.fd(), slot, Writable::Told)?;
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some((number, opening));
+    fn start_attempt(&mut self, number: usize, purpose: Purpose) -> Result<()> {
+        let slot = self.free.pop().context("no free slot for an attempt")?;
+        let attempt = Attempt::dial(self.target.port, number, self.target.dialect, purpose)?;
+        self.poll.add(attempt.fd(), slot, Interest::ReadWrite)?;
+        if let Some(entry) = self.slots.get_mut(slot) {
+            *entry = Some((number, attempt));
         }
         Ok(())
     }
 
-    /// Waits once and hands each connection that became live to `on_live`, with its number.
-    fn turn(&mut self, mut on_live: impl FnMut(usize, Opened) -> Result<()>) -> Result<()> {
+    /// Waits once and passes each connection that became live to `on_live`, with its number.
+    fn poll_once(
+        &mut self,
+        mut on_live: impl FnMut(usize, Connection) -> Result<()>,
+    ) -> Result<()> {
         self.poll
             .wait(Duration::from_millis(100), &mut self.ready)?;
         for slot in self.ready.iter().copied() {
-            let Some(place) = self.slots.get_mut(slot) else {
+            let Some(entry) = self.slots.get_mut(slot) else {
                 continue;
             };
-            let Some((_, opening)) = place else { continue };
-            if !opening.advance(self.target.port, &mut self.scratch)? {
+            let Some((_, attempt)) = entry else { continue };
+            if !attempt.advance(self.target.port, &mut self.scratch)? {
                 continue;
             }
-            if let Some((number, opening)) = place.take() {
-                let opened = opening.into_opened();
+            if let Some((number, attempt)) = entry.take() {
+                let opened = attempt.into_connection();
                 self.poll.delete(&opened.fd)?;
                 self.free.push(slot);
                 self.progress_at = Instant::now();
@@ -105,16 +108,16 @@ pub fn open_all(
     count: usize,
     concurrency: usize,
     purpose_of: impl Fn(usize) -> Purpose,
-) -> Result<Vec<Opened>> {
+) -> Result<Vec<Connection>> {
     let mut joiner = Joiner::new(target, concurrency)?;
-    let mut opened: Vec<Opened> = Vec::with_capacity(count);
-    let mut begun = 0;
+    let mut opened: Vec<Connection> = Vec::with_capacity(count);
+    let mut started = 0;
     while opened.len() < count {
-        while begun < count && joiner.has_room() {
-            joiner.begin(begun, purpose_of(begun))?;
-            begun += 1;
+        while started < count && joiner.has_free_slot() {
+            joiner.start_attempt(started, purpose_of(started))?;
+            started += 1;
         }
-        joiner.turn(|_, connection| {
+        joiner.poll_once(|_, connection| {
             opened.push(connection);
             Ok(())
         })?;
@@ -122,30 +125,30 @@ pub fn open_all(
     Ok(opened)
 }
 
-/// Opens connections for `time`, each reset as soon as it is live.
+/// Opens connections for `time` and resets each as soon as it is live.
 pub fn churn(
     target: Target,
     time: Duration,
     purpose_of: impl Fn(usize) -> Purpose,
 ) -> Result<Joins> {
     let mut joiner = Joiner::new(target, CONCURRENCY)?;
-    let mut begun = 0;
+    let mut started = 0;
     let mut count = 0;
     let start = Instant::now();
     while start.elapsed() < time {
-        while joiner.has_room() {
-            joiner.begin(begun, purpose_of(begun))?;
-            begun += 1;
+        while joiner.has_free_slot() {
+            joiner.start_attempt(started, purpose_of(started))?;
+            started += 1;
         }
-        joiner.turn(|_, connection| {
+        joiner.poll_once(|_, connection| {
             count += 1;
             socket::reset(connection.fd);
             Ok(())
         })?;
     }
     let elapsed = start.elapsed();
-    for (_, opening) in joiner.slots.iter_mut().filter_map(Option::take) {
-        socket::reset(opening.into_opened().fd);
+    for (_, attempt) in joiner.slots.iter_mut().filter_map(Option::take) {
+        socket::reset(attempt.into_connection().fd);
     }
     Ok(Joins { count, elapsed })
 }

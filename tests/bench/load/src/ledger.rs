@@ -1,42 +1,42 @@
-//! What was published and who has received it: the check behind every number.
+//! Records which messages were published and how many subscribers have received each.
 //!
-//! The first copy of a message is parsed in full. Every later copy is compared with it byte for byte, frame header
-//! included, which is as strict and as fast as memory allows. Each subscriber must receive consecutive numbers.
+//! The first copy of a message is parsed in full. Each further copy is compared with it byte for byte, frame header
+//! included, which is as strict and as fast as possible. Each subscriber must receive consecutive numbers.
 
 use std::time::Instant;
 
-/// The most messages that may be under way; a power of two.
+/// Maximum number of messages in flight; a power of two.
 pub const RING: u64 = 4096;
 
 #[derive(Debug)]
 struct Entry {
-    /// The frame that carries only this message, once one was parsed in full.
+    /// The frame that contains only this message; empty until one was parsed in full.
     frame: Vec<u8>,
-    /// How many subscribers have it.
-    seen: u32,
-    /// When it was due to be published.
+    /// Number of subscribers that have received it.
+    received_by: u32,
+    /// The time at which it was due to be published.
     due: Instant,
 }
 
-/// The messages under way.
+/// The messages in flight.
 #[derive(Debug)]
 pub struct Ledger {
     entries: Vec<Entry>,
     subscribers: u32,
-    /// The next number to publish.
+    /// The number of the next message.
     next: u64,
-    /// The lowest number that somebody has yet to receive.
-    first_open: u64,
+    /// The lowest number that at least one subscriber has not received.
+    first_incomplete: u64,
 }
 
 impl Ledger {
-    /// An empty one, for this many subscribers.
+    /// Creates an empty ledger for this number of subscribers.
     #[must_use]
     pub fn new(subscribers: u32, now: Instant) -> Self {
         let entries = (0..RING)
             .map(|_| Entry {
                 frame: Vec::new(),
-                seen: 0,
+                received_by: 0,
                 due: now,
             })
             .collect();
@@ -44,46 +44,46 @@ impl Ledger {
             entries,
             subscribers,
             next: 0,
-            first_open: 0,
+            first_incomplete: 0,
         }
     }
 
-    /// Messages published and not received by all.
+    /// Returns the number of messages published and not yet received by all subscribers.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.next - self.first_open
+        self.next - self.first_incomplete
     }
 
-    /// The number of messages published so far.
+    /// Returns the number of messages published so far.
     #[must_use]
     pub fn published(&self) -> u64 {
         self.next
     }
 
-    /// The number of messages that all subscribers have.
+    /// Returns the number of messages that all subscribers have received.
     #[must_use]
     pub fn completed(&self) -> u64 {
-        self.first_open
+        self.first_incomplete
     }
 
-    /// True when no further message may be published now.
+    /// Returns `true` if no further message may be published now.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.in_flight() >= RING
     }
 
-    /// Notes that a message due at `due` is published now and gives its number.
+    /// Records that a message due at `due` is published now, and returns its number.
     pub fn publish(&mut self, due: Instant) -> u64 {
         let sequence = self.next;
         let entry = self.entry(sequence);
         entry.frame.clear();
-        entry.seen = 0;
+        entry.received_by = 0;
         entry.due = due;
         self.next += 1;
         sequence
     }
 
-    /// The length of message `sequence`'s frame if `bytes` begins with an exact copy of it.
+    /// Returns the length of the frame of message `sequence` if `bytes` begins with an exact copy of it.
     #[must_use]
     pub fn copy_len(&self, sequence: u64, bytes: &[u8]) -> Option<usize> {
         if sequence >= self.next {
@@ -93,33 +93,33 @@ impl Ledger {
         (!frame.is_empty() && bytes.starts_with(frame)).then_some(frame.len())
     }
 
-    /// Keeps the frame of a message whose first copy was parsed in full.
-    pub fn keep_frame(&mut self, sequence: u64, frame: &[u8]) {
+    /// Stores the frame of a message whose first copy was parsed in full.
+    pub fn store_frame(&mut self, sequence: u64, frame: &[u8]) {
         let entry = self.entry(sequence);
         entry.frame.clear();
         entry.frame.extend_from_slice(frame);
     }
 
-    /// Notes that one more subscriber has message `sequence`. True when it was the last one.
+    /// Records that one more subscriber has received message `sequence`. Returns `true` for the last subscriber.
     pub fn receive(&mut self, sequence: u64) -> bool {
         let subscribers = self.subscribers;
         let entry = self.entry(sequence);
-        entry.seen += 1;
-        entry.seen == subscribers
+        entry.received_by += 1;
+        entry.received_by == subscribers
     }
 
-    /// Takes the oldest message that all subscribers have, with the time it was due.
+    /// Removes the oldest message if all subscribers have received it, and returns the time at which it was due.
     pub fn take_completed(&mut self) -> Option<Instant> {
-        if self.first_open == self.next {
+        if self.first_incomplete == self.next {
             return None;
         }
         let subscribers = self.subscribers;
-        let entry = self.entry(self.first_open);
-        if entry.seen < subscribers {
+        let entry = self.entry(self.first_incomplete);
+        if entry.received_by < subscribers {
             return None;
         }
         let due = entry.due;
-        self.first_open += 1;
+        self.first_incomplete += 1;
         Some(due)
     }
 
@@ -132,7 +132,7 @@ impl Ledger {
     }
 }
 
-#[expect(clippy::as_conversions, reason = "the low bits are what is wanted")]
+#[expect(clippy::as_conversions, reason = "only the low bits are used")]
 fn index(sequence: u64) -> usize {
     (sequence & (RING - 1)) as usize
 }
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_complete_when_the_last_subscriber_has_it() {
+    fn a_message_is_complete_when_the_last_subscriber_has_received_it() {
         let now = Instant::now();
         let mut ledger = Ledger::new(2, now);
         let sequence = ledger.publish(now);
@@ -157,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn only_an_exact_copy_counts() {
+    fn only_an_exact_copy_is_counted() {
         let now = Instant::now();
         let mut ledger = Ledger::new(2, now);
         let sequence = ledger.publish(now);
-        ledger.keep_frame(sequence, b"\x81\x03abc");
+        ledger.store_frame(sequence, b"\x81\x03abc");
 
         assert_eq!(ledger.copy_len(sequence, b"\x81\x03abc\x81"), Some(5));
         assert_eq!(ledger.copy_len(sequence, b"\x81\x03abd"), None);

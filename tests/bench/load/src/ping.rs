@@ -1,30 +1,30 @@
-//! Idle connections that only answer pings: what keeping them costs the server.
+//! Idle connections that only reply to pings, to measure their cost at the server.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::clock::{Cost, Meter};
+use crate::attempt::Connection;
+use crate::cost::{Cost, Meter};
 use crate::dialect::{Dialect, Inbound, Purpose};
 use crate::frame;
 use crate::join::{self, CONCURRENCY, Target};
-use crate::opening::Opened;
-use crate::poll::{Poll, Writable};
+use crate::poll::{Interest, Poll};
 use crate::socket::{self, Received};
 
-/// The channel of this row.
+/// The channel to which all connections subscribe.
 const CHANNEL: &str = "ping";
 
-/// What a run of pings gave.
+/// The result of a run with pings.
 #[derive(Clone, Copy, Debug)]
 pub struct Pings {
-    /// Pings that came and were answered.
-    pub answered: u64,
-    /// What it cost.
+    /// Number of pings that were received and replied to with a pong.
+    pub pongs: u64,
+    /// Resources used during the run.
     pub cost: Cost,
 }
 
-/// Connects `clients` and answers every ping for `settle` and then, measured, for `time`.
+/// Connects `clients` and replies to every ping, first for `settle` and then, measured, for `time`.
 pub fn run(
     target: Target,
     pid: u32,
@@ -35,29 +35,29 @@ pub fn run(
     let subscribe = |_| Purpose::Subscribe {
         channel: CHANNEL.to_owned(),
     };
-    let mut crowd = Crowd::new(join::open_all(target, clients, CONCURRENCY, subscribe)?)?;
-    crowd.answer_for(settle)?;
+    let mut idle = IdleConnections::new(join::open_all(target, clients, CONCURRENCY, subscribe)?)?;
+    idle.send_pongs_for(settle)?;
     let meter = Meter::start(pid)?;
-    let answered = crowd.answer_for(time)?;
+    let pongs = idle.send_pongs_for(time)?;
     let cost = meter.stop()?;
-    for connection in crowd.connections {
+    for connection in idle.connections {
         socket::reset(connection.fd);
     }
-    Ok(Pings { answered, cost })
+    Ok(Pings { pongs, cost })
 }
 
-struct Crowd {
-    connections: Vec<Opened>,
+struct IdleConnections {
+    connections: Vec<Connection>,
     poll: Poll,
     ready: Vec<usize>,
     pong: Vec<u8>,
 }
 
-impl Crowd {
-    fn new(connections: Vec<Opened>) -> Result<Self> {
+impl IdleConnections {
+    fn new(connections: Vec<Connection>) -> Result<Self> {
         let poll = Poll::new()?;
         for (number, connection) in connections.iter().enumerate() {
-            poll.add(&connection.fd, number, Writable::Ignored)?;
+            poll.add(&connection.fd, number, Interest::Read)?;
         }
         let mut pong = Vec::new();
         Dialect::Gateway.pong(&mut pong);
@@ -69,21 +69,21 @@ impl Crowd {
         })
     }
 
-    fn answer_for(&mut self, time: Duration) -> Result<u64> {
+    fn send_pongs_for(&mut self, time: Duration) -> Result<u64> {
         let start = Instant::now();
-        let mut answered = 0;
+        let mut pongs = 0;
         let mut ready = std::mem::take(&mut self.ready);
         while start.elapsed() < time {
             self.poll.wait(Duration::from_millis(100), &mut ready)?;
             for number in ready.iter().copied() {
-                answered += self.answer(number)?;
+                pongs += self.send_pongs(number)?;
             }
         }
         self.ready = ready;
-        Ok(answered)
+        Ok(pongs)
     }
 
-    fn answer(&mut self, number: usize) -> Result<u64> {
+    fn send_pongs(&mut self, number: usize) -> Result<u64> {
         let Some(connection) = self.connections.get_mut(number) else {
             return Ok(0);
         };
@@ -95,7 +95,7 @@ impl Crowd {
                     .extend_from_slice(scratch.get(..count).unwrap_or_default());
             }
             Received::Nothing => return Ok(0),
-            Received::Closed => bail!("the server closed an idle connection"),
+            Received::Closed => bail!("idle connection closed by the server"),
         }
         let mut pings = 0;
         let mut used = 0;
@@ -103,10 +103,10 @@ impl Crowd {
             used += frame.wire_len;
             match Dialect::Gateway.inspect(frame.payload, CHANNEL)? {
                 Inbound::Ping => pings += 1,
-                other => bail!("{other:?} at an idle connection"),
+                other => bail!("unexpected {other:?} on an idle connection"),
             }
             if socket::transmit(&connection.fd, &self.pong)? < self.pong.len() {
-                bail!("a pong did not fit into an idle socket");
+                bail!("the socket did not accept a pong in one write");
             }
         }
         connection.rest.drain(..used);

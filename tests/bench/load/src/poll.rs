@@ -1,4 +1,4 @@
-//! One edge-triggered epoll: tells which sockets became ready, by the number they were registered with.
+//! An edge-triggered epoll that reports ready sockets by the number with which they were registered.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -9,28 +9,28 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-/// Ready sockets are handed over in lots of at most so many.
-const LOT: usize = 1024;
+/// Maximum number of ready sockets that one wait returns.
+const EVENTS_MAX: usize = 1024;
 
-/// An epoll and its list of events, whose storage is reused.
+/// An epoll and its list of events. The list's memory is reused.
 pub struct Poll {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
 }
 
 impl Poll {
-    /// An empty one.
+    /// Creates an epoll without registered sockets.
     pub fn new() -> Result<Self> {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            events: Vec::with_capacity(LOT),
+            events: Vec::with_capacity(EVENTS_MAX),
         })
     }
 
-    /// Registers a socket for reading, and for the moment when it becomes writable if `writable` says so.
-    pub fn add(&self, fd: &OwnedFd, number: usize, writable: Writable) -> Result<()> {
+    /// Registers a socket under `number`.
+    pub fn add(&self, fd: &OwnedFd, number: usize, interest: Interest) -> Result<()> {
         let mut flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        if writable == Writable::Told {
+        if interest == Interest::ReadWrite {
             flags |= epoll::EventFlags::OUT;
         }
         Ok(epoll::add(
@@ -41,7 +41,7 @@ impl Poll {
         )?)
     }
 
-    /// Forgets a socket.
+    /// Removes a registered socket.
     pub fn delete(&self, fd: &OwnedFd) -> Result<()> {
         Ok(epoll::delete(&self.epoll, fd)?)
     }
@@ -73,11 +73,11 @@ impl fmt::Debug for Poll {
     }
 }
 
-/// Whether a socket's becoming writable is told.
+/// The kinds of readiness that are reported for a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writable {
-    /// It is.
-    Told,
-    /// Only reading matters.
-    Ignored,
+pub enum Interest {
+    /// Readable, and the transition to writable.
+    ReadWrite,
+    /// Readable, without the transition to writable.
+    Read,
 }

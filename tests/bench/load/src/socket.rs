@@ -1,6 +1,6 @@
 //! Sockets of the generator: non-blocking, dialled from several loopback addresses, closed by reset.
 //!
-//! One source address has about 28,000 ports; a reset leaves none of them waiting.
+//! One source address has about 28,000 ports; a reset leaves none of them in `TIME_WAIT`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -14,11 +14,11 @@ use rustix::net::{
 };
 use rustix::net::{RecvFlags, SendFlags};
 
-/// How many loopback addresses dials are spread over.
+/// Number of loopback addresses from which connections are dialled.
 const SOURCES: usize = 8;
 
-/// Begins to dial `port` on the loopback; `number` picks the source address.
-/// The connection is up once the socket is writable.
+/// Starts to dial `port` on the loopback interface; `number` selects the source address.
+/// The connection is established once the socket is writable.
 pub fn dial(port: u16, number: usize) -> Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let fd = socket_with(
@@ -27,53 +27,53 @@ pub fn dial(port: u16, number: usize) -> Result<OwnedFd> {
         flags,
         Some(ipproto::TCP),
     )
-    .context("no socket; is the limit of open files high enough?")?;
+    .context("failed to create a socket; is the limit of open files high enough?")?;
     sockopt::set_tcp_nodelay(&fd, true)?;
     let last = u8::try_from(2 + number % SOURCES)?;
     bind(
         &fd,
         &SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0),
     )
-    .context("no free source port")?;
+    .context("failed to bind a source port")?;
     match connect(&fd, &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
-        Err(error) => Err(error).context("the server refused the connection"),
+        Err(error) => Err(error).context("connection refused by the server"),
     }
 }
 
-/// Closes a connection by reset, so that its port is free at once.
+/// Closes a connection by reset, so that its port is free immediately.
 pub fn reset(fd: OwnedFd) {
-    // A socket that the server has closed already may refuse the option; closing it is then all there is to do.
+    // Setting the option may fail on a socket that the server has already closed; it is then only closed.
     let _ = sockopt::set_socket_linger(&fd, Some(Duration::ZERO));
     drop(fd);
 }
 
-/// What a read gave.
+/// The result of a read.
 #[derive(Clone, Copy, Debug)]
 pub enum Received {
-    /// This many bytes.
+    /// The number of bytes that were read.
     Bytes(usize),
-    /// Nothing for now.
+    /// No data is available now.
     Nothing,
     /// The server has closed the connection.
     Closed,
 }
 
-/// Reads what is there into `buffer`.
+/// Reads the available data into `buffer`.
 pub fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> Result<Received> {
     match recv(fd, buffer, RecvFlags::empty()) {
         Ok((0, _)) | Err(Errno::CONNRESET) => Ok(Received::Closed),
         Ok((count, _)) => Ok(Received::Bytes(count)),
         Err(Errno::AGAIN | Errno::INTR) => Ok(Received::Nothing),
-        Err(error) => Err(error).context("read failed"),
+        Err(error) => Err(error).context("failed to read from a socket"),
     }
 }
 
-/// Writes as much of `bytes` as fits now and gives the count.
+/// Writes as many of the `bytes` as the socket accepts now, and returns their number.
 pub fn transmit(fd: &OwnedFd, bytes: &[u8]) -> Result<usize> {
     match send(fd, bytes, SendFlags::NOSIGNAL) {
         Ok(count) => Ok(count),
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(error) => Err(error).context("write failed"),
+        Err(error) => Err(error).context("failed to write to a socket"),
     }
 }

@@ -1,72 +1,76 @@
-//! The resume storm: many clients of one channel come back at once, each with the same number of messages missed.
+//! The resume storm: many clients of one channel reconnect at once, each with the same number of missed messages.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock::{Cost, Meter};
-use crate::dialect::{Dialect, Inbound, Purpose, Standing};
+use crate::cost::{Cost, Meter};
+use crate::dialect::{Dialect, Inbound, Position, Purpose};
 use crate::frame;
 use crate::join::{self, CONCURRENCY, Target};
 use crate::socket::{self, Received};
 
-/// The channel of this row.
+/// The channel to which all clients subscribe.
 const CHANNEL: &str = "storm";
 
-/// What a storm gave.
+/// The result of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// From the first dial until the last client had everything that it missed.
+    /// From the first dial until the last client has received all missed messages.
     pub time: Duration,
-    /// What it cost.
+    /// Resources used during the storm.
     pub cost: Cost,
 }
 
-/// Clients that have gone, and what they have missed since.
+/// Disconnected clients with the range of messages that they have missed.
 #[derive(Clone, Debug)]
-pub struct Absent {
+pub struct DisconnectedClients {
     clients: usize,
-    from: Standing,
-    top: u64,
+    from: Position,
+    high_watermark: u64,
 }
 
-/// Lets `clients` subscribe and go, and publishes `missed` messages; all of them are acknowledged.
-pub fn prepare(target: Target, clients: usize, missed: u64) -> Result<Absent> {
+/// Subscribes and disconnects `clients`, then publishes `missed` messages and waits for all acknowledgements.
+pub fn prepare(target: Target, clients: usize, missed: u64) -> Result<DisconnectedClients> {
     let subscribe = |_| Purpose::Subscribe {
         channel: CHANNEL.to_owned(),
     };
     let opened = join::open_all(target, clients, CONCURRENCY, subscribe)?;
     let from = opened
         .first()
-        .map(|first| first.at.clone())
+        .map(|first| first.position.clone())
         .unwrap_or_default();
     for connection in opened {
         socket::reset(connection.fd);
     }
     publish(target, CHANNEL, missed)?;
-    let top = from.offset + missed;
-    Ok(Absent { clients, from, top })
+    let high_watermark = from.offset + missed;
+    Ok(DisconnectedClients {
+        clients,
+        from,
+        high_watermark,
+    })
 }
 
-/// Brings all of them back at once.
-/// Every client must be told `recovered` and receive each missed message once and in order.
-pub fn resume(target: Target, pid: u32, absent: &Absent) -> Result<Storm> {
+/// Reconnects all clients at once.
+/// Every client must recover (`recovered` in the reply) and receive each missed message once and in order.
+pub fn resume(target: Target, pid: u32, disconnected: &DisconnectedClients) -> Result<Storm> {
     let resume = |_| Purpose::Resume {
         channel: CHANNEL.to_owned(),
-        from: absent.from.clone(),
-        top: absent.top,
+        from: disconnected.from.clone(),
+        high_watermark: disconnected.high_watermark,
     };
     let meter = Meter::start(pid)?;
     let start = Instant::now();
-    let resumed = join::open_all(target, absent.clients, absent.clients, resume)?;
+    let resumed = join::open_all(target, disconnected.clients, disconnected.clients, resume)?;
     let time = start.elapsed();
     let cost = meter.stop()?;
     for connection in resumed {
-        if connection.at.offset != absent.top {
+        if connection.position.offset != disconnected.high_watermark {
             bail!(
-                "a client stands at {} instead of {}",
-                connection.at.offset,
-                absent.top
+                "client recovered up to offset {} instead of {}",
+                connection.position.offset,
+                disconnected.high_watermark
             );
         }
         socket::reset(connection.fd);
@@ -74,11 +78,11 @@ pub fn resume(target: Target, pid: u32, absent: &Absent) -> Result<Storm> {
     Ok(Storm { time, cost })
 }
 
-/// Publishes `count` messages and waits until each is acknowledged.
+/// Publishes `count` messages and waits until each of them is acknowledged.
 pub fn publish(target: Target, channel: &str, count: u64) -> Result<()> {
     let publisher = join::open_all(target, 1, 1, |_| Purpose::Publish)?
         .pop()
-        .context("no publisher")?;
+        .context("one publisher was connected")?;
     let mut out = Vec::new();
     for sequence in 0..count {
         Dialect::Gateway.publish(channel, sequence, &mut out);
@@ -86,16 +90,16 @@ pub fn publish(target: Target, channel: &str, count: u64) -> Result<()> {
     let mut sent = 0;
     let mut inbox = publisher.rest;
     let mut scratch = vec![0; 64 * 1024];
-    let mut accepted = 0;
+    let mut acknowledged = 0;
     let start = Instant::now();
-    while accepted < count {
+    while acknowledged < count {
         sent += socket::transmit(&publisher.fd, out.get(sent..).unwrap_or_default())?;
         match socket::receive(&publisher.fd, &mut scratch)? {
             Received::Bytes(read) => {
                 inbox.extend_from_slice(scratch.get(..read).unwrap_or_default());
             }
             Received::Nothing => std::thread::yield_now(),
-            Received::Closed => bail!("the server closed the publisher"),
+            Received::Closed => bail!("connection of the publisher closed by the server"),
         }
         let mut used = 0;
         while let Some(frame) = frame::read(inbox.get(used..).unwrap_or_default())? {
@@ -105,13 +109,13 @@ pub fn publish(target: Target, channel: &str, count: u64) -> Result<()> {
                 .split(|byte| *byte == b'\n')
                 .filter(|line| !line.is_empty())
             {
-                accepted +=
+                acknowledged +=
                     u64::from(Dialect::Gateway.inspect(line, channel)? == Inbound::Published);
             }
         }
         inbox.drain(..used);
         if start.elapsed() > Duration::from_secs(10) {
-            bail!("{accepted} of {count} publications were acknowledged");
+            bail!("only {acknowledged} of {count} publications were acknowledged within 10 s");
         }
     }
     socket::reset(publisher.fd);

@@ -1,4 +1,4 @@
-//! What was typed.
+//! Command-line arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 pub(crate) const HELP: &str = "\
-Measures the log alone: durable 256-byte records beside fjall and redb, and the time to open it after a kill.
+Measures the log alone: durable 256-byte records compared with fjall and redb, and the time to open it after a kill.
 
 Usage: log-bench [OPTIONS]
 
       --repeats N      runs of each engine, interleaved; the table shows medians [default: 5]
       --seconds S      measured time of one run [default: 3]
-      --open-mib M     size of the log that is opened; 0 leaves this out [default: 1024]
-      --dir DIR        where the files go; must be a disk, not memory [default: beside the program]
-      --json           JSON lines instead of the table
+      --open-mib M     size of the log that is opened; 0 skips this measurement [default: 1024]
+      --dir DIR        directory of the files, on a disk and not in memory [default: the program's directory]
+      --json           print JSON lines instead of the table
 
 Example:
   log-bench --repeats 3 --seconds 2 --open-mib 256 --dir /var/tmp
 ";
 
-/// What is to be done.
+/// The task that the command line selects.
 #[derive(Debug)]
 pub(crate) enum Task {
     Help,
     Measure(Args),
-    /// Only for the program itself: writes a log and dies without closing it.
+    /// Internal: writes a log and aborts without closing it.
     Fill {
         directory: PathBuf,
         bytes: u64,
     },
 }
 
-/// How to measure.
+/// The options of a measurement.
 #[derive(Debug)]
 pub(crate) struct Args {
     pub(crate) repeats: usize,
@@ -47,14 +47,14 @@ pub(crate) fn parse(mut typed: impl Iterator<Item = String>) -> Result<Task> {
         repeats: 5,
         seconds: Duration::from_secs(3),
         open_bytes: 1 << 30,
-        directory: beside_the_program()?,
+        directory: program_directory()?,
         is_json: false,
     };
     while let Some(word) = typed.next() {
         let mut value = || {
             typed
                 .next()
-                .with_context(|| format!("{word} needs a value"))
+                .with_context(|| format!("missing value for {word}"))
         };
         match word.as_str() {
             "--help" | "-h" => return Ok(Task::Help),
@@ -69,20 +69,20 @@ pub(crate) fn parse(mut typed: impl Iterator<Item = String>) -> Result<Task> {
                     bytes: value()?.parse()?,
                 });
             }
-            _ => bail!("unknown argument {word}\n{HELP}"),
+            _ => bail!("unknown argument `{word}`\n{HELP}"),
         }
     }
     if args.repeats == 0 || args.seconds.is_zero() {
-        bail!("at least one repeat of more than no time");
+        bail!("invalid --repeats or --seconds: must be above zero");
     }
     Ok(Task::Measure(args))
 }
 
-/// The build folder: on a disk, and never part of the project.
-fn beside_the_program() -> Result<PathBuf> {
+/// The build directory: on a disk, and not part of the project.
+fn program_directory() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     Ok(program
         .parent()
-        .context("a program is in a folder")?
+        .context("the program's path has no directory")?
         .to_path_buf())
 }

@@ -1,4 +1,4 @@
-//! Durable records a second: 64 writers with 64 in flight each, and the time from asking to the acknowledgement.
+//! Durable records per second: 64 writers with 64 records in flight each, and the time from request to acknowledgement.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,34 +7,38 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 
 use crate::args::Args;
-use crate::engine::{Engine, Item, Kind};
+use crate::engine::{Engine, EngineKind, Record};
 
 const WRITERS: u16 = 64;
 const IN_FLIGHT: usize = 64;
 const PAYLOAD_BYTES: usize = 256;
 
-/// Share of the measured time that passes before counting begins.
+/// Warm-up before the measurement, as a share of the measured time.
 const WARM_UP: f64 = 0.25;
 
-/// One run of one engine.
+/// The result of one run of one engine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) engine: Kind,
+pub(crate) struct DurableRun {
+    pub(crate) engine: EngineKind,
     pub(crate) repeat: usize,
     pub(crate) records_per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Vec<Run>> {
+pub(crate) fn run(args: &Args) -> Result<Vec<DurableRun>> {
     let mut runs = Vec::new();
     for repeat in 0..args.repeats {
-        let order = Kind::ALL.iter().cycle().skip(repeat).take(Kind::ALL.len());
+        let order = EngineKind::ALL
+            .iter()
+            .cycle()
+            .skip(repeat)
+            .take(EngineKind::ALL.len());
         for engine in order {
             let directory = tempfile::tempdir_in(&args.directory)?;
             let mut opened = engine.open(directory.path())?;
             let run = measure(opened.as_mut(), args.seconds).with_context(|| engine.name())?;
-            runs.push(Run {
+            runs.push(DurableRun {
                 engine: *engine,
                 repeat,
                 ..run
@@ -44,11 +48,11 @@ pub(crate) fn run(args: &Args) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// What the writers know: the payloads, and when each record in flight was asked for.
+/// The writers' payloads and, per writer, the time at which each record in flight was requested.
 struct Writers {
     payloads: Bytes,
     next: usize,
-    asked: Vec<VecDeque<Instant>>,
+    requested_at: Vec<VecDeque<Instant>>,
 }
 
 impl Writers {
@@ -56,45 +60,47 @@ impl Writers {
         let noise: Vec<u8> = (0..1_u32 << 20)
             .map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3])
             .collect();
-        let asked = (0..WRITERS)
+        let requested_at = (0..WRITERS)
             .map(|_| VecDeque::with_capacity(IN_FLIGHT))
             .collect();
         Self {
             payloads: Bytes::from(noise),
             next: 0,
-            asked,
+            requested_at,
         }
     }
 
-    fn ask(&mut self, writer: u16, now: Instant) -> Item {
-        if let Some(asked) = self.asked.get_mut(usize::from(writer)) {
-            asked.push_back(now);
+    fn next_record(&mut self, writer: u16, now: Instant) -> Record {
+        if let Some(requested_at) = self.requested_at.get_mut(usize::from(writer)) {
+            requested_at.push_back(now);
         }
         self.next = (self.next + 97) % (self.payloads.len() - PAYLOAD_BYTES);
-        Item {
+        Record {
             writer,
             payload: self.payloads.slice(self.next..self.next + PAYLOAD_BYTES),
         }
     }
 
-    fn waited(&mut self, writer: u16, now: Instant) -> Result<Duration> {
-        let asked = self
-            .asked
+    fn latency(&mut self, writer: u16, now: Instant) -> Result<Duration> {
+        let requested_at = self
+            .requested_at
             .get_mut(usize::from(writer))
             .and_then(VecDeque::pop_front);
-        Ok(now - asked.context("an acknowledgement of nothing")?)
+        Ok(now - requested_at.context("acknowledgement without a record in flight")?)
     }
 }
 
-fn measure(engine: &mut dyn Engine, seconds: Duration) -> Result<Run> {
+fn measure(engine: &mut dyn Engine, seconds: Duration) -> Result<DurableRun> {
     let mut writers = Writers::new();
     let mut durable = Vec::new();
-    let mut waits = Vec::new();
+    let mut latencies = Vec::new();
     let counting = Instant::now() + seconds.mul_f64(WARM_UP);
     let end = counting + seconds;
     let first = (0..WRITERS).flat_map(|writer| std::iter::repeat_n(writer, IN_FLIGHT));
     let start = Instant::now();
-    let mut batch: Vec<Item> = first.map(|writer| writers.ask(writer, start)).collect();
+    let mut batch: Vec<Record> = first
+        .map(|writer| writers.next_record(writer, start))
+        .collect();
     let mut in_flight = batch.len();
     while in_flight > 0 {
         if !batch.is_empty() {
@@ -105,30 +111,30 @@ fn measure(engine: &mut dyn Engine, seconds: Duration) -> Result<Run> {
         let now = Instant::now();
         in_flight -= durable.len();
         for writer in &durable {
-            let wait = writers.waited(*writer, now)?;
+            let latency = writers.latency(*writer, now)?;
             if now >= counting && now < end {
-                waits.push(wait);
+                latencies.push(latency);
             }
             if now < end {
-                batch.push(writers.ask(*writer, now));
+                batch.push(writers.next_record(*writer, now));
             }
         }
         in_flight += batch.len();
     }
-    summary(waits, seconds)
+    summary(latencies, seconds)
 }
 
-fn summary(mut waits: Vec<Duration>, seconds: Duration) -> Result<Run> {
-    waits.sort_unstable();
-    let count = u32::try_from(waits.len())?;
+fn summary(mut latencies: Vec<Duration>, seconds: Duration) -> Result<DurableRun> {
+    latencies.sort_unstable();
+    let count = u32::try_from(latencies.len())?;
     let at = |share: usize| {
-        waits
-            .get(waits.len() * share / 100)
+        latencies
+            .get(latencies.len() * share / 100)
             .copied()
-            .context("nothing was durable")
+            .context("no record became durable")
     };
-    Ok(Run {
-        engine: Kind::Floor,
+    Ok(DurableRun {
+        engine: EngineKind::Floor,
         repeat: 0,
         records_per_second: f64::from(count) / seconds.as_secs_f64(),
         p50: at(50)?,

@@ -1,4 +1,4 @@
-//! The engines: each makes batches of records durable, and says whose were.
+//! The storage engines: each makes batches of records durable and reports the writers of the durable records.
 
 mod committer;
 mod steadfast;
@@ -10,34 +10,34 @@ use bytes::Bytes;
 
 pub(crate) use self::steadfast::{Steadfast, policy};
 
-/// One record to make durable. Each writer has a channel (or key prefix) of its own.
+/// A record to make durable. Each writer has a separate channel or key prefix.
 #[derive(Clone, Debug)]
-pub(crate) struct Item {
+pub(crate) struct Record {
     pub(crate) writer: u16,
     pub(crate) payload: Bytes,
 }
 
-/// Something that makes records durable in groups.
+/// A storage engine that makes records durable in batches.
 pub(crate) trait Engine {
-    /// Hands over what the writers ask in one turn.
-    fn submit(&mut self, batch: Vec<Item>) -> Result<()>;
+    /// Submits the records of one loop iteration.
+    fn submit(&mut self, batch: Vec<Record>) -> Result<()>;
 
-    /// Waits until something is durable, and appends whose it was.
+    /// Waits until records are durable and appends the writer of each.
     fn acknowledged(&mut self, writers: &mut Vec<u16>) -> Result<()>;
 }
 
-/// Which engine.
+/// The kinds of storage engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The log of the gateway, with its ring: it also shows every record to the core.
+pub(crate) enum EngineKind {
+    /// The gateway's log with its ring buffer, which also delivers every record to the shard.
     Steadfast,
-    /// A bare preallocated file: one write and one sync a group, no index, no format. The limit, not a product.
+    /// A preallocated file: one write and one sync per batch, no index, no format. The floor, not a product.
     Floor,
     Fjall,
     Redb,
 }
 
-impl Kind {
+impl EngineKind {
     pub(crate) const ALL: [Self; 4] = [Self::Steadfast, Self::Floor, Self::Fjall, Self::Redb];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -49,7 +49,7 @@ impl Kind {
         }
     }
 
-    /// A new engine in an empty directory.
+    /// Creates an engine in an empty directory.
     pub(crate) fn open(self, directory: &Path) -> Result<Box<dyn Engine>> {
         Ok(match self {
             Self::Steadfast => Box::new(Steadfast::open(directory)?),

@@ -1,6 +1,6 @@
-//! Measures the log alone, beside embedded stores that do the same work in the same run, and the time to open it.
+//! Measures the log alone, compared with embedded stores under the same load in the same run, and the time to open it.
 //!
-//! Each repeat runs every engine once, in rotated order, so that a slow minute of the machine meets all of them.
+//! Each repeat runs every engine once, in rotated order, so that a slow minute of the machine affects all of them.
 
 mod args;
 mod durable;
@@ -16,8 +16,8 @@ use crate::args::{Args, Task};
 
 fn main() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
-        Task::Help => say(args::HELP),
-        Task::Fill { directory, bytes } => opening::fill_and_die(&directory, bytes),
+        Task::Help => print(args::HELP),
+        Task::Fill { directory, bytes } => opening::fill_and_abort(&directory, bytes),
         Task::Measure(args) => measure(&args),
     }
 }
@@ -26,13 +26,13 @@ fn measure(args: &Args) -> Result<()> {
     let durable = durable::run(args)?;
     let opening = opening::run(args)?;
     if args.is_json {
-        say(&report::lines(&durable, opening.as_ref()))
+        print(&report::lines(&durable, opening.as_ref()))
     } else {
-        say(&report::table(&durable, opening.as_ref()))
+        print(&report::table(&durable, opening.as_ref()))
     }
 }
 
-fn say(text: &str) -> Result<()> {
+fn print(text: &str) -> Result<()> {
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(())
 }

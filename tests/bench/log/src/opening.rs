@@ -1,4 +1,4 @@
-//! The time to open a log after its process died, beside a plain read of the same files with a checksum.
+//! The time to open a log after its process was killed, compared with a plain read of the same files with a checksum.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,18 +10,18 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 
 use crate::args::Args;
-use crate::engine::{Engine, Item, Steadfast, policy};
+use crate::engine::{Engine, Record, Steadfast, policy};
 
-/// Appends in one turn while the log is filled.
-const TURN: usize = 2048;
+/// Records in one batch while the log is filled.
+const BATCH_RECORDS: usize = 2048;
 
-/// The payload of each record; with its framing the log becomes a little larger than asked for.
+/// Payload of each record. Its framing makes the log slightly larger than requested.
 const PAYLOAD_BYTES: usize = 256;
 
-/// What was measured.
+/// The measured times to open the log and to read its files.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// All segment files together.
+    /// Total size of all segment files.
     pub(crate) bytes: u64,
     pub(crate) records: u64,
     pub(crate) opens: Vec<Duration>,
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args) -> Result<Option<Opening>> {
         return Ok(None);
     }
     let directory = tempfile::tempdir_in(&args.directory)?;
-    // The filler dies without an end, so each opening below must read every byte.
+    // The fill process aborts without a clean shutdown, so each open below must read every byte.
     let status = Command::new(std::env::current_exe()?)
         .arg("fill")
         .arg(directory.path())
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<Option<Opening>> {
         .status()?;
     ensure!(
         status.code().is_none(),
-        "the filler ended by itself: {status}"
+        "the fill process exited instead of aborting: {status}"
     );
     let mut opening = Opening {
         bytes: 0,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<Option<Opening>> {
     Ok(Some(opening))
 }
 
-/// Opens the log in a process of its own, which dies at once, so that no opening finds a clean end.
+/// Opens the log in a separate process, which then aborts, so that no open finds a cleanly closed log.
 fn reopen(directory: &Path, opens: &mut Vec<Duration>) -> Result<u64> {
     let output = Command::new(std::env::current_exe()?)
         .arg("fill")
@@ -68,43 +68,45 @@ fn reopen(directory: &Path, opens: &mut Vec<Duration>) -> Result<u64> {
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let mut words = text.split_whitespace().map(str::parse::<u64>);
-    let nanos = words.next().context("the opener said nothing")??;
-    let records = words.next().context("the opener said no records")??;
-    ensure!(records > 0, "an empty log was opened");
+    let nanos = words.next().context("the fill process printed no time")??;
+    let records = words
+        .next()
+        .context("the fill process printed no number of records")??;
+    ensure!(records > 0, "the log is empty");
     opens.push(Duration::from_nanos(nanos));
     Ok(records)
 }
 
-/// Opens the log, says how long that took, appends `bytes` of records, and dies as after a kill.
-pub(crate) fn fill_and_die(directory: &Path, bytes: u64) -> Result<()> {
+/// Opens the log, prints the time that it took and the number of records, appends `bytes` of records, and aborts.
+pub(crate) fn fill_and_abort(directory: &Path, bytes: u64) -> Result<()> {
     let start = Instant::now();
-    // So large that nothing is removed while it is filled.
+    // Large enough that no segment is removed while the log is filled.
     let mut log = Steadfast::open_with(directory, policy(1 << 40)?)?;
     let took = start.elapsed();
-    crate::say(&format!("{} {}\n", took.as_nanos(), log.records()))?;
+    crate::print(&format!("{} {}\n", took.as_nanos(), log.records()))?;
     let payload = Bytes::from(vec![b'7'; PAYLOAD_BYTES]);
     let mut written = 0;
     let mut durable = Vec::new();
     while written < bytes {
-        let batch: Vec<Item> = (0..64_u16)
+        let batch: Vec<Record> = (0..64_u16)
             .cycle()
-            .take(TURN)
-            .map(|writer| Item {
+            .take(BATCH_RECORDS)
+            .map(|writer| Record {
                 writer,
                 payload: payload.clone(),
             })
             .collect();
         log.submit(batch)?;
         durable.clear();
-        while durable.len() < TURN {
+        while durable.len() < BATCH_RECORDS {
             log.acknowledged(&mut durable)?;
         }
-        written += u64::try_from(TURN * PAYLOAD_BYTES)?;
+        written += u64::try_from(BATCH_RECORDS * PAYLOAD_BYTES)?;
     }
     std::process::abort()
 }
 
-/// Reads every file once, 1 MiB at a time, and computes its CRC32; all bytes together.
+/// Reads every segment once, 1 MiB at a time, and computes its CRC32. Returns the total size in bytes.
 fn read_all(directory: &Path) -> Result<u64> {
     let mut sum = 0;
     let mut buffer = vec![0; 1 << 20];

@@ -1,21 +1,21 @@
-//! The numbers as JSON lines and as a table.
+//! The results as JSON lines and as a table.
 
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::durable::Run;
-use crate::engine::Kind;
+use crate::durable::DurableRun;
+use crate::engine::EngineKind;
 use crate::opening::Opening;
 
-/// The targets: at least this many times the better of fjall and redb, at most this many times a plain read.
-const DURABLE_LEAST: f64 = 1.5;
-const OPEN_MOST: f64 = 2.0;
-const OPEN_SECONDS_PER_GIB_MOST: f64 = 5.0;
+/// The targets: minimum ratio to the better of fjall and redb, maximum ratio to a plain read, and maximum time per GiB.
+const DURABLE_RATIO_MIN: f64 = 1.5;
+const OPEN_RATIO_MAX: f64 = 2.0;
+const OPEN_SECONDS_PER_GIB_MAX: f64 = 5.0;
 
 const GIB: f64 = 1_073_741_824.0;
 
-pub(crate) fn lines(durable: &[Run], opening: Option<&Opening>) -> String {
+pub(crate) fn lines(durable: &[DurableRun], opening: Option<&Opening>) -> String {
     let mut out = String::new();
     for run in durable {
         let line = json!({
@@ -27,7 +27,7 @@ pub(crate) fn lines(durable: &[Run], opening: Option<&Opening>) -> String {
     }
     push(
         &mut out,
-        &json!({"row": "log_durable_ratio", "ratio": ratio(durable), "least": DURABLE_LEAST})
+        &json!({"row": "log_durable_ratio", "ratio": ratio(durable), "ratio_min": DURABLE_RATIO_MIN})
             .to_string(),
     );
     if let Some(opening) = opening {
@@ -35,15 +35,15 @@ pub(crate) fn lines(durable: &[Run], opening: Option<&Opening>) -> String {
             "row": "log_open", "bytes": opening.bytes, "records": opening.records,
             "open_seconds": median(opening.opens.iter().map(Duration::as_secs_f64)),
             "read_seconds": median(opening.reads.iter().map(Duration::as_secs_f64)),
-            "ratio": opening.ratio(), "most": OPEN_MOST,
-            "seconds_per_gib": opening.seconds_per_gib(), "seconds_per_gib_most": OPEN_SECONDS_PER_GIB_MOST,
+            "ratio": opening.ratio(), "ratio_max": OPEN_RATIO_MAX,
+            "seconds_per_gib": opening.seconds_per_gib(), "seconds_per_gib_max": OPEN_SECONDS_PER_GIB_MAX,
         });
         push(&mut out, &line.to_string());
     }
     out
 }
 
-pub(crate) fn table(durable: &[Run], opening: Option<&Opening>) -> String {
+pub(crate) fn table(durable: &[DurableRun], opening: Option<&Opening>) -> String {
     let mut out = String::new();
     push(
         &mut out,
@@ -54,15 +54,15 @@ pub(crate) fn table(durable: &[Run], opening: Option<&Opening>) -> String {
         "| engine | records/s | lowest | highest | p50 | p99 |",
     );
     push(&mut out, "| --- | ---: | ---: | ---: | ---: | ---: |");
-    for engine in Kind::ALL {
-        let rates: Vec<f64> = of(durable, engine)
+    for engine in EngineKind::ALL {
+        let rates: Vec<f64> = runs_of(durable, engine)
             .map(|run| run.records_per_second)
             .collect();
         let (low, high) = rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), rate| {
             (low.min(*rate), high.max(*rate))
         });
-        let p50 = median(of(durable, engine).map(|run| run.p50.as_secs_f64() * 1e3));
-        let p99 = median(of(durable, engine).map(|run| run.p99.as_secs_f64() * 1e3));
+        let p50 = median(runs_of(durable, engine).map(|run| run.p50.as_secs_f64() * 1e3));
+        let p99 = median(runs_of(durable, engine).map(|run| run.p99.as_secs_f64() * 1e3));
         let rate = median(rates.into_iter());
         let name = engine.name();
         push(
@@ -71,11 +71,11 @@ pub(crate) fn table(durable: &[Run], opening: Option<&Opening>) -> String {
         );
     }
     let durable = ratio(durable);
-    let verdict = met(durable >= DURABLE_LEAST);
+    let outcome = met_or_missed(durable >= DURABLE_RATIO_MIN);
     push(
         &mut out,
         &format!(
-            "\nsteadfast / better of fjall and redb: {durable:.2} (at least {DURABLE_LEAST}: {verdict})"
+            "\nsteadfast / better of fjall and redb: {durable:.2} (at least {DURABLE_RATIO_MIN}: {outcome})"
         ),
     );
     if let Some(opening) = opening {
@@ -87,13 +87,13 @@ pub(crate) fn table(durable: &[Run], opening: Option<&Opening>) -> String {
 fn opening_text(opening: &Opening) -> String {
     let (ratio, per_gib) = (opening.ratio(), opening.seconds_per_gib());
     format!(
-        "\nopening after a kill: {:.2} GiB, {} records, {:.2} s per GiB (at most {OPEN_SECONDS_PER_GIB_MOST}: {}); \
-         {ratio:.2} x a plain read with CRC32 (at most {OPEN_MOST}: {}), both from the page cache",
+        "\nopening after a kill: {:.2} GiB, {} records, {:.2} s per GiB (at most {OPEN_SECONDS_PER_GIB_MAX}: {}); \
+         {ratio:.2} x a plain read with CRC32 (at most {OPEN_RATIO_MAX}: {}), both from the page cache",
         as_float(opening.bytes) / GIB,
         opening.records,
         per_gib,
-        met(per_gib <= OPEN_SECONDS_PER_GIB_MOST),
-        met(ratio <= OPEN_MOST),
+        met_or_missed(per_gib <= OPEN_SECONDS_PER_GIB_MAX),
+        met_or_missed(ratio <= OPEN_RATIO_MAX),
     )
 }
 
@@ -112,19 +112,20 @@ impl Opening {
     }
 }
 
-/// Median over the repeats of: our rate divided by the better of the two stores in the same repeat.
-fn ratio(durable: &[Run]) -> f64 {
+/// Returns the median over the repeats of the log's rate divided by that of the better store in the same repeat.
+fn ratio(durable: &[DurableRun]) -> f64 {
     let rate = |engine, repeat| {
-        of(durable, engine)
+        runs_of(durable, engine)
             .find(|run| run.repeat == repeat)
             .map_or(f64::NAN, |run| run.records_per_second)
     };
-    median(of(durable, Kind::Steadfast).map(|ours| {
-        ours.records_per_second / rate(Kind::Fjall, ours.repeat).max(rate(Kind::Redb, ours.repeat))
+    median(runs_of(durable, EngineKind::Steadfast).map(|ours| {
+        ours.records_per_second
+            / rate(EngineKind::Fjall, ours.repeat).max(rate(EngineKind::Redb, ours.repeat))
     }))
 }
 
-fn of(durable: &[Run], engine: Kind) -> impl Iterator<Item = &Run> {
+fn runs_of(durable: &[DurableRun], engine: EngineKind) -> impl Iterator<Item = &DurableRun> {
     durable.iter().filter(move |run| run.engine == engine)
 }
 
@@ -134,7 +135,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn met(is_met: bool) -> &'static str {
+fn met_or_missed(is_met: bool) -> &'static str {
     if is_met { "met" } else { "MISSED" }
 }
 
@@ -142,7 +143,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Exact up to 2^53, far above any size here.
+/// Converts a size, rounded down to KiB. Sizes above 4 TiB are limited to 4 TiB.
 fn as_float(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0
 }

@@ -1,4 +1,4 @@
-//! What was typed.
+//! Command-line arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,56 +10,57 @@ use crate::page::Part;
 use crate::plan::{Plan, Row};
 use crate::servers::Server;
 
-/// The answer to `--help`.
+/// The text of `--help`.
 pub(crate) const HELP: &str = "\
-Measures the gateway beside other servers, and the client library beside others, on two cores of this machine.
+Measures the gateway compared with other servers, and the client library compared with other clients, on two cores of
+this machine.
 
 Usage: bench [OPTIONS]
 
-  --smoke            one short repeat without peers; fails below half of the targets
-  --again            prints the last results again, without measuring
-  --write-docs       writes the tables into docs/performance.md
-  --only PART        server or client: the other part is left out, and its tables stay as they are
-  --gateway PATH     a gateway that is built already [default: a release build of the project]
+  --smoke            one short repeat without third-party servers; fails below half of the required values
+  --again            print the last results again, without measuring
+  --write-docs       write the tables to docs/performance.md
+  --only PART        measure only server or client; the tables of the other part are not changed
+  --gateway PATH     gateway binary to measure [default: a release build of the project]
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
   --repeats N        interleaved repeats [default: 5]
-  --retries N        runs again at most so often when others use the machine [default: 2]
+  --retries N        maximum number of repetitions of a run that other processes disturbed [default: 2]
   --seconds S        measured time of each run of a rate [default: 1]
-  --rows A,B         fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
-                     storm-killed, ping; of the client: calls, session, recovery, recovery-late.
-                     A part without a row is left out
+  --rows A,B         servers: fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
+                     storm-killed, ping; client: calls, session, recovery, recovery-late.
+                     A part without a row is not measured
   --servers A,B      bare, gateway-memory, gateway-durable, ws, bun
-  -h, --help         this text
+  -h, --help         print this text
 
 Examples:
   bench --rows fanout-1,fanout-64 --servers bare,gateway-memory --repeats 3
   bench --only client --write-docs
 ";
 
-/// What to do.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Args {
     /// The rows of the servers.
     pub(crate) plan: Plan,
-    /// Those of the client library.
+    /// The rows of the client library.
     pub(crate) client: client::plan::Plan,
     pub(crate) is_smoke: bool,
-    pub(crate) is_again: bool,
-    pub(crate) writes_docs: bool,
+    pub(crate) is_reprint: bool,
+    pub(crate) is_writing_docs: bool,
     pub(crate) gateway: Option<PathBuf>,
     pub(crate) frame_bytes: Option<usize>,
 }
 
-/// A command line is a run or a question.
+/// A parsed command line.
 #[derive(Clone, Debug)]
 pub(crate) enum Parsed {
-    /// A run.
+    /// Measure, or print the last results.
     Run(Box<Args>),
-    /// `--help`.
+    /// Print the help text.
     Help,
 }
 
-/// Reads the command line.
+/// Parses the command line.
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
     let words: Vec<String> = words.collect();
     let is_smoke = words.iter().any(|word| word == "--smoke");
@@ -72,8 +73,8 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
         plan,
         client,
         is_smoke,
-        is_again: false,
-        writes_docs: false,
+        is_reprint: false,
+        is_writing_docs: false,
         gateway: None,
         frame_bytes: None,
     };
@@ -82,50 +83,59 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
         let mut value = || {
             words
                 .next()
-                .with_context(|| format!("{word} needs a value"))
+                .with_context(|| format!("missing value for {word}"))
         };
         match word.as_str() {
             "--smoke" => {}
-            "--again" => args.is_again = true,
-            "--write-docs" => args.writes_docs = true,
+            "--again" => args.is_reprint = true,
+            "--write-docs" => args.is_writing_docs = true,
             "--gateway" => args.gateway = Some(PathBuf::from(value()?)),
             "--frame-bytes" => {
-                let bytes = value()?.parse().context("--frame-bytes takes a number")?;
+                let bytes = value()?
+                    .parse()
+                    .context("invalid --frame-bytes: must be a number")?;
                 args.frame_bytes = Some(bytes);
             }
             "--repeats" => {
-                args.plan.repeats = value()?.parse().context("--repeats takes a number")?;
+                args.plan.repeats = value()?
+                    .parse()
+                    .context("invalid --repeats: must be a number")?;
                 args.client.repeats = args.plan.repeats;
             }
             "--retries" => {
-                args.plan.noise_retries = value()?.parse().context("--retries takes a number")?;
+                args.plan.noise_retries = value()?
+                    .parse()
+                    .context("invalid --retries: must be a number")?;
                 args.client.noise_retries = args.plan.noise_retries;
             }
             "--seconds" => {
-                args.plan.time =
-                    Duration::from_secs_f64(value()?.parse().context("--seconds takes a number")?);
+                args.plan.time = Duration::from_secs_f64(
+                    value()?
+                        .parse()
+                        .context("invalid --seconds: must be a number")?,
+                );
                 args.client.time = args.plan.time;
             }
             "--only" => match value()?.as_str() {
                 "server" => args.client.rows.clear(),
                 "client" => args.plan.rows.clear(),
-                unknown => bail!("--only takes server or client, not {unknown}"),
+                unknown => bail!("invalid --only `{unknown}`: must be server or client"),
             },
-            "--rows" => args.pick_rows(&value()?)?,
+            "--rows" => args.select_rows(&value()?)?,
             "--servers" => {
                 let list = value()?;
                 let words: Vec<&str> = list.split(',').collect();
-                args.plan.servers = pick(&words, &Server::ALL, Server::name)?;
+                args.plan.servers = select(&words, &Server::ALL, Server::name)?;
             }
             "-h" | "--help" => return Ok(Parsed::Help),
-            unknown => bail!("unknown option {unknown}; --help lists them"),
+            unknown => bail!("unknown option `{unknown}`; --help lists all options"),
         }
     }
     Ok(Parsed::Run(Box::new(args)))
 }
 
 impl Args {
-    /// The parts that have something to measure.
+    /// Returns `true` if the part has rows to measure.
     pub(crate) fn has(&self, part: Part) -> bool {
         match part {
             Part::Server => !self.plan.rows.is_empty(),
@@ -133,24 +143,28 @@ impl Args {
         }
     }
 
-    fn pick_rows(&mut self, list: &str) -> Result<()> {
+    fn select_rows(&mut self, list: &str) -> Result<()> {
         let names = client::plan::Row::ALL.map(client::plan::Row::name);
-        let (of_client, of_servers): (Vec<&str>, Vec<&str>) =
+        let (client_rows, server_rows): (Vec<&str>, Vec<&str>) =
             list.split(',').partition(|word| names.contains(word));
-        self.plan.rows = pick(&of_servers, &Row::ALL, Row::name)?;
-        self.client.rows = pick(&of_client, &client::plan::Row::ALL, client::plan::Row::name)?;
+        self.plan.rows = select(&server_rows, &Row::ALL, Row::name)?;
+        self.client.rows = select(
+            &client_rows,
+            &client::plan::Row::ALL,
+            client::plan::Row::name,
+        )?;
         Ok(())
     }
 }
 
-fn pick<T: Copy>(words: &[&str], all: &[T], name: fn(T) -> &'static str) -> Result<Vec<T>> {
+fn select<T: Copy>(words: &[&str], all: &[T], name: fn(T) -> &'static str) -> Result<Vec<T>> {
     words
         .iter()
         .map(|word| {
             let known = all.iter().copied().find(|item| name(*item) == *word);
             known.with_context(|| {
                 let names: Vec<&str> = all.iter().map(|item| name(*item)).collect();
-                format!("unknown name {word}; known are {}", names.join(", "))
+                format!("unknown name `{word}`: must be one of {}", names.join(", "))
             })
         })
         .collect()
@@ -165,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_and_servers_can_be_picked() {
+    fn rows_and_servers_can_be_selected() {
         let args = args("--rows join,storm --servers bare --repeats 2");
 
         assert_eq!(args.plan.rows, [Row::Join, Row::Storm]);
@@ -176,12 +190,12 @@ mod tests {
     fn args(line: &str) -> Args {
         match parse(words(line)).unwrap() {
             Parsed::Run(args) => *args,
-            Parsed::Help => panic!("a run"),
+            Parsed::Help => panic!("expected a run"),
         }
     }
 
     #[test]
-    fn a_part_is_left_out_by_its_name_or_because_no_row_of_it_is_picked() {
+    fn a_part_is_excluded_by_its_name_or_because_none_of_its_rows_is_selected() {
         let all = args("");
         let client = args("--only client");
         let calls = args("--rows calls,join");
@@ -194,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_is_refused_with_what_is_known() {
+    fn an_unknown_name_is_rejected_with_the_known_names() {
         let error = parse(words("--rows fast")).unwrap_err();
 
         assert!(error.to_string().contains("fanout-1"), "{error}");

@@ -1,6 +1,6 @@
-//! The client rows: the client library beside a bare loop and the official client, against one gateway.
+//! The client rows: the client library compared with a bare loop and with the official client, against one gateway.
 //!
-//! Owns their plan, their processes, their samples and their tables; the rows of the servers are beside it.
+//! Contains their plan, processes, samples and tables; the rows of the servers are in the parent module.
 
 pub(crate) mod measure;
 pub(crate) mod plan;

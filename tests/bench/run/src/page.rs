@@ -1,4 +1,4 @@
-//! The page of the documentation: only what stands between the two markers of a part is written anew.
+//! The documentation page: only the text between the two markers of a part is replaced.
 
 use std::path::Path;
 
@@ -22,13 +22,13 @@ impl Part {
     }
 }
 
-/// Replaces a generated part of the page at `path`.
+/// Replaces the generated table of `part` in the page at `path`.
 pub(crate) fn rewrite(path: &Path, part: Part, table: &str) -> Result<()> {
     let page = std::fs::read_to_string(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+        .with_context(|| format!("failed to read {}", path.display()))?;
     let page = replace(&page, part, table).with_context(|| {
         format!(
-            "{} lacks the markers of the {}",
+            "markers not found in {} for the {}",
             path.display(),
             part.name()
         )
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_stands_between_the_markers_of_the_part_changes() {
+    fn only_the_text_between_the_markers_of_the_part_is_replaced() {
         let page = "before\n<!-- bench: begin -->\nold\n<!-- bench: end -->\n\
                     between\n<!-- client bench: begin -->\nold\n<!-- client bench: end -->\nafter\n";
 

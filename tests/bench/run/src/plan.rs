@@ -1,4 +1,4 @@
-//! What a run measures: rows, servers, repeats and how long each takes.
+//! The plan of a run: rows, servers, repeats and durations.
 
 use std::time::Duration;
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::servers::Server;
 
-/// One measure of the table.
+/// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Row {
     /// Fan-out with one publication in flight.
     Fanout1,
-    /// Fan-out with 32 in flight.
+    /// Fan-out with 32 publications in flight.
     Fanout32,
-    /// Fan-out with 64 in flight.
+    /// Fan-out with 64 publications in flight.
     Fanout64,
-    /// Publish to all delivered, at half of the same server's rate with one in flight.
+    /// Time from publication to the last delivery, at half of the same server's rate with one publication in flight.
     Latency,
     /// Memory of idle connections that share one channel.
     IdleShared,
-    /// Memory of idle connections with a channel each.
+    /// Memory of idle connections with a separate channel each.
     IdleOwn,
-    /// Connect and subscribe, over and over.
+    /// Rate of connecting and subscribing.
     Join,
-    /// Many clients resume at once.
+    /// Concurrent resumption of many clients.
     Storm,
-    /// The same after the server was killed and started again.
+    /// Concurrent resumption of many clients after the server was killed and restarted.
     StormKilled,
-    /// Idle connections that answer pings.
+    /// CPU time for pings on idle connections.
     Ping,
 }
 
@@ -46,7 +46,7 @@ impl Row {
         Self::Ping,
     ];
 
-    /// The word of the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fanout1 => "fanout-1",
@@ -62,8 +62,8 @@ impl Row {
         }
     }
 
-    /// Messages in flight, for the rows of the closed loop.
-    pub(crate) fn window(self) -> Option<u64> {
+    /// Returns the number of messages in flight for the rows of the closed loop.
+    pub(crate) fn in_flight(self) -> Option<u64> {
         match self {
             Self::Fanout1 => Some(1),
             Self::Fanout32 => Some(32),
@@ -78,8 +78,8 @@ impl Row {
         }
     }
 
-    /// Whether the row means something for this server.
-    pub(crate) fn fits(self, server: Server) -> bool {
+    /// Returns `true` if the row is measured for this server.
+    pub(crate) fn is_applicable_to(self, server: Server) -> bool {
         match self {
             Self::Fanout1
             | Self::Fanout32
@@ -94,7 +94,7 @@ impl Row {
     }
 }
 
-/// A run's settings.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
@@ -102,20 +102,20 @@ pub(crate) struct Plan {
     pub(crate) repeats: u32,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// How long connections come and go before they are counted: an engine that compiles as it runs needs a while.
+    /// Time for which connections are opened and closed before they are counted: just-in-time compilers need it.
     pub(crate) join_warm_up: Duration,
-    /// Subscribers of the fan-out rows.
+    /// Number of subscribers in the fan-out rows.
     pub(crate) subscribers: u32,
-    /// Connections of the idle rows.
+    /// Number of connections in the idle rows.
     pub(crate) idle: u32,
-    /// Clients of the storm, and the messages that each has missed.
+    /// Number of clients in the storm, and number of messages that each has missed.
     pub(crate) storm: (u32, u32),
-    /// How often a run is repeated because others used the machine meanwhile.
+    /// Maximum number of repetitions of a run that other processes disturbed.
     pub(crate) noise_retries: u32,
 }
 
 impl Plan {
-    /// The table of the documentation.
+    /// Returns the plan of the documented results.
     pub(crate) fn full() -> Self {
         Self {
             rows: Row::ALL.to_vec(),
@@ -131,7 +131,7 @@ impl Plan {
         }
     }
 
-    /// A few seconds that show that everything works and nothing is far off.
+    /// Returns a plan of a few seconds, which detects failures and large regressions.
     pub(crate) fn smoke() -> Self {
         Self {
             rows: vec![

@@ -19,21 +19,21 @@ pub(crate) struct Sample {
     /// Idle: bytes per connection. Join: connections per server core-second. Storm: seconds.
     /// Ping: percent of a core for 10,000 connections, each pinged every 25 s.
     pub(crate) value: f64,
-    /// The generator's share of its core.
+    /// CPU use of the generator as a share of its core.
     pub(crate) generator_share: f64,
-    /// The server's share of its core.
+    /// CPU use of the server as a share of its core.
     pub(crate) server_share: f64,
-    /// What others used of the machine meanwhile, in cores.
+    /// CPU use of other processes during the run, in cores.
     pub(crate) others_share: f64,
     /// Fan-out: deliveries per read of the generator.
     pub(crate) per_read: f64,
     /// Latency: the median in ms.
     pub(crate) median_ms: f64,
-    /// Latency: how many messages were measured.
+    /// Latency: number of measured messages.
     pub(crate) samples: usize,
-    /// Idle: the process's memory before the first connection.
+    /// Idle: resident memory of the process before the first connection.
     pub(crate) empty_bytes: u64,
-    /// Join: connections per second of wall clock.
+    /// Join: connections per second of wall-clock time.
     pub(crate) seen_per_second: f64,
     /// Storm: server CPU per client. Ping: server CPU per ping and pong.
     pub(crate) cpu_us_per_client: f64,
@@ -59,36 +59,36 @@ impl Default for Sample {
     }
 }
 
-/// Everything that a run has found.
+/// The results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// The kind of machine, for example its processor.
+    /// The machine: processor, cores and kernel.
     pub(crate) machine: String,
     /// The wire size of every delivery.
     pub(crate) frame_bytes: usize,
-    /// How many times each server ran.
+    /// Number of runs of each server.
     pub(crate) repeats: u32,
-    /// Subscribers of the fan-out rows.
+    /// Number of subscribers in the fan-out rows.
     pub(crate) subscribers: u32,
-    /// Connections of the idle rows.
+    /// Number of connections in the idle rows.
     pub(crate) idle: u32,
     pub(crate) samples: Samples,
 }
 
 impl Results {
-    /// The samples of one row of one server.
+    /// Returns the samples of one row of one server.
     pub(crate) fn of(&self, row: Row, server: Server) -> impl Iterator<Item = &Sample> {
         self.samples
             .iter()
             .filter(move |sample| sample.row == row && sample.server == server)
     }
 
-    /// Median and range of the row's value.
+    /// Returns median and range of the row's value.
     pub(crate) fn value(&self, row: Row, server: Server) -> Option<Spread> {
         self.spread(row, server, |sample| sample.value)
     }
 
-    /// Median and range of any field.
+    /// Returns median and range of any field.
     pub(crate) fn spread(
         &self,
         row: Row,
@@ -98,7 +98,7 @@ impl Results {
         Spread::of(self.of(row, server).map(field))
     }
 
-    /// The ratio of two servers' medians, with the range of the ratios within each repeat.
+    /// Returns the ratio of two servers' medians, with the range of the ratios within each repeat.
     pub(crate) fn ratio(&self, row: Row, server: Server, against: Server) -> Option<Spread> {
         let values = |server| -> Vec<(u32, f64)> {
             let samples = self.of(row, server);

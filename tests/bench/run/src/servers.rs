@@ -1,4 +1,4 @@
-//! The servers that are measured: what they are called, how they are started on the first core, and their end.
+//! The measured servers: their names, and their start and end on the first core.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -11,28 +11,28 @@ use load::join::Target;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
-use crate::places::Places;
+use crate::paths::Paths;
 
-/// The servers' core. The generator has the other one.
+/// The CPU core of the servers and that of the generator.
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
 
-/// A server that does not say its address within this time has failed.
+/// Maximum time until a server prints its address.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server under measurement.
+/// The servers that can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Server {
-    /// Our codec with no protocol above it.
+    /// Steadfast's WebSocket codec with no protocol above it.
     Bare,
-    /// The gateway, storing in memory.
+    /// The gateway with the memory store.
     GatewayMemory,
-    /// The gateway, storing in files with group commit.
+    /// The gateway with segment files and group commit.
     GatewayDurable,
     /// npm `ws` on Node.
     Ws,
-    /// Bun's own WebSocket server.
+    /// Bun's built-in WebSocket server.
     Bun,
 }
 
@@ -45,7 +45,7 @@ impl Server {
         Self::Bun,
     ];
 
-    /// The word of the command line, of file names and of the results.
+    /// Returns the name in command lines, file names and results.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// What the table says.
+    /// Returns the name in the tables.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Bare => "bare server",
@@ -66,7 +66,7 @@ impl Server {
         }
     }
 
-    /// The store of the table's row.
+    /// Returns the store in the tables.
     pub(crate) fn store(self) -> &'static str {
         match self {
             Self::GatewayMemory => "memory",
@@ -75,53 +75,53 @@ impl Server {
         }
     }
 
-    /// True for the gateway with either store.
+    /// Returns `true` for the gateway with either store.
     pub(crate) fn is_gateway(self) -> bool {
         matches!(self, Self::GatewayMemory | Self::GatewayDurable)
     }
 }
 
-/// How often the gateway pings.
+/// The interval at which the gateway sends pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pings {
-    /// As by default.
-    Usual,
-    /// Every two seconds, so that a short run sees enough of them.
-    Often,
+pub(crate) enum PingInterval {
+    /// The gateway's default interval.
+    Default,
+    /// An interval of two seconds, so that a short run has enough pings.
+    Short,
 }
 
-/// A server that runs until it is dropped.
+/// A running server, which is killed when this value is dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningServer {
     server: Server,
     child: Child,
     pub(crate) target: Target,
     data: Option<PathBuf>,
 }
 
-impl Running {
-    /// Starts a server on its core. `plain_bytes` is the payload's length for servers without a protocol.
+impl RunningServer {
+    /// Starts a server on its core. `plain_bytes` is the payload's length for servers without the client protocol.
     pub(crate) fn start(
         server: Server,
-        places: &Places,
+        paths: &Paths,
         plain_bytes: usize,
-        pings: Pings,
+        ping_interval: PingInterval,
     ) -> Result<Self> {
-        let data = (server == Server::GatewayDurable).then(|| places.output.join("data"));
+        let data = (server == Server::GatewayDurable).then(|| paths.output.join("data"));
         if let Some(data) = &data {
-            // A data directory that a broken run left behind would be opened and replayed.
+            // A data directory that remains from a failed run would be opened and replayed.
             let _ = fs::remove_dir_all(data);
         }
         if server.is_gateway() {
-            let config = config(0, data.as_deref(), pings);
-            fs::write(config_path(server, places), config)?;
+            let config = config(0, data.as_deref(), ping_interval);
+            fs::write(config_path(server, paths), config)?;
         }
         let dialect = if server.is_gateway() {
             Dialect::Gateway
         } else {
             Dialect::Plain { bytes: plain_bytes }
         };
-        let child = spawn(server, places)?;
+        let child = spawn(server, paths)?;
         let target = Target { port: 0, dialect };
         let mut running = Self {
             server,
@@ -129,33 +129,37 @@ impl Running {
             target,
             data,
         };
-        running.target.port = running.wait_for_port(&log_path(server, places))?;
+        running.target.port = running.wait_for_port(&log_path(server, paths))?;
         Ok(running)
     }
 
-    /// Kills the server as a crash would, and starts it again on what it has stored.
-    pub(crate) fn kill_and_restart(&mut self, places: &Places) -> Result<()> {
+    /// Kills the server with SIGKILL and restarts it with its stored data.
+    pub(crate) fn kill_and_restart(&mut self, paths: &Paths) -> Result<()> {
         self.kill()?;
-        self.start_again(places)
+        self.restart(paths)
     }
 
-    /// Kills the server as a crash would.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Starts the gateway again after a kill, on what it has stored and on its port, where its clients dial.
-    pub(crate) fn start_again(&mut self, places: &Places) -> Result<()> {
-        let config = config(self.target.port, self.data.as_deref(), Pings::Usual);
-        fs::write(config_path(self.server, places), config)?;
-        self.child = spawn(self.server, places)?;
-        self.target.port = self.wait_for_port(&log_path(self.server, places))?;
+    /// Restarts the gateway after a kill, with its stored data and on its previous port, which its clients dial.
+    pub(crate) fn restart(&mut self, paths: &Paths) -> Result<()> {
+        let config = config(
+            self.target.port,
+            self.data.as_deref(),
+            PingInterval::Default,
+        );
+        fs::write(config_path(self.server, paths), config)?;
+        self.child = spawn(self.server, paths)?;
+        self.target.port = self.wait_for_port(&log_path(self.server, paths))?;
         Ok(())
     }
 
-    /// The process id.
+    /// Returns the process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -168,19 +172,19 @@ impl Running {
                 return Ok(port);
             }
             if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended with {status}: {text}");
+                bail!("server exited with {status}: {text}");
             }
             if start.elapsed() > START_TIMEOUT {
-                bail!("the server did not say its address: {text}");
+                bail!("timed out after 10 s waiting for the server's address: {text}");
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningServer {
     fn drop(&mut self) {
-        // It may have ended by itself, which the run has noticed already.
+        // Fails if the process has exited already, which the run reports elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(data) = &self.data {
@@ -189,7 +193,7 @@ impl Drop for Running {
     }
 }
 
-/// Pins this thread, and what it starts from now on, to one core; on a machine with only one it changes nothing.
+/// Pins this thread, and the processes that it starts afterwards, to one core. Does nothing if the core does not exist.
 pub(crate) fn pin(core: usize) -> Result<()> {
     if core >= machine_cores()? {
         return Ok(());
@@ -199,7 +203,7 @@ pub(crate) fn pin(core: usize) -> Result<()> {
     Ok(sched_setaffinity(None, &cores)?)
 }
 
-/// How many cores the machine has, whatever this process is pinned to.
+/// Returns the number of cores of the machine, independent of this process's CPU affinity.
 pub(crate) fn machine_cores() -> Result<usize> {
     let stat = fs::read_to_string("/proc/stat")?;
     Ok(stat
@@ -208,19 +212,20 @@ pub(crate) fn machine_cores() -> Result<usize> {
         .count())
 }
 
-fn log_path(server: Server, places: &Places) -> PathBuf {
-    places.output.join(format!("{}.log", server.name()))
+fn log_path(server: Server, paths: &Paths) -> PathBuf {
+    paths.output.join(format!("{}.log", server.name()))
 }
 
-fn config_path(server: Server, places: &Places) -> PathBuf {
-    places.output.join(format!("{}.toml", server.name()))
+fn config_path(server: Server, paths: &Paths) -> PathBuf {
+    paths.output.join(format!("{}.toml", server.name()))
 }
 
-/// Calls with a new key each fill the default million within three seconds.
-const KEYS: &str = "idempotency_keys_max = 16000000\n";
+/// Calls with a new idempotency key each reach the default limit of a million within three seconds.
+const IDEMPOTENCY_KEYS: &str = "idempotency_keys_max = 16000000\n";
 
-/// The gateway's settings: all defaults but one core, the port (0 for any), the store of the row, and room for keys.
-fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {
+/// Returns the gateway's configuration: the defaults except for one shard, the port (0 for any free port), the store of
+/// the row and the limit of idempotency keys.
+fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String {
     let store = match data {
         Some(data) => format!(
             "kind = \"segments\"\ndirectory = {:?}\nfsync = \"always\"\n",
@@ -228,21 +233,21 @@ fn config(port: u16, data: Option<&Path>, pings: Pings) -> String {
         ),
         None => "kind = \"memory\"\n".to_owned(),
     };
-    let client = match pings {
-        Pings::Usual => "",
-        Pings::Often => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
+    let client = match ping_interval {
+        PingInterval::Default => "",
+        PingInterval::Short => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
     };
-    format!("[server]\nport = {port}\ncores = 1\n\n[store]\n{KEYS}{store}{client}")
+    format!("server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}{client}")
 }
 
-fn spawn(server: Server, places: &Places) -> Result<Child> {
-    let mut command = command(server, places);
-    let output = File::create(log_path(server, places))?;
+fn spawn(server: Server, paths: &Paths) -> Result<Child> {
+    let mut command = command(server, paths);
+    let output = File::create(log_path(server, paths))?;
     command
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output);
-    // Settings of the person who runs the bench would override the generated file.
+    // Settings in the environment would override the generated file.
     for (name, _) in std::env::vars_os() {
         if name == "PORT" || name.to_string_lossy().starts_with("STEADFAST_") {
             command.env_remove(name);
@@ -253,45 +258,45 @@ fn spawn(server: Server, places: &Places) -> Result<Child> {
     pin(GENERATOR_CORE)?;
     child.with_context(|| {
         format!(
-            "{} does not start; is {} built or installed?",
+            "failed to start {}; is {} built or installed?",
             server.name(),
             command.get_program().display()
         )
     })
 }
 
-fn command(server: Server, places: &Places) -> Command {
+fn command(server: Server, paths: &Paths) -> Command {
     match server {
-        Server::Bare => Command::new(&places.bare),
+        Server::Bare => Command::new(&paths.bare),
         Server::GatewayMemory | Server::GatewayDurable => {
-            let mut command = Command::new(&places.gateway);
+            let mut command = Command::new(&paths.gateway);
             command
                 .arg("serve")
                 .arg("--config")
-                .arg(config_path(server, places));
+                .arg(config_path(server, paths));
             command
         }
         Server::Ws => {
             let mut command = Command::new("node");
-            command.arg(places.peer("ws/server.mjs"));
+            command.arg(paths.third_party("ws/server.mjs"));
             command
         }
         Server::Bun => {
             let mut command =
-                Command::new(places.peer("bun/node_modules/@oven/bun-linux-x64/bin/bun"));
-            command.arg(places.peer("bun/server.mjs"));
+                Command::new(paths.third_party("bun/node_modules/@oven/bun-linux-x64/bin/bun"));
+            command.arg(paths.third_party("bun/server.mjs"));
             command
         }
     }
 }
 
-/// The first port on the loopback that a server's output names.
+/// Returns the first loopback port in a server's output.
 fn port_in(text: &str) -> Option<u16> {
     text.split("127.0.0.1:").skip(1).find_map(|rest| {
         let digits = rest
             .split(|character: char| !character.is_ascii_digit())
             .next()?;
-        // Until the line is complete its last digits may be missing.
+        // The last digits may be missing until the line is complete.
         let complete = rest.len() > digits.len();
         digits.parse().ok().filter(|port| complete && *port != 0)
     })
@@ -302,12 +307,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_port_is_taken_only_from_a_complete_line() {
+    fn the_port_is_parsed_only_from_a_complete_line() {
         assert_eq!(port_in("listening on 127.0.0.1:41"), None);
         assert_eq!(port_in("listening on 127.0.0.1:41234\n"), Some(41_234));
         assert_eq!(port_in("open http://127.0.0.1:41234/ now"), Some(41_234));
         assert_eq!(
-            port_in("asked for 127.0.0.1:0, listening on 127.0.0.1:5001\n"),
+            port_in("requested 127.0.0.1:0, listening on 127.0.0.1:5001\n"),
             Some(5001)
         );
     }

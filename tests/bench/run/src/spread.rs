@@ -1,4 +1,4 @@
-//! Many values in three: the median, the lowest and the highest.
+//! A summary of many values: the median, the lowest and the highest.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// `None` without values.
+    /// Summarises the values; `None` without values.
     pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_unstable_by(f64::total_cmp);
@@ -29,7 +29,7 @@ impl Spread {
         })
     }
 
-    /// The ratio of two medians, with the range of the ratios within each repeat. Values stand with their repeats.
+    /// Returns the ratio of two medians, with the range of the ratios within each repeat. Each value has its repeat.
     pub(crate) fn of_ratios(ours: &[(u32, f64)], against: &[(u32, f64)]) -> Option<Self> {
         let median = |values: &[(u32, f64)]| {
             let spread = Self::of(values.iter().map(|(_, value)| *value))?;
@@ -46,8 +46,8 @@ impl Spread {
         })
     }
 
-    /// The three, each in words.
-    pub(crate) fn told(self, one: impl Fn(f64) -> String) -> String {
+    /// Formats the three values, each with `one`.
+    pub(crate) fn format_with(self, one: impl Fn(f64) -> String) -> String {
         format!(
             "{} ({}–{})",
             one(self.median),
@@ -56,7 +56,7 @@ impl Spread {
         )
     }
 
-    /// The three in one unit, which is told once: what divides them, the unit, and the decimals.
+    /// Formats the three values with one divisor, unit and number of decimals. The unit is printed once.
     pub(crate) fn quantity(self, (scale, unit, digits): (f64, &str, usize)) -> String {
         let at = |value: f64| format!("{:.digits$}", value / scale);
         let (median, low, high) = (at(self.median), at(self.low), at(self.high));
@@ -64,7 +64,7 @@ impl Spread {
     }
 }
 
-/// As a ratio.
+/// Formats a ratio: two decimals without a unit.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.quantity((1.0, "", 2)))

@@ -1,25 +1,25 @@
-//! The results as Markdown: one table of numbers, one of targets.
+//! The results as Markdown: a table of measurements and a table of targets.
 
 use std::fmt::Write;
 
-use crate::aim::Aim as _;
+use crate::bounds::TargetBounds as _;
 use crate::plan::Row;
 use crate::results::Results;
 use crate::servers::Server;
 use crate::spread::Spread;
 use crate::targets::{Measure, TARGETS, Target};
 
-/// Above this share of its core the generator, not the server, may have set the number.
+/// Above this share of its core the generator may have limited the result.
 const GENERATOR_BOUND: f64 = 0.9;
 
-/// Both tables with their heading lines.
+/// Returns both tables with a summary line.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
         "{}; {}; frames of {} bytes; {} subscribers; {} idle connections.\n",
         results.machine,
-        of_repeats(results.repeats),
+        describe_repeats(results.repeats),
         results.frame_bytes,
         results.subscribers,
         results.idle
@@ -30,8 +30,8 @@ pub(crate) fn markdown(results: &Results) -> String {
     out
 }
 
-/// What the numbers are of.
-pub(crate) fn of_repeats(repeats: u32) -> String {
+/// Describes how the results were aggregated.
+pub(crate) fn describe_repeats(repeats: u32) -> String {
     let plural = if repeats == 1 {
         "repeat"
     } else {
@@ -40,9 +40,10 @@ pub(crate) fn of_repeats(repeats: u32) -> String {
     format!("medians of {repeats} {plural} with (lowest–highest)")
 }
 
-/// What others used of the machine meanwhile, where it is worth a note.
-pub(crate) fn note_others(share: f64) -> Option<String> {
-    (share > crate::measure::NOISE_MAX).then(|| format!("others used {share:.2} of a core"))
+/// Returns a note about the CPU use of other processes if it disturbed the run.
+pub(crate) fn other_load_note(share: f64) -> Option<String> {
+    (share > crate::measure::NOISE_MAX)
+        .then(|| format!("other processes used {share:.2} of a core"))
 }
 
 fn numbers(results: &Results, out: &mut String) {
@@ -55,7 +56,7 @@ fn numbers(results: &Results, out: &mut String) {
             };
             let ratio = match server {
                 Server::Bare => None,
-                // The bare server only upgrades, and knows neither channels nor positions.
+                // The bare server only upgrades connections; it has no channels and no positions.
                 _ if matches!(
                     row,
                     Row::Join | Row::IdleOwn | Row::Storm | Row::StormKilled | Row::Ping
@@ -91,11 +92,15 @@ fn targets(results: &Results, out: &mut String) {
             continue;
         };
         let (name, store) = (name(target), target.server.store());
-        let _ = writeln!(out, "| {name} | {store} | {} |", target.columns(result));
+        let _ = writeln!(
+            out,
+            "| {name} | {store} | {} |",
+            target.table_columns(result)
+        );
     }
 }
 
-/// The row in words.
+/// Returns the label of a row.
 pub(crate) fn title(row: Row) -> &'static str {
     match row {
         Row::Fanout1 => "fan-out, 1 in flight, deliveries/s",
@@ -113,7 +118,7 @@ pub(crate) fn title(row: Row) -> &'static str {
     }
 }
 
-/// A target in words.
+/// Returns the label of a target.
 pub(crate) fn name(target: &Target) -> String {
     let row = title(target.row);
     match target.measure {
@@ -142,7 +147,7 @@ fn quantity(row: Row, value: Spread) -> String {
     })
 }
 
-/// A rate in two or three digits.
+/// Formats a rate with two or three digits.
 fn short(rate: f64) -> String {
     if rate >= 1e6 {
         format!("{:.2} M", rate / 1e6)
@@ -201,6 +206,6 @@ fn note(results: &Results, row: Row, server: Server) -> String {
     if median(|sample| sample.generator_share) > GENERATOR_BOUND {
         notes.push("generator-bound".to_owned());
     }
-    notes.extend(note_others(median(|sample| sample.others_share)));
+    notes.extend(other_load_note(median(|sample| sample.others_share)));
     notes.join(", ")
 }

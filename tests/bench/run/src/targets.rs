@@ -1,27 +1,27 @@
-//! What the gateway must reach.
+//! The targets of the gateway.
 
-use crate::aim::Aim;
+use crate::bounds::TargetBounds;
 use crate::plan::Row;
 use crate::results::Results;
 use crate::servers::Server;
 use crate::spread::Spread;
 
-/// Bytes in the table's kilobyte.
+/// Bytes in one kilobyte of the tables.
 const KB: f64 = 1000.0;
 
-/// One line of the table of targets.
+/// One row of the table of targets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) row: Row,
     pub(crate) server: Server,
     pub(crate) measure: Measure,
-    /// The bound that must hold; none where only a goal is set.
-    pub(crate) least: Option<f64>,
-    /// The bound to work towards.
+    /// The bound that every build must meet; `None` if only a goal is set.
+    pub(crate) required: Option<f64>,
+    /// The bound that the product aims for.
     pub(crate) goal: f64,
 }
 
-/// What is compared with the bound, and which side of it is good.
+/// The value that is compared with the bound, and the direction of the bound.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Measure {
     /// The ratio to this server's median, at least the bound.
@@ -36,7 +36,7 @@ pub(crate) enum Measure {
     CpuPerClientAtMost,
 }
 
-/// Every target, in the order of the table.
+/// All targets, in the order of the table.
 pub(crate) const TARGETS: [Target; 20] = {
     use Measure::{AtLeast, AtMost, CpuPerClientAtMost, TimesAtLeast, TimesAtMost};
     use Row::{
@@ -48,147 +48,147 @@ pub(crate) const TARGETS: [Target; 20] = {
             row: Fanout1,
             server: GatewayMemory,
             measure: TimesAtLeast(Bare),
-            least: Some(0.7),
+            required: Some(0.7),
             goal: 0.85,
         },
         Target {
             row: Fanout1,
             server: GatewayMemory,
             measure: TimesAtLeast(Ws),
-            least: None,
+            required: None,
             goal: 1.4,
         },
         Target {
             row: Fanout32,
             server: GatewayMemory,
             measure: TimesAtLeast(Bare),
-            least: Some(0.6),
+            required: Some(0.6),
             goal: 0.8,
         },
         Target {
             row: Fanout32,
             server: GatewayMemory,
             measure: TimesAtLeast(Ws),
-            least: None,
+            required: None,
             goal: 20.0,
         },
         Target {
             row: Fanout64,
             server: GatewayMemory,
             measure: TimesAtLeast(Bare),
-            least: Some(0.6),
+            required: Some(0.6),
             goal: 0.8,
         },
         Target {
             row: Fanout64,
             server: GatewayMemory,
             measure: TimesAtLeast(Bun),
-            least: None,
+            required: None,
             goal: 1.5,
         },
         Target {
             row: Latency,
             server: GatewayMemory,
             measure: TimesAtMost(Bare),
-            least: None,
+            required: None,
             goal: 1.2,
         },
         Target {
             row: Latency,
             server: GatewayMemory,
             measure: TimesAtMost(Ws),
-            least: None,
+            required: None,
             goal: 0.7,
         },
         Target {
             row: Fanout1,
             server: GatewayDurable,
             measure: TimesAtLeast(GatewayMemory),
-            least: Some(0.5),
+            required: Some(0.5),
             goal: 0.7,
         },
         Target {
             row: Fanout32,
             server: GatewayDurable,
             measure: TimesAtLeast(GatewayMemory),
-            least: Some(0.5),
+            required: Some(0.5),
             goal: 0.7,
         },
         Target {
             row: Fanout64,
             server: GatewayDurable,
             measure: TimesAtLeast(GatewayMemory),
-            least: Some(0.5),
+            required: Some(0.5),
             goal: 0.7,
         },
         Target {
             row: IdleShared,
             server: GatewayMemory,
             measure: AtMost,
-            least: Some(5.0 * KB),
+            required: Some(5.0 * KB),
             goal: 3.0 * KB,
         },
         Target {
             row: IdleOwn,
             server: GatewayMemory,
             measure: AtMost,
-            least: Some(5.0 * KB),
+            required: Some(5.0 * KB),
             goal: 3.0 * KB,
         },
         Target {
             row: Join,
             server: GatewayMemory,
             measure: AtLeast,
-            least: Some(12_000.0),
+            required: Some(12_000.0),
             goal: 20_000.0,
         },
         Target {
             row: Storm,
             server: GatewayMemory,
             measure: AtMost,
-            least: None,
+            required: None,
             goal: 0.15,
         },
         Target {
             row: Storm,
             server: GatewayMemory,
             measure: CpuPerClientAtMost,
-            least: None,
+            required: None,
             goal: 70.0,
         },
         Target {
             row: Storm,
             server: GatewayDurable,
             measure: AtMost,
-            least: None,
+            required: None,
             goal: 0.15,
         },
         Target {
             row: Storm,
             server: GatewayDurable,
             measure: CpuPerClientAtMost,
-            least: None,
+            required: None,
             goal: 70.0,
         },
         Target {
             row: StormKilled,
             server: GatewayDurable,
             measure: AtMost,
-            least: None,
+            required: None,
             goal: 0.3,
         },
         Target {
             row: Ping,
             server: GatewayMemory,
             measure: AtMost,
-            least: None,
+            required: None,
             goal: 1.0,
         },
     ]
 };
 
 impl Target {
-    /// The measured value; `None` when its row or server was not part of the run.
+    /// Returns the measured value; `None` if its row or server was not part of the run.
     pub(crate) fn result(&self, results: &Results) -> Option<Spread> {
         match self.measure {
             Measure::TimesAtLeast(against) | Measure::TimesAtMost(against) => {
@@ -202,23 +202,23 @@ impl Target {
     }
 }
 
-impl Aim for Target {
-    fn wants_more(&self) -> bool {
+impl TargetBounds for Target {
+    fn is_lower_bound(&self) -> bool {
         match self.measure {
             Measure::TimesAtLeast(_) | Measure::AtLeast => true,
             Measure::TimesAtMost(_) | Measure::AtMost | Measure::CpuPerClientAtMost => false,
         }
     }
 
-    fn least(&self) -> Option<f64> {
-        self.least
+    fn required(&self) -> Option<f64> {
+        self.required
     }
 
     fn goal(&self) -> f64 {
         self.goal
     }
 
-    fn plain(&self, value: f64) -> String {
+    fn format_value(&self, value: f64) -> String {
         match (self.measure, self.row) {
             (Measure::TimesAtLeast(_) | Measure::TimesAtMost(_), _) => format!("{value:.2}"),
             (Measure::CpuPerClientAtMost, _) => format!("{value:.0} µs"),
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_a_target_is_looser_on_its_bad_side() {
+    fn half_of_a_target_is_a_looser_bound() {
         let fanout = TARGETS[0];
         let idle = TARGETS[11];
 

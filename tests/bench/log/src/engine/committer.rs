@@ -1,4 +1,4 @@
-//! Stores of others behind one thread that commits everything that waits as one group, as the gateway's log does.
+//! Third-party stores, written by one thread that commits all queued records as one batch, as the gateway's log does.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,49 +7,55 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::{Context, Result};
 
-use super::{Engine, Item};
+use super::{Engine, Record};
 
-/// The same bounds as the gateway's writer has.
+/// The same bounds as in the gateway's log writer.
 const MESSAGES_MAX: usize = 1024;
-const GROUP_MAX: usize = 8192;
+const BATCH_MAX: usize = 8192;
 
-/// Size of the floor's file; writes start again at its beginning when it is full, so that all are overwrites.
+/// Size of the floor's file. At its end, writes continue at its start, so that all of them overwrite.
 const FLOOR_BYTES: u64 = 64 << 20;
 
-/// A thread that makes groups durable.
+/// A thread that makes batches durable.
 pub(crate) struct Committer {
-    asked: SyncSender<Vec<Item>>,
+    requests: SyncSender<Vec<Record>>,
     durable: Receiver<Result<Vec<u16>>>,
 }
 
 impl Committer {
-    fn start(mut commit: impl FnMut(&[Item]) -> Result<()> + Send + 'static) -> Self {
-        let (asked, inbox) = sync_channel::<Vec<Item>>(MESSAGES_MAX);
+    fn start(mut commit: impl FnMut(&[Record]) -> Result<()> + Send + 'static) -> Self {
+        let (requests, inbox) = sync_channel::<Vec<Record>>(MESSAGES_MAX);
         let (outbox, durable) = sync_channel(MESSAGES_MAX);
         std::thread::spawn(move || {
-            while let Ok(mut group) = inbox.recv() {
-                while group.len() < GROUP_MAX
+            while let Ok(mut batch) = inbox.recv() {
+                while batch.len() < BATCH_MAX
                     && let Ok(more) = inbox.try_recv()
                 {
-                    group.extend(more);
+                    batch.extend(more);
                 }
-                let writers = group.iter().map(|item| item.writer).collect();
-                if outbox.send(commit(&group).map(|()| writers)).is_err() {
+                let writers = batch.iter().map(|record| record.writer).collect();
+                if outbox.send(commit(&batch).map(|()| writers)).is_err() {
                     return;
                 }
             }
         });
-        Self { asked, durable }
+        Self { requests, durable }
     }
 }
 
 impl Engine for Committer {
-    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
-        self.asked.send(batch).context("the committer is gone")
+    fn submit(&mut self, batch: Vec<Record>) -> Result<()> {
+        self.requests
+            .send(batch)
+            .context("the committer thread has ended")
     }
 
     fn acknowledged(&mut self, writers: &mut Vec<u16>) -> Result<()> {
-        writers.extend(self.durable.recv().context("the committer is gone")??);
+        writers.extend(
+            self.durable
+                .recv()
+                .context("the committer thread has ended")??,
+        );
         Ok(())
     }
 }
@@ -58,12 +64,12 @@ pub(crate) fn fjall(directory: &Path) -> Result<Committer> {
     let database = fjall::Database::builder(directory).open()?;
     let records = database.keyspace("records", fjall::KeyspaceCreateOptions::default)?;
     let mut keys = Keys::default();
-    Ok(Committer::start(move |group| {
+    Ok(Committer::start(move |batch_records| {
         let mut batch = database
             .batch()
             .durability(Some(fjall::PersistMode::SyncData));
-        for item in group {
-            batch.insert(&records, keys.next(item.writer), &*item.payload);
+        for record in batch_records {
+            batch.insert(&records, keys.next(record.writer), &*record.payload);
         }
         Ok(batch.commit()?)
     }))
@@ -73,13 +79,13 @@ pub(crate) fn redb(directory: &Path) -> Result<Committer> {
     const RECORDS: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("records");
     let database = redb::Database::create(directory.join("records.redb"))?;
     let mut keys = Keys::default();
-    Ok(Committer::start(move |group| {
-        // Its default durability is a sync at each commit.
+    Ok(Committer::start(move |batch_records| {
+        // By default redb syncs at each commit.
         let transaction = database.begin_write()?;
         {
             let mut records = transaction.open_table(RECORDS)?;
-            for item in group {
-                records.insert(keys.next(item.writer).as_slice(), &*item.payload)?;
+            for record in batch_records {
+                records.insert(keys.next(record.writer).as_slice(), &*record.payload)?;
             }
         }
         Ok(transaction.commit()?)
@@ -94,10 +100,15 @@ pub(crate) fn floor(directory: &Path) -> Result<Committer> {
     }
     file.sync_all()?;
     let mut at = 0;
-    Ok(Committer::start(move |group| {
-        let mut bytes = Vec::with_capacity(group.iter().map(|item| item.payload.len()).sum());
-        for item in group {
-            bytes.extend_from_slice(&item.payload);
+    Ok(Committer::start(move |batch_records| {
+        let mut bytes = Vec::with_capacity(
+            batch_records
+                .iter()
+                .map(|record| record.payload.len())
+                .sum(),
+        );
+        for record in batch_records {
+            bytes.extend_from_slice(&record.payload);
         }
         let len = u64::try_from(bytes.len())?;
         if at + len > FLOOR_BYTES {
@@ -109,7 +120,7 @@ pub(crate) fn floor(directory: &Path) -> Result<Committer> {
     }))
 }
 
-/// Keys in the order of the writer's records: the writer, then a number that grows.
+/// Generates keys in the order of a writer's records: the writer, then an increasing number.
 #[derive(Default)]
 struct Keys {
     next: Vec<u64>,

@@ -1,4 +1,4 @@
-//! The log of the gateway, as one core sees it: every record is also shown to the core, in order.
+//! The gateway's log with one shard: every record is also delivered to the shard, in order.
 
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -14,12 +14,12 @@ use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;
 use tokio::runtime::Runtime;
 
-use super::{Engine, Item};
+use super::{Engine, Record};
 
-/// Events that a core takes at a time.
+/// Maximum number of events that the shard takes in one call.
 const EVENTS_MAX: usize = 4096;
 
-/// The log with one core.
+/// The gateway's log service with one shard.
 pub(crate) struct Steadfast {
     service: LogService,
     shard: ShardLog,
@@ -28,7 +28,7 @@ pub(crate) struct Steadfast {
     events: Vec<LogEvent>,
 }
 
-/// What people get, in a log that keeps `bytes`.
+/// Returns the policy of the tests with a log size of `bytes`.
 pub(crate) fn policy(bytes: u64) -> Result<LogPolicy> {
     let settings = LogSettings {
         log_bytes: ByteSize::from_bytes(bytes),
@@ -53,7 +53,7 @@ impl Steadfast {
         let log = Log::new(policy, clock.now());
         let (service, mut shards) =
             LogService::start(&setup, log).map_err(|error| anyhow!("{error}: {}", error.help()))?;
-        let shard = shards.pop().context("one shard")?;
+        let shard = shards.pop().context("the log service has one shard")?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self {
             service,
@@ -64,7 +64,7 @@ impl Steadfast {
         })
     }
 
-    /// Valid records that were found when it was opened.
+    /// Returns the number of valid records that were found when the log was opened.
     pub(crate) fn records(&self) -> u64 {
         self.service.report().records
     }
@@ -77,21 +77,21 @@ impl Steadfast {
         self.channels
             .get(usize::from(writer))
             .cloned()
-            .context("the channel was just made")
+            .context("the channel was just created")
     }
 }
 
 impl Engine for Steadfast {
-    fn submit(&mut self, batch: Vec<Item>) -> Result<()> {
-        for item in batch {
-            let channel = self.channel(item.writer)?;
+    fn submit(&mut self, batch: Vec<Record>) -> Result<()> {
+        for record in batch {
+            let channel = self.channel(record.writer)?;
             self.shard.request(Request::Append(Append {
                 request_id: RequestId {
                     shard: 0,
-                    number: u64::from(item.writer),
+                    number: u64::from(record.writer),
                 },
                 channel,
-                data: item.payload,
+                data: record.payload,
                 publisher: Publisher::default(),
                 idempotency_key: None,
             }));
@@ -112,7 +112,7 @@ impl Engine for Steadfast {
                 } => writers.push(u16::try_from(number)?),
                 LogEvent::Committed(_) => {}
                 LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
-                    bail!("unexpected: {event:?}")
+                    bail!("unexpected event: {event:?}")
                 }
             }
         }

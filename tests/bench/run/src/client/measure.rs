@@ -1,32 +1,35 @@
-//! One library, once through the client rows of the plan: the numbers of one repeat.
+//! Measures the client rows of the plan: one library per process, every library once per repeat.
 
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use load::clock::{Cost, Meter, process_cpu, process_rss};
-use load::order::{Library, Order, RECOVERY_CHANNEL, Word, Work, now_ns};
+use load::cost::{Cost, Meter, process_cpu, process_rss};
+use load::job::{Job, Library, RECOVERY_CHANNEL, Report, Workload, now_ns};
 use load::storm;
 
 use super::plan::{LIBRARIES, Plan, Row};
 use super::process::Process;
 use super::results::{Results, Sample};
 use crate::measure::NOISE_MAX;
-use crate::places::Places;
-use crate::servers::{Pings, Running, Server};
+use crate::paths::Paths;
+use crate::servers::{PingInterval, RunningServer, Server};
 
-/// After the last session stands, what it leaves behind is cleared away before the memory is read.
+/// Delay between the last session's start and the reading of the memory, for the release of temporary memory.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Runs the whole plan: each repeat runs every library once, in rotated order.
-pub(crate) fn run(plan: &Plan, places: &Places, machine: String) -> Result<Results> {
+/// Runs the complete plan: each repeat runs every library once, in rotated order.
+pub(crate) fn run(plan: &Plan, paths: &Paths, machine: String) -> Result<Results> {
     let mut samples = Vec::new();
     for repeat in 0..plan.repeats {
         let mut order = LIBRARIES;
         order.rotate_left(usize::try_from(repeat)? % LIBRARIES.len());
         for row in plan.rows.iter().copied() {
-            for library in order.into_iter().filter(|library| row.fits(*library)) {
-                crate::talk(&format!(
+            for library in order
+                .into_iter()
+                .filter(|library| row.is_applicable_to(*library))
+            {
+                crate::print_progress(&format!(
                     "repeat {} of {}: {} of {library:?}\n",
                     repeat + 1,
                     plan.repeats,
@@ -37,9 +40,9 @@ pub(crate) fn run(plan: &Plan, places: &Places, machine: String) -> Result<Resul
                     library,
                     repeat,
                     plan,
-                    places,
+                    paths,
                 };
-                samples.push(run.quiet()?);
+                samples.push(run.repeat_if_disturbed()?);
             }
         }
     }
@@ -48,7 +51,7 @@ pub(crate) fn run(plan: &Plan, places: &Places, machine: String) -> Result<Resul
         repeats: plan.repeats,
         in_flight: plan.in_flight,
         idle: plan.idle,
-        returning: plan.returning,
+        recovering: plan.recovering,
         samples,
     })
 }
@@ -58,10 +61,10 @@ struct Run<'a> {
     library: Library,
     repeat: u32,
     plan: &'a Plan,
-    places: &'a Places,
+    paths: &'a Paths,
 }
 
-/// The readings at a run's start, of the gateway and of the client process.
+/// The readings of the gateway and the client process at the start of a run.
 struct Start {
     meter: Meter,
     client: u32,
@@ -69,7 +72,7 @@ struct Start {
 }
 
 impl Start {
-    fn read(gateway: &Running, client: &Process) -> Result<Self> {
+    fn read(gateway: &RunningServer, client: &Process) -> Result<Self> {
         Ok(Self {
             client: client.pid(),
             client_cpu: process_cpu(client.pid())?,
@@ -77,7 +80,7 @@ impl Start {
         })
     }
 
-    /// What it has cost, and the client's CPU time, which is none of the others'.
+    /// Returns the resources used, with the client process in the generator's share, and the client's CPU time.
     fn stop(&self) -> Result<(Cost, Duration)> {
         let mut cost = self.meter.stop()?;
         let cpu = process_cpu(self.client)?.saturating_sub(self.client_cpu);
@@ -88,8 +91,8 @@ impl Start {
 }
 
 impl Run<'_> {
-    /// Repeats a measurement that others on the machine have spoilt, and keeps the last.
-    fn quiet(&self) -> Result<Sample> {
+    /// Repeats a measurement that other processes disturbed, and returns the last sample.
+    fn repeat_if_disturbed(&self) -> Result<Sample> {
         let mut sample = self.once()?;
         for _ in 0..self.plan.noise_retries {
             if sample.others_share <= NOISE_MAX {
@@ -109,15 +112,15 @@ impl Run<'_> {
         }
     }
 
-    fn start(&self, server: Server, work: Work) -> Result<(Running, Process)> {
-        let gateway = Running::start(server, self.places, 0, Pings::Usual)?;
-        let order = Order {
+    fn start(&self, server: Server, workload: Workload) -> Result<(RunningServer, Process)> {
+        let gateway = RunningServer::start(server, self.paths, 0, PingInterval::Default)?;
+        let job = Job {
             library: self.library,
             port: gateway.target.port,
-            work,
+            workload,
         };
-        let mut process = Process::start(self.places, &order)?;
-        process.hear_ready()?;
+        let mut process = Process::start(self.paths, &job)?;
+        process.wait_until_ready()?;
         Ok((gateway, process))
     }
 
@@ -131,16 +134,16 @@ impl Run<'_> {
     }
 
     fn calls(&self) -> Result<Sample> {
-        let work = Work::Calls {
+        let workload = Workload::Calls {
             in_flight: self.plan.in_flight,
             warm_up_ms: millis(self.plan.warm_up)?,
             time_ms: millis(self.plan.time)?,
         };
-        let (gateway, mut process) = self.start(Server::GatewayMemory, work)?;
+        let (gateway, mut process) = self.start(Server::GatewayMemory, workload)?;
         let start = Start::read(&gateway, &process)?;
-        process.go()?;
-        let Word::Called { calls, elapsed_ns } = process.hear()? else {
-            bail!("no calls were counted");
+        process.proceed()?;
+        let Report::CallsCompleted { calls, elapsed_ns } = process.receive()? else {
+            bail!("unexpected report instead of the number of calls");
         };
         let (cost, cpu) = start.stop()?;
         let calls = f64::from(u32::try_from(calls)?);
@@ -153,18 +156,19 @@ impl Run<'_> {
 
     fn session(&self) -> Result<Sample> {
         let sessions = self.plan.idle;
-        let (gateway, mut process) = self.start(Server::GatewayMemory, Work::Idle { sessions })?;
+        let (gateway, mut process) =
+            self.start(Server::GatewayMemory, Workload::Idle { sessions })?;
         let start = Start::read(&gateway, &process)?;
         let empty = process_rss(process.pid())?;
-        process.go()?;
-        let Word::Opened = process.hear()? else {
-            bail!("the sessions were not opened");
+        process.proceed()?;
+        let Report::SessionsOpened = process.receive()? else {
+            bail!("unexpected report instead of opened sessions");
         };
         thread::sleep(SETTLE);
         let full = process_rss(process.pid())?;
         let (cost, _) = start.stop()?;
-        process.go()?;
-        process.hear_ready()?;
+        process.proceed()?;
+        process.wait_until_ready()?;
         let growth = u32::try_from(full.saturating_sub(empty) / 1024)?;
         Ok(Sample {
             value: f64::from(growth) * 1024.0 / f64::from(sessions),
@@ -172,18 +176,18 @@ impl Run<'_> {
         })
     }
 
-    /// Kills the gateway and starts it again after `outage`. What is published then was missed by every session.
+    /// Kills the gateway and restarts it after `outage`. Publications are then sent that every session has missed.
     fn recovery(&self, outage: Duration) -> Result<Sample> {
-        let work = Work::Recovery {
-            sessions: self.plan.returning,
+        let workload = Workload::Recovery {
+            sessions: self.plan.recovering,
             publications: self.plan.missed,
         };
-        let (mut gateway, mut process) = self.start(Server::GatewayDurable, work)?;
-        thread::sleep(self.plan.stands);
+        let (mut gateway, mut process) = self.start(Server::GatewayDurable, workload)?;
+        thread::sleep(self.plan.connected_for);
         let killed_at = now_ns();
         gateway.kill()?;
         thread::sleep(outage);
-        gateway.start_again(self.places)?;
+        gateway.restart(self.paths)?;
         let open_at = now_ns();
         let start = Start::read(&gateway, &process)?;
         storm::publish(
@@ -191,26 +195,26 @@ impl Run<'_> {
             RECOVERY_CHANNEL,
             u64::from(self.plan.missed),
         )?;
-        let Word::Back {
+        let Report::Recovered {
             mut at_ns,
             attempts,
-        } = process.hear()?
+        } = process.receive()?
         else {
-            bail!("the sessions did not come back");
+            bail!("unexpected report instead of recovered sessions");
         };
         let (cost, cpu) = start.stop()?;
-        ensure!(at_ns.len() == usize::try_from(self.plan.returning)?);
+        ensure!(at_ns.len() == usize::try_from(self.plan.recovering)?);
         at_ns.sort_unstable();
         let since_kill = |ns: u64| Duration::from_nanos(ns.saturating_sub(killed_at)).as_secs_f64();
         let at = |percent: usize| {
             let index = (at_ns.len() * percent / 100).min(at_ns.len().saturating_sub(1));
             since_kill(at_ns.get(index).copied().unwrap_or_default())
         };
-        let sessions = f64::from(self.plan.returning);
+        let sessions = f64::from(self.plan.recovering);
         Ok(Sample {
             value: at(99),
             median: at(50),
-            closed: since_kill(open_at),
+            unavailable: since_kill(open_at),
             attempts_mean: f64::from(attempts.iter().sum::<u32>()) / sessions,
             attempts_max: attempts.iter().copied().max().unwrap_or_default(),
             cpu_us_per_session: cpu.as_secs_f64() * 1e6 / sessions,

@@ -1,11 +1,11 @@
-//! What a run of the client rows measures, and how long each takes.
+//! The plan of the client rows: rows, repeats and durations.
 
 use std::time::Duration;
 
-use load::order::Library;
+use load::job::Library;
 use serde::{Deserialize, Serialize};
 
-/// Every library, in the order of the table.
+/// All libraries, in the order of the table.
 pub(crate) const LIBRARIES: [Library; 4] = [
     Library::Bare,
     Library::Steadfast,
@@ -13,17 +13,17 @@ pub(crate) const LIBRARIES: [Library; 4] = [
     Library::Centrifuge,
 ];
 
-/// One measure of the table.
+/// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Row {
-    /// Calls over one connection.
+    /// Rate of calls over one connection.
     Calls,
     /// Memory of an idle session.
     Session,
-    /// The gateway is killed and started again at once.
+    /// Recovery after the gateway was killed and restarted immediately.
     Recovery,
-    /// The gateway is killed and away for a while.
+    /// Recovery after the gateway was killed and restarted after an outage.
     RecoveryLate,
 }
 
@@ -35,7 +35,7 @@ impl Row {
         Self::RecoveryLate,
     ];
 
-    /// The word of the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Calls => "calls",
@@ -45,8 +45,8 @@ impl Row {
         }
     }
 
-    /// Whether the row means something for this library.
-    pub(crate) fn fits(self, library: Library) -> bool {
+    /// Returns `true` if the row is measured for this library.
+    pub(crate) fn is_applicable_to(self, library: Library) -> bool {
         match library {
             Library::Steadfast | Library::Centrifuge => true,
             Library::Bare => matches!(self, Self::Calls | Self::Session),
@@ -55,32 +55,32 @@ impl Row {
     }
 }
 
-/// A run's settings.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rows: Vec<Row>,
     pub(crate) repeats: u32,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// Calls that are unanswered at a time.
+    /// Number of calls in flight.
     pub(crate) in_flight: u32,
-    /// Sessions of the memory row.
+    /// Number of sessions in the memory row.
     pub(crate) idle: u32,
-    /// Sessions that come back.
-    pub(crate) returning: u32,
-    /// Publications that each of them has missed.
+    /// Number of sessions that recover.
+    pub(crate) recovering: u32,
+    /// Number of publications that each of them has missed.
     pub(crate) missed: u32,
-    /// How long connections stand before the kill. The client under test takes one that lived for 10 s as stable, and
-    /// the loss of a younger one as a failure.
-    pub(crate) stands: Duration,
-    /// How long the gateway is away in the row that says so.
+    /// Duration of the connections before the kill. The client under test considers a connection stable after 10 s, and
+    /// the loss of a younger one a failed attempt.
+    pub(crate) connected_for: Duration,
+    /// Duration of the outage in [`Row::RecoveryLate`].
     pub(crate) outage: Duration,
-    /// How often a run is repeated because others used the machine meanwhile.
+    /// Maximum number of repetitions of a run that other processes disturbed.
     pub(crate) noise_retries: u32,
 }
 
 impl Plan {
-    /// The table of the documentation.
+    /// Returns the plan of the documented results.
     pub(crate) fn full() -> Self {
         Self {
             rows: Row::ALL.to_vec(),
@@ -89,15 +89,15 @@ impl Plan {
             time: Duration::from_secs(1),
             in_flight: 64,
             idle: 2000,
-            returning: 1000,
+            recovering: 1000,
             missed: 50,
-            stands: Duration::from_millis(10_500),
+            connected_for: Duration::from_millis(10_500),
             outage: Duration::from_secs(3),
             noise_retries: 2,
         }
     }
 
-    /// A few seconds that show that everything works and nothing is far off.
+    /// Returns a plan of a few seconds, which detects failures and large regressions.
     pub(crate) fn smoke() -> Self {
         Self {
             rows: vec![Row::Calls, Row::Session, Row::Recovery],
@@ -105,8 +105,8 @@ impl Plan {
             warm_up: Duration::from_millis(100),
             time: Duration::from_millis(300),
             idle: 500,
-            returning: 200,
-            stands: Duration::from_millis(200),
+            recovering: 200,
+            connected_for: Duration::from_millis(200),
             noise_retries: 0,
             ..Self::full()
         }

@@ -1,36 +1,36 @@
-//! A client process on the generator's core: it is told once, says its words, and ends when it is dropped.
+//! A client process on the generator's core: it receives one job, sends reports, and is killed when it is dropped.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use load::order::{Order, Word};
+use load::job::{Job, Report};
 
-use crate::places::Places;
+use crate::paths::Paths;
 
-/// A process that waits or works.
+/// A running client process.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     input: ChildStdin,
-    words: BufReader<ChildStdout>,
+    reports: BufReader<ChildStdout>,
 }
 
 impl Process {
-    /// Starts it where this thread runs, which is the core that the server does not have.
-    pub(super) fn start(places: &Places, order: &Order) -> Result<Self> {
-        let mut child = Command::new(places.clients()?)
-            .arg(serde_json::to_string(order)?)
+    /// Starts the process on this thread's core, which is not the server's.
+    pub(super) fn start(paths: &Paths, job: &Job) -> Result<Self> {
+        let mut child = Command::new(paths.clients()?)
+            .arg(serde_json::to_string(job)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("the client process does not start")?;
-        let input = child.stdin.take().context("it has an input")?;
-        let words = child.stdout.take().context("it has an output")?;
+            .context("failed to start the client process")?;
+        let input = child.stdin.take().context("the child's input is piped")?;
+        let reports = child.stdout.take().context("the child's output is piped")?;
         Ok(Self {
             child,
             input,
-            words: BufReader::new(words),
+            reports: BufReader::new(reports),
         })
     }
 
@@ -38,28 +38,30 @@ impl Process {
         self.child.id()
     }
 
-    /// Has it go on.
-    pub(super) fn go(&mut self) -> Result<()> {
+    /// Lets the process continue.
+    pub(super) fn proceed(&mut self) -> Result<()> {
         self.input.write_all(b"\n")?;
         Ok(self.input.flush()?)
     }
 
-    /// Its next word. It has time-outs of its own, so it says something or ends.
-    pub(super) fn hear(&mut self) -> Result<Word> {
+    /// Waits for the next report. The process has timeouts, so it sends a report or exits.
+    pub(super) fn receive(&mut self) -> Result<Report> {
         let mut line = String::new();
-        if self.words.read_line(&mut line)? == 0 {
+        if self.reports.read_line(&mut line)? == 0 {
             let status = self.child.wait()?;
-            bail!("the client process ended with {status}; what it said stands above");
+            bail!("client process exited with {status}; its error output is above");
         }
-        serde_json::from_str(&line).with_context(|| format!("no word: {line}"))
+        serde_json::from_str(&line).with_context(|| format!("invalid report: {line}"))
     }
 
-    /// Waits until it says that it is ready.
-    pub(super) fn hear_ready(&mut self) -> Result<()> {
-        match self.hear()? {
-            Word::Ready => Ok(()),
-            other @ (Word::Opened | Word::Called { .. } | Word::Back { .. }) => {
-                bail!("not ready but {other:?}")
+    /// Waits until the process reports that it is ready.
+    pub(super) fn wait_until_ready(&mut self) -> Result<()> {
+        match self.receive()? {
+            Report::Ready => Ok(()),
+            other @ (Report::SessionsOpened
+            | Report::CallsCompleted { .. }
+            | Report::Recovered { .. }) => {
+                bail!("unexpected report instead of ready: {other:?}")
             }
         }
     }
@@ -67,7 +69,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, which the run has noticed already.
+        // Fails if the process has exited already, which the run reports elsewhere.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

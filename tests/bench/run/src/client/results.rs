@@ -1,6 +1,6 @@
 //! The samples of the client rows, with their medians and ranges.
 
-use load::order::Library;
+use load::job::Library;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Row;
@@ -12,24 +12,24 @@ pub(crate) struct Sample {
     pub(crate) row: Row,
     pub(crate) library: Library,
     pub(crate) repeat: u32,
-    /// Calls: answered per second. Session: bytes. Recovery: the 99th percentile in seconds, from the kill.
+    /// Calls: completed per second. Session: bytes. Recovery: the 99th percentile in seconds, from the kill.
     pub(crate) value: f64,
-    /// The client process's share of its core.
+    /// CPU use of the client process as a share of its core.
     pub(crate) client_share: f64,
-    /// The gateway's share of its core.
+    /// CPU use of the gateway as a share of its core.
     pub(crate) server_share: f64,
-    /// What others used of the machine meanwhile, in cores.
+    /// CPU use of other processes during the run, in cores.
     pub(crate) others_share: f64,
-    /// Calls: answered per second of the client's CPU time.
+    /// Calls: completed per second of the client's CPU time.
     pub(crate) per_client_second: f64,
     /// Recovery: the median in seconds, from the kill.
     pub(crate) median: f64,
     /// Recovery: from the kill until the port was open again, in seconds.
-    pub(crate) closed: f64,
-    /// Recovery: attempts of a session, the one that succeeded included: mean and most.
+    pub(crate) unavailable: f64,
+    /// Recovery: attempts of a session including the successful one, mean and maximum.
     pub(crate) attempts_mean: f64,
     pub(crate) attempts_max: u32,
-    /// Recovery: CPU time of the client process for a session, in µs.
+    /// Recovery: CPU time of the client process per session, in µs.
     pub(crate) cpu_us_per_session: f64,
 }
 
@@ -45,7 +45,7 @@ impl Sample {
             others_share: 0.0,
             per_client_second: 0.0,
             median: 0.0,
-            closed: 0.0,
+            unavailable: 0.0,
             attempts_mean: 0.0,
             attempts_max: 0,
             cpu_us_per_session: 0.0,
@@ -53,31 +53,31 @@ impl Sample {
     }
 }
 
-/// Everything that a run has found.
+/// The results of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Results {
-    /// The kind of machine.
+    /// The machine: processor, cores and kernel.
     pub(crate) machine: String,
-    /// How many times each library ran.
+    /// Number of runs of each library.
     pub(crate) repeats: u32,
-    /// Calls that were unanswered at a time.
+    /// Number of calls in flight.
     pub(crate) in_flight: u32,
-    /// Sessions of the memory row.
+    /// Number of sessions in the memory row.
     pub(crate) idle: u32,
-    /// Sessions that came back.
-    pub(crate) returning: u32,
+    /// Number of sessions that recovered.
+    pub(crate) recovering: u32,
     pub(crate) samples: Vec<Sample>,
 }
 
 impl Results {
-    /// The samples of one row of one library.
+    /// Returns the samples of one row of one library.
     pub(crate) fn of(&self, row: Row, library: Library) -> impl Iterator<Item = &Sample> {
         self.samples
             .iter()
             .filter(move |sample| sample.row == row && sample.library == library)
     }
 
-    /// Median and range of any field.
+    /// Returns median and range of any field.
     pub(crate) fn spread(
         &self,
         row: Row,
@@ -87,13 +87,13 @@ impl Results {
         Spread::of(self.of(row, library).map(field))
     }
 
-    /// The median of any field; 0 without samples.
+    /// Returns the median of any field; 0 without samples.
     pub(crate) fn median(&self, row: Row, library: Library, field: fn(&Sample) -> f64) -> f64 {
         let spread = self.spread(row, library, field);
         spread.map_or(0.0, |spread| spread.median)
     }
 
-    /// The ratio of two libraries' medians, with the range of the ratios within each repeat.
+    /// Returns the ratio of two libraries' medians, with the range of the ratios within each repeat.
     pub(crate) fn ratio(
         &self,
         row: Row,

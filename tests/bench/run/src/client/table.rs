@@ -1,30 +1,30 @@
-//! The client rows as Markdown: one table of numbers, one of targets.
+//! The client rows as Markdown: a table of measurements and a table of targets.
 
 use std::fmt::Write;
 
-use load::order::Library;
+use load::job::Library;
 
 use super::plan::{LIBRARIES, Row};
 use super::results::Results;
 use super::targets::TARGETS;
-use crate::aim::Aim as _;
+use crate::bounds::TargetBounds as _;
 use crate::spread::Spread;
-use crate::table::{note_others, of_repeats};
+use crate::table::{describe_repeats, other_load_note};
 
-/// Above this share of its core a process has set the number.
+/// Above this share of its core a process has limited the result.
 const BOUND: f64 = 0.9;
 
-/// Both tables with their heading lines.
+/// Returns both tables with a summary line.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "{}; {}; {} calls in flight; {} idle sessions; {} sessions come back.\n",
+        "{}; {}; {} calls in flight; {} idle sessions; {} sessions recover.\n",
         results.machine,
-        of_repeats(results.repeats),
+        describe_repeats(results.repeats),
         results.in_flight,
         results.idle,
-        results.returning
+        results.recovering
     );
     numbers(results, &mut out);
     out.push('\n');
@@ -69,7 +69,12 @@ fn targets(results: &Results, out: &mut String) {
         let Some(result) = target.result(results) else {
             continue;
         };
-        let _ = writeln!(out, "| {} | {} |", target.name, target.columns(result));
+        let _ = writeln!(
+            out,
+            "| {} | {} |",
+            target.name,
+            target.table_columns(result)
+        );
     }
 }
 
@@ -77,8 +82,8 @@ fn title(row: Row) -> &'static str {
     match row {
         Row::Calls => "calls over one connection, per second",
         Row::Session => "idle session with one subscription",
-        Row::Recovery => "back after SIGKILL and a start at once, p99 from the kill",
-        Row::RecoveryLate => "back after SIGKILL and a start 3 s later, p99 from the kill",
+        Row::Recovery => "recovery after SIGKILL and an immediate restart, p99 from the kill",
+        Row::RecoveryLate => "recovery after SIGKILL and a restart 3 s later, p99 from the kill",
     }
 }
 
@@ -123,7 +128,7 @@ fn note(results: &Results, row: Row, library: Library) -> String {
         Row::Session => {}
         Row::Recovery | Row::RecoveryLate => notes.push(recovery(results, row, library)),
     }
-    notes.extend(note_others(median(|sample| sample.others_share)));
+    notes.extend(other_load_note(median(|sample| sample.others_share)));
     notes.join(", ")
 }
 
@@ -137,8 +142,8 @@ fn recovery(results: &Results, row: Row, library: Library) -> String {
     format!(
         "p50 {:.2} s; from the open port p50 {:.2} s, p99 {:.2} s; {:.2} attempts each, at most {attempts_max}; {:.0} µs of client CPU each",
         median(|sample| sample.median),
-        median(|sample| sample.median - sample.closed),
-        median(|sample| sample.value - sample.closed),
+        median(|sample| sample.median - sample.unavailable),
+        median(|sample| sample.value - sample.unavailable),
         median(|sample| sample.attempts_mean),
         median(|sample| sample.cpu_us_per_session),
     )

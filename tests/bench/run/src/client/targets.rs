@@ -1,28 +1,28 @@
-//! What the client library must reach.
+//! The targets of the client library.
 
-use load::order::Library;
+use load::job::Library;
 
 use super::plan::Row;
 use super::results::{Results, Sample};
-use crate::aim::Aim;
+use crate::bounds::TargetBounds;
 use crate::spread::Spread;
 
-/// One line of the table of targets. All of them are about the client under test.
+/// One row of the table of targets, which are all for the client under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     pub(crate) row: Row,
     pub(crate) library: Library,
-    /// The ratio to this library, or the value itself.
+    /// The library to which the ratio is computed; `None` for the value itself.
     against: Option<Library>,
     field: fn(&Sample) -> f64,
-    /// Whether the bound is one from below.
-    pub(crate) wants_more: bool,
-    /// What divides the value for the table, its unit and its decimals.
+    /// True if the value must be at least the bound, false if it must be at most the bound.
+    pub(crate) is_lower_bound: bool,
+    /// Divisor, unit and number of decimals of the value in the table.
     pub(crate) unit: (f64, &'static str, usize),
-    /// The bound that must hold; none where only a goal is set.
-    pub(crate) least: Option<f64>,
-    /// The bound to work towards.
+    /// The bound that every build must meet; `None` if only a goal is set.
+    pub(crate) required: Option<f64>,
+    /// The bound that the product aims for.
     pub(crate) goal: f64,
 }
 
@@ -31,7 +31,7 @@ const KILOBYTES: (f64, &str, usize) = (1000.0, " KB", 1);
 const SECONDS: (f64, &str, usize) = (1.0, " s", 2);
 const ATTEMPTS: (f64, &str, usize) = (1.0, "", 2);
 
-/// Every target, in the order of the table.
+/// All targets, in the order of the table.
 pub(crate) const TARGETS: [Target; 7] = [
     Target {
         name: "calls per second: × bare loop",
@@ -39,9 +39,9 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::Steadfast,
         against: Some(Library::Bare),
         field: |sample| sample.value,
-        wants_more: true,
+        is_lower_bound: true,
         unit: RATIO,
-        least: None,
+        required: None,
         goal: 0.9,
     },
     Target {
@@ -50,9 +50,9 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::Steadfast,
         against: Some(Library::Bare),
         field: |sample| sample.per_client_second,
-        wants_more: true,
+        is_lower_bound: true,
         unit: RATIO,
-        least: Some(0.5),
+        required: Some(0.5),
         goal: 0.9,
     },
     Target {
@@ -61,9 +61,9 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::Steadfast,
         against: Some(Library::Centrifuge),
         field: |sample| sample.per_client_second,
-        wants_more: true,
+        is_lower_bound: true,
         unit: RATIO,
-        least: Some(1.0),
+        required: Some(1.0),
         goal: 2.0,
     },
     Target {
@@ -72,9 +72,9 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::SteadfastPublish,
         against: Some(Library::Bare),
         field: |sample| sample.per_client_second,
-        wants_more: true,
+        is_lower_bound: true,
         unit: RATIO,
-        least: Some(0.5),
+        required: Some(0.5),
         goal: 0.9,
     },
     Target {
@@ -83,20 +83,20 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::Steadfast,
         against: None,
         field: |sample| sample.value,
-        wants_more: false,
+        is_lower_bound: false,
         unit: KILOBYTES,
-        least: Some(20_000.0),
+        required: Some(20_000.0),
         goal: 10_000.0,
     },
     Target {
-        name: "back after a kill, p99",
+        name: "recovery after a kill, p99",
         row: Row::Recovery,
         library: Library::Steadfast,
         against: None,
         field: |sample| sample.value,
-        wants_more: false,
+        is_lower_bound: false,
         unit: SECONDS,
-        least: Some(2.5),
+        required: Some(2.5),
         goal: 1.5,
     },
     Target {
@@ -105,15 +105,15 @@ pub(crate) const TARGETS: [Target; 7] = [
         library: Library::Steadfast,
         against: None,
         field: |sample| sample.attempts_mean,
-        wants_more: false,
+        is_lower_bound: false,
         unit: ATTEMPTS,
-        least: Some(2.0),
+        required: Some(2.0),
         goal: 1.2,
     },
 ];
 
 impl Target {
-    /// The measured value; `None` when its row was not part of the run.
+    /// Returns the measured value; `None` if its row was not part of the run.
     pub(crate) fn result(&self, results: &Results) -> Option<Spread> {
         match self.against {
             Some(against) => results.ratio(self.row, self.library, against, self.field),
@@ -122,39 +122,39 @@ impl Target {
     }
 }
 
-impl Aim for Target {
-    fn wants_more(&self) -> bool {
-        self.wants_more
+impl TargetBounds for Target {
+    fn is_lower_bound(&self) -> bool {
+        self.is_lower_bound
     }
 
-    fn least(&self) -> Option<f64> {
-        self.least
+    fn required(&self) -> Option<f64> {
+        self.required
     }
 
     fn goal(&self) -> f64 {
         self.goal
     }
 
-    fn plain(&self, value: f64) -> String {
+    fn format_value(&self, value: f64) -> String {
         let (scale, unit, digits) = self.unit;
         format!("{:.digits$}{unit}", value / scale)
     }
 }
 
-/// The targets that were missed by more than half.
+/// Returns the targets of which less than half was reached.
 pub(crate) fn misses(results: &Results) -> Vec<String> {
     TARGETS
         .iter()
         .filter_map(|target| {
             let result = target.result(results)?;
-            let least = target.least?;
+            let required = target.required?;
             let missed = !target.is_half_met(result.median);
             missed.then(|| {
                 format!(
                     "{}: {}, must be {}",
                     target.name,
-                    target.plain(result.median),
-                    target.bound(least)
+                    target.format_value(result.median),
+                    target.format_bound(required)
                 )
             })
         })
@@ -173,13 +173,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_far_below_the_bare_loop_is_a_miss_and_names_the_target() {
+    fn a_client_far_below_the_bare_loop_misses_the_target_which_is_named() {
         let results = |ours| Results {
             machine: String::new(),
             repeats: 1,
             in_flight: 64,
             idle: 0,
-            returning: 0,
+            recovering: 0,
             samples: vec![
                 sample(Library::Bare, 100.0),
                 sample(Library::Steadfast, ours),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn half_of_an_upper_bound_is_twice_as_much() {
+    fn half_of_an_upper_bound_is_twice_its_value() {
         let memory = TARGETS[4];
 
         assert!(memory.is_half_met(39_000.0) && !memory.is_half_met(41_000.0));

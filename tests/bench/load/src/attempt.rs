@@ -1,77 +1,77 @@
-//! One connection on its way from the dial to live: upgrade, first frame, replies.
+//! One attempt to establish a connection: dial, upgrade, first frame, replies.
 //!
-//! Knows no epoll; `join` calls [`Opening::advance`] whenever its socket is ready.
+//! It does not use epoll; `join` calls [`Attempt::advance`] whenever the socket is ready.
 
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result, bail};
 use rustix::net::sockopt;
 
-use crate::dialect::{Dialect, Inbound, Purpose, Standing};
+use crate::dialect::{Dialect, Inbound, Position, Purpose};
 use crate::frame;
 use crate::socket::{self, Received};
 
-/// The example key of RFC 6455 and the answer it must get. A fixed key costs the server the same as a random one.
+/// The example key of RFC 6455 and its accept value. A fixed key costs the server the same as a random one.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// A live connection.
 #[derive(Debug)]
-pub struct Opened {
-    /// Its socket, non-blocking.
+pub struct Connection {
+    /// The non-blocking socket.
     pub fd: OwnedFd,
-    /// Where its subscription begins; the default without one.
-    pub at: Standing,
-    /// What was read behind the last reply.
+    /// The position at which its subscription begins; the default without a subscription.
+    pub position: Position,
+    /// Bytes read after the last reply.
     pub rest: Vec<u8>,
 }
 
 /// A connection that is not live yet.
 #[derive(Debug)]
-pub struct Opening {
+pub struct Attempt {
     fd: OwnedFd,
     dialect: Dialect,
     purpose: Purpose,
-    stage: Stage,
+    phase: Phase,
     inbox: Vec<u8>,
-    at: Standing,
+    position: Position,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Stage {
+enum Phase {
     Dialling,
     Upgrading,
-    Greeting { replies_left: usize },
+    AwaitingReplies { replies_left: usize },
     CatchingUp { next: u64 },
     Live,
 }
 
-impl Opening {
-    /// Begins to dial; `number` picks the source address.
+impl Attempt {
+    /// Starts to dial; `number` selects the source address.
     pub fn dial(port: u16, number: usize, dialect: Dialect, purpose: Purpose) -> Result<Self> {
         let fd = socket::dial(port, number)?;
         Ok(Self {
             fd,
             dialect,
             purpose,
-            stage: Stage::Dialling,
+            phase: Phase::Dialling,
             inbox: Vec::new(),
-            at: Standing::default(),
+            position: Position::default(),
         })
     }
 
-    /// The socket, for registration.
+    /// Returns the socket, for registration with epoll.
     #[must_use]
     pub fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
-    /// Goes as far as the socket allows. True once the connection is live.
+    /// Proceeds as far as the socket allows. Returns `true` once the connection is live.
     pub fn advance(&mut self, port: u16, scratch: &mut [u8]) -> Result<bool> {
-        if self.stage == Stage::Dialling {
-            sockopt::socket_error(&self.fd)?.context("the dial failed")?;
+        if self.phase == Phase::Dialling {
+            sockopt::socket_error(&self.fd)?.context("failed to connect")?;
             self.send_upgrade(port)?;
-            self.stage = Stage::Upgrading;
+            self.phase = Phase::Upgrading;
         }
         loop {
             match socket::receive(&self.fd, scratch)? {
@@ -79,24 +79,21 @@ impl Opening {
                     .inbox
                     .extend_from_slice(scratch.get(..count).unwrap_or_default()),
                 Received::Nothing => return Ok(false),
-                Received::Closed => bail!(
-                    "the server closed a connection that was not live yet ({:?})",
-                    self.stage
-                ),
+                Received::Closed => bail!("connection closed by the server while {:?}", self.phase),
             }
             self.read_inbox()?;
-            if self.stage == Stage::Live {
+            if self.phase == Phase::Live {
                 return Ok(true);
             }
         }
     }
 
-    /// Hands over the live connection.
+    /// Returns the live connection.
     #[must_use]
-    pub fn into_opened(self) -> Opened {
-        Opened {
+    pub fn into_connection(self) -> Connection {
+        Connection {
             fd: self.fd,
-            at: self.at,
+            position: self.position,
             rest: self.inbox,
         }
     }
@@ -109,16 +106,19 @@ impl Opening {
         self.send(request.as_bytes())
     }
 
-    /// A fresh socket takes a few hundred bytes at once; one that does not is broken.
+    /// Sends all bytes in one write. A new socket accepts a few hundred bytes at once.
     fn send(&self, bytes: &[u8]) -> Result<()> {
         if socket::transmit(&self.fd, bytes)? < bytes.len() {
-            bail!("a fresh socket did not take {} bytes", bytes.len());
+            bail!(
+                "a new socket did not accept {} bytes in one write",
+                bytes.len()
+            );
         }
         Ok(())
     }
 
     fn read_inbox(&mut self) -> Result<()> {
-        if self.stage == Stage::Upgrading {
+        if self.phase == Phase::Upgrading {
             let Some(end) = self
                 .inbox
                 .windows(4)
@@ -129,18 +129,18 @@ impl Opening {
             let head: Vec<u8> = self.inbox.drain(..end + 4).collect();
             check_upgrade(std::str::from_utf8(&head)?)?;
             let mut first = Vec::new();
-            let replies_left = self.dialect.greet(&self.purpose, &mut first);
+            let replies_left = self.dialect.first_frame(&self.purpose, &mut first);
             if replies_left > 0 {
                 self.send(&first)?;
             }
-            self.stage = if replies_left == 0 {
-                Stage::Live
+            self.phase = if replies_left == 0 {
+                Phase::Live
             } else {
-                Stage::Greeting { replies_left }
+                Phase::AwaitingReplies { replies_left }
             };
         }
         let mut read = 0;
-        while !matches!(self.stage, Stage::Live) {
+        while !matches!(self.phase, Phase::Live) {
             let inbox = std::mem::take(&mut self.inbox);
             let outcome = self.read_frame(inbox.get(read..).unwrap_or_default());
             self.inbox = inbox;
@@ -159,7 +159,7 @@ impl Opening {
         };
         if frame.opcode != frame::TEXT {
             bail!(
-                "a frame of kind {} before the connection was live: {}",
+                "unexpected frame with opcode {} before the connection was live: {}",
                 frame.opcode,
                 String::from_utf8_lossy(frame.payload)
             );
@@ -174,62 +174,69 @@ impl Opening {
             .filter(|line| !line.is_empty())
         {
             let inbound = self.dialect.inspect(line, &channel)?;
-            self.take(inbound)?;
+            self.on_message(inbound)?;
         }
         Ok(Some(frame.wire_len))
     }
 
-    fn take(&mut self, inbound: Inbound) -> Result<()> {
-        match (&self.stage, inbound) {
-            (Stage::Greeting { replies_left: 1 }, Inbound::Connected) => self.stage = Stage::Live,
-            (Stage::Greeting { replies_left }, Inbound::Connected) => {
-                self.stage = Stage::Greeting {
+    fn on_message(&mut self, inbound: Inbound) -> Result<()> {
+        match (&self.phase, inbound) {
+            (Phase::AwaitingReplies { replies_left: 1 }, Inbound::Connected) => {
+                self.phase = Phase::Live
+            }
+            (Phase::AwaitingReplies { replies_left }, Inbound::Connected) => {
+                self.phase = Phase::AwaitingReplies {
                     replies_left: replies_left - 1,
                 };
             }
             (
-                Stage::Greeting { replies_left: 1 },
+                Phase::AwaitingReplies { replies_left: 1 },
                 Inbound::Subscribed {
-                    at,
+                    position,
                     missed,
                     recovered,
                 },
             ) => {
-                self.stage = Stage::Live;
-                self.at = at;
-                if let Purpose::Resume { from, top, .. } = &self.purpose {
+                self.phase = Phase::Live;
+                self.position = position;
+                if let Purpose::Resume {
+                    from,
+                    high_watermark,
+                    ..
+                } = &self.purpose
+                {
                     if !recovered {
-                        bail!("a resume was not recovered");
+                        bail!("subscription resumed without recovery");
                     }
-                    let (from, top) = (from.offset, *top);
-                    self.catch_up(from, top, &missed)?;
+                    let (from, high_watermark) = (from.offset, *high_watermark);
+                    self.catch_up(from, high_watermark, &missed)?;
                 }
             }
-            (Stage::CatchingUp { next }, Inbound::Delivery { offset, .. }) => {
+            (Phase::CatchingUp { next }, Inbound::Delivery { offset, .. }) => {
                 let next = *next;
-                let Purpose::Resume { top, .. } = self.purpose else {
-                    bail!("only a resume catches up")
+                let Purpose::Resume { high_watermark, .. } = self.purpose else {
+                    bail!("only a resumed subscription catches up")
                 };
-                self.catch_up(next - 1, top, &[offset])?;
+                self.catch_up(next - 1, high_watermark, &[offset])?;
             }
-            (stage, inbound) => bail!("{inbound:?} while {stage:?}"),
+            (phase, inbound) => bail!("unexpected {inbound:?} while {phase:?}"),
         }
         Ok(())
     }
 
-    fn catch_up(&mut self, seen: u64, top: u64, offsets: &[u64]) -> Result<()> {
+    fn catch_up(&mut self, seen: u64, high_watermark: u64, offsets: &[u64]) -> Result<()> {
         let mut seen = seen;
         for offset in offsets {
             if *offset != seen + 1 {
-                bail!("recovery jumped from {seen} to {offset}");
+                bail!("offset {offset} recovered directly after {seen}");
             }
             seen = *offset;
         }
-        self.at.offset = seen;
-        self.stage = if seen == top {
-            Stage::Live
+        self.position.offset = seen;
+        self.phase = if seen == high_watermark {
+            Phase::Live
         } else {
-            Stage::CatchingUp { next: seen + 1 }
+            Phase::CatchingUp { next: seen + 1 }
         };
         Ok(())
     }
@@ -238,7 +245,7 @@ impl Opening {
 fn check_upgrade(head: &str) -> Result<()> {
     let status = head.lines().next().unwrap_or_default();
     if !status.starts_with("HTTP/1.1 101") {
-        bail!("the upgrade was refused: {status}");
+        bail!("upgrade rejected: {status}");
     }
     let accepted = head
         .lines()
@@ -247,7 +254,7 @@ fn check_upgrade(head: &str) -> Result<()> {
             name.eq_ignore_ascii_case("sec-websocket-accept") && value.trim() == ACCEPT
         });
     if !accepted {
-        bail!("the upgrade's answer does not match its key");
+        bail!("missing or invalid Sec-WebSocket-Accept header");
     }
     Ok(())
 }
@@ -257,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upgrade_needs_status_and_key() {
+    fn an_upgrade_requires_the_status_and_the_accept_header() {
         let good =
             format!("HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {ACCEPT}\r\n\r\n");
 

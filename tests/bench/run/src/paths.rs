@@ -1,5 +1,5 @@
-//! Where things are, and that what is measured is built: release binaries of the gateway, of the bare server and
-//! of the client processes.
+//! The paths of the benchmark, and the release builds of what it measures: the gateway, the bare server and the client
+//! processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,22 +7,22 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-/// Every path that the bench uses.
+/// All paths that the benchmark uses.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct Paths {
     root: PathBuf,
-    /// Results, logs of the servers, data of the durable store.
+    /// The directory of results, logs of the servers and data of the durable store.
     pub(crate) output: PathBuf,
-    /// The bare server.
+    /// The binary of the bare server.
     pub(crate) bare: PathBuf,
-    /// The client processes, if clients are measured.
+    /// The binary of the client processes, if clients are measured.
     clients: Option<PathBuf>,
-    /// The gateway.
+    /// The binary of the gateway.
     pub(crate) gateway: PathBuf,
 }
 
-impl Places {
-    /// Finds everything and builds what is not up to date; `gateway` names a binary that is taken as it is.
+impl Paths {
+    /// Builds the binaries that are not up to date. If `gateway` is given, that binary is used without a build.
     pub(crate) fn prepare(gateway: Option<PathBuf>, with_clients: bool) -> Result<Self> {
         let (root, output) = (root()?, output()?);
         let bench = root.join("tests/bench");
@@ -43,57 +43,59 @@ impl Places {
         })
     }
 
-    /// The client processes.
+    /// Returns the binary of the client processes.
     pub(crate) fn clients(&self) -> Result<&Path> {
-        self.clients.as_deref().context("no clients were built")
+        self.clients
+            .as_deref()
+            .context("the client processes were not built")
     }
 
-    /// A file of one of the peers.
-    pub(crate) fn peer(&self, file: &str) -> PathBuf {
-        self.root.join("tests/bench/peers").join(file)
+    /// Returns the path of a file of a third-party server.
+    pub(crate) fn third_party(&self, file: &str) -> PathBuf {
+        self.root.join("tests/bench/third-party").join(file)
     }
 }
 
-/// The project's root.
+/// Returns the root directory of the project.
 pub(crate) fn root() -> Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(3)
         .map(Path::to_path_buf)
-        .context("the bench lies outside the project")
+        .context("the benchmark is outside the project")
 }
 
-/// The folder of results, made if it is not there.
+/// Returns the directory of results, which is created if it does not exist.
 pub(crate) fn output() -> Result<PathBuf> {
     let output = root()?.join("target/bench");
     std::fs::create_dir_all(&output)?;
     Ok(output)
 }
 
-/// One line of what cargo says about a build.
+/// One JSON line that cargo prints about a build.
 #[derive(Deserialize)]
 struct Built {
     executable: Option<PathBuf>,
 }
 
-/// Builds the release binary that `which` names last, of the workspace at `folder`, and gives its path.
-fn build(folder: &Path, which: &[&str]) -> Result<PathBuf> {
-    let binary = which.last().copied().unwrap_or_default();
+/// Builds a release binary of the workspace at `folder` and returns its path. The last of `target_args` is its name.
+fn build(folder: &Path, target_args: &[&str]) -> Result<PathBuf> {
+    let binary = target_args.last().copied().unwrap_or_default();
     let output = Command::new("cargo")
         .args(["build", "--release", "--quiet", "--message-format", "json"])
-        .args(which)
+        .args(target_args)
         .arg("--manifest-path")
         .arg(folder.join("Cargo.toml"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .context("cargo does not start")?;
+        .context("failed to start cargo")?;
     if !output.status.success() {
-        bail!("{binary} could not be built");
+        bail!("failed to build {binary}");
     }
     String::from_utf8(output.stdout)?
         .lines()
         .filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable)
         .find(|path| path.file_stem().is_some_and(|stem| stem == binary))
-        .with_context(|| format!("cargo built no {binary}"))
+        .with_context(|| format!("binary {binary} not found in the output of cargo"))
 }

@@ -1,5 +1,5 @@
 // A small fan-out server on npm `ws`, in its usual form: one send per client and message.
-// Every message of a connection to /pub goes to all connections of /sub.
+// Every message of a connection to /pub is sent to all connections of /sub.
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 

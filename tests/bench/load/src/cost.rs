@@ -1,6 +1,7 @@
-//! What a run costs: the generator's own CPU time, a server process's CPU time and memory, and the rest of the machine.
+//! The resources that a run uses: CPU time of the generator, CPU time and memory of a server, and CPU time of all other
+//! processes.
 //!
-//! Reads `/proc` only; the orchestrator brackets each run with it.
+//! Reads only `/proc` and the thread's clock, at the start and at the end of each run.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,33 +9,32 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The CPU time that the calling thread has used.
+/// Returns the CPU time that the calling thread has used.
 #[must_use]
-pub fn own_cpu() -> Duration {
+pub fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// The CPU time that the threads of the process `pid` have used, in nanoseconds as the scheduler counts them.
-/// The ticks of `/proc/PID/stat` are 10 ms apart, too coarse for a run of a third of a second.
+/// Returns the CPU time of all threads of process `pid`, in nanoseconds as the scheduler counts them.
+/// The ticks of `/proc/PID/stat` are 10 ms long, which is too coarse for a run of a third of a second.
 pub fn process_cpu(pid: u32) -> Result<Duration> {
-    let threads =
-        fs::read_dir(format!("/proc/{pid}/task")).context("the server's process is gone")?;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).context("server process not found")?;
     let mut total = Duration::ZERO;
     for thread in threads {
-        // A thread that ends between the listing and the reading has no time to tell any more.
+        // The CPU time of a thread that exits between the listing and the reading is not available any more.
         let Ok(stat) = fs::read_to_string(thread?.path().join("schedstat")) else {
             continue;
         };
         let nanos = stat.split_ascii_whitespace().next().unwrap_or_default();
-        total += Duration::from_nanos(nanos.parse().context("schedstat is no number")?);
+        total += Duration::from_nanos(nanos.parse().context("invalid number in schedstat")?);
     }
     Ok(total)
 }
 
-/// The resident memory of the process `pid` in bytes.
+/// Returns the resident memory of process `pid` in bytes.
 pub fn process_rss(pid: u32) -> Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-        .context("the server's memory cannot be read")?;
+        .context("failed to read the memory use of the server")?;
     let line = rollup
         .lines()
         .find(|line| line.starts_with("Rss:"))
@@ -43,11 +43,11 @@ pub fn process_rss(pid: u32) -> Result<u64> {
         .split_ascii_whitespace()
         .nth(1)
         .and_then(|field| field.parse().ok())
-        .ok_or_else(|| anyhow!("unexpected Rss line: {line}"))?;
+        .ok_or_else(|| anyhow!("invalid Rss line: {line}"))?;
     Ok(kib * 1024)
 }
 
-/// The busy time of all cores since the machine started, idle and waiting for the disk left out.
+/// Returns the busy time of all cores since boot, without idle time and I/O wait.
 fn machine_busy() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields: Vec<u64> = stat
@@ -67,22 +67,22 @@ fn ticks_to_time(ticks: u64) -> Duration {
     Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second())
 }
 
-/// What one run has cost.
+/// The resources that one run used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
-    /// How long the run took.
+    /// Duration of the run.
     pub elapsed: Duration,
-    /// The generator's share of its core, 0 to 1.
+    /// CPU use of the generator as a share of its core, from 0 to 1.
     pub generator_share: f64,
-    /// The server's CPU time.
+    /// CPU time of the server.
     pub server_cpu: Duration,
-    /// The server's share of its core, 0 to 1.
+    /// CPU use of the server as a share of its core, from 0 to 1.
     pub server_share: f64,
-    /// What everything else on the machine used, in cores.
+    /// CPU use of all other processes on the machine, in cores.
     pub others_share: f64,
 }
 
-/// The readings at a run's start.
+/// The readings at the start of a run.
 #[derive(Debug)]
 pub struct Meter {
     pid: u32,
@@ -93,21 +93,21 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Reads all clocks for a run against the process `pid`.
+    /// Reads all clocks at the start of a run against process `pid`.
     pub fn start(pid: u32) -> Result<Self> {
         Ok(Self {
             pid,
             server: process_cpu(pid)?,
             machine: machine_busy(),
-            own: own_cpu(),
+            own: thread_cpu(),
             at: Instant::now(),
         })
     }
 
-    /// Reads them again and gives the differences.
+    /// Reads all clocks again and returns the differences.
     pub fn stop(&self) -> Result<Cost> {
         let elapsed = self.at.elapsed();
-        let own = own_cpu().saturating_sub(self.own);
+        let own = thread_cpu().saturating_sub(self.own);
         let server = process_cpu(self.pid)?.saturating_sub(self.server);
         let machine = machine_busy().saturating_sub(self.machine);
         let share = |time: Duration| time.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
