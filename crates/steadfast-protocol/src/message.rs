@@ -198,7 +198,7 @@ pub struct RefreshRequest {
     pub token: String,
 }
 
-/// The arguments of sub_refresh, which replaces the token of a subscription.
+/// The arguments of `sub_refresh`, which replaces the token of a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct SubRefreshRequest {
@@ -308,7 +308,7 @@ pub struct SubscribeResult {
     pub was_recovering: bool,
 }
 
-/// The result of presence_stats.
+/// The result of `presence_stats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PresenceStats {
     /// Number of subscribed connections.
@@ -339,7 +339,7 @@ pub struct RefreshResult {
     pub ttl: u32,
 }
 
-/// The result of sub_refresh.
+/// The result of `sub_refresh`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubRefreshResult {
     /// `true` when the new token expires as well.

@@ -171,10 +171,10 @@ fn decode(
                     events.push(OwnedEvent::Message(kind, payload.to_vec()));
                 }
                 Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    events.push(OwnedEvent::Ping(payload.to_vec()))
+                    events.push(OwnedEvent::Ping(payload.to_vec()));
                 }
                 Ok(Some(WebSocketEvent::Pong(payload))) => {
-                    events.push(OwnedEvent::Pong(payload.to_vec()))
+                    events.push(OwnedEvent::Pong(payload.to_vec()));
                 }
                 Ok(Some(WebSocketEvent::Close { code, reason })) => {
                     events.push(OwnedEvent::Close(code, reason.to_owned()));

@@ -8,7 +8,7 @@ use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{Input, LogEvent, Output, PeerId, ShardMessage};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{self as log_io, Request, Response};
+use steadfast_hub::log::io::{self as log_io, Committed, Request, Response};
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;
@@ -347,6 +347,14 @@ impl Gateway {
             shard.unread.push_back(event.clone());
         }
         lags
+    }
+
+    /// Passes a committed publication to every shard. Returns the number of shards that lag.
+    pub(crate) fn commit(&mut self, committed: Committed, ring_entries: usize) -> u64 {
+        let high_watermark = (committed.epoch, committed.record.offset);
+        self.high_watermarks
+            .insert(committed.channel.clone(), high_watermark);
+        self.append_for_shards(&LogEvent::Committed(committed), ring_entries)
     }
 
     /// Whether nothing is in progress between shards, log and disk.

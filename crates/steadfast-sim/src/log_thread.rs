@@ -154,12 +154,7 @@ impl World {
             }
             log_io::Output::Corrupt(corruption) => self.on_open_failed(corruption),
             log_io::Output::Commit(committed) => {
-                let high_watermark = (committed.epoch, committed.record.offset);
-                gateway
-                    .high_watermarks
-                    .insert(committed.channel.clone(), high_watermark);
-                self.totals.shard_lags +=
-                    gateway.append_for_shards(&LogEvent::Committed(committed), ring_entries);
+                self.totals.shard_lags += gateway.commit(committed, ring_entries);
             }
             log_io::Output::Respond {
                 request_id,

@@ -19,7 +19,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Running drivers and the lines received from them.
 #[derive(Debug)]
 pub struct Drivers {
-    drivers: BTreeMap<ClientKind, Driver>,
+    processes: BTreeMap<ClientKind, Driver>,
     inbox: Receiver<(ClientKind, DriverLine)>,
     next_id: u64,
     /// Events that the script has not consumed yet.
@@ -53,7 +53,7 @@ impl Drivers {
             drivers.insert(kind, Driver::start(kind, sender.clone())?);
         }
         Ok(Self {
-            drivers,
+            processes: drivers,
             inbox,
             next_id: 1,
             kept: VecDeque::new(),
@@ -77,7 +77,7 @@ impl Drivers {
         if let Some(fields) = command.as_object_mut() {
             fields.insert("id".to_owned(), json!(id));
         }
-        let driver = self.drivers.get_mut(&kind).context("driver not found")?;
+        let driver = self.processes.get_mut(&kind).context("driver not found")?;
         driver.send(&command)?;
         Ok(id)
     }

@@ -51,7 +51,7 @@ pub struct Counts {
     pub rejected: u64,
     /// Deliveries to subscribers.
     pub delivered: u64,
-    /// Recovered subscriptions.
+    /// Subscriptions that were recovered.
     pub resumed: u64,
     /// Publications in the channels at the end.
     pub in_history: u64,

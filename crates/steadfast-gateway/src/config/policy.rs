@@ -23,6 +23,19 @@ const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pending requests to the log of one shard, for all its clients: 16,384 of 64 KiB fill the log's own bound.
 const PENDING_REQUESTS_PER_SHARD_MAX: usize = 16_384;
+// Settings of the log without a configuration key: they trade memory for speed and were chosen by measurement.
+/// Bytes of one batch, which shares one write and one sync.
+const BATCH_BYTES_MAX: ByteSize = ByteSize::from_mib(4);
+/// Bytes of publications that wait for a batch: 16 full batches. Above it publications are rejected.
+const PENDING_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
+/// Bytes of the newest batches that are kept in memory for reads of recent publications.
+const CACHE_BYTES: ByteSize = ByteSize::from_mib(8);
+/// Bytes of one read of a segment.
+const READ_BYTES: ByteSize = ByteSize::from_mib(1);
+/// Reads of all shards that wait for the storage. Above it reads are rejected.
+const PENDING_READS_MAX: usize = 20_000;
+/// Delay before the log retries a failed operation.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The echo endpoint must accept what conformance suites send: 16 MiB in one message.
 const ECHO_MESSAGE_BYTES_MAX: u32 = 32 << 20;
 /// The echo endpoint must accept what conformance suites send: 4 MiB in fragments of 64 bytes.
@@ -289,7 +302,8 @@ fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     }
 }
 
-fn log_settings(store: &StoreConfig) -> LogSettings {
+/// Returns the settings of the log for this section of the configuration.
+pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
     LogSettings {
         fsync: match store.fsync {
             Fsync::Always => LogFsync::Always,
@@ -304,8 +318,12 @@ fn log_settings(store: &StoreConfig) -> LogSettings {
         channels_max: wide(store.channels_max),
         dedup_window: store.dedup_window.0,
         idempotency_keys_max: wide(store.idempotency_keys_max),
-        // The other settings have no key: they trade memory for speed and were chosen by measurement.
-        ..LogSettings::for_tests()
+        batch_bytes_max: BATCH_BYTES_MAX,
+        pending_bytes_max: PENDING_BYTES_MAX,
+        cache_bytes: CACHE_BYTES,
+        read_bytes: READ_BYTES,
+        pending_reads_max: PENDING_READS_MAX,
+        retry_delay: RETRY_DELAY,
     }
 }
 

@@ -35,6 +35,8 @@ use super::files::directory::{
 };
 use super::files::read_at;
 use crate::clock::Clock;
+use crate::config::StoreConfig;
+use crate::config::policy::log_settings;
 
 /// The directory of the new segments until all are durable.
 const PARTIAL: &str = "repair.partial";
@@ -239,7 +241,7 @@ fn install_repaired(path: &Path, number: u64) -> io::Result<()> {
 
 /// Returns settings for a log of these segments: new segments are as large as the largest old one.
 fn policy(segments: &[SegmentFound]) -> io::Result<LogPolicy> {
-    let defaults = LogSettings::for_tests();
+    let defaults = log_settings(&StoreConfig::default());
     let largest = segments
         .iter()
         .map(|segment| segment.bytes)

@@ -270,7 +270,7 @@ fn a_response_for_a_cancelled_subscription_changes_nothing() {
     assert_eq!(sent.matches(r#""pub""#).count(), 1, "{sent}");
 }
 
-/// Trap GT-15: an SDK whose subscribe command has no reply drops the connection.
+/// An SDK whose subscribe command has no reply drops the connection.
 #[test]
 fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply() {
     let mut script = Script::new();

@@ -605,8 +605,8 @@ impl<'a> Run<'a> {
 fn create_clients(scenario: &Scenario, plan: &Plan) -> Clients {
     let mut clients = Clients::default();
     for config in plan.topology().clients() {
-        let room = plan.topology().channel(config.channel);
-        let channel = room.map(|room| room.name.clone()).unwrap_or_default();
+        let channel = plan.topology().channel(config.channel);
+        let channel = channel.map(|it| it.name.clone()).unwrap_or_default();
         let load = scenario
             .loads()
             .iter()

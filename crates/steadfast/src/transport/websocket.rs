@@ -279,7 +279,7 @@ impl WebSocket {
                     arrivals.push(Arrival::Message {
                         kind,
                         payload: Bytes::copy_from_slice(payload),
-                    })
+                    });
                 }
                 Ok(Some(WebSocketEvent::Ping(payload))) => pings.push(payload.to_vec()),
                 Ok(Some(WebSocketEvent::Pong(payload))) => {
@@ -289,7 +289,7 @@ impl WebSocket {
                     arrivals.push(Arrival::CloseFrame {
                         code,
                         reason: reason.to_owned(),
-                    })
+                    });
                 }
                 Ok(None) => break Ok(count),
                 Err(error) => break Err(error),

@@ -1,4 +1,4 @@
-//! Command-line arguments.
+//! The command-line arguments of the log benchmark.
 
 use std::path::PathBuf;
 use std::time::Duration;

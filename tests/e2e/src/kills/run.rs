@@ -468,9 +468,9 @@ impl Run {
 /// The order in which a channel is read.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
-    /// Oldest first.
+    /// From oldest to newest.
     Forwards,
-    /// Newest first.
+    /// From newest to oldest.
     Backwards,
 }
 

@@ -112,7 +112,7 @@ shape! {
 }
 
 shape! {
-    /// An expiry: the result of sub_refresh, and a push about the connection.
+    /// An expiry: the result of `sub_refresh`, and a push about the connection.
     ExpiryShape {
         "expires" => expires: bool,
         "ttl" => ttl: u32,
