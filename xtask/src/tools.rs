@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::tree::root;
 
-/// One line to the person who waits.
+/// Prints one line of progress to standard error.
 #[expect(
     clippy::print_stdout,
     reason = "the one place where this program speaks"
@@ -38,8 +38,8 @@ fn search_path() -> OsString {
     env::join_paths(folders).unwrap_or(system)
 }
 
-/// True when the program answers, which is all that is asked of it.
-pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
+/// True if the program can be run with these arguments.
+pub(crate) fn is_available(program: &str, arguments: &[&str]) -> bool {
     let quiet = command(program)
         .args(arguments)
         .stdin(Stdio::null())

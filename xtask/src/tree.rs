@@ -1,6 +1,6 @@
-//! The project's files as git knows them, read once; every check of `tidy` looks at this and not at the disk.
+//! The project's files as git knows them, read once; every check of `tidy` reads this and not the disk.
 //!
-//! New files that are not ignored count too, so that a check speaks before the commit and not after it.
+//! New files that are not ignored count too, so that a check reports before the commit and not after it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -11,7 +11,7 @@ const BUILD_LIMIT: Duration = Duration::from_mins(20);
 /// Several times what the pages need, on a machine with other work.
 const BROWSER_LIMIT: Duration = Duration::from_mins(5);
 
-/// The long forms may take their time, but not for ever.
+/// Limit of one step of a long test.
 const LONG_LIMIT: Duration = Duration::from_hours(3);
 
 /// How long each fuzz target runs on demand.
@@ -108,7 +108,7 @@ fn tests() -> Vec<Step> {
     ]
 }
 
-/// Programs that later steps start, clients of others among them; they have no time to wait for a compiler.
+/// Builds the programs that later steps start, third-party clients included: those steps do not wait for a compiler.
 fn build() -> Step {
     step("build", "cargo run --quiet --bin steadfast-e2e -- build")
 }
@@ -122,17 +122,17 @@ fn browser(script: &str) -> Step {
     )
 }
 
-/// The pictures of the documents, taken anew from the page as it is now.
+/// Regenerates the pictures of the documents from the current page.
 fn pictures() -> Vec<Step> {
     vec![web_build(), build(), browser("pictures")]
 }
 
-/// The page, which the program takes in when it is built.
+/// Builds the page, which the program embeds when it is built.
 fn web_build() -> Step {
     step("web-build", "npm --prefix web run build")
 }
 
-/// The suite's cases for servers against the gateway itself; `codec` is the same without one, in both roles.
+/// Runs the suite's cases for servers against the gateway; `codec` runs them without a gateway, in both roles.
 fn websocket(sections: &str) -> Step {
     let suite = "python3 tests/conformance/kosoku.py --role server --path /test/echo --sections";
     let gateway = "cargo run --quiet --bin steadfast -- serve --memory --config tests/conformance/gateway.toml";
@@ -171,7 +171,7 @@ fn lab() -> Vec<Step> {
     ]
 }
 
-/// Kills by the thousand: of the log alone, and of the gateway under the load of published clients.
+/// Kill cycles by the thousand: of the log alone, and of the gateway under the load of third-party clients.
 fn soak() -> Vec<Step> {
     vec![
         step(
@@ -185,7 +185,7 @@ fn soak() -> Vec<Step> {
     ]
 }
 
-/// Each target for a while; what is found beyond the committed corpus stays in the target folder.
+/// Each fuzz target in turn; inputs that are not in the committed corpus are kept in the target folder.
 fn fuzz() -> Vec<Step> {
     project_texts(FUZZ_TARGETS, ".rs")
         .iter()
@@ -202,13 +202,13 @@ fn fuzz() -> Vec<Step> {
         .collect()
 }
 
-/// A build that users run, since the figures are compared with those of others.
+/// A release build, since the figures are compared with those of other servers.
 fn bench(flags: &str) -> Step {
     let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --bin bench --";
     step("bench", &format!("{run} {flags}"))
 }
 
-/// Durable records and opening, beside embedded stores.
+/// Durable records and opening, next to embedded stores.
 fn log_bench() -> Step {
     let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --package log-bench";
     step("log", run)
@@ -224,12 +224,12 @@ fn fixes() -> Vec<Step> {
     ]
 }
 
-/// Every Rust file of every workspace in one go.
+/// Every Rust file of every workspace in one command.
 fn format(flags: &str) -> Step {
     step("format", &format!("rustfmt --edition 2024 {flags}")).and(project_texts("", ".rs"))
 }
 
-/// Files and anchors only: what the network says today must not fail a build.
+/// Checks files and anchors only: an unreachable web page must not fail a build.
 fn links() -> Step {
     step(
         "links",
@@ -239,7 +239,7 @@ fn links() -> Step {
 }
 
 /// The project's text files in a folder, by the end of their names; none when git cannot list them, which the
-/// step `tidy` tells.
+/// step `tidy` reports.
 fn project_texts(folder: &str, end: &str) -> Vec<String> {
     let Ok(tree) = Tree::of_project() else {
         return Vec::new();
@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    /// The alias `cargo xtask` sees to the lock file of the product itself.
+    /// The alias `cargo xtask` uses the lock file of the product itself.
     #[test]
     fn a_workspace_of_its_own_is_built_from_its_lock_file() {
         let steps = ["test", "bench"].into_iter().filter_map(list).flatten();

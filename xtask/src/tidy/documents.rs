@@ -8,7 +8,7 @@ use crate::tree::Tree;
 const RECORDS: &str = "docs/adr/";
 const RECORDS_INDEX: &str = "docs/adr/README.md";
 
-/// Decision records count from 0001 without a hole, and the index links each.
+/// Decision records count from 0001 without a gap, and the index links each.
 pub(crate) fn records(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     let index = tree.text(RECORDS_INDEX).unwrap_or("");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_links_is_found() {
+    fn a_page_without_links_to_it_is_found() {
         let pages_of = |guide: &'static str| {
             [
                 ("README.md", "[words](docs/glossary.md)"),

@@ -44,7 +44,7 @@ fn unlike(tree: &Tree, layer: &[&str]) -> Vec<Finding> {
     found
 }
 
-/// Every dependency and every feature has its reason beside it.
+/// Every dependency and every feature has its reason next to it.
 pub(crate) fn reasons(tree: &Tree) -> Vec<Finding> {
     tree.texts_ending("Cargo.toml")
         .flat_map(|(path, text)| unexplained(path, text))
@@ -105,7 +105,7 @@ fn needs_reason(section: &str, code: &str) -> bool {
     if section == "features" {
         return true;
     }
-    // The reason of a shared dependency stands in the workspace, and our own crates are explained by the layers.
+    // The reason of a shared dependency is in the workspace manifest, and our own crates are explained by the layers.
     let shared = code.contains("workspace = true") || code.contains("workspace=true");
     is_dependencies(section) && !shared && !code.contains("path =")
 }

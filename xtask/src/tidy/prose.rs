@@ -44,7 +44,7 @@ pub(crate) fn sentences(tree: &Tree) -> Vec<Finding> {
                 found.push(Finding::at(
                     path,
                     at + 1,
-                    "a sentence goes on in the next line",
+                    "a sentence continues on the next line",
                 ));
             }
         }
@@ -142,7 +142,7 @@ fn ends_sentence(line: &str) -> bool {
         .ends_with(['.', '!', '?', ':'])
 }
 
-/// The line with each piece of code as one small word, so that what stands in it is not read as prose.
+/// The line with each piece of code as one small word, so that its content is not read as prose.
 fn without_code(line: &str) -> String {
     line.split('`')
         .enumerate()
@@ -190,13 +190,13 @@ mod tests {
 
     #[test]
     fn a_sentence_over_two_lines_is_found() {
-        let good = "One.\nTwo (really).\n\n- a list\n  that goes on\n\nAt the end\n";
+        let good = "One.\nTwo (really).\n\n- a list\n  that continues\n\nAt the end\n";
         let bad = "A sentence that\ngoes on.\n";
 
         assert_eq!(findings(sentences, &[("a.md", good)]), [""; 0]);
         assert_eq!(
             findings(sentences, &[("a.md", bad)]),
-            ["a.md:1: a sentence goes on in the next line"]
+            ["a.md:1: a sentence continues on the next line"]
         );
     }
 

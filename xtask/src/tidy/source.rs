@@ -6,7 +6,7 @@ use crate::tree::Tree;
 /// A file of this many lines without its tests fails; half of it is the time to split.
 const LINES_MAX: usize = 800;
 
-/// Names that tell nothing, so that everything ends up in them.
+/// Generic names, under which unrelated code gathers.
 const EMPTY_NAMES: [&str; 4] = ["utils", "helpers", "common", "misc"];
 
 /// Every Rust file says at its head what it owns.
@@ -53,7 +53,7 @@ fn lines_without_tests(text: &str) -> usize {
     count
 }
 
-/// `foo.rs` stands beside `foo/`, and each name tells something.
+/// Modules are `foo.rs` next to `foo/`, and no name is generic.
 pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (path, text) in tree.texts_ending(".rs") {
@@ -61,7 +61,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
         if file == "mod.rs" {
             found.push(Finding::whole(
                 path,
-                "no `mod.rs`: `foo.rs` stands beside `foo/`",
+                "no `mod.rs`: use `foo.rs` next to `foo/`",
             ));
         }
         if EMPTY_NAMES
@@ -70,7 +70,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
         {
             found.push(Finding::whole(
                 path,
-                "the module's name does not tell what it holds",
+                "the module's name is generic: name what it holds",
             ));
         }
         for (number, line) in text.lines().enumerate() {
@@ -78,7 +78,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
                 found.push(Finding::at(
                     path,
                     number + 1,
-                    "the module's name does not tell what it holds",
+                    "the module's name is generic: name what it holds",
                 ));
             }
         }
@@ -107,7 +107,7 @@ pub(crate) fn allowances(tree: &Tree) -> Vec<Finding> {
                 found.push(Finding::at(
                     path,
                     number + 1,
-                    "`allow` hides a lint for ever: `expect` it with a reason",
+                    "`allow` hides a lint indefinitely: `expect` it with a reason",
                 ));
             }
         }

@@ -1,30 +1,32 @@
-//! The check that every broken twin has a test that it must fail.
+//! The check that every known-bad build has a test that detects it.
 
 use std::collections::BTreeSet;
 
 use super::Finding;
 use crate::tree::Tree;
 
-const GYM: &str = "tests/known-bad/";
+const FOLDER: &str = "tests/known-bad/";
 
-/// Every twin in `tests/known-bad` is named by a test; a twin that nothing runs proves nothing.
+/// Every known-bad build is named by a test; one that no test runs proves nothing.
 pub(crate) fn named(tree: &Tree) -> Vec<Finding> {
     let tests: Vec<(&str, &str)> = tree
         .texts_ending(".rs")
         .filter(|(path, _)| is_test(path))
         .collect();
-    twins(tree)
+    known_bad_builds(tree)
         .into_iter()
         .filter(|(_, name)| !tests.iter().any(|(_, text)| mentions(text, name)))
-        .map(|(path, name)| Finding::whole(&path, format!("no test names the twin `{name}`")))
+        .map(|(path, name)| {
+            Finding::whole(&path, format!("no test names the known-bad build `{name}`"))
+        })
         .collect()
 }
 
-/// A twin is a binary of the gym: `src/bin/NAME.rs`, or a folder `NAME` with a manifest and a `main`.
-fn twins(tree: &Tree) -> BTreeSet<(String, String)> {
-    let mut twins = BTreeSet::new();
+/// The binaries of the folder: `src/bin/NAME.rs`, or a folder `NAME` with a manifest and a `main`.
+fn known_bad_builds(tree: &Tree) -> BTreeSet<(String, String)> {
+    let mut builds = BTreeSet::new();
     for path in tree.paths() {
-        let Some(inside) = path.strip_prefix(GYM) else {
+        let Some(inside) = path.strip_prefix(FOLDER) else {
             continue;
         };
         let parts: Vec<&str> = inside.split('/').collect();
@@ -34,19 +36,19 @@ fn twins(tree: &Tree) -> BTreeSet<(String, String)> {
             _ => None,
         };
         if let Some(name) = name {
-            twins.insert((path.to_owned(), name.to_owned()));
+            builds.insert((path.to_owned(), name.to_owned()));
         }
     }
-    twins
+    builds
 }
 
-/// A file of a `tests` folder; in the gym itself only those of its own `tests` folder.
+/// A file in a `tests` folder; within the folder of known-bad builds only those of its own `tests` folder.
 fn is_test(path: &str) -> bool {
-    let inside = path.strip_prefix(GYM).unwrap_or(path);
+    let inside = path.strip_prefix(FOLDER).unwrap_or(path);
     inside.split('/').any(|folder| folder == "tests")
 }
 
-/// True when the name stands there as a whole word.
+/// True if the text contains the name as a complete word.
 fn mentions(text: &str, name: &str) -> bool {
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-')
         .any(|word| word == name || word.strip_prefix("CARGO_BIN_EXE_") == Some(name))
@@ -58,21 +60,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_twin_that_no_test_names_is_found() {
-        let twin = ("tests/known-bad/src/bin/early-ack.rs", "");
+    fn a_known_bad_build_that_no_test_names_is_found() {
+        let build = ("tests/known-bad/src/bin/early-ack.rs", "");
         let folder = ("tests/known-bad/offset-reuse/src/main.rs", "");
         let test = (
-            "tests/known-bad/tests/twins.rs",
+            "tests/known-bad/tests/detection.rs",
             "env!(\"CARGO_BIN_EXE_early-ack\"); run(\"offset-reuse\");",
         );
 
-        assert_eq!(findings(named, &[twin, folder, test]), [""; 0]);
+        assert_eq!(findings(named, &[build, folder, test]), [""; 0]);
         assert_eq!(
             findings(
                 named,
-                &[twin, ("tests/known-bad/tests/twins.rs", "\"early-ack-2\"")]
+                &[
+                    build,
+                    ("tests/known-bad/tests/detection.rs", "\"early-ack-2\"")
+                ]
             ),
-            ["tests/known-bad/src/bin/early-ack.rs: no test names the twin `early-ack`"]
+            ["tests/known-bad/src/bin/early-ack.rs: no test names the known-bad build `early-ack`"]
         );
     }
 }
