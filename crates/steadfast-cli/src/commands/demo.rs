@@ -155,7 +155,7 @@ fn prepare(arguments: &Demo, port: u16, gateway_port: u16) -> Result<PathBuf, Fa
     };
     fs::create_dir_all(&directory).map_err(unwritable)?;
     let configuration = format!(
-        "# Written by `steadfast demo` at each start.\n[server]\nport = {gateway_port}\ncores = 1\n\
+        "# Written by `steadfast demo` at each start.\n[server]\nport = {gateway_port}\nshards = 1\n\
          allowed_origins = [\"http://127.0.0.1:{port}\", \"http://localhost:{port}\"]\n\n\
          [client]\nanonymous_info = true\n\n[store]\ndirectory = \"log\"\n"
     );
