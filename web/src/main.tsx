@@ -15,5 +15,9 @@ if (root === null) {
   throw new Error("the element #app is missing");
 }
 const store = createStore(initial(persistence.name(), persistence.color()));
-const actions = startFeed(store);
+const { actions, stop } = startFeed(store);
 render(<App store={store} actions={actions} />, root);
+
+// During development a changed module runs this file again; the earlier run must not keep its connection and timers.
+import.meta.hot?.accept();
+import.meta.hot?.dispose(stop);

@@ -2,8 +2,9 @@
 // the page can show when the next attempt starts. Independent of pixels.
 
 import { Centrifuge, State, type Subscription } from "centrifuge";
-import type { Link, Position } from "../state/model";
+import type { Ack, Link, Position } from "../state/model";
 import { delayMs, levelAfter } from "./backoff";
+import * as parse from "./parse";
 
 /** Effectively never: this class schedules the reconnects. */
 const NEVER_MS = 3_600_000;
@@ -28,10 +29,6 @@ export interface Environment {
   readonly websocket?: unknown;
 }
 
-export interface Ack extends Position {
-  readonly duplicate: boolean;
-}
-
 /** Why a call failed. Codes below 100 are the library's own: whether the gateway processed the call is unknown. */
 export interface CallError {
   readonly code: number;
@@ -51,6 +48,7 @@ export class Connection {
   #connectedMs = 0;
   #cause = "";
   #link: Link = { kind: "connecting" };
+  readonly #closing = new AbortController();
 
   constructor(url: string, channel: string, name: string, listener: Listener, environment: Environment) {
     this.#listener = listener;
@@ -71,8 +69,9 @@ export class Connection {
     this.#client.on("connecting", ({ reason }) => this.#onLost(reason));
     this.#client.on("error", ({ error }) => this.#onFailed(error.message));
     this.#client.on("disconnected", ({ code, reason }) => this.#onDisconnected(code, reason));
-    environment.network.addEventListener("offline", () => this.#goOffline());
-    environment.network.addEventListener("online", () => this.reconnectNow());
+    const { signal } = this.#closing;
+    environment.network.addEventListener("offline", () => this.#goOffline(), { signal });
+    environment.network.addEventListener("online", () => this.reconnectNow(), { signal });
   }
 
   /** Connects, and reconnects indefinitely. The subscription starts after the position, so that nothing is missed. */
@@ -97,6 +96,13 @@ export class Connection {
     }
   }
 
+  /** Closes the connection, which stays closed, and removes the timer and the listeners. */
+  close(): void {
+    this.#closing.abort();
+    clearTimeout(this.#timer);
+    this.#client.disconnect();
+  }
+
   /** Starts an attempt now: the network is available again, the page is visible again, or the user requested it. */
   reconnectNow(): void {
     if (this.#link.kind === "connected" || this.#isAttempting()) {
@@ -105,7 +111,7 @@ export class Connection {
     this.#startAttempt();
   }
 
-  /** Reconnects, because the gateway reads the name when a client connects; the subscription resumes at its position. */
+  /** Reconnects, because the gateway reads the name when a client connects; the subscription resumes. */
   rename(name: string): void {
     this.#client.setData({ name });
     if (this.#link.kind === "connected") {
@@ -114,15 +120,18 @@ export class Connection {
     }
   }
 
-  /** Publishes. The gateway applies repeated calls with the same idempotency key once. */
+  /** Publishes. The gateway applies repeated calls with the same key once. An invalid reply is a temporary error. */
   async publish(data: unknown, key: string): Promise<Ack> {
     const reply = await this.#client.rpc("gw.publish", {
       channel: this.#channel,
       data,
       idempotency_key: key,
     });
-    const { epoch, offset, duplicate } = reply.data as Ack;
-    return { epoch, offset, duplicate };
+    const ack = parse.ack(reply.data);
+    if (ack === null) {
+      throw new Error("invalid reply to gw.publish");
+    }
+    return ack;
   }
 
   /** The position of the newest publication of the channel. */
@@ -147,6 +156,9 @@ export class Connection {
 
   #startAttempt(): void {
     clearTimeout(this.#timer);
+    if (this.#closing.signal.aborted) {
+      return;
+    }
     const isFirst = this.#attempt === 0 && this.#link.kind === "connecting";
     this.#attempt += 1;
     const cause = this.#cause;
@@ -176,7 +188,8 @@ export class Connection {
   }
 
   #onFailed(reason: string): void {
-    if (this.#client.state === State.Connected || this.#link.kind === "offline") {
+    const isClosed = this.#closing.signal.aborted;
+    if (isClosed || this.#client.state === State.Connected || this.#link.kind === "offline") {
       return;
     }
     clearTimeout(this.#timer);

@@ -2,19 +2,18 @@
 // as actions; the views call the returned functions.
 
 import type { Cell, Config } from "../state/model";
+import type { Action } from "../state/reduce";
 import type { State } from "../state/state";
 import type { Store } from "../state/store";
 import { Connection } from "./connection";
 import * as http from "./http";
-import { watchLive } from "./live";
+import { type Live, watchLive } from "./live";
 import * as parse from "./parse";
 import * as persistence from "./persistence";
 import { QueueStore } from "./queue-store";
-import { retry, sleep } from "./retry";
+import { reasonOf, retry, retryDelayMs, sleep } from "./retry";
 import { POLL_MS, Sender } from "./sender";
 
-/** Between two requests for a picture that is new enough. */
-const PICTURE_RETRY_MS = 250;
 /** A client can miss joins and leaves when a shard of the gateway lags, so presence is requested at this interval. */
 const PRESENCE_MS = 30_000;
 
@@ -31,24 +30,42 @@ export interface PageActions {
   readonly kill: () => void;
 }
 
-export function startFeed(store: Store): PageActions {
-  let sender: Sender | null = null;
-  let connection: Connection | null = null;
-  const live = watchLive(store);
-  void start(store, (parts) => {
-    ({ sender, connection } = parts);
+export interface Feed {
+  readonly actions: PageActions;
+  /** Closes the connection, and removes the timers and listeners of the feed. */
+  readonly stop: () => void;
+}
+
+export function startFeed(store: Store): Feed {
+  const stopping = new AbortController();
+  const live = watchLive(store, stopping.signal);
+  const parts: Parts = { sender: null, connection: null };
+  start(store, parts, stopping.signal).catch((error: unknown) => {
+    if (!stopping.signal.aborted) {
+      throw error;
+    }
   });
+  return { actions: pageActions(store, parts, live), stop: () => stopping.abort() };
+}
+
+/** Null until the configuration is loaded. */
+interface Parts {
+  sender: Sender | null;
+  connection: Connection | null;
+}
+
+function pageActions(store: Store, parts: Parts, live: Live): PageActions {
   return {
     currentState: store.get,
     paint: (cells) => {
       const { color, name } = store.get();
-      sender?.paint(cells.map(({ x, y }) => ({ x, y, color, by: name })));
+      parts.sender?.paint(cells.map(({ x, y }) => ({ x, y, color, by: name })));
     },
     rename: (input) => {
       const name = parse.cleanName(input) || persistence.newName();
       store.dispatch({ type: "nameChanged", name });
       persistence.saveName(name);
-      connection?.rename(name);
+      parts.connection?.rename(name);
     },
     chooseColor: (color) => {
       store.dispatch({ type: "colorChosen", color });
@@ -56,30 +73,26 @@ export function startFeed(store: Store): PageActions {
     },
     moveCursor: (cell) => store.dispatch({ type: "cursorMoved", cell }),
     closeNotice: (id) => store.dispatch({ type: "noticeClosed", id }),
-    reconnectNow: () => connection?.reconnectNow(),
+    reconnectNow: () => parts.connection?.reconnectNow(),
     kill: () => void live.kill(),
   };
 }
 
-interface Parts {
-  readonly sender: Sender;
-  readonly connection: Connection;
-}
-
-async function start(store: Store, ready: (parts: Parts) => void): Promise<void> {
-  const onFailure = (reason: string): void => store.dispatch({ type: "startFailed", reason });
-  const config = await retry(http.config, onFailure);
+async function start(store: Store, parts: Parts, signal: AbortSignal): Promise<void> {
+  const configFailed = (reason: string): void => store.dispatch({ type: "startFailed", reason });
+  const config = await retry(http.config, configFailed, signal);
   store.dispatch({ type: "configured", config });
-  const connection = connect(store, config);
-  const sender = startSender(store, config, connection);
-  ready({ sender, connection });
-  const picture = await retry(() => http.picture(config), onFailure);
+  const connection = connect(store, config, signal);
+  parts.connection = connection;
+  parts.sender = startSender(store, config, connection, signal);
+  const pictureFailed = (reason: string): void => store.dispatch({ type: "pictureFailed", reason });
+  const picture = await retry(() => http.picture(config), pictureFailed, signal);
   store.dispatch({ type: "pictureLoaded", picture, nowMs: Date.now() });
-  reloadPictureWhenRequired(store, config);
+  reloadPictureWhenRequired(store, config, signal);
   connection.start({ epoch: picture.epoch, offset: picture.offset });
 }
 
-function connect(store: Store, config: Config): Connection {
+function connect(store: Store, config: Config, signal: AbortSignal): Connection {
   const connection: Connection = new Connection(
     config.gateway,
     config.channel,
@@ -98,12 +111,17 @@ function connect(store: Store, config: Config): Connection {
     },
     { network: window, isOnline: () => navigator.onLine, random: Math.random },
   );
-  document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible") {
-      connection.reconnectNow();
-    }
-  });
-  setInterval(() => void loadPresence(store, connection), PRESENCE_MS);
+  document.addEventListener(
+    "visibilitychange",
+    () => {
+      if (document.visibilityState === "visible") {
+        connection.reconnectNow();
+      }
+    },
+    { signal },
+  );
+  repeat(() => void loadPresence(store, connection), PRESENCE_MS, signal);
+  signal.addEventListener("abort", () => connection.close());
   return connection;
 }
 
@@ -120,7 +138,7 @@ async function loadPresence(store: Store, connection: Connection): Promise<void>
   }
 }
 
-function startSender(store: Store, config: Config, connection: Connection): Sender {
+function startSender(store: Store, config: Config, connection: Connection, signal: AbortSignal): Sender {
   const queue = new QueueStore(persistence.storage(), config.channel);
   const queueChanged = (): void => {
     store.dispatch({ type: "queueChanged", items: queue.items(), isPersisted: queue.isPersisted });
@@ -136,37 +154,56 @@ function startSender(store: Store, config: Config, connection: Connection): Send
     newKey: persistence.newKey,
     random: Math.random,
   });
-  window.addEventListener("storage", ({ key, storageArea }) => {
-    if (storageArea === persistence.storage() && queue.onStorage(key)) {
-      queueChanged();
-    }
-  });
+  window.addEventListener(
+    "storage",
+    ({ key, storageArea }) => {
+      if (storageArea === persistence.storage() && queue.onStorage(key)) {
+        queueChanged();
+      }
+    },
+    { signal },
+  );
   queueChanged();
-  setInterval(() => sender.poll(), POLL_MS);
+  repeat(() => sender.poll(), POLL_MS, signal);
   return sender;
 }
 
 /** Reloads the picture whenever publications are missing. */
-function reloadPictureWhenRequired(store: Store, config: Config): void {
+function reloadPictureWhenRequired(store: Store, config: Config, signal: AbortSignal): void {
   let isLoading = false;
-  const load = async (): Promise<void> => {
+  const isRequired = (): boolean => !signal.aborted && store.get().replica.requiredPosition !== null;
+  const reload = async (): Promise<void> => {
     isLoading = true;
-    while (store.get().replica.requiredPosition !== null) {
-      try {
-        const picture = await http.picture(config);
-        store.dispatch({ type: "pictureLoaded", picture, nowMs: Date.now() });
-      } catch {
-        // The server may not have a position yet; the page shows that it is waiting for the picture.
-      }
-      if (store.get().replica.requiredPosition !== null) {
-        await sleep(PICTURE_RETRY_MS);
+    for (let attempts = 0; isRequired(); attempts += 1) {
+      await loadPicture(store, config, signal);
+      // A failed attempt, or a picture that is not new enough, is followed by the next attempt.
+      if (isRequired()) {
+        await sleep(retryDelayMs(attempts), signal);
       }
     }
     isLoading = false;
   };
-  store.listen(() => {
-    if (!isLoading && store.get().replica.requiredPosition !== null) {
-      void load();
+  const unlisten = store.listen(() => {
+    if (!isLoading && isRequired()) {
+      void reload();
     }
   });
+  signal.addEventListener("abort", unlisten);
+}
+
+async function loadPicture(store: Store, config: Config, signal: AbortSignal): Promise<void> {
+  let action: Action;
+  try {
+    action = { type: "pictureLoaded", picture: await http.picture(config), nowMs: Date.now() };
+  } catch (error) {
+    action = { type: "pictureFailed", reason: reasonOf(error) };
+  }
+  if (!signal.aborted) {
+    store.dispatch(action);
+  }
+}
+
+function repeat(task: () => void, everyMs: number, signal: AbortSignal): void {
+  const timer = setInterval(task, everyMs);
+  signal.addEventListener("abort", () => clearInterval(timer));
 }

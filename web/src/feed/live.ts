@@ -1,5 +1,6 @@
 // Polls the live report of the demo's server, and requests kills of the gateway.
 
+import type { Action } from "../state/reduce";
 import type { Store } from "../state/store";
 import * as http from "./http";
 import { sleep } from "./retry";
@@ -15,20 +16,28 @@ export interface Live {
   readonly kill: () => Promise<void>;
 }
 
-export function watchLive(store: Store): Live {
-  void report(store);
+/** Polls until the signal is aborted. */
+export function watchLive(store: Store, signal: AbortSignal): Live {
+  void pollReports(store, signal);
   return { kill: () => kill(store) };
 }
 
-async function report(store: Store): Promise<never> {
-  for (;;) {
-    try {
-      const next = await http.live();
-      store.dispatch({ type: "reported", report: next, nowMs: Date.now() });
-    } catch {
-      store.dispatch({ type: "reportFailed" });
+async function pollReports(store: Store, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const action = await requestReport();
+    if (!signal.aborted) {
+      store.dispatch(action);
+      await sleep(interval(store), signal);
     }
-    await sleep(interval(store));
+  }
+}
+
+async function requestReport(): Promise<Action> {
+  try {
+    return { type: "reported", report: await http.live(), nowMs: Date.now() };
+  } catch {
+    // The page marks the last report as outdated.
+    return { type: "reportFailed" };
   }
 }
 

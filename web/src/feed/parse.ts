@@ -1,14 +1,17 @@
 // Parses input from the network and the storage: a validated value, or null. Neither is trusted.
 
-import type {
-  Config,
-  Disconnect,
-  Item,
-  LiveClient,
-  Participant,
-  Pixel,
-  Position,
-  Report,
+import {
+  type Ack,
+  CLIENT_STATES,
+  type Config,
+  type Disconnect,
+  GATEWAY_STATES,
+  type Item,
+  type LiveClient,
+  type Participant,
+  type Pixel,
+  type Position,
+  type Report,
 } from "../state/model";
 import type { Picture, Publication } from "../state/replica";
 
@@ -28,6 +31,10 @@ function text(value: unknown): string | null {
 
 function number(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
+function oneOf<T extends string>(value: unknown, allowed: readonly T[]): T | null {
+  return allowed.find((candidate) => candidate === value) ?? null;
 }
 
 function integer(value: unknown, below: number): number | null {
@@ -86,6 +93,13 @@ export function position(value: unknown): Position | null {
   return typeof epoch === "string" && count !== null ? { epoch, offset: count } : null;
 }
 
+/** The reply to a publication. */
+export function ack(value: unknown): Ack | null {
+  const at = position(value);
+  const { duplicate } = fields(value);
+  return at === null || typeof duplicate !== "boolean" ? null : { ...at, isDuplicate: duplicate };
+}
+
 /** A publication of the channel. Data that is not a pixel of this canvas still counts as an offset. */
 export function publication(offset: number, data: unknown, size: Config): Publication {
   return { offset, pixel: pixel(data, size) };
@@ -140,7 +154,7 @@ export function report(value: unknown): Report | null {
   return {
     nowMs,
     gateway: {
-      state: text(gateway["state"]) ?? "unknown",
+      state: oneOf(gateway["state"], GATEWAY_STATES) ?? "unknown",
       kills: number(gateway["kills"]) ?? 0,
       downSinceMs: number(gateway["down_since_ms"]),
       lastOutageMs: number(gateway["last_outage_ms"]),
@@ -161,7 +175,7 @@ function liveClient(value: unknown): LiveClient {
   const input = fields(value);
   return {
     name: text(input["name"]) ?? "?",
-    state: text(input["state"]) ?? "unknown",
+    state: oneOf(input["state"], CLIENT_STATES) ?? "unknown",
     attempt: number(input["attempt"]) ?? 0,
     nextAttemptAtMs: number(input["next_attempt_at_ms"]),
     downtimeMs: number(input["downtime_ms"]) ?? 0,

@@ -1,20 +1,51 @@
-// Repeats a call until it succeeds, with increasing delays. For what the page requires to start.
+// Repeats calls until they succeed, with increasing delays, and ends when a signal is aborted.
 
 import { delayMs } from "./backoff";
 
-export async function retry<T>(call: () => Promise<T>, onFailure: (reason: string) => void): Promise<T> {
+/** 2^3 times the base delay: the page stays responsive when the server starts again. */
+const LEVEL_MAX = 3;
+
+/** The delay after this number of earlier failures. */
+export function retryDelayMs(failures: number): number {
+  return delayMs(Math.min(failures, LEVEL_MAX), Math.random);
+}
+
+/** Repeats the call until it succeeds. Rejects when the signal is aborted. */
+export async function retry<T>(
+  call: () => Promise<T>,
+  onFailure: (reason: string) => void,
+  signal: AbortSignal,
+): Promise<T> {
   for (let failures = 0; ; failures += 1) {
     try {
-      return await call();
+      const result = await call();
+      signal.throwIfAborted();
+      return result;
     } catch (error) {
-      onFailure(error instanceof Error ? error.message : String(error));
-      await sleep(delayMs(Math.min(failures, 3), Math.random));
+      signal.throwIfAborted();
+      onFailure(reasonOf(error));
+      await sleep(retryDelayMs(failures), signal);
+      signal.throwIfAborted();
     }
   }
 }
 
-export function sleep(ms: number): Promise<void> {
+/** Waits; returns early when the signal is aborted. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, ms);
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) {
+      end();
+    }
   });
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,8 @@
 // Sends the queue to the gateway: in order, repeated with the same idempotency key while that is safe. Each item is
-// settled exactly once: acknowledged, rejected with a reason, or compared with the picture. `state/queue` has the rules.
+// settled exactly once: acknowledged, rejected with a reason, or compared with the picture. The rules are in
+// `state/queue`.
 
-import type { Acked, Item, Pixel, Position } from "../state/model";
+import type { Ack, Acked, Item, Pixel, Position } from "../state/model";
 import {
   IN_FLIGHT_MAX,
   isOverdue,
@@ -13,7 +14,7 @@ import {
 } from "../state/queue";
 import { BLANK, colorAt, hasReached, type Replica } from "../state/replica";
 import { delayMs } from "./backoff";
-import { type Ack, callError } from "./connection";
+import { callError } from "./connection";
 import type { QueueStore } from "./queue-store";
 
 /** The interval at which the queue is checked. */

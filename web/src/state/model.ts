@@ -80,6 +80,11 @@ export interface Participant {
   readonly name: string;
 }
 
+/** The reply to a publication: its position, and whether the gateway had already applied its idempotency key. */
+export interface Ack extends Position {
+  readonly isDuplicate: boolean;
+}
+
 /** A message to the user. */
 export interface Notice {
   readonly id: number;
@@ -87,9 +92,15 @@ export interface Notice {
   readonly tone: "info" | "bad";
 }
 
+/** The states that the demo's server reports; "unknown" for any other. */
+export const GATEWAY_STATES = ["starting", "up", "down"] as const;
+export type GatewayState = (typeof GATEWAY_STATES)[number] | "unknown";
+export const CLIENT_STATES = ["disconnected", "connecting", "connected", "reconnecting", "failed"] as const;
+export type ClientState = (typeof CLIENT_STATES)[number] | "unknown";
+
 export interface LiveClient {
   readonly name: string;
-  readonly state: string;
+  readonly state: ClientState;
   readonly attempt: number;
   readonly nextAttemptAtMs: number | null;
   readonly downtimeMs: number;
@@ -114,7 +125,7 @@ export interface Disconnect {
 export interface Report {
   readonly nowMs: number;
   readonly gateway: {
-    readonly state: string;
+    readonly state: GatewayState;
     readonly kills: number;
     readonly downSinceMs: number | null;
     readonly lastOutageMs: number | null;

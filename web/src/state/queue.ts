@@ -1,7 +1,7 @@
 // The rules of the queue: which items may be sent, which must wait, and which are too old to be sent again.
 //
-// The gateway remembers an idempotency key only for the deduplication window. An item that may have arrived and is older
-// is never sent again, because it could be applied twice; the picture shows whether it was applied.
+// The gateway remembers an idempotency key only for the deduplication window. An item that may have arrived and is
+// older is never sent again, because it could be applied twice; the picture shows whether it was applied.
 
 import type { Acked, Cell, Item, Pixel, Position } from "./model";
 
@@ -17,7 +17,7 @@ export const LEASE_MS = 8_000;
 /** An item is not repeated in the last part of the deduplication window, because it must also arrive within it. */
 export const WINDOW_MARGIN_MS = 15_000;
 
-/** The maximum of acknowledged pixels without their publication; the oldest are dropped, and a picture includes them. */
+/** The maximum of acknowledged pixels without their publication; above it the oldest are dropped. */
 export const ACKED_MAX = 2_000;
 
 export function inOrder(items: Iterable<Item>): readonly Item[] {
@@ -30,7 +30,7 @@ function sameCell(a: Cell, b: Cell): boolean {
   return a.x === b.x && a.y === b.y;
 }
 
-/** True when a repeat could be applied twice. If the clock was set back, the age is unknown, which counts as overdue. */
+/** True when a repeat could be applied twice. An unknown age, after the clock was set back, counts as overdue. */
 export function isOverdue(item: Item, nowMs: number, dedupWindowMs: number): boolean {
   if (item.sentMs === null) {
     return false;

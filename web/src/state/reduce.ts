@@ -20,6 +20,7 @@ export type Action =
       readonly nowMs: number;
     }
   | { readonly type: "pictureLoaded"; readonly picture: Picture; readonly nowMs: number }
+  | { readonly type: "pictureFailed"; readonly reason: string }
   | {
       readonly type: "subscribed";
       readonly at: Position;
@@ -55,7 +56,12 @@ export function reduce(state: State, action: Action): State {
     case "linkChanged":
       return changeLink(state, action.link, action.self, action.nowMs);
     case "pictureLoaded":
-      return settle(withReplica(state, replica.loaded(state.replica, action.picture)), action.nowMs);
+      return settle(
+        { ...withReplica(state, replica.loaded(state.replica, action.picture)), pictureError: null },
+        action.nowMs,
+      );
+    case "pictureFailed":
+      return { ...state, pictureError: action.reason };
     case "subscribed":
       return settle(
         withReplica(state, replica.subscribed(state.replica, action.at, action.isRecovered)),

@@ -13,7 +13,7 @@ export const NOTICES_MAX = 3;
 
 export interface State {
   readonly config: Config | null;
-  /** Why the last attempt to load the configuration or the first picture failed. */
+  /** Why the last attempt to load the configuration failed. */
   readonly startError: string | null;
   readonly name: string;
   readonly color: number;
@@ -21,6 +21,8 @@ export interface State {
   readonly link: Link;
   readonly outage: Outage;
   readonly replica: Replica;
+  /** Why the last attempt to load the picture failed; null after a successful one. */
+  readonly pictureError: string | null;
   readonly queue: readonly Item[];
   readonly acked: readonly Acked[];
   /** False when a reload loses drawn pixels. */
@@ -48,6 +50,7 @@ export function initial(name: string, color: number): State {
     link: { kind: "connecting" },
     outage: { sinceMs: null, lastMs: null, count: 0 },
     replica: emptyReplica({ width: 64, height: 64 }),
+    pictureError: null,
     queue: [],
     acked: [],
     isPersisted: true,

@@ -3,16 +3,20 @@
 import { useState } from "preact/hooks";
 import type { Config } from "../state/model";
 
+/** How long the button confirms the copy. */
+const COPIED_MS = 2_000;
+
 export function Join({ config }: { config: Config }) {
-  const [isCopied, setCopied] = useState(false);
+  const [copying, setCopying] = useState<"idle" | "copied" | "failed">("idle");
   const code = program(config);
   const copy = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(code);
-      setCopied(true);
-      setTimeout(() => setCopied(false), 2_000);
+      setCopying("copied");
+      setTimeout(() => setCopying("idle"), COPIED_MS);
     } catch {
-      setCopied(false);
+      // Without HTTPS, a browser provides the clipboard to pages of loopback addresses only.
+      setCopying("failed");
     }
   };
   return (
@@ -20,9 +24,12 @@ export function Join({ config }: { config: Config }) {
       <header>
         <h2 id="join-title">Join with your own client</h2>
         <button type="button" class="quiet" onClick={() => void copy()}>
-          {isCopied ? "Copied" : "Copy"}
+          {copying === "copied" ? "Copied" : "Copy"}
         </button>
       </header>
+      <p role="status" class="bad">
+        {copying === "failed" && "This browser does not allow copying here. Select the text and copy it."}
+      </p>
       <p class="dim">
         <code>npm install centrifuge ws</code>, save as <code>join.mjs</code>, run <code>node join.mjs</code>.
         It paints one pixel, prints the offset at which it is stored, and reconnects automatically after a

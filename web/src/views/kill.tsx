@@ -30,8 +30,12 @@ export function KillPanel({ kill, outage, report, requestKill }: Props) {
           Kill the gateway
         </button>
       </div>
-      <div role="status" data-testid="verdict" data-kill={kill.kind}>
-        <Result kill={kill} outage={outage} />
+      <div data-testid="verdict" data-kill={kill.kind}>
+        {/* Only the result is announced: a screen reader would read the running durations continuously. */}
+        <div role="status">
+          <Result kill={kill} />
+        </div>
+        <Progress kill={kill} outage={outage} />
       </div>
     </section>
   );
@@ -46,61 +50,74 @@ function GatewayState({ report }: { report: Report | null }) {
   );
 }
 
-function Result({ kill, outage }: { kill: Kill; outage: Outage }) {
+function Result({ kill }: { kill: Kill }) {
   switch (kill.kind) {
     case "idle":
+    case "requested":
+    case "recovering":
+      return null;
+    case "rejected":
+      return <p class="verdict bad">{kill.reason}</p>;
+    case "finished":
+      return (
+        <p class="verdict">
+          <Verdict kill={kill} />
+        </p>
+      );
+  }
+}
+
+function Progress({ kill, outage }: { kill: Kill; outage: Outage }) {
+  switch (kill.kind) {
+    case "idle":
+    case "rejected":
       return null;
     case "requested":
       return <p class="verdict">Killing…</p>;
-    case "rejected":
-      return <p class="verdict bad">{kill.reason}</p>;
     case "recovering":
+      return (
+        <>
+          <p class="verdict">{progress(kill)}</p>
+          <Downtimes kill={kill} outage={outage} />
+        </>
+      );
     case "finished":
-      return <Recovery kill={kill} outage={outage} />;
+      return <Downtimes kill={kill} outage={outage} />;
   }
 }
 
 type StartedKill = Extract<Kill, { readonly kind: "recovering" | "finished" }>;
 
-function Recovery({ kill, outage }: { kill: StartedKill; outage: Outage }) {
-  const missing = kill.clients.filter((client) => !client.hasReconnected);
+function Downtimes({ kill, outage }: { kill: StartedKill; outage: Outage }) {
   const now = useNow(200);
   const own = outage.sinceMs === null ? outage.lastMs : now - outage.sinceMs;
-  const longest = Math.max(1, own ?? 0, ...kill.clients.map((client) => client.downtimeMs ?? 0));
+  const longest = Math.max(1, own ?? 0, ...kill.clients.map(({ downtimeMs }) => downtimeMs ?? 0));
   return (
-    <>
-      <p class="verdict">
-        {kill.kind === "finished" ? (
-          <Verdict kill={kill} missing={missing.map(({ name }) => name)} />
-        ) : (
-          progress(kill, missing.length)
-        )}
-      </p>
-      <ul class="downtimes">
-        {kill.clients.map((client) => (
-          <DowntimeRow
-            key={client.name}
-            name={client.name}
-            ms={client.downtimeMs}
-            hasReconnected={client.hasReconnected}
-            longest={longest}
-          />
-        ))}
-        {outage.count > kill.outagesBefore && (
-          <DowntimeRow name="this page" ms={own} hasReconnected={outage.sinceMs === null} longest={longest} />
-        )}
-      </ul>
-    </>
+    <ul class="downtimes">
+      {kill.clients.map(({ name, downtimeMs, hasReconnected }) => (
+        <DowntimeRow
+          key={name}
+          name={name}
+          ms={downtimeMs}
+          hasReconnected={hasReconnected}
+          longest={longest}
+        />
+      ))}
+      {outage.count > kill.outagesBefore && (
+        <DowntimeRow name="this page" ms={own} hasReconnected={outage.sinceMs === null} longest={longest} />
+      )}
+    </ul>
   );
 }
 
-function progress(kill: StartedKill, missing: number): string {
-  const reconnected = kill.clients.length - missing;
-  return `${reconnected} of ${count(kill.clients.length, "client")} reconnected, ${count(kill.undelivered, "pixel")} undelivered…`;
+function progress({ clients, undelivered }: StartedKill): string {
+  const reconnected = clients.filter(({ hasReconnected }) => hasReconnected).length;
+  return `${reconnected} of ${count(clients.length, "client")} reconnected, ${count(undelivered, "pixel")} undelivered…`;
 }
 
-function Verdict({ kill, missing }: { kill: StartedKill; missing: readonly string[] }) {
+function Verdict({ kill }: { kill: StartedKill }) {
   const all = kill.clients.length;
+  const missing = kill.clients.filter(({ hasReconnected }) => !hasReconnected).map(({ name }) => name);
   return (
     <>
       {kill.outageMs !== null && <>The gateway was down for {duration(kill.outageMs)}. </>}

@@ -21,7 +21,7 @@ export function Live({ state, config, kill }: Props) {
         <KillPanel kill={state.kill} outage={state.outage} report={report} requestKill={kill} />
       )}
       {report === null ? (
-        <p class="dim">QueueStatus for the first report from the demo's server.</p>
+        <p class="dim">Waiting for the first report from the demo's server.</p>
       ) : (
         <>
           <Tiles report={report} rates={rates} />

@@ -17,7 +17,7 @@ export function QueueStatus({ state }: { state: State }) {
   );
 }
 
-function queueText({ queue, replica, link, isPersisted }: State): string {
+function queueText({ queue, replica, link, isPersisted, pictureError }: State): string {
   if (queue.length > 0) {
     const pixels = count(queue.length, "pixel");
     if (link.kind === "connected") {
@@ -28,10 +28,9 @@ function queueText({ queue, replica, link, isPersisted }: State): string {
       : "not stored: a reload of the page loses them";
     return `${pixels} waiting for a connection, ${where}`;
   }
-  if (replica.picture === null) {
-    return "Loading the picture";
+  if (replica.picture !== null && replica.requiredPosition === null) {
+    return "All pixels that you drew are acknowledged";
   }
-  return replica.requiredPosition === null
-    ? "All pixels that you drew are acknowledged"
-    : "Reloading the picture after a gap";
+  const what = replica.picture === null ? "Loading the picture" : "Reloading the picture after a gap";
+  return pictureError === null ? what : `${what}; the last attempt failed (${pictureError})`;
 }

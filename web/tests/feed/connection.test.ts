@@ -201,7 +201,7 @@ describe("the connection", () => {
   it("publishes with an idempotency key, and distinguishes a lost call from a rejection", async () => {
     await connect();
 
-    await expect(connection.publish({}, "k")).resolves.toEqual({ epoch: "e", offset: 9, duplicate: false });
+    await expect(connection.publish({}, "k")).resolves.toEqual({ epoch: "e", offset: 9, isDuplicate: false });
     FakeSocket.onCommand = (socket, { id }) =>
       socket.receive({ id, error: { code: 103, message: "permission denied" } });
     const rejected = await connection.publish({}, "k").catch(callError);
@@ -211,6 +211,32 @@ describe("the connection", () => {
     FakeSocket.last().fail();
     expect(rejected).toEqual({ code: 103, message: "permission denied", isTemporary: false });
     await expect(lost).resolves.toMatchObject({ isTemporary: true });
+  });
+
+  it("repeats a publication whose reply is invalid", async () => {
+    await connect();
+
+    for (const data of [null, { epoch: "e", offset: 9 }, { epoch: "e", offset: "9", duplicate: false }]) {
+      FakeSocket.onCommand = (socket, { id }) => socket.receive({ id, rpc: { data } });
+      const error = await connection.publish({}, "k").catch(callError);
+      expect(error).toEqual({ code: 0, message: "invalid reply to gw.publish", isTemporary: true });
+    }
+  });
+
+  it("stays closed, without timers and listeners", async () => {
+    await connect();
+    FakeSocket.last().fail();
+    await tick();
+    connection.close();
+    expect(vi.getTimerCount()).toBe(0);
+    const links = events.links.length;
+    for (const type of ["offline", "online"]) {
+      network.target.dispatchEvent(new Event(type));
+    }
+    connection.reconnectNow();
+    await tick(60_000);
+
+    expect([FakeSocket.made.length, events.links.length]).toEqual([1, links]);
   });
 });
 

@@ -61,6 +61,36 @@ describe("a response of the demo's server", () => {
   });
 });
 
+describe("a state in the live report", () => {
+  it("is one of the known states, else unknown", () => {
+    const report = parse.report({
+      now_ms: 1,
+      gateway: { state: "starting" },
+      clients: [{ state: "failed" }, { state: "up" }, {}],
+    });
+
+    expect(report?.gateway.state).toBe("starting");
+    expect(report?.clients.map(({ state }) => state)).toEqual(["failed", "unknown", "unknown"]);
+    expect(parse.report({ now_ms: 1, gateway: { state: "connected" } })?.gateway.state).toBe("unknown");
+  });
+});
+
+describe("the reply to a publication", () => {
+  it("has a position and says whether the key was known", () => {
+    const reply = { epoch: "e", offset: 3, duplicate: true };
+
+    expect(parse.ack(reply)).toEqual({ epoch: "e", offset: 3, isDuplicate: true });
+    for (const invalid of [
+      null,
+      { ...reply, epoch: 1 },
+      { ...reply, offset: -1 },
+      { ...reply, duplicate: 1 },
+    ]) {
+      expect(parse.ack(invalid)).toBeNull();
+    }
+  });
+});
+
 describe("a publication of the channel", () => {
   it("is a pixel only if every part is valid for this canvas", () => {
     const pixel = { x: 1, y: 0, color: 1, by: "Ada" };

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Ack } from "../../src/feed/connection";
 import { QueueStore } from "../../src/feed/queue-store";
 import { Sender, type SenderContext, type Transport } from "../../src/feed/sender";
-import type { Acked, Pixel, Position } from "../../src/state/model";
+import type { Ack, Acked, Pixel, Position } from "../../src/state/model";
 import { IN_FLIGHT_MAX, LEASE_MS, QUEUE_MAX } from "../../src/state/queue";
 import { emptyReplica, loaded, published, type Replica } from "../../src/state/replica";
 import { MapStorage } from "./map-storage";
@@ -12,7 +11,7 @@ const LOST = { code: 2, message: "transport closed" };
 const BUSY = { code: 111, message: "too many requests", temporary: true };
 const FORBIDDEN = { code: 103, message: "permission denied", temporary: false };
 
-/** A gateway that remembers keys for the deduplication window, and replies, rejects or loses calls as the test sets it. */
+/** A gateway that remembers keys for the deduplication window, and replies to, rejects or loses calls. */
 class Gateway {
   readonly applied: { readonly pixel: Pixel; readonly key: string }[] = [];
   readonly #known = new Map<string, { readonly ack: Ack; readonly atMs: number }>();
@@ -37,10 +36,10 @@ class Gateway {
   #apply(pixel: Pixel, key: string): Ack {
     const known = this.#known.get(key);
     if (known !== undefined && Date.now() - known.atMs <= WINDOW) {
-      return { ...known.ack, duplicate: true };
+      return { ...known.ack, isDuplicate: true };
     }
     this.applied.push({ pixel, key });
-    const ack: Ack = { epoch: "e", offset: this.applied.length, duplicate: false };
+    const ack: Ack = { epoch: "e", offset: this.applied.length, isDuplicate: false };
     this.#known.set(key, { ack, atMs: Date.now() });
     return ack;
   }

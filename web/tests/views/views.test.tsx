@@ -4,7 +4,7 @@ import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { begin, type Kill } from "../../src/state/kill";
 import type { Config, Link, Outage, Report } from "../../src/state/model";
-import { initial } from "../../src/state/state";
+import { initial, type State } from "../../src/state/state";
 import { Badge } from "../../src/views/badge";
 import { program } from "../../src/views/join";
 import { KillPanel } from "../../src/views/kill";
@@ -85,6 +85,25 @@ describe("the queue status", () => {
     );
     expect(text(<QueueStatus state={{ ...state, isPersisted: false }} />)).toContain("not stored: a reload");
   });
+
+  it("shows why the picture could not be loaded", () => {
+    const gap = { ...initial("Ada", 0), pictureError: "demo/picture returned HTTP status 503" };
+    const picture = { epoch: "e", offset: 1, pixels: new Uint8Array(0) };
+    const replica = { ...gap.replica, picture, requiredPosition: { epoch: "e", offset: 2 } };
+    const status = (state: State): string | null | undefined => {
+      text(<QueueStatus state={state} />);
+      return root.querySelector("[role=status]")?.textContent;
+    };
+
+    expect(status(gap)).toBe(
+      "Loading the picture; the last attempt failed (demo/picture returned HTTP status 503)",
+    );
+    expect(status({ ...gap, replica })).toMatch(
+      /^Reloading the picture after a gap; the last attempt failed/u,
+    );
+    expect(status({ ...gap, replica, pictureError: null })).toBe("Reloading the picture after a gap");
+    expect(status({ ...gap, replica: { ...replica, requiredPosition: null } })).toMatch(/^All pixels/u);
+  });
 });
 
 describe("the kill panel", () => {
@@ -145,6 +164,30 @@ describe("the kill panel", () => {
 
     expect(shown).toContain("1 of 2 clients did not reconnect: painter 2.");
     expect(shown).toContain("1 acknowledged pixel was lost, 4 not delivered yet.");
+  });
+
+  it("announces only the result: neither the progress nor the running durations", () => {
+    const announced = (): string => root.querySelector("[role=status]")?.textContent ?? "missing";
+    const outage = { sinceMs: 999_000, lastMs: null, count: 1 };
+    expect(panel({ kind: "requested", before: report, outagesBefore: 0 }, outage)).toContain("Killing…");
+    expect(announced()).toBe("");
+    const status = root.querySelector("[role=status]");
+    expect(panel(begin(report, 0, 0), outage)).toContain("0 of 0 clients reconnected");
+    expect(announced()).toBe("");
+    expect(root.querySelector(".downtimes")?.textContent).toBe("this page1.00 s");
+    act(() => {
+      vi.advanceTimersByTime(1_000);
+    });
+    expect(root.querySelector(".downtimes")?.textContent).toBe("this page2.00 s");
+    panel(finished({ clients: [one] }), outage);
+
+    expect(root.querySelector("[role=status]")).toBe(status);
+    expect(announced()).toBe(
+      "The gateway was down for 1.20 s. All 1 client reconnected. 0 acknowledged pixels were lost.",
+    );
+    panel({ kind: "rejected", reason: "The gateway is already down." });
+    expect(announced()).toBe("The gateway is already down.");
+    expect(root.querySelectorAll("[role=status]")).toHaveLength(1);
   });
 
   it("requests one kill at a time", () => {
