@@ -28,7 +28,9 @@ Exit codes:
   1  failure
   2  invalid arguments or configuration
   3  port in use
-  4  data directory cannot be used: locked, full, read-only, corrupt or missing";
+  4  data directory cannot be used: locked, full, read-only, corrupt or missing
+  5  the scenario is invalid or cannot run here (lab)
+`lab run` also exits with 2 if its verdict is INCONCLUSIVE.";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -50,7 +52,7 @@ Environment:
 
 Signals:
   SIGTERM or SIGINT (Ctrl-C) shuts down gracefully: every connection is closed with a code
-  on which clients reconnect. A second signal terminates the process immediately.
+  that means reconnect. A second signal terminates the process immediately.
 
 Exit codes:
   0  clean shutdown
@@ -188,7 +190,8 @@ pub(crate) struct Serve {
 /// The arguments of `connect`.
 #[derive(Args, Debug)]
 pub(crate) struct Connect {
-    /// URL of the gateway: ws://HOST:PORT, with a path unless it is /connection/websocket
+    /// URL of the gateway: ws://HOST[:PORT][PATH], or wss://, http://, https://; PATH defaults to
+    /// /connection/websocket
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     /// Subscribe to a channel; can be repeated
@@ -207,7 +210,7 @@ pub(crate) enum Log {
     /// Check all segments for corruption; changes nothing
     #[command(after_help = LOG_EXAMPLES)]
     Verify(LogDirectory),
-    /// Copy all valid records to new segments; keeps the damaged files, changes all channel epochs
+    /// Copy all valid records to new segments, keep the damaged files, change all channel epochs
     #[command(after_help = LOG_EXAMPLES)]
     Repair(LogDirectory),
 }
@@ -291,7 +294,7 @@ pub(crate) struct ScenarioArgs {
     /// Apply a profile of the scenario; can be repeated
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Vec<String>,
-    /// Seed for the random fault plan [default: the scenario's, otherwise random]
+    /// Seed of the fault plan [default: that of the scenario, otherwise random]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 }

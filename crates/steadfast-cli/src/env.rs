@@ -1,6 +1,6 @@
 //! All environment variables. Nothing else in Steadfast reads the environment.
 //!
-//! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` set the same as the arguments of these names.
+//! `PORT`, `STEADFAST_ADDRESS`, `STEADFAST_DATA` and `STEADFAST_CONFIG` are the same as the arguments of these names.
 //! `STEADFAST_LOG`, otherwise `RUST_LOG`, is the log filter, for example `debug` or `steadfast_gateway=debug`.
 //! `NO_COLOR` (any non-empty value) disables colours.
 

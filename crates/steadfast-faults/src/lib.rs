@@ -1,9 +1,9 @@
 //! Fault scenarios and their evaluation: the plan of a run, the ledger of what happened, the verdict and the report.
 //!
 //! A [`scenario`] is a text file written by an operator. With a seed it becomes a plan: who takes part and which faults
-//! are injected when. A host executes the plan and writes event records. The [`ledger`] reconciles them, and
+//! are injected when. The lab executes the plan and writes event records. The [`ledger`] reconciles them, and
 //! [`verdict`] says whether the guarantees were kept, violated, or not tested. This crate starts no process, waits for
-//! nothing and injects no fault: the failure lab does that on real processes.
+//! nothing and injects no fault: steadfast-lab does that on real processes.
 
 pub mod check;
 pub mod ledger;

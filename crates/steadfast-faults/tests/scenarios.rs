@@ -6,7 +6,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "support functions of tests fail loudly like the tests themselves"
+    reason = "support functions of tests may panic, as tests may"
 )]
 
 use std::fmt::Write as _;

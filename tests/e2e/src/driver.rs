@@ -29,7 +29,7 @@ impl ClientKind {
     pub const ALL: [Self; 2] = [Self::Node, Self::Rust];
 
     /// The prefix of the names of its clients.
-    pub fn word(self) -> &'static str {
+    pub fn name_prefix(self) -> &'static str {
         match self {
             Self::Node => "node",
             Self::Rust => "rust",
@@ -56,7 +56,12 @@ impl Driver {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("failed to start the driver of {} clients", kind.word()))?;
+            .with_context(|| {
+                format!(
+                    "failed to start the driver of {} clients",
+                    kind.name_prefix()
+                )
+            })?;
         let commands = child.stdin.take();
         let lines = child.stdout.take().context("the driver has no stdout")?;
         thread::spawn(move || {

@@ -82,7 +82,10 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<&str> = ClientKind::ALL.iter().map(|kind| kind.word()).collect();
+        let kinds: Vec<&str> = ClientKind::ALL
+            .iter()
+            .map(|kind| kind.name_prefix())
+            .collect();
         write!(
             out,
             "{} kills, {} clients of each kind ({}), {} channels, each client {} messages a second of {} bytes",

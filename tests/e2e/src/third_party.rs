@@ -70,7 +70,7 @@ impl Drivers {
         let client = client.context("a command without a client")?;
         let kind = ClientKind::ALL
             .into_iter()
-            .find(|kind| client.starts_with(kind.word()))
+            .find(|kind| client.starts_with(kind.name_prefix()))
             .with_context(|| format!("no kind of client has names like {client}"))?;
         let id = self.next_id;
         self.next_id += 1;
@@ -99,11 +99,11 @@ impl Drivers {
                 Ok((kind, DriverLine::Unrecognized(text))) => {
                     bail!(
                         "invalid line from the driver of {} clients: {text}",
-                        kind.word()
+                        kind.name_prefix()
                     )
                 }
                 Ok((kind, DriverLine::Ended)) => {
-                    bail!("the driver of {} clients exited", kind.word())
+                    bail!("the driver of {} clients exited", kind.name_prefix())
                 }
                 Err(RecvTimeoutError::Timeout) => Ok(None),
                 Err(RecvTimeoutError::Disconnected) => bail!("all drivers exited"),

@@ -222,7 +222,7 @@ impl fmt::Display for Verdict {
                 writeln!(out, "    {fault:?}")?;
             }
         }
-        let word = if self.holds() { "PASS" } else { "FAIL" };
-        write!(out, "{:23} {word}", "verdict")
+        let name_prefix = if self.holds() { "PASS" } else { "FAIL" };
+        write!(out, "{:23} {name_prefix}", "verdict")
     }
 }

@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::third_party::Drivers;
 
 /// One feature: its name, and the script that exercises it.
-type Step = (&'static str, fn(&mut Walk) -> Result<()>);
+type Step = (&'static str, fn(&mut FeatureRun) -> Result<()>);
 
 /// Every feature, in order. Each step uses channels of its own.
 const STEPS: [Step; 12] = [
@@ -33,31 +33,31 @@ const STEPS: [Step; 12] = [
         steps::subscribe_from_a_position,
     ),
     ("resume", steps::resume),
-    ("resume over a long gap", steps::resume_over_a_long_gap),
+    ("resume, many missed", steps::resume_after_many_publications),
     ("bad channel", steps::bad_channel),
 ];
 
-/// A walk in progress: the client under test, and one of another kind.
+/// One test run: the client under test, and one of another kind.
 #[derive(Debug)]
-struct Walk {
+struct FeatureRun {
     drivers: Drivers,
     url: String,
     /// The kind of the client under test.
     kind: ClientKind,
-    host: TestClient,
+    client: TestClient,
     other: TestClient,
     step: usize,
 }
 
-impl Walk {
+impl FeatureRun {
     /// A channel that no other step and no other kind uses.
     fn channel(&self) -> String {
-        format!("walk-{}-{}", self.kind.word(), self.step)
+        format!("walk-{}-{}", self.kind.name_prefix(), self.step)
     }
 
     /// Connects one more client of the kind under test.
-    fn newcomer(&mut self) -> Result<TestClient> {
-        let name = format!("{}-new-{}", self.kind.word(), self.step);
+    fn connect_another(&mut self) -> Result<TestClient> {
+        let name = format!("{}-new-{}", self.kind.name_prefix(), self.step);
         TestClient::connect(&mut self.drivers, &name, &self.url)
     }
 }
@@ -76,20 +76,21 @@ pub fn run(program: PathBuf) -> Result<()> {
         (ClientKind::Node, ClientKind::Rust),
         (ClientKind::Rust, ClientKind::Node),
     ] {
-        let host = TestClient::connect(&mut drivers, &format!("{}-host", kind.word()), &url)?;
-        let name = format!("{}-with-{}", other_kind.word(), kind.word());
+        let client =
+            TestClient::connect(&mut drivers, &format!("{}-host", kind.name_prefix()), &url)?;
+        let name = format!("{}-with-{}", other_kind.name_prefix(), kind.name_prefix());
         let other = TestClient::connect(&mut drivers, &name, &url)?;
-        let mut walk = Walk {
+        let mut walk = FeatureRun {
             drivers,
             url: url.clone(),
             kind,
-            host,
+            client,
             other,
             step: 0,
         };
         for (number, (name, step)) in STEPS.iter().enumerate() {
             walk.step = number;
-            step(&mut walk).with_context(|| format!("{} clients, {name}", kind.word()))?;
+            step(&mut walk).with_context(|| format!("{} clients, {name}", kind.name_prefix()))?;
         }
         drivers = walk.drivers;
     }

@@ -1,4 +1,4 @@
-//! `steadfast connect`: an interactive session through the client library. Input lines become requests; events are
+//! `steadfast connect`: an interactive session through the client library. Input lines are commands; events are
 //! printed, and so is each connection attempt with the cause of its failure and the time of the next one.
 //!
 //! The first attempt must succeed, since the likeliest cause of its failure is a wrong address. After that, the session
@@ -11,8 +11,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use steadfast::error::RequestError;
 use steadfast::{
-    CallError, Client, Delivery, HistoryResult, Receipt, SessionEvent, SubscribeOptions, defaults,
+    CallError, Client, Delivery, HistoryResult, Receipt, SessionEvent,
+    SubscribeOptions, defaults,
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc};
@@ -24,7 +26,7 @@ use crate::args::Connect;
 use crate::exit::Failure;
 use crate::output::{self, StdoutState};
 
-/// Publications that `/history` prints at most.
+/// Limit of `/history`, in publications.
 const HISTORY_LIMIT: usize = 20;
 /// Capacity of the queue of lines to print; senders wait when it is full.
 const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
@@ -67,7 +69,10 @@ async fn run_session(arguments: &Connect) -> Result<(), Failure> {
         session.subscribe(channel.clone());
     }
     let receipt = match arguments.publish.as_deref() {
-        Some([channel, data]) => Some(session.publish(channel, data)?),
+        Some([channel, data]) => {
+            let receipt = session.publish(channel, data);
+            Some(receipt.map_err(|error| Failure::failed(error.to_string(), ""))?)
+        }
         Some(_) | None => None,
     };
     let client = session.client.clone();
@@ -197,7 +202,7 @@ impl InteractiveSession {
                             .await;
                     });
                 }
-                Err(_) => output::message("the command queue is full; try again"),
+                Err(error) => output::message(&error.to_string()),
             },
             InputCommand::Presence(channel) => {
                 let (client, lines) = (self.client.clone(), self.lines.clone());
@@ -247,11 +252,9 @@ impl InteractiveSession {
         }
     }
 
-    fn publish(&self, channel: &str, data: &str) -> Result<Receipt, Failure> {
+    fn publish(&self, channel: &str, data: &str) -> Result<Receipt, RequestError> {
         let data: Value = serde_json::from_str(&input::to_json(data)).unwrap_or_default();
-        self.client
-            .publish(channel, &data)
-            .map_err(|error| Failure::failed(error.to_string(), ""))
+        self.client.publish(channel, &data)
     }
 }
 

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use steadfast_protocol::message::{ClientInfo, HistoryResult, Position, PresenceStats, ReplyError};
 
-/// A request to the server that has a result.
+/// A command to the server that has a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Call {
     /// A method call; not repeated if its reply is lost.
     Rpc {
@@ -72,7 +72,7 @@ pub enum CallError {
         /// Whether the server may have executed it.
         maybe_executed: bool,
     },
-    /// The call exceeds the message size limit, for which the server would close the connection permanently.
+    /// The call exceeds the message size limit, for which the server would close with code 1009.
     #[error("the call exceeds the message size limit")]
     TooLarge,
     /// Too many calls are pending.
@@ -81,7 +81,7 @@ pub enum CallError {
     /// The session ended.
     #[error("the session is closed")]
     Closed,
-    /// The reply has a different type than the call.
+    /// The type of the reply is not that of the call.
     #[error("unexpected reply type")]
     UnexpectedReply,
 }

@@ -11,8 +11,8 @@ pub struct SubscribeOptions {
     pub since: Option<Position>,
     /// Receive the joins and leaves of other clients.
     pub join_leave: bool,
-    /// The number of events that may wait for the application; at least 1. Above it, the subscription is paused at the
-    /// server, and resumes from its position once half of the buffer is free. One reply of the server may exceed it.
+    /// The number of events that may wait for the application; at least 1. Above it, the client unsubscribes at the
+    /// server, and resumes from its position once half of the buffer is free. A single reply may exceed the limit.
     pub buffer_len_max: usize,
 }
 
@@ -40,7 +40,7 @@ pub enum SubscriptionEvent {
     Publication(Publication),
     /// Another client subscribed.
     Join(ClientInfo),
-    /// Another client unsubscribed.
+    /// Another client unsubscribed or disconnected.
     Leave(ClientInfo),
     /// The subscription ended permanently.
     Unsubscribed {

@@ -23,19 +23,19 @@ fn close_ends_within_its_deadline_from_every_phase() {
     let mut failed = Script::ready();
     failed.lose_with(3_500, "");
     let mut waiting = Script::ready();
-    waiting.lose();
+    waiting.lose_connection();
     let mut degraded = Script::ready();
-    degraded.lose();
+    degraded.lose_connection();
     while degraded.phase() != SessionPhase::Degraded {
-        degraded.pass_until_dial();
+        degraded.advance_to_next_dial();
         degraded.dial_fails();
     }
     let mut handshake = Script::new();
     handshake.dial();
     let mut resuming = Script::ready();
-    resuming.lose();
+    resuming.lose_connection();
     resuming.subscribe("chat", 10);
-    resuming.pass_until_dial();
+    resuming.advance_to_next_dial();
     resuming.connect();
     let phases = [
         failed,
@@ -51,13 +51,13 @@ fn close_ends_within_its_deadline_from_every_phase() {
         let phase = script.phase();
         script.publish();
         close(&mut script, DRAIN);
-        script.pass(DRAIN + settings().close_timeout);
+        script.advance(DRAIN + settings().close_timeout);
 
         assert_eq!(script.state(), SessionState::Disconnected, "from {phase:?}");
         assert!(was_closed(&script), "from {phase:?}");
         assert_eq!(script.invariants.pending(), 0);
         let dials = script.dials.len();
-        script.pass(Duration::from_hours(1));
+        script.advance(Duration::from_hours(1));
         assert_eq!(script.dials.len(), dials, "from {phase:?}");
     }
 }
@@ -90,7 +90,7 @@ fn no_message_after_the_close_frame_reopens_the_session() {
         let mut script = Script::ready();
         close(&mut script, Duration::ZERO);
         script.receive(message);
-        script.pass(Duration::from_mins(1));
+        script.advance(Duration::from_mins(1));
 
         assert_eq!(script.dials.len(), 1, "{message:?}");
         assert!(was_closed(&script));
@@ -109,7 +109,7 @@ fn opening_again_while_closing_or_draining_keeps_the_session() {
     draining.publish();
     close(&mut draining, DRAIN);
     draining.handle(Input::OpenRequested);
-    draining.pass(DRAIN * 2);
+    draining.advance(DRAIN * 2);
     assert_eq!(
         (draining.phase(), draining.dials.len()),
         (SessionPhase::Ready, 1)
@@ -126,7 +126,7 @@ fn at_the_end_each_pending_publication_and_call_reports_what_is_known() {
     sent.publish();
     sent.call(rpc(), Duration::from_mins(1));
     close(&mut sent, Duration::ZERO);
-    sent.lose();
+    sent.lose_connection();
     let mut unsent = Script::new();
     unsent.publish();
     unsent.call(rpc(), Duration::from_mins(1));
@@ -152,13 +152,13 @@ fn at_the_end_each_pending_publication_and_call_reports_what_is_known() {
 #[test]
 fn a_drain_waits_for_a_reconnect_within_its_deadline() {
     let mut waiting = Script::ready();
-    waiting.lose();
+    waiting.lose_connection();
     waiting.publish();
     close(&mut waiting, DRAIN);
     let mut lost = Script::ready();
     lost.publish();
     close(&mut lost, DRAIN);
-    lost.lose();
+    lost.lose_connection();
     let mut dialing = Script::new();
     dialing.publish();
     close(&mut dialing, DRAIN);
@@ -170,7 +170,7 @@ fn a_drain_waits_for_a_reconnect_within_its_deadline() {
     for mut script in [waiting, lost, dialing, handshake] {
         script.subscribe("chat", 10);
         if script.snapshot().next_attempt_at.is_some() {
-            assert!(script.pass_until_dial() <= DRAIN);
+            assert!(script.advance_to_next_dial() <= DRAIN);
         }
         if script.invariants.is_dialing() {
             script.dial();
@@ -193,7 +193,7 @@ fn a_drain_waits_for_a_reconnect_within_its_deadline() {
 fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each() {
     let mut script = Script::ready();
     script.publish();
-    script.lose();
+    script.lose_connection();
     script.publish();
     let closed_at = script.now;
     close(&mut script, DRAIN);
@@ -205,7 +205,7 @@ fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each()
         if script.invariants.is_dialing() {
             script.dial_fails();
         }
-        script.pass(Duration::from_millis(10));
+        script.advance(Duration::from_millis(10));
     }
 
     assert_eq!(script.now - closed_at, DRAIN);
@@ -214,23 +214,23 @@ fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each()
     let outcomes: Vec<_> = script.deliveries.iter().skip(1).map(|(_, it)| it).collect();
     assert_eq!(outcomes, [&interrupted, &dropped]);
     let dials = script.dials.len();
-    script.pass(Duration::from_hours(1));
+    script.advance(Duration::from_hours(1));
     assert_eq!(script.dials.len(), dials);
 }
 
 #[test]
 fn a_drain_without_a_connection_ends_when_nothing_is_left_to_drain() {
     let mut expired = Script::ready();
-    expired.lose();
+    expired.lose_connection();
     expired.publish_for(Some(Duration::from_millis(10)));
     close(&mut expired, Duration::from_mins(1));
-    expired.pass(Duration::from_millis(10));
+    expired.advance(Duration::from_millis(10));
     let mut rejected = Script::ready();
     rejected.publish();
     close(&mut rejected, Duration::from_mins(1));
     rejected.lose_with(3_500, "invalid token");
     let mut cut_short = Script::ready();
-    cut_short.lose();
+    cut_short.lose_connection();
     cut_short.publish();
     close(&mut cut_short, Duration::from_mins(1));
     close(&mut cut_short, Duration::ZERO);
@@ -245,12 +245,12 @@ fn a_drain_without_a_connection_ends_when_nothing_is_left_to_drain() {
 #[test]
 fn opening_again_while_a_drain_waits_keeps_the_session() {
     let mut script = Script::ready();
-    script.lose();
+    script.lose_connection();
     script.publish();
     close(&mut script, DRAIN);
     script.handle(Input::OpenRequested);
-    script.pass_until_dial();
-    script.pass(DRAIN);
+    script.advance_to_next_dial();
+    script.advance(DRAIN);
     script.connect();
 
     assert_eq!(script.phase(), SessionPhase::Ready);

@@ -1,4 +1,4 @@
-//! Jitter that is random: full, different for each session, and not lost at the cap. R6.
+//! Jitter that is random: full, different for each session, and not lost at the cap.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn ours(seed: u64) -> Vec<Duration> {
     let mut pauses = Vec::new();
     for _ in 0..TRIES {
         script.dial_fails();
-        pauses.push(script.pass_until_dial());
+        pauses.push(script.advance_to_next_dial());
     }
     pauses
 }
@@ -45,7 +45,7 @@ fn at_the_cap(sessions: impl Fn(u64) -> Vec<Duration>) -> usize {
 }
 
 #[test]
-fn r6_each_session_has_its_own_jitter_also_at_the_cap() {
+fn each_session_has_its_own_jitter_also_at_the_cap() {
     assert!(!differ(faulty) && at_the_cap(faulty) == 1);
     assert!(differ(ours) && at_the_cap(ours) == 100);
 }
@@ -85,7 +85,7 @@ fn a_fleet_whose_server_goes_away_reconnects_spread_over_the_jitter() {
         let mut script = Script::with(settings(), seed);
         script.connect();
         script.lose_with(3_001, "shutdown");
-        let pause = script.pass_until_dial();
+        let pause = script.advance_to_next_dial();
         last = last.max(pause);
         let tenth = usize::try_from(pause.as_millis() / 100).expect("small");
         per_tenth[tenth.min(49)] += 1;
@@ -103,7 +103,7 @@ fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
         .map(|seed| {
             let mut script = Script::with(settings(), seed);
             script.connect();
-            script.lose();
+            script.lose_connection();
             script
         })
         .collect();
@@ -115,7 +115,7 @@ fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
         now = now + tenth;
         let mut capacity = 5;
         for script in &mut sessions {
-            script.pass(tenth);
+            script.advance(tenth);
             if script.invariants.is_dialing() {
                 if now >= back_at && capacity > 0 {
                     capacity -= 1;

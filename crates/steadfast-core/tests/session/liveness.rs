@@ -1,4 +1,4 @@
-//! A dead peer is detected in time under any traffic, and a living one is never disconnected. R1 to R5.
+//! A dead peer is detected in time under any traffic, and a living one is never disconnected.
 
 use std::time::Duration;
 
@@ -108,9 +108,9 @@ impl Ours {
 
 impl Detector for Ours {
     fn connected(&mut self, now: Instant) {
-        self.0.pass(now.saturating_since(self.0.now));
+        self.0.advance(now.saturating_since(self.0.now));
         if self.0.invariants.is_open() {
-            self.0.lose();
+            self.0.lose_connection();
         }
         while !self.0.invariants.is_open() {
             if !self.0.invariants.is_dialing() {
@@ -122,17 +122,17 @@ impl Detector for Ours {
     }
 
     fn received(&mut self, now: Instant) {
-        self.0.pass(now.saturating_since(self.0.now));
+        self.0.advance(now.saturating_since(self.0.now));
         self.0.receive_bytes();
     }
 
     fn sent(&mut self, now: Instant) {
-        self.0.pass(now.saturating_since(self.0.now));
+        self.0.advance(now.saturating_since(self.0.now));
         self.0.publish();
     }
 
     fn poll(&mut self, now: Instant) -> bool {
-        self.0.pass(now.saturating_since(self.0.now));
+        self.0.advance(now.saturating_since(self.0.now));
         let losses = self.losses();
         std::mem::replace(&mut self.1, losses) < losses
     }
@@ -184,7 +184,7 @@ fn survives(detector: &mut impl Detector, pause: Duration) -> bool {
 }
 
 #[test]
-fn r1_sends_do_not_postpone_failure_detection() {
+fn sends_do_not_postpone_failure_detection() {
     let pause = Some(Duration::from_secs(1));
 
     assert_eq!(
@@ -196,7 +196,7 @@ fn r1_sends_do_not_postpone_failure_detection() {
 }
 
 #[test]
-fn r2_a_connection_with_nothing_but_pongs_is_not_dropped() {
+fn a_connection_with_nothing_but_pongs_is_not_dropped() {
     let pause = Duration::from_secs(14);
 
     assert!(!survives(&mut Faulty::new(Fault::IgnoresPongs), pause));
@@ -204,7 +204,7 @@ fn r2_a_connection_with_nothing_but_pongs_is_not_dropped() {
 }
 
 #[test]
-fn r3_a_peer_that_accepts_pings_and_sends_nothing_is_dead() {
+fn a_peer_that_accepts_pings_and_sends_nothing_is_dead() {
     let mut faulty = Faulty::new(Fault::CountsWriteErrors);
 
     assert_eq!(detection(&mut faulty, None), None);
@@ -212,7 +212,7 @@ fn r3_a_peer_that_accepts_pings_and_sends_nothing_is_dead() {
 }
 
 #[test]
-fn r4_occasional_pauses_of_a_living_peer_do_not_accumulate() {
+fn occasional_pauses_of_a_living_peer_do_not_accumulate() {
     let pause = Duration::from_secs(22);
 
     assert!(!survives(&mut Faulty::new(Fault::CountsForever), pause));
@@ -220,7 +220,7 @@ fn r4_occasional_pauses_of_a_living_peer_do_not_accumulate() {
 }
 
 #[test]
-fn r5_a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
+fn a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
     // Silent for almost too long, then a new connection that is silent for a while and then receives.
     fn is_disconnected(detector: &mut impl Detector) -> bool {
         detector.connected(Instant::START);
@@ -245,12 +245,12 @@ fn r5_a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
 
     // The silence of the old connection does not count before the first byte of the new one either.
     let mut script = Script::ready();
-    script.pass(Duration::from_secs(24));
+    script.advance(Duration::from_secs(24));
     let probes = script.probes.len();
-    script.lose();
+    script.lose_connection();
     script.handle(Input::ReconnectRequested);
     script.dial();
-    script.pass(Duration::from_secs(9));
+    script.advance(Duration::from_secs(9));
     assert_eq!((probes, script.probes.len()), (2, 2));
 }
 
@@ -277,14 +277,14 @@ fn a_dead_peer_is_detected_within_25_seconds_and_5_in_the_fast_profile_under_any
                 let pause = Duration::from_millis(pause_ms);
                 // Until now the peer was alive and sent bytes.
                 for _ in 0..40 {
-                    script.pass(pause.min(profile.pong_timeout / 2));
+                    script.advance(pause.min(profile.pong_timeout / 2));
                     traffic.send(&mut script);
                     traffic.receive(&mut script);
                 }
                 script.receive_bytes();
                 let silent_since = script.now;
                 while script.last_loss().is_none() {
-                    script.pass(pause);
+                    script.advance(pause);
                     traffic.send(&mut script);
                 }
 
@@ -334,10 +334,10 @@ fn a_healthy_idle_connection_is_never_dropped_in_24_hours() {
     // The peer sends nothing unprompted and replies to each probe after two seconds.
     let mut replied = 0;
     while script.now < end {
-        script.pass(Duration::from_secs(1));
+        script.advance(Duration::from_secs(1));
         if script.probes.len() > replied {
             replied = script.probes.len();
-            script.pass(Duration::from_secs(2));
+            script.advance(Duration::from_secs(2));
             script.receive_bytes();
         }
     }
@@ -353,15 +353,15 @@ fn after_a_suspension_the_client_probes_once_more_before_it_gives_up() {
     for suspended in [14, 16, 26, 31, 600] {
         for before in [0, 16, 21] {
             let mut script = Script::ready();
-            script.pass(Duration::from_secs(before));
+            script.advance(Duration::from_secs(before));
             let probes = script.probes.len();
 
             script.freeze(Duration::from_secs(suspended));
             if script.invariants.is_open() && script.probes.len() > probes {
-                script.pass(Duration::from_secs(1));
+                script.advance(Duration::from_secs(1));
                 script.receive_bytes();
             }
-            script.pass(Duration::from_secs(10));
+            script.advance(Duration::from_secs(10));
 
             let late = before + suspended;
             if late > 31 {
@@ -378,14 +378,14 @@ fn after_a_suspension_the_client_probes_once_more_before_it_gives_up() {
 #[test]
 fn a_suspension_over_the_second_probe_gives_the_peer_time_to_reply() {
     let mut script = Script::ready();
-    script.pass(Duration::from_secs(16));
+    script.advance(Duration::from_secs(16));
 
     // The second probe was due at 20 s and is sent at 26 s, when the connection would also be given up.
     script.freeze(Duration::from_secs(10));
-    script.pass(Duration::from_secs(1));
+    script.advance(Duration::from_secs(1));
 
     assert_eq!(script.last_loss(), None);
-    script.pass(Duration::from_secs(2));
+    script.advance(Duration::from_secs(2));
     assert!(script.last_loss().is_some(), "the grace is over");
 }
 
@@ -396,7 +396,7 @@ fn a_peer_that_accepts_no_bytes_is_given_up_and_a_slow_one_is_not() {
         let attempt = script.attempt();
         let mut bytes = 100_000;
         for _ in 0..60 {
-            script.pass(Duration::from_secs(1));
+            script.advance(Duration::from_secs(1));
             script.receive_bytes();
             if script.invariants.is_open() {
                 let publications = script.commands();
@@ -430,7 +430,7 @@ fn after_a_suspension_missing_write_progress_is_not_the_peers_fault() {
     let subscribed = script.last_loss().is_none();
     script.receive_bytes();
     script.handle(Input::SendBuffer { attempt, bytes: 0 });
-    script.pass(Duration::from_secs(5));
+    script.advance(Duration::from_secs(5));
 
     assert!(subscribed && script.last_loss().is_none());
 }

@@ -60,7 +60,7 @@ fn ours(channel_in_flight_max: usize, rejected: u64) -> Vec<u64> {
                 script.reply_to(command.id, Ok(ack(1, false)));
             }
         }
-        script.pass(PAUSE / 5);
+        script.advance(PAUSE / 5);
     }
     applied
 }
@@ -85,7 +85,7 @@ fn a_rejected_channel_continues_with_one_in_flight_until_an_acknowledgement() {
         script.reply_to(command.id, Err(ErrorCode::TooManyRequests.reply()));
     }
     // Rejected together, so they count once.
-    script.pass(PAUSE);
+    script.advance(PAUSE);
     let first = script.commands();
     assert_eq!(keys(&first), ["k1"]);
     script.reply_to(first[0].id, Err(ErrorCode::TooManyRequests.reply()));
@@ -107,14 +107,14 @@ fn after_a_loss_a_channel_starts_with_one_since_a_starting_server_may_reject() {
         script.publish();
     }
     script.publish_in("other", None);
-    script.lose();
+    script.lose_connection();
     script.handle(Input::ReconnectRequested);
     script.connect();
     let commands = script.commands();
     assert_eq!(keys(&commands), ["k1", "k5"]);
     // If the server had received the others too, it might have accepted one of them a moment later.
     script.reply_to(commands[0].id, Err(ErrorCode::TooManyRequests.reply()));
-    script.pass(PAUSE);
+    script.advance(PAUSE);
     let again = script.commands();
     assert_eq!(keys(&again), ["k1"]);
 
@@ -206,7 +206,7 @@ impl World {
             10..=13 => self.deliver_reply(),
             14 => {
                 if self.generator.chance(1, 3) {
-                    self.lose();
+                    self.lose_connection();
                 }
             }
             _ => {
@@ -216,14 +216,14 @@ impl World {
         }
     }
 
-    fn lose(&mut self) {
+    fn lose_connection(&mut self) {
         self.losses += 1;
         self.read_commands();
         for reply in std::mem::take(&mut self.server.replies) {
             self.record_rejection(&reply);
         }
         self.unread.clear();
-        self.script.lose();
+        self.script.lose_connection();
         self.script.handle(Input::ReconnectRequested);
         self.script.connect();
     }

@@ -1,4 +1,4 @@
-//! Publications and calls: each ends once, nothing is lost or overtaken, and doubt is reported. R10, R11.
+//! Publications and calls: one outcome each, no loss, no reordering; unknown outcomes are reported.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,7 +23,7 @@ trait Queue {
 enum Fault {
     /// A number that was written to the socket counts as delivered.
     SentIsDelivered,
-    /// The resend empties the queue before anything is acknowledged.
+    /// A resend clears the queue before any acknowledgement.
     ClearedBeforeAck,
 }
 
@@ -65,7 +65,7 @@ struct Ours {
 
 impl Queue for Ours {
     fn enqueue(&mut self) {
-        // Each has its own channel, since a channel is throttled after a loss.
+        // One channel each, since a channel is throttled after a lost connection.
         self.script.publish_in(&self.enqueued.to_string(), None);
         self.enqueued += 1;
     }
@@ -94,12 +94,12 @@ impl Queue for Ours {
     }
 
     fn lost(&mut self) {
-        self.script.lose();
+        self.script.lose_connection();
     }
 }
 
-/// Three publications; the connection is lost before any reply, then after one. Returns what the third receives.
-fn arrive_at_last(queue: &mut impl Queue) -> Vec<u64> {
+/// Sends three numbers; loses the first connection before a reply, the second after one. Returns what is resent.
+fn sent_on_third_connection(queue: &mut impl Queue) -> Vec<u64> {
     for _ in 0..3 {
         queue.enqueue();
     }
@@ -129,26 +129,29 @@ const fn faulty(fault: Fault) -> Faulty {
 }
 
 #[test]
-fn r10_what_was_written_to_a_socket_is_not_delivered_yet() {
-    assert_ne!(arrive_at_last(&mut faulty(Fault::SentIsDelivered)), [2, 3]);
-    assert_eq!(arrive_at_last(&mut ours()), [2, 3]);
+fn what_was_written_to_a_socket_is_not_delivered_yet() {
+    assert_ne!(
+        sent_on_third_connection(&mut faulty(Fault::SentIsDelivered)),
+        [2, 3]
+    );
+    assert_eq!(sent_on_third_connection(&mut ours()), [2, 3]);
 }
 
 #[test]
-fn r11_an_interrupted_resend_loses_nothing() {
-    assert!(arrive_at_last(&mut faulty(Fault::ClearedBeforeAck)).is_empty());
-    assert_eq!(arrive_at_last(&mut ours()), [2, 3]);
+fn an_interrupted_resend_loses_nothing() {
+    assert!(sent_on_third_connection(&mut faulty(Fault::ClearedBeforeAck)).is_empty());
+    assert_eq!(sent_on_third_connection(&mut ours()), [2, 3]);
 }
 
 #[test]
-fn after_a_loss_a_full_in_flight_limit_is_free_again() {
+fn a_lost_connection_resets_the_in_flight_count() {
     let mut script = Script::ready();
     for _ in 0..20 {
         script.publish();
     }
     assert_eq!(script.commands().len(), 8, "the limit");
     assert_eq!(script.snapshot().in_flight, 8);
-    script.lose();
+    script.lose_connection();
     script.handle(Input::ReconnectRequested);
     script.connect();
 
@@ -156,7 +159,7 @@ fn after_a_loss_a_full_in_flight_limit_is_free_again() {
     while let Some(command) = {
         let commands = script.commands();
         for command in &commands {
-            keys.push(key_of(command).expect("keyed"));
+            keys.push(key_of(command).expect("a key"));
         }
         for command in commands.iter().skip(1) {
             script.reply_to(command.id, Ok(ack(1, false)));
@@ -176,8 +179,8 @@ fn what_may_have_arrived_is_not_resent_after_the_resend_window() {
     let mut script = Script::ready();
     let sent = script.publish();
     script.commands();
-    script.lose();
-    script.pass_until_dial();
+    script.lose_connection();
+    script.advance_to_next_dial();
     let queued = script.publish();
 
     // The first was sent at 0 s; the resend window is 100 s.
@@ -185,7 +188,7 @@ fn what_may_have_arrived_is_not_resent_after_the_resend_window() {
         if script.invariants.is_dialing() {
             script.dial_fails();
         }
-        script.pass_until_dial();
+        script.advance_to_next_dial();
     }
     script.connect();
 
@@ -201,10 +204,10 @@ fn a_publication_expires_while_queued_and_not_while_in_flight() {
     let ttl = Some(Duration::from_secs(5));
     let mut waiting = Script::new();
     waiting.publish_for(ttl);
-    waiting.pass(Duration::from_secs(5));
+    waiting.advance(Duration::from_secs(5));
     let mut in_flight = Script::ready();
     in_flight.publish_for(ttl);
-    in_flight.pass(Duration::from_secs(6));
+    in_flight.advance(Duration::from_secs(6));
     let command = in_flight.commands().remove(0);
     in_flight.reply_to(command.id, Ok(ack(3, true)));
 
@@ -261,7 +264,7 @@ fn expired_publications_free_capacity() {
     };
     let mut script = Script::new();
     large(&mut script, 1);
-    script.pass(Duration::from_secs(1));
+    script.advance(Duration::from_secs(1));
     large(&mut script, 2);
     script.connect();
     let command = script.commands().remove(0);
@@ -274,7 +277,7 @@ fn expired_publications_free_capacity() {
 }
 
 #[test]
-fn nothing_is_kept_of_a_channel_after_its_publications_have_ended() {
+fn no_state_is_kept_for_a_channel_without_publications() {
     let mut script = Script::ready();
     let mut publish = |n: u32| {
         script.publish_in(&format!("chat {n}"), None);
@@ -309,8 +312,8 @@ fn a_temporary_rejection_is_retried_and_a_permanent_one_is_reported() {
     let first = script.commands().remove(0);
     script.reply_to(first.id, Err(ErrorCode::TooManyRequests.reply()));
     assert_eq!(script.invariants.pending(), 1);
-    // Half a second, and up to a quarter more.
-    script.pass(Duration::from_millis(625));
+    // 500 ms plus at most 25 % of jitter.
+    script.advance(Duration::from_millis(625));
     let again = script.commands().remove(0);
     assert_eq!(key_of(&again), key_of(&first));
     let rejection = ErrorCode::PermissionDenied.reply();
@@ -321,7 +324,7 @@ fn a_temporary_rejection_is_retried_and_a_permanent_one_is_reported() {
 }
 
 #[test]
-fn a_loss_reports_to_each_call_whether_it_may_have_been_executed() {
+fn after_a_loss_each_call_reports_whether_it_may_have_been_executed() {
     let rpc = || Call::Rpc {
         method: "pay".to_owned(),
         data: "1".into(),
@@ -337,7 +340,7 @@ fn a_loss_reports_to_each_call_whether_it_may_have_been_executed() {
     let write = script.call(rpc(), long);
     let read = script.call(history, long);
     script.commands();
-    script.lose();
+    script.lose_connection();
     let later = script.call(rpc(), long);
 
     let maybe_executed = true;
@@ -346,14 +349,10 @@ fn a_loss_reports_to_each_call_whether_it_may_have_been_executed() {
     script.handle(Input::ReconnectRequested);
     script.connect();
     let commands = script.commands();
-    assert_eq!(
-        commands.len(),
-        2,
-        "the read again, and the call that was not sent"
-    );
+    assert_eq!(commands.len(), 2, "the repeated read, and the unsent call");
     script.reply_to(commands[1].id, Ok(ReplyResult::Rpc("2".into())));
     assert_eq!(script.call_outcomes[1].0, later);
-    script.pass(long);
+    script.advance(long);
     assert!(matches!(script.call_outcomes[2], (id, Err(CallError::TimedOut { .. })) if id == read));
     assert_eq!(
         script.state(),

@@ -124,7 +124,7 @@ impl Step {
                     script.reject_connect(error(n));
                 }
             }
-            Self::Lose => script.lose(),
+            Self::Lose => script.lose_connection(),
             Self::LoseWithCode => script.lose_with(CODES[n % CODES.len()], "retry_in=1s"),
             Self::Late => late(script, number),
             Self::Invalid => script.receive(INVALID[n % INVALID.len()].as_bytes()),
@@ -160,7 +160,7 @@ impl Step {
                 script.handle(Input::Consumed { id, items: n % 8 });
             }
             Self::Tick => script.handle(Input::Tick),
-            Self::Pass => script.pass(millis * 10),
+            Self::Pass => script.advance(millis * 10),
             Self::Freeze => script.freeze(millis * 10),
         }
     }
@@ -262,7 +262,7 @@ proptest! {
         let drain = Duration::from_millis(drain_ms);
 
         script.handle(Input::CloseRequested { drain });
-        script.pass(drain + settings().close_timeout);
+        script.advance(drain + settings().close_timeout);
 
         prop_assert_eq!(script.state(), SessionState::Disconnected);
         prop_assert_eq!(script.invariants.pending(), 0);

@@ -238,7 +238,7 @@ impl World {
             17 => {
                 if self.generator.chance(1, 8) {
                     self.totals.restarts += 1;
-                    self.lose();
+                    self.lose_connection();
                     self.server.restart();
                 }
             }
@@ -249,7 +249,7 @@ impl World {
             }
             _ => {
                 let pause = self.generator.below(2_000);
-                self.script.pass(Duration::from_millis(pause));
+                self.script.advance(Duration::from_millis(pause));
             }
         }
         self.check_deliveries();
@@ -257,15 +257,15 @@ impl World {
 
     fn reconnect(&mut self) {
         if self.generator.chance(1, 2) {
-            self.lose();
+            self.lose_connection();
         }
         self.connect();
     }
 
-    fn lose(&mut self) {
+    fn lose_connection(&mut self) {
         if self.script.invariants.is_open() {
             self.totals.losses += 1;
-            self.script.lose();
+            self.script.lose_connection();
         }
         self.server.disconnect();
     }

@@ -1,4 +1,4 @@
-//! Reconnecting: how often, how soon, for how long, and when not. R8, R9, R14, R15, R17.
+//! Reconnecting: how often, how soon, for how long, and when not.
 
 use std::time::Duration;
 
@@ -84,9 +84,9 @@ impl Client for Script {
         if self.invariants.is_dialing() {
             self.dial_fails();
         } else {
-            self.lose();
+            self.lose_connection();
         }
-        (self.state() != SessionState::Failed).then(|| self.pass_until_dial())
+        (self.state() != SessionState::Failed).then(|| self.advance_to_next_dial())
     }
 
     fn reconnect(&mut self) {
@@ -119,7 +119,7 @@ fn flaps(client: &mut impl Client) -> usize {
 }
 
 #[test]
-fn r8_a_server_that_accepts_and_drops_is_not_flooded_with_attempts() {
+fn a_server_that_accepts_and_drops_is_not_flooded_with_attempts() {
     let (faulty, ours) = (flaps(&mut Faulty::default()), flaps(&mut Script::new()));
 
     assert!(faulty > 100, "{faulty}");
@@ -127,7 +127,7 @@ fn r8_a_server_that_accepts_and_drops_is_not_flooded_with_attempts() {
 }
 
 #[test]
-fn r8_a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests() {
+fn a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests() {
     for (code, reason) in [
         (1_012, ""),
         (1_012, "; retry_in=0s"),
@@ -141,7 +141,7 @@ fn r8_a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests()
                     script.accept_connect();
                 }
                 script.lose_with(code, reason);
-                script.pass_until_dial();
+                script.advance_to_next_dial();
             }
 
             let attempts = script.dials.len();
@@ -158,8 +158,8 @@ fn a_flap_doubles_the_range_once() {
         let mut script = Script::with(settings(), seed);
         for longest in &mut longest {
             script.connect();
-            script.lose();
-            *longest = script.pass_until_dial().max(*longest);
+            script.lose_connection();
+            *longest = script.advance_to_next_dial().max(*longest);
         }
     }
 
@@ -181,13 +181,13 @@ fn outages_under_kills(seed: u64) -> Vec<Duration> {
     while kill < end {
         while script.now < kill {
             let rest = kill - script.now;
-            script.pass(rest.min(Duration::from_secs(1)));
+            script.advance(rest.min(Duration::from_secs(1)));
             script.receive_bytes();
         }
-        script.lose();
+        script.lose_connection();
         let lost = script.now;
         loop {
-            script.pass_until_dial();
+            script.advance_to_next_dial();
             while kill + EVERY <= script.now {
                 kill = kill + EVERY;
             }
@@ -218,13 +218,13 @@ fn a_server_that_serves_between_its_kills_does_not_drive_its_clients_to_the_cap(
 }
 
 #[test]
-fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
+fn a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
     let mut faulty = Faulty::default();
     let tries = std::iter::from_fn(|| faulty.ended()).take(100);
     assert!(tries.sum::<Duration>() < Duration::from_hours(1), "it ends");
 
     let mut script = Script::ready();
-    script.lose();
+    script.lose_connection();
     let back_at = script.now + Duration::from_hours(1);
     let mut sizes = Vec::new();
     while script.now < back_at {
@@ -233,7 +233,7 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
         if script.invariants.is_dialing() {
             script.dial_fails();
         }
-        script.pass_until_dial();
+        script.advance_to_next_dial();
         assert!(script.snapshot().queued <= 64, "bounded");
     }
     if script.invariants.is_dialing() {
@@ -250,7 +250,7 @@ fn r9_a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
 }
 
 #[test]
-fn r14_whatever_is_requested_there_is_one_transport() {
+fn whatever_is_requested_there_is_one_transport() {
     fn most_sockets(client: &mut impl Client) -> usize {
         client.connected();
         let mut most = 0;
@@ -278,13 +278,13 @@ fn r14_whatever_is_requested_there_is_one_transport() {
         } else if script.phase() == SessionPhase::Authenticating {
             script.accept_connect();
         } else {
-            script.lose();
+            script.lose_connection();
         }
     }
 }
 
 #[test]
-fn r15_late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
+fn late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
     fn is_disconnected(client: &mut impl Client) -> bool {
         client.connected();
         client.ended();
@@ -303,13 +303,13 @@ fn r15_late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
     script.handle(Input::SendBuffer { attempt, bytes: 9 });
     let message = "garbage".into();
     script.handle(Input::Received { attempt, message });
-    script.pass(Duration::from_secs(12));
+    script.advance(Duration::from_secs(12));
 
     assert_eq!(script.state(), SessionState::Connected);
 }
 
 #[test]
-fn r17_a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
+fn a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
     // The faulty design keeps the session at the server, which saves it when it detects the loss.
     struct Saving {
         saved: Option<u64>,
@@ -327,7 +327,7 @@ fn r17_a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
     script.subscribe("chat", 100);
     script.reply_to_subscribe(subscribed(at(4)));
     script.push("chat", 5);
-    script.lose();
+    script.lose_connection();
     script.handle(Input::ReconnectRequested);
     script.connect();
     let command = script.reply_to_subscribe(recovered(at(5), &[6]));
@@ -350,7 +350,7 @@ fn only_policy_or_a_terminal_code_leads_to_failed_and_a_restart_leads_out() {
     let mut by_policy = Script::with(limited, 1);
     by_policy.dial_fails();
     for _ in 0..2 {
-        by_policy.pass_until_dial();
+        by_policy.advance_to_next_dial();
         by_policy.dial_fails();
     }
     let mut by_code = Script::ready();
@@ -371,7 +371,7 @@ fn only_policy_or_a_terminal_code_leads_to_failed_and_a_restart_leads_out() {
         let dials = script.dials.len();
         script.publish();
         script.handle(Input::ReconnectRequested);
-        script.pass(Duration::from_hours(1));
+        script.advance(Duration::from_hours(1));
         assert_eq!(script.dials.len(), dials, "no automatic attempt");
         script.handle(Input::RestartRequested);
         script.connect();
@@ -384,7 +384,7 @@ fn only_policy_or_a_terminal_code_leads_to_failed_and_a_restart_leads_out() {
 fn the_time_without_a_connection_includes_the_time_of_the_failure() {
     let mut script = Script::ready();
     script.lose_with(3_500, "");
-    script.pass(Duration::from_mins(3));
+    script.advance(Duration::from_mins(3));
     script.handle(Input::RestartRequested);
     script.connect();
 
@@ -402,31 +402,31 @@ fn no_attempt_starts_before_the_delay_that_the_server_requests() {
     for seed in 0..50 {
         let mut script = Script::with(settings(), seed);
         script.dial();
-        script.pass(Duration::from_secs(8));
+        script.advance(Duration::from_secs(8));
         let mut busy = ErrorCode::TooManyRequests.reply();
         busy.message = "at capacity; retry_in=12s".to_owned();
         script.reject_connect(busy);
-        let waited = script.pass_until_dial();
+        let waited = script.advance_to_next_dial();
         assert!(waited >= Duration::from_secs(12), "{waited:?}");
         assert!(waited <= Duration::from_secs(31), "{waited:?}");
 
         script.connect();
         script.lose_with(1_013, "retry_in=20s");
-        assert!(script.pass_until_dial() >= Duration::from_secs(20));
+        assert!(script.advance_to_next_dial() >= Duration::from_secs(20));
     }
 }
 
 #[test]
 fn reconnect_now_dials_immediately_and_probes_an_open_connection() {
     let mut script = Script::ready();
-    script.lose();
+    script.lose_connection();
     script.handle(Input::ReconnectRequested);
     assert!(script.invariants.is_dialing());
 
     script.connect();
     script.handle(Input::ReconnectRequested);
     assert_eq!(script.probes.len(), 1);
-    script.pass(Duration::from_secs(10));
+    script.advance(Duration::from_secs(10));
     assert!(script.last_loss().is_some_and(|(_, event)| matches!(
         event,
         SessionEvent::Lost {
@@ -441,10 +441,10 @@ fn a_queued_dial_does_not_consume_its_connect_timeout() {
     let mut script = Script::new();
     let attempt = script.attempt();
     script.handle(Input::DialQueued { attempt });
-    script.pass(Duration::from_mins(5));
+    script.advance(Duration::from_mins(5));
     assert!(script.invariants.is_dialing(), "its timeout does not run");
     script.handle(Input::DialStarted { attempt });
-    script.pass(Duration::from_secs(9));
+    script.advance(Duration::from_secs(9));
     script.connect();
 
     assert_eq!(script.phase(), SessionPhase::Ready);
@@ -452,9 +452,9 @@ fn a_queued_dial_does_not_consume_its_connect_timeout() {
     let mut hangs = Script::new();
     let attempt = hangs.attempt();
     hangs.handle(Input::DialQueued { attempt });
-    hangs.pass(Duration::from_mins(5));
+    hangs.advance(Duration::from_mins(5));
     hangs.handle(Input::DialStarted { attempt });
-    hangs.pass(Duration::from_secs(10));
+    hangs.advance(Duration::from_secs(10));
     assert_eq!(
         hangs.snapshot().cause,
         Some(DisconnectCause::ConnectTimeout)
@@ -468,7 +468,7 @@ fn an_attempt_that_hangs_at_any_stage_ends_at_its_timeout() {
         if opens {
             script.dial();
         }
-        script.pass(Duration::from_secs(10));
+        script.advance(Duration::from_secs(10));
 
         assert_eq!(
             script.snapshot().cause,
@@ -480,15 +480,15 @@ fn an_attempt_that_hangs_at_any_stage_ends_at_its_timeout() {
 #[test]
 fn a_session_without_a_connection_for_long_is_degraded_and_keeps_trying() {
     let mut script = Script::ready();
-    script.lose();
+    script.lose_connection();
     while script.now < Instant::START + Duration::from_secs(200) {
         if script.invariants.is_dialing() {
             script.dial_fails();
         }
-        script.pass_until_dial();
+        script.advance_to_next_dial();
     }
     script.dial_fails();
 
     assert_eq!(script.phase(), SessionPhase::Degraded);
-    script.pass_until_dial();
+    script.advance_to_next_dial();
 }

@@ -146,8 +146,8 @@ fn a_permanent_rejection_proves_nothing_about_an_earlier_command_without_a_reply
     let mut lost = Script::ready();
     lost.publish();
     one_command(&mut lost);
-    lost.lose();
-    lost.pass_until_dial();
+    lost.lose_connection();
+    lost.advance_to_next_dial();
     lost.connect();
     let mut overdue = Script::ready();
     overdue.publish();
@@ -180,8 +180,8 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
     let mut forgotten = Script::ready();
     forgotten.publish();
     one_command(&mut forgotten);
-    forgotten.lose();
-    forgotten.pass_until_dial();
+    forgotten.lose_connection();
+    forgotten.advance_to_next_dial();
     for (mut script, outcome) in [(expired, Delivery::Expired), (forgotten, INTERRUPTED)] {
         script.dial();
         freeze_without_tick(&mut script);
@@ -190,7 +190,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
         // Publications that have not expired are still sent after it.
         script.publish();
         one_command(&mut script);
-        script.pass(Duration::ZERO);
+        script.advance(Duration::ZERO);
         assert_eq!(script.deliveries[0].1, outcome);
     }
 
@@ -202,7 +202,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
     freeze_without_tick(&mut held);
     held.receive_bytes();
     assert!(held.commands().is_empty());
-    held.pass(Duration::ZERO);
+    held.advance(Duration::ZERO);
     assert_eq!(held.deliveries[0].1, INTERRUPTED);
 }
 
@@ -218,7 +218,7 @@ fn a_call_whose_deadline_has_passed_is_not_executed() {
     script.dial();
     freeze_without_tick(&mut script);
     script.accept_connect();
-    script.pass(Duration::ZERO);
+    script.advance(Duration::ZERO);
 
     let maybe_executed = false;
     let outcomes: Vec<_> = script

@@ -177,7 +177,7 @@ impl Script {
     }
 
     /// Advances the time, and calls the session at each of its deadlines.
-    pub(crate) fn pass(&mut self, time: Duration) {
+    pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         let mut ticks = 0;
         while let Some((at, timer)) = self.session.poll_timeout().filter(|(at, _)| *at <= end) {
@@ -196,7 +196,7 @@ impl Script {
     }
 
     /// Advances the time until the next dial.
-    pub(crate) fn pass_until_dial(&mut self) -> Duration {
+    pub(crate) fn advance_to_next_dial(&mut self) -> Duration {
         let (began, dials) = (self.now, self.dials.len());
         while self.dials.len() == dials {
             let (at, _) = self.session.poll_timeout().expect("it tries again");
@@ -239,7 +239,7 @@ impl Script {
         self.handle(Input::DialFailed { attempt, failure });
     }
 
-    pub(crate) fn lose(&mut self) {
+    pub(crate) fn lose_connection(&mut self) {
         self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
     }
 
@@ -314,7 +314,7 @@ impl Script {
     /// Advances the time while the peer sends bytes each second.
     pub(crate) fn pass_alive(&mut self, seconds: u64) {
         for _ in 0..seconds {
-            self.pass(Duration::from_secs(1));
+            self.advance(Duration::from_secs(1));
             self.receive_bytes();
         }
     }

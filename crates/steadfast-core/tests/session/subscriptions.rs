@@ -1,4 +1,4 @@
-//! Subscriptions: resumed from their position, without an unreported gap, and not faster than they are consumed. R16.
+//! Subscriptions: resumed from their position, without an unreported gap, and not faster than they are consumed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn gap(from: Option<Position>, to: Position) -> SubscriptionEvent {
 
 fn reconnect(script: &mut Script) {
     if script.invariants.is_open() {
-        script.lose();
+        script.lose_connection();
     }
     script.handle(Input::ReconnectRequested);
     script.connect();
@@ -40,7 +40,7 @@ fn recovers_from(command: &steadfast_protocol::message::Command) -> Option<Posit
 }
 
 #[test]
-fn r16_a_loss_before_the_first_message_is_recovered() {
+fn a_loss_before_the_first_message_is_recovered() {
     // The faulty design takes the position from messages only.
     let faulty = |_of_the_reply: u64, messages: &[u64]| messages.last().copied();
     assert_eq!(faulty(7, &[]), None);
@@ -195,7 +195,7 @@ fn a_server_that_always_rejects_the_position_is_not_flooded_with_requests() {
             let rejection = ErrorCode::UnrecoverablePosition.reply();
             script.reply_to(command.id, Err(rejection));
         }
-        script.pass(Duration::from_millis(100));
+        script.advance(Duration::from_millis(100));
         script.receive_bytes();
     }
 
@@ -297,7 +297,7 @@ fn pause_after(script: &mut Script, rejection: ReplyError) -> Duration {
     script.reply_to(command.id, Err(rejection));
     let from = script.now;
     while script.inbox.is_empty() {
-        script.pass(Duration::from_millis(100));
+        script.advance(Duration::from_millis(100));
         script.receive_bytes();
     }
     script.now - from

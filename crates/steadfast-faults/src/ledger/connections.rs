@@ -23,7 +23,7 @@ pub enum ClientOutcome {
     Reconnected,
     /// Affected, and no longer trying to connect.
     GaveUp,
-    /// Affected, and still trying or without further events.
+    /// Affected, and not recovered: still trying, connected without a success, or without further events.
     DownAtEnd,
 }
 
@@ -58,9 +58,9 @@ pub struct Incident {
     pub client: ClientId,
     /// The first disconnect of the incident.
     pub disconnect: Disconnect,
-    /// When that fault took effect, if there is one.
+    /// When its fault was injected, if there is one.
     pub injected: Option<Instant>,
-    /// When that fault was healed, if it was.
+    /// When its fault was healed, if it was.
     pub healed: Option<Instant>,
     /// Connection attempts, the successful one included.
     pub attempts: u64,
@@ -81,7 +81,7 @@ impl Incident {
             .map(|injected| Sample::time(self.disconnect.at - injected))
     }
 
-    /// From noticing until connected, with all attempts and delays.
+    /// From the disconnect until connected, with all attempts.
     pub fn dial(&self) -> Sample {
         self.since(self.disconnect.at, self.connected)
     }
@@ -92,12 +92,12 @@ impl Incident {
             .map(|connected| self.since(connected, self.recovered))
     }
 
-    /// From the fault, or from noticing when it is not attributed to a fault, until the first success.
+    /// From the fault, or from the disconnect if no fault is known, until the first success.
     pub fn total(&self) -> Sample {
         self.since(self.injected.unwrap_or(self.disconnect.at), self.recovered)
     }
 
-    /// From the fault's heal until the first success; zero when that came first.
+    /// From the end of the fault until the first success; zero if it was earlier.
     pub fn after_heal(&self) -> Option<Sample> {
         self.healed.map(|healed| self.since(healed, self.recovered))
     }
@@ -115,9 +115,9 @@ impl Incident {
 /// From the start to the end of a connection, as the client reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionInterval {
-    /// When it was connected.
+    /// When the client connected.
     pub from: Instant,
-    /// When it noticed that the connection had ended, if it did.
+    /// When the client noticed the end, if it did.
     pub to: Option<Instant>,
 }
 
@@ -140,13 +140,13 @@ pub struct ConnectionStats {
 
 #[derive(Clone, Copy, Debug)]
 enum ClientState {
-    Never,
+    NotYetConnected,
     Up {
         connected: Instant,
     },
     Down,
     /// Connected again, and nothing has succeeded yet.
-    Reconnected {
+    Recovering {
         connected: Instant,
         is_subscribed: bool,
     },
@@ -172,7 +172,7 @@ pub(super) fn reconstruct(
         client,
         faults,
         observed_until,
-        state: ClientState::Never,
+        state: ClientState::NotYetConnected,
         stats: ConnectionStats {
             outcome: ClientOutcome::NeverConnected,
             intervals: Vec::new(),
@@ -207,8 +207,8 @@ impl ConnectionTracker<'_> {
 
     fn on_attempt_failed(&mut self, at: Instant) {
         match self.state {
-            ClientState::Never | ClientState::Down => self.count_attempt(),
-            ClientState::Up { .. } | ClientState::Reconnected { .. } | ClientState::GaveUp => {
+            ClientState::NotYetConnected | ClientState::Down => self.count_attempt(),
+            ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
                 self.contradict(at, "attempt failed while none was in progress");
             }
         }
@@ -216,7 +216,7 @@ impl ConnectionTracker<'_> {
 
     fn on_connected(&mut self, at: Instant) {
         match self.state {
-            ClientState::Never => {
+            ClientState::NotYetConnected => {
                 self.count_attempt();
                 self.stats
                     .intervals
@@ -231,12 +231,12 @@ impl ConnectionTracker<'_> {
                 if let Some(incident) = self.stats.incidents.last_mut() {
                     incident.connected = Some(at);
                 }
-                self.state = ClientState::Reconnected {
+                self.state = ClientState::Recovering {
                     connected: at,
                     is_subscribed: false,
                 };
             }
-            ClientState::Up { .. } | ClientState::Reconnected { .. } | ClientState::GaveUp => {
+            ClientState::Up { .. } | ClientState::Recovering { .. } | ClientState::GaveUp => {
                 self.contradict(at, "connected while already connected or after giving up");
             }
         }
@@ -248,14 +248,14 @@ impl ConnectionTracker<'_> {
                 self.begin_incident(at, cause, connected);
                 self.state = ClientState::Down;
             }
-            ClientState::Reconnected { connected, .. } => {
+            ClientState::Recovering { connected, .. } => {
                 self.record_disconnect(at, cause, connected);
                 if let Some(incident) = self.stats.incidents.last_mut() {
                     incident.connected = None;
                 }
                 self.state = ClientState::Down;
             }
-            ClientState::Never | ClientState::Down | ClientState::GaveUp => {
+            ClientState::NotYetConnected | ClientState::Down | ClientState::GaveUp => {
                 self.contradict(at, "disconnected while not connected");
             }
         }
@@ -265,10 +265,10 @@ impl ConnectionTracker<'_> {
         let cause = code.map_or(LossCause::Unknown, LossCause::Code);
         match self.state {
             ClientState::Up { connected } => self.begin_incident(at, cause, connected),
-            ClientState::Reconnected { connected, .. } => {
+            ClientState::Recovering { connected, .. } => {
                 self.record_disconnect(at, cause, connected);
             }
-            ClientState::Never | ClientState::Down => {}
+            ClientState::NotYetConnected | ClientState::Down => {}
             ClientState::GaveUp => self.contradict(at, "gave up twice"),
         }
         if let Some(incident) = self.stats.incidents.last_mut() {
@@ -279,16 +279,16 @@ impl ConnectionTracker<'_> {
 
     fn on_subscribed(&mut self, at: Instant) {
         match &mut self.state {
-            ClientState::Reconnected { is_subscribed, .. } => *is_subscribed = true,
+            ClientState::Recovering { is_subscribed, .. } => *is_subscribed = true,
             ClientState::Up { .. } => {}
-            ClientState::Never | ClientState::Down | ClientState::GaveUp => {
+            ClientState::NotYetConnected | ClientState::Down | ClientState::GaveUp => {
                 self.contradict(at, "subscribed while not connected");
             }
         }
     }
 
     fn on_success(&mut self, at: Instant) {
-        if let ClientState::Reconnected {
+        if let ClientState::Recovering {
             connected,
             is_subscribed: true,
         } = self.state
@@ -358,12 +358,12 @@ impl ConnectionTracker<'_> {
     fn outcome(&self) -> ClientOutcome {
         let is_affected = !self.stats.incidents.is_empty();
         match self.state {
-            ClientState::Never => ClientOutcome::NeverConnected,
+            ClientState::NotYetConnected => ClientOutcome::NeverConnected,
             ClientState::Up { .. } if is_affected => ClientOutcome::Reconnected,
             ClientState::Up { .. } => ClientOutcome::NeverDisconnected,
             ClientState::GaveUp if is_affected => ClientOutcome::GaveUp,
             ClientState::GaveUp => ClientOutcome::NeverConnected,
-            ClientState::Down | ClientState::Reconnected { .. } => ClientOutcome::DownAtEnd,
+            ClientState::Down | ClientState::Recovering { .. } => ClientOutcome::DownAtEnd,
         }
     }
 }

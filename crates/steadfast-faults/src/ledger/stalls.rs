@@ -85,8 +85,8 @@ pub(super) fn stalls(
     found
 }
 
-/// Whether the client knew that it was disconnected during a part of this period. Its recovery is a success, so the
-/// period that begins with it is not interrupted.
+/// Whether the client knew that it was disconnected during this period. An incident ends with a success, so the
+/// period that begins there is not interrupted.
 fn is_interrupted(connections: &ConnectionStats, from: Instant, to: Instant) -> bool {
     connections
         .incidents
@@ -95,8 +95,8 @@ fn is_interrupted(connections: &ConnectionStats, from: Instant, to: Instant) -> 
 }
 
 /// The fault to which a stall is attributed: a fault on the client's server that was in effect during the stall. It
-/// must have begun before the limit was reached, since an earlier stall has another cause. The client must have had a
-/// success within the limit after the heal, since a longer stall has another cause too. Of several, the one that began
+/// must have begun before the limit was reached, else the stall has another cause. The client must have had a
+/// success within the limit after it was healed, else the cause is another. If there are several, the one that began
 /// last.
 fn attributed(
     client: &Client,

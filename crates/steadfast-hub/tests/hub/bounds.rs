@@ -1,4 +1,4 @@
-//! What one frame of one peer may cost, regardless of the number of its commands.
+//! Limits on the pending requests that one frame of a peer can cause.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::script::{EPOCH, Script, page, settings};
 fn frame(count: u32, command: &str) -> String {
     let mut frame = String::new();
     for id in 2..2 + count {
-        writeln!(frame, r#"{{"id":{id},{command}}}"#).expect("a string accepts all");
+        writeln!(frame, r#"{{"id":{id},{command}}}"#).expect("cannot fail");
     }
     frame
 }
@@ -78,7 +78,7 @@ fn presence_queries_count_like_reads() {
 
     assert_eq!(script.broadcasts.len(), 4);
     assert_eq!(script.paused, [peer]);
-    script.pass(settings().presence_timeout * 4);
+    script.advance(settings().presence_timeout * 4);
     assert_eq!(
         script.broadcasts.len(),
         10,
@@ -114,7 +114,7 @@ fn a_closed_peer_leaves_no_queued_commands() {
     let peer = script.connect();
     script.send(peer, &frame(3, r#""publish":{"channel":"news","data":1}"#));
 
-    script.lose(peer);
+    script.lose_connection(peer);
     script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
@@ -125,7 +125,7 @@ fn a_closed_peer_leaves_no_queued_commands() {
 }
 
 #[test]
-fn a_rejected_connect_invalidates_the_rest_of_its_frame_even_if_that_is_malformed() {
+fn after_a_rejected_connect_the_rest_of_its_frame_is_ignored_even_if_malformed() {
     let mut script = Script::with(HubSettings {
         peers_max: 1,
         ..settings()
@@ -140,7 +140,7 @@ fn a_rejected_connect_invalidates_the_rest_of_its_frame_even_if_that_is_malforme
 }
 
 #[test]
-fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_only_records_contain_it() {
+fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_records() {
     let mut script = Script::new();
     let peer = script.connect();
 
@@ -155,25 +155,25 @@ fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_only_records_conta
 }
 
 #[test]
-fn a_paused_peer_is_not_closed_for_its_silence() {
+fn a_paused_peer_is_not_closed_for_a_missing_pong() {
     let mut script = with_pending_requests_max(1);
     let peer = script.connect();
     script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
 
-    script.pass(settings().ping_interval * 2);
+    script.advance(settings().ping_interval * 2);
     assert_eq!(script.close_code(peer), None);
     script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
         is_duplicate: false,
     });
-    script.pass(settings().ping_interval * 2);
+    script.advance(settings().ping_interval * 2);
 
-    assert_eq!(script.close_code(peer), Some(3012), "it is read from again");
+    assert_eq!(script.close_code(peer), Some(3012), "reading resumed");
 }
 
 #[test]
-fn rejections_are_reported_once_a_second_with_their_number() {
+fn rejections_are_reported_once_a_second_with_their_count() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
@@ -190,11 +190,11 @@ fn rejections_are_reported_once_a_second_with_their_number() {
         script.send(peer, &subscribe(id, "four"));
     }
     assert_eq!(script.events, [limit_reached(1)]);
-    script.pass(Duration::from_secs(1));
+    script.advance(Duration::from_secs(1));
     assert_eq!(script.events, [limit_reached(1), limit_reached(999)]);
 
     // After a second without rejections, the next one is reported at once again.
-    script.pass(Duration::from_secs(1));
+    script.advance(Duration::from_secs(1));
     script.send(peer, &subscribe(1_005, "four"));
     assert_eq!(
         script.events,

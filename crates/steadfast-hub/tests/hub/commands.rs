@@ -152,7 +152,7 @@ fn a_thundering_herd_larger_than_the_hub_fills_it() {
         connected += usize::from(script.read(*peer).contains(r#""connect":{"client""#));
     }
     assert_eq!(connected, 2);
-    script.lose(peers[0]);
+    script.lose_connection(peers[0]);
     let late = script.accept();
     script.send(late, r#"{"id":1,"connect":{}}"#);
 
@@ -410,7 +410,7 @@ fn responses_for_a_closed_peer_are_dropped() {
     script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
     script.send(peer, r#"{"id":3,"subscribe":{"channel":"news"}}"#);
 
-    script.lose(peer);
+    script.lose_connection(peer);
     script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,

@@ -31,7 +31,7 @@ fn unsubscribed_and_closed_peers_receive_nothing_more() {
     );
 
     script.send(unsubscribes, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
-    script.lose(leaves);
+    script.lose_connection(leaves);
     script.commit("news", 1);
 
     assert_eq!(script.read(unsubscribes), r#"{"id":3,"unsubscribe":{}}"#);
@@ -188,7 +188,7 @@ fn the_member_list_stays_exact_while_many_members_leave() {
 
     for index in [19, 0, 7, 7, 3] {
         let gone = members.remove(index);
-        script.lose(gone);
+        script.lose_connection(gone);
     }
     script.commit("news", 1);
 

@@ -12,14 +12,14 @@ fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spr
     let mut script = Script::new();
     let peers: Vec<_> = (0..50).map(|_| script.connect()).collect();
 
-    script.pass(Duration::from_millis(12_400));
+    script.advance(Duration::from_millis(12_400));
     assert!(peers.iter().all(|peer| script.read(*peer).is_empty()));
-    script.pass(Duration::from_secs(6));
+    script.advance(Duration::from_secs(6));
     let early = peers
         .iter()
         .filter(|peer| script.read(**peer) == "{}")
         .count();
-    script.pass(Duration::from_millis(6_800));
+    script.advance(Duration::from_millis(6_800));
     let late = peers
         .iter()
         .filter(|peer| script.read(**peer) == "{}")
@@ -34,9 +34,9 @@ fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.pass(Duration::from_secs(25 + 7));
+    script.advance(Duration::from_secs(25 + 7));
     assert!(script.closed.is_empty() || script.read(peer).starts_with("{}"));
-    script.pass(Duration::from_secs(2));
+    script.advance(Duration::from_secs(2));
 
     assert_eq!(script.close_code(peer), Some(3012));
 }
@@ -48,7 +48,7 @@ fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
     let mut pings = 0;
 
     for _ in 0..24 * 60 * 60 {
-        script.pass(Duration::from_secs(1));
+        script.advance(Duration::from_secs(1));
         if script.read(peer) == "{}" {
             pings += 1;
             script.send(peer, "{}");
@@ -64,12 +64,12 @@ fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
     let mut script = Script::new();
     let peer = script.connect();
     while script.read(peer) != "{}" {
-        script.pass(Duration::from_millis(100));
+        script.advance(Duration::from_millis(100));
     }
 
-    script.pass(Duration::from_secs(7));
+    script.advance(Duration::from_secs(7));
     script.handle(Input::BytesReceived { peer });
-    script.pass(Duration::from_secs(5));
+    script.advance(Duration::from_secs(5));
     assert_eq!(script.close_code(peer), None);
     script.send(peer, "{}");
     assert_eq!(script.close_code(peer), None);
@@ -83,9 +83,9 @@ fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale() {
     let mut script = Script::new();
     let (silent, connected) = (script.accept(), script.connect());
 
-    script.pass(Duration::from_millis(9_900));
+    script.advance(Duration::from_millis(9_900));
     assert_eq!(script.close_code(silent), None);
-    script.pass(Duration::from_millis(200));
+    script.advance(Duration::from_millis(200));
 
     assert_eq!(script.close_code(silent), Some(3502));
     assert_eq!(script.close_code(connected), None);
@@ -100,7 +100,7 @@ fn a_silent_peer_of_a_full_hub_is_closed_with_try_again_later() {
     script.connect();
     let silent = script.accept();
 
-    script.pass(Duration::from_secs(11));
+    script.advance(Duration::from_secs(11));
 
     let (code, reason) = &script.closed[&silent];
     assert_eq!(
@@ -119,7 +119,7 @@ fn a_rejected_peer_that_does_not_close_is_closed() {
     let rejected = script.accept();
     script.send(rejected, r#"{"id":1,"connect":{}}"#);
 
-    script.pass(Duration::from_secs(6));
+    script.advance(Duration::from_secs(6));
 
     assert_eq!(script.close_code(rejected), Some(3013));
 }

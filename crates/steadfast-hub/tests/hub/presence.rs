@@ -65,7 +65,7 @@ fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond() {
 
     script.send(peer, r#"{"id":3,"presence":{"channel":"news"}}"#);
     relay(&mut script);
-    script.pass(Duration::from_secs(4));
+    script.advance(Duration::from_secs(4));
 
     assert!(script.read(peer).contains(r#""code":100"#));
 }
@@ -127,7 +127,7 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
     let peer = script.connect();
 
     script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
-    script.lose(peer);
+    script.lose_connection(peer);
     script.respond(page(0, &[]));
     assert!(
         script.broadcasts.is_empty(),
@@ -137,7 +137,7 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
     script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
     script.respond(page(0, &[]));
     script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
-    script.lose(peer);
+    script.lose_connection(peer);
 
     assert!(
         matches!(

@@ -319,7 +319,7 @@ impl World {
 
     fn disconnect(&mut self, client: usize) {
         if let Some(peer) = self.clients[client].peer.take() {
-            self.script.lose(peer);
+            self.script.lose_connection(peer);
             let mut last_positions = std::mem::take(&mut self.clients[client].last_positions);
             last_positions.append(&mut self.clients[client].positions);
             self.clients[client] = Client {

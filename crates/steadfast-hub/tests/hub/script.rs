@@ -140,7 +140,7 @@ impl Script {
         });
     }
 
-    pub(crate) fn lose(&mut self, peer: PeerId) {
+    pub(crate) fn lose_connection(&mut self, peer: PeerId) {
         self.handle(Input::Lost {
             peer,
             loss: ConnectionLoss::IoError,
@@ -169,7 +169,7 @@ impl Script {
     }
 
     /// Lets time pass, and delivers a tick at each deadline of the hub.
-    pub(crate) fn pass(&mut self, time: Duration) {
+    pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some((at, _)) = self.hub.poll_timeout().filter(|(at, _)| *at <= end) {
             self.now = at.max(self.now);

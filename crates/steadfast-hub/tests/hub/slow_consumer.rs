@@ -32,10 +32,10 @@ fn bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009() {
     let peer = script.connect();
 
     script.handle(Input::SendBuffer { peer, bytes: 10 });
-    script.pass(Duration::from_millis(9_900));
+    script.advance(Duration::from_millis(9_900));
     script.handle(Input::SendBuffer { peer, bytes: 20 });
     assert_eq!(script.close_code(peer), None);
-    script.pass(Duration::from_millis(200));
+    script.advance(Duration::from_millis(200));
 
     assert_eq!(script.close_code(peer), Some(3009));
 }
@@ -48,11 +48,11 @@ fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays() {
     // Never empty: 30 more are added before the last ones are written.
     script.handle(Input::SendBuffer { peer, bytes: 30 });
     for _ in 0..10 {
-        script.pass(Duration::from_secs(4));
+        script.advance(Duration::from_secs(4));
         script.handle(Input::BytesReceived { peer });
         script.handle(Input::Written { peer, bytes: 15 });
         script.handle(Input::SendBuffer { peer, bytes: 45 });
-        script.pass(Duration::from_secs(4));
+        script.advance(Duration::from_secs(4));
         script.handle(Input::Written { peer, bytes: 15 });
     }
 
@@ -68,16 +68,16 @@ fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written() {
     while script.read(peer).is_empty() {
         script.handle(Input::Written { peer, bytes: 30 });
         script.handle(Input::SendBuffer { peer, bytes: 30 });
-        script.pass(Duration::from_secs(1));
+        script.advance(Duration::from_secs(1));
     }
     // Longer than the pong timeout, if the ping had been sent.
-    script.pass(Duration::from_millis(8_500));
+    script.advance(Duration::from_millis(8_500));
     assert_eq!(script.close_code(peer), None);
     script.handle(Input::Written { peer, bytes: 30 });
     script.handle(Input::SendBuffer { peer, bytes: 10 });
-    script.pass(Duration::from_millis(7_900));
+    script.advance(Duration::from_millis(7_900));
     assert_eq!(script.close_code(peer), None);
-    script.pass(Duration::from_millis(200));
+    script.advance(Duration::from_millis(200));
 
     assert_eq!(script.close_code(peer), Some(3012));
 }
@@ -90,9 +90,9 @@ fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes
     // Everything is written within a second each time, and nothing is received.
     for _ in 0..34 {
         script.handle(Input::SendBuffer { peer, bytes: 30 });
-        script.pass(Duration::from_millis(500));
+        script.advance(Duration::from_millis(500));
         script.handle(Input::Drained { peer });
-        script.pass(Duration::from_millis(500));
+        script.advance(Duration::from_millis(500));
     }
 
     assert_eq!(script.close_code(peer), Some(3012));
@@ -105,11 +105,11 @@ fn a_trickle_does_not_extend_the_write_timeout() {
 
     script.handle(Input::SendBuffer { peer, bytes: 30 });
     for _ in 0..9 {
-        script.pass(Duration::from_secs(1));
+        script.advance(Duration::from_secs(1));
         script.handle(Input::Written { peer, bytes: 1 });
     }
     assert_eq!(script.close_code(peer), None);
-    script.pass(Duration::from_millis(1_100));
+    script.advance(Duration::from_millis(1_100));
 
     assert_eq!(script.close_code(peer), Some(3009));
 }
@@ -121,7 +121,7 @@ fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time() {
 
     for _ in 0..5 {
         script.handle(Input::SendBuffer { peer, bytes: 10 });
-        script.pass(Duration::from_secs(4));
+        script.advance(Duration::from_secs(4));
         script.handle(Input::Drained { peer });
     }
 

@@ -12,8 +12,8 @@ use crate::harness::{Harness, WALL, append, idempotent, read, settings, with_fsy
 #[test]
 fn a_clean_restart_keeps_epochs_offsets_and_publications() {
     let mut harness = Harness::new(settings());
-    let (epoch, ..) = harness.published(append("a", "1"));
-    harness.published(append("a", "2"));
+    let (epoch, ..) = harness.publish_ok(append("a", "1"));
+    harness.publish_ok(append("a", "2"));
     harness.close();
 
     let mut again = harness.reopen(settings(), 2);
@@ -24,7 +24,7 @@ fn a_clean_restart_keeps_epochs_offsets_and_publications() {
         "{report:?}"
     );
     assert_eq!(again.all("a"), [(1, "1".into()), (2, "2".into())]);
-    assert_eq!(again.published(append("a", "3")), (epoch, 3, false));
+    assert_eq!(again.publish_ok(append("a", "3")), (epoch, 3, false));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn an_unclean_start_changes_every_epoch_unless_each_record_was_synced() {
         (Fsync::Never, true),
     ] {
         let mut harness = Harness::new(with_fsync(fsync));
-        let (epoch, ..) = harness.published(append("a", "1"));
+        let (epoch, ..) = harness.publish_ok(append("a", "1"));
 
         // The policy that counts is the one it was run under, not the one it is opened with.
         let mut again = harness.reopen(settings(), 2);
@@ -46,7 +46,7 @@ fn an_unclean_start_changes_every_epoch_unless_each_record_was_synced() {
         assert_eq!(response.epoch != epoch, changes, "{fsync:?}");
         assert_eq!(response.page == Page::Unrecoverable, changes, "{fsync:?}");
         assert_eq!(again.all("a"), [(1, "1".into())], "{fsync:?}");
-        assert_eq!(again.published(append("a", "2")).1, 2, "{fsync:?}");
+        assert_eq!(again.publish_ok(append("a", "2")).1, 2, "{fsync:?}");
     }
 }
 
@@ -54,14 +54,14 @@ fn an_unclean_start_changes_every_epoch_unless_each_record_was_synced() {
 fn a_clean_start_under_any_policy_keeps_the_epochs() {
     for fsync in [Fsync::Interval(Duration::from_secs(1)), Fsync::Never] {
         let mut harness = Harness::new(with_fsync(fsync));
-        let (epoch, ..) = harness.published(append("a", "1"));
+        let (epoch, ..) = harness.publish_ok(append("a", "1"));
         harness.close();
-        harness.disk.lose_all();
+        harness.disk.lose_unsynced();
 
         let mut again = harness.reopen(with_fsync(fsync), 2);
 
         assert_eq!(
-            again.published(append("a", "2")),
+            again.publish_ok(append("a", "2")),
             (epoch, 2, false),
             "{fsync:?}"
         );
@@ -71,11 +71,11 @@ fn a_clean_start_under_any_policy_keeps_the_epochs() {
 #[test]
 fn a_clean_shutdown_counts_only_until_the_next_start() {
     let mut harness = Harness::new(with_fsync(Fsync::Never));
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.close();
     let mut again = harness.reopen(with_fsync(Fsync::Never), 2);
-    again.published(append("a", "2"));
-    again.disk.lose_all();
+    again.publish_ok(append("a", "2"));
+    again.disk.lose_unsynced();
 
     let third = again.reopen(with_fsync(Fsync::Never), 3);
 
@@ -86,7 +86,7 @@ fn a_clean_shutdown_counts_only_until_the_next_start() {
 fn before_and_after_the_last_batch() -> (Disk, Disk) {
     let mut harness = Harness::new(settings());
     harness.publish_all(vec![append("a", "1"), append("b", "x")]);
-    harness.published(append("a", "2"));
+    harness.publish_ok(append("a", "2"));
     let before = harness.disk.clone();
     harness.publish_all(vec![
         append("a", "3"),
@@ -130,7 +130,7 @@ fn a_write_torn_at_any_byte_is_truncated_and_nothing_acknowledged_is_lost() {
             [(1, "x".into())],
             "truncated at {truncated_at}"
         );
-        let next = harness.published(append("a", "new")).1;
+        let next = harness.publish_ok(append("a", "new")).1;
         assert_eq!(
             usize::try_from(next),
             Ok(all.len() + 1),
@@ -143,8 +143,8 @@ fn a_write_torn_at_any_byte_is_truncated_and_nothing_acknowledged_is_lost() {
 fn a_byte_flipped_anywhere_in_a_closed_log_is_reported_or_loses_nothing() {
     let mut harness = Harness::new(settings());
     harness.publish_all(vec![append("a", "1"), append("b", "x")]);
-    harness.published(idempotent("a", "2", "ann", "k"));
-    harness.published(append("a", "3"));
+    harness.publish_ok(idempotent("a", "2", "ann", "k"));
+    harness.publish_ok(append("a", "3"));
     harness.close();
     let segment = harness.disk.numbers()[0];
     let used = harness
@@ -225,11 +225,11 @@ fn a_byte_flipped_in_a_running_log_never_yields_a_wrong_publication() {
 fn bytes_of_a_recycled_segment_never_count() {
     let mut old = Harness::new(settings());
     for number in 0..20 {
-        old.published(append("old", &number.to_string()));
+        old.publish_ok(append("old", &number.to_string()));
     }
     let stale = old.disk.bytes(1).to_vec();
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     let next = harness.disk.numbers()[1];
     harness.disk.bytes_mut(next).copy_from_slice(&stale);
 
@@ -238,7 +238,7 @@ fn bytes_of_a_recycled_segment_never_count() {
     assert_eq!(again.all("a"), [(1, "1".into())]);
     assert_eq!(again.all("old"), []);
     for _ in 0..60 {
-        again.published(append("a", &"x".repeat(1000)));
+        again.publish_ok(append("a", &"x".repeat(1000)));
     }
     let mut third = again.reopen(settings(), 3);
     assert_eq!(third.all("old"), []);
@@ -250,7 +250,7 @@ fn truncated_records_never_reappear_even_where_new_records_end_just_before_them(
     // A record of the opening (47 bytes) and a publication of 3 bytes overwrite one of 50 bytes.
     let long = |number: u64| append("a", &format!("{number:0>50}"));
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     let before = harness.disk.clone();
     harness.publish_all((2..12).map(long).collect());
     let torn_at = first_difference(before.bytes(1), harness.disk.bytes(1));
@@ -266,14 +266,14 @@ fn truncated_records_never_reappear_even_where_new_records_end_just_before_them(
         Some(1)
     );
     assert_eq!(truncated_at.all("a").len(), 1);
-    truncated_at.published(append("a", "new"));
+    truncated_at.publish_ok(append("a", "new"));
     let stale = truncated_at
         .disk
         .bytes(1)
         .windows(50)
         .filter(|bytes| *bytes == format!("{:0>50}", 3).as_bytes());
     assert_eq!(stale.count(), 1, "the old records still exist");
-    truncated_at.disk.lose_all();
+    truncated_at.disk.lose_unsynced();
     let mut third = truncated_at.reopen(settings(), 3);
 
     assert_eq!(third.all("a"), [(1, "1".into()), (2, "new".into())]);
@@ -283,7 +283,7 @@ fn truncated_records_never_reappear_even_where_new_records_end_just_before_them(
 fn a_missing_segment_is_corruption_wherever_it_is_missing() {
     let mut harness = Harness::new(settings());
     for _ in 0..60 {
-        harness.published(append("a", &"x".repeat(1000)));
+        harness.publish_ok(append("a", &"x".repeat(1000)));
     }
     let numbers = harness.disk.numbers();
     let held = &numbers[..numbers.len() - 1];
@@ -306,7 +306,7 @@ fn a_missing_segment_is_corruption_wherever_it_is_missing() {
 fn corruption_in_a_sealed_segment_is_reported_with_its_evidence() {
     let mut harness = Harness::new(settings());
     for _ in 0..30 {
-        harness.published(append("a", &"x".repeat(1000)));
+        harness.publish_ok(append("a", &"x".repeat(1000)));
     }
     let used = harness
         .disk

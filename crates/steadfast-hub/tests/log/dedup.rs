@@ -14,8 +14,8 @@ const WINDOW: Duration = Duration::from_mins(2);
 fn a_repeat_gets_the_first_response_and_publishes_nothing() {
     let mut harness = Harness::new(settings());
 
-    let (epoch, offset, _) = harness.published(idempotent("a", "1", "ann", "k"));
-    let repeat = harness.published(idempotent("a", "other", "ann", "k"));
+    let (epoch, offset, _) = harness.publish_ok(idempotent("a", "1", "ann", "k"));
+    let repeat = harness.publish_ok(idempotent("a", "other", "ann", "k"));
 
     assert_eq!(repeat, (epoch, offset, true));
     assert_eq!(harness.all("a"), [(1, "1".into())]);
@@ -25,10 +25,10 @@ fn a_repeat_gets_the_first_response_and_publishes_nothing() {
 fn a_key_is_scoped_to_user_and_channel() {
     let mut harness = Harness::new(settings());
 
-    harness.published(idempotent("a", "1", "ann", "k"));
-    let other_user = harness.published(idempotent("a", "2", "bob", "k"));
-    let other_channel = harness.published(idempotent("b", "3", "ann", "k"));
-    let no_key = harness.published(append("a", "4"));
+    harness.publish_ok(idempotent("a", "1", "ann", "k"));
+    let other_user = harness.publish_ok(idempotent("a", "2", "bob", "k"));
+    let other_channel = harness.publish_ok(idempotent("b", "3", "ann", "k"));
+    let no_key = harness.publish_ok(append("a", "4"));
 
     assert!(!other_user.2 && !other_channel.2 && !no_key.2);
 }
@@ -42,7 +42,7 @@ fn a_repeat_of_a_key_in_flight_waits_for_the_first() {
         idempotent("a", "1", "ann", "k"),
         idempotent("a", "1", "ann", "k"),
     ]);
-    let later = harness.publish_fast(idempotent("a", "1", "ann", "k"));
+    let later = harness.publish_unacknowledged(idempotent("a", "1", "ann", "k"));
     harness.release();
     assert!(harness.responses().is_empty(), "not durable yet");
     harness.release();
@@ -64,24 +64,24 @@ fn a_repeat_of_a_key_in_flight_waits_for_the_first() {
 #[test]
 fn a_key_survives_a_restart_but_not_its_window() {
     let mut harness = Harness::new(settings());
-    let first = harness.published(idempotent("a", "1", "ann", "k"));
+    let first = harness.publish_ok(idempotent("a", "1", "ann", "k"));
 
     let mut again = harness.reopen(settings(), 2);
     assert_eq!(again.opened.unwrap().idempotency_keys, 1);
     assert_eq!(
-        again.published(idempotent("a", "1", "ann", "k")),
+        again.publish_ok(idempotent("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
-    again.pass(WINDOW + Duration::from_millis(1));
+    again.advance(WINDOW + Duration::from_millis(1));
     assert_eq!(
-        again.published(idempotent("a", "2", "ann", "k")),
+        again.publish_ok(idempotent("a", "2", "ann", "k")),
         (first.0, 2, false)
     );
     assert_eq!(again.log.idempotency_keys(), 1, "the old one is dropped");
 
     let mut third = again.reopen(settings(), 3);
     assert_eq!(
-        third.published(idempotent("a", "2", "ann", "k")),
+        third.publish_ok(idempotent("a", "2", "ann", "k")),
         (first.0, 2, true),
         "the newer result counts"
     );
@@ -90,19 +90,19 @@ fn a_key_survives_a_restart_but_not_its_window() {
 #[test]
 fn a_wall_clock_that_jumps_back_neither_shortens_nor_prolongs_a_window() {
     let mut harness = Harness::new(settings());
-    harness.published(idempotent("a", "1", "ann", "k"));
+    harness.publish_ok(idempotent("a", "1", "ann", "k"));
 
     harness.wall -= 3_600_000;
-    assert!(harness.published(idempotent("a", "1", "ann", "k")).2);
-    harness.pass(WINDOW);
-    assert!(!harness.published(idempotent("a", "2", "ann", "k")).2);
+    assert!(harness.publish_ok(idempotent("a", "1", "ann", "k")).2);
+    harness.advance(WINDOW);
+    assert!(!harness.publish_ok(idempotent("a", "2", "ann", "k")).2);
 
     harness.wall -= 3_600_000;
     let mut again = harness.reopen(settings(), 2);
-    assert!(again.published(idempotent("a", "2", "ann", "k")).2);
-    again.pass(WINDOW);
+    assert!(again.publish_ok(idempotent("a", "2", "ann", "k")).2);
+    again.advance(WINDOW);
     assert!(
-        !again.published(idempotent("a", "3", "ann", "k")).2,
+        !again.publish_ok(idempotent("a", "3", "ann", "k")).2,
         "at most a window from the start on"
     );
 }
@@ -110,21 +110,21 @@ fn a_wall_clock_that_jumps_back_neither_shortens_nor_prolongs_a_window() {
 #[test]
 fn keys_survive_the_removal_of_the_segments_that_held_their_records() {
     let mut harness = Harness::new(settings());
-    let first = harness.published(idempotent("a", "1", "ann", "k"));
+    let first = harness.publish_ok(idempotent("a", "1", "ann", "k"));
     let mut written = 1;
     while harness.disk.numbers().contains(&1) {
-        harness.published(append("b", &"x".repeat(1000)));
+        harness.publish_ok(append("b", &"x".repeat(1000)));
         written += 1;
         assert!(written < 1000, "the first segment is removed eventually");
     }
 
     assert_eq!(
-        harness.published(idempotent("a", "1", "ann", "k")),
+        harness.publish_ok(idempotent("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
     let mut again = harness.reopen(settings(), 2);
     assert_eq!(
-        again.published(idempotent("a", "1", "ann", "k")),
+        again.publish_ok(idempotent("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
     assert_eq!(
@@ -137,12 +137,12 @@ fn keys_survive_the_removal_of_the_segments_that_held_their_records() {
     let first_kept = again.disk.numbers()[0];
     let last = *again.disk.numbers().last().unwrap();
     while again.disk.numbers()[0] <= last {
-        again.published(append("b", &"x".repeat(1000)));
+        again.publish_ok(append("b", &"x".repeat(1000)));
     }
     assert!(first_kept < again.disk.numbers()[0]);
     let mut third = again.reopen(settings(), 3);
     assert_eq!(
-        third.published(idempotent("a", "1", "ann", "k")),
+        third.publish_ok(idempotent("a", "1", "ann", "k")),
         (first.0, 1, true)
     );
 }
@@ -151,28 +151,28 @@ fn keys_survive_the_removal_of_the_segments_that_held_their_records() {
 fn every_key_is_kept_after_a_crash_that_left_removed_segments() {
     let mut harness = Harness::new(settings());
     for key in ["1", "2", "3"] {
-        harness.published(idempotent("a", key, "ann", key));
+        harness.publish_ok(idempotent("a", key, "ann", key));
     }
     // The checkpoint that holds the keys is durable, but the segment of their records still exists.
     harness.faults.remove = Some(StorageError::Io);
     let is_removal = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
     while !harness.events.iter().any(is_removal) {
-        harness.published(append("b", &"x".repeat(1000)));
+        harness.publish_ok(append("b", &"x".repeat(1000)));
     }
     assert_eq!(harness.disk.numbers()[0], 1);
-    harness.published(idempotent("a", "4", "ann", "4"));
+    harness.publish_ok(idempotent("a", "4", "ann", "4"));
     let [.., current, _reserved] = harness.disk.numbers()[..] else {
         panic!("at least two segments");
     };
 
     let mut again = harness.reopen(settings(), 2);
     while again.disk.numbers()[0] <= current {
-        again.published(append("b", &"x".repeat(1000)));
+        again.publish_ok(append("b", &"x".repeat(1000)));
     }
     let mut third = again.reopen(settings(), 3);
 
     for key in ["1", "2", "3", "4"] {
-        let repeat = third.published(idempotent("a", key, "ann", key));
+        let repeat = third.publish_ok(idempotent("a", key, "ann", key));
         assert!(repeat.2, "key {key} is unknown: {repeat:?}");
     }
 }
@@ -183,8 +183,8 @@ fn more_keys_than_the_window_holds_are_rejected_and_reported_once() {
         idempotency_keys_max: 2,
         ..settings()
     });
-    harness.published(idempotent("a", "1", "ann", "1"));
-    harness.published(idempotent("a", "2", "ann", "2"));
+    harness.publish_ok(idempotent("a", "1", "ann", "1"));
+    harness.publish_ok(idempotent("a", "2", "ann", "2"));
 
     assert_eq!(
         harness.rejected(idempotent("a", "3", "ann", "3")),
@@ -195,16 +195,16 @@ fn more_keys_than_the_window_holds_are_rejected_and_reported_once() {
         Rejection::Limit
     );
     assert!(
-        harness.published(idempotent("a", "1", "ann", "1")).2,
+        harness.publish_ok(idempotent("a", "1", "ann", "1")).2,
         "a known key is still acknowledged"
     );
     assert_eq!(
-        harness.published(append("a", "5")).1,
+        harness.publish_ok(append("a", "5")).1,
         3,
         "without a key publishing continues"
     );
-    harness.pass(WINDOW);
-    harness.published(idempotent("a", "6", "ann", "3"));
+    harness.advance(WINDOW);
+    harness.publish_ok(idempotent("a", "6", "ann", "3"));
 
     let reported = harness
         .events

@@ -1,4 +1,4 @@
-//! A disk in memory that remembers what was synced, and on a crash keeps, drops or tears the rest by sectors.
+//! A disk in memory that tracks synced bytes; a power failure keeps, drops or tears each unsynced sector.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,14 +95,14 @@ impl Disk {
     }
 
     /// The machine lost power, and nothing that was not synced reached the disk.
-    pub(crate) fn lose_all(&mut self) {
+    pub(crate) fn lose_unsynced(&mut self) {
         for file in self.files.values_mut() {
             file.dirty.clear();
             file.current = file.durable.clone();
         }
     }
 
-    /// Direct access, to corrupt bytes.
+    /// Mutable bytes of a file, to corrupt them.
     pub(crate) fn bytes_mut(&mut self, number: u64) -> &mut Vec<u8> {
         let file = self.files.get_mut(&number).expect("a segment that exists");
         file.dirty.clear();

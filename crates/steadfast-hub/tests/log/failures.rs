@@ -24,7 +24,7 @@ const IO_ERROR: CorruptionKind = CorruptionKind::StorageFailed {
 fn without_a_next_segment_publications_are_rejected_until_there_is_one() {
     let mut harness = Harness::new(settings());
     harness.faults.reserve = Some(StorageError::NoSpace);
-    let mut last = harness.published(idempotent("a", "first", "ann", "k"));
+    let mut last = harness.publish_ok(idempotent("a", "first", "ann", "k"));
     while let Response::Appended { epoch, offset, .. } =
         harness.publish(append("a", &"x".repeat(1000)))
     {
@@ -35,7 +35,7 @@ fn without_a_next_segment_publications_are_rejected_until_there_is_one() {
     assert_eq!(harness.log.health(), Health::Full);
     assert_eq!(harness.rejected(append("a", "small")), Rejection::NoSpace);
     assert!(
-        harness.published(idempotent("a", "first", "ann", "k")).2,
+        harness.publish_ok(idempotent("a", "first", "ann", "k")).2,
         "a known key is still acknowledged"
     );
     assert_eq!(
@@ -43,14 +43,14 @@ fn without_a_next_segment_publications_are_rejected_until_there_is_one() {
         Ok(last.1),
         "reads continue"
     );
-    harness.pass(RETRY);
+    harness.advance(RETRY);
     assert_eq!(harness.log.health(), Health::Full);
     harness.faults.reserve = None;
-    harness.pass(RETRY);
+    harness.advance(RETRY);
 
     assert_eq!(harness.log.health(), Health::Serving);
     assert_eq!(
-        harness.published(append("a", "again")),
+        harness.publish_ok(append("a", "again")),
         (last.0, last.1 + 1, false)
     );
     let reported: Vec<&Event> = harness
@@ -67,7 +67,7 @@ fn without_a_next_segment_publications_are_rejected_until_there_is_one() {
 #[test]
 fn a_write_that_fails_for_lack_of_space_is_rolled_back_and_its_bytes_never_count() {
     let mut harness = Harness::new(settings());
-    let (epoch, ..) = harness.published(append("a", "1"));
+    let (epoch, ..) = harness.publish_ok(append("a", "1"));
     harness.faults.write = Some(StorageError::NoSpace);
 
     let rejected = harness.publish_all(
@@ -86,16 +86,16 @@ fn a_write_that_fails_for_lack_of_space_is_rolled_back_and_its_bytes_never_count
         (Rejection::NoSpace, Health::Full)
     );
     assert_eq!(harness.all("a"), [(1, "1".into())]);
-    harness.pass(RETRY);
+    harness.advance(RETRY);
     harness.faults.write = None;
-    harness.pass(RETRY);
+    harness.advance(RETRY);
 
     assert_eq!(
-        harness.published(append("a", "2")),
+        harness.publish_ok(append("a", "2")),
         (epoch, 2, false),
         "offsets were released"
     );
-    harness.disk.lose_all();
+    harness.disk.lose_unsynced();
     let mut again = harness.reopen(settings(), 2);
     assert_eq!(again.all("a"), [(1, "1".into()), (2, "2".into())]);
     assert_eq!(again.all("new"), []);
@@ -105,7 +105,7 @@ fn a_write_that_fails_for_lack_of_space_is_rolled_back_and_its_bytes_never_count
 fn rejected_records_do_not_reappear_even_where_new_ones_end_just_before_them() {
     // The probe (25 bytes) and a publication of 3 bytes overwrite one of 28 bytes.
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.faults.write = Some(StorageError::NoSpace);
     harness.publish_all(
         (2..22)
@@ -113,9 +113,9 @@ fn rejected_records_do_not_reappear_even_where_new_ones_end_just_before_them() {
             .collect(),
     );
     harness.faults.write = None;
-    harness.pass(RETRY);
+    harness.advance(RETRY);
 
-    harness.published(append("a", "new"));
+    harness.publish_ok(append("a", "new"));
     let mut again = harness.reopen(settings(), 2);
 
     assert_eq!(again.all("a"), [(1, "1".into()), (2, "new".into())]);
@@ -125,19 +125,19 @@ fn rejected_records_do_not_reappear_even_where_new_ones_end_just_before_them() {
 fn a_key_that_was_rejected_for_lack_of_space_is_published_when_it_is_repeated() {
     let mut harness = Harness::new(settings());
     harness.faults.write = Some(StorageError::NoSpace);
-    harness.publish_fast(idempotent("a", "1", "ann", "k"));
+    harness.publish_unacknowledged(idempotent("a", "1", "ann", "k"));
     harness.faults.write = None;
-    harness.pass(RETRY);
+    harness.advance(RETRY);
 
-    assert!(!harness.published(idempotent("a", "1", "ann", "k")).2);
-    assert!(harness.published(idempotent("a", "1", "ann", "k")).2);
+    assert!(!harness.publish_ok(idempotent("a", "1", "ann", "k")).2);
+    assert!(harness.publish_ok(idempotent("a", "1", "ann", "k")).2);
 }
 
 #[test]
 fn a_failed_write_or_sync_disables_publishing_while_reads_continue() {
     for sync in [false, true] {
         let mut harness = Harness::new(settings());
-        harness.published(append("a", "1"));
+        harness.publish_ok(append("a", "1"));
         let error = Some(StorageError::Io);
         if sync {
             harness.faults.sync = error;
@@ -147,7 +147,7 @@ fn a_failed_write_or_sync_disables_publishing_while_reads_continue() {
 
         assert_eq!(harness.rejected(append("a", "2")), Rejection::WriteFailed);
         harness.faults = Faults::default();
-        harness.pass(Duration::from_hours(1));
+        harness.advance(Duration::from_hours(1));
 
         assert_eq!(
             harness.rejected(append("a", "3")),
@@ -169,7 +169,7 @@ fn a_failed_write_or_sync_disables_publishing_while_reads_continue() {
             again.all("a").len() <= 2,
             "what was not acknowledged may have survived"
         );
-        again.published(append("a", "4"));
+        again.publish_ok(append("a", "4"));
     }
 }
 
@@ -177,8 +177,8 @@ fn a_failed_write_or_sync_disables_publishing_while_reads_continue() {
 fn appends_queued_after_a_failed_sync_are_rejected_too() {
     let mut harness = Harness::new(settings());
     harness.is_holding = true;
-    let first = harness.publish_fast(append("a", "1"));
-    let second = harness.publish_fast(append("a", "2"));
+    let first = harness.publish_unacknowledged(append("a", "1"));
+    let second = harness.publish_unacknowledged(append("a", "2"));
 
     harness.faults.sync = Some(StorageError::Io);
     harness.release();
@@ -197,17 +197,17 @@ fn appends_queued_after_a_failed_sync_are_rejected_too() {
 fn the_interval_policy_syncs_by_its_timer_and_a_failure_disables_publishing() {
     let mut harness = Harness::new(with_fsync(Fsync::Interval(Duration::from_millis(100))));
     let before = harness.syncs;
-    harness.published(append("a", "1"));
-    harness.pass(Duration::from_millis(99));
+    harness.publish_ok(append("a", "1"));
+    harness.advance(Duration::from_millis(99));
     assert_eq!(harness.syncs, before);
-    harness.pass(Duration::from_millis(1));
+    harness.advance(Duration::from_millis(1));
     assert_eq!(harness.syncs, before + 1);
-    harness.pass(Duration::from_secs(1));
+    harness.advance(Duration::from_secs(1));
     assert_eq!(harness.syncs, before + 1, "nothing to sync");
 
-    harness.published(append("a", "2"));
+    harness.publish_ok(append("a", "2"));
     harness.faults.sync = Some(StorageError::Io);
-    harness.pass(Duration::from_millis(100));
+    harness.advance(Duration::from_millis(100));
 
     assert_eq!(harness.log.health(), Health::WriteFailed);
 }
@@ -215,12 +215,12 @@ fn the_interval_policy_syncs_by_its_timer_and_a_failure_disables_publishing() {
 #[test]
 fn the_interval_policy_syncs_acknowledged_publications_even_while_the_disk_is_full() {
     let mut harness = Harness::new(with_fsync(Fsync::Interval(Duration::from_millis(100))));
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.faults.write = Some(StorageError::NoSpace);
     assert_eq!(harness.rejected(append("a", "2")), Rejection::NoSpace);
     let before = harness.syncs;
 
-    harness.pass(Duration::from_millis(100));
+    harness.advance(Duration::from_millis(100));
 
     assert_eq!(harness.syncs, before + 1);
     assert_eq!(harness.log.health(), Health::Full);
@@ -262,7 +262,7 @@ fn a_start_without_disk_space_is_refused_and_works_once_there_is_some() {
         assert_eq!(unreserved.log.poll_timeout(), None, "no deadline is set");
 
         let mut intact = unreserved.reopen(settings(), 2);
-        intact.published(append("a", "1"));
+        intact.publish_ok(append("a", "1"));
         intact.close();
         let unwritten = Harness::start_with(settings(), intact.disk, |faults| {
             faults.write = Some(error);
@@ -284,7 +284,7 @@ fn a_start_without_disk_space_is_refused_and_works_once_there_is_some() {
 #[test]
 fn a_start_needs_no_next_segment_while_the_last_one_has_space() {
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.disk.remove(2);
 
     let mut full = Harness::start_with(settings(), harness.disk, |faults| {
@@ -292,18 +292,18 @@ fn a_start_needs_no_next_segment_while_the_last_one_has_space() {
     });
 
     assert!(full.opened.is_some(), "{:?}", full.corruption);
-    full.published(append("a", "2"));
+    full.publish_ok(append("a", "2"));
     full.faults.reserve = None;
-    full.pass(RETRY);
+    full.advance(RETRY);
     assert!(full.events.contains(&Event::DiskRecovered));
 }
 
 #[test]
 fn closing_a_full_log_is_an_unclean_shutdown() {
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.faults.write = Some(StorageError::NoSpace);
-    harness.publish_fast(append("a", "2"));
+    harness.publish_unacknowledged(append("a", "2"));
 
     harness.close();
 
@@ -315,11 +315,11 @@ fn closing_a_full_log_is_an_unclean_shutdown() {
 fn closing_finishes_pending_appends_and_rejects_later_ones() {
     let mut harness = Harness::new(settings());
     harness.is_holding = true;
-    let first = harness.publish_fast(append("a", "1"));
-    let waiting = harness.publish_fast(append("a", "2"));
+    let first = harness.publish_unacknowledged(append("a", "1"));
+    let waiting = harness.publish_unacknowledged(append("a", "2"));
     let at = harness.at();
     harness.handle(steadfast_hub::log::io::Input::CloseRequested { at });
-    let late = harness.publish_fast(append("a", "3"));
+    let late = harness.publish_unacknowledged(append("a", "3"));
     while !harness.held.is_empty() {
         harness.release();
     }
@@ -335,7 +335,7 @@ fn closing_finishes_pending_appends_and_rejects_later_ones() {
         harness.response(late),
         Some(Response::Rejected(Rejection::Closing))
     );
-    harness.disk.lose_all();
+    harness.disk.lose_unsynced();
     assert!(harness.reopen(settings(), 2).opened.unwrap().is_clean);
 }
 
@@ -354,7 +354,7 @@ fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
         for set_faults in fault_cases {
             let mut harness = Harness::new(settings());
             for _ in 0..14 {
-                harness.published(append("a", &"x".repeat(len)));
+                harness.publish_ok(append("a", &"x".repeat(len)));
             }
 
             let log = Harness::start_with(settings(), harness.disk, set_faults);
@@ -370,7 +370,7 @@ fn a_start_that_needs_a_segment_it_cannot_have_is_refused() {
     for len in 1_040..1_110 {
         let mut harness = Harness::new(settings());
         for _ in 0..14 {
-            harness.published(append("a", &"x".repeat(len)));
+            harness.publish_ok(append("a", &"x".repeat(len)));
         }
         let unused = harness.disk.numbers().last().copied().unwrap();
         assert!(harness.disk.bytes(unused).iter().all(|byte| *byte == 0));

@@ -352,12 +352,12 @@ impl Harness {
         self.response(number).expect("responded immediately")
     }
 
-    pub(crate) fn publish_fast(&mut self, append: Append) -> u64 {
+    pub(crate) fn publish_unacknowledged(&mut self, append: Append) -> u64 {
         self.publish_all(vec![append])[0]
     }
 
     /// Publishes one, which must succeed.
-    pub(crate) fn published(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
+    pub(crate) fn publish_ok(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
         let response = self.publish(append);
         let Response::Appended {
             epoch,
@@ -426,7 +426,7 @@ impl Harness {
     }
 
     /// Advances both clocks and wakes the log.
-    pub(crate) fn pass(&mut self, time: Duration) {
+    pub(crate) fn advance(&mut self, time: Duration) {
         self.now = self.now + time;
         self.wall += u64::try_from(time.as_millis()).unwrap();
         let at = self.at();

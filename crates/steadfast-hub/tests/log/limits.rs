@@ -19,7 +19,7 @@ fn a_record_larger_than_a_quarter_of_a_segment_is_rejected() {
         harness.rejected(idempotent("a", "1", "ann", &"k".repeat(65_535))),
         Rejection::TooLarge
     );
-    assert_eq!(harness.published(append("a", &"x".repeat(3900))).1, 1);
+    assert_eq!(harness.publish_ok(append("a", &"x".repeat(3900))).1, 1);
 }
 
 #[test]
@@ -28,11 +28,11 @@ fn more_channels_than_allowed_are_rejected_while_known_ones_continue() {
         channels_max: 2,
         ..settings()
     });
-    harness.published(append("a", "1"));
-    harness.published(append("b", "1"));
+    harness.publish_ok(append("a", "1"));
+    harness.publish_ok(append("b", "1"));
 
     assert_eq!(harness.rejected(append("c", "1")), Rejection::Limit);
-    assert_eq!(harness.published(append("a", "2")).1, 2);
+    assert_eq!(harness.publish_ok(append("a", "2")).1, 2);
     assert!(harness.events.contains(&Event::LimitReached {
         limit: Limit::Channels
     }));
@@ -70,7 +70,7 @@ fn pending_appends_and_batches_are_bounded() {
     );
     assert_eq!(harness.all("a").len(), waiting);
     assert_eq!(
-        usize::try_from(harness.published(append("a", "later")).1),
+        usize::try_from(harness.publish_ok(append("a", "later")).1),
         Ok(waiting + 1)
     );
 }

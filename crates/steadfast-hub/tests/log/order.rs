@@ -41,9 +41,9 @@ fn appends_that_arrive_while_a_batch_is_in_flight_share_one_write_and_one_sync()
     harness.is_holding = true;
     let (writes, syncs) = (harness.writes, harness.syncs);
 
-    let first = harness.publish_fast(append("a", "0"));
+    let first = harness.publish_unacknowledged(append("a", "0"));
     let rest: Vec<u64> = (1..100)
-        .map(|number| harness.publish_fast(append("a", &number.to_string())))
+        .map(|number| harness.publish_unacknowledged(append("a", &number.to_string())))
         .collect();
     harness.release();
     assert_eq!(harness.response(first), None, "written, not durable");
@@ -69,7 +69,7 @@ fn without_the_always_policy_written_is_enough() {
         let mut harness = Harness::new(with_fsync(fsync));
         harness.is_holding = true;
 
-        let number = harness.publish_fast(append("a", "1"));
+        let number = harness.publish_unacknowledged(append("a", "1"));
         harness.release();
 
         assert!(harness.response(number).is_some(), "{fsync:?}");
@@ -80,10 +80,10 @@ fn without_the_always_policy_written_is_enough() {
 #[test]
 fn a_read_sees_committed_publications_and_nothing_of_the_batch_in_flight() {
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
     harness.is_holding = true;
 
-    harness.publish_fast(append("a", "2"));
+    harness.publish_unacknowledged(append("a", "2"));
     let before = harness.all("a");
     harness.release();
     let written = harness.all("a");
@@ -99,7 +99,7 @@ fn a_channel_that_does_not_exist_yet_keeps_the_epoch_of_its_first_response() {
     let mut harness = Harness::new(settings());
 
     let response = harness.read(read("new", ReadFrom::Oldest, 0));
-    let (epoch, offset, _) = harness.published(append("new", "1"));
+    let (epoch, offset, _) = harness.publish_ok(append("new", "1"));
     let after = harness.read(read(
         "new",
         ReadFrom::After {
@@ -119,7 +119,7 @@ fn a_channel_that_does_not_exist_yet_keeps_the_epoch_of_its_first_response() {
 #[test]
 fn a_read_among_other_requests_sees_the_log_as_of_its_turn() {
     let mut harness = Harness::new(settings());
-    harness.published(append("a", "1"));
+    harness.publish_ok(append("a", "1"));
 
     let numbers = harness.request(vec![
         Request::Append(append("a", "2")),

@@ -180,7 +180,7 @@ fn a_paged_replay_joins_live_publications_without_a_gap() {
     // One more publication with each page; a subscriber is live once a page reached the high watermark.
     for step in 0..30 {
         if live {
-            harness.publish_fast(append("a", &format!("live {step}")));
+            harness.publish_unacknowledged(append("a", &format!("live {step}")));
         } else {
             let offset = received.last().copied().unwrap_or(0);
             let request = Request::Read(read("a", ReadFrom::After { epoch, offset }, 9));

@@ -225,7 +225,7 @@ fn run_workload(harness: &mut Harness, model: &mut Model, random: &mut Generator
                 let numbers = harness.publish_all(appends.clone());
                 model.requested.extend(numbers.into_iter().zip(appends));
             }
-            6 => harness.pass(Duration::from_millis(random.below(if is_full {
+            6 => harness.advance(Duration::from_millis(random.below(if is_full {
                 1500
             } else {
                 200
@@ -333,7 +333,7 @@ fn stop(mut harness: Harness, model: &mut Model, random: &mut Generator) -> Disk
         }
         // The process crashed, not the machine: what was written stays, and is still not synced.
         1 => {}
-        2 => harness.disk.lose_all(),
+        2 => harness.disk.lose_unsynced(),
         3 => {
             harness.write_unreported();
         }

@@ -46,8 +46,8 @@ fn repair(disk: &Disk, incarnation: u64) -> (Disk, RepairReport) {
 fn filled() -> Harness {
     let mut harness = Harness::new(settings());
     for number in 1..=60 {
-        harness.published(append("a", &format!("{number:x>700}")));
-        harness.published(idempotent(
+        harness.publish_ok(append("a", &format!("{number:x>700}")));
+        harness.publish_ok(idempotent(
             "b",
             &number.to_string(),
             "ann",
@@ -137,7 +137,7 @@ fn repair_keeps_every_valid_publication_and_changes_the_epochs() {
         Page::Unrecoverable
     );
     assert!(
-        again.published(idempotent("b", "60", "ann", "60")).2,
+        again.publish_ok(idempotent("b", "60", "ann", "60")).2,
         "keys of kept publications are kept"
     );
     assert!(again.opened.unwrap().is_clean);
@@ -169,7 +169,7 @@ fn publications_whose_channel_record_is_lost_get_the_channel_name_from_a_later_c
 fn repair_of_corruption_at_any_byte_yields_a_log_that_opens() {
     let mut small = Harness::new(settings());
     small.publish_all(vec![append("a", "1"), idempotent("b", "2", "ann", "k")]);
-    small.published(append("a", "3"));
+    small.publish_ok(append("a", "3"));
     small.close();
     let used = small
         .disk
@@ -191,6 +191,6 @@ fn repair_of_corruption_at_any_byte_yields_a_log_that_opens() {
             kept + usize::try_from(report.unnamed).unwrap() >= 2,
             "at {at}: {report:?}"
         );
-        again.published(append("a", "new"));
+        again.publish_ok(append("a", "new"));
     }
 }

@@ -10,14 +10,14 @@ use steadfast_machine::ByteSize;
 use crate::harness::{Harness, WALL, append, read, settings};
 
 #[test]
-fn the_count_hides_the_oldest_and_a_position_before_them_is_unrecoverable() {
+fn the_count_limit_hides_the_oldest_and_a_position_that_needs_them_is_unrecoverable() {
     let mut harness = Harness::new(LogSettings {
         history_size: 3,
         ..settings()
     });
     let mut epoch = None;
     for number in 1..=5 {
-        epoch = Some(harness.published(append("a", &number.to_string())).0);
+        epoch = Some(harness.publish_ok(append("a", &number.to_string())).0);
     }
     let epoch = epoch.unwrap();
 
@@ -33,7 +33,7 @@ fn the_count_hides_the_oldest_and_a_position_before_them_is_unrecoverable() {
     assert_eq!(
         harness.records(read("a", from(2), 10)).0.len(),
         3,
-        "nothing after it was removed"
+        "none of them is hidden"
     );
     let again = harness
         .reopen(
@@ -48,15 +48,15 @@ fn the_count_hides_the_oldest_and_a_position_before_them_is_unrecoverable() {
 }
 
 #[test]
-fn age_hides_publications_exactly_when_their_time_is_over() {
+fn publications_are_hidden_exactly_when_history_ttl_has_passed() {
     let mut harness = Harness::new(settings());
-    let (epoch, ..) = harness.published(append("a", "1"));
-    harness.pass(Duration::from_hours(1));
-    harness.published(append("a", "2"));
+    let (epoch, ..) = harness.publish_ok(append("a", "1"));
+    harness.advance(Duration::from_hours(1));
+    harness.publish_ok(append("a", "2"));
 
-    harness.pass(Duration::from_hours(23));
+    harness.advance(Duration::from_hours(23));
     assert_eq!(harness.all("a").len(), 2);
-    harness.pass(Duration::from_millis(1));
+    harness.advance(Duration::from_millis(1));
     assert_eq!(harness.all("a"), [(2, "2".into())]);
     assert_eq!(
         harness
@@ -64,7 +64,7 @@ fn age_hides_publications_exactly_when_their_time_is_over() {
             .page,
         Page::Unrecoverable
     );
-    harness.pass(Duration::from_hours(2));
+    harness.advance(Duration::from_hours(2));
 
     let response = harness.read(read("a", ReadFrom::After { epoch, offset: 2 }, 1));
     assert_eq!(
@@ -79,15 +79,15 @@ fn age_hides_publications_exactly_when_their_time_is_over() {
     );
     let mut again = harness.reopen(settings(), 2);
     assert_eq!(again.all("a"), []);
-    assert_eq!(again.published(append("a", "3")), (epoch, 3, false));
+    assert_eq!(again.publish_ok(append("a", "3")), (epoch, 3, false));
 }
 
 #[test]
 fn the_size_limit_removes_complete_segments_while_epoch_and_high_watermark_stay() {
     let mut harness = Harness::new(settings());
-    let (epoch, ..) = harness.published(append("quiet", "1"));
+    let (epoch, ..) = harness.publish_ok(append("quiet", "1"));
     for _ in 0..400 {
-        harness.published(append("busy", &"x".repeat(1000)));
+        harness.publish_ok(append("busy", &"x".repeat(1000)));
     }
 
     let removed = harness
@@ -118,18 +118,18 @@ fn the_size_limit_removes_complete_segments_while_epoch_and_high_watermark_stay(
             .page,
         Page::Unrecoverable
     );
-    assert_eq!(again.published(append("quiet", "2")), (epoch, 2, false));
+    assert_eq!(again.publish_ok(append("quiet", "2")), (epoch, 2, false));
 }
 
 #[test]
 fn a_channel_expires_after_30_days_and_reappears_with_another_epoch() {
     let mut harness = Harness::new(settings());
-    let (old, ..) = harness.published(append("a", "1"));
-    harness.pass(Duration::from_hours(29 * 24));
-    harness.published(append("b", "1"));
+    let (old, ..) = harness.publish_ok(append("a", "1"));
+    harness.advance(Duration::from_hours(29 * 24));
+    harness.publish_ok(append("b", "1"));
     assert_eq!(harness.read(read("a", ReadFrom::Oldest, 0)).epoch, old);
 
-    harness.pass(Duration::from_hours(25));
+    harness.advance(Duration::from_hours(25));
 
     assert!(
         harness
@@ -151,14 +151,14 @@ fn a_channel_expires_after_30_days_and_reappears_with_another_epoch() {
     );
     assert_ne!(response.epoch, old);
     // The epoch in the response is the epoch of the next publication, also across a crash.
-    harness.disk.lose_all();
+    harness.disk.lose_unsynced();
     let mut again = harness.reopen(settings(), 2);
     assert_eq!(
-        again.published(append("a", "2")),
+        again.publish_ok(append("a", "2")),
         (response.epoch, 1, false)
     );
     assert_eq!(
-        again.published(append("b", "2")),
+        again.publish_ok(append("b", "2")),
         (old, 2, false),
         "another channel keeps its epoch"
     );
@@ -169,12 +169,12 @@ fn a_channel_expires_after_30_days_and_reappears_with_another_epoch() {
 #[test]
 fn a_channel_that_is_published_to_while_it_expires_starts_again() {
     let mut harness = Harness::new(settings());
-    let (old, ..) = harness.published(append("a", "1"));
+    let (old, ..) = harness.publish_ok(append("a", "1"));
     harness.is_holding = true;
-    harness.pass(Duration::from_hours(31 * 24));
+    harness.advance(Duration::from_hours(31 * 24));
     assert_eq!(harness.held.len(), 1, "the expiry is in flight");
 
-    let number = harness.publish_fast(append("a", "2"));
+    let number = harness.publish_unacknowledged(append("a", "2"));
     let concurrent_read = harness.read(read(
         "a",
         ReadFrom::After {
@@ -203,14 +203,14 @@ fn a_failed_removal_is_retried_and_does_not_restore_publications() {
     let mut harness = Harness::new(settings());
     harness.faults.remove = Some(steadfast_hub::log::io::StorageError::Io);
     for _ in 0..400 {
-        harness.published(append("busy", &"x".repeat(1000)));
+        harness.publish_ok(append("busy", &"x".repeat(1000)));
     }
     let visible = harness.all("busy");
     assert!(harness.disk.numbers().contains(&1));
     let disk = harness.disk.clone();
 
     harness.faults.remove = None;
-    harness.pass(Duration::from_secs(1));
+    harness.advance(Duration::from_secs(1));
     assert!(!harness.disk.numbers().contains(&1));
 
     let mut again = Harness::open(settings(), disk, harness.wall, 2);
@@ -246,15 +246,15 @@ fn small_segments_with_many_channels_still_hold_their_checkpoints() {
 }
 
 #[test]
-fn a_read_of_a_segment_that_is_removed_concurrently_is_unrecoverable_and_raises_no_alarm() {
+fn a_read_of_a_segment_that_is_removed_concurrently_is_not_reported_as_unreadable() {
     let mut harness = Harness::new(settings());
-    harness.published(append("busy", "1"));
+    harness.publish_ok(append("busy", "1"));
     harness.is_holding_reads = true;
     let number = harness.request(vec![Request::Read(read("busy", ReadFrom::Oldest, 1))])[0];
     let removed = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
 
     while !harness.events.iter().any(removed) {
-        harness.published(append("busy", &"x".repeat(1000)));
+        harness.publish_ok(append("busy", &"x".repeat(1000)));
     }
     harness.release();
 
@@ -262,29 +262,34 @@ fn a_read_of_a_segment_that_is_removed_concurrently_is_unrecoverable_and_raises_
         panic!("no response");
     };
     assert_eq!(response.page, Page::Unrecoverable);
-    let is_alarm = |event: &Event| matches!(event, Event::RecordUnreadable { .. });
-    assert!(!harness.events.iter().any(is_alarm), "{:?}", harness.events);
+    let is_unreadable = |event: &Event| matches!(event, Event::RecordUnreadable { .. });
+    assert!(
+        !harness.events.iter().any(is_unreadable),
+        "{:?}",
+        harness.events
+    );
     assert_eq!(harness.log.counters().unreadable, 0);
 }
 
 #[test]
-fn no_segment_is_removed_before_the_checkpoint_that_replaces_it_is_durable_even_across_a_kill() {
+fn no_segment_is_removed_before_the_checkpoint_that_replaces_it_is_durable_even_after_a_power_failure()
+ {
     let mut harness = Harness::new(settings());
     harness.is_holding = true;
     let is_removal = |event: &Event| matches!(event, Event::SegmentRemoved { .. });
     let mut before = harness.disk.clone();
     while !harness.events.iter().any(is_removal) {
-        harness.publish_fast(append("a", &"x".repeat(1000)));
+        harness.publish_unacknowledged(append("a", &"x".repeat(1000)));
         while !harness.held.is_empty() && !harness.events.iter().any(is_removal) {
             before = harness.disk.clone();
             harness.release();
         }
     }
-    // The process is killed after the checkpoint is written and before it is synced, and the next one soon after its
+    // The process is killed after it has written the checkpoint and before the sync; power fails soon after the next
     // start.
     let mut killed = Harness::start_held(settings(), before, WALL, 2);
     assert_eq!(killed.disk.numbers()[0], 1);
-    killed.disk.lose_all();
+    killed.disk.lose_unsynced();
 
     let again = Harness::start(settings(), killed.disk, WALL, 3);
 

@@ -53,7 +53,7 @@ fn disks_around_the_first_roll_over(fsync: Fsync, padding: usize) -> Vec<(Disk, 
     let mut disks = Vec::new();
     harness.is_holding = true;
     for number in 0..24 {
-        harness.publish_fast(idempotent("a", &data, "ann", &number.to_string()));
+        harness.publish_unacknowledged(idempotent("a", &data, "ann", &number.to_string()));
         while !harness.held.is_empty() {
             harness.release();
             let acknowledged = harness.responses().len();
@@ -70,7 +70,7 @@ fn lost(disk: &Disk, loss: u64) -> Disk {
     match loss {
         // The process crashed, not the machine: what was written stays, and is still not synced.
         0 => {}
-        1 => disk.lose_all(),
+        1 => disk.lose_unsynced(),
         _ => disk.lose_power(&mut Seed::new(loss).generator()),
     }
     disk
@@ -131,7 +131,7 @@ fn check_content(harness: &mut Harness, fsync: Fsync, acknowledged: u64, case: &
         );
     }
     assert_eq!(
-        harness.published(append("a", "2")).1,
+        harness.publish_ok(append("a", "2")).1,
         high_watermark + 1,
         "{case}"
     );

@@ -6,7 +6,7 @@ use steadfast_machine::Instant;
 
 use crate::driver::line::DriverLine;
 
-/// Capacity of the inbox. A thread that finds it full blocks, and its input accumulates in pipes; the delay then shows
+/// Capacity of the inbox. When it is full, threads block and their input waits in pipes; the delay then shows
 /// in the lag of the harness.
 pub(crate) const MESSAGES_MAX: usize = 1 << 16;
 

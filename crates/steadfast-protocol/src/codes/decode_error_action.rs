@@ -7,7 +7,7 @@ use crate::idempotent::IdempotentPublishError;
 /// The action of a server for bytes that it cannot decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeErrorAction {
-    /// Reject this command only; the connection stays open and the rest of the message is processed.
+    /// Reject this command only; the connection stays open and the rest of the frame is processed.
     Reject {
         /// The command's id, above 0.
         id: u32,
@@ -20,7 +20,7 @@ pub enum DecodeErrorAction {
 
 impl DecodeErrorAction {
     /// Returns the action for a decode error: a command that is well formed but exceeds a limit is rejected; every
-    /// other error violates the protocol. (Over WebSocket the codec already closes with 1009 for a message that is too
+    /// other error closes the connection. (Over WebSocket the codec already closes with 1009 for a message that is too
     /// long.)
     pub fn for_decode_error(error: &DecodeError) -> Self {
         match error {

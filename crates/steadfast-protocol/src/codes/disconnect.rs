@@ -21,9 +21,9 @@ super::table! {
         ConnectionExpired = 3005, "connection expired";
         /// A server-side subscription expired.
         SubscriptionExpired = 3006, "subscription expired";
-        /// Slow consumer: unsent data exceeded its size or time limit.
+        /// Slow consumer: unsent data exceeded its size limit.
         Slow = 3008, "slow";
-        /// Writing to the connection failed.
+        /// Writing to the connection failed or timed out.
         WriteError = 3009, "write error";
         /// Publications after the position of a server-side subscription are missing.
         InsufficientState = 3010, "insufficient state";

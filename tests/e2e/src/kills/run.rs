@@ -107,7 +107,7 @@ impl Run {
                     subscribed: BTreeSet::new(),
                     published: 0,
                 };
-                clients.insert(format!("{}-{number}", kind.word()), client);
+                clients.insert(format!("{}-{number}", kind.name_prefix()), client);
             }
         }
         Self {
@@ -423,7 +423,7 @@ impl Run {
         channel: &str,
         direction: Direction,
     ) -> Result<(String, Vec<(u64, Value)>)> {
-        let name = format!("{}-0", kind.word());
+        let name = format!("{}-0", kind.name_prefix());
         let position = json!({"do": "history", "client": name, "channel": channel, "limit": 0});
         let position = self.drivers.succeed(position)?;
         let epoch = position.get("epoch").and_then(Value::as_str);

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::Walk;
+use super::FeatureRun;
 use super::test_client::Ack;
 use crate::driver::line::{CallError, DriverEventKind};
 use crate::ledger::{Position, Subscribed};
@@ -12,19 +12,19 @@ use crate::ledger::{Position, Subscribed};
 const LONG_GAP: u64 = 700;
 
 /// Each client has an id of its own.
-pub(super) fn connect(walk: &mut Walk) -> Result<()> {
-    ensure!(!walk.host.client_id.is_empty(), "no client id");
+pub(super) fn connect(walk: &mut FeatureRun) -> Result<()> {
+    ensure!(!walk.client.client_id.is_empty(), "no client id");
     ensure!(
-        walk.host.client_id != walk.other.client_id,
+        walk.client.client_id != walk.other.client_id,
         "two clients with one id"
     );
     Ok(())
 }
 
 /// A plain publication reaches every subscriber, including its publisher, and names the publisher.
-pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
+pub(super) fn subscribe_and_publish(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
-    let first = walk.host.subscribe(&mut walk.drivers, &channel)?;
+    let first = walk.client.subscribe(&mut walk.drivers, &channel)?;
     let second = walk.other.subscribe(&mut walk.drivers, &channel)?;
     ensure!(!first.position.epoch.is_empty(), "no epoch");
     ensure!(
@@ -37,11 +37,11 @@ pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
     );
 
     let data = json!({"text": "Grüße\nfrom \"outside\"", "number": 1});
-    walk.host.publish(&mut walk.drivers, &channel, &data)?;
-    for reader in [&walk.host, &walk.other] {
+    walk.client.publish(&mut walk.drivers, &channel, &data)?;
+    for reader in [&walk.client, &walk.other] {
         let publisher = reader.expect_publication(&mut walk.drivers, &channel, 1, &data)?;
         ensure!(
-            publisher == walk.host.client_id,
+            publisher == walk.client.client_id,
             "published by {publisher:?}"
         );
     }
@@ -52,27 +52,27 @@ pub(super) fn subscribe_and_publish(walk: &mut Walk) -> Result<()> {
     {
         let offset = u64::try_from(number)? + 2;
         walk.other.publish(&mut walk.drivers, &channel, data)?;
-        walk.host
+        walk.client
             .expect_publication(&mut walk.drivers, &channel, offset, data)?;
     }
     Ok(())
 }
 
 /// The acknowledgement contains the position; a repeat returns the same position and stores nothing.
-pub(super) fn idempotent_publish(walk: &mut Walk) -> Result<()> {
+pub(super) fn idempotent_publish(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     walk.other.subscribe(&mut walk.drivers, &channel)?;
     let data = json!({"order": 17});
     let next = json!({"order": 18});
 
     let first = walk
-        .host
+        .client
         .publish_idempotent(&mut walk.drivers, &channel, "order-17", &data)?;
     let again = walk
-        .host
+        .client
         .publish_idempotent(&mut walk.drivers, &channel, "order-17", &data)?;
     let later = walk
-        .host
+        .client
         .publish_idempotent(&mut walk.drivers, &channel, "order-18", &next)?;
 
     ensure!(first.position.offset == 1 && !first.duplicate, "{first:?}");
@@ -90,7 +90,7 @@ pub(super) fn idempotent_publish(walk: &mut Walk) -> Result<()> {
 }
 
 /// Unknown methods are not available; an idempotent publish without key or channel is a bad request.
-pub(super) fn rejected_rpc(walk: &mut Walk) -> Result<()> {
+pub(super) fn rejected_rpc(walk: &mut FeatureRun) -> Result<()> {
     let cases = [
         ("no.such.method", json!({}), 108),
         ("gw.publish", json!({"channel": "x", "data": 1}), 107),
@@ -107,28 +107,28 @@ pub(super) fn rejected_rpc(walk: &mut Walk) -> Result<()> {
         ),
     ];
     for (method, data, code) in cases {
-        let outcome = walk.host.rpc(&mut walk.drivers, method, &data)?;
+        let outcome = walk.client.rpc(&mut walk.drivers, method, &data)?;
         expect_code(&outcome, code, &format!("{method} with {data}"))?;
     }
     Ok(())
 }
 
 /// Joins and leaves are pushed, and presence lists the subscribers.
-pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
+pub(super) fn join_presence_and_leave(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.drivers, &channel)?;
-    let alone = walk.host.presence(&mut walk.drivers, &channel)?;
-    ensure!(alone == [walk.host.client_id.clone()], "alone: {alone:?}");
+    walk.client.subscribe(&mut walk.drivers, &channel)?;
+    let alone = walk.client.presence(&mut walk.drivers, &channel)?;
+    ensure!(alone == [walk.client.client_id.clone()], "alone: {alone:?}");
 
     walk.other.subscribe(&mut walk.drivers, &channel)?;
-    let newcomer = walk.other.client_id.clone();
+    let another = walk.other.client_id.clone();
     walk.drivers
-        .expect(&walk.host.name, &channel, "join", |event| {
-            matches!(event, DriverEventKind::Join(who) if *who == newcomer).then_some(())
+        .expect(&walk.client.name, &channel, "join", |event| {
+            matches!(event, DriverEventKind::Join(who) if *who == another).then_some(())
         })?;
 
-    for reader in [&walk.host, &walk.other] {
-        let mut both = vec![walk.host.client_id.clone(), walk.other.client_id.clone()];
+    for reader in [&walk.client, &walk.other] {
+        let mut both = vec![walk.client.client_id.clone(), walk.other.client_id.clone()];
         both.sort_unstable();
         let present = reader.presence(&mut walk.drivers, &channel)?;
         ensure!(present == both, "{present:?} instead of {both:?}");
@@ -144,23 +144,23 @@ pub(super) fn join_presence_and_leave(walk: &mut Walk) -> Result<()> {
     let command = json!({"do": "unsubscribe", "client": name, "channel": channel});
     walk.drivers.succeed(command)?;
     walk.drivers
-        .expect(&walk.host.name, &channel, "leave", |event| {
-            matches!(event, DriverEventKind::Leave(who) if *who == newcomer).then_some(())
+        .expect(&walk.client.name, &channel, "leave", |event| {
+            matches!(event, DriverEventKind::Leave(who) if *who == another).then_some(())
         })?;
-    let alone = walk.host.presence(&mut walk.drivers, &channel)?;
+    let alone = walk.client.presence(&mut walk.drivers, &channel)?;
     ensure!(
-        alone == [walk.host.client_id.clone()],
+        alone == [walk.client.client_id.clone()],
         "alone again: {alone:?}"
     );
     Ok(())
 }
 
 /// After an unsubscribe nothing more arrives.
-pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
+pub(super) fn unsubscribe(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.drivers, &channel)?;
+    walk.client.subscribe(&mut walk.drivers, &channel)?;
     walk.other.subscribe(&mut walk.drivers, &channel)?;
-    let name = walk.host.name.clone();
+    let name = walk.client.name.clone();
     walk.drivers
         .succeed(json!({"do": "unsubscribe", "client": name, "channel": channel}))?;
     walk.drivers
@@ -169,11 +169,11 @@ pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
         })?;
 
     let data = json!("not delivered to this kind");
-    walk.host.publish(&mut walk.drivers, &channel, &data)?;
+    walk.client.publish(&mut walk.drivers, &channel, &data)?;
     walk.other
         .expect_publication(&mut walk.drivers, &channel, 1, &data)?;
     // Anything that the gateway sent to this client earlier arrives before the reply to another call.
-    walk.host.presence(&mut walk.drivers, &channel)?;
+    walk.client.presence(&mut walk.drivers, &channel)?;
     let received = walk.drivers.take(&name, &channel, |event| {
         matches!(event, DriverEventKind::Publication { .. }).then_some(())
     });
@@ -185,13 +185,13 @@ pub(super) fn unsubscribe(walk: &mut Walk) -> Result<()> {
 }
 
 /// Position alone, all, a part, after a position, newest first.
-pub(super) fn history(walk: &mut Walk) -> Result<()> {
+pub(super) fn history(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
     for number in 1..=5 {
         let key = format!("{channel}-{number}");
         let ack =
-            walk.host
+            walk.client
                 .publish_idempotent(&mut walk.drivers, &channel, &key, &json!(number))?;
         epoch = ack.position.epoch;
     }
@@ -208,7 +208,7 @@ pub(super) fn history(walk: &mut Walk) -> Result<()> {
         ),
     ];
     for (fields, expected) in cases {
-        let result = match walk.host.history(&mut walk.drivers, &channel, &fields)? {
+        let result = match walk.client.history(&mut walk.drivers, &channel, &fields)? {
             Ok(result) => result,
             Err(error) => bail!("history with {fields}: {error:?}"),
         };
@@ -226,18 +226,19 @@ pub(super) fn history(walk: &mut Walk) -> Result<()> {
 }
 
 /// A position of another epoch is unrecoverable, and is rejected as such.
-pub(super) fn history_of_another_epoch(walk: &mut Walk) -> Result<()> {
+pub(super) fn history_of_another_epoch(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
-    walk.host.publish(&mut walk.drivers, &channel, &json!(1))?;
+    walk.client
+        .publish(&mut walk.drivers, &channel, &json!(1))?;
     let fields = json!({"limit": 10, "since": {"offset": 1, "epoch": "another"}});
 
-    let outcome = walk.host.history(&mut walk.drivers, &channel, &fields)?;
+    let outcome = walk.client.history(&mut walk.drivers, &channel, &fields)?;
 
     expect_code(&outcome, 112, "history of another epoch")
 }
 
 /// A subscription can begin after a position that the application stored; with an unknown position it is not recovered.
-pub(super) fn subscribe_from_a_position(walk: &mut Walk) -> Result<()> {
+pub(super) fn subscribe_from_a_position(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
     for number in 1..=3 {
@@ -252,75 +253,76 @@ pub(super) fn subscribe_from_a_position(walk: &mut Walk) -> Result<()> {
         offset: 1,
     };
     let outcome = walk
-        .host
+        .client
         .subscribe_since(&mut walk.drivers, &channel, &kept)?;
     ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
     ensure!(outcome.position == kept, "{outcome:?}");
-    walk.host
+    walk.client
         .expect_publication(&mut walk.drivers, &channel, 2, &json!(2))?;
-    walk.host
+    walk.client
         .expect_publication(&mut walk.drivers, &channel, 3, &json!(3))?;
 
-    let newcomer = walk.newcomer()?;
+    let another = walk.connect_another()?;
     let foreign = Position {
         epoch: "another".to_owned(),
         offset: 1,
     };
-    let outcome = newcomer.subscribe_since(&mut walk.drivers, &channel, &foreign)?;
+    let outcome = another.subscribe_since(&mut walk.drivers, &channel, &foreign)?;
     let expected = Subscribed {
         position: Position { epoch, offset: 3 },
         was_recovering: true,
         recovered: false,
     };
     ensure!(outcome == expected, "{outcome:?}");
-    newcomer.close(&mut walk.drivers)
+    another.close(&mut walk.drivers)
 }
 
 /// A client that was disconnected receives what it missed, in order, and then new publications.
-pub(super) fn resume(walk: &mut Walk) -> Result<()> {
+pub(super) fn resume(walk: &mut FeatureRun) -> Result<()> {
     gap(walk, 3)
 }
 
 /// The same for more publications than one reply may hold.
-pub(super) fn resume_over_a_long_gap(walk: &mut Walk) -> Result<()> {
+pub(super) fn resume_after_many_publications(walk: &mut FeatureRun) -> Result<()> {
     gap(walk, LONG_GAP)
 }
 
-fn gap(walk: &mut Walk, missed: u64) -> Result<()> {
+fn gap(walk: &mut FeatureRun, missed: u64) -> Result<()> {
     let channel = walk.channel();
-    walk.host.subscribe(&mut walk.drivers, &channel)?;
-    walk.host.publish(&mut walk.drivers, &channel, &json!(1))?;
-    walk.host
+    walk.client.subscribe(&mut walk.drivers, &channel)?;
+    walk.client
+        .publish(&mut walk.drivers, &channel, &json!(1))?;
+    walk.client
         .expect_publication(&mut walk.drivers, &channel, 1, &json!(1))?;
-    walk.host.close(&mut walk.drivers)?;
+    walk.client.close(&mut walk.drivers)?;
     for number in 2..missed + 2 {
         walk.other
             .publish(&mut walk.drivers, &channel, &json!(number))?;
     }
 
     let url = walk.url.clone();
-    walk.host.open(&mut walk.drivers, &url)?;
-    let outcome = walk.host.expect_subscribed(&mut walk.drivers, &channel)?;
+    walk.client.open(&mut walk.drivers, &url)?;
+    let outcome = walk.client.expect_subscribed(&mut walk.drivers, &channel)?;
     let last = missed + 2;
     walk.other
         .publish(&mut walk.drivers, &channel, &json!(last))?;
 
     ensure!(outcome.was_recovering && outcome.recovered, "{outcome:?}");
     for number in 2..=last {
-        walk.host
+        walk.client
             .expect_publication(&mut walk.drivers, &channel, number, &json!(number))?;
     }
     Ok(())
 }
 
 /// A channel name that is too long is rejected, and the client stays connected.
-pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
+pub(super) fn bad_channel(walk: &mut FeatureRun) -> Result<()> {
     let channel = "x".repeat(256);
-    walk.host
+    walk.client
         .send_subscribe(&mut walk.drivers, &channel, None)?;
     let code = walk
         .drivers
-        .expect(&walk.host.name, &channel, "unsubscribed", |event| {
+        .expect(&walk.client.name, &channel, "unsubscribed", |event| {
             let DriverEventKind::Unsubscribed { code, .. } = event else {
                 return None;
             };
@@ -328,12 +330,12 @@ pub(super) fn bad_channel(walk: &mut Walk) -> Result<()> {
         })?;
     ensure!(code == 107, "unsubscribed with {code}");
     let command = json!({
-        "do": "publish", "client": walk.host.name, "channel": channel, "data": 1,
+        "do": "publish", "client": walk.client.name, "channel": channel, "data": 1,
     });
     let outcome = walk.drivers.call(command)?;
     expect_code(&outcome, 107, "publish to a channel with a long name")?;
     let channel = walk.channel();
-    walk.host
+    walk.client
         .publish(&mut walk.drivers, &channel, &json!("still here"))
 }
 

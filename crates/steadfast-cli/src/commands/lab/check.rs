@@ -25,7 +25,7 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         format!("{}: {}", scenario.name(), scenario.about()),
         format!("seed       {}", plan.seed()),
         format!(
-            "duration   {}, and the same for the control run without faults if it has one",
+            "duration   {}, and as long again for a control run if there is one",
             display::seconds(scenario.run().total())
         ),
         format!("processes  {}", topology.instances().len()),
@@ -36,7 +36,7 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         let targets = fault.targets.iter().filter_map(|id| topology.instance(*id));
         let targets: Vec<String> = targets.map(ToString::to_string).collect();
         lines.push(format!(
-            "  {:>7}  {} {} (healed at {})",
+            "  {:>7}  {} {} (heal starts at {})",
             display::seconds(fault.at),
             fault.action.name(),
             targets.join(", "),
