@@ -70,7 +70,7 @@ Input, once connected:
   TEXT or JSON            publish it to the channel that was subscribed to last
   /subscribe CHANNEL      subscribe to a channel
   /unsubscribe CHANNEL    unsubscribe from a channel
-  /publish CHANNEL JSON   publish to a channel
+  /publish CHANNEL TEXT   publish TEXT or JSON to a channel
   /history CHANNEL        print the last publications of a channel
   /presence CHANNEL       print the clients that are subscribed to a channel
   /quit                   disconnect and exit";
@@ -207,7 +207,7 @@ pub(crate) struct Connect {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Log {
-    /// Check all segments for corruption; changes nothing
+    /// Check all segments for corruption; changes no segment
     #[command(after_help = LOG_EXAMPLES)]
     Verify(LogDirectory),
     /// Copy all valid records to new segments, keep the damaged files, change all channel epochs

@@ -29,7 +29,7 @@ pub enum SessionPhase {
     /// The transport is being opened: name resolution, TCP, TLS, upgrade.
     Dialing,
     /// The transport is open; the connect command awaits its reply.
-    Authenticating,
+    Handshake,
     /// Connected; subscriptions are being restored and unacknowledged publications resent.
     Resuming,
     /// Connected, and all subscriptions are restored.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use steadfast_machine::Instant;
 
 pub use call::{Call, CallError, CallResult};
-pub use publication::{Delivery, DropReason, Publish};
+pub use publication::{DropReason, Publish, PublishOutcome};
 pub use subscription_event::{SubscribeOptions, SubscriptionEvent};
 pub use transport::{ConnectionLoss, DialFailure};
 
@@ -129,7 +129,7 @@ pub enum Output {
     /// Report the outcome of a publication to the application.
     CompletePublication {
         id: PublicationId,
-        delivery: Delivery,
+        outcome: PublishOutcome,
     },
     /// Report the outcome of a call to the application.
     CompleteCall {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::io::{Delivery, DropReason, PublicationId, Publish};
+use crate::io::{DropReason, PublicationId, Publish, PublishOutcome};
 use crate::policy::OutboxSettings;
 use channel_flow::ChannelFlows;
 use entry::OutboxEntry;
@@ -46,10 +46,10 @@ impl Outbox {
     }
 
     /// Adds a publication, or returns its outcome if the outbox is full.
-    pub(crate) fn enqueue(&mut self, now: Instant, publish: Publish) -> Option<Delivery> {
+    pub(crate) fn enqueue(&mut self, now: Instant, publish: Publish) -> Option<PublishOutcome> {
         let bytes = self.bytes.saturating_add(publish.data.len());
         if self.entries.len() >= self.settings.messages_max || bytes > self.settings.bytes_max {
-            return Some(Delivery::Dropped(DropReason::OutboxFull));
+            return Some(PublishOutcome::Dropped(DropReason::OutboxFull));
         }
         self.bytes = bytes;
         let flow = self.flows.add(&publish.channel);
@@ -102,10 +102,10 @@ impl Outbox {
         now: Instant,
         command: u32,
         retry_after: Option<Duration>,
-        may_be_applied: bool,
+        may_be_stored: bool,
         add_jitter: impl FnOnce(Duration) -> Duration,
     ) {
-        let Some(index) = self.record_rejection(command, may_be_applied) else {
+        let Some(index) = self.record_rejection(command, may_be_stored) else {
             return;
         };
         let Some(flow) = self.entries.get(index).map(|entry| entry.flow) else {
@@ -121,8 +121,8 @@ impl Outbox {
     pub(crate) fn reject(
         &mut self,
         command: u32,
-        rejection: Delivery,
-    ) -> Option<(PublicationId, Delivery)> {
+        rejection: PublishOutcome,
+    ) -> Option<(PublicationId, PublishOutcome)> {
         let index = self.record_rejection(command, false)?;
         let entry = self.entries.remove(index)?;
         self.release_entry(&entry);
@@ -145,7 +145,7 @@ impl Outbox {
         &mut self,
         now: Instant,
         is_write_blocked: bool,
-    ) -> Vec<(PublicationId, Delivery)> {
+    ) -> Vec<(PublicationId, PublishOutcome)> {
         self.flows.end_pauses(now);
         let settings = self.settings;
         let mut expired = Vec::new();
@@ -159,7 +159,7 @@ impl Outbox {
             }
             let is_expired = entry.is_expired(now, settings.resend_window);
             if is_expired {
-                expired.push((entry.publish.id, entry.outcome(Delivery::Expired)));
+                expired.push((entry.publish.id, entry.outcome(PublishOutcome::Expired)));
                 self.release_entry(entry);
             }
             !is_expired
@@ -169,11 +169,11 @@ impl Outbox {
     }
 
     /// Removes all publications, because the session ends.
-    pub(crate) fn close(&mut self) -> Vec<(PublicationId, Delivery)> {
+    pub(crate) fn close(&mut self) -> Vec<(PublicationId, PublishOutcome)> {
         self.bytes = 0;
         self.in_flight = 0;
         self.flows.clear();
-        let closed = || Delivery::Dropped(DropReason::Closed);
+        let closed = || PublishOutcome::Dropped(DropReason::Closed);
         let ended = |entry: OutboxEntry| (entry.publish.id, entry.outcome(closed()));
         self.entries.drain(..).map(ended).collect()
     }
@@ -211,11 +211,11 @@ impl Outbox {
 
     /// Records the rejection of a command. Returns the index of its publication if this was its newest command;
     /// otherwise the newer command decides the outcome.
-    fn record_rejection(&mut self, command: u32, may_be_applied: bool) -> Option<usize> {
+    fn record_rejection(&mut self, command: u32, may_be_stored: bool) -> Option<usize> {
         let index = self.index_of(command)?;
         let entry = self.entries.get_mut(index)?;
         let was_in_flight = entry.is_in_flight();
-        let is_newest = entry.on_rejected(command, may_be_applied);
+        let is_newest = entry.on_rejected(command, may_be_stored);
         let released = (was_in_flight && !entry.is_in_flight()).then_some(entry.flow);
         if let Some(flow) = released {
             self.release(flow);

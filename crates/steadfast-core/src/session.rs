@@ -27,7 +27,8 @@ use steadfast_machine::{Instant, Machine, Seed};
 use crate::backoff::Backoff;
 use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use crate::io::{
-    Attempt, CallError, Delivery, DropReason, Input, Output, Publish, SubscriptionEvent, Timer,
+    Attempt, CallError, DropReason, Input, Output, Publish, PublishOutcome, SubscriptionEvent,
+    Timer,
 };
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
@@ -194,15 +195,15 @@ impl Session {
     fn publish(&mut self, now: Instant, publish: Publish) {
         let id = publish.id;
         let rejected = if self.is_closing() {
-            Some(Delivery::Dropped(DropReason::Closed))
+            Some(PublishOutcome::Dropped(DropReason::Closed))
         } else if outgoing::fits(&publish) {
             self.outbox.enqueue(now, publish)
         } else {
-            Some(Delivery::Dropped(DropReason::TooLarge))
+            Some(PublishOutcome::Dropped(DropReason::TooLarge))
         };
-        if let Some(delivery) = rejected {
+        if let Some(outcome) = rejected {
             self.outputs
-                .push_back(Output::CompletePublication { id, delivery });
+                .push_back(Output::CompletePublication { id, outcome });
         }
     }
 

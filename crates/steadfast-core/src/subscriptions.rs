@@ -1,6 +1,6 @@
 //! The subscriptions that the application requested, compared with what the server knows.
 //!
-//! The registry holds the desired state and outlives connections. After each connect, every missing subscription is
+//! `Subscriptions` holds the desired state and outlives connections. After each connect, every missing subscription is
 //! requested again, from the last delivered position. A publication at or below that position is dropped; a gap is
 //! always reported. A subscription with a full buffer is paused: the client unsubscribes, and the server keeps the
 //! history.
@@ -65,7 +65,7 @@ impl Subscriptions {
         None
     }
 
-    /// Removes a subscription; returns the request that the server needs for it.
+    /// Removes a subscription; returns the unsubscribe request if the server knows it.
     pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Request> {
         let subscription = self.all.remove(&id)?;
         let channel = subscription.options.channel;
@@ -80,7 +80,7 @@ impl Subscriptions {
         }
     }
 
-    /// The next subscribe request, to be sent with this command.
+    /// The next subscribe request, to be sent with this command id.
     pub(crate) fn subscribe_next(&mut self, now: Instant, command: u32) -> Option<Request> {
         let next = self.all.values_mut().find(|it| match it.state {
             SubscriptionState::Pending => true,
@@ -111,7 +111,7 @@ impl Subscriptions {
         })
     }
 
-    /// The connection is lost. Rejections are kept, so that the delays keep growing.
+    /// The connection is lost. The counts of rejections are kept, so that the delays keep growing.
     pub(crate) fn on_connection_lost(&mut self) {
         for it in self.all.values_mut() {
             if !matches!(it.state, SubscriptionState::Paused) {
@@ -160,7 +160,7 @@ impl Subscriptions {
                         it.invalidate_position();
                         it.state = SubscriptionState::Pending;
                     } else {
-                        // It asked for no position that could be invalid: without a delay it would retry in a loop.
+                        // It had no position that could be invalid: without a delay it would retry in a busy loop.
                         let own_delay = it.next_retry_delay();
                         it.delay(now + backoff.retry_delay(own_delay, None));
                     }
@@ -235,7 +235,7 @@ impl Subscriptions {
         false
     }
 
-    /// Gives up overdue replies of a connected server; returns the requests that cancel the subscriptions.
+    /// Stops waiting for overdue replies; returns the unsubscribe requests of these subscriptions.
     pub(crate) fn time_out_replies(&mut self, now: Instant) -> Vec<Request> {
         let all = self.all.values_mut();
         all.filter_map(|it| it.time_out_reply(now)).collect()

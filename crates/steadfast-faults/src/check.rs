@@ -86,7 +86,7 @@ fn evidence(expression: &Expression, ledger: &Ledger) -> Vec<String> {
         let value = measure::evaluate(query, ledger);
         let value = value.map_or_else(|| "no data".to_owned(), |value| value.to_string());
         let note = substitution_note(query, ledger);
-        format!("{query}{note} is {value}")
+        format!("{query}{note}: {value}")
     });
     evidence.collect()
 }

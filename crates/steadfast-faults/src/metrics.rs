@@ -85,7 +85,7 @@ mod shapes {
 
     pub(super) const NUMBER: MetricShape = MetricShape::Number;
     pub(super) const TIMES: MetricShape = MetricShape::Samples(Unit::Time);
-    pub(super) const COUNTS: MetricShape = MetricShape::Samples(Unit::One);
+    pub(super) const COUNTS: MetricShape = MetricShape::Samples(Unit::Dimensionless);
 }
 
 metrics! {

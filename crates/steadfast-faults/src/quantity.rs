@@ -20,7 +20,7 @@ pub struct Quantity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Dimensionless: a count or a ratio.
-    One,
+    Dimensionless,
     /// Time, in nanoseconds.
     Time,
 }
@@ -29,8 +29,8 @@ impl Unit {
     /// The unit of a product; `None` if it is not supported.
     pub const fn times(self, other: Self) -> Option<Self> {
         match (self, other) {
-            (Self::One, unit) => Some(unit),
-            (Self::Time, Self::One) => Some(Self::Time),
+            (Self::Dimensionless, unit) => Some(unit),
+            (Self::Time, Self::Dimensionless) => Some(Self::Time),
             (Self::Time, Self::Time) => None,
         }
     }
@@ -38,9 +38,9 @@ impl Unit {
     /// The unit of a quotient; `None` if it is not supported.
     pub const fn divided_by(self, other: Self) -> Option<Self> {
         match (self, other) {
-            (unit, Self::One) => Some(unit),
-            (Self::Time, Self::Time) => Some(Self::One),
-            (Self::One, Self::Time) => None,
+            (unit, Self::Dimensionless) => Some(unit),
+            (Self::Time, Self::Time) => Some(Self::Dimensionless),
+            (Self::Dimensionless, Self::Time) => None,
         }
     }
 }
@@ -48,7 +48,7 @@ impl Unit {
 impl Quantity {
     /// A dimensionless count.
     pub fn count(count: u64) -> Self {
-        Self::new(i128::from(count), 1, Unit::One)
+        Self::new(i128::from(count), 1, Unit::Dimensionless)
     }
 
     /// A duration, exact to the nanosecond.
@@ -59,7 +59,7 @@ impl Quantity {
 
     /// The ratio of `part` to `whole`; `None` when `whole` is 0.
     pub fn share(part: u64, whole: u64) -> Option<Self> {
-        (whole > 0).then(|| Self::new(i128::from(part), i128::from(whole), Unit::One))
+        (whole > 0).then(|| Self::new(i128::from(part), i128::from(whole), Unit::Dimensionless))
     }
 
     /// `sum / n`; `None` for n = 0.
@@ -103,7 +103,7 @@ impl Quantity {
     pub fn as_count(self) -> Option<u64> {
         let whole = self.numerator.checked_div(self.denominator)?;
         let whole = u64::try_from(whole).ok()?;
-        (self.unit == Unit::One).then_some(whole)
+        (self.unit == Unit::Dimensionless).then_some(whole)
     }
 
     /// The sum; `None` when the units differ or the result is out of range.
@@ -179,7 +179,7 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MILLI: i128 = 1_000_000;
         match self.unit {
-            Unit::One => write_truncated(f, self.numerator, self.denominator, 4, ""),
+            Unit::Dimensionless => write_truncated(f, self.numerator, self.denominator, 4, ""),
             Unit::Time => {
                 let millis = self.denominator.saturating_mul(MILLI);
                 let seconds = millis.saturating_mul(1000);
@@ -258,14 +258,14 @@ mod tests {
 
     #[test]
     fn decimals_are_parsed_exactly() {
-        let half = Quantity::parse("0.50", Unit::One).unwrap();
+        let half = Quantity::parse("0.50", Unit::Dimensionless).unwrap();
 
         assert_eq!(
             half.compare(Quantity::share(1, 2).unwrap()),
             Some(Ordering::Equal)
         );
         for text in ["", ".", "1.", ".5", "1e3", "-1", "1.2.3"] {
-            assert_eq!(Quantity::parse(text, Unit::One), None, "{text}");
+            assert_eq!(Quantity::parse(text, Unit::Dimensionless), None, "{text}");
         }
     }
 }

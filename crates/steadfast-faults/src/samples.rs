@@ -205,7 +205,7 @@ impl Samples {
 
     fn quantity(&self, value: u64) -> Quantity {
         match self.unit {
-            Unit::One => Quantity::count(value),
+            Unit::Dimensionless => Quantity::count(value),
             Unit::Time => Quantity::time(Duration::from_nanos(value)),
         }
     }
@@ -237,7 +237,10 @@ mod tests {
     #[test]
     fn censored_values_stay_in_the_samples_as_lower_bounds() {
         let ended = (1..=3).map(|value| sample(value, false));
-        let samples = Samples::new(ended.chain([sample(2, true)]).collect(), Unit::One);
+        let samples = Samples::new(
+            ended.chain([sample(2, true)]).collect(),
+            Unit::Dimensionless,
+        );
 
         assert_eq!(printed(&samples, Aggregate::P50), "2");
         assert_eq!(printed(&samples, Aggregate::Max), "> 2");
@@ -260,7 +263,7 @@ mod tests {
 
     fn counts(values: impl IntoIterator<Item = u64>) -> Samples {
         let values = values.into_iter().map(|value| sample(value, false));
-        Samples::new(values.collect(), Unit::One)
+        Samples::new(values.collect(), Unit::Dimensionless)
     }
 
     fn sample(value: u64, is_censored: bool) -> Sample {

@@ -1,7 +1,7 @@
 //! The verdict of a run: whether the guarantees were kept, violated, or not tested.
 //!
 //! [`guards`] always apply. A run whose harness failed, was too slow, or injected no fault proves nothing and must not
-//! be reported as a failure of the system. A failed check is not hidden by a lesser problem. The order of precedence is
+//! be reported as a failure of the system. A failed check outranks a violated system guard. The order of precedence is
 //! therefore: violated guards of the harness, failed checks, violated guards of the system, missing data.
 
 pub mod guards;
@@ -67,16 +67,21 @@ pub fn evaluate(scenario: &Scenario, ledger: &Ledger, control: Option<&Ledger>) 
             .map(|it| format!("{}: {} ({})", it.id, it.that, it.evidence.join(", ")));
         reasons.collect::<Vec<_>>()
     };
-    let in_order = [
+    let by_precedence = [
         (Verdict::Inconclusive, violations(Concern::Harness)),
         (Verdict::Fail, required(CheckOutcome::Fails)),
         (Verdict::Inconclusive, violations(Concern::System)),
         (Verdict::Inconclusive, required(CheckOutcome::Unknown)),
     ];
-    let decisive = in_order.iter().find(|(_, reasons)| !reasons.is_empty());
+    let decisive = by_precedence
+        .iter()
+        .find(|(_, reasons)| !reasons.is_empty());
     Evaluation {
         verdict: decisive.map_or(Verdict::Pass, |(verdict, _)| *verdict),
-        reasons: in_order.iter().flat_map(|(_, it)| it.clone()).collect(),
+        reasons: by_precedence
+            .iter()
+            .flat_map(|(_, it)| it.clone())
+            .collect(),
         guards,
         checks,
     }

@@ -129,11 +129,11 @@ fn an_unknown_profile_or_parameter_is_rejected_with_the_nearest_name() {
 
     assert_eq!(
         by_profile.unwrap_err().to_string(),
-        "profile: profile `extendedd` not found\nhelp: did you mean `extended`?"
+        "profile: `extendedd` not found\nhelp: did you mean `extended`?"
     );
     assert_eq!(
         by_param.unwrap_err().to_string(),
-        "params: parameter `client` not found\nhelp: did you mean `clients`?"
+        "params: `client` not found\nhelp: did you mean `clients`?"
     );
 }
 

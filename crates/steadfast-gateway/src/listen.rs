@@ -39,7 +39,7 @@ impl ListenError {
         match self {
             Self::PortInUse { address } => {
                 let other = if address.port() == u16::MAX { 8000 } else { address.port() + 1 };
-                format!("Stop the other process, or choose another port: PORT={other} steadfast serve")
+                format!("Stop the other process, or choose another port: PORT={other}")
             }
             Self::AddressNotAvailable { .. } => {
                 "Choose an address of this machine, 127.0.0.1 for local clients, or 0.0.0.0 for all.".to_owned()

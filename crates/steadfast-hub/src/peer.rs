@@ -190,7 +190,7 @@ impl Peer {
 
     /// Whether a page of a recovery fits into the first half of the send buffer; the other half is kept for live
     /// publications.
-    pub(crate) fn has_write_budget(&self, settings: &HubSettings) -> bool {
+    pub(crate) fn has_space_for_page(&self, settings: &HubSettings) -> bool {
         self.send_buffer.is_none_or(|send_buffer| {
             send_buffer
                 .bytes

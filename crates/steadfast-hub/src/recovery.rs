@@ -135,12 +135,12 @@ impl Hub {
     ) {
         match response {
             Ok(response) => {
-                let has_write_budget = self
+                let has_space_for_page = self
                     .peers
                     .get(id)
-                    .is_some_and(|peer| peer.has_write_budget(self.settings()));
+                    .is_some_and(|peer| peer.has_space_for_page(self.settings()));
                 let grant = grant_from(response, options.recovery);
-                let grant = if has_write_budget {
+                let grant = if has_space_for_page {
                     grant
                 } else {
                     without_publications(grant)

@@ -1,7 +1,7 @@
 //! Rate-limited reports of rejected commands.
 //!
 //! One peer can have thousands of commands rejected in a second, and a log line for each would hide everything else. So
-//! each cause is reported at once, and from then on at most once per [`REPORT_INTERVAL`], with the number of
+//! each cause is reported immediately, and then at most once per [`REPORT_INTERVAL`], with the number of
 //! rejections.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::hub::Hub;
 use crate::io::Output;
 use crate::log::io::Rejection;
 
-/// How long rejections of one cause are only counted after a report.
+/// For this long after a report, rejections of the same cause are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why a command was rejected.
@@ -37,7 +37,7 @@ impl RejectionCause {
 
 /// The rejections of one cause since its last report.
 #[derive(Clone, Copy, Debug)]
-struct Count {
+struct RejectionCounter {
     reported_at: Instant,
     unreported: u64,
 }
@@ -45,14 +45,14 @@ struct Count {
 /// The rejections of a hub; at most one entry for each of the few causes.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
-    counts: BTreeMap<RejectionCause, Count>,
+    counts: BTreeMap<RejectionCause, RejectionCounter>,
 }
 
 impl Rejections {
     /// Counts one rejection. Returns an event if its cause has no recent report.
-    fn count(&mut self, now: Instant, cause: RejectionCause) -> Option<Event> {
+    fn record(&mut self, now: Instant, cause: RejectionCause) -> Option<Event> {
         let Some(count) = self.counts.get_mut(&cause) else {
-            let first = Count {
+            let first = RejectionCounter {
                 reported_at: now,
                 unreported: 0,
             };
@@ -64,7 +64,7 @@ impl Rejections {
     }
 
     /// The reports that are due. A cause without rejections since its last report is removed, so that its next
-    /// rejection is reported at once.
+    /// rejection is reported immediately.
     fn take_reports(&mut self, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         self.counts.retain(|cause, count| {
@@ -95,7 +95,7 @@ impl Hub {
     pub(crate) fn record_rejection(&mut self, cause: RejectionCause) {
         let now = self.now;
         self.report_rejections();
-        if let Some(event) = self.rejections.count(now, cause) {
+        if let Some(event) = self.rejections.record(now, cause) {
             self.emit(Output::Notify(event));
         }
     }

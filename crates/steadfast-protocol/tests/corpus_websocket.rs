@@ -26,7 +26,7 @@ fn the_decoder_keeps_its_invariants_on_the_corpus() {
 
     assert!(
         files.len() >= FILES_MIN,
-        "only {} corpus files",
+        "found only {} corpus files",
         files.len()
     );
 }

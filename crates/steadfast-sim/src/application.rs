@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_core::io::{
-    CallError, CallId, CallResult, Delivery, DropReason, Input, PublicationId, Publish,
+    CallError, CallId, CallResult, DropReason, Input, PublicationId, Publish, PublishOutcome,
     SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_machine::{Generator, Instant};
@@ -135,12 +135,12 @@ impl Application {
         &mut self,
         now: Instant,
         id: PublicationId,
-        delivery: &Delivery,
+        outcome: &PublishOutcome,
         recorder: &mut Recorder<'_>,
     ) {
         let key = self.key(id);
         let Some(pending) = self.pending.remove(&id) else {
-            let details = format!("{key} has a second outcome: {delivery:?}");
+            let details = format!("{key} has a second outcome: {outcome:?}");
             return recorder
                 .reference_model
                 .report_violation(Invariant::OneOutcomePerPublication, details);
@@ -148,8 +148,8 @@ impl Application {
         let channel = self.channel(pending.channel);
         let is_expired = pending.expires_at.is_some_and(|at| now >= at);
         let totals = &mut *recorder.totals;
-        let is_expected = match delivery {
-            Delivery::Acknowledged {
+        let is_expected = match outcome {
+            PublishOutcome::Acknowledged {
                 position,
                 duplicate,
             } => {
@@ -161,30 +161,30 @@ impl Application {
                     .acknowledge(&channel, &key, epoch, *offset);
                 true
             }
-            Delivery::Expired => {
+            PublishOutcome::Expired => {
                 totals.expired += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 is_expired
             }
-            Delivery::Dropped(DropReason::OutboxFull) => {
+            PublishOutcome::Dropped(DropReason::OutboxFull) => {
                 totals.outbox_full += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.exceeds_outbox(pending.bytes)
             }
-            Delivery::Interrupted { maybe_delivered } => {
+            PublishOutcome::Interrupted { maybe_stored } => {
                 totals.interrupted += 1;
                 recorder.reference_model.mark_uncertain(&channel, &key);
-                (is_expired || self.is_closing) && *maybe_delivered
+                (is_expired || self.is_closing) && *maybe_stored
             }
-            Delivery::Dropped(DropReason::Closed) => {
+            PublishOutcome::Dropped(DropReason::Closed) => {
                 totals.dropped_by_close += 1;
                 recorder.reference_model.mark_unsent(&channel, &key);
                 self.is_closing
             }
-            Delivery::Dropped(DropReason::TooLarge | DropReason::Rejected(_)) => false,
+            PublishOutcome::Dropped(DropReason::TooLarge | DropReason::Rejected(_)) => false,
         };
         if !is_expected {
-            let details = format!("{key} has the unexpected outcome {delivery:?}");
+            let details = format!("{key} has the unexpected outcome {outcome:?}");
             recorder
                 .reference_model
                 .report_violation(Invariant::OneOutcomePerPublication, details);

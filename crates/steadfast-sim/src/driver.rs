@@ -208,10 +208,10 @@ impl World {
                 });
                 self.schedule_application_read(index);
             }
-            Output::CompletePublication { id, delivery } => {
+            Output::CompletePublication { id, outcome } => {
                 let now = self.clock.now();
                 self.with_application(index, |application, recorder| {
-                    application.complete_publication(now, id, &delivery, recorder);
+                    application.complete_publication(now, id, &outcome, recorder);
                 });
             }
             Output::Notify(event) => self.on_session_event(index, event),
@@ -246,7 +246,7 @@ impl World {
             driver.transport = Transport::Dialing(attempt);
         }
         self.check_dial_rate(session);
-        if self.is_faulty() && self.generator.chance(1, 40) {
+        if self.may_inject_faults() && self.generator.chance(1, 40) {
             self.totals.dials_ignored += 1;
             self.record_fault_change();
             return;

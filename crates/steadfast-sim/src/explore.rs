@@ -86,7 +86,7 @@ impl fmt::Display for SimulationReport {
         write!(f, "{}", self.totals)?;
         for result in &self.failed_seeds {
             for violation in result.violations.iter().take(3) {
-                writeln!(f, "seed {}: {violation}", result.seed)?;
+                writeln!(f, "seed {}: violated: {violation}", result.seed)?;
             }
         }
         if let Some(first) = self.inconclusive.first() {

@@ -160,11 +160,11 @@ impl World {
     }
 
     pub(crate) fn publish_as_session(&mut self, session: usize) {
-        let is_faulty = self.is_faulty();
+        let may_inject_faults = self.may_inject_faults();
         let Some(driver) = self.drivers.get_mut(session) else {
             return;
         };
-        if driver.application.published() >= self.settings.publishes && !is_faulty {
+        if driver.application.published() >= self.settings.publishes && !may_inject_faults {
             return;
         }
         self.totals.published += 1;

@@ -97,12 +97,12 @@ impl World {
     }
 
     pub(crate) fn publish_as_client(&mut self, client: usize) {
-        let is_faulty = self.is_faulty();
+        let may_inject_faults = self.may_inject_faults();
         let channel = usize::try_from(self.generator.below(8)).unwrap_or(0);
         let Some(publisher) = self.clients.get_mut(client) else {
             return;
         };
-        if publisher.published() >= self.settings.publishes && !is_faulty {
+        if publisher.published() >= self.settings.publishes && !may_inject_faults {
             return;
         }
         self.totals.published += 1;

@@ -137,9 +137,9 @@ impl World {
         let Some(gateway) = self.gateway.take() else {
             return;
         };
-        self.has_closed_cleanly = gateway.shutdown_phase == ShutdownPhase::Requested;
-        self.totals.clean_restarts += u64::from(self.has_closed_cleanly);
-        if self.has_closed_cleanly && self.disk.has_unsynced() {
+        self.was_log_closed_cleanly = gateway.shutdown_phase == ShutdownPhase::Requested;
+        self.totals.clean_restarts += u64::from(self.was_log_closed_cleanly);
+        if self.was_log_closed_cleanly && self.disk.has_unsynced() {
             self.reference_model.report_violation(
                 Invariant::CleanShutdownPreserved,
                 "unsynced sectors after a clean shutdown".to_owned(),
@@ -151,10 +151,10 @@ impl World {
 
     /// Checks that a start after a clean shutdown detects it.
     pub(crate) fn check_clean_shutdown(&mut self, report: &OpenReport) {
-        if self.has_closed_cleanly && (!report.is_clean || report.has_new_epochs) {
+        if self.was_log_closed_cleanly && (!report.is_clean || report.has_new_epochs) {
             self.reference_model
                 .report_violation(Invariant::CleanShutdownPreserved, format!("{report:?}"));
         }
-        self.has_closed_cleanly = false;
+        self.was_log_closed_cleanly = false;
     }
 }

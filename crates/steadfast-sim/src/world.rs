@@ -1,4 +1,4 @@
-//! The simulated world: clients, connections, one gateway and its disk, and the faults between them.
+//! The simulated world: clients, connections, one gateway and its disk, and the faults of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -166,7 +166,7 @@ pub(crate) struct World {
     /// The time at which a fault last began or ended.
     pub(crate) last_fault_change_at: Instant,
     /// Whether the log of the previous process was closed cleanly.
-    pub(crate) has_closed_cleanly: bool,
+    pub(crate) was_log_closed_cleanly: bool,
     pub(crate) is_settled: bool,
 }
 
@@ -222,7 +222,7 @@ impl World {
             next_connection: 0,
             faulted: BTreeSet::new(),
             crashes_armed: 0,
-            has_closed_cleanly: false,
+            was_log_closed_cleanly: false,
             is_settled: false,
         }
     }
@@ -307,7 +307,7 @@ impl World {
             let is_open = self.gateway.as_ref().is_some_and(|it| it.is_open);
             let denominator = if is_open { 3 } else { 12 };
             if self.crashes_armed > 0
-                && self.is_vulnerable()
+                && self.has_unsynced_writes()
                 && self.generator.chance(1, denominator)
             {
                 if self.generator.chance(1, 4) {
@@ -386,8 +386,8 @@ impl World {
         }
     }
 
-    /// Whether faults may still be injected, so that all clients continue to publish.
-    pub(crate) fn is_faulty(&self) -> bool {
+    /// Whether faults may still be injected; while this holds, all clients continue to publish.
+    pub(crate) fn may_inject_faults(&self) -> bool {
         self.clock.now() < Instant::START + self.settings.fault_time || self.crashes_armed > 0
     }
 
@@ -396,8 +396,8 @@ impl World {
             .between(Duration::from_millis(5), Duration::from_millis(120))
     }
 
-    /// Whether a crash now would lose bytes that the log has written, even while it opens.
-    fn is_vulnerable(&self) -> bool {
+    /// Whether a crash now would lose bytes that the log has written, even during its opening.
+    fn has_unsynced_writes(&self) -> bool {
         self.gateway.is_some() && self.disk.has_unsynced()
     }
 
@@ -412,7 +412,7 @@ impl World {
             self.disk.write(segment, at, &bytes);
         }
         self.totals.kills += 1;
-        self.has_closed_cleanly = false;
+        self.was_log_closed_cleanly = false;
         self.on_process_ended();
     }
 
@@ -431,7 +431,7 @@ impl World {
         self.totals.sectors_dropped += outcome.dropped;
         self.totals.sectors_torn += outcome.torn;
         self.totals.sectors_kept += outcome.kept;
-        self.has_closed_cleanly = false;
+        self.was_log_closed_cleanly = false;
         self.on_process_ended();
     }
 

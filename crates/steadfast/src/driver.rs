@@ -15,8 +15,8 @@ use std::time::Duration;
 use steadfast_core::Session;
 use steadfast_core::event::{SessionSnapshot, SessionState};
 use steadfast_core::io::{
-    Call, CallError, CallId, CallResult, ConnectionLoss, Delivery, Input, Output, PublicationId,
-    Publish, SubscribeOptions, SubscriptionId,
+    Call, CallError, CallId, CallResult, ConnectionLoss, Input, Output, PublicationId, Publish,
+    PublishOutcome, SubscribeOptions, SubscriptionId,
 };
 use steadfast_machine::{Instant, Machine};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -41,7 +41,7 @@ const SLEEP_MAX: Duration = Duration::from_hours(1);
 /// A command from a handle.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Publish(Publish, oneshot::Sender<Delivery>),
+    Publish(Publish, oneshot::Sender<PublishOutcome>),
     Call(
         CallId,
         Call,
@@ -88,7 +88,7 @@ pub struct Driver {
 /// The receivers of the session's results.
 #[derive(Debug, Default)]
 struct Waiters {
-    publications: BTreeMap<PublicationId, oneshot::Sender<Delivery>>,
+    publications: BTreeMap<PublicationId, oneshot::Sender<PublishOutcome>>,
     calls: BTreeMap<CallId, oneshot::Sender<Result<CallResult, CallError>>>,
     subscriptions: BTreeMap<SubscriptionId, Arc<Queue>>,
     /// A handle has requested the close, with its own drain time.
@@ -299,10 +299,10 @@ impl Driver {
                         queue.push(event);
                     }
                 }
-                Output::CompletePublication { id, delivery } => {
+                Output::CompletePublication { id, outcome } => {
                     if let Some(receipt) = self.waiters.publications.remove(&id) {
                         // The receipt may have been dropped.
-                        let _ = receipt.send(delivery);
+                        let _ = receipt.send(outcome);
                     }
                 }
                 Output::CompleteCall { id, outcome } => {

@@ -28,7 +28,7 @@
 //!   [`BackoffSettings`] sets `attempts_max` or the server rejects it permanently.
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
 //!   25 s, even while it is sending. See [`LivenessSettings`].
-//! - **Publishing:** each publication has an idempotency key and resolves to exactly one [`Delivery`].
+//! - **Publishing:** each publication has an idempotency key and resolves to exactly one [`PublishOutcome`].
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
 //! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
 //!   rejects one, later ones in flight may be stored first, unless `channel_in_flight_max` in [`OutboxSettings`] is 1.
@@ -60,7 +60,7 @@ pub use steadfast_core::event::{
     ConnectionEpoch, DisconnectCause, SessionEvent, SessionPhase, SessionSnapshot, SessionState,
 };
 pub use steadfast_core::io::{
-    CallError, Delivery, DropReason, SubscribeOptions, SubscriptionEvent,
+    CallError, DropReason, PublishOutcome, SubscribeOptions, SubscriptionEvent,
 };
 pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
 pub use steadfast_protocol::message::{

@@ -3,18 +3,21 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use steadfast_core::io::Delivery;
+use steadfast_core::io::PublishOutcome;
 use tokio::sync::oneshot;
 
 /// The future of a publication's outcome. Dropping the receipt does not cancel the publication.
 #[derive(Debug)]
 pub struct Receipt {
-    outcome: oneshot::Receiver<Delivery>,
+    outcome: oneshot::Receiver<PublishOutcome>,
     idempotency_key: String,
 }
 
 impl Receipt {
-    pub(crate) const fn new(outcome: oneshot::Receiver<Delivery>, idempotency_key: String) -> Self {
+    pub(crate) const fn new(
+        outcome: oneshot::Receiver<PublishOutcome>,
+        idempotency_key: String,
+    ) -> Self {
         Self {
             outcome,
             idempotency_key,
@@ -28,14 +31,12 @@ impl Receipt {
 }
 
 impl Future for Receipt {
-    type Output = Delivery;
+    type Output = PublishOutcome;
 
     /// Cancel-safe: the outcome is kept until it is returned.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Delivery> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<PublishOutcome> {
         let outcome = ready!(Pin::new(&mut self.outcome).poll(context));
         // Only a driver that panicked sends no outcome, and whether it sent the publication is not known.
-        Poll::Ready(outcome.unwrap_or(Delivery::Interrupted {
-            maybe_delivered: true,
-        }))
+        Poll::Ready(outcome.unwrap_or(PublishOutcome::Interrupted { maybe_stored: true }))
     }
 }

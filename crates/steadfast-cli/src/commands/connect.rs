@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde_json::Value;
 use steadfast::error::RequestError;
 use steadfast::{
-    CallError, Client, Delivery, HistoryResult, Receipt, SessionEvent,
-    SubscribeOptions, defaults,
+    CallError, Client, HistoryResult, PublishOutcome, Receipt, SessionEvent, SubscribeOptions,
+    defaults,
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc};
@@ -110,7 +110,7 @@ async fn watch(
             SessionEvent::Waiting { cause, .. } if !has_connected => {
                 return Err(Failure::failed(
                     format!("cannot connect to {url}: {}", render::cause(cause)),
-                    "Is the gateway running? Start one with: steadfast serve",
+                    "Check the URL. To start a gateway: steadfast serve",
                 ));
             }
             SessionEvent::Failed { cause } => {
@@ -144,12 +144,14 @@ async fn until_acknowledged(receipt: Option<Receipt>) -> Result<(), Failure> {
         return std::future::pending().await;
     };
     match receipt.await {
-        Delivery::Acknowledged { position, .. } => {
+        PublishOutcome::Acknowledged { position, .. } => {
             output::message(&format!("acknowledged at offset {}", position.offset));
             Ok(())
         }
-        other @ (Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. }) => {
-            Err(Failure::failed(render::delivery(&other), ""))
+        other @ (PublishOutcome::Expired
+        | PublishOutcome::Dropped(_)
+        | PublishOutcome::Interrupted { .. }) => {
+            Err(Failure::failed(render::publish_outcome(&other), ""))
         }
     }
 }
@@ -198,7 +200,7 @@ impl InteractiveSession {
                     tokio::spawn(async move {
                         // A closed queue means that the session ends.
                         let _ = lines
-                            .send(EventOutput::delivery(&channel, &receipt.await))
+                            .send(EventOutput::publish_outcome(&channel, &receipt.await))
                             .await;
                     });
                 }

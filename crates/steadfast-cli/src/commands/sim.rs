@@ -125,7 +125,7 @@ fn parse_planted_bug(name: &str) -> Result<PlantedBug, Failure> {
             .map(|planted_bug| planted_bug.name())
             .collect();
         Failure::usage(
-            format!("unknown bug \"{name}\""),
+            format!("invalid --plant \"{name}\": unknown bug"),
             format!("Choose one of: {}", names.join(", ")),
         )
     })

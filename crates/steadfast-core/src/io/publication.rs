@@ -24,7 +24,7 @@ pub struct Publish {
 
 /// The outcome of a publication: exactly one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum PublishOutcome {
     /// The server acknowledged it.
     Acknowledged {
         /// Its position in the channel.
@@ -39,7 +39,7 @@ pub enum Delivery {
     /// It was sent, no reply was received, and another resend is unsafe or no longer requested.
     Interrupted {
         /// Whether the server may have applied it.
-        maybe_delivered: bool,
+        maybe_stored: bool,
     },
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::io::{Delivery, Publish};
+use crate::io::{Publish, PublishOutcome};
 use crate::policy::OutboxSettings;
 
 /// A publication and its state.
@@ -91,7 +91,7 @@ impl OutboxEntry {
     }
 
     /// The command was rejected. Returns true if it was the newest command of the publication.
-    pub(super) fn on_rejected(&mut self, command: u32, may_be_applied: bool) -> bool {
+    pub(super) fn on_rejected(&mut self, command: u32, may_be_stored: bool) -> bool {
         let is_newest = match self.in_flight {
             Some(in_flight) => in_flight.command == command,
             None => self.timed_out_commands.last() == Some(&command),
@@ -100,7 +100,7 @@ impl OutboxEntry {
         if is_newest {
             self.in_flight = None;
         }
-        self.has_unknown_outcome |= may_be_applied;
+        self.has_unknown_outcome |= may_be_stored;
         if !self.has_unknown_outcome
             && self.timed_out_commands.is_empty()
             && self.in_flight.is_none()
@@ -118,11 +118,9 @@ impl OutboxEntry {
     }
 
     /// The outcome if nothing more is sent: `otherwise`, unless it may have been applied.
-    pub(super) fn outcome(&self, otherwise: Delivery) -> Delivery {
+    pub(super) fn outcome(&self, otherwise: PublishOutcome) -> PublishOutcome {
         match self.in_doubt_since {
-            Some(_) => Delivery::Interrupted {
-                maybe_delivered: true,
-            },
+            Some(_) => PublishOutcome::Interrupted { maybe_stored: true },
             None => otherwise,
         }
     }

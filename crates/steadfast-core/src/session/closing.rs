@@ -115,9 +115,9 @@ impl Session {
     }
 
     fn complete_everything(&mut self) {
-        for (id, delivery) in self.outbox.close() {
+        for (id, outcome) in self.outbox.close() {
             self.outputs
-                .push_back(Output::CompletePublication { id, delivery });
+                .push_back(Output::CompletePublication { id, outcome });
         }
         for (id, error) in self.calls.close() {
             let outcome = Err(error);

@@ -11,16 +11,16 @@ use crate::io::{Attempt, DialFailure, Output};
 use crate::liveness::Liveness;
 
 /// Subscribe commands share the message of the connect command up to this size; the others follow its reply.
-const FIRST_MESSAGE_BYTES: usize = Limits::MESSAGE_BYTES / 2;
+const FIRST_MESSAGE_BYTES_MAX: usize = Limits::MESSAGE_BYTES / 2;
 
-/// The maximum size of a subscribe command, without its names.
+/// The assumed size of a subscribe command, without channel name and epoch.
 const SUBSCRIBE_BYTES: usize = 1_024;
 
 impl Session {
     pub(super) fn open(&mut self, now: Instant) {
         match self.lifecycle {
             Lifecycle::Idle => {}
-            // The application opened the session again: it does not wait for the old connection to close.
+            // The application opened the session again: do not wait for the old connection to close.
             Lifecycle::Closing { .. } => self.end_immediately(now),
             Lifecycle::Connected { is_ready, .. } => {
                 if self.drain_until.take().is_some() {
@@ -142,11 +142,11 @@ impl Session {
             liveness,
         };
         let can_subscribe = self.drain_until.is_none();
-        while can_subscribe && length < FIRST_MESSAGE_BYTES && self.send_next_subscribe(now) {
+        while can_subscribe && length < FIRST_MESSAGE_BYTES_MAX && self.send_next_subscribe(now) {
             length += SUBSCRIBE_BYTES;
         }
         let state = self.snapshot.state;
-        self.transition(now, state, SessionPhase::Authenticating);
+        self.transition(now, state, SessionPhase::Handshake);
     }
 
     /// Returns whether there was a subscription to request.
@@ -210,7 +210,7 @@ impl Session {
         let endpoints = u32::try_from(self.settings().endpoints).unwrap_or(u32::MAX);
         let is_round_over = self.failures.checked_rem(endpoints) == Some(0);
         let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
-        // The other endpoints of a round are tried after the floor only; the backoff applies between rounds.
+        // The other endpoints of a round are tried after the minimum delay; the backoff applies between rounds.
         let delay = if is_round_over || has_retry_after {
             self.backoff.next(reason)
         } else {
@@ -244,7 +244,7 @@ impl Session {
         });
     }
 
-    /// When a waiting session becomes degraded; `None` if it already is or does not wait.
+    /// When a waiting session becomes degraded; `None` if it is degraded already, or not waiting.
     pub(super) fn degrade_at(&self) -> Option<Instant> {
         let is_waiting = self.snapshot.phase == SessionPhase::Waiting;
         let since = self.disconnected_since.filter(|_| is_waiting)?;
@@ -258,8 +258,8 @@ impl Session {
     }
 
     fn is_degraded(&self, now: Instant) -> bool {
-        let ttl = self.settings().degraded_after;
+        let degraded_after = self.settings().degraded_after;
         self.disconnected_since
-            .is_some_and(|since| now.saturating_since(since) >= ttl)
+            .is_some_and(|since| now.saturating_since(since) >= degraded_after)
     }
 }

@@ -1,4 +1,4 @@
-//! Replies to commands: each completes its publication, call or subscription, or establishes the session.
+//! Replies to commands: each completes its publication, call or subscribe command, or the connect command.
 
 use std::mem;
 
@@ -11,7 +11,7 @@ use steadfast_protocol::message::{ConnectResult, Position, ReplyError, ReplyResu
 use super::{Lifecycle, Session};
 use crate::backoff::BackoffReason;
 use crate::event::{ConnectionEpoch, DisconnectCause, SessionEvent, SessionState};
-use crate::io::{Call, CallError, CallResult, Delivery, DropReason, Output};
+use crate::io::{Call, CallError, CallResult, DropReason, Output, PublishOutcome};
 
 impl Session {
     pub(super) fn on_command_reply(
@@ -27,7 +27,7 @@ impl Session {
                 Ok(ReplyResult::Connect(result)) => self.connected(now, &result),
                 Ok(_) => self.drop_connection(
                     now,
-                    DisconnectCause::Protocol("the reply to connect has no result".to_owned()),
+                    DisconnectCause::Protocol("the reply to connect has another result".to_owned()),
                 ),
                 Err(error) => self.connect_rejected(now, error),
             };
@@ -44,7 +44,7 @@ impl Session {
         let outcome = match outcome {
             Ok(ReplyResult::Subscribe(result)) => Ok(result),
             Err(error) => Err(error),
-            // The reply to an unsubscribe command, or to a command that was given up.
+            // The reply to an unsubscribe command, or to a command that timed out.
             Ok(_) => return,
         };
         if let Some(effects) =
@@ -115,40 +115,38 @@ impl Session {
     ) {
         let ended = match outcome {
             Ok(result) => {
-                let delivery = delivery(result);
-                self.outbox.acknowledge(command).map(|id| (id, delivery))
+                let outcome = publish_outcome(result);
+                self.outbox.acknowledge(command).map(|id| (id, outcome))
             }
             Err(error) if Advice::for_call_error(&error) == Advice::Retry => {
                 let retry_after = retry_in(&error.message)
                     .map(|retry_after| self.backoff.cap_retry_after(retry_after));
-                // After an internal error the publication may have been applied; all other rejections precede the work.
-                let may_be_applied = error.code == ErrorCode::Internal.code();
+                // After an internal error the publication may be stored; after any other rejection it is not.
+                let may_be_stored = error.code == ErrorCode::Internal.code();
                 let backoff = &mut self.backoff;
                 let add_jitter = |pause| backoff.add_jitter(pause);
                 self.outbox
-                    .retry_later(now, command, retry_after, may_be_applied, add_jitter);
+                    .retry_later(now, command, retry_after, may_be_stored, add_jitter);
                 None
             }
             Err(error) => {
-                let rejected = Delivery::Dropped(DropReason::Rejected(error));
+                let rejected = PublishOutcome::Dropped(DropReason::Rejected(error));
                 self.outbox.reject(command, rejected)
             }
         };
-        let resolved = ended.map(|(id, delivery)| Output::CompletePublication { id, delivery });
+        let resolved = ended.map(|(id, outcome)| Output::CompletePublication { id, outcome });
         self.outputs.extend(resolved);
     }
 }
 
 /// The outcome of a publication whose reply is not an error.
-fn delivery(result: ReplyResult) -> Delivery {
-    let interrupted = Delivery::Interrupted {
-        maybe_delivered: true,
-    };
+fn publish_outcome(result: ReplyResult) -> PublishOutcome {
+    let interrupted = PublishOutcome::Interrupted { maybe_stored: true };
     let ReplyResult::Rpc(data) = result else {
         return interrupted;
     };
     idempotent::decode_ack(&data, &Limits::REPLIES).map_or(interrupted, |ack| {
-        Delivery::Acknowledged {
+        PublishOutcome::Acknowledged {
             position: Position {
                 epoch: ack.epoch,
                 offset: ack.offset,

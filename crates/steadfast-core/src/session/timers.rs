@@ -52,9 +52,9 @@ impl Session {
             | Lifecycle::Closing { .. }
             | Lifecycle::Failed => false,
         };
-        for (id, delivery) in self.outbox.expire(now, is_write_blocked) {
+        for (id, outcome) in self.outbox.expire(now, is_write_blocked) {
             self.outputs
-                .push_back(Output::CompletePublication { id, delivery });
+                .push_back(Output::CompletePublication { id, outcome });
         }
         for (id, error) in self.calls.expire(now) {
             let outcome = Err(error);

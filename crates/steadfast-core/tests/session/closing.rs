@@ -1,9 +1,9 @@
-//! Closing: within its deadline from every phase, gracefully where possible, and permanently.
+//! A closed session ends before its deadline, gracefully if possible, and does not reconnect.
 
 use std::time::Duration;
 
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Call, CallError, Delivery, DropReason, Input};
+use steadfast_core::io::{Call, CallError, DropReason, Input, PublishOutcome};
 
 use crate::script::{Script, ack, settings};
 
@@ -78,8 +78,8 @@ fn a_drain_sends_queued_publications_and_closes_when_they_are_acknowledged() {
     script.lose_with(1_000, "");
     assert!(was_closed(&script));
     assert!(matches!(
-        script.deliveries[0].1,
-        Delivery::Acknowledged { .. }
+        script.publication_outcomes[0].1,
+        PublishOutcome::Acknowledged { .. }
     ));
 }
 
@@ -117,7 +117,7 @@ fn opening_again_while_closing_or_draining_keeps_the_session() {
 }
 
 #[test]
-fn at_the_end_each_pending_publication_and_call_reports_what_is_known() {
+fn close_reports_an_outcome_for_each_pending_publication_and_call() {
     let rpc = || Call::Rpc {
         method: "pay".to_owned(),
         data: "1".into(),
@@ -135,18 +135,18 @@ fn at_the_end_each_pending_publication_and_call_reports_what_is_known() {
     never_opened.publish();
     close(&mut never_opened, Duration::ZERO);
 
-    let maybe_delivered = true;
+    let maybe_stored = true;
     let maybe_executed = true;
     assert_eq!(
-        sent.deliveries[0].1,
-        Delivery::Interrupted { maybe_delivered }
+        sent.publication_outcomes[0].1,
+        PublishOutcome::Interrupted { maybe_stored }
     );
     let interrupted = CallError::Interrupted { maybe_executed };
     assert_eq!(sent.call_outcomes[0].1, Err(interrupted));
-    let closed = Delivery::Dropped(DropReason::Closed);
-    assert_eq!(unsent.deliveries[0].1, closed);
+    let closed = PublishOutcome::Dropped(DropReason::Closed);
+    assert_eq!(unsent.publication_outcomes[0].1, closed);
     assert_eq!(unsent.call_outcomes[0].1, Err(CallError::Closed));
-    assert_eq!(never_opened.deliveries[0].1, closed);
+    assert_eq!(never_opened.publication_outcomes[0].1, closed);
 }
 
 #[test]
@@ -184,13 +184,13 @@ fn a_drain_waits_for_a_reconnect_within_its_deadline() {
         assert_eq!(script.closes, [1_000]);
         script.lose_with(1_000, "");
         assert!(was_closed(&script));
-        let delivery = &script.deliveries[0].1;
-        assert!(matches!(delivery, Delivery::Acknowledged { .. }));
+        let outcome = &script.publication_outcomes[0].1;
+        assert!(matches!(outcome, PublishOutcome::Acknowledged { .. }));
     }
 }
 
 #[test]
-fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each() {
+fn a_failed_drain_ends_at_its_deadline_with_one_outcome_per_publication() {
     let mut script = Script::ready();
     script.publish();
     script.lose_connection();
@@ -198,8 +198,12 @@ fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each()
     let closed_at = script.now;
     close(&mut script, DRAIN);
     let rejected = script.publish();
-    let dropped = Delivery::Dropped(DropReason::Closed);
-    assert_eq!(script.deliveries, [(rejected, dropped.clone())], "too late");
+    let dropped = PublishOutcome::Dropped(DropReason::Closed);
+    assert_eq!(
+        script.publication_outcomes,
+        [(rejected, dropped.clone())],
+        "too late"
+    );
 
     while !was_closed(&script) {
         if script.invariants.is_dialing() {
@@ -209,9 +213,14 @@ fn a_drain_without_success_ends_at_its_deadline_with_an_exact_outcome_for_each()
     }
 
     assert_eq!(script.now - closed_at, DRAIN);
-    let maybe_delivered = true;
-    let interrupted = Delivery::Interrupted { maybe_delivered };
-    let outcomes: Vec<_> = script.deliveries.iter().skip(1).map(|(_, it)| it).collect();
+    let maybe_stored = true;
+    let interrupted = PublishOutcome::Interrupted { maybe_stored };
+    let outcomes: Vec<_> = script
+        .publication_outcomes
+        .iter()
+        .skip(1)
+        .map(|(_, it)| it)
+        .collect();
     assert_eq!(outcomes, [&interrupted, &dropped]);
     let dials = script.dials.len();
     script.advance(Duration::from_hours(1));
@@ -229,13 +238,13 @@ fn a_drain_without_a_connection_ends_when_nothing_is_left_to_drain() {
     rejected.publish();
     close(&mut rejected, Duration::from_mins(1));
     rejected.lose_with(3_500, "invalid token");
-    let mut cut_short = Script::ready();
-    cut_short.lose_connection();
-    cut_short.publish();
-    close(&mut cut_short, Duration::from_mins(1));
-    close(&mut cut_short, Duration::ZERO);
+    let mut closed_again = Script::ready();
+    closed_again.lose_connection();
+    closed_again.publish();
+    close(&mut closed_again, Duration::from_mins(1));
+    close(&mut closed_again, Duration::ZERO);
 
-    for script in [expired, rejected, cut_short] {
+    for script in [expired, rejected, closed_again] {
         assert_eq!(script.state(), SessionState::Disconnected);
         assert!(was_closed(&script));
         assert_eq!(script.invariants.pending(), 0);

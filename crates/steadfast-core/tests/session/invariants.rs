@@ -7,9 +7,9 @@ use steadfast_core::event::{ConnectionEpoch, SessionEvent, SessionPhase, Session
 use steadfast_core::io::{Attempt, CallId, Input, Output, PublicationId, Timer};
 use steadfast_machine::{Instant, Machine};
 
-/// What one session has done.
+/// The history of one session, and the checks on it.
 #[derive(Default)]
-pub(crate) struct Invariants {
+pub(crate) struct InvariantChecker {
     /// The current transport, and whether it is open.
     transport: Option<(Attempt, bool)>,
     last_attempt: Attempt,
@@ -17,13 +17,13 @@ pub(crate) struct Invariants {
     /// A connection was reported and has not ended.
     is_connected: bool,
     has_failed: bool,
-    /// The application requested the end.
+    /// The application requested to close the session.
     is_closing: bool,
     published: BTreeSet<PublicationId>,
     called: BTreeSet<CallId>,
 }
 
-impl Invariants {
+impl InvariantChecker {
     pub(crate) fn attempt(&self) -> Attempt {
         self.transport.map_or(self.last_attempt, |(it, _)| it)
     }
@@ -122,7 +122,11 @@ impl Invariants {
         match event {
             SessionEvent::Connected { epoch, .. } => {
                 assert!(!self.is_connected, "the previous connection has ended");
-                assert_eq!(epoch.0, self.epoch.0 + 1, "the epoch grows by one");
+                assert_eq!(
+                    epoch.0,
+                    self.epoch.0 + 1,
+                    "the connection number grows by one"
+                );
                 self.epoch = *epoch;
                 self.is_connected = true;
             }
@@ -155,7 +159,7 @@ impl Invariants {
             SessionState::Connecting | SessionState::Reconnecting => matches!(
                 it.phase,
                 SessionPhase::Dialing
-                    | SessionPhase::Authenticating
+                    | SessionPhase::Handshake
                     | SessionPhase::Waiting
                     | SessionPhase::Degraded
             ),
@@ -185,13 +189,10 @@ impl Invariants {
                 Timer::Outbox | Timer::Call => true,
                 Timer::Redial | Timer::Degrade => waits,
                 Timer::ConnectTimeout => {
-                    matches!(
-                        it.phase,
-                        SessionPhase::Dialing | SessionPhase::Authenticating
-                    )
+                    matches!(it.phase, SessionPhase::Dialing | SessionPhase::Handshake)
                 }
                 Timer::Liveness => {
-                    it.phase == SessionPhase::Authenticating
+                    it.phase == SessionPhase::Handshake
                         || it.state == SessionState::Connected && it.phase != SessionPhase::Closing
                 }
                 Timer::Resubscribe => it.state == SessionState::Connected,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use steadfast_core::io::{Delivery, Input, PublicationId};
+use steadfast_core::io::{Input, PublicationId, PublishOutcome};
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::idempotent;
@@ -330,15 +330,18 @@ fn publication(command: &Command) -> (String, u64) {
     (publish.channel, number.expect("a number"))
 }
 
-fn all_acknowledged(deliveries: &[(PublicationId, Delivery)]) -> usize {
-    let acknowledged = |it: &&(PublicationId, Delivery)| {
-        matches!(it.1, Delivery::Acknowledged { .. } | Delivery::Dropped(_))
+fn all_acknowledged(publication_outcomes: &[(PublicationId, PublishOutcome)]) -> usize {
+    let acknowledged = |it: &&(PublicationId, PublishOutcome)| {
+        matches!(
+            it.1,
+            PublishOutcome::Acknowledged { .. } | PublishOutcome::Dropped(_)
+        )
     };
     assert_eq!(
-        deliveries.iter().filter(acknowledged).count(),
-        deliveries.len()
+        publication_outcomes.iter().filter(acknowledged).count(),
+        publication_outcomes.len()
     );
-    deliveries.len()
+    publication_outcomes.len()
 }
 
 #[test]
@@ -364,7 +367,7 @@ fn the_order_of_a_channel_holds_over_rejections_silence_and_losses() {
                 assert!(is_excused, "seed {seed}: {later} before {earlier}");
             }
             overtaken_by_those_in_flight += overtaken.len();
-            acknowledged += all_acknowledged(&world.script.deliveries);
+            acknowledged += all_acknowledged(&world.script.publication_outcomes);
             rejections += world.server.rejections;
             silences += world.server.silences;
             losses += world.losses;

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use steadfast_core::event::SessionState;
-use steadfast_core::io::{Call, CallError, Delivery, DropReason, Input, PublicationId, Publish};
+use steadfast_core::io::{
+    Call, CallError, DropReason, Input, PublicationId, Publish, PublishOutcome,
+};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::ReplyResult;
 
@@ -192,9 +194,9 @@ fn what_may_have_arrived_is_not_resent_after_the_resend_window() {
     }
     script.connect();
 
-    let maybe_delivered = true;
-    let interrupted = Delivery::Interrupted { maybe_delivered };
-    assert_eq!(script.deliveries, [(sent, interrupted)]);
+    let maybe_stored = true;
+    let interrupted = PublishOutcome::Interrupted { maybe_stored };
+    assert_eq!(script.publication_outcomes, [(sent, interrupted)]);
     let keys: Vec<_> = script.commands().iter().filter_map(key_of).collect();
     assert_eq!(keys, [format!("k{}", queued.0)]);
 }
@@ -211,10 +213,10 @@ fn a_publication_expires_while_queued_and_not_while_in_flight() {
     let command = in_flight.commands().remove(0);
     in_flight.reply_to(command.id, Ok(ack(3, true)));
 
-    assert_eq!(waiting.deliveries[0].1, Delivery::Expired);
+    assert_eq!(waiting.publication_outcomes[0].1, PublishOutcome::Expired);
     assert!(matches!(
-        in_flight.deliveries[0].1,
-        Delivery::Acknowledged {
+        in_flight.publication_outcomes[0].1,
+        PublishOutcome::Acknowledged {
             duplicate: true,
             ..
         }
@@ -227,9 +229,14 @@ fn the_outbox_is_bounded_and_reports_it() {
     for _ in 0..70 {
         script.publish();
     }
-    let full = Delivery::Dropped(DropReason::OutboxFull);
-    assert_eq!(script.deliveries.len(), 6);
-    assert!(script.deliveries.iter().all(|(_, it)| *it == full));
+    let full = PublishOutcome::Dropped(DropReason::OutboxFull);
+    assert_eq!(script.publication_outcomes.len(), 6);
+    assert!(
+        script
+            .publication_outcomes
+            .iter()
+            .all(|(_, it)| *it == full)
+    );
 
     let mut by_bytes = Script::new();
     let large = |n: u64, bytes| {
@@ -244,10 +251,10 @@ fn the_outbox_is_bounded_and_reports_it() {
     by_bytes.handle(large(1, 40_000));
     by_bytes.handle(large(2, 40_000));
     by_bytes.handle(large(3, 70_000));
-    assert_eq!(by_bytes.deliveries[0].1, full);
+    assert_eq!(by_bytes.publication_outcomes[0].1, full);
     assert_eq!(
-        by_bytes.deliveries[1].1,
-        Delivery::Dropped(DropReason::TooLarge)
+        by_bytes.publication_outcomes[1].1,
+        PublishOutcome::Dropped(DropReason::TooLarge)
     );
 }
 
@@ -271,8 +278,12 @@ fn expired_publications_free_capacity() {
     script.reply_to(command.id, Ok(ack(1, false)));
     large(&mut script, 3);
 
-    let outcomes: Vec<_> = script.deliveries.iter().map(|(id, _)| id.0).collect();
-    assert_eq!(outcomes, [1, 2], "{:?}", script.deliveries);
+    let outcomes: Vec<_> = script
+        .publication_outcomes
+        .iter()
+        .map(|(id, _)| id.0)
+        .collect();
+    assert_eq!(outcomes, [1, 2], "{:?}", script.publication_outcomes);
     assert_eq!(script.commands().len(), 1);
 }
 
@@ -319,8 +330,8 @@ fn a_temporary_rejection_is_retried_and_a_permanent_one_is_reported() {
     let rejection = ErrorCode::PermissionDenied.reply();
     script.reply_to(again.id, Err(rejection.clone()));
 
-    let dropped = Delivery::Dropped(DropReason::Rejected(rejection));
-    assert_eq!(script.deliveries[0].1, dropped);
+    let dropped = PublishOutcome::Dropped(DropReason::Rejected(rejection));
+    assert_eq!(script.publication_outcomes[0].1, dropped);
 }
 
 #[test]

@@ -115,12 +115,12 @@ impl Step {
                 script.handle(Input::DialFailed { attempt, failure });
             }
             Self::AcceptConnect => {
-                if script.phase() == SessionPhase::Authenticating {
+                if script.phase() == SessionPhase::Handshake {
                     script.accept_connect();
                 }
             }
             Self::RejectConnect => {
-                if script.phase() == SessionPhase::Authenticating {
+                if script.phase() == SessionPhase::Handshake {
                     script.reject_connect(error(n));
                 }
             }
@@ -167,7 +167,7 @@ impl Step {
 
     /// The server replies to its commands, if it is connected.
     fn serve(self, script: &mut Script, n: usize) {
-        if script.phase() == SessionPhase::Authenticating {
+        if script.phase() == SessionPhase::Handshake {
             if let Self::Serve = self {
                 script.accept_connect();
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_core::event::SessionState;
 use steadfast_core::io::{
-    Attempt, Delivery, Input, PublicationId, SubscriptionEvent, SubscriptionId,
+    Attempt, Input, PublicationId, PublishOutcome, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
@@ -194,7 +194,7 @@ struct World {
     buffered: usize,
     by_others: u64,
     /// Outcomes that were checked.
-    deliveries: usize,
+    publication_outcomes: usize,
     totals: Totals,
 }
 
@@ -212,7 +212,7 @@ impl World {
             seen: None,
             buffered: 0,
             by_others: 0,
-            deliveries: 0,
+            publication_outcomes: 0,
             totals: Totals::default(),
         }
     }
@@ -349,11 +349,14 @@ impl World {
             self.totals.gaps <= self.server.unrecovered,
             "a gap that the server did not report"
         );
-        let deliveries = self.script.deliveries.split_off(self.deliveries);
-        for (id, delivery) in deliveries {
-            self.on_delivery(id, &delivery);
-            self.script.deliveries.push((id, delivery));
-            self.deliveries += 1;
+        let publication_outcomes = self
+            .script
+            .publication_outcomes
+            .split_off(self.publication_outcomes);
+        for (id, outcome) in publication_outcomes {
+            self.on_delivery(id, &outcome);
+            self.script.publication_outcomes.push((id, outcome));
+            self.publication_outcomes += 1;
         }
     }
 
@@ -368,9 +371,9 @@ impl World {
         }
     }
 
-    fn on_delivery(&mut self, id: PublicationId, delivery: &Delivery) {
-        match delivery {
-            Delivery::Acknowledged {
+    fn on_delivery(&mut self, id: PublicationId, outcome: &PublishOutcome) {
+        match outcome {
+            PublishOutcome::Acknowledged {
                 position,
                 duplicate,
             } => {
@@ -381,7 +384,9 @@ impl World {
                     assert_eq!(kept.data, format!("\"k{}\"", id.0));
                 }
             }
-            Delivery::Interrupted { .. } | Delivery::Dropped(_) | Delivery::Expired => {
+            PublishOutcome::Interrupted { .. }
+            | PublishOutcome::Dropped(_)
+            | PublishOutcome::Expired => {
                 self.totals.interrupted += 1;
             }
         }

@@ -275,7 +275,7 @@ fn whatever_is_requested_there_is_one_transport() {
         }
         if script.invariants.is_dialing() {
             script.dial();
-        } else if script.phase() == SessionPhase::Authenticating {
+        } else if script.phase() == SessionPhase::Handshake {
             script.accept_connect();
         } else {
             script.lose_connection();

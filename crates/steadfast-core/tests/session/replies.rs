@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_core::io::{Call, CallError, Delivery, DropReason, Input, SubscriptionEvent};
+use steadfast_core::io::{Call, CallError, DropReason, Input, PublishOutcome, SubscriptionEvent};
 use steadfast_protocol::codes::{ErrorCode, with_retry_in};
 use steadfast_protocol::message::{Command, ReplyResult, Request};
 
 use crate::script::{Script, ack, at, key_of, settings, subscribed};
 
-const INTERRUPTED: Delivery = Delivery::Interrupted {
-    maybe_delivered: true,
-};
+const INTERRUPTED: PublishOutcome = PublishOutcome::Interrupted { maybe_stored: true };
 
 fn one_command(script: &mut Script) -> Command {
     let mut commands = script.commands();
@@ -45,7 +43,7 @@ fn unacknowledged_publications_are_resent_with_their_key_until_the_resend_window
 
     // The resend window is 100 s; the last number is the end.
     assert_eq!(sendings(&mut script), [0, 10, 30, 70, 100]);
-    assert_eq!(script.deliveries[0].1, INTERRUPTED);
+    assert_eq!(script.publication_outcomes[0].1, INTERRUPTED);
     assert_eq!(script.last_loss(), None);
 }
 
@@ -71,7 +69,7 @@ fn publications_are_not_resent_while_the_send_buffer_may_contain_them() {
 
     assert_eq!(pass_write_blocked(&mut script, 60), 0);
     // The time to live is not extended.
-    assert_eq!(script.deliveries.len(), 1);
+    assert_eq!(script.publication_outcomes.len(), 1);
     let attempt = script.attempt();
     script.handle(Input::SendBuffer { attempt, bytes: 0 });
     assert!(script.commands().is_empty());
@@ -85,7 +83,7 @@ fn publications_are_not_resent_while_the_send_buffer_may_contain_them() {
     assert_eq!(pass_write_blocked(&mut script, 99), 0);
     assert_eq!(script.invariants.pending(), 1);
     assert_eq!(pass_write_blocked(&mut script, 2), 0);
-    assert_eq!(script.deliveries[0].1, INTERRUPTED);
+    assert_eq!(script.publication_outcomes[0].1, INTERRUPTED);
 }
 
 #[test]
@@ -94,7 +92,7 @@ fn an_ack_timeout_does_not_extend_the_time_to_live() {
     script.publish_for(Some(Duration::from_secs(25)));
 
     assert_eq!(sendings(&mut script), [0, 10, 30]);
-    assert_eq!(script.deliveries[0].1, INTERRUPTED);
+    assert_eq!(script.publication_outcomes[0].1, INTERRUPTED);
 }
 
 #[test]
@@ -115,7 +113,7 @@ fn the_first_acknowledgement_of_any_resend_counts_and_later_replies_are_ignored(
             script.reply_to(command.id, Err(ErrorCode::Internal.reply()));
         }
 
-        assert_eq!(script.deliveries.len(), 1);
+        assert_eq!(script.publication_outcomes.len(), 1);
         assert_eq!(script.snapshot().in_flight, 0);
         script.publish();
         one_command(&mut script);
@@ -135,8 +133,8 @@ fn a_late_rejection_of_an_earlier_command_leaves_the_outcome_to_the_newer_one() 
         assert_eq!(script.snapshot().in_flight, 1);
         script.reply_to(second.id, Ok(ack(1, false)));
 
-        let delivery = &script.deliveries[0].1;
-        assert!(matches!(delivery, Delivery::Acknowledged { .. }));
+        let outcome = &script.publication_outcomes[0].1;
+        assert!(matches!(outcome, PublishOutcome::Acknowledged { .. }));
     }
 }
 
@@ -157,15 +155,15 @@ fn a_permanent_rejection_proves_nothing_about_an_earlier_command_without_a_reply
     for mut script in [lost, overdue] {
         let again = one_command(&mut script);
         script.reply_to(again.id, Err(rejection.clone()));
-        assert_eq!(script.deliveries[0].1, INTERRUPTED);
+        assert_eq!(script.publication_outcomes[0].1, INTERRUPTED);
     }
 
     let mut only_one = Script::ready();
     only_one.publish();
     let command = one_command(&mut only_one);
     only_one.reply_to(command.id, Err(rejection.clone()));
-    let dropped = Delivery::Dropped(DropReason::Rejected(rejection));
-    assert_eq!(only_one.deliveries[0].1, dropped);
+    let dropped = PublishOutcome::Dropped(DropReason::Rejected(rejection));
+    assert_eq!(only_one.publication_outcomes[0].1, dropped);
 }
 
 /// The process is suspended, and reads from its socket before it handles any deadline.
@@ -182,7 +180,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
     one_command(&mut forgotten);
     forgotten.lose_connection();
     forgotten.advance_to_next_dial();
-    for (mut script, outcome) in [(expired, Delivery::Expired), (forgotten, INTERRUPTED)] {
+    for (mut script, outcome) in [(expired, PublishOutcome::Expired), (forgotten, INTERRUPTED)] {
         script.dial();
         freeze_without_tick(&mut script);
         script.accept_connect();
@@ -191,7 +189,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
         script.publish();
         one_command(&mut script);
         script.advance(Duration::ZERO);
-        assert_eq!(script.deliveries[0].1, outcome);
+        assert_eq!(script.publication_outcomes[0].1, outcome);
     }
 
     // The same while the connection lasts: the pause of a rejection ends during the suspension.
@@ -203,7 +201,7 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
     held.receive_bytes();
     assert!(held.commands().is_empty());
     held.advance(Duration::ZERO);
-    assert_eq!(held.deliveries[0].1, INTERRUPTED);
+    assert_eq!(held.publication_outcomes[0].1, INTERRUPTED);
 }
 
 #[test]
@@ -273,18 +271,18 @@ fn long_temporary_rejection_slows_the_retries_down_and_loses_nothing() {
     }
     let command = one_command(&mut waits);
     waits.reply_to(command.id, Ok(ack(1, false)));
-    let delivery = &waits.deliveries[0].1;
-    assert!(matches!(delivery, Delivery::Acknowledged { .. }));
+    let outcome = &waits.publication_outcomes[0].1;
+    assert!(matches!(outcome, PublishOutcome::Acknowledged { .. }));
 
     // It was never applied, so it expires; after an internal error that is unknown.
     let mut expires = Script::ready();
     expires.publish_for(Some(Duration::from_secs(50)));
     reject_for(&mut expires, ErrorCode::TooManyRequests, 60);
-    assert_eq!(expires.deliveries[0].1, Delivery::Expired);
+    assert_eq!(expires.publication_outcomes[0].1, PublishOutcome::Expired);
     let mut in_doubt = Script::ready();
     in_doubt.publish();
     reject_for(&mut in_doubt, ErrorCode::Internal, 110);
-    assert_eq!(in_doubt.deliveries[0].1, INTERRUPTED);
+    assert_eq!(in_doubt.publication_outcomes[0].1, INTERRUPTED);
 }
 
 #[test]

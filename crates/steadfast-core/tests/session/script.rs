@@ -6,8 +6,8 @@ use bytes::Bytes;
 use steadfast_core::Session;
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use steadfast_core::io::{
-    Attempt, Call, CallError, CallId, CallResult, ConnectionLoss, Delivery, DialFailure, Input,
-    Output, PublicationId, Publish, SubscribeOptions, SubscriptionEvent, SubscriptionId,
+    Attempt, Call, CallError, CallId, CallResult, ConnectionLoss, DialFailure, Input, Output,
+    PublicationId, Publish, PublishOutcome, SubscribeOptions, SubscriptionEvent, SubscriptionId,
 };
 use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
@@ -21,7 +21,7 @@ use steadfast_protocol::message::{
     Request, SubscribeResult,
 };
 
-use crate::invariants::Invariants;
+use crate::invariants::InvariantChecker;
 
 /// The epoch of every channel, unless a test sets another.
 pub(crate) const EPOCH: &str = "000000000000000e.0";
@@ -32,14 +32,14 @@ const TICKS_MAX: usize = 50;
 pub(crate) struct Script {
     session: Session,
     pub(crate) now: Instant,
-    pub(crate) invariants: Invariants,
+    pub(crate) invariants: InvariantChecker,
     /// Commands that the server has not read.
     pub(crate) inbox: Vec<Command>,
     pub(crate) dials: Vec<(Instant, usize)>,
     pub(crate) probes: Vec<Instant>,
     pub(crate) closes: Vec<u16>,
     pub(crate) subscription_events: Vec<(SubscriptionId, SubscriptionEvent)>,
-    pub(crate) deliveries: Vec<(PublicationId, Delivery)>,
+    pub(crate) publication_outcomes: Vec<(PublicationId, PublishOutcome)>,
     pub(crate) call_outcomes: Vec<(CallId, Result<CallResult, CallError>)>,
     pub(crate) events: Vec<(Instant, SessionEvent)>,
     next_number: u64,
@@ -105,13 +105,13 @@ impl Script {
         Self {
             session: Session::new(policy, Seed::new(seed), Instant::START),
             now: Instant::START,
-            invariants: Invariants::default(),
+            invariants: InvariantChecker::default(),
             inbox: Vec::new(),
             dials: Vec::new(),
             probes: Vec::new(),
             closes: Vec::new(),
             subscription_events: Vec::new(),
-            deliveries: Vec::new(),
+            publication_outcomes: Vec::new(),
             call_outcomes: Vec::new(),
             events: Vec::new(),
             next_number: 0,
@@ -166,8 +166,8 @@ impl Script {
                 Output::Probe { .. } => self.probes.push(self.now),
                 Output::Close { code, .. } => self.closes.push(code),
                 Output::Deliver { id, event } => self.subscription_events.push((id, event)),
-                Output::CompletePublication { id, delivery } => {
-                    self.deliveries.push((id, delivery));
+                Output::CompletePublication { id, outcome } => {
+                    self.publication_outcomes.push((id, outcome));
                 }
                 Output::CompleteCall { id, outcome } => self.call_outcomes.push((id, outcome)),
                 Output::Notify(event) => self.events.push((self.now, event)),

@@ -28,7 +28,7 @@ pub(super) fn evaluate(query: &MetricQuery, ledger: &Ledger) -> Option<Measureme
             return Samples::new(values, Unit::Time).aggregate(aggregate);
         }
         (Measured::Counts(values), Some(aggregate)) => {
-            return Samples::new(values, Unit::One).aggregate(aggregate);
+            return Samples::new(values, Unit::Dimensionless).aggregate(aggregate);
         }
         (Measured::Times(_) | Measured::Counts(_), None) => None,
     };
@@ -40,7 +40,7 @@ pub fn samples(metric: Metric, filter: &MetricFilter, ledger: &Ledger) -> Option
     match measure(metric, filter, ledger) {
         Measured::Number(_) | Measured::Share { .. } => None,
         Measured::Times(values) => Some(Samples::new(values, Unit::Time)),
-        Measured::Counts(values) => Some(Samples::new(values, Unit::One)),
+        Measured::Counts(values) => Some(Samples::new(values, Unit::Dimensionless)),
     }
 }
 

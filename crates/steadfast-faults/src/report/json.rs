@@ -1,4 +1,4 @@
-//! The report as JSON: the same ledger as in the text; names of times end in their unit.
+//! The report as JSON: the same data as in the text report; keys of times end in their unit.
 //!
 //! The keys are a public format, so the structs below separate them from the types of the ledger.
 
@@ -78,7 +78,7 @@ struct Messages {
     unexpected: u64,
 }
 
-/// Aggregates of many samples, in `unit`; `p99` is null below 100 samples.
+/// Aggregates of samples, in `unit`; `p99` is null below 100 samples.
 #[derive(Debug, Serialize)]
 struct Distribution {
     name: &'static str,
@@ -242,7 +242,7 @@ fn messages(stats: &[&ClientStats]) -> Messages {
 fn distribution(name: &'static str, samples: &Samples) -> Distribution {
     let n = samples.len();
     let unit = match samples.unit() {
-        Unit::One => "count",
+        Unit::Dimensionless => "count",
         Unit::Time => "us",
     };
     let aggregated = |aggregate| samples.aggregate(aggregate).and_then(value);
@@ -260,7 +260,7 @@ fn distribution(name: &'static str, samples: &Samples) -> Distribution {
 
 fn value(measured: Measurement) -> Option<Value> {
     let value = match measured.quantity.unit() {
-        Unit::One => measured.quantity.as_count()?,
+        Unit::Dimensionless => measured.quantity.as_count()?,
         Unit::Time => micros(measured.quantity.as_time()?),
     };
     Some(Value {

@@ -170,8 +170,8 @@ impl MetricQuery {
     fn unit(&self) -> Unit {
         use crate::metrics::MetricShape;
         match (self.metric.shape(), self.aggregate) {
-            (_, Some(Aggregate::Count)) => Unit::One,
-            (MetricShape::Number, _) => Unit::One,
+            (_, Some(Aggregate::Count)) => Unit::Dimensionless,
+            (MetricShape::Number, _) => Unit::Dimensionless,
             (MetricShape::Samples(unit), _) => unit,
         }
     }

@@ -98,7 +98,7 @@ impl Params {
                 if index == 0 {
                     continue;
                 }
-                let message = format!("profile `{name}` not found");
+                let message = format!("`{name}` not found");
                 let help = Some(suggestion(name, &names));
                 return Err(ScenarioError::without_location("profile", message, help));
             };
@@ -116,7 +116,7 @@ impl Params {
         for (name, value) in &options.params {
             if !known.contains(name) {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let message = format!("parameter `{name}` not found");
+                let message = format!("`{name}` not found");
                 let help = Some(suggestion(name, &known));
                 return Err(ScenarioError::without_location("params", message, help));
             }

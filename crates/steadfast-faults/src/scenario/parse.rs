@@ -140,7 +140,7 @@ fn name(root: &Table<'_>) -> Result<String, ScenarioError> {
     match stem.filter(|stem| *stem != name) {
         None => Ok(name),
         Some(stem) => {
-            let message = format!("name `{name}` does not match the file name `{stem}`");
+            let message = format!("`{name}` does not match the file name `{stem}`");
             let help = Some(format!("write name = \"{stem}\""));
             Err(root.error("name", message, help))
         }

@@ -1,7 +1,7 @@
-//! The plan of a run, drawn from a scenario and a seed: the topology, and every fault in order of time with its
+//! The plan of a run, generated from a scenario and a seed: the topology, and every fault by time with its
 //! targets.
 //!
-//! The same scenario and seed give the same plan. Hosts execute it and record the events.
+//! The same scenario and seed give the same plan. The lab executes it and records the events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub enum PlanError {
     NoTarget { step: String, at: Duration },
     /// Two faults would affect one process at the same time.
     #[error(
-        "step `{step}` hits {target} at {at:?}, but step `{earlier}` is healed there only at {heal_at:?}"
+        "step `{step}` targets {target} at {at:?}, but a fault of step `{earlier}` lasts until {heal_at:?}"
     )]
     Overlap {
         step: String,
@@ -70,11 +70,11 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Draws a plan from a scenario and a seed.
+    /// Generates a plan from a scenario and a seed.
     ///
     /// # Errors
     ///
-    /// When a step matches no instance or hits a process that another fault still affects, or there are too many
+    /// When a step matches no instance or targets a process that another fault affects, or there are too many
     /// faults.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, PlanError> {
         let topology = build_topology(scenario);
@@ -96,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// The seed from which the plan was drawn.
+    /// The seed from which the plan was generated.
     pub const fn seed(&self) -> u64 {
         self.seed
     }
@@ -111,7 +111,7 @@ impl Plan {
         &self.faults
     }
 
-    /// When this client publishes, relative to the start of the baseline; ends with the quiet phase.
+    /// When this client publishes, relative to the start of the baseline, until the end of the quiet phase.
     pub fn publish_schedule(
         &self,
         scenario: &Scenario,
@@ -138,15 +138,15 @@ fn build_topology(scenario: &Scenario) -> Topology {
         }
     }
     for load in scenario.loads() {
-        let hosts = instances.get(load.to.as_str()).cloned().unwrap_or_default();
-        assign_load(load, &hosts, &mut topology);
+        let instances = instances.get(load.to.as_str()).cloned().unwrap_or_default();
+        assign_load(load, &instances, &mut topology);
     }
     topology
 }
 
-fn assign_load(load: &Load, hosts: &[InstanceId], topology: &mut Topology) {
+fn assign_load(load: &Load, instances: &[InstanceId], topology: &mut Topology) {
     let mut channels = Vec::new();
-    for (host, number) in hosts.iter().zip(1_u32..) {
+    for (host, number) in instances.iter().zip(1_u32..) {
         let of_instance: Vec<_> = (1..=load.send.channels)
             .map(|channel| {
                 let name = format!("{}-{}-{number}-channel-{channel}", load.name, load.to);
@@ -160,15 +160,15 @@ fn assign_load(load: &Load, hosts: &[InstanceId], topology: &mut Topology) {
         let (Some(round), Some(kind_index)) = (round, number.checked_rem(load.kinds.len())) else {
             return;
         };
-        let (Some(host), Some(lap)) = (
-            (round + kind_index).checked_rem(hosts.len()),
-            round.checked_div(hosts.len()),
+        let (Some(host), Some(channel_round)) = (
+            (round + kind_index).checked_rem(instances.len()),
+            round.checked_div(instances.len()),
         ) else {
             return;
         };
         let channel = channels
             .get(host)
-            .and_then(|of_instance| of_instance.get(lap.checked_rem(of_instance.len())?));
+            .and_then(|of_instance| of_instance.get(channel_round.checked_rem(of_instance.len())?));
         if let (Some(kind), Some(channel)) = (load.kinds.get(kind_index), channel) {
             let name = format!("{}-{}", load.name, number + 1);
             topology.add_client(name, &load.name, *kind, *channel);

@@ -23,8 +23,8 @@ pub struct PublishSchedule {
 
 impl PublishSchedule {
     pub(super) fn new(send: &Publishing, seed: u64, client: ClientId, until: Duration) -> Self {
-        let mut of_run = Seed::new(seed).generator();
-        let mut generator = Seed::new(of_run.next_u64() ^ u64::from(client.0)).generator();
+        let mut run_generator = Seed::new(seed).generator();
+        let mut generator = Seed::new(run_generator.next_u64() ^ u64::from(client.0)).generator();
         let next = generator.between(Duration::ZERO, send.every);
         // Half a period at most, so that two publications never swap.
         let jitter = send.every.saturating_mul(send.jitter_percent.min(50)) / 100;
@@ -43,10 +43,10 @@ impl Iterator for PublishSchedule {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let moved = self
+        let shift = self
             .generator
             .between(Duration::ZERO, self.jitter.saturating_mul(2));
-        let at = (self.next + moved)
+        let at = (self.next + shift)
             .saturating_sub(self.jitter)
             .max(self.last);
         if at >= self.until || self.every.is_zero() {

@@ -1,6 +1,6 @@
 //! One table of a scenario file: typed reads with locations, so that every error names file, line and key.
 //!
-//! Parameters are substituted on reading. The meaning of a value beyond its type is not known here.
+//! Parameters are substituted on reading. Values are not interpreted beyond their type.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -162,7 +162,11 @@ impl<'a> Table<'a> {
         let count = u32::try_from(number).ok().filter(|it| bounds.contains(it));
         count.map(Some).ok_or_else(|| {
             let (low, high) = (bounds.start(), bounds.end());
-            self.error(key, format!("must be from {low} to {high}"), None)
+            self.error(
+                key,
+                format!("must be {low} to {high}, found {number}"),
+                None,
+            )
         })
     }
 
@@ -182,10 +186,10 @@ impl<'a> Table<'a> {
         };
         units::percent(&text)
             .map(Some)
-            .ok_or_else(|| self.expected(key, "a percentage from \"0%\" to \"100%\""))
+            .ok_or_else(|| self.expected(key, "a percentage such as \"50%\""))
     }
 
-    /// The value of a name from a closed list.
+    /// The value for one of the permitted names.
     pub(super) fn one_of<T: Copy>(
         &self,
         key: &str,
@@ -200,7 +204,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The error for a name that is not in the closed list of its key.
+    /// The error for a name that its key does not permit.
     pub(super) fn unknown<T>(&self, key: &str, text: &str, known: &[(&str, T)]) -> ScenarioError {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         self.error(
@@ -213,7 +217,7 @@ impl<'a> Table<'a> {
     /// The value, or an error because the key is missing.
     pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, ScenarioError> {
         value.ok_or_else(|| {
-            let message = format!("`{}` is required", self.full(key));
+            let message = format!("missing key `{key}`");
             self.file
                 .source
                 .error_at(&self.full(key), message, None, self.span.clone())

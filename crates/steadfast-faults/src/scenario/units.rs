@@ -18,8 +18,8 @@ const TIMES: [(&str, u64); 5] = [
 /// Parses a number with a unit: none, `%`, or a unit of time.
 pub(super) fn number(number: &str, unit: &str) -> Option<Quantity> {
     match unit {
-        "" => Quantity::parse(number, Unit::One),
-        "%" => Quantity::parse(number, Unit::One)?.divided_by(Quantity::count(100)),
+        "" => Quantity::parse(number, Unit::Dimensionless),
+        "%" => Quantity::parse(number, Unit::Dimensionless)?.divided_by(Quantity::count(100)),
         _ => {
             let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
             Quantity::parse(number, Unit::Time)?.times(Quantity::count(*nanos))

@@ -1,6 +1,6 @@
 //! Validation across the tables of a scenario: references, occurrences of steps, time to recover.
 //!
-//! Each rule checks the model and names the key that violates it; the location of the key is found afterwards.
+//! Each rule checks the model and returns the key that violates the rule; its location is determined later.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -146,7 +146,7 @@ fn without_target(scenario: &Scenario, step: &Step, key: &str) -> Option<Validat
     };
     (required > service.replicas).then(|| {
         let message = format!(
-            "`{}` exceeds the {} instances of `{}`",
+            "`{}` requires more than the {} instances of `{}`",
             step.on, service.replicas, service.name
         );
         ValidationError::new(key, message)
@@ -160,7 +160,7 @@ fn never_occurs(scenario: &Scenario, step: &Step, key: &str) -> Option<Validatio
         StepSchedule::Every { period, .. } => (format!("{key}.every"), period),
     };
     (planned >= end).then(|| {
-        let message = format!("never occurs: the steps phase ends after {end:?}");
+        let message = format!("the step never occurs: the steps phase ends after {end:?}");
         ValidationError::new(key, message)
     })
 }
@@ -216,7 +216,7 @@ fn recovery_has_enough_time(scenario: &Scenario) -> Option<ValidationError> {
     })
 }
 
-/// A client that publishes rarely receives nothing in between, which is not a stall.
+/// A client with rare publications receives nothing between two of them, which is not a stall.
 fn stall_limit_exceeds_the_publication_period(scenario: &Scenario) -> Option<ValidationError> {
     let stall = scenario.run().stall;
     let rare = scenario

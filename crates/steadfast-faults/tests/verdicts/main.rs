@@ -178,7 +178,7 @@ fn a_client_that_is_down_at_the_end_fails_and_stays_in_the_samples() {
         .checks
         .iter()
         .find(|it| it.id == "recovery-bounded");
-    assert_eq!(bound.unwrap().evidence, ["recovery.total max is > 9 s"]);
+    assert_eq!(bound.unwrap().evidence, ["recovery.total max: > 9 s"]);
 }
 
 #[test]

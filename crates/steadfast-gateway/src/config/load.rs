@@ -214,7 +214,7 @@ impl Source {
         // Rust type names do not help operators; the help below lists the values that are valid.
         let message = message.split(", expected u").next().unwrap_or(message);
         let known = reference::KEYS.iter().find(|known| known.full() == key);
-        let help = known.map(|known| format!("write {}", known.values));
+        let help = known.map(|known| format!("permitted: {}", known.values));
         self.reject(&key, message.to_owned(), help, span)
     }
 

@@ -195,7 +195,7 @@ pub fn corruption_text(corruption: &Corruption) -> String {
         .evidence
         .map_or_else(String::new, |(segment, at)| {
             format!(
-                ", although a valid record follows in segment {} at byte {at}",
+                ", followed by a valid record in segment {} at byte {at}",
                 segment.0
             )
         });

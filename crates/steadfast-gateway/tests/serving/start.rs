@@ -66,12 +66,12 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
             "client.ping_interval: invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \
              \"2m\", \"24h\" or \"30d\"\n --> steadfast.toml:2:17\n  |\n2 | ping_interval = 25\n  |                 ^^ \
              invalid type: integer `25`, expected a duration such as \"250ms\", \"25s\", \"2m\", \"24h\" or \"30d\"\n  \
-             |\n  = help: write 1s to 1h, whole seconds",
+             |\n  = help: permitted: 1s to 1h, whole seconds",
         ),
         (
             "[server]\nport = 70000\n",
             "server.port: invalid value: integer `70000`\n --> steadfast.toml:2:8\n  |\n2 | port = 70000\n  |        \
-             ^^^^^ invalid value: integer `70000`\n  |\n  = help: write 0 to 65535",
+             ^^^^^ invalid value: integer `70000`\n  |\n  = help: permitted: 0 to 65535",
         ),
         (
             "[store]\ndirectory = \"\"\n",
@@ -89,7 +89,7 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
             "[store]\nkind = \"disk\"\n",
             "store.kind: unknown variant `disk`, expected `segments` or `memory`\n --> steadfast.toml:2:8\n  |\n2 \
              | kind = \"disk\"\n  |        ^^^^^^ unknown variant `disk`, expected `segments` or `memory`\n  \
-             |\n  = help: write \"segments\" or \"memory\"",
+             |\n  = help: permitted: \"segments\" or \"memory\"",
         ),
         (
             "[client]\npong_timeout = \"25s\"\n",

@@ -12,25 +12,25 @@ use crate::peer::{NextPage, Peer, SubscriptionPhase};
 use crate::pending_requests::{Purpose, publication};
 
 impl Hub {
-    /// Goes live if nothing is missing after `seen`, else requests what is missing.
+    /// Adds the peer to the live subscribers if nothing is missing after `sent_offset`, else requests the rest.
     pub(super) fn continue_subscription(
         &mut self,
         id: PeerId,
         channel: ChannelIndex,
         epoch: ChannelEpoch,
-        seen: u64,
+        sent_offset: u64,
         is_complete: bool,
     ) {
         let Some(cursor) = self.channels.get(channel).map(|channel| channel.cursor) else {
             return;
         };
         let page = match cursor {
-            Cursor::Current { offset, .. } if is_complete && seen == offset => {
-                self.go_live(id, channel);
+            Cursor::Current { offset, .. } if is_complete && sent_offset == offset => {
+                self.make_live(id, channel);
                 return self.request_next_page(id);
             }
-            // The response is ahead of this shard: the shard lags, and will be notified of it.
-            Cursor::Current { offset, .. } if is_complete && seen > offset => {
+            // The response is newer than the cursor of this shard: the shard lags, and will be notified.
+            Cursor::Current { offset, .. } if is_complete && sent_offset > offset => {
                 NextPage::AwaitsCatchUp
             }
             Cursor::Lagging { .. } if is_complete => NextPage::AwaitsCatchUp,
@@ -45,7 +45,7 @@ impl Hub {
         {
             subscription.phase = SubscriptionPhase::Recovering {
                 epoch,
-                offset: seen,
+                offset: sent_offset,
                 page,
             };
         }
@@ -95,7 +95,7 @@ impl Hub {
         }
     }
 
-    fn go_live(&mut self, id: PeerId, channel: ChannelIndex) {
+    fn make_live(&mut self, id: PeerId, channel: ChannelIndex) {
         let Some(slot) = self
             .peers
             .get(id)
@@ -138,20 +138,20 @@ impl Hub {
             return;
         };
         let Ok(ReadResponse {
-            epoch: now,
+            epoch: current_epoch,
             page: Page::Records { records, has_more },
             ..
         }) = response
         else {
             return self.close_subscription(id, channel, UnsubscribeCode::Insufficient);
         };
-        if now != epoch {
+        if current_epoch != epoch {
             return self.close_subscription(id, channel, UnsubscribeCode::Insufficient);
         }
         if self
             .peers
             .get(id)
-            .is_some_and(|peer| !peer.has_write_budget(self.settings()))
+            .is_some_and(|peer| !peer.has_space_for_page(self.settings()))
         {
             // Read again when the send buffer is empty.
             return self.continue_subscription(id, channel, epoch, offset, false);
@@ -163,7 +163,7 @@ impl Hub {
         else {
             return;
         };
-        let seen = records.last().map_or(offset, |record| record.offset);
+        let sent_offset = records.last().map_or(offset, |record| record.offset);
         for record in records {
             let event = PushEvent::Publication(publication(record));
             self.reply(
@@ -174,6 +174,6 @@ impl Hub {
                 }),
             );
         }
-        self.continue_subscription(id, channel, epoch, seen, !has_more);
+        self.continue_subscription(id, channel, epoch, sent_offset, !has_more);
     }
 }

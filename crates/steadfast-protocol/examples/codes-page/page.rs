@@ -11,7 +11,7 @@ All codes with which Steadfast rejects a command, ends a subscription or closes 
 This page is generated from the table in `steadfast-protocol`.
 After changing the table, run `cargo run -p steadfast-protocol --example codes-page`.
 
-The range of a code determines the action of a client, so a code that is not listed here gets its advice from its range.
+The range of a code determines the action of a client unless a table says otherwise; this also applies to codes that are not listed.
 A reason or message may end in `; retry_in=12s`: the number of seconds after which to retry or reconnect, at most an hour.
 ";
 
@@ -27,7 +27,7 @@ const DISCONNECTS: &str = "
 ## Disconnect codes
 
 They are sent in the close frame of a WebSocket connection, and as a disconnect push on transports without close codes.
-3500 to 3999 and 4500 to 4999 mean not to reconnect; every other code from 3000 means to reconnect.
+On 3500 to 3999 and 4500 to 4999 a client does not reconnect; on every other code from 3000 it does.
 4000 to 4999 are reserved for applications.
 ";
 
@@ -35,14 +35,14 @@ const UNSUBSCRIBES: &str = "
 ## Unsubscribe codes
 
 The subscription ended; the connection stays open.
-2500 and above mean to resubscribe.
+On 2500 and above a client resubscribes.
 ";
 
 const CLOSES: &str = "
 ## Close codes of WebSocket
 
 They are defined by WebSocket itself, not by the Centrifuge client protocol.
-1009 means not to reconnect, because the same message would be too large again; every other one means to reconnect.
+On 1009 a client does not reconnect, because the same message would be too large again; on every other code it does.
 ";
 
 /// Returns the text of the page.

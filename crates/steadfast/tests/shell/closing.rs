@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use steadfast::error::RequestError;
-use steadfast::{CallError, Client, Delivery, DropReason, SessionState};
+use steadfast::{CallError, Client, DropReason, PublishOutcome, SessionState};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::yield_now;
@@ -16,9 +16,7 @@ use crate::peer::upgrade;
 /// Polls after which a driver has received all pending commands.
 const POLLS: usize = 200;
 
-const INTERRUPTED: Delivery = Delivery::Interrupted {
-    maybe_delivered: true,
-};
+const INTERRUPTED: PublishOutcome = PublishOutcome::Interrupted { maybe_stored: true };
 
 /// Accepts a connection, and replies to the connect command only.
 async fn silent(listener: &TcpListener) -> TcpStream {
@@ -72,7 +70,7 @@ async fn a_dropped_driver_reports_publications_in_flight_as_interrupted() {
     let queued = client.publish("news", &2).unwrap();
 
     assert_eq!(sent.await, INTERRUPTED);
-    assert_eq!(queued.await, Delivery::Dropped(DropReason::Closed));
+    assert_eq!(queued.await, PublishOutcome::Dropped(DropReason::Closed));
     let maybe_executed = true;
     assert_eq!(call.await, Err(CallError::Interrupted { maybe_executed }));
     assert_eq!(client.state().borrow().state, SessionState::Disconnected);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast::{Client, Delivery, SessionEvent, SessionState};
+use steadfast::{Client, PublishOutcome, SessionEvent, SessionState};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::json::{append_reply, decode_commands};
 use steadfast_protocol::limits::Limits;
@@ -103,7 +103,7 @@ async fn a_closed_client_reconnects_to_send_queued_publications() {
 
     client.close(LONG).await;
 
-    assert!(matches!(receipt.await, Delivery::Acknowledged { .. }));
+    assert!(matches!(receipt.await, PublishOutcome::Acknowledged { .. }));
     assert_eq!(client.state().borrow().state, SessionState::Disconnected);
     assert_eq!(server.await.unwrap(), Some(1_000));
 }
@@ -115,7 +115,7 @@ async fn queued_publications_are_sent_after_the_last_handle_is_dropped() {
 
     drop(client);
 
-    assert!(matches!(receipt.await, Delivery::Acknowledged { .. }));
+    assert!(matches!(receipt.await, PublishOutcome::Acknowledged { .. }));
     assert_eq!(server.await.unwrap(), Some(1_000));
     driver.await.unwrap();
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use load::job::{Job, Library, Report, Workload};
 use serde::{Deserialize, Serialize};
-use steadfast::Delivery;
+use steadfast::PublishOutcome;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -172,7 +172,7 @@ async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Re
 async fn publish_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
     loop {
         let delivery = client.publish(CHANNEL, &DATA)?.await;
-        let Delivery::Acknowledged {
+        let PublishOutcome::Acknowledged {
             duplicate: false, ..
         } = delivery
         else {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use steadfast::{
-    CallError, ClientInfo, Delivery, DisconnectCause, DropReason, HistoryResult, Position,
-    Publication, SessionEvent, SubscriptionEvent,
+    CallError, ClientInfo, DisconnectCause, DropReason, HistoryResult, Position, Publication,
+    PublishOutcome, SessionEvent, SubscriptionEvent,
 };
 use steadfast_machine::Instant;
 
@@ -64,20 +64,22 @@ impl EventOutput {
         Self::new(format!("{channel} {sign} {}", client_text(info)), &json)
     }
 
-    pub(super) fn delivery(channel: &str, outcome: &Delivery) -> Self {
+    pub(super) fn publish_outcome(channel: &str, outcome: &PublishOutcome) -> Self {
         let json = match outcome {
-            Delivery::Acknowledged {
+            PublishOutcome::Acknowledged {
                 position,
                 duplicate,
             } => json!({
                 "event": "acknowledged", "channel": channel, "offset": position.offset,
                 "epoch": position.epoch, "duplicate": duplicate,
             }),
-            Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. } => {
-                json!({"event": "not_acknowledged", "channel": channel, "reason": delivery(outcome)})
+            PublishOutcome::Expired
+            | PublishOutcome::Dropped(_)
+            | PublishOutcome::Interrupted { .. } => {
+                json!({"event": "not_acknowledged", "channel": channel, "reason": publish_outcome(outcome)})
             }
         };
-        Self::new(format!("{channel}: {}", delivery(outcome)), &json)
+        Self::new(format!("{channel}: {}", publish_outcome(outcome)), &json)
     }
 
     pub(super) fn presence(channel: &str, clients: &[ClientInfo]) -> Self {
@@ -87,7 +89,7 @@ impl EventOutput {
             .collect();
         let ids: Vec<&str> = clients.iter().map(|info| info.client.as_str()).collect();
         Self::new(
-            format!("{channel}: {} clients{}", clients.len(), lines.concat()),
+            format!("{channel}: clients: {}{}", clients.len(), lines.concat()),
             &json!({"event": "presence", "channel": channel, "clients": ids}),
         )
     }
@@ -141,7 +143,7 @@ pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
         } => {
             let silence = detection.as_secs_f64();
             format!(
-                "connection lost: {}; last data received {silence:.1} s before",
+                "connection lost: {}; last data received {silence:.1} s earlier",
                 cause(why)
             )
         }
@@ -173,9 +175,9 @@ pub(super) fn cause(cause: &DisconnectCause) -> String {
 }
 
 /// Renders the outcome of a publication.
-pub(super) fn delivery(delivery: &Delivery) -> String {
-    match delivery {
-        Delivery::Acknowledged {
+pub(super) fn publish_outcome(outcome: &PublishOutcome) -> String {
+    match outcome {
+        PublishOutcome::Acknowledged {
             position,
             duplicate,
         } => {
@@ -186,13 +188,22 @@ pub(super) fn delivery(delivery: &Delivery) -> String {
             };
             format!("acknowledged at offset {}{again}", position.offset)
         }
-        Delivery::Expired => "not sent: expired".to_owned(),
-        Delivery::Interrupted { .. } => "sent, but not acknowledged: it may be stored".to_owned(),
-        Delivery::Dropped(DropReason::OutboxFull) => "not sent: the outbox is full".to_owned(),
-        Delivery::Dropped(DropReason::TooLarge) => "not sent: message too large".to_owned(),
-        Delivery::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
-        Delivery::Dropped(DropReason::Rejected(error)) => {
-            format!("rejected: {} ({})", error.message, error.code)
+        PublishOutcome::Expired => "not sent: expired".to_owned(),
+        PublishOutcome::Interrupted { .. } => {
+            "sent, but not acknowledged: it may be stored".to_owned()
+        }
+        PublishOutcome::Dropped(DropReason::OutboxFull) => {
+            "not sent: the outbox is full".to_owned()
+        }
+        PublishOutcome::Dropped(DropReason::TooLarge) => {
+            "not sent: the message exceeds the size limit".to_owned()
+        }
+        PublishOutcome::Dropped(DropReason::Closed) => "not sent: the session is closed".to_owned(),
+        PublishOutcome::Dropped(DropReason::Rejected(error)) => {
+            format!(
+                "rejected by the gateway with code {}: {}",
+                error.code, error.message
+            )
         }
     }
 }

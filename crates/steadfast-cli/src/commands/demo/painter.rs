@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast::clock::Clock;
 use steadfast::error::BuildError;
-use steadfast::{Client, Delivery, SessionEvent, Subscription, SubscriptionEvent};
+use steadfast::{Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent};
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -51,8 +51,10 @@ async fn paint(client: Client, number: usize, name: String, stats: Arc<LiveStats
         let stats = Arc::clone(&stats);
         tokio::spawn(async move {
             let offset = match receipt.await {
-                Delivery::Acknowledged { position, .. } => Some(position.offset),
-                Delivery::Expired | Delivery::Dropped(_) | Delivery::Interrupted { .. } => None,
+                PublishOutcome::Acknowledged { position, .. } => Some(position.offset),
+                PublishOutcome::Expired
+                | PublishOutcome::Dropped(_)
+                | PublishOutcome::Interrupted { .. } => None,
             };
             stats.record_outcome(number, offset);
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use steadfast::{
-    Client, Delivery, DisconnectCause, DropReason, Position, SessionEvent, Subscription,
+    Client, DisconnectCause, DropReason, Position, PublishOutcome, SessionEvent, Subscription,
     SubscriptionEvent,
 };
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -120,9 +120,9 @@ fn publish(id: &Value, command: &Value, client: &Client) -> Option<Value> {
     }
 }
 
-fn publish_response(id: &Value, delivery: Delivery) -> Value {
+fn publish_response(id: &Value, delivery: PublishOutcome) -> Value {
     match delivery {
-        Delivery::Acknowledged {
+        PublishOutcome::Acknowledged {
             position,
             duplicate,
         } => {
@@ -130,15 +130,15 @@ fn publish_response(id: &Value, delivery: Delivery) -> Value {
             let data = json!({"offset": offset, "epoch": epoch, "duplicate": duplicate});
             succeeded(id, &json!({"data": data}))
         }
-        Delivery::Dropped(DropReason::Rejected(error)) => {
+        PublishOutcome::Dropped(DropReason::Rejected(error)) => {
             let error = json!({"kind": "server", "code": error.code, "message": error.message});
             json!({"id": id, "error": error})
         }
-        Delivery::Interrupted { .. } => {
+        PublishOutcome::Interrupted { .. } => {
             json!({"id": id, "error": {"kind": "lost", "message": "no reply received"}})
         }
-        Delivery::Expired => rejected(id, "expired"),
-        Delivery::Dropped(reason) => rejected(id, &format!("{reason:?}")),
+        PublishOutcome::Expired => rejected(id, "expired"),
+        PublishOutcome::Dropped(reason) => rejected(id, &format!("{reason:?}")),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn read(arguments: &ScenarioArgs) -> Result<(Scenario, Plan), Failure
         None => draw_seed()?,
     };
     let plan = Plan::new(&scenario, seed).map_err(|error| {
-        Failure::scenario(error.to_string(), "Try another --seed, or change the step.")
+        Failure::scenario(error.to_string(), "Change the step, or try another --seed.")
     })?;
     Ok((scenario, plan))
 }

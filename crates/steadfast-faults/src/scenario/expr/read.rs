@@ -271,7 +271,7 @@ fn kind(name: &str) -> Result<ClientKind, ExpressionError> {
 
 const fn unit_name(unit: Option<Unit>) -> &'static str {
     match unit {
-        Some(Unit::One) => "a number",
+        Some(Unit::Dimensionless) => "a number",
         Some(Unit::Time) => "a time",
         None => "a value without a unit",
     }

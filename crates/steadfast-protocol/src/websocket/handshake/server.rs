@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{accept_key, has_token};
 
-/// The only version of the WebSocket protocol.
+/// The WebSocket version of RFC 6455.
 const VERSION: &[u8] = b"13";
 
 /// A valid upgrade request.
@@ -88,7 +88,7 @@ impl UpgradeRejection {
         }
         push_field(&mut out, "Content-Type", "text/plain; charset=utf-8");
         push_field(&mut out, "Content-Length", &(text.len() + 1).to_string());
-        // A 426 must name the upgrade in its Connection field as well (RFC 9110, section 7.8).
+        // A response with Upgrade must also list `upgrade` in Connection (RFC 9110, section 7.8).
         push_field(
             &mut out,
             "Connection",
