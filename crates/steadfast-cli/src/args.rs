@@ -190,7 +190,7 @@ pub(crate) struct Serve {
 /// The arguments of `connect`.
 #[derive(Args, Debug)]
 pub(crate) struct Connect {
-    /// URL of the gateway: ws://HOST[:PORT][PATH], or wss://, http://, https://; PATH defaults to
+    /// URL of the gateway, with the scheme ws, wss, http or https; the path defaults to
     /// /connection/websocket
     #[arg(value_name = "URL")]
     pub(crate) url: String,
