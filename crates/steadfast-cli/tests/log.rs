@@ -84,7 +84,11 @@ fn a_directory_in_use_or_missing_has_an_exit_code_and_a_reason() {
     let holder = format!("is in use by process {}", gateway.id());
     assert!(errors(&in_use).contains(&holder), "{}", errors(&in_use));
     assert_eq!(absent.status.code(), Some(4));
-    assert!(errors(&absent).contains("not found"), "{}", errors(&absent));
+    assert!(
+        errors(&absent).contains("absent not found"),
+        "{}",
+        errors(&absent)
+    );
     stop(gateway);
 }
 

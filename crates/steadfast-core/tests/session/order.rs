@@ -48,7 +48,7 @@ fn ours(channel_in_flight_max: usize, rejected: u64) -> Vec<u64> {
     let mut rejections = 0;
     for _ in 0..20 {
         for command in script.commands() {
-            let key = key_of(&command).expect("keyed");
+            let key = key_of(&command).expect("a key");
             let item: u64 = key.trim_start_matches('k').parse().expect("a number");
             if item == rejected && rejections < 2 {
                 rejections += 1;

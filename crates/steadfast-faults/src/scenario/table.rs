@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
             return Ok(Vec::new());
         };
         let Some(items) = value.get_ref().as_array() else {
-            let help = Some(format!("write [[{key}]] on a line of its own"));
+            let help = Some(format!("write [[{key}]] on a separate line"));
             return Err(self.error(key, format!("`{key}` must be a list of tables"), help));
         };
         let tables = items.iter().zip(1..).map(|(item, number): (_, usize)| {
@@ -261,7 +261,7 @@ impl<'a> Table<'a> {
     fn nested(&self, key: String, value: &'a Spanned<DeValue<'a>>) -> Result<Self, ScenarioError> {
         let Some(entries) = value.get_ref().as_table() else {
             let message = format!("`{key}` must be a table");
-            let help = Some(format!("write [{key}] on a line of its own"));
+            let help = Some(format!("write [{key}] on a separate line"));
             return Err(self.file.source.error_at(&key, message, help, value.span()));
         };
         Ok(Self {

@@ -371,6 +371,9 @@ fn wide(count: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::reference::KEYS;
     use super::*;
 
     #[test]
@@ -387,5 +390,33 @@ mod tests {
             assert_eq!(policies.peers_max(), peers_max, "{files_max}");
             assert!(sockets_max > peers_max, "{files_max}");
         }
+    }
+
+    /// The policies report their own fields: each must be mapped to its key, so that the error has the line of the key.
+    #[test]
+    fn a_value_out_of_range_is_reported_with_its_key() {
+        let values = ["0", "\"0s\"", "\"100000d\"", "\"1B\"", "\"4294967295GiB\""];
+        let mut checked = Vec::new();
+        for key in KEYS {
+            let full = key.full();
+            for value in values {
+                let text = format!("[{}]\n{} = {value}\n", key.section, key.name);
+                let Ok(loaded) = LoadedConfig::parse(Path::new("test.toml"), &text) else {
+                    continue;
+                };
+                let Err(error) = Policies::try_from(&loaded) else {
+                    continue;
+                };
+                let ConfigError::Invalid(problem) = error else {
+                    panic!("{full} = {value}: {error}");
+                };
+                assert_eq!(problem.key, full, "{value}");
+                assert!(problem.location.is_some(), "{problem:?}");
+                checked.push(full.clone());
+            }
+        }
+        checked.dedup();
+        assert!(checked.len() > 20, "{checked:?}");
+        assert!(checked.iter().any(|key| key == "store.dedup_window"));
     }
 }

@@ -352,11 +352,7 @@ where
             }
             Event::DiskFull { segment, error } => {
                 let segment = segment.0;
-                tracing::warn!(
-                    segment,
-                    ?error,
-                    "log segment not created; publications are rejected"
-                );
+                tracing::warn!(segment, ?error, "no space for the log; retrying");
             }
             Event::RemoveFailed { segment } => {
                 tracing::warn!(
@@ -380,9 +376,7 @@ where
             }
             Event::UncleanShutdown => {
                 self.ended = ShutdownOutcome::Unclean;
-                tracing::warn!(
-                    "the log was not closed cleanly; the next start runs crash recovery"
-                );
+                tracing::warn!("clean shutdown of the log not recorded");
             }
         }
     }

@@ -18,7 +18,8 @@ pub enum Event {
     },
     /// A segment was removed, because all segments together were too large.
     SegmentRemoved { segment: SegmentNumber },
-    /// The disk is full: publications are rejected, reads continue, and the operation is retried automatically.
+    /// The storage has no space for a write or a new segment. The operation is retried automatically; publications are
+    /// rejected once the current segment is full, and reads continue.
     DiskFull {
         /// The segment that has no space.
         segment: SegmentNumber,

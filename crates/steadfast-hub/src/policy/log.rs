@@ -288,7 +288,7 @@ fn check_durations(settings: &LogSettings) -> Result<(), LogPolicyError> {
     let age = settings.history_ttl.as_millis();
     let dedup_window = settings.dedup_window.as_millis();
     within("history_ttl", age, SECOND, DECADE, "1 s to 10 years")?;
-    within("window", dedup_window, SECOND, HOUR, "1 s to 1 h")?;
+    within("dedup_window", dedup_window, SECOND, HOUR, "1 s to 1 h")?;
     within(
         "channel_ttl",
         settings.channel_ttl.as_millis(),
@@ -370,7 +370,7 @@ mod tests {
                     dedup_window: Duration::ZERO,
                     ..for_tests
                 },
-                "window",
+                "dedup_window",
             ),
             (
                 LogSettings {

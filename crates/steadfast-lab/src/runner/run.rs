@@ -195,9 +195,11 @@ impl<'a> Run<'a> {
     ) -> Result<(), LabError> {
         let now = self.clock.now();
         if now >= deadline || self.has_failed() {
+            let details = Some(self.last_message.as_str()).filter(|it| !it.is_empty());
+            let details = details.map(|it| format!("; {it}")).unwrap_or_default();
             return Err(LabError::NotReady {
                 seconds: limit.as_secs(),
-                missing: format!("{missing}; {}", self.last_message),
+                missing: format!("{missing}{details}"),
             });
         }
         self.receive_until(Some((now + LAG_SAMPLE_INTERVAL).min(deadline)));

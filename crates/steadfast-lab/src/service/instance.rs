@@ -130,7 +130,7 @@ impl Drop for Service {
 /// Segments of the smallest size are rolled several times in a run; those of the default size never would be.
 fn configuration(port: u16) -> String {
     format!(
-        "[server]\nport = {port}\ncores = 1\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
+        "[server]\nport = {port}\nshards = 1\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
     )
 }
 

@@ -83,7 +83,7 @@ pub(super) struct Run {
     ledger: Ledger,
     clients: BTreeMap<String, Client>,
     calls: BTreeMap<u64, Call>,
-    /// Keyed publications to send again, by client.
+    /// Idempotent publications to resend, by client.
     repeats: BTreeMap<String, VecDeque<String>>,
     /// Payloads by key, for repeats.
     payloads: BTreeMap<String, Value>,
