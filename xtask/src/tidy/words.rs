@@ -6,8 +6,22 @@ use super::Finding;
 use crate::tree::Tree;
 
 /// Files that people write and read.
-const ENDS: [&str; 11] = [
-    ".rs", ".md", ".toml", ".ts", ".tsx", ".mjs", ".py", ".css", ".html", ".sh", "Makefile",
+const ENDS: [&str; 15] = [
+    ".rs",
+    ".md",
+    ".toml",
+    ".ts",
+    ".tsx",
+    ".mjs",
+    ".js",
+    ".py",
+    ".css",
+    ".html",
+    ".sh",
+    ".txt",
+    ".yml",
+    "Makefile",
+    "pre-commit",
 ];
 
 /// This list, and the record that explains the choice of terms by the words they replace.
@@ -27,21 +41,24 @@ const REPLACED: [(&str, &str); 40] = [
         "be, be stored, be active or be listed",
     ),
     (
-        "nobody, somebody, everybody, everyone, whoever, people, person",
+        "nobody, somebody, everybody, everyone, anyone, anybody, someone, no one, whoever, people, person",
         "the subscriber, client, caller or operator",
     ),
     (
         "answer, answers, answered, answering, unanswered",
         "reply, response, acknowledgement or result",
     ),
-    ("promise, promises, promised", "guarantee or invariant"),
     (
-        "judge, judges, judged, judging, judgement",
+        "promise, promises, promised, promising",
+        "guarantee or invariant",
+    ),
+    (
+        "judge, judges, judged, judging, judgement, judgment",
         "check or evaluate",
     ),
     ("book, books", "ledger or statistics"),
     ("room, rooms", "channel, capacity, space or module"),
-    ("owe, owes, owed", "expected, missing or pending"),
+    ("owe, owes, owed, owing", "expected, missing or pending"),
     ("roster", "topology"),
     ("agenda", "schedule"),
     (
@@ -61,7 +78,7 @@ const REPLACED: [(&str, &str); 40] = [
         "reconnect, resubscribe or retry",
     ),
     (
-        "carry out, carries out, carried out, obey, obeys",
+        "carry out, carries out, carried out, carrying out, obey, obeys, obeyed",
         "execute or apply",
     ),
     (
@@ -71,15 +88,18 @@ const REPLACED: [(&str, &str); 40] = [
     ("hole, holes", "gap"),
     ("herd", "thundering herd"),
     ("life", "connection, lifetime or write generation"),
-    ("die, dies, died, death", "crash, exit or end"),
-    ("wish, wishes", "options or request"),
-    ("want, wants, wanted", "require, request or ask for"),
-    ("hear, hears, heard", "receive"),
+    ("die, dies, died, dying, death", "crash, exit or end"),
+    ("wish, wishes, wished", "options or request"),
+    (
+        "want, wants, wanted, wanting",
+        "require, request or ask for",
+    ),
+    ("hear, hears, heard, hearing", "receive"),
     ("stir, stirs, stirred", "receive bytes"),
     ("shall", "must or should"),
-    ("greet, greets, greeting", "handshake or banner"),
+    ("greet, greets, greeted, greeting", "handshake or banner"),
     ("seat, seats, bell, farewell", "permit, waker or exit guard"),
-    ("hammer, hammers, hammered", "overload"),
+    ("hammer, hammers, hammered, hammering", "overload"),
     ("flatter, flatters, embellish", "inflate"),
     ("made-up", "invalid"),
     ("misfit, misfits", "unexpected reply or validation error"),
@@ -87,61 +107,74 @@ const REPLACED: [(&str, &str); 40] = [
     ("obstacle, obstacles", "state or reason"),
 ];
 
-/// Standard terms and ordinary meanings that contain a replaced word.
-const STANDARD_TERMS: [&str; 16] = [
+/// Standard terms that contain a replaced word.
+const STANDARD_TERMS: [&str; 6] = [
     "thundering herd",
     "lag behind",
     "lags behind",
     "lagged behind",
-    "lagging behind",
-    "fall behind",
-    "falls behind",
-    "fell behind",
-    "behind a proxy",
-    "behind a reverse proxy",
-    "behind the proxy",
     "black hole",
-    "black holes",
     "time to live",
-    "tells the client to",
-    "tell the client to",
 ];
 
 /// Words that a folder or file needs, since another project named the thing so.
-const EXCEPTIONS: [(&str, &str); 6] = [
+const EXCEPTIONS: [(&str, &str); 5] = [
     // JavaScript's type, and Node's module.
     ("web/", "promise"),
     ("tests/browser/", "promise"),
     ("tests/browser/", "promises"),
-    ("tests/third-party/node/", "promise"),
     // `MutationObserver` of the browser.
     ("tests/browser/src/user.mjs", "mutation"),
     // The kernel's parent-death signal.
     ("crates/steadfast-lab/src/launcher.rs", "death"),
 ];
 
-/// No text uses a word that the glossary replaces.
+/// No text and no path uses a word that the glossary replaces.
 pub(crate) fn replaced(tree: &Tree) -> Vec<Finding> {
     let phrases = Phrases::new();
     let mut found = Vec::new();
+    let mut report = |path: &str, line: usize, (phrase, instead): (&str, &str)| {
+        let is_exception = EXCEPTIONS
+            .iter()
+            .any(|(folder, allowed)| path.starts_with(folder) && phrase == *allowed);
+        if !is_exception {
+            found.push(Finding::at(
+                path,
+                line,
+                format!("`{phrase}`: say {instead}"),
+            ));
+        }
+    };
+    for path in tree.paths() {
+        for phrase in phrases.found_in(path) {
+            report(path, 0, phrase);
+        }
+    }
     for (path, text) in tree.texts() {
         let is_written = ENDS.iter().any(|end| path.ends_with(end));
         if !is_written || EXEMPT_FILES.contains(&path) {
             continue;
         }
+        let mut previous = "";
         for (number, line) in text.lines().enumerate() {
-            for (phrase, instead) in phrases.found_in(line) {
-                let is_exception = EXCEPTIONS
-                    .iter()
-                    .any(|(folder, allowed)| path.starts_with(folder) && phrase == *allowed);
-                if !is_exception {
-                    let message = format!("`{phrase}`: say {instead}");
-                    found.push(Finding::at(path, number + 1, message));
+            for phrase in phrases.found_in(line) {
+                report(path, number + 1, phrase);
+            }
+            if continues(path, previous, line) {
+                for phrase in phrases.found_across(previous, line) {
+                    report(path, number + 1, phrase);
                 }
             }
+            previous = line;
         }
     }
     found
+}
+
+/// Whether a sentence can continue from one line to the next: in Markdown and in comments.
+fn continues(path: &str, previous: &str, line: &str) -> bool {
+    let is_comment = |line: &str| line.trim_start().starts_with("//");
+    path.ends_with(".md") || (is_comment(previous) && is_comment(line))
 }
 
 /// The lists above in the form in which they are searched for.
@@ -174,6 +207,15 @@ impl Phrases {
             .map(|(_, phrase, instead)| (*phrase, *instead))
             .collect()
     }
+
+    /// The replaced phrases that begin in one line and end in the next.
+    fn found_across(&self, previous: &str, line: &str) -> Vec<(&'static str, &'static str)> {
+        let mut apart = self.found_in(previous);
+        apart.extend(self.found_in(line));
+        let mut found = self.found_in(&format!("{previous} {line}"));
+        found.retain(|phrase| !apart.contains(phrase));
+        found
+    }
 }
 
 /// The words with a space around each, so that a search for a phrase matches only at its boundaries.
@@ -181,20 +223,24 @@ fn spaced(text: &str) -> String {
     format!(" {} ", words(text).join(" "))
 }
 
-/// The words of a line in lower case: runs of letters, split where an identifier in camel case begins a new word.
-fn words(line: &str) -> Vec<String> {
+/// The words of a text in lower case: runs of letters, split where an identifier in camel case begins a new word.
+fn words(text: &str) -> Vec<String> {
+    let letters: Vec<char> = text.chars().collect();
     let mut words = Vec::new();
     let mut word = String::new();
-    let mut was_lower = false;
-    for letter in line.chars() {
-        let begins_word = was_lower && letter.is_uppercase();
+    for (at, letter) in letters.iter().enumerate() {
+        let neighbour = |at: Option<usize>| at.and_then(|at| letters.get(at)).copied();
+        let before = neighbour(at.checked_sub(1)).unwrap_or(' ');
+        let after = neighbour(at.checked_add(1)).unwrap_or(' ');
+        // `fooBar` begins a word at `B`, and so does `HTTPBar`.
+        let begins_word = letter.is_uppercase()
+            && (before.is_lowercase() || (before.is_uppercase() && after.is_lowercase()));
         if !letter.is_alphabetic() || begins_word {
             words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
         }
         if letter.is_alphabetic() {
             word.extend(letter.to_lowercase());
         }
-        was_lower = letter.is_lowercase();
     }
     words.extend((!word.is_empty()).then_some(word));
     words
@@ -206,15 +252,21 @@ const DOC_WORDS_MIN: usize = 3;
 /// A doc comment adds what the name does not say.
 pub(crate) fn doc_comments(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (path, text) in tree.texts_ending(".rs") {
-        let lines: Vec<Option<&str>> = text.lines().map(doc_text).collect();
-        for (at, line) in lines.iter().enumerate() {
-            let Some(comment) = line else { continue };
-            let neighbours = [at.checked_sub(1), Some(at + 1)];
-            let is_alone = neighbours
-                .into_iter()
-                .all(|it| it.and_then(|it| lines.get(it).copied().flatten()).is_none());
-            if is_alone && comment.split_whitespace().count() < DOC_WORDS_MIN {
+    for (path, text) in tree.texts() {
+        if ![".rs", ".ts", ".tsx"].iter().any(|end| path.ends_with(end)) {
+            continue;
+        }
+        let mut lines = text.lines().enumerate().peekable();
+        while let Some((at, line)) = lines.next() {
+            let Some(first) = doc_text(line) else {
+                continue;
+            };
+            let mut comment = first.to_owned();
+            while let Some(more) = lines.peek().and_then(|(_, next)| doc_text(next)) {
+                comment = format!("{comment} {more}").trim().to_owned();
+                lines.next();
+            }
+            if !comment.is_empty() && comment.split_whitespace().count() < DOC_WORDS_MIN {
                 let message =
                     format!("doc comment `{comment}`: say what the name does not, or name it so");
                 found.push(Finding::at(path, at + 1, message));
@@ -224,9 +276,12 @@ pub(crate) fn doc_comments(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// The text of an outer or inner doc comment, if the line is one.
+/// The text of a line of a doc comment, if it is one.
 fn doc_text(line: &str) -> Option<&str> {
-    let line = line.trim_start();
+    let line = line.trim();
+    if let Some(text) = line.strip_prefix("/**") {
+        return text.strip_suffix("*/").map(str::trim);
+    }
     let text = line
         .strip_prefix("///")
         .or_else(|| line.strip_prefix("//!"))?;
@@ -245,6 +300,11 @@ mod tests {
             ("b.rs", "let answer_timeout = 1;\nfn f(x: BookOwed) {}\n"),
             ("c.ts", "const isUnderWay = true; // it goes on\n"),
             ("Makefile", "# beside peers\n"),
+            (
+                "d.rs",
+                "// It comes\n// back. HTTPAnswer\nfn go() {}\nlet on = 1;\n",
+            ),
+            ("peers/broken-twin.rs", ""),
         ];
 
         let found = findings(replaced, &samples);
@@ -252,6 +312,7 @@ mod tests {
         assert_eq!(
             found,
             [
+                "peers/broken-twin.rs: `twin`: say known-bad build or planted bug",
                 "Makefile:1: `beside`: say next to or in addition to",
                 "a.md:1: `told`: say report, notify, send, return or log",
                 "b.rs:1: `answer`: say reply, response, acknowledgement or result",
@@ -259,6 +320,8 @@ mod tests {
                 "b.rs:2: `owed`: say expected, missing or pending",
                 "c.ts:1: `under way`: say in flight or in progress",
                 "c.ts:1: `goes on`: say continue or resume",
+                "d.rs:2: `answer`: say reply, response, acknowledgement or result",
+                "d.rs:2: `comes back`: say reconnect, resubscribe or retry",
             ]
         );
     }
@@ -268,14 +331,14 @@ mod tests {
         let samples = [
             (
                 "a.md",
-                "A thundering herd; a shard lags behind; Black holes; time to live.\n",
+                "A thundering herd; a shard lags behind; a black hole; time to live.\n",
             ),
             (
                 "b.rs",
                 "let lifetime = understand(mushroom, booking, standard, diet);\n",
             ),
             ("web/src/a.ts", "const done: Promise<void> = start();\n"),
-            ("notes.txt", "told\n"),
+            ("notes.log", "told\n"),
             ("docs/adr/0005-the-fields-terms.md", "told\n"),
         ];
 
@@ -285,10 +348,10 @@ mod tests {
 
     #[test]
     fn a_doc_comment_of_one_or_two_words_is_found() {
-        let bad = "/// Which.\na: u8,\n    /// The code.\nb: u8,\n";
+        let bad = "/// Which.\na: u8,\n    /// The code.\n///\nb: u8,\n/** Where. */\n";
         let good = "/// The close code, from 1000 to 4999.\na: u8,\n/// Which\n/// of them.\nb: u8,\n// Here.\n//// x\n";
 
-        assert_eq!(findings(doc_comments, &[("a.rs", bad)]).len(), 2);
+        assert_eq!(findings(doc_comments, &[("a.rs", bad)]).len(), 3);
         assert_eq!(findings(doc_comments, &[("a.rs", good)]), [""; 0]);
     }
 }
