@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_sentence_over_two_lines_is_found() {
         let good = "One.\nTwo (really).\n\n- a list\n  that continues\n\nAt the end\n";
-        let bad = "A sentence that\ngoes on.\n";
+        let bad = "A sentence that\ncontinues.\n";
 
         assert_eq!(findings(sentences, &[("a.md", good)]), [""; 0]);
         assert_eq!(

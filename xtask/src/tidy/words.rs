@@ -2,6 +2,8 @@
 //!
 //! A word counts wherever it occurs: in prose, in messages, and as a part of an identifier in any style of case.
 
+use std::path::Path;
+
 use super::Finding;
 use crate::tree::Tree;
 
@@ -174,7 +176,8 @@ pub(crate) fn replaced(tree: &Tree) -> Vec<Finding> {
 /// Whether a sentence can continue from one line to the next: in Markdown and in comments.
 fn continues(path: &str, previous: &str, line: &str) -> bool {
     let is_comment = |line: &str| line.trim_start().starts_with("//");
-    path.ends_with(".md") || (is_comment(previous) && is_comment(line))
+    let is_prose = Path::new(path).extension().is_some_and(|it| it == "md");
+    is_prose || (is_comment(previous) && is_comment(line))
 }
 
 /// The lists above in the form in which they are searched for.
@@ -225,7 +228,8 @@ fn spaced(text: &str) -> String {
 
 /// The words of a text in lower case: runs of letters, split where an identifier in camel case begins a new word.
 fn words(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
+    // An escape such as `\n` in a string is not part of the word after it.
+    let letters: Vec<char> = text.replace("\\n", " ").chars().collect();
     let mut words = Vec::new();
     let mut word = String::new();
     for (at, letter) in letters.iter().enumerate() {
@@ -263,9 +267,11 @@ pub(crate) fn doc_comments(tree: &Tree) -> Vec<Finding> {
             };
             let mut comment = first.to_owned();
             while let Some(more) = lines.peek().and_then(|(_, next)| doc_text(next)) {
-                comment = format!("{comment} {more}").trim().to_owned();
+                comment.push(' ');
+                comment.push_str(more);
                 lines.next();
             }
+            let comment = comment.trim();
             if !comment.is_empty() && comment.split_whitespace().count() < DOC_WORDS_MIN {
                 let message =
                     format!("doc comment `{comment}`: say what the name does not, or name it so");
@@ -302,7 +308,7 @@ mod tests {
             ("Makefile", "# beside peers\n"),
             (
                 "d.rs",
-                "// It comes\n// back. HTTPAnswer\nfn go() {}\nlet on = 1;\n",
+                "// It comes\n// back. HTTPAnswer\n\"\\nowed\"\nfn go() {}\nlet on = 1;\n",
             ),
             ("peers/broken-twin.rs", ""),
         ];
@@ -322,6 +328,7 @@ mod tests {
                 "c.ts:1: `goes on`: say continue or resume",
                 "d.rs:2: `answer`: say reply, response, acknowledgement or result",
                 "d.rs:2: `comes back`: say reconnect, resubscribe or retry",
+                "d.rs:3: `owed`: say expected, missing or pending",
             ]
         );
     }
