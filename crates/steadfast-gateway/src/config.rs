@@ -55,9 +55,9 @@ pub struct ServerConfig {
     pub shards: u16,
     /// Web pages of these origins may connect in addition to those of the same host; a single `*` allows all.
     pub allowed_origins: Vec<String>,
-    /// The most connections of the process.
+    /// The maximum number of connections of the process.
     pub connections_max: u32,
-    /// The most connections of one shard that have not finished their first request.
+    /// The maximum number of connections of one shard that have not finished their first request.
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
     pub handshake_timeout: ConfigDuration,
@@ -120,23 +120,23 @@ pub struct ClientConfig {
     pub rejected_close_timeout: ConfigDuration,
     /// How long bytes may remain in a client's send buffer.
     pub write_timeout: ConfigDuration,
-    /// The most bytes in a client's send buffer.
+    /// The maximum number of bytes in a client's send buffer.
     pub send_buffer_bytes_max: ConfigSize,
     /// The size of the longest message.
     pub message_bytes_max: ConfigSize,
-    /// The most commands in one message.
+    /// The maximum number of commands in one message.
     pub commands_per_message_max: u32,
-    /// The most fragments of one message.
+    /// The maximum number of fragments of one message.
     pub fragments_max: u32,
-    /// The most subscriptions of one client.
+    /// The maximum number of subscriptions of one client.
     pub channels_max: u32,
-    /// The most pending requests of one client to the log.
+    /// The maximum number of pending requests of one client to the log.
     pub pending_requests_max: u32,
-    /// The most publications in one reply.
+    /// The maximum number of publications in one reply.
     pub publications_per_reply_max: u32,
-    /// The most payload bytes in one reply.
+    /// The maximum number of payload bytes in one reply.
     pub publication_bytes_per_reply_max: ConfigSize,
-    /// The most clients in one presence reply.
+    /// The maximum number of clients in one presence reply.
     pub presence_max: u32,
 }
 
@@ -231,19 +231,19 @@ pub struct StoreConfig {
     pub fsync_interval: ConfigDuration,
     /// The size of one segment file.
     pub segment_bytes: ConfigSize,
-    /// The most publications in the history of one channel.
+    /// The maximum number of publications in the history of one channel.
     pub history_size: u64,
     /// How long a publication stays in the history.
     pub history_ttl: ConfigDuration,
-    /// The most bytes of all segment files.
+    /// The maximum number of bytes of all segment files.
     pub bytes_max: ConfigSize,
     /// How long a channel keeps its epoch after its last publication.
     pub channel_ttl: ConfigDuration,
-    /// The most channels at one time.
+    /// The maximum number of channels at one time.
     pub channels_max: u32,
     /// How long the gateway remembers an idempotency key.
     pub dedup_window: ConfigDuration,
-    /// The most idempotency keys that are remembered at one time.
+    /// The maximum number of idempotency keys that are remembered at one time.
     pub idempotency_keys_max: u32,
 }
 

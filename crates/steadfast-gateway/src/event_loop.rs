@@ -24,9 +24,11 @@ use crate::log::ShardLog;
 use crate::shard::{Outgoing, Shard};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};
 
-/// The most bytes that one read returns; larger messages need several. Shared by all connections of a shard.
+/// The maximum number of bytes that one read returns; larger messages need several. Shared by all connections of a
+/// shard.
 const READ_BUFFER_BYTES: usize = 64 << 10;
-/// The most log events in one loop iteration: enough to coalesce, few enough that sockets are written in between.
+/// The maximum number of log events in one loop iteration: enough to coalesce, few enough that sockets are written in
+/// between.
 const LOG_EVENTS_MAX: usize = 512;
 
 /// State that the connections of one shard share.

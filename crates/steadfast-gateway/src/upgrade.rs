@@ -15,7 +15,7 @@ pub(crate) const CLIENT_PATH: &str = "/connection/websocket";
 pub(crate) const ECHO_PATH: &str = "/test/echo";
 /// The longest request head: cookies and long queries of browsers fit.
 pub(crate) const HEAD_BYTES_MAX: usize = 8192;
-/// The most fields in a head; browsers send about 20.
+/// The maximum number of fields in a head; browsers send about 20.
 const FIELDS_MAX: usize = 64;
 /// The subprotocol of the supported encoding.
 const JSON: &str = "centrifuge-json";

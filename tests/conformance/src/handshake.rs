@@ -14,7 +14,7 @@ use crate::connection::{Connection, random_bytes};
 /// The longest head that is read.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// The most header fields in one head.
+/// The maximum number of header fields in one head.
 const FIELDS_MAX: usize = 64;
 
 /// How long a complete handshake may take.

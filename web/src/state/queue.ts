@@ -5,10 +5,10 @@
 
 import type { Acked, Cell, Item, Pixel, Position } from "./model";
 
-/** The maximum of queued pixels; further ones are dropped, and the user is notified. */
+/** The maximum number of queued pixels; further ones are dropped, and the user is notified. */
 export const QUEUE_MAX = 500;
 
-/** The maximum of items in flight. */
+/** The maximum number of items in flight. */
 export const IN_FLIGHT_MAX = 32;
 
 /** How long other tabs do not send a leased item: longer than the timeout of a call. */
@@ -17,7 +17,7 @@ export const LEASE_MS = 8_000;
 /** An item is not repeated in the last part of the deduplication window, because it must also arrive within it. */
 export const WINDOW_MARGIN_MS = 15_000;
 
-/** The maximum of acknowledged pixels without their publication; above it the oldest are dropped. */
+/** The maximum number of acknowledged pixels without their publication; above it the oldest are dropped. */
 export const ACKED_MAX = 2_000;
 
 export function inOrder(items: Iterable<Item>): readonly Item[] {

@@ -10,7 +10,7 @@ import type { Pixel, Position } from "./model";
 /** The colour of a cell that was never painted. */
 export const BLANK = 255;
 
-/** The maximum of buffered publications; above it the oldest is dropped, and a newer picture is required. */
+/** The maximum number of buffered publications; above it the oldest is dropped, and a newer picture is required. */
 export const BUFFERED_MAX = 5_000;
 
 export interface Picture extends Position {

@@ -5,9 +5,9 @@ import type { Acked, Cell, Config, Item, Link, Notice, Outage, Participant, Repo
 import type { Replica } from "./replica";
 import { emptyReplica } from "./replica";
 
-/** The maximum of stored message rates: one minute of reports. */
+/** The maximum number of stored message rates: one minute of reports. */
 export const RATES_MAX = 60;
-/** The maximum of stored participants. */
+/** The maximum number of stored participants. */
 export const PARTICIPANTS_MAX = 500;
 export const NOTICES_MAX = 3;
 

@@ -4,7 +4,7 @@ import type { StorageLike } from "../../src/feed/queue-store";
 
 export class MapStorage implements StorageLike {
   readonly entries = new Map<string, string>();
-  /** The maximum of entries. */
+  /** The maximum number of entries. */
   capacity = Number.POSITIVE_INFINITY;
   /** True when every write fails. */
   isReadOnly = false;

@@ -15,7 +15,7 @@ use crate::records::{Failure, print};
 /// The number of cycles per directory, so that reading all of it each time stays short.
 const CYCLES_PER_DIRECTORY: u64 = 25;
 
-/// The most acknowledgements after which the writer is killed.
+/// The maximum number of acknowledgements after which the writer is killed.
 const ACKS_MAX: u64 = 1500;
 
 #[derive(Debug, Default)]

@@ -22,7 +22,8 @@ pub(super) use self::segment_worker::WakeFn;
 use super::error::LogError;
 use super::storage::{Completion, Storage};
 
-/// The most open segments; above it, the open segment with the lowest number is closed and opened again when needed.
+/// The maximum number of open segments; above it, the open segment with the lowest number is closed and opened again
+/// when needed.
 const OPEN_MAX: usize = 64;
 
 /// The size from which a read is worth a second system call, which avoids filling the buffer with zeros first.

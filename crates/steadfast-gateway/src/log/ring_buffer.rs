@@ -18,9 +18,9 @@ use self::entry_queue::EntryQueue;
 /// The capacity of the ring buffer; a shard that does not read in time lags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingLimits {
-    /// The most shared entries: commits and shard messages. At least 1.
+    /// The maximum number of shared entries: commits and shard messages. At least 1.
     pub entries: usize,
-    /// The most bytes of their payloads, including an overhead per entry. A single entry may be larger.
+    /// The maximum number of bytes of their payloads, including an overhead per entry. A single entry may be larger.
     pub bytes: usize,
 }
 

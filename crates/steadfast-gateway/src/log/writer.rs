@@ -32,8 +32,8 @@ pub(super) const MESSAGES_MAX: usize = 1024;
 /// write. The last submission is included completely.
 const BATCH_MIN: usize = 8192;
 
-/// The most deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's nearest
-/// caches.
+/// The maximum number of deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's
+/// nearest caches.
 const STAGED_MAX: usize = 256;
 
 /// A message to the writer.

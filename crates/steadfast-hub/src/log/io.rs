@@ -61,9 +61,9 @@ pub struct Read {
     pub request_id: RequestId,
     pub channel: ChannelName,
     pub from: ReadFrom,
-    /// The most publications to return; 0 requests the position only.
+    /// The maximum number of publications to return; 0 requests the position only.
     pub limit: usize,
-    /// The most bytes of payload to return; the first publication is returned regardless of its size.
+    /// The maximum number of bytes of payload to return; the first publication is returned regardless of its size.
     pub bytes_max: usize,
 }
 

@@ -20,7 +20,7 @@ pub(crate) use encode::encode;
 pub(crate) const HEAD_BYTES: usize = 25;
 /// The version of the format, stored in each segment's header.
 pub(crate) const FORMAT_VERSION: u32 = 1;
-/// The most bytes of user, client and idempotency key each.
+/// The maximum number of bytes of user, client and idempotency key each.
 pub(crate) const TEXT_BYTES_MAX: usize = 65_534;
 /// Bytes of a `SegmentEnd` record; each segment keeps them free until it is sealed.
 pub(crate) const SEGMENT_END_BYTES: u64 = 33;

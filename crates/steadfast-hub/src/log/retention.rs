@@ -14,7 +14,7 @@ use crate::log::record::{HEAD_BYTES, Stored};
 
 /// How often ages are checked; hidden publications do not depend on it, only the memory that they use.
 const AGE_PERIOD: Duration = Duration::from_mins(1);
-/// The most channels that one batch removes.
+/// The maximum number of channels that one batch removes.
 const EXPIRED_MAX: usize = 1_000;
 /// Bytes of the record of an expired channel, with what a segment keeps free after it.
 const EXPIRED_RECORD_BYTES: u64 = 16 + 256;

@@ -135,7 +135,7 @@ struct Trial {
     is_sync_ignored: bool,
     /// The disk is full at times.
     is_full: bool,
-    /// The most segments of the log.
+    /// The maximum number of segments of the log.
     segments: u64,
 }
 

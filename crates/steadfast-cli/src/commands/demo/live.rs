@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use steadfast::clock::Clock;
 use steadfast::{DisconnectCause, Position, SessionState};
 
-/// The maximum of reported disconnects.
+/// The maximum number of reported disconnects.
 const DISCONNECTS_MAX: usize = 20;
-/// The maximum of stored downtimes of a painter, for its median.
+/// The maximum number of stored downtimes of a painter, for its median.
 const DOWNTIMES_MAX: usize = 1_000;
 /// The message rate is the average over this time.
 const RATE_WINDOW_MS: u64 = 2_000;

@@ -16,7 +16,7 @@ use super::live::LiveStats;
 
 /// The time between two strokes.
 const STROKE_EVERY: Duration = Duration::from_millis(250);
-/// The maximum of strokes in one direction before the line turns.
+/// The maximum number of strokes in one direction before the line turns.
 const STRAIGHT_MAX: u32 = 12;
 
 /// Starts a painter; the first has the number 0.

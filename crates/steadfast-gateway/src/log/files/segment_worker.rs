@@ -20,8 +20,8 @@ use crate::log::storage::Completion;
 /// Zeros written at a time; after each chunk the worker checks whether it must stop.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The most queued operations. The state machine reserves one segment at a time and removes a few after it; when it
-/// removes more than this at once, the writer waits for the worker, which never waits for another thread.
+/// The maximum number of queued operations. The state machine reserves one segment at a time and removes a few after
+/// it; when it removes more than this at once, the writer waits for the worker, which never waits for another thread.
 const OPERATIONS_MAX: usize = 1024;
 
 /// Called when an operation has completed.
