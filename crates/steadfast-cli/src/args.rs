@@ -304,7 +304,7 @@ pub(crate) struct ScenarioArgs {
 pub(crate) struct LabRun {
     #[command(flatten)]
     pub(crate) scenario: ScenarioArgs,
-    /// Directory for the files of the run [default: steadfast-lab]
+    /// Parent of the run's directory [default: steadfast-lab]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Gateway program to test [default: this program]

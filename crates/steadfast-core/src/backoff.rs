@@ -16,10 +16,10 @@ use crate::policy::BackoffSettings;
 /// time.
 const RETRY_AFTER_JITTER: u32 = 4;
 
-/// The exponent counts in fractions of a doubling.
+/// The exponent is a fixed-point number; this is 1.0.
 const EXPONENT_UNIT: u32 = 256;
 
-/// Above this, the delay exceeds any cap that a duration can hold.
+/// Above this, the delay grows no further: its factor is a `u32`.
 const EXPONENT_MAX: u32 = 40 * EXPONENT_UNIT;
 
 /// Why an attempt is due.
@@ -43,7 +43,7 @@ pub(crate) enum BackoffReason {
 pub(crate) struct Backoff {
     settings: BackoffSettings,
     generator: Generator,
-    /// The exponent, in units of [`EXPONENT_UNIT`].
+    /// The exponent, times [`EXPONENT_UNIT`].
     exponent: u32,
 }
 

@@ -25,7 +25,7 @@ pub struct BackoffSettings {
     pub cap: Duration,
     /// The maximum delay of the first attempt after a stable connection.
     pub first_delay_max: Duration,
-    /// The maximum delay of the first attempt after the server announced that it goes away, so that all its clients
+    /// The maximum delay of the first attempt after the server announced that it goes away: all its clients
     /// reconnect.
     pub going_away_jitter: Duration,
     /// The exponent halves for each such period that a connection lasts, and decreases linearly within one. Above zero.

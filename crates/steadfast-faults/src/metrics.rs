@@ -45,7 +45,7 @@ macro_rules! metrics {
         }
 
         impl Metric {
-            /// All metrics, in the order of the reference.
+            /// All metrics, in the order of the table below.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The name in checks and reports.
@@ -90,14 +90,14 @@ mod shapes {
 
 metrics! {
     ClientsTotal "clients.total" NUMBER Clients "Clients that take part."
-    ClientsNeverConnected "clients.never_connected" NUMBER Clients "Clients that were never subscribed."
+    ClientsNeverConnected "clients.never_connected" NUMBER Clients "Clients that were never connected."
     ClientsNeverDisconnected "clients.never_disconnected" NUMBER Clients "Clients whose connection never ended."
     ClientsAffected "clients.affected" NUMBER Clients "Clients with at least one unplanned disconnect."
     ClientsReconnected "clients.reconnected" NUMBER Clients "Affected clients that are connected again at the end of the run."
     ClientsGaveUp "clients.gave_up" NUMBER Clients "Affected clients that no longer try to connect."
-    ClientsDownAtEnd "clients.down_at_end" NUMBER Clients "Affected clients that are still trying to connect at the end of the run."
-    ClientsSilent "clients.silent" NUMBER Clients "Clients that report to be connected, but had no acknowledgement and no delivery after the last fault was healed."
-    ClientsStalled "clients.stalled" NUMBER Clients "Clients that were connected but received nothing for longer than the stall limit."
+    ClientsDownAtEnd "clients.down_at_end" NUMBER Clients "Affected clients that have not recovered by the end of the run."
+    ClientsSilent "clients.silent" NUMBER Clients "Clients that report being connected, but had no acknowledgement and no delivery after the last fault was healed."
+    ClientsStalled "clients.stalled" NUMBER Clients "Clients that were connected without a success for longer than the stall limit."
     DisconnectsTotal "disconnects.total" NUMBER Incidents "Unplanned ends of connections."
     DisconnectsAttributed "disconnects.attributed" NUMBER Incidents "Disconnects that are attributed to a fault."
     DisconnectsUnattributed "disconnects.unattributed" NUMBER Clients "Disconnects that are not attributed to a fault."
@@ -105,13 +105,13 @@ metrics! {
     DisconnectsByReset "disconnects.by_rst" NUMBER Incidents "Disconnects by RST: the peer reset the socket."
     DisconnectsByTimeout "disconnects.by_timeout" NUMBER Incidents "Disconnects because no data was received for too long."
     DisconnectsByCode "disconnects.by_close_code" NUMBER Incidents "Disconnects with a close code or disconnect code."
-    StallsTotal "stalls.total" NUMBER Incidents "Periods longer than the stall limit in which a connected client received nothing."
+    StallsTotal "stalls.total" NUMBER Incidents "Periods longer than the stall limit in which a connected client had no success."
     StallsUnattributed "stalls.unattributed" NUMBER Clients "Stalls that are not attributed to a fault."
     RecoveryDetect "recovery.detect" TIMES Incidents "From the fault until the client noticed it."
     RecoveryDial "recovery.dial" TIMES Incidents "From noticing until connected, with all attempts and delays."
     RecoveryResume "recovery.resume" TIMES Incidents "From connected until subscribed and the first success of the application."
     RecoveryTotal "recovery.total" TIMES Incidents "From the fault until the first success of the application."
-    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From the heal of the fault until the first success of the application."
+    RecoveryAfterHeal "recovery.after_heal" TIMES Incidents "From healing the fault until the first success of the application."
     RecoveryStall "recovery.stall" TIMES Incidents "From the last success before a stall until the first one after it."
     AttemptsCount "attempts.count" NUMBER Clients "Connection attempts, successful or not."
     AttemptsPerRecovery "attempts.per_recovery" COUNTS Incidents "Connection attempts per incident."
@@ -119,13 +119,13 @@ metrics! {
     DeliveryDelivered "delivery.delivered" NUMBER Clients "Expected deliveries that were completed."
     DeliveryLost "delivery.lost" NUMBER Clients "Expected deliveries that were not completed."
     DeliveryDuplicate "delivery.duplicate" NUMBER Clients "Deliveries of a publication that the subscriber had received before."
-    DeliveryReordered "delivery.reordered" NUMBER Clients "Deliveries after a publication that is later in the channel."
+    DeliveryReordered "delivery.reordered" NUMBER Clients "Deliveries after a later publication of the channel or of the publisher."
     DeliveryUnknown "delivery.unknown" NUMBER Clients "Pairs of a publication with an unknown outcome and a subscriber, delivered or not."
     DeliveryUnexpected "delivery.unexpected" NUMBER Clients "Deliveries of a publication that no client of the channel published, or that was rejected."
     DeliveryRatio "delivery.ratio" NUMBER Clients "Ratio of completed to expected deliveries at the end of the run."
     DeliveryRatioAtStop "delivery.ratio_at_stop" NUMBER Clients "Ratio of completed to expected deliveries when the senders stopped."
     OffsetsGapReported "offsets.gap_reported" NUMBER Clients "Resubscriptions to which the server replied that publications may be missing."
-    OffsetsEpochChange "offsets.epoch_change" NUMBER Run "Changes of the channel epoch of a channel."
+    OffsetsEpochChange "offsets.epoch_change" NUMBER Run "Changes of a channel epoch."
     OffsetsReused "offsets.reused" NUMBER Run "Offsets with more than one publication, and publications with more than one offset."
     LoadUnsent "load.unsent" NUMBER Clients "Publications that were due but never sent, because a client's queue was full."
     ServiceRestartTime "service.restart_time" TIMES Run "From the start of a process after a fault until it is ready."

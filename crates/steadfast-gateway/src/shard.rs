@@ -1,6 +1,6 @@
 //! One shard: a hub and its sockets. Feeds inputs to the hub and executes its outputs.
 //!
-//! Within a loop iteration every frame is only appended; [`Shard::flush`] then writes once per socket. If a socket
+//! Within a loop iteration frames are only added to a batch; [`Shard::flush`] then writes once per socket. If a socket
 //! accepts less, the rest goes to its send buffer, and the hub is notified. Makes no decisions about peers: it executes
 //! the hub's outputs and applies the close timeout. Synchronous; the tasks of `event_loop` call it.
 
@@ -30,7 +30,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The same for ranges, of 16 bytes each.
 const BATCH_RANGES_MAX: usize = 1 << 18;
 
-/// What the hub sends to the log, in its order.
+/// What the hub sends to the log, in order.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Request(Request),
@@ -279,7 +279,7 @@ impl Shard {
         self.batch.clear();
     }
 
-    /// Finishes an iteration: writes, and notifies the hub of the outcomes. The hub's outputs to these belong to the
+    /// Finishes an iteration: writes, and notifies the hub of the outcomes. The hub's outputs for these belong to the
     /// next iteration.
     pub(crate) fn finish_iteration(&mut self, now: Instant) {
         self.flush();

@@ -22,7 +22,7 @@ pub(crate) struct ConnectionId(u64);
 /// The client of a connection, by its index in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientIndex {
-    /// A simple client.
+    /// A client without the library.
     Simple(usize),
     /// A session of the client library.
     Session(usize),
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// Closes the client's end; the gateway detects it after the bytes in flight, if the network delivers it.
+    /// Closes the client's end; the gateway reads the end after the bytes in flight, if it is delivered.
     pub(crate) fn close_as_client(&mut self, connection: ConnectionId, end: StreamEnd) {
         let (now, delay) = (self.clock.now(), self.network_delay());
         if let Some(state) = self.connections.get_mut(&connection)

@@ -45,7 +45,7 @@ pub enum Invariant {
     /// The number of visible publications is exactly what retention allows.
     RetentionExact,
     /// A start after a clean shutdown detects it, and no channel epoch changes.
-    CleanShutdownPreserved,
+    CleanShutdownDetected,
     /// A publication of a session has exactly one outcome, which is consistent with the run.
     OneOutcomePerPublication,
     /// A call of a session has exactly one result, not later than its deadline.
@@ -53,7 +53,7 @@ pub enum Invariant {
     /// A session that its application closes ends within its timeout.
     CloseCompletes,
     /// A publication that a session reports as never sent is not stored.
-    NoPhantomDelivery,
+    NoPhantomPublication,
     /// A gap is reported only when publications are lost or beyond retention.
     GapsJustified,
     /// A dead connection is detected within the time that its policy allows.
@@ -84,11 +84,11 @@ impl fmt::Display for Invariant {
             Self::SystemSettles => "the system settles after the last fault",
             Self::LogOpens => "the log opens",
             Self::RetentionExact => "retention is exact",
-            Self::CleanShutdownPreserved => "a clean shutdown is preserved",
+            Self::CleanShutdownDetected => "a clean shutdown is detected",
             Self::OneOutcomePerPublication => "each publication has one outcome",
             Self::OneResultPerCall => "each call has one result",
             Self::CloseCompletes => "a close completes in time",
-            Self::NoPhantomDelivery => "no phantom publications",
+            Self::NoPhantomPublication => "no phantom publications",
             Self::GapsJustified => "gaps are justified",
             Self::DeadPeersDetected => "dead connections are detected in time",
             Self::HealthyPeersKept => "healthy connections are kept",
@@ -196,7 +196,7 @@ impl ReferenceModel {
             self.record_position(channel, &high_watermark.epoch, *offset, key);
             if self.unsent.contains(&(channel.to_owned(), key.clone())) {
                 let details = format!("{channel}: {key} is stored at offset {offset}");
-                self.report_violation(Invariant::NoPhantomDelivery, details);
+                self.report_violation(Invariant::NoPhantomPublication, details);
             }
         }
         let start = keys.first().map_or_else(
@@ -204,10 +204,11 @@ impl ReferenceModel {
             |(offset, _)| *offset,
         );
         let mut missing = Vec::new();
-        for ((of, key), (epoch, offset)) in &self.acknowledged {
+        for ((channel_of_key, key), (epoch, offset)) in &self.acknowledged {
             let is_removed = *epoch == high_watermark.epoch && *offset < start;
-            let must_be_there =
-                of == channel && (is_durable || *epoch == high_watermark.epoch) && !is_removed;
+            let must_be_there = channel_of_key == channel
+                && (is_durable || *epoch == high_watermark.epoch)
+                && !is_removed;
             if must_be_there && first_of.get(key.as_str()) != Some(offset) {
                 missing.push(format!(
                     "{channel}: {key} was acknowledged at offset {offset} of epoch {epoch}"
@@ -234,8 +235,9 @@ impl ReferenceModel {
                 continue;
             }
             if number < last.0 {
-                let details =
-                    format!("{channel}: {key} is stored at offset {offset}, after number {last:?}");
+                let details = format!(
+                    "{channel}: {key} is stored at {offset}, after (number, offset) {last:?}"
+                );
                 self.report_violation(Invariant::OrderPreserved, details);
             }
             last = (number, *offset);
@@ -328,7 +330,10 @@ mod tests {
             true,
         );
 
-        assert_eq!(invariants(&reference_model), [Invariant::NoPhantomDelivery]);
+        assert_eq!(
+            invariants(&reference_model),
+            [Invariant::NoPhantomPublication]
+        );
     }
 
     #[test]

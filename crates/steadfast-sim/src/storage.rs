@@ -141,7 +141,7 @@ impl World {
         self.totals.clean_restarts += u64::from(self.was_log_closed_cleanly);
         if self.was_log_closed_cleanly && self.disk.has_unsynced() {
             self.reference_model.report_violation(
-                Invariant::CleanShutdownPreserved,
+                Invariant::CleanShutdownDetected,
                 "unsynced sectors after a clean shutdown".to_owned(),
             );
         }
@@ -153,7 +153,7 @@ impl World {
     pub(crate) fn check_clean_shutdown(&mut self, report: &OpenReport) {
         if self.was_log_closed_cleanly && (!report.is_clean || report.has_new_epochs) {
             self.reference_model
-                .report_violation(Invariant::CleanShutdownPreserved, format!("{report:?}"));
+                .report_violation(Invariant::CleanShutdownDetected, format!("{report:?}"));
         }
         self.was_log_closed_cleanly = false;
     }

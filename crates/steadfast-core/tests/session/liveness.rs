@@ -25,7 +25,7 @@ trait Detector {
 enum Fault {
     SendsResetTimer,
     IgnoresPongs,
-    CountsWriteErrors,
+    CountsWriteErrorsOnly,
     CountsForever,
     CarriesOver,
 }
@@ -82,7 +82,7 @@ impl Detector for Faulty {
         if now.saturating_since(self.timer_set_at) >= Duration::from_secs(10) {
             self.timer_set_at = now;
             // A write to a half-open connection succeeds.
-            let is_miss = !self.has_reply && self.fault != Fault::CountsWriteErrors;
+            let is_miss = !self.has_reply && self.fault != Fault::CountsWriteErrorsOnly;
             self.misses += u32::from(is_miss);
             self.has_reply = false;
         }
@@ -91,9 +91,9 @@ impl Detector for Faulty {
 }
 
 /// The session, and the number of losses seen so far.
-struct Ours(Script, usize);
+struct SessionDetector(Script, usize);
 
-impl Ours {
+impl SessionDetector {
     fn new() -> Self {
         let mut script = Script::with(without_limits(), 1);
         script.connect();
@@ -106,7 +106,7 @@ impl Ours {
     }
 }
 
-impl Detector for Ours {
+impl Detector for SessionDetector {
     fn connected(&mut self, now: Instant) {
         self.0.advance(now.saturating_since(self.0.now));
         if self.0.invariants.is_open() {
@@ -191,7 +191,7 @@ fn sends_do_not_postpone_failure_detection() {
         detection(&mut Faulty::new(Fault::SendsResetTimer), pause),
         None
     );
-    let found = detection(&mut Ours::new(), pause).expect("noticed");
+    let found = detection(&mut SessionDetector::new(), pause).expect("noticed");
     assert!(found <= Duration::from_secs(25), "{found:?}");
 }
 
@@ -200,15 +200,15 @@ fn a_connection_with_nothing_but_pongs_is_not_dropped() {
     let pause = Duration::from_secs(14);
 
     assert!(!survives(&mut Faulty::new(Fault::IgnoresPongs), pause));
-    assert!(survives(&mut Ours::new(), pause));
+    assert!(survives(&mut SessionDetector::new(), pause));
 }
 
 #[test]
 fn a_peer_that_accepts_pings_and_sends_nothing_is_dead() {
-    let mut faulty = Faulty::new(Fault::CountsWriteErrors);
+    let mut faulty = Faulty::new(Fault::CountsWriteErrorsOnly);
 
     assert_eq!(detection(&mut faulty, None), None);
-    assert!(detection(&mut Ours::new(), None).is_some());
+    assert!(detection(&mut SessionDetector::new(), None).is_some());
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn occasional_pauses_of_a_living_peer_do_not_accumulate() {
     let pause = Duration::from_secs(22);
 
     assert!(!survives(&mut Faulty::new(Fault::CountsForever), pause));
-    assert!(survives(&mut Ours::new(), pause));
+    assert!(survives(&mut SessionDetector::new(), pause));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_new_connection_does_not_inherit_the_misses_of_the_old_one() {
     }
 
     assert!(is_disconnected(&mut Faulty::new(Fault::CarriesOver)));
-    assert!(!is_disconnected(&mut Ours::new()));
+    assert!(!is_disconnected(&mut SessionDetector::new()));
 
     // The silence of the old connection does not count before the first byte of the new one either.
     let mut script = Script::ready();
@@ -368,7 +368,7 @@ fn after_a_suspension_the_client_probes_once_more_before_it_gives_up() {
                 assert_eq!(
                     script.last_loss(),
                     None,
-                    "{before} s, asleep for {suspended} s"
+                    "{before} s, suspended for {suspended} s"
                 );
             }
         }
@@ -386,7 +386,7 @@ fn a_suspension_over_the_second_probe_gives_the_peer_time_to_reply() {
 
     assert_eq!(script.last_loss(), None);
     script.advance(Duration::from_secs(2));
-    assert!(script.last_loss().is_some(), "the grace is over");
+    assert!(script.last_loss().is_some(), "the grace period is over");
 }
 
 #[test]
@@ -427,10 +427,10 @@ fn after_a_suspension_missing_write_progress_is_not_the_peers_fault() {
     script.handle(Input::SendBuffer { attempt, bytes: 10 });
 
     script.freeze(Duration::from_mins(1));
-    let subscribed = script.last_loss().is_none();
+    let is_connected = script.last_loss().is_none();
     script.receive_bytes();
     script.handle(Input::SendBuffer { attempt, bytes: 0 });
     script.advance(Duration::from_secs(5));
 
-    assert!(subscribed && script.last_loss().is_none());
+    assert!(is_connected && script.last_loss().is_none());
 }

@@ -12,7 +12,7 @@ use steadfast_protocol::message::{Command, ReplyError, ReplyResult, Request};
 
 use crate::script::{Script, ack, key_of, settings};
 
-/// The first pause with its jitter.
+/// The longest first pause.
 const PAUSE: Duration = Duration::from_millis(625);
 
 fn keys(commands: &[Command]) -> Vec<String> {
@@ -20,7 +20,7 @@ fn keys(commands: &[Command]) -> Vec<String> {
 }
 
 /// A faulty queue that resends rejected publications, and continues with the others in the meantime.
-fn faulty(enqueued: &[u64], rejected: u64) -> Vec<u64> {
+fn order_of_faulty_queue(enqueued: &[u64], rejected: u64) -> Vec<u64> {
     let mut waiting: VecDeque<u64> = enqueued.iter().copied().collect();
     let mut applied = Vec::new();
     let mut again = VecDeque::new();
@@ -36,7 +36,7 @@ fn faulty(enqueued: &[u64], rejected: u64) -> Vec<u64> {
 }
 
 /// The server accepts all but one, which it rejects twice. Returns the order in which it applies them.
-fn ours(channel_in_flight_max: usize, rejected: u64) -> Vec<u64> {
+fn order_of_session(channel_in_flight_max: usize, rejected: u64) -> Vec<u64> {
     let mut settings = settings();
     settings.outbox.channel_in_flight_max = channel_in_flight_max;
     let mut script = Script::with(settings, 1);
@@ -67,11 +67,14 @@ fn ours(channel_in_flight_max: usize, rejected: u64) -> Vec<u64> {
 
 #[test]
 fn a_temporarily_rejected_publication_is_not_overtaken_by_later_ones() {
-    assert_eq!(faulty(&[1, 2, 3, 4, 5, 6], 2), [1, 3, 4, 5, 6, 2]);
+    assert_eq!(
+        order_of_faulty_queue(&[1, 2, 3, 4, 5, 6], 2),
+        [1, 3, 4, 5, 6, 2]
+    );
 
     // Later ones in flight may be stored before it; with a limit of one there are none.
-    assert_eq!(ours(8, 2), [1, 3, 4, 2, 5, 6]);
-    assert_eq!(ours(1, 2), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(order_of_session(8, 2), [1, 3, 4, 2, 5, 6]);
+    assert_eq!(order_of_session(1, 2), [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn a_rejected_channel_continues_with_one_in_flight_until_an_acknowledgement() {
     for command in &commands {
         script.reply_to(command.id, Err(ErrorCode::TooManyRequests.reply()));
     }
-    // Rejected together, so they count once.
+    // Rejected together: one rejection.
     script.advance(PAUSE);
     let first = script.commands();
     assert_eq!(keys(&first), ["k1"]);
@@ -101,7 +104,7 @@ fn a_rejected_channel_continues_with_one_in_flight_until_an_acknowledgement() {
 }
 
 #[test]
-fn after_a_loss_a_channel_starts_with_one_since_a_starting_server_may_reject() {
+fn after_a_loss_a_channel_sends_one_first_since_a_starting_server_may_reject() {
     let mut script = Script::ready();
     for _ in 0..4 {
         script.publish();
@@ -261,7 +264,7 @@ impl World {
                 self.server.replies.push_back(reply);
                 continue;
             }
-            // Dropping a command after reading it breaks every order but that of one in flight.
+            // A command dropped after it was read breaks the order unless only one is in flight.
             let is_silent = has_faults && self.generator.chance(1, 12);
             let is_dropped = is_silent && self.is_strict && self.generator.chance(1, 2);
             let applied = self.server.applied.entry(channel).or_default();
@@ -330,7 +333,7 @@ fn publication(command: &Command) -> (String, u64) {
     (publish.channel, number.expect("a number"))
 }
 
-fn all_acknowledged(publication_outcomes: &[(PublicationId, PublishOutcome)]) -> usize {
+fn all_acknowledged_or_dropped(publication_outcomes: &[(PublicationId, PublishOutcome)]) -> usize {
     let acknowledged = |it: &&(PublicationId, PublishOutcome)| {
         matches!(
             it.1,
@@ -367,7 +370,7 @@ fn the_order_of_a_channel_holds_over_rejections_silence_and_losses() {
                 assert!(is_excused, "seed {seed}: {later} before {earlier}");
             }
             overtaken_by_those_in_flight += overtaken.len();
-            acknowledged += all_acknowledged(&world.script.publication_outcomes);
+            acknowledged += all_acknowledged_or_dropped(&world.script.publication_outcomes);
             rejections += world.server.rejections;
             silences += world.server.silences;
             losses += world.losses;

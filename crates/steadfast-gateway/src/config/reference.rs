@@ -67,7 +67,7 @@ pub const KEYS: &[ConfigKey] = &[
         SERVER,
         "allowed_origins",
         "a list of origins",
-        "Web pages of these origins may connect in addition to those of the same host, for example `https://app.example.org`. A `*` matches any characters; a single `*` allows all pages.",
+        "Web pages of these origins may connect in addition to those of the same host and port, for example `https://app.example.org`. A `*` matches any characters; a single `*` allows all pages.",
     ),
     key(
         SERVER,
@@ -91,7 +91,7 @@ pub const KEYS: &[ConfigKey] = &[
         SERVER,
         "close_timeout",
         "100ms to 1m",
-        "How long a closed connection may take to drain and to reply to the close frame; then it is reset.",
+        "How long a closing connection may take to drain and to reply to the close frame; then it is reset.",
     ),
     key(
         SERVER,
@@ -127,7 +127,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "pong_timeout",
         "100ms to below ping_interval",
-        "How long after a ping nothing may be received from a client before it is disconnected; any received byte counts, not only a pong.",
+        "How long after a ping the gateway waits for data from a client before it disconnects it; any byte counts, not only a pong.",
     ),
     key(
         CLIENT,

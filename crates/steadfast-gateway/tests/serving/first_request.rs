@@ -11,7 +11,7 @@ use crate::{config, millis, serve};
 const PATH: &str = "/connection/websocket";
 
 #[test]
-fn commands_in_the_same_segment_as_the_request_get_replies() {
+fn commands_in_the_tcp_segment_of_the_request_get_replies() {
     let gateway = serve(config());
     let stream = TcpStream::connect(gateway.address()).unwrap();
 
@@ -40,7 +40,7 @@ fn a_page_of_the_same_host_and_an_empty_subprotocol_are_accepted() {
 }
 
 #[test]
-fn a_foreign_page_is_rejected_with_the_setting_to_change() {
+fn a_cross_origin_page_is_rejected_with_the_setting_to_change() {
     let gateway = serve(config());
     let host = gateway.address().to_string();
 

@@ -52,7 +52,7 @@ fn the_messages_of_one_loop_iteration_are_sent_with_one_write() {
     let commands: Vec<String> = (3..67).map(|id| publish(id, "news", "{}")).collect();
     publisher.send_all(&commands);
 
-    // One segment of commands is one loop iteration and one batch of the log; a write per message would be 64 reads.
+    // A TCP segment of commands is one loop iteration and one batch of the log; a write per message would be 64 reads.
     let reads = reader.join().unwrap();
     assert!(reads <= 8, "{reads} reads for 64 messages");
 }

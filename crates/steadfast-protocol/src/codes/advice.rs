@@ -1,6 +1,6 @@
 //! The action that a code advises a client to take.
 //!
-//! The ranges decide, not the single rows: a code that a later server adds gets the right advice too.
+//! The ranges decide, not the rows: a code that a newer server adds gets the right advice too.
 
 use std::fmt;
 

@@ -9,7 +9,7 @@ super::table! {
     CloseCode: u16 {
         /// The connection has fulfilled its purpose.
         Normal = 1000, "normal closure";
-        /// The endpoint is going away: a server stops, or a page is left.
+        /// The endpoint is going away: a server stops, or a browser leaves the page.
         GoingAway = 1001, "going away";
         /// The peer violated the WebSocket protocol.
         ProtocolError = 1002, "protocol error";
@@ -21,7 +21,7 @@ super::table! {
         Abnormal = 1006, "abnormal closure";
         /// A text message is not UTF-8.
         InvalidPayload = 1007, "invalid payload data";
-        /// A policy other than the protocol was violated. Not used for overload: clients may treat it as permanent.
+        /// The message violates a policy of the receiver. Not used for overload: clients may treat it as permanent.
         PolicyViolation = 1008, "policy violation";
         /// The message is larger than the receiver accepts.
         MessageTooBig = 1009, "message size limit exceeded";

@@ -1,4 +1,4 @@
-//! The retry hint: `; retry_in=12s` at the end of a plain text.
+//! The retry hint: `; retry_in=12s` at the end of a text.
 //!
 //! Other SDKs ignore it; the Steadfast client reads it. It is part of the reason of a close or of the message of an
 //! error.

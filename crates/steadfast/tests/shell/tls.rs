@@ -127,10 +127,10 @@ async fn a_private_certificate_authority_is_trusted_when_it_is_added() {
     let error = dial(address, None)
         .await
         .expect_err("an untrusted authority");
-    let of_another = dial(address, Some(&Authority::new())).await;
+    let with_other_authority = dial(address, Some(&Authority::new())).await;
 
     assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
-    let error = of_another.expect_err("an untrusted authority");
+    let error = with_other_authority.expect_err("an untrusted authority");
     assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
 }
 

@@ -99,7 +99,7 @@ fn client_sender(
     move |event, mut fields| {
         fields["event"] = json!(event);
         fields["client"] = json!(name);
-        // Only the end of the program closes the other side.
+        // The receiver is closed only at the end.
         drop(lines.send(fields));
     }
 }

@@ -16,8 +16,8 @@ use crate::args::LabRun;
 use crate::exit::Failure;
 use crate::output;
 
-/// Directory for the files of all runs.
-const FOLDER_DEFAULT: &str = "steadfast-lab";
+/// Parent of the directories of all runs.
+const PARENT_DEFAULT: &str = "steadfast-lab";
 
 /// Runs the scenario and evaluates it.
 ///
@@ -26,16 +26,16 @@ const FOLDER_DEFAULT: &str = "steadfast-lab";
 /// When it cannot be run, or the verdict is not PASS.
 pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
     let (scenario, plan) = read::read(&arguments.scenario)?;
-    let own = env::current_exe()
+    let this_program = env::current_exe()
         .map_err(|error| Failure::failed(format!("failed to find this program: {error}"), ""))?;
     let kinds = plan.topology().clients().iter().map(|client| client.kind);
     let setup = RunSetup {
         gateway: arguments
             .gateway
             .as_deref()
-            .map_or_else(|| Ok(own.clone()), absolute)?,
-        drivers: drivers::find(kinds, &arguments.drivers, &own)?,
-        launcher: Some(own),
+            .map_or_else(|| Ok(this_program.clone()), absolute)?,
+        drivers: drivers::find(kinds, &arguments.drivers, &this_program)?,
+        launcher: Some(this_program),
         folder: folder(arguments, scenario.name(), &plan)?,
         faults: if arguments.placebo {
             FaultsMode::Placebo
@@ -98,7 +98,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 fn folder(arguments: &LabRun, name: &str, plan: &Plan) -> Result<PathBuf, Failure> {
     let parent = match &arguments.out {
         Some(folder) => folder.clone(),
-        None => PathBuf::from(FOLDER_DEFAULT),
+        None => PathBuf::from(PARENT_DEFAULT),
     };
     let failed = |path: &Path, error: std::io::Error| {
         Failure::failed(
