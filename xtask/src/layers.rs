@@ -1,4 +1,4 @@
-//! The layers: which of our crates may depend on which, and what pure crates may use at all.
+//! The layers: which of our crates may depend on which, and what else pure crates may use.
 //!
 //! `ARCHITECTURE.md` explains the lists; a new dependency changes both in one commit.
 
@@ -10,7 +10,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::tools::say;
 use crate::tree::root;
 
-/// Layers 0 to 2: no IO, no clock, no threads.
+/// Pure crates: no I/O, no clock, no threads.
 pub(crate) const PURE: &[&str] = &[
     "steadfast-machine",
     "steadfast-protocol",
@@ -20,15 +20,10 @@ pub(crate) const PURE: &[&str] = &[
     "steadfast-sim",
 ];
 
-/// Layer 3: they move bytes and execute outputs, on tokio.
-pub(crate) const SHELLS: &[&str] = &[
-    "steadfast",
-    "steadfast-etcd",
-    "steadfast-gateway",
-    "steadfast-lab",
-];
+/// Shells: they move bytes and execute outputs, on tokio.
+pub(crate) const SHELLS: &[&str] = &["steadfast", "steadfast-gateway", "steadfast-lab"];
 
-/// Each crate of ours and what of ours it may depend on.
+/// Each of our crates, and which of them it may use.
 const EDGES: &[(&str, &[&str])] = &[
     ("steadfast-machine", &[]),
     ("steadfast-protocol", &[]),
@@ -92,7 +87,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What pure crates may use of others: shared bytes, error enums, text and numbers, small data structures,
+/// External crates for pure crates: shared bytes, error enums, text and numbers, small data structures,
 /// checksums and header parsing; nothing that reaches a socket, a file, a clock or a thread.
 const PURE_MAY_USE: &[&str] = &[
     "annotate-snippets",
@@ -130,18 +125,21 @@ struct Edge {
 /// When there is one, or when cargo cannot read the workspace.
 pub(crate) fn run() -> Result<()> {
     let edges = edges()?;
-    let strays = strays(&edges);
-    for stray in &strays {
-        say(stray);
+    let violations = violations(&edges);
+    for violation in &violations {
+        say(violation);
     }
-    if strays.is_empty() {
+    if violations.is_empty() {
         say(&format!(
             "layers: {} dependencies, all permitted",
             edges.len()
         ));
         return Ok(());
     }
-    bail!("layers: {} dependencies are not permitted", strays.len())
+    bail!(
+        "layers: {} dependencies are not permitted",
+        violations.len()
+    )
 }
 
 fn edges() -> Result<Vec<Edge>> {
@@ -176,28 +174,28 @@ fn is_under_tests(manifest: &str) -> bool {
         .starts_with("/tests/")
 }
 
-fn strays(edges: &[Edge]) -> Vec<String> {
+fn violations(edges: &[Edge]) -> Vec<String> {
     let allowed: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
-    let mut strays = Vec::new();
+    let mut violations = Vec::new();
     for edge in edges {
         let Some(targets) = allowed.get(edge.from.as_str()) else {
-            strays.push(format!("{}: belongs to no layer", edge.from));
+            violations.push(format!("{}: belongs to no layer", edge.from));
             continue;
         };
         let ours = allowed.contains_key(edge.to.as_str()) || edge.to.starts_with("steadfast");
         if ours && !targets.contains(&edge.to.as_str()) {
-            strays.push(format!("{} must not depend on {}", edge.from, edge.to));
+            violations.push(format!("{} must not depend on {}", edge.from, edge.to));
         }
         let pure = PURE.contains(&edge.from.as_str());
         if pure && !ours && !edge.for_tests && !PURE_MAY_USE.contains(&edge.to.as_str()) {
-            strays.push(format!(
+            violations.push(format!(
                 "{} is pure and must not use {}",
                 edge.from, edge.to
             ));
         }
     }
-    strays.dedup();
-    strays
+    violations.dedup();
+    violations
 }
 
 #[cfg(test)]
@@ -208,7 +206,7 @@ mod tests {
     fn the_projects_edges_are_in_the_lists() {
         let edges = edges().unwrap();
 
-        let strays = strays(&edges);
+        let violations = violations(&edges);
 
         assert!(
             edges
@@ -216,12 +214,12 @@ mod tests {
                 .any(|edge| edge.from == "steadfast-hub" && edge.to == "bytes"),
             "the edges were read"
         );
-        assert!(strays.is_empty(), "{}", strays.join("\n"));
+        assert!(violations.is_empty(), "{}", violations.join("\n"));
     }
 
     #[test]
     fn an_edge_upwards_is_found() {
-        let found = strays(&[
+        let found = violations(&[
             edge("steadfast-hub", "steadfast-machine"),
             edge("steadfast-hub", "steadfast-gateway"),
         ]);
@@ -239,7 +237,7 @@ mod tests {
             ..edge("steadfast-protocol", "proptest")
         };
 
-        let found = strays(&[
+        let found = violations(&[
             edge("steadfast-hub", "tokio"),
             edge("steadfast-gateway", "tokio"),
             for_tests,
@@ -250,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_crate_without_a_layer_is_found() {
-        let found = strays(&[edge("steadfast-extra", "bytes")]);
+        let found = violations(&[edge("steadfast-extra", "bytes")]);
 
         assert_eq!(found, ["steadfast-extra: belongs to no layer"]);
     }

@@ -38,7 +38,7 @@ enum Text {
     Help(StyledStr),
     /// The complete error message for invalid arguments.
     Arguments(StyledStr),
-    /// An error, and a hint what to do; the hint may be empty.
+    /// An error, and a hint on what to do, which may be empty.
     Error { error: String, hint: String },
 }
 

@@ -60,7 +60,7 @@ impl PendingCalls {
     /// The next call to send; it then counts as sent with this command. A call whose deadline has passed holds back the
     /// later ones until it is removed, which is due immediately.
     pub(crate) fn send_next(&mut self, now: Instant, command: u32) -> Option<&Call> {
-        // Sent calls precede unsent ones: a new connection starts with the oldest.
+        // Sent calls precede unsent ones: a connection sends the oldest first.
         let index = self.pending.partition_point(|it| it.command.is_some());
         let next = self.pending.get_mut(index).filter(|it| now < it.deadline)?;
         next.command = Some(command);

@@ -80,7 +80,7 @@ export interface Participant {
   readonly name: string;
 }
 
-/** The reply to a publication: its position, and whether the gateway had already applied its idempotency key. */
+/** The reply to a publication: its position, and whether its idempotency key was already used. */
 export interface Ack extends Position {
   readonly isDuplicate: boolean;
 }

@@ -71,13 +71,16 @@ impl Subscription {
         self.rejections = 0;
         let mut effects = Effects::default();
         let to = result.position;
-        let lost = self.invalidated_position.take();
+        let invalidated = self.invalidated_position.take();
         let (position, event) = match self.position.take() {
             // The delivered position counts, not that of the reply, which may be the channel's high watermark. An
-            // offset is only valid in its own history: a recovery from another epoch is not a recovery.
-            Some(had) if result.recovered && (had.epoch == to.epoch || had.epoch.is_empty()) => {
+            // offset is only valid in its own history: a recovery from another epoch is a gap.
+            Some(previous)
+                if result.recovered
+                    && (previous.epoch == to.epoch || previous.epoch.is_empty()) =>
+            {
                 let position = Position {
-                    offset: had.offset,
+                    offset: previous.offset,
                     epoch: to.epoch,
                 };
                 let subscribed_at = position.clone();
@@ -92,12 +95,12 @@ impl Subscription {
                 };
                 (position, event)
             }
-            None if lost.is_none() && !self.has_subscribed => {
+            None if invalidated.is_none() && !self.has_subscribed => {
                 let position = to.clone();
                 (to, SubscriptionEvent::Subscribed { position })
             }
-            had => {
-                let from = had.or(lost);
+            previous => {
+                let from = previous.or(invalidated);
                 let event = SubscriptionEvent::Gap {
                     from,
                     to: to.clone(),

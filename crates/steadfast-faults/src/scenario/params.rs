@@ -57,7 +57,7 @@ impl Scalar {
         }
     }
 
-    fn from_typed(text: &str) -> Self {
+    fn from_argument(text: &str) -> Self {
         match text {
             "true" => Self::Flag(true),
             "false" => Self::Flag(false),
@@ -120,7 +120,7 @@ impl Params {
                 let help = Some(suggestion(name, &known));
                 return Err(ScenarioError::without_location("params", message, help));
             }
-            let value = Scalar::from_typed(value);
+            let value = Scalar::from_argument(value);
             params.values.insert(name.clone(), value);
         }
         Ok(params)

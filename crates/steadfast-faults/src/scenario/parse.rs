@@ -66,7 +66,7 @@ const COUNT: RangeInclusive<u32> = 1..=10_000;
 const BASELINE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(5);
-/// The default stall limit: the time in which a client of the fast profile notices an unresponsive peer.
+/// The default stall limit: how soon a client with `LIVENESS_FAST` detects an unresponsive peer.
 const STALL: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);

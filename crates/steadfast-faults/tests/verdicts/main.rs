@@ -69,7 +69,7 @@ fn the_phases_of_a_recovery_add_up() {
 fn one_message_lost_for_one_subscriber_fails() {
     let mut run = healthy();
     let (reader, lost) = run.early_message();
-    run.retain_of(
+    run.retain_events(
         reader,
         |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );
@@ -105,7 +105,7 @@ fn two_messages_reordered_for_one_subscriber_fail() {
     let (reader, _) = run.early_message();
     let mut earlier = None;
     let mut swapped = false;
-    run.retain_of(reader, |_, event| {
+    run.retain_events(reader, |_, event| {
         if let ClientEvent::Delivered { message, offset } = event
             && !swapped
         {
@@ -123,7 +123,7 @@ fn two_messages_reordered_for_one_subscriber_fail() {
     });
     let (second, second_offset) = earlier.unwrap();
     let mut first = true;
-    run.retain_of(reader, |_, event| {
+    run.retain_events(reader, |_, event| {
         if let ClientEvent::Delivered { message, offset } = event
             && first
         {
@@ -245,7 +245,7 @@ fn an_unattributed_disconnect_fails() {
 fn a_reported_gap_and_a_new_channel_epoch_fail() {
     let mut run = healthy();
     let (victim, _) = run.victim();
-    run.retain_of(victim, |_, event| {
+    run.retain_events(victim, |_, event| {
         if let ClientEvent::Subscribed(it) = event
             && it.was_recovering
         {
@@ -331,7 +331,7 @@ fn kills_without_publications_in_flight_are_inconclusive() {
 fn a_slow_harness_is_not_reported_as_a_failure_of_the_system() {
     let mut run = healthy();
     let (reader, lost) = run.early_message();
-    run.retain_of(
+    run.retain_events(
         reader,
         |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );
@@ -419,7 +419,7 @@ fn contradictory_events_are_inconclusive() {
 fn an_acknowledgement_of_an_unsent_publication_is_inconclusive() {
     let mut run = healthy();
     let (_, message) = run.early_message();
-    run.retain_of(message.publisher, |_, event| {
+    run.retain_events(message.publisher, |_, event| {
         !matches!(event, ClientEvent::Published { sequence } if *sequence == message.sequence)
     });
 
@@ -488,7 +488,7 @@ fn an_unexpected_exit_does_not_hide_a_failed_check() {
         &["no process exited unexpectedly"],
     );
     let (reader, lost) = run.early_message();
-    run.retain_of(
+    run.retain_events(
         reader,
         |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );

@@ -25,7 +25,7 @@ fn the_report_of_a_failed_run_has_the_failed_checks_with_evidence() {
 fn the_json_report_has_the_same_values_with_units_in_the_names() {
     let mut run = healthy();
     let (reader, lost) = run.early_message();
-    run.retain_of(
+    run.retain_events(
         reader,
         |_, event| !matches!(event, ClientEvent::Delivered { message, .. } if *message == Some(lost)),
     );

@@ -84,7 +84,7 @@ impl Run {
     }
 
     /// Changes or removes events of one client.
-    pub(crate) fn retain_of(
+    pub(crate) fn retain_events(
         &mut self,
         whom: ClientId,
         mut keep: impl FnMut(Instant, &mut ClientEvent) -> bool,
@@ -101,7 +101,7 @@ impl Run {
 
     /// Removes all later events of a client, and the deliveries of publications that it no longer sends.
     pub(crate) fn silence(&mut self, whom: ClientId, after: Instant) {
-        self.retain_of(whom, |at, _| at <= after);
+        self.retain_events(whom, |at, _| at <= after);
         let published = self.records.iter().filter(|record| {
             let of_client = matches!(&record.event, RunEvent::Client { client, event }
                 if *client == whom && matches!(event, ClientEvent::Published { .. }));

@@ -210,7 +210,7 @@ fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
         r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":[1],"idempotency_key":"k1"}}}"#,
     );
     let Request::Append(append) = &script.requests[0] else {
-        panic!("an append")
+        panic!("no append")
     };
     assert_eq!(append.idempotency_key, Some(Bytes::from_static(b"k1")));
     assert_eq!(append.data, Bytes::from_static(b"[1]"));
@@ -374,7 +374,7 @@ fn history_reads_from_the_requested_position() {
         script.send(peer, &format!(r#"{{"id":2,"history":{request}}}"#));
 
         let Request::Read(read) = &script.requests[0] else {
-            panic!("a read")
+            panic!("no read")
         };
         assert_eq!((&read.from, read.limit), (&from, limit), "{request}");
     }

@@ -57,7 +57,7 @@ fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_on
     script.log(vec![LogEvent::Lagged, committed("news", EPOCH, 9)]);
     assert_eq!(script.read(peer), "");
     let Request::Read(read) = &script.requests[0] else {
-        panic!("a read")
+        panic!("no read")
     };
     assert_eq!(
         read.from,
@@ -95,10 +95,10 @@ fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     let peer = script.connect();
     script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
     let Request::Read(read) = script.requests.remove(0) else {
-        panic!("a read")
+        panic!("no read")
     };
     let steadfast_hub::log::io::Response::Read(response) = page(3, &[]) else {
-        panic!("a read response")
+        panic!("no read response")
     };
     let response = LogEvent::Response {
         number: read.request_id.number,

@@ -36,7 +36,7 @@ fn a_long_recovery_continues_with_pushes_before_live_publications() {
     script.respond(first_page(7, &[1, 2, 3]));
     script.commit("news", 8);
     let Request::Read(read) = &script.requests[0] else {
-        panic!("a read")
+        panic!("no read")
     };
     assert_eq!(
         read.from,

@@ -171,12 +171,12 @@ async fn call_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Re
 /// Publishes through the client's outbox, which generates the idempotency keys.
 async fn publish_steadfast(client: &steadfast::Client, counter: &CallCounter) -> Result<()> {
     loop {
-        let delivery = client.publish(CHANNEL, &DATA)?.await;
+        let outcome = client.publish(CHANNEL, &DATA)?.await;
         let PublishOutcome::Acknowledged {
             duplicate: false, ..
-        } = delivery
+        } = outcome
         else {
-            bail!("publication not acknowledged: {delivery:?}");
+            bail!("publication not acknowledged: {outcome:?}");
         };
         counter.completed();
     }

@@ -82,7 +82,7 @@ pub fn resume(target: Target, pid: u32, disconnected: &DisconnectedClients) -> R
 pub fn publish(target: Target, channel: &str, count: u64) -> Result<()> {
     let publisher = join::open_all(target, 1, 1, |_| Purpose::Publish)?
         .pop()
-        .context("one publisher was connected")?;
+        .context("no publisher was connected")?;
     let mut out = Vec::new();
     for sequence in 0..count {
         Dialect::Gateway.publish(channel, sequence, &mut out);

@@ -17,8 +17,8 @@ use steadfast_machine::{Instant, Machine};
 #[derive(Debug)]
 struct SkipsRecovery {
     log: Log,
-    /// Pending reads after a position.
-    lagging: BTreeSet<RequestId>,
+    /// Pending reads with a position.
+    reads_after_position: BTreeSet<RequestId>,
 }
 
 impl Machine for SkipsRecovery {
@@ -35,7 +35,7 @@ impl Machine for SkipsRecovery {
                     ..
                 }) = request
                 {
-                    self.lagging.insert(*request_id);
+                    self.reads_after_position.insert(*request_id);
                 }
             }
         }
@@ -48,7 +48,7 @@ impl Machine for SkipsRecovery {
             request_id,
             response: Response::Read(response),
         } = &mut output
-            && self.lagging.remove(request_id)
+            && self.reads_after_position.remove(request_id)
             && let Page::Records { records, .. } = &mut response.page
             && let Some(last) = records.len().checked_sub(1)
             && last > 1
@@ -66,6 +66,6 @@ impl Machine for SkipsRecovery {
 fn main() -> Result<Infallible> {
     steadfast_known_bad::serve(|log| SkipsRecovery {
         log,
-        lagging: BTreeSet::new(),
+        reads_after_position: BTreeSet::new(),
     })
 }

@@ -15,7 +15,7 @@ pub(super) enum InputCommand {
 ///
 /// # Errors
 ///
-/// An example of a valid command.
+/// The problem, with an example.
 pub(super) fn parse(line: &str, channel: Option<&str>) -> Result<InputCommand, String> {
     let line = line.trim();
     let Some(command) = line.strip_prefix('/') else {
@@ -32,17 +32,17 @@ pub(super) fn parse(line: &str, channel: Option<&str>) -> Result<InputCommand, S
     };
     let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
     let rest = rest.trim();
-    let named = || match (rest, channel) {
+    let channel_or_default = || match (rest, channel) {
         ("", Some(channel)) => Ok(channel.to_owned()),
         ("", None) => Err(format!("missing channel; for example: /{verb} lobby")),
-        (named, _) => Ok(named.to_owned()),
+        (channel_or_default, _) => Ok(channel_or_default.to_owned()),
     };
     match verb {
         "quit" | "q" => Ok(InputCommand::Quit),
-        "subscribe" | "sub" => Ok(InputCommand::Subscribe(named()?)),
-        "unsubscribe" | "unsub" => Ok(InputCommand::Unsubscribe(named()?)),
-        "presence" => Ok(InputCommand::Presence(named()?)),
-        "history" => Ok(InputCommand::History(named()?)),
+        "subscribe" | "sub" => Ok(InputCommand::Subscribe(channel_or_default()?)),
+        "unsubscribe" | "unsub" => Ok(InputCommand::Unsubscribe(channel_or_default()?)),
+        "presence" => Ok(InputCommand::Presence(channel_or_default()?)),
+        "history" => Ok(InputCommand::History(channel_or_default()?)),
         "publish" | "pub" => match rest.split_once(' ') {
             Some((channel, data)) => Ok(InputCommand::Publish {
                 channel: channel.to_owned(),

@@ -25,7 +25,7 @@ fn describe(scenario: &Scenario, plan: &Plan) -> String {
         format!("{}: {}", scenario.name(), scenario.about()),
         format!("seed       {}", plan.seed()),
         format!(
-            "duration   {}, and as long again for a control run if there is one",
+            "duration   {}; a control run takes as long again",
             display::seconds(scenario.run().total())
         ),
         format!("processes  {}", topology.instances().len()),
