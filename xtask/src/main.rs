@@ -23,7 +23,7 @@ usage: cargo xtask TASK
   run                        build and start the demo; PORT=9000 changes the port
   setup                      install what is missing, in .venv and node_modules
   check [--only A,B]         format, lints, docs, tidy, spelling, links, dependencies
-  test [--only A,B]          setup, check, then every test; --skip A,B and --list too
+  test [--only A,B]          setup, check, then all tests; also --skip A,B, --list
   tidy                       check rules that no linter knows
   layers                     check dependencies between crates, and of pure crates
   links                      check links between documents
@@ -58,9 +58,9 @@ fn run(arguments: &[String]) -> Result<()> {
         "tidy" => tidy::run(),
         "layers" => layers::run(),
         "precommit" => setup::precommit(),
-        list => match steps::list(list) {
+        task => match steps::list(task) {
             Some(steps) => steps::run(&steps, &Choice::parse(rest)?),
-            None => bail!("unknown task `{list}`\n{USAGE}"),
+            None => bail!("unknown task `{task}`\n{USAGE}"),
         },
     }
 }

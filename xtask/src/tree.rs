@@ -70,7 +70,7 @@ impl Tree {
             .filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
     }
 
-    /// Every text file whose name ends so, in order.
+    /// Every text file with this ending, in order.
     pub(crate) fn texts_ending<'tree>(
         &'tree self,
         end: &'tree str,

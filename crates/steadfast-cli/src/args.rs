@@ -277,7 +277,7 @@ pub(crate) enum Lab {
     /// Execute a program that is killed when its parent process terminates; used by the lab itself
     #[command(hide = true)]
     Launch(Launch),
-    /// Run clients of this library as standard input directs; used by the lab itself
+    /// Run clients of this library by commands on stdin; used by the lab itself
     #[command(hide = true)]
     Driver,
 }

@@ -36,7 +36,7 @@ pub struct CallId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub u64);
 
-/// What happened: requests of the application, and news of the transport.
+/// What happened: application requests, and reports on the transport.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Input {
@@ -79,7 +79,7 @@ pub enum Input {
     CallRequested {
         id: CallId,
         call: Call,
-        /// The call ends then at the latest.
+        /// The latest end of the call.
         deadline: Instant,
     },
     /// The application subscribes.

@@ -91,7 +91,7 @@ impl Liveness {
         self.send_buffer_bytes = bytes;
     }
 
-    /// Adds bytes to the send buffer. Otherwise added bytes would hide write progress.
+    /// Counts bytes added to the send buffer, or they would hide write progress.
     pub(crate) const fn bytes_queued(&mut self, bytes: u64) {
         if self.stall.is_some() {
             self.send_buffer_bytes = self.send_buffer_bytes.saturating_add(bytes);
@@ -130,15 +130,15 @@ impl Liveness {
 
     /// When [`Self::on_timer`] is due.
     pub(crate) fn deadline(&self) -> Instant {
-        let silence = match self.probe_state {
+        let due = match self.probe_state {
             ProbeState::NotProbed => self.last_received_at + self.settings.ping_after_idle,
             ProbeState::ProbedOnce(at) => at + self.settings.pong_timeout / 2,
             ProbeState::ProbedTwice(at) => at + self.settings.pong_timeout,
             ProbeState::ClockJumpGrace(deadline) => deadline,
         };
         match self.stall {
-            Some(stall) => silence.min(stall.deadline),
-            None => silence,
+            Some(stall) => due.min(stall.deadline),
+            None => due,
         }
     }
 

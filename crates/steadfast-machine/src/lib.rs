@@ -1,7 +1,7 @@
 //! The contract of Steadfast's state machines, and the units of time, size and randomness.
 //!
 //! Every decision of Steadfast is made by a [`Machine`]: a sans-IO value that has no clock and no source of randomness.
-//! The same machines run in production, in the simulation and in a replay; only the driver differs.
+//! The same machines run in production and in the simulation; only the driver differs.
 
 pub mod machine;
 pub mod units;

@@ -148,7 +148,7 @@ fn reply_message(replies: &[Reply]) -> Bytes {
     out.into()
 }
 
-/// Decodes as a server and as a client; the property is that both return.
+/// Decodes in both roles: both return, with at most one item per line.
 fn read_both(bytes: Vec<u8>) {
     let message = Bytes::from(bytes);
     let lines = message.split(|byte| *byte == b'\n').count();

@@ -93,7 +93,7 @@ fn a_rejected_channel_continues_with_one_in_flight_until_an_acknowledgement() {
     assert_eq!(keys(&first), ["k1"]);
     script.reply_to(first[0].id, Err(ErrorCode::TooManyRequests.reply()));
     while script.snapshot().in_flight == 0 {
-        script.pass_alive(1);
+        script.keep_alive(1);
     }
     let again = script.commands();
     assert_eq!(keys(&again), ["k1"]);
@@ -214,7 +214,7 @@ impl World {
             }
             _ => {
                 let seconds = self.generator.below(13);
-                self.script.pass_alive(seconds);
+                self.script.keep_alive(seconds);
             }
         }
     }
@@ -301,7 +301,7 @@ impl World {
             while !self.server.replies.is_empty() {
                 self.deliver_reply();
             }
-            self.script.pass_alive(1);
+            self.script.keep_alive(1);
         }
         assert_eq!(
             self.script.invariants.pending(),

@@ -28,7 +28,7 @@ fn sendings(script: &mut Script) -> Vec<u64> {
             assert_eq!(key_of(&command).as_deref(), Some("k1"));
             sent.push(second);
         }
-        script.pass_alive(1);
+        script.keep_alive(1);
         second += 1;
         assert!(second < 1_000, "never completed");
     }
@@ -54,7 +54,7 @@ fn pass_write_blocked(script: &mut Script, seconds: u64) -> usize {
     for second in 0..seconds {
         let bytes = 1_000_000 - second;
         script.handle(Input::SendBuffer { attempt, bytes });
-        script.pass_alive(1);
+        script.keep_alive(1);
         sent += script.commands().len();
     }
     sent
@@ -73,7 +73,7 @@ fn publications_are_not_resent_while_the_send_buffer_may_contain_them() {
     let attempt = script.attempt();
     script.handle(Input::SendBuffer { attempt, bytes: 0 });
     assert!(script.commands().is_empty());
-    script.pass_alive(10);
+    script.keep_alive(10);
     one_command(&mut script);
 
     // With a send buffer that never empties, the publication ends with the resend window.
@@ -101,9 +101,9 @@ fn the_first_acknowledgement_of_any_resend_counts_and_later_replies_are_ignored(
         let mut script = Script::ready();
         script.publish();
         let mut commands = vec![one_command(&mut script)];
-        script.pass_alive(10);
+        script.keep_alive(10);
         commands.push(one_command(&mut script));
-        script.pass_alive(20);
+        script.keep_alive(20);
         commands.push(one_command(&mut script));
 
         script.reply_to(commands[replied].id, Ok(ack(4, false)));
@@ -126,7 +126,7 @@ fn a_late_rejection_of_an_earlier_command_leaves_the_outcome_to_the_newer_one() 
         let mut script = Script::ready();
         script.publish();
         let first = one_command(&mut script);
-        script.pass_alive(10);
+        script.keep_alive(10);
         let second = one_command(&mut script);
         script.reply_to(first.id, Err(late.reply()));
         assert_eq!(script.invariants.pending(), 1);
@@ -150,7 +150,7 @@ fn a_permanent_rejection_proves_nothing_about_an_earlier_command_without_a_reply
     let mut overdue = Script::ready();
     overdue.publish();
     one_command(&mut overdue);
-    overdue.pass_alive(10);
+    overdue.keep_alive(10);
 
     for mut script in [lost, overdue] {
         let again = one_command(&mut script);
@@ -252,7 +252,7 @@ fn reject_for(script: &mut Script, code: ErrorCode, seconds: u64) -> usize {
             commands += 1;
             script.reply_to(command.id, Err(code.reply()));
         }
-        script.pass_alive(1);
+        script.keep_alive(1);
     }
     commands
 }
@@ -267,7 +267,7 @@ fn long_temporary_rejection_slows_the_retries_down_and_loses_nothing() {
         "{commands} times in ten minutes"
     );
     while waits.snapshot().in_flight == 0 {
-        waits.pass_alive(1);
+        waits.keep_alive(1);
     }
     let command = one_command(&mut waits);
     waits.reply_to(command.id, Ok(ack(1, false)));
@@ -293,9 +293,9 @@ fn a_requested_retry_delay_is_respected() {
     let text = with_retry_in("busy", Duration::from_secs(8));
     script.reply_to(command.id, Err(ErrorCode::TooManyRequests.reply_with(text)));
 
-    script.pass_alive(7);
+    script.keep_alive(7);
     assert!(script.commands().is_empty());
-    script.pass_alive(3);
+    script.keep_alive(3);
     one_command(&mut script);
 }
 
@@ -314,9 +314,9 @@ fn the_longest_of_several_requested_delays_applies() {
             script.reply_to(command.id, Err(rejection));
         }
 
-        script.pass_alive(7);
+        script.keep_alive(7);
         assert!(script.commands().is_empty());
-        script.pass_alive(3);
+        script.keep_alive(3);
         one_command(&mut script);
     }
 }
@@ -326,7 +326,7 @@ fn a_subscription_without_a_reply_from_a_living_server_is_requested_again() {
     let mut script = Script::ready();
     script.subscribe("chat", 10);
     let first = one_command(&mut script);
-    script.pass_alive(11);
+    script.keep_alive(11);
     let commands = script.commands();
     assert!(
         matches!(
@@ -346,6 +346,6 @@ fn a_subscription_without_a_reply_from_a_living_server_is_requested_again() {
         script.drain_subscription_events(),
         [SubscriptionEvent::Subscribed { position: at(2) }]
     );
-    script.pass_alive(60);
+    script.keep_alive(60);
     assert!(script.commands().is_empty());
 }

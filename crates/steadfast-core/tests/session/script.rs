@@ -312,7 +312,7 @@ impl Script {
     }
 
     /// Advances the time while the peer sends bytes each second.
-    pub(crate) fn pass_alive(&mut self, seconds: u64) {
+    pub(crate) fn keep_alive(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.advance(Duration::from_secs(1));
             self.receive_bytes();

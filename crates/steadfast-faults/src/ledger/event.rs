@@ -1,4 +1,4 @@
-//! The events of a run with their instants, as the host of a scenario observes them.
+//! The events of a run with their instants, as the shell that runs a scenario observes them.
 //!
 //! Each source (a driver of clients, the supervisor of processes, the harness itself) writes its own event records in
 //! their order. Records of different sources may be written in any order, since the instant decides. All sources use
@@ -14,7 +14,7 @@ use crate::topology::{ClientId, FaultId, InstanceId};
 /// An event and its instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRecord {
-    /// On the one monotonic clock of the host.
+    /// On the one monotonic clock of the run.
     pub at: Instant,
     /// What happened at that instant.
     pub event: RunEvent,

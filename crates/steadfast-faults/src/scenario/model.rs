@@ -1,6 +1,6 @@
 //! The validated model of a scenario.
 //!
-//! Values of these types come from `parse` only; hosts read them. The plan defines when faults are injected.
+//! Only `parse` creates values of these types; shells read them. The plan defines when faults are injected.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Scenario {
         &self.about
     }
 
-    /// The seed of the file, if it has one; otherwise the host draws one.
+    /// The seed of the file, if it has one; otherwise a shell draws one.
     pub const fn seed(&self) -> Option<u64> {
         self.seed
     }

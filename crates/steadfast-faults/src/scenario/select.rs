@@ -93,7 +93,7 @@ impl fmt::Display for InstanceSelector {
 
 /// The seed for all random draws of one occurrence of a step.
 pub(super) fn occurrence_seed(seed: u64, step: &str, occurrence: u32) -> Seed {
-    // FNV-1a over the id, so that equal ids draw equally whatever else the scenario contains.
+    // FNV-1a over the id, so that the draws of a step do not depend on other steps.
     let hash = step.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -339,7 +339,7 @@ fn a_slow_harness_is_not_reported_as_a_failure_of_the_system() {
         if let RunEvent::Harness(HarnessEvent::Lag { late }) = &mut record.event
             && index % 30 == 0
         {
-            // The tightest time of the scenario is 6 s; one timer in thirty is later than a tenth of it.
+            // The shortest time in a check is 6 s; one timer in thirty is later than a tenth of it.
             *late = Duration::from_millis(601);
         }
     }
@@ -441,7 +441,7 @@ fn a_late_subscription_or_an_idle_load_is_inconclusive() {
         }
     }
     let mut idle = healthy();
-    // A baseline of a fifth of its duration: too few publications were sent in it.
+    // The baseline ends after a fifth of its time: too few publications were sent.
     for record in &mut idle.records {
         if record.event == RunEvent::PhaseBegan(RunPhase::Steps) {
             record.at = baseline + 400 * MILLI;

@@ -12,7 +12,7 @@ use steadfast_machine::{Generator, Seed};
 use self::ledger::{Found, Ledger};
 use crate::records::{Failure, print};
 
-/// The number of cycles per directory, so that reading all of it each time stays short.
+/// The number of cycles per directory; it limits the time of each complete read.
 const CYCLES_PER_DIRECTORY: u64 = 25;
 
 /// The maximum number of acknowledgements after which the writer is killed.
@@ -36,7 +36,7 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
     let mut totals = Totals::default();
     for first in (0..cycles).step_by(usize::try_from(CYCLES_PER_DIRECTORY)?) {
         let directory = tempfile::tempdir()?;
-        let path = directory.path().to_str().ok_or("a path that is not text")?;
+        let path = directory.path().to_str().ok_or("path is not UTF-8")?;
         let mut ledger = Ledger::default();
         for cycle in first..cycles.min(first + CYCLES_PER_DIRECTORY) {
             one_cycle(path, cycle, seed, &mut ledger, &mut totals)
@@ -129,7 +129,7 @@ fn write_and_kill(
     Ok(())
 }
 
-/// Makes a reader print the complete log, and stops it by a kill or cleanly.
+/// Makes a reader print the complete log, and kills it or closes it cleanly.
 fn read_and_compare(
     directory: &str,
     generator: &mut Generator,

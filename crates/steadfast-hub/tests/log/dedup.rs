@@ -103,7 +103,7 @@ fn a_wall_clock_that_jumps_back_neither_shortens_nor_prolongs_a_window() {
     again.advance(WINDOW);
     assert!(
         !again.publish_ok(idempotent("a", "3", "ann", "k")).2,
-        "at most a window from the start on"
+        "at most one window after the start"
     );
 }
 

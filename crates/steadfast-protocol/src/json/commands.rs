@@ -80,7 +80,7 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Selects the method of a command: the first one in the order of the protocol's fields, or only `send` without an id.
+/// Selects the method of a command: the first in the order of the protocol's fields; without an id only `send`.
 fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, DecodeError> {
     if at.id == 0 {
         return match shape.send {

@@ -1,6 +1,6 @@
 //! The bare server: Steadfast's WebSocket codec on tokio, with no protocol above it.
 //!
-//! It is the floor with which the gateway is compared, so it has the gateway's structure: one single-threaded runtime,
+//! The gateway is compared with this baseline, so it has the gateway's structure: one single-threaded runtime,
 //! one read buffer for all connections, frames encoded once, one write per socket per loop iteration.
 //! The `bench` binary starts it with the port as its only argument (0 for any free port). It prints its address and
 //! serves two kinds of connections: a message on `/pub` is sent to all connections of `/sub`, `/echo` returns each

@@ -1,4 +1,4 @@
-//! The floor of the client rows: a loop on tokio-tungstenite with the minimal JSON.
+//! The baseline of the client rows: a loop on tokio-tungstenite with minimal JSON.
 //!
 //! It has no reconnection, recovery, limits or timeouts. It parses each reply, finds the call by its id, and sends the
 //! pongs of the client protocol.

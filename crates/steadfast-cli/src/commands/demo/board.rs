@@ -63,7 +63,7 @@ impl Board {
         epoch.clone_into(&mut self.position.epoch);
     }
 
-    /// Continues in this history after a subscription without a gap.
+    /// Sets the channel epoch after a subscription without a gap.
     pub(super) fn set_epoch(&mut self, epoch: &str) {
         epoch.clone_into(&mut self.position.epoch);
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use steadfast_machine::Generator;
 
-/// The last record may end in zeros, which cannot be distinguished from bytes that were never written.
+/// Distance from the last non-zero byte: a record may end in zeros, which look like unwritten bytes.
 const RECORD_END_BYTES: usize = 64;
 
 /// Writes random bytes shortly after the last byte that is not zero, as a torn write would. Returns `false` if nothing
