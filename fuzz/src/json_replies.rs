@@ -1,7 +1,8 @@
 //! Fuzzes the JSON decoder of replies: it must not panic, and a decoded reply must be the same when it is encoded and
 //! decoded again.
 //!
-//! Run by the fuzz target of the same name and, over the committed corpus, by the tests of `steadfast-protocol`.
+//! The fuzz target of the same name runs this check; the tests of `steadfast-protocol` run it over the committed
+//! corpus.
 
 use bytes::Bytes;
 use steadfast_protocol::error::DecodeError;

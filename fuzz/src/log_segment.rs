@@ -1,9 +1,10 @@
-//! Fuzzes opening, verifying and repairing a log whose segments contain any bytes: none of them may panic, they must
-//! agree on what is corrupt, and a log that opens or was repaired must accept publications and survive a restart.
+//! Fuzzes opening, verifying and repairing a log whose segments contain any bytes: no operation may panic, opening and
+//! verifying must agree on what is corrupt, and a log that opens or was repaired must handle a publication and survive
+//! a restart.
 //!
 //! The first byte chooses the number of segments, whether checksums are corrected (so that valid records with unusual
-//! content are reached), and the policy; the rest is the content of the segments. Run by the fuzz target of the same
-//! name and, over the committed corpus, by the tests of `steadfast-hub`.
+//! content are reached), and the policy; the rest is the content of the segments. The fuzz target of the same name
+//! runs this check; the tests of `steadfast-hub` run it over the committed corpus.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub fn check(data: &[u8]) {
     assert!(use_log(policy, repaired, 3), "a repaired log opens");
 }
 
-/// Sets the segment number and the checksum of each record.
+/// Corrects the length, the segment number, the synced length and the checksum of each record.
 fn correct_records(number: u64, segment: &mut [u8]) {
     let mut at = 0;
     while let Some(rest) = segment.get_mut(at..)
@@ -233,7 +234,7 @@ impl Driver {
         self.log.handle(Instant::START, input);
     }
 
-    /// Publishes and returns the payload, unless a bound forbids it.
+    /// Publishes and returns the payload; `None` when the log rejects the publication.
     fn publish(&mut self) -> Option<Bytes> {
         let data = Bytes::from_static(b"\"published by the check\"");
         let append = Append {

@@ -1,8 +1,8 @@
 //! Fuzzes the WebSocket decoder: it must not panic, must not exceed its limits, and must return the same events however
 //! the stream is split into reads.
 //!
-//! The first two bytes choose role, limits and the size of the reads; the rest is the stream. Run by the fuzz target of
-//! the same name and, over the committed corpus, by the tests of `steadfast-protocol`.
+//! The first two bytes choose role, limits and the size of the reads; the rest is the stream. The fuzz target of the
+//! same name runs this check; the tests of `steadfast-protocol` run it over the committed corpus.
 
 use steadfast_protocol::websocket::{
     CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits,

@@ -13,7 +13,7 @@ import { openBrowser, User } from "./src/user.mjs";
 
 /** Strokes of the painters before the first frame: enough to fill the canvas partly. */
 const STROKES = 420;
-/** The maximum time between two frames. */
+/** The usual pause between two frames. */
 const FRAME_MS = 150;
 /** How long the last frame is shown before the animation repeats. */
 const LAST_MS = 5_000;
@@ -31,7 +31,7 @@ try {
   await browser.close();
 }
 
-/** Starts a new demo for each, so that they do not influence each other. */
+/** Runs `make` with a new demo, so that the animation and the screenshots do not influence each other. */
 async function withDemo(make) {
   const demo = await Demo.start();
   try {
@@ -63,7 +63,7 @@ async function record(demo) {
   await ada.page.mouse.up();
   await ada.waitForLink("reconnecting");
   await shoot();
-  // Without pauses, so that the complete face is hollow before the gateway is up again.
+  // The face is drawn without pauses, so that all of it is hollow before the gateway is up again.
   await drawIn(ada, cells[1], config, 6, shoot);
   const verdict = ada.waitForText(
     "verdict",
@@ -103,7 +103,7 @@ async function moveToButton(user, shoot) {
   await pause(3 * FRAME_MS);
 }
 
-/** Adds a visible pointer, which a headless browser does not draw; it shrinks while the mouse button is pressed. */
+/** Adds a pointer, which a headless browser does not draw; the pointer shrinks while the mouse button is pressed. */
 function showPointer(page) {
   return page.evaluate(() => {
     const pointer = document.createElement("div");

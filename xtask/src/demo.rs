@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::setup;
 use crate::tools::{command, run as execute, say};
 
-/// Builds the page and the program, and replaces this process by it; returns only on failure.
+/// Builds the page and the program, and replaces this process with the program; returns only on failure.
 ///
 /// # Errors
 ///

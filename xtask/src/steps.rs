@@ -1,7 +1,6 @@
-//! A task as a list of named steps: each is timed, the first failure stops the list and is named.
+//! A task as a list of named steps: each step is timed, and the first failure is named and stops the list.
 //!
-//! The lists themselves are in `steps/lists`. The last line, `steps: N passed, N failed`, is what CI
-//! reads.
+//! The lists themselves are in `steps/lists`. CI reads the last line, `steps: N passed, N failed`.
 
 mod lists;
 
@@ -22,7 +21,7 @@ use crate::tree::root;
 /// Interval at which a running step is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a step that is terminated may take to stop its own child processes.
+/// The time within which a terminated step must stop its own child processes.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest printed command, in characters.
@@ -38,12 +37,12 @@ pub(crate) struct Step {
     variables: Vec<(&'static str, String)>,
     /// A folder in the root that must exist before the step begins.
     folder: Option<String>,
-    /// After this the step is stopped and counts as failed: a hang must not use up the time of a CI run.
+    /// After this time, the step is stopped and counts as failed, so that a hang does not use up the time of a CI run.
     limit: Duration,
 }
 
 impl Step {
-    /// The command as it is printed, truncated: a list of a hundred files is of no use.
+    /// The command as it is printed: truncated, because a list of a hundred files is of no use.
     fn shown(&self) -> String {
         let whole = format!("{} {}", self.program, self.arguments.join(" "));
         match whole.char_indices().nth(SHOWN_MAX) {
@@ -189,7 +188,7 @@ fn execute(step: &Step) -> Result<()> {
     }
 }
 
-/// Stops a step with all its child processes: first by SIGTERM, since a test runner has process groups of its own to
+/// Stops a step with all its child processes: first with SIGTERM, since a test runner has process groups of its own to
 /// stop.
 fn stop_group(child: &mut Child) -> Result<()> {
     let group = Pid::from_child(child);
@@ -256,7 +255,7 @@ mod tests {
 
     #[test]
     fn what_a_step_has_started_is_stopped_with_it() {
-        // The inner process holds the output open as long as it lives, and ignores SIGTERM.
+        // The inner process keeps the output open while it runs, and ignores SIGTERM.
         let script = "(trap '' TERM; echo ready; sleep 60) & wait";
         let mut step = command("sh")
             .args(["-c", script])

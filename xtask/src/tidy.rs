@@ -1,7 +1,7 @@
-//! Rules that no linter knows, each a function from the tree to its findings.
+//! Checks that no linter provides, each a function from the tree to its findings.
 //!
-//! `cargo xtask tidy` prints them, and the test below fails on them, so the ordinary test run includes them.
-//! Each check has a sample that it accepts and one that it rejects.
+//! `cargo xtask tidy` prints the findings, and the test below fails on any finding, so the ordinary test run includes
+//! the checks. Each check has a sample that it accepts and one that it rejects.
 
 mod documents;
 mod known_bad;
@@ -76,7 +76,7 @@ const CHECKS: [Check; 16] = [
 ///
 /// # Errors
 ///
-/// When there is one.
+/// When there is a finding.
 pub(crate) fn run() -> Result<()> {
     let findings = findings(&Tree::of_project()?);
     for finding in &findings {
@@ -110,7 +110,7 @@ mod tests {
 
 #[cfg(test)]
 mod samples {
-    //! What the tests of the checks share.
+    //! The code that the tests of the checks share.
 
     use super::{Check, Tree};
 

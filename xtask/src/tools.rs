@@ -1,4 +1,4 @@
-//! Running other programs: where they are found, and what is said about them.
+//! Finds and runs other programs, and prints progress.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::tree::root;
 
-/// Prints one line of progress to standard error.
+/// Prints one line of progress to standard output.
 #[expect(
     clippy::print_stdout,
     reason = "the one place where this program speaks"
@@ -23,7 +23,7 @@ pub(crate) fn environment() -> PathBuf {
     root().join(".venv")
 }
 
-/// A command in the root, which finds what `setup` installed before anything else.
+/// A command that runs in the root, with the programs that `setup` installed first on its search path.
 pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).env("PATH", search_path());
@@ -34,7 +34,7 @@ fn search_path() -> OsString {
     let system = env::var_os("PATH").unwrap_or_default();
     let own = environment().join("bin");
     let folders = std::iter::once(own).chain(env::split_paths(&system));
-    // A folder whose name holds a colon cannot be on a search path; then the system's own stays as it is.
+    // A folder whose name contains a colon cannot be on a search path; in this case, the system's path is used.
     env::join_paths(folders).unwrap_or(system)
 }
 

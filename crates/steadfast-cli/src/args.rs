@@ -343,7 +343,7 @@ pub(crate) struct Launch {
 ///
 /// # Errors
 ///
-/// When it is invalid, or requests help or the version: the text and the exit code.
+/// When the command line is invalid, or requests help or the version: the text and the exit code.
 pub(crate) fn parse() -> Result<Arguments, Failure> {
     Arguments::try_parse().map_err(|error| {
         if error.use_stderr() {

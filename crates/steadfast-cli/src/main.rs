@@ -8,7 +8,7 @@ mod output;
 
 use std::process::ExitCode;
 
-/// Idle connections need less memory than with the system's allocator.
+/// With this allocator, idle connections need less memory than with the system's.
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -24,7 +24,7 @@ pub(crate) enum StdoutState {
     Closed,
 }
 
-/// Prints one of many results, and returns whether further ones can be printed.
+/// Prints one of many results, and returns whether further results can be printed.
 pub(crate) fn print_next(text: &str) -> StdoutState {
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => StdoutState::Open,
@@ -107,10 +107,10 @@ pub(crate) fn start_log(environment: &Environment) {
         .init();
 }
 
-/// Most progress lines that a long run writes to a log.
+/// The maximum number of progress lines that a long run writes to a log.
 const PROGRESS_LINES: u64 = 50;
 
-/// Fewest seeds between two lines: a short run writes none.
+/// The minimum number of seeds between two lines: a short run writes none.
 const PROGRESS_STEP_MIN: u64 = 200;
 
 /// Progress on standard error: one line that is updated on a terminal, otherwise a new line at intervals.

@@ -10,7 +10,7 @@ pub enum SessionState {
     /// Never opened, or closed by the application.
     #[default]
     Disconnected,
-    /// Before its first connection, or before the first one after a restart.
+    /// Before the first connection, or before the first connection after a restart.
     Connecting,
     /// The server accepted the connect command.
     Connected,
@@ -44,7 +44,7 @@ pub enum SessionPhase {
     Closing,
 }
 
-/// Numbers the connections of a session: increases by one with each `Connected`, never repeats.
+/// Numbers the connections of a session: increases by one with each `Connected`, and never repeats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionEpoch(pub u64);
 
@@ -63,9 +63,9 @@ pub struct SessionSnapshot {
     pub attempt: u32,
     /// When the session entered its state.
     pub since: Instant,
-    /// When the next attempt starts; `None` unless the session waits for it.
+    /// When the next attempt starts; `None` unless the session waits for an attempt.
     pub next_attempt_at: Option<Instant>,
-    /// Why the session is not connected, or was not connected last.
+    /// Why the session is not connected; while it is connected, the last such reason.
     pub cause: Option<DisconnectCause>,
     /// The last measured round-trip time.
     pub rtt: Option<Duration>,
@@ -135,7 +135,7 @@ pub enum SessionEvent {
     Connected {
         /// The new connection.
         epoch: ConnectionEpoch,
-        /// The time without a connection; `None` for the first one.
+        /// The time without a connection; `None` for the first connection.
         downtime: Option<Duration>,
     },
     /// All subscriptions are restored, and unacknowledged publications are resent.
@@ -147,14 +147,14 @@ pub enum SessionEvent {
     Lost {
         /// The lost connection.
         epoch: ConnectionEpoch,
-        /// Why it was lost.
+        /// Why the connection was lost.
         cause: DisconnectCause,
-        /// From the last received byte until the loss was detected.
+        /// The time from the last received byte until the loss was detected.
         detection: Duration,
     },
     /// The session no longer reconnects.
     Failed {
-        /// Why it gave up.
+        /// Why the session gave up.
         cause: DisconnectCause,
     },
     /// The session ended as the application requested.

@@ -1,4 +1,4 @@
-//! The session: what an application holds across connections.
+//! The session: the client state that is kept across connections.
 //!
 //! ```text
 //!        open                   dialled                connect reply
@@ -50,7 +50,7 @@ pub struct Session {
     failures: u32,
     /// Start of the time without a connection.
     disconnected_since: Option<Instant>,
-    /// While draining: until then queued publications are sent; then the session ends.
+    /// While draining: the instant until which queued publications are sent; then the session ends.
     drain_until: Option<Instant>,
     backoff: Backoff,
     outbox: Outbox,
@@ -126,7 +126,7 @@ impl Session {
         &self.snapshot
     }
 
-    /// Handles inputs that became known at the same time. Each has the same effect as in [`Machine::handle`], but
+    /// Handles inputs that became known at the same time. Each input has the same effect as in [`Machine::handle`], but
     /// consecutive publications and calls are sent in as few messages as possible.
     pub fn handle_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) {
         let mut has_pending = false;

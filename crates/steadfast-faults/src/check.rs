@@ -37,7 +37,7 @@ pub enum CheckOutcome {
     Holds,
     /// The condition does not hold.
     Fails,
-    /// There are no samples, or the value is censored and its lower bound does not decide.
+    /// There are no samples, or the value is censored and its lower bound does not decide the comparison.
     Unknown,
 }
 
@@ -46,7 +46,7 @@ impl CheckOutcome {
         if holds { Self::Holds } else { Self::Fails }
     }
 
-    /// The outcome of both: a failure takes precedence over an unknown outcome.
+    /// The combined outcome: a failure takes precedence over an unknown outcome.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         match (self, other) {
@@ -131,8 +131,8 @@ const fn holds(relation: Relation, order: Ordering) -> bool {
     }
 }
 
-/// The outcome when the left value is censored: only a lower bound of it is known. An upper bound fails, since it is
-/// required but not shown.
+/// The outcome when the left value is censored: only its lower bound is known. A required upper bound fails,
+/// since the run does not show it.
 const fn compare_censored(relation: Relation, order: Ordering) -> CheckOutcome {
     match relation {
         Relation::Equal | Relation::AtMost | Relation::Below => CheckOutcome::Fails,
@@ -168,7 +168,7 @@ fn value(term: &Term, ledger: &Ledger) -> Option<Measurement> {
 fn compute(computed: &Computed, ledger: &Ledger) -> Option<Measurement> {
     let left = value(&computed.left, ledger)?;
     let right = value(&computed.right, ledger)?;
-    // Subtracting or dividing by a censored value gives no bound of the result.
+    // Neither subtracting a censored value nor dividing by it gives a lower bound of the result.
     let (a, b) = (left.quantity, right.quantity);
     let (quantity, grows) = match computed.operator {
         Operator::Add => (a.plus(b)?, true),

@@ -3,7 +3,7 @@
 //! [`event`] defines the event records and [`event_log`] stores them. [`Ledger::reconcile`] derives the connections of
 //! each client, the deliveries of each publication to each subscriber, and the effects of each fault. The ledger does
 //! not know the guarantees: [`crate::check`] compares it with the checks of the scenario, and [`consistency`] verifies
-//! that its own sums agree.
+//! that the sums of the ledger agree.
 
 mod connections;
 mod consistency;
@@ -48,7 +48,7 @@ pub struct Ledger {
     pub offsets: OffsetStats,
     /// What the harness reported about itself.
     pub harness: HarnessStats,
-    /// Sums that disagree, and events that contradict each other; the run proves nothing unless it is empty.
+    /// Sums that disagree, and events that contradict each other; the run proves nothing unless this list is empty.
     pub inconsistencies: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ pub struct ClientStats {
     pub subscribed: Option<Instant>,
     /// Periods without a success while it was connected.
     pub stalls: Vec<Stall>,
-    /// It reports to be connected, but nothing has succeeded since all faults were healed.
+    /// The client reports that it is connected, but has had no success since all faults were healed.
     pub is_silent: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Samples and their aggregates: percentiles, the maximum, the mean.
 //!
 //! A recovery that had not ended at the end of the run stays in the samples, as a censored value: "longer than".
-//! Omitting it would give good averages even with half of the clients disconnected. Percentiles need enough samples;
-//! below that the maximum replaces them, here and so in every check and every report.
+//! Without such values, averages would be good even with half of the clients disconnected. Percentiles need enough
+//! samples; with fewer samples the maximum replaces a percentile, in every check and every report.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::quantity::{Quantity, Unit};
 /// A single measured value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sample {
-    /// The value was still growing when the run ended, so only a lower bound is known. Compared first, since such a
-    /// value counts as larger than every known one when it is compared with a bound.
+    /// The value was still growing when the run ended, so only a lower bound is known. This field is compared first,
+    /// since a censored value counts as larger than every known value when it is compared with a bound.
     pub is_censored: bool,
     /// Nanoseconds, or a count.
     pub value: u64,

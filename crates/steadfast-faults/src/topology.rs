@@ -1,7 +1,7 @@
-//! The participants of a run: the instances of services, the channels that each serves, and the clients.
+//! The participants of a run: the instances of services, the channels that each instance serves, and the clients.
 //!
-//! The plan creates it, and it does not change during a run. Event records name participants by the small ids that are
-//! assigned here; reports turn the ids back into names.
+//! The plan creates the topology, which does not change during a run. Event records name participants by the small ids
+//! that are assigned here; reports turn the ids back into names.
 
 use std::fmt;
 
@@ -71,7 +71,7 @@ pub struct Instance {
 }
 
 impl fmt::Display for Instance {
-    /// As selectors name it, for example `gateway:2`. With the colon replaced it is a valid folder name.
+    /// Writes the name that selectors use, for example `gateway:2`. With the colon replaced, it is a valid folder name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.service, self.number)
     }
@@ -184,7 +184,7 @@ impl Topology {
     }
 }
 
-/// Scenarios bound every list far below the range of an id.
+/// Converts a length to an id. Scenarios bound every list far below the range of an id.
 fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }

@@ -1,10 +1,10 @@
 //! Short event logs and the ledgers that result from them.
 //!
-//! Each file of `ledgers/` contains events, a line of dashes, and the expected ledger. A line is an instant in
+//! Each file of `ledgers/` contains events, a line of dashes, and the expected ledger. A line consists of an instant in
 //! milliseconds after the start of the steps, a source, and an event: `120 a disconnected timeout`. The clients `a` and
 //! `b` share the only channel of the only gateway; the fault is a kill, or a pause if the first line is `pause`. Phases
 //! and the first connections are implicit: both clients are subscribed at offset 0 before the steps, which last from 0
-//! to 60,000. With a line `stalls`, periods without a success of more than 8 s are reported.
+//! to 60,000. With a line `stalls`, periods of more than 8 s without a success are reported.
 
 #![expect(
     clippy::unwrap_used,

@@ -27,7 +27,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// How long a rejected client may take to read the response and close.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Accepts connections until it is dropped.
+/// Accepts connections until the future is dropped.
 pub(crate) async fn accept(event_loop: Rc<EventLoop>, listener: TcpListener) {
     let mut is_exhausted = false;
     loop {
@@ -107,7 +107,7 @@ async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: 
 enum FirstRequest {
     Upgrade {
         upgrade: Upgrade,
-        /// WebSocket bytes that arrived with it.
+        /// WebSocket bytes that arrived with the request.
         early_bytes: Vec<u8>,
     },
     Reject(HttpRejection),
@@ -127,7 +127,7 @@ impl RequestHead<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<FirstRequest>> {
         loop {
             let mut memory = self.event_loop.read_buffer.borrow_mut();
-            // At most one head, so that one connection cannot make the shard buffer more.
+            // At most one head is read, so that one connection cannot make the shard buffer more.
             let capacity = upgrade::HEAD_BYTES_MAX
                 .saturating_sub(self.buffered.len())
                 .max(1);
@@ -217,7 +217,7 @@ async fn send_rejection(mut stream: TcpStream, rejection: &HttpRejection) {
         stream.shutdown().await?;
         drain(&mut stream).await
     };
-    // The response was sent, so it does not matter whether the client disconnected or stays.
+    // The connection is closed in any case, so it does not matter whether the client disconnected or stays.
     drop(time::timeout(LINGER, linger).await);
 }
 

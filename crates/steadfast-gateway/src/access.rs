@@ -41,7 +41,7 @@ impl AccessRules {
     ///
     /// The host name is checked as well because a foreign page can make its own domain name resolve to 127.0.0.1; its
     /// requests then arrive from loopback, but with that name.
-    /// A proxy on this machine makes every client look local, so forwarded requests are not local.
+    /// A proxy on this machine makes every client look local, so forwarded requests do not count as local.
     pub(crate) fn access(&self, client: IpAddr, host: &str, route: Route) -> Access {
         let is_local = route == Route::Direct && is_loopback(client) && is_loopback_name(host);
         match self.anonymous {

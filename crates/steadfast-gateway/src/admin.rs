@@ -24,7 +24,7 @@ pub(crate) enum Capacity {
 /// What the HTTP servers of the shards report about the process.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    /// `None` once it is closed.
+    /// `None` as soon as the close of the log has begun.
     log: Mutex<Option<LogService>>,
     is_shutting_down: AtomicBool,
     /// Shards that accept further clients.
@@ -65,7 +65,7 @@ impl Admin {
 
     /// Reports that a shard's capacity is exhausted or available again.
     pub(crate) fn on_shard(&self, capacity: Capacity) {
-        // One writer per shard, which reports only changes, so the count stays between zero and the number of shards.
+        // Each shard reports only changes, so the count stays between zero and the number of shards.
         match capacity {
             Capacity::Available => self.shards_with_capacity.fetch_add(1, Ordering::Relaxed),
             Capacity::Exhausted => self.shards_with_capacity.fetch_sub(1, Ordering::Relaxed),

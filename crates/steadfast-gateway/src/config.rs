@@ -2,7 +2,7 @@
 //!
 //! Defines the keys, the defaults and their reasons. [`load`] reads a file, [`policy`] converts the settings to the
 //! policies of the state machines, [`mod@reference`] generates the page of all keys. Does not read the environment: the
-//! command line tool passes its values in.
+//! command line tool passes the values of the environment in.
 
 pub mod load;
 pub mod policy;
@@ -61,7 +61,7 @@ pub struct ServerConfig {
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
     pub handshake_timeout: ConfigDuration,
-    /// How long a closed connection may take to drain and to reply to the close frame.
+    /// How long a closing connection may take to drain and to reply to the close frame.
     pub close_timeout: ConfigDuration,
     /// How long a shutdown waits for clients to disconnect.
     pub shutdown_timeout: ConfigDuration,
@@ -76,7 +76,7 @@ impl ServerConfig {
     pub const CONNECTIONS_MAX: u32 = 100_000;
     /// 4,096, the same as the listen backlog.
     pub const HANDSHAKES_MAX: u32 = 4096;
-    /// 10 s: a request head is one packet; the rest is for slow mobile links.
+    /// 10 s: a request head is one packet; the remaining time is for slow mobile links.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
     /// 5 s, the protocol's timeout of a close handshake.
     pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,7 +112,7 @@ pub struct ClientConfig {
     pub join_leave: JoinLeaveChoice,
     /// Time between two pings.
     pub ping_interval: ConfigDuration,
-    /// How long after a ping nothing may be received from a client.
+    /// How long the gateway waits for bytes from a client after a ping.
     pub pong_timeout: ConfigDuration,
     /// How long a client may take to send its connect command.
     pub connect_timeout: ConfigDuration,
@@ -141,7 +141,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// 25 s, the protocol's default: SDKs disconnect 10 s after a ping that did not arrive.
+    /// 25 s, the protocol's default: SDKs disconnect when a ping is 10 s late.
     pub const PING_INTERVAL: Duration = Duration::from_secs(25);
     /// 8 s, the protocol's default.
     pub const PONG_TIMEOUT: Duration = Duration::from_secs(8);
@@ -163,11 +163,11 @@ impl ClientConfig {
     pub const CHANNELS_MAX: u32 = 128;
     /// 256: four times what the heaviest measured publisher keeps in flight.
     pub const PENDING_REQUESTS_MAX: u32 = 256;
-    /// 300, what SDKs expect of one reply.
+    /// 300, the number that SDKs expect in one reply.
     pub const PUBLICATIONS_PER_REPLY_MAX: u32 = 300;
     /// 64 KiB, a sixteenth of the send buffer: four such replies and a page of a recovery may be sent in one loop
-    /// iteration, before the client reads anything. They fit into the send buffer after what it may already contain, so
-    /// that replies alone never make a client a slow consumer.
+    /// iteration, before the client reads anything. They fit into the send buffer in addition to what it may already
+    /// contain, so that replies alone never make a client a slow consumer.
     pub const PUBLICATION_BYTES_PER_REPLY_MAX: ByteSize = ByteSize::from_kib(64);
     /// 1,000 entries, which are about 100 KB.
     pub const PRESENCE_MAX: u32 = 1000;
@@ -250,9 +250,9 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// In the working directory, so that by default no file is written outside of it.
     pub const DIRECTORY: &'static str = "steadfast-data";
-    /// 50 ms: the publications that a power failure may lose with `fsync = "interval"`.
+    /// 50 ms: a power failure may lose the publications of this time with `fsync = "interval"`.
     pub const FSYNC_INTERVAL: Duration = Duration::from_millis(50);
-    /// 64 MiB: entire segments are removed, so 16 of them make retention smooth.
+    /// 64 MiB: retention removes entire segments, so with 16 of them it removes a sixteenth at a time.
     pub const SEGMENT_BYTES: ByteSize = ByteSize::from_mib(64);
     /// 10,000 publications: three minutes of a channel with 50 per second.
     pub const HISTORY_SIZE: u64 = 10_000;
@@ -333,8 +333,9 @@ mod tests {
         let payloads = client.publication_bytes_per_reply_max.0.as_bytes();
         let reply = payloads + u64::from(client.publications_per_reply_max) * ENVELOPE_BYTES;
 
-        // Four requests with large replies and one page of a recovery may be in flight. Each reply considers only what
-        // the send buffer contained before the iteration, which with its own payloads is at most half of the limit.
+        // Four requests with large replies and one page of a recovery may be in flight. For each reply, only what the
+        // send buffer contained before the iteration is considered; together with the payloads of the reply, this is at
+        // most half of the limit.
         let buffered = limit / 2 - payloads;
 
         assert!(buffered + 5 * reply <= limit, "{buffered} + 5 * {reply}");

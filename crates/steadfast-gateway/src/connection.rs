@@ -22,11 +22,12 @@ use crate::write_batch::QueuedBuffers;
 pub(crate) enum ConnectionPhase {
     /// Messages are sent and received.
     Open,
-    /// Our close frame is sent or queued; the peer's is awaited, and its messages are dropped.
+    /// Our close frame is sent or queued; the peer's close frame is awaited, and the peer's messages are dropped.
     Closing,
     /// As `Closing`, after bytes that cannot be decoded: only the end of the stream is awaited.
     Draining,
-    /// Both close frames exist; the socket is dropped once the send buffer is empty.
+    /// The peer's close frame was received, and ours is sent or queued; the socket is dropped once the send buffer is
+    /// empty.
     Finishing,
 }
 
@@ -61,7 +62,7 @@ pub(crate) enum SendOutcome {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: OwnedWriteHalf,
-    /// Bytes that the kernel has not accepted; boxed, because it is nearly always empty.
+    /// Bytes that the kernel has not accepted; boxed, because there are nearly always none.
     send_buffer: Option<Box<BytesMut>>,
     /// Wakes the connection's task.
     waker: Option<Waker>,
@@ -106,7 +107,7 @@ impl Connection {
         Ok(SendOutcome::Buffered)
     }
 
-    /// Whether the kernel has not accepted everything.
+    /// Whether the send buffer holds bytes that the kernel has not accepted yet.
     pub(crate) const fn has_send_buffer(&self) -> bool {
         self.send_buffer.is_some()
     }
@@ -118,7 +119,7 @@ impl Connection {
             .map(|send_buffer| send_buffer.len())
     }
 
-    /// Writes the send buffer whenever the socket accepts bytes; ready when it is empty.
+    /// Writes the send buffer whenever the socket accepts bytes; ready when the send buffer is empty.
     pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(send_buffer) = &mut self.send_buffer {
             let stream: &TcpStream = self.stream.as_ref();
@@ -147,7 +148,7 @@ impl Connection {
         }
     }
 
-    /// Stores the waker of the connection's task. The task is always the same, so it is cloned only the first time.
+    /// Stores the waker of the connection's task. The task is always the same, so the waker is cloned only once.
     pub(crate) fn store_waker(&mut self, waker: &Waker) {
         if !self
             .waker
@@ -170,7 +171,7 @@ impl Connection {
         drop(SockRef::from(self.stream.as_ref()).shutdown(Shutdown::Write));
     }
 
-    /// Makes the close that follows a reset, so that the kernel keeps no unsent data.
+    /// Turns the close that follows into a reset, so that the kernel keeps no unsent data.
     fn reset(&self) {
         // A socket that has failed already is reset.
         drop(SockRef::from(self.stream.as_ref()).set_linger(Some(Duration::ZERO)));
@@ -179,7 +180,7 @@ impl Connection {
     /// Drops the writing half; the connection's task notices and drops the other half.
     fn close(self) {
         self.wake();
-        // Dropping both halves closes the socket; a shutdown of one would only be an extra system call.
+        // Dropping both halves closes the socket; a shutdown of one half would only be an extra system call.
         self.stream.forget();
     }
 }

@@ -1,6 +1,7 @@
 //! The task of one connection: writes its send buffer, reads its socket, and passes complete messages to the hub.
 //!
-//! Its future is small: it reads into the buffer of the event loop, and the decoder keeps only incomplete frames.
+//! The future of the task is small: the task reads into the buffer of the event loop, and the decoder keeps only
+//! incomplete frames.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -141,7 +142,7 @@ enum ReadProgress {
     BufferFull,
 }
 
-/// Decodes the bytes of one read and passes its events to the hub.
+/// Decodes the bytes of one read and passes the messages in them to the hub.
 pub(crate) fn decode_read(
     shard: &mut Shard,
     now: Instant,
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_needs_little_memory() {
-        // The task adds its header, and the runtime its registration: about half a KiB in total.
+        // The task adds its header, and the runtime adds its registration: about half a KiB in total.
         assert!(
             size_of::<ConnectionTask>() <= 128,
             "{}",

@@ -2,7 +2,8 @@
 //!
 //! Everything runs on one thread, so the shard is borrowed for one synchronous step and never across an await. A loop
 //! iteration is the time between two runs of [`finish_iterations`]: the scheduler is first in, first out, so the task
-//! that finishes an iteration runs after all tasks that were ready when it began, and writes for all of them at once.
+//! that finishes an iteration runs after all tasks that were ready when the iteration began, and writes for all of them
+//! at once.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,8 +25,8 @@ use crate::log::ShardLog;
 use crate::shard::{Outgoing, Shard};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};
 
-/// The maximum number of bytes that one read returns; larger messages need several. Shared by all connections of a
-/// shard.
+/// The maximum number of bytes that one read returns; larger messages need several reads. All connections of a
+/// shard share the buffer.
 const READ_BUFFER_BYTES: usize = 64 << 10;
 /// The maximum number of log events in one loop iteration: enough to coalesce, few enough that sockets are written in
 /// between.
@@ -35,7 +36,7 @@ const LOG_EVENTS_MAX: usize = 512;
 #[derive(Debug)]
 pub(crate) struct EventLoop {
     shard: RefCell<Shard>,
-    /// Empty between two reads.
+    /// Contains no data between two reads.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     clock: Clock,
     pub(crate) settings: ShardSettings,
@@ -50,7 +51,7 @@ pub(crate) struct EventLoop {
     /// The deadline until which the timer's task sleeps.
     armed_deadline: Cell<Option<Instant>>,
     rearm: Notify,
-    /// Notified when a socket is closed.
+    /// Notified when a connection is closed, or has finished its first request.
     capacity: Notify,
     /// Notified when the last connection is closed.
     all_closed: Notify,
@@ -66,9 +67,10 @@ pub(crate) struct ShardSettings {
     pub(crate) echo_limits: websocket::WebSocketLimits,
     pub(crate) handshake_timeout: Duration,
     handshakes_max: usize,
-    /// Clients of this shard.
+    /// The maximum number of clients of this shard.
     peers_max: usize,
-    /// All sockets of this shard; more than `peers_max`, so that the hub can reply to clients that it rejects.
+    /// The maximum number of sockets of this shard; more than `peers_max`, so that the hub can reply to clients that it
+    /// rejects.
     sockets_max: usize,
     shutdown_timeout: Duration,
 }
@@ -129,8 +131,8 @@ impl EventLoop {
         access(&mut self.shard.borrow_mut())
     }
 
-    /// Runs one synchronous step with the shard. The iteration finishes after it, and after all other tasks that are
-    /// ready now.
+    /// Runs one synchronous step with the shard. The iteration finishes after this step, and after all other tasks
+    /// that are ready now.
     pub(crate) fn step<R>(&self, step: impl FnOnce(&mut Shard, Instant) -> R) -> R {
         let result = self.run_step(step);
         if !self.is_iteration_open.replace(true) {
@@ -323,7 +325,7 @@ async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
         if !taken.has_more {
             return;
         }
-        // The sockets are written in between.
+        // The sockets are written before more events are taken.
         tokio::task::yield_now().await;
     }
 }

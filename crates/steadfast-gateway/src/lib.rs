@@ -1,7 +1,7 @@
 //! The network shell of Steadfast: sockets, files and clocks around the hub and the log.
 //!
 //! The state machines of `steadfast-hub` make all decisions; this crate feeds them inputs and executes their outputs.
-//! It never prints, exits or reads the environment. [`server::run`] is the entry point.
+//! This crate never prints, exits or reads the environment. [`server::run`] is the entry point.
 
 mod accept;
 mod access;

@@ -16,13 +16,13 @@ const BACKLOG: i32 = 4096;
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum ListenError {
-    /// Another process is listening there.
+    /// Another process is listening on the address.
     #[error("cannot listen on {address}: another process is listening there")]
     PortInUse { address: SocketAddr },
     /// No interface of this machine has the address.
     #[error("cannot listen on {address}: this machine does not have the address {}", address.ip())]
     AddressNotAvailable { address: SocketAddr },
-    /// The user may not listen there.
+    /// The user may not listen on the address.
     #[error("cannot listen on {address}: permission denied")]
     PermissionDenied { address: SocketAddr },
     /// Any other error of the operating system.
@@ -87,7 +87,7 @@ pub(crate) fn listeners(address: SocketAddr, shards: u16) -> Result<Vec<TcpListe
     let listen = || {
         let socket = socket_of(address)?;
         socket.set_reuse_port(true)?;
-        // Accepted sockets inherit it, which saves a system call for each.
+        // Accepted sockets inherit this option, which saves a system call for each.
         socket.set_tcp_nodelay(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -127,7 +127,8 @@ fn socket_of(address: SocketAddr) -> io::Result<Socket> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // Connections of an earlier process that are still closing do not block the port; a listener does.
+    // With this option, connections of an earlier process that are still closing do not block the port; a listener
+    // still blocks it.
     socket.set_reuse_address(true)?;
     Ok(socket)
 }

@@ -1,5 +1,5 @@
-//! Starts and stops the gateway: first the log, then the listeners, then one event loop per shard; stopping is in
-//! reverse.
+//! Starts and stops the gateway: the log, the listeners and one event loop per shard start in this order, and stop in
+//! reverse order.
 //!
 //! [`run`] is the entry point for the command line tool, [`start`] for callers that need the address, and
 //! [`start_with_log`] for callers that wrap the log's state machine.
@@ -37,7 +37,7 @@ use crate::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 /// How long the log may take to close: one batch and one sync of a slow disk.
 const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running gateway. [`Running::stop`] stops it; dropping it stops it without waiting for anything.
+/// A running gateway. [`Running::stop`] stops it; dropping this value stops it without waiting.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
@@ -54,7 +54,7 @@ pub struct Running {
 ///
 /// # Errors
 ///
-/// When it cannot start, when an event loop ends unexpectedly, or when the log does not close cleanly.
+/// When the gateway cannot start, when an event loop ends unexpectedly, or when the log does not close cleanly.
 pub async fn run(
     loaded: LoadedConfig,
     shutdown: impl Future<Output = ()>,
@@ -153,7 +153,7 @@ where
 }
 
 impl Running {
-    /// Returns the address it listens on; if port 0 was configured, with the port that was chosen.
+    /// Returns the address that the gateway listens on; if port 0 was configured, with the port that was chosen.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -210,7 +210,7 @@ struct ExitGuard(mpsc::Sender<()>);
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        // The channel has capacity for one message per shard, and without a receiver none is needed.
+        // The channel has capacity for one message per shard, and without a receiver no message is needed.
         let _ = self.0.try_send(());
     }
 }

@@ -13,7 +13,7 @@ use crate::access::{AccessRules, Route};
 pub(crate) const CLIENT_PATH: &str = "/connection/websocket";
 /// The echo endpoint of the test configuration.
 pub(crate) const ECHO_PATH: &str = "/test/echo";
-/// The longest request head: cookies and long queries of browsers fit.
+/// The maximum length of a request head in bytes: cookies and long queries of browsers fit.
 pub(crate) const HEAD_BYTES_MAX: usize = 8192;
 /// The maximum number of fields in a head; browsers send about 20.
 const FIELDS_MAX: usize = 64;

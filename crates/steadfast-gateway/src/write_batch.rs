@@ -1,8 +1,8 @@
-//! The write batch of one loop iteration: all frames of the iteration, and per socket a list of ranges of them.
+//! The write batch of one loop iteration: all frames of the iteration, and for each socket a list of byte ranges.
 //!
 //! Nothing is allocated per receiver. A frame for many receivers is stored once in the shared arena; a receiver of
-//! consecutive frames holds one range that only grows, so a hot channel costs one comparison per receiver and message.
-//! Frames for one receiver are stored in a separate arena, because they would split those ranges.
+//! consecutive frames holds one range that only grows, so a busy channel costs one comparison per receiver and message.
+//! Frames for one receiver are stored in a separate arena, because in the shared arena they would split those ranges.
 //! Has no access to sockets and makes no decisions; the shard enqueues, writes each socket's buffers once, and clears
 //! the batch.
 

@@ -265,7 +265,7 @@ fn wait(shard: &mut ShardLog) -> Vec<LogEvent> {
     })
 }
 
-/// Overwrites bytes in the middle of a segment, and returns the content of the segment after that.
+/// Overwrites bytes in the middle of a segment, and returns the changed content of the segment.
 fn corrupt(directory: &Path, number: u64) -> Vec<u8> {
     let path = directory.join(format!("{number:016}.segment"));
     let file = std::fs::OpenOptions::new()

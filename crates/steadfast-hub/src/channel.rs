@@ -18,7 +18,7 @@ pub(crate) struct ChannelIndex(u32);
 /// How far this shard has read the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cursor {
-    /// The log has not responded about it yet.
+    /// The log has not responded about the channel yet.
     Unknown,
     /// Everything up to `offset` was read; the next commit is `offset + 1`.
     Current { epoch: ChannelEpoch, offset: u64 },
@@ -31,7 +31,7 @@ pub(crate) enum Cursor {
 pub(crate) enum MemberSlot {
     /// Receives every publication as it is committed.
     Live(u32),
-    /// Receives none yet: its response or the rest of its recovery is pending.
+    /// Receives no publications yet: the log's response or the rest of the recovery is pending.
     Pending(u32),
 }
 
@@ -132,7 +132,7 @@ impl Channels {
         self.by_name.get(name).copied()
     }
 
-    /// The name as a shared string; a known one is not copied.
+    /// The name as a shared string; the name of a known channel is not copied.
     pub(crate) fn name(&self, name: &str) -> ChannelName {
         self.by_name
             .get_key_value(name)

@@ -1,7 +1,7 @@
 //! Commands of a peer, except subscriptions (see `recovery`) and presence (see `presence`).
 //!
-//! A command that violates the protocol closes the connection; one that merely cannot be granted is rejected with an
-//! error. Commands of a peer with too many pending requests are queued until enough of them are completed.
+//! A command that violates the protocol closes the connection; a valid command that cannot be granted is rejected with
+//! an error. Commands of a peer with too many pending requests are queued until enough of the requests are completed.
 
 use std::collections::VecDeque;
 
@@ -28,7 +28,7 @@ use crate::policy::hub::{AnonymousInfo, HubSettings};
 use crate::rejections::RejectionCause;
 
 impl Hub {
-    /// Executes the commands of one frame in order, until one of them closes the connection.
+    /// Executes the commands of one WebSocket message in order, until one of them closes the connection.
     pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
         let limits = self.settings().limits;
         let commands = match json::decode_commands(message, &limits) {
@@ -63,7 +63,7 @@ impl Hub {
 
     fn handle_command(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
         match (self.peers.get(id).map(|peer| peer.phase), command) {
-            // A rejected connect invalidates the rest of the frame and everything after it.
+            // A rejected connect invalidates the rest of the WebSocket message and everything after it.
             (Some(PeerPhase::Rejected { .. }) | None, _) => {}
             (Some(PeerPhase::AwaitingConnect | PeerPhase::Connected { .. }), Err(error)) => {
                 self.on_undecodable(id, &error);
@@ -286,7 +286,7 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        // The log distinguishes records from payloads by their NUL bytes.
+        // The log distinguishes a record from a payload by the NUL bytes in the head of the record.
         let has_nul =
             channel.contains('\0') || idempotency_key.as_ref().is_some_and(|key| key.contains(&0));
         if channel.is_empty() || data.is_empty() || has_nul {
@@ -318,7 +318,7 @@ impl Hub {
         );
     }
 
-    /// Acknowledges a publication: its record is durable, and it has been delivered to every shard.
+    /// Acknowledges a publication: its record is committed, and it has been delivered to every shard.
     pub(crate) fn on_published(
         &mut self,
         peer: PeerId,

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Identifies the history in which a channel's offsets count; every position that the server issues contains one.
+/// Identifies the history in which a channel's offsets count; every position that the server issues contains a channel
+/// epoch.
 ///
-/// The incarnation comes from the operating system's randomness when a log is created (or when its epochs must change),
-/// the counter distinguishes later histories of that incarnation. On the wire it is text of at most 27 bytes, for
-/// example `9f86d081884c7d65.0`, opaque to clients.
+/// The incarnation comes from the operating system's randomness when a log is created (or when its epochs must change);
+/// the counter distinguishes later histories of that incarnation. On the wire, an epoch is text of at most 27 bytes,
+/// for example `9f86d081884c7d65.0`, opaque to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelEpoch {
     /// Random, from the operating system.

@@ -1,4 +1,4 @@
-//! Events of a hub for diagnostics: past tense, with the fields that a log line needs. Never payloads.
+//! Events of a hub for diagnostics: names in the past tense, and the fields that a log line needs, never payloads.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ pub enum Event {
     PeerClosed {
         peer: PeerId,
         client: ClientId,
-        /// Who closed it, with code and reason.
+        /// Who closed the connection, with code and reason.
         closed_by: ClosedBy,
-        /// Time since it was accepted.
+        /// Time since the connection was accepted.
         duration: Duration,
-        /// Time since its last activity.
+        /// Time since the peer's last activity.
         idle: Duration,
     },
-    /// Commands were rejected because a limit of the hub is reached. The first one is reported at once, further ones at
-    /// most once a second.
+    /// Commands were rejected, or connections refused, because a limit of the hub is reached. The first rejection is
+    /// reported at once, further rejections at most once a second.
     LimitReached {
         /// The limit, by the name of its setting.
         setting: &'static str,
-        /// The number of commands since the last report.
+        /// The number of rejections since the last report.
         count: u64,
     },
     /// This shard lagged behind the log and reads its channels again.
@@ -45,9 +45,9 @@ pub enum Event {
     },
     /// A message without a channel was ignored: it has no receiver.
     SendIgnored { peer: PeerId },
-    /// The data of a connect command is not shown to others: it is not a JSON object, or too long.
+    /// The data of a connect command is not shown to other clients: it is not a JSON object, or it is too long.
     InfoIgnored { peer: PeerId },
-    /// The log rejected requests. The first rejection is reported at once, further ones at most once a second.
+    /// The log rejected requests. The first rejection is reported at once, further rejections at most once a second.
     RequestsRejected {
         rejection: crate::log::io::Rejection,
         /// The number of rejections since the last report.

@@ -1,4 +1,4 @@
-//! Fan-out of publications, and catching up on those that this shard has missed.
+//! Fan-out of publications, and catching up on publications that this shard has missed.
 
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::json::{self, InfoParts, PublicationParts};
@@ -16,7 +16,7 @@ use crate::pending_requests::Purpose;
 const ENVELOPE_BYTES: usize = 160;
 
 impl Hub {
-    /// Handles a durable publication: the next one of its channel is sent to all live subscribers.
+    /// Handles a durable publication: if it is the next of its channel, it is sent to all live subscribers.
     pub(crate) fn on_committed(&mut self, committed: Committed) {
         let Some(channel) = self.channels.find(committed.channel.as_str()) else {
             return;
@@ -28,7 +28,7 @@ impl Hub {
             epoch: now, record, ..
         } = committed;
         match cursor {
-            // A pending response covers it.
+            // A pending response covers this publication.
             Cursor::Unknown | Cursor::Lagging { .. } => {}
             Cursor::Current { epoch, .. } if epoch != now => {
                 self.lose_position(
@@ -72,7 +72,7 @@ impl Hub {
         self.emit(Output::Fanout { frame, to });
     }
 
-    /// This shard lagged: every channel is read again from its cursor.
+    /// Handles a lag of this shard: every channel with a current cursor is read again from that cursor.
     pub(crate) fn on_lagged(&mut self) {
         let lagging: Vec<_> = self
             .channels
@@ -103,7 +103,7 @@ impl Hub {
         );
     }
 
-    /// Handles the log's response with what this shard missed of a channel.
+    /// Handles the log's response with the publications of a channel that this shard missed.
     pub(crate) fn on_catch_up(
         &mut self,
         channel: ChannelIndex,
@@ -180,7 +180,7 @@ impl Hub {
         }
     }
 
-    /// Whether the subscriber has received a position; one whose reply is still pending has not.
+    /// Whether the subscriber has received a position; a subscriber whose reply is still pending has not.
     fn has_position(&self, peer: PeerId, channel: ChannelIndex) -> bool {
         self.peers
             .get(peer)

@@ -29,7 +29,7 @@ use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 const FULL_RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Maximum number of connections per permitted session. Connections without a session (not connected yet, or rejected)
-/// are closed by their timeouts, and until then are bounded by this.
+/// are closed by their timeouts; until then, this maximum bounds them.
 const CONNECTION_HEADROOM: usize = 2;
 
 /// The close code for "try again later" (registered by IANA after RFC 6455).
@@ -149,8 +149,8 @@ impl Hub {
         }
     }
 
-    /// Whether as many sessions are open as the policy allows. Connections without one do not count: otherwise a
-    /// thundering herd that is larger than the hub would lock itself out.
+    /// Whether as many sessions are open as the policy allows. Connections without a session do not count: otherwise a
+    /// thundering herd that is larger than the hub would prevent its own sessions.
     pub(crate) const fn is_full(&self) -> bool {
         self.sessions >= self.policy.settings().peers_max
     }
@@ -180,7 +180,7 @@ impl Hub {
         }
     }
 
-    /// Removes a connection and all its subscriptions. Returns `false` if it is unknown.
+    /// Removes a connection and all its subscriptions. Returns `false` if the connection is unknown.
     fn remove_peer(&mut self, id: PeerId, closed_by: ClosedBy) -> bool {
         let Some(peer) = self.peers.remove(id) else {
             return false;
@@ -308,7 +308,7 @@ impl Hub {
         }
     }
 
-    /// The message for a peer that exceeds the capacity: its SDK increases its backoff and reconnects.
+    /// The message for a peer that exceeds the capacity: the peer's SDK increases the backoff and reconnects.
     pub(crate) fn full_message() -> String {
         with_retry_in("at capacity", FULL_RETRY_DELAY)
     }

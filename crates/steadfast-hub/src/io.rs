@@ -77,7 +77,7 @@ pub enum ShardMessage {
     PresenceQuery {
         /// The shard that sent the query.
         shard: u16,
-        /// Chosen by that shard; each response contains it.
+        /// Chosen by that shard; each response contains this number.
         number: u64,
         channel: ChannelName,
         detail: PresenceDetail,
@@ -109,7 +109,7 @@ pub enum ShardPresence {
     Clients(Vec<ClientInfo>),
     Counts {
         clients: u32,
-        /// The distinct users, so that the sum over all shards counts each once.
+        /// The distinct users, so that the sum over all shards counts each user once.
         users: BTreeSet<String>,
     },
 }
@@ -129,8 +129,8 @@ pub enum LogEvent {
     /// A message from any shard, including this one.
     Message(ShardMessage),
     /// Commits and shard messages are missing at this position: the shard lagged, and the ring buffer overwrote entries
-    /// that it had not read. This entry follows every response that belongs into the gap and precedes the first entry
-    /// after the gap. Responses are never lost.
+    /// that the shard had not read. This entry follows every response that belongs in the gap and precedes the first
+    /// entry after the gap. Responses are never lost.
     Lagged,
 }
 
@@ -158,7 +158,8 @@ pub enum Input {
     },
     /// The connection was lost.
     Lost { peer: PeerId, loss: ConnectionLoss },
-    /// A write was short, and the send buffer now holds `bytes`. Repeated whenever bytes are added to it.
+    /// A write was short, and the send buffer now holds `bytes`. Reported again whenever bytes are added to the send
+    /// buffer.
     SendBuffer {
         peer: PeerId,
         /// The size of the send buffer.
@@ -217,9 +218,10 @@ pub enum Output {
     Notify(Event),
 }
 
-/// What the next deadline of the hub is for.
+/// The purpose of the hub's next deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// The next tick of the timer wheel that has work: pings, pong, connect and write timeouts.
+    /// The next tick of the timer wheel that has work (pings, pong, connect and write timeouts), the next timeout of a
+    /// presence query, or the next report of rejections.
     Wheel,
 }

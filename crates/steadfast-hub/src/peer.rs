@@ -40,7 +40,7 @@ pub(crate) struct Pings {
     next: Instant,
     /// When the pong timeout of the last ping started; `None` once any byte was received.
     awaited_since: Option<Instant>,
-    /// Bytes in the send buffer ahead of the last ping: it is not sent before they are.
+    /// Bytes in the send buffer ahead of the last ping: the ping is not sent before these bytes.
     bytes_ahead: usize,
     /// Pings without a pong: this many pongs are legal.
     pongs_pending: u32,
@@ -50,7 +50,7 @@ pub(crate) struct Pings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SendBuffer {
     pub(crate) bytes: usize,
-    /// Those that were buffered at `since` already: the write timeout applies to them.
+    /// The bytes that were already buffered at `since`: the write timeout applies to them.
     pub(crate) bytes_due: usize,
     pub(crate) since: Instant,
 }
@@ -89,7 +89,7 @@ pub(crate) enum SubscriptionPhase {
         offset: u64,
         page: NextPage,
     },
-    /// Receives every publication as it is committed.
+    /// The subscriber receives every publication as it is committed.
     Live,
 }
 
@@ -108,14 +108,15 @@ pub(crate) enum NextPage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) channel: ChannelIndex,
-    /// Distinguishes it from earlier subscriptions of this peer to this channel, whose responses may still arrive.
+    /// Distinguishes the subscription from earlier subscriptions of this peer to this channel, whose responses may
+    /// still arrive.
     pub(crate) number: u64,
     pub(crate) slot: MemberSlot,
     pub(crate) phase: SubscriptionPhase,
 }
 
 impl Subscription {
-    /// Whether it is recovering and its next page has this state.
+    /// Whether the subscription is recovering and its next page has this state.
     fn awaits(&self, next: NextPage) -> bool {
         matches!(self.phase, SubscriptionPhase::Recovering { page, .. } if page == next)
     }
@@ -127,7 +128,7 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) client: ClientId,
     pub(crate) access: Access,
-    /// Client info that is shown to others, raw JSON.
+    /// Client info that is shown to other clients, raw JSON.
     pub(crate) conn_info: Option<Bytes>,
     pub(crate) phase: PeerPhase,
     pub(crate) accepted_at: Instant,
@@ -142,7 +143,7 @@ pub(crate) struct Peer {
     pub(crate) pending_weight: usize,
     /// True while the peer is not read from and its commands are queued.
     pub(crate) is_paused: bool,
-    /// Commands that arrived before the shell stopped reading: at most what it had read already.
+    /// Commands that arrived before the shell stopped reading: at most what the shell had read already.
     pub(crate) queued_commands: VecDeque<Result<Command, DecodeError>>,
     pub(crate) send_buffer: Option<SendBuffer>,
 }
@@ -167,7 +168,7 @@ impl Peer {
         }
     }
 
-    /// Its client info for others; all clients are anonymous, which is the empty user.
+    /// The peer's client info for other clients; all clients are anonymous, so the user is empty.
     pub(crate) fn info(&self) -> ClientInfo {
         ClientInfo {
             client: self.client.to_string(),
@@ -200,7 +201,7 @@ impl Peer {
     }
 
     /// The subscription whose recovery continues next: none while a page is pending or bytes are buffered, else the
-    /// first after the last one that awaits its turn.
+    /// next subscription that awaits its turn, after the subscription whose page was read last.
     pub(crate) fn next_recovery(&mut self) -> Option<&mut Subscription> {
         let is_busy = self.send_buffer.is_some()
             || self
@@ -224,8 +225,8 @@ impl Peer {
         Some(next)
     }
 
-    /// Opens the session. The first ping is sent after half an interval to a full one, so that simultaneous connections
-    /// do not cause simultaneous pings.
+    /// Opens the session. The first ping is sent after half an interval to a full interval, so that simultaneous
+    /// connections do not cause simultaneous pings.
     pub(crate) fn connect(&mut self, now: Instant, interval: Duration, generator: &mut Generator) {
         let first = now + generator.between(interval / 2, interval);
         self.phase = PeerPhase::Connected {

@@ -40,7 +40,7 @@ pub(crate) enum Purpose {
         channel: ChannelIndex,
         number: u64,
     },
-    /// To read again what this shard missed of a channel.
+    /// To read the publications of a channel that this shard missed.
     CatchUp { channel: ChannelIndex },
     /// To reply to a history command.
     History { peer: PeerId, command: u32 },
@@ -64,14 +64,14 @@ pub(crate) struct SubscribeOptions {
 /// Whether the subscriber requests recovery, and from which position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recovery {
-    /// It does not request recovery.
+    /// The subscriber does not request recovery.
     NotRequested,
-    /// It requests recovery after a position of this server, or without an epoch after offset 0.
+    /// The subscriber requests recovery after a position of this server, or without an epoch after offset 0.
     After {
         epoch: Option<ChannelEpoch>,
         offset: u64,
     },
-    /// It requests recovery, but with an invalid epoch, or without an epoch after an offset above 0.
+    /// The subscriber requests recovery, but with an invalid epoch, or without an epoch after an offset above 0.
     UnknownEpoch,
 }
 
@@ -231,7 +231,7 @@ impl Hub {
         if let Some(channel) = channel {
             self.channels.release(channel);
         }
-        // Last, since queued commands may reuse the channel's slot.
+        // The weight is released last, since queued commands may reuse the channel's slot.
         if let Some(peer) = requester {
             self.release_weight(peer, weight);
         }
@@ -316,7 +316,7 @@ fn client_info(publisher: &Publisher) -> Option<steadfast_protocol::message::Cli
     })
 }
 
-/// The weight of a request: a quarter of its peer's limit if the response may be as large as a reply can be.
+/// The weight of a request: a quarter of its peer's limit if the response may have the maximum size of a reply.
 const fn weight(purpose: &Purpose, settings: &HubSettings) -> usize {
     match purpose {
         Purpose::Publish { .. } | Purpose::Page { .. } | Purpose::CatchUp { .. } => 1,

@@ -1,6 +1,6 @@
 //! Presence: the clients that are subscribed to a channel, on all shards.
 //!
-//! Every shard knows only its own peers, so a query is sent to all of them (scatter-gather). Query and responses travel
+//! Every shard knows only its own peers, so a query is sent to all shards (scatter-gather). Query and responses travel
 //! in the order of the log, without being stored. If a shard does not respond in time, the command fails with a
 //! temporary error; a reply is never silently partial.
 
@@ -21,7 +21,7 @@ use crate::peer::{Peer, SubscriptionPhase};
 use crate::pending_requests::large_weight;
 use crate::rejections::RejectionCause;
 
-/// Enough for most join and leave pushes.
+/// Enough bytes for most join and leave pushes.
 const PUSH_BYTES: usize = 160;
 
 /// What a push reports to listeners.
@@ -45,7 +45,7 @@ struct PresenceQuery {
     detail: PresenceDetail,
 }
 
-/// The pending queries of a hub. Numbers grow, so the first is the oldest.
+/// The pending queries of a hub. Numbers grow, so the first query is the oldest.
 #[derive(Debug, Default)]
 pub(crate) struct PresenceQueries {
     by_number: BTreeMap<u64, PresenceQuery>,
@@ -120,7 +120,7 @@ impl Hub {
             PresenceDetail::Counts => {
                 let clients =
                     u32::try_from(self.present_peers(channel).count()).unwrap_or(u32::MAX);
-                // All are anonymous, which is one user.
+                // All clients are anonymous and count as one user.
                 let users = (clients > 0).then(String::new).into_iter().collect();
                 ShardPresence::Counts { clients, users }
             }
@@ -221,7 +221,7 @@ impl Hub {
         }
     }
 
-    /// Sends a join or leave push to the peers that requested it, encoded once.
+    /// Sends a join or leave push to the peers that requested such pushes; the push is encoded once.
     pub(crate) fn push_membership(
         &mut self,
         channel: &ChannelName,

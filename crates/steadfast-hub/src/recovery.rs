@@ -1,8 +1,8 @@
-//! Subscriptions: what the reply contains, what follows it, and when a peer goes live.
+//! Subscriptions: what the reply contains, what follows it, and when the subscription becomes live.
 //!
 //! The log has one order, and this shard reads it at one cursor. A response to a read ends exactly where the commits
-//! after it in that order begin. So the reply is sent first, then the rest of a long recovery page by page, then live
-//! publications; nothing is buffered or merged, and no gap can open in between.
+//! that follow it in this order begin. So the reply is sent first, then the rest of a long recovery page by page, then
+//! live publications; nothing is buffered or merged, and no gap can occur in between.
 //!
 //! ```text
 //! Requested --response, complete-----------------------> Live
@@ -38,7 +38,7 @@ const FLAG_REJECT_UNRECOVERED: i64 = 2;
 /// The initial position and publications of a granted subscription.
 struct Grant {
     epoch: ChannelEpoch,
-    /// Sent to the client: the offset that it requested if recovered, else the high watermark.
+    /// The offset in the reply: the requested offset if the position is recovered, else the high watermark.
     offset: u64,
     publications: Vec<Publication>,
     is_recovered: bool,
@@ -117,7 +117,8 @@ impl Hub {
     }
 
     /// Whether the subscription of a response still exists: the peer may have been closed since, or unsubscribed, or
-    /// resubscribed. Responses arrive in any order, so the first one is not necessarily for the older subscription.
+    /// resubscribed. Responses arrive in any order, so the first response is not necessarily for the older
+    /// subscription.
     pub(crate) fn is_current(&self, id: PeerId, channel: ChannelIndex, number: u64) -> bool {
         let peer = self.peers.get(id);
         peer.and_then(|peer| peer.subscription(channel))
@@ -154,7 +155,8 @@ impl Hub {
         }
     }
 
-    /// Sets this shard's cursor from the first response about a channel; a new epoch moves it.
+    /// Sets this shard's cursor from the first response about a channel; a response with a new epoch replaces the
+    /// cursor.
     pub(crate) fn update_cursor(&mut self, channel: ChannelIndex, response: &ReadResponse) {
         let Some(known) = self.channels.get_mut(channel) else {
             return;
@@ -310,7 +312,7 @@ impl Hub {
         let subscription = peer.subscriptions.swap_remove(index);
         let info = peer.info();
         self.leave_channel(id, info, subscription);
-        // The pending page may have been its own.
+        // The pending page may have been that of the removed subscription.
         self.request_next_page(id);
         true
     }
@@ -465,7 +467,7 @@ fn grant_from(response: ReadResponse, recovery: Recovery) -> Grant {
     }
 }
 
-/// The same grant with its publications in pushes: the send buffer has no capacity for them in the reply.
+/// Moves the publications of a grant from the reply to pushes: the send buffer has no capacity for them in the reply.
 fn without_publications(grant: Grant) -> Grant {
     if grant.publications.is_empty() {
         return grant;

@@ -1,4 +1,4 @@
-//! Slow consumers: peers that accept fewer bytes than they are sent.
+//! Slow consumers: peers that accept fewer bytes than are sent to them.
 //!
 //! The shell reports its send buffer only after a short write. Both its size and the time that bytes stay in it are
 //! limited; above either limit the peer is closed with a code whose advice is to reconnect, and it recovers what it

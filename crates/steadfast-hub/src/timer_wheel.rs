@@ -1,9 +1,9 @@
 //! One coarse timer wheel for the deadlines of all peers of a hub.
 //!
-//! A tick is 100 ms: coarse enough that ten thousand pings cost a handful of wake-ups a second, fine enough for
-//! deadlines of seconds. A peer has at most one valid entry, its next deadline of any kind; adding an earlier one makes
-//! the old one stale, and stale entries are dropped when they expire. The timer wheel does not distinguish kinds of
-//! deadlines.
+//! A tick is 100 ms: coarse enough that ten thousand pings cost at most ten wake-ups a second, fine enough for
+//! deadlines of seconds. A peer has at most one valid entry, its next deadline of any kind; adding an earlier entry
+//! makes the old entry stale, and stale entries are dropped when they expire. The timer wheel does not distinguish
+//! kinds of deadlines.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn tick_nanos() -> u64 {
     u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A peer whose deadline may have passed. Valid only if the peer is still scheduled for this tick.
+/// A peer whose deadline may have passed. The entry is valid only if the peer is still scheduled for this tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerEntry {
     pub(crate) peer: PeerId,
@@ -68,7 +68,7 @@ impl TimerWheel {
         }
     }
 
-    /// Adds a deadline; one that has passed expires at the next tick.
+    /// Adds a deadline; a deadline that has passed expires at the next tick.
     pub(crate) fn add(&mut self, entry: TimerEntry) {
         let tick = entry.tick.0.clamp(self.done + 1, self.done + SLOTS_U64 - 1);
         if let Some(slot) = self.slot_mut(tick) {

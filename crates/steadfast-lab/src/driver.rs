@@ -1,7 +1,7 @@
 //! Drivers: processes that own clients of a library and execute commands. The protocol is one JSON object per line.
 //!
-//! One driver owns all clients of its kind. A dedicated thread timestamps its output with the run's clock, so that a
-//! busy harness does not make a client look slow. This module keeps no state of the clients.
+//! One driver owns all clients of its kind. A dedicated thread timestamps the driver's output with the run's clock, so
+//! that a busy harness does not make a client look slow. This module keeps no state of the clients.
 
 pub mod line;
 
@@ -91,13 +91,13 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.commands = None;
-        // A driver exits at the end of its input; one that has not exited yet is killed.
+        // A driver exits at the end of its input; a driver that has not exited yet is killed.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Creates a client and connects it. The sender of a command adds its id, as for all commands below.
+/// Creates a client and connects it. The sender adds the id of the command, as for all commands below.
 pub(crate) fn open(client: &str, url: &str) -> Value {
     json!({"do": "open", "client": client, "url": url})
 }

@@ -1,8 +1,8 @@
 //! What a child process does before the real program starts: it arranges to be killed when its parent terminates.
 //!
-//! The lab starts this as a mode of its own binary, which then replaces itself with the program (`exec`), because
-//! preparing a child between fork and exec would need unsafe code. When the lab terminates, for whatever reason, the
-//! kernel kills its services.
+//! The lab starts its own binary as the child (`lab launch`). The child then replaces itself with the program (`exec`),
+//! because preparing a child between fork and exec would need unsafe code. When the lab terminates, for whatever
+//! reason, the kernel kills its services.
 
 use std::ffi::OsString;
 use std::io;

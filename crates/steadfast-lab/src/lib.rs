@@ -1,8 +1,8 @@
 //! Fault-injection lab on real processes: starts services and clients, executes a fault plan, and records events.
 //!
-//! It evaluates nothing: ledger and verdict are in `steadfast-faults`, which processes the same events from any host.
-//! Services are started as a user starts them. Clients are processes that implement the line protocol of [`driver`], so
-//! that client libraries in any language can take part.
+//! The lab evaluates nothing: ledger and verdict are in `steadfast-faults`, which processes the same events from any
+//! host. Services are started as a user starts them. Clients are processes that implement the line protocol of
+//! [`driver`], so that client libraries in any language can take part.
 //!
 //! [`runner::run`] is the entry point.
 

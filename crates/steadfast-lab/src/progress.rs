@@ -11,9 +11,9 @@ pub struct Progress {
     pub is_control: bool,
     /// The current phase of the run.
     pub phase: RunPhase,
-    /// Since the start of the baseline.
+    /// The time since the start of the baseline.
     pub elapsed: Duration,
-    /// From the start of the baseline to the end.
+    /// The time from the start of the baseline to the end of the run.
     pub total: Duration,
     /// Clients that are connected and subscribed.
     pub clients_up: usize,

@@ -1,6 +1,7 @@
 //! Executes a scenario on real processes: the control run, then the run itself, each in an empty directory.
 //!
-//! One thread performs all actions; the threads that read drivers and own processes only send it what they observe.
+//! One thread performs all actions. The threads that read drivers and own processes only send their observations to
+//! that thread.
 //! The result is a history for each of the two runs, without a verdict.
 
 mod clients;
@@ -24,8 +25,8 @@ use run::Run;
 pub struct RunSetup {
     /// The program of the service `builtin:gateway`.
     pub gateway: PathBuf,
-    /// A binary whose `lab launch` kills a service when the lab terminates ([`crate::launcher`]). Without it services
-    /// are started directly.
+    /// A binary whose `lab launch` kills a service when the lab terminates ([`crate::launcher`]). Without a
+    /// launcher, services are started directly.
     pub launcher: Option<PathBuf>,
     /// The command that starts the driver of each client kind.
     pub drivers: DriverCommands,
@@ -40,7 +41,7 @@ pub struct RunSetup {
 pub enum FaultsMode {
     /// Faults are injected as planned.
     Real,
-    /// Faults are reported but not injected: a check that passes then would pass for any system.
+    /// Faults are reported but not injected: a check that passes in this mode would pass for any system.
     Placebo,
 }
 

@@ -1,7 +1,7 @@
-//! The processes under test. One thread owns each of them: it starts the process, polls it, and executes commands.
+//! The processes under test. Each process has its own thread, which starts and polls the process and executes commands.
 //!
-//! Only that thread holds the child, so a signal can never reach another process that was given the same id later. It
-//! sends events to the inbox of the run, which decides what happens when.
+//! Only that thread holds the child, so a signal can never reach another process that was given the same id later. The
+//! thread sends events to the inbox of the run, which decides what happens when.
 
 mod instance;
 mod probe;

@@ -82,7 +82,7 @@ use table;
 mod tests {
     use super::*;
 
-    /// Every text of the table that is sent in a close frame or a push.
+    /// Every text of the table, with its number.
     fn reasons() -> Vec<(u32, &'static str)> {
         let mut reasons = Vec::new();
         reasons.extend(ErrorCode::ALL.iter().map(|row| (row.code(), row.reason())));
@@ -104,7 +104,7 @@ mod tests {
         reasons
     }
 
-    /// One SDK evaluates the range of a code only when there is a reason.
+    /// One SDK evaluates the range of a code only when a reason text is present.
     #[test]
     fn every_reason_is_present_and_fits_into_a_close_frame() {
         for (code, reason) in reasons() {

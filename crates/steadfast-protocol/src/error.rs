@@ -42,14 +42,14 @@ pub enum DecodeError {
         /// Most levels that are accepted.
         levels_max: usize,
     },
-    /// A text field is longer than its limit, or a map has more entries.
+    /// A text field is longer than its limit, or a map or list has more entries than its limit.
     #[error("{field} of command {id} has size {size}, the limit is {size_max}")]
     FieldTooLong {
         /// The command's id; 0 when it has none, or for a push.
         id: u32,
         /// Name of the field on the wire.
         field: &'static str,
-        /// Length of a text in bytes, or number of entries of a map.
+        /// Length of a text in bytes, or number of entries of a map or list.
         size: usize,
         /// Largest size that is accepted.
         size_max: usize,

@@ -15,7 +15,7 @@ pub const METHOD: &str = "gw.publish";
 /// The argument of `gw.publish`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdempotentPublish {
-    /// Channel name; may be empty here, the receiver rejects an empty one.
+    /// Channel name; may be empty here, the receiver rejects an empty name.
     pub channel: String,
     /// Payload as raw JSON; empty when absent.
     pub data: Bytes,
@@ -55,12 +55,12 @@ pub fn append_publish(out: &mut Vec<u8>, publish: &IdempotentPublish) {
     object.end();
 }
 
-/// Decodes the argument; the publication's payload is a slice of it.
+/// Decodes the argument; the publication's payload is a slice of the argument.
 ///
 /// # Errors
 ///
-/// The argument is not an object with `channel`, `data` and `idempotency_key`, the key is missing or too long, or a
-/// limit is exceeded. The server replies with error 107 and keeps the connection open.
+/// The argument is not a JSON object, a field is invalid or repeated, the key is missing or too long, or a limit is
+/// exceeded. The server replies with error 107 and keeps the connection open.
 pub fn decode_publish(
     argument: &Bytes,
     limits: &Limits,
@@ -97,7 +97,7 @@ pub fn append_ack(out: &mut Vec<u8>, ack: &IdempotentAck) {
 ///
 /// # Errors
 ///
-/// The result is not such an object, or exceeds a limit.
+/// The result is not a JSON object, a field is invalid or repeated, or a limit is exceeded.
 pub fn decode_ack(
     result: &Bytes,
     limits: &Limits,

@@ -1,9 +1,9 @@
 //! The JSON codec of the Centrifuge client protocol: lines of JSON in one message, payloads left raw.
 //!
-//! Server and client use the same codec: one appends what the other decodes. Decoding parses the envelope and returns
+//! Server and client use the same codec: each decodes what the other appends. Decoding parses the envelope and returns
 //! payloads as slices of the message, neither copied nor changed. Encoding removes line breaks from payloads, because a
-//! line break separates messages; JSON has them only between tokens, where they are insignificant. Numbers beyond 2^53
-//! are written exactly, but a JavaScript client reads them rounded.
+//! line break separates messages; JSON has line breaks only between tokens, where they are insignificant. Numbers
+//! beyond 2^53 are written exactly, but a JavaScript client reads them rounded.
 //!
 //! The codec does not act on commands or errors: see [`crate::codes::DecodeErrorAction`] and the callers, which are the
 //! hub on the server side, and the session, the simulation and the tools on the client side.

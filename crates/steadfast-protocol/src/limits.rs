@@ -23,17 +23,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 KiB, the protocol's default. SDKs do not reconnect after the close code of a larger message.
+    /// 64 KiB, the protocol's default. SDKs do not reconnect after the close code for a larger message.
     pub const MESSAGE_BYTES: usize = 65_536;
     /// 1,024: SDKs send connect and all subscribe commands in one message (128 channels by default) and can batch
-    /// publish commands; an empty command is three bytes, so without a limit one message could contain 20,000.
+    /// publish commands; an empty command is three bytes, so without a limit one message could contain 20,000 commands.
     pub const MESSAGES_MAX: usize = 1_024;
     /// 255, the protocol's default.
     pub const CHANNEL_BYTES: usize = 255;
     /// 16 KiB: tokens with many channels in their claims are several KiB long.
     pub const TEXT_BYTES: usize = 16_384;
-    /// 255, as for channels. It also applies to client name (16 by convention) and version (64): both are only
-    /// displayed, so a longer one than the convention is accepted.
+    /// 255, as for channels. The limit also applies to client name (16 by convention) and version (64): both are only
+    /// displayed, so a text longer than the convention is accepted.
     pub const NAME_BYTES: usize = 255;
     /// 256: twice the protocol's default of 128 channels for a client. For replies see [`Self::REPLY_ENTRIES_MAX`].
     pub const ENTRIES_MAX: usize = 256;

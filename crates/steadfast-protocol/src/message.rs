@@ -57,13 +57,14 @@ pub struct Position {
 /// One command from a client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// Above 0 when the command expects a reply; 0 for [`Request::Send`] and [`Request::Pong`].
+    /// The command's id: above 0 when the command expects a reply; 0 for [`Request::Send`] and [`Request::Pong`].
     pub id: u32,
     /// The method and its arguments.
     pub request: Request,
 }
 
-/// The method of a command and its arguments. When a command has several, the first in this order is used.
+/// The method of a command and its arguments. When a command has several methods, the first method in the order of this
+/// list is used.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Authenticates the connection; must be the first command.
@@ -124,11 +125,11 @@ pub struct SubscribeRequest {
     pub token: String,
     /// `true` when the client requests recovery: the publications after `position`.
     pub recover: bool,
-    /// Position of the client; the default position when it has none.
+    /// Position of the client; the default position when the client has none.
     pub position: Position,
     /// Application data as raw JSON.
     pub data: Option<Bytes>,
-    /// `true` when the client requests that the server checks its position.
+    /// `true` when the client requests that the server checks the client's position.
     pub positioned: bool,
     /// `true` when the client requests a recoverable subscription.
     pub recoverable: bool,
@@ -294,7 +295,7 @@ pub struct SubscribeResult {
     pub ttl: u32,
     /// `true` when the client must keep its position and send it when it resubscribes.
     pub recoverable: bool,
-    /// Position after which the subscription starts: the requested one when recovered, else the high watermark.
+    /// Position after which the subscription starts: the requested position when recovered, else the high watermark.
     pub position: Position,
     /// Missed publications, oldest first; empty unless recovered.
     pub publications: Vec<Publication>,

@@ -1,6 +1,6 @@
-//! The WebSocket protocol (RFC 6455) for both roles: handshake, frames, messages, close. Bytes in, events out.
+//! The WebSocket protocol (RFC 6455) for both roles: handshake, frames, messages, close.
 //!
-//! Responsible for everything between a byte stream and complete messages. It has no I/O, no clock and no source of
+//! This module converts between a byte stream and complete messages. It has no I/O, no clock and no source of
 //! randomness: the handshake key and the masking keys are arguments. Shells call it: the gateway as [`Role::Server`],
 //! the client library as [`Role::Client`].
 //!
@@ -71,7 +71,7 @@ impl Opcode {
         }
     }
 
-    /// Returns the opcode with these four bits; `None` for reserved ones.
+    /// Returns the opcode with these four bits; `None` for reserved opcodes.
     pub const fn from_bits(bits: u8) -> Option<Self> {
         match bits {
             0x0 => Some(Self::Continuation),

@@ -179,7 +179,7 @@ fn a_connect_command_contains_the_positions_of_server_side_subscriptions() {
     assert_eq!(written(&commands[0]), text);
 }
 
-/// Checks that the text decodes to this command, and that its encoding decodes to it again.
+/// Checks that the text decodes to this command, and that the encoding of the command decodes to the same command.
 fn check(text: &str, id: u32, request: &Request) {
     let command = Command {
         id,

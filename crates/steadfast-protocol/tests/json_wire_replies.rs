@@ -1,4 +1,4 @@
-//! The exact text of replies and pushes, as published SDKs expect them.
+//! The exact text of replies and pushes that published SDKs expect.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! Input of a hostile or faulty peer, and the error for it. Each row is one connection.
+//! Input of a hostile or faulty peer, and the error for it. Each call of `check` is one connection.
 
 use steadfast_protocol::websocket::{
     CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, close,

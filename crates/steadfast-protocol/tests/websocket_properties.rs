@@ -1,5 +1,5 @@
-//! Properties of the WebSocket codec: the other role decodes what one role encodes, however it is split; no input
-//! panics.
+//! Properties of the WebSocket codec: one role decodes what the other role encodes, however the stream is split; no
+//! input causes a panic.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

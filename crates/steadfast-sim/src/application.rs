@@ -1,7 +1,7 @@
 //! The application of a session: its subscriptions and publications, and checks of what the session reports.
 //!
-//! Each publication must have exactly one outcome, each received publication must follow the last one, and missing
-//! publications must be reported as a gap, which must be a real one.
+//! Each publication must have exactly one outcome, each received publication must follow the previous one, missing
+//! publications must be reported as a gap, and each reported gap must be justified.
 
 mod calls;
 
@@ -24,9 +24,9 @@ use crate::settings::SessionParameters;
 #[derive(Debug)]
 struct AppSubscription {
     channel: String,
-    /// The position of the last publication, or the one that the session reported.
+    /// The position of the last publication, or the position that the session reported.
     position: Option<Position>,
-    /// The number of events that it has not read.
+    /// The number of events that the application has not read.
     unread: usize,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Application {
     pending: BTreeMap<PublicationId, PendingPublication>,
     published: u64,
     calls: Calls,
-    /// Whether it has closed its session, which has not ended yet.
+    /// Whether the application has closed its session, and the session has not ended yet.
     pub(crate) is_closing: bool,
     /// Padding that is added to each payload.
     padding: String,
@@ -85,7 +85,7 @@ impl Application {
         self.published
     }
 
-    /// Returns the options of its subscriptions.
+    /// Returns the options of the subscriptions.
     pub(crate) fn subscribe_options(&self) -> Vec<(SubscriptionId, SubscribeOptions)> {
         let with_id = |(id, subscription): (u64, &AppSubscription)| {
             let options = SubscribeOptions {
@@ -98,7 +98,7 @@ impl Application {
         (0..).zip(&self.subscriptions).map(with_id).collect()
     }
 
-    /// Makes a new publication; some have a time to live.
+    /// Makes a new publication; some publications have a time to live.
     pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Publish {
         self.published += 1;
         let channels = u64::try_from(self.subscriptions.len()).unwrap_or(1);
@@ -211,7 +211,7 @@ impl Application {
             .complete_call(now, id, outcome, self.is_closing, recorder);
     }
 
-    /// Whether the pending publications and one of `bytes` more exceed the limits of the outbox.
+    /// Whether the pending publications and a further publication of `bytes` bytes exceed the limits of the outbox.
     fn exceeds_outbox(&self, bytes: usize) -> bool {
         let (messages_max, bytes_max) = self.outbox_len_max;
         let held: usize = self.pending.values().map(|pending| pending.bytes).sum();
@@ -347,7 +347,7 @@ impl Application {
 }
 
 impl AppSubscription {
-    /// Handles a gap, which must begin at the last position and must be a real one.
+    /// Handles a gap, which must begin at the last position and must be justified.
     fn handle_gap(
         &mut self,
         name: &str,

@@ -2,8 +2,8 @@
 //! current faults.
 //!
 //! Bytes arrive in the order in which they were sent. A frozen stream delivers everything later, a black hole drops
-//! everything without notice, and one with a read rate delivers as slowly as its reader reads. The network holds a
-//! window of bytes; what does not fit stays unsent at the sender, which can query its size.
+//! everything without notice, and a stream with a read rate delivers as slowly as its reader reads. The network holds a
+//! window of bytes; further bytes stay unsent at the sender, which can query their number.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub(crate) struct ByteStream {
     last_arrival: Instant,
     is_blackhole: bool,
     frozen_until: Instant,
-    /// The sender's socket accepts nothing until then.
+    /// The sender's socket accepts nothing before this instant.
     writes_blocked_until: Instant,
     /// Whether the receiver has stopped reading.
     is_paused: bool,
@@ -127,7 +127,7 @@ impl ByteStream {
         }
     }
 
-    /// Ends the stream; the receiver detects it after everything else.
+    /// Ends the stream; the receiver detects the end after all bytes.
     pub(crate) fn end(&mut self, now: Instant, delay: Duration, end: StreamEnd) {
         if self.is_ended || self.is_blackhole {
             self.is_ended = true;
@@ -168,12 +168,12 @@ impl ByteStream {
         self.in_flight_bytes = 0;
     }
 
-    /// Delivers nothing until then.
+    /// Delivers nothing before `until`.
     pub(crate) fn freeze(&mut self, until: Instant) {
         self.frozen_until = self.frozen_until.max(until);
     }
 
-    /// Blocks writes of the sender until then.
+    /// Blocks writes of the sender before `until`.
     pub(crate) fn block_writes(&mut self, until: Instant) {
         self.writes_blocked_until = self.writes_blocked_until.max(until);
     }
@@ -199,7 +199,7 @@ impl ByteStream {
         self.is_paused = is_paused;
     }
 
-    /// The planted bug: drops the next frame in flight. Returns whether there was one.
+    /// The planted bug: drops the next frame in flight. Returns whether there was a frame.
     pub(crate) fn drop_next_frame(&mut self) -> bool {
         match self.in_flight.front() {
             Some((_, Chunk::Bytes(bytes))) => {
@@ -277,7 +277,7 @@ impl ByteStream {
         }
     }
 
-    /// Returns the time of the next event unless one is already scheduled. The caller schedules it.
+    /// Returns the time of the next event, which the caller must schedule; `None` unless a new event must be scheduled.
     pub(crate) fn schedule(&mut self, now: Instant) -> Option<Instant> {
         let has_work = self.has_space() && !self.unsent.is_empty();
         let refill = has_work.then(|| self.writes_blocked_until.max(now));

@@ -22,7 +22,7 @@ use crate::reference_model::Invariant;
 use crate::world::{World, WorldEvent};
 
 /// The longest time from the last fault until everything has settled, even for an application that reads slowly: twice
-/// what the slowest of 6,000 runs took.
+/// the time of the slowest of 6,000 runs.
 const SETTLE_TIME_MAX: Duration = Duration::from_secs(36);
 
 /// The result of one read of a channel.
@@ -109,7 +109,7 @@ impl World {
             self.reference_model
                 .check_log(&channel, &high_watermark, &keys, is_durable);
             for (session, parameters) in self.settings.sessions.iter().enumerate() {
-                // A publication that a full disk rejects is resent after others that were in flight with it.
+                // A publication that a full disk rejects is resent after later publications that were in flight.
                 if self.settings.full_disks == 0 || parameters.is_sending_one_at_a_time() {
                     let name = format!("s{session}");
                     self.reference_model.check_order(&channel, &keys, &name);

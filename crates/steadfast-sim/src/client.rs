@@ -1,4 +1,4 @@
-//! A simple client: it does what a third-party SDK does, and no more. It keeps positions, resends unacknowledged
+//! A simple client: it does what a third-party client does, and no more. It keeps positions, resends unacknowledged
 //! publications with the same idempotency key, and reports everything that it receives to the reference model.
 
 use std::collections::BTreeMap;
@@ -111,8 +111,8 @@ impl Client {
         self.published
     }
 
-    /// Returns the first message on a new connection: connect and all subscriptions, as SDKs send them. With
-    /// `has_invalid_position` the offsets are above those of every channel.
+    /// Returns the first message on a new connection: the connect command and all subscribe commands, as SDKs send
+    /// them. With `has_invalid_position` the offsets are above those of every channel.
     pub(crate) fn connect_message(&mut self, has_invalid_position: bool) -> Bytes {
         self.decoder = decoder();
         self.pending.clear();
@@ -151,8 +151,8 @@ impl Client {
         })
     }
 
-    /// Publishes again what was acknowledged before, as an application does that has lost its own state. The
-    /// acknowledgement must be the same as the first one, in whichever segment the record is by now.
+    /// Publishes an acknowledged publication again, as an application does that has lost its own state. The new
+    /// acknowledgement must be the same as the first acknowledgement, whichever segment contains the record.
     pub(crate) fn publish_again(&mut self, pick: u64) -> Option<Bytes> {
         let count = u64::try_from(self.acknowledged.len()).unwrap_or(u64::MAX);
         let index = usize::try_from(pick.checked_rem(count)?).ok()?;
@@ -512,7 +512,7 @@ const LIMITS: Limits = Limits::REPLIES;
 /// The number that is added to the offset of an invalid position: no channel reaches it.
 const INVALID_OFFSET: u64 = 1_000_000_000;
 
-/// The number of padded publications in a message: well below the size limit of a message.
+/// The maximum number of publications in a message: with padding, they are well below the size limit of a message.
 const RESENDS_PER_MESSAGE: usize = 16;
 
 fn decoder() -> Decoder {

@@ -34,7 +34,7 @@ impl<E> Clock<E> {
         self.now
     }
 
-    /// Schedules an event; one in the past happens now.
+    /// Schedules an event; an event in the past happens now.
     pub(crate) fn schedule_at(&mut self, at: Instant, event: E) {
         self.scheduled_count += 1;
         self.queue.push(Reverse(Scheduled {

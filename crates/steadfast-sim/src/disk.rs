@@ -1,9 +1,9 @@
 //! A disk that guarantees only the durability of synced bytes.
 //!
-//! A write is visible to reads at once, as with the page cache. A crash decides independently for each sector that was
-//! written and not synced: it is kept, dropped, or torn in the middle. So a later write may survive when an earlier one
-//! does not, as on a real disk between two syncs. The creation and removal of a segment is durable at once here; the
-//! shell syncs the directory for that.
+//! A write is visible to reads at once, as with the page cache. A crash drops the first sector that was written and not
+//! synced, and decides independently for each further one: it is kept, dropped, or torn in the middle. So a later write
+//! may survive when an earlier write does not, as on a real disk between two syncs. The creation and removal of a
+//! segment are durable at once here; the shell syncs the directory for that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ struct Segment {
     durable: Vec<u8>,
     /// The bytes that a read returns.
     current: Vec<u8>,
-    /// The numbers of the sectors in which the two may differ.
+    /// The numbers of the sectors in which `durable` and `current` may differ.
     unsynced: BTreeSet<usize>,
 }
 
@@ -89,7 +89,7 @@ impl Disk {
         self.segments.remove(&number);
     }
 
-    /// Reads up to the end of the segment.
+    /// Reads at most up to the end of the segment.
     pub(crate) fn read(&self, number: SegmentNumber, at: u64, len: usize) -> Bytes {
         let Some(segment) = self.segments.get(&number) else {
             return Bytes::new();

@@ -1,5 +1,5 @@
-//! The drivers of sessions: what the client library's shell does, in virtual time. They feed inputs to sessions and
-//! execute the outputs.
+//! The drivers of sessions: what the client library's shell does, in virtual time. The drivers feed inputs to sessions
+//! and execute the outputs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) struct Driver {
     tick_at: Option<Instant>,
     pub(crate) is_read_scheduled: bool,
     bug_state: SessionBugState,
-    /// The times of the dials of the last second.
+    /// The times of the dials within the last second.
     dials: VecDeque<Instant>,
 }
 
@@ -77,7 +77,7 @@ impl Driver {
         }
     }
 
-    /// Returns the connection of this attempt, if it is the current one and open.
+    /// Returns the connection of this attempt, if the attempt is the current one and its connection is open.
     fn connection_of(&self, requested: Attempt) -> Option<ConnectionId> {
         match &self.transport {
             Transport::Open {
@@ -89,7 +89,7 @@ impl Driver {
         }
     }
 
-    /// Returns the attempt of this connection, if it is the current one.
+    /// Returns the attempt of this connection, if the connection is the current one.
     fn attempt_of(&self, requested: ConnectionId) -> Option<Attempt> {
         match &self.transport {
             Transport::Open {
@@ -330,7 +330,7 @@ impl World {
             .and_then(|driver| driver.connection_of(attempt));
         if let Some(connection) = connection {
             self.send_to_gateway(connection, opcode, payload);
-            // The send buffer is reported to the session at the end of the loop iteration, as the shell does.
+            // The send buffer is reported to the session at the end of the loop iteration, as in the shell.
             self.clock.schedule(
                 Duration::ZERO,
                 WorldEvent::ReportClientSendBuffer { connection },
@@ -358,7 +358,7 @@ impl World {
         }
     }
 
-    /// The connection of a session has ended, as its operating system reports it; its end is already closed.
+    /// The connection of a session has ended, as the client's operating system reports; the client's end is closed.
     pub(crate) fn on_session_stream_end(
         &mut self,
         index: usize,
@@ -384,7 +384,7 @@ impl World {
         self.drive_session(index, Input::Lost { attempt, loss });
     }
 
-    /// Reports the size of its send buffer to a session when it has changed.
+    /// Reports the size of the send buffer to its session when the size has changed.
     pub(crate) fn report_client_send_buffer(&mut self, connection: ConnectionId) {
         let Some(state) = self.connections.get(&connection) else {
             return;

@@ -1,5 +1,5 @@
-//! Faults of connections: they are closed, reset, blackholed or frozen, or their client reads slowly. Also the checks
-//! that these faults are detected in time.
+//! Faults of connections: a connection is closed, reset, blackholed or frozen, or its client reads slowly. Also the
+//! checks that these faults are detected in time.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl ConnectionFault {
             3 | 4 => Self::Freeze(generator.between(millis(100), millis(4_000))),
             5 => Self::StallUplink(generator.between(millis(1_000), millis(4_000))),
             _ => Self::SlowReader {
-                // In one of three cases it almost does not read.
+                // In one of three cases the client reads only one byte per second.
                 read_rate: ReadRate {
                     bytes_per_second: match generator.below(3) {
                         0 => 1,
@@ -53,7 +53,7 @@ impl ConnectionFault {
                     },
                 },
                 window: 256 << generator.below(5),
-                // The time may exceed that of unsent bytes: a client that recovers earlier exercises nothing.
+                // The time may exceed `UNSENT_TIME_MAX`: a client that recovers earlier exercises no timeout.
                 time: generator.between(millis(1_000), millis(9_000)),
             },
         }
@@ -61,7 +61,7 @@ impl ConnectionFault {
 }
 
 impl World {
-    /// Picks a random connection of those with both ends open.
+    /// Picks a random connection of which both ends are open.
     fn pick_connection(&mut self) -> Option<ConnectionId> {
         let open = self
             .connections
@@ -73,7 +73,8 @@ impl World {
         connections.get(pick).copied()
     }
 
-    /// Closes or resets a random connection. Each end detects it later, if the network delivers it.
+    /// Closes or resets a random connection. Each end detects the loss later, if the network delivers the end of the
+    /// stream.
     pub(crate) fn drop_connection(&mut self) {
         let Some(connection) = self.pick_connection() else {
             // There is no open connection at this time.
@@ -182,8 +183,8 @@ impl World {
         }
     }
 
-    /// Drops all bytes from now on, and schedules the checks of each end that no longer receives: it must detect the
-    /// silence in time. The other end detects it when that end closes the connection.
+    /// Drops all bytes from now on, and schedules the checks of each end that no longer receives: such an end must
+    /// detect the silence in time. The other end detects the fault when the silent connection is closed.
     fn blackhole(&mut self, connection: ConnectionId, directions: &[Direction]) {
         let now = self.clock.now();
         let Some(state) = self.connections.get_mut(&connection) else {
@@ -263,7 +264,7 @@ impl World {
         }
     }
 
-    /// Checks that a session has given up a connection that is silent for too long.
+    /// Checks that a session has closed a connection that is silent for too long.
     pub(crate) fn check_session_timeout(&mut self, session: usize, connection: ConnectionId) {
         let client_end = self
             .connections
@@ -293,7 +294,7 @@ impl World {
         }
     }
 
-    /// Records that a fault began or ended; the time limits of the checks count from here.
+    /// Records that a fault began or ended; the time limits of the checks count from this time.
     pub(crate) fn record_fault_change(&mut self) {
         self.last_fault_change_at = self.clock.now();
     }

@@ -21,7 +21,7 @@ use crate::settings::SHARDS;
 use crate::socket::PingTiming;
 use crate::world::{World, WorldEvent};
 
-/// The shard number in requests of the world itself, which no hub has.
+/// The shard number in requests of the world itself; no hub has this number.
 pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
 /// An entry of the queue for the log's next loop iteration.
@@ -109,7 +109,7 @@ impl World {
     }
 
     /// Creates a peer on a random shard for a new connection; `None` when the gateway accepts no connections. The
-    /// caller reports it to the hub.
+    /// caller reports the peer to the hub.
     pub(crate) fn create_peer(&mut self, connection: ConnectionId) -> Option<(usize, PeerId)> {
         let index = usize::try_from(self.generator.below(u64::from(SHARDS))).unwrap_or(0);
         let shard = self

@@ -1,8 +1,8 @@
 //! Deterministic simulation: the entire system in one thread and virtual time, with network and disk faults.
 //!
 //! The simulation drives the same state machines that run in production: the hubs and the log of a gateway process,
-//! which crashes and restarts, and sessions of the client library. Simple clients speak the wire format without the
-//! client library, as a check that the two ends do not merely agree with each other. An independent
+//! which crashes and restarts, and sessions of the client library. Simple clients use the wire format without the
+//! client library, so that an error that the gateway and the client library share is detected. An independent
 //! [`mod@reference_model`] records what clients receive and reports every violated invariant. The seed determines all
 //! randomness of a run, so one number reproduces a failure.
 

@@ -1,4 +1,4 @@
-//! Planted bugs: guarantees that a run can break deliberately, to prove that the simulation detects it.
+//! Planted bugs: guarantees that a run can break deliberately, to prove that the simulation detects the bug.
 //!
 //! The state machines are unmodified; the code that drives them contains the bug.
 
@@ -13,11 +13,11 @@ use steadfast_protocol::message::ChannelName;
 /// One guarantee that the simulated drivers break deliberately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedBug {
-    /// The disk reports a sync as complete without doing it.
+    /// The disk reports a sync as complete without executing the sync.
     NoSync,
     /// Idempotency keys never reach the log.
     NoDeduplication,
-    /// Each position is treated as one of the current channel epoch, at most at the high watermark.
+    /// Each position is treated as a position of the current channel epoch, at most at the high watermark.
     NoPositionCheck,
     /// Frames to one client may overtake each other.
     NoOrder,

@@ -1,5 +1,5 @@
-//! The sessions in the world, as their applications use them: they publish, read events, close and reconnect, within
-//! bounds that are checked.
+//! The sessions in the world, as their applications use them: applications publish, read events, close and reconnect,
+//! within bounds that are checked.
 
 use std::time::Duration;
 
@@ -263,7 +263,8 @@ impl World {
     }
 }
 
-/// The largest number of dials per second: delays grow from at least 50 ms, and an application skips few of them.
+/// The largest number of dials per second: delays are random, with a maximum that grows from at least 50 ms, and an
+/// application requests few immediate reconnects.
 const DIALS_PER_SECOND_MAX: usize = 25;
 
 /// The time from a dial to the reply to the connect command on a connection without faults, with a margin.

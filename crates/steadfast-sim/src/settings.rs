@@ -1,4 +1,4 @@
-//! The settings of a run, which its seed determines before it begins: policies, sizes, and the number and times of
+//! The settings of a run, which the seed determines before the run begins: policies, sizes, and the number and times of
 //! faults.
 
 mod session;
@@ -16,7 +16,7 @@ use crate::faults::ConnectionFault;
 use crate::planted_bug::PlantedBug;
 use crate::socket::PingTiming;
 
-/// Shards of the gateway: enough for publishers and subscribers on different ones.
+/// The number of shards of the gateway: enough for publishers and subscribers on different shards.
 pub(crate) const SHARDS: u16 = 2;
 
 /// The longest time that a connection may be open without a connect command: longer than every attempt of a session,
@@ -51,7 +51,7 @@ pub(crate) struct RunSettings {
     /// Sessions of the client library; at least 1.
     pub(crate) sessions: Vec<SessionParameters>,
     pub(crate) channels: Vec<String>,
-    /// The least number of publications per client; it continues until all faults have been injected.
+    /// The least number of publications per client; a client continues until all faults have been injected.
     pub(crate) publishes: u64,
     /// The number of connections that the network closes or resets; at least 3.
     pub(crate) connection_losses: u64,
@@ -68,7 +68,7 @@ pub(crate) struct RunSettings {
     /// The number of bytes that are added to each payload.
     pub(crate) padding: usize,
     retention: Retention,
-    /// The number of ring buffer entries that a shard may lag behind the log.
+    /// The number of ring buffer entries by which a shard may lag.
     pub(crate) ring_entries: usize,
     pub(crate) log: LogPolicy,
     /// A multiple of one second.
@@ -90,7 +90,7 @@ impl RunSettings {
             _ => Retention::All,
         };
         let segment_kib = match retention {
-            // The idempotency keys of the window must fit into an eighth of a segment, else no segment is removed.
+            // The idempotency keys of the window must fit into an eighth of a segment; otherwise no segment is removed.
             Retention::Bytes => 64,
             Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
                 .get(usize::try_from(generator.below(4)).unwrap_or(0))

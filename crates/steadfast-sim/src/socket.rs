@@ -25,7 +25,7 @@ pub(crate) struct Socket {
     /// Whether a complete message was received.
     pub(crate) has_received_message: bool,
     decoder: Decoder,
-    /// The total of accepted bytes at the last report to the hub; `None` while it knows of no unsent bytes.
+    /// The total of accepted bytes at the last report to the hub; `None` while the hub knows of no unsent bytes.
     reported_accepted_bytes: Option<u64>,
     is_send_buffer_report_scheduled: bool,
     pub(crate) ping_timing: PingTiming,
@@ -38,7 +38,7 @@ pub(crate) enum PingTiming {
     Prompt,
     /// There were unsent bytes, so that a ping may have been queued after them.
     Delayed,
-    /// Like [`Self::Delayed`], and the deadline was extended for that.
+    /// Like [`Self::Delayed`], and the deadline was extended for that reason.
     DelayedAndExtended,
 }
 
@@ -94,7 +94,7 @@ impl Socket {
 }
 
 impl World {
-    /// The gateway has received bytes. Those after its own close frame are dropped.
+    /// The gateway has received bytes. Bytes after the gateway's own close frame are dropped.
     pub(crate) fn gateway_reads(&mut self, connection: ConnectionId, bytes: &[u8]) {
         let Some(socket) = self
             .connections
@@ -213,7 +213,7 @@ impl World {
             let (shard, peer) = (socket.shard, socket.peer);
             self.drive_hub(shard, Input::SendBuffer { peer, bytes });
         }
-        // One loop iteration may exceed the limit: the hub learns of its bytes at the end, and then closes the peer.
+        // One loop iteration may exceed the limit: the hub receives this report at the end, and then closes the peer.
         if bytes > SEND_BUFFER_BYTES_MAX && self.has_socket(connection) {
             let details = format!("{bytes} unsent bytes for {connection:?}");
             self.reference_model
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// Reports accepted bytes to the hub, if it knows of unsent bytes.
+    /// Reports accepted bytes to the hub, if the hub knows of unsent bytes.
     pub(crate) fn report_accepted_bytes(&mut self, connection: ConnectionId) {
         let Some(state) = self.connections.get_mut(&connection) else {
             return;

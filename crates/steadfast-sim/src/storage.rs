@@ -37,7 +37,7 @@ impl World {
         }
         let failed_operation = match operation {
             DiskOperation::Reserve { segment, .. } => FailedOperation::Reserve(*segment),
-            // Reserved space is usually available.
+            // Half of the writes succeed, because their space is reserved.
             DiskOperation::Write { .. } if self.generator.chance(1, 2) => return None,
             DiskOperation::Write { segment, at, bytes } => {
                 let part = self
@@ -61,8 +61,8 @@ impl World {
         })
     }
 
-    /// The log cannot be opened. For lack of space the process exits and is restarted later; any other reason is a
-    /// violation.
+    /// The log cannot be opened. If the reason is lack of space, the process exits and is restarted later; any other
+    /// reason is a violation.
     pub(crate) fn on_open_failed(&mut self, corruption: Corruption) {
         let no_space = CorruptionKind::StorageFailed {
             error: StorageError::NoSpace,
@@ -149,7 +149,7 @@ impl World {
         self.on_process_ended();
     }
 
-    /// Checks that a start after a clean shutdown detects it.
+    /// Checks that a start after a clean shutdown detects the clean shutdown.
     pub(crate) fn check_clean_shutdown(&mut self, report: &OpenReport) {
         if self.was_log_closed_cleanly && (!report.is_clean || report.has_new_epochs) {
             self.reference_model

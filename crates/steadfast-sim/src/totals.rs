@@ -34,7 +34,7 @@ counts! {
     sessions = "client library sessions";
     /// Clients that do not use the client library.
     simple_clients = "simple clients";
-    /// Connections that the network closed in order at a random time.
+    /// Connections that the network closed without a reset at a random time.
     connections_closed = "connections closed by the network";
     /// Connections that the network reset, with the loss of bytes in flight.
     connections_reset = "connections reset by the network";
@@ -54,9 +54,9 @@ counts! {
     dials_ignored = "dials without a response";
     /// Crashes of the gateway in which at least one unsynced sector was lost.
     crashes = "crashes that lost unsynced writes";
-    /// Those crashes in which the log was not open yet.
+    /// Crashes of the gateway in which the log was not open yet.
     crashes_while_opening = "crashes while opening the log";
-    /// Kills of the gateway process alone while there were unsynced writes.
+    /// Kills of the gateway process without a power failure, while there were unsynced writes.
     kills = "process kills with unsynced writes";
     /// Unsynced sectors that a crash dropped.
     sectors_dropped = "unsynced sectors dropped";
@@ -76,7 +76,7 @@ counts! {
     acknowledged = "publications acknowledged";
     /// Acknowledgements of a publication that was already stored.
     duplicates_acknowledged = "duplicates acknowledged";
-    /// Publications of sessions whose time to live passed before they were sent.
+    /// Publications of sessions that were not sent before their time to live passed.
     expired = "publications expired before sending";
     /// Publications that a full outbox rejected.
     outbox_full = "publications rejected by a full outbox";
@@ -104,7 +104,7 @@ counts! {
     resumed = "session subscriptions resumed";
     /// Gaps that sessions reported to their application.
     gaps = "gaps reported by sessions";
-    /// Connections of sessions after their first.
+    /// Connections of sessions after the first connection of each.
     reconnects = "session reconnects";
     /// Connections that a session closed because it received nothing.
     silences_detected = "silent gateways detected by sessions";
@@ -120,7 +120,7 @@ counts! {
     clean_restarts = "restarts after a clean shutdown";
     /// Disk operations of the log that failed for lack of space.
     operations_without_space = "disk operations failed for lack of space";
-    /// Starts that failed for lack of space, each followed by another one.
+    /// Starts that failed for lack of space, each followed by another start.
     starts_without_space = "starts failed for lack of space";
     /// Segments that retention removed.
     segments_removed = "segments removed";

@@ -22,7 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::BuildError;
 use crate::events::Events;
 
-/// Length of the command queue from the handles to the driver.
+/// Maximum length of the command queue from the handles to the driver.
 const COMMANDS_MAX: usize = 4_096;
 /// Longest message that is accepted from a server: 16 MiB, far above what a gateway sends by default.
 const MESSAGE_BYTES_MAX: u32 = 16 << 20;
@@ -84,10 +84,10 @@ pub mod defaults {
         clock_jump_grace: Duration::from_secs(1),
     };
 
-    /// 1,024 publications and 8 MiB, of which 64 are in flight, also for a single channel. The gateway remembers
-    /// idempotency keys for two minutes after storing them. A resent publication must arrive before that, so
-    /// publications are not resent 90 s after they were first sent. On an open connection, a publication without a
-    /// reply is resent after 10 s, 30 s and 70 s.
+    /// 1,024 publications and 8 MiB; up to 64 publications are in flight, also for a single channel. The gateway
+    /// remembers idempotency keys for two minutes after storing them. A resent publication must arrive within this
+    /// time, so no publication is resent later than 90 s after it was first sent. On an open connection, a publication
+    /// without a reply is resent after 10 s, 30 s and 70 s.
     pub const OUTBOX: OutboxSettings = OutboxSettings {
         messages_max: 1_024,
         bytes_max: 8 << 20,
@@ -232,7 +232,7 @@ impl Builder {
         self
     }
 
-    /// Returns the handle, and the future that runs the session: spawn it, or poll it directly.
+    /// Returns the handle, and the future that runs the session: spawn the future, or poll it directly.
     ///
     /// # Errors
     ///

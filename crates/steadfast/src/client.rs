@@ -60,7 +60,7 @@ impl Client {
         self.clock.now()
     }
 
-    /// Subscribes to all events from now on. A receiver that lags behind by more than 256 events gets the number of
+    /// Subscribes to all events from now on. A receiver that lags by more than 256 events gets the number of
     /// missed events.
     pub fn events(&self) -> broadcast::Receiver<SessionEvent> {
         self.events.subscribe()
@@ -95,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`Self::publish`], and an invalid length of the key.
+    /// As for [`Self::publish`], or the length of the key is invalid.
     pub fn publish_with(
         &self,
         channel: &str,
@@ -164,7 +164,7 @@ impl Client {
         }
     }
 
-    /// Returns up to `limit` publications after `since`, oldest first; -1 requests the server's maximum.
+    /// Returns up to `limit` publications after `since`, oldest first; a `limit` of -1 requests the server's maximum.
     ///
     /// # Errors
     ///
@@ -239,11 +239,11 @@ impl Client {
 
     /// Signals that the network is available again: reconnects immediately, or probes the open connection.
     pub fn reconnect_now(&self) {
-        // A driver whose command queue is full is not waiting for a reconnect.
+        // The signal is dropped if the command queue is full: the driver has not received earlier commands yet.
         let _ = self.send(Command::ReconnectNow);
     }
 
-    /// Restarts a failed session: it connects again.
+    /// Restarts a failed session: the session connects again.
     pub fn restart(&self) {
         let _ = self.send(Command::Restart);
     }

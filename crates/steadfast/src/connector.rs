@@ -31,7 +31,7 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// Number of unacknowledged probes after which the connection is dropped.
 const KEEPALIVE_COUNT: u32 = 2;
-/// `TCP_NOTSENT_LOWAT`: most unsent bytes in the kernel, and so the most bytes ahead of a ping, 128 KiB.
+/// `TCP_NOTSENT_LOWAT`: maximum number of unsent bytes in the kernel, and so of bytes before a ping, 128 KiB.
 const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
 /// The timeout of each stage of an attempt. The session also limits the duration of the attempt.
@@ -91,8 +91,8 @@ impl Connector {
         }
     }
 
-    /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when it contains
-    /// no valid certificate.
+    /// Trusts the root certificates of a PEM file in addition to those of the system. Returns `None` when the file
+    /// contains no certificate, or an invalid one.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_root_certificates(mut self, pem: &[u8]) -> Option<Self> {

@@ -17,7 +17,7 @@ pub struct DialLimit {
     permits: Arc<Semaphore>,
 }
 
-/// The permit for one attempt; it is released when it is dropped.
+/// The permit for one attempt; dropping the permit releases it.
 #[derive(Debug)]
 pub(crate) struct Permit {
     _permit: OwnedSemaphorePermit,
@@ -57,7 +57,7 @@ impl DialLimit {
 /// Returns a random delay, uniform from 0 to [`defaults::DIAL_JITTER`].
 fn jitter() -> Duration {
     let mut byte = [0];
-    // Without random bytes the dial fails as well, and reports it.
+    // If the system provides no random bytes, the dial also fails, and reports this error.
     let _ = getrandom::fill(&mut byte);
     defaults::DIAL_JITTER * u32::from(byte[0]) / 256
 }

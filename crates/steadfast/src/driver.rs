@@ -31,9 +31,9 @@ use crate::endpoint::Endpoint;
 use crate::events::Events;
 use crate::subscription::Queue;
 
-/// Most commands that are received in one loop iteration.
+/// Maximum number of commands that are received in one loop iteration.
 const COMMANDS_PER_ITERATION: usize = 256;
-/// Most loop iterations in one poll; then the future yields to the runtime.
+/// Maximum number of loop iterations in one poll; then the future yields to the runtime.
 const ITERATIONS_PER_POLL: usize = 64;
 /// The longest sleep, also for a session without a deadline.
 const SLEEP_MAX: Duration = Duration::from_hours(1);
@@ -72,8 +72,8 @@ pub(crate) struct Parts {
 /// The future that runs the session of a [`crate::Client`]. It completes when the session is closed: by the
 /// application, or because the last handle was dropped.
 ///
-/// When it completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping it does the
-/// same immediately.
+/// When the future completes, receipts and calls get the outcome that is known, and subscriptions end. Dropping the
+/// future does the same immediately.
 #[derive(Debug)]
 pub struct Driver {
     parts: Parts,
@@ -182,7 +182,7 @@ impl Driver {
             .poll(context, &mut |input| session.handle(now, input));
         is_busy |= self.poll_timer(context);
         self.execute_outputs();
-        // Once opened, a session is only disconnected when it is closed, and is never opened again: a driver that
+        // A session that was opened is disconnected only when it is closed, and is never opened again: a driver that
         // continued would accept commands that get no reply.
         if self.parts.session.snapshot().state == SessionState::Disconnected {
             return Progress::Finished;

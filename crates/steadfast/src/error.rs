@@ -18,8 +18,8 @@ pub enum BuildError {
     /// The application data cannot be serialized as JSON.
     #[error("failed to serialize the data as JSON")]
     Json(#[from] serde_json::Error),
-    /// The PEM text of the root certificates contains no valid certificate.
-    #[error("invalid root certificate: no certificate in PEM format")]
+    /// The PEM text of the root certificates contains no certificate, or an invalid one.
+    #[error("invalid root certificate: no certificate in PEM format, or an invalid one")]
     Certificate,
     /// The system provides no random bytes.
     #[error("failed to read random bytes from the system")]

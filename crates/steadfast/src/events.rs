@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use steadfast_core::event::SessionEvent;
 use tokio::sync::broadcast;
 
-/// Most events that a receiver may lag behind.
+/// Maximum number of events by which a receiver may lag.
 const EVENTS_MAX: usize = 256;
 
 /// The events of one client; clones share them.

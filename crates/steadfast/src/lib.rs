@@ -25,13 +25,14 @@
 //! ```
 //!
 //! - **Reconnection:** exponential backoff with full jitter. The client retries indefinitely unless
-//!   [`BackoffSettings`] sets `attempts_max` or the server rejects it permanently.
+//!   [`BackoffSettings`] sets `attempts_max` or the server permanently rejects the client.
 //! - **Failure detection:** the client sends a ping after 15 s without received data and drops the connection after
-//!   25 s, even while it is sending. See [`LivenessSettings`].
-//! - **Publishing:** each publication has an idempotency key and resolves to exactly one [`PublishOutcome`].
+//!   25 s, even while the client is sending. See [`LivenessSettings`].
+//! - **Publishing:** each publication has an idempotency key and exactly one [`PublishOutcome`].
 //!   Unacknowledged publications are resent in order for up to 90 s; the gateway stores each of them once.
 //! - **Ordering:** publications of a channel are stored in the order of the `publish` calls. If the server temporarily
-//!   rejects one, later ones in flight may be stored first, unless `channel_in_flight_max` in [`OutboxSettings`] is 1.
+//!   rejects a publication, later publications in flight may be stored first, unless `channel_in_flight_max` in
+//!   [`OutboxSettings`] is 1.
 //! - **Resumption:** after a reconnect, a subscription continues after the last publication it delivered. If
 //!   publications are missing, it yields [`SubscriptionEvent::Gap`]: reload the application state.
 //! - **Bounds:** every queue is bounded, and [`DialLimit`] caps concurrent connection attempts per process.

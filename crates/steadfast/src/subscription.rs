@@ -1,7 +1,7 @@
 //! The subscription handle of an application: a queue of events between the driver and the reader.
 //!
-//! The session enforces its bound: above it, the session pauses the subscription at the server. The queue therefore has
-//! at most `buffer_len_max` events plus those of one reply.
+//! The session enforces the bound of the queue: above this bound, the session pauses the subscription at the server.
+//! The queue therefore has at most `buffer_len_max` events plus those of one reply.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

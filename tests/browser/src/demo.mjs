@@ -1,4 +1,4 @@
-// `steadfast demo` as a process: starts it in its own directory, reads its report, kills its gateway, stops it.
+// `steadfast demo` as a process: starts it in a separate directory, reads its report, kills its gateway, stops it.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { makeRunDirectory, program } from "./paths.mjs";
 import { TIMEOUT_MS, until } from "./until.mjs";
 
-/** Below the ephemeral ports, so that no outgoing connection uses one of these. */
+/** The ports of the demos: below the ephemeral ports, so that no outgoing connection uses one of them. */
 const PORTS_FROM = 20_000;
 const PORTS = 10_000;
 
@@ -18,7 +18,7 @@ export class Demo {
   stdout = "";
   stderr = "";
 
-  /** Starts it as `make run` does, on a free port, and waits for its banner. */
+  /** Starts the demo as `make run` does, on a free port, and waits for its banner. */
   static async start({ painters } = {}) {
     const demo = new Demo();
     demo.#directory = await makeRunDirectory("demo");
@@ -93,7 +93,7 @@ export class Demo {
     return until("the port of the killed gateway", () => occupyPort(this.#port + 1));
   }
 
-  /** Stops it as Ctrl-C does, and returns the exit code. */
+  /** Stops the demo as Ctrl-C does, and returns the exit code. */
   async stop() {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = once(this.#child, "exit", { signal: AbortSignal.timeout(TIMEOUT_MS) });
@@ -128,7 +128,7 @@ async function findFreePorts() {
       await Promise.all(pair.map((release) => release()));
       return port;
     } catch {
-      // In use: tries the next pair.
+      // A port is in use: the next pair is tried.
     }
   }
   throw new Error("no two consecutive free ports");

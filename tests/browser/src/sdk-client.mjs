@@ -7,14 +7,14 @@ import { TIMEOUT_MS, until } from "./until.mjs";
 
 /** Publications per history request. */
 const PAGE = 300;
-/** Shorter than the library's defaults, which are chosen for servers with thousands of clients. */
+/** Delays shorter than the library's defaults, which are chosen for servers with thousands of clients. */
 const RECONNECT = { minReconnectDelay: 100, maxReconnectDelay: 1_000 };
 
 export class SdkClient {
   #client;
   #subscription;
   #channel;
-  /** As in `FrameLog`. */
+  /** The strokes by idempotency key, as in `FrameLog`. */
   strokes = new Map();
   /** Each delivered publication, in the order of delivery. */
   delivered = [];

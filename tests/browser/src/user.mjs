@@ -7,7 +7,7 @@ import { TIMEOUT_MS } from "./until.mjs";
 
 const DESKTOP = { width: 1280, height: 900 };
 
-/** Starts the browser. Run as root it has no sandbox; the tests open local pages only. */
+/** Starts the browser. As root it runs without a sandbox; the tests open local pages only. */
 export function openBrowser() {
   return playwright.launch({ executablePath: chromium() });
 }

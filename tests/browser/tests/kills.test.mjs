@@ -79,7 +79,7 @@ test("a page without a network reports it, stores drawn pixels, and sends them l
   await ada.goOnline();
 
   await allAcknowledged();
-  // The attempt between the two may end before the page is rendered.
+  // The state `reconnecting` between these two may end before the page is rendered.
   const links = ada.links().filter((link) => link !== "reconnecting");
   assert.deepEqual(links.slice(-2), ["offline", "connected"]);
 });

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use crate::LIMITS;
 
-/// Half the size of a large socket buffer; one read takes what is there.
+/// Maximum size of one read: half the size of a large socket buffer.
 const READ_BYTES: usize = 64 * 1024;
 
-/// How long one side waits for the other to close, after it has sent its close frame.
+/// How long this side waits for the peer to close, after this side has sent its close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do with the messages of the peer.
@@ -43,7 +43,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Wraps a stream after the handshake, with the bytes that arrived after it.
+    /// Wraps a stream after the handshake, with the bytes that followed the handshake.
     pub fn new(stream: TcpStream, role: Role, early: &[u8]) -> Self {
         let mut input = early.to_vec();
         input.resize(early.len().max(READ_BYTES), 0);
@@ -135,7 +135,7 @@ impl Connection {
             while self.stream.read(&mut self.input).await? > 0 {}
             std::io::Result::Ok(())
         };
-        // The close frame was sent, so it does not matter whether the peer stays or the socket fails.
+        // The close frame was sent, so it does not matter whether the peer stays connected or the socket fails.
         let _ended = timeout(CLOSE_TIMEOUT, wait_for_end).await;
     }
 }

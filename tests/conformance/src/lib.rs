@@ -1,8 +1,8 @@
 //! The WebSocket codec over plain sockets, in both roles, for third-party conformance suites.
 //!
-//! A minimal shell around the codec: it opens, echoes or collects, and closes. The gateway has its own shell, built for
-//! many connections; here only the codec is tested. The binaries `echo-server` and `echo-client` call it, and
-//! `kosoku.py` runs them against the suite.
+//! A minimal shell around the codec: it opens a connection, echoes or collects messages, and closes. The gateway has
+//! its own shell, built for many connections; here only the codec is tested. The binaries `echo-server` and
+//! `echo-client` use this shell, and `kosoku.py` runs them against the suite.
 
 pub mod connection;
 pub mod handshake;

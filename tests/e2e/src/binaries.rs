@@ -1,7 +1,7 @@
 //! Finds the programs that the tests start, and has cargo build those that are missing or outdated.
 //!
-//! The gateway and the known-bad builds use the profile and the target folder of the calling program, so that nothing is
-//! compiled twice; the third-party Rust client has a workspace, and therefore a target folder, of its own.
+//! The gateway and the known-bad builds use the profile and the target folder of the calling program, so that nothing
+//! is compiled twice; the third-party Rust client has a separate workspace and therefore a separate target folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ const ABOUT_A_TEST: [&str; 6] = [
 ///
 /// # Errors
 ///
-/// When it cannot be built.
+/// When the gateway cannot be built.
 pub fn gateway() -> Result<PathBuf> {
     ours("steadfast")
 }
@@ -34,7 +34,7 @@ pub fn gateway() -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// When there is no such known-bad build, or it cannot be built.
+/// When no known-bad build has this name, or it cannot be built.
 pub fn known_bad(name: &str) -> Result<PathBuf> {
     ours(name)
 }
@@ -43,7 +43,7 @@ pub fn known_bad(name: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// When it cannot be built, or its packages are not installed.
+/// When the program cannot be built, or its packages are not installed.
 pub fn driver(kind: ClientKind) -> Result<Command> {
     let drivers = root().join("tests/third-party");
     match kind {
@@ -85,11 +85,11 @@ pub fn all() -> Result<()> {
     Ok(())
 }
 
-/// A fresh folder for one run, inside the target folder.
+/// An empty folder for one run, inside the target folder.
 ///
 /// # Errors
 ///
-/// When it cannot be made.
+/// When the folder cannot be made.
 pub fn scratch(name: &str) -> Result<PathBuf> {
     let folder = target()?
         .join("e2e")
@@ -121,7 +121,7 @@ fn build(targets: &[&str]) -> Result<()> {
 fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).stdin(Stdio::null());
-    // Variables about this test would make build scripts that read them run again, and their dependents be rebuilt.
+    // Build scripts that read variables about this test would run again, and their dependents would be rebuilt.
     let about_this_test = env::vars_os().filter_map(|(name, _)| {
         let name = name.into_string().ok()?;
         ABOUT_A_TEST

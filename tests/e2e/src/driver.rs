@@ -1,6 +1,7 @@
-//! One process that owns third-party clients: commands go in, responses and events come out, one JSON object per line.
+//! One process that owns third-party clients: it receives commands and sends responses and events, one JSON object per
+//! line.
 //!
-//! The lines are described in `tests/drivers/README.md`; [`line`](mod@line) reads them. It keeps no state of the clients.
+//! The lines are described in `tests/third-party/README.md`; [`line`](mod@line) reads them. A driver keeps no state.
 
 pub use steadfast_lab::driver::line;
 
@@ -41,16 +42,16 @@ impl ClientKind {
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
-    /// Closed first at the end: the end of its input makes a driver exit.
+    /// Closed before the process is killed: a driver exits at the end of its input.
     commands: Option<ChildStdin>,
 }
 
 impl Driver {
-    /// Starts one; a thread sends its lines, and at the end [`DriverLine::Ended`], to `inbox`.
+    /// Starts a driver; a thread sends its lines, and at the end [`DriverLine::Ended`], to `inbox`.
     ///
     /// # Errors
     ///
-    /// When it cannot be built or started.
+    /// When the driver cannot be built or started.
     pub fn start(kind: ClientKind, inbox: Sender<(ClientKind, DriverLine)>) -> Result<Self> {
         let mut child = binaries::driver(kind)?
             .stdin(Stdio::piped())
@@ -91,7 +92,7 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.commands = None;
-        // It exits at the end of its input; if it does not, it is killed.
+        // The driver exits at the end of its input; if it is still running, it is killed.
         drop(self.child.kill());
         drop(self.child.wait());
     }

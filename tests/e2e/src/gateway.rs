@@ -1,6 +1,6 @@
 //! One gateway process: its configuration, its start, the wait until it serves, and its kill.
 //!
-//! It polls `/readyz` instead of sleeping for a guessed time. It does not evaluate what the gateway does.
+//! The wait polls `/readyz` instead of sleeping for a guessed time. This module does not evaluate the gateway.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -18,7 +18,7 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// Interval at which a starting gateway is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Ports below those that the system hands to outgoing connections: while the gateway is down, a client that dials
+/// Ports below those that the system assigns to outgoing connections: while the gateway is down, a client that dials
 /// its port must not be assigned that same port and connect to itself.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
@@ -52,11 +52,11 @@ impl Gateway {
         })
     }
 
-    /// Starts it and waits until it serves.
+    /// Starts the gateway and waits until it serves.
     ///
     /// # Errors
     ///
-    /// When it exits or is not ready in time; the message contains the end of its log.
+    /// When the gateway exits or is not ready in time; the message contains the end of its log.
     pub fn start(&mut self) -> Result<()> {
         let log = self.log()?;
         let child = Command::new(&self.program)
@@ -88,11 +88,11 @@ impl Gateway {
         Ok(())
     }
 
-    /// Kills it with SIGKILL and waits until it has exited.
+    /// Kills the gateway with SIGKILL and waits until it has exited.
     ///
     /// # Errors
     ///
-    /// When it was not running.
+    /// When the gateway was not running.
     pub fn kill(&mut self) -> Result<()> {
         let Some(mut child) = self.child.take() else {
             bail!("the gateway is not running");
@@ -117,7 +117,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When it cannot be removed.
+    /// When the folder cannot be removed.
     pub fn clean_up(mut self) -> Result<()> {
         self.end();
         fs::remove_dir_all(&self.folder)?;
@@ -162,7 +162,7 @@ impl Gateway {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// For the end of a run, when the process may already have exited.
+    /// Kills the process at the end of a run, when it may already have exited.
     fn end(&mut self) {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());

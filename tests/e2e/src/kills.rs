@@ -2,7 +2,7 @@
 //! the ledger is evaluated.
 //!
 //! The clients resume automatically; the harness only repeats idempotent publications whose acknowledgements were lost,
-//! with the same key. A kill counts only if acknowledgements were lost. Called by the binary and by the tests.
+//! with the same key. A kill counts only if acknowledgements were lost. The binary and the tests call this module.
 
 mod run;
 
@@ -30,11 +30,11 @@ pub struct Plan {
     pub channels: usize,
     /// Duration of the load with all clients connected, before each kill and after the last restart.
     pub load: Duration,
-    /// Limit of the end of a run: repeats acknowledged, all subscribers at the high watermark.
+    /// Maximum time at the end of a run until all repeats are acknowledged and all subscribers at the high watermark.
     pub settle: Duration,
-    /// A kill counts only if acknowledgements were lost; otherwise it is repeated.
+    /// If true, a kill counts only if acknowledgements of idempotent publications were lost; otherwise it is repeated.
     pub in_flight_only: bool,
-    /// With fewer acknowledged publications the run proves nothing.
+    /// Minimum number of acknowledged publications; with fewer, the run proves nothing.
     pub acknowledged_min: u64,
 }
 
@@ -66,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// Two kills, for a known-bad build: its bug shows at the first, and it may never settle.
+    /// Two kills, for a known-bad build: its bug is visible at the first kill, and the run may never settle.
     pub fn known_bad() -> Self {
         Self {
             cycles: 2,
@@ -106,7 +106,7 @@ impl fmt::Display for Plan {
 /// When the run itself failed: a process did not start, or the clients did not reconnect.
 pub fn run(program: PathBuf, name: &str, plan: &Plan) -> Result<Verdict> {
     let mut gateway = Gateway::new(program, binaries::scratch(name)?)?;
-    // Built before the clock starts.
+    // The drivers are built before the gateway starts.
     let drivers = Drivers::start()?;
     gateway.start()?;
     let mut run = Run::new(gateway, drivers, plan.clone());

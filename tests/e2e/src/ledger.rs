@@ -1,8 +1,8 @@
 //! The ledger of a run: what was published, acknowledged, and delivered to each subscriber.
 //!
 //! It records events in the order in which the harness observed them, and evaluates them at the end, without I/O. A
-//! publication whose acknowledgement was lost may be delivered or not; an acknowledged one must reach every subscriber of
-//! its channel, once and in offset order. Called by `kills`.
+//! publication whose acknowledgement was lost may be delivered or not; an acknowledged one must reach every subscriber
+//! of its channel, once and in offset order. The module `kills` calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -215,8 +215,8 @@ impl Ledger {
         self.counts.acknowledged.idempotent + self.counts.acknowledged.plain
     }
 
-    /// Evaluates all events. At least `acknowledged_min` publications must have been acknowledged, and every subscription
-    /// must have been resumed after every kill: a silent client violates no guarantee, and proves none.
+    /// Evaluates all events. At least `acknowledged_min` publications must have been acknowledged, and every
+    /// subscription must have been resumed after every kill: a silent client violates no guarantee, and proves none.
     pub fn evaluate(mut self, acknowledged_min: u64) -> Verdict {
         self.check_counts(acknowledged_min);
         self.check_acknowledgements();

@@ -5,7 +5,7 @@
 //! - [`walk`] exercises every feature with each kind of client.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
-//! Nothing of the product is linked: the tests run the binary that a user would start.
+//! The gateway is not linked: the tests run the binary that a user would start.
 
 pub mod binaries;
 pub mod driver;

@@ -40,8 +40,8 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
         gateway: None,
         plan: Plan::short(),
     };
-    while let Some(name_prefix) = words.next() {
-        match name_prefix.as_str() {
+    while let Some(word) = words.next() {
+        match word.as_str() {
             "--long" => arguments.plan = Plan::long(),
             "--cycles" => {
                 let cycles = words.next().context("--cycles requires a number")?;

@@ -1,7 +1,7 @@
 //! The third-party clients of a run: commands to any of them by name, responses and events in order of arrival.
 //!
-//! Two ways to use it: [`Drivers::next`] for a loop that handles everything, [`Drivers::call`] and [`Drivers::expect`] for a
-//! script that waits for one thing after another. It makes no decisions.
+//! [`Drivers::next`] is for a loop that handles everything; [`Drivers::call`] and [`Drivers::expect`] are for a script
+//! that waits for one thing after another. This module makes no decisions.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -31,7 +31,7 @@ pub struct Drivers {
 pub enum Incoming {
     /// The response to a command.
     Response {
-        /// The number that [`Drivers::send`] gave it.
+        /// The number that [`Drivers::send`] gave the command.
         id: u64,
         /// The result of the call.
         outcome: Result<Value, CallError>,
@@ -45,7 +45,7 @@ impl Drivers {
     ///
     /// # Errors
     ///
-    /// When one cannot be built or started.
+    /// When a driver cannot be built or started.
     pub fn start() -> Result<Self> {
         let (sender, inbox) = channel();
         let mut drivers = BTreeMap::new();

@@ -1,19 +1,19 @@
 //! The result of a run: exact counts, and every violated guarantee.
 //!
-//! It contains no rules; the ledger finds the faults. Printed by the binary and by the tests.
+//! This module contains no rules; the ledger finds the faults. The binary and the tests print the verdict.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Faults of one kind that are printed in full; the others are counted.
+/// Maximum number of faults of one kind that are printed in full; the others are only counted.
 const SHOWN_MAX: usize = 3;
 
 /// Idempotent and plain publications, which have different guarantees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// By `gw.publish` with an idempotency key: repeated if the acknowledgement is lost.
+    /// Published by `gw.publish` with an idempotency key: repeated if the acknowledgement is lost.
     pub idempotent: u64,
-    /// By the protocol's publish: the outcome stays unknown if the acknowledgement is lost.
+    /// Published by the protocol's publish command: the outcome stays unknown if the acknowledgement is lost.
     pub plain: u64,
 }
 
@@ -41,7 +41,7 @@ pub struct Counts {
     pub kills_not_counted: u64,
     /// Publications in flight at a kill whose acknowledgement was lost.
     pub in_flight_at_kills: Split,
-    /// The same for each kill that counted, idempotent and plain together.
+    /// The number of these publications for each kill that counted, idempotent and plain together.
     pub in_flight_at_each: Vec<u64>,
     /// Repeated idempotent publications.
     pub repeated: u64,
@@ -90,13 +90,13 @@ pub enum Fault {
         /// Whether the client requested recovery.
         asked: bool,
     },
-    /// A channel's epoch changed though nothing may have been lost.
+    /// A channel's epoch changed, although no publication may be lost.
     EpochChanged { channel: String },
     /// Reading a channel forwards and backwards gave different publications.
     HistoriesDiffer { channel: String },
     /// A payload is not what was sent, or is in another channel.
     Altered(DeliveryRef),
-    /// Never sent by the harness.
+    /// Delivered, but never sent by the harness.
     Unknown(DeliveryRef),
     /// An idempotent publication was not acknowledged in spite of repeats.
     NeverAcknowledged { key: String },
@@ -222,7 +222,7 @@ impl fmt::Display for Verdict {
                 writeln!(out, "    {fault:?}")?;
             }
         }
-        let name_prefix = if self.holds() { "PASS" } else { "FAIL" };
-        write!(out, "{:23} {name_prefix}", "verdict")
+        let result = if self.holds() { "PASS" } else { "FAIL" };
+        write!(out, "{:23} {result}", "verdict")
     }
 }

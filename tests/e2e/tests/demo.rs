@@ -1,4 +1,5 @@
-//! The demo as its users run it: painters draw, the gateway is killed, all clients reconnect, no acknowledged pixel is lost.
+//! The demo as its users run it: painters draw, the gateway is killed, all clients reconnect, and no acknowledged pixel
+//! is lost.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use steadfast_e2e::binaries;
 
-/// Limit of each step; a few of the clients' own reconnect delays.
+/// The time limit of each step: several reconnect delays of the clients.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
@@ -77,12 +78,12 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Polls the live numbers until they satisfy the condition.
-    fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Result<Value> {
+    /// Polls the live report until it satisfies the condition.
+    fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
             match self.live() {
-                Ok(live) if is_it(&live) => return Ok(live),
+                Ok(live) if condition(&live) => return Ok(live),
                 last if Instant::now() > deadline => {
                     bail!("timed out waiting until {what}; last {last:?}")
                 }
@@ -121,13 +122,13 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // Its gateway ends with it.
+        // The demo's gateway ends with the demo.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// Two consecutive free ports, below those of outgoing connections.
+/// The first of two consecutive free ports, below the ports of outgoing connections.
 fn free_pair() -> Result<u16> {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     let first = 12_000 + u16::try_from(std::process::id() % 3_000)? * 2;

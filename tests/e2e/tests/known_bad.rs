@@ -1,4 +1,4 @@
-//! The ledger against known-bad builds: it must detect each of them, for the right reason.
+//! Tests the ledger with known-bad builds: the ledger must detect each of them, for the right reason.
 
 use anyhow::Result;
 use steadfast_e2e::binaries;
@@ -19,7 +19,7 @@ fn the_ledger_catches_a_gateway_that_skips_recovery() {
     println!("{verdict}");
 
     assert!(verdict.count("lost") > 0, "{verdict}");
-    // It reports recovery, which is what makes this bug dangerous.
+    // The gateway reports recovery, which makes this bug dangerous.
     assert_eq!(verdict.count("not recovered"), 0, "{verdict}");
     assert!(verdict.counts.resumed > 0, "{verdict}");
 }
@@ -41,7 +41,7 @@ fn the_ledger_catches_a_gateway_that_reuses_an_offset() {
     assert!(verdict.count("offsets reused") > 0, "{verdict}");
 }
 
-/// What the other tests find is caused by the planted bugs only if this plan finds nothing in the gateway itself.
+/// The findings of the other tests prove the planted bugs only if the same plan finds nothing in the gateway itself.
 #[test]
 fn the_ledger_finds_nothing_in_the_gateway_itself() {
     let verdict = kills::run(binaries::gateway().unwrap(), "no-bug", &Plan::known_bad()).unwrap();
@@ -50,7 +50,7 @@ fn the_ledger_finds_nothing_in_the_gateway_itself() {
     assert!(verdict.holds(), "{verdict}");
 }
 
-/// Runs a known-bad build over kills and restarts; the run must end, whatever its bug is.
+/// Runs a known-bad build over kills and restarts; the run must end, whatever the planted bug is.
 fn verdict_on(name: &str) -> Result<Verdict> {
     kills::run(binaries::known_bad(name)?, name, &Plan::known_bad())
 }

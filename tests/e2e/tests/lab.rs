@@ -1,4 +1,5 @@
-//! The lab's scenarios on real gateways and four kinds of clients: they pass, and they detect what they must.
+//! The lab's scenarios on real gateways and four kinds of clients: they pass on the gateway, and they detect planted
+//! bugs and runs that prove nothing.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ fn a_suspended_harness_makes_the_run_inconclusive() {
     let run = lab(&[]).unwrap();
     let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
-    // Long enough to be in the run itself, after the control run of the same length.
+    // After this time, the control run has ended, and the run itself is in progress.
     wait(Duration::from_secs(18));
     pause(rustix::process::Signal::STOP);
     wait(Duration::from_secs(3));
@@ -103,7 +104,7 @@ struct Report {
     text: String,
 }
 
-/// Starts the short profile of the kill.
+/// Starts the short profile of the scenario `gateway-kill`.
 fn lab(arguments: &[&str]) -> Result<Run> {
     scenario("gateway-kill", arguments)
 }
@@ -154,7 +155,7 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Real processes take real time; no assertion depends on it.
+/// Waits in real time, because the processes are real; no assertion depends on the exact time.
 fn wait(time: Duration) {
     std::thread::sleep(time);
 }

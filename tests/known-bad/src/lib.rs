@@ -1,7 +1,7 @@
-//! Shared by the known-bad builds: starts a gateway with a wrapper around its log.
+//! The code that the known-bad builds share: starts a gateway with a wrapper around its log.
 //!
-//! A known-bad build is the real gateway with one planted bug, in the wrapper. The product has no switch for any of this.
-//! Each is a binary in `src/bin`; `tests/e2e` starts it like `steadfast serve` and must detect the bug.
+//! A known-bad build is the real gateway with one planted bug, in the wrapper. The product has no setting for planted
+//! bugs. Each build is a binary in `src/bin`; `tests/e2e` starts it like `steadfast serve` and must detect the bug.
 
 use std::convert::Infallible;
 use std::env;
@@ -16,12 +16,12 @@ use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::Machine;
 
-/// Serves as `steadfast serve --config FILE` does, with the log inside the wrapper that `wrap` returns, until the process
-/// is killed.
+/// Serves as `steadfast serve --config FILE` does, with the log inside the wrapper that `wrap` returns, until the
+/// process is killed.
 ///
 /// # Errors
 ///
-/// When the command line differs, or the gateway cannot start.
+/// When the command line is not `serve --config FILE`, or the gateway cannot start.
 pub fn serve<M>(wrap: impl FnOnce(Log) -> M) -> Result<Infallible>
 where
     M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,

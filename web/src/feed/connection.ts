@@ -1,16 +1,16 @@
 // The connection to the gateway. npm `centrifuge` implements the protocol; this class schedules the reconnects, so that
-// the page can show when the next attempt starts. Independent of pixels.
+// the page can show when the next attempt starts. This file does not depend on the content of publications.
 
 import { Centrifuge, State, type Subscription } from "centrifuge";
 import type { Ack, Link, Position } from "../state/model";
 import { delayMs, levelAfter } from "./backoff";
 import * as parse from "./parse";
 
-/** Effectively never: this class schedules the reconnects. */
+/** Longer than any delay of this class, which schedules the reconnects instead of the library. */
 const NEVER_MS = 3_600_000;
 /** After this time the library ends a call without a reply, and an attempt that does not succeed. */
 export const CALL_TIMEOUT_MS = 5_000;
-/** A connection is considered dead when a ping of the gateway is this much overdue. */
+/** A connection is considered dead when a ping of the gateway is overdue by this time. */
 const PING_GRACE_MS = 5_000;
 
 export interface Listener {
@@ -120,7 +120,7 @@ export class Connection {
     }
   }
 
-  /** Publishes. The gateway applies repeated calls with the same key once. An invalid reply is a temporary error. */
+  /** Publishes data. The gateway applies repeated calls with one key once. An invalid reply is a temporary error. */
   async publish(data: unknown, key: string): Promise<Ack> {
     const reply = await this.#client.rpc("gw.publish", {
       channel: this.#channel,
@@ -202,7 +202,7 @@ export class Connection {
   }
 
   #onDisconnected(code: number, reason: string): void {
-    // 0 is this class's own disconnect before an attempt.
+    // Code 0 is a disconnect by this class, such as the one before an attempt.
     if (code !== 0) {
       clearTimeout(this.#timer);
       this.#setLink({ kind: "stopped", cause: reason });
@@ -221,7 +221,7 @@ export class Connection {
   }
 }
 
-/** Converts what the library throws. */
+/** Converts an error that the library throws. */
 export function callError(thrown: unknown): CallError {
   const { code, message, temporary } = (thrown ?? {}) as {
     code?: unknown;

@@ -19,7 +19,7 @@ const PRESENCE_MS = 30_000;
 
 /** What the user can do on the page. */
 export interface PageActions {
-  /** The current state. The screen may be one frame older, and keys may arrive faster than frames. */
+  /** The current state. The rendered state may be one frame older, and keys may arrive faster than frames. */
   readonly currentState: () => State;
   readonly paint: (cells: readonly Cell[]) => void;
   readonly rename: (name: string) => void;
@@ -48,7 +48,7 @@ export function startFeed(store: Store): Feed {
   return { actions: pageActions(store, parts, live), stop: () => stopping.abort() };
 }
 
-/** Null until the configuration is loaded. */
+/** Both parts are null until the configuration is loaded. */
 interface Parts {
   sender: Sender | null;
   connection: Connection | null;

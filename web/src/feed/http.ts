@@ -1,10 +1,10 @@
-// The HTTP requests to the demo's server. Each has a timeout, and each response is parsed.
+// The HTTP requests to the demo's server. Each request has a timeout, and each response is validated.
 
 import type { Config, Report } from "../state/model";
 import type { Picture } from "../state/replica";
 import * as parse from "./parse";
 
-/** The server runs on the same machine or network. */
+/** The timeout of a request. It is short, because the server runs on the same machine or network. */
 const TIMEOUT_MS = 5_000;
 
 async function send(path: string, method: "GET" | "POST"): Promise<Response> {
@@ -38,7 +38,7 @@ export async function live(): Promise<Report> {
   return valid(parse.report(await get("demo/live")), "demo/live");
 }
 
-/** Returns null when the gateway was killed, else the reason why not. */
+/** Returns null when the gateway was killed, else the reason why it was not killed. */
 export async function kill(): Promise<string | null> {
   const response = await send("demo/kill", "POST");
   switch (response.status) {

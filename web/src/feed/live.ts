@@ -5,11 +5,11 @@ import type { Store } from "../state/store";
 import * as http from "./http";
 import { sleep } from "./retry";
 
-/** Between two requests while the page is visible. */
+/** The interval between two requests while the page is visible. */
 const VISIBLE_INTERVAL_MS = 1_000;
-/** Between two requests during a kill. A shorter outage may begin and end between two reports. */
+/** The interval between two requests during a kill. A shorter outage may begin and end between two reports. */
 const KILL_INTERVAL_MS = 200;
-/** Between two requests while the page is hidden. */
+/** The interval between two requests while the page is hidden. */
 const HIDDEN_INTERVAL_MS = 5_000;
 
 export interface Live {

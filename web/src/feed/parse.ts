@@ -1,4 +1,4 @@
-// Parses input from the network and the storage: a validated value, or null. Neither is trusted.
+// Parses untrusted input from the network and the storage: the result is a validated value, or null.
 
 import {
   type Ack,
@@ -93,14 +93,14 @@ export function position(value: unknown): Position | null {
   return typeof epoch === "string" && count !== null ? { epoch, offset: count } : null;
 }
 
-/** The reply to a publication. */
+/** The acknowledgement of a publication. */
 export function ack(value: unknown): Ack | null {
   const at = position(value);
   const { duplicate } = fields(value);
   return at === null || typeof duplicate !== "boolean" ? null : { ...at, isDuplicate: duplicate };
 }
 
-/** A publication of the channel. Data that is not a pixel of this canvas still counts as an offset. */
+/** A publication of the channel. A publication that is not a pixel of this canvas still has an offset. */
 export function publication(offset: number, data: unknown, size: Config): Publication {
   return { offset, pixel: pixel(data, size) };
 }
@@ -119,7 +119,7 @@ export function participant(client: string, info: unknown): Participant {
   return { client, name: name || "anonymous" };
 }
 
-/** An item that a tab stored, possibly of an older version of this page. */
+/** An item that a tab stored, possibly a tab with an older version of this page. */
 export function item(value: unknown): Item | null {
   const input = fields(value);
   const key = text(input["key"]);

@@ -69,7 +69,7 @@ export function tab(): string {
   }
 }
 
-/** A random UUID. `crypto.randomUUID` exists in secure contexts only, and the page may be opened without HTTPS. */
+/** A random UUID. `crypto.randomUUID` exists only in secure contexts, but the page may be opened without HTTPS. */
 export function newKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const hex = Array.from(bytes, (byte, index) => {

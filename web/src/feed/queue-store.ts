@@ -1,13 +1,13 @@
 // Stores the queue in the browser's storage, with one entry per item, so that tabs never overwrite each other's items.
 //
 // Reads use a copy in memory, which storage events update. Before an item is sent, it is read from the storage, because
-// another tab may just have settled it.
+// another tab may have settled it in the meantime.
 
 import type { Item } from "../state/model";
 import { inOrder } from "../state/queue";
 import * as parse from "./parse";
 
-/** The part of the browser's `Storage` that is used. */
+/** The part of the browser's `Storage` that the queue uses. */
 export type StorageLike = Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">;
 
 export class QueueStore {
@@ -43,7 +43,7 @@ export class QueueStore {
         return;
       }
     } catch {
-      // Full, or access is denied. The earlier entry is removed, because another tab would rely on it.
+      // The storage is full, or access is denied. The outdated entry is removed, so that no other tab uses it.
       this.#storage?.removeItem(entry);
     }
     this.#unsaved.add(item.key);
@@ -69,7 +69,7 @@ export class QueueStore {
     return item;
   }
 
-  /** Another tab changed this entry, or all entries if null. Returns true if the queue may have changed. */
+  /** Another tab changed this entry, or all entries if it is null. Returns true if the queue may have changed. */
   onStorage(entry: string | null): boolean {
     if (entry === null) {
       for (const { key } of this.items()) {

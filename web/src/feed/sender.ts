@@ -1,5 +1,5 @@
-// Sends the queue to the gateway: in order, repeated with the same idempotency key while that is safe. Each item is
-// settled exactly once: acknowledged, rejected with a reason, or compared with the picture. The rules are in
+// Sends the queue to the gateway in order, and repeats items with the same idempotency key while a repeat is safe. Each
+// item is settled exactly once: acknowledged, rejected with a reason, or compared with the picture. The rules are in
 // `state/queue`.
 
 import type { Ack, Acked, Item, Pixel, Position } from "../state/model";
@@ -122,7 +122,7 @@ export class Sender {
       this.#context.queueChanged();
       return;
     }
-    // Stored before it is sent: a tab that reads it later must know that it may have arrived.
+    // The item is stored before it is sent: a tab that reads the item later must know that it may have arrived.
     this.#store.put({ ...item, sentMs: item.sentMs ?? now, lease: { tab, untilMs: now + LEASE_MS } });
     this.#inFlight.add(key);
     const { x, y, color, by } = item;
@@ -155,7 +155,7 @@ export class Sender {
       this.#store.put({ ...stored, lease: null });
     }
     if (error.code >= 100) {
-      // The gateway requested a delay; for a lost connection, the reconnect is the delay.
+      // The gateway rejected the call temporarily. A lost connection needs no pause, because the reconnect is a delay.
       this.#pausedUntilMs = Date.now() + delayMs(this.#failures, this.#context.random);
       this.#failures += 1;
     }
@@ -172,7 +172,7 @@ export class Sender {
     return isOverdue(item, now, this.#context.dedupWindowMs) && !this.#inFlight.has(item.key);
   }
 
-  /** Items that may have been applied and may not be repeated: compares them with a picture that is up to date. */
+  /** Compares items that may have been applied and may not be repeated with a picture that is up to date. */
   async #verifyOverdue(): Promise<void> {
     if (this.#isVerifying) {
       return;

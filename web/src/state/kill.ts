@@ -2,7 +2,7 @@
 
 import type { Report } from "./model";
 
-/** Longer than a restart and a backoff. Clients that have not reconnected by then are listed in the verdict. */
+/** Longer than a restart and a backoff. The verdict lists the clients that have not reconnected within this time. */
 export const RECOVERY_TIMEOUT_MS = 30_000;
 
 /** The recovery of one client of the demo after this kill. */
@@ -10,7 +10,7 @@ export interface ClientRecovery {
   readonly name: string;
   readonly wasDisconnected: boolean;
   readonly hasReconnected: boolean;
-  /** It had received all acknowledged pixels at least once since it reconnected; other clients continue to publish. */
+  /** True once the client has had no undelivered pixel since its reconnect; later pixels do not count. */
   readonly hasCaughtUp: boolean;
   /** Null when unknown. */
   readonly downtimeMs: number | null;
@@ -20,7 +20,7 @@ export interface ClientRecovery {
 
 export type Kill =
   | { readonly kind: "idle" }
-  /** The last report before the click, with which later reports are compared. */
+  /** `before` is the last report before the click, with which later reports are compared. */
   | { readonly kind: "requested"; readonly before: Report | null; readonly outagesBefore: number }
   | { readonly kind: "rejected"; readonly reason: string }
   | {
@@ -34,12 +34,12 @@ export type Kill =
       readonly lost: number;
       readonly undelivered: number;
       readonly outageMs: number | null;
-      /** The number of acknowledged pixels in the report before the kill, and since then. */
+      /** The number of acknowledged pixels in the report before the kill; `acked` is the number since then. */
       readonly ackedBefore: number;
       readonly acked: number;
     };
 
-/** The gateway was killed; later reports are compared with this one, the last before the kill. */
+/** The gateway was killed; later reports are compared with `report`, the last before the kill. */
 export function begin(report: Report, outagesBefore: number, nowMs: number): Kill {
   return {
     kind: "recovering",

@@ -2,7 +2,7 @@
 
 import type { Cell } from "./model";
 
-/** All cells on the line from the first, excluded, to the last, included; only the last when both are the same. */
+/** All cells on the line from `from`, excluded, to `to`, included; only `to` when both are the same cell. */
 export function between(from: Cell, to: Cell): readonly Cell[] {
   const steps = Math.max(Math.abs(to.x - from.x), Math.abs(to.y - from.y));
   if (steps === 0) {

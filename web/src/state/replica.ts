@@ -1,5 +1,5 @@
-// The page's replica of the picture: a loaded picture at its position, and the publications applied to it since. It
-// never skips a publication.
+// The page's replica of the picture: a loaded picture at its position, and the publications applied to it since. The
+// replica never skips a publication.
 //
 //   no picture --loaded--> current --missing publication or gap--> reload required --new enough--> current
 //
@@ -10,14 +10,14 @@ import type { Pixel, Position } from "./model";
 /** The colour of a cell that was never painted. */
 export const BLANK = 255;
 
-/** The maximum number of buffered publications; above it the oldest is dropped, and a newer picture is required. */
+/** The maximum number of buffered publications; above it, the oldest is dropped and a newer picture is required. */
 export const BUFFERED_MAX = 5_000;
 
 export interface Picture extends Position {
   readonly pixels: Uint8Array;
 }
 
-/** A publication at its offset; its pixel is null when the channel carried something else. */
+/** A publication at its offset; `pixel` is null when the publication is not a pixel of this canvas. */
 export interface Publication {
   readonly offset: number;
   readonly pixel: Pixel | null;
@@ -31,7 +31,7 @@ export interface Size {
 export interface Replica {
   readonly size: Size;
   readonly picture: Picture | null;
-  /** The minimum position of the picture to load, in this epoch. Null when no reload is required. */
+  /** The epoch and the minimum offset of the picture to load. Null when no reload is required. */
   readonly requiredPosition: Position | null;
   readonly buffered: readonly Publication[];
   /** How often a reloaded picture closed a gap. */
@@ -50,7 +50,7 @@ export function hasReached(replica: Replica, at: Position): boolean {
   );
 }
 
-/** A picture was loaded. One that is too old is ignored, and must be loaded again. */
+/** A picture was loaded. A picture that is too old is ignored, and a newer one is still required. */
 export function loaded(replica: Replica, picture: Picture): Replica {
   const { requiredPosition, buffered } = replica;
   if (requiredPosition === null) {
@@ -73,7 +73,7 @@ export function loaded(replica: Replica, picture: Picture): Replica {
 export function subscribed(replica: Replica, at: Position, isRecovered: boolean): Replica {
   const { picture, requiredPosition } = replica;
   if (requiredPosition === null && picture !== null && picture.epoch === at.epoch) {
-    // The gateway continues after the last received publication, which is the picture's position.
+    // The gateway continues after the last received publication, whose offset is the picture's.
     if (isRecovered || picture.offset === at.offset) {
       return replica;
     }
@@ -84,7 +84,7 @@ export function subscribed(replica: Replica, at: Position, isRecovered: boolean)
   return { ...replica, requiredPosition: at, buffered: [] };
 }
 
-/** A publication arrived. */
+/** A publication was received. */
 export function published(replica: Replica, publication: Publication): Replica {
   const { picture, requiredPosition, buffered } = replica;
   if (requiredPosition !== null) {

@@ -21,7 +21,7 @@ export interface State {
   readonly link: Link;
   readonly outage: Outage;
   readonly replica: Replica;
-  /** Why the last attempt to load the picture failed; null after a successful one. */
+  /** Why the last attempt to load the picture failed; null after a successful attempt. */
   readonly pictureError: string | null;
   readonly queue: readonly Item[];
   readonly acked: readonly Acked[];

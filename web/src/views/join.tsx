@@ -1,9 +1,9 @@
-// How to join with another program.
+// Shows how another program can join the channel.
 
 import { useState } from "preact/hooks";
 import type { Config } from "../state/model";
 
-/** How long the button confirms the copy. */
+/** The time for which the button confirms the copy. */
 const COPIED_MS = 2_000;
 
 export function Join({ config }: { config: Config }) {
@@ -43,7 +43,7 @@ export function Join({ config }: { config: Config }) {
   );
 }
 
-/** Ten lines, so that the program is read and tried. */
+/** The example program: ten lines, so that it is quick to read and to try. */
 export function program({ gateway, channel, width, height, colors }: Config): string {
   return `import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";

@@ -1,4 +1,4 @@
-// The participants. Without a connection, those of the last presence.
+// The participants of the channel. Without a connection, the last known participants are shown as outdated.
 
 import { count } from "../state/format";
 import type { Participant } from "../state/model";

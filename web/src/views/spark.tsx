@@ -1,4 +1,4 @@
-// A line chart of the last minute without axes; the adjacent number shows the current value.
+// A line chart of the last minute, without axes; the number next to the chart is the current value.
 
 const WIDTH = 120;
 const HEIGHT = 28;

@@ -1,4 +1,4 @@
-// Paints the picture and the unconfirmed pixels over it, sharp at every page size and screen density.
+// Paints the picture, and over it the pixels that it does not contain yet, sharp at every page size and screen density.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { rgb } from "../state/format";

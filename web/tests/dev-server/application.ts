@@ -1,4 +1,4 @@
-// Maintains the picture: subscribes to the channel from its first publication and applies each one.
+// Maintains the picture: subscribes to the channel from its first publication and applies each publication.
 
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";

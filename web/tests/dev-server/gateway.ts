@@ -1,4 +1,4 @@
-// Starts the real gateway, and restarts it one second after it exits. For development without the demo itself.
+// Starts the real gateway, and restarts it one second after it exits. Used for development without the demo's server.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A painter: draws slow waves, repeats what was not acknowledged, and records its outages.
+// A painter: draws slow waves, repeats a publication until it is acknowledged, and records its outages.
 
 import { randomUUID } from "node:crypto";
 import { Centrifuge } from "centrifuge";
@@ -111,7 +111,7 @@ export class Painter {
         this.acks.add(ack.offset);
         this.#inFlight = 0;
       } catch {
-        // Not acknowledged: publishes again with the same key.
+        // The publication is not acknowledged: the loop publishes it again with the same key.
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }

@@ -1,5 +1,5 @@
 // Replaces the demo's server during development of the page: `DEV_GATEWAY_PORT=8101 npm run dev` serves the page with a
-// real gateway on that port, five painters, and the HTTP API of the demo. Not part of the build.
+// real gateway on that port, five painters, and the HTTP API of the demo. This plugin is not part of the build.
 
 import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";

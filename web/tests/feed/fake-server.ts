@@ -1,4 +1,4 @@
-// A fake of the demo's HTTP server: replaces `fetch`, and responds as the test sets it.
+// A fake of the demo's HTTP server: replaces `fetch`, and responds with the replies that the test sets.
 
 import { vi } from "vitest";
 

@@ -16,7 +16,7 @@ async function tick(ms = 0): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms);
 }
 
-/** The requests within a time. */
+/** The number of report requests within a time. */
 async function requestsWithin(ms: number): Promise<number> {
   const before = server.count(LIVE);
   await tick(ms);

@@ -1,4 +1,4 @@
-// An in-memory storage for tests, which two tabs may share.
+// An in-memory storage for tests; two tabs may share it.
 
 import type { StorageLike } from "../../src/feed/queue-store";
 

@@ -11,11 +11,11 @@ const LOST = { code: 2, message: "transport closed" };
 const BUSY = { code: 111, message: "too many requests", temporary: true };
 const FORBIDDEN = { code: 103, message: "permission denied", temporary: false };
 
-/** A gateway that remembers keys for the deduplication window, and replies to, rejects or loses calls. */
+/** A fake gateway that remembers keys for the deduplication window, and replies to, rejects or loses calls. */
 class Gateway {
   readonly applied: { readonly pixel: Pixel; readonly key: string }[] = [];
   readonly #known = new Map<string, { readonly ack: Ack; readonly atMs: number }>();
-  /** The fate of the next call: its reply arrives, its reply is lost, the call is lost, or it is rejected. */
+  /** The outcome of the next calls: the reply arrives, the reply is lost, the call is lost, or an error is thrown. */
   fate: "replied" | "reply lost" | "lost" | object = "replied";
 
   async publish(pixel: Pixel, key: string): Promise<Ack> {

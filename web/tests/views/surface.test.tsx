@@ -17,7 +17,7 @@ let mount: Mount;
 let calls: unknown[][];
 let image: ImageData;
 
-/** A 2D context that records its calls, with the colour of those that paint. */
+/** A 2D context that records its calls; a call that paints is recorded with its colour. */
 function context(name: string): unknown {
   const fields = { fillStyle: "", strokeStyle: "", lineWidth: 0, imageSmoothingEnabled: true };
   const record = (method: string, ...parameters: unknown[]): unknown => {

@@ -1,14 +1,14 @@
-//! What each task consists of: the checks, the tests, and the long forms that run on demand.
+//! The steps of each task: the checks, the tests, and the long tests that run on demand.
 
 use std::time::Duration;
 
 use super::Step;
 use crate::tree::Tree;
 
-/// Ample for a step that compiles everything on two slow cores.
+/// More than enough for a step that compiles everything on two slow cores.
 const BUILD_LIMIT: Duration = Duration::from_mins(20);
 
-/// Several times what the pages need, on a machine with other work.
+/// Several times the duration of the browser tests on a machine that runs other work too.
 const BROWSER_LIMIT: Duration = Duration::from_mins(5);
 
 /// Limit of one step of a long test.
@@ -17,7 +17,7 @@ const LONG_LIMIT: Duration = Duration::from_hours(3);
 /// How long each fuzz target runs on demand.
 const FUZZ_SECONDS: u32 = 120;
 
-/// Where the sources of the fuzz targets are.
+/// The folder with the sources of the fuzz targets.
 const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
 
 /// The steps of a task, or `None` when no list has this name.
@@ -69,10 +69,10 @@ fn checks() -> Vec<Step> {
     ]
 }
 
-/// In order of what a failure explains: a broken unit makes everything after it fail too.
+/// The steps are ordered so that the first failure explains later ones: a broken unit makes later steps fail too.
 fn tests() -> Vec<Step> {
     vec![
-        // Tests that start gateways and third-party clients are the steps `third-party`, `known-bad`, `lab` and `demo`.
+        // The tests that start gateways or third-party clients run in `third-party`, `known-bad`, `lab` and `demo`.
         step(
             "unit",
             "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
@@ -108,7 +108,7 @@ fn tests() -> Vec<Step> {
     ]
 }
 
-/// Builds the programs that later steps start, third-party clients included: those steps do not wait for a compiler.
+/// Builds the programs that later steps start, including third-party clients, so that later steps do not compile them.
 fn build() -> Step {
     step("build", "cargo run --quiet --bin steadfast-e2e -- build")
 }
@@ -132,7 +132,7 @@ fn web_build() -> Step {
     step("web-build", "npm --prefix web run build")
 }
 
-/// Runs the suite's cases for servers against the gateway; `codec` runs them without a gateway, in both roles.
+/// Runs the suite's cases for servers against the gateway; the step `codec` runs both roles without a gateway.
 fn websocket(sections: &str) -> Step {
     let suite = "python3 tests/conformance/kosoku.py --role server --path /test/echo --sections";
     let gateway = "cargo run --quiet --bin steadfast -- serve --memory --config tests/conformance/gateway.toml";
@@ -171,7 +171,7 @@ fn lab() -> Vec<Step> {
     ]
 }
 
-/// Kill cycles by the thousand: of the log alone, and of the gateway under the load of third-party clients.
+/// Long series of kill cycles: of the log alone, and of the gateway under the load of third-party clients.
 fn soak() -> Vec<Step> {
     vec![
         step(
@@ -195,20 +195,20 @@ fn fuzz() -> Vec<Step> {
             let run = format!(
                 "cargo fuzz run {target} {found} fuzz/corpus/{target} -- -max_total_time={FUZZ_SECONDS}"
             );
-            // The fuzzer's instrumentation is not stable in name, but is in this compiler.
+            // The fuzzer's instrumentation requires unstable flags, which this variable enables in the stable compiler.
             let fuzz = step(target, &run).with("RUSTC_BOOTSTRAP", "1");
             Step { folder: Some(found), ..fuzz }
         })
         .collect()
 }
 
-/// A release build, since the figures are compared with those of other servers.
+/// Runs a release build, since the results are compared with those of other servers.
 fn bench(flags: &str) -> Step {
     let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --bin bench --";
     step("bench", &format!("{run} {flags}"))
 }
 
-/// Durable records and opening, next to embedded stores.
+/// Measures durable records and the opening of the log, in comparison with embedded stores.
 fn log_bench() -> Step {
     let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --package log-bench";
     step("log", run)
@@ -224,7 +224,7 @@ fn fixes() -> Vec<Step> {
     ]
 }
 
-/// Every Rust file of every workspace in one command.
+/// Formats every Rust file of every workspace in one command.
 fn format(flags: &str) -> Step {
     step("format", &format!("rustfmt --edition 2024 {flags}")).and(project_texts("", ".rs"))
 }
@@ -238,8 +238,8 @@ fn links() -> Step {
     .and(project_texts("", ".md"))
 }
 
-/// The project's text files in a folder, by the end of their names; none when git cannot list them, which the
-/// step `tidy` reports.
+/// The project's text files in a folder, by the end of their names. Empty when git cannot list the files; the step
+/// `tidy` reports this error.
 fn project_texts(folder: &str, end: &str) -> Vec<String> {
     let Ok(tree) = Tree::of_project() else {
         return Vec::new();
@@ -250,7 +250,7 @@ fn project_texts(folder: &str, end: &str) -> Vec<String> {
         .collect()
 }
 
-/// A step from a command line whose words hold no spaces.
+/// A step from a command line whose words contain no spaces.
 fn step(name: &str, line: &str) -> Step {
     let mut words = line.split_whitespace().map(str::to_owned);
     Step {

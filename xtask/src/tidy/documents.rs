@@ -8,7 +8,7 @@ use crate::tree::Tree;
 const RECORDS: &str = "docs/adr/";
 const RECORDS_INDEX: &str = "docs/adr/README.md";
 
-/// Decision records count from 0001 without a gap, and the index links each.
+/// Decision records are numbered from 0001 without gaps, and the index links each record.
 pub(crate) fn records(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     let index = tree.text(RECORDS_INDEX).unwrap_or("");

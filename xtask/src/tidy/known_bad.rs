@@ -7,7 +7,7 @@ use crate::tree::Tree;
 
 const FOLDER: &str = "tests/known-bad/";
 
-/// Every known-bad build is named by a test; one that no test runs proves nothing.
+/// A test names every known-bad build; a build that no test runs proves nothing.
 pub(crate) fn named(tree: &Tree) -> Vec<Finding> {
     let tests: Vec<(&str, &str)> = tree
         .texts_ending(".rs")
@@ -42,7 +42,7 @@ fn known_bad_builds(tree: &Tree) -> BTreeSet<(String, String)> {
     builds
 }
 
-/// A file in a `tests` folder; within the folder of known-bad builds only those of its own `tests` folder.
+/// True for a file in a `tests` folder. Within the folder of known-bad builds, only a `tests` folder inside it counts.
 fn is_test(path: &str) -> bool {
     let inside = path.strip_prefix(FOLDER).unwrap_or(path);
     inside.split('/').any(|folder| folder == "tests")

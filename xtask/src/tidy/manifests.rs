@@ -4,13 +4,13 @@ use super::Finding;
 use crate::layers;
 use crate::tree::Tree;
 
-/// The one index that Rust packages may come from.
+/// The only index from which Rust packages may come.
 const RUST_INDEX: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
-/// The one registry that npm packages may come from.
+/// The only registry from which npm packages may come.
 const NPM_REGISTRY: &str = "https://registry.npmjs.org/";
 
-/// Crates of one layer have the same `clippy.toml`: clippy takes the nearest file and does not merge.
+/// Crates of one layer have the same `clippy.toml`, because clippy reads only the nearest file and merges none.
 pub(crate) fn layer_lints(tree: &Tree) -> Vec<Finding> {
     [layers::PURE, layers::SHELLS]
         .iter()
@@ -55,7 +55,7 @@ fn unexplained(path: &str, text: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut section = "";
     let mut commented = false;
-    // Inside a list that spans lines there are no entries of the section.
+    // A line inside a list that spans several lines is not an entry of the section.
     let mut depth = 0_usize;
     for (number, line) in text.lines().enumerate() {
         let code = line.split('#').next().unwrap_or("").trim();

@@ -1,9 +1,9 @@
-//! Checks of what must not be tracked: places of one machine, and files that a build makes.
+//! Checks for what must not be tracked: paths of one machine, other registries, and files that a build creates.
 
 use super::Finding;
 use crate::tree::Tree;
 
-/// Begins of absolute paths that exist on one machine only; written in halves so that this file is clean itself.
+/// Prefixes of absolute paths that exist on one machine only; each is split so that this file passes the check.
 const MACHINE_PATHS: [(&str, &str); 4] = [
     ("/ho", "me/"),
     ("/ro", "ot/"),
@@ -11,7 +11,7 @@ const MACHINE_PATHS: [(&str, &str); 4] = [
     ("/wo", "rk/"),
 ];
 
-/// Settings that send a package client elsewhere.
+/// Settings that direct a package client to another registry; each is split for the same reason.
 const REGISTRY_SETTINGS: [(&str, &str); 4] = [
     ("index-", "url"),
     ("replace-", "with"),
@@ -19,10 +19,10 @@ const REGISTRY_SETTINGS: [(&str, &str); 4] = [
     ("npm_config_", "registry"),
 ];
 
-/// How the names of built files end.
+/// The name endings of built files.
 const BUILT_ENDS: [&str; 3] = [".min.js", ".js.map", ".css.map"];
 
-/// No text names a place of one machine, or a registry other than the public one.
+/// No text contains a path of one machine, or a setting for another registry.
 pub(crate) fn machines(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (path, text) in tree.texts() {
@@ -48,7 +48,7 @@ pub(crate) fn machines(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// True when the path begins a word: `a/home/` is part of a relative one.
+/// True when the path begins a word: in `a/home/`, it is a part of a relative path.
 fn names_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line.get(..at).and_then(|head| head.chars().next_back());
@@ -56,7 +56,7 @@ fn names_path(line: &str, path: &str) -> bool {
     })
 }
 
-/// What a build makes is built, never tracked.
+/// Files that a build creates are not tracked.
 pub(crate) fn assets(tree: &Tree) -> Vec<Finding> {
     tree.paths()
         .filter(|path| {

@@ -1,11 +1,11 @@
-//! Checks of Markdown prose: one sentence per line, so that a change shows the sentence and nothing else.
+//! Checks of Markdown prose: one sentence per line, so that a diff shows only the changed sentence.
 //!
-//! Tables, lists, quotations and code are left alone.
+//! Tables, lists, quotations and code are not checked.
 
 use super::Finding;
 use crate::tree::Tree;
 
-/// Names that keep their capital inside a heading; a word with a capital inside it needs no entry.
+/// Names that keep their capital inside a heading; a word with a capital after its first letter needs no entry.
 const PROPER_NAMES: [&str; 13] = [
     "Steadfast",
     "Centrifuge",
@@ -22,7 +22,7 @@ const PROPER_NAMES: [&str; 13] = [
     "Unix",
 ];
 
-/// A full stop after one of these ends no sentence.
+/// The full stop of one of these does not end a sentence.
 const SHORT_FORMS: [&str; 7] = ["e.g.", "i.e.", "etc.", "vs.", "no.", "cf.", "resp."];
 
 /// A line of prose holds one whole sentence.
@@ -52,7 +52,7 @@ pub(crate) fn sentences(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// A heading is written like a sentence.
+/// A heading has a capital only in its first word and in names.
 pub(crate) fn headings(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (path, text) in tree.texts_ending(".md") {
@@ -93,7 +93,7 @@ fn kinds(text: &str) -> Vec<(Kind, &str)> {
         } else if trimmed.starts_with('#') {
             Kind::Heading
         } else if listed && line != trimmed {
-            // Indented under a list.
+            // The line is indented under a list item.
             Kind::Other
         } else if trimmed.starts_with(['|', '>', '<', '!'])
             || is_list(trimmed)
@@ -117,7 +117,7 @@ fn is_list(line: &str) -> bool {
         || (digits != line && digits.starts_with(". "))
 }
 
-/// `[name]: target`, where a link's target is kept apart.
+/// True for `[name]: target`, which defines the target of links.
 fn is_link_target(line: &str) -> bool {
     line.starts_with('[') && line.contains("]: ")
 }
@@ -142,7 +142,7 @@ fn ends_sentence(line: &str) -> bool {
         .ends_with(['.', '!', '?', ':'])
 }
 
-/// The line with each piece of code as one small word, so that its content is not read as prose.
+/// The line with each piece of code replaced by one word in lower case, so that code is not read as prose.
 fn without_code(line: &str) -> String {
     line.split('`')
         .enumerate()
@@ -152,7 +152,7 @@ fn without_code(line: &str) -> String {
 
 fn stray_capital(heading: &str) -> Option<String> {
     let bare = without_code(heading.trim_start().trim_start_matches('#'));
-    // `[0.1.0]` is a version that links to its changes.
+    // A heading such as `[0.1.0]` is a version that links to its changes.
     if bare.trim_start().starts_with('[') {
         return None;
     }

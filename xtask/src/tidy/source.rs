@@ -1,15 +1,15 @@
-//! Checks of Rust files: the header, the length, names of files and modules, silenced lints.
+//! Checks of Rust files: the header, the length, the names of files and modules, and disabled lints.
 
 use super::Finding;
 use crate::tree::Tree;
 
-/// A file of this many lines without its tests fails; half of it is the time to split.
+/// A file with more lines than this, not counting its tests, fails the check; files are split at half of this length.
 const LINES_MAX: usize = 800;
 
-/// Generic names, under which unrelated code gathers.
-const EMPTY_NAMES: [&str; 4] = ["utils", "helpers", "common", "misc"];
+/// Generic names, which do not say what a module contains.
+const GENERIC_NAMES: [&str; 4] = ["utils", "helpers", "common", "misc"];
 
-/// Every Rust file says at its head what it owns.
+/// Every Rust file begins with a doc comment that says what the file owns.
 pub(crate) fn headers(tree: &Tree) -> Vec<Finding> {
     tree.texts_ending(".rs")
         .filter(|(_, text)| !text.trim_start().starts_with("//!"))
@@ -23,7 +23,7 @@ pub(crate) fn headers(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// No Rust file is too long to be one idea.
+/// No Rust file has more than `LINES_MAX` lines without its tests.
 pub(crate) fn lengths(tree: &Tree) -> Vec<Finding> {
     tree.texts_ending(".rs")
         .map(|(path, text)| (path, lines_without_tests(text)))
@@ -64,7 +64,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
                 "no `mod.rs`: use `foo.rs` next to `foo/`",
             ));
         }
-        if EMPTY_NAMES
+        if GENERIC_NAMES
             .iter()
             .any(|name| file.strip_suffix(".rs") == Some(name))
         {
@@ -74,7 +74,7 @@ pub(crate) fn names(tree: &Tree) -> Vec<Finding> {
             ));
         }
         for (number, line) in text.lines().enumerate() {
-            if EMPTY_NAMES.iter().any(|name| declares_module(line, name)) {
+            if GENERIC_NAMES.iter().any(|name| declares_module(line, name)) {
                 found.push(Finding::at(
                     path,
                     number + 1,
@@ -97,7 +97,7 @@ fn declares_module(line: &str, name: &str) -> bool {
         == Some(name)
 }
 
-/// An exception to a lint is expected with a reason, so that it goes when it is no longer needed.
+/// An exception to a lint uses `expect` with a reason, so that the compiler reports an exception that is not needed.
 pub(crate) fn allowances(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();
     for (path, text) in tree.texts_ending(".rs") {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_is_found_in_files_and_in_declarations() {
+    fn a_generic_name_is_found_in_files_and_in_declarations() {
         let good = [(
             "hub.rs",
             "//! No mod utils.\nmod common_case;\n// mod misc\n",

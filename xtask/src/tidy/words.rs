@@ -1,4 +1,4 @@
-//! Checks of language: words that the glossary replaces, and doc comments that say nothing.
+//! Checks of language: words that the glossary replaces, and doc comments that only repeat a name.
 //!
 //! A word counts wherever it occurs: in prose, in messages, and as a part of an identifier in any style of case.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Finding;
 use crate::tree::Tree;
 
-/// Files that people write and read.
+/// Name endings of the files to check.
 const ENDS: [&str; 15] = [
     ".rs",
     ".md",
@@ -26,7 +26,7 @@ const ENDS: [&str; 15] = [
     "pre-commit",
 ];
 
-/// This list, and the record that explains the choice of terms by the words they replace.
+/// This file, and the decision record that lists the replaced words with the terms that replace them.
 const EXEMPT_FILES: [&str; 2] = [
     "xtask/src/tidy/words.rs",
     "docs/adr/0005-the-fields-terms.md",
@@ -119,7 +119,7 @@ const STANDARD_TERMS: [&str; 6] = [
     "time to live",
 ];
 
-/// Words that a folder or file needs, since another project named the thing so.
+/// Words that are permitted in a folder or file, since they are names that other projects chose.
 const EXCEPTIONS: [(&str, &str); 5] = [
     // JavaScript's type, and Node's module.
     ("web/", "promise"),
@@ -173,7 +173,7 @@ pub(crate) fn replaced(tree: &Tree) -> Vec<Finding> {
     found
 }
 
-/// Whether a sentence can continue from one line to the next: in Markdown and in comments.
+/// True if a sentence can continue from one line to the next: in Markdown and in comments.
 fn continues(path: &str, previous: &str, line: &str) -> bool {
     let is_comment = |line: &str| line.trim_start().starts_with("//");
     let is_prose = Path::new(path).extension().is_some_and(|it| it == "md");
@@ -226,7 +226,7 @@ fn spaced(text: &str) -> String {
     format!(" {} ", words(text).join(" "))
 }
 
-/// The words of a text in lower case: runs of letters, split where an identifier in camel case begins a new word.
+/// The words of a text in lower case: sequences of letters, split where an identifier in camel case begins a new word.
 fn words(text: &str) -> Vec<String> {
     // An escape such as `\n` in a string is not part of the word after it.
     let letters: Vec<char> = text.replace("\\n", " ").chars().collect();
@@ -236,7 +236,7 @@ fn words(text: &str) -> Vec<String> {
         let neighbour = |at: Option<usize>| at.and_then(|at| letters.get(at)).copied();
         let before = neighbour(at.checked_sub(1)).unwrap_or(' ');
         let after = neighbour(at.checked_add(1)).unwrap_or(' ');
-        // `fooBar` begins a word at `B`, and so does `HTTPBar`.
+        // In both `fooBar` and `HTTPBar`, a word begins at `B`.
         let begins_word = letter.is_uppercase()
             && (before.is_lowercase() || (before.is_uppercase() && after.is_lowercase()));
         if !letter.is_alphabetic() || begins_word {
@@ -250,7 +250,7 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// The fewest words of a doc comment: fewer only repeat the name of what they document.
+/// The minimum number of words of a doc comment: a shorter comment only repeats the name.
 const DOC_WORDS_MIN: usize = 3;
 
 /// A doc comment adds what the name does not say.

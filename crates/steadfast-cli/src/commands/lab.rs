@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &Lab) -> Result<(), Failure> {
     }
 }
 
-/// Replaces this process with a service that is killed when the lab terminates; returns only on failure.
+/// Replaces this process with a program that is killed when its parent process terminates; returns only on failure.
 fn launch(arguments: &crate::args::Launch) -> Failure {
     let Some((program, rest)) = arguments.command.split_first() else {
         return Failure::usage("missing program to launch", "");

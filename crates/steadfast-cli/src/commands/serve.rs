@@ -148,7 +148,7 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        // Both are cancel-safe.
+        // Both `recv` calls are cancel-safe.
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

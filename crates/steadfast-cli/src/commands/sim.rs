@@ -33,11 +33,11 @@ pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     check(&report, arguments.plant.as_deref())
 }
 
-/// Results by which one thread can be ahead of the others.
+/// The maximum number of results by which one thread can be ahead of the others.
 const RESULTS_AHEAD_MAX: usize = 64;
 
 /// Runs the seeds on all processors. Runs are independent, and the report adds them in the order of their seeds, so
-/// that it is the same on every machine.
+/// that the report is the same on every machine.
 fn explore(seeds: Range<u64>, planted_bug: Option<PlantedBug>) -> SimulationReport {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut progress = output::Progress::new(seeds.end - seeds.start);
@@ -52,7 +52,7 @@ fn explore(seeds: Range<u64>, planted_bug: Option<PlantedBug>) -> SimulationRepo
             })
             .collect();
         for lane in lanes.iter().cycle() {
-            // The next seed belongs to this lane; if it has ended, there are no more seeds.
+            // The next seed belongs to this lane; if the lane has ended, there are no more seeds.
             let Ok(result) = lane.recv() else { break };
             report.add(result);
             progress.show(report.totals.seeds, report.failed_count);

@@ -22,23 +22,23 @@ pub struct Publish {
     pub ttl: Option<Duration>,
 }
 
-/// The outcome of a publication: exactly one of these.
+/// The outcome of a publication; each publication has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishOutcome {
-    /// The server acknowledged it.
+    /// The server acknowledged the publication.
     Acknowledged {
-        /// Its position in the channel.
+        /// The position of the publication in its channel.
         position: Position,
-        /// The server had already stored it from an earlier attempt.
+        /// The server had already stored the publication, from an earlier command.
         duplicate: bool,
     },
-    /// Its time to live passed, and it was not applied.
+    /// The time to live passed, and the publication was not applied.
     Expired,
-    /// It was not delivered and will not be.
+    /// The publication was not delivered and will not be.
     Dropped(DropReason),
-    /// It was sent, no reply was received, and another resend is unsafe or no longer requested.
+    /// The publication was sent, its outcome is unknown, and another resend is unsafe or no longer requested.
     Interrupted {
-        /// Whether the server may have applied it.
+        /// Whether the server may have applied the publication.
         maybe_stored: bool,
     },
 }
@@ -48,10 +48,10 @@ pub enum PublishOutcome {
 pub enum DropReason {
     /// The outbox reached its limit of publications or bytes.
     OutboxFull,
-    /// It exceeds the message size limit, for which the server would close the connection permanently.
+    /// The publication exceeds the message size limit; the server would close the connection permanently.
     TooLarge,
     /// The session ended.
     Closed,
-    /// The server permanently rejected it.
+    /// The server permanently rejected the publication.
     Rejected(ReplyError),
 }

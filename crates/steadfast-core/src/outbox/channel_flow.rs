@@ -1,8 +1,8 @@
-//! Flow control of the outbox, for each channel that has publications in it: how many are in flight, and whether the
-//! server requested a pause.
+//! Flow control of the outbox, for each channel that has publications in it: how many publications are in flight, and
+//! whether the server requested a pause.
 //!
-//! After a temporary rejection a channel is throttled: one publication is in flight at a time until one is
-//! acknowledged, so that no further publication can overtake the rejected one. The same applies after a lost
+//! After a temporary rejection a channel is throttled: one publication is in flight at a time until a publication
+//! is acknowledged, so that no further publication can overtake the rejected one. The same applies after a lost
 //! connection, when a server is most likely to reject.
 
 use std::collections::BTreeMap;
@@ -10,26 +10,27 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-/// The longest pause between two attempts of a channel.
+/// The maximum of a doubled pause; a longer pause is not doubled.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(20);
 
 /// Flow control of one channel.
 #[derive(Debug, Default)]
 struct ChannelFlow {
-    /// All publications of the channel.
+    /// The number of publications of the channel.
     entries: usize,
     in_flight: usize,
-    /// One publication at a time, until one is acknowledged.
+    /// Only one publication is in flight at a time, until a publication is acknowledged.
     is_throttled: bool,
-    /// The publication in flight was sent while throttled: its acknowledgement ends the throttling.
+    /// The publication in flight was sent while the channel was throttled: its acknowledgement ends the throttling.
     is_trial_in_flight: bool,
     /// Rejections since the throttling began.
     rejections: u32,
-    /// Nothing is sent before this.
+    /// Nothing is sent before this instant.
     paused_until: Option<Instant>,
 }
 
-/// Flow control of all channels. An index that [`Self::add`] returned is valid until its last publication is removed.
+/// Flow control of all channels. An index that [`Self::add`] returned is valid until the channel's last
+/// publication is removed.
 #[derive(Debug, Default)]
 pub(super) struct ChannelFlows {
     all: Vec<ChannelFlow>,
@@ -115,8 +116,8 @@ impl ChannelFlows {
         doubled
     }
 
-    /// Sends nothing before this. The longest of several pauses applies: publications that were in flight together are
-    /// rejected together, and only one of the replies may contain a delay.
+    /// Sends nothing before `until`. The longest of several pauses applies: publications that were in flight together
+    /// are rejected together, and only one of the replies may contain a delay.
     pub(super) fn pause(&mut self, index: usize, until: Instant) {
         self.update(index, |flow| {
             flow.paused_until = flow.paused_until.max(Some(until));
@@ -133,7 +134,7 @@ impl ChannelFlows {
         }
     }
 
-    /// The end of the first pause.
+    /// The earliest end of a pause.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.all.iter().filter_map(|flow| flow.paused_until).min()
     }

@@ -11,9 +11,9 @@ use crate::policy::OutboxSettings;
 #[derive(Debug)]
 pub(super) struct OutboxEntry {
     pub(super) publish: Publish,
-    /// The index of its channel's flow control.
+    /// The index of the channel's flow control.
     pub(super) flow: usize,
-    /// The end of its time to live.
+    /// The end of the time to live.
     expires_at: Option<Instant>,
     /// The command and the deadline of its acknowledgement, while in flight.
     in_flight: Option<InFlight>,
@@ -21,7 +21,7 @@ pub(super) struct OutboxEntry {
     timed_out_commands: Vec<u32>,
     /// The outcome of an earlier command will never be known.
     has_unknown_outcome: bool,
-    /// Since when it may have been applied: the time of the first command whose outcome is unknown.
+    /// Since when the publication may have been applied: the time of the first command whose outcome is unknown.
     in_doubt_since: Option<Instant>,
 }
 
@@ -48,14 +48,14 @@ impl OutboxEntry {
         self.in_flight.is_some()
     }
 
-    /// Whether it was sent with this command on this connection.
+    /// Whether the publication was sent with this command on this connection.
     pub(super) fn has_command(&self, command: u32) -> bool {
         self.in_flight.is_some_and(|it| it.command == command)
             || self.timed_out_commands.contains(&command)
     }
 
-    /// Marks it as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded, but not beyond
-    /// the end of the resend window: no resend could follow.
+    /// Marks the publication as in flight. Each resend doubles the ack timeout, so that a slow server is not flooded.
+    /// The doubling ends at the end of the resend window, after which no resend can follow.
     pub(super) fn send(&mut self, now: Instant, command: u32, settings: &OutboxSettings) {
         let timeout = settings.ack_timeout;
         let resend_until = *self.in_doubt_since.get_or_insert(now) + settings.resend_window;
@@ -66,14 +66,14 @@ impl OutboxEntry {
         self.in_flight = Some(InFlight { command, until });
     }
 
-    /// Whether its acknowledgement is overdue.
+    /// Whether the acknowledgement is overdue.
     pub(super) fn is_ack_overdue(&self, now: Instant) -> bool {
         self.in_flight.is_some_and(|it| now >= it.until)
     }
 
-    /// Restarts the ack timeout, unless the resend window or the time to live has passed. Its bytes may still be in the
-    /// send buffer: a resend would only be queued after them, and arrive after the server has forgotten the key.
-    /// Returns whether it was restarted.
+    /// Restarts the ack timeout, unless the resend window or the time to live has passed. The bytes of the
+    /// publication may still be in the send buffer: a resend would only be queued after these bytes, and arrive after
+    /// the server has forgotten the key. Returns whether the timeout was restarted.
     pub(super) fn extend_ack_timeout(&mut self, now: Instant, settings: &OutboxSettings) -> bool {
         let end = self.expiry(settings.resend_window).filter(|at| now < *at);
         let (Some(in_flight), Some(end)) = (&mut self.in_flight, end) else {
@@ -117,7 +117,7 @@ impl OutboxEntry {
         self.timed_out_commands.clear();
     }
 
-    /// The outcome if nothing more is sent: `otherwise`, unless it may have been applied.
+    /// The outcome if nothing more is sent: `otherwise`, unless the publication may have been applied.
     pub(super) fn outcome(&self, otherwise: PublishOutcome) -> PublishOutcome {
         match self.in_doubt_since {
             Some(_) => PublishOutcome::Interrupted { maybe_stored: true },
@@ -125,12 +125,13 @@ impl OutboxEntry {
         }
     }
 
-    /// Whether its time to live or its resend window has passed and it is not in flight.
+    /// Whether the publication is not in flight, and its time to live or its resend window has passed.
     pub(super) fn is_expired(&self, now: Instant, resend_window: Duration) -> bool {
         !self.is_in_flight() && self.expiry(resend_window).is_some_and(|at| now >= at)
     }
 
-    /// When it has to be handled: in flight, at the deadline of its acknowledgement; otherwise when it expires.
+    /// When the publication has to be handled: at the deadline of its acknowledgement while in flight, else at its
+    /// expiry.
     pub(super) fn deadline(&self, resend_window: Duration) -> Option<Instant> {
         match self.in_flight {
             Some(in_flight) => Some(in_flight.until),

@@ -10,11 +10,12 @@ use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::Output;
 
 impl Session {
-    /// Sends what is queued within `drain`, also over a later connection. Ends immediately if nothing can be drained.
+    /// Closes the session. Queued publications are still sent for at most the time `drain`, also over a later
+    /// connection.
     pub(super) fn close(&mut self, now: Instant, drain: Duration) {
         let can_drain = !drain.is_zero() && !self.outbox.is_empty();
         match self.lifecycle {
-            // Without a connection nothing queued can be sent, and a session that was not opened reports no end.
+            // An idle session cannot send what is queued, and reports no end.
             Lifecycle::Idle => self.complete_everything(),
             Lifecycle::Closing { .. } => {}
             Lifecycle::Connected { .. } if can_drain => {
@@ -34,7 +35,7 @@ impl Session {
         }
     }
 
-    /// From the request to close until the end.
+    /// Whether the application requested to close the session, and the session has not ended.
     pub(super) const fn is_closing(&self) -> bool {
         self.drain_until.is_some() || matches!(self.lifecycle, Lifecycle::Closing { .. })
     }

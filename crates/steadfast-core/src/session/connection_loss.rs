@@ -83,8 +83,8 @@ impl Session {
         };
         let connected_for = now.saturating_since(*since);
         let detection = now.saturating_since(liveness.last_received_at());
-        // The end counts as a failure, so that a server that accepts and then drops connections is not flooded with
-        // attempts; the time that the connection lasted reduces the backoff again.
+        // The end of the connection counts as a failure, so that a server that accepts and then drops connections is
+        // not flooded with attempts; the time that a ready connection lasted reduces the backoff again.
         self.backoff.on_failure();
         if *is_ready {
             self.backoff.connected_for(connected_for);

@@ -64,7 +64,7 @@ impl Outgoing {
         }
     }
 
-    /// Adds a command with a reply, and returns its id.
+    /// Adds a command that has a reply, and returns the id of the command.
     pub(super) fn push(&mut self, request: Request) -> u32 {
         let id = self.next_id();
         self.last_id = id;

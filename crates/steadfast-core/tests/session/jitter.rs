@@ -1,4 +1,4 @@
-//! Jitter that is random: full, different for each session, and not lost at the cap.
+//! Jitter: random over the full range, different for each session, and not lost at the cap.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -128,7 +128,7 @@ fn a_thundering_herd_drains_within_1_6_times_the_ideal_time() {
         }
     }
 
-    // The server alone needs 20 s; no client waits longer than the cap after that.
+    // The server alone needs 20 s; no client waits longer than the cap after these 20 s.
     let p99 = connected_at[989];
     assert!(p99 <= Duration::from_secs(32), "p99 {p99:?}");
     assert!(connected_at[499] <= Duration::from_secs(16));

@@ -1,4 +1,4 @@
-//! The session, behaviour by behaviour, through its inputs and outputs. `script` plays the server.
+//! Tests of each behaviour of the session, through its inputs and outputs. `script` plays the server.
 
 mod closing;
 mod coalescing;

@@ -17,7 +17,7 @@ use steadfast_protocol::message::{ReplyResult, Request};
 
 use crate::script::{Script, ack, at, dial_failure, recovered, settings, subscribed};
 
-/// One step of a run; a number varies it.
+/// One step of a run; a number varies the step.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Open,
@@ -165,7 +165,7 @@ impl Step {
         }
     }
 
-    /// The server replies to its commands, if it is connected.
+    /// The server replies to all commands; during the handshake, only `Serve` accepts the connect command.
     fn serve(self, script: &mut Script, n: usize) {
         if script.phase() == SessionPhase::Handshake {
             if let Self::Serve = self {
@@ -227,7 +227,7 @@ fn late(script: &mut Script, number: u16) {
 }
 
 fn steps() -> impl Strategy<Value = Vec<(usize, u16)>> {
-    // Half of the steps are those of a healthy connection; otherwise nothing would ever be connected.
+    // Half of the steps are those of a healthy connection; otherwise no session would ever connect.
     let healthy = prop_oneof![Just(0), Just(4), Just(6), Just(16), Just(24), Just(24)];
     let step = prop_oneof![healthy, 0..STEPS.len()];
     proptest::collection::vec((step, 0_u16..2_000), 1..150)

@@ -1,5 +1,5 @@
-//! Random losses, restarts, lost histories and slow consumption against a server with history. Checks what the
-//! application receives: no publication twice, none missing without a gap, none out of order.
+//! Random losses, restarts, lost histories and slow consumption against a server with history. The test checks what
+//! the application receives: no publication twice, none missing without a gap, none out of order.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -39,7 +39,7 @@ struct Totals {
 #[derive(Default)]
 struct Server {
     histories: u32,
-    /// The data of each publication; the first has offset 1.
+    /// The data of each publication; the first publication has offset 1.
     log: Vec<Bytes>,
     /// The last offset that was removed.
     trimmed: u64,
@@ -193,7 +193,7 @@ struct World {
     /// Events that the application has not consumed.
     buffered: usize,
     by_others: u64,
-    /// Outcomes that were checked.
+    /// The number of outcomes that were checked.
     publication_outcomes: usize,
     totals: Totals,
 }

@@ -40,7 +40,7 @@ impl Client for Faulty {
     fn connected(&mut self) {
         self.sockets = self.sockets.max(1);
         self.is_connected = true;
-        // As if the server had proved that it works.
+        // The backoff is reset, as if the server had proved that it works.
         self.level = 0;
         self.failures = 0;
     }
@@ -51,7 +51,7 @@ impl Client for Faulty {
         let pause = Duration::from_millis(250) * 2_u32.pow(self.level);
         self.level += 1;
         self.failures += 1;
-        // Five attempts, then none.
+        // The client gives up after five attempts.
         (self.failures < 5).then_some(pause)
     }
 
@@ -107,7 +107,7 @@ impl Client for Script {
     }
 }
 
-/// Attempts within a minute at a server that accepts and immediately drops connections.
+/// The number of attempts within a minute if the server accepts and immediately drops connections.
 fn flaps(client: &mut impl Client) -> usize {
     let (mut time, mut attempts) = (Duration::ZERO, 0);
     while time < Duration::from_mins(1) {
@@ -152,7 +152,7 @@ fn a_server_that_always_goes_away_is_not_flooded_whatever_delay_it_requests() {
 
 #[test]
 fn a_flap_doubles_the_range_once() {
-    // The largest of many first, second and third delays is close to its range, and never above it.
+    // The largest of many first, second and third delays is close to the maximum of its range, and never above.
     let mut longest = [Duration::ZERO; 3];
     for seed in 0..400 {
         let mut script = Script::with(settings(), seed);
@@ -205,8 +205,8 @@ fn outages_under_kills(seed: u64) -> Vec<Duration> {
 
 #[test]
 fn a_server_that_serves_between_its_kills_does_not_drive_its_clients_to_the_cap() {
-    // If each end within the first ten seconds counted fully as a failure, half of the outages would exceed 8 s and one
-    // in a hundred 44 s, although the server is down for one second.
+    // If each end of a connection within its first ten seconds counted fully as a failure, half of the outages would
+    // exceed 8 s and one in a hundred would exceed 44 s, although the server is down for one second.
     let mut outages: Vec<Duration> = (0..200).flat_map(outages_under_kills).collect();
     outages.sort_unstable();
     let [half, most, all] =
@@ -242,7 +242,7 @@ fn a_server_that_was_down_for_an_hour_is_found_again_within_one_cap() {
 
     assert!(script.now - back_at <= LONGEST, "{:?}", script.now);
     assert_eq!(script.phase(), SessionPhase::Ready);
-    // The size after an hour is the size after half an hour.
+    // The largest size in the second half hour is at most a tenth above the largest in the first half hour.
     let (early, late) = sizes.split_at(sizes.len() / 2);
     let most = |sizes: &[usize]| sizes.iter().copied().max().expect("some");
     assert!(most(late) <= most(early) * 11 / 10, "{sizes:?}");
@@ -263,7 +263,7 @@ fn whatever_is_requested_there_is_one_transport() {
     assert_eq!(most_sockets(&mut Faulty::default()), 4);
     assert_eq!(most_sockets(&mut Script::new()), 1);
 
-    // In each phase; the invariants count transports after each of these.
+    // In each phase, the invariants count transports after each of these inputs.
     let mut script = Script::new();
     for _ in 0..8 {
         for input in [
@@ -310,7 +310,7 @@ fn late_inputs_of_an_old_socket_do_not_end_the_new_connection() {
 
 #[test]
 fn a_reconnect_before_the_server_detects_the_loss_resumes_as_well() {
-    // The faulty design keeps the session at the server, which saves it when it detects the loss.
+    // The faulty design keeps the session at the server, which saves the session when the server detects the loss.
     struct Saving {
         saved: Option<u64>,
     }

@@ -1,4 +1,4 @@
-//! Late, missing and negative replies: each publication is resent with its key while that is safe, and its outcome
+//! Late, missing and negative replies: each publication is resent with its key while a resend is safe, and its outcome
 //! reports exactly what is known.
 
 use std::time::Duration;
@@ -18,8 +18,8 @@ fn one_command(script: &mut Script) -> Command {
     commands.remove(0)
 }
 
-/// The seconds after which each command is sent while the server is alive and does not reply, and the second of the
-/// end.
+/// The seconds after which the commands are sent while the server is alive and does not reply, and the second in which
+/// the publication completes.
 fn sendings(script: &mut Script) -> Vec<u64> {
     let mut sent = Vec::new();
     let mut second = 0;
@@ -41,7 +41,7 @@ fn unacknowledged_publications_are_resent_with_their_key_until_the_resend_window
     let mut script = Script::ready();
     script.publish();
 
-    // The resend window is 100 s; the last number is the end.
+    // The resend window is 100 s; the last number is the second of completion.
     assert_eq!(sendings(&mut script), [0, 10, 30, 70, 100]);
     assert_eq!(script.publication_outcomes[0].1, INTERRUPTED);
     assert_eq!(script.last_loss(), None);
@@ -185,14 +185,14 @@ fn after_a_suspension_nothing_that_has_expired_is_sent() {
         freeze_without_tick(&mut script);
         script.accept_connect();
         assert!(script.commands().is_empty(), "{outcome:?}");
-        // Publications that have not expired are still sent after it.
+        // Publications that have not expired are still sent after the suspension.
         script.publish();
         one_command(&mut script);
         script.advance(Duration::ZERO);
         assert_eq!(script.publication_outcomes[0].1, outcome);
     }
 
-    // The same while the connection lasts: the pause of a rejection ends during the suspension.
+    // The same applies while the connection lasts: the pause after a rejection ends during the suspension.
     let mut held = Script::ready();
     held.publish();
     let command = one_command(&mut held);
@@ -274,7 +274,7 @@ fn long_temporary_rejection_slows_the_retries_down_and_loses_nothing() {
     let outcome = &waits.publication_outcomes[0].1;
     assert!(matches!(outcome, PublishOutcome::Acknowledged { .. }));
 
-    // It was never applied, so it expires; after an internal error that is unknown.
+    // A publication that was never applied expires; after an internal error, the outcome is unknown.
     let mut expires = Script::ready();
     expires.publish_for(Some(Duration::from_secs(50)));
     reject_for(&mut expires, ErrorCode::TooManyRequests, 60);

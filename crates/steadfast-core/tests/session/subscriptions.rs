@@ -1,4 +1,4 @@
-//! Subscriptions: resumed from their position, without an unreported gap, and not faster than they are consumed.
+//! Subscriptions resume from their position, report every gap, and deliver no faster than the application consumes.
 
 use std::time::Duration;
 
@@ -270,7 +270,7 @@ fn a_permanent_rejection_ends_one_subscription_and_a_temporary_one_is_retried() 
     script.subscribe("chat", 10);
     for own in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000] {
         let pause = pause_after(&mut script, ErrorCode::Internal.reply()).as_millis();
-        // Up to a quarter longer, so that clients that were rejected together do not retry together.
+        // The pause is up to a quarter longer, so that clients that were rejected together do not retry together.
         let longest = own * 5 / 4 + 100;
         assert!(pause >= own && pause <= longest, "{pause} after {own}");
     }
@@ -291,7 +291,7 @@ fn a_server_may_delay_a_subscription_for_a_bounded_time() {
     assert!(pause >= bound && pause <= longest, "{pause:?}");
 }
 
-/// Rejects a subscribe command, and returns the time until the next one, which remains unread.
+/// Rejects a subscribe command, and returns the time until the next subscribe command, which remains unread.
 fn pause_after(script: &mut Script, rejection: ReplyError) -> Duration {
     let command = script.inbox.remove(0);
     script.reply_to(command.id, Err(rejection));

@@ -129,7 +129,8 @@ fn deliveries(ledger: &Ledger, found: &mut Vec<String>) {
     }
 }
 
-/// No client succeeds on a connection whose process has exited: a client that reports so has hidden a reconnect.
+/// No client succeeds on a connection whose process has exited: a client that reports such a success has hidden a
+/// reconnect.
 fn hidden_reconnects(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
     let process_faults = ledger
         .faults

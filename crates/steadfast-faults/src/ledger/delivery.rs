@@ -55,25 +55,25 @@ pub struct PublicationStats {
 /// The deliveries to one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryStats {
-    /// Publications that it should have received.
+    /// Publications that the client should have received.
     pub expected: u64,
-    /// Of the expected ones, those that it received.
+    /// Expected publications that the client received.
     pub delivered: u64,
-    /// Of the expected ones, those that it received before the senders stopped.
+    /// Expected publications that the client received before the senders stopped.
     pub delivered_at_stop: u64,
-    /// Of the expected ones, those that it never received.
+    /// Expected publications that the client never received.
     pub lost: u64,
     /// Publications with an unknown outcome, delivered or not.
     pub unknown: u64,
-    /// Of those, the ones that it received.
+    /// Publications with an unknown outcome that the client received.
     pub unknown_delivered: u64,
-    /// Acknowledged publications that it received although its subscription began later, so they were not expected.
+    /// Acknowledged publications that the client received, but that were not expected: its subscription began later.
     pub optional: u64,
-    /// Deliveries of a publication that it had received before.
+    /// Deliveries of a publication that the client had received before.
     pub duplicate: u64,
     /// Deliveries of a publication that no client of the channel published, or that was rejected.
     pub unexpected: u64,
-    /// Deliveries after a later one.
+    /// Deliveries of a publication after a later publication.
     pub reordered: u64,
     /// All deliveries, of any kind.
     pub received: u64,
@@ -299,7 +299,7 @@ fn on_delivery(
     }
     stream.first_seen.insert(id, at);
     let last = stream.last_sequence.entry(id.publisher).or_default();
-    // An offset of 0 is that of a channel without history, which has no offsets.
+    // The offset is 0 in a channel without history, which has no offsets.
     let is_late = offset > 0 && offset <= stream.last_offset;
     if is_late || (is_ordered && id.sequence < *last) {
         delivery.reordered += 1;
@@ -354,7 +354,7 @@ fn began_before(start: &(Instant, Position), message: &Message) -> bool {
 }
 
 impl Messages {
-    /// Whether a client of this channel published it.
+    /// Whether a client of this channel published this publication.
     fn is_in_channel(&self, channel: ChannelId, id: MessageId) -> bool {
         let ids = self.by_channel.get(&channel);
         ids.is_some_and(|ids| ids.binary_search(&id).is_ok())

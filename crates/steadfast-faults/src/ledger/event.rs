@@ -1,8 +1,8 @@
 //! The events of a run with their instants, as the shell that runs a scenario observes them.
 //!
 //! Each source (a driver of clients, the supervisor of processes, the harness itself) writes its own event records in
-//! their order. Records of different sources may be written in any order, since the instant decides. All sources use
-//! one monotonic clock. Nothing is evaluated here.
+//! their order. Records of different sources may be written in any order, since their instants decide. All sources
+//! use one monotonic clock. Nothing is evaluated here.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::topology::{ClientId, FaultId, InstanceId};
 /// An event and its instant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRecord {
-    /// On the one monotonic clock of the run.
+    /// The instant on the monotonic clock of the run.
     pub at: Instant,
     /// What happened at that instant.
     pub event: RunEvent,
@@ -49,7 +49,7 @@ pub enum RunPhase {
     Connect,
     /// Load without faults.
     Baseline,
-    /// Faults are injected; time 0 of the plan.
+    /// Faults are injected; the phase begins at time 0 of the plan.
     Steps,
     /// Every fault is healed, and the load continues.
     Quiet,
@@ -83,28 +83,29 @@ impl RunPhase {
     }
 }
 
-/// What happens to a client, and what it does. It uses only the channel that the topology gives it.
+/// What happens to a client, and what the client does. A client uses only its channel in the topology.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientEvent {
     /// A connection attempt failed; the client will try again.
     AttemptFailed,
-    /// Connected: the transport is open and the server has replied to the connect command.
+    /// The client is connected: the transport is open and the server has replied to the connect command.
     Connected,
     /// The client noticed the end of a connection that it had not closed, and will connect again.
     ConnectionLost(LossCause),
-    /// It will not reconnect automatically: a terminal code, its own limit, or its program ended.
+    /// The client will not reconnect automatically: it received a terminal code, reached its own limit, or its program
+    /// ended.
     GaveUp {
-        /// The code that it received, if there was one.
+        /// The code that the client received, if there was one.
         code: Option<u32>,
     },
-    /// Its subscription is active, for the first time or again.
+    /// The subscription of the client is active, for the first time or again.
     Subscribed(Subscribed),
-    /// It sent this publication for the first time. Sequences of a client count from 1 without gaps.
+    /// The client sent this publication for the first time. Sequences of a client count from 1 without gaps.
     Published {
         /// The number of the publication at its client.
         sequence: u64,
     },
-    /// It sent this publication again with the same idempotency key: the reply was lost, or was a temporary error.
+    /// The client resent this publication with the same idempotency key: the reply was lost, or was a temporary error.
     Resent {
         /// The number of the publication at its client.
         sequence: u64,
@@ -113,7 +114,8 @@ pub enum ClientEvent {
     Acknowledged {
         /// The number of the publication at its client.
         sequence: u64,
-        /// Its position; `None` when the reply has none, as after a publish without an idempotency key.
+        /// The publication's position; `None` when the reply has no position, as after a publish without an idempotency
+        /// key.
         position: Option<Position>,
         /// The server had seen the idempotency key before.
         is_duplicate: bool,
@@ -125,18 +127,18 @@ pub enum ClientEvent {
         /// The error code.
         code: u32,
     },
-    /// Its bounded queue was full, so a publication that was due was never sent and has no sequence.
+    /// The client's bounded queue was full, so a publication that was due was never sent and has no sequence.
     Unsent,
-    /// It received a publication.
+    /// The client received a publication.
     Delivered {
-        /// The publication that the payload names; `None` when it is not of this run, or was altered.
+        /// The publication that the payload names; `None` when the payload is not of this run, or was altered.
         message: Option<MessageId>,
-        /// The offset that the server gave it.
+        /// The offset that the server gave the publication.
         offset: u64,
     },
 }
 
-/// A publication: the payload contains both numbers, so that it is recognised wherever it is delivered.
+/// Identifies a publication: its payload contains both numbers, so that each of its deliveries is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId {
     /// The client that published it.
@@ -172,7 +174,8 @@ pub enum LossCause {
 }
 
 impl LossCause {
-    /// The code, if there was one: then the server, or a client with codes of its own, chose to close the connection.
+    /// The code, if there was one. A code means that the server, or a client with codes of its own, chose to close the
+    /// connection.
     pub const fn code(self) -> Option<u32> {
         match self {
             Self::Code(code) => Some(code),
@@ -187,33 +190,34 @@ impl LossCause {
 /// The progress of a planned fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultEvent {
-    /// It is about to take effect. The instant is immediately before the injection, so no client can notice earlier.
+    /// The fault is about to take effect. The instant is immediately before the injection, so no client notices it
+    /// earlier.
     Injected,
-    /// Its effect is confirmed, for example by a wait status that says SIGKILL.
+    /// The effect of the fault is confirmed, for example by a wait status that says SIGKILL.
     Confirmed,
-    /// It is confirmed that it had no effect, or no confirmation came in time; contains the reason.
+    /// The fault is confirmed to have no effect, or was not confirmed in time; contains the reason.
     Ineffective(String),
-    /// Its effect is undone: the process is ready again, or has resumed.
+    /// The effect of the fault is undone: the process is ready again, or has resumed.
     Healed,
 }
 
 /// A change of a process's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessEvent {
-    /// It was started.
+    /// The process was started.
     Started,
-    /// Its readiness probe succeeded.
+    /// The readiness probe of the process succeeded.
     Ready,
-    /// It exited with this status.
+    /// The process exited with this status.
     Exited(ProcessExit),
 }
 
 /// How a process exited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessExit {
-    /// On its own, with this code.
+    /// The process ended with this exit code.
     Code(i32),
-    /// By this signal.
+    /// This signal terminated the process.
     Signal(i32),
 }
 

@@ -11,10 +11,10 @@ use crate::scenario::model::FaultAction;
 use crate::scenario::plan::PlannedFault;
 use crate::topology::InstanceId;
 
-/// How late a client may record that it connected: the fault may have been recorded in between.
+/// How late a client may record that it connected: the fault may be recorded between the connection and its record.
 const RECORDING_SLACK: Duration = Duration::from_millis(100);
 
-/// How long after a suspended process resumed its pause may still end connections: the gateway's usual ping interval
+/// How long a pause may still end connections after the suspended process resumed: the gateway's usual ping interval
 /// and pong timeout, and a margin.
 const PAUSE_AFTEREFFECT: Duration = Duration::from_secs(35);
 
@@ -23,7 +23,7 @@ const PAUSE_AFTEREFFECT: Duration = Duration::from_secs(35);
 pub struct FaultStats {
     /// The fault in the plan.
     pub planned: PlannedFault,
-    /// Immediately before it took effect.
+    /// The instant immediately before the fault took effect.
     pub injected: Option<Instant>,
     /// When its effect was confirmed.
     pub confirmed: Option<Instant>,
@@ -31,16 +31,17 @@ pub struct FaultStats {
     pub ineffective: Option<String>,
     /// When its effect was undone.
     pub healed: Option<Instant>,
-    /// Connections of clients that it ended.
+    /// The number of client connections that the fault ended.
     pub disconnects: u64,
-    /// Publications that were in flight to its targets when it took effect.
+    /// Publications to its targets that were sent before their client noticed the fault, and had no final reply when
+    /// the fault took effect.
     pub in_flight: u64,
 }
 
 /// The restarts and unexpected exits of processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceStats {
-    /// From each start but the first until the process was ready.
+    /// The time from each start except the first until the process was ready.
     pub restarts: Vec<Sample>,
     /// Exits that are not attributed to a fault.
     pub exits_unexpected: u64,
@@ -62,7 +63,7 @@ impl FaultStats {
         self.planned.targets.contains(&instance)
     }
 
-    /// Whether the end of a connection to one of its targets is attributed to it.
+    /// Whether the end of a connection to one of its targets is attributed to this fault.
     fn is_cause_of(&self, connected: Instant, lost: Instant) -> bool {
         let (Some(injected), Some(confirmed), true) =
             (self.injected, self.confirmed, self.is_effective())
@@ -109,7 +110,7 @@ pub(super) fn open(planned: &[PlannedFault], timeline: &Timeline<'_>) -> Vec<Fau
     all.collect()
 }
 
-/// The fault to which the end of a connection is attributed: of several, the one that began last.
+/// The fault to which the end of a connection is attributed: if there are several, the fault that was injected last.
 pub(super) fn attributed(
     faults: &[FaultStats],
     instance: InstanceId,

@@ -1,7 +1,7 @@
 //! The events of a run in order of time, grouped by client, fault and process, and the beginning of each phase.
 //!
 //! The instant decides the order, whatever the order of writing was; events of one source with the same instant keep
-//! their order. Nothing here or in later steps depends on how the sources were interleaved.
+//! their order. No result depends on how the records of the sources were interleaved.
 
 use std::collections::BTreeMap;
 

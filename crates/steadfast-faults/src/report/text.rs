@@ -214,7 +214,7 @@ fn write_messages(out: &mut String, report: &Report<'_>) -> fmt::Result {
     writeln!(out)
 }
 
-/// Never rounded up: 100 % means all.
+/// Formats a share, never rounded up: 100 % means all.
 fn percent(part: u64, whole: u64) -> String {
     let share = Quantity::share(part, whole).and_then(|it| it.times(Quantity::count(100)));
     share.map_or_else(|| "no data".to_owned(), |share| format!("{share} %"))

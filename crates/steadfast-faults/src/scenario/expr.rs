@@ -1,7 +1,7 @@
 //! The expressions of checks: comparisons of metrics, numbers and times, joined by `and`.
 //!
-//! This module defines the tree and its units; [`crate::check`] evaluates it. A tree exists only if its units match, so
-//! a check cannot compare milliseconds with clients.
+//! This module defines the expression tree and its units; [`crate::check`] evaluates the tree. A tree exists only if
+//! its units match, so a check cannot compare milliseconds with clients.
 
 mod read;
 
@@ -110,7 +110,7 @@ impl Expression {
         &self.comparisons
     }
 
-    /// Every metric in it, in the order of the text.
+    /// Every metric in the expression, in the order of the text.
     pub fn metric_queries(&self) -> Vec<&MetricQuery> {
         let mut found = Vec::new();
         for comparison in &self.comparisons {
@@ -120,7 +120,7 @@ impl Expression {
         found
     }
 
-    /// Every literal time in it: the thresholds of the check.
+    /// Every literal time that is a side of a comparison: the thresholds of the check.
     pub fn times(&self) -> impl Iterator<Item = Duration> {
         self.comparisons
             .iter()
@@ -128,7 +128,7 @@ impl Expression {
             .filter_map(Term::literal_time)
     }
 
-    /// The largest upper bound of `recovery.total` by a literal time; `None` when there is none.
+    /// The largest upper bound of `recovery.total` that is a literal time; `None` without such a bound.
     pub fn recovery_max(&self) -> Option<Duration> {
         let bounds = self.comparisons.iter().filter_map(|it| {
             let is_upper_bound = matches!(it.relation, Relation::Below | Relation::AtMost);

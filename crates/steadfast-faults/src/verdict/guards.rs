@@ -11,7 +11,7 @@ use crate::scenario::model::{ControlRun, Load, Scenario};
 /// The lag limit of the harness when no check of the scenario contains a time.
 const LAG_MAX: Duration = Duration::from_millis(100);
 
-/// The lag limit is the tightest time of the checks divided by this.
+/// The lag limit is the tightest time of the checks divided by this number.
 const LAG_DIVISOR: u32 = 10;
 
 /// A precondition and whether it is met.
@@ -82,7 +82,7 @@ fn dropped(_: &Scenario, ledger: &Ledger) -> Option<String> {
 }
 
 fn inconsistent(_: &Scenario, ledger: &Ledger) -> Option<String> {
-    /// Enough to diagnose the problem.
+    /// Enough inconsistencies to diagnose the problem.
     const SHOWN: usize = 3;
     let inconsistencies = &ledger.inconsistencies;
     let shown: Vec<&str> = inconsistencies

@@ -1,8 +1,8 @@
 //! Exercises a log on real files with kills and a full disk, and checks every record afterwards.
 //!
 //! ```text
-//! log-trial kill --cycles 30 --seed 1   kills a writer with SIGKILL again and again
-//! log-trial full DIR                    fills the file system of DIR, frees it, and checks that the log recovers
+//! log-trial kill --cycles 30 --seed 1   kills a writer with SIGKILL repeatedly
+//! log-trial full DIR                    fills the file system of DIR, frees space, and checks that the log recovers
 //! log-trial write DIR CYCLE             the writer that is killed
 //! log-trial read DIR                    prints everything in the log, then waits for a kill or a request to close
 //! ```

@@ -1,7 +1,7 @@
 //! The writer: four threads that append as fast as the log acknowledges, until they are killed.
 //!
-//! It prints `request` lines before it sends requests and `ack` lines for the responses. First it repeats the records
-//! with idempotency keys that it reads from standard input, whose outcome is unknown.
+//! The writer prints `request` lines before it sends requests, and `ack` lines for the responses. First it repeats the
+//! records that it reads from standard input: they have idempotency keys, and their outcome is unknown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ struct Appender {
     next: u64,
     repeats: Vec<Name>,
     requested: BTreeMap<u64, Name>,
-    /// The newest offset of each channel that this shard has received.
+    /// For each channel, the newest offset that this shard has received.
     delivered: BTreeMap<String, u64>,
 }
 

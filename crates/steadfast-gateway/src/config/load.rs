@@ -1,7 +1,7 @@
-//! Parses a configuration file to [`Config`], or to an error with file, line, column and key.
+//! Parses a configuration file; returns a [`Config`], or an error with file, line, column and key.
 //!
 //! Keys are checked against the table of all keys before values are read, so that a mistyped key gets a suggestion.
-//! [`super::policy`] checks the ranges of values; [`LoadedConfig::locate`] renders its errors too.
+//! [`super::policy`] checks the ranges of values; [`LoadedConfig::locate`] renders the errors of that check too.
 
 use std::fmt;
 use std::fs;
@@ -54,7 +54,7 @@ pub struct ConfigProblem {
     pub message: String,
     /// What to do about it, if that is known.
     pub help: Option<String>,
-    /// The location in the file, if the setting was read from one.
+    /// The location of the setting, if it was read from a file.
     pub location: Option<SourceLocation>,
 }
 
@@ -90,7 +90,7 @@ impl LoadedConfig {
     ///
     /// # Errors
     ///
-    /// When it cannot be read, is not valid TOML, or has an unknown key or an invalid value.
+    /// When the file cannot be read, is not valid TOML, or has an unknown key or an invalid value.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
             path: path.to_owned(),
@@ -103,7 +103,7 @@ impl LoadedConfig {
     ///
     /// # Errors
     ///
-    /// When it is not valid TOML, or has an unknown key or an invalid value.
+    /// When the text is not valid TOML, or has an unknown key or an invalid value.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Source {
             path: path.to_owned(),
@@ -126,7 +126,8 @@ impl LoadedConfig {
         &mut self.config
     }
 
-    /// Converts a setting that a policy rejected to an error with its location in the file, if it was read from one.
+    /// Converts a setting that a policy rejected to an error. The error has a location if the setting was read from a
+    /// file.
     pub(crate) fn locate(&self, key: &str, message: String) -> ConfigError {
         let span = self
             .source

@@ -1,5 +1,5 @@
-//! Converts the configuration to the policies of the state machines and the shell: checked once, with the key that is
-//! invalid.
+//! Converts the configuration to the policies of the state machines and the shell. Each setting is checked once; an
+//! error contains the key that is invalid.
 //!
 //! The policies of the state machines check their own ranges and report their own fields; the tables here map each
 //! field to its configuration key. The server accepts [`Policies`] only.
@@ -18,21 +18,23 @@ use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreCon
 
 /// Name and version, as sent to clients.
 const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
-/// How long the other shards may take to respond to a presence query: they respond within one loop iteration unless one
-/// is blocked.
+/// How long the other shards may take to respond to a presence query: each responds within one loop iteration unless
+/// it is blocked.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pending requests to the log of one shard, for all its clients: 16,384 of 64 KiB fill the log's own bound.
+/// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 4 KiB reach the log's
+/// own limit, `PENDING_BYTES_MAX`.
 const PENDING_REQUESTS_PER_SHARD_MAX: usize = 16_384;
 // Settings of the log without a configuration key: they trade memory for speed and were chosen by measurement.
-/// Bytes of one batch, which shares one write and one sync.
+/// The maximum number of bytes of one batch, which shares one write and one sync.
 const BATCH_BYTES_MAX: ByteSize = ByteSize::from_mib(4);
-/// Bytes of publications that wait for a batch: 16 full batches. Above it publications are rejected.
+/// The maximum number of bytes of publications that wait for a batch: 16 full batches. Above it, publications are
+/// rejected.
 const PENDING_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
 /// Bytes of the newest batches that are kept in memory for reads of recent publications.
 const CACHE_BYTES: ByteSize = ByteSize::from_mib(8);
 /// Bytes of one read of a segment.
 const READ_BYTES: ByteSize = ByteSize::from_mib(1);
-/// Reads of all shards that wait for the storage. Above it reads are rejected.
+/// The maximum number of reads of all shards that wait for the storage. Above it, reads are rejected.
 const PENDING_READS_MAX: usize = 20_000;
 /// Delay before the log retries a failed operation.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -57,7 +59,7 @@ pub struct Policies {
 const FILES_RESERVED: u64 = 64;
 /// One in eight sockets is reserved for clients that are rejected, for first requests and for probes.
 const SOCKETS_SPARE_ONE_IN: usize = 8;
-/// At most 1,024 are reserved: rejected clients close within seconds.
+/// At most 1,024 sockets are reserved: rejected clients close within seconds.
 const SOCKETS_SPARE_MAX: usize = 1024;
 
 impl TryFrom<&LoadedConfig> for Policies {
@@ -111,7 +113,7 @@ impl Policies {
     /// Fits the limit of clients to the limit of open files, and returns the number of sockets per shard.
     ///
     /// A client above the limit needs a socket too, or it cannot be rejected with a retry delay; so the limit of
-    /// clients is lowered if it is not below the number of sockets.
+    /// clients is lowered if it exceeds the number of sockets that are not reserved.
     pub(crate) fn fit(&mut self, files_max: u64) -> usize {
         let files = files_max.saturating_sub(FILES_RESERVED) / u64::from(self.shards()).max(1);
         let sockets = usize::try_from(files).unwrap_or(usize::MAX).max(2);
@@ -392,7 +394,8 @@ mod tests {
         }
     }
 
-    /// The policies report their own fields: each must be mapped to its key, so that the error has the line of the key.
+    /// The policies report their own fields: each field must be mapped to its key, so that the error has the line of
+    /// the key.
     #[test]
     fn a_value_out_of_range_is_reported_with_its_key() {
         let values = ["0", "\"0s\"", "\"100000d\"", "\"1B\"", "\"4294967295GiB\""];

@@ -1,4 +1,5 @@
-//! The table of all configuration keys, and the page that is generated from it. A test compares it with [`Config`].
+//! The table of all configuration keys, and the page that is generated from it. A test compares the table with
+//! [`Config`].
 
 use std::fmt::Write as _;
 
@@ -7,18 +8,18 @@ use super::Config;
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigKey {
-    /// The section that contains it.
+    /// The section that contains the key.
     pub section: &'static str,
     /// The name within the section.
     pub name: &'static str,
     /// The valid values, in words.
     pub values: &'static str,
-    /// What it does, and what happens at the limit.
+    /// What the key does, and what happens at the limit.
     pub meaning: &'static str,
 }
 
 impl ConfigKey {
-    /// Returns section and name, as errors print it.
+    /// Returns section and name, in the form that errors print.
     pub(crate) fn full(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
@@ -365,7 +366,7 @@ mod tests {
             "/../../docs/reference/configuration.md"
         );
 
-        // Regenerated on request, so that one command updates the page after a default has changed.
+        // The page is regenerated on request, so that one command updates the page after a default has changed.
         if option_env!("STEADFAST_WRITE_REFERENCE").is_some() {
             std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference"))
                 .unwrap();

@@ -1,7 +1,7 @@
 //! Segments as files of one data directory.
 //!
 //! Owns the directory's lock and the open files. Writes with `pwrite`, syncs with `fdatasync`, reads with `pread`, all
-//! on the writer thread; the segment worker's thread creates and deletes.
+//! on the writer thread; the segment worker's thread creates and deletes files.
 
 pub(super) mod directory;
 mod segment_worker;
@@ -22,8 +22,8 @@ pub(super) use self::segment_worker::WakeFn;
 use super::error::LogError;
 use super::storage::{Completion, Storage};
 
-/// The maximum number of open segments; above it, the open segment with the lowest number is closed and opened again
-/// when needed.
+/// The maximum number of open segments. At the limit, the open segment with the lowest number that needs no sync is
+/// closed; it is opened again when needed.
 const OPEN_MAX: usize = 64;
 
 /// The size from which a read is worth a second system call, which avoids filling the buffer with zeros first.
@@ -32,7 +32,7 @@ const STREAMED_MIN: usize = 64 << 10;
 /// All segments of one data directory.
 #[derive(Debug)]
 pub(super) struct Files {
-    // Declared first, so that the segment worker has stopped before the lock is released.
+    // This field is declared first, so that the segment worker has stopped before the lock is released.
     segment_worker: SegmentWorker,
     open: BTreeMap<SegmentNumber, File>,
     /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is detected.
@@ -41,7 +41,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Locks the directory for this process. `wake` is called whenever an operation has completed.
+    /// Locks the directory for this process. `wake` is called whenever a completion is available.
     pub(super) fn open(path: &Path, wake: WakeFn) -> Result<Self, LogError> {
         let directory = Directory::open(path, DirectoryAccess::Write)?;
         directory
@@ -113,7 +113,7 @@ impl Storage for Files {
     }
 }
 
-/// Reads until `len` bytes are there or the file ends.
+/// Reads until `len` bytes have been read or the file ends.
 pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::with_capacity(len);
     if len < STREAMED_MIN {

@@ -20,13 +20,14 @@ use self::entry_queue::EntryQueue;
 pub struct RingLimits {
     /// The maximum number of shared entries: commits and shard messages. At least 1.
     pub entries: usize,
-    /// The maximum number of bytes of their payloads, including an overhead per entry. A single entry may be larger.
+    /// The maximum number of bytes of the payloads of all shared entries, including an overhead per entry. A single
+    /// entry may be larger.
     pub bytes: usize,
 }
 
 impl RingLimits {
-    /// 65,536 entries and 64 MiB: at a million commits per second, more than one log can write, a shard may stall for
-    /// 65 ms before it lags; a loop iteration takes far less.
+    /// 65,536 entries and 64 MiB: at a million commits per second, which is more than one log can write, a shard may
+    /// stall for 65 ms before it lags; a loop iteration takes far less.
     pub const DEFAULT: Self = Self {
         entries: 65_536,
         bytes: 64 << 20,
@@ -47,15 +48,15 @@ pub(super) struct RingBuffer {
     wakers: Vec<ShardWaker>,
 }
 
-/// Wakes one shard when there is something for it.
+/// Wakes one shard when there are entries or capacity for it.
 #[derive(Debug, Default)]
 struct ShardWaker {
     notify: Notify,
     /// Whether there are entries to take. Written under the lock only.
     has_entries: AtomicBool,
-    /// The shard could not submit its requests, and must be woken when the writer's channel has capacity.
+    /// Whether the shard could not submit its requests, and must be woken when the writer's channel has capacity.
     needs_capacity: AtomicBool,
-    /// The writer's channel has capacity again, or the writer has exited.
+    /// Whether the writer's channel has capacity again, or the writer has exited.
     has_capacity: AtomicBool,
 }
 
@@ -124,7 +125,7 @@ impl RingBuffer {
         }
     }
 
-    /// Cancels that request: the shard was able to submit.
+    /// Cancels the request for capacity: the shard tries to submit now, or has submitted.
     pub(super) fn clear_capacity_request(&self, shard: u16) {
         if let Some(waker) = self.wakers.get(usize::from(shard)) {
             waker.needs_capacity.store(false, Ordering::SeqCst);
@@ -143,7 +144,7 @@ impl RingBuffer {
     }
 
     fn lock(&self) -> MutexGuard<'_, EntryQueue> {
-        // Nothing panics while holding the lock; if it did, each entry would still be consistent.
+        // No thread panics while holding the lock; if a thread did, each entry would still be consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
 //! Starts and closes the log, and reports its status.
 //!
 //! Owns the writer thread. Opening blocks until the log is open or found to be corrupt; the server starts no event loop
-//! before.
+//! before that.
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -36,9 +36,9 @@ pub enum Store {
 /// The parameters for starting a log.
 #[derive(Clone, Debug)]
 pub struct LogSetup {
-    /// Where it stores its segments.
+    /// Where the log stores its segments.
     pub store: Store,
-    /// The number of shards that receive its events.
+    /// The number of shards that receive the log's events.
     pub shards: NonZeroU16,
     /// The capacity of the ring buffer to the shards.
     pub ring: RingLimits,
@@ -99,7 +99,8 @@ impl SharedState {
         self.close.load(Ordering::Acquire)
     }
 
-    /// Updates the status from an event of the state machine. A write failure and the close are final.
+    /// Updates the status from an event of the state machine. A write failure is final; only a write failure
+    /// changes the status of a log that is closing.
     pub(super) fn on_event(&self, event: Event) {
         match event {
             Event::DiskFull { .. } => self.change(LogStatus::NoSpace),
@@ -135,7 +136,7 @@ pub struct LogService {
 }
 
 impl LogService {
-    /// Opens the log and starts its thread; blocks until it is open, at most a few seconds per GiB.
+    /// Opens the log and starts its thread; blocks until the log is open, at most a few seconds per GiB.
     ///
     /// `machine` is a `steadfast_hub::log::Log` created with `setup.clock`, or a wrapper around it. The handles are in
     /// order of shards.
@@ -230,7 +231,8 @@ impl LogService {
     fn request_close(&self) {
         self.shared.change(LogStatus::Closing);
         self.shared.close.store(true, Ordering::Release);
-        // A full channel means that the writer is awake anyway; a closed one that it has exited.
+        // A full channel means that the writer is awake anyway; a closed channel means that the writer has
+        // exited.
         drop(self.writer.try_send(WriterMessage::Wake));
     }
 }

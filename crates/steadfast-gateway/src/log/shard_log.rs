@@ -46,7 +46,7 @@ impl ShardLog {
         self.shard
     }
 
-    /// Adds a request to the submission. Its id must contain this shard, which receives the response.
+    /// Adds a request to the submission. The request's id must contain this shard, which receives the response.
     pub fn request(&mut self, request: Request) {
         debug_assert_eq!(
             request_id(&request).shard,
@@ -64,14 +64,15 @@ impl ShardLog {
     /// Sends the submission to the writer as one message; call it once at the end of each loop iteration. Never blocks.
     ///
     /// When the writer's channel is full the submission is retained: the next call sends it together with what was
-    /// added since, and [`ready`](Self::ready) completes as soon as there is capacity, so that the call is not missed.
+    /// added since, and [`ready`](Self::ready) completes as soon as there is capacity, so that the caller makes that
+    /// call.
     pub fn flush(&mut self) {
         self.shared.ring.clear_capacity_request(self.shard);
         if self.submission.is_empty() || self.try_submit() {
             return;
         }
         self.shared.ring.request_capacity(self.shard);
-        // The writer may have received from its channel just before the request became visible.
+        // The writer may have received from its channel just before the request for capacity became visible.
         if self.try_submit() {
             self.shared.ring.clear_capacity_request(self.shard);
         }

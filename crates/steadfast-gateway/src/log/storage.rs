@@ -22,10 +22,10 @@ pub(super) trait Storage {
     /// Reads bytes; returns fewer than `len` only at the end of the segment.
     fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes>;
 
-    /// Starts to delete a segment. Returns a failure, or `None` if `poll_completion` returns one later.
+    /// Starts to delete a segment. Returns a failure, or `None`; `poll_completion` may return a failure later.
     fn remove(&mut self, segment: SegmentNumber) -> Option<Completion>;
 
-    /// Returns the next operation that has completed.
+    /// Returns the next completion that is available.
     fn poll_completion(&mut self) -> Option<Completion>;
 }
 

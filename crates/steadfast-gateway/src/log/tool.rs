@@ -1,8 +1,8 @@
 //! Verifies a data directory, and repairs a corrupt one; for the command line.
 //!
-//! Owns the file access of both; `steadfast_hub::log::verify` and `repair` decide which records are valid. Both reject
-//! a directory that a gateway has locked: it writes and removes segments while they read, so the result could be wrong.
-//! Several verifications of one directory may run at a time.
+//! Owns the file access of both operations; `steadfast_hub::log::verify` and `repair` decide which records are valid.
+//! Both reject a directory that a gateway has locked: the gateway could write and remove segments while they read, so
+//! the result could be wrong. Several verifications of one directory may run at the same time.
 //!
 //! A repair deletes no data and can be interrupted at any point:
 //!
@@ -63,11 +63,11 @@ pub enum RepairOutcome {
     },
 }
 
-/// Reads the complete log and returns what opening it would find, with every corruption. Changes nothing.
+/// Reads the complete log and returns what opening the log would find, with every corruption. Changes nothing.
 ///
 /// # Errors
 ///
-/// When a gateway has locked the directory, or it cannot be read. Corruption is not an error.
+/// When a gateway has locked the directory, or the directory cannot be read. Corruption is not an error.
 pub fn verify(path: &Path) -> Result<Verification, LogError> {
     let directory = Directory::open(path, DirectoryAccess::Read)?;
     read_all(&directory).map_err(|error| LogError::from_io(path, error))
@@ -134,7 +134,7 @@ fn read_all(directory: &Directory) -> io::Result<Verification> {
     Ok(verifier.finish())
 }
 
-/// Executes steps 1 and 2.
+/// Executes steps 1 and 2 of a repair.
 fn write_repaired(
     directory: &Directory,
     number: u64,
@@ -219,13 +219,13 @@ fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> 
     file.sync_all()
 }
 
-/// Executes steps 3 and 4; either may already have been executed in part.
+/// Executes steps 3 and 4 of a repair; either may already have been executed in part.
 fn install_repaired(path: &Path, number: u64) -> io::Result<()> {
     let repaired = path.join(format!("{REPAIRED}{number}"));
     let originals = path.join(format!("{ORIGINALS}{number}"));
     for name in segment_names(&repaired)?.iter().rev() {
         std::fs::rename(repaired.join(name), path.join(name))?;
-        // In this order on disk as well, because the lowest segment completes the new log.
+        // The renames become durable in this order as well, because the lowest segment completes the new log.
         sync_names(path)?;
     }
     for name in segment_names(&originals)? {

@@ -1,8 +1,9 @@
 //! The writer thread: owns the log's state machine, feeds inputs to it and executes its outputs until there are none.
 //!
-//! It receives all messages in its channel as one batch, so that one sync covers all of them. The state machine's
-//! events are pushed to the ring buffer in small groups; the shards are woken at the end of the step, and before each
-//! write and sync, so that no commit waits for the next batch. Makes no decisions; see `steadfast_hub::log`.
+//! The writer receives the messages in its channel as one batch, so that one sync covers all of them. The state
+//! machine's events are pushed to the ring buffer in small groups; the shards are woken at the end of the step, and
+//! before each write and sync, so that no commit waits for the next batch. Makes no decisions; see
+//! `steadfast_hub::log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -28,8 +29,8 @@ use crate::clock::Clock;
 /// channel is full, a shard retains its submission.
 pub(super) const MESSAGES_MAX: usize = 1024;
 
-/// The writer receives submissions until a batch has this many requests, so that the first do not wait for a very long
-/// write. The last submission is included completely.
+/// The writer receives submissions until a batch has this many requests, so that the first requests do not wait for a
+/// very long write. The last submission is included completely.
 const BATCH_MIN: usize = 8192;
 
 /// The maximum number of deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's
@@ -230,7 +231,7 @@ where
                 at: Clock::wall(),
             });
         }
-        // After the requests, so that those made before the close are still completed.
+        // The close follows the requests, so that requests made before the close are still completed.
         if self.shared.close_requested() && matches!(self.phase, WriterPhase::Open(_)) {
             self.begin_close();
         }
@@ -394,7 +395,8 @@ where
     }
 }
 
-/// Sends a result to the thread that starts or closes the log. That thread may no longer wait, which is not an error.
+/// Sends a result to the thread that starts or closes the log. That thread may have stopped waiting, which is not an
+/// error.
 fn send_result<T>(to: &SyncSender<T>, result: T) {
     if to.try_send(result).is_err() {
         tracing::debug!("no thread waits for the result of the log");

@@ -53,7 +53,7 @@ impl Client {
         Self::upgrade(socket.into(), "/connection/websocket", "", b"")
     }
 
-    /// Requests an upgrade with additional header fields, and with early bytes in the same segment.
+    /// Requests an upgrade with additional header fields, and with early bytes in the same write.
     pub(crate) fn upgrade(stream: TcpStream, path: &str, fields: &str, early: &[u8]) -> Self {
         let host = stream.peer_addr().unwrap().to_string();
         Self::upgrade_as(stream, &host, path, fields, early)
@@ -106,7 +106,7 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Sends several messages in one segment.
+    /// Sends several messages in one write.
     pub(crate) fn send_all<'a>(&mut self, texts: impl IntoIterator<Item = &'a String>) {
         let frames: Vec<u8> = texts
             .into_iter()

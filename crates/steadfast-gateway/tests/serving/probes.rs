@@ -119,7 +119,7 @@ fn after_a_failed_log_write_publications_are_rejected_and_the_gateway_is_not_rea
     assert!(alive.starts_with("HTTP/1.1 200 OK\r\n"), "{alive}");
 }
 
-/// A log whose storage fails every write once it is open.
+/// A log whose storage fails every write once the log is open.
 struct BrokenDisk {
     log: Log,
     now: Instant,

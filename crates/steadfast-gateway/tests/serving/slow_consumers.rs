@@ -6,7 +6,7 @@ use steadfast_machine::ByteSize;
 use crate::client::{Client, Received, publish};
 use crate::{config, millis, serve};
 
-/// More than the kernel buffers for one connection on loopback: at most 4 MiB at the sender.
+/// More messages than the kernel buffers for one connection on loopback, which is at most 4 MiB at the sender.
 const MESSAGES: usize = 400;
 const MESSAGE_BYTES: usize = 32 << 10;
 

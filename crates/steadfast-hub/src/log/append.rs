@@ -1,7 +1,7 @@
 //! From requested appends to a batch: admission, offsets, idempotency keys, and where a batch ends.
 //!
 //! A batch ends when the queue is empty, when the batch or the segment is full, or before an append to a channel that
-//! expires with this batch. It changes assigned offsets, never committed ones.
+//! expires with this batch. This module changes assigned offsets, never committed offsets.
 
 use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::channels::{Channel, IndexEntry};

@@ -1,6 +1,6 @@
 //! One batch: the bytes of one write, and the changes to commit once they are durable.
 //!
-//! It only collects them: `append` fills a batch, `commit` applies it, `failure` rolls it back.
+//! A batch only collects bytes and changes: `append` fills a batch, `commit` applies it, `failure` rolls it back.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
     pub(crate) items: Vec<BatchItem>,
     /// Channels that this batch creates.
     pub(crate) created_channels: Vec<u32>,
-    /// Channels that this batch removes, and the epoch of channels created after it.
+    /// Channels that this batch removes, and the epoch of channels that are created later.
     pub(crate) expired_channels: Option<(BTreeSet<u32>, ChannelEpoch)>,
     /// Set when the batch begins its segment.
     pub(crate) checkpoint: Option<SegmentCheckpoint>,
@@ -55,14 +55,14 @@ pub(crate) struct SegmentCheckpoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BatchEffect {
     Plain,
-    /// It tests whether the disk has space again.
+    /// The batch tests whether the disk has space again.
     Probe,
     Seal,
-    /// It holds the record of the clean shutdown.
+    /// The batch holds the record of the clean shutdown.
     CleanShutdown,
 }
 
-/// What the log responds to when the batch is durable.
+/// A request that the log responds to when the batch is durable.
 #[derive(Debug)]
 pub(crate) enum BatchItem {
     Publication {

@@ -1,7 +1,7 @@
 //! The newest batches in memory, so that reads of recent publications need no storage.
 //!
-//! It shares the buffers that were written and evicts complete batches, oldest first. A miss is not an error: the
-//! caller then reads from the storage.
+//! The cache shares the buffers that were written and evicts complete batches, oldest first. A miss is not an error:
+//! the caller then reads from the storage.
 
 use std::collections::VecDeque;
 

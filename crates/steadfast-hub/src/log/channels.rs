@@ -1,6 +1,6 @@
 //! The channels that the log knows, and the locations of their visible publications.
 //!
-//! A table from name to id and from id to state. It holds what is committed and the newest offset that the batch in
+//! A table maps names to ids and ids to states. It holds what is committed and the newest offset that the batch in
 //! flight has assigned; commit and retention decide what becomes visible or expires.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -12,7 +12,7 @@ use crate::epoch::ChannelEpoch;
 use crate::log::record;
 use crate::policy::log::LogPolicy;
 
-/// Ids are below this number, the most channels that a policy allows.
+/// Ids are below this number, the maximum number of channels that a policy allows.
 const IDS_MAX: u32 = 1 << 20;
 
 /// The location of a visible publication.
@@ -23,7 +23,7 @@ pub(crate) struct IndexEntry {
     pub(crate) byte_position: u32,
     /// The length of its record in bytes.
     pub(crate) len: u32,
-    /// When the log accepted it.
+    /// When the log accepted the publication.
     pub(crate) at: Timestamp,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) epoch: ChannelEpoch,
     pub(crate) high_watermark: u64,
-    /// The newest offset that the batch in flight has assigned; equal to `high_watermark` when there is none.
+    /// The newest offset that the batch in flight has assigned; equal to `high_watermark` if there is no such offset.
     pub(crate) assigned: u64,
     /// When the newest publication was accepted.
     pub(crate) last_at: Timestamp,
@@ -76,7 +76,8 @@ impl Channel {
 
     /// Adds the newest publication while a log is being opened at time `at`.
     ///
-    /// It does not check older entries, so the caller prunes at the end: all ages count back from the same time.
+    /// The ages of older entries are not checked, so the caller prunes at the end: all ages count back from the same
+    /// time.
     pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy, at: Timestamp) {
         self.high_watermark += 1;
         self.assigned = self.high_watermark;
@@ -241,7 +242,7 @@ mod tests {
         };
         let policy = LogPolicy::new(settings).unwrap();
         let now = Timestamp::from_millis(100_000);
-        // The clock jumped back and forth while they were written: 0 is old, 1 is young.
+        // The clock jumped back and forth while the publications were written: in the pattern, 0 is old and 1 is young.
         for pattern in 0_u32..1 << 9 {
             let mut opened = channel("a");
             let mut pruned = channel("a");

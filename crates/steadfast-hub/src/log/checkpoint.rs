@@ -1,7 +1,7 @@
 //! The beginning of a segment: the state that must survive the removal of older segments.
 //!
-//! It holds the position of every channel, and the idempotency keys in the window whose records are in the segments to
-//! be removed. Segments are removed only after all of it is durable.
+//! A checkpoint holds the position of every channel, and the idempotency keys in the window whose records are in the
+//! segments to be removed. Segments are removed only after the complete checkpoint is durable.
 
 use crate::log::Log;
 use crate::log::batch::{Batch, SegmentCheckpoint};
@@ -49,7 +49,7 @@ impl Log {
         });
     }
 
-    /// The checkpoint is durable: removes the segments that it replaces, and reserves the next one.
+    /// Handles a durable checkpoint: removes the segments that it replaces, and reserves the next segment.
     pub(super) fn commit_checkpoint(
         &mut self,
         ordinal: u32,

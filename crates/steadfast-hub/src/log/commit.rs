@@ -130,7 +130,7 @@ impl Writer {
 }
 
 impl Log {
-    /// Continues with the state that was built while opening.
+    /// Continues with the state that was built while the log was opened.
     pub(super) fn resume(&mut self, resumption: Resumption) {
         self.state = resumption.state;
         self.writer.cursor = resumption.cursor;
@@ -144,8 +144,8 @@ impl Log {
             self.remove_obsolete();
             return self.advance();
         };
-        // A killed process may have written bytes that no sync covers: they were read, but can still be lost. They are
-        // synced before anything is written after them.
+        // A killed process may have written bytes that no sync covers: such bytes were read, but can still be lost.
+        // They are synced before anything is written after them.
         self.start_sync(current.number);
     }
 
@@ -253,7 +253,7 @@ impl Log {
         self.writer.work = Work::Writing(Box::new(batch));
     }
 
-    /// Starts a sync if something was written since the last one.
+    /// Starts a sync if something was written since the last sync.
     fn sync_unsynced(&mut self) -> bool {
         let current = self.state.segments.current();
         let rest = self.writer.cursor.end > self.writer.cursor.synced;
@@ -292,7 +292,7 @@ impl Log {
     }
 
     /// Under every policy, the beginning and the end of segments and runs are synced, so that a segment proves that the
-    /// one before it is durable, and a clean shutdown proves it for everything.
+    /// segment before it is durable, and a clean shutdown proves that everything is durable.
     fn needs_sync(&self, batch: &Batch) -> bool {
         let milestone = batch.checkpoint.is_some()
             || batch.opened.is_some()
@@ -400,7 +400,7 @@ impl Log {
         }
     }
 
-    /// Closes without the record of the clean shutdown when it cannot be written.
+    /// Closes the log without the record of the clean shutdown if that record cannot be written.
     pub(super) fn close_if_blocked(&mut self) {
         let blocked = self.writer.storage_state != StorageState::Available;
         if self.writer.is_closing && blocked && matches!(self.writer.work, Work::Idle) {
@@ -438,7 +438,7 @@ impl Log {
         false
     }
 
-    /// Reserves the next segment ahead of its need.
+    /// Reserves the next segment before it is needed.
     pub(super) fn reserve_next(&mut self) {
         if let NextSegment::Absent(number) = self.writer.next {
             let size = crate::log::opening::segment_size(&self.policy, &self.state);

@@ -1,8 +1,9 @@
 //! The deduplication window, in which a repeated idempotency key is recognised.
 //!
-//! Owns the keys, their results and their age. While the process runs, age is measured by the monotonic clock; after a
-//! start it follows from the wall clock in the records, never longer than the window. It writes nothing: keys are in
-//! the records of their publications, and the checkpoint keeps those whose records are about to be removed.
+//! The window owns the keys, their results and their ages. While the process runs, the monotonic clock measures ages;
+//! after a start, ages follow from the wall-clock times in the records, but no key is known for longer than the window.
+//! The window writes nothing: keys are in the records of their publications, and the checkpoint keeps the keys whose
+//! records are about to be removed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub(crate) struct KnownKey {
 pub(crate) struct DedupWindow {
     length: Duration,
     known: HashMap<KeyScope, KnownKey>,
-    /// In order of arrival; an entry is out of date when its deadline differs from the one in `known`.
+    /// In order of arrival; an entry is out of date when its deadline differs from the deadline in `known`.
     order: VecDeque<(Instant, KeyScope)>,
     /// Totals of the durable keys of each segment.
     totals: BTreeMap<u32, KeyTotals>,
@@ -48,7 +49,7 @@ pub(crate) struct DedupWindow {
 #[derive(Clone, Copy, Debug, Default)]
 struct KeyTotals {
     count: usize,
-    /// Their size in a checkpoint.
+    /// The size of the keys in a checkpoint.
     bytes: u64,
 }
 
@@ -102,7 +103,7 @@ impl DedupWindow {
         self.remove(scope);
     }
 
-    /// Adds a key that was found in a record of this segment while opening, unless it has expired.
+    /// Adds a key that was found in a record of this segment while the log is opened, unless the key has expired.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
@@ -139,7 +140,7 @@ impl DedupWindow {
         }
     }
 
-    /// Removes the keys of channels that expired, since their ids may be reused.
+    /// Removes the keys of channels that expired, since the ids of these channels may be reused.
     pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
         let of_channels = |(_, scope): &&(Instant, KeyScope)| channels.contains(&scope.channel);
         let gone: Vec<KeyScope> = self
@@ -222,7 +223,7 @@ fn record_bytes(scope: &KeyScope) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// A copy in its own buffer, so that the keys of the window do not keep the buffers in memory that they arrived in.
+/// A copy in its own buffer, so that the keys of the window do not keep in memory the buffers in which they arrived.
 fn detached(channel: u32, user: &[u8], key: &[u8]) -> KeyScope {
     let mut both = Vec::with_capacity(user.len() + key.len());
     both.extend_from_slice(user);

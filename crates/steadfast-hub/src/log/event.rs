@@ -19,7 +19,7 @@ pub enum Event {
     /// A segment was removed, because all segments together were too large.
     SegmentRemoved { segment: SegmentNumber },
     /// The storage has no space for a write or a new segment. The operation is retried automatically; publications are
-    /// rejected once the current segment is full, and reads continue.
+    /// rejected after a failed write, or once the current segment is full; reads continue.
     DiskFull {
         /// The segment that has no space.
         segment: SegmentNumber,
@@ -27,7 +27,7 @@ pub enum Event {
     },
     /// The disk has space again: publications are accepted.
     DiskRecovered,
-    /// A write or a sync failed: nothing is acknowledged until a restart opens the log again.
+    /// A write or a sync failed: no new publication is acknowledged until a restart opens the log again.
     WriteFailed {
         segment: SegmentNumber,
         error: StorageError,
@@ -42,7 +42,8 @@ pub enum Event {
     },
     /// A segment could not be removed; the removal is retried automatically.
     RemoveFailed { segment: SegmentNumber },
-    /// Appends or reads were rejected because a limit was reached; notified once until the next check of ages.
+    /// Appends or reads were rejected because a limit was reached; each limit is reported at most once between two
+    /// checks of ages.
     LimitReached { limit: Limit },
     /// Channels expired, because their last publication is too old.
     ChannelsExpired { channels: u64 },
@@ -57,7 +58,7 @@ pub enum Limit {
     Pending,
     /// Channels, by count or by the size of a checkpoint.
     Channels,
-    /// Idempotency keys in the window, by count or by the size of a checkpoint.
+    /// Idempotency keys in the window, by count.
     Keys,
     /// Reads that wait for the storage.
     Reads,
@@ -68,19 +69,19 @@ pub enum Limit {
 pub enum Health {
     /// The log is not open yet.
     Opening,
-    /// It accepts publications and reads.
+    /// The log accepts publications and reads.
     Serving,
     /// The disk is full: reads only, until space is available.
     Full,
     /// A write or a sync failed: reads only, until a restart.
     WriteFailed,
-    /// It finishes what is in flight, then closes.
+    /// The log finishes what is in flight, then closes.
     Closing,
-    /// It is closed, or was never opened because of corruption.
+    /// The log is closed, or was never opened because of corruption.
     Closed,
 }
 
-/// Totals since the log was created.
+/// Totals since the log was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogCounters {
     /// Publications that became durable.

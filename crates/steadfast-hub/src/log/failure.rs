@@ -1,11 +1,11 @@
 //! How the log handles failed operations of the storage.
 //!
 //! A full disk is temporary: the batch is rolled back, publications are rejected, and the operation is retried. After
-//! any other error the content of the disk is unknown: publishing is disabled until a restart reads it again. Reads
-//! continue.
+//! any other error of a write, and after any error of a sync, the content of the disk is unknown: publishing is
+//! disabled until a restart reads the disk again. Reads continue.
 //!
-//! Until the record of the opening is durable the log has no state to continue with, so a log that cannot write it
-//! refuses to start, for whatever reason: the operator who starts it can act on the error.
+//! Until the record of the opening is durable, the log has no state to continue with. So a log that cannot write this
+//! record refuses to start, whatever the error: the operator who starts the log can act on the error.
 
 use crate::log::Log;
 use crate::log::append;
@@ -36,7 +36,7 @@ impl Log {
         self.fail_writes(batch.map(|batch| *batch), error);
     }
 
-    /// The next segment could not be reserved.
+    /// Handles a failed reservation of the next segment.
     pub(super) fn on_reserve_failed(&mut self, number: SegmentNumber, error: StorageError) {
         let NextSegment::Requested(segment) = self.writer.next else {
             return;
@@ -97,14 +97,14 @@ impl Log {
         }
     }
 
-    /// The disk has space again.
+    /// Accepts publications again: the disk has space.
     pub(super) fn recover(&mut self) {
         self.writer.storage_state = StorageState::Available;
         self.report_recovered();
     }
 
-    /// Rolls back a batch whose write found no space. Part of it may be on disk, so the log starts a new write
-    /// generation, and recovery ignores older records after this point.
+    /// Rolls back a batch whose write found no space. Part of the batch may be on the disk, so the log starts a new
+    /// write generation, and crash recovery ignores older records after this point.
     fn roll_back_for_space(&mut self, batch: Batch) {
         let (segment, effect) = (batch.segment, batch.effect);
         if batch.opened.is_some() || self.writer.opened.is_some() {
@@ -139,7 +139,7 @@ impl Log {
         self.close_if_blocked();
     }
 
-    /// The record of the opening cannot be written.
+    /// Refuses to start, because the record of the opening cannot be written.
     fn refuse_to_start(&mut self, segment: SegmentNumber, at: u64, error: StorageError) {
         self.refuse_to_open(Corruption {
             segment,

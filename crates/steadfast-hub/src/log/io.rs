@@ -1,8 +1,8 @@
 //! The inputs and outputs of the log.
 //!
-//! Requests come from the shards; results of storage operations come from what executes them (segment files, memory,
-//! the simulated disk). Responses and commits leave in one order, which each shard receives unchanged: the response to
-//! a read ends exactly where the commits after it begin.
+//! Requests come from the shards; results of storage operations come from the storage (segment files, memory, the
+//! simulated disk). Responses and commits leave in one order, which each shard receives unchanged: the response to a
+//! read ends exactly where the commits after it begin.
 
 use bytes::Bytes;
 use steadfast_machine::Timestamp;
@@ -48,9 +48,9 @@ pub struct Append {
 /// The user and the client that published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publisher {
-    /// The user, UTF-8; empty for an anonymous one.
+    /// The user, UTF-8; empty for an anonymous user.
     pub user: Bytes,
-    /// The id of the connection's client, UTF-8; empty when it did not come from a client.
+    /// The id of the connection's client, UTF-8; empty when the publication did not come from a client.
     pub client: Bytes,
 }
 
@@ -99,11 +99,11 @@ pub struct Record {
     /// The payload, raw JSON.
     pub data: Bytes,
     pub publisher: Publisher,
-    /// When the log accepted it.
+    /// When the log accepted the publication.
     pub at: Timestamp,
 }
 
-/// A durable publication with its channel; every shard receives each one.
+/// A durable publication with its channel; every shard receives every durable publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub struct Committed {
@@ -117,7 +117,7 @@ pub struct Committed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Response {
-    /// The publication is durable, and every shard has received it.
+    /// The publication is durable, and its commit precedes this response in the order of the log.
     Appended {
         epoch: ChannelEpoch,
         offset: u64,
@@ -130,12 +130,12 @@ pub enum Response {
     Rejected(Rejection),
 }
 
-/// What was read, as of its turn in the order of the log.
+/// What was read, as of the position of this response in the order of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadResponse {
     /// The channel's current epoch.
     pub epoch: ChannelEpoch,
-    /// The channel's newest committed offset; 0 before the first.
+    /// The channel's newest committed offset; 0 before the first publication.
     pub high_watermark: u64,
     /// The publications, or why there are none.
     pub page: Page,
@@ -145,7 +145,7 @@ pub struct ReadResponse {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Page {
-    /// In the requested order.
+    /// The publications, in the requested order.
     Records {
         records: Vec<Record>,
         /// True when a limit ended the page before the high watermark or the oldest visible publication.
@@ -160,11 +160,12 @@ pub enum Page {
 pub enum Rejection {
     /// The disk is full; temporary, until space is available.
     NoSpace,
-    /// A write or a sync failed: publishing is disabled until a restart, and the record may or may not have survived.
+    /// A write or a sync failed: publishing is disabled until a restart, and the record may or may not be on the disk.
     WriteFailed,
-    /// A limit of the policy is reached (channels, idempotency keys in the window); temporary.
+    /// A limit of the policy is reached (for example of channels or idempotency keys), or the log is not open yet;
+    /// temporary.
     Limit,
-    /// The record is larger than a segment can hold.
+    /// The record is larger than a quarter of a segment, or one of its texts is too long.
     TooLarge,
     /// The log is closing.
     Closing,
@@ -187,7 +188,7 @@ pub enum Input {
     Found {
         /// The segments that exist.
         segments: Vec<SegmentFound>,
-        /// Makes the new epochs of this start unlike all others.
+        /// Distinguishes the new epochs of this start from all other epochs.
         incarnation: u64,
         at: Timestamp,
     },
@@ -202,7 +203,7 @@ pub enum Input {
     Synced,
     /// A `Reserve` succeeded.
     Reserved { segment: SegmentNumber },
-    /// A `Read` succeeded. Shorter than requested only at the end of the segment.
+    /// A `Read` succeeded. The bytes are fewer than requested only at the end of the segment.
     ReadDone {
         /// The number of the `Read`.
         read: u64,
@@ -250,8 +251,8 @@ pub enum StorageError {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are named for what they hold")]
 pub enum Output {
-    /// Create the segment with its full size, filled with zeros, its name durable; reply with `Reserved`. It may be
-    /// slow.
+    /// Create the segment with its full size, filled with zeros and with a durable name; reply with `Reserved`. The
+    /// operation may be slow.
     Reserve {
         segment: SegmentNumber,
         /// The full size of the segment.

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Three rules decide. A segment is followed by another only after it was sealed and synced, so valid content in a
-//! later one proves that the earlier one was intact. A record proves that everything below its `synced` was durable.
-//! Whatever no record proves is a torn write, which is truncated. The reads are executed by the caller, the log.
+//! later segment proves that the earlier segment was intact. A record proves that everything below its `synced` was
+//! durable. Whatever no record proves is a torn write, which is truncated. The reads are executed by the caller, the
+//! log.
 
 use std::collections::VecDeque;
 
@@ -22,7 +23,7 @@ use crate::log::segment::{Cursor, NextSegment, Segment};
 use crate::log::verify::ReadRequest;
 use crate::policy::log::LogPolicy;
 
-/// The largest segment, whatever the size of its file: byte positions in it fit 32 bits.
+/// The largest segment, whatever the size of its file: byte positions in a segment fit in 32 bits.
 const SEGMENT_BYTES_MAX: u64 = 1 << 31;
 
 /// The state with which an opened log continues.
@@ -38,7 +39,7 @@ pub(crate) struct Resumption {
     pub(crate) remove: Vec<SegmentNumber>,
     /// The record of the opening.
     pub(crate) opened: Opened,
-    /// What to report once that record is durable.
+    /// What to report once the record of the opening is durable.
     pub(crate) report: OpenReport,
 }
 
@@ -131,7 +132,7 @@ impl Opening {
         })
     }
 
-    /// Accepts the bytes of the next read; fewer bytes mean that the segment ends there.
+    /// Accepts the bytes of the next read; fewer bytes than requested mean that the segment ends there.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         let Some(request) = self.next_read() else {
             return;
@@ -265,7 +266,7 @@ impl Opening {
                 self.unused_segments.push(segment);
                 continue;
             }
-            // A segment that was not sealed proves nothing about the checkpoint of another one.
+            // A segment that was not sealed proves nothing about the checkpoint of another segment.
             if self
                 .tail
                 .is_some_and(|tail| tail.outcome.next_segment != Some(segment.number))
@@ -356,7 +357,8 @@ impl Opening {
         });
     }
 
-    /// A segment with valid content proves that the one before it was sealed and that nothing is missing between.
+    /// A segment with valid content proves that the segment before it was sealed, and that no segment is missing
+    /// between the two.
     fn check_link(&mut self, later: (SegmentNumber, u64)) {
         let Some(tail) = self.tail else { return };
         let corruption = match tail.outcome.next_segment {
@@ -373,7 +375,7 @@ impl Opening {
         self.replay.skip_check();
     }
 
-    /// The segment that follows the current one: an existing empty one that is large enough, or one to reserve.
+    /// The segment that follows the current segment: an unused segment that is large enough, or a segment to reserve.
     fn pick_next(&self) -> NextSegment {
         let size = segment_size(&self.policy, &self.replay.state);
         let expected = self.tail.and_then(|tail| match tail.outcome.next_segment {
@@ -392,7 +394,7 @@ impl Opening {
         let fitting = |unused: &&SegmentFound| unused.number.0 > current && unused.bytes >= size;
         match expected {
             Some(segment) if segment.size >= size => NextSegment::Ready(segment),
-            // One that is too small is reserved again under its number: nothing in it was ever acknowledged.
+            // A segment that is too small is reserved again under its number: nothing in it was ever acknowledged.
             Some(segment) => NextSegment::Absent(segment.number),
             None => match self.unused_segments.iter().find(fitting) {
                 Some(unused) => NextSegment::Ready(Segment {
@@ -419,7 +421,7 @@ impl Opening {
         self.found.last().map_or(0, |number| number.0)
     }
 
-    /// Segments that exist but do not or no longer belong to the log.
+    /// Existing segments that do not belong to the log, or no longer belong to it.
     fn obsolete_segments(&self, next: NextSegment) -> Vec<SegmentNumber> {
         let segments = &self.replay.state.segments;
         let belongs = |number: SegmentNumber| {
@@ -433,7 +435,7 @@ impl Opening {
     }
 }
 
-/// The size of a new segment: as configured, unless a checkpoint written under a larger setting needs more.
+/// The size of a new segment: as configured, unless a checkpoint that was written under a larger setting needs more.
 pub(crate) fn segment_size(policy: &LogPolicy, state: &LogState) -> u64 {
     let needed = state.channels.checkpoint_bytes().saturating_mul(4);
     policy.segment_bytes().as_bytes().max(needed)

@@ -1,8 +1,8 @@
 //! Reads of the history: what is requested, which bytes it needs, and the response in the order of the log.
 //!
-//! Only committed publications are visible. Recent ones come from memory, older ones from the storage, adjacent ones in
-//! one read. A response is as of the moment it leaves: it ends exactly where the commits after it begin. Corrupt bytes
-//! are never returned; the reader receives `Unrecoverable` instead.
+//! Only committed publications are visible. Recent publications come from memory, older publications from the storage;
+//! adjacent publications share one read. A response describes the moment at which it leaves: it ends exactly where the
+//! commits after it begin. Corrupt bytes are never returned; the reader receives `Unrecoverable` instead.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,7 +21,7 @@ use crate::log::{Log, LogPhase};
 
 /// Reads that the storage serves concurrently.
 const IN_FLIGHT_MAX: usize = 64;
-/// Records that are at most this many bytes apart share a read: a longer read costs less than another one.
+/// Records that are at most this many bytes apart share a read: a longer read costs less than another read.
 const READ_GAP_MAX: u64 = 4_096;
 
 /// Reads without a response yet.
@@ -57,7 +57,7 @@ struct PageRead {
     has_failed: bool,
 }
 
-/// The direction of a page, and the offset next to its first publication on the side from which it comes.
+/// The direction of a page, and the offset that precedes its first publication in this direction.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
     Forward { after: u64 },
@@ -121,7 +121,7 @@ impl Log {
         }
     }
 
-    /// A part was read, or could not be.
+    /// Handles a part that was read, or that could not be read.
     pub(super) fn on_part_read(&mut self, operation: u64, bytes: Option<Bytes>) {
         let Some(number) = self.reads.operations.remove(&operation) else {
             return;
@@ -203,10 +203,10 @@ impl Log {
                 channel.prune(&policy, wall);
                 &*channel
             }
-            // It responds with the epoch that its first publication will have.
+            // An unknown channel has the epoch that its first publication will have.
             None => &new_channel,
         };
-        // A channel that the batch in flight creates has no commit yet, and responds alike.
+        // A channel that the batch in flight creates has no commit yet: the response is the same.
         let Some(direction) = direction(&read.from, channel) else {
             return ReadPlan::Unrecoverable;
         };
@@ -240,7 +240,7 @@ impl Log {
         ReadPlan::Page(page_read)
     }
 
-    /// Emits the response of a page whose bytes are all available.
+    /// Emits the response of a page whose reads are all complete.
     fn finish(&mut self, page_read: &PageRead) {
         let (epoch, high_watermark, start) = self.position(&page_read.channel);
         if page_read.has_failed || epoch != page_read.epoch {
@@ -313,7 +313,7 @@ impl Log {
         })
     }
 
-    /// Emits an event, unless the segment was removed while the read was in flight: that is not a failure.
+    /// Emits an event, unless the segment was removed while the read was in flight: such a removal is not a failure.
     fn report_unreadable(&mut self, location: Option<(u32, u64)>) {
         let Some((ordinal, at)) = location else {
             return;
@@ -391,7 +391,7 @@ fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected>
     selected
 }
 
-/// The part that covers an entry: the last one, extended, or a new one.
+/// The part that covers an entry: the last part, which is extended, or a new part.
 fn cover(parts: &mut Vec<ReadPart>, entry: IndexEntry, bytes_max: u64) -> usize {
     let (from, len) = (u64::from(entry.byte_position), u64::from(entry.len));
     let to = from + len;

@@ -20,7 +20,7 @@ pub(crate) use encode::encode;
 pub(crate) const HEAD_BYTES: usize = 25;
 /// The version of the format, stored in each segment's header.
 pub(crate) const FORMAT_VERSION: u32 = 1;
-/// The maximum number of bytes of user, client and idempotency key each.
+/// The maximum number of bytes of each user, client and idempotency key.
 pub(crate) const TEXT_BYTES_MAX: usize = 65_534;
 /// Bytes of a `SegmentEnd` record; each segment keeps them free until it is sealed.
 pub(crate) const SEGMENT_END_BYTES: u64 = 33;
@@ -33,7 +33,7 @@ const CRC_BYTES: usize = 4;
 /// The circumstances under which a record was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
-    /// The segment it was written to, so that bytes of a reused file never count.
+    /// The segment to which the record was written, so that bytes of a reused file never count.
     pub(crate) segment: SegmentNumber,
     /// The write generation grows with each start, and whenever a batch is rolled back. It never decreases in a
     /// segment, so records that an earlier generation left after a truncation never count.
@@ -42,12 +42,12 @@ pub(crate) struct Stamp {
     pub(crate) synced: u32,
 }
 
-/// The content of a record; slices borrow from the bytes it was decoded from.
+/// The content of a record; slices borrow from the bytes from which it was decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored<'a> {
     /// Begins each segment; the checkpoint follows.
     Header(Header),
-    /// A channel: in the checkpoint, or created here.
+    /// A channel of the checkpoint, or a channel that this record creates.
     Channel(Channel<'a>),
     /// An idempotency key in the window, copied from a segment that is to be removed.
     Key(Key<'a>),
@@ -84,7 +84,7 @@ pub(crate) struct Header {
     pub(crate) durability: Durability,
     /// Number of `Channel` records that follow immediately.
     pub(crate) channels: u32,
-    /// Number of `Key` records that follow these.
+    /// Number of `Key` records that follow the `Channel` records.
     pub(crate) keys: u32,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct Key<'a> {
 pub(crate) struct Publication<'a> {
     pub(crate) channel: u32,
     pub(crate) offset: u64,
-    /// When the log accepted it.
+    /// When the log accepted the publication.
     pub(crate) at: Timestamp,
     pub(crate) user: &'a [u8],
     pub(crate) client: &'a [u8],
@@ -143,9 +143,9 @@ pub(crate) struct Opened {
 /// What the fsync policy guarantees for acknowledged records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// They were synced.
+    /// Acknowledged records were synced.
     Synced,
-    /// They were written to the operating system, and perhaps not synced.
+    /// Acknowledged records were written to the operating system, and perhaps not synced.
     Written,
 }
 

@@ -1,10 +1,10 @@
 //! Copies the valid records of a corrupt log to new segments.
 //!
-//! It keeps every publication whose record is valid, in order, and counts what it could not keep. All channel epochs
-//! change, because acknowledged publications may be lost; offsets begin at 1 again, without gaps. Idempotency keys of
-//! checkpoints are not kept: their publications were removed from the log, and the window ends before an operator
-//! repairs. It does no I/O: `steadfast log repair` reads the old segments, writes and syncs the new ones elsewhere, and
-//! only then replaces the old ones, so that an interrupted repair loses nothing.
+//! A repair keeps every publication whose record is valid, in order, and counts what it could not keep. All channel
+//! epochs change, because acknowledged publications may be lost; offsets begin at 1 again, without gaps. Idempotency
+//! keys of checkpoints are not kept: their publications were removed from the log, and the window ends before an
+//! operator repairs the log. This module does no I/O: `steadfast log repair` reads the old segments, writes and syncs
+//! the new segments elsewhere, and only then replaces the old segments, so that an interrupted repair loses nothing.
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ pub struct Repair {
 #[derive(Debug)]
 struct OldChannel {
     name: String,
-    /// The newest offset that was kept, in the old numbering.
+    /// A later publication is kept only if its offset, in the old numbering, is above this offset.
     last: u64,
 }
 
@@ -94,7 +94,7 @@ struct UnnamedPublication {
 }
 
 impl Repair {
-    /// Begins a repair; `first` is the number of the first new segment, higher than any old one. `incarnation` comes
+    /// Begins a repair; `first` is the number of the first new segment, higher than any old number. `incarnation` comes
     /// from the operating system's randomness.
     pub fn new(policy: LogPolicy, incarnation: u64, at: Timestamp, first: SegmentNumber) -> Self {
         let mut repair = Self {
@@ -154,7 +154,7 @@ impl Repair {
         }
     }
 
-    /// Ends with the record of a clean shutdown; returns the last segments and the report.
+    /// Ends the repair with the record of a clean shutdown; returns the last segments and the report.
     pub fn finish(mut self) -> (Vec<RepairedSegment>, RepairReport) {
         self.report.unnamed = self
             .unnamed

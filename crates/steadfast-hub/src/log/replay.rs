@@ -1,7 +1,7 @@
 //! Builds the state of the log from its records, in the order of the segments.
 //!
 //! A checkpoint is applied only when it is complete, so a segment with a torn beginning changes nothing. Records that
-//! contradict the state are reported to the caller, which decides what that means.
+//! contradict the state are reported to the caller, which decides what the contradiction means.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -258,7 +258,8 @@ impl Replay {
         let compare = self.is_comparable && self.state.segments.len() > 1;
         let mut before = std::mem::take(&mut self.state.channels);
         for (id, mut channel, start) in stored_channels {
-            // The epoch may differ: a start that changes the epochs at the beginning of a segment writes them here.
+            // The epoch may differ: a start that changes the epochs at the beginning of a segment writes the new epochs
+            // here.
             let same = before.by_id(id).is_some_and(|known| {
                 known.name == channel.name && known.high_watermark == channel.high_watermark
             });
@@ -374,7 +375,7 @@ impl Replay {
     }
 }
 
-/// Offsets stay far below the end of their range; a record with a larger one is invalid.
+/// Offsets stay far below the end of their range; a record with a larger offset is invalid.
 const OFFSET_MAX: u64 = u64::MAX / 2;
 
 fn add_to_checkpoint(

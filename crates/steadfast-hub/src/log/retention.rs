@@ -1,7 +1,8 @@
 //! Which publications are no longer visible, which segments are removed, and which channels expire.
 //!
-//! Count and age hide publications of a channel, bytes remove complete segments, and a channel whose last publication
-//! is too old expires. The wall clock determines ages and may jump: hidden publications stay hidden until a restart.
+//! Limits of count and age hide publications of a channel, a limit of bytes removes complete segments, and a channel
+//! whose last publication is too old expires. The wall clock determines ages and may jump: hidden publications stay
+//! hidden until a restart.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,18 +13,18 @@ use crate::log::batch::Batch;
 use crate::log::event::Event;
 use crate::log::record::{HEAD_BYTES, Stored};
 
-/// How often ages are checked; hidden publications do not depend on it, only the memory that they use.
+/// How often ages are checked. A read hides old publications too, so only their memory depends on this period.
 const AGE_PERIOD: Duration = Duration::from_mins(1);
 /// The maximum number of channels that one batch removes.
 const EXPIRED_MAX: usize = 1_000;
-/// Bytes of the record of an expired channel, with what a segment keeps free after it.
+/// Bytes of the body of an expired channel's record, and the bytes that a segment keeps free after the record.
 const EXPIRED_RECORD_BYTES: u64 = 16 + 256;
 
 impl Log {
-    /// The ordinal of the oldest segment that is kept when a new one begins.
+    /// The ordinal of the oldest segment that is kept when a new segment begins.
     ///
     /// The next segment counts already, since it is reserved at once. A segment with more keys in the window than a
-    /// checkpoint may hold is kept until they are old enough.
+    /// checkpoint may hold is kept until enough of these keys have expired.
     pub(super) fn first_kept(&self) -> u32 {
         let size = crate::log::opening::segment_size(&self.policy, &self.state);
         let mut bytes = self.state.segments.bytes() + size;
@@ -66,8 +67,8 @@ impl Log {
         self.schedule_age_timer();
     }
 
-    /// Adds the channels that expire. The epoch of new channels changes with them, so that a later channel of the same
-    /// name has another epoch.
+    /// Adds the records of channels that expire. The epoch of new channels changes with these records, so that a later
+    /// channel of the same name has another epoch.
     pub(super) fn add_expired_channels(&mut self, batch: &mut Batch) {
         let candidates = std::mem::take(&mut self.writer.expired_channels);
         let before = self.state.new_channel_epoch;
@@ -100,7 +101,7 @@ impl Log {
         }
     }
 
-    /// The channels are removed durably.
+    /// Removes the expired channels: their records are durable.
     pub(super) fn commit_expired_channels(
         &mut self,
         channels: &BTreeSet<u32>,

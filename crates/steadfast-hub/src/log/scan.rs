@@ -1,15 +1,15 @@
-//! Reads the records of one segment from its bytes, which arrive in chunks, and determines where they end.
+//! Reads the records of one segment from its bytes, which arrive in chunks, and determines where the records end.
 //!
 //! ```text
 //! Records --invalid record--> Search --end of bytes--> done
 //!    `------SegmentEnd record--> Sealed
 //! ```
 //!
-//! Records are passed on up to the first invalid one. After it, each byte is tried as the beginning of a record,
-//! because a record that says "durable up to here" proves that an invalid range below was durable once: that is
-//! corruption. Without such evidence the rest is a torn write. The scan changes no state; the replay does.
+//! Records are passed on up to the first invalid record. From there on, each byte is tried as the beginning of a
+//! record, because a record whose `synced` is above an invalid range proves that the range was durable once: such a
+//! range is corruption. Without such evidence the rest is a torn write. The scan changes no state; the replay does.
 //!
-//! A payload cannot imitate a record: payloads are JSON, which has no NUL byte, and each record's head has some.
+//! A payload cannot imitate a record: payloads are JSON, which has no NUL byte, and each record's head has NUL bytes.
 
 use crate::log::io::SegmentNumber;
 use crate::log::record::{self, HEAD_BYTES, RecordHead, Stamp, Stored};
@@ -23,9 +23,9 @@ const SEAM_BYTES: usize = 16 << 10;
 /// Whether more bytes follow a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChunkPosition {
-    /// More may follow.
+    /// More bytes may follow.
     Inner,
-    /// The segment ends with it.
+    /// The segment ends with this chunk.
     Last,
 }
 
@@ -44,13 +44,14 @@ pub(crate) struct FoundRecord<'a> {
 pub(crate) struct ScanOutcome {
     /// The byte position at which the records end.
     pub(crate) end: u64,
-    /// The next segment, when this one is sealed.
+    /// The next segment, when this segment is sealed.
     pub(crate) next_segment: Option<SegmentNumber>,
     /// Number of valid records up to the end.
     pub(crate) records: u64,
     /// The byte position of the first valid record, which may be after the end.
     pub(crate) first: Option<u64>,
-    /// The valid record that claims the most bytes as durable: how many, and its byte position.
+    /// The valid record that claims the most bytes as durable: the number of these bytes, and the record's byte
+    /// position.
     pub(crate) synced: Option<(u32, u64)>,
     /// The highest write generation of a valid record.
     pub(crate) write_generation: u32,
@@ -111,7 +112,7 @@ impl Scan {
 
     /// Accepts the next bytes, and passes on every record that they complete.
     ///
-    /// Records are decoded in place in the chunk; only those that span two chunks are copied.
+    /// Records are decoded in place in the chunk; only records that span two chunks are copied.
     pub(crate) fn feed(
         &mut self,
         mut chunk: &[u8],
@@ -224,8 +225,8 @@ impl Scan {
             }
             match self.check_head(rest, position) {
                 HeadCheck::Complete(head) => {
-                    // The content of a valid record is searched too: a record inside it appears once its head is
-                    // overwritten.
+                    // The content of a valid record is searched too: a record inside it would also be found if the
+                    // outer head were overwritten.
                     if record::decode(&head, rest).is_some() {
                         self.track(head.stamp, self.at);
                     }
@@ -246,11 +247,13 @@ impl Scan {
         self.skip(rest, rest.len().saturating_sub(kept)).len()
     }
 
-    /// The next byte that may begin a record of this segment: the segment's number is at the right offset after it.
+    /// The next byte that may begin a record of this segment: the segment's number is at the right distance after this
+    /// byte.
     fn next_candidate(&self, rest: &[u8]) -> Option<usize> {
         const NUMBER_AT: usize = 8;
         let number = self.segment.0.to_le_bytes();
-        // Numbers begin at 1, so some byte of them is not zero: searching for that byte skips zeros quickly.
+        // Segment numbers begin at 1, so at least one byte of a number is not zero: searching for that byte skips zeros
+        // quickly.
         let mark = number.iter().position(|byte| *byte != 0)?;
         let needle = number.get(mark).copied()?;
         let mut from = NUMBER_AT + mark;
@@ -286,7 +289,7 @@ impl Scan {
         }
     }
 
-    /// Whether a record at this byte position can have such a head; only then its checksum is worth computing.
+    /// Whether a record at this byte position can have such a head; only then is its checksum worth computing.
     fn is_plausible(&self, head: &RecordHead) -> bool {
         let left = self.size.saturating_sub(self.at);
         let fits = u64::try_from(head.len).is_ok_and(|len| len <= left);
@@ -357,7 +360,7 @@ mod tests {
         }
     }
 
-    /// Small records, and some that are longer than several chunks; each one claims all before it as durable.
+    /// Small records, and some that are longer than several chunks; each record claims all bytes before it as durable.
     fn segment() -> Vec<u8> {
         let mut bytes = Vec::new();
         for len in [1, 300, 40_000, 7, 16_384, 3, 3, 90_000, 20] {

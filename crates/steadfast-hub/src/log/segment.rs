@@ -83,7 +83,7 @@ impl Segments {
 pub(crate) struct Cursor {
     /// Everything below this byte of the current segment was written.
     pub(crate) end: u64,
-    /// Everything below this byte of it is durable.
+    /// Everything below this byte of the current segment is durable.
     pub(crate) synced: u64,
     /// The write generation of the next record.
     pub(crate) write_generation: u32,

@@ -1,7 +1,7 @@
-//! Verifies a log without changing anything: reports what opening it would find, and every corruption instead of the
+//! Verifies a log without changing anything: reports what an opening would find, and every corruption, not only the
 //! first.
 //!
-//! It requests bytes in the same order as an opening; `steadfast log verify` executes the reads.
+//! The verifier requests bytes in the same order as an opening; `steadfast log verify` executes the reads.
 
 use steadfast_machine::{Instant, Timestamp};
 
@@ -62,7 +62,7 @@ impl Verifier {
         self.opening.next_read()
     }
 
-    /// Accepts the bytes of the next read; fewer bytes mean that the segment ends there.
+    /// Accepts the bytes of the next read; fewer bytes than requested mean that the segment ends there.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.opening.feed(bytes);
     }

@@ -15,8 +15,8 @@ pub struct HubSettings {
     pub shards: u16,
     /// Name and version sent to clients.
     pub server: String,
-    /// Time between two pings to the same peer; whole seconds, 1 s to 1 h. The first one is sent after half an interval
-    /// to a full one.
+    /// Time between two pings to the same peer; whole seconds, 1 s to 1 h. The first ping is sent after half an
+    /// interval to a full interval.
     pub ping_interval: Duration,
     /// Maximum silence of a peer after a ping; shorter than `ping_interval`.
     pub pong_timeout: Duration,
@@ -24,14 +24,14 @@ pub struct HubSettings {
     pub connect_timeout: Duration,
     /// Maximum time until a rejected peer closes its connection.
     pub rejected_close_timeout: Duration,
-    /// Maximum time that bytes stay in the send buffer before the peer counts as a slow consumer. It restarts when all
-    /// bytes that were buffered at its start are written.
+    /// Maximum time that bytes stay in the send buffer before the peer counts as a slow consumer. The timeout restarts
+    /// when all bytes that were buffered at its start are written.
     pub write_timeout: Duration,
     /// Maximum size of the send buffer of one peer.
     pub send_buffer_bytes_max: usize,
     /// Maximum number of open sessions of this hub; above it, connect commands are rejected with error 111.
-    /// Connections, including those without a session, are limited to twice this number; above that, new ones are
-    /// closed with 1013.
+    /// Connections, including those without a session, are limited to twice this number; above that number, new
+    /// connections are closed with 1013.
     pub peers_max: usize,
     /// Maximum number of subscriptions of one peer.
     pub channels_per_peer_max: usize,
@@ -61,9 +61,9 @@ pub struct HubSettings {
 /// Whether subscribers may request join and leave pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinLeave {
-    /// Subscribers may request them.
+    /// Subscribers may request join and leave pushes.
     On,
-    /// They are not available, and shards do not exchange them either.
+    /// Join and leave pushes are not available, and shards do not exchange them.
     Off,
 }
 
@@ -72,12 +72,14 @@ pub enum JoinLeave {
 pub enum AnonymousInfo {
     /// Ignored, because it is not authenticated.
     Ignored,
-    /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to others as the client's info.
+    /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to other clients as the client's
+    /// info.
     Shown,
 }
 
 impl HubSettings {
-    /// 1 KiB: a name, a colour and the address of a picture; it is repeated in every presence reply and every join.
+    /// 1 KiB is enough for a name, a colour and the address of a picture; the info is repeated in every presence reply
+    /// and every join.
     pub const CONN_INFO_BYTES_MAX: usize = 1024;
 }
 

@@ -1,7 +1,7 @@
 //! Settings of the log that are valid by construction.
 //!
-//! Owns the range of every setting and documents its purpose. It holds no defaults: a shell defines them and builds a
-//! [`LogPolicy`] from [`LogSettings`]; the machine accepts nothing else.
+//! This module owns the range of every setting and documents its purpose. It holds no defaults: a shell defines them
+//! and builds a [`LogPolicy`] from [`LogSettings`]; the log accepts nothing else.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use steadfast_machine::ByteSize;
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
-    /// A sync that covers it has succeeded; one sync serves all records of a batch.
+    /// A sync that covers the record has succeeded; one sync serves all records of a batch.
     Always,
-    /// It was written to the operating system, and is synced once this much time has passed: 1 ms to 1 h.
-    /// After an unclean shutdown every channel epoch changes.
+    /// The record was written to the operating system, and is synced once this much time has passed: 1 ms to 1 h. After
+    /// an unclean shutdown every channel epoch changes.
     Interval(Duration),
-    /// It was written to the operating system, which decides when to sync. After an unclean shutdown every channel
-    /// epoch changes.
+    /// The record was written to the operating system, which decides when to sync. After an unclean shutdown every
+    /// channel epoch changes.
     Never,
 }
 
@@ -38,7 +38,7 @@ pub struct LogSettings {
     pub fsync: Fsync,
     /// The size of one segment, 4 KiB to 256 MiB. A checkpoint may take half of it, a record a quarter.
     pub segment_bytes: ByteSize,
-    /// The size of all segments together, at least four of them. Above it the oldest segments are removed.
+    /// The size of all segments together, at least four segments. Above it the oldest segments are removed.
     pub log_bytes: ByteSize,
     /// Visible publications per channel, 1 to 10 million. Above it the oldest are hidden.
     pub history_size: usize,
@@ -59,7 +59,7 @@ pub struct LogSettings {
     pub pending_bytes_max: ByteSize,
     /// Bytes of the newest batches that are kept in memory for reads of recent publications; 0 to 1 GiB.
     pub cache_bytes: ByteSize,
-    /// The length of one read while opening, and the most that one read of records spans; 4 KiB to 16 MiB.
+    /// The length of one read while the log is opened, and the maximum that one read of records spans; 4 KiB to 16 MiB.
     pub read_bytes: ByteSize,
     /// Reads of shards that wait for the storage, 1 to 1 million. Above it reads are rejected.
     pub pending_reads_max: usize,
@@ -181,7 +181,7 @@ impl LogPolicy {
         self.settings.cache_bytes
     }
 
-    /// The length of one read while opening, and the most that one read of records spans.
+    /// The length of one read while the log is opened, and the maximum that one read of records spans.
     pub const fn read_bytes(&self) -> ByteSize {
         self.settings.read_bytes
     }

@@ -1,4 +1,4 @@
-//! The hub, behaviour by behaviour, through its inputs and outputs. The script plays the part of the log.
+//! Tests of the hub, one for each behaviour, through its inputs and outputs. The script acts as the log.
 
 mod bounds;
 mod commands;

@@ -1,5 +1,5 @@
 //! Random subscribing, unsubscribing, disconnecting, lagging, removals and new histories, with responses in any order,
-//! compared with a model of what each client may receive.
+//! compared with a reference model of what each client may receive.
 
 #![expect(
     clippy::indexing_slicing,
@@ -75,7 +75,7 @@ struct Pending {
     number: u64,
     channel: usize,
     epoch: ChannelEpoch,
-    /// `None` if the position cannot be continued; the last offset before the page, and the page.
+    /// `None` if the position cannot be continued, else the last offset before the page, and the offsets of the page.
     page: Option<(u64, Vec<u64>)>,
 }
 
@@ -93,9 +93,9 @@ struct Client {
     peer: Option<PeerId>,
     next_command: u32,
     pending_replies: BTreeMap<u32, Requested>,
-    /// The position in each channel it is subscribed to.
+    /// The position in each channel to which the client is subscribed.
     positions: BTreeMap<usize, Position>,
-    /// Its last position in each channel, which it offers when it resubscribes.
+    /// The client's last position in each channel, which it sends when it resubscribes.
     last_positions: BTreeMap<usize, Position>,
     has_send_buffer: bool,
 }
@@ -476,7 +476,7 @@ impl Client {
         assert_eq!(publication.data, expected, "seed {seed}: another history");
     }
 
-    /// Returns `false` if it is not subscribed.
+    /// Returns `false` if the client is not subscribed.
     fn unsubscribe(&mut self, channel: usize) -> bool {
         let position = self.positions.remove(&channel);
         position.is_some_and(|position| {

@@ -163,7 +163,7 @@ fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
     let mut script = Script::new();
     script.subscribe("news", 5);
 
-    // It received publication 6 from another shard, which had read further.
+    // The client received publication 6 from another shard, which had read further.
     let peer = recovering(&mut script, EPOCH_TEXT, 6);
     assert_eq!(script.requests.len(), 1);
     script.commit("news", 6);

@@ -1,4 +1,4 @@
-//! A hub with virtual time and all its outputs, JSON for the wire, and a log that the test controls.
+//! A hub with virtual time, its recorded outputs, JSON messages, and a log that the test controls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Slow consumers: peers that accept fewer bytes than they are sent.
+//! Slow consumers: peers that accept fewer bytes than are sent to them.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    // Never empty: 30 more are added before the last ones are written.
+    // The send buffer is never empty: 30 more bytes are added before the remaining 15 are written.
     script.handle(Input::SendBuffer { peer, bytes: 30 });
     for _ in 0..10 {
         script.advance(Duration::from_secs(4));
@@ -70,7 +70,7 @@ fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written() {
         script.handle(Input::SendBuffer { peer, bytes: 30 });
         script.advance(Duration::from_secs(1));
     }
-    // Longer than the pong timeout, if the ping had been sent.
+    // This is longer than the pong timeout, which would apply if the ping had been sent.
     script.advance(Duration::from_millis(8_500));
     assert_eq!(script.close_code(peer), None);
     script.handle(Input::Written { peer, bytes: 30 });

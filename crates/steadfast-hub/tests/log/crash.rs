@@ -38,7 +38,7 @@ fn an_unclean_start_changes_every_epoch_unless_each_record_was_synced() {
         let mut harness = Harness::new(with_fsync(fsync));
         let (epoch, ..) = harness.publish_ok(append("a", "1"));
 
-        // The policy that counts is the one it was run under, not the one it is opened with.
+        // The policy under which the log ran counts, not the policy with which the log is opened again.
         let mut again = harness.reopen(settings(), 2);
 
         let response = again.read(read("a", ReadFrom::After { epoch, offset: 1 }, 10));
@@ -201,7 +201,7 @@ fn a_byte_flipped_in_a_running_log_never_yields_a_wrong_publication() {
         disk.bytes_mut(segment)[at] ^= 0x01;
         let mut again = Harness::start(settings(), disk, WALL, 2);
 
-        // Only the last batch is not yet proven by a later one: there a flipped bit resembles a torn write.
+        // No later batch proves the last batch: a flipped bit in the last batch resembles a torn write.
         if at < proven {
             assert!(again.corruption.is_some(), "at {at}");
         } else {
@@ -247,7 +247,7 @@ fn bytes_of_a_recycled_segment_never_count() {
 
 #[test]
 fn truncated_records_never_reappear_even_where_new_records_end_just_before_them() {
-    // A record of the opening (47 bytes) and a publication of 3 bytes overwrite one of 50 bytes.
+    // A record of the opening (47 bytes) and a publication of 3 bytes overwrite a publication of 50 bytes.
     let long = |number: u64| append("a", &format!("{number:0>50}"));
     let mut harness = Harness::new(settings());
     harness.publish_ok(append("a", "1"));

@@ -103,7 +103,7 @@ fn a_write_that_fails_for_lack_of_space_is_rolled_back_and_its_bytes_never_count
 
 #[test]
 fn rejected_records_do_not_reappear_even_where_new_ones_end_just_before_them() {
-    // The probe (25 bytes) and a publication of 3 bytes overwrite one of 28 bytes.
+    // The probe (25 bytes) and a publication of 3 bytes overwrite a publication of 28 bytes.
     let mut harness = Harness::new(settings());
     harness.publish_ok(append("a", "1"));
     harness.faults.write = Some(StorageError::NoSpace);
@@ -341,7 +341,7 @@ fn closing_finishes_pending_appends_and_rejects_later_ones() {
 
 #[test]
 fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
-    // Every remaining size of the segment, down to too little for the record of the opening.
+    // The lengths leave every remaining size of the segment, down to too few bytes for the record of the opening.
     for len in 1_040..1_110 {
         let fault_cases: [fn(&mut Faults); 3] = [
             |faults| faults.write = Some(StorageError::Io),

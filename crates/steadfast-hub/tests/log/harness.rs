@@ -42,7 +42,7 @@ pub(crate) struct Harness {
     pub(crate) now: Instant,
     pub(crate) wall: u64,
     pub(crate) faults: Faults,
-    /// True when writes are held until `release`.
+    /// True when writes and syncs are held until `release`.
     pub(crate) is_holding: bool,
     /// True when reads are held until `release`.
     pub(crate) is_holding_reads: bool,
@@ -127,7 +127,7 @@ impl Harness {
         )
     }
 
-    /// The same, with writes and syncs held until `release`.
+    /// Starts a log on a disk, with writes and syncs held until `release`.
     pub(crate) fn start_held(
         settings: LogSettings,
         disk: Disk,
@@ -137,7 +137,7 @@ impl Harness {
         Self::begin(settings, disk, (wall, incarnation), Faults::default(), true)
     }
 
-    /// The same, on a disk that fails from the beginning.
+    /// Starts a log on a disk that fails from the beginning.
     pub(crate) fn start_with(
         settings: LogSettings,
         disk: Disk,
@@ -197,12 +197,12 @@ impl Harness {
         harness
     }
 
-    /// A new log.
+    /// Opens a new log on an empty disk.
     pub(crate) fn new(settings: LogSettings) -> Self {
         Self::open(settings, Disk::default(), WALL, 1)
     }
 
-    /// The same disk after a clean shutdown, or as it is now.
+    /// Opens the log on the same disk again; unless `close` was called, the shutdown was unclean.
     pub(crate) fn reopen(self, settings: LogSettings, incarnation: u64) -> Self {
         Self::open(settings, self.disk, self.wall, incarnation)
     }
@@ -237,7 +237,7 @@ impl Harness {
         }
     }
 
-    /// Executes the oldest write or sync that is held.
+    /// Executes the oldest operation that is held.
     pub(crate) fn release(&mut self) {
         let output = self.held.pop_front().expect("an operation is held");
         self.execute(output);
@@ -257,7 +257,7 @@ impl Harness {
             Output::Write { segment, at, bytes } => {
                 self.writes += 1;
                 if let Some(error) = self.faults.write {
-                    // Half of it may reach the disk nevertheless.
+                    // Half of the bytes reach the disk nevertheless.
                     let half = &bytes[..bytes.len().div_ceil(2)];
                     self.disk.write(segment.0, at, half);
                     self.fail(FailedOperation::Write, error);
@@ -323,7 +323,7 @@ impl Harness {
             .handle(self.now, Input::Failed { operation, error });
     }
 
-    /// Sends all of these at once and returns their numbers.
+    /// Sends all requests at once and returns their numbers.
     pub(crate) fn request(&mut self, requests: Vec<Request>) -> Vec<u64> {
         let first = self.request_ids + 1;
         let mut numbered = requests;
@@ -346,7 +346,7 @@ impl Harness {
         self.request(appends.into_iter().map(Request::Append).collect())
     }
 
-    /// Publishes one and returns the response.
+    /// Publishes one publication and returns the response.
     pub(crate) fn publish(&mut self, append: Append) -> Response {
         let number = self.publish_all(vec![append])[0];
         self.response(number).expect("responded immediately")
@@ -356,7 +356,7 @@ impl Harness {
         self.publish_all(vec![append])[0]
     }
 
-    /// Publishes one, which must succeed.
+    /// Publishes one publication, which must be acknowledged.
     pub(crate) fn publish_ok(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
         let response = self.publish(append);
         let Response::Appended {

@@ -177,7 +177,7 @@ fn a_paged_replay_joins_live_publications_without_a_gap() {
     let mut live = false;
     let mut read_number = None;
 
-    // One more publication with each page; a subscriber is live once a page reached the high watermark.
+    // Each step publishes once more; the subscriber is live once a page has reached the high watermark.
     for step in 0..30 {
         if live {
             harness.publish_unacknowledged(append("a", &format!("live {step}")));

@@ -15,7 +15,7 @@ use crate::harness::{Harness, Seen, WALL, append, idempotent, settings};
 /// The reference model: what must be true in every run.
 #[derive(Default)]
 struct Model {
-    /// Acknowledged, or delivered to subscribers.
+    /// The publications that were acknowledged, or delivered to subscribers.
     durable: BTreeMap<(String, u64), String>,
     epochs: BTreeMap<String, ChannelEpoch>,
     /// The offset of each key that was ever acknowledged.
@@ -187,7 +187,7 @@ fn run(seed: u64, trial: Trial) -> Result<Model, String> {
 }
 
 impl Model {
-    /// Acknowledged publications may be lost: the epochs changed. Only the existing ones must be correct.
+    /// The epochs changed, so acknowledged publications may be lost; the existing publications must be correct.
     fn on_new_epochs(&mut self) {
         self.epochs_changed += 1;
         self.epochs.clear();
@@ -195,7 +195,7 @@ impl Model {
         self.is_lossy = true;
     }
 
-    /// From here on the existing publications must be kept.
+    /// Requires that the publications that exist now are kept from now on.
     fn adopt(&mut self, harness: &mut Harness) {
         self.is_lossy = false;
         self.durable.clear();
@@ -319,7 +319,7 @@ fn record_seen(harness: &mut Harness, model: &mut Model) {
     }
 }
 
-/// Ends a run in one of several ways and returns the disk that the next one starts with.
+/// Stops the log in one of several ways and returns the disk that the next incarnation starts with.
 fn stop(mut harness: Harness, model: &mut Model, random: &mut Generator) -> Disk {
     model.crashes += 1;
     match random.below(8) {
@@ -331,7 +331,7 @@ fn stop(mut harness: Harness, model: &mut Model, random: &mut Generator) -> Disk
             harness.close();
             record_seen(&mut harness, model);
         }
-        // The process crashed, not the machine: what was written stays, and is still not synced.
+        // The process crashed, not the machine: written bytes are kept, and are still not synced.
         1 => {}
         2 => harness.disk.lose_unsynced(),
         3 => {

@@ -152,7 +152,7 @@ fn publications_whose_channel_record_is_lost_get_the_channel_name_from_a_later_c
         .windows(8)
         .position(|bytes| bytes == 1_u64.to_le_bytes())
         .unwrap();
-    // Header, then the log's opening, then the record that creates the first channel.
+    // The segment begins with the header, the record of the opening, and the record that creates the first channel.
     let header = 58;
     let opened = 47;
     assert!(created < header);

@@ -9,7 +9,7 @@ use steadfast_machine::{ByteSize, Seed};
 use crate::disk::Disk;
 use crate::harness::{Harness, WALL, append, idempotent, settings};
 
-/// What a crash leaves of the writes that were not synced.
+/// The number of ways in which a crash affects the writes that were not synced.
 const LOSSES: u64 = 4;
 
 fn small(fsync: Fsync) -> LogSettings {
@@ -68,7 +68,7 @@ fn disks_around_the_first_roll_over(fsync: Fsync, padding: usize) -> Vec<(Disk, 
 fn lost(disk: &Disk, loss: u64) -> Disk {
     let mut disk = disk.clone();
     match loss {
-        // The process crashed, not the machine: what was written stays, and is still not synced.
+        // The process crashed, not the machine: written bytes are kept, and are still not synced.
         0 => {}
         1 => disk.lose_unsynced(),
         _ => disk.lose_power(&mut Seed::new(loss).generator()),

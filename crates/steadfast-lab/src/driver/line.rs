@@ -16,7 +16,7 @@ pub enum DriverLine {
     Response {
         /// The id of the command.
         id: u64,
-        /// Its result, or why there is none.
+        /// The result of the command, or why there is none.
         outcome: Result<Value, CallError>,
     },
     /// An event of a client.
@@ -60,7 +60,7 @@ pub struct DriverEvent {
 pub enum DriverEventKind {
     /// The client connects, for the first time or again.
     Connecting {
-        /// Why; a code below 100 is the library's own.
+        /// Why the client connects; a code below 100 is the library's own.
         code: u64,
         reason: String,
     },

@@ -1,4 +1,4 @@
-//! The state of each client as the harness knows it: connected or not, published, and pending publications.
+//! The state of each client as the harness knows it: whether it is connected, what it published, and what is pending.
 //!
 //! Converts the output of drivers to events, and decides which publication may be sent. Publications of a client are
 //! sent and resent in the order of their sequence numbers, so that the harness itself never changes an order that it
@@ -13,7 +13,7 @@ use steadfast_protocol::message::Position;
 
 use crate::driver::line::{CallError, DriverEventKind};
 
-/// Codes below this come from a client library itself, not from a server.
+/// Codes below this number come from a client library itself, not from a server.
 const SERVER_CODES_FROM: u64 = 100;
 /// The libraries' own code for a missing ping.
 const CODE_NO_PING: u64 = 2;
@@ -40,7 +40,7 @@ pub(super) struct Client {
 struct PendingPublication {
     sequence: u64,
     send_count: u32,
-    /// Sent, and not replied to yet.
+    /// True when the publication is sent, and not replied to yet.
     is_in_flight: bool,
 }
 
@@ -90,8 +90,8 @@ impl Client {
         None
     }
 
-    /// Returns the next publication in order, if it may be sent now. Only one is in flight at a time: a library may
-    /// execute concurrent calls in any order, and a publication must not be resent after a newer one.
+    /// Returns the next publication in order, if it may be sent now. Only one publication is in flight at a time: a
+    /// library may execute concurrent calls in any order, and a publication must not be resent after a newer one.
     pub(super) fn next_to_send(&mut self) -> Option<NextSend> {
         if !self.is_up() || self.pending.iter().any(|pending| pending.is_in_flight) {
             return None;
@@ -106,7 +106,7 @@ impl Client {
         })
     }
 
-    /// Handles the outcome of a publication; `None` if it remains pending or the reply is invalid.
+    /// Handles the outcome of a publication; `None` if the publication remains pending or the reply is invalid.
     pub(super) fn on_outcome(
         &mut self,
         sequence: u64,
@@ -259,7 +259,7 @@ pub(super) fn payload(message: MessageId, bytes: u32) -> Value {
     json!({"by": publisher, "no": sequence, "sum": sum, "pad": pad})
 }
 
-/// Identifies the publication of a payload; `None` if it is not from a run, or was altered.
+/// Identifies the publication of a payload; `None` if the payload is not from a run, or was altered.
 fn read_payload(data: &Value) -> Option<MessageId> {
     let publisher = u32::try_from(data.get("by")?.as_u64()?).ok()?;
     let message = MessageId {

@@ -25,7 +25,7 @@ use crate::error::LabError;
 use crate::progress::Progress;
 use crate::service::{Service, ServiceCommand, ServiceSetup, free_port};
 
-/// Capacity of the history in events: about a gigabyte of memory, and far more than an hour of 50 clients.
+/// Capacity of the history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
 const EVENTS_MAX: usize = 8_000_000;
 /// Interval at which the lag of the harness is measured.
 const LAG_SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
@@ -61,7 +61,7 @@ pub(super) struct Run<'a> {
     acknowledged: u64,
     delivered: u64,
     progress_event: Option<String>,
-    /// The last message of a driver or service, for the error when one is not ready in time.
+    /// The last message of a driver or service, for the error when a service or client is not ready in time.
     last_message: String,
 }
 
@@ -257,7 +257,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Handles all messages that arrive until then.
+    /// Handles all messages that arrive until that instant.
     fn receive_until(&mut self, until: Option<Instant>) {
         loop {
             let now = self.clock.now();

@@ -7,7 +7,7 @@ use steadfast_faults::ledger::event::RunPhase;
 use steadfast_faults::topology::{ClientId, FaultId};
 use steadfast_machine::Instant;
 
-/// An action with a planned instant. Of those that are due at the same instant, the first in this list comes first.
+/// An action with a planned instant. Actions that are due at the same instant are executed in the order of this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DueAction {
     /// Begins a phase of the timeline.
@@ -31,7 +31,7 @@ pub(super) enum DueAction {
 /// All scheduled actions, earliest first.
 #[derive(Debug, Default)]
 pub(super) struct RunSchedule {
-    /// One entry for each client, fault and phase, so the plan bounds it.
+    /// The plan bounds the number of entries: a few for each client, fault and phase.
     entries: BinaryHeap<Reverse<(Instant, DueAction)>>,
 }
 

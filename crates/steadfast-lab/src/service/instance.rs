@@ -31,17 +31,17 @@ const LOG_LINES_SHOWN: usize = 20;
 /// What to do to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceCommand {
-    /// Starts it for the first time.
+    /// Starts the process for the first time.
     Start,
     /// Sends SIGKILL and waits for the exit.
     Kill(FaultId),
-    /// Sends SIGTERM, and SIGKILL if it has not exited after the grace period.
+    /// Sends SIGTERM, and SIGKILL if the process has not exited after the grace period.
     Term(FaultId, Duration),
     /// Sends SIGSTOP and waits until the process is stopped.
     Pause(FaultId),
     /// Heals the fault: starts the process again, or sends SIGCONT.
     Heal(FaultId),
-    /// Terminates it in any state, at the end of the run.
+    /// Terminates the process in any state, at the end of the run.
     Stop,
 }
 
@@ -49,10 +49,10 @@ pub(crate) enum ServiceCommand {
 #[derive(Clone, Debug)]
 pub(crate) struct ServiceSetup {
     pub(crate) id: InstanceId,
-    /// For messages, for example `gateway:1`.
+    /// The name in messages, for example `gateway:1`.
     pub(crate) name: String,
     pub(crate) program: PathBuf,
-    /// Kills the process when this one terminates; without it the process is started directly.
+    /// Kills the process when the lab terminates; without a launcher the process is started directly.
     pub(crate) launcher: Option<PathBuf>,
     /// Directory of its configuration, data and log.
     pub(crate) folder: PathBuf,
@@ -127,7 +127,7 @@ impl Drop for Service {
     }
 }
 
-/// Segments of the smallest size are rolled several times in a run; those of the default size never would be.
+/// With segments of 1 MiB, the log starts new segments several times in a run; with the default size it never would.
 fn configuration(port: u16) -> String {
     format!(
         "[server]\nport = {port}\nshards = 1\n\n[store]\ndirectory = \"data\"\nsegment_bytes = \"1MiB\"\n"
@@ -140,7 +140,7 @@ struct Supervisor {
     clock: Clock,
     inbox: SyncSender<HarnessMessage>,
     child: Option<Child>,
-    /// Started, and not ready yet.
+    /// True when the process is started, and not ready yet.
     is_starting: bool,
     /// The fault that is healed once the process is ready.
     healing: Option<FaultId>,
@@ -243,7 +243,7 @@ impl Supervisor {
             Ok(status) => {
                 let by = status.signal();
                 self.send_process_event(ProcessEvent::Exited(exit(status)));
-                // SIGTERM requests an exit; after SIGKILL an exit of its own is not possible.
+                // A process can handle SIGTERM and exit with a code; it cannot handle SIGKILL.
                 if by == Some(expected.as_raw()) || (expected == Signal::TERM && by.is_none()) {
                     self.send_fault_event(fault, self.clock.now(), FaultEvent::Confirmed);
                 } else {
@@ -393,7 +393,7 @@ fn signal(child: &Child, signal: Signal) -> io::Result<()> {
     Ok(kill_process(id, signal)?)
 }
 
-/// Reads the state letter after the name, which is in parentheses and may contain any character.
+/// Reads the state letter after the name of the process, which is in parentheses and may contain any character.
 fn is_stopped(id: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ")

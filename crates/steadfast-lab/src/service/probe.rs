@@ -10,8 +10,8 @@ use crate::error::LabError;
 /// Longest time to connect, and longest wait for more bytes of the response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Ports below those that the system assigns to outgoing connections: while a service is down, a client that dials its
-/// port must not be assigned that very port and connect to itself.
+/// Ports below those that the system assigns to outgoing connections: while a service is down, a client that dials the
+/// service's port must not be assigned that very port and connect to itself.
 const PORTS: RangeInclusive<u16> = 20_000..=31_999;
 
 /// Returns whether `/readyz` responds with 200.

@@ -1,6 +1,6 @@
 //! The close codes of WebSocket itself: 1000 to 1015.
 //!
-//! RFC 6455, section 7.4.1, and the registry of close codes that it opened.
+//! They are defined by RFC 6455, section 7.4.1, and by the registry of close codes that the RFC established.
 
 use super::Advice;
 

@@ -63,8 +63,8 @@ impl ErrorCode {
     }
 
     /// Returns the error for a reply with a specific text, for example one with a retry delay (see
-    /// [`super::with_retry_in`]). An empty text is replaced by that of the table: SDKs read the message without
-    /// checking whether it is present.
+    /// [`super::with_retry_in`]). An empty text is replaced by the text of the table: SDKs read the message
+    /// without checking whether it is present.
     pub fn reply_with(self, message: String) -> ReplyError {
         let message = if message.is_empty() {
             self.reason().to_owned()

@@ -1,7 +1,7 @@
 //! Encodes commands, replies and pushes without an intermediate tree.
 //!
 //! Zero values are omitted, except those that implementations of the protocol always expect. No line feed is written: a
-//! caller that puts several into one message writes a line feed between them.
+//! caller that puts several commands or replies into one message writes a line feed between them.
 
 mod command;
 mod publication;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 
-/// The remaining lines of a message. A line feed separates lines; one at the end of the message is optional.
+/// The remaining lines of a message. A line feed separates lines; a line feed at the end of the message is optional.
 #[derive(Clone, Debug)]
 pub(super) struct Lines<'a> {
     message: &'a Bytes,
@@ -48,7 +48,7 @@ impl<'a> Lines<'a> {
         self.limits
     }
 
-    /// Discards the remaining lines: after an invalid line none of them can be trusted.
+    /// Discards the remaining lines: after an invalid line they cannot be trusted.
     pub(super) fn stop(&mut self) {
         self.rest = None;
     }

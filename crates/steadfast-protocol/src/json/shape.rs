@@ -1,7 +1,7 @@
 //! Reads JSON objects into private shapes that borrow from the message, and checks sizes before anything is copied.
 //!
 //! A shape describes an object on the wire: all fields are optional, null is the same as absent, unknown fields are
-//! ignored, and a repeated field is an error. Only objects are accepted, not arrays in their stead.
+//! ignored, and a repeated field is an error. Only objects are accepted; an array is an error.
 
 mod entries;
 mod field;
@@ -95,7 +95,7 @@ pub(crate) fn parse<'de, T: Deserialize<'de>>(
     })
 }
 
-/// The origin of a shape, for the checks of its conversion to a message.
+/// The origin of a shape, for the checks when the shape is converted to a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     /// Message from which payloads are sliced.

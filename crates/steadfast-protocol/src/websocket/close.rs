@@ -1,6 +1,6 @@
 //! The payload of a close frame: code and reason, encoded and decoded (RFC 6455, sections 5.5.1 and 7.4).
 //!
-//! It checks which codes may be sent; the meaning of the codes is defined in [`crate::codes`].
+//! This module checks which codes may be sent; the meaning of the codes is defined in [`crate::codes`].
 
 use super::CodecError;
 use crate::codes::{CloseCode, REASON_BYTES_MAX};

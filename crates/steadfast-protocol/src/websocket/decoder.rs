@@ -1,8 +1,8 @@
 //! Decodes a stream of reads into messages, pings, pongs and a close (RFC 6455, sections 5 to 8).
 //!
-//! Designed for a read buffer that many connections share: a payload that is complete in the input is unmasked and
-//! returned in place; only an incomplete frame or an open fragmented message is kept, in a private buffer that grows as
-//! bytes arrive and is freed when the message is complete. A declared length alone reserves no memory.
+//! The decoder is designed for a read buffer that many connections share: a payload that is complete in the input is
+//! unmasked and returned in place; only an incomplete frame or an open fragmented message is kept, in a private buffer
+//! that grows as bytes arrive and is freed when the message is complete. A declared length alone reserves no memory.
 //! The decoder does not reply: the caller sends pongs and close frames.
 
 mod reading;
@@ -41,14 +41,14 @@ pub enum WebSocketEvent<'a> {
     Pong(&'a [u8]),
     /// A close frame. It is the last event: data after it is ignored.
     Close {
-        /// Close code, always one that may be sent; `None` if the frame was empty.
+        /// Close code, always a code that may be sent; `None` if the frame was empty.
         code: Option<u16>,
         /// Close reason; empty if there was none.
         reason: &'a str,
     },
 }
 
-/// The receiving half of one connection. It takes 88 bytes and no heap memory while no frame is incomplete and no
+/// The receiving half of one connection. It takes 88 bytes, and heap memory only while a frame is incomplete or a
 /// message is open.
 #[derive(Debug)]
 pub struct Decoder {
@@ -133,7 +133,7 @@ struct OpenFrame {
 /// The role of a valid frame in the open message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FrameKind {
-    /// A frame of the open message, not its last.
+    /// A frame of the open message, but not the last frame.
     Part,
     /// The last frame of the open message.
     Last,
@@ -150,6 +150,6 @@ struct OpenMessage {
     frames: u32,
     /// Bytes of this message in the buffer.
     len: u32,
-    /// How many of them are validated as complete UTF-8 characters; used for text only.
+    /// How many of these bytes are validated as complete UTF-8 characters; used for text only.
     valid_len: u32,
 }

@@ -69,7 +69,7 @@ impl<'a> Frame<'a> {
 
 /// Encodes a server's frame once, to be shared by all its receivers.
 ///
-/// It copies the payload; [`FrameBuilder`] does not.
+/// This function copies the payload; [`FrameBuilder`] does not.
 pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
     Frame::unfragmented(opcode, payload).append_server(&mut out);
@@ -85,7 +85,8 @@ pub fn encode_server_close(code: u16, reason: &str) -> Bytes {
     encode_server(Opcode::Close, ClosePayload::new(code, reason).as_bytes())
 }
 
-/// Encodes a server's close frame in reply to a received one: with the same code, or without if it had none.
+/// Encodes a server's close frame in reply to a received close frame: with the received code, or without a code if
+/// none was received.
 ///
 /// # Panics
 ///
@@ -146,7 +147,7 @@ impl FrameBuilder {
         Self { buffer }
     }
 
-    /// Returns the buffer to which the payload is appended. The bytes that it already contains must stay.
+    /// Returns the buffer to which the payload is appended. The bytes that the buffer already contains must stay.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
@@ -178,7 +179,7 @@ impl FrameBuilder {
         let (_, tail) = bytes.split_at(HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX);
         reserved.copy_from_slice(tail);
         let mut frame = Bytes::from(buffer);
-        // Not `slice`, which temporarily adds a second owner and allocates for it.
+        // `slice` is not used: it temporarily adds a second owner and allocates memory for that owner.
         frame.advance(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX));
         frame
     }

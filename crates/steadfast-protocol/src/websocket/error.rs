@@ -28,7 +28,7 @@ pub enum CodecError {
     LengthTopBit,
     /// A continuation arrived while no message was open.
     ContinuationUnexpected,
-    /// A new message arrived before the fragmented one was complete.
+    /// A new message arrived before the fragmented message was complete.
     ContinuationMissing,
     /// A close payload has one byte, which is too short for a code.
     ClosePayload,

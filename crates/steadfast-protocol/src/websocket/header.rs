@@ -1,7 +1,7 @@
 //! The header of a frame (RFC 6455, section 5.2), encoded and decoded, at most 14 bytes.
 //!
-//! It checks the header on its own, byte by byte, so that the result does not depend on how many bytes are available.
-//! The decoder checks the header against the open message.
+//! This module checks each header alone, byte by byte, so that the result does not depend on how many bytes are
+//! available. The decoder checks the header against the open message.
 
 use super::mask::MaskKey;
 use super::{CodecError, Opcode, Role};
@@ -90,7 +90,8 @@ impl FrameHeader {
 
 /// Checks final bit, reserved bits and opcode.
 fn check_first(first: u8) -> Result<Opcode, CodecError> {
-    // The first reserved bit marks a compressed message once RFC 7692 is negotiated; until then all three are errors.
+    // The first reserved bit marks a compressed message once RFC 7692 is negotiated; until then all three bits are
+    // errors.
     if first & RESERVED != 0 {
         return Err(CodecError::ReservedBit);
     }

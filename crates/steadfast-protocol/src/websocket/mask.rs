@@ -7,7 +7,7 @@ pub type MaskKey = [u8; 4];
 
 /// Masks or unmasks `bytes` in place, and returns the key for the bytes that follow in the same frame.
 ///
-/// It processes eight bytes at a time, which the compiler vectorises, so no unsafe code is needed.
+/// The function processes eight bytes at a time, which the compiler vectorises, so no unsafe code is needed.
 #[inline]
 pub fn apply(key: MaskKey, bytes: &mut [u8]) -> MaskKey {
     let [a, b, c, d] = key;

@@ -1,7 +1,7 @@
 //! Generators of commands, replies and raw JSON.
 //!
-//! They generate only values that a codec can distinguish: no empty optional payload, no id where the protocol has
-//! none.
+//! The generators produce only values that a codec can distinguish: no empty optional payload, no id where the protocol
+//! has none.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Calls of an application: each has exactly one result within its deadline. The history that they return must be
-//! consistent with the reference model.
+//! Calls of an application: each has exactly one result, not later than its deadline. The history that a call returns
+//! must be consistent with the reference model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

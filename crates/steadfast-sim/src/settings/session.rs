@@ -9,13 +9,13 @@ use steadfast_machine::Generator;
 
 use crate::planted_bug::PlantedBug;
 
-/// The largest number of calls of a session that are in flight.
+/// The largest number of pending calls of a session.
 pub(crate) const CALLS_MAX: usize = 16;
 
 /// The parameters of a session and its application.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionParameters {
-    /// The settings that the checks use; a planted bug changes only the policy that is made of them.
+    /// The settings that the checks use; a planted bug changes only the policy that is made from them.
     settings: SessionSettings,
     /// The largest number of events that are buffered for the application.
     pub(crate) buffer_len_max: usize,
@@ -44,17 +44,17 @@ impl SessionParameters {
             retry_after_max: millis(5_000),
             attempts_max: None,
         };
-        // Small, so that a long outage fills it.
+        // Small, so that a long outage fills the outbox.
         let messages_max = 4 << generator.below(6);
         let in_flight_max = 1 << generator.below(6);
         let outbox = OutboxSettings {
             messages_max,
             bytes_max: 64 << 10,
             in_flight_max,
-            // One at a time in half of the runs.
+            // In half of the sessions, one publication of a channel at a time.
             channel_in_flight_max: if messages_max < 32 { 1 } else { in_flight_max },
             ack_timeout: millis(2_000),
-            // Longer than any run: the tests of the session itself cover its expiry.
+            // Longer than any run: the tests of the session itself cover the expiry of the window.
             resend_window: millis(90_000),
             retry_after: millis(100),
         };
@@ -139,7 +139,7 @@ impl SessionParameters {
         self.settings.outbox.channel_in_flight_max == 1
     }
 
-    /// The largest total size in bytes of those publications.
+    /// The largest total size in bytes of the publications that are queued or in flight.
     pub(crate) const fn outbox_bytes_max(&self) -> usize {
         self.settings.outbox.bytes_max
     }

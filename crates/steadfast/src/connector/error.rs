@@ -126,7 +126,7 @@ impl DialError {
         &self.reason
     }
 
-    /// Returns `true` when the cause is this machine's own network and not the server.
+    /// Returns `true` when the cause is this machine or its own network, and not the server.
     pub fn is_local(&self) -> bool {
         match &self.reason {
             DialErrorReason::Io(error) => matches!(
@@ -154,7 +154,7 @@ impl DialError {
     /// Returns `true` when no further attempt can succeed, because the cause is the configuration of the client.
     ///
     /// An invalid certificate is not permanent: renewing the certificate or changing the DNS entry fixes it without a
-    /// change at the client. Later attempts are delayed by the backoff.
+    /// change of the client. Later attempts are delayed by the backoff.
     pub const fn is_permanent(&self) -> bool {
         match &self.reason {
             DialErrorReason::TlsName(_)

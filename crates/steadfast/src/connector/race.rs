@@ -1,7 +1,7 @@
 //! Connects by TCP to the first of several addresses that accepts (RFC 8305, "Happy Eyeballs").
 //!
-//! Families alternate, each attempt starts 250 ms after the previous one or when that one fails, the first
-//! connection is used and the others are dropped.
+//! Families alternate. Each attempt starts 250 ms after the previous attempt, or earlier when all attempts in progress
+//! have failed. The first connection is used, and the other attempts are dropped.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -18,10 +18,10 @@ use super::DialErrorReason;
 /// The delay before the next address is tried concurrently (RFC 8305, section 8, recommends 250 ms).
 const NEXT_AFTER: Duration = Duration::from_millis(250);
 
-/// Most addresses that are tried; more do not improve the chance of a connection.
+/// Maximum number of addresses that are tried; more do not improve the chance of a connection.
 const ADDRESSES_MAX: usize = 16;
 
-/// Alternates the address families, starting with that of the first address, and keeps the system's order within each.
+/// Alternates the address families. The family of the first address is first; each family keeps the system's order.
 pub(super) fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut first = VecDeque::new();
     let mut second = VecDeque::new();
@@ -42,7 +42,7 @@ pub(super) fn interleave(addresses: impl Iterator<Item = SocketAddr>) -> Vec<Soc
     mixed
 }
 
-/// Connects to the first address that accepts; fails with the last error when none does.
+/// Connects to the first address that accepts; fails with the last error when no address accepts.
 pub(super) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, DialErrorReason> {
     let mut remaining: VecDeque<SocketAddr> = addresses.iter().copied().collect();
     let mut in_progress = AttemptsInProgress::default();

@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 use super::{CertificateProblem, DialErrorReason};
 use crate::transport::stream::Stream;
 
-/// Configuration that all clients without additional root certificates share: the system's certificates take time to
-/// read, and memory.
+/// Configuration that all clients without additional root certificates share: reading the system's certificates takes
+/// time and memory.
 static SYSTEM_ROOTS_CONFIG: LazyLock<Arc<OnceLock<Arc<ClientConfig>>>> =
     LazyLock::new(Arc::default);
 
@@ -71,7 +71,7 @@ impl Tls {
     }
 }
 
-/// Parses the certificates of a PEM file; `None` when it contains none, or an invalid one.
+/// Parses the certificates of a PEM file; `None` when the file contains no certificate, or an invalid one.
 pub(super) fn parse_certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     all.ok().filter(|all| !all.is_empty())
@@ -85,7 +85,7 @@ fn build_config(
         Verifier::new_with_extra_roots(root_certificates.iter().cloned(), Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // rustls calls every custom verifier dangerous; this one performs the same checks as its own.
+        // rustls calls every custom verifier dangerous; this verifier performs the same checks as that of rustls.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -117,7 +117,7 @@ fn certificate_problem(why: &rustls::CertificateError) -> CertificateProblem {
     ) {
         CertificateProblem::NameMismatch
     } else if matches!(why, Why::UnknownIssuer | Why::BadSignature) {
-        // An authority that has the name of a trusted one but another key causes an invalid signature.
+        // An authority that has the name of a trusted authority but another key causes an invalid signature.
         CertificateProblem::Untrusted
     } else {
         CertificateProblem::Other(why.to_string())

@@ -12,7 +12,7 @@ use crate::transport::stream::Stream;
 
 /// Longest header of a response, in bytes.
 const HEADER_BYTES_MAX: usize = 16 << 10;
-/// Most header fields of a response.
+/// Maximum number of header fields of a response.
 const FIELDS_MAX: usize = 64;
 /// Longest delay that a `Retry-After` can request.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);

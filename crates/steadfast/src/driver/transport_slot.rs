@@ -1,6 +1,6 @@
 //! The transport of a session: queued, dialling, open, or absent.
 //!
-//! Its inputs to the session have the number of the attempt; outputs for another attempt than the current one are
+//! Its inputs to the session have the number of the attempt; outputs for any attempt other than the current one are
 //! ignored.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::dial_limit::{DialLimit, Permit};
 use crate::endpoint::Endpoint;
 use crate::transport::websocket::{Arrival, WebSocket};
 
-/// Most reads in one loop iteration.
+/// Maximum number of reads in one loop iteration.
 const READS_PER_ITERATION: usize = 16;
 
 /// The current transport of a session, if any.
@@ -34,7 +34,7 @@ pub(super) struct TransportSlot {
 enum SlotState {
     #[default]
     None,
-    /// The dial limit is reached: the wait for a permit, and the dial after it.
+    /// The dial limit is reached: the attempt waits for a permit, and then dials.
     Queued {
         wait: Pin<Box<dyn Future<Output = Option<Permit>> + Send>>,
         connector: Connector,
@@ -250,7 +250,7 @@ fn send(
 /// Tries to send the queued close frame, then shuts the transport down.
 fn flush_and_shut_down(mut socket: WebSocket) {
     let context = &mut Context::from_waker(std::task::Waker::noop());
-    // It does not wait for the socket: the peer has closed the connection already, or will detect the loss.
+    // The send does not wait for the socket: the peer has closed the connection already, or will detect the loss.
     if socket.has_unsent() {
         let _ = socket.poll_send(context);
     }

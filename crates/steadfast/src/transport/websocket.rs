@@ -23,10 +23,10 @@ use super::stream::Stream;
 
 /// Size of one read in bytes. The buffer is on the stack, so that an idle connection has no read buffer.
 const READ_BYTES: usize = 16 << 10;
-/// Most fragments of one message.
+/// Maximum number of fragments of one message.
 const FRAGMENTS_MAX: u32 = 1_024;
-/// Most bytes of queued pongs; further pings of a peer that does not read are not replied to.
-const PONG_BYTES_MAX: usize = 4 << 10;
+/// Number of queued bytes of control frames from which pings get no reply: the peer does not read.
+const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// Write buffers with a larger capacity are freed when they are empty.
 const RETAINED_BYTES_MAX: usize = 16 << 10;
 
@@ -186,8 +186,8 @@ impl WebSocket {
         self.written_total < self.queued_total || self.needs_flush
     }
 
-    /// Writes queued bytes; ready with the number of bytes written, pending while none can be written or none is
-    /// queued.
+    /// Writes queued bytes; ready with the number of bytes written, pending while no bytes can be written or no bytes
+    /// are queued.
     pub fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut sent = 0;
         while self.load() {
@@ -296,7 +296,7 @@ impl WebSocket {
             }
         };
         for ping in pings {
-            if self.control.len() < PONG_BYTES_MAX {
+            if self.control.len() < CONTROL_BYTES_MAX {
                 self.queue(Opcode::Pong, &ping)?;
             }
         }

@@ -1,4 +1,4 @@
-//! Tests of closing a client: all pending futures complete, and publications in flight are not reported as undelivered.
+//! Tests of closing a client: all pending futures complete, and publications in flight are reported as interrupted.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -66,7 +66,7 @@ async fn a_dropped_driver_reports_publications_in_flight_as_interrupted() {
     assert!(polled.is_pending());
     state.wait_for(|it| it.in_flight == 1).await.unwrap();
     driver.abort();
-    // The driver does not receive this one.
+    // The driver does not receive this publication.
     let queued = client.publish("news", &2).unwrap();
 
     assert_eq!(sent.await, INTERRUPTED);

@@ -11,7 +11,7 @@ use crate::peer::upgrade;
 
 const CLIENTS: usize = 100;
 const LIMIT: usize = 8;
-/// Yields to the runtime in which all clients make as much progress as possible.
+/// Number of yields to the runtime during which all clients make as much progress as possible.
 const YIELDS: usize = 200;
 
 /// Accepts the connections that are already established.
@@ -28,8 +28,8 @@ async fn accept_all(listener: &TcpListener, pending: &mut Vec<TcpStream>) {
     }
 }
 
-/// Starts all clients concurrently, with a server that accepts no upgrade before as many as the limit allows are
-/// pending. Returns the highest number of pending upgrades.
+/// Starts all clients concurrently, with a server that accepts no upgrade before [`LIMIT`] upgrades, or all remaining
+/// ones, are pending. Returns the highest number of pending upgrades.
 async fn most_at_a_time(limit: DialLimit) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());

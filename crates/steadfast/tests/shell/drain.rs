@@ -25,8 +25,8 @@ const LIMITS: websocket::WebSocketLimits = websocket::WebSocketLimits {
     fragments_max: 1,
 };
 
-/// Closes the first connection immediately, then accepts one and acknowledges publications. Returns the client's close
-/// code.
+/// Closes the first connection immediately, then accepts a second one and acknowledges publications. Returns the
+/// client's close code.
 async fn serve(listener: TcpListener) -> Option<u16> {
     drop(listener.accept().await.unwrap());
     let (mut socket, _) = listener.accept().await.unwrap();

@@ -20,7 +20,7 @@ const LIMITS: WebSocketLimits = WebSocketLimits {
     fragments_max: 1024,
 };
 
-/// The endpoint of a connection, which its path selects.
+/// The endpoint of a connection, selected by the path of the upgrade request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Endpoint {
     Publisher,
@@ -29,7 +29,7 @@ enum Endpoint {
 }
 
 /// Serves a connection until it ends. A protocol error of the client closes the connection without a close frame:
-/// the client of the benchmark makes none.
+/// the client of the benchmark causes no such errors.
 pub(crate) async fn serve(stream: TcpStream, hub: Rc<Hub>) {
     let Ok((endpoint, rest)) = upgrade(&stream).await else {
         return;

@@ -3,8 +3,8 @@
 //! The gateway is compared with this baseline, so it has the gateway's structure: one single-threaded runtime,
 //! one read buffer for all connections, frames encoded once, one write per socket per loop iteration.
 //! The `bench` binary starts it with the port as its only argument (0 for any free port). It prints its address and
-//! serves two kinds of connections: a message on `/pub` is sent to all connections of `/sub`, `/echo` returns each
-//! message to its sender.
+//! serves three paths: a message on `/pub` is sent to all connections of `/sub`, and `/echo` returns each message to
+//! its sender.
 
 mod connection;
 mod hub;
@@ -21,7 +21,7 @@ use tokio::task::LocalSet;
 
 use crate::hub::Hub;
 
-/// Listen backlog: connections that the kernel queues until they are accepted. A storm of 2,000 must fit.
+/// Listen backlog: connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4096;
 
 fn main() -> Result<()> {

@@ -22,7 +22,7 @@ enum IdleSession {
     Centrifuge(centrifuge::Client, centrifuge::Subscription),
 }
 
-/// Sends three reports: before the first session is opened, after the last one is open, and once it has checked that
+/// Sends three reports: before the first session is opened, after the last one is open, and after the check that
 /// none was lost in between.
 pub(crate) async fn run(job: Job, sessions: u32) -> Result<()> {
     crate::report(&Report::Ready)?;

@@ -60,8 +60,8 @@ fn steadfast(port: u16) -> Result<steadfast::Client> {
     Ok(client)
 }
 
-/// Starts the official client with its defaults. Its handlers are called inline: they only count, so a thread for each
-/// client would be a waste.
+/// Starts the official client with its defaults. Its handlers are called inline: they do little work, so a thread for
+/// each client would be a waste.
 fn centrifuge(port: u16) -> Result<centrifuge::Client> {
     let client = centrifuge::Client::builder(url(port))
         .protocol(centrifuge::Protocol::Json)

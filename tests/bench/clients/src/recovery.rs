@@ -1,4 +1,4 @@
-//! Sessions that recover after their server was killed and receive everything that was published in the meantime.
+//! Sessions that recover after their server was killed and receive everything that was published after its restart.
 //!
 //! Nothing here retries: the library and its defaults determine when to dial again and from which position to resume.
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(job: Job, sessions: u32, publications: u32) -> Result<()
     drop(subscribed);
     for _ in 0..sessions {
         if subscribed_signals.recv().await.is_none() {
-            // All tasks have ended early; the error of the first one is returned.
+            // All tasks have ended early; the error of the first task is returned.
             recoveries.join_next().await.context("no sessions")???;
         }
     }

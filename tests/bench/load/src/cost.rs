@@ -15,7 +15,7 @@ pub fn thread_cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
-/// Returns the CPU time of all threads of process `pid`, in nanoseconds as the scheduler counts them.
+/// Returns the CPU time of all threads of process `pid`, which the scheduler counts in nanoseconds.
 /// The ticks of `/proc/PID/stat` are 10 ms long, which is too coarse for a run of a third of a second.
 pub fn process_cpu(pid: u32) -> Result<Duration> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).context("server process not found")?;

@@ -22,7 +22,7 @@ const CHANNEL: &str = "bench";
 /// Longest wait for outstanding messages before a run fails.
 const STALL_AFTER: Duration = Duration::from_secs(10);
 
-/// Size of the read buffer, the same for every server. 64 messages of 256 bytes fit into it many times.
+/// Size of the read buffer, the same for every server. It is many times larger than 64 messages of 256 bytes.
 const READ_BYTES: usize = 256 * 1024;
 
 /// A connected publisher with its subscribers.
@@ -69,7 +69,7 @@ struct Counts {
 pub struct ClosedLoop {
     /// Deliveries to subscribers within the measured time.
     pub deliveries: u64,
-    /// Reads that returned them; deliveries per read show how much the server coalesces.
+    /// Number of reads that returned these deliveries; deliveries per read show how much the server coalesces.
     pub reads: u64,
     /// Resources used during the measured time.
     pub cost: Cost,

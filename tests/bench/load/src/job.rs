@@ -27,7 +27,7 @@ pub enum Library {
 /// The job of one client process.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Job {
-    /// The library that executes it.
+    /// The library that executes the job.
     pub library: Library,
     /// The gateway's port on the loopback interface.
     pub port: u16,

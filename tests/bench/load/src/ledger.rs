@@ -1,7 +1,7 @@
 //! Records which messages were published and how many subscribers have received each.
 //!
-//! The first copy of a message is parsed in full. Each further copy is compared with it byte for byte, frame header
-//! included, which is as strict and as fast as possible. Each subscriber must receive consecutive numbers.
+//! The first copy of a message is parsed in full. Each further copy is compared with the first byte for byte, frame
+//! header included. This check is as strict and as fast as possible. Each subscriber must receive consecutive numbers.
 
 use std::time::Instant;
 
@@ -10,11 +10,11 @@ pub const RING: u64 = 4096;
 
 #[derive(Debug)]
 struct Entry {
-    /// The frame that contains only this message; empty until one was parsed in full.
+    /// The frame that contains only this message; empty until such a frame was parsed in full.
     frame: Vec<u8>,
-    /// Number of subscribers that have received it.
+    /// Number of subscribers that have received the message.
     received_by: u32,
-    /// The time at which it was due to be published.
+    /// The time at which the message was due to be published.
     due: Instant,
 }
 

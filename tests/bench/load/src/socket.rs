@@ -43,7 +43,7 @@ pub fn dial(port: u16, number: usize) -> Result<OwnedFd> {
 
 /// Closes a connection by reset, so that its port is free immediately.
 pub fn reset(fd: OwnedFd) {
-    // Setting the option may fail on a socket that the server has already closed; it is then only closed.
+    // Setting the option may fail on a socket that the server has already closed; it is then closed without a reset.
     let _ = sockopt::set_socket_linger(&fd, Some(Duration::ZERO));
     drop(fd);
 }

@@ -22,7 +22,7 @@ pub(crate) trait Engine {
     /// Submits the records of one loop iteration.
     fn submit(&mut self, batch: Vec<Record>) -> Result<()>;
 
-    /// Waits until records are durable and appends the writer of each.
+    /// Waits until records are durable and appends the writer of each durable record.
     fn acknowledged(&mut self, writers: &mut Vec<u16>) -> Result<()>;
 }
 
@@ -31,7 +31,7 @@ pub(crate) trait Engine {
 pub(crate) enum EngineKind {
     /// The gateway's log with its ring buffer, which also delivers every record to the shard.
     Steadfast,
-    /// A preallocated file: one write and one sync per batch, no index, no format. The floor, not a product.
+    /// A preallocated file: one write and one sync per batch, no index, no format. A baseline, not a product.
     Floor,
     Fjall,
     Redb,

@@ -1,4 +1,5 @@
-//! Measures the log alone, compared with embedded stores under the same load in the same run, and the time to open it.
+//! Measures the log alone: its rate compared with embedded stores under the same load in the same run, and the time to
+//! open the log.
 //!
 //! Each repeat runs every engine once, in rotated order, so that a slow minute of the machine affects all of them.
 

@@ -15,7 +15,7 @@ use crate::engine::{Engine, Record, Steadfast, policy};
 /// Records in one batch while the log is filled.
 const BATCH_RECORDS: usize = 2048;
 
-/// Payload of each record. Its framing makes the log slightly larger than requested.
+/// Payload of each record. The framing of the records makes the log slightly larger than requested.
 const PAYLOAD_BYTES: usize = 256;
 
 /// The measured times to open the log and to read its files.
@@ -77,10 +77,10 @@ fn reopen(directory: &Path, opens: &mut Vec<Duration>) -> Result<u64> {
     Ok(records)
 }
 
-/// Opens the log, prints the time that it took and the number of records, appends `bytes` of records, and aborts.
+/// Opens the log, prints the time for this and the number of records, appends `bytes` of records, and aborts.
 pub(crate) fn fill_and_abort(directory: &Path, bytes: u64) -> Result<()> {
     let start = Instant::now();
-    // Large enough that no segment is removed while the log is filled.
+    // The log size is large enough that no segment is removed while the log is filled.
     let mut log = Steadfast::open_with(directory, policy(1 << 40)?)?;
     let took = start.elapsed();
     crate::print(&format!("{} {}\n", took.as_nanos(), log.records()))?;

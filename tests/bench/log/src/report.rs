@@ -112,7 +112,7 @@ impl Opening {
     }
 }
 
-/// Returns the median over the repeats of the log's rate divided by that of the better store in the same repeat.
+/// Returns the median over the repeats of the log's rate divided by the rate of the better store in the same repeat.
 fn ratio(durable: &[DurableRun]) -> f64 {
     let rate = |engine, repeat| {
         runs_of(durable, engine)

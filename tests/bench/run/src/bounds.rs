@@ -28,7 +28,7 @@ pub(crate) trait TargetBounds {
         }
     }
 
-    /// Returns `true` if `value` reaches at least half of the required bound, or if there is none.
+    /// Returns `true` if `value` reaches at least half of the required bound, or if no bound is required.
     fn is_half_met(&self, value: f64) -> bool {
         self.required()
             .is_none_or(|required| self.share_reached(value, required) >= 0.5)

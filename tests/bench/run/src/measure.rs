@@ -17,7 +17,7 @@ use crate::servers::{PingInterval, RunningServer, Server};
 /// Maximum CPU use of other processes, in cores, for a valid run.
 pub(crate) const NOISE_MAX: f64 = 0.15;
 
-/// Number of samples that an open loop is planned for, enough for a 99th percentile.
+/// Number of samples for which an open loop is planned, enough for a 99th percentile.
 const LATENCY_SAMPLES: f64 = 120.0;
 
 /// Measures the wire size of the gateway's publication push, so that all servers send frames of the same size.
@@ -38,7 +38,7 @@ const PINGS_PER_SECOND: f64 = 400.0;
 /// Header size of an unmasked frame with a payload of 126 to 65,535 bytes.
 const FRAME_HEAD_BYTES: usize = 4;
 
-/// Measures one server, which sends frames of `frame_bytes`. Each group of rows has a new process.
+/// Measures one server, which sends frames of `frame_bytes`. Each group of rows has a new server process.
 pub(crate) fn server(
     server: Server,
     repeat: u32,

@@ -1,5 +1,5 @@
-//! The paths of the benchmark, and the release builds of what it measures: the gateway, the bare server and the client
-//! processes.
+//! The paths of the benchmark, and the release builds of the measured programs: the gateway, the bare server and the
+//! client processes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -102,7 +102,7 @@ pub(crate) struct Plan {
     pub(crate) repeats: u32,
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// Time for which connections are opened and closed before they are counted: just-in-time compilers need it.
+    /// Time for which connections are opened and closed before they are counted: just-in-time compilers need this time.
     pub(crate) join_warm_up: Duration,
     /// Number of subscribers in the fan-out rows.
     pub(crate) subscribers: u32,

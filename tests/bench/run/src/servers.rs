@@ -220,11 +220,11 @@ fn config_path(server: Server, paths: &Paths) -> PathBuf {
     paths.output.join(format!("{}.toml", server.name()))
 }
 
-/// Calls with a new idempotency key each reach the default limit of a million within three seconds.
+/// With a new idempotency key in each call, a run reaches the default limit of a million keys within three seconds.
 const IDEMPOTENCY_KEYS: &str = "idempotency_keys_max = 16000000\n";
 
 /// Returns the gateway's configuration: the defaults except for one shard, the port (0 for any free port), the store of
-/// the row and the limit of idempotency keys.
+/// the row, the limit of idempotency keys and the ping interval.
 fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String {
     let store = match data {
         Some(data) => format!(

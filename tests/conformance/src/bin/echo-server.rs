@@ -1,4 +1,4 @@
-//! A WebSocket server that sends every message back: `echo-server 127.0.0.1:PORT`. Port 0 selects a free one.
+//! A WebSocket server that sends every message back: `echo-server 127.0.0.1:PORT`. Port 0 selects a free port.
 
 use anyhow::{Context as _, Result};
 use steadfast_conformance::connection::MessageHandling;

@@ -1,7 +1,7 @@
 //! The loop of a run: publishes on time, records what arrives in the ledger, kills, and waits for all clients to
 //! reconnect.
 //!
-//! One thread owns all of it. It does not evaluate.
+//! One thread owns the complete state. The ledger evaluates the run.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -23,10 +23,10 @@ pub(super) const MESSAGES_PER_SECOND: u32 = 20;
 /// Length of each payload as JSON.
 pub(super) const PAYLOAD_BYTES: usize = 128;
 
-/// A kill without lost acknowledgements does not count and is repeated, at most this often for each that counts.
+/// Maximum attempts for each kill that counts: a kill without lost acknowledgements does not count and is repeated.
 pub(super) const ATTEMPTS_PER_KILL: u32 = 3;
 
-/// All clients publish at the same instants, so that a kill shortly after one hits many publications in flight.
+/// All clients publish at the same instants, so that a kill shortly afterwards hits many publications in flight.
 const TICK: Duration = Duration::from_secs(1)
     .checked_div(MESSAGES_PER_SECOND)
     .expect("a rate above zero");
@@ -34,11 +34,11 @@ const TICK: Duration = Duration::from_secs(1)
 /// One publication in this number is plain.
 const PLAIN_EVERY: u64 = 10;
 
-/// Delays of the kill after a tick, in turn: requests are on the wire, in the log, or being acknowledged. A kill that hit
-/// nothing in flight is repeated with the shortest.
+/// Delays of the kill after a tick, in turn: requests are on the wire, in the log, or being acknowledged. A kill that
+/// hit nothing in flight is repeated with the shortest delay.
 const KILL_DELAYS_MS: [u64; 5] = [2, 1, 4, 3, 6];
 
-/// Limit for all clients to reconnect: a few of their own delays between two attempts.
+/// Maximum time until all clients have reconnected: a few of their own delays between two attempts.
 const RETURN_MAX: Duration = Duration::from_secs(30);
 
 /// How long the harness waits for late duplicates after all deliveries are complete.
@@ -173,7 +173,7 @@ impl Run {
         }
         self.gateway.start()?;
         self.wait_for_all_clients()?;
-        // A reply in flight may still arrive; the clients fail the other calls when they detect the end of the connection.
+        // A reply in flight may still arrive; the clients fail the other calls when they detect the lost connection.
         let deadline = Instant::now() + RETURN_MAX;
         while self.calls.values().any(|call| call.before_kill) {
             ensure!(
@@ -212,7 +212,7 @@ impl Run {
             if (&epoch, &forwards) != (&again, &backwards) {
                 self.ledger.histories_differ(&channel);
             }
-            // The longer one: the line above reports what is missing in the other.
+            // The longer history is evaluated: `histories_differ` reports that the other is incomplete.
             let held = [forwards, backwards].into_iter().max_by_key(Vec::len);
             self.ledger
                 .history(&channel, &epoch, &held.unwrap_or_default());
@@ -408,7 +408,7 @@ impl Run {
     }
 
     fn record_warning(&mut self, warning: String) {
-        /// Enough to see why a client does not reconnect.
+        /// Number of kept warnings: enough to see why a client does not reconnect.
         const KEPT: usize = 20;
         if self.warnings.len() == KEPT {
             self.warnings.pop_front();
@@ -431,7 +431,7 @@ impl Run {
         let mut publications: Vec<(u64, Value)> = Vec::new();
         let (mut from, reverse) = match direction {
             Direction::Forwards => (Some(0), false),
-            // Without a position it begins at the newest publication.
+            // Without a position, the history begins at the newest publication.
             Direction::Backwards => (None, true),
         };
         loop {

@@ -8,7 +8,7 @@ use super::test_client::Ack;
 use crate::driver::line::{CallError, DriverEventKind};
 use crate::ledger::{Position, Subscribed};
 
-/// More publications than one reply may hold.
+/// A number of publications that exceeds the maximum of one reply.
 const LONG_GAP: u64 = 700;
 
 /// Each client has an id of its own.
@@ -89,7 +89,7 @@ pub(super) fn idempotent_publish(walk: &mut FeatureRun) -> Result<()> {
     Ok(())
 }
 
-/// Unknown methods are not available; an idempotent publish without key or channel is a bad request.
+/// An unknown method is not available; an idempotent publish without a key or channel is a bad request.
 pub(super) fn rejected_rpc(walk: &mut FeatureRun) -> Result<()> {
     let cases = [
         ("no.such.method", json!({}), 108),
@@ -133,7 +133,7 @@ pub(super) fn join_presence_and_leave(walk: &mut FeatureRun) -> Result<()> {
         let present = reader.presence(&mut walk.drivers, &channel)?;
         ensure!(present == both, "{present:?} instead of {both:?}");
         let stats = reader.presence_stats(&mut walk.drivers, &channel)?;
-        // Both are anonymous, which is one user.
+        // Both clients are anonymous, and all anonymous clients count as one user.
         ensure!(
             stats == json!({"num_clients": 2, "num_users": 1}),
             "{stats}"
@@ -155,7 +155,7 @@ pub(super) fn join_presence_and_leave(walk: &mut FeatureRun) -> Result<()> {
     Ok(())
 }
 
-/// After an unsubscribe nothing more arrives.
+/// After an unsubscribe, the client receives no more publications.
 pub(super) fn unsubscribe(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     walk.client.subscribe(&mut walk.drivers, &channel)?;
@@ -184,7 +184,7 @@ pub(super) fn unsubscribe(walk: &mut FeatureRun) -> Result<()> {
     Ok(())
 }
 
-/// Position alone, all, a part, after a position, newest first.
+/// Requests the position alone, all publications, a part, those after a position, and the newest first.
 pub(super) fn history(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
@@ -225,7 +225,7 @@ pub(super) fn history(walk: &mut FeatureRun) -> Result<()> {
     Ok(())
 }
 
-/// A position of another epoch is unrecoverable, and is rejected as such.
+/// A position of another epoch is rejected as unrecoverable.
 pub(super) fn history_of_another_epoch(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     walk.client
@@ -237,7 +237,7 @@ pub(super) fn history_of_another_epoch(walk: &mut FeatureRun) -> Result<()> {
     expect_code(&outcome, 112, "history of another epoch")
 }
 
-/// A subscription can begin after a position that the application stored; with an unknown position it is not recovered.
+/// A subscription can begin after a position that the application stored; a position of another epoch is not recovered.
 pub(super) fn subscribe_from_a_position(walk: &mut FeatureRun) -> Result<()> {
     let channel = walk.channel();
     let mut epoch = String::new();
@@ -282,7 +282,7 @@ pub(super) fn resume(walk: &mut FeatureRun) -> Result<()> {
     gap(walk, 3)
 }
 
-/// The same for more publications than one reply may hold.
+/// A disconnected client also receives more missed publications than one reply may contain.
 pub(super) fn resume_after_many_publications(walk: &mut FeatureRun) -> Result<()> {
     gap(walk, LONG_GAP)
 }

@@ -10,7 +10,7 @@ use crate::third_party::Drivers;
 /// A connected third-party client.
 #[derive(Clone, Debug)]
 pub(super) struct TestClient {
-    /// Its name in this run.
+    /// The client's name in this run.
     pub(super) name: String,
     /// The client id that the gateway assigned last.
     pub(super) client_id: String,
@@ -33,7 +33,7 @@ impl TestClient {
         Ok(client)
     }
 
-    /// Connects, for the first time or again.
+    /// Connects the client for the first time, or reconnects it.
     pub(super) fn open(&mut self, drivers: &mut Drivers, url: &str) -> Result<()> {
         drivers.succeed(json!({"do": "open", "client": self.name, "url": url}))?;
         self.client_id = drivers.expect(&self.name, "", "connected", |event| {
@@ -140,7 +140,7 @@ impl TestClient {
         drivers.call(json!({"do": "rpc", "client": self.name, "method": method, "data": data}))
     }
 
-    /// Waits for the next publication and compares it.
+    /// Waits for the next publication, compares its offset and data, and returns its publisher.
     pub(super) fn expect_publication(
         &self,
         drivers: &mut Drivers,
@@ -168,7 +168,7 @@ impl TestClient {
         Ok(publisher)
     }
 
-    /// Requests history; the fields are those of the command.
+    /// Requests history; `fields` are added to the command.
     pub(super) fn history(
         &self,
         drivers: &mut Drivers,

@@ -11,7 +11,7 @@ use steadfast_hub::log::Log;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
-/// Delay of the writes: several ticks of the load, so that some are pending at every kill.
+/// Delay of the writes: several ticks of the load, so that some writes are pending at every kill.
 const DELAY: Duration = Duration::from_millis(200);
 
 /// The log, with delayed writes.
@@ -19,11 +19,11 @@ const DELAY: Duration = Duration::from_millis(200);
 struct AcksBeforeWrite {
     log: Log,
     now: Instant,
-    /// Opening is not delayed: it reads what it writes.
+    /// True once the log is open. Outputs before that are not delayed, because opening reads what it writes.
     is_open: bool,
     /// Outputs to the storage with the time of their execution, in order.
     delayed: VecDeque<(Instant, Output)>,
-    /// A delayed write is being executed; its completion was already reported to the log.
+    /// True while a delayed write or sync is executed; its completion was already reported to the log.
     is_busy: bool,
     /// The completion to report to the log before the write.
     premature_completion: Option<Input>,
@@ -81,14 +81,14 @@ impl AcksBeforeWrite {
         }
     }
 
-    /// Delays outputs to the storage and prepares a premature completion; passes all others on.
+    /// Delays outputs to the storage and prepares a premature completion; returns all other outputs.
     fn delay(&mut self, output: Output) -> Option<Output> {
         let is_opening = !self.is_open;
         self.is_open |= matches!(output, Output::Opened(_));
         let premature_completion = match &output {
             Output::Write { .. } => Some(Input::Written),
             Output::Sync { .. } => Some(Input::Synced),
-            // A publication that was just acknowledged is read after its delayed write.
+            // The read is delayed too, so that it follows the write of a publication that was just acknowledged.
             Output::Read { .. } if !self.delayed.is_empty() => None,
             Output::Read { .. }
             | Output::Reserve { .. }

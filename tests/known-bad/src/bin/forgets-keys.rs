@@ -1,7 +1,7 @@
-//! A gateway that forgets its idempotency keys at a restart: they are in its memory, and not in the log.
+//! A gateway that forgets its idempotency keys at a restart: the keys are in its memory, and not in the log.
 //!
-//! Its acknowledgements are slow, which is permitted, so that a kill always hits some publications whose record is durable;
-//! repeating such a publication stores it a second time.
+//! The acknowledgements are delayed, which is permitted, so that at every kill the records of some unacknowledged
+//! publications are durable. A repeat of such a publication is stored a second time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ type Scope = (Bytes, ChannelName, Bytes);
 /// The state of a key.
 #[derive(Debug)]
 enum KeyState {
-    /// The publication is in flight; these repeats wait for the same response.
+    /// The publication is in flight; the repeats with these ids wait for the same response.
     Waiting(Vec<RequestId>),
     /// The response to the first publication.
     Responded(Response),
@@ -168,7 +168,7 @@ impl ForgetsKeys {
     }
 }
 
-/// The response to a repeat of a request with this response.
+/// Converts the response to a request into the response to a repeat of that request.
 fn repeated(response: &Response) -> Response {
     let mut response = response.clone();
     if let Response::Appended { is_duplicate, .. } = &mut response {

@@ -1,7 +1,7 @@
-//! A gateway that reuses an offset: after a restart, the first idempotent publication of a channel gets the offset of the
-//! last one before.
+//! A gateway that reuses an offset: after a restart, the first idempotent publication of a channel gets the offset of
+//! the publication before it.
 //!
-//! The record in the log is correct; subscribers and publisher receive the wrong offset.
+//! The record in the log is correct; the subscribers and the publisher receive the wrong offset.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,9 +16,9 @@ use steadfast_protocol::message::ChannelName;
 /// The publication of a channel whose offset is changed.
 #[derive(Debug)]
 enum Target {
-    /// Selected; identified by its payload.
+    /// The publication is selected, and is identified by its request and its payload.
     Selected { request_id: RequestId, data: Bytes },
-    /// Done, or not possible: the channel is new and has no earlier offset.
+    /// The offset was changed, or could not be: the channel is new and has no earlier offset.
     Finished,
 }
 
@@ -87,13 +87,13 @@ impl Machine for ReusesOffset {
 impl ReusesOffset {
     fn target_of(&self, responded: RequestId) -> Option<ChannelName> {
         let mut targets = self.targets.iter();
-        let is_it = |target: &Target| matches!(target, Target::Selected { request_id, .. } if *request_id == responded);
-        let found = targets.find(|(_, target)| is_it(target));
+        let is_target = |target: &Target| matches!(target, Target::Selected { request_id, .. } if *request_id == responded);
+        let found = targets.find(|(_, target)| is_target(target));
         found.map(|(channel, _)| channel.clone())
     }
 
-    /// Returns the wrong offset to the publisher too. A repeat already has an offset: the next publication is selected
-    /// instead.
+    /// Returns the wrong offset to the publisher too. A repeat already has an offset, so the next publication is
+    /// selected instead.
     fn change_offset(&mut self, channel: &ChannelName, response: &mut Response) {
         match response {
             Response::Appended {

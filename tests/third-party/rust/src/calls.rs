@@ -57,7 +57,7 @@ pub(crate) async fn execute(
     }
 }
 
-/// Classifies the client's errors: rejected by the gateway, reply lost, never sent.
+/// Classifies the client's errors: the gateway rejected the call, the reply was lost, or the call was never sent.
 pub(crate) fn outcome(result: Result<Value, Error>) -> Response {
     result.map_err(|error| match &error {
         Error::Server(server) => {
@@ -70,7 +70,7 @@ pub(crate) fn outcome(result: Result<Value, Error>) -> Response {
     })
 }
 
-/// A payload as JSON; the gateway's JSON protocol sends nothing else.
+/// A payload as JSON; the gateway's JSON protocol sends only JSON.
 pub(crate) fn payload(data: &Bytes) -> Value {
     serde_json::from_slice(data).unwrap_or(Value::Null)
 }

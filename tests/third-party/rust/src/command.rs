@@ -1,4 +1,4 @@
-//! One command line from the harness and its response. It parses lines and does not use the client.
+//! One command line from the harness and its response. This module parses lines and does not use the client.
 
 use std::error::Error;
 
@@ -32,17 +32,17 @@ impl Command {
         self.text("client")
     }
 
-    /// A field that holds a string; empty when absent.
+    /// The string in this field; empty when absent.
     pub(crate) fn text(&self, field: &str) -> &str {
         self.0[field].as_str().unwrap_or_default()
     }
 
-    /// A field that holds a boolean; false when absent.
+    /// The boolean in this field; false when absent.
     pub(crate) fn flag(&self, field: &str) -> bool {
         self.0[field].as_bool().unwrap_or_default()
     }
 
-    /// A field that holds an integer; 0 when absent.
+    /// The integer in this field; 0 when absent.
     pub(crate) fn number(&self, field: &str) -> i64 {
         self.0[field].as_i64().unwrap_or_default()
     }

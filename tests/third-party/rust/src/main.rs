@@ -1,7 +1,7 @@
 //! Owns clients of the crate `centrifuge-client` and executes the harness's commands, one JSON object per line.
 //!
-//! It makes no decisions: no retry, no reconnect, no memory of publications; those belong to the client or the harness.
-//! `tests/third-party/README.md` describes the lines. Started by `tests/e2e` and the lab.
+//! The driver neither retries, nor reconnects, nor stores publications; the client or the harness does.
+//! `tests/third-party/README.md` describes the lines. `tests/e2e` and the lab start this program.
 
 mod calls;
 mod command;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter, Lines, Stdin};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// A failure here is a bug of the harness, and is printed.
+/// A failure of this program is a bug in the harness, and is printed.
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main(flavor = "current_thread")]
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Failure> {
     outcome
 }
 
-/// Executes commands until stdin ends. Each runs in its own task, since a response may take seconds.
+/// Executes commands until stdin ends. Each call runs in its own task, since its response may take seconds.
 async fn run_commands(
     mut commands: Lines<BufReader<Stdin>>,
     lines: &UnboundedSender<Value>,
@@ -55,7 +55,7 @@ async fn run_commands(
             .ok_or("client not found")?;
         tokio::spawn(async move {
             let response = calls::execute(&client, &command, &lines).await;
-            // Only the end of the program closes the other side.
+            // The send fails only at the end of the program, which closes the receiver.
             drop(lines.send(command.response_line(response)));
         });
     }
@@ -74,7 +74,7 @@ fn open(
     let built = Client::builder(command.text("url"))
         .protocol(Protocol::Json)
         .name("third-party-rust")
-        // Handlers only push a line, so a thread per client is not needed.
+        // A handler only queues a line, so no thread per client is necessary.
         .event_delivery(EventDelivery::Inline)
         .build();
     let client = match built {

@@ -116,7 +116,7 @@ impl EventOutput {
     }
 }
 
-/// Renders a connection event; `None` if the next event says the same.
+/// Renders a connection event; `None` for an event that is not shown.
 pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
     Some(match event {
         SessionEvent::Attempting { attempt: 1, .. }

@@ -1,7 +1,7 @@
 //! The live report: the state of the gateway and the painters, their downtimes, and missing deliveries.
 //!
 //! Offsets of a channel have no gaps, so that offsets suffice for the counts: a publication that a painter skipped is
-//! lost, also if the gap was reported, a repeated offset is duplicated, and acknowledged publications after the
+//! lost, even if the gap was reported; a repeated offset is a duplicate; and acknowledged publications after the
 //! painter's offset are undelivered.
 
 use std::collections::VecDeque;
@@ -244,7 +244,7 @@ impl LiveStats {
         self.with(painter, |it| it.in_flight += 1);
     }
 
-    /// The outcome of a painter's publication: the offset if it was acknowledged.
+    /// The outcome of a painter's publication: the offset if the publication was acknowledged.
     pub(super) fn record_outcome(&self, painter: usize, offset: Option<u64>) {
         let mut stats = self.lock();
         if let Some(offset) = offset {

@@ -69,8 +69,8 @@ impl Canvas {
         (!board.position().epoch.is_empty()).then(|| board.to_json())
     }
 
-    /// Saves the picture for the next start. It is written to a temporary file and renamed, so that the file is never
-    /// incomplete.
+    /// Saves the picture for the next start. A temporary file is written and then renamed, so that the saved file is
+    /// never incomplete.
     pub(super) fn save(&self) {
         let Some(picture) = self.picture() else {
             return;

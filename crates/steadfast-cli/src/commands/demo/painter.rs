@@ -77,7 +77,7 @@ impl Brush {
         Self {
             x: (number * 13 + 7) % SIDE,
             y: (number * 29 + 11) % SIDE,
-            // Bright colours first; black and white are left to the users.
+            // Bright colours first; the first six painters leave black and white to the users.
             color: (number * 2 + 4) % COLORS.len(),
             direction: 0,
             left: 0,

@@ -29,7 +29,7 @@ use super::live::LiveStats;
 use super::owner::Canvas;
 use super::supervisor::Supervisor;
 
-/// The maximum number of open connections; further ones wait.
+/// The maximum number of open connections; further connections wait.
 const CONNECTIONS_MAX: usize = 256;
 /// The timeout for receiving the header of a request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

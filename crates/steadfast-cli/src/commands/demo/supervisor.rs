@@ -68,7 +68,7 @@ impl Supervisor {
             .await
             .is_ok()
         {
-            // An error means that it has already stopped.
+            // An error means that the gateway took too long, or that the supervisor has already stopped.
             let _ = timeout(STOP_TIMEOUT, stopped).await;
         }
     }
@@ -112,7 +112,7 @@ impl Runner {
                 }
                 request = requests.recv() => match request {
                     Some(SupervisorRequest::Kill) => {
-                        // Sends SIGKILL and waits for the exit; an error means that it has already exited.
+                        // Sends SIGKILL and waits for the exit; an error means that the child has already exited.
                         let _ = child.kill().await;
                         self.stats.record_kill();
                         self.stats.set_gateway_state(GatewayState::Down, None);
@@ -129,7 +129,7 @@ impl Runner {
         }
     }
 
-    /// Starts the gateway through `lab launch`, which kills it when this process exits for any reason.
+    /// Starts the gateway through `lab launch`, which kills the gateway when this process exits for any reason.
     fn spawn(&self) -> std::io::Result<Child> {
         let parent = std::process::id().to_string();
         let log = std::fs::OpenOptions::new()

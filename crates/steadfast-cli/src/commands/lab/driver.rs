@@ -1,7 +1,7 @@
 //! `steadfast lab driver`: runs clients of the Rust client library, controlled by JSON lines on standard input.
 //!
-//! The protocol is described in `tests/third-party/README.md` and is the same as for third-party clients. The driver makes no
-//! decisions: retries and the state of publications are the responsibility of the library or of the lab.
+//! The protocol is described in `tests/third-party/README.md` and is the same as for third-party clients. The driver
+//! makes no decisions: retries and the state of publications are the responsibility of the library or of the lab.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -142,7 +142,7 @@ fn publish_response(id: &Value, delivery: PublishOutcome) -> Value {
     }
 }
 
-/// Reports connection events. An attempt other than the first reports the failure of the previous one.
+/// Reports connection events. Waiting for an attempt other than the first reports the failure of the previous attempt.
 async fn report_connection(name: String, mut events: broadcast::Receiver<SessionEvent>) {
     let report = |event: &str, code: u32, reason: &str| {
         write_line(&json!({"event": event, "client": &name, "code": code, "reason": reason}));
@@ -158,7 +158,7 @@ async fn report_connection(name: String, mut events: broadcast::Receiver<Session
                 has_lost = true;
                 report("connecting", code(&cause), &format!("{cause:?}"));
             }
-            // The first one after a loss is its consequence, not a failed attempt.
+            // The first `Waiting` after a loss is a consequence of the loss, not a failed attempt.
             Ok(SessionEvent::Waiting { attempt: 1, .. }) => {}
             Ok(SessionEvent::Waiting { cause, .. }) => {
                 let message = format!("{cause:?}");

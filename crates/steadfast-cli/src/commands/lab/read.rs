@@ -50,7 +50,7 @@ fn choice(arguments: &ScenarioArgs) -> Result<ScenarioOptions, Failure> {
     })
 }
 
-/// 32 bits, so that the seed is short enough to type.
+/// Draws a seed of 32 bits, which is short enough to type.
 fn draw_seed() -> Result<u64, Failure> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|error| {

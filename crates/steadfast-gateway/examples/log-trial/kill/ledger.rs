@@ -30,7 +30,7 @@ pub(crate) struct Found {
 }
 
 impl Ledger {
-    /// Removes and returns the records with an idempotency key of the previous cycle whose outcome is unknown.
+    /// Removes the unacknowledged records of the previous cycle; returns those with an idempotency key.
     pub(crate) fn take_unresolved(&mut self) -> Vec<Name> {
         let unacknowledged = std::mem::take(&mut self.unacknowledged);
         unacknowledged
@@ -80,7 +80,7 @@ impl Ledger {
         }
     }
 
-    /// Compares what was found with everything that is known, and stores it.
+    /// Compares what a reader found with everything that is known, and stores what was found.
     pub(crate) fn compare(&mut self, found: Found) -> Result<(), Failure> {
         for (name, position) in &self.acknowledged {
             if found.records.get(position) != Some(name) {
@@ -107,7 +107,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// A channel's epoch never changes: every start here is after a sync of all that was acknowledged.
+    /// Checks that a channel's epoch never changes: each start follows a sync of everything that was acknowledged.
     fn keep_epoch(&mut self, channel: &str, epoch: &str) -> Result<(), Failure> {
         let known = self
             .epochs

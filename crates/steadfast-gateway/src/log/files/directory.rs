@@ -21,7 +21,7 @@ const SEGMENT: &str = ".segment";
 /// The suffix of a segment that is not complete yet. A file with this suffix at a start is left over from a crash.
 const PARTIAL: &str = ".segment.partial";
 
-/// Digits of a segment's number in its name; larger numbers get more.
+/// Digits of a segment's number in its name; larger numbers have more digits.
 const DIGITS: usize = 16;
 
 /// Only the owner may read records.
@@ -153,7 +153,7 @@ fn create(path: &Path) -> io::Result<()> {
         create(parent)?;
     }
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        // Another process created it first; it exists, which is all that is needed.
+        // Another process created the directory first; it exists, which is all that is needed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
         Ok(()) => sync_names(parent),
@@ -202,8 +202,8 @@ fn holder(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// Writes our process id to the lock file, for the error of a second process. The lock does not depend on it: a full
-/// disk is not an error.
+/// Writes our process id to the lock file, for the error of a second process. The lock does not depend on the id: a
+/// full disk is not an error.
 fn write_process_id(file: &mut File) {
     let id = std::process::id();
     let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));

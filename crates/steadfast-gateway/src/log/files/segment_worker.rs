@@ -1,4 +1,5 @@
-//! The segment worker: a thread that creates and deletes segment files, so that the writer never waits for either.
+//! The segment worker: a thread that creates and deletes segment files, so that the writer does not wait
+//! for either operation.
 //!
 //! Creating a segment writes zeros: blocks that are only allocated need a file system journal entry at each sync, and
 //! such a sync takes twice as long. A segment gets its final name only when it is complete.
@@ -17,14 +18,14 @@ use steadfast_hub::log::io::SegmentNumber;
 use super::directory::{new_file, partial_path, segment_path, sync_names};
 use crate::log::storage::Completion;
 
-/// Zeros written at a time; after each chunk the worker checks whether it must stop.
+/// The number of zeros that are written at a time; before each chunk the worker checks whether it must stop.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The maximum number of queued operations. The state machine reserves one segment at a time and removes a few after
 /// it; when it removes more than this at once, the writer waits for the worker, which never waits for another thread.
 const OPERATIONS_MAX: usize = 1024;
 
-/// Called when an operation has completed.
+/// Called when a completion is available.
 pub(in crate::log) type WakeFn = Box<dyn Fn() + Send>;
 
 /// The writer's handle of the segment worker. Dropping it stops the thread and waits for it.
@@ -178,7 +179,7 @@ fn write_zeros(file: &File, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
 
 fn remove(directory: &Path, segment: SegmentNumber) -> io::Result<()> {
     match std::fs::remove_file(segment_path(directory, segment)) {
-        // An earlier attempt deleted it but could not make the deletion durable.
+        // An earlier attempt deleted the file but could not make the deletion durable.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => result?,
     }

@@ -1,7 +1,7 @@
 //! The order in which each shard receives the log's events: shared entries, and its own responses between them.
 //!
-//! Owns the entries that some shard has not received yet, a cursor per shard, and the pending responses of each shard.
-//! Takes no lock and wakes no shard: `ring_buffer` does both.
+//! Owns the entries that at least one shard has not received yet, a cursor per shard, and the pending responses of each
+//! shard. Takes no lock and wakes no shard: `ring_buffer` does both.
 
 use std::collections::VecDeque;
 
@@ -31,7 +31,7 @@ pub(super) struct EntryQueue {
     cursors: Vec<ShardCursor>,
 }
 
-/// The shared entries that some shard has not received yet.
+/// The shared entries that at least one shard has not received yet.
 #[derive(Debug, Default)]
 struct SharedEntries {
     entries: VecDeque<LogEvent>,
@@ -44,7 +44,7 @@ struct SharedEntries {
 struct ShardCursor {
     /// The sequence number of the next shared entry to deliver.
     next: u64,
-    /// Entries before the cursor were overwritten, and the shard has not been notified yet.
+    /// Whether entries before the cursor were overwritten, and the shard has not been notified yet.
     has_lagged: bool,
     /// Events for this shard only, each with the sequence number of the shared entry before which it is delivered.
     own: VecDeque<(u64, LogEvent)>,

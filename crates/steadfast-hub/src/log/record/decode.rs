@@ -1,6 +1,6 @@
 //! Decodes one record from untrusted bytes.
 //!
-//! Nothing is copied: what it returns borrows from the bytes.
+//! Nothing is copied: decoded records borrow from the bytes.
 
 use steadfast_machine::Timestamp;
 

@@ -85,7 +85,7 @@ fn fill_subscribe(object: &mut Object<'_>, request: &SubscribeRequest) {
     object.flag("join_leave", request.join_leave);
     object.text("delta", &request.delta);
     if request.has_filter {
-        // The content of a filter is not kept: an empty object records that the client sent one.
+        // The content of a filter is not kept: an empty object records that the client sent a filter.
         object.object("tf", |_| {});
     }
     object.number("flag", request.flag);

@@ -60,8 +60,8 @@ impl<'a> From<&'a ClientInfo> for InfoParts<'a> {
 
 /// Appends the push of one publication.
 ///
-/// The channel epoch is not written: the subscriber has it from its subscribe result, and a change of it ends the
-/// subscription.
+/// The channel epoch is not written: the subscriber has it from its subscribe result, and a change of the epoch
+/// ends the subscription.
 pub fn append_publication_push(
     out: &mut Vec<u8>,
     channel: &str,
@@ -72,14 +72,14 @@ pub fn append_publication_push(
     });
 }
 
-/// Appends the push that a client subscribed.
+/// Appends the join push of a client that subscribed.
 pub fn append_join_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
         push.object("join", |join| fill_info_object(join, info));
     });
 }
 
-/// Appends the push that a client's subscription ended.
+/// Appends the leave push of a client whose subscription ended.
 pub fn append_leave_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
         push.object("leave", |leave| fill_info_object(leave, info));

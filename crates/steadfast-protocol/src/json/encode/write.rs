@@ -170,8 +170,8 @@ fn append_escape(out: &mut Vec<u8>, byte: u8) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// Writes raw JSON without the line breaks between its tokens: a line feed would end the message's line, a carriage
-/// return the line of an event stream. Inside strings JSON has neither.
+/// Writes raw JSON without the line breaks between its tokens: a line feed would end the message's line, and a
+/// carriage return would end the line of an event stream. JSON strings contain neither.
 fn append_raw(out: &mut Vec<u8>, json: &[u8]) {
     let mut rest = json;
     while let Some(index) = memchr::memchr2(b'\n', b'\r', rest) {

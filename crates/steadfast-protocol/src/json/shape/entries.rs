@@ -14,10 +14,11 @@ use crate::error::DecodeError;
 /// Converts one value of the object or list.
 type Convert<'a, V, T> = fn(Context<'a>, V) -> Result<T, DecodeError>;
 
-/// Reads the object in `raw`; absent is the same as empty. A repeated key, or one longer than `key_bytes_max`, is an
-/// error.
+/// Reads the object in `raw`; absent is the same as empty. A repeated key, or a key longer than `key_bytes_max`, is
+/// an error.
 ///
-/// Entries are counted first: an object with more than `Limits::entries_max` is rejected before memory is allocated.
+/// Entries are counted first: an object with more entries than `Limits::entries_max` is rejected before memory is
+/// allocated.
 pub(crate) fn entries<'a, V, T>(
     context: Context<'a>,
     field: &'static str,
@@ -43,7 +44,7 @@ where
 
 /// Reads the list in `raw`; absent is the same as empty.
 ///
-/// Items are counted first: a list with more than `Limits::entries_max` is rejected before memory is allocated.
+/// Items are counted first: a list with more items than `Limits::entries_max` is rejected before memory is allocated.
 pub(crate) fn list<'a, V, T>(
     context: Context<'a>,
     field: &'static str,

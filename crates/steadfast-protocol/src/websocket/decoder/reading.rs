@@ -80,7 +80,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads the next header; `None` when the input ends first, and the bytes are kept.
+    /// Reads the next header; `None` when the input ends first; the bytes of the incomplete header are kept.
     #[inline]
     fn take_header(&mut self) -> Result<Option<FrameHeader>, CodecError> {
         let decoder = &mut *self.decoder;
@@ -125,7 +125,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A complete message or control frame, with its payload if that is in the input.
+/// A complete message or control frame, with its payload if the payload is in the input.
 struct Ready<'a> {
     kind: EventKind,
     in_place: Option<&'a [u8]>,
@@ -339,7 +339,7 @@ impl Decoder {
         }
     }
 
-    /// Reserves memory for received bytes, never for declared ones: doubles the capacity up to the ceiling.
+    /// Reserves memory for received bytes, never for declared bytes: doubles the capacity up to the ceiling.
     fn grow(&mut self, extra: usize, ceiling: usize) {
         let needed = self.buffer.len() + extra;
         if needed > self.buffer.capacity() {

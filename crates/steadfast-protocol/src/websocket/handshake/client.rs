@@ -9,7 +9,7 @@ use super::{accept_key, has_token};
 /// The parts of an upgrade request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UpgradeRequest<'a> {
-    /// Name or address of the server, with its port unless it is the scheme's default.
+    /// Name or address of the server, with its port unless the port is the scheme's default.
     pub host: &'a str,
     /// Path and query; starts with a slash.
     pub path: &'a str,
@@ -41,7 +41,7 @@ pub enum RequestError {
 /// The result of a successful upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpgradeResponse<'a> {
-    /// Selected subprotocol, one of those offered; `None` if the server selected none.
+    /// Selected subprotocol, one of the offered subprotocols; `None` if the server selected none.
     pub subprotocol: Option<&'a str>,
 }
 

@@ -55,7 +55,7 @@ mod tests {
 
         let drawn: BTreeSet<MaskKey> = (0..200).map(|_| keys.next().unwrap()).collect();
 
-        // Two of 200 keys of 32 bits are equal once in 200,000 runs; three pairs never are.
+        // Two of 200 keys of 32 bits are equal in one of 200,000 runs; three equal pairs never occur.
         assert!(drawn.len() >= 198, "{}", drawn.len());
         assert!(!format!("{keys:?}").contains('['));
     }

@@ -1,4 +1,4 @@
-//! Third-party stores, written by one thread that commits all queued records as one batch, as the gateway's log does.
+//! The third-party stores and the floor: one thread commits all queued records as one batch, as the gateway's log does.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,11 +9,11 @@ use anyhow::{Context, Result};
 
 use super::{Engine, Record};
 
-/// The same bounds as in the gateway's log writer.
+/// The same numbers as in the gateway's log writer.
 const MESSAGES_MAX: usize = 1024;
 const BATCH_MAX: usize = 8192;
 
-/// Size of the floor's file. At its end, writes continue at its start, so that all of them overwrite.
+/// Size of the floor's file. At its end, writes continue at its start, so that every write overwrites old bytes.
 const FLOOR_BYTES: u64 = 64 << 20;
 
 /// A thread that makes batches durable.

@@ -176,7 +176,7 @@ impl Run<'_> {
         })
     }
 
-    /// Kills the gateway and restarts it after `outage`. Publications are then sent that every session has missed.
+    /// Kills the gateway, restarts it after `outage`, and then sends the publications that every session must receive.
     fn recovery(&self, outage: Duration) -> Result<Sample> {
         let workload = Workload::Recovery {
             sessions: self.plan.recovering,

@@ -68,10 +68,10 @@ pub(crate) struct Plan {
     pub(crate) idle: u32,
     /// Number of sessions that recover.
     pub(crate) recovering: u32,
-    /// Number of publications that each of them has missed.
+    /// Number of publications after the restart, which each of these sessions must receive.
     pub(crate) missed: u32,
     /// Duration of the connections before the kill. The client under test considers a connection stable after 10 s, and
-    /// the loss of a younger one a failed attempt.
+    /// counts the loss of a younger connection as a failed attempt.
     pub(crate) connected_for: Duration,
     /// Duration of the outage in [`Row::RecoveryLate`].
     pub(crate) outage: Duration,
