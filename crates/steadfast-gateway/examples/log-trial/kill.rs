@@ -60,7 +60,7 @@ pub(crate) fn run(cycles: &str, seed: &str) -> Result<(), Failure> {
     } = totals;
     print(&format!(
         "cycles={cycles} acknowledged={acknowledged} lost=0 reordered=0 twice=0 in_flight_at_kills={in_flight} \
-         kills_in_flight={kills_in_flight} torn_tails={torn} garbage_tails={garbage} \
+         kills_in_flight={kills_in_flight} torn_writes={torn} garbage_tails={garbage} \
          unreserved={unreserved} repeats={repeats} repeats_found_stored={duplicates} segments_max={segments_max}\n"
     ));
     if acknowledged == 0 || kills_in_flight == 0 {
