@@ -157,17 +157,19 @@ pub(crate) fn replaced(tree: &Tree) -> Vec<Finding> {
         if !is_written || EXEMPT_FILES.contains(&path) {
             continue;
         }
-        let mut previous = "";
+        let (mut previous, mut before) = ("", Vec::new());
         for (number, line) in text.lines().enumerate() {
-            for phrase in phrases.found_in(line) {
-                report(path, number + 1, phrase);
-            }
+            let here = phrases.found_in(line);
+            // What begins in one line and ends in the next is in neither of them.
+            let mut across = Vec::new();
             if continues(path, previous, line) {
-                for phrase in phrases.found_across(previous, line) {
-                    report(path, number + 1, phrase);
-                }
+                across = phrases.found_in(&format!("{previous} {line}"));
+                across.retain(|phrase| !before.contains(phrase) && !here.contains(phrase));
             }
-            previous = line;
+            for phrase in here.iter().chain(&across) {
+                report(path, number + 1, *phrase);
+            }
+            (previous, before) = (line, here);
         }
     }
     found
@@ -209,15 +211,6 @@ impl Phrases {
         found
             .map(|(_, phrase, instead)| (*phrase, *instead))
             .collect()
-    }
-
-    /// The replaced phrases that begin in one line and end in the next.
-    fn found_across(&self, previous: &str, line: &str) -> Vec<(&'static str, &'static str)> {
-        let mut apart = self.found_in(previous);
-        apart.extend(self.found_in(line));
-        let mut found = self.found_in(&format!("{previous} {line}"));
-        found.retain(|phrase| !apart.contains(phrase));
-        found
     }
 }
 
