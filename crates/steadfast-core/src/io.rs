@@ -38,7 +38,7 @@ pub struct SubscriptionId(pub u64);
 
 /// What happened: application requests, and reports on the transport.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Input {
     /// The application opens the session.
     OpenRequested,
@@ -101,7 +101,7 @@ pub enum Input {
 
 /// What the shell must do.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
     /// Open a transport, and report `Dialled` or `DialFailed`.
     Dial {

@@ -14,7 +14,7 @@ use crate::verdict::Evaluation;
 
 /// The data of a report.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Report<'a> {
     pub scenario: &'a Scenario,
     /// The selected profiles, in order.

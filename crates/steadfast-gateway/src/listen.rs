@@ -14,7 +14,7 @@ const BACKLOG: i32 = 4096;
 /// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ListenError {
     /// Another process is listening on the address.
     #[error("cannot listen on {address}: another process is listening there")]

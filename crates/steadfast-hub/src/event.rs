@@ -8,7 +8,7 @@ use crate::io::{ClientId, PeerId};
 
 /// Something that an operator may need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Event {
     /// A peer's connect command succeeded.
     PeerConnected { peer: PeerId, client: ClientId },
@@ -57,7 +57,7 @@ pub enum Event {
 
 /// Who closed a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ClosedBy {
     /// The gateway, with this code and reason.
     Server { code: u16, reason: String },

@@ -49,7 +49,7 @@ pub enum Access {
 
 /// Why a connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ConnectionLoss {
     /// The peer sent a close frame; code and reason are the peer's. The code is `None` if the frame has none.
     CloseFrame { code: Option<u16>, reason: String },
@@ -61,7 +61,7 @@ pub enum ConnectionLoss {
 
 /// A message between shards, delivered in the order of the log and not stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ShardMessage {
     /// A client subscribed.
     Join {
@@ -104,7 +104,7 @@ pub enum PresenceDetail {
 
 /// The presence of a channel on one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ShardPresence {
     Clients(Vec<ClientInfo>),
     Counts {
@@ -116,7 +116,7 @@ pub enum ShardPresence {
 
 /// One entry in the order of the log, as delivered to every shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum LogEvent {
     /// A durable publication of any channel.
     Committed(Committed),
@@ -136,7 +136,7 @@ pub enum LogEvent {
 
 /// An event that the shell reports to the hub.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Input {
     /// A connection was upgraded to WebSocket. The client identity is random.
     Accepted {
@@ -183,7 +183,7 @@ pub enum Input {
 
 /// What the shell must do for the hub.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
     /// Send this encoded frame to one peer.
     Send {

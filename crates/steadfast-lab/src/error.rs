@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Why a run could not be executed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum LabError {
     /// No command is configured that starts clients of this kind.
     #[error("driver for `{}` clients not found", .0.name())]

@@ -147,14 +147,14 @@ pub struct SubscribeRequest {
 
 /// Arguments that consist of a channel name only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct ChannelRequest {
     pub channel: String,
 }
 
 /// The arguments of publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct PublishRequest {
     pub channel: String,
     /// Payload as raw JSON.
@@ -165,7 +165,7 @@ pub struct PublishRequest {
 
 /// The arguments of history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct HistoryRequest {
     pub channel: String,
     /// Most publications to return: 0 requests the position only, -1 the server's maximum.
@@ -185,7 +185,7 @@ pub struct SendRequest {
 
 /// The arguments of rpc.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct RpcRequest {
     pub method: String,
     /// Argument as raw JSON; empty when absent.
@@ -194,14 +194,14 @@ pub struct RpcRequest {
 
 /// The arguments of refresh, which replaces the connection token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct RefreshRequest {
     pub token: String,
 }
 
 /// The arguments of `sub_refresh`, which replaces the token of a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct SubRefreshRequest {
     pub channel: String,
     pub token: String,
@@ -379,7 +379,7 @@ pub struct Publication {
 
 /// A message from the server that does not belong to a command.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Push {
     /// Channel name; empty for pushes about the connection.
     pub channel: String,
@@ -388,7 +388,7 @@ pub struct Push {
 
 /// The content of a push.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum PushEvent {
     /// A publication in the channel.
     Publication(Publication),

@@ -62,7 +62,7 @@ pub type DeliveryRef = (String, String, u64);
 
 /// A violated guarantee.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Fault {
     /// Acknowledged or stored in the channel, and never delivered to this subscriber.
     Lost {

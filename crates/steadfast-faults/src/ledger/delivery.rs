@@ -33,7 +33,7 @@ pub(super) enum PublicationOutcome {
 
 /// The publications of one client, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct PublicationStats {
     /// Publications that were sent at least once.
     pub sent: u64,

@@ -22,7 +22,7 @@ pub struct EventRecord {
 
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum RunEvent {
     /// A phase of the run began.
     PhaseBegan(RunPhase),

@@ -46,7 +46,7 @@ pub struct PlannedFault {
 /// Why there is no plan for a scenario with this seed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum PlanError {
     /// A selector matches no instance.
     #[error("step `{step}` matches no instance at {at:?}")]

@@ -38,7 +38,7 @@ struct Source {
 pub enum ConfigError {
     /// The file could not be read.
     #[error("failed to read the configuration file {}", path.display())]
-    #[expect(missing_docs, reason = "the fields are named for what they hold")]
+    #[expect(missing_docs, reason = "the names describe the fields")]
     Unreadable { path: PathBuf, source: io::Error },
     /// A key or a value is invalid.
     #[error("{0}")]

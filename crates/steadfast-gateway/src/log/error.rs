@@ -9,7 +9,7 @@ use steadfast_hub::log::open::{Corruption, CorruptionKind};
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum LogError {
     /// Another process, or another log of this process, has locked the directory.
     #[error("the data directory {} is in use by {}", directory.display(), holder_text(*holder))]

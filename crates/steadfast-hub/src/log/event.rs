@@ -6,7 +6,7 @@ use crate::log::io::{SegmentNumber, StorageError};
 
 /// Something that an operator should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Event {
     /// A segment was created; its checkpoint is durable.
     SegmentCreated {

@@ -34,7 +34,7 @@ pub enum Request {
 
 /// Stores a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Append {
     pub request_id: RequestId,
     pub channel: ChannelName,
@@ -56,7 +56,7 @@ pub struct Publisher {
 
 /// Reads publications of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Read {
     pub request_id: RequestId,
     pub channel: ChannelName,
@@ -69,7 +69,7 @@ pub struct Read {
 
 /// Where a read begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ReadFrom {
     /// At the oldest visible publication.
     Oldest,
@@ -92,7 +92,7 @@ pub enum ReadFrom {
 
 /// A publication that is durable under the configured policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Record {
     /// The number of the publication in its channel; the first is 1, without gaps.
     pub offset: u64,
@@ -105,7 +105,7 @@ pub struct Record {
 
 /// A durable publication with its channel; every shard receives every durable publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Committed {
     pub channel: ChannelName,
     /// The epoch of the channel in which the offset counts.
@@ -115,7 +115,7 @@ pub struct Committed {
 
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Response {
     /// The publication is durable, and its commit precedes this response in the order of the log.
     Appended {
@@ -143,7 +143,7 @@ pub struct ReadResponse {
 
 /// The publications of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Page {
     /// The publications, in the requested order.
     Records {
@@ -182,7 +182,7 @@ pub struct SegmentFound {
 
 /// An input of the log.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Input {
     /// The storage was listed, in order of numbers. `incarnation` comes from the operating system's randomness.
     Found {
@@ -249,7 +249,7 @@ pub enum StorageError {
 
 /// An output of the log. At most one `Write` or `Sync` is in flight.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
     /// Create the segment with its full size, filled with zeros and with a durable name; reply with `Reserved`. The
     /// operation may be slow.

@@ -27,7 +27,7 @@ pub struct OpenReport {
 
 /// A torn write: the last write of an earlier run is incomplete. Under `always`, none of it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct TornWrite {
     pub segment: SegmentNumber,
     /// The byte position at which the log continues.
@@ -36,7 +36,7 @@ pub struct TornWrite {
 
 /// Why a log cannot be opened without losing acknowledged publications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Corruption {
     pub segment: SegmentNumber,
     /// The byte position of the first corrupt byte.
@@ -48,7 +48,7 @@ pub struct Corruption {
 
 /// The kind of a corruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum CorruptionKind {
     /// A record is invalid, although it had been synced.
     InvalidRecord,

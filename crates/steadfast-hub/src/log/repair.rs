@@ -38,7 +38,7 @@ pub struct RepairReport {
 
 /// A new segment of a repaired log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct RepairedSegment {
     pub number: SegmentNumber,
     /// The size of the file; it is filled with zeros after `bytes`.

@@ -31,7 +31,7 @@ pub struct Verifier {
 
 /// The bytes to read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub struct ReadRequest {
     pub segment: SegmentNumber,
     /// The first byte position to read.

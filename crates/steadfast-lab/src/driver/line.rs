@@ -56,7 +56,7 @@ pub struct DriverEvent {
 
 /// What happened to a client.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the fields are named for what they hold")]
+#[expect(missing_docs, reason = "the names describe the fields")]
 pub enum DriverEventKind {
     /// The client connects, for the first time or again.
     Connecting {
