@@ -20,8 +20,13 @@ pub(crate) const PURE: &[&str] = &[
     "steadfast-sim",
 ];
 
-/// Shells: they move bytes and execute outputs, on tokio.
-pub(crate) const SHELLS: &[&str] = &["steadfast", "steadfast-gateway", "steadfast-lab"];
+/// Shells: they read the clocks, move bytes and execute outputs, on tokio.
+pub(crate) const SHELLS: &[&str] = &[
+    "steadfast-clock",
+    "steadfast",
+    "steadfast-gateway",
+    "steadfast-lab",
+];
 
 /// Each of our crates, and which of them it may use.
 const EDGES: &[(&str, &[&str])] = &[
@@ -48,9 +53,15 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-hub",
         ],
     ),
+    ("steadfast-clock", &["steadfast-machine"]),
     (
         "steadfast",
-        &["steadfast-machine", "steadfast-protocol", "steadfast-core"],
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-core",
+            "steadfast-clock",
+        ],
     ),
     (
         "steadfast-gateway",
@@ -58,7 +69,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-machine",
             "steadfast-protocol",
             "steadfast-hub",
-            "steadfast",
+            "steadfast-clock",
         ],
     ),
     (
@@ -67,7 +78,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-machine",
             "steadfast-protocol",
             "steadfast-faults",
-            "steadfast",
+            "steadfast-clock",
         ],
     ),
     (
@@ -79,6 +90,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-hub",
             "steadfast-faults",
             "steadfast-sim",
+            "steadfast-clock",
             "steadfast",
             "steadfast-gateway",
             "steadfast-lab",

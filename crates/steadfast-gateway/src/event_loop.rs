@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use steadfast_clock::Clock;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Input, LogEvent};
 use steadfast_machine::{Instant, Seed};
@@ -19,7 +20,6 @@ use tokio::time;
 
 use crate::access::AccessRules;
 use crate::admin::{Admin, Capacity};
-use crate::clock::Clock;
 use crate::config::policy::Policies;
 use crate::log::ShardLog;
 use crate::shard::{Outgoing, Shard};

@@ -19,5 +19,3 @@ pub mod server;
 mod shard;
 mod upgrade;
 mod write_batch;
-
-pub use steadfast::clock;

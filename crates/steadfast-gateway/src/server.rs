@@ -15,6 +15,7 @@ use std::task::Poll;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use steadfast_clock::Clock;
 use steadfast_hub::Hub;
 use steadfast_hub::log::{Log, io as log_io};
 use steadfast_hub::policy::hub::HubPolicy;
@@ -25,7 +26,6 @@ use tokio::task::spawn_local;
 
 use crate::accept;
 use crate::admin::Admin;
-use crate::clock::Clock;
 use crate::config::StoreKind;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_gateway::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::epoch::ChannelEpoch;

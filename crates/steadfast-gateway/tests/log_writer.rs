@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use steadfast_gateway::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, LogStatus, RingLimits, ShardLog, Store,
 };

@@ -13,7 +13,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 
 use serde_json::{Value, json};
-use steadfast::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_faults::topology::ClientKind;
 
 use self::line::DriverLine;

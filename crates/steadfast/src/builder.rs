@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
@@ -14,7 +15,6 @@ use steadfast_machine::Seed;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::client::Client;
-use crate::clock::Clock;
 use crate::connector::{Connector, StageTimeouts};
 use crate::dial_limit::DialLimit;
 use crate::driver::{Driver, Parts};

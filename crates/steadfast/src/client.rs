@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use steadfast_clock::Clock;
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use steadfast_core::io::{
     Call, CallError, CallId, CallResult, PublicationId, Publish, SubscribeOptions, SubscriptionId,
@@ -17,7 +18,6 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::builder::{Builder, defaults};
-use crate::clock::Clock;
 use crate::driver::Command;
 use crate::error::{BuildError, RequestError};
 use crate::events::Events;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use steadfast_clock::Clock;
 use steadfast_core::Session;
 use steadfast_core::event::{SessionSnapshot, SessionState};
 use steadfast_core::io::{
@@ -24,7 +25,6 @@ use tokio::time::Sleep;
 
 use self::transport_slot::TransportSlot;
 use crate::builder::defaults;
-use crate::clock::Clock;
 use crate::connector::Connector;
 use crate::dial_limit::DialLimit;
 use crate::endpoint::Endpoint;

@@ -41,7 +41,6 @@
 
 mod builder;
 mod client;
-pub mod clock;
 pub mod connector;
 mod dial_limit;
 mod driver;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_gateway::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::log::Log;
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use steadfast_clock::Clock;
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_hub::log::open::OpenReport;
@@ -22,7 +23,6 @@ use super::ring_buffer::{RingBuffer, RingLimits};
 use super::shard_log::ShardLog;
 use super::storage::Storage;
 use super::writer::{MESSAGES_MAX, ShutdownOutcome, Writer, WriterMessage};
-use crate::clock::Clock;
 
 /// Where a log stores its segments.
 #[derive(Clone, Debug, PartialEq, Eq)]

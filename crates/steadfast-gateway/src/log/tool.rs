@@ -20,6 +20,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+use steadfast_clock::Clock;
 use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
 use steadfast_hub::log::open::CorruptionKind;
 pub use steadfast_hub::log::repair::RepairReport;
@@ -34,7 +35,6 @@ use super::files::directory::{
     DIRECTORY_MODE, Directory, DirectoryAccess, new_file, segment_path, sync_names,
 };
 use super::files::read_at;
-use crate::clock::Clock;
 use crate::config::StoreConfig;
 use crate::config::policy::log_settings;
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
 
+use steadfast_clock::Clock;
 use steadfast_hub::io::{LogEvent, ShardMessage};
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{
@@ -23,7 +24,6 @@ use super::ring_buffer::Delivery;
 use super::service::{LogStatus, SharedState};
 use super::shard_log::request_id;
 use super::storage::{Completion, Storage, failed};
-use crate::clock::Clock;
 
 /// The capacity of the writer's channel. Each message is the submission of one loop iteration of one shard; when the
 /// channel is full, a shard retains its submission.

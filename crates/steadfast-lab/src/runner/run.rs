@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use steadfast::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_faults::ledger::event::{
     ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, ProcessEvent, RunEvent, RunPhase,
 };

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use steadfast::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_faults::ledger::event::{FaultEvent, ProcessEvent, ProcessExit, RunEvent};
 use steadfast_faults::topology::{FaultId, InstanceId};
 use steadfast_machine::Instant;

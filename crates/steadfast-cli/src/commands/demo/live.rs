@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast::clock::Clock;
 use steadfast::{DisconnectCause, Position, SessionState};
+use steadfast_clock::Clock;
 
 /// The maximum number of reported disconnects.
 const DISCONNECTS_MAX: usize = 20;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast::clock::Clock;
 use steadfast::error::BuildError;
 use steadfast::{Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent};
+use steadfast_clock::Clock;
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use steadfast_gateway::clock::Clock;
+use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;

@@ -1,6 +1,7 @@
-//! The clocks of the shell: a monotonic clock that includes suspended time, and the wall clock.
+//! The clocks of the shells: a monotonic clock that includes suspended time, and the wall clock.
 //!
-//! Converts both to the units of the state machines. No other module in this crate reads the system's clocks.
+//! Converts both to the units of the state machines, so that the gateway, the client and the lab measure time alike.
+//! No other crate reads the system's clocks; timers belong to the shells.
 
 use std::time::Duration;
 
