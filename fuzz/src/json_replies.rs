@@ -5,9 +5,9 @@
 //! corpus.
 
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent;
-use steadfast_protocol::json::{append_reply, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Reply, ReplyResult};
 
@@ -20,9 +20,7 @@ const WIDE: Limits = Limits {
 /// Checks one input; panics when the decoder violates an invariant.
 pub fn check(data: &[u8]) {
     let message = Bytes::copy_from_slice(data);
-    let Ok(mut replies) = decode_replies(&message, &Limits::DEFAULT) else {
-        return;
-    };
+    let mut replies = Encoding::Json.decode_replies(&message, &Limits::DEFAULT);
     let mut count = 0;
     while let Some(reply) = replies.next() {
         count += 1;
@@ -33,7 +31,7 @@ pub fn check(data: &[u8]) {
     }
     assert!(
         count + replies.unknown_pushes() > 0,
-        "a message without a reply was accepted"
+        "a message has neither a reply nor an error"
     );
 }
 
@@ -51,7 +49,7 @@ fn check_reply(reply: &Reply) {
     let first = encoded(reply);
     let message = Bytes::from(first.clone());
     let read: Result<Vec<Reply>, DecodeError> =
-        decode_replies(&message, &WIDE).and_then(Iterator::collect);
+        Encoding::Json.decode_replies(&message, &WIDE).collect();
     match read.as_deref() {
         Ok([again]) => assert_eq!(encoded(again), first),
         other => panic!("{other:?}"),
@@ -60,6 +58,6 @@ fn check_reply(reply: &Reply) {
 
 fn encoded(reply: &Reply) -> Vec<u8> {
     let mut out = Vec::new();
-    append_reply(&mut out, reply);
+    Encoding::Json.append_reply(&mut out, reply);
     out
 }

@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
-use steadfast_protocol::json;
 use steadfast_protocol::message::{
     Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, Position,
     PublishRequest, Reply, ReplyResult, Request, RpcRequest,
@@ -31,11 +31,7 @@ impl Hub {
     /// Executes the commands of one WebSocket message in order, until one of them closes the connection.
     pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
         let limits = self.settings().limits;
-        let commands = match json::decode_commands(message, &limits) {
-            Ok(commands) => commands,
-            Err(error) => return self.handle_command(id, Err(error)),
-        };
-        for command in commands {
+        for command in Encoding::Json.decode_commands(message, &limits) {
             match self.peers.get_mut(id) {
                 Some(peer) if peer.is_paused => peer.queued_commands.push_back(command),
                 Some(_) => self.handle_command(id, command),

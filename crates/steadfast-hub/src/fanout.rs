@@ -1,7 +1,7 @@
 //! Fan-out of publications, and catching up on publications that this shard has missed.
 
+use steadfast_protocol::codec::{Encoding, InfoParts, PublicationParts};
 use steadfast_protocol::codes::UnsubscribeCode;
-use steadfast_protocol::json::{self, InfoParts, PublicationParts};
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
 use crate::channel::{ChannelIndex, Cursor};
@@ -67,7 +67,7 @@ impl Hub {
         }
         let capacity = record.data.len() + target.name.as_str().len() + ENVELOPE_BYTES;
         let mut frame = FrameBuilder::with_capacity(capacity);
-        json::append_publication_push(frame.buffer(), target.name.as_str(), parts(record));
+        Encoding::Json.append_publication_push(frame.buffer(), target.name.as_str(), parts(record));
         let frame = frame.finish(Opcode::Text);
         self.emit(Output::Fanout { frame, to });
     }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use steadfast_machine::Instant;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::json;
 use steadfast_protocol::message::{
     ChannelName, ClientInfo, PresenceStats, Push, PushEvent, Reply, ReplyResult,
 };
@@ -248,7 +248,7 @@ impl Hub {
             event,
         });
         let mut frame = FrameBuilder::with_capacity(PUSH_BYTES);
-        json::append_reply(frame.buffer(), &push);
+        Encoding::Json.append_reply(frame.buffer(), &push);
         self.emit(Output::Fanout {
             frame: frame.finish(Opcode::Text),
             to: Rc::new(listeners),

@@ -4,7 +4,7 @@
 //! line feed) and so a single allocation.
 
 use bytes::Bytes;
-use steadfast_protocol::json;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::message::Reply;
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
@@ -37,9 +37,9 @@ impl Replies {
             .get_or_insert_with(|| (peer, FrameBuilder::with_capacity(CAPACITY)));
         assert!(*owner == peer, "a frame has one receiver");
         if frame.payload_bytes() > 0 {
-            frame.buffer().push(b'\n');
+            frame.buffer().extend_from_slice(Encoding::Json.separator());
         }
-        json::append_reply(frame.buffer(), reply);
+        Encoding::Json.append_reply(frame.buffer(), reply);
     }
 
     /// Takes the finished frame, if there is one.

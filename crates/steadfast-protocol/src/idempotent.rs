@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::codec::json::{Context, Object, Payload, Text, parse, shape};
 use crate::error::DecodeError;
-use crate::json::{Context, Object, Payload, Text, parse, shape};
 use crate::limits::Limits;
 
 /// Name of the RPC method.

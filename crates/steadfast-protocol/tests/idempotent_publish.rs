@@ -1,11 +1,11 @@
 //! The payloads of `gw.publish`: the wire format inside the RPC call, and the invalid arguments.
 
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent::{
     self, IdempotentAck, IdempotentPublish, IdempotentPublishError,
 };
-use steadfast_protocol::json::{append_command, append_reply, decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Reply, ReplyResult, Request, RpcRequest};
 
@@ -14,8 +14,8 @@ fn an_idempotent_publish_is_an_rpc_call_as_sdks_send_it() {
     let text = r#"{"rpc":{"method":"gw.publish","data":{"channel":"news","data":{"a":1},"idempotency_key":"k1"}},"id":9}"#;
     let message = Bytes::from_static(text.as_bytes());
 
-    let command = decode_commands(&message, &Limits::DEFAULT)
-        .unwrap()
+    let command = Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
         .next()
         .unwrap()
         .unwrap();
@@ -33,7 +33,7 @@ fn an_idempotent_publish_is_an_rpc_call_as_sdks_send_it() {
         method: idempotent::METHOD.to_owned(),
         data: data.into(),
     };
-    append_command(
+    Encoding::Json.append_command(
         &mut out,
         &Command {
             id: 9,
@@ -65,7 +65,7 @@ fn an_ack_always_has_all_three_fields() {
         let mut data = Vec::new();
         idempotent::append_ack(&mut data, &ack);
         let mut out = Vec::new();
-        append_reply(
+        Encoding::Json.append_reply(
             &mut out,
             &Reply::Response {
                 id: 1,
@@ -74,8 +74,8 @@ fn an_ack_always_has_all_three_fields() {
         );
         let message = Bytes::from(out);
 
-        let reply = decode_replies(&message, &Limits::DEFAULT)
-            .unwrap()
+        let reply = Encoding::Json
+            .decode_replies(&message, &Limits::DEFAULT)
             .next()
             .unwrap()
             .unwrap();

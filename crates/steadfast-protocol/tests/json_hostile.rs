@@ -1,14 +1,9 @@
 //! How the JSON codec handles invalid input.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the support functions of a test fail as loudly as the test"
-)]
-
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode};
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
-use steadfast_protocol::json::{decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Request};
 
@@ -121,11 +116,14 @@ fn bytes_that_are_not_utf8_are_rejected_even_in_payloads_and_unknown_fields() {
     ] {
         let message = Bytes::from_static(bytes);
 
-        let error = decode_commands(&message, &Limits::DEFAULT)
-            .map(|_| ())
-            .unwrap_err();
+        let commands: Vec<_> = Encoding::Json
+            .decode_commands(&message, &Limits::DEFAULT)
+            .collect();
 
-        assert!(matches!(error, DecodeError::NotUtf8(_)), "{error:?}");
+        assert!(
+            matches!(&commands[..], [Err(DecodeError::NotUtf8(_))]),
+            "{commands:?}"
+        );
     }
 }
 
@@ -243,8 +241,8 @@ fn a_reply_without_result_or_error_is_rejected() {
     ] {
         let message = Bytes::copy_from_slice(text.as_bytes());
 
-        let replies: Vec<_> = decode_replies(&message, &Limits::DEFAULT)
-            .unwrap()
+        let replies: Vec<_> = Encoding::Json
+            .decode_replies(&message, &Limits::DEFAULT)
             .collect();
 
         assert_eq!(replies, [Err(DecodeError::NoResult { id: 5 })], "{text}");
@@ -294,10 +292,14 @@ fn no_single_changed_byte_makes_the_decoders_panic() {
                 let mut bytes = text.as_bytes().to_vec();
                 bytes[index] = byte;
                 let message = Bytes::from(bytes);
-                accepted += decode_commands(&message, &Limits::DEFAULT)
-                    .map_or(0, |all| all.flatten().count());
-                accepted += decode_replies(&message, &Limits::DEFAULT)
-                    .map_or(0, |all| all.flatten().count());
+                accepted += Encoding::Json
+                    .decode_commands(&message, &Limits::DEFAULT)
+                    .flatten()
+                    .count();
+                accepted += Encoding::Json
+                    .decode_replies(&message, &Limits::DEFAULT)
+                    .flatten()
+                    .count();
             }
         }
     }
@@ -307,20 +309,18 @@ fn no_single_changed_byte_makes_the_decoders_panic() {
 
 fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    decode_commands(&message, &Limits::DEFAULT)
-        .unwrap()
+    Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
         .collect()
 }
 
 /// Returns the error at the end of a message.
 fn last_error(text: &str) -> DecodeError {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    match decode_commands(&message, &Limits::DEFAULT) {
-        Ok(mut commands) => commands
-            .find_map(Result::err)
-            .unwrap_or_else(|| panic!("accepted {text:?}")),
-        Err(error) => error,
-    }
+    Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
+        .find_map(Result::err)
+        .unwrap_or_else(|| panic!("accepted {text:?}"))
 }
 
 fn assert_kind(text: &str, expected: JsonErrorKind) {

@@ -1,14 +1,9 @@
 //! How the JSON codec handles messages that are well formed but too large.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "the support functions of a test fail as loudly as the test"
-)]
-
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{DecodeErrorAction, ErrorCode};
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::json::{append_reply, decode_commands, decode_replies};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyResult, Request};
 
@@ -101,8 +96,8 @@ fn values_at_a_limit_are_accepted_and_above_it_rejected() {
         let good = Bytes::from(template(&good));
         let bad = Bytes::from(template(&bad));
 
-        let good: Vec<_> = decode_commands(&good, &limits).unwrap().collect();
-        let bad: Vec<_> = decode_commands(&bad, &limits).unwrap().collect();
+        let good: Vec<_> = Encoding::Json.decode_commands(&good, &limits).collect();
+        let bad: Vec<_> = Encoding::Json.decode_commands(&bad, &limits).collect();
 
         assert!(matches!(good[..], [Ok(_)]), "{good:?}");
         assert!(
@@ -128,8 +123,8 @@ fn the_limit_of_channel_names_applies_to_positions_to_resume() {
         };
         let (good, bad) = (resume(channel_bytes), resume(channel_bytes + 1));
 
-        let good: Vec<_> = decode_commands(&good, &limits).unwrap().collect();
-        let bad: Vec<_> = decode_commands(&bad, &limits).unwrap().collect();
+        let good: Vec<_> = Encoding::Json.decode_commands(&good, &limits).collect();
+        let bad: Vec<_> = Encoding::Json.decode_commands(&bad, &limits).collect();
 
         assert!(matches!(good[..], [Ok(_)]), "{good:?}");
         assert_eq!(
@@ -159,8 +154,8 @@ fn publications_in_a_result_are_counted_before_memory_is_allocated() {
         };
         let (good, bad) = (reply(3), reply(4));
 
-        let good: Vec<_> = decode_replies(&good, &limits).unwrap().collect();
-        let bad: Vec<_> = decode_replies(&bad, &limits).unwrap().collect();
+        let good: Vec<_> = Encoding::Json.decode_replies(&good, &limits).collect();
+        let bad: Vec<_> = Encoding::Json.decode_replies(&bad, &limits).collect();
 
         assert!(matches!(good[..], [Ok(_)]), "{good:?}");
         assert_eq!(
@@ -185,11 +180,11 @@ fn a_client_decodes_the_largest_presence_result_that_a_gateway_sends_by_default(
         id: 1,
         outcome: Ok(ReplyResult::Presence(clients)),
     };
-    append_reply(&mut message, &reply);
+    Encoding::Json.append_reply(&mut message, &reply);
     let message = Bytes::from(message);
 
-    let read: Vec<_> = decode_replies(&message, &Limits::REPLIES)
-        .unwrap()
+    let read: Vec<_> = Encoding::Json
+        .decode_replies(&message, &Limits::REPLIES)
         .collect();
 
     assert_eq!(read, [Ok(reply)]);
@@ -200,7 +195,7 @@ fn a_client_decodes_as_many_replies_as_a_gateway_sends_in_one_message() {
     let lines = vec![r#"{"id":1,"publish":{}}"#; (64 * 1024) / 22].join("\n");
     let message = Bytes::from(lines);
 
-    let replies = decode_replies(&message, &Limits::REPLIES).unwrap();
+    let replies = Encoding::Json.decode_replies(&message, &Limits::REPLIES);
 
     assert_eq!(replies.flatten().count(), 2978);
 }
@@ -258,16 +253,16 @@ fn a_message_full_of_brackets_does_not_exhaust_the_stack() {
 fn a_message_above_the_limit_is_rejected() {
     let message = Bytes::from(vec![b' '; Limits::MESSAGE_BYTES + 1]);
 
-    let error = decode_commands(&message, &Limits::DEFAULT)
-        .map(|_| ())
-        .unwrap_err();
+    let commands: Vec<_> = Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
+        .collect();
 
     assert_eq!(
-        error,
-        DecodeError::MessageTooLong {
+        commands,
+        [Err(DecodeError::MessageTooLong {
             bytes: 65_537,
             bytes_max: 65_536
-        }
+        })]
     );
 }
 
@@ -285,18 +280,16 @@ fn more_commands_than_the_limit_are_rejected() {
 
 fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    decode_commands(&message, &Limits::DEFAULT)
-        .unwrap()
+    Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
         .collect()
 }
 
 /// Returns the error at the end of a message.
 fn last_error(text: &str) -> DecodeError {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    match decode_commands(&message, &Limits::DEFAULT) {
-        Ok(mut commands) => commands
-            .find_map(Result::err)
-            .unwrap_or_else(|| panic!("accepted {text:?}")),
-        Err(error) => error,
-    }
+    Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
+        .find_map(Result::err)
+        .unwrap_or_else(|| panic!("accepted {text:?}"))
 }

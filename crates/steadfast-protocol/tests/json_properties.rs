@@ -5,7 +5,7 @@ mod strategies;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use steadfast_protocol::json::{append_command, append_reply, decode_commands, decode_replies};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, PublishRequest, Reply, Request};
 
@@ -22,7 +22,7 @@ proptest! {
     fn commands_decode_to_what_was_encoded(commands in prop::collection::vec(arb_command(), 1..5)) {
         let message = command_message(&commands);
 
-        let read: Vec<Command> = decode_commands(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+        let read: Vec<Command> = Encoding::Json.decode_commands(&message, &WIDE).collect::<Result<_, _>>().unwrap();
 
         prop_assert_eq!(read, commands);
     }
@@ -31,7 +31,7 @@ proptest! {
     fn replies_decode_to_what_was_encoded(replies in prop::collection::vec(arb_reply(), 1..5)) {
         let message = reply_message(&replies);
 
-        let read: Vec<Reply> = decode_replies(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+        let read: Vec<Reply> = Encoding::Json.decode_replies(&message, &WIDE).collect::<Result<_, _>>().unwrap();
 
         prop_assert_eq!(read, replies);
     }
@@ -41,7 +41,7 @@ proptest! {
         let request = PublishRequest { channel: "c".to_owned(), data: payload.clone().into(), kind: 0 };
         let message = command_message(&[Command { id: 1, request: Request::Publish(request) }]);
 
-        let read: Vec<Command> = decode_commands(&message, &WIDE).unwrap().collect::<Result<_, _>>().unwrap();
+        let read: Vec<Command> = Encoding::Json.decode_commands(&message, &WIDE).collect::<Result<_, _>>().unwrap();
 
         let [Command { request: Request::Publish(publish), .. }] = &read[..] else { panic!("{read:?}") };
         let expected: String = payload.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
@@ -130,9 +130,9 @@ fn command_message(commands: &[Command]) -> Bytes {
     let mut out = Vec::new();
     for (index, command) in commands.iter().enumerate() {
         if index > 0 {
-            out.push(b'\n');
+            out.extend_from_slice(Encoding::Json.separator());
         }
-        append_command(&mut out, command);
+        Encoding::Json.append_command(&mut out, command);
     }
     out.into()
 }
@@ -141,9 +141,9 @@ fn reply_message(replies: &[Reply]) -> Bytes {
     let mut out = Vec::new();
     for (index, reply) in replies.iter().enumerate() {
         if index > 0 {
-            out.push(b'\n');
+            out.extend_from_slice(Encoding::Json.separator());
         }
-        append_reply(&mut out, reply);
+        Encoding::Json.append_reply(&mut out, reply);
     }
     out.into()
 }
@@ -152,7 +152,7 @@ fn reply_message(replies: &[Reply]) -> Bytes {
 fn read_both(bytes: Vec<u8>) {
     let message = Bytes::from(bytes);
     let lines = message.split(|byte| *byte == b'\n').count();
-    let commands = decode_commands(&message, &WIDE).map_or(0, Iterator::count);
-    let replies = decode_replies(&message, &WIDE).map_or(0, Iterator::count);
+    let commands = Encoding::Json.decode_commands(&message, &WIDE).count();
+    let replies = Encoding::Json.decode_replies(&message, &WIDE).count();
     assert!(commands <= lines && replies <= lines);
 }

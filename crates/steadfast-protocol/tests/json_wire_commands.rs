@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use steadfast_protocol::json::{append_command, decode_commands};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, PublishRequest,
@@ -226,14 +226,14 @@ fn rpc(json: &'static str) -> Request {
 
 fn commands(text: &str) -> Vec<Command> {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    decode_commands(&message, &Limits::DEFAULT)
-        .unwrap()
+    Encoding::Json
+        .decode_commands(&message, &Limits::DEFAULT)
         .collect::<Result<_, _>>()
         .unwrap()
 }
 
 fn written(command: &Command) -> String {
     let mut out = Vec::new();
-    append_command(&mut out, command);
+    Encoding::Json.append_command(&mut out, command);
     String::from_utf8(out).unwrap()
 }

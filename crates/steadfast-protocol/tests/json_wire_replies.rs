@@ -8,11 +8,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use steadfast_protocol::codec::{Encoding, PublicationParts};
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::json::{
-    InfoParts, PublicationParts, append_join_push, append_publication_push, append_reply,
-    decode_replies,
-};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication, Push,
@@ -249,34 +246,25 @@ fn pushes_about_the_connection_have_no_channel() {
 }
 
 #[test]
-fn the_fast_paths_encode_the_same_text_as_the_general_one() {
-    let info = ClientInfo {
-        client: "c".to_owned(),
-        ..ClientInfo::default()
-    };
+fn the_fast_path_encodes_the_same_text_as_the_general_one() {
     let publication = Publication {
         data: Bytes::from_static(b"1"),
-        info: Some(info.clone()),
+        info: Some(ClientInfo {
+            client: "c".to_owned(),
+            ..ClientInfo::default()
+        }),
         offset: 3,
         ..Publication::default()
     };
     let mut fast = Vec::new();
 
-    append_publication_push(&mut fast, "a\"b", PublicationParts::from(&publication));
-    fast.push(b'\n');
-    append_join_push(&mut fast, "a\"b", InfoParts::from(&info));
+    let parts = PublicationParts::from(&publication);
+    Encoding::Json.append_publication_push(&mut fast, "a\"b", parts);
 
-    let push = |event| {
-        encoded(&Reply::Push(Push {
-            channel: "a\"b".to_owned(),
-            event,
-        }))
-    };
-    let general = format!(
-        "{}\n{}",
-        push(PushEvent::Publication(publication)),
-        push(PushEvent::Join(info))
-    );
+    let general = encoded(&Reply::Push(Push {
+        channel: "a\"b".to_owned(),
+        event: PushEvent::Publication(publication),
+    }));
     assert_eq!(String::from_utf8(fast).unwrap(), general);
 }
 
@@ -315,7 +303,7 @@ fn sixty_four_bit_numbers_are_exact() {
 fn a_client_skips_and_counts_pushes_of_an_unknown_kind() {
     let message = Bytes::from_static(b"{\"push\":{\"channel\":\"c\",\"map\":{}}}\n{}\n");
     let limits = Limits::DEFAULT;
-    let mut replies = decode_replies(&message, &limits).unwrap();
+    let mut replies = Encoding::Json.decode_replies(&message, &limits);
 
     assert_eq!(replies.next(), Some(Ok(Reply::Ping)));
     assert_eq!(replies.next(), None);
@@ -358,14 +346,14 @@ fn response(result: ReplyResult) -> Reply {
 
 fn replies(text: &str) -> Vec<Reply> {
     let message = Bytes::copy_from_slice(text.as_bytes());
-    decode_replies(&message, &Limits::DEFAULT)
-        .unwrap()
+    Encoding::Json
+        .decode_replies(&message, &Limits::DEFAULT)
         .collect::<Result<_, _>>()
         .unwrap()
 }
 
 fn encoded(reply: &Reply) -> String {
     let mut out = Vec::new();
-    append_reply(&mut out, reply);
+    Encoding::Json.append_reply(&mut out, reply);
     String::from_utf8(out).unwrap()
 }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
-use steadfast_protocol::json;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     Command, ConnectRequest, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request,
@@ -206,9 +206,7 @@ impl Client {
         }
         let mut actions = Vec::new();
         for message in messages {
-            for reply in
-                json::decode_replies(&message, &LIMITS).expect("a hub sends valid messages")
-            {
+            for reply in Encoding::Json.decode_replies(&message, &LIMITS) {
                 self.handle_reply(
                     reply.expect("a hub sends valid replies"),
                     recorder,
@@ -487,7 +485,7 @@ impl Client {
     fn append_command(&mut self, message: &mut Vec<u8>, pending: PendingCommand, request: Request) {
         self.last_command += 1;
         self.pending.insert(self.last_command, pending);
-        json::append_command(
+        Encoding::Json.append_command(
             message,
             &Command {
                 id: self.last_command,

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use steadfast_machine::Instant;
-use steadfast_protocol::json::decode_replies;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
-use super::outgoing::{call_request, publish_request};
+use super::outgoing::{ENCODING, call_request, publish_request};
 use super::{Lifecycle, Session, deliver};
 use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::{ConnectionLoss, Output, SubscriptionEvent};
@@ -67,13 +66,7 @@ impl Session {
         if matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
             return;
         }
-        let replies = match decode_replies(message, &Limits::REPLIES) {
-            Ok(replies) => replies,
-            Err(error) => {
-                return self.drop_connection(now, DisconnectCause::Protocol(error.to_string()));
-            }
-        };
-        for reply in replies {
+        for reply in ENCODING.decode_replies(message, &Limits::REPLIES) {
             match reply {
                 Ok(reply) => self.on_reply(now, reply),
                 Err(error) => {

@@ -13,8 +13,8 @@ use steadfast_core::policy::{
     BackoffSettings, LivenessSettings, OutboxSettings, SessionPolicy, SessionSettings,
 };
 use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
-use steadfast_protocol::json;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
     Command, ConnectResult, Position, Publication, Push, PushEvent, Reply, ReplyError, ReplyResult,
@@ -159,7 +159,7 @@ impl Script {
                 }
                 Output::Abort { .. } => {}
                 Output::Transmit { message, .. } => {
-                    let commands = json::decode_commands(&message, &Limits::DEFAULT).expect("fits");
+                    let commands = Encoding::Json.decode_commands(&message, &Limits::DEFAULT);
                     self.inbox
                         .extend(commands.map(|command| command.expect("valid")));
                 }
@@ -267,7 +267,7 @@ impl Script {
 
     pub(crate) fn reply(&mut self, reply: &Reply) {
         let mut message = Vec::new();
-        json::append_reply(&mut message, reply);
+        Encoding::Json.append_reply(&mut message, reply);
         self.receive(&message);
     }
 

@@ -16,7 +16,7 @@ use steadfast_hub::log::io::{
 };
 use steadfast_hub::policy::hub::HubSettings;
 use steadfast_machine::{Generator, Seed};
-use steadfast_protocol::json;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ChannelName, Publication, PushEvent, Reply, ReplyResult};
 
@@ -354,7 +354,7 @@ impl World {
             if text.is_empty() {
                 continue;
             }
-            for reply in json::decode_replies(&text, &limits).expect("a message") {
+            for reply in Encoding::Json.decode_replies(&text, &limits) {
                 self.deliver_reply(client, reply.expect("a reply"));
             }
         }

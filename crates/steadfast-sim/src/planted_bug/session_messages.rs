@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_core::io::Attempt;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
-use steadfast_protocol::json;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Position, Request, RpcRequest, SubscribeRequest};
 
@@ -29,16 +29,14 @@ pub(crate) fn alter_message(
     else {
         return Some(message);
     };
-    let commands =
-        json::decode_commands(&message, &Limits::DEFAULT).expect("a session sends valid messages");
     let mut altered = Vec::new();
-    for command in commands {
+    for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
         let Command { id, request } = command.expect("a session sends valid commands");
         if let Some(request) = alter_request(request, attempt, planted_bug, state) {
             if !altered.is_empty() {
-                altered.push(b'\n');
+                altered.extend_from_slice(Encoding::Json.separator());
             }
-            json::append_command(&mut altered, &Command { id, request });
+            Encoding::Json.append_command(&mut altered, &Command { id, request });
         }
     }
     (!altered.is_empty()).then(|| Bytes::from(altered))

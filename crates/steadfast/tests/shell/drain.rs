@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast::{Client, PublishOutcome, SessionEvent, SessionState};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
-use steadfast_protocol::json::{append_reply, decode_commands};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, ConnectResult, Reply, ReplyResult, Request};
 use steadfast_protocol::websocket::{self, Decoder, Opcode, Role};
@@ -57,7 +57,7 @@ async fn serve(listener: TcpListener) -> Option<u16> {
 
 fn reply(message: &[u8], replies: &mut Vec<u8>) {
     let message = Bytes::copy_from_slice(message);
-    for command in decode_commands(&message, &Limits::DEFAULT).unwrap() {
+    for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
         let Command { id, request } = command.unwrap();
         let result = if matches!(request, Request::Connect(_)) {
             ReplyResult::Connect(ConnectResult::default())
@@ -66,10 +66,10 @@ fn reply(message: &[u8], replies: &mut Vec<u8>) {
             ReplyResult::Rpc(acknowledgement())
         };
         if !replies.is_empty() {
-            replies.push(b'\n');
+            replies.extend_from_slice(Encoding::Json.separator());
         }
         let outcome = Ok(result);
-        append_reply(replies, &Reply::Response { id, outcome });
+        Encoding::Json.append_reply(replies, &Reply::Response { id, outcome });
     }
 }
 

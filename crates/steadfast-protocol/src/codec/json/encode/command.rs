@@ -5,9 +5,8 @@ use crate::message::{
     ChannelRequest, Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
 };
 
-/// Appends one command. [`Request::Pong`] is an empty object; `Send` is written with the id of the command, which is 0
-/// and therefore omitted.
-pub fn append_command(out: &mut Vec<u8>, command: &Command) {
+/// Appends one command.
+pub(in crate::codec) fn append_command(out: &mut Vec<u8>, command: &Command) {
     let mut object = Object::new(out);
     object.number("id", command.id);
     match &command.request {

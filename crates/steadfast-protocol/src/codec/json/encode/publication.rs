@@ -59,10 +59,7 @@ impl<'a> From<&'a ClientInfo> for InfoParts<'a> {
 }
 
 /// Appends the push of one publication.
-///
-/// The channel epoch is not written: the subscriber has it from its subscribe result, and a change of the epoch
-/// ends the subscription.
-pub fn append_publication_push(
+pub(in crate::codec) fn append_publication_push(
     out: &mut Vec<u8>,
     channel: &str,
     publication: PublicationParts<'_>,
@@ -73,14 +70,14 @@ pub fn append_publication_push(
 }
 
 /// Appends the join push of a client that subscribed.
-pub fn append_join_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
+pub(super) fn append_join_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
         push.object("join", |join| fill_info_object(join, info));
     });
 }
 
 /// Appends the leave push of a client whose subscription ended.
-pub fn append_leave_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
+pub(super) fn append_leave_push(out: &mut Vec<u8>, channel: &str, info: InfoParts<'_>) {
     append_push(out, channel, |push| {
         push.object("leave", |leave| fill_info_object(leave, info));
     });

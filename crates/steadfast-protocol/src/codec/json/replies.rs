@@ -19,35 +19,11 @@ use shapes::{
     RefreshShape, ReplyShape, SubscribeShape,
 };
 
-/// Decodes a message of a server lazily, one reply at a time.
-///
-/// # Errors
-///
-/// The message is too long, empty, or not UTF-8.
-pub fn decode_replies<'a>(
-    message: &'a Bytes,
-    limits: &'a Limits,
-) -> Result<Replies<'a>, DecodeError> {
-    Ok(Replies {
-        lines: Lines::new(message, limits)?,
-        unknown_pushes: 0,
-    })
-}
-
-/// The replies of one message, in order. Any error is the last item.
-///
-/// Pushes of an unknown kind are skipped and counted, so that the client stays compatible with newer servers.
+/// The replies of one message, decoded one at a time.
 #[derive(Clone, Debug)]
-pub struct Replies<'a> {
+pub(in crate::codec) struct Replies<'a> {
     lines: Lines<'a>,
     unknown_pushes: usize,
-}
-
-impl Replies<'_> {
-    /// Returns the number of pushes of an unknown kind that were skipped so far.
-    pub fn unknown_pushes(&self) -> usize {
-        self.unknown_pushes
-    }
 }
 
 impl Iterator for Replies<'_> {
@@ -73,6 +49,17 @@ impl Iterator for Replies<'_> {
 }
 
 impl<'a> Replies<'a> {
+    pub(in crate::codec) fn new(message: &'a Bytes, limits: &'a Limits) -> Self {
+        Self {
+            lines: Lines::new(message, limits),
+            unknown_pushes: 0,
+        }
+    }
+
+    pub(in crate::codec) const fn unknown_pushes(&self) -> usize {
+        self.unknown_pushes
+    }
+
     /// Decodes one line; `None` for a push of an unknown kind.
     fn decode(&self, text: &'a str, line: usize) -> Result<Option<Reply>, DecodeError> {
         if text.is_empty() {

@@ -8,9 +8,8 @@ mod publication;
 mod reply;
 mod write;
 
-pub use command::append_command;
-pub use publication::{
-    InfoParts, PublicationParts, append_join_push, append_leave_push, append_publication_push,
-};
-pub use reply::append_reply;
+pub(in crate::codec) use command::append_command;
+pub(in crate::codec) use publication::append_publication_push;
+pub use publication::{InfoParts, PublicationParts};
+pub(in crate::codec) use reply::append_reply;
 pub(crate) use write::Object;

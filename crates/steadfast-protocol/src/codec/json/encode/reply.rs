@@ -17,7 +17,7 @@ use crate::message::{
 ///
 /// A success always has a result object, even an empty one, and an error always has a message: SDKs read both without
 /// checking whether they are present.
-pub fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
+pub(in crate::codec) fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
     match reply {
         Reply::Response { id, outcome } => {
             let mut object = Object::new(out);

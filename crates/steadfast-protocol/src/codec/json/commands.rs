@@ -11,28 +11,9 @@ use crate::message::{
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
-/// Decodes a message of a client lazily, one command at a time.
-///
-/// A rejected connect command invalidates the commands after it, so no command is decoded ahead.
-///
-/// # Errors
-///
-/// The message is too long, empty, or not UTF-8.
-pub fn decode_commands<'a>(
-    message: &'a Bytes,
-    limits: &'a Limits,
-) -> Result<Commands<'a>, DecodeError> {
-    Ok(Commands {
-        lines: Lines::new(message, limits)?,
-    })
-}
-
-/// The commands of one message, in order.
-///
-/// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
-/// [`crate::codes::DecodeErrorAction`]); any other error is the last item.
+/// The commands of one message, decoded one at a time.
 #[derive(Clone, Debug)]
-pub struct Commands<'a> {
+pub(in crate::codec) struct Commands<'a> {
     lines: Lines<'a>,
 }
 
@@ -54,6 +35,12 @@ impl Iterator for Commands<'_> {
 }
 
 impl<'a> Commands<'a> {
+    pub(in crate::codec) fn new(message: &'a Bytes, limits: &'a Limits) -> Self {
+        Self {
+            lines: Lines::new(message, limits),
+        }
+    }
+
     fn decode(&self, text: &'a str, line: usize) -> Result<Command, DecodeError> {
         if text.is_empty() {
             return Err(DecodeError::Empty);

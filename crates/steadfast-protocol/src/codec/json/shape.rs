@@ -23,14 +23,14 @@ macro_rules! shape {
         #[derive(Debug, Default)]
         pub(crate) struct $name<$lifetime> { $( pub(crate) $field: $kind, )* }
 
-        crate::json::shape!(@read $name, $name<$lifetime>, $lifetime, $( $wire => $field: $kind, )*);
+        crate::codec::json::shape!(@read $name, $name<$lifetime>, $lifetime, $( $wire => $field: $kind, )*);
     };
     ($(#[$about:meta])* $name:ident { $( $wire:literal => $field:ident: $kind:ty, )* }) => {
         $(#[$about])*
         #[derive(Debug, Default)]
         pub(crate) struct $name { $( pub(crate) $field: $kind, )* }
 
-        crate::json::shape!(@read $name, $name, 'de, $( $wire => $field: $kind, )*);
+        crate::codec::json::shape!(@read $name, $name, 'de, $( $wire => $field: $kind, )*);
     };
     (@read $name:ident, $full:ty, $lifetime:lifetime, $( $wire:literal => $field:ident: $kind:ty, )*) => {
         impl<$lifetime> serde::Deserialize<$lifetime> for $full {
@@ -46,13 +46,13 @@ macro_rules! shape {
 
                     fn visit_map<A: serde::de::MapAccess<$lifetime>>(self, mut map: A) -> Result<$full, A::Error> {
                         $( let mut $field: Option<$kind> = None; )*
-                        while let Some(crate::json::Text(key)) = map.next_key()? {
+                        while let Some(crate::codec::json::Text(key)) = map.next_key()? {
                             match &*key {
                                 $( $wire => {
                                     if $field.is_some() {
                                         return Err(serde::de::Error::duplicate_field($wire));
                                     }
-                                    $field = Some(crate::json::Field::read(&mut map)?);
+                                    $field = Some(crate::codec::json::Field::read(&mut map)?);
                                 } )*
                                 _ => {
                                     map.next_value::<serde::de::IgnoredAny>()?;
@@ -67,7 +67,7 @@ macro_rules! shape {
             }
         }
 
-        impl<$lifetime> crate::json::Field<$lifetime> for Option<$full> {
+        impl<$lifetime> crate::codec::json::Field<$lifetime> for Option<$full> {
             fn read<A: serde::de::MapAccess<$lifetime>>(map: &mut A) -> Result<Self, A::Error> {
                 map.next_value()
             }

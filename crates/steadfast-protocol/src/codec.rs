@@ -1,0 +1,143 @@
+//! The encodings of the Centrifuge client protocol: messages to and from the payloads of frames.
+//!
+//! An [`Encoding`] is chosen once per connection, at the upgrade; everything that depends on it is a method of it, so
+//! a further encoding changes this module and its submodules only. Decoding is lazy, one command or reply at a time.
+//! The codec neither acts on messages nor frames payloads: shells and sessions call it, and the endpoint of the
+//! transport writes the frames. State machines of the server never see an encoding.
+
+use bytes::Bytes;
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::message::{Command, Reply};
+use crate::websocket::MessageKind;
+
+pub(crate) mod json;
+
+pub use json::{InfoParts, PublicationParts};
+
+/// How the messages of one connection are encoded.
+///
+/// The enum is exhaustive: where something depends on the encoding, the compiler lists the places for a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Lines of JSON in text messages.
+    Json,
+}
+
+impl Encoding {
+    /// Returns the kind of the WebSocket messages that carry payloads of this encoding.
+    pub const fn message_kind(self) -> MessageKind {
+        match self {
+            Self::Json => MessageKind::Text,
+        }
+    }
+
+    /// Returns the bytes between two commands or replies that share a payload.
+    pub const fn separator(self) -> &'static [u8] {
+        match self {
+            Self::Json => b"\n",
+        }
+    }
+
+    /// Decodes the commands in one payload of a client.
+    ///
+    /// A rejected connect command invalidates the commands after it, so no command is decoded ahead.
+    pub fn decode_commands<'a>(self, payload: &'a Bytes, limits: &'a Limits) -> Commands<'a> {
+        Commands(match self {
+            Self::Json => CommandDecoder::Json(json::Commands::new(payload, limits)),
+        })
+    }
+
+    /// Decodes the replies in one payload of a server.
+    pub fn decode_replies<'a>(self, payload: &'a Bytes, limits: &'a Limits) -> Replies<'a> {
+        Replies(match self {
+            Self::Json => ReplyDecoder::Json(json::Replies::new(payload, limits)),
+        })
+    }
+
+    /// Appends one command; between two commands of a payload belongs [`Self::separator`].
+    ///
+    /// [`Request::Pong`](crate::message::Request::Pong) is an empty command; `Send` is written with the id of the
+    /// command, which is 0 and therefore omitted.
+    pub fn append_command(self, out: &mut Vec<u8>, command: &Command) {
+        match self {
+            Self::Json => json::append_command(out, command),
+        }
+    }
+
+    /// Appends the push of one publication, as [`Self::append_reply`] does, from borrowed parts.
+    pub fn append_publication_push(
+        self,
+        out: &mut Vec<u8>,
+        channel: &str,
+        publication: PublicationParts<'_>,
+    ) {
+        match self {
+            Self::Json => json::append_publication_push(out, channel, publication),
+        }
+    }
+
+    /// Appends one reply; between two replies of a payload belongs [`Self::separator`].
+    ///
+    /// A push does not contain the channel epoch: the subscriber has it from its subscribe result, and a change of the
+    /// epoch ends the subscription.
+    pub fn append_reply(self, out: &mut Vec<u8>, reply: &Reply) {
+        match self {
+            Self::Json => json::append_reply(out, reply),
+        }
+    }
+}
+
+/// The commands of one payload, in order.
+///
+/// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
+/// [`crate::codes::DecodeErrorAction`]); any other error is the last item. A payload that is invalid as a whole (too
+/// long, empty, or not of this encoding) yields one error.
+#[derive(Clone, Debug)]
+pub struct Commands<'a>(CommandDecoder<'a>);
+
+#[derive(Clone, Debug)]
+enum CommandDecoder<'a> {
+    Json(json::Commands<'a>),
+}
+
+impl Iterator for Commands<'_> {
+    type Item = Result<Command, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            CommandDecoder::Json(commands) => commands.next(),
+        }
+    }
+}
+
+/// The replies of one payload, in order. Any error is the last item.
+///
+/// Pushes of an unknown kind are skipped and counted, so that the client stays compatible with newer servers.
+#[derive(Clone, Debug)]
+pub struct Replies<'a>(ReplyDecoder<'a>);
+
+#[derive(Clone, Debug)]
+enum ReplyDecoder<'a> {
+    Json(json::Replies<'a>),
+}
+
+impl Replies<'_> {
+    /// Returns the number of pushes of an unknown kind that were skipped so far.
+    pub const fn unknown_pushes(&self) -> usize {
+        match &self.0 {
+            ReplyDecoder::Json(replies) => replies.unknown_pushes(),
+        }
+    }
+}
+
+impl Iterator for Replies<'_> {
+    type Item = Result<Reply, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            ReplyDecoder::Json(replies) => replies.next(),
+        }
+    }
+}
