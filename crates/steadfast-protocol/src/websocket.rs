@@ -1,29 +1,34 @@
 //! The WebSocket protocol (RFC 6455) for both roles: handshake, frames, messages, close.
 //!
-//! This module converts between a byte stream and complete messages. It has no I/O, no clock and no source of
-//! randomness: the handshake key and the masking keys are arguments. Shells call it: the gateway as [`Role::Server`],
-//! the client library as [`Role::Client`].
+//! This module converts between a byte stream and complete messages, and closes connections. It has no I/O, no clock
+//! and no source of randomness: the handshake key and the masking keys are arguments. Shells call it: the gateway as
+//! [`Role::Server`], the client library as [`Role::Client`].
 //!
 //! - [`handshake`]: the HTTP upgrade for both roles.
 //! - [`decoder`]: decodes reads into messages, pings, pongs and a close, without a buffer per idle connection.
 //! - [`encoder`]: encodes messages into frames; a server's frame is encoded once and shared by all its receivers.
+//! - [`endpoint`]: decides the replies to control frames and the closing handshake.
 //!
 //! Extensions are never negotiated. Compression (RFC 7692) would change two parts: the handshake's response, and the
 //! first reserved bit in the frame header, which is an error now.
 
 pub mod close;
+mod control_frame;
 pub mod decoder;
 pub mod encoder;
+pub mod endpoint;
 pub mod error;
 pub mod handshake;
 mod header;
 pub mod mask;
 
+pub use control_frame::ControlFrame;
 pub use decoder::{Decoder, Reading, WebSocketEvent, WebSocketLimits};
 pub use encoder::{Frame, FrameBuilder};
+pub use endpoint::{EndOfStream, EndpointEvent, WebSocketEndpoint, WrittenAction};
 pub use error::CodecError;
 
-/// The role of this endpoint.
+/// The role of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Accepts connections; receives masked frames, sends unmasked ones.
