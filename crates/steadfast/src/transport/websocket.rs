@@ -1,10 +1,10 @@
 //! An open WebSocket: queues frames, writes when the socket is writable, and returns complete messages.
 //!
-//! It queues frames in two lanes: control frames are sent before messages, so that a ping is not delayed by megabytes
-//! of messages. It replies to pings automatically. It has no clock: the session detects idle connections and write
-//! stalls.
+//! The endpoint of the protocol crate decides the replies to pings and close frames. It has no clock: the
+//! session detects idle connections and write stalls.
 
 mod keys;
+mod send_queue;
 
 use std::io;
 use std::mem;
@@ -13,20 +13,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, close,
+    CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
+    WebSocketLimits,
 };
 use thiserror::Error;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 
-use self::keys::MaskKeys;
+use self::send_queue::SendQueue;
 use super::stream::Stream;
 
 /// Size of one read in bytes. The buffer is on the stack, so that an idle connection has no read buffer.
 const READ_BYTES: usize = 16 << 10;
 /// Maximum number of fragments of one message.
 const FRAGMENTS_MAX: u32 = 1_024;
-/// Number of queued bytes of control frames from which pings get no reply: the peer does not read.
-const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// Write buffers with a larger capacity are freed when they are empty.
 const RETAINED_BYTES_MAX: usize = 16 << 10;
 
@@ -71,17 +70,14 @@ pub enum ReadError {
 pub struct WebSocket {
     stream: Stream,
     decoder: Decoder,
+    endpoint: WebSocketEndpoint,
     /// The bytes that were received after the response to the upgrade.
     unread: Vec<u8>,
     /// The buffer that is being written, and how much of it was written.
     current: Vec<u8>,
     current_written: usize,
-    control: Vec<u8>,
-    messages: Vec<u8>,
-    keys: MaskKeys,
-    queued_total: u64,
+    queue: SendQueue,
     written_total: u64,
-    is_closing: bool,
     needs_flush: bool,
 }
 
@@ -95,15 +91,12 @@ impl WebSocket {
         Self {
             stream,
             decoder: Decoder::new(Role::Client, limits),
+            endpoint: WebSocketEndpoint::new(Role::Client),
             unread,
             current: Vec::new(),
             current_written: 0,
-            control: Vec::new(),
-            messages: Vec::new(),
-            keys: MaskKeys::default(),
-            queued_total: 0,
+            queue: SendQueue::default(),
             written_total: 0,
-            is_closing: false,
             needs_flush: false,
         }
     }
@@ -114,16 +107,16 @@ impl WebSocket {
     ///
     /// The system provides no random bytes for the mask.
     pub fn queue_text(&mut self, payload: &[u8]) -> io::Result<()> {
-        self.queue(Opcode::Text, payload)
+        self.queue_open(Opcode::Text, payload)
     }
 
-    /// Queues a ping with this payload, at most 125 bytes, before all messages.
+    /// Queues a ping with this payload, at most 125 bytes, before all messages; ignored after a close frame.
     ///
     /// # Errors
     ///
     /// The system provides no random bytes for the mask.
     pub fn queue_ping(&mut self, payload: &[u8]) -> io::Result<()> {
-        self.queue(Opcode::Ping, payload)
+        self.queue_open(Opcode::Ping, payload)
     }
 
     /// Queues a close frame after all queued frames; no frame can be queued after it.
@@ -136,44 +129,21 @@ impl WebSocket {
     ///
     /// If the code must not be sent in a close frame.
     pub fn queue_close(&mut self, code: u16, reason: &str) -> io::Result<()> {
-        let payload = close::ClosePayload::new(code, reason);
-        self.queue_close_payload(payload.as_bytes())
+        let close = self.endpoint.close(code, reason);
+        self.queue.append_control(close.as_ref())
     }
 
-    fn queue_close_payload(&mut self, payload: &[u8]) -> io::Result<()> {
-        // The last frame of the connection: after the messages, not among the other control frames.
-        let outcome = self.append(Lane::Messages, Opcode::Close, payload);
-        self.is_closing = true;
-        outcome
-    }
-
-    fn queue(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
-        let lane = if opcode.is_control() {
-            Lane::Control
+    fn queue_open(&mut self, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
+        if self.endpoint.is_open() {
+            self.queue.append(Frame::unfragmented(opcode, payload))
         } else {
-            Lane::Messages
-        };
-        self.append(lane, opcode, payload)
-    }
-
-    fn append(&mut self, lane: Lane, opcode: Opcode, payload: &[u8]) -> io::Result<()> {
-        if self.is_closing {
-            return Ok(());
+            Ok(())
         }
-        let key = self.keys.next()?;
-        let lane = match lane {
-            Lane::Control => &mut self.control,
-            Lane::Messages => &mut self.messages,
-        };
-        let before = lane.len();
-        Frame::unfragmented(opcode, payload).append_client(lane, key);
-        self.queued_total += widen(lane.len() - before);
-        Ok(())
     }
 
     /// Returns the number of bytes that were queued so far, including frame headers.
     pub const fn queued_total(&self) -> u64 {
-        self.queued_total
+        self.queue.queued_total()
     }
 
     /// Returns the number of bytes that were written to the socket so far.
@@ -183,7 +153,7 @@ impl WebSocket {
 
     /// Returns `true` while queued bytes are not written or flushed.
     pub const fn has_unsent(&self) -> bool {
-        self.written_total < self.queued_total || self.needs_flush
+        self.written_total < self.queue.queued_total() || self.needs_flush
     }
 
     /// Writes queued bytes; ready with the number of bytes written, pending while no bytes can be written or no bytes
@@ -229,12 +199,7 @@ impl WebSocket {
         if self.current.capacity() > RETAINED_BYTES_MAX {
             self.current = Vec::new();
         }
-        let lane = if self.control.is_empty() {
-            &mut self.messages
-        } else {
-            &mut self.control
-        };
-        mem::swap(&mut self.current, lane);
+        mem::swap(&mut self.current, self.queue.next_lane());
         !self.current.is_empty()
     }
 
@@ -270,68 +235,50 @@ impl WebSocket {
         input: &mut [u8],
         arrivals: &mut Vec<Arrival>,
     ) -> Result<usize, ReadError> {
-        let count = input.len();
-        let mut pings: Vec<Vec<u8>> = Vec::new();
+        let mut outcome = Ok(input.len());
         let mut reading = self.decoder.read(input);
-        let outcome = loop {
-            match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { kind, payload })) => {
+        while let Some(event) = self.endpoint.next_event(&mut reading) {
+            let queued = match event {
+                EndpointEvent::Message { kind, payload } => {
                     arrivals.push(Arrival::Message {
                         kind,
                         payload: Bytes::copy_from_slice(payload),
                     });
+                    Ok(())
                 }
-                Ok(Some(WebSocketEvent::Ping(payload))) => pings.push(payload.to_vec()),
-                Ok(Some(WebSocketEvent::Pong(payload))) => {
+                EndpointEvent::Pong(payload) => {
                     arrivals.push(Arrival::Pong(Bytes::copy_from_slice(payload)));
+                    Ok(())
                 }
-                Ok(Some(WebSocketEvent::Close { code, reason })) => {
+                EndpointEvent::Ping { reply } => self.queue.append_pong(&reply),
+                EndpointEvent::Dropped => Ok(()),
+                EndpointEvent::Closed {
+                    code,
+                    reason,
+                    reply,
+                } => {
                     arrivals.push(Arrival::CloseFrame {
                         code,
                         reason: reason.to_owned(),
                     });
+                    self.queue.append_control(reply.as_ref())
                 }
-                Ok(None) => break Ok(count),
-                Err(error) => break Err(error),
-            }
-        };
-        for ping in pings {
-            if self.control.len() < CONTROL_BYTES_MAX {
-                self.queue(Opcode::Pong, &ping)?;
-            }
-        }
-        self.reply_to_close(arrivals)?;
-        match outcome {
-            Ok(count) => Ok(count),
-            Err(error) => {
-                self.queue_close(error.close_code(), error.reason())?;
-                Err(ReadError::Codec(error))
+                EndpointEvent::Failed { error, close } => {
+                    outcome = outcome.and(Err(ReadError::Codec(error)));
+                    self.queue.append_control(close.as_ref())
+                }
+            };
+            if let Err(error) = queued {
+                outcome = Err(error.into());
             }
         }
-    }
-
-    /// Replies to a close frame with the same code (RFC 6455, section 5.5.1).
-    fn reply_to_close(&mut self, arrivals: &[Arrival]) -> io::Result<()> {
-        match arrivals.last() {
-            Some(Arrival::CloseFrame {
-                code: Some(code), ..
-            }) => self.queue_close(*code, ""),
-            Some(Arrival::CloseFrame { code: None, .. }) => self.queue_close_payload(&[]),
-            Some(Arrival::Message { .. } | Arrival::Pong(_)) | None => Ok(()),
-        }
+        outcome
     }
 
     /// Shuts down the sending half; the caller writes all queued bytes first.
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-/// The queue of a frame.
-#[derive(Clone, Copy, Debug)]
-enum Lane {
-    Control,
-    Messages,
 }
 
 fn widen(length: usize) -> u64 {

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
+use steadfast_protocol::websocket::WebSocketEvent;
 use steadfast_protocol::websocket::handshake::{accept_key, response};
 use tokio::runtime::Builder;
 
@@ -122,6 +123,39 @@ fn an_invalid_frame_ends_reading_and_its_close_code_is_sent() {
 }
 
 #[test]
+fn after_the_own_close_frame_messages_still_arrive_and_pings_get_no_pong() {
+    let (endpoint, server) = serve(|mut socket| {
+        let mut close = [0; 1];
+        socket.read_exact(&mut close).unwrap();
+        socket
+            .write_all(b"\x81\x04late\x89\x03abc\x88\x02\x03\xe8")
+            .unwrap();
+        read_rest(&mut socket, &close)
+    });
+
+    let arrivals = block_on(async {
+        let mut socket = dial(&endpoint).await;
+        socket.queue_close(1000, "end").unwrap();
+        socket.queue_text(b"ignored").unwrap();
+        send_all(&mut socket).await;
+        let arrivals = until_closed(&mut socket).await;
+        assert!(!socket.has_unsent(), "the close frame is not sent twice");
+        poll_fn(|context| socket.poll_shutdown(context))
+            .await
+            .unwrap();
+        arrivals
+    });
+
+    let late = Arrival::Message {
+        kind: MessageKind::Text,
+        payload: Bytes::from_static(b"late"),
+    };
+    assert_eq!(arrivals.first(), Some(&late));
+    assert_eq!(arrivals.len(), 2, "{arrivals:?}");
+    assert_eq!(server.join().unwrap(), ["Close 1000"]);
+}
+
+#[test]
 fn the_number_of_queued_pongs_is_bounded() {
     let (endpoint, server) = serve(|mut socket| {
         let mut flood = Vec::new();
@@ -182,7 +216,12 @@ fn read_key(socket: &mut TcpStream) -> String {
 
 /// Returns every frame of the client as text, until the client shuts down its sending half.
 fn read_to_end(socket: &mut TcpStream) -> Vec<String> {
-    let mut bytes = Vec::new();
+    read_rest(socket, &[])
+}
+
+/// As `read_to_end`, after these bytes.
+fn read_rest(socket: &mut TcpStream, start: &[u8]) -> Vec<String> {
+    let mut bytes = start.to_vec();
     socket.read_to_end(&mut bytes).unwrap();
     let limits = WebSocketLimits {
         message_bytes_max: MESSAGE_BYTES_MAX,
