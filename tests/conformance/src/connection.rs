@@ -5,9 +5,10 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use steadfast_protocol::websocket::close::ClosePayload;
 use steadfast_protocol::websocket::mask::MaskKey;
-use steadfast_protocol::websocket::{Decoder, Frame, Opcode, Role, WebSocketEvent};
+use steadfast_protocol::websocket::{
+    Decoder, EndpointEvent, Frame, Role, WebSocketEndpoint, WrittenAction,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -35,6 +36,7 @@ pub struct Connection {
     stream: TcpStream,
     role: Role,
     decoder: Decoder,
+    endpoint: WebSocketEndpoint,
     input: Vec<u8>,
     /// The number of input bytes that arrived with the handshake.
     early_len: usize,
@@ -51,6 +53,7 @@ impl Connection {
             stream,
             role,
             decoder: Decoder::new(role, LIMITS),
+            endpoint: WebSocketEndpoint::new(role),
             input,
             early_len: early.len(),
             output: Vec::new(),
@@ -67,15 +70,16 @@ impl Connection {
     pub async fn run(mut self, handling: MessageHandling) -> Result<Vec<Vec<u8>>> {
         let mut len = self.early_len;
         loop {
-            let is_open = self.take(len, handling);
+            self.take(len, handling);
             // All replies to one read are sent with one write.
             self.stream
                 .write_all(&self.output)
                 .await
                 .context("failed to write")?;
             self.output.clear();
-            if !is_open {
-                break;
+            match self.endpoint.written_action() {
+                WrittenAction::KeepOpen => {}
+                WrittenAction::ShutDownSending | WrittenAction::CloseStream => break,
             }
             len = self
                 .stream
@@ -90,37 +94,32 @@ impl Connection {
         Ok(self.messages)
     }
 
-    /// Handles the bytes of one read; returns `false` when the connection must be closed.
-    fn take(&mut self, len: usize, handling: MessageHandling) -> bool {
+    /// Handles the bytes of one read.
+    fn take(&mut self, len: usize, handling: MessageHandling) {
         let (input, _) = self.input.split_at_mut(len);
         let mut writer = Writer {
             role: self.role,
             output: &mut self.output,
         };
         let mut reading = self.decoder.read(input);
-        loop {
-            match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { kind, payload })) => match handling {
-                    MessageHandling::Echo => writer.put(kind.into(), payload),
-                    MessageHandling::Collect => self.messages.push(payload.to_vec()),
-                },
-                Ok(Some(WebSocketEvent::Ping(payload))) => writer.put(Opcode::Pong, payload),
-                Ok(Some(WebSocketEvent::Pong(_))) => {}
-                Ok(Some(WebSocketEvent::Close { code, reason: _ })) => {
-                    match code {
-                        Some(code) => {
-                            writer.put(Opcode::Close, ClosePayload::new(code, "").as_bytes());
+        while let Some(event) = self.endpoint.next_event(&mut reading) {
+            let reply = match event {
+                EndpointEvent::Message { kind, payload } => {
+                    match handling {
+                        MessageHandling::Echo => {
+                            writer.put(Frame::unfragmented(kind.into(), payload));
                         }
-                        None => writer.put(Opcode::Close, &[]),
+                        MessageHandling::Collect => self.messages.push(payload.to_vec()),
                     }
-                    return false;
+                    None
                 }
-                Ok(None) => return true,
-                Err(error) => {
-                    let payload = ClosePayload::new(error.close_code(), error.reason());
-                    writer.put(Opcode::Close, payload.as_bytes());
-                    return false;
-                }
+                EndpointEvent::Ping { reply } => Some(reply),
+                EndpointEvent::Pong(_) | EndpointEvent::Dropped => None,
+                EndpointEvent::Closed { reply, .. } => reply,
+                EndpointEvent::Failed { close, .. } => close,
+            };
+            if let Some(frame) = reply {
+                writer.put(frame.as_frame());
             }
         }
     }
@@ -147,8 +146,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn put(&mut self, opcode: Opcode, payload: &[u8]) {
-        let frame = Frame::unfragmented(opcode, payload);
+    fn put(&mut self, frame: Frame<'_>) {
         match self.role {
             Role::Server => frame.append_server(self.output),
             Role::Client => frame.append_client(self.output, random_key()),
