@@ -2,7 +2,7 @@
 
 use steadfast_hub::event::{ClosedBy, Event};
 
-use crate::config::policy;
+use crate::config::keys;
 
 /// Writes one line for one event.
 pub(crate) fn log_event(event: &Event) {
@@ -29,9 +29,9 @@ pub(crate) fn log_event(event: &Event) {
                 "connection closed"
             );
         }
-        Event::LimitReached { setting, count } => {
-            let limit = policy::hub_key(setting);
-            tracing::warn!(limit, count, "requests rejected: limit reached");
+        Event::LimitReached { limit, count } => {
+            let setting = keys::hub_setting(limit.setting());
+            tracing::warn!(?limit, %setting, count, "requests rejected: limit reached");
         }
         Event::ShardLagged { channels } => {
             tracing::warn!(channels, "shard lagged; re-reading channels from the log");

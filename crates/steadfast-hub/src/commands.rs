@@ -15,7 +15,7 @@ use steadfast_protocol::message::{
     PublishRequest, Reply, ReplyResult, Request, RpcRequest,
 };
 
-use crate::event::Event;
+use crate::event::{Event, HubLimit};
 use crate::hub::Hub;
 use crate::io::{Access, Output, PeerId};
 use crate::log::io::{
@@ -116,7 +116,7 @@ impl Hub {
 
     fn connect(&mut self, id: PeerId, command: u32, request: &ConnectRequest) {
         if self.is_full() {
-            self.record_rejection(RejectionCause::Limit("peers_max"));
+            self.record_rejection(RejectionCause::Limit(HubLimit::Sessions));
             let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
             self.reply(
                 id,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_protocol::message::ChannelName;
 
 use crate::io::{ClientId, PeerId};
+use crate::policy::hub::HubSetting;
 
 /// Something that an operator may need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,7 @@ pub enum Event {
     /// Commands were rejected, or connections refused, because a limit of the hub is reached. The first rejection is
     /// reported at once, further rejections at most once a second.
     LimitReached {
-        /// The limit, by the name of its setting.
-        setting: &'static str,
+        limit: HubLimit,
         /// The number of rejections since the last report.
         count: u64,
     },
@@ -53,6 +53,35 @@ pub enum Event {
         /// The number of rejections since the last report.
         count: u64,
     },
+}
+
+/// A limit of a hub at which it rejects commands or refuses connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HubLimit {
+    /// The connections of the hub, including those without a session.
+    Connections,
+    /// The open sessions of the hub.
+    Sessions,
+    /// The subscriptions of one peer.
+    ChannelsPerPeer,
+    /// The pending requests of the hub to the log.
+    PendingRequests,
+    /// The pending presence queries of the hub.
+    PresenceQueries,
+    /// The clients in one presence reply.
+    PresenceClients,
+}
+
+impl HubLimit {
+    /// The setting that determines the limit.
+    pub const fn setting(self) -> HubSetting {
+        match self {
+            Self::Connections | Self::Sessions => HubSetting::PeersMax,
+            Self::ChannelsPerPeer => HubSetting::ChannelsPerPeerMax,
+            Self::PendingRequests | Self::PresenceQueries => HubSetting::PendingRequestsMax,
+            Self::PresenceClients => HubSetting::PresenceClientsMax,
+        }
+    }
 }
 
 /// Who closed a connection.

@@ -13,7 +13,7 @@ use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
 use steadfast_protocol::websocket::{Opcode, encoder::encode_server};
 
 use crate::channel::Channels;
-use crate::event::{ClosedBy, Event};
+use crate::event::{ClosedBy, Event, HubLimit};
 use crate::io::{
     Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage, Timer,
 };
@@ -142,7 +142,7 @@ impl Hub {
         if self.is_shutting_down {
             self.close(id, DisconnectCode::Shutdown);
         } else if self.peers.len() > connections_max {
-            self.record_rejection(RejectionCause::Limit("peers_max"));
+            self.record_rejection(RejectionCause::Limit(HubLimit::Connections));
             self.close_full(id);
         } else {
             self.schedule(id);

@@ -17,7 +17,7 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::log::cache::Cache;
 use crate::log::commit::Writer;
-use crate::log::event::{Event, Health, Limit, LogCounters};
+use crate::log::event::{Event, Health, LogCounters, LogLimit};
 use crate::log::io::{
     FailedOperation, Input, Output, Rejection, Request, RequestId, Response, StorageError, Timer,
 };
@@ -75,7 +75,7 @@ pub struct Log {
     cache: Cache,
     outputs: VecDeque<Output>,
     counters: LogCounters,
-    reported_limits: BTreeSet<Limit>,
+    reported_limits: BTreeSet<LogLimit>,
     is_full_reported: bool,
     timers: Timers,
     now: Instant,
@@ -289,7 +289,7 @@ impl Log {
         self.respond(request_id, Response::Rejected(reason));
     }
 
-    fn reject_for_limit(&mut self, request_id: RequestId, limit: Limit) {
+    fn reject_for_limit(&mut self, request_id: RequestId, limit: LogLimit) {
         if self.reported_limits.insert(limit) {
             self.notify(Event::LimitReached { limit });
         }

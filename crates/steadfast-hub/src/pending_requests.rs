@@ -8,6 +8,7 @@ use steadfast_protocol::message::{Publication, Reply, ReplyResult};
 
 use crate::channel::ChannelIndex;
 use crate::epoch::ChannelEpoch;
+use crate::event::HubLimit;
 use crate::hub::{ByNumber, Hub};
 use crate::io::{Output, PeerId};
 use crate::log::io::{
@@ -115,7 +116,7 @@ impl Hub {
     pub(crate) fn has_request_capacity(&mut self) -> bool {
         let is_within = self.pending_requests.len() < self.settings().pending_requests_max;
         if !is_within {
-            self.record_rejection(RejectionCause::Limit("pending_requests_max"));
+            self.record_rejection(RejectionCause::Limit(HubLimit::PendingRequests));
         }
         is_within
     }

@@ -15,6 +15,7 @@ use steadfast_protocol::message::{
 };
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
+use crate::event::HubLimit;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId, PresenceDetail, ShardMessage, ShardPresence};
 use crate::peer::{Peer, SubscriptionPhase};
@@ -73,7 +74,7 @@ impl Hub {
             return self.reject(peer, command, ErrorCode::BadRequest);
         }
         if self.presence_queries.by_number.len() >= self.settings().pending_requests_max {
-            self.record_rejection(RejectionCause::Limit("pending_requests_max"));
+            self.record_rejection(RejectionCause::Limit(HubLimit::PresenceQueries));
             return self.reject(peer, command, ErrorCode::TooManyRequests);
         }
         let (shard, shards) = (self.settings().shard, self.settings().shards);
@@ -188,7 +189,7 @@ impl Hub {
         } = query;
         match detail {
             PresenceDetail::Clients if clients.len() > self.settings().presence_clients_max => {
-                self.record_rejection(RejectionCause::Limit("presence_clients_max"));
+                self.record_rejection(RejectionCause::Limit(HubLimit::PresenceClients));
                 self.reject(peer, command, ErrorCode::LimitExceeded);
             }
             PresenceDetail::Clients => self.reply_ok(peer, command, ReplyResult::Presence(clients)),

@@ -19,6 +19,7 @@ use steadfast_protocol::message::{
 
 use crate::channel::{ChannelIndex, Cursor};
 use crate::epoch::ChannelEpoch;
+use crate::event::HubLimit;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId, ShardMessage};
 use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
@@ -67,7 +68,7 @@ impl Hub {
             return self.reject(id, command, ErrorCode::AlreadySubscribed);
         }
         if peer.subscriptions.len() >= channels_max {
-            self.record_rejection(RejectionCause::Limit("channels_per_peer_max"));
+            self.record_rejection(RejectionCause::Limit(HubLimit::ChannelsPerPeer));
             return self.reject(id, command, ErrorCode::LimitExceeded);
         }
         let options = subscribe_options(request, self.settings().join_leave);

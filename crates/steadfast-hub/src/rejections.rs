@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use steadfast_machine::Instant;
 
-use crate::event::Event;
+use crate::event::{Event, HubLimit};
 use crate::hub::Hub;
 use crate::io::Output;
 use crate::log::io::Rejection;
@@ -20,8 +20,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Why a command was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RejectionCause {
-    /// A limit of the hub, by the name of its setting.
-    Limit(&'static str),
+    /// A limit of the hub.
+    Limit(HubLimit),
     /// A rejection by the log.
     Log(Rejection),
 }
@@ -29,7 +29,7 @@ pub(crate) enum RejectionCause {
 impl RejectionCause {
     const fn event(self, count: u64) -> Event {
         match self {
-            Self::Limit(setting) => Event::LimitReached { setting, count },
+            Self::Limit(limit) => Event::LimitReached { limit, count },
             Self::Log(rejection) => Event::RequestsRejected { rejection, count },
         }
     }

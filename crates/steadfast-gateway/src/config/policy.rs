@@ -1,8 +1,8 @@
 //! Converts the configuration to the policies of the state machines and the shell. Each setting is checked once; an
 //! error contains the key that is invalid.
 //!
-//! The policies of the state machines check their own ranges and report their own fields; the tables here map each
-//! field to its configuration key. The server accepts [`Policies`] only.
+//! The policies of the state machines check their own ranges and report their own fields; [`super::keys`] names the key
+//! of each field. The server accepts [`Policies`] only.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -13,7 +13,9 @@ use steadfast_machine::ByteSize;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;
 
+use super::keys::{self, SettingSource};
 use super::load::{ConfigError, LoadedConfig};
+use super::reference::{self, ConfigKey};
 use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
 
 /// Name and version, as sent to clients.
@@ -67,16 +69,17 @@ impl TryFrom<&LoadedConfig> for Policies {
 
     fn try_from(loaded: &LoadedConfig) -> Result<Self, ConfigError> {
         let config = &loaded.config;
-        check_server(&config.server).map_err(|(key, expected)| reject(loaded, key, expected))?;
-        check_client(&config.client).map_err(|(key, expected)| reject(loaded, key, expected))?;
-        check_store(&config.store).map_err(|(key, expected)| reject(loaded, key, expected))?;
+        check_server(&config.server)
+            .and_then(|()| check_client(&config.client))
+            .and_then(|()| check_store(&config.store))
+            .map_err(|key| reject(loaded, SettingSource::Key(key), key.values))?;
         let shards = shards(config.server.shards);
         let hubs = (0..shards)
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
-            .map_err(|error| reject(loaded, hub_key(error.setting), error.expected))?;
+            .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
         let log = LogPolicy::new(log_settings(&config.store))
-            .map_err(|error| reject(loaded, log_key(error.setting), error.expected))?;
+            .map_err(|error| reject(loaded, keys::log_setting(error.setting), error.expected))?;
         let message_bytes_max =
             u32::try_from(config.client.message_bytes_max.0.as_bytes()).unwrap_or(u32::MAX);
         let client_limits = websocket::WebSocketLimits {
@@ -142,12 +145,17 @@ fn lowered(hub: &HubPolicy, peers_max: usize) -> HubSettings {
     }
 }
 
-fn reject(loaded: &LoadedConfig, key: &str, expected: &str) -> ConfigError {
-    loaded.locate(key, format!("must be {expected}"))
+fn reject(loaded: &LoadedConfig, source: SettingSource, expected: &str) -> ConfigError {
+    loaded.locate(&source.to_string(), format!("must be {expected}"))
+}
+
+/// Returns the key as an error if its value is not valid.
+const fn require(is_valid: bool, key: &'static ConfigKey) -> Result<(), &'static ConfigKey> {
+    if is_valid { Ok(()) } else { Err(key) }
 }
 
 /// Returns the configured number of shards, or one per processor for 0.
-fn shards(configured: u16) -> u16 {
+pub(super) fn shards(configured: u16) -> u16 {
     let available = || std::thread::available_parallelism().map_or(1, NonZero::get);
     if configured == 0 {
         u16::try_from(available())
@@ -161,47 +169,43 @@ fn shards(configured: u16) -> u16 {
 /// 256: the log delivers every record to each shard, so more shards would mostly copy records.
 const SHARDS_MAX: u16 = 256;
 
-fn check_server(server: &ServerConfig) -> Result<(), (&'static str, &'static str)> {
-    let require = |holds: bool, key, expected| if holds { Ok(()) } else { Err((key, expected)) };
+fn check_server(server: &ServerConfig) -> Result<(), &'static ConfigKey> {
     let within = |value: Duration, least: Duration, most: Duration| value >= least && value <= most;
     let (tenth, minute, hour) = (
         Duration::from_millis(100),
         Duration::from_mins(1),
         Duration::from_hours(1),
     );
-    require(server.shards <= SHARDS_MAX, "server.shards", "0 to 256")?;
+    require(
+        server.shards <= SHARDS_MAX,
+        const { reference::server("shards") },
+    )?;
     require(
         server
             .allowed_origins
             .iter()
             .all(|origin| is_origin(origin)),
-        "server.allowed_origins",
-        "a list of origins as browsers send them, with scheme and without path: \"https://app.example.org\"",
+        const { reference::server("allowed_origins") },
     )?;
     require(
         (1..=10_000_000).contains(&server.connections_max),
-        "server.connections_max",
-        "1 to 10000000",
+        const { reference::server("connections_max") },
     )?;
     require(
         (1..=1_000_000).contains(&server.handshakes_max),
-        "server.handshakes_max",
-        "1 to 1000000",
+        const { reference::server("handshakes_max") },
     )?;
     require(
         within(server.handshake_timeout.0, tenth, hour),
-        "server.handshake_timeout",
-        "100ms to 1h",
+        const { reference::server("handshake_timeout") },
     )?;
     require(
         within(server.close_timeout.0, tenth, minute),
-        "server.close_timeout",
-        "100ms to 1m",
+        const { reference::server("close_timeout") },
     )?;
     require(
         server.shutdown_timeout.0 <= Duration::from_mins(10),
-        "server.shutdown_timeout",
-        "0s to 10m",
+        const { reference::server("shutdown_timeout") },
     )
 }
 
@@ -214,58 +218,51 @@ fn is_origin(pattern: &str) -> bool {
     ["*", "null"].contains(&pattern) || pattern.split_once("://").is_some_and(is_page)
 }
 
-fn check_store(store: &StoreConfig) -> Result<(), (&'static str, &'static str)> {
-    if store.kind == StoreKind::Segments && store.directory.as_os_str().is_empty() {
-        return Err(("store.directory", "the path of a directory, not empty"));
-    }
-    Ok(())
+fn check_store(store: &StoreConfig) -> Result<(), &'static ConfigKey> {
+    require(
+        store.kind == StoreKind::Memory || !store.directory.as_os_str().is_empty(),
+        const { reference::store("directory") },
+    )
 }
 
-fn check_client(client: &ClientConfig) -> Result<(), (&'static str, &'static str)> {
-    let require = |holds: bool, key, expected| if holds { Ok(()) } else { Err((key, expected)) };
+fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
     let million = 1..=1_000_000;
     let message = client.message_bytes_max.0;
     let sizes = ByteSize::from_kib(1)..=ByteSize::from_mib(64);
     require(
         sizes.contains(&message),
-        "client.message_bytes_max",
-        "1KiB to 64MiB",
+        const { reference::client("message_bytes_max") },
     )?;
     require(
         million.contains(&client.fragments_max),
-        "client.fragments_max",
-        "1 to 1000000",
+        const { reference::client("fragments_max") },
     )?;
     let commands = client.commands_per_message_max;
     require(
         million.contains(&commands),
-        "client.commands_per_message_max",
-        "1 to 1000000",
+        const { reference::client("commands_per_message_max") },
     )?;
     require(
         million.contains(&client.channels_max),
-        "client.channels_max",
-        "1 to 1000000",
+        const { reference::client("channels_max") },
     )?;
     require(
         million.contains(&client.pending_requests_max),
-        "client.pending_requests_max",
-        "1 to 1000000",
+        const { reference::client("pending_requests_max") },
     )?;
     let replies = client.publications_per_reply_max;
     require(
         (1..=100_000).contains(&replies),
-        "client.publications_per_reply_max",
-        "1 to 100000",
+        const { reference::client("publications_per_reply_max") },
     )?;
     require(
         million.contains(&client.presence_max),
-        "client.presence_max",
-        "1 to 1000000",
+        const { reference::client("presence_max") },
     )
 }
 
-fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
+/// Returns the settings of the hub of one shard.
+pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
     let pending_requests_max = wide(client.pending_requests_max);
     HubSettings {
@@ -326,44 +323,6 @@ pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
         read_bytes: READ_BYTES,
         pending_reads_max: PENDING_READS_MAX,
         retry_delay: RETRY_DELAY,
-    }
-}
-
-/// Returns the configuration key of a field of the hub's settings.
-pub(crate) fn hub_key(setting: &str) -> &'static str {
-    match setting {
-        "shards" | "shard" => "server.shards",
-        "peers_max" => "server.connections_max",
-        "ping_interval" => "client.ping_interval",
-        "pong_timeout" => "client.pong_timeout",
-        "connect_timeout" => "client.connect_timeout",
-        "rejected_close_timeout" => "client.rejected_close_timeout",
-        "write_timeout" => "client.write_timeout",
-        "send_buffer_bytes_max" => "client.send_buffer_bytes_max",
-        "channels_per_peer_max" => "client.channels_max",
-        "pending_requests_per_peer_max" | "pending_requests_max" => "client.pending_requests_max",
-        "recovery_publications_max" | "history_publications_max" => {
-            "client.publications_per_reply_max"
-        }
-        "recovery_bytes_max" => "client.publication_bytes_per_reply_max",
-        "presence_clients_max" => "client.presence_max",
-        _ => "client",
-    }
-}
-
-/// Returns the configuration key of a field of the log's settings.
-fn log_key(setting: &str) -> &'static str {
-    match setting {
-        "fsync" => "store.fsync_interval",
-        "segment_bytes" => "store.segment_bytes",
-        "log_bytes" => "store.bytes_max",
-        "history_size" => "store.history_size",
-        "history_ttl" => "store.history_ttl",
-        "channel_ttl" => "store.channel_ttl",
-        "channels_max" => "store.channels_max",
-        "dedup_window" => "store.dedup_window",
-        "idempotency_keys_max" => "store.idempotency_keys_max",
-        _ => "store",
     }
 }
 

@@ -25,6 +25,46 @@ impl ConfigKey {
     }
 }
 
+/// Returns the entry of a key of the section `server`; in a `const` block, a key that does not exist fails the build.
+pub(crate) const fn server(name: &str) -> &'static ConfigKey {
+    named(SERVER, name)
+}
+
+/// Returns the entry of a key of the section `client`, as [`server`] does.
+pub(crate) const fn client(name: &str) -> &'static ConfigKey {
+    named(CLIENT, name)
+}
+
+/// Returns the entry of a key of the section `store`, as [`server`] does.
+pub(crate) const fn store(name: &str) -> &'static ConfigKey {
+    named(STORE, name)
+}
+
+const fn named(section: &str, name: &str) -> &'static ConfigKey {
+    let mut keys = KEYS;
+    while let Some((key, rest)) = keys.split_first() {
+        if is_same(key.section, section) && is_same(key.name, name) {
+            return key;
+        }
+        keys = rest;
+    }
+    panic!("no such configuration key")
+}
+
+/// Compares two texts; the comparison of the standard library is not available in constants.
+const fn is_same(left: &str, right: &str) -> bool {
+    let (mut left, mut right) = (left.as_bytes(), right.as_bytes());
+    while let (Some((left_first, left_rest)), Some((right_first, right_rest))) =
+        (left.split_first(), right.split_first())
+    {
+        if *left_first != *right_first {
+            return false;
+        }
+        (left, right) = (left_rest, right_rest);
+    }
+    left.is_empty() && right.is_empty()
+}
+
 const fn key(
     section: &'static str,
     name: &'static str,
@@ -67,8 +107,8 @@ pub const KEYS: &[ConfigKey] = &[
     key(
         SERVER,
         "allowed_origins",
-        "a list of origins",
-        "Web pages of these origins may connect in addition to those of the same host and port, for example `https://app.example.org`. A `*` matches any characters; a single `*` allows all pages.",
+        "a list of origins as browsers send them, with scheme and without path: \"https://app.example.org\"",
+        "Web pages of these origins may connect in addition to those of the same host and port. A `*` matches any characters; a single `*` allows all pages.",
     ),
     key(
         SERVER,
@@ -211,7 +251,7 @@ pub const KEYS: &[ConfigKey] = &[
     key(
         STORE,
         "directory",
-        "a path",
+        "the path of a directory, not empty",
         "The data directory. It is created if it does not exist, and locked against a second process.",
     ),
     key(

@@ -24,6 +24,7 @@ use super::ring_buffer::Delivery;
 use super::service::{LogStatus, SharedState};
 use super::shard_log::request_id;
 use super::storage::{Completion, Storage, failed};
+use crate::config::keys;
 
 /// The capacity of the writer's channel. Each message is the submission of one loop iteration of one shard; when the
 /// channel is full, a shard retains its submission.
@@ -362,7 +363,8 @@ where
                 );
             }
             Event::LimitReached { limit } => {
-                tracing::warn!(?limit, "log limit reached; requests are rejected");
+                let setting = keys::log_setting(limit.setting());
+                tracing::warn!(?limit, %setting, "log limit reached; requests are rejected");
             }
             Event::WriteFailed { segment, error } => {
                 let segment = segment.0;

@@ -6,7 +6,7 @@
 use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::channels::{Channel, IndexEntry};
 use crate::log::dedup::KeyScope;
-use crate::log::event::Limit;
+use crate::log::event::LogLimit;
 use crate::log::io::{Append, Rejection, RequestId, Response};
 use crate::log::record::{self, Stored, TEXT_BYTES_MAX};
 use crate::log::{Log, LogPhase};
@@ -50,7 +50,7 @@ impl Log {
         } else if self.is_too_large(&append) {
             self.reject(append.request_id, Rejection::TooLarge);
         } else if self.writer.queue_bytes + cost > self.policy.pending_bytes_max().as_len() {
-            self.reject_for_limit(append.request_id, Limit::Pending);
+            self.reject_for_limit(append.request_id, LogLimit::PendingBytes);
         } else {
             self.writer.queue_bytes += cost;
             self.writer.queue.push_back(append);
@@ -118,12 +118,14 @@ impl Log {
                 return AppendOutcome::Added;
             }
             if self.state.dedup_window.len() >= self.policy.idempotency_keys_max() {
-                self.reject_for_limit(append.request_id, Limit::Keys);
+                self.reject_for_limit(append.request_id, LogLimit::IdempotencyKeys);
                 return AppendOutcome::Added;
             }
         }
-        if known.is_none() && !self.has_capacity_for_channel(&append) {
-            self.reject_for_limit(append.request_id, Limit::Channels);
+        if known.is_none()
+            && let Some(limit) = self.limit_for_channel(&append)
+        {
+            self.reject_for_limit(append.request_id, limit);
             return AppendOutcome::Added;
         }
         let created = if known.is_none() {
@@ -146,11 +148,17 @@ impl Log {
         AppendOutcome::Added
     }
 
-    fn has_capacity_for_channel(&self, append: &Append) -> bool {
+    /// The limit that does not allow one more channel.
+    fn limit_for_channel(&self, append: &Append) -> Option<LogLimit> {
         let len = wide(record::channel_len(append.channel.as_str().len()));
         let bytes_max = self.policy.segment_bytes().as_bytes() / 8 * 3;
-        self.state.channels.len() < self.policy.channels_max()
-            && self.state.channels.checkpoint_bytes() + len <= bytes_max
+        if self.state.channels.len() >= self.policy.channels_max() {
+            Some(LogLimit::Channels)
+        } else if self.state.channels.checkpoint_bytes() + len > bytes_max {
+            Some(LogLimit::CheckpointBytes)
+        } else {
+            None
+        }
     }
 
     fn create_channel(&mut self, batch: &mut Batch, id: u32, append: &Append) {

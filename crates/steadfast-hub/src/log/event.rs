@@ -3,6 +3,7 @@
 //! Events decide nothing. Readiness is read from [`Health`], which the machine returns at any time.
 
 use crate::log::io::{SegmentNumber, StorageError};
+use crate::policy::log::LogSetting;
 
 /// Something that an operator should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,24 +45,39 @@ pub enum Event {
     RemoveFailed { segment: SegmentNumber },
     /// Appends or reads were rejected because a limit was reached; each limit is reported at most once between two
     /// checks of ages.
-    LimitReached { limit: Limit },
+    LimitReached { limit: LogLimit },
     /// Channels expired, because their last publication is too old.
     ChannelsExpired { channels: u64 },
     /// The record of the clean shutdown could not be written: the next start runs crash recovery.
     UncleanShutdown,
 }
 
-/// A limit of the policy.
+/// A limit at which the log rejects appends or reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Limit {
+pub enum LogLimit {
     /// Bytes of appends that wait for a batch.
-    Pending,
-    /// Channels, by count or by the size of a checkpoint.
+    PendingBytes,
+    /// Channels that exist at the same time.
     Channels,
-    /// Idempotency keys in the window, by count.
-    Keys,
+    /// Bytes of a checkpoint with all channels, of which a segment holds only so many.
+    CheckpointBytes,
+    /// Idempotency keys in the window.
+    IdempotencyKeys,
     /// Reads that wait for the storage.
-    Reads,
+    PendingReads,
+}
+
+impl LogLimit {
+    /// The setting that determines the limit.
+    pub const fn setting(self) -> LogSetting {
+        match self {
+            Self::PendingBytes => LogSetting::PendingBytesMax,
+            Self::Channels => LogSetting::ChannelsMax,
+            Self::CheckpointBytes => LogSetting::SegmentBytes,
+            Self::IdempotencyKeys => LogSetting::IdempotencyKeysMax,
+            Self::PendingReads => LogSetting::PendingReadsMax,
+        }
+    }
 }
 
 /// What the log can do now.

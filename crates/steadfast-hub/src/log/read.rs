@@ -11,7 +11,7 @@ use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
 use crate::log::channels::{Channel, IndexEntry};
-use crate::log::event::{Event, Limit};
+use crate::log::event::{Event, LogLimit};
 use crate::log::io::{
     Output, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId, Response,
     SegmentNumber,
@@ -117,7 +117,7 @@ impl Log {
             ReadPlan::Page(_) if self.reads.queued.len() < self.policy.pending_reads_max() => {
                 self.reads.queued.push_back(read);
             }
-            ReadPlan::Page(_) => self.reject_for_limit(read.request_id, Limit::Reads),
+            ReadPlan::Page(_) => self.reject_for_limit(read.request_id, LogLimit::PendingReads),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Validated settings of a hub.
 
+use std::fmt;
 use std::time::Duration;
 
 use steadfast_protocol::limits::Limits;
@@ -83,12 +84,69 @@ impl HubSettings {
     pub const CONN_INFO_BYTES_MAX: usize = 1024;
 }
 
+/// A field of [`HubSettings`] that can be out of range, or that is a limit which a hub reports.
+///
+/// A shell maps each of them to its own key by an exhaustive match, so that an error or an event never names a key that
+/// has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "HubSettings documents the fields")]
+pub enum HubSetting {
+    Shard,
+    Shards,
+    PingInterval,
+    PongTimeout,
+    ConnectTimeout,
+    RejectedCloseTimeout,
+    WriteTimeout,
+    SendBufferBytesMax,
+    PeersMax,
+    ChannelsPerPeerMax,
+    PendingRequestsPerPeerMax,
+    PendingRequestsMax,
+    RecoveryPublicationsMax,
+    RecoveryBytesMax,
+    HistoryPublicationsMax,
+    PresenceClientsMax,
+    PresenceTimeout,
+}
+
+impl HubSetting {
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shard => "shard",
+            Self::Shards => "shards",
+            Self::PingInterval => "ping_interval",
+            Self::PongTimeout => "pong_timeout",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::RejectedCloseTimeout => "rejected_close_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::SendBufferBytesMax => "send_buffer_bytes_max",
+            Self::PeersMax => "peers_max",
+            Self::ChannelsPerPeerMax => "channels_per_peer_max",
+            Self::PendingRequestsPerPeerMax => "pending_requests_per_peer_max",
+            Self::PendingRequestsMax => "pending_requests_max",
+            Self::RecoveryPublicationsMax => "recovery_publications_max",
+            Self::RecoveryBytesMax => "recovery_bytes_max",
+            Self::HistoryPublicationsMax => "history_publications_max",
+            Self::PresenceClientsMax => "presence_clients_max",
+            Self::PresenceTimeout => "presence_timeout",
+        }
+    }
+}
+
+impl fmt::Display for HubSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A setting outside its valid range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} must be {expected}")]
 pub struct HubPolicyError {
-    /// The name of the field in [`HubSettings`].
-    pub setting: &'static str,
+    /// The field of [`HubSettings`].
+    pub setting: HubSetting,
     /// The valid range, in words.
     pub expected: &'static str,
 }
@@ -125,7 +183,7 @@ impl TryFrom<HubSettings> for HubPolicy {
 }
 
 /// Whether a rule is satisfied, which setting it is about, and what it requires.
-type Rule = (bool, &'static str, &'static str);
+type Rule = (bool, HubSetting, &'static str);
 
 fn time_rules(s: &HubSettings) -> [Rule; 8] {
     let ping = s.ping_interval;
@@ -133,66 +191,78 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
     [
         (
             ping.subsec_nanos() == 0,
-            "ping_interval",
+            HubSetting::PingInterval,
             "a whole number of seconds",
         ),
         (
             (1..=3600).contains(&ping.as_secs()),
-            "ping_interval",
+            HubSetting::PingInterval,
             "from 1 s to 1 h",
         ),
-        (s.pong_timeout >= TICK, "pong_timeout", a_tick),
+        (s.pong_timeout >= TICK, HubSetting::PongTimeout, a_tick),
         (
             s.pong_timeout < ping,
-            "pong_timeout",
+            HubSetting::PongTimeout,
             "shorter than the ping interval",
         ),
-        (s.connect_timeout >= TICK, "connect_timeout", a_tick),
         (
-            s.rejected_close_timeout >= TICK,
-            "rejected_close_timeout",
+            s.connect_timeout >= TICK,
+            HubSetting::ConnectTimeout,
             a_tick,
         ),
-        (s.write_timeout >= TICK, "write_timeout", a_tick),
-        (s.presence_timeout >= TICK, "presence_timeout", a_tick),
+        (
+            s.rejected_close_timeout >= TICK,
+            HubSetting::RejectedCloseTimeout,
+            a_tick,
+        ),
+        (s.write_timeout >= TICK, HubSetting::WriteTimeout, a_tick),
+        (
+            s.presence_timeout >= TICK,
+            HubSetting::PresenceTimeout,
+            a_tick,
+        ),
     ]
 }
 
 fn size_rules(s: &HubSettings) -> [Rule; 10] {
     let one = "at least 1";
     [
-        (s.shards >= 1, "shards", one),
-        (s.shard < s.shards, "shard", "below shards"),
+        (s.shards >= 1, HubSetting::Shards, one),
+        (s.shard < s.shards, HubSetting::Shard, "below shards"),
         (
             s.send_buffer_bytes_max >= 4096,
-            "send_buffer_bytes_max",
+            HubSetting::SendBufferBytesMax,
             "at least 4 KiB",
         ),
-        (s.peers_max >= 1, "peers_max", one),
-        (s.channels_per_peer_max >= 1, "channels_per_peer_max", one),
+        (s.peers_max >= 1, HubSetting::PeersMax, one),
+        (
+            s.channels_per_peer_max >= 1,
+            HubSetting::ChannelsPerPeerMax,
+            one,
+        ),
         (
             s.pending_requests_per_peer_max >= 1,
-            "pending_requests_per_peer_max",
+            HubSetting::PendingRequestsPerPeerMax,
             one,
         ),
         (
             s.pending_requests_max >= s.pending_requests_per_peer_max,
-            "pending_requests_max",
+            HubSetting::PendingRequestsMax,
             "at least pending_requests_per_peer_max",
         ),
         (
             s.recovery_publications_max >= 1,
-            "recovery_publications_max",
+            HubSetting::RecoveryPublicationsMax,
             one,
         ),
         (
             s.recovery_bytes_max >= 1024,
-            "recovery_bytes_max",
+            HubSetting::RecoveryBytesMax,
             "at least 1 KiB",
         ),
         (
             s.history_publications_max >= 1,
-            "history_publications_max",
+            HubSetting::HistoryPublicationsMax,
             one,
         ),
     ]

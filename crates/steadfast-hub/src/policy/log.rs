@@ -3,6 +3,7 @@
 //! This module owns the range of every setting and documents its purpose. It holds no defaults: a shell defines them
 //! and builds a [`LogPolicy`] from [`LogSettings`]; the log accepts nothing else.
 
+use std::fmt;
 use std::time::Duration;
 
 use steadfast_machine::ByteSize;
@@ -91,13 +92,66 @@ impl LogSettings {
     }
 }
 
+/// A field of [`LogSettings`], each of which has a valid range.
+///
+/// A shell maps each of them to its own key by an exhaustive match, so that an error or an event never names a key that
+/// has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "LogSettings documents the fields")]
+pub enum LogSetting {
+    Fsync,
+    SegmentBytes,
+    LogBytes,
+    HistorySize,
+    HistoryTtl,
+    ChannelTtl,
+    ChannelsMax,
+    DedupWindow,
+    IdempotencyKeysMax,
+    BatchBytesMax,
+    PendingBytesMax,
+    CacheBytes,
+    ReadBytes,
+    PendingReadsMax,
+    RetryDelay,
+}
+
+impl LogSetting {
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::SegmentBytes => "segment_bytes",
+            Self::LogBytes => "log_bytes",
+            Self::HistorySize => "history_size",
+            Self::HistoryTtl => "history_ttl",
+            Self::ChannelTtl => "channel_ttl",
+            Self::ChannelsMax => "channels_max",
+            Self::DedupWindow => "dedup_window",
+            Self::IdempotencyKeysMax => "idempotency_keys_max",
+            Self::BatchBytesMax => "batch_bytes_max",
+            Self::PendingBytesMax => "pending_bytes_max",
+            Self::CacheBytes => "cache_bytes",
+            Self::ReadBytes => "read_bytes",
+            Self::PendingReadsMax => "pending_reads_max",
+            Self::RetryDelay => "retry_delay",
+        }
+    }
+}
+
+impl fmt::Display for LogSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// A setting is out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("{setting} must be {expected}")]
 pub struct LogPolicyError {
     /// The field of [`LogSettings`].
-    pub setting: &'static str,
+    pub setting: LogSetting,
     /// The range in words.
     pub expected: &'static str,
 }
@@ -202,42 +256,42 @@ fn check_sizes(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const MIB: u64 = 1 << 20;
     let segment = settings.segment_bytes.as_bytes();
     within(
-        "segment_bytes",
+        LogSetting::SegmentBytes,
         segment,
         4 * KIB,
         256 * MIB,
         "4 KiB to 256 MiB",
     )?;
     within(
-        "log_bytes",
+        LogSetting::LogBytes,
         settings.log_bytes.as_bytes(),
         4 * segment,
         u64::MAX,
         "at least four segments",
     )?;
     within(
-        "batch_bytes_max",
+        LogSetting::BatchBytesMax,
         settings.batch_bytes_max.as_bytes(),
         4 * KIB,
         64 * MIB,
         "4 KiB to 64 MiB",
     )?;
     within(
-        "pending_bytes_max",
+        LogSetting::PendingBytesMax,
         settings.pending_bytes_max.as_bytes(),
         4 * KIB,
         1024 * MIB,
         "4 KiB to 1 GiB",
     )?;
     within(
-        "cache_bytes",
+        LogSetting::CacheBytes,
         settings.cache_bytes.as_bytes(),
         0,
         1024 * MIB,
         "at most 1 GiB",
     )?;
     within(
-        "read_bytes",
+        LogSetting::ReadBytes,
         settings.read_bytes.as_bytes(),
         4 * KIB,
         16 * MIB,
@@ -252,28 +306,28 @@ fn check_counts(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const READS: u64 = 1_000_000;
     let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     within(
-        "history_size",
+        LogSetting::HistorySize,
         wide(settings.history_size),
         1,
         COUNT,
         "1 to 10,000,000",
     )?;
     within(
-        "channels_max",
+        LogSetting::ChannelsMax,
         wide(settings.channels_max),
         1,
         CHANNELS,
         "1 to 1,048,576",
     )?;
     within(
-        "idempotency_keys_max",
+        LogSetting::IdempotencyKeysMax,
         wide(settings.idempotency_keys_max),
         1,
         KEYS,
         "1 to 16,000,000",
     )?;
     within(
-        "pending_reads_max",
+        LogSetting::PendingReadsMax,
         wide(settings.pending_reads_max),
         1,
         READS,
@@ -287,17 +341,29 @@ fn check_durations(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const DECADE: u128 = 10 * 366 * 24 * HOUR;
     let age = settings.history_ttl.as_millis();
     let dedup_window = settings.dedup_window.as_millis();
-    within("history_ttl", age, SECOND, DECADE, "1 s to 10 years")?;
-    within("dedup_window", dedup_window, SECOND, HOUR, "1 s to 1 h")?;
     within(
-        "channel_ttl",
+        LogSetting::HistoryTtl,
+        age,
+        SECOND,
+        DECADE,
+        "1 s to 10 years",
+    )?;
+    within(
+        LogSetting::DedupWindow,
+        dedup_window,
+        SECOND,
+        HOUR,
+        "1 s to 1 h",
+    )?;
+    within(
+        LogSetting::ChannelTtl,
         settings.channel_ttl.as_millis(),
         age.max(dedup_window),
         DECADE,
         "at least history_ttl and dedup_window, at most 10 years",
     )?;
     within(
-        "retry_delay",
+        LogSetting::RetryDelay,
         settings.retry_delay.as_millis(),
         10,
         HOUR,
@@ -306,7 +372,7 @@ fn check_durations(settings: &LogSettings) -> Result<(), LogPolicyError> {
     match settings.fsync {
         Fsync::Always | Fsync::Never => Ok(()),
         Fsync::Interval(interval) => within(
-            "fsync",
+            LogSetting::Fsync,
             interval.as_millis(),
             1,
             HOUR,
@@ -316,7 +382,7 @@ fn check_durations(settings: &LogSettings) -> Result<(), LogPolicyError> {
 }
 
 fn within<N: PartialOrd + Copy>(
-    setting: &'static str,
+    setting: LogSetting,
     value: N,
     least: N,
     most: N,
@@ -342,48 +408,48 @@ mod tests {
                     segment_bytes: ByteSize::from_bytes(1),
                     ..for_tests
                 },
-                "segment_bytes",
+                LogSetting::SegmentBytes,
             ),
             (
                 LogSettings {
                     log_bytes: ByteSize::from_mib(255),
                     ..for_tests
                 },
-                "log_bytes",
+                LogSetting::LogBytes,
             ),
             (
                 LogSettings {
                     history_size: 0,
                     ..for_tests
                 },
-                "history_size",
+                LogSetting::HistorySize,
             ),
             (
                 LogSettings {
                     channel_ttl: Duration::from_hours(1),
                     ..for_tests
                 },
-                "channel_ttl",
+                LogSetting::ChannelTtl,
             ),
             (
                 LogSettings {
                     dedup_window: Duration::ZERO,
                     ..for_tests
                 },
-                "dedup_window",
+                LogSetting::DedupWindow,
             ),
             (
                 LogSettings {
                     fsync: Fsync::Interval(Duration::ZERO),
                     ..for_tests
                 },
-                "fsync",
+                LogSetting::Fsync,
             ),
         ];
 
-        for (settings, name) in cases {
-            let error = LogPolicy::new(settings).expect_err(name);
-            assert_eq!(error.setting, name);
+        for (settings, setting) in cases {
+            let error = LogPolicy::new(settings).expect_err(setting.name());
+            assert_eq!(error.setting, setting);
         }
         assert_eq!(
             LogPolicy::new(cases[0].0).map_err(|error| error.to_string()),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use steadfast_hub::event::Event;
+use steadfast_hub::event::{Event, HubLimit};
 use steadfast_hub::log::io::Response;
 use steadfast_hub::policy::hub::HubSettings;
 
@@ -182,7 +182,7 @@ fn rejections_are_reported_once_a_second_with_their_count() {
     }
     script.events.clear();
     let limit_reached = |count| Event::LimitReached {
-        setting: "channels_per_peer_max",
+        limit: HubLimit::ChannelsPerPeer,
         count,
     };
 

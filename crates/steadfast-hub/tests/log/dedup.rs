@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_hub::log::event::{Event, Limit};
+use steadfast_hub::log::event::{Event, LogLimit};
 use steadfast_hub::log::io::{Rejection, Response, StorageError};
 use steadfast_hub::policy::log::LogSettings;
 
@@ -209,7 +209,12 @@ fn more_keys_than_the_window_holds_are_rejected_and_reported_once() {
     let reported = harness
         .events
         .iter()
-        .filter(|event| **event == Event::LimitReached { limit: Limit::Keys })
+        .filter(|event| {
+            **event
+                == Event::LimitReached {
+                    limit: LogLimit::IdempotencyKeys,
+                }
+        })
         .count();
     assert_eq!(reported, 1);
 }

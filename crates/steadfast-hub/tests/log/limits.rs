@@ -1,8 +1,8 @@
 //! Limits: a request above a limit is rejected and reported, and nothing else is affected.
 
-use steadfast_hub::log::event::{Event, Health, Limit};
+use steadfast_hub::log::event::{Event, Health, LogLimit};
 use steadfast_hub::log::io::{Input, Rejection, Response};
-use steadfast_hub::policy::log::LogSettings;
+use steadfast_hub::policy::log::{LogSetting, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine};
 
 use crate::harness::{Harness, append, idempotent, settings};
@@ -34,8 +34,29 @@ fn more_channels_than_allowed_are_rejected_while_known_ones_continue() {
     assert_eq!(harness.rejected(append("c", "1")), Rejection::Limit);
     assert_eq!(harness.publish_ok(append("a", "2")).1, 2);
     assert!(harness.events.contains(&Event::LimitReached {
-        limit: Limit::Channels
+        limit: LogLimit::Channels
     }));
+}
+
+#[test]
+fn more_channels_than_a_checkpoint_holds_are_rejected_and_the_size_of_a_segment_is_named() {
+    let mut harness = Harness::new(LogSettings {
+        channels_max: 1_000,
+        ..settings()
+    });
+    let name = |number: usize| format!("{number:0>200}");
+
+    let accepted = (0..1_000)
+        .take_while(|number| {
+            let response = harness.publish(append(&name(*number), "1"));
+            response != Response::Rejected(Rejection::Limit)
+        })
+        .count();
+
+    assert!((10..100).contains(&accepted), "{accepted}");
+    let limit = LogLimit::CheckpointBytes;
+    assert!(harness.events.contains(&Event::LimitReached { limit }));
+    assert_eq!(limit.setting(), LogSetting::SegmentBytes);
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! Which configuration key determines a setting of a state machine, or which constant of the gateway if no key does.
+//!
+//! Each match names every setting, so a setting without a source does not compile, and neither does a key that
+//! [`KEYS`](super::reference::KEYS) does not contain. Errors and log lines name settings by these sources only.
+
+use std::fmt;
+
+use steadfast_hub::policy::hub::HubSetting;
+use steadfast_hub::policy::log::LogSetting;
+
+use super::reference::{ConfigKey, client, server, store};
+
+/// What determines a setting of a state machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SettingSource {
+    /// A key of the configuration.
+    Key(&'static ConfigKey),
+    /// A constant of the gateway, by its name in the source.
+    BuiltIn(&'static str),
+}
+
+impl fmt::Display for SettingSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(&key.full()),
+            Self::BuiltIn(constant) => write!(f, "{constant} (built in)"),
+        }
+    }
+}
+
+/// Returns what determines a setting of a hub.
+pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
+    use SettingSource::{BuiltIn, Key};
+    match setting {
+        HubSetting::Shard | HubSetting::Shards => Key(const { server("shards") }),
+        HubSetting::PeersMax => Key(const { server("connections_max") }),
+        HubSetting::PingInterval => Key(const { client("ping_interval") }),
+        HubSetting::PongTimeout => Key(const { client("pong_timeout") }),
+        HubSetting::ConnectTimeout => Key(const { client("connect_timeout") }),
+        HubSetting::RejectedCloseTimeout => Key(const { client("rejected_close_timeout") }),
+        HubSetting::WriteTimeout => Key(const { client("write_timeout") }),
+        HubSetting::SendBufferBytesMax => Key(const { client("send_buffer_bytes_max") }),
+        HubSetting::ChannelsPerPeerMax => Key(const { client("channels_max") }),
+        HubSetting::PendingRequestsPerPeerMax => Key(const { client("pending_requests_max") }),
+        HubSetting::PendingRequestsMax => BuiltIn("PENDING_REQUESTS_PER_SHARD_MAX"),
+        HubSetting::RecoveryPublicationsMax | HubSetting::HistoryPublicationsMax => {
+            Key(const { client("publications_per_reply_max") })
+        }
+        HubSetting::RecoveryBytesMax => Key(const { client("publication_bytes_per_reply_max") }),
+        HubSetting::PresenceClientsMax => Key(const { client("presence_max") }),
+        HubSetting::PresenceTimeout => BuiltIn("PRESENCE_TIMEOUT"),
+    }
+}
+
+/// Returns what determines a setting of the log.
+pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
+    use SettingSource::{BuiltIn, Key};
+    match setting {
+        LogSetting::Fsync => Key(const { store("fsync_interval") }),
+        LogSetting::SegmentBytes => Key(const { store("segment_bytes") }),
+        LogSetting::LogBytes => Key(const { store("bytes_max") }),
+        LogSetting::HistorySize => Key(const { store("history_size") }),
+        LogSetting::HistoryTtl => Key(const { store("history_ttl") }),
+        LogSetting::ChannelTtl => Key(const { store("channel_ttl") }),
+        LogSetting::ChannelsMax => Key(const { store("channels_max") }),
+        LogSetting::DedupWindow => Key(const { store("dedup_window") }),
+        LogSetting::IdempotencyKeysMax => Key(const { store("idempotency_keys_max") }),
+        LogSetting::BatchBytesMax => BuiltIn("BATCH_BYTES_MAX"),
+        LogSetting::PendingBytesMax => BuiltIn("PENDING_BYTES_MAX"),
+        LogSetting::CacheBytes => BuiltIn("CACHE_BYTES"),
+        LogSetting::ReadBytes => BuiltIn("READ_BYTES"),
+        LogSetting::PendingReadsMax => BuiltIn("PENDING_READS_MAX"),
+        LogSetting::RetryDelay => BuiltIn("RETRY_DELAY"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use steadfast_hub::policy::hub::HubSettings;
+    use steadfast_hub::policy::log::LogSettings;
+
+    use super::super::load::LoadedConfig;
+    use super::super::policy::{hub_settings, log_settings, shards};
+    use super::super::reference::KEYS;
+    use super::super::{Config, Fsync};
+    use super::*;
+
+    #[test]
+    fn each_setting_of_a_hub_changes_with_the_key_that_it_is_reported_with_and_with_no_other_if_built_in()
+     {
+        let settings = [
+            HubSetting::Shard,
+            HubSetting::Shards,
+            HubSetting::PingInterval,
+            HubSetting::PongTimeout,
+            HubSetting::ConnectTimeout,
+            HubSetting::RejectedCloseTimeout,
+            HubSetting::WriteTimeout,
+            HubSetting::SendBufferBytesMax,
+            HubSetting::PeersMax,
+            HubSetting::ChannelsPerPeerMax,
+            HubSetting::PendingRequestsPerPeerMax,
+            HubSetting::PendingRequestsMax,
+            HubSetting::RecoveryPublicationsMax,
+            HubSetting::RecoveryBytesMax,
+            HubSetting::HistoryPublicationsMax,
+            HubSetting::PresenceClientsMax,
+            HubSetting::PresenceTimeout,
+        ];
+        for setting in settings {
+            check(setting.name(), hub_setting(setting), |config| {
+                let shards = shards(config.server.shards);
+                hub_field(&hub_settings(config, shards - 1, shards), setting)
+            });
+        }
+    }
+
+    #[test]
+    fn each_setting_of_the_log_changes_with_the_key_that_it_is_reported_with_and_with_no_other_if_built_in()
+     {
+        let settings = [
+            LogSetting::Fsync,
+            LogSetting::SegmentBytes,
+            LogSetting::LogBytes,
+            LogSetting::HistorySize,
+            LogSetting::HistoryTtl,
+            LogSetting::ChannelTtl,
+            LogSetting::ChannelsMax,
+            LogSetting::DedupWindow,
+            LogSetting::IdempotencyKeysMax,
+            LogSetting::BatchBytesMax,
+            LogSetting::PendingBytesMax,
+            LogSetting::CacheBytes,
+            LogSetting::ReadBytes,
+            LogSetting::PendingReadsMax,
+            LogSetting::RetryDelay,
+        ];
+        for setting in settings {
+            check(setting.name(), log_setting(setting), |config| {
+                log_field(&log_settings(&config.store), setting)
+            });
+        }
+    }
+
+    #[test]
+    fn a_limit_without_a_key_is_reported_with_its_constant() {
+        let pending = hub_setting(HubSetting::PendingRequestsMax).to_string();
+        let channels = hub_setting(HubSetting::ChannelsPerPeerMax).to_string();
+
+        assert_eq!(pending, "PENDING_REQUESTS_PER_SHARD_MAX (built in)");
+        assert_eq!(channels, "client.channels_max");
+    }
+
+    /// Changes one key after the other, and compares when `field` changes with the source of the setting.
+    fn check(name: &str, source: SettingSource, field: impl Fn(&Config) -> String) {
+        let mut base = Config::default();
+        // The interval is a setting of the log under this policy only.
+        base.store.fsync = Fsync::Interval;
+        let changing: Vec<String> = KEYS
+            .iter()
+            .filter(|key| changed(&base, key).is_some_and(|config| field(&config) != field(&base)))
+            .map(ConfigKey::full)
+            .collect();
+        match source {
+            SettingSource::Key(key) => assert!(
+                changing.contains(&key.full()),
+                "{name} is reported with {source} and changes with {changing:?}"
+            ),
+            SettingSource::BuiltIn(_) => assert!(
+                changing.is_empty(),
+                "{name} is reported as {source} and changes with {changing:?}"
+            ),
+        }
+    }
+
+    /// Returns the configuration with another number, duration or size for this key.
+    fn changed(base: &Config, key: &ConfigKey) -> Option<Config> {
+        ["3", "\"7s\"", "\"5KiB\""].iter().find_map(|value| {
+            let mut table = toml::Table::try_from(base).expect("every setting can be written");
+            let value = toml::from_str::<toml::Table>(&format!("value = {value}")).ok()?;
+            let section = table.get_mut(key.section)?.as_table_mut()?;
+            section.insert(key.name.to_owned(), value.get("value")?.clone());
+            let loaded = LoadedConfig::parse(Path::new("test.toml"), &table.to_string());
+            Some(loaded.ok()?.config)
+        })
+    }
+
+    fn hub_field(settings: &HubSettings, setting: HubSetting) -> String {
+        match setting {
+            HubSetting::Shard => settings.shard.to_string(),
+            HubSetting::Shards => settings.shards.to_string(),
+            HubSetting::PingInterval => format!("{:?}", settings.ping_interval),
+            HubSetting::PongTimeout => format!("{:?}", settings.pong_timeout),
+            HubSetting::ConnectTimeout => format!("{:?}", settings.connect_timeout),
+            HubSetting::RejectedCloseTimeout => format!("{:?}", settings.rejected_close_timeout),
+            HubSetting::WriteTimeout => format!("{:?}", settings.write_timeout),
+            HubSetting::SendBufferBytesMax => settings.send_buffer_bytes_max.to_string(),
+            HubSetting::PeersMax => settings.peers_max.to_string(),
+            HubSetting::ChannelsPerPeerMax => settings.channels_per_peer_max.to_string(),
+            HubSetting::PendingRequestsPerPeerMax => {
+                settings.pending_requests_per_peer_max.to_string()
+            }
+            HubSetting::PendingRequestsMax => settings.pending_requests_max.to_string(),
+            HubSetting::RecoveryPublicationsMax => settings.recovery_publications_max.to_string(),
+            HubSetting::RecoveryBytesMax => settings.recovery_bytes_max.to_string(),
+            HubSetting::HistoryPublicationsMax => settings.history_publications_max.to_string(),
+            HubSetting::PresenceClientsMax => settings.presence_clients_max.to_string(),
+            HubSetting::PresenceTimeout => format!("{:?}", settings.presence_timeout),
+        }
+    }
+
+    fn log_field(settings: &LogSettings, setting: LogSetting) -> String {
+        match setting {
+            LogSetting::Fsync => format!("{:?}", settings.fsync),
+            LogSetting::SegmentBytes => format!("{:?}", settings.segment_bytes),
+            LogSetting::LogBytes => format!("{:?}", settings.log_bytes),
+            LogSetting::HistorySize => settings.history_size.to_string(),
+            LogSetting::HistoryTtl => format!("{:?}", settings.history_ttl),
+            LogSetting::ChannelTtl => format!("{:?}", settings.channel_ttl),
+            LogSetting::ChannelsMax => settings.channels_max.to_string(),
+            LogSetting::DedupWindow => format!("{:?}", settings.dedup_window),
+            LogSetting::IdempotencyKeysMax => settings.idempotency_keys_max.to_string(),
+            LogSetting::BatchBytesMax => format!("{:?}", settings.batch_bytes_max),
+            LogSetting::PendingBytesMax => format!("{:?}", settings.pending_bytes_max),
+            LogSetting::CacheBytes => format!("{:?}", settings.cache_bytes),
+            LogSetting::ReadBytes => format!("{:?}", settings.read_bytes),
+            LogSetting::PendingReadsMax => settings.pending_reads_max.to_string(),
+            LogSetting::RetryDelay => format!("{:?}", settings.retry_delay),
+        }
+    }
+}
