@@ -11,13 +11,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use steadfast_hub::io::ClientId;
+use steadfast_hub::io::{Access, ClientId};
 use steadfast_protocol::websocket::{Decoder, Role};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 
 use crate::connection_task::{self, ConnectionTask};
+use crate::echo;
 use crate::event_loop::EventLoop;
 use crate::http;
 use crate::upgrade::{self, HandshakeDecision, HttpRejection, Upgrade, UpgradePurpose};
@@ -81,7 +82,17 @@ async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: 
         Ok(Some(FirstRequest::Upgrade {
             upgrade,
             mut early_bytes,
-        })) => open(&event_loop, stream, &upgrade, &mut early_bytes),
+        })) => match upgrade.purpose {
+            UpgradePurpose::Client(access) => {
+                let response = &upgrade.response;
+                open_client(&event_loop, stream, response, access, &mut early_bytes);
+            }
+            UpgradePurpose::Echo => {
+                let settings = event_loop.settings.echo;
+                let echo = echo::serve(stream, &upgrade.response, &mut early_bytes, settings);
+                Box::pin(echo).await;
+            }
+        },
         Ok(Some(FirstRequest::Reject(rejection))) => {
             if rejection.status == 403 {
                 tracing::warn!(%from, reason = rejection.reason, "web page rejected");
@@ -171,28 +182,24 @@ impl RequestHead<'_> {
     }
 }
 
-/// Turns a socket into a connection and spawns its task.
-fn open(event_loop: &Rc<EventLoop>, stream: TcpStream, upgrade: &Upgrade, early_bytes: &mut [u8]) {
+/// Turns a socket into a client's connection and spawns its task.
+fn open_client(
+    event_loop: &Rc<EventLoop>,
+    stream: TcpStream,
+    response: &[u8],
+    access: Access,
+    early_bytes: &mut [u8],
+) {
+    let mut id = [0; 16];
+    if let Err(error) = getrandom::fill(&mut id) {
+        tracing::error!(%error, "failed to generate a client id; connection dropped");
+        return;
+    }
+    let client = ClientId(u128::from_ne_bytes(id));
     let (stream, writing) = stream.into_split();
-    let (peer, limits) = match upgrade.purpose {
-        UpgradePurpose::Client(access) => {
-            let mut id = [0; 16];
-            if let Err(error) = getrandom::fill(&mut id) {
-                tracing::error!(%error, "failed to generate a client id; connection dropped");
-                return;
-            }
-            let client = ClientId(u128::from_ne_bytes(id));
-            let peer = event_loop.step(|shard, now| {
-                shard.open_client(now, writing, &upgrade.response, client, access)
-            });
-            (peer, event_loop.settings.client_limits)
-        }
-        UpgradePurpose::Echo => (
-            event_loop.step(|shard, _| shard.open_echo(writing, &upgrade.response)),
-            event_loop.settings.echo_limits,
-        ),
-    };
-    let mut decoder = Decoder::new(Role::Server, limits);
+    let peer =
+        event_loop.step(|shard, now| shard.open_client(now, writing, response, client, access));
+    let mut decoder = Decoder::new(Role::Server, event_loop.settings.client_limits);
     if !early_bytes.is_empty() {
         event_loop.step(|shard, now| {
             connection_task::decode_read(shard, now, peer, &mut decoder, early_bytes);

@@ -31,21 +31,12 @@ pub(crate) enum ConnectionPhase {
     Finishing,
 }
 
-/// The purpose of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionKind {
-    /// A peer of the hub.
-    Client,
-    /// A connection to the echo endpoint of the test configuration, which the hub does not know.
-    Echo,
-}
-
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadInterest {
     /// The socket is read.
     Reading,
-    /// The socket is not read until the hub resumes it, or the echo's send buffer is empty.
+    /// The socket is not read until the hub resumes it.
     Paused,
 }
 
@@ -68,19 +59,17 @@ pub(crate) struct Connection {
     waker: Option<Waker>,
     /// The buffers that this iteration has queued.
     pub(crate) queued: QueuedBuffers,
-    pub(crate) kind: ConnectionKind,
     pub(crate) phase: ConnectionPhase,
     read_interest: ReadInterest,
 }
 
 impl Connection {
-    pub(crate) const fn new(stream: OwnedWriteHalf, kind: ConnectionKind) -> Self {
+    pub(crate) const fn new(stream: OwnedWriteHalf) -> Self {
         Self {
             stream,
             send_buffer: None,
             waker: None,
             queued: QueuedBuffers::EMPTY,
-            kind,
             phase: ConnectionPhase::Open,
             read_interest: ReadInterest::Reading,
         }
@@ -273,17 +262,6 @@ impl Connections {
                 connection.close();
             })
             .is_some()
-    }
-
-    /// Returns the ids of all connections, in order of slots.
-    pub(crate) fn peers(&self) -> Vec<PeerId> {
-        let slots = (0..).zip(&self.slots);
-        let used = slots.filter(|(_, slot)| slot.connection.is_some());
-        used.map(|(index, slot)| PeerId {
-            index,
-            generation: slot.generation,
-        })
-        .collect()
     }
 
     fn take(&mut self, peer: PeerId) -> Option<Connection> {

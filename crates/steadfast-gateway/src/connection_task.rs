@@ -15,7 +15,7 @@ use steadfast_protocol::websocket::{Decoder, WebSocketEvent};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::connection::{ConnectionKind, ConnectionPhase};
+use crate::connection::ConnectionPhase;
 use crate::event_loop::EventLoop;
 use crate::shard::Shard;
 
@@ -154,21 +154,15 @@ pub(crate) fn decode_read(
     let mut reading = decoder.read(input);
     loop {
         let event = reading.next_event();
-        let Some((phase, kind)) = shard.state(peer) else {
+        let Some(phase) = shard.phase(peer) else {
             return;
         };
         match event {
-            Ok(Some(WebSocketEvent::Message {
-                kind: message_kind,
-                payload,
-            })) if phase == ConnectionPhase::Open => match kind {
-                ConnectionKind::Client => {
-                    has_message = true;
-                    let message = Bytes::copy_from_slice(payload);
-                    shard.handle(now, Input::Received { peer, message });
-                }
-                ConnectionKind::Echo => shard.echo(peer, message_kind, payload),
-            },
+            Ok(Some(WebSocketEvent::Message { payload, .. })) if phase == ConnectionPhase::Open => {
+                has_message = true;
+                let message = Bytes::copy_from_slice(payload);
+                shard.handle(now, Input::Received { peer, message });
+            }
             Ok(Some(WebSocketEvent::Ping(payload))) if phase == ConnectionPhase::Open => {
                 shard.pong(peer, payload);
             }
@@ -183,7 +177,7 @@ pub(crate) fn decode_read(
             Err(error) => return shard.on_malformed(now, peer, error),
         }
     }
-    if !has_message && shard.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
+    if !has_message && shard.phase(peer) == Some(ConnectionPhase::Open) {
         shard.handle(now, Input::BytesReceived { peer });
     }
 }

@@ -21,6 +21,7 @@ use tokio::time;
 use crate::access::AccessRules;
 use crate::admin::{Admin, Capacity};
 use crate::config::policy::Policies;
+use crate::echo::EchoSettings;
 use crate::log::ShardLog;
 use crate::shard::{Outgoing, Shard};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};
@@ -64,7 +65,7 @@ pub(crate) struct EventLoop {
 pub(crate) struct ShardSettings {
     pub(crate) rules: UpgradeRules,
     pub(crate) client_limits: websocket::WebSocketLimits,
-    pub(crate) echo_limits: websocket::WebSocketLimits,
+    pub(crate) echo: EchoSettings,
     pub(crate) handshake_timeout: Duration,
     handshakes_max: usize,
     /// The maximum number of clients of this shard.
@@ -89,7 +90,10 @@ impl ShardSettings {
                 },
             },
             client_limits: policies.client_limits,
-            echo_limits: policies.echo_limits,
+            echo: EchoSettings {
+                limits: policies.echo_limits,
+                close_timeout: server.close_timeout.0,
+            },
             handshake_timeout: server.handshake_timeout.0,
             handshakes_max: usize::try_from(server.handshakes_max).unwrap_or(usize::MAX),
             peers_max: policies.peers_max(),

@@ -10,6 +10,7 @@ pub mod config;
 mod connection;
 mod connection_task;
 mod diagnostics;
+mod echo;
 pub mod error;
 mod event_loop;
 mod http;

@@ -15,12 +15,10 @@ use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::encoder::{
     Frame, encode_server_close, encode_server_close_reply,
 };
-use steadfast_protocol::websocket::{CodecError, MessageKind, Opcode, close};
+use steadfast_protocol::websocket::{CodecError, Opcode};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::connection::{
-    Connection, ConnectionKind, ConnectionPhase, Connections, ReadInterest, SendOutcome,
-};
+use crate::connection::{Connection, ConnectionPhase, Connections, ReadInterest, SendOutcome};
 use crate::diagnostics;
 use crate::write_batch::{BufferRange, WriteBatch};
 
@@ -97,9 +95,7 @@ impl Shard {
         client: ClientId,
         access: Access,
     ) -> PeerId {
-        let peer = self
-            .connections
-            .insert(Connection::new(stream, ConnectionKind::Client));
+        let peer = self.connections.insert(Connection::new(stream));
         self.send(peer, response);
         self.handle(
             now,
@@ -109,15 +105,6 @@ impl Shard {
                 access,
             },
         );
-        peer
-    }
-
-    /// Adds a socket of the echo endpoint.
-    pub(crate) fn open_echo(&mut self, stream: OwnedWriteHalf, response: &[u8]) -> PeerId {
-        let peer = self
-            .connections
-            .insert(Connection::new(stream, ConnectionKind::Echo));
-        self.send(peer, response);
         peer
     }
 
@@ -131,26 +118,16 @@ impl Shard {
         self.hub.peer_count()
     }
 
-    /// Returns the number of connections, echo connections included.
+    /// Returns the number of connections.
     pub(crate) const fn connections(&self) -> usize {
         self.connections.len()
     }
 
-    /// Returns the phase and the kind of the connection, unless it is closed.
-    pub(crate) fn state(&mut self, peer: PeerId) -> Option<(ConnectionPhase, ConnectionKind)> {
+    /// Returns the phase of the connection, unless it is closed.
+    pub(crate) fn phase(&mut self, peer: PeerId) -> Option<ConnectionPhase> {
         self.connections
             .get_mut(peer)
-            .map(|connection| (connection.phase, connection.kind))
-    }
-
-    /// Handles a complete message to the echo endpoint.
-    pub(crate) fn echo(&mut self, peer: PeerId, kind: MessageKind, payload: &[u8]) {
-        let mut frame = Vec::with_capacity(payload.len() + 10);
-        Frame::unfragmented(Opcode::from(kind), payload).append_server(&mut frame);
-        self.send(peer, &frame);
-        if self.batch.bytes() > BATCH_BYTES_MAX {
-            self.flush();
-        }
+            .map(|connection| connection.phase)
     }
 
     /// Handles a ping.
@@ -168,17 +145,12 @@ impl Shard {
         code: Option<u16>,
         reason: &str,
     ) {
-        let Some((phase, kind)) = self.state(peer) else {
-            return;
-        };
-        if phase == ConnectionPhase::Open {
-            if kind == ConnectionKind::Client {
-                let loss = ConnectionLoss::CloseFrame {
-                    code,
-                    reason: reason.to_owned(),
-                };
-                self.handle(now, Input::Lost { peer, loss });
-            }
+        if self.phase(peer) == Some(ConnectionPhase::Open) {
+            let loss = ConnectionLoss::CloseFrame {
+                code,
+                reason: reason.to_owned(),
+            };
+            self.handle(now, Input::Lost { peer, loss });
             self.send(peer, &encode_server_close_reply(code));
             self.closing.push_back((now + self.close_timeout, peer));
         }
@@ -193,18 +165,8 @@ impl Shard {
     /// Handles bytes that are not valid WebSocket traffic.
     pub(crate) fn on_malformed(&mut self, now: Instant, peer: PeerId, error: CodecError) {
         let (code, reason) = (error.close_code(), error.reason());
-        match self.state(peer) {
-            Some((ConnectionPhase::Open, ConnectionKind::Client)) => {
-                self.handle(now, Input::Malformed { peer, code, reason });
-            }
-            Some((ConnectionPhase::Open, ConnectionKind::Echo)) => {
-                self.close(now, peer, code, reason);
-            }
-            Some((
-                ConnectionPhase::Closing | ConnectionPhase::Draining | ConnectionPhase::Finishing,
-                _,
-            ))
-            | None => {}
+        if self.phase(peer) == Some(ConnectionPhase::Open) {
+            self.handle(now, Input::Malformed { peer, code, reason });
         }
         if let Some(connection) = self.connections.get_mut(peer)
             && connection.phase != ConnectionPhase::Open
@@ -218,16 +180,16 @@ impl Shard {
 
     /// Handles the end of the stream or a failed read.
     pub(crate) fn on_lost(&mut self, now: Instant, peer: PeerId, loss: ConnectionLoss) {
-        let state = self.state(peer);
+        let phase = self.phase(peer);
         self.connections.remove(peer);
-        if state == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
+        if phase == Some(ConnectionPhase::Open) {
             self.handle(now, Input::Lost { peer, loss });
         }
     }
 
     /// Handles a partial write of a send buffer.
     pub(crate) fn on_written(&mut self, now: Instant, peer: PeerId, bytes: usize) {
-        if bytes > 0 && self.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Client)) {
+        if bytes > 0 && self.phase(peer) == Some(ConnectionPhase::Open) {
             self.handle(now, Input::Written { peer, bytes });
         }
     }
@@ -237,16 +199,11 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(peer) else {
             return;
         };
-        match (connection.phase, connection.kind) {
-            (ConnectionPhase::Open, ConnectionKind::Client) => {
-                self.handle(now, Input::Drained { peer });
-            }
-            (ConnectionPhase::Open, ConnectionKind::Echo) => {
-                connection.set_read_interest(ReadInterest::Reading);
-            }
-            (ConnectionPhase::Closing, _) => {}
-            (ConnectionPhase::Draining, _) => connection.shutdown_write(),
-            (ConnectionPhase::Finishing, _) => _ = self.connections.remove(peer),
+        match connection.phase {
+            ConnectionPhase::Open => self.handle(now, Input::Drained { peer }),
+            ConnectionPhase::Closing => {}
+            ConnectionPhase::Draining => connection.shutdown_write(),
+            ConnectionPhase::Finishing => _ = self.connections.remove(peer),
         }
     }
 
@@ -284,19 +241,18 @@ impl Shard {
     pub(crate) fn finish_iteration(&mut self, now: Instant) {
         self.flush();
         for (peer, outcome) in mem::take(&mut self.write_outcomes) {
-            match (outcome, self.state(peer)) {
+            match (outcome, self.phase(peer)) {
                 (_, None) => {}
-                (WriteOutcome::Buffered, Some((ConnectionPhase::Open, kind))) => {
-                    self.report_send_buffer(now, peer, kind);
+                (WriteOutcome::Buffered, Some(ConnectionPhase::Open)) => {
+                    self.report_send_buffer(now, peer);
                 }
                 (
                     WriteOutcome::Buffered,
-                    Some((
+                    Some(
                         ConnectionPhase::Closing
                         | ConnectionPhase::Draining
                         | ConnectionPhase::Finishing,
-                        _,
-                    )),
+                    ),
                 ) => {}
                 // Everything is written, so the next step of the close is possible.
                 (WriteOutcome::Flushed, Some(_)) => self.on_drained(now, peer),
@@ -349,11 +305,6 @@ impl Shard {
     /// Closes every connection with reconnect advice.
     pub(crate) fn shut_down(&mut self, now: Instant) {
         self.handle(now, Input::ShutdownRequested);
-        for peer in self.connections.peers() {
-            if self.state(peer) == Some((ConnectionPhase::Open, ConnectionKind::Echo)) {
-                self.close(now, peer, close::GOING_AWAY, "shutdown");
-            }
-        }
     }
 
     fn execute(&mut self, now: Instant, output: Output) {
@@ -388,14 +339,10 @@ impl Shard {
     /// Reports the current size of a send buffer. After an early flush the connection's task may empty the send buffer
     /// before the iteration finishes; the hub would wait without end for a buffer that is reported after it was
     /// emptied.
-    fn report_send_buffer(&mut self, now: Instant, peer: PeerId, kind: ConnectionKind) {
+    fn report_send_buffer(&mut self, now: Instant, peer: PeerId) {
         let connection = self.connections.get_mut(peer);
-        let Some(bytes) = connection.and_then(|connection| connection.send_buffer_bytes()) else {
-            return;
-        };
-        match kind {
-            ConnectionKind::Client => self.handle(now, Input::SendBuffer { peer, bytes }),
-            ConnectionKind::Echo => self.set_read_interest(peer, ReadInterest::Paused),
+        if let Some(bytes) = connection.and_then(|connection| connection.send_buffer_bytes()) {
+            self.handle(now, Input::SendBuffer { peer, bytes });
         }
     }
 
@@ -466,8 +413,7 @@ mod tests {
             shard.finish_iteration(start);
             shard.tick(start + Config::default().client.write_timeout.0 * 2);
 
-            let state = shard.state(peer);
-            assert_eq!(state, Some((ConnectionPhase::Open, ConnectionKind::Client)));
+            assert_eq!(shard.phase(peer), Some(ConnectionPhase::Open));
         });
     }
 

@@ -5,9 +5,6 @@
 use super::CodecError;
 use crate::codes::{CloseCode, REASON_BYTES_MAX};
 
-/// The close code for an endpoint that is going away: a server stops, or a page is left.
-pub const GOING_AWAY: u16 = CloseCode::GoingAway.code();
-
 /// Returns `true` when this code may be sent in a close frame: 1000 to 1003, 1007 to 1014 and 3000 to 4999.
 pub const fn is_sendable(code: u16) -> bool {
     match CloseCode::from_code(code) {
