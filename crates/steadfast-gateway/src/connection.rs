@@ -1,4 +1,4 @@
-//! One WebSocket connection of an event loop: the writing half of its socket, its queued buffers and its phase. Also
+//! One WebSocket connection of an event loop: the writing half of its socket, its queued buffers and its endpoint. Also
 //! the table of all connections.
 //!
 //! An idle connection holds no buffer. Makes no decisions: the hub or a timeout determines what is closed and when.
@@ -12,24 +12,11 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
+use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::write_batch::QueuedBuffers;
-
-/// The state of a connection between its upgrade and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionPhase {
-    /// Messages are sent and received.
-    Open,
-    /// Our close frame is sent or queued; the peer's close frame is awaited, and the peer's messages are dropped.
-    Closing,
-    /// As `Closing`, after bytes that cannot be decoded: only the end of the stream is awaited.
-    Draining,
-    /// The peer's close frame was received, and ours is sent or queued; the socket is dropped once the send buffer is
-    /// empty.
-    Finishing,
-}
 
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +46,7 @@ pub(crate) struct Connection {
     waker: Option<Waker>,
     /// The buffers that this iteration has queued.
     pub(crate) queued: QueuedBuffers,
-    pub(crate) phase: ConnectionPhase,
+    pub(crate) endpoint: WebSocketEndpoint,
     read_interest: ReadInterest,
 }
 
@@ -70,7 +57,7 @@ impl Connection {
             send_buffer: None,
             waker: None,
             queued: QueuedBuffers::EMPTY,
-            phase: ConnectionPhase::Open,
+            endpoint: WebSocketEndpoint::new(Role::Server),
             read_interest: ReadInterest::Reading,
         }
     }
@@ -94,6 +81,11 @@ impl Connection {
         // The connection's task waits for writability from now on.
         self.wake();
         Ok(SendOutcome::Buffered)
+    }
+
+    /// Whether the kernel has accepted everything that was queued.
+    pub(crate) const fn is_written(&self) -> bool {
+        self.queued.is_empty() && !self.has_send_buffer()
     }
 
     /// Whether the send buffer holds bytes that the kernel has not accepted yet.

@@ -11,11 +11,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
 use steadfast_machine::Instant;
-use steadfast_protocol::websocket::{Decoder, WebSocketEvent};
+use steadfast_protocol::websocket::{Decoder, EndpointEvent};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
-use crate::connection::ConnectionPhase;
 use crate::event_loop::EventLoop;
 use crate::shard::Shard;
 
@@ -153,31 +152,35 @@ pub(crate) fn decode_read(
     let mut has_message = false;
     let mut reading = decoder.read(input);
     loop {
-        let event = reading.next_event();
-        let Some(phase) = shard.phase(peer) else {
+        let Some(connection) = shard.connection(peer) else {
             return;
         };
+        let Some(event) = connection.endpoint.next_event(&mut reading) else {
+            break;
+        };
         match event {
-            Ok(Some(WebSocketEvent::Message { payload, .. })) if phase == ConnectionPhase::Open => {
+            EndpointEvent::Message { payload, .. } => {
                 has_message = true;
                 let message = Bytes::copy_from_slice(payload);
                 shard.handle(now, Input::Received { peer, message });
             }
-            Ok(Some(WebSocketEvent::Ping(payload))) if phase == ConnectionPhase::Open => {
-                shard.pong(peer, payload);
+            EndpointEvent::Ping { reply } => shard.send_control(peer, &reply),
+            EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
+            EndpointEvent::Closed {
+                code,
+                reason,
+                reply,
+            } => {
+                let reason = reason.to_owned();
+                let loss = ConnectionLoss::CloseFrame { code, reason };
+                return shard.on_closed(now, peer, loss, reply);
             }
-            // Everything that arrives after our close frame is dropped, except for the peer's close frame.
-            Ok(Some(
-                WebSocketEvent::Message { .. } | WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_),
-            )) => {}
-            Ok(Some(WebSocketEvent::Close { code, reason })) => {
-                return shard.on_close_frame(now, peer, code, reason);
+            EndpointEvent::Failed { error, close } => {
+                return shard.on_failed(now, peer, error, close);
             }
-            Ok(None) => break,
-            Err(error) => return shard.on_malformed(now, peer, error),
         }
     }
-    if !has_message && shard.phase(peer) == Some(ConnectionPhase::Open) {
+    if !has_message && shard.is_open(peer) {
         shard.handle(now, Input::BytesReceived { peer });
     }
 }

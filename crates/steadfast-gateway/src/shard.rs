@@ -12,13 +12,11 @@ use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::log::io::Request;
 use steadfast_machine::{Instant, Machine};
-use steadfast_protocol::websocket::encoder::{
-    Frame, encode_server_close, encode_server_close_reply,
-};
-use steadfast_protocol::websocket::{CodecError, Opcode};
+use steadfast_protocol::websocket::encoder::SERVER_HEADER_BYTES_MAX;
+use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, WrittenAction};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::connection::{Connection, ConnectionPhase, Connections, ReadInterest, SendOutcome};
+use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
 use crate::diagnostics;
 use crate::write_batch::{BufferRange, WriteBatch};
 
@@ -123,87 +121,91 @@ impl Shard {
         self.connections.len()
     }
 
-    /// Returns the phase of the connection, unless it is closed.
-    pub(crate) fn phase(&mut self, peer: PeerId) -> Option<ConnectionPhase> {
+    /// Whether the connection exists, and no close frame was sent or received.
+    pub(crate) fn is_open(&mut self, peer: PeerId) -> bool {
         self.connections
             .get_mut(peer)
-            .map(|connection| connection.phase)
+            .is_some_and(|connection| connection.endpoint.is_open())
     }
 
-    /// Handles a ping.
-    pub(crate) fn pong(&mut self, peer: PeerId, payload: &[u8]) {
-        let mut frame = Vec::with_capacity(payload.len() + 2);
-        Frame::unfragmented(Opcode::Pong, payload).append_server(&mut frame);
-        self.send(peer, &frame);
+    /// Sends a control frame of the endpoint.
+    pub(crate) fn send_control(&mut self, peer: PeerId, frame: &ControlFrame) {
+        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + frame.payload().len());
+        frame.as_frame().append_server(&mut bytes);
+        self.send(peer, &bytes);
     }
 
-    /// Handles the peer's close frame.
-    pub(crate) fn on_close_frame(
+    /// Handles the peer's close frame; `reply` is the endpoint's, if our close frame was not sent before.
+    pub(crate) fn on_closed(
         &mut self,
         now: Instant,
         peer: PeerId,
-        code: Option<u16>,
-        reason: &str,
+        loss: ConnectionLoss,
+        reply: Option<ControlFrame>,
     ) {
-        if self.phase(peer) == Some(ConnectionPhase::Open) {
-            let loss = ConnectionLoss::CloseFrame {
-                code,
-                reason: reason.to_owned(),
-            };
+        if let Some(frame) = reply {
             self.handle(now, Input::Lost { peer, loss });
-            self.send(peer, &encode_server_close_reply(code));
-            self.closing.push_back((now + self.close_timeout, peer));
+            self.send_close(now, peer, &frame);
         }
-        if let Some(connection) = self.connections.get_mut(peer) {
-            connection.phase = ConnectionPhase::Finishing;
-            if connection.queued.is_empty() && !connection.has_send_buffer() {
-                self.connections.remove(peer);
-            }
-        }
+        self.finish_close(peer);
     }
 
-    /// Handles bytes that are not valid WebSocket traffic.
-    pub(crate) fn on_malformed(&mut self, now: Instant, peer: PeerId, error: CodecError) {
-        let (code, reason) = (error.close_code(), error.reason());
-        if self.phase(peer) == Some(ConnectionPhase::Open) {
+    /// Handles bytes that are not valid WebSocket traffic; `close` is the endpoint's close frame, if ours was not sent
+    /// before.
+    pub(crate) fn on_failed(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        error: CodecError,
+        close: Option<ControlFrame>,
+    ) {
+        if let Some(frame) = close {
+            let (code, reason) = (error.close_code(), error.reason());
+            // The hub's output to close this peer has no effect: the endpoint sends one close frame only.
             self.handle(now, Input::Malformed { peer, code, reason });
+            self.send_close(now, peer, &frame);
+            self.set_read_interest(peer, ReadInterest::Reading);
         }
-        if let Some(connection) = self.connections.get_mut(peer)
-            && connection.phase != ConnectionPhase::Open
-        {
-            connection.phase = ConnectionPhase::Draining;
-            if connection.queued.is_empty() && !connection.has_send_buffer() {
-                connection.shutdown_write();
-            }
-        }
+        self.finish_close(peer);
     }
 
     /// Handles the end of the stream or a failed read.
     pub(crate) fn on_lost(&mut self, now: Instant, peer: PeerId, loss: ConnectionLoss) {
-        let phase = self.phase(peer);
+        let connection = self.connections.get_mut(peer);
+        let end = connection.map(|connection| connection.endpoint.on_end_of_stream());
         self.connections.remove(peer);
-        if phase == Some(ConnectionPhase::Open) {
+        if end == Some(EndOfStream::Lost) {
             self.handle(now, Input::Lost { peer, loss });
         }
     }
 
     /// Handles a partial write of a send buffer.
     pub(crate) fn on_written(&mut self, now: Instant, peer: PeerId, bytes: usize) {
-        if bytes > 0 && self.phase(peer) == Some(ConnectionPhase::Open) {
+        if bytes > 0 && self.is_open(peer) {
             self.handle(now, Input::Written { peer, bytes });
         }
     }
 
     /// Handles a send buffer that is empty again.
     pub(crate) fn on_drained(&mut self, now: Instant, peer: PeerId) {
+        if self.is_open(peer) {
+            self.handle(now, Input::Drained { peer });
+        } else {
+            self.finish_close(peer);
+        }
+    }
+
+    /// Once everything is written, does with the socket what the closing handshake requires.
+    fn finish_close(&mut self, peer: PeerId) {
         let Some(connection) = self.connections.get_mut(peer) else {
             return;
         };
-        match connection.phase {
-            ConnectionPhase::Open => self.handle(now, Input::Drained { peer }),
-            ConnectionPhase::Closing => {}
-            ConnectionPhase::Draining => connection.shutdown_write(),
-            ConnectionPhase::Finishing => _ = self.connections.remove(peer),
+        if connection.is_written() {
+            match connection.endpoint.written_action() {
+                WrittenAction::KeepOpen => {}
+                WrittenAction::ShutDownSending => connection.shutdown_write(),
+                WrittenAction::CloseStream => _ = self.connections.remove(peer),
+            }
         }
     }
 
@@ -222,7 +224,7 @@ impl Shard {
                 continue;
             }
             match connection.send(self.batch.gather(queued)) {
-                Ok(SendOutcome::Complete) if connection.phase == ConnectionPhase::Open => {}
+                Ok(SendOutcome::Complete) if connection.endpoint.is_open() => {}
                 Ok(SendOutcome::Complete) => {
                     self.write_outcomes.push((peer, WriteOutcome::Flushed));
                 }
@@ -241,22 +243,12 @@ impl Shard {
     pub(crate) fn finish_iteration(&mut self, now: Instant) {
         self.flush();
         for (peer, outcome) in mem::take(&mut self.write_outcomes) {
-            match (outcome, self.phase(peer)) {
-                (_, None) => {}
-                (WriteOutcome::Buffered, Some(ConnectionPhase::Open)) => {
-                    self.report_send_buffer(now, peer);
-                }
-                (
-                    WriteOutcome::Buffered,
-                    Some(
-                        ConnectionPhase::Closing
-                        | ConnectionPhase::Draining
-                        | ConnectionPhase::Finishing,
-                    ),
-                ) => {}
+            match outcome {
+                WriteOutcome::Buffered if self.is_open(peer) => self.report_send_buffer(now, peer),
+                WriteOutcome::Buffered => {}
                 // Everything is written, so the next step of the close is possible.
-                (WriteOutcome::Flushed, Some(_)) => self.on_drained(now, peer),
-                (WriteOutcome::Failed, Some(_)) => self.on_lost(now, peer, ConnectionLoss::IoError),
+                WriteOutcome::Flushed => self.on_drained(now, peer),
+                WriteOutcome::Failed => self.on_lost(now, peer, ConnectionLoss::IoError),
             }
         }
     }
@@ -325,15 +317,22 @@ impl Shard {
         }
     }
 
-    /// Appends a close frame after everything else, and starts the close timeout.
+    /// Closes a connection as the hub requests.
     fn close(&mut self, now: Instant, peer: PeerId, code: u16, reason: &str) {
-        self.send(peer, &encode_server_close(code, reason));
-        if let Some(connection) = self.connections.get_mut(peer) {
-            connection.phase = ConnectionPhase::Closing;
+        let connection = self.connections.get_mut(peer);
+        if let Some(frame) =
+            connection.and_then(|connection| connection.endpoint.close(code, reason))
+        {
+            self.send_close(now, peer, &frame);
             // The peer's close frame can only be seen by reading.
-            connection.set_read_interest(ReadInterest::Reading);
-            self.closing.push_back((now + self.close_timeout, peer));
+            self.set_read_interest(peer, ReadInterest::Reading);
         }
+    }
+
+    /// Appends a close frame after everything else, and starts the close timeout.
+    fn send_close(&mut self, now: Instant, peer: PeerId, frame: &ControlFrame) {
+        self.send_control(peer, frame);
+        self.closing.push_back((now + self.close_timeout, peer));
     }
 
     /// Reports the current size of a send buffer. After an early flush the connection's task may empty the send buffer
@@ -375,15 +374,22 @@ mod tests {
 
     use bytes::Bytes;
     use steadfast_machine::Seed;
+    use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
 
     use super::*;
     use crate::config::Config;
     use crate::config::load::LoadedConfig;
     use crate::config::policy::Policies;
+    use crate::connection_task::decode_read;
 
     /// More than the kernel buffers for one connection.
     const LARGE: usize = 16 << 20;
+    const LIMITS: WebSocketLimits = WebSocketLimits {
+        message_bytes_max: 1_000,
+        frame_bytes_max: 1_000,
+        fragments_max: 8,
+    };
 
     #[test]
     fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
@@ -413,7 +419,41 @@ mod tests {
             shard.finish_iteration(start);
             shard.tick(start + Config::default().client.write_timeout.0 * 2);
 
-            assert_eq!(shard.phase(peer), Some(ConnectionPhase::Open));
+            assert!(shard.is_open(peer));
+        });
+    }
+
+    #[test]
+    fn a_connection_is_closed_only_after_the_reply_to_the_close_frame_is_written() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let (mut shard, start) = (shard(), Instant::START);
+            let (near, mut far) = pair();
+            let (reading, writing) = near.into_split();
+            let peer = shard.open_client(start, writing, b"", ClientId(1), Access::Anonymous);
+            shard.send(peer, &vec![0; LARGE]);
+            shard.flush();
+            let mut decoder = Decoder::new(Role::Server, LIMITS);
+            let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";
+
+            // The reply is queued, and the send buffer is empty before the iteration finishes.
+            decode_read(&mut shard, start, peer, &mut decoder, &mut close);
+            let reader = thread::spawn(move || {
+                let mut received = Vec::new();
+                far.read_to_end(&mut received).unwrap();
+                received
+            });
+            poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
+                .await
+                .unwrap();
+            shard.on_drained(start, peer);
+            assert_eq!(shard.connections(), 1);
+            shard.finish_iteration(start);
+
+            assert_eq!(shard.connections(), 0);
+            drop(reading);
+            let received = reader.join().unwrap();
+            assert_eq!(received.get(LARGE..), Some(&b"\x88\x02\x03\xe8"[..]));
         });
     }
 
