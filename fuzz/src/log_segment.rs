@@ -10,11 +10,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::{Append, Page, Publisher, Read, ReadFrom, Request, RequestId, Response};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{
-    Append, Input, Output, Page, Publisher, Read, ReadFrom, Request, RequestId, Response,
-    SegmentFound, SegmentNumber,
-};
+use steadfast_hub::log::io::{Input, Output, SegmentFound, SegmentNumber};
 use steadfast_hub::log::repair::Repair;
 use steadfast_hub::log::verify::Verifier;
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};

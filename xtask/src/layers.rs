@@ -14,6 +14,7 @@ use crate::tree::root;
 pub(crate) const PURE: &[&str] = &[
     "steadfast-machine",
     "steadfast-protocol",
+    "steadfast-engine",
     "steadfast-core",
     "steadfast-hub",
     "steadfast-faults",
@@ -33,12 +34,20 @@ const EDGES: &[(&str, &[&str])] = &[
     ("steadfast-machine", &[]),
     ("steadfast-protocol", &[]),
     (
+        "steadfast-engine",
+        &["steadfast-machine", "steadfast-protocol"],
+    ),
+    (
         "steadfast-core",
         &["steadfast-machine", "steadfast-protocol"],
     ),
     (
         "steadfast-hub",
-        &["steadfast-machine", "steadfast-protocol"],
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-engine",
+        ],
     ),
     (
         "steadfast-faults",
@@ -49,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
+            "steadfast-engine",
             "steadfast-core",
             "steadfast-hub",
         ],
@@ -68,6 +78,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
+            "steadfast-engine",
             "steadfast-hub",
             "steadfast-clock",
         ],
@@ -86,6 +97,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
+            "steadfast-engine",
             "steadfast-core",
             "steadfast-hub",
             "steadfast-faults",

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use steadfast_engine::Request;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
-use steadfast_hub::log::io::Request;
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::websocket::encoder::SERVER_HEADER_BYTES_MAX;
 use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, WrittenAction};

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_clock::Clock;
+use steadfast_engine::{
+    Append, ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Request, RequestId,
+    Response,
+};
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
-use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{
-    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Request, RequestId, Response,
-};
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;

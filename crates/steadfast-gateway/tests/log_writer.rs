@@ -9,11 +9,11 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use steadfast_clock::Clock;
+use steadfast_engine::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, LogStatus, RingLimits, ShardLog, Store,
 };
 use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
-use steadfast_hub::log::io::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use self::stub_machine::StubMachine;

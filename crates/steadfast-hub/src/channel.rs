@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_protocol::message::ChannelName;
 
-use crate::epoch::ChannelEpoch;
 use crate::io::PeerId;
 
 /// The slot of a channel in the hub's table.

@@ -6,6 +6,10 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use steadfast_engine::{
+    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as EngineRequest,
+    Response,
+};
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
@@ -18,10 +22,6 @@ use steadfast_protocol::message::{
 use crate::event::{Event, HubLimit};
 use crate::hub::Hub;
 use crate::io::{Access, Output, PeerId};
-use crate::log::io::{
-    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as LogRequest,
-    Response,
-};
 use crate::peer::PeerPhase;
 use crate::pending_requests::{PublishForm, Purpose, publication, rejection_code};
 use crate::policy::hub::{AnonymousInfo, HubSettings};
@@ -303,7 +303,7 @@ impl Hub {
                 form,
             },
             |request_id| {
-                LogRequest::Append(Append {
+                EngineRequest::Append(Append {
                     request_id,
                     channel,
                     data,
@@ -369,7 +369,7 @@ impl Hub {
         let bytes_max = self.settings().recovery_bytes_max;
         let channel = self.channels.name(&request.channel);
         self.send_request(Purpose::History { peer: id, command }, |request_id| {
-            LogRequest::Read(Read {
+            EngineRequest::Read(Read {
                 request_id,
                 channel,
                 from,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_engine::Rejection;
 use steadfast_protocol::message::ChannelName;
 
 use crate::io::{ClientId, PeerId};
@@ -49,7 +50,7 @@ pub enum Event {
     InfoIgnored { peer: PeerId },
     /// The log rejected requests. The first rejection is reported at once, further rejections at most once a second.
     RequestsRejected {
-        rejection: crate::log::io::Rejection,
+        rejection: Rejection,
         /// The number of rejections since the last report.
         count: u64,
     },

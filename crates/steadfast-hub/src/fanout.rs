@@ -1,5 +1,6 @@
 //! Fan-out of publications, and catching up on publications that this shard has missed.
 
+use steadfast_engine::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
 use steadfast_protocol::codec::{Encoding, InfoParts, PublicationParts};
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
@@ -8,7 +9,6 @@ use crate::channel::{ChannelIndex, Cursor};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId};
-use crate::log::io::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
 use crate::peer::SubscriptionPhase;
 use crate::pending_requests::Purpose;
 
@@ -51,7 +51,7 @@ impl Hub {
     fn fan_out(
         &mut self,
         channel: ChannelIndex,
-        epoch: crate::epoch::ChannelEpoch,
+        epoch: steadfast_engine::ChannelEpoch,
         record: &Record,
     ) {
         let Some(target) = self.channels.get_mut(channel) else {
@@ -91,7 +91,12 @@ impl Hub {
         }
     }
 
-    fn catch_up(&mut self, channel: ChannelIndex, epoch: crate::epoch::ChannelEpoch, offset: u64) {
+    fn catch_up(
+        &mut self,
+        channel: ChannelIndex,
+        epoch: steadfast_engine::ChannelEpoch,
+        offset: u64,
+    ) {
         if let Some(lagging) = self.channels.get_mut(channel) {
             lagging.cursor = Cursor::Lagging { epoch, offset };
         }

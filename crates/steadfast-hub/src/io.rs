@@ -5,11 +5,11 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use steadfast_engine::{Committed, Request, Response};
 use steadfast_machine::Timestamp;
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use crate::event::Event;
-use crate::log::io::{Committed, Request, Response};
 
 /// One connection of this hub. The shell chooses the index (dense, reused) and increments the generation on each reuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,6 @@
 
 mod channel;
 mod commands;
-pub mod epoch;
 pub mod event;
 mod fanout;
 mod hub;

@@ -13,14 +13,13 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::log::cache::Cache;
 use crate::log::commit::Writer;
 use crate::log::event::{Event, Health, LogCounters, LogLimit};
-use crate::log::io::{
-    FailedOperation, Input, Output, Rejection, Request, RequestId, Response, StorageError, Timer,
-};
+use crate::log::io::{FailedOperation, Input, Output, StorageError, Timer};
 use crate::log::open::{Corruption, CorruptionKind};
 use crate::log::opening::Opening;
 use crate::log::read::Reads;

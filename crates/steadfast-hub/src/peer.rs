@@ -12,12 +12,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{ClientInfo, Command};
 
 use crate::channel::{ChannelIndex, MemberSlot};
-use crate::epoch::ChannelEpoch;
 use crate::io::{Access, ClientId, PeerId};
 use crate::policy::hub::HubSettings;
 use crate::timer_wheel::TickNumber;

@@ -3,17 +3,17 @@
 //! The number of a request identifies its purpose. The policy limits the pending requests of a peer, and a peer at its
 //! limit is not read from. Requests with large responses weigh more, so that the limit bounds bytes as well.
 
+use steadfast_engine::{
+    ChannelEpoch, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, Request, RequestId,
+    Response,
+};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{Publication, Reply, ReplyResult};
 
 use crate::channel::ChannelIndex;
-use crate::epoch::ChannelEpoch;
 use crate::event::HubLimit;
 use crate::hub::{ByNumber, Hub};
 use crate::io::{Output, PeerId};
-use crate::log::io::{
-    Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, Request, RequestId, Response,
-};
 use crate::policy::hub::HubSettings;
 use crate::rejections::RejectionCause;
 

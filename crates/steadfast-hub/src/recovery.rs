@@ -11,6 +11,7 @@
 //!                                      \--> unsubscribed with 2500: the client resubscribes
 //! ```
 
+use steadfast_engine::{ChannelEpoch, Page, ReadFrom, ReadResponse, Rejection};
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::message::{
     ClientInfo, Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeRequest,
@@ -18,11 +19,9 @@ use steadfast_protocol::message::{
 };
 
 use crate::channel::{ChannelIndex, Cursor};
-use crate::epoch::ChannelEpoch;
 use crate::event::HubLimit;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId, ShardMessage};
-use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
 use crate::peer::{Peer, Subscription, SubscriptionPhase};
 use crate::pending_requests::{
     JoinLeavePushes, Purpose, Recovery, SubscribeOptions, Unrecoverable, publication,

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use steadfast_engine::Rejection;
 use steadfast_machine::Instant;
 
 use crate::event::{Event, HubLimit};
 use crate::hub::Hub;
 use crate::io::Output;
-use crate::log::io::Rejection;
 
 /// For this long after a report, rejections of the same cause are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

@@ -7,10 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use steadfast_hub::epoch::ChannelEpoch;
-use steadfast_hub::log::io::{
-    self as log_io, Page, Read, ReadFrom, Record, Request, RequestId, Response,
-};
+use steadfast_engine::{ChannelEpoch, Page, Read, ReadFrom, Record, Request, RequestId, Response};
+use steadfast_hub::log::io as log_io;
 use steadfast_machine::Machine;
 use steadfast_protocol::message::{ChannelName, Position};
 

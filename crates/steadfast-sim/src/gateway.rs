@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use steadfast_engine::{ChannelEpoch, Committed, Request, Response};
 use steadfast_hub::Hub;
-use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{Input, LogEvent, Output, PeerId, ShardMessage};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{self as log_io, Committed, Request, Response};
+use steadfast_hub::log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;

@@ -6,8 +6,7 @@ pub(crate) mod session_messages;
 
 use std::collections::BTreeMap;
 
-use steadfast_hub::epoch::ChannelEpoch;
-use steadfast_hub::log::io::{Append, Read, ReadFrom, Request};
+use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_protocol::message::ChannelName;
 
 /// One guarantee that the simulated drivers break deliberately.

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use steadfast_engine::{Rejection, Response};
 use steadfast_gateway::log::{LogStatus, ShardLog};
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{Rejection, Response};
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};

@@ -3,11 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use steadfast_engine::{Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response};
 use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{
-    Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
-};
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};

@@ -8,9 +8,9 @@ use std::fmt::Write;
 use std::io::BufRead;
 
 use bytes::Bytes;
+use steadfast_engine::{Append, Publisher, Request, RequestId, Response};
 use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{Failure, Name, hash, open, print};

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
-use steadfast_hub::log::io::{Rejection, Request, RequestId, Response};
 
 use super::ring_buffer::TakenEvents;
 use super::service::{LogStatus, SharedState};

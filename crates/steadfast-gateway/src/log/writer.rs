@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
 
 use steadfast_clock::Clock;
+use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{
-    FailedOperation, Input, Output, Rejection, Request, RequestId, Response, Timer,
-};
+use steadfast_hub::log::io::{FailedOperation, Input, Output, Timer};
 use steadfast_hub::log::open::{Corruption, OpenReport};
 use steadfast_machine::Machine;
 

@@ -4,19 +4,15 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
 
 use bytes::{Bytes, BytesMut};
-use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_engine::{Append, ChannelEpoch, Committed, Record, Rejection, Request, Response};
 use steadfast_hub::log::event::Event;
 use steadfast_hub::log::io::{
-    Append, Committed, FailedOperation, Input, Output, Record, Rejection, Request, Response,
-    SegmentFound, SegmentNumber, StorageError, Timer,
+    FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer,
 };
 use steadfast_hub::log::open::OpenReport;
 use steadfast_machine::{Instant, Machine, Timestamp};
 
-const EPOCH: ChannelEpoch = ChannelEpoch {
-    incarnation: 1,
-    counter: 0,
-};
+const EPOCH: ChannelEpoch = ChannelEpoch::new(1, 0);
 const SEGMENT: SegmentNumber = SegmentNumber(1);
 
 /// The state machine, with options to observe it or to make it fail.

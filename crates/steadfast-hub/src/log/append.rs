@@ -3,11 +3,12 @@
 //! A batch ends when the queue is empty, when the batch or the segment is full, or before an append to a channel that
 //! expires with this batch. This module changes assigned offsets, never committed offsets.
 
+use steadfast_engine::{Append, Rejection, RequestId, Response};
+
 use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::channels::{Channel, IndexEntry};
 use crate::log::dedup::KeyScope;
 use crate::log::event::LogLimit;
-use crate::log::io::{Append, Rejection, RequestId, Response};
 use crate::log::record::{self, Stored, TEXT_BYTES_MAX};
 use crate::log::{Log, LogPhase};
 

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use steadfast_engine::{Append, ChannelEpoch, RequestId};
 
-use crate::epoch::ChannelEpoch;
 use crate::log::channels::IndexEntry;
 use crate::log::dedup::KeyScope;
-use crate::log::io::{Append, RequestId, SegmentNumber};
+use crate::log::io::SegmentNumber;
 use crate::log::open::OpenReport;
 use crate::log::record::{self, Opened, Stamp, Stored};
 

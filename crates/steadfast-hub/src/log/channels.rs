@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Timestamp;
 use steadfast_protocol::message::ChannelName;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::record;
 use crate::policy::log::LogPolicy;
 
@@ -267,10 +267,7 @@ mod tests {
     }
 
     fn channel(name: &str) -> Channel {
-        let epoch = ChannelEpoch {
-            incarnation: 1,
-            counter: 0,
-        };
+        let epoch = ChannelEpoch::new(1, 0);
         Channel::new(ChannelName::from(name), epoch, 0, Timestamp::default())
     }
 }

@@ -10,10 +10,12 @@
 
 use std::collections::VecDeque;
 
+use steadfast_engine::{Append, Committed, Record, Rejection, Response};
+
 use crate::log::append::{self, StopReason};
 use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::event::{Event, Health};
-use crate::log::io::{Append, Committed, Output, Record, Rejection, Response, SegmentNumber};
+use crate::log::io::{Output, SegmentNumber};
 use crate::log::open::OpenReport;
 use crate::log::opening::Resumption;
 use crate::log::record::{Opened, SEGMENT_END_BYTES, Stored};

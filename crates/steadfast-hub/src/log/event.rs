@@ -35,7 +35,7 @@ pub enum Event {
     },
     /// A durable record could not be read, or is corrupt; the reader received [`Page::Unrecoverable`].
     ///
-    /// [`Page::Unrecoverable`]: crate::log::io::Page::Unrecoverable
+    /// [`Page::Unrecoverable`]: steadfast_engine::Page::Unrecoverable
     RecordUnreadable {
         segment: SegmentNumber,
         /// The byte position of the record.

@@ -7,12 +7,14 @@
 //! Until the record of the opening is durable, the log has no state to continue with. So a log that cannot write this
 //! record refuses to start, whatever the error: the operator who starts the log can act on the error.
 
+use steadfast_engine::Rejection;
+
 use crate::log::Log;
 use crate::log::append;
 use crate::log::batch::{Batch, BatchEffect, BatchItem};
 use crate::log::commit::{StorageState, Work};
 use crate::log::event::Event;
-use crate::log::io::{Output, Rejection, SegmentNumber, StorageError};
+use crate::log::io::{Output, SegmentNumber, StorageError};
 use crate::log::open::{Corruption, CorruptionKind};
 use crate::log::segment::NextSegment;
 

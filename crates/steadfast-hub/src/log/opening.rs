@@ -11,9 +11,9 @@
 
 use std::collections::VecDeque;
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Instant, Timestamp};
 
-use crate::epoch::ChannelEpoch;
 use crate::log::io::{SegmentFound, SegmentNumber};
 use crate::log::open::{Corruption, CorruptionKind, OpenReport, TornWrite};
 use crate::log::record::{Durability, Opened};
@@ -94,10 +94,7 @@ impl Opening {
             segment.bytes = segment.bytes.min(SEGMENT_BYTES_MAX);
         }
         let found = segments.iter().map(|segment| segment.number).collect();
-        let new_channel_epoch = ChannelEpoch {
-            incarnation,
-            counter: 0,
-        };
+        let new_channel_epoch = ChannelEpoch::new(incarnation, 0);
         let mut opening = Self {
             policy,
             incarnation,
@@ -214,10 +211,8 @@ impl Opening {
         }
         let report = self.report();
         if report.has_new_epochs {
-            self.replay.change_epochs(ChannelEpoch {
-                incarnation: self.incarnation,
-                counter: 0,
-            });
+            self.replay
+                .change_epochs(ChannelEpoch::new(self.incarnation, 0));
         }
         let opened = Opened {
             new_channel_epoch: self.replay.state.new_channel_epoch,

@@ -7,15 +7,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use steadfast_engine::{
+    ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId,
+    Response,
+};
 use steadfast_protocol::message::ChannelName;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::channels::{Channel, IndexEntry};
 use crate::log::event::{Event, LogLimit};
-use crate::log::io::{
-    Output, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId, Response,
-    SegmentNumber,
-};
+use crate::log::io::{Output, SegmentNumber};
 use crate::log::record::{self, RecordHead, Stored};
 use crate::log::{Log, LogPhase};
 

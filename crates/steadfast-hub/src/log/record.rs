@@ -4,9 +4,9 @@
 //! (CRC-32) covers everything after itself; `len` counts the body. The module decides nothing: the scan decides what an
 //! invalid record means, the replay what a record does to the state.
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Timestamp;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::io::SegmentNumber;
 use crate::policy::log::Fsync;
 
@@ -213,10 +213,7 @@ mod tests {
             write_generation: 0,
             synced: 0,
         };
-        let epoch = ChannelEpoch {
-            incarnation: 0,
-            counter: 0,
-        };
+        let epoch = ChannelEpoch::new(0, 0);
         let (user, client, key, data) = (&b"u"[..], &b"cc"[..], &b"kkk"[..], &b"dddd"[..]);
         let publication = Publication {
             channel: 0,
@@ -257,10 +254,7 @@ mod tests {
     }
 
     fn all_kinds() -> [Stored<'static>; 9] {
-        let epoch = ChannelEpoch {
-            incarnation: 7,
-            counter: 9,
-        };
+        let epoch = ChannelEpoch::new(7, 9);
         let at = Timestamp::from_millis(1_700_000_000_000);
         [
             Stored::Header(Header {

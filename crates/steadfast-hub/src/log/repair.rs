@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Timestamp;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::io::SegmentNumber;
 use crate::log::record::{
     self, FORMAT_VERSION, HEAD_BYTES, Header, Publication, RecordHead, SEGMENT_END_BYTES, Stamp,
@@ -99,10 +99,7 @@ impl Repair {
     pub fn new(policy: LogPolicy, incarnation: u64, at: Timestamp, first: SegmentNumber) -> Self {
         let mut repair = Self {
             policy,
-            epoch: ChannelEpoch {
-                incarnation,
-                counter: 0,
-            },
+            epoch: ChannelEpoch::new(incarnation, 0),
             at,
             first,
             number: first,

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Instant, Timestamp};
 use steadfast_protocol::message::ChannelName;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::channels::{Channel, Channels, IndexEntry};
 use crate::log::dedup::DedupWindow;
 use crate::log::io::SegmentNumber;
@@ -35,10 +35,7 @@ impl LogState {
             channels: Channels::default(),
             dedup_window: DedupWindow::new(dedup_window),
             segments: Segments::default(),
-            new_channel_epoch: ChannelEpoch {
-                incarnation: 0,
-                counter: 0,
-            },
+            new_channel_epoch: ChannelEpoch::new(0, 0),
         }
     }
 }

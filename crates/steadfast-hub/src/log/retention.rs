@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::epoch::ChannelEpoch;
+use steadfast_engine::ChannelEpoch;
+
 use crate::log::Log;
 use crate::log::batch::Batch;
 use crate::log::event::Event;
@@ -72,10 +73,10 @@ impl Log {
     pub(super) fn add_expired_channels(&mut self, batch: &mut Batch) {
         let candidates = std::mem::take(&mut self.writer.expired_channels);
         let before = self.state.new_channel_epoch;
-        let Some(counter) = before.counter.checked_add(1) else {
+        let Some(counter) = before.counter().checked_add(1) else {
             return;
         };
-        let new_channel_epoch = ChannelEpoch { counter, ..before };
+        let new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
         let mut expired = BTreeSet::new();
         for id in candidates {
             let head_bytes = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);

@@ -1,13 +1,12 @@
 //! What follows the reply: the remaining pages of a long recovery, and then live publications.
 
+use steadfast_engine::{ChannelEpoch, Page, ReadFrom, ReadResponse, Rejection};
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
 use crate::channel::{ChannelIndex, Cursor};
-use crate::epoch::ChannelEpoch;
 use crate::hub::Hub;
 use crate::io::PeerId;
-use crate::log::io::{Page, ReadFrom, ReadResponse, Rejection};
 use crate::peer::{NextPage, Peer, SubscriptionPhase};
 use crate::pending_requests::{Purpose, publication};
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use steadfast_engine::Response;
 use steadfast_hub::event::{Event, HubLimit};
-use steadfast_hub::log::io::Response;
 use steadfast_hub::policy::hub::HubSettings;
 
 use crate::script::{EPOCH, Script, page, settings};

@@ -1,8 +1,8 @@
 //! Connect, publish, history, rpc, and commands that violate the protocol.
 
 use bytes::Bytes;
+use steadfast_engine::{ReadFrom, Rejection, Request, Response};
 use steadfast_hub::io::Access;
-use steadfast_hub::log::io::{ReadFrom, Rejection, Request, Response};
 
 use crate::script::{EPOCH, EPOCH_TEXT, Script, page, rejected, settings, unrecoverable};
 

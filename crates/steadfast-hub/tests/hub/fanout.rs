@@ -1,9 +1,8 @@
 //! Which peers receive a publication, and how a shard catches up on what it has missed.
 
-use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_engine::{ChannelEpoch, ReadFrom, Rejection, Request};
 use steadfast_hub::event::Event;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
 use crate::script::{EPOCH, Script, committed, first_page, page, push, rejected, unrecoverable};
 
@@ -97,12 +96,12 @@ fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     let Request::Read(read) = script.requests.remove(0) else {
         panic!("no read")
     };
-    let steadfast_hub::log::io::Response::Read(response) = page(3, &[]) else {
+    let steadfast_engine::Response::Read(response) = page(3, &[]) else {
         panic!("no read response")
     };
     let response = LogEvent::Response {
         number: read.request_id.number,
-        response: steadfast_hub::log::io::Response::Read(response),
+        response: steadfast_engine::Response::Read(response),
     };
 
     script.log(vec![
@@ -171,10 +170,7 @@ fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
 fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one() {
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
-    let next = ChannelEpoch {
-        incarnation: 0xf,
-        counter: 0,
-    };
+    let next = ChannelEpoch::new(0xf, 0);
 
     script.log(vec![committed("news", next, 1)]);
 

@@ -9,11 +9,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use steadfast_hub::epoch::ChannelEpoch;
-use steadfast_hub::io::{Input, LogEvent, PeerId};
-use steadfast_hub::log::io::{
-    Committed, Page, Read, ReadFrom, ReadResponse, Record, Request, Response,
+use steadfast_engine::{
+    ChannelEpoch, Committed, Page, Read, ReadFrom, ReadResponse, Record, Request, Response,
 };
+use steadfast_hub::io::{Input, LogEvent, PeerId};
 use steadfast_hub::policy::hub::HubSettings;
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::codec::Encoding;
@@ -179,7 +178,7 @@ impl World {
     }
 
     fn begin_history(&mut self, channel: usize) {
-        let counter = self.histories[channel].epoch.counter + 1;
+        let counter = self.histories[channel].epoch.counter() + 1;
         self.histories[channel] = History {
             epoch: epoch(counter),
             start: 1,
@@ -487,16 +486,13 @@ impl Client {
 }
 
 fn epoch(counter: u32) -> ChannelEpoch {
-    ChannelEpoch {
-        incarnation: 0xe,
-        counter,
-    }
+    ChannelEpoch::new(0xe, counter)
 }
 
 /// A record whose payload contains its history and its offset.
 fn stored(epoch: ChannelEpoch, offset: u64) -> Record {
     Record {
-        data: Bytes::from(format!("[{},{offset}]", epoch.counter)),
+        data: Bytes::from(format!("[{},{offset}]", epoch.counter())),
         ..record(offset)
     }
 }

@@ -1,7 +1,7 @@
 //! Subscribing at a position: what the reply contains, what follows, and when it is rejected.
 
+use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::io::Input;
-use steadfast_hub::log::io::{ReadFrom, Rejection, Request};
 
 use crate::script::{
     EPOCH, EPOCH_TEXT, Script, committed, first_page, page, push, rejected, unrecoverable,
@@ -82,13 +82,11 @@ fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
         let mut script = Script::new();
         let peer = recovering(&mut script, epoch, offset);
 
-        script.respond(
-            if epoch.parse::<steadfast_hub::epoch::ChannelEpoch>().is_ok() {
-                unrecoverable(5)
-            } else {
-                page(5, &[])
-            },
-        );
+        script.respond(if epoch.parse::<steadfast_engine::ChannelEpoch>().is_ok() {
+            unrecoverable(5)
+        } else {
+            page(5, &[])
+        });
         script.commit("news", 6);
 
         let sent = script.read(peer);

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::{
+    ChannelEpoch, Committed, Page, Publisher, ReadResponse, Record, Rejection, Request, Response,
+};
 use steadfast_hub::Hub;
-use steadfast_hub::epoch::ChannelEpoch;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{
     Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage,
-};
-use steadfast_hub::log::io::{
-    Committed, Page, Publisher, ReadResponse, Record, Rejection, Request, Response,
 };
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
@@ -20,10 +19,7 @@ use steadfast_protocol::message::ChannelName;
 use steadfast_protocol::websocket::{self, Decoder, Role};
 
 /// The epoch of every channel unless a test says otherwise.
-pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch {
-    incarnation: 0xe,
-    counter: 0,
-};
+pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
 
 /// [`EPOCH`] in its wire format.
 pub(crate) const EPOCH_TEXT: &str = "000000000000000e.0";

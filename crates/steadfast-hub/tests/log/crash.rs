@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_hub::log::io::{Page, ReadFrom};
+use steadfast_engine::{Page, ReadFrom};
 use steadfast_hub::log::open::CorruptionKind;
 use steadfast_hub::policy::log::Fsync;
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use steadfast_engine::{Rejection, Response};
 use steadfast_hub::log::event::{Event, LogLimit};
-use steadfast_hub::log::io::{Rejection, Response, StorageError};
+use steadfast_hub::log::io::StorageError;
 use steadfast_hub::policy::log::LogSettings;
 
 use crate::harness::{Harness, append, idempotent, settings};

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_engine::{
+    Append, ChannelEpoch, Committed, Page, Publisher, Read, ReadFrom, ReadResponse, Record,
+    Rejection, Request, RequestId, Response,
+};
 use steadfast_hub::log::Log;
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{
-    Append, Committed, FailedOperation, Input, Output, Page, Publisher, Read, ReadFrom,
-    ReadResponse, Record, Rejection, Request, RequestId, Response, StorageError,
-};
+use steadfast_hub::log::io::{FailedOperation, Input, Output, StorageError};
 use steadfast_hub::log::open::{Corruption, OpenReport};
 use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};

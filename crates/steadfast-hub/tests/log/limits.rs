@@ -1,7 +1,8 @@
 //! Limits: a request above a limit is rejected and reported, and nothing else is affected.
 
+use steadfast_engine::{Rejection, Response};
 use steadfast_hub::log::event::{Event, Health, LogLimit};
-use steadfast_hub::log::io::{Input, Rejection, Response};
+use steadfast_hub::log::io::Input;
 use steadfast_hub::policy::log::{LogSetting, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine};
 
@@ -105,7 +106,7 @@ fn requests_before_the_log_is_open_are_rejected() {
     log.handle(
         Instant::START,
         Input::Requested {
-            requests: vec![steadfast_hub::log::io::Request::Append(append("a", "1"))],
+            requests: vec![steadfast_engine::Request::Append(append("a", "1"))],
             at,
         },
     );

@@ -1,6 +1,6 @@
 //! Order: offsets, batches, commits before responses, and what a read sees.
 
-use steadfast_hub::log::io::{Page, ReadFrom, Request, Response};
+use steadfast_engine::{Page, ReadFrom, Request, Response};
 use steadfast_hub::policy::log::Fsync;
 
 use crate::harness::{Harness, Seen, append, read, settings, with_fsync};

@@ -1,7 +1,8 @@
 //! Reads: pages in both directions, positions, memory and storage, and a replay that joins live publications without a
 //! gap.
 
-use steadfast_hub::log::io::{Page, ReadFrom, Request, Response, StorageError};
+use steadfast_engine::{ChannelEpoch, Page, ReadFrom, Request, Response};
+use steadfast_hub::log::io::StorageError;
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 
@@ -86,7 +87,7 @@ fn fresh_publications_are_read_from_memory_and_old_ones_with_few_reads() {
 fn a_page_ends_at_the_byte_limit_but_holds_at_least_one_publication() {
     let mut harness = filled(ByteSize::from_bytes(0));
     let mut pages_of = |bytes_max| {
-        let request = steadfast_hub::log::io::Read {
+        let request = steadfast_engine::Read {
             bytes_max,
             ..read("a", ReadFrom::Oldest, 100)
         };
@@ -109,10 +110,7 @@ fn a_position_is_recoverable_or_rejected() {
         has_more,
     };
     assert_eq!(response.page, nothing(true));
-    let unknown = steadfast_hub::epoch::ChannelEpoch {
-        counter: epoch.counter + 1,
-        ..epoch
-    };
+    let unknown = ChannelEpoch::new(epoch.incarnation(), epoch.counter() + 1);
 
     for (from, recoverable) in [
         (ReadFrom::After { epoch, offset: 0 }, true),

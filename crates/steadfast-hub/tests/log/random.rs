@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use steadfast_hub::epoch::ChannelEpoch;
+use steadfast_engine::{Append, ChannelEpoch, Rejection, Response};
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{Append, Rejection, Response, StorageError};
+use steadfast_hub::log::io::StorageError;
 use steadfast_hub::policy::log::{Fsync, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
 

@@ -1,6 +1,7 @@
 //! Verify changes nothing and finds every corruption; repair keeps valid records and changes the epochs.
 
-use steadfast_hub::log::io::{Page, ReadFrom, SegmentNumber};
+use steadfast_engine::{Page, ReadFrom};
+use steadfast_hub::log::io::SegmentNumber;
 use steadfast_hub::log::open::CorruptionKind;
 use steadfast_hub::log::repair::{Repair, RepairReport};
 use steadfast_hub::log::verify::{Verification, Verifier};

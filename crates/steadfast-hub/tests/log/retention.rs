@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use steadfast_engine::{Page, ReadFrom, Request, Response};
 use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{Page, ReadFrom, Request, Response};
 use steadfast_hub::policy::log::LogSettings;
 use steadfast_machine::ByteSize;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_hub::log::io::Response;
+use steadfast_engine::Response;
 use steadfast_hub::policy::log::{Fsync, LogSettings};
 use steadfast_machine::{ByteSize, Seed};
 

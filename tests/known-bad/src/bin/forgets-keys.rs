@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
+use steadfast_engine::{Append, Request, RequestId, Response};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Append, Input, Output, Request, RequestId, Response, Timer};
+use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 

@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use anyhow::Result;
+use steadfast_engine::{Page, Read, ReadFrom, Request, RequestId, Response};
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{
-    Input, Output, Page, Read, ReadFrom, Request, RequestId, Response, Timer,
-};
+use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
 /// The log, without the middle of each read after a position.

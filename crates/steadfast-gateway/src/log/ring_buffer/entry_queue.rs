@@ -246,8 +246,8 @@ fn info_bytes(info: &ClientInfo) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_engine::{Rejection, Response};
     use steadfast_hub::io::PresenceDetail;
-    use steadfast_hub::log::io::{Rejection, Response};
     use steadfast_machine::{Generator, Seed};
     use steadfast_protocol::message::ChannelName;
 

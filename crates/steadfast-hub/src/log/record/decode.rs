@@ -2,9 +2,9 @@
 //!
 //! Nothing is copied: decoded records borrow from the bytes.
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Timestamp;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::io::SegmentNumber;
 use crate::log::record::{
     CRC_BYTES, Channel, Durability, HEAD_BYTES, Header, Key, NO_KEY, Opened, Publication, Stamp,
@@ -129,10 +129,7 @@ impl<'a> Fields<'a> {
     }
 
     fn epoch(&mut self) -> Option<ChannelEpoch> {
-        Some(ChannelEpoch {
-            incarnation: self.u64()?,
-            counter: self.u32()?,
-        })
+        Some(ChannelEpoch::new(self.u64()?, self.u32()?))
     }
 
     fn durability(&mut self) -> Option<Durability> {

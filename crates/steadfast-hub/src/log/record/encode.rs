@@ -2,9 +2,9 @@
 //!
 //! The buffer belongs to the batch: no record has an allocation of its own.
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Timestamp;
 
-use crate::epoch::ChannelEpoch;
 use crate::log::record::{CRC_BYTES, Durability, HEAD_BYTES, NO_KEY, Publication, Stamp, Stored};
 
 /// Appends a record to the buffer and returns its length.
@@ -106,8 +106,8 @@ fn encode_publication(buffer: &mut Vec<u8>, publication: &Publication<'_>) {
 }
 
 fn encode_epoch(buffer: &mut Vec<u8>, epoch: ChannelEpoch) {
-    buffer.extend_from_slice(&epoch.incarnation.to_le_bytes());
-    buffer.extend_from_slice(&epoch.counter.to_le_bytes());
+    buffer.extend_from_slice(&epoch.incarnation().to_le_bytes());
+    buffer.extend_from_slice(&epoch.counter().to_le_bytes());
 }
 
 fn encode_at(buffer: &mut Vec<u8>, at: Timestamp) {

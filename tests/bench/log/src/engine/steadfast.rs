@@ -4,11 +4,11 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use steadfast_engine::{Append, Publisher, Request, RequestId, Response};
 use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::io::LogEvent;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Append, Publisher, Request, RequestId, Response};
 use steadfast_hub::policy::log::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;

@@ -6,15 +6,36 @@ use std::str::FromStr;
 /// Identifies the history in which a channel's offsets count; every position that the server issues contains a channel
 /// epoch.
 ///
-/// The incarnation comes from the operating system's randomness when a log is created (or when its epochs must change);
-/// the counter distinguishes later histories of that incarnation. On the wire, an epoch is text of at most 27 bytes,
-/// for example `9f86d081884c7d65.0`, opaque to clients.
+/// The incarnation comes from the operating system's randomness when an engine's storage is created (or when its epochs
+/// must change); the counter distinguishes later histories of that incarnation. Only engines create epochs and read
+/// their parts: for a hub an epoch is a value to compare, and for a client opaque text. On the wire, that text has at
+/// most 27 bytes, for example `9f86d081884c7d65.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelEpoch {
     /// Random, from the operating system.
-    pub incarnation: u64,
+    incarnation: u64,
     /// Number of the history, from 0.
-    pub counter: u32,
+    counter: u32,
+}
+
+impl ChannelEpoch {
+    /// The epoch of one history, for the engine that owns it.
+    pub const fn new(incarnation: u64, counter: u32) -> Self {
+        Self {
+            incarnation,
+            counter,
+        }
+    }
+
+    /// The random part, which all histories of one incarnation share.
+    pub const fn incarnation(self) -> u64 {
+        self.incarnation
+    }
+
+    /// The number of the history in its incarnation, from 0.
+    pub const fn counter(self) -> u32 {
+        self.counter
+    }
 }
 
 impl fmt::Display for ChannelEpoch {
@@ -52,10 +73,7 @@ mod tests {
 
     #[test]
     fn text_and_epoch_are_one_to_one() {
-        let epoch = ChannelEpoch {
-            incarnation: 0x9f,
-            counter: 3,
-        };
+        let epoch = ChannelEpoch::new(0x9f, 3);
 
         assert_eq!(epoch.to_string(), "000000000000009f.3");
         assert_eq!(epoch.to_string().parse(), Ok(epoch));
