@@ -7,4 +7,4 @@ pub mod machine;
 pub mod units;
 
 pub use machine::Machine;
-pub use units::{ByteSize, Generator, Instant, Seed, Timestamp};
+pub use units::{ByteSize, Generator, Instant, Seed, Timestamp, convert};

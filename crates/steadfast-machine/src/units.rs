@@ -1,6 +1,8 @@
-//! Units: time, size and seeded randomness.
+//! Units: time, size and seeded randomness; in [`convert`], integers of other types.
 //!
 //! A number never leaves its module without its unit, and a machine never reads time or randomness from the system.
+
+pub mod convert;
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -36,8 +38,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(convert::saturating(rhs.as_nanos())))
     }
 }
 
@@ -97,7 +98,7 @@ impl ByteSize {
 
     /// Returns the number of bytes as a length in memory; saturates on a target with a smaller address space.
     pub fn as_len(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
+        convert::saturating(self.0)
     }
 }
 
@@ -166,10 +167,20 @@ impl Generator {
         }
     }
 
+    /// Returns the index of a random element of a list with `len` elements; 0 when the list is empty.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "the number is below a `usize`"
+    )]
+    pub const fn index(&mut self, len: usize) -> usize {
+        self.below(convert::to_u64(len)) as usize
+    }
+
     /// Returns a uniformly distributed duration from `low` to `high`, both included; `low` when `high` is smaller.
     pub fn between(&mut self, low: Duration, high: Duration) -> Duration {
         let span = high.saturating_sub(low);
-        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let nanos: u64 = convert::saturating(span.as_nanos());
         low + Duration::from_nanos(self.below(nanos.saturating_add(1)))
     }
 
@@ -203,6 +214,19 @@ mod tests {
 
         assert_eq!(end + Duration::from_secs(1), end);
         assert_eq!(Instant::START - end, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_random_index_is_the_random_number_below_the_length() {
+        let mut numbers = Seed::new(7).generator();
+        let mut indices = Seed::new(7).generator();
+
+        for len in 1..100 {
+            let index = indices.index(len);
+            assert!(index < len);
+            assert_eq!(convert::to_u64(index), numbers.below(convert::to_u64(len)));
+        }
+        assert_eq!(indices.index(0), 0);
     }
 
     #[test]
