@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use steadfast_machine::{Generator, Seed};
+use steadfast_machine::{Generator, Seed, convert};
 
 use crate::policy::BackoffSettings;
 
@@ -90,10 +90,10 @@ impl Backoff {
     /// Halves the exponent for each stable period that the connection lasted, and decreases it linearly within one.
     pub(crate) fn connected_for(&mut self, time: Duration) {
         let period = self.settings.stable_after.as_nanos().max(1);
-        let halvings = u32::try_from(time.as_nanos() / period).unwrap_or(u32::MAX);
+        let halvings = convert::saturating(time.as_nanos() / period);
         let exponent = self.exponent.checked_shr(halvings).unwrap_or(0);
         let fall = u128::from(exponent / 2) * (time.as_nanos() % period) / period;
-        self.exponent = exponent.saturating_sub(u32::try_from(fall).unwrap_or(exponent));
+        self.exponent = exponent - u32::try_from(fall).expect("at most half of the exponent");
     }
 
     /// Doubles the delay after a failed attempt or the end of a connection. At the cap the exponent grows no further,
@@ -126,7 +126,7 @@ impl Backoff {
     /// The range of the delay before the cap.
     fn range(&self) -> Duration {
         let (whole, part) = (self.exponent / EXPONENT_UNIT, self.exponent % EXPONENT_UNIT);
-        let factor = 1_u32.checked_shl(whole).unwrap_or(u32::MAX);
+        let factor = 2_u32.saturating_pow(whole);
         let below = self.settings.base.saturating_mul(factor);
         below.saturating_add((below / EXPONENT_UNIT).saturating_mul(part))
     }

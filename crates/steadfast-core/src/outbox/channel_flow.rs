@@ -110,7 +110,7 @@ impl ChannelFlows {
             flow.is_throttled = true;
             flow.is_trial_in_flight = false;
             let doublings = flow.rejections.saturating_sub(1);
-            let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+            let factor = 2_u32.saturating_pow(doublings);
             doubled = pause.saturating_mul(factor).min(RETRY_DELAY_MAX.max(pause));
         });
         doubled

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use crate::io::{Publish, PublishOutcome};
 use crate::policy::OutboxSettings;
@@ -59,8 +59,8 @@ impl OutboxEntry {
     pub(super) fn send(&mut self, now: Instant, command: u32, settings: &OutboxSettings) {
         let timeout = settings.ack_timeout;
         let resend_until = *self.in_doubt_since.get_or_insert(now) + settings.resend_window;
-        let repeats = u32::try_from(self.timed_out_commands.len()).unwrap_or(u32::MAX);
-        let factor = 1_u32.checked_shl(repeats).unwrap_or(u32::MAX);
+        let repeats = convert::saturating(self.timed_out_commands.len());
+        let factor = 2_u32.saturating_pow(repeats);
         let extended = now + timeout.saturating_mul(factor);
         let until = extended.min(resend_until).max(now + timeout);
         self.in_flight = Some(InFlight { command, until });

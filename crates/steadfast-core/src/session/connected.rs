@@ -1,7 +1,7 @@
 //! An established connection: received messages, and commands to send.
 
 use bytes::Bytes;
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
@@ -37,7 +37,7 @@ impl Session {
         if let Lifecycle::Handshake { liveness, .. } | Lifecycle::Connected { liveness, .. } =
             &mut self.lifecycle
         {
-            liveness.bytes_queued(u64::try_from(message.len()).unwrap_or(u64::MAX));
+            liveness.bytes_queued(convert::to_u64(message.len()));
         }
     }
 

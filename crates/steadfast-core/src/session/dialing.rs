@@ -1,6 +1,6 @@
 //! From the request for a connection to the connect command, and the delay between two attempts.
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ConnectRequest, Request};
 
@@ -71,9 +71,9 @@ impl Session {
     }
 
     pub(super) fn dial(&mut self, now: Instant) {
-        let endpoints = u32::try_from(self.settings().endpoints).unwrap_or(u32::MAX);
-        let index = self.failures.checked_rem(endpoints).unwrap_or(0);
-        let endpoint = usize::try_from(index).unwrap_or(0);
+        let endpoints = self.settings().endpoints;
+        let failures = convert::to_usize(self.failures);
+        let endpoint = failures.checked_rem(endpoints).unwrap_or(0);
         self.attempt = Attempt(self.attempt.0 + 1);
         self.attempt_started_at = now;
         self.lifecycle = Lifecycle::Dialing {
@@ -207,8 +207,8 @@ impl Session {
             let attempts = self.snapshot.attempt;
             return self.fail(now, DisconnectCause::AttemptsExhausted(attempts));
         }
-        let endpoints = u32::try_from(self.settings().endpoints).unwrap_or(u32::MAX);
-        let is_round_over = self.failures.checked_rem(endpoints) == Some(0);
+        let failures = convert::to_usize(self.failures);
+        let is_round_over = failures.checked_rem(self.settings().endpoints) == Some(0);
         let has_retry_after = !matches!(reason, BackoffReason::AttemptFailed { retry_after: None });
         // The other endpoints of a round are tried after the minimum delay; the backoff applies between rounds.
         let delay = if is_round_over || has_retry_after {

@@ -186,7 +186,7 @@ impl Subscription {
 
     /// The delay after a rejection; doubles each time.
     pub(super) fn next_retry_delay(&mut self) -> Duration {
-        let factor = 1_u32.checked_shl(self.rejections).unwrap_or(u32::MAX);
+        let factor = 2_u32.saturating_pow(self.rejections);
         self.rejections = self.rejections.saturating_add(1).min(u32::BITS);
         RETRY_DELAY_BASE.saturating_mul(factor).min(RETRY_DELAY_MAX)
     }
