@@ -17,7 +17,7 @@ mod timeline;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use crate::ledger::delivery::Messages;
 use crate::ledger::event::{ClientEvent, HarnessEvent, RunPhase};
@@ -187,7 +187,7 @@ fn attribute(faults: &mut [FaultStats], clients: &[ClientStats], messages: &Mess
                 let sent = message.published.is_some_and(|at| at <= noticed);
                 sent && message.settled.is_none_or(|settled| settled > injected)
             });
-            fault.in_flight += u64::try_from(in_flight.count()).unwrap_or(u64::MAX);
+            fault.in_flight += convert::to_u64(in_flight.count());
         }
     }
 }

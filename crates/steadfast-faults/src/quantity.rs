@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
+use steadfast_machine::convert;
+
 /// An exact number with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quantity {
@@ -53,7 +55,9 @@ impl Quantity {
 
     /// A duration, exact to the nanosecond.
     pub fn time(time: Duration) -> Self {
-        let nanos = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+        const NANOS_PER_SECOND: i128 = 1_000_000_000;
+        let seconds = i128::from(time.as_secs());
+        let nanos = seconds * NANOS_PER_SECOND + i128::from(time.subsec_nanos());
         Self::new(nanos, 1, Unit::Time)
     }
 
@@ -168,7 +172,9 @@ fn reduced(numerator: i128, denominator: i128, unit: Unit) -> Quantity {
     while let Some(rest) = a.checked_rem(b) {
         (a, b) = (b, rest);
     }
-    let divisor = i128::try_from(a).unwrap_or(1).max(1);
+    let divisor = i128::try_from(a)
+        .expect("it divides the denominator")
+        .max(1);
     let by = |number: i128| number.checked_div(divisor).unwrap_or(number);
     Quantity::new(by(numerator), by(denominator), unit)
 }
@@ -206,7 +212,7 @@ fn write_truncated(
     let rest = numerator.checked_rem(denominator).unwrap_or_default();
     let scaled = rest.saturating_mul(10_i128.saturating_pow(decimals));
     let part = scaled.checked_div(denominator).unwrap_or_default();
-    let width = usize::try_from(decimals).unwrap_or_default();
+    let width = convert::to_usize(decimals);
     let part = format!("{part:0width$}");
     let part = part.trim_end_matches('0');
     let point = if part.is_empty() { "" } else { "." };

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use steadfast_machine::convert;
+
 use crate::quantity::{Quantity, Unit};
 
 /// A single measured value.
@@ -24,7 +26,7 @@ impl Sample {
     pub fn time(time: Duration) -> Self {
         Self {
             is_censored: false,
-            value: u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
+            value: convert::saturating(time.as_nanos()),
         }
     }
 }
@@ -170,8 +172,8 @@ impl Samples {
             Aggregate::Min => self.sorted.first().map(|it| self.of(*it)),
             Aggregate::Mean => self.mean(),
             Aggregate::Count => {
-                let count = u64::try_from(len).unwrap_or(u64::MAX);
-                Some(Measurement::known(Quantity::count(count)))
+                let count = Quantity::count(convert::to_u64(len));
+                Some(Measurement::known(count))
             }
         }
     }
@@ -189,7 +191,7 @@ impl Samples {
             .sorted
             .iter()
             .try_fold(zero, |sum, it| sum.plus(self.quantity(it.value)))?;
-        let n = u64::try_from(self.sorted.len()).unwrap_or(u64::MAX);
+        let n = convert::to_u64(self.sorted.len());
         Some(Measurement {
             quantity: sum.mean(n)?,
             is_censored: self.censored() > 0,

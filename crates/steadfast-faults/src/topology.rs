@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use steadfast_machine::convert;
+
 /// An instance of a service: its index in [`Topology::instances`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
@@ -131,22 +133,22 @@ impl Topology {
 
     /// The process with this id.
     pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
-        self.instances.get(index(id.0))
+        self.instances.get(convert::to_usize(id.0))
     }
 
     /// The channel with this id.
     pub fn channel(&self, id: ChannelId) -> Option<&Channel> {
-        self.channels.get(index(id.0))
+        self.channels.get(convert::to_usize(id.0))
     }
 
     /// The client with this id.
     pub fn client(&self, id: ClientId) -> Option<&Client> {
-        self.clients.get(index(id.0))
+        self.clients.get(convert::to_usize(id.0))
     }
 
     /// Adds a process and returns its id.
     pub fn add_instance(&mut self, service: &str, number: u32) -> InstanceId {
-        let id = InstanceId(count(self.instances.len()));
+        let id = InstanceId(next_id(self.instances.len()));
         self.instances.push(Instance {
             id,
             service: service.to_owned(),
@@ -157,7 +159,7 @@ impl Topology {
 
     /// Adds a channel and returns its id.
     pub fn add_channel(&mut self, instance: InstanceId, name: String) -> ChannelId {
-        let id = ChannelId(count(self.channels.len()));
+        let id = ChannelId(next_id(self.channels.len()));
         self.channels.push(Channel { id, instance, name });
         id
     }
@@ -171,7 +173,7 @@ impl Topology {
         channel: ChannelId,
     ) -> Option<ClientId> {
         let instance = self.channel(channel)?.instance;
-        let id = ClientId(count(self.clients.len()));
+        let id = ClientId(next_id(self.clients.len()));
         self.clients.push(Client {
             id,
             name,
@@ -184,11 +186,7 @@ impl Topology {
     }
 }
 
-/// Converts a length to an id. Scenarios bound every list far below the range of an id.
-fn count(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-fn index(id: u32) -> usize {
-    usize::try_from(id).unwrap_or(usize::MAX)
+/// The id of the next entry of a list with this length.
+fn next_id(len: usize) -> u32 {
+    u32::try_from(len).expect("a scenario has far fewer participants than 32 bits can count")
 }

@@ -1,5 +1,7 @@
 //! Computes each metric from the ledger.
 
+use steadfast_machine::convert;
+
 use crate::ledger::event::LossCause;
 use crate::ledger::{ClientOutcome, ClientStats, Disconnect, FaultStats, Incident, Ledger, Stall};
 use crate::metrics::{Metric, MetricFilter};
@@ -170,5 +172,5 @@ fn sum(filter: &MetricFilter, ledger: &Ledger, pick: fn(&ClientStats) -> u64) ->
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u64 {
-    u64::try_from(items.count()).unwrap_or(u64::MAX)
+    convert::to_u64(items.count())
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use crate::ledger::connections::{ClientOutcome, ConnectionInterval};
 use crate::ledger::delivery::Messages;
@@ -52,7 +52,7 @@ fn clients(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
     let unknown = timeline
         .clients
         .keys()
-        .filter(|id| usize::try_from(id.0).is_ok_and(|index| index >= known));
+        .filter(|id| convert::to_usize(id.0) >= known);
     found.extend(unknown.map(|id| format!("client {} is not part of this run", id.0)));
     for stats in &ledger.clients {
         let connections = &stats.connections;
@@ -74,8 +74,8 @@ fn clients(ledger: &Ledger, timeline: &Timeline<'_>, found: &mut Vec<String>) {
         if connections.outcome.is_affected() == connections.disconnects.is_empty() {
             found.push(format!("{name}: disconnects do not match its outcome"));
         }
-        let disconnected = u64::try_from(connections.disconnects.len()).unwrap_or(u64::MAX);
-        let connected = u64::try_from(connections.intervals.len()).unwrap_or(u64::MAX);
+        let disconnected = convert::to_u64(connections.disconnects.len());
+        let connected = convert::to_u64(connections.intervals.len());
         let open_range = match connections.outcome {
             ClientOutcome::NeverDisconnected | ClientOutcome::Reconnected => 1..=1,
             ClientOutcome::NeverConnected | ClientOutcome::GaveUp => 0..=0,

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::message::Position;
 
 use crate::ledger::event::{ClientEvent, MessageId, RunPhase};
@@ -217,8 +217,8 @@ impl Messages {
             .map(|epochs| epochs.len().saturating_sub(1))
             .sum();
         OffsetStats {
-            epoch_changes: u64::try_from(changes).unwrap_or(u64::MAX),
-            reused: u64::try_from(offsets + messages).unwrap_or(u64::MAX),
+            epoch_changes: convert::to_u64(changes),
+            reused: convert::to_u64(offsets + messages),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The keys are a public format, so the structs below separate them from the types of the ledger.
 
 use serde::Serialize;
+use steadfast_machine::convert;
 
 use crate::check::{CheckOutcome, CheckResult, samples};
 use crate::ledger::{ClientOutcome, ClientStats, FaultStats};
@@ -306,9 +307,9 @@ fn check(check: &CheckResult) -> Check<'_> {
 }
 
 fn micros(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    convert::saturating(time.as_micros())
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u64 {
-    u64::try_from(items.count()).unwrap_or(u64::MAX)
+    convert::to_u64(items.count())
 }

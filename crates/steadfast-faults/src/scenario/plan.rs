@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_machine::Seed;
+use steadfast_machine::{Seed, convert};
 
 use crate::scenario::model::{FaultAction, Load, Scenario, Step, StepSchedule};
 use crate::scenario::publish_schedule::PublishSchedule;
@@ -155,7 +155,7 @@ fn assign_load(load: &Load, instances: &[InstanceId], topology: &mut Topology) {
             .collect();
         channels.push(of_instance);
     }
-    for number in 0..usize::try_from(load.clients).unwrap_or(usize::MAX) {
+    for number in 0..convert::to_usize(load.clients) {
         let round = number.checked_div(load.kinds.len());
         let (Some(round), Some(kind_index)) = (round, number.checked_rem(load.kinds.len())) else {
             return;
@@ -242,7 +242,7 @@ pub(super) fn occurrences(step: &Step, end: Duration) -> Result<Vec<Duration>, P
     };
     let mut found = Vec::new();
     let mut at = period;
-    while at < end && count.is_none_or(|count| found.len() < to_len(count)) {
+    while at < end && count.is_none_or(|count| found.len() < convert::to_usize(count)) {
         // A period of zero would loop forever.
         if found.len() == FAULTS_MAX {
             return Err(PlanError::TooMany);
@@ -251,10 +251,6 @@ pub(super) fn occurrences(step: &Step, end: Duration) -> Result<Vec<Duration>, P
         at = at.saturating_add(period);
     }
     Ok(found)
-}
-
-fn to_len(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn reject_overlaps(faults: &[PlannedFault], topology: &Topology) -> Result<(), PlanError> {

@@ -106,11 +106,7 @@ fn random(replicas: u32, count: u32, draw: Seed) -> Vec<u32> {
     let mut remaining: Vec<u32> = (1..=replicas).collect();
     let mut picked = Vec::new();
     for _ in 0..count.min(replicas) {
-        let bound = u64::try_from(remaining.len()).unwrap_or(u64::MAX);
-        let index = usize::try_from(generator.below(bound)).unwrap_or(0);
-        if index < remaining.len() {
-            picked.push(remaining.remove(index));
-        }
+        picked.push(remaining.remove(generator.index(remaining.len())));
     }
     picked.sort_unstable();
     picked
