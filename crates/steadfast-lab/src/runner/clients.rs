@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde_json::{Value, json};
 use steadfast_faults::ledger::event::{ClientEvent, LossCause, MessageId};
 use steadfast_faults::topology::{Client as ClientConfig, ClientId, ClientKind};
+use steadfast_machine::convert;
 use steadfast_protocol::message::Position;
 
 use crate::driver::line::{CallError, DriverEventKind};
@@ -58,7 +59,7 @@ impl Client {
             kind: config.kind,
             name: config.name.clone(),
             channel,
-            queue_len_max: usize::try_from(queue_len_max).unwrap_or(usize::MAX),
+            queue_len_max: convert::to_usize(queue_len_max),
             is_connected: false,
             is_subscribed: false,
             sequence: 0,
@@ -124,7 +125,7 @@ impl Client {
             }
             Err(CallError::Server { code, .. }) if !TEMPORARY_CODES.contains(code) => {
                 self.pending.retain(|pending| pending.sequence != sequence);
-                let code = u32::try_from(*code).unwrap_or(u32::MAX);
+                let code = convert::saturating(*code);
                 Some(ClientEvent::Rejected { sequence, code })
             }
             Err(CallError::Server { .. } | CallError::Lost(_) | CallError::Rejected(_)) => {
@@ -156,7 +157,7 @@ impl Client {
             | DriverEventKind::Unsubscribed { code, .. } => {
                 self.is_connected = false;
                 self.is_subscribed = false;
-                let code = Some(u32::try_from(*code).unwrap_or(u32::MAX));
+                let code = Some(convert::saturating(*code));
                 Some(ClientEvent::GaveUp { code })
             }
             DriverEventKind::Subscribing => {
@@ -198,7 +199,7 @@ impl Clients {
     }
 
     pub(super) fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
-        self.all.get_mut(usize::try_from(id.0).ok()?)
+        self.all.get_mut(convert::to_usize(id.0))
     }
 
     pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut Client> {
@@ -217,21 +218,11 @@ impl Clients {
     }
 }
 
-const fn loss(code: u64) -> LossCause {
+fn loss(code: u64) -> LossCause {
     match code {
         CODE_NO_PING => LossCause::Timeout,
         0..SERVER_CODES_FROM => LossCause::Unknown,
-        _ => LossCause::Code(saturate(code)),
-    }
-}
-
-const fn saturate(code: u64) -> u32 {
-    match code.checked_shr(32) {
-        Some(0) => {
-            let [_, _, _, _, a, b, c, d] = code.to_be_bytes();
-            u32::from_be_bytes([a, b, c, d])
-        }
-        Some(_) | None => u32::MAX,
+        _ => LossCause::Code(convert::saturating(code)),
     }
 }
 
@@ -254,7 +245,7 @@ pub(super) fn payload(message: MessageId, bytes: u32) -> Value {
     let (publisher, sequence) = (message.publisher.0, message.sequence);
     let sum = checksum(message);
     let unpadded = json!({"by": publisher, "no": sequence, "sum": sum, "pad": ""});
-    let length = usize::try_from(bytes).unwrap_or(0);
+    let length = convert::to_usize(bytes);
     let pad = "x".repeat(length.saturating_sub(unpadded.to_string().len()));
     json!({"by": publisher, "no": sequence, "sum": sum, "pad": pad})
 }

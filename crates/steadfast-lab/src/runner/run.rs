@@ -13,7 +13,7 @@ use steadfast_faults::scenario::model::{FaultAction, Scenario};
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         for (name, channel, kind, instance) in participants {
-            let index = usize::try_from(instance.0).unwrap_or(usize::MAX);
+            let index = convert::to_usize(instance.0);
             let url = self
                 .services
                 .get(index)
@@ -394,7 +394,7 @@ impl<'a> Run<'a> {
 
     fn send_command(&self, targets: &[InstanceId], command: ServiceCommand) {
         for target in targets {
-            let index = usize::try_from(target.0).unwrap_or(usize::MAX);
+            let index = convert::to_usize(target.0);
             if let Some(service) = self.services.get(index) {
                 service.send(command);
             }
