@@ -27,7 +27,7 @@ use crate::exit::Failure;
 use crate::output::{self, StdoutState};
 
 /// Limit of `/history`, in publications.
-const HISTORY_LIMIT: usize = 20;
+const HISTORY_LIMIT: u16 = 20;
 /// Capacity of the queue of lines to print; senders wait when it is full.
 const OUTPUT_QUEUE_LEN_MAX: usize = 1_024;
 /// Longest wait for the session to close at exit.
@@ -263,11 +263,11 @@ impl InteractiveSession {
 /// Fetches the last publications of a channel, oldest first.
 async fn latest(client: &Client, channel: &str) -> Result<HistoryResult, CallError> {
     let newest = client.history(channel, 0, None).await?.position;
-    let count = u64::try_from(HISTORY_LIMIT).unwrap_or(u64::MAX);
     let since = steadfast::Position {
-        offset: newest.offset.saturating_sub(count),
+        offset: newest.offset.saturating_sub(u64::from(HISTORY_LIMIT)),
         ..newest
     };
-    let limit = i32::try_from(HISTORY_LIMIT).unwrap_or(i32::MAX);
-    client.history(channel, limit, Some(since)).await
+    client
+        .history(channel, i32::from(HISTORY_LIMIT), Some(since))
+        .await
 }

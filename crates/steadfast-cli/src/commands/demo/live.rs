@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use steadfast::{DisconnectCause, Position, SessionState};
 use steadfast_clock::Clock;
+use steadfast_machine::convert;
 
 /// The maximum number of reported disconnects.
 const DISCONNECTS_MAX: usize = 20;
@@ -284,7 +285,7 @@ impl Stats {
     fn to_json(&self, now: u64) -> Value {
         let sum = |count: fn(&Painter) -> u64| self.painters.iter().map(count).sum::<u64>();
         let undelivered: u64 = self.painters.iter().map(|it| self.undelivered(it)).sum();
-        let received = u32::try_from(self.received_ms.len()).unwrap_or(u32::MAX);
+        let received: u32 = convert::saturating(self.received_ms.len());
         let seconds = Duration::from_millis(RATE_WINDOW_MS).as_secs_f64();
         json!({
             "now_ms": now,
@@ -391,7 +392,7 @@ fn now_ms() -> u64 {
 }
 
 fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    convert::saturating(time.as_millis())
 }
 
 #[cfg(test)]

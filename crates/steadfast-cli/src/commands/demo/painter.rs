@@ -7,6 +7,7 @@ use serde_json::json;
 use steadfast::error::BuildError;
 use steadfast::{Client, PublishOutcome, SessionEvent, Subscription, SubscriptionEvent};
 use steadfast_clock::Clock;
+use steadfast_machine::convert;
 use tokio::sync::broadcast;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -73,7 +74,7 @@ struct Brush {
 
 impl Brush {
     fn new(number: usize) -> Self {
-        let seed = u64::try_from(number).unwrap_or(0) ^ Clock::wall().as_millis();
+        let seed = convert::to_u64(number) ^ Clock::wall().as_millis();
         Self {
             x: (number * 13 + 7) % SIDE,
             y: (number * 29 + 11) % SIDE,
