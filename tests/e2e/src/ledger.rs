@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use steadfast_machine::convert;
 
 use crate::verdict::{Counts, Fault, Verdict};
 
@@ -227,7 +228,7 @@ impl Ledger {
 
     fn check_counts(&mut self, acknowledged_min: u64) {
         let kills = self.counts.kills + self.counts.kills_not_counted;
-        let subscriptions = u64::try_from(self.streams.len()).unwrap_or(u64::MAX);
+        let subscriptions = convert::to_u64(self.streams.len());
         let amounts = [
             ("acknowledged", acknowledged_min, self.acknowledged_count()),
             (

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use steadfast_machine::convert;
 
 use crate::durable::DurableRun;
 use crate::engine::EngineKind;
@@ -140,12 +141,12 @@ fn met_or_missed(is_met: bool) -> &'static str {
 }
 
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    convert::saturating(duration.as_micros())
 }
 
 /// Converts a size, rounded down to KiB. Sizes above 4 TiB are limited to 4 TiB.
 fn as_float(bytes: u64) -> f64 {
-    f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) * 1024.0
+    f64::from(convert::saturating::<u32>(bytes >> 10)) * 1024.0
 }
 
 fn push(out: &mut String, line: &str) {
