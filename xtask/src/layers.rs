@@ -14,6 +14,7 @@ use crate::tree::root;
 pub(crate) const PURE: &[&str] = &[
     "steadfast-machine",
     "steadfast-protocol",
+    "steadfast-toml",
     "steadfast-engine",
     "steadfast-core",
     "steadfast-hub",
@@ -33,6 +34,7 @@ pub(crate) const SHELLS: &[&str] = &[
 const EDGES: &[(&str, &[&str])] = &[
     ("steadfast-machine", &[]),
     ("steadfast-protocol", &[]),
+    ("steadfast-toml", &[]),
     (
         "steadfast-engine",
         &["steadfast-machine", "steadfast-protocol"],
@@ -51,7 +53,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "steadfast-faults",
-        &["steadfast-machine", "steadfast-protocol"],
+        &["steadfast-machine", "steadfast-protocol", "steadfast-toml"],
     ),
     (
         "steadfast-sim",
@@ -78,6 +80,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
+            "steadfast-toml",
             "steadfast-engine",
             "steadfast-hub",
             "steadfast-clock",
@@ -97,6 +100,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "steadfast-machine",
             "steadfast-protocol",
+            "steadfast-toml",
             "steadfast-engine",
             "steadfast-core",
             "steadfast-hub",
