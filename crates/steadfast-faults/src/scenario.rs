@@ -8,7 +8,6 @@ pub mod model;
 mod params;
 mod parse;
 pub mod plan;
-mod problem;
 pub mod publish_schedule;
 pub mod select;
 mod table;
@@ -17,4 +16,3 @@ mod validation;
 
 pub use params::ScenarioOptions;
 pub use parse::TEXT_LEN_MAX;
-pub use problem::{Problem, ScenarioError, SourceLocation};

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use steadfast_toml::{FileError, Source, suggestion};
 use toml::de::{DeTable, DeValue};
-
-use crate::scenario::problem::{ScenarioError, Source, suggestion};
 
 /// The options with which an operator runs a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,7 +80,7 @@ impl Params {
         root: &DeTable<'_>,
         source: Source<'_>,
         options: &ScenarioOptions,
-    ) -> Result<Self, ScenarioError> {
+    ) -> Result<Self, FileError> {
         let mut params = Self::default();
         if let Some(declared) = root.get("params") {
             params.overlay("params", declared.get_ref(), source, declared.span())?;
@@ -99,8 +98,8 @@ impl Params {
                     continue;
                 }
                 let message = format!("`{name}` not found");
-                let help = Some(suggestion(name, &names));
-                return Err(ScenarioError::without_location("profile", message, help));
+                let help = Some(suggestion::help(name, &names));
+                return Err(FileError::without_location("profile", message, help));
             };
             let key = format!("profile.{name}");
             params.overlay(&key, profile.get_ref(), source, profile.span())?;
@@ -117,8 +116,8 @@ impl Params {
             if !known.contains(name) {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
                 let message = format!("`{name}` not found");
-                let help = Some(suggestion(name, &known));
-                return Err(ScenarioError::without_location("params", message, help));
+                let help = Some(suggestion::help(name, &known));
+                return Err(FileError::without_location("params", message, help));
             }
             let value = Scalar::from_argument(value);
             params.values.insert(name.clone(), value);
@@ -132,7 +131,7 @@ impl Params {
         values: &DeValue<'_>,
         source: Source<'_>,
         span: std::ops::Range<usize>,
-    ) -> Result<(), ScenarioError> {
+    ) -> Result<(), FileError> {
         let Some(table) = values.as_table() else {
             return Err(source.error_at(key, format!("`{key}` must be a table"), None, span));
         };
@@ -177,7 +176,7 @@ impl Params {
             let known: Vec<&str> = self.values.keys().map(String::as_str).collect();
             Unset {
                 name: name.to_owned(),
-                help: suggestion(name, &known),
+                help: suggestion::help(name, &known),
             }
         })
     }

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use toml::de::DeTable;
+use steadfast_toml::{FileError, Source};
 
 use crate::scenario::expr::Expression;
 use crate::scenario::model::{
@@ -15,7 +15,6 @@ use crate::scenario::model::{
     RunSettings, Scenario, Service, Step, StepSchedule,
 };
 use crate::scenario::params::{Params, ScenarioOptions};
-use crate::scenario::problem::{ScenarioError, Source};
 use crate::scenario::select::InstanceSelector;
 use crate::scenario::table::{File, Table};
 use crate::scenario::validation;
@@ -81,20 +80,16 @@ impl Scenario {
     /// # Errors
     ///
     /// When the text is not valid TOML, a key is unknown, or a value is invalid.
-    pub fn parse(file: &str, text: &str, options: &ScenarioOptions) -> Result<Self, ScenarioError> {
+    pub fn parse(file: &str, text: &str, options: &ScenarioOptions) -> Result<Self, FileError> {
         if text.len() > TEXT_LEN_MAX {
             let message = format!(
                 "{file} has {} bytes; the maximum is {TEXT_LEN_MAX}",
                 text.len()
             );
-            return Err(ScenarioError::without_location("", message, None));
+            return Err(FileError::without_location("", message, None));
         }
         let source = Source { file, text };
-        let root = DeTable::parse(text).map_err(|error| {
-            // The first line of the parser's message names the problem; further lines are hints.
-            let message = error.message().lines().next().unwrap_or("invalid TOML");
-            source.error_at("", message.to_owned(), None, error.span().unwrap_or(0..0))
-        })?;
+        let root = source.table()?;
         let root = root.get_ref();
         let params = Params::read(root, source, options)?;
         let file = File { source, params };
@@ -106,7 +101,7 @@ impl Scenario {
     }
 }
 
-fn scenario(root: &Table<'_>) -> Result<Scenario, ScenarioError> {
+fn scenario(root: &Table<'_>) -> Result<Scenario, FileError> {
     root.allow(&ROOT)?;
     let schema = root.required("schema", root.text("schema")?)?;
     if schema != SCHEMA {
@@ -133,7 +128,7 @@ fn scenario(root: &Table<'_>) -> Result<Scenario, ScenarioError> {
     })
 }
 
-fn name(root: &Table<'_>) -> Result<String, ScenarioError> {
+fn name(root: &Table<'_>) -> Result<String, FileError> {
     let name = root.required("name", root.text("name")?)?;
     let stem = Path::new(root.file_name()).file_stem();
     let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
@@ -147,7 +142,7 @@ fn name(root: &Table<'_>) -> Result<String, ScenarioError> {
     }
 }
 
-fn service((name, table): (String, Table<'_>)) -> Result<Service, ScenarioError> {
+fn service((name, table): (String, Table<'_>)) -> Result<Service, FileError> {
     table.allow(&SERVICE)?;
     let program = table.one_of("use", &[("builtin:gateway", Program::Gateway)])?;
     Ok(Service {
@@ -157,7 +152,7 @@ fn service((name, table): (String, Table<'_>)) -> Result<Service, ScenarioError>
     })
 }
 
-fn load((name, table): (String, Table<'_>)) -> Result<Load, ScenarioError> {
+fn load((name, table): (String, Table<'_>)) -> Result<Load, FileError> {
     table.allow(&LOAD)?;
     let driver = table.one_of("driver", &[("gateway-chat", LoadDriver::GatewayChat)])?;
     let send = table.table("send")?;
@@ -174,7 +169,7 @@ fn load((name, table): (String, Table<'_>)) -> Result<Load, ScenarioError> {
     })
 }
 
-fn kinds(table: &Table<'_>) -> Result<Vec<ClientKind>, ScenarioError> {
+fn kinds(table: &Table<'_>) -> Result<Vec<ClientKind>, FileError> {
     let Some(names) = table.texts("kinds")? else {
         return Ok(vec![ClientKind::Steadfast]);
     };
@@ -194,7 +189,7 @@ fn kinds(table: &Table<'_>) -> Result<Vec<ClientKind>, ScenarioError> {
     Ok(kinds)
 }
 
-fn publishing(table: Option<&Table<'_>>, queue_len_max: u32) -> Result<Publishing, ScenarioError> {
+fn publishing(table: Option<&Table<'_>>, queue_len_max: u32) -> Result<Publishing, FileError> {
     let mut send = Publishing {
         every: EVERY,
         jitter_percent: 0,
@@ -219,7 +214,7 @@ fn publishing(table: Option<&Table<'_>>, queue_len_max: u32) -> Result<Publishin
     Ok(send)
 }
 
-fn run_settings(table: &Table<'_>) -> Result<RunSettings, ScenarioError> {
+fn run_settings(table: &Table<'_>) -> Result<RunSettings, FileError> {
     table.allow(&RUN)?;
     let control = table.one_of(
         "control",
@@ -237,7 +232,7 @@ fn run_settings(table: &Table<'_>) -> Result<RunSettings, ScenarioError> {
 }
 
 /// The duration of a phase or a time limit, from 100 ms to 24 hours.
-fn bounded(table: &Table<'_>, key: &str) -> Result<Option<Duration>, ScenarioError> {
+fn bounded(table: &Table<'_>, key: &str) -> Result<Option<Duration>, FileError> {
     const SHORTEST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_hours(24);
     let found = table.duration(key)?;
@@ -247,7 +242,7 @@ fn bounded(table: &Table<'_>, key: &str) -> Result<Option<Duration>, ScenarioErr
     }
 }
 
-fn step((table, number): (Table<'_>, usize)) -> Result<Step, ScenarioError> {
+fn step((table, number): (Table<'_>, usize)) -> Result<Step, FileError> {
     table.allow(&STEP)?;
     let on = table.required("on", table.text("on")?)?;
     let on = InstanceSelector::parse(&on).ok_or_else(|| {
@@ -271,7 +266,7 @@ fn step((table, number): (Table<'_>, usize)) -> Result<Step, ScenarioError> {
     })
 }
 
-fn when(table: &Table<'_>) -> Result<StepSchedule, ScenarioError> {
+fn when(table: &Table<'_>) -> Result<StepSchedule, FileError> {
     let (at, period) = (table.duration("at")?, table.duration("every")?);
     let count = table.count("count", COUNT)?;
     match (at, period) {
@@ -292,7 +287,7 @@ fn when(table: &Table<'_>) -> Result<StepSchedule, ScenarioError> {
     }
 }
 
-fn action(table: &Table<'_>) -> Result<FaultAction, ScenarioError> {
+fn action(table: &Table<'_>) -> Result<FaultAction, FileError> {
     let known = [
         (FaultAction::Kill.name(), FaultAction::Kill),
         ("proc.term", FaultAction::Term { grace: GRACE }),
@@ -316,7 +311,7 @@ fn action(table: &Table<'_>) -> Result<FaultAction, ScenarioError> {
 }
 
 /// An exited process is restarted after `then.start_after`; a suspended one is resumed after `for`.
-fn heal_after(table: &Table<'_>, action: FaultAction) -> Result<Option<Duration>, ScenarioError> {
+fn heal_after(table: &Table<'_>, action: FaultAction) -> Result<Option<Duration>, FileError> {
     let (supported, other) = if action.ends_process() {
         ("then", "for")
     } else {
@@ -341,7 +336,7 @@ fn heal_after(table: &Table<'_>, action: FaultAction) -> Result<Option<Duration>
     then.duration("start_after")
 }
 
-fn check((table, number): (Table<'_>, usize)) -> Result<Check, ScenarioError> {
+fn check((table, number): (Table<'_>, usize)) -> Result<Check, FileError> {
     table.allow(&CHECK)?;
     let that = table.required("that", table.text("that")?)?;
     let that =

@@ -5,11 +5,11 @@
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
+use steadfast_toml::{FileError, Source, suggestion};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::scenario::params::{Params, Scalar};
-use crate::scenario::problem::{ScenarioError, Source, suggestion};
 use crate::scenario::units;
 
 const DURATION: &str = "a duration such as \"200ms\", \"5s\" or \"10m\"";
@@ -52,20 +52,20 @@ impl<'a> Table<'a> {
     }
 
     /// Rejects unknown keys.
-    pub(super) fn allow(&self, known: &[&str]) -> Result<(), ScenarioError> {
+    pub(super) fn allow(&self, known: &[&str]) -> Result<(), FileError> {
         let unknown = self
             .entries
             .keys()
             .find(|name| !known.contains(&name.get_ref().as_ref()));
         let Some(name) = unknown else { return Ok(()) };
         let message = format!("unknown key `{}`", name.get_ref());
-        let help = Some(suggestion(name.get_ref(), known));
+        let help = Some(suggestion::help(name.get_ref(), known));
         let key = self.full(name.get_ref());
         Err(self.file.source.error_at(&key, message, help, name.span()))
     }
 
     /// Every table under this key, with its name.
-    pub(super) fn named(&self, key: &str) -> Result<Vec<(String, Self)>, ScenarioError> {
+    pub(super) fn named(&self, key: &str) -> Result<Vec<(String, Self)>, FileError> {
         let Some(parent) = self.entries.get(key) else {
             return Ok(Vec::new());
         };
@@ -80,7 +80,7 @@ impl<'a> Table<'a> {
     }
 
     /// Every table of a list, `[[key]]` in the file; their full keys are `key.1`, `key.2` and so on.
-    pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, ScenarioError> {
+    pub(super) fn list(&self, key: &str) -> Result<Vec<Self>, FileError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(Vec::new());
         };
@@ -95,7 +95,7 @@ impl<'a> Table<'a> {
     }
 
     /// The table under this key.
-    pub(super) fn table(&self, key: &str) -> Result<Option<Self>, ScenarioError> {
+    pub(super) fn table(&self, key: &str) -> Result<Option<Self>, FileError> {
         let value = self.entries.get(key);
         value
             .map(|value| self.nested(self.full(key), value))
@@ -106,7 +106,7 @@ impl<'a> Table<'a> {
         self.entries.contains_key(key)
     }
 
-    pub(super) fn text(&self, key: &str) -> Result<Option<String>, ScenarioError> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<String>, FileError> {
         match self.scalar(key)? {
             None => Ok(None),
             Some(Scalar::Text(text)) => Ok(Some(text)),
@@ -115,7 +115,7 @@ impl<'a> Table<'a> {
     }
 
     /// The strings of a list.
-    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, ScenarioError> {
+    pub(super) fn texts(&self, key: &str) -> Result<Option<Vec<String>>, FileError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(None);
         };
@@ -132,7 +132,7 @@ impl<'a> Table<'a> {
             .ok_or_else(|| self.expected(key, "a list of strings"))
     }
 
-    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, ScenarioError> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>, FileError> {
         match self.scalar(key)? {
             None => Ok(None),
             Some(Scalar::Flag(flag)) => Ok(Some(flag)),
@@ -140,7 +140,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, ScenarioError> {
+    pub(super) fn number(&self, key: &str) -> Result<Option<u64>, FileError> {
         match self.scalar(key)? {
             None => Ok(None),
             Some(Scalar::Integer(number)) => Ok(Some(number)),
@@ -155,7 +155,7 @@ impl<'a> Table<'a> {
         &self,
         key: &str,
         bounds: RangeInclusive<u32>,
-    ) -> Result<Option<u32>, ScenarioError> {
+    ) -> Result<Option<u32>, FileError> {
         let Some(number) = self.number(key)? else {
             return Ok(None);
         };
@@ -170,7 +170,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    pub(super) fn duration(&self, key: &str) -> Result<Option<Duration>, ScenarioError> {
+    pub(super) fn duration(&self, key: &str) -> Result<Option<Duration>, FileError> {
         match self.scalar(key)? {
             None => Ok(None),
             Some(Scalar::Text(text)) => units::duration(&text)
@@ -180,7 +180,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    pub(super) fn percent(&self, key: &str) -> Result<Option<u32>, ScenarioError> {
+    pub(super) fn percent(&self, key: &str) -> Result<Option<u32>, FileError> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
@@ -194,7 +194,7 @@ impl<'a> Table<'a> {
         &self,
         key: &str,
         known: &[(&str, T)],
-    ) -> Result<Option<T>, ScenarioError> {
+    ) -> Result<Option<T>, FileError> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };
@@ -205,17 +205,17 @@ impl<'a> Table<'a> {
     }
 
     /// The error for a name that its key does not permit.
-    pub(super) fn unknown<T>(&self, key: &str, text: &str, known: &[(&str, T)]) -> ScenarioError {
+    pub(super) fn unknown<T>(&self, key: &str, text: &str, known: &[(&str, T)]) -> FileError {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         self.error(
             key,
             format!("unknown value `{text}`"),
-            Some(suggestion(text, &names)),
+            Some(suggestion::help(text, &names)),
         )
     }
 
     /// The value, or an error because the key is missing.
-    pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, ScenarioError> {
+    pub(super) fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, FileError> {
         value.ok_or_else(|| {
             let message = format!("missing key `{key}`");
             self.file
@@ -225,7 +225,7 @@ impl<'a> Table<'a> {
     }
 
     /// An error at the value of this key, or at the table when the key is absent.
-    pub(super) fn error(&self, key: &str, message: String, help: Option<String>) -> ScenarioError {
+    pub(super) fn error(&self, key: &str, message: String, help: Option<String>) -> FileError {
         let span = self
             .entries
             .get(key)
@@ -235,7 +235,7 @@ impl<'a> Table<'a> {
             .error_at(&self.full(key), message, help, span)
     }
 
-    fn expected(&self, key: &str, what: &str) -> ScenarioError {
+    fn expected(&self, key: &str, what: &str) -> FileError {
         let found = self.entries.get(key).map(Spanned::get_ref);
         let from = match found.and_then(Scalar::read) {
             Some(Scalar::Text(text)) if text.contains("${") => format!(" (from {text})"),
@@ -244,7 +244,7 @@ impl<'a> Table<'a> {
         self.error(key, format!("expected {what}{from}"), None)
     }
 
-    fn scalar(&self, key: &str) -> Result<Option<Scalar>, ScenarioError> {
+    fn scalar(&self, key: &str) -> Result<Option<Scalar>, FileError> {
         let Some(value) = self.entries.get(key) else {
             return Ok(None);
         };
@@ -258,7 +258,7 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn nested(&self, key: String, value: &'a Spanned<DeValue<'a>>) -> Result<Self, ScenarioError> {
+    fn nested(&self, key: String, value: &'a Spanned<DeValue<'a>>) -> Result<Self, FileError> {
         let Some(entries) = value.get_ref().as_table() else {
             let message = format!("`{key}` must be a table");
             let help = Some(format!("write [{key}] on a separate line"));

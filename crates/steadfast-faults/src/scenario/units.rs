@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use steadfast_toml::unit;
+
 use crate::quantity::{Quantity, Unit};
 
 /// Time units, each in nanoseconds.
@@ -29,24 +31,15 @@ pub(super) fn number(number: &str, unit: &str) -> Option<Quantity> {
 
 /// Parses an integer with a unit of time.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    let (digits, unit) = split(text)?;
-    let (_, nanos) = TIMES.iter().find(|(name, _)| *name == unit)?;
-    let nanos = digits.parse::<u64>().ok()?.checked_mul(*nanos)?;
-    Some(Duration::from_nanos(nanos))
+    unit::parse(text, &TIMES).map(Duration::from_nanos)
 }
 
 /// Parses an integer from 0 to 100 followed by `%`.
 pub(super) fn percent(text: &str) -> Option<u32> {
-    let (digits, unit) = split(text)?;
-    digits
-        .parse()
+    let percent = unit::parse(text, &[("%", 1)])?;
+    u32::try_from(percent)
         .ok()
-        .filter(|percent| unit == "%" && *percent <= 100)
-}
-
-fn split(text: &str) -> Option<(&str, &str)> {
-    let end = text.find(|it: char| !it.is_ascii_digit())?;
-    text.split_at_checked(end)
+        .filter(|percent| *percent <= 100)
 }
 
 #[cfg(test)]
@@ -57,12 +50,13 @@ mod tests {
     fn times_and_percentages_need_their_unit() {
         assert_eq!(duration("200ms"), Some(Duration::from_millis(200)));
         assert_eq!(duration("2m"), Some(Duration::from_mins(2)));
+        assert_eq!(duration("5 s"), Some(Duration::from_secs(5)));
         assert_eq!(percent("25%"), Some(25));
         for text in [
             "",
             "5",
             "s",
-            "5 s",
+            "5 s ",
             "-5s",
             "1.5s",
             "5sec",

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use steadfast_toml::{FileError, Source, suggestion};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::scenario::model::{Scenario, Step, StepSchedule};
 use crate::scenario::plan;
-use crate::scenario::problem::{ScenarioError, Source, suggestion};
 use crate::scenario::select::InstanceSet;
 use crate::topology::ClientKind;
 
@@ -35,13 +35,13 @@ impl ValidationError {
 
     fn with_suggestion(self, name: &str, known: &[&str]) -> Self {
         Self {
-            help: Some(suggestion(name, known)),
+            help: Some(suggestion::help(name, known)),
             ..self
         }
     }
 
     /// Adds the location of the key, or of the innermost enclosing table that the file contains.
-    pub(super) fn locate(self, root: &DeTable<'_>, source: Source<'_>) -> ScenarioError {
+    pub(super) fn locate(self, root: &DeTable<'_>, source: Source<'_>) -> FileError {
         let span = span_of(root, &self.key).unwrap_or(0..0);
         source.error_at(&self.key, self.message, self.help, span)
     }

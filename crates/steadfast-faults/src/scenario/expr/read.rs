@@ -2,13 +2,14 @@
 //!
 //! There are no parentheses: `and` binds weakest, then comparisons, then `+ -`, then `* /`.
 
+use steadfast_toml::suggestion;
+
 use crate::metrics::{Metric, MetricFilter, MetricScope, MetricShape};
 use crate::quantity::Unit;
 use crate::samples::Aggregate;
 use crate::scenario::expr::{
     Comparison, Computed, Expression, MetricQuery, Operator, Relation, Term,
 };
-use crate::scenario::problem::nearest;
 use crate::scenario::units;
 use crate::topology::ClientKind;
 
@@ -127,7 +128,7 @@ impl<'a> ExpressionReader<'a> {
             let known: Vec<&str> = Metric::ALL.iter().map(|it| it.name()).collect();
             return Err(ExpressionError {
                 message: format!("unknown metric `{name}`"),
-                help: nearest(name, &known).map(|it| format!("did you mean `{it}`?")),
+                help: suggestion::help_if_similar(name, &known),
             });
         };
         let filter = self.filter(metric)?;
