@@ -3,13 +3,12 @@
 //! Keys are checked against the table of all keys before values are read, so that a mistyped key gets a suggestion.
 //! [`super::policy`] checks the ranges of values; [`LoadedConfig::locate`] renders the errors of that check too.
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use steadfast_toml::{FileError, Source, suggestion};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
@@ -20,15 +19,16 @@ use super::reference::{self, ConfigKey};
 pub struct LoadedConfig {
     /// The settings of the file, with the overrides applied.
     pub config: Config,
-    source: Option<Source>,
+    source: Option<ConfigFile>,
     /// Keys whose value in the file was overridden.
     overridden: Vec<&'static str>,
 }
 
 /// The file that was read.
 #[derive(Clone, Debug)]
-struct Source {
-    path: PathBuf,
+struct ConfigFile {
+    /// The path as text, for errors.
+    name: String,
     text: String,
 }
 
@@ -42,47 +42,7 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, source: io::Error },
     /// A key or a value is invalid.
     #[error("{0}")]
-    Invalid(Box<ConfigProblem>),
-}
-
-/// One invalid key or value of a configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// The key, for example `server.port`; empty when the file is not valid TOML at that position.
-    pub key: String,
-    /// What is wrong, in one line.
-    pub message: String,
-    /// What to do about it, if that is known.
-    pub help: Option<String>,
-    /// The location of the setting, if it was read from a file.
-    pub location: Option<SourceLocation>,
-}
-
-/// A location in a configuration file, with the excerpt rendered for a terminal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceLocation {
-    /// The path of the file.
-    pub path: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    rendered: String,
-}
-
-impl fmt::Display for ConfigProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.location {
-            Some(location) => f.write_str(&location.rendered),
-            None if self.key.is_empty() => f.write_str(&self.message),
-            None => {
-                write!(f, "{}: {}", self.key, self.message)?;
-                self.help
-                    .iter()
-                    .try_for_each(|help| write!(f, "\nhelp: {help}"))
-            }
-        }
-    }
+    Invalid(FileError),
 }
 
 impl LoadedConfig {
@@ -105,16 +65,16 @@ impl LoadedConfig {
     ///
     /// When the text is not valid TOML, or has an unknown key or an invalid value.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let source = Source {
-            path: path.to_owned(),
+        let file = ConfigFile {
+            name: path.to_string_lossy().into_owned(),
             text: text.to_owned(),
         };
-        let table = DeTable::parse(text).map_err(|error| source.reject_toml(&error))?;
-        source.check_keys(table.get_ref())?;
-        let config = toml::from_str(text).map_err(|error| source.reject_toml(&error))?;
+        let table = file.source().table().map_err(ConfigError::Invalid)?;
+        file.check_keys(table.get_ref())?;
+        let config = toml::from_str(text).map_err(|error| file.reject_value(&error))?;
         Ok(Self {
             config,
-            source: Some(source),
+            source: Some(file),
             overridden: Vec::new(),
         })
     }
@@ -136,12 +96,7 @@ impl LoadedConfig {
             .and_then(|source| Some((source, source.value_span(key)?)));
         match span {
             Some((source, span)) => source.reject(key, message, None, span),
-            None => ConfigError::Invalid(Box::new(ConfigProblem {
-                key: key.to_owned(),
-                message,
-                help: None,
-                location: None,
-            })),
+            None => ConfigError::Invalid(FileError::without_location(key, message, None)),
         }
     }
 }
@@ -157,7 +112,14 @@ impl From<Config> for LoadedConfig {
     }
 }
 
-impl Source {
+impl ConfigFile {
+    fn source(&self) -> Source<'_> {
+        Source {
+            file: &self.name,
+            text: &self.text,
+        }
+    }
+
     fn check_keys(&self, table: &DeTable<'_>) -> Result<(), ConfigError> {
         for (section, value) in table {
             let name: &str = section.get_ref();
@@ -200,18 +162,14 @@ impl Source {
         known: &[&str],
         span: Range<usize>,
     ) -> ConfigError {
-        let help = suggestion(name, known).map_or_else(
-            || format!("one of: {}", known.join(", ")),
-            |nearest| format!("did you mean `{nearest}`?"),
-        );
-        self.reject(key, format!("unknown {what} `{name}`"), Some(help), span)
+        let help = Some(suggestion::help(name, known));
+        self.reject(key, format!("unknown {what} `{name}`"), help, span)
     }
 
-    fn reject_toml(&self, error: &toml::de::Error) -> ConfigError {
+    fn reject_value(&self, error: &toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or(0..0);
         let key = self.key_at(&span);
-        // The parser's text may continue with hints on further lines; the first line says what is wrong.
-        let message = error.message().lines().next().unwrap_or("not valid");
+        let message = steadfast_toml::summary(error);
         // Rust type names do not help operators; the help below lists the values that are valid.
         let message = message.split(", expected u").next().unwrap_or(message);
         let known = reference::KEYS.iter().find(|known| known.full() == key);
@@ -226,46 +184,7 @@ impl Source {
         help: Option<String>,
         span: Range<usize>,
     ) -> ConfigError {
-        let (line, column) = self.position(span.start);
-        let rendered = self.render(key, &message, help.as_deref(), span);
-        let location = Some(SourceLocation {
-            path: self.path.clone(),
-            line,
-            column,
-            rendered,
-        });
-        ConfigError::Invalid(Box::new(ConfigProblem {
-            key: key.to_owned(),
-            message,
-            help,
-            location,
-        }))
-    }
-
-    fn render(&self, key: &str, message: &str, help: Option<&str>, span: Range<usize>) -> String {
-        let title = if key.is_empty() {
-            message.to_owned()
-        } else {
-            format!("{key}: {message}")
-        };
-        let snippet = Snippet::source(self.text.as_str())
-            .path(self.path.to_string_lossy())
-            .annotation(AnnotationKind::Primary.span(span).label(message));
-        let mut group = Level::ERROR
-            .no_name()
-            .primary_title(title.as_str())
-            .element(snippet);
-        if let Some(help) = help {
-            group = group.element(Level::HELP.message(help));
-        }
-        Renderer::plain().render(&[group])
-    }
-
-    fn position(&self, byte: usize) -> (usize, usize) {
-        let (before, _) = self.text.split_at(self.text.floor_char_boundary(byte));
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        (line, column)
+        ConfigError::Invalid(self.source().error_at(key, message, help, span))
     }
 
     /// Returns the key whose value contains this span; empty when there is none.
@@ -285,15 +204,25 @@ impl Source {
     }
 }
 
-/// Returns the most similar known name, if it is similar enough.
-fn suggestion<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    /// The least similarity of a suggestion; the measure ranges from 0 to 1.
-    const SIMILAR: f64 = 0.75;
-    let rated = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), *candidate));
-    rated
-        .filter(|(similar, _)| *similar >= SIMILAR)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_syntax_error_says_what_is_expected_and_a_type_error_names_no_rust_type() {
+        let error = |text| {
+            let error = LoadedConfig::parse(Path::new("a.toml"), text).unwrap_err();
+            error.to_string()
+        };
+
+        let syntax = error("[store]\ndirectory = \"\\uD800\"\n");
+        let value = error("[server]\nport = 70000\n");
+
+        assert!(
+            syntax.starts_with("invalid value, expected unicode hexadecimal value\n"),
+            "{syntax}"
+        );
+        assert!(value.starts_with("server.port: "), "{value}");
+        assert!(!value.contains("u16"), "{value}");
+    }
 }

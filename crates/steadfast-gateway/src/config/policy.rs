@@ -369,11 +369,11 @@ mod tests {
                 let Err(error) = Policies::try_from(&loaded) else {
                     continue;
                 };
-                let ConfigError::Invalid(problem) = error else {
+                let ConfigError::Invalid(error) = error else {
                     panic!("{full} = {value}: {error}");
                 };
-                assert_eq!(problem.key, full, "{value}");
-                assert!(problem.location.is_some(), "{problem:?}");
+                assert_eq!(error.problem().key, full, "{value}");
+                assert!(error.problem().location.is_some(), "{error:?}");
                 checked.push(full.clone());
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use steadfast_machine::ByteSize;
+use steadfast_toml::unit;
 
 /// A duration, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ impl FromStr for ConfigDuration {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        parse(text, &DURATION_UNITS)
+        unit::parse(text, &DURATION_UNITS)
             .map(|millis| Self(Duration::from_millis(millis)))
             .ok_or_else(|| UnitError {
                 expected: DURATION_EXPECTED,
@@ -62,7 +63,7 @@ impl FromStr for ConfigSize {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        parse(text, &SIZE_UNITS)
+        unit::parse(text, &SIZE_UNITS)
             .map(|bytes| Self(ByteSize::from_bytes(bytes)))
             .ok_or_else(|| UnitError {
                 expected: SIZE_EXPECTED,
@@ -129,15 +130,6 @@ impl Visitor<'_> for Text {
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
         Ok(text.to_owned())
     }
-}
-
-fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let factor = units.iter().find(|(name, _)| *name == unit.trim_start())?.1;
-    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn write_exact(
