@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::log::{CloseError, LogService, LogStatus};
+use steadfast_hub::log::event::Health;
+
+use crate::log::{CloseError, LogService};
 
 /// Whether a load balancer should send new clients to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +48,23 @@ impl Admin {
             return Readiness::NotReady("shutting down");
         }
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        match log.as_ref().map(LogService::status) {
-            Some(LogStatus::Ready) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
+        match log.as_ref().map(LogService::health) {
+            Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
                 Readiness::NotReady(
                     "full: connect commands are rejected with error 111 and a retry delay",
                 )
             }
-            Some(LogStatus::Ready) => Readiness::Ready,
-            Some(LogStatus::NoSpace) => {
+            Some(Health::Serving) => Readiness::Ready,
+            Some(Health::Full) => {
                 Readiness::NotReady("no space left for the log; publications are rejected")
             }
-            Some(LogStatus::WriteFailed) => Readiness::NotReady(
+            Some(Health::WriteFailed) => Readiness::NotReady(
                 "log write failed; publishing is disabled until the gateway is restarted",
             ),
-            Some(LogStatus::Closing) | None => Readiness::NotReady("the log is closed"),
+            Some(Health::Opening) => Readiness::NotReady("the log is opening"),
+            Some(Health::Closing | Health::Closed) | None => {
+                Readiness::NotReady("the log is closed")
+            }
         }
     }
 

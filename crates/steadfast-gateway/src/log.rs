@@ -16,5 +16,5 @@ mod writer;
 
 pub use self::error::{LogError, corruption_text};
 pub use self::ring_buffer::{RingLimits, TakenEvents};
-pub use self::service::{CloseError, LogService, LogSetup, LogStatus, Store};
+pub use self::service::{CloseError, LogMachine, LogService, LogSetup, Store};
 pub use self::shard_log::ShardLog;

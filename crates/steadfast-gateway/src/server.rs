@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_hub::Hub;
-use steadfast_hub::log::{Log, io as log_io};
+use steadfast_hub::log::Log;
 use steadfast_hub::policy::hub::HubPolicy;
-use steadfast_machine::Machine;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
@@ -32,7 +31,7 @@ use crate::config::policy::Policies;
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
+use crate::log::{LogMachine, LogService, LogSetup, RingLimits, ShardLog, Store};
 
 /// How long the log may take to close: one batch and one sync of a slow disk.
 const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,9 +106,7 @@ pub fn start_with_log<M>(
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<Running, ServeError>
 where
-    M: Machine<Input = log_io::Input, Output = log_io::Output, Timer = log_io::Timer>
-        + Send
-        + 'static,
+    M: LogMachine + Send + 'static,
 {
     let mut policies = Policies::try_from(&loaded.into())?;
     let sockets_max = policies.fit(listen::raise_files_max());
@@ -187,9 +184,7 @@ fn start_log<M>(
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<(LogService, Vec<ShardLog>), ServeError>
 where
-    M: Machine<Input = log_io::Input, Output = log_io::Output, Timer = log_io::Timer>
-        + Send
-        + 'static,
+    M: LogMachine + Send + 'static,
 {
     let store = &policies.config.store;
     let setup = LogSetup {

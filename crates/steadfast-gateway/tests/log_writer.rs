@@ -11,9 +11,10 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_engine::{Append, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_gateway::log::{
-    CloseError, LogError, LogService, LogSetup, LogStatus, RingLimits, ShardLog, Store,
+    CloseError, LogError, LogService, LogSetup, RingLimits, ShardLog, Store,
 };
 use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
+use steadfast_hub::log::event::Health;
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use self::stub_machine::StubMachine;
@@ -193,16 +194,16 @@ fn after_a_panic_of_the_state_machine_requests_are_rejected_as_after_a_write_fai
             ..
         }
     ));
-    assert_eq!(service.status(), LogStatus::WriteFailed);
+    assert_eq!(service.health(), Health::WriteFailed);
     assert_eq!(service.close(TEST_TIMEOUT), Err(CloseError::WriterExited));
 }
 
 #[test]
-fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_status() {
+fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_health() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
     let (service, mut shards) = LogService::start(&setup, StubMachine::default()).unwrap();
-    assert_eq!(service.status(), LogStatus::Ready);
+    assert_eq!(service.health(), Health::Serving);
 
     // The file is removed before the log opens it.
     std::fs::remove_file(directory.path().join("0000000000000001.segment")).unwrap();
@@ -217,7 +218,7 @@ fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_status() {
             ..
         }
     ));
-    assert_eq!(service.status(), LogStatus::WriteFailed);
+    assert_eq!(service.health(), Health::WriteFailed);
 }
 
 #[test]

@@ -11,10 +11,9 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use steadfast_gateway::config::load::LoadedConfig;
+use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Input, Output, Timer};
-use steadfast_machine::Machine;
 
 /// Serves as `steadfast serve --config FILE` does, with the log inside the wrapper that `wrap` returns, until the
 /// process is killed.
@@ -24,7 +23,7 @@ use steadfast_machine::Machine;
 /// When the command line is not `serve --config FILE`, or the gateway cannot start.
 pub fn serve<M>(wrap: impl FnOnce(Log) -> M) -> Result<Infallible>
 where
-    M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
+    M: LogMachine + Send + 'static,
 {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let words: Vec<String> = env::args().skip(1).collect();

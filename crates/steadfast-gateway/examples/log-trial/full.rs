@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use steadfast_engine::{Rejection, Response};
-use steadfast_gateway::log::{LogStatus, ShardLog};
+use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
+use steadfast_hub::log::event::Health;
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};
@@ -25,9 +26,9 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     let stored = append_until(log, 0, |response| {
         *response == Response::Rejected(Rejection::NoSpace)
     })?;
-    let status = service.status();
-    if status != LogStatus::NoSpace {
-        return Err(format!("the status is {status:?} on the full disk").into());
+    let health = service.health();
+    if health != Health::Full {
+        return Err(format!("the health is {health:?} on the full disk").into());
     }
     let readable = reader::count(log)?;
     if readable != stored {
@@ -47,10 +48,10 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     append_until(log, stored, |response| {
         matches!(response, Response::Appended { .. })
     })?;
-    let (status, recovered) = (service.status(), reader::count(log)?);
-    if status != LogStatus::Ready || recovered != stored + 1 {
+    let (health, recovered) = (service.health(), reader::count(log)?);
+    if health != Health::Serving || recovered != stored + 1 {
         return Err(format!(
-            "with free space again the status is {status:?} and {recovered} records can be read"
+            "with free space again the health is {health:?} and {recovered} records can be read"
         )
         .into());
     }

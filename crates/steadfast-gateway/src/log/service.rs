@@ -1,4 +1,4 @@
-//! Starts and closes the log, and reports its status.
+//! Starts and closes the log, and reports its health.
 //!
 //! Owns the writer thread. Opening blocks until the log is open or found to be corrupt; the server starts no event loop
 //! before that.
@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_hub::log::event::Event;
+use steadfast_hub::log::Log;
+use steadfast_hub::log::event::Health;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_hub::log::open::OpenReport;
 use steadfast_machine::Machine;
@@ -46,17 +47,18 @@ pub struct LogSetup {
     pub clock: Clock,
 }
 
-/// What the log can do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogStatus {
-    /// Accepts publications and reads.
-    Ready,
-    /// No space left: accepts reads only, until space is available again.
-    NoSpace,
-    /// A write or a sync failed, or the writer panicked: nothing is acknowledged until a restart.
-    WriteFailed,
-    /// The log is closing or closed.
-    Closing,
+/// A log as its writer drives it: a state machine that also says what it can do now.
+///
+/// The health is part of the machine, so that a wrapper around the log cannot report another one.
+pub trait LogMachine: Machine<Input = Input, Output = Output, Timer = Timer> {
+    /// Returns what the log can do now.
+    fn health(&self) -> Health;
+}
+
+impl LogMachine for Log {
+    fn health(&self) -> Health {
+        self.health()
+    }
 }
 
 /// Why a log was not closed cleanly.
@@ -78,7 +80,8 @@ pub enum CloseError {
 #[derive(Debug)]
 pub(super) struct SharedState {
     pub(super) ring: RingBuffer,
-    status: Mutex<LogStatus>,
+    /// The health that the log reported last.
+    health: Mutex<Health>,
     close: AtomicBool,
 }
 
@@ -86,43 +89,21 @@ impl SharedState {
     pub(super) fn new(ring: RingBuffer) -> Self {
         Self {
             ring,
-            status: Mutex::new(LogStatus::Ready),
+            health: Mutex::new(Health::Opening),
             close: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn status(&self) -> LogStatus {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn health(&self) -> Health {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
     }
 
     pub(super) fn close_requested(&self) -> bool {
         self.close.load(Ordering::Acquire)
-    }
-
-    /// Updates the status from an event of the state machine. A write failure is final; only a write failure
-    /// changes the status of a log that is closing.
-    pub(super) fn on_event(&self, event: Event) {
-        match event {
-            Event::DiskFull { .. } => self.change(LogStatus::NoSpace),
-            Event::DiskRecovered => self.change(LogStatus::Ready),
-            Event::WriteFailed { .. } => self.change(LogStatus::WriteFailed),
-            Event::SegmentCreated { .. }
-            | Event::SegmentRemoved { .. }
-            | Event::RecordUnreadable { .. }
-            | Event::RemoveFailed { .. }
-            | Event::LimitReached { .. }
-            | Event::ChannelsExpired { .. }
-            | Event::UncleanShutdown => {}
-        }
-    }
-
-    pub(super) fn change(&self, to: LogStatus) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        match (*status, to) {
-            (LogStatus::Ready | LogStatus::NoSpace, _)
-            | (LogStatus::Closing, LogStatus::WriteFailed) => *status = to,
-            (LogStatus::WriteFailed | LogStatus::Closing, _) => {}
-        }
     }
 }
 
@@ -146,7 +127,7 @@ impl LogService {
     /// When the directory cannot be used or the log is corrupt; [`LogError::help`] returns what to do.
     pub fn start<M>(setup: &LogSetup, machine: M) -> Result<(Self, Vec<ShardLog>), LogError>
     where
-        M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
+        M: LogMachine + Send + 'static,
     {
         let (writer, inbox) = sync_channel(MESSAGES_MAX);
         let shards = setup.shards.get();
@@ -182,7 +163,7 @@ impl LogService {
         shared: &Arc<SharedState>,
     ) -> Result<(OpenReport, Receiver<ShutdownOutcome>), LogError>
     where
-        M: Machine<Input = Input, Output = Output, Timer = Timer> + Send + 'static,
+        M: LogMachine + Send + 'static,
         S: Storage + Send + 'static,
     {
         let directory = match &setup.store {
@@ -207,9 +188,10 @@ impl LogService {
         &self.report
     }
 
-    /// Returns what the log can do now.
-    pub fn status(&self) -> LogStatus {
-        self.shared.status()
+    /// Returns what the log can do now. After a panic of the writer, nothing is acknowledged until a restart, as after a
+    /// failed write.
+    pub fn health(&self) -> Health {
+        self.shared.health()
     }
 
     /// Completes pending requests, records the clean shutdown and releases the directory. Blocks for at most `timeout`,
@@ -229,7 +211,6 @@ impl LogService {
     }
 
     fn request_close(&self) {
-        self.shared.change(LogStatus::Closing);
         self.shared.close.store(true, Ordering::Release);
         // A full channel means that the writer is awake anyway; a closed channel means that the writer has
         // exited.

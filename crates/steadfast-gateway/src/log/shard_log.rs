@@ -10,9 +10,10 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
+use steadfast_hub::log::event::Health;
 
 use super::ring_buffer::TakenEvents;
-use super::service::{LogStatus, SharedState};
+use super::service::SharedState;
 use super::writer::{Submission, WriterMessage};
 
 /// One shard's end of the log. Belongs to one event loop.
@@ -128,9 +129,11 @@ impl ShardLog {
 
     /// Rejects requests on behalf of a writer that has exited.
     fn reject(&mut self, submission: &Submission) {
-        let rejection = match self.shared.status() {
-            LogStatus::WriteFailed => Rejection::WriteFailed,
-            LogStatus::Ready | LogStatus::NoSpace | LogStatus::Closing => Rejection::Closing,
+        let rejection = match self.shared.health() {
+            Health::WriteFailed => Rejection::WriteFailed,
+            Health::Opening | Health::Serving | Health::Full | Health::Closing | Health::Closed => {
+                Rejection::Closing
+            }
         };
         let responses = submission
             .requests

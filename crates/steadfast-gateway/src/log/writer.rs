@@ -13,14 +13,13 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecv
 use steadfast_clock::Clock;
 use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
-use steadfast_hub::log::event::Event;
-use steadfast_hub::log::io::{FailedOperation, Input, Output, Timer};
+use steadfast_hub::log::event::{Event, Health};
+use steadfast_hub::log::io::{FailedOperation, Input, Output};
 use steadfast_hub::log::open::{Corruption, OpenReport};
-use steadfast_machine::Machine;
 
 use super::error::LogError;
 use super::ring_buffer::Delivery;
-use super::service::{LogStatus, SharedState};
+use super::service::{LogMachine, SharedState};
 use super::shard_log::request_id;
 use super::storage::{Completion, Storage, failed};
 use crate::config::keys;
@@ -97,7 +96,7 @@ pub(super) struct Writer<M, S> {
 
 impl<M, S> Writer<M, S>
 where
-    M: Machine<Input = Input, Output = Output, Timer = Timer>,
+    M: LogMachine,
     S: Storage,
 {
     pub(super) fn new(
@@ -249,7 +248,6 @@ where
 
     fn begin_close(&mut self) {
         self.phase = WriterPhase::Closing;
-        self.shared.change(LogStatus::Closing);
         self.inputs
             .push_back(Input::CloseRequested { at: Clock::wall() });
     }
@@ -323,18 +321,23 @@ where
     fn stage(&mut self, delivery: Delivery) {
         self.staged.push(delivery);
         if self.staged.len() >= STAGED_MAX {
-            self.shared.ring.push(&mut self.staged);
+            self.push_staged();
         }
     }
 
     /// Delivers all staged events and wakes the shards.
     fn deliver_staged(&mut self) {
-        self.shared.ring.push(&mut self.staged);
+        self.push_staged();
         self.shared.ring.wake();
     }
 
+    /// Publishes the health first: a client that was just rejected finds the gateway not ready.
+    fn push_staged(&mut self) {
+        self.shared.publish_health(self.machine.health());
+        self.shared.ring.push(&mut self.staged);
+    }
+
     fn handle_event(&mut self, event: Event) {
-        self.shared.on_event(event);
         match event {
             Event::SegmentCreated {
                 segment,
@@ -433,7 +436,7 @@ struct ExitGuard(Arc<SharedState>);
 impl Drop for ExitGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.change(LogStatus::WriteFailed);
+            self.0.publish_health(Health::WriteFailed);
             tracing::error!("log writer thread panicked");
         }
         self.0.ring.signal_capacity();

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use bytes::{Bytes, BytesMut};
 use steadfast_engine::{Append, ChannelEpoch, Committed, Record, Rejection, Request, Response};
-use steadfast_hub::log::event::Event;
+use steadfast_gateway::log::LogMachine;
+use steadfast_hub::log::event::{Event, Health};
 use steadfast_hub::log::io::{
     FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer,
 };
@@ -27,6 +28,7 @@ pub(crate) struct StubMachine {
     gate: Option<Receiver<()>>,
     panics: bool,
     ends_unclean: bool,
+    has_failed: bool,
 }
 
 impl StubMachine {
@@ -125,6 +127,7 @@ impl StubMachine {
     }
 
     fn reject(&mut self, error: StorageError) {
+        self.has_failed = true;
         self.outputs.push_back(Output::Notify(Event::WriteFailed {
             segment: SEGMENT,
             error,
@@ -184,5 +187,15 @@ impl Machine for StubMachine {
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         None
+    }
+}
+
+impl LogMachine for StubMachine {
+    fn health(&self) -> Health {
+        if self.has_failed {
+            Health::WriteFailed
+        } else {
+            Health::Serving
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Tests of the start page and the probes.
 
+use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
 use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{FailedOperation, Input, Output, StorageError, Timer};
+use steadfast_hub::log::event::Health;
+use steadfast_hub::log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError, Timer};
 use steadfast_machine::{Instant, Machine};
 
 use crate::client::{Client, Received, exchange, head, publish};
@@ -119,6 +121,72 @@ fn after_a_failed_log_write_publications_are_rejected_and_the_gateway_is_not_rea
     assert!(alive.starts_with("HTTP/1.1 200 OK\r\n"), "{alive}");
 }
 
+#[test]
+fn while_publications_are_accepted_the_gateway_is_ready_although_no_next_segment_can_be_reserved() {
+    let gateway = server::start_with_log(config(), NoSpaceForNextSegment::around).unwrap();
+    let mut client = Client::connect(gateway.address());
+    client.connect_and_subscribe("a");
+
+    client.send(&publish(3, "a", "{}"));
+
+    let response = client.next_line();
+    assert!(!response.contains("error"), "{response}");
+    let ready = exchange(
+        gateway.address(),
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");
+}
+
+/// A log whose storage has no space for a second segment.
+struct NoSpaceForNextSegment {
+    log: Log,
+    now: Instant,
+}
+
+impl NoSpaceForNextSegment {
+    fn around(log: Log) -> Self {
+        let now = Instant::START;
+        Self { log, now }
+    }
+}
+
+impl Machine for NoSpaceForNextSegment {
+    type Input = Input;
+    type Output = Output;
+    type Timer = Timer;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.now = now;
+        self.log.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            let output = self.log.poll_output()?;
+            let Output::Reserve { segment, .. } = output else {
+                return Some(output);
+            };
+            if segment == SegmentNumber(1) {
+                return Some(output);
+            }
+            let (operation, error) = (FailedOperation::Reserve(segment), StorageError::NoSpace);
+            self.log
+                .handle(self.now, Input::Failed { operation, error });
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.log.poll_timeout()
+    }
+}
+
+impl LogMachine for NoSpaceForNextSegment {
+    fn health(&self) -> Health {
+        self.log.health()
+    }
+}
+
 /// A log whose storage fails every write once the log is open.
 struct BrokenDisk {
     log: Log,
@@ -161,5 +229,11 @@ impl Machine for BrokenDisk {
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         self.log.poll_timeout()
+    }
+}
+
+impl LogMachine for BrokenDisk {
+    fn health(&self) -> Health {
+        self.log.health()
     }
 }

@@ -7,7 +7,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Result;
+use steadfast_gateway::log::LogMachine;
 use steadfast_hub::log::Log;
+use steadfast_hub::log::event::Health;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
@@ -66,6 +68,12 @@ impl Machine for AcksBeforeWrite {
             (Some(ours), _) => Some(ours),
             (None, theirs) => theirs,
         }
+    }
+}
+
+impl LogMachine for AcksBeforeWrite {
+    fn health(&self) -> Health {
+        self.log.health()
     }
 }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::Result;
 use bytes::Bytes;
 use steadfast_engine::{Append, Request, RequestId, Response};
+use steadfast_gateway::log::LogMachine;
 use steadfast_hub::log::Log;
+use steadfast_hub::log::event::Health;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
@@ -104,6 +106,12 @@ impl Machine for ForgetsKeys {
             (Some(ours), _) => Some(ours),
             (None, theirs) => theirs,
         }
+    }
+}
+
+impl LogMachine for ForgetsKeys {
+    fn health(&self) -> Health {
+        self.log.health()
     }
 }
 

@@ -9,7 +9,9 @@ use std::convert::Infallible;
 use anyhow::Result;
 use bytes::Bytes;
 use steadfast_engine::{Append, Request, RequestId, Response};
+use steadfast_gateway::log::LogMachine;
 use steadfast_hub::log::Log;
+use steadfast_hub::log::event::Health;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
@@ -82,6 +84,12 @@ impl Machine for ReusesOffset {
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         self.log.poll_timeout()
+    }
+}
+
+impl LogMachine for ReusesOffset {
+    fn health(&self) -> Health {
+        self.log.health()
     }
 }
 

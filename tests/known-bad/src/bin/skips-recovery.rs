@@ -8,7 +8,9 @@ use std::convert::Infallible;
 
 use anyhow::Result;
 use steadfast_engine::{Page, Read, ReadFrom, Request, RequestId, Response};
+use steadfast_gateway::log::LogMachine;
 use steadfast_hub::log::Log;
+use steadfast_hub::log::event::Health;
 use steadfast_hub::log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
@@ -59,6 +61,12 @@ impl Machine for SkipsRecovery {
 
     fn poll_timeout(&self) -> Option<(Instant, Timer)> {
         self.log.poll_timeout()
+    }
+}
+
+impl LogMachine for SkipsRecovery {
+    fn health(&self) -> Health {
+        self.log.health()
     }
 }
 
