@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{Append, Page, Publisher, Read, ReadFrom, Request, RequestId, Response};
-use steadfast_hub::log::Log;
-use steadfast_hub::log::io::{Input, Output, SegmentFound, SegmentNumber};
-use steadfast_hub::log::repair::Repair;
-use steadfast_hub::log::verify::Verifier;
-use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
+use steadfast_log::Log;
+use steadfast_log::io::{Input, Output, SegmentFound, SegmentNumber};
+use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
+use steadfast_log::repair::Repair;
+use steadfast_log::verify::Verifier;
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
 
 /// The smallest segment that a policy allows.

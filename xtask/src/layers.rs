@@ -18,6 +18,7 @@ pub(crate) const PURE: &[&str] = &[
     "steadfast-engine",
     "steadfast-core",
     "steadfast-hub",
+    "steadfast-log",
     "steadfast-faults",
     "steadfast-sim",
 ];
@@ -52,6 +53,14 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "steadfast-log",
+        &[
+            "steadfast-machine",
+            "steadfast-protocol",
+            "steadfast-engine",
+        ],
+    ),
+    (
         "steadfast-faults",
         &["steadfast-machine", "steadfast-protocol", "steadfast-toml"],
     ),
@@ -63,6 +72,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-engine",
             "steadfast-core",
             "steadfast-hub",
+            "steadfast-log",
         ],
     ),
     ("steadfast-clock", &["steadfast-machine"]),
@@ -83,6 +93,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-toml",
             "steadfast-engine",
             "steadfast-hub",
+            "steadfast-log",
             "steadfast-clock",
         ],
     ),
@@ -104,6 +115,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-engine",
             "steadfast-core",
             "steadfast-hub",
+            "steadfast-log",
             "steadfast-faults",
             "steadfast-sim",
             "steadfast-clock",
@@ -255,6 +267,24 @@ mod tests {
         assert_eq!(
             found,
             ["steadfast-hub must not depend on steadfast-gateway"]
+        );
+    }
+
+    #[test]
+    fn an_edge_between_hub_and_log_is_found() {
+        let found = violations(&[
+            edge("steadfast-hub", "steadfast-engine"),
+            edge("steadfast-hub", "steadfast-log"),
+            edge("steadfast-log", "steadfast-engine"),
+            edge("steadfast-log", "steadfast-hub"),
+        ]);
+
+        assert_eq!(
+            found,
+            [
+                "steadfast-hub must not depend on steadfast-log",
+                "steadfast-log must not depend on steadfast-hub",
+            ]
         );
     }
 

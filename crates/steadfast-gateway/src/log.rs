@@ -1,6 +1,6 @@
 //! The shell of the log: executes the outputs of the log's state machine and delivers its events to the shards.
 //!
-//! Owns the single writer thread, its files or memory, and the ring buffer to the shards. `steadfast_hub::log` decides
+//! Owns the single writer thread, its files or memory, and the ring buffer to the shards. `steadfast_log` decides
 //! what is stored, returned and removed. Called by the server, which starts one [`LogService`] and gives each shard its
 //! [`ShardLog`], and by the command line, which checks and repairs a directory with [`tool`].
 

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_hub::Hub;
-use steadfast_hub::log::Log;
 use steadfast_hub::policy::hub::HubPolicy;
+use steadfast_log::Log;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;

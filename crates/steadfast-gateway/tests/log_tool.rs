@@ -16,8 +16,8 @@ use steadfast_engine::{
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::Log;
-use steadfast_hub::policy::log::{LogPolicy, LogSettings};
+use steadfast_log::Log;
+use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::message::ChannelName;
 

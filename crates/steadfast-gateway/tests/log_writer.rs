@@ -14,7 +14,7 @@ use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, RingLimits, ShardLog, Store,
 };
 use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
-use steadfast_hub::log::event::Health;
+use steadfast_log::event::Health;
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
 use self::stub_machine::StubMachine;

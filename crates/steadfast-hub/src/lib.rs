@@ -1,8 +1,8 @@
-//! Server side of Steadfast as state machines without I/O: peers, channels, fan-out, recovery and the log.
+//! Server side of Steadfast as state machines without I/O: peers, channels, fan-out and recovery.
 //!
-//! [`Hub`] is the state machine of one shard: it owns its peers and executes their commands. [`log::Log`] is the one
-//! log of a process: it orders publications, stores them, and reads them for recovery. A shell drives both; they are
-//! connected only by the inputs and outputs in [`io`] and [`log::io`].
+//! [`Hub`] is the state machine of one shard: it owns its peers and executes their commands. It stores and orders
+//! nothing: it sends requests to an engine, whose commits and responses a shell reports in one order. Inputs and outputs
+//! are in [`io`], and those of the engine in `steadfast-engine`.
 
 mod channel;
 mod commands;
@@ -10,7 +10,6 @@ pub mod event;
 mod fanout;
 mod hub;
 pub mod io;
-pub mod log;
 mod peer;
 mod pending_requests;
 pub mod policy;

@@ -1,4 +1,3 @@
 //! Settings that are valid by construction, one module per component.
 
 pub mod hub;
-pub mod log;

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use steadfast_engine::{ChannelEpoch, Page, Read, ReadFrom, Record, Request, RequestId, Response};
-use steadfast_hub::log::io as log_io;
+use steadfast_log::io as log_io;
 use steadfast_machine::Machine;
 use steadfast_protocol::message::{ChannelName, Position};
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::{SegmentFound, SegmentNumber};
 use steadfast_machine::Generator;
 
 /// The size of a sector, which is the unit of a write.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::io::{self as log_io, SegmentNumber};
+use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
 use crate::gateway::{LogQueueItem, WORLD_SHARD};

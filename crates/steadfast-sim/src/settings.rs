@@ -6,8 +6,8 @@ mod session;
 use std::time::Duration;
 
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
-use steadfast_hub::policy::log::{Fsync, LogPolicy, LogSettings};
 use steadfast_hub::timer_wheel::TICK;
+use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator};
 use steadfast_protocol::limits::Limits;
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use steadfast_hub::io::Input as HubInput;
-use steadfast_hub::log::event::Event as LogEvent;
-use steadfast_hub::log::io::{FailedOperation, Input, StorageError};
-use steadfast_hub::log::open::{Corruption, CorruptionKind, OpenReport};
+use steadfast_log::event::Event as LogEvent;
+use steadfast_log::io::{FailedOperation, Input, StorageError};
+use steadfast_log::open::{Corruption, CorruptionKind, OpenReport};
 
 use crate::gateway::ShutdownPhase;
 use crate::log_thread::DiskOperation;

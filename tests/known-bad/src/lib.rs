@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use steadfast_gateway::config::load::LoadedConfig;
 use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
-use steadfast_hub::log::Log;
+use steadfast_log::Log;
 
 /// Serves as `steadfast serve --config FILE` does, with the log inside the wrapper that `wrap` returns, until the
 /// process is killed.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_engine::{Rejection, Response};
 use steadfast_gateway::log::ShardLog;
 use steadfast_hub::io::LogEvent;
-use steadfast_hub::log::event::Health;
+use steadfast_log::event::Health;
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
-use steadfast_hub::log::Log;
-use steadfast_hub::policy::log::{LogPolicy, LogSettings};
+use steadfast_log::Log;
+use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
 
 /// Any failure, as a text.

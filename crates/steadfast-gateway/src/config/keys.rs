@@ -6,7 +6,7 @@
 use std::fmt;
 
 use steadfast_hub::policy::hub::HubSetting;
-use steadfast_hub::policy::log::LogSetting;
+use steadfast_log::policy::LogSetting;
 
 use super::reference::{ConfigKey, client, server, store};
 
@@ -79,7 +79,7 @@ mod tests {
     use std::path::Path;
 
     use steadfast_hub::policy::hub::HubSettings;
-    use steadfast_hub::policy::log::LogSettings;
+    use steadfast_log::policy::LogSettings;
 
     use super::super::load::LoadedConfig;
     use super::super::policy::{hub_settings, log_settings, shards};

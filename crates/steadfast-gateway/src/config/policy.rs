@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
-use steadfast_hub::policy::log::{Fsync as LogFsync, LogPolicy, LogSettings};
+use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use steadfast_hub::log::io::StorageError;
-use steadfast_hub::log::open::{Corruption, CorruptionKind};
+use steadfast_log::io::StorageError;
+use steadfast_log::open::{Corruption, CorruptionKind};
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bytes::Bytes;
-use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::{SegmentFound, SegmentNumber};
 
 use self::directory::{Directory, DirectoryAccess, segment_path};
 use self::segment_worker::SegmentWorker;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use bytes::{Bytes, BytesMut};
-use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::{SegmentFound, SegmentNumber};
 
 use super::storage::{Completion, Storage};
 

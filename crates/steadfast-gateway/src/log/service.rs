@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_hub::log::Log;
-use steadfast_hub::log::event::Health;
-use steadfast_hub::log::io::{Input, Output, Timer};
-use steadfast_hub::log::open::OpenReport;
+use steadfast_log::Log;
+use steadfast_log::event::Health;
+use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::open::OpenReport;
 use steadfast_machine::Machine;
 
 use super::error::LogError;
@@ -119,7 +119,7 @@ pub struct LogService {
 impl LogService {
     /// Opens the log and starts its thread; blocks until the log is open, at most a few seconds per GiB.
     ///
-    /// `machine` is a `steadfast_hub::log::Log` created with `setup.clock`, or a wrapper around it. The handles are in
+    /// `machine` is a `steadfast_log::Log` created with `setup.clock`, or a wrapper around it. The handles are in
     /// order of shards.
     ///
     /// # Errors

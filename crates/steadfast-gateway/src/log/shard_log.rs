@@ -10,7 +10,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
-use steadfast_hub::log::event::Health;
+use steadfast_log::event::Health;
 
 use super::ring_buffer::TakenEvents;
 use super::service::SharedState;

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use steadfast_hub::log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
+use steadfast_log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
 
 /// Executes the storage operations of one log. Called by the writer thread only.
 pub(super) trait Storage {

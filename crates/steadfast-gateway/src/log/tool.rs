@@ -1,6 +1,6 @@
 //! Verifies a data directory, and repairs a corrupt one; for the command line.
 //!
-//! Owns the file access of both operations; `steadfast_hub::log::verify` and `repair` decide which records are valid.
+//! Owns the file access of both operations; `steadfast_log::verify` and `repair` decide which records are valid.
 //! Both reject a directory that a gateway has locked: the gateway could write and remove segments while they read, so
 //! the result could be wrong. Several verifications of one directory may run at the same time.
 //!
@@ -21,13 +21,13 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use steadfast_clock::Clock;
-use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
-use steadfast_hub::log::open::CorruptionKind;
-pub use steadfast_hub::log::repair::RepairReport;
-use steadfast_hub::log::repair::{Repair, RepairedSegment};
-pub use steadfast_hub::log::verify::Verification;
-use steadfast_hub::log::verify::Verifier;
-use steadfast_hub::policy::log::{LogPolicy, LogSettings};
+use steadfast_log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::open::CorruptionKind;
+use steadfast_log::policy::{LogPolicy, LogSettings};
+pub use steadfast_log::repair::RepairReport;
+use steadfast_log::repair::{Repair, RepairedSegment};
+pub use steadfast_log::verify::Verification;
+use steadfast_log::verify::Verifier;
 use steadfast_machine::ByteSize;
 
 use super::error::LogError;

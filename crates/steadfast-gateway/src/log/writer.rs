@@ -3,7 +3,7 @@
 //! The writer receives the messages in its channel as one batch, so that one sync covers all of them. The state
 //! machine's events are pushed to the ring buffer in small groups; the shards are woken at the end of the step, and
 //! before each write and sync, so that no commit waits for the next batch. Makes no decisions; see
-//! `steadfast_hub::log`.
+//! `steadfast_log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -13,9 +13,9 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecv
 use steadfast_clock::Clock;
 use steadfast_engine::{Rejection, Request, RequestId, Response};
 use steadfast_hub::io::{LogEvent, ShardMessage};
-use steadfast_hub::log::event::{Event, Health};
-use steadfast_hub::log::io::{FailedOperation, Input, Output};
-use steadfast_hub::log::open::{Corruption, OpenReport};
+use steadfast_log::event::{Event, Health};
+use steadfast_log::io::{FailedOperation, Input, Output};
+use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
 use super::ring_buffer::Delivery;

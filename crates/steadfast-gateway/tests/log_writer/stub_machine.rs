@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, Sender};
 use bytes::{Bytes, BytesMut};
 use steadfast_engine::{Append, ChannelEpoch, Committed, Record, Rejection, Request, Response};
 use steadfast_gateway::log::LogMachine;
-use steadfast_hub::log::event::{Event, Health};
-use steadfast_hub::log::io::{
+use steadfast_log::event::{Event, Health};
+use steadfast_log::io::{
     FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer,
 };
-use steadfast_hub::log::open::OpenReport;
+use steadfast_log::open::OpenReport;
 use steadfast_machine::{Instant, Machine, Timestamp};
 
 const EPOCH: ChannelEpoch = ChannelEpoch::new(1, 0);

@@ -2,9 +2,9 @@
 
 use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
-use steadfast_hub::log::Log;
-use steadfast_hub::log::event::Health;
-use steadfast_hub::log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError, Timer};
+use steadfast_log::Log;
+use steadfast_log::event::Health;
+use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError, Timer};
 use steadfast_machine::{Instant, Machine};
 
 use crate::client::{Client, Received, exchange, head, publish};

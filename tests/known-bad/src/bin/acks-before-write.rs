@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use steadfast_gateway::log::LogMachine;
-use steadfast_hub::log::Log;
-use steadfast_hub::log::event::Health;
-use steadfast_hub::log::io::{Input, Output, Timer};
+use steadfast_log::Log;
+use steadfast_log::event::Health;
+use steadfast_log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
 /// Delay of the writes: several ticks of the load, so that some writes are pending at every kill.

@@ -10,9 +10,9 @@ use anyhow::Result;
 use bytes::Bytes;
 use steadfast_engine::{Append, Request, RequestId, Response};
 use steadfast_gateway::log::LogMachine;
-use steadfast_hub::log::Log;
-use steadfast_hub::log::event::Health;
-use steadfast_hub::log::io::{Input, Output, Timer};
+use steadfast_log::Log;
+use steadfast_log::event::Health;
+use steadfast_log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 

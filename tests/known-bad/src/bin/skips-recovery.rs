@@ -9,9 +9,9 @@ use std::convert::Infallible;
 use anyhow::Result;
 use steadfast_engine::{Page, Read, ReadFrom, Request, RequestId, Response};
 use steadfast_gateway::log::LogMachine;
-use steadfast_hub::log::Log;
-use steadfast_hub::log::event::Health;
-use steadfast_hub::log::io::{Input, Output, Timer};
+use steadfast_log::Log;
+use steadfast_log::event::Health;
+use steadfast_log::io::{Input, Output, Timer};
 use steadfast_machine::{Instant, Machine};
 
 /// The log, without the middle of each read after a position.

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use steadfast_hub::log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::{SegmentFound, SegmentNumber};
 
 use crate::log::LogError;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use steadfast_hub::log::io::SegmentNumber;
+use steadfast_log::io::SegmentNumber;
 
 use super::directory::{new_file, partial_path, segment_path, sync_names};
 use crate::log::storage::Completion;

@@ -1,0 +1,273 @@
+//! The channels that the log knows, and the locations of their visible publications.
+//!
+//! A table maps names to ids and ids to states. It holds what is committed and the newest offset that the batch in
+//! flight has assigned; commit and retention decide what becomes visible or expires.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use steadfast_engine::ChannelEpoch;
+use steadfast_machine::Timestamp;
+use steadfast_protocol::message::ChannelName;
+
+use crate::policy::LogPolicy;
+use crate::record;
+
+/// Ids are below this number, the maximum number of channels that a policy allows.
+const IDS_MAX: u32 = 1 << 20;
+
+/// The location of a visible publication.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexEntry {
+    pub(crate) segment: u32,
+    /// The byte position of its record in the segment.
+    pub(crate) byte_position: u32,
+    /// The length of its record in bytes.
+    pub(crate) len: u32,
+    /// When the log accepted the publication.
+    pub(crate) at: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) name: ChannelName,
+    pub(crate) epoch: ChannelEpoch,
+    pub(crate) high_watermark: u64,
+    /// The newest offset that the batch in flight has assigned; equal to `high_watermark` if there is no such offset.
+    pub(crate) assigned: u64,
+    /// When the newest publication was accepted.
+    pub(crate) last_at: Timestamp,
+    /// True while the batch in flight removes the channel.
+    pub(crate) is_expiring: bool,
+    /// The visible publications, without a gap up to `high_watermark`.
+    pub(crate) entries: VecDeque<IndexEntry>,
+}
+
+impl Channel {
+    /// A channel without a visible publication.
+    pub(crate) const fn new(
+        name: ChannelName,
+        epoch: ChannelEpoch,
+        high_watermark: u64,
+        last_at: Timestamp,
+    ) -> Self {
+        Self {
+            name,
+            epoch,
+            high_watermark,
+            assigned: high_watermark,
+            last_at,
+            is_expiring: false,
+            entries: VecDeque::new(),
+        }
+    }
+
+    /// The oldest visible offset; `high_watermark + 1` when nothing is visible.
+    pub(crate) fn start(&self) -> u64 {
+        let visible = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        self.high_watermark
+            .saturating_sub(visible)
+            .saturating_add(1)
+    }
+
+    pub(crate) fn entry(&self, offset: u64) -> Option<IndexEntry> {
+        let index = offset.checked_sub(self.start())?;
+        self.entries.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Adds the newest publication while a log is being opened at time `at`.
+    ///
+    /// The ages of older entries are not checked, so the caller prunes at the end: all ages count back from the same
+    /// time.
+    pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy, at: Timestamp) {
+        self.high_watermark += 1;
+        self.assigned = self.high_watermark;
+        self.last_at = entry.at;
+        let is_old = at.saturating_since(entry.at) > policy.history_ttl();
+        if !(is_old && self.entries.is_empty()) {
+            self.entries.push_back(entry);
+        }
+        if self.entries.len() > policy.history_size() {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Hides publications that exceed the limits of count and age.
+    pub(crate) fn prune(&mut self, policy: &LogPolicy, at: Timestamp) {
+        let count_max = policy.history_size();
+        let age_max = policy.history_ttl();
+        while let Some(oldest) = self.entries.front()
+            && (self.entries.len() > count_max || at.saturating_since(oldest.at) > age_max)
+        {
+            self.entries.pop_front();
+        }
+    }
+
+    /// Hides every publication below an offset.
+    pub(crate) fn hide_below(&mut self, start: u64) {
+        while self.start() < start && self.entries.pop_front().is_some() {}
+    }
+
+    /// Hides the publications in segments before this one.
+    pub(crate) fn hide_segments_before(&mut self, segment: u32) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|oldest| oldest.segment < segment)
+        {
+            self.entries.pop_front();
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    names: HashMap<ChannelName, u32>,
+    slots: Vec<Option<Channel>>,
+    free: BTreeSet<u32>,
+    checkpoint_bytes: u64,
+}
+
+impl Channels {
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The size of a checkpoint of all channels in bytes.
+    pub(crate) const fn checkpoint_bytes(&self) -> u64 {
+        self.checkpoint_bytes
+    }
+
+    pub(crate) fn find(&self, name: &ChannelName) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn by_id(&self, id: u32) -> Option<&Channel> {
+        self.slots.get(usize::try_from(id).ok()?)?.as_ref()
+    }
+
+    pub(crate) fn by_id_mut(&mut self, id: u32) -> Option<&mut Channel> {
+        self.slots.get_mut(usize::try_from(id).ok()?)?.as_mut()
+    }
+
+    pub(crate) fn by_name(&self, name: &ChannelName) -> Option<&Channel> {
+        self.by_id(self.find(name)?)
+    }
+
+    /// The smallest free id.
+    pub(crate) fn free_id(&self) -> u32 {
+        let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.free.first().copied().unwrap_or(next)
+    }
+
+    /// Adds a channel; returns `false` if the id is out of range or in use, or the name is known.
+    pub(crate) fn insert(&mut self, id: u32, channel: Channel) -> bool {
+        if id >= IDS_MAX || self.names.contains_key(&channel.name) || self.by_id(id).is_some() {
+            return false;
+        }
+        let mut len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        while len <= id {
+            self.slots.push(None);
+            self.free.insert(len);
+            len += 1;
+        }
+        self.free.remove(&id);
+        self.checkpoint_bytes += record_bytes(&channel.name);
+        self.names.insert(channel.name.clone(), id);
+        if let Some(slot) = usize::try_from(id)
+            .ok()
+            .and_then(|index| self.slots.get_mut(index))
+        {
+            *slot = Some(channel);
+        }
+        true
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Channel> {
+        let channel = self.slots.get_mut(usize::try_from(id).ok()?)?.take()?;
+        self.names.remove(&channel.name);
+        self.free.insert(id);
+        self.checkpoint_bytes -= record_bytes(&channel.name);
+        Some(channel)
+    }
+
+    /// All channels in order of their ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Channel)> {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(id, slot)| Some((id, slot.as_ref()?)))
+    }
+
+    /// All channels in order of their ids, mutable.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
+        self.slots.iter_mut().flatten()
+    }
+}
+
+fn record_bytes(name: &ChannelName) -> u64 {
+    u64::try_from(record::channel_len(name.as_str().len())).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::LogSettings;
+
+    #[test]
+    fn ids_are_dense_and_reused() {
+        let mut channels = Channels::default();
+
+        assert!(channels.insert(0, channel("a")));
+        assert!(channels.insert(2, channel("b")));
+        assert!(!channels.insert(2, channel("c")), "the id is in use");
+        assert!(!channels.insert(3, channel("a")), "the name is known");
+        assert!(
+            !channels.insert(u32::MAX, channel("d")),
+            "the id is out of range"
+        );
+        assert_eq!(channels.free_id(), 1);
+        assert!(channels.remove(0).is_some());
+        assert_eq!(channels.free_id(), 0);
+        assert_eq!(channels.find(&ChannelName::from("a")), None);
+        assert_eq!(channels.len(), 1);
+    }
+
+    #[test]
+    fn opening_a_log_shows_the_same_publications_as_pruning_after_each() {
+        let settings = LogSettings {
+            history_size: 4,
+            history_ttl: Duration::from_secs(10),
+            ..LogSettings::for_tests()
+        };
+        let policy = LogPolicy::new(settings).unwrap();
+        let now = Timestamp::from_millis(100_000);
+        // The clock jumped back and forth while the publications were written: in the pattern, 0 is old and 1 is young.
+        for pattern in 0_u32..1 << 9 {
+            let mut opened = channel("a");
+            let mut pruned = channel("a");
+            for byte_position in 0..9 {
+                let is_young = pattern >> byte_position & 1 == 1;
+                let entry = IndexEntry {
+                    segment: 0,
+                    byte_position,
+                    len: 1,
+                    at: Timestamp::from_millis(if is_young { 95_000 } else { 5_000 }),
+                };
+                opened.restore(entry, &policy, now);
+                pruned.high_watermark += 1;
+                pruned.entries.push_back(entry);
+                pruned.prune(&policy, now);
+            }
+            opened.prune(&policy, now);
+
+            assert_eq!(opened.start(), pruned.start(), "pattern {pattern:b}");
+            assert_eq!(opened.entries.len(), pruned.entries.len());
+        }
+    }
+
+    fn channel(name: &str) -> Channel {
+        let epoch = ChannelEpoch::new(1, 0);
+        Channel::new(ChannelName::from(name), epoch, 0, Timestamp::default())
+    }
+}

@@ -1,0 +1,458 @@
+//! The write path: builds a batch, has it written and synced, and commits it.
+//!
+//! ```text
+//! Idle --batch built--> Writing --Written--> Syncing --Synced--> committed, Idle
+//!                          `--Written, if the policy needs no sync--> committed, Idle
+//! ```
+//!
+//! At most one write or sync is in flight. `failure` handles errors, `checkpoint` the beginning of a segment, and
+//! `append` fills a batch.
+
+use std::collections::VecDeque;
+
+use steadfast_engine::{Append, Committed, Record, Rejection, Response};
+
+use crate::append::{self, StopReason};
+use crate::batch::{Batch, BatchEffect, BatchItem};
+use crate::event::{Event, Health};
+use crate::io::{Output, SegmentNumber};
+use crate::log::{Log, LogPhase};
+use crate::open::OpenReport;
+use crate::opening::Resumption;
+use crate::policy::Fsync;
+use crate::record::{Opened, SEGMENT_END_BYTES, Stored};
+use crate::segment::{Cursor, NextSegment, Segment};
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) work: Work,
+    /// Appends that wait for a batch.
+    pub(crate) queue: VecDeque<Append>,
+    /// The cost of the queued appends in bytes.
+    pub(crate) queue_bytes: usize,
+    /// Where the next record is written.
+    pub(crate) cursor: Cursor,
+    /// True when the current segment accepts no more records, or there is none.
+    pub(crate) is_sealed: bool,
+    /// The segment after the current one.
+    pub(crate) next: NextSegment,
+    pub(crate) storage_state: StorageState,
+    /// The record of the opening, until it is written.
+    pub(crate) opened: Option<(Opened, OpenReport)>,
+    /// Channels to remove with the next batch.
+    pub(crate) expired_channels: Vec<u32>,
+    /// True once a shutdown was requested.
+    pub(crate) is_closing: bool,
+    /// True when the sync interval has elapsed.
+    pub(crate) is_sync_due: bool,
+    /// Segments of earlier runs that no longer belong to the log.
+    pub(crate) obsolete: Vec<SegmentNumber>,
+    /// Segments whose removal failed.
+    pub(crate) failed_removals: Vec<SegmentNumber>,
+}
+
+/// The write or sync in flight.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Idle,
+    Writing(Box<Batch>),
+    /// A sync, and the batch that waits for it.
+    Syncing(Option<Box<Batch>>),
+}
+
+/// Whether the storage accepts publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StorageState {
+    Available,
+    /// The segment is full and the next one could not be reserved.
+    NoSegment,
+    /// A write failed because the disk is full.
+    NoSpace {
+        /// True when the write is to be retried now.
+        is_probing: bool,
+    },
+    WriteFailed,
+}
+
+impl StorageState {
+    /// The reason for rejecting an append in this state.
+    pub(crate) const fn rejection(self) -> Option<Rejection> {
+        match self {
+            Self::Available => None,
+            Self::NoSegment => Some(Rejection::NoSpace),
+            Self::NoSpace { .. } => Some(Rejection::NoSpace),
+            Self::WriteFailed => Some(Rejection::WriteFailed),
+        }
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self {
+            work: Work::Idle,
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            cursor: Cursor::default(),
+            is_sealed: true,
+            next: NextSegment::Absent(SegmentNumber(1)),
+            storage_state: StorageState::Available,
+            opened: None,
+            expired_channels: Vec::new(),
+            is_closing: false,
+            is_sync_due: false,
+            obsolete: Vec::new(),
+            failed_removals: Vec::new(),
+        }
+    }
+}
+
+impl Writer {
+    /// What the log can do, as far as the writer knows.
+    pub(crate) const fn health(&self) -> Health {
+        match self.storage_state {
+            StorageState::WriteFailed => Health::WriteFailed,
+            StorageState::Available if self.is_closing => Health::Closing,
+            StorageState::Available if self.is_opening() => Health::Opening,
+            StorageState::Available => Health::Serving,
+            StorageState::NoSegment => Health::Full,
+            StorageState::NoSpace { .. } => Health::Full,
+        }
+    }
+
+    /// True until the record of the opening is durable.
+    pub(crate) const fn is_opening(&self) -> bool {
+        let written = match &self.work {
+            Work::Idle => None,
+            Work::Writing(batch) => batch.opened.as_ref(),
+            Work::Syncing(None) => None,
+            Work::Syncing(Some(batch)) => batch.opened.as_ref(),
+        };
+        self.opened.is_some() || written.is_some()
+    }
+}
+
+impl Log {
+    /// Continues with the state that was built while the log was opened.
+    pub(crate) fn resume(&mut self, resumption: Resumption) {
+        self.state = resumption.state;
+        self.writer.cursor = resumption.cursor;
+        self.writer.is_sealed = resumption.is_sealed;
+        self.writer.next = resumption.next;
+        self.writer.opened = Some((resumption.opened, resumption.report));
+        self.writer.obsolete = resumption.remove;
+        self.reserve_next();
+        self.schedule_age_timer();
+        let Some(current) = self.state.segments.current() else {
+            self.remove_obsolete();
+            return self.advance();
+        };
+        // A killed process may have written bytes that no sync covers: such bytes were read, but can still be lost.
+        // They are synced before anything is written after them.
+        self.start_sync(current.number);
+    }
+
+    fn remove_obsolete(&mut self) {
+        for segment in std::mem::take(&mut self.writer.obsolete) {
+            self.outputs.push_back(Output::Remove { segment });
+        }
+    }
+
+    /// Starts the next write or sync, if none is in flight.
+    pub(crate) fn advance(&mut self) {
+        if !matches!(self.phase, LogPhase::Running) || !matches!(self.writer.work, Work::Idle) {
+            return;
+        }
+        // Acknowledged publications are synced in time even when nothing can be written.
+        if self.writer.is_sync_due && self.writer.storage_state != StorageState::WriteFailed {
+            self.writer.is_sync_due = false;
+            if self.sync_unsynced() {
+                return;
+            }
+        }
+        match self.writer.storage_state {
+            StorageState::Available | StorageState::NoSpace { is_probing: true } => {}
+            StorageState::NoSegment
+            | StorageState::NoSpace { is_probing: false }
+            | StorageState::WriteFailed => {
+                return self.close_if_blocked();
+            }
+        }
+        if self.writer.is_sealed && !self.start_next_segment() {
+            return self.close_if_blocked();
+        }
+        if let Some(batch) = self.build_batch() {
+            self.write(batch);
+        }
+    }
+
+    fn build_batch(&mut self) -> Option<Batch> {
+        let current = self.state.segments.current()?;
+        let stamp = self.writer.cursor.stamp(current.number);
+        let mut batch = Batch::new(
+            stamp,
+            self.state.segments.last(),
+            self.writer.cursor.end,
+            current.size,
+        );
+        if self.writer.cursor.end == 0 {
+            self.add_checkpoint(&mut batch);
+        }
+        let mut stop = self.add_control_records(&mut batch);
+        if stop == StopReason::Drained {
+            stop = self.add_appends(&mut batch);
+        }
+        if stop == StopReason::SegmentFull {
+            self.add_seal(&mut batch);
+            self.close_if_blocked();
+        } else if self.writer.is_closing && batch.bytes.is_empty() && stop == StopReason::Drained {
+            self.add_clean_shutdown(&mut batch);
+        }
+        (!batch.bytes.is_empty()).then_some(batch)
+    }
+
+    /// Adds the records that the log itself needs.
+    fn add_control_records(&mut self, batch: &mut Batch) -> StopReason {
+        if let Some((opened, report)) = self.writer.opened {
+            if !batch.fits(u64::from(u8::MAX), SEGMENT_END_BYTES) {
+                return StopReason::SegmentFull;
+            }
+            batch.encode(&Stored::Opened(opened));
+            batch.opened = Some((opened, report));
+            self.writer.opened = None;
+        }
+        if matches!(self.writer.storage_state, StorageState::NoSpace { .. }) {
+            if !batch.fits(u64::from(u8::MAX), SEGMENT_END_BYTES) {
+                return StopReason::SegmentFull;
+            }
+            batch.encode(&Stored::NoOp);
+            batch.effect = BatchEffect::Probe;
+            return StopReason::BatchFull;
+        }
+        self.add_expired_channels(batch);
+        StopReason::Drained
+    }
+
+    fn add_clean_shutdown(&mut self, batch: &mut Batch) {
+        if self.sync_unsynced() {
+            return;
+        }
+        if batch.fits(2 * SEGMENT_END_BYTES, SEGMENT_END_BYTES) {
+            batch.encode(&Stored::CleanShutdown { at: self.wall });
+            batch.effect = BatchEffect::CleanShutdown;
+        } else {
+            self.close_uncleanly();
+        }
+    }
+
+    fn write(&mut self, mut batch: Batch) {
+        let bytes = batch.take_bytes();
+        self.cache.push(batch.ordinal, batch.at, bytes.clone());
+        self.outputs.push_back(Output::Write {
+            segment: batch.segment,
+            at: batch.at,
+            bytes,
+        });
+        self.writer.work = Work::Writing(Box::new(batch));
+    }
+
+    /// Starts a sync if something was written since the last sync.
+    fn sync_unsynced(&mut self) -> bool {
+        let current = self.state.segments.current();
+        let rest = self.writer.cursor.end > self.writer.cursor.synced;
+        let Some(current) = current.filter(|_| rest && !self.writer.is_sealed) else {
+            return false;
+        };
+        self.start_sync(current.number);
+        true
+    }
+
+    /// Starts a sync that no batch waits for.
+    fn start_sync(&mut self, segment: SegmentNumber) {
+        self.outputs.push_back(Output::Sync { segment });
+        self.writer.work = Work::Syncing(None);
+    }
+
+    /// Handles a successful write.
+    pub(crate) fn on_written(&mut self) {
+        let Work::Writing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+            return;
+        };
+        self.writer.cursor.end = batch.written_end;
+        if self.needs_sync(&batch) {
+            self.outputs.push_back(Output::Sync {
+                segment: batch.segment,
+            });
+            self.writer.work = Work::Syncing(Some(batch));
+            return;
+        }
+        self.commit(*batch);
+        if let Fsync::Interval(interval) = self.policy.fsync() {
+            let at = self.now + interval;
+            self.timers.sync.get_or_insert(at);
+        }
+        self.advance();
+    }
+
+    /// Under every policy, the beginning and the end of segments and runs are synced, so that a segment proves that the
+    /// segment before it is durable, and a clean shutdown proves that everything is durable.
+    fn needs_sync(&self, batch: &Batch) -> bool {
+        let milestone = batch.checkpoint.is_some()
+            || batch.opened.is_some()
+            || batch.effect != BatchEffect::Plain;
+        milestone || self.policy.fsync() == Fsync::Always
+    }
+
+    /// Handles a successful sync.
+    pub(crate) fn on_synced(&mut self) {
+        let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+            return;
+        };
+        self.counters.syncs += 1;
+        self.writer.cursor.synced = self.writer.cursor.end;
+        self.timers.sync = None;
+        self.remove_obsolete();
+        if let Some(batch) = batch {
+            self.commit(*batch);
+        }
+        self.advance();
+    }
+
+    /// Commits a batch: publishes its publications, responds to its requests, and applies its effect.
+    fn commit(&mut self, batch: Batch) {
+        self.counters.batches += 1;
+        if let Some(checkpoint) = batch.checkpoint {
+            self.commit_checkpoint(batch.ordinal, batch.segment, checkpoint);
+        }
+        if let Some((_, report)) = batch.opened {
+            self.outputs.push_back(Output::Opened(report));
+        }
+        if let Some((channels, new_channel_epoch)) = batch.expired_channels {
+            self.commit_expired_channels(&channels, new_channel_epoch);
+        }
+        for item in batch.items {
+            self.commit_item(item);
+        }
+        self.schedule_age_timer();
+        match batch.effect {
+            BatchEffect::Plain => {}
+            BatchEffect::Probe => self.recover(),
+            BatchEffect::Seal => self.writer.is_sealed = true,
+            BatchEffect::CleanShutdown => self.close(),
+        }
+    }
+
+    fn commit_item(&mut self, item: BatchItem) {
+        match item {
+            BatchItem::Publication {
+                channel: id,
+                offset,
+                entry,
+                append,
+            } => {
+                let scope = append::scope(id, &append);
+                let Some(channel) = self.state.channels.by_id_mut(id) else {
+                    return;
+                };
+                channel.high_watermark = offset;
+                channel.last_at = entry.at;
+                channel.entries.push_back(entry);
+                channel.prune(&self.policy, self.wall);
+                let epoch = channel.epoch;
+                if let Some(scope) = scope {
+                    self.state.dedup_window.confirm(&scope, entry.segment);
+                }
+                self.counters.committed += 1;
+                let record = Record {
+                    offset,
+                    data: append.data,
+                    publisher: append.publisher,
+                    at: entry.at,
+                };
+                self.outputs.push_back(Output::Commit(Committed {
+                    channel: append.channel,
+                    epoch,
+                    record,
+                }));
+                self.respond(
+                    append.request_id,
+                    Response::Appended {
+                        epoch,
+                        offset,
+                        is_duplicate: false,
+                    },
+                );
+            }
+            BatchItem::Duplicate {
+                request_id,
+                channel,
+                offset,
+            } => self.respond_duplicate(request_id, channel, offset),
+        }
+    }
+
+    /// Handles a requested shutdown.
+    pub(crate) fn on_close_requested(&mut self) {
+        match self.phase {
+            LogPhase::Waiting | LogPhase::Opening(_) => self.close(),
+            LogPhase::Running => {
+                self.writer.is_closing = true;
+                self.advance();
+            }
+            LogPhase::Closed => self.close(),
+        }
+    }
+
+    /// Closes the log without the record of the clean shutdown if that record cannot be written.
+    pub(crate) fn close_if_blocked(&mut self) {
+        let blocked = self.writer.storage_state != StorageState::Available;
+        if self.writer.is_closing && blocked && matches!(self.writer.work, Work::Idle) {
+            self.close_uncleanly();
+        }
+    }
+
+    pub(crate) fn close_uncleanly(&mut self) {
+        self.notify(Event::UncleanShutdown);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.phase = LogPhase::Closed;
+        self.reject_queue(Rejection::Closing);
+        self.reject_reads(Rejection::Closing);
+        self.outputs.push_back(Output::Closed);
+    }
+
+    /// Switches to the next segment, if it is ready.
+    fn start_next_segment(&mut self) -> bool {
+        if let Some(next) = self.writer.next.ready() {
+            self.state.segments.push(next);
+            self.writer.cursor = Cursor {
+                end: 0,
+                synced: 0,
+                write_generation: self.writer.cursor.write_generation,
+            };
+            self.writer.is_sealed = false;
+            self.writer.next = NextSegment::Absent(SegmentNumber(next.number.0.saturating_add(1)));
+            return true;
+        }
+        self.reserve_next();
+        self.on_next_segment_missing();
+        false
+    }
+
+    /// Reserves the next segment before it is needed.
+    pub(crate) fn reserve_next(&mut self) {
+        if let NextSegment::Absent(number) = self.writer.next {
+            let size = crate::opening::segment_size(&self.policy, &self.state);
+            self.reserve_segment(Segment { number, size });
+        }
+    }
+
+    pub(crate) fn reserve_segment(&mut self, segment: Segment) {
+        self.writer.next = NextSegment::Requested(segment);
+        self.outputs.push_back(Output::Reserve {
+            segment: segment.number,
+            bytes: segment.size,
+        });
+    }
+}

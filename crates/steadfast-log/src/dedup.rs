@@ -1,0 +1,302 @@
+//! The deduplication window, in which a repeated idempotency key is recognised.
+//!
+//! The window owns the keys, their results and their ages. While the process runs, the monotonic clock measures ages;
+//! after a start, ages follow from the wall-clock times in the records, but no key is known for longer than the window.
+//! The window writes nothing: keys are in the records of their publications, and the checkpoint keeps the keys whose
+//! records are about to be removed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_machine::{Instant, Timestamp};
+
+use crate::record;
+
+/// The scope of an idempotency key: users cannot use up each other's keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeyScope {
+    pub(crate) channel: u32,
+    pub(crate) user: Bytes,
+    pub(crate) key: Bytes,
+}
+
+/// The result that is remembered for a key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownKey {
+    /// The offset of the key's publication.
+    pub(crate) offset: u64,
+    /// When the publication was accepted.
+    pub(crate) at: Timestamp,
+    /// The ordinal of the segment that holds the key.
+    pub(crate) segment: u32,
+    /// False while its batch is in flight.
+    pub(crate) is_durable: bool,
+    until: Instant,
+}
+
+/// The keys of the deduplication window.
+#[derive(Debug)]
+pub(crate) struct DedupWindow {
+    length: Duration,
+    known: HashMap<KeyScope, KnownKey>,
+    /// In order of arrival; an entry is out of date when its deadline differs from the deadline in `known`.
+    order: VecDeque<(Instant, KeyScope)>,
+    /// Totals of the durable keys of each segment.
+    totals: BTreeMap<u32, KeyTotals>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct KeyTotals {
+    count: usize,
+    /// The size of the keys in a checkpoint.
+    bytes: u64,
+}
+
+impl DedupWindow {
+    /// An empty window of this length.
+    pub(crate) fn new(length: Duration) -> Self {
+        Self {
+            length,
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            totals: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// The result of a key that is still in the window.
+    pub(crate) fn find(&self, now: Instant, scope: &KeyScope) -> Option<KnownKey> {
+        self.known
+            .get(scope)
+            .copied()
+            .filter(|known| known.until > now)
+    }
+
+    /// Adds a key of the batch in flight.
+    pub(crate) fn assign(&mut self, now: Instant, scope: &KeyScope, offset: u64, at: Timestamp) {
+        let known = KnownKey {
+            offset,
+            at,
+            segment: 0,
+            is_durable: false,
+            until: now + self.length,
+        };
+        self.insert(detached(scope.channel, &scope.user, &scope.key), known);
+    }
+
+    /// Marks a key as durable in this segment, with its batch or with the checkpoint that holds it.
+    pub(crate) fn confirm(&mut self, scope: &KeyScope, segment: u32) {
+        if let Some(known) = self.known.get_mut(scope) {
+            subtract_from_totals(&mut self.totals, record_bytes(scope), known);
+            known.is_durable = true;
+            known.segment = segment;
+            add_to_totals(&mut self.totals, record_bytes(scope), known);
+        }
+    }
+
+    /// Removes a key of a batch that failed.
+    pub(crate) fn release(&mut self, scope: &KeyScope) {
+        self.remove(scope);
+    }
+
+    /// Adds a key that was found in a record of this segment while the log is opened, unless the key has expired.
+    pub(crate) fn restore(
+        &mut self,
+        now: Instant,
+        wall: Timestamp,
+        key: &record::Key<'_>,
+        segment: u32,
+    ) {
+        let age = wall.saturating_since(key.at);
+        if let Some(rest) = self.length.checked_sub(age) {
+            let known = KnownKey {
+                offset: key.offset,
+                at: key.at,
+                segment,
+                is_durable: true,
+                until: now + rest,
+            };
+            self.insert(detached(key.channel, key.user, key.text), known);
+        }
+    }
+
+    /// Removes expired keys.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some((until, _)) = self.order.front()
+            && *until <= now
+        {
+            if let Some((until, scope)) = self.order.pop_front()
+                && self
+                    .known
+                    .get(&scope)
+                    .is_some_and(|known| known.until == until)
+            {
+                self.remove(&scope);
+            }
+        }
+    }
+
+    /// Removes the keys of channels that expired, since the ids of these channels may be reused.
+    pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
+        let of_channels = |(_, scope): &&(Instant, KeyScope)| channels.contains(&scope.channel);
+        let gone: Vec<KeyScope> = self
+            .order
+            .iter()
+            .filter(of_channels)
+            .map(|(_, scope)| scope.clone())
+            .collect();
+        for scope in &gone {
+            self.remove(scope);
+        }
+    }
+
+    /// The size of a segment's keys in a checkpoint, in bytes.
+    pub(crate) fn bytes_of_segment(&self, segment: u32) -> u64 {
+        self.totals.get(&segment).map_or(0, |totals| totals.bytes)
+    }
+
+    /// The keys in segments before this one, in order of arrival.
+    pub(crate) fn before_segment(&self, segment: u32) -> Vec<(KeyScope, KnownKey)> {
+        let count = self
+            .totals
+            .range(..segment)
+            .map(|(_, totals)| totals.count)
+            .sum();
+        let before = self.order.iter().filter_map(|(until, scope)| {
+            let known = self.known.get(scope)?;
+            let counts = known.is_durable && known.segment < segment && known.until == *until;
+            counts.then(|| (scope.clone(), *known))
+        });
+        // Old segments have the oldest keys, so the search ends early.
+        before.take(count).collect()
+    }
+
+    fn insert(&mut self, scope: KeyScope, known: KnownKey) {
+        // A crash can leave both a publication and the checkpoint that holds its key: such a key is queued once.
+        let is_queued = self
+            .known
+            .get(&scope)
+            .is_some_and(|before| before.until == known.until);
+        if !is_queued {
+            self.order.push_back((known.until, scope.clone()));
+        }
+        let bytes = record_bytes(&scope);
+        add_to_totals(&mut self.totals, bytes, &known);
+        if let Some(before) = self.known.insert(scope, known) {
+            subtract_from_totals(&mut self.totals, bytes, &before);
+        }
+    }
+
+    fn remove(&mut self, scope: &KeyScope) {
+        if let Some(known) = self.known.remove(scope) {
+            subtract_from_totals(&mut self.totals, record_bytes(scope), &known);
+        }
+    }
+}
+
+fn add_to_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known: &KnownKey) {
+    if known.is_durable {
+        let of_segment = totals.entry(known.segment).or_default();
+        of_segment.count += 1;
+        of_segment.bytes += bytes;
+    }
+}
+
+fn subtract_from_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known: &KnownKey) {
+    if known.is_durable
+        && let Some(of_segment) = totals.get_mut(&known.segment)
+    {
+        of_segment.count -= 1;
+        of_segment.bytes -= bytes;
+        if of_segment.count == 0 {
+            totals.remove(&known.segment);
+        }
+    }
+}
+
+fn record_bytes(scope: &KeyScope) -> u64 {
+    let len = record::key_len(scope.user.len(), scope.key.len());
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// A copy in its own buffer, so that the keys of the window do not keep in memory the buffers in which they arrived.
+fn detached(channel: u32, user: &[u8], key: &[u8]) -> KeyScope {
+    let mut both = Vec::with_capacity(user.len() + key.len());
+    both.extend_from_slice(user);
+    both.extend_from_slice(key);
+    let mut both = Bytes::from(both);
+    let key = both.split_off(user.len());
+    KeyScope {
+        channel,
+        user: both,
+        key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_until_its_window_ends_and_the_wall_clock_cannot_prolong_it() {
+        let length = Duration::from_mins(2);
+        let mut window = DedupWindow::new(length);
+        let wall = Timestamp::from_millis(10_000_000);
+        let future = Timestamp::from_millis(99_000_000);
+        let past = Timestamp::from_millis(1_000);
+
+        let key = |text, offset, at| record::Key {
+            channel: 0,
+            offset,
+            at,
+            user: b"ann",
+            text,
+        };
+        window.restore(Instant::START, wall, &key(b"future", 1, future), 0);
+        window.restore(Instant::START, wall, &key(b"past", 2, past), 0);
+        window.assign(Instant::START, &scope("fresh"), 3, past);
+
+        let last = Instant::START + Duration::from_millis(119_999);
+        assert_eq!(
+            window
+                .find(last, &scope("future"))
+                .map(|known| known.offset),
+            Some(1)
+        );
+        assert_eq!(
+            window.find(last, &scope("fresh")).map(|known| known.offset),
+            Some(3)
+        );
+        assert!(window.find(Instant::START, &scope("past")).is_none());
+        window.expire(Instant::START + length);
+        assert_eq!(window.len(), 0);
+    }
+
+    #[test]
+    fn a_released_key_can_be_used_again_and_keeps_its_new_time() {
+        let mut window = DedupWindow::new(Duration::from_mins(2));
+        let later = Instant::START + Duration::from_mins(1);
+
+        window.assign(Instant::START, &scope("k"), 1, Timestamp::default());
+        window.release(&scope("k"));
+        window.assign(later, &scope("k"), 2, Timestamp::default());
+        window.expire(Instant::START + Duration::from_mins(2));
+
+        assert_eq!(
+            window.find(later, &scope("k")).map(|known| known.offset),
+            Some(2)
+        );
+    }
+
+    fn scope(key: &'static str) -> KeyScope {
+        KeyScope {
+            channel: 0,
+            user: Bytes::from_static(b"ann"),
+            key: Bytes::from_static(key.as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Events of the log for operators: the shell logs and counts them.
+//!
+//! Events decide nothing. Readiness is read from [`Health`], which the machine returns at any time.
+
+use crate::io::{SegmentNumber, StorageError};
+use crate::policy::LogSetting;
+
+/// Something that an operator should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum Event {
+    /// A segment was created; its checkpoint is durable.
+    SegmentCreated {
+        segment: SegmentNumber,
+        /// Number of channels in its checkpoint.
+        channels: u64,
+        /// Number of idempotency keys that were copied into its checkpoint.
+        idempotency_keys: u64,
+    },
+    /// A segment was removed, because all segments together were too large.
+    SegmentRemoved { segment: SegmentNumber },
+    /// The storage has no space for a write or a new segment. The operation is retried automatically; publications are
+    /// rejected after a failed write, or once the current segment is full; reads continue.
+    DiskFull {
+        /// The segment that has no space.
+        segment: SegmentNumber,
+        error: StorageError,
+    },
+    /// The disk has space again: publications are accepted.
+    DiskRecovered,
+    /// A write or a sync failed: no new publication is acknowledged until a restart opens the log again.
+    WriteFailed {
+        segment: SegmentNumber,
+        error: StorageError,
+    },
+    /// A durable record could not be read, or is corrupt; the reader received [`Page::Unrecoverable`].
+    ///
+    /// [`Page::Unrecoverable`]: steadfast_engine::Page::Unrecoverable
+    RecordUnreadable {
+        segment: SegmentNumber,
+        /// The byte position of the record.
+        at: u64,
+    },
+    /// A segment could not be removed; the removal is retried automatically.
+    RemoveFailed { segment: SegmentNumber },
+    /// Appends or reads were rejected because a limit was reached; each limit is reported at most once between two
+    /// checks of ages.
+    LimitReached { limit: LogLimit },
+    /// Channels expired, because their last publication is too old.
+    ChannelsExpired { channels: u64 },
+    /// The record of the clean shutdown could not be written: the next start runs crash recovery.
+    UncleanShutdown,
+}
+
+/// A limit at which the log rejects appends or reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLimit {
+    /// Bytes of appends that wait for a batch.
+    PendingBytes,
+    /// Channels that exist at the same time.
+    Channels,
+    /// Bytes of a checkpoint with all channels, of which a segment holds only so many.
+    CheckpointBytes,
+    /// Idempotency keys in the window.
+    IdempotencyKeys,
+    /// Reads that wait for the storage.
+    PendingReads,
+}
+
+impl LogLimit {
+    /// The setting that determines the limit.
+    pub const fn setting(self) -> LogSetting {
+        match self {
+            Self::PendingBytes => LogSetting::PendingBytesMax,
+            Self::Channels => LogSetting::ChannelsMax,
+            Self::CheckpointBytes => LogSetting::SegmentBytes,
+            Self::IdempotencyKeys => LogSetting::IdempotencyKeysMax,
+            Self::PendingReads => LogSetting::PendingReadsMax,
+        }
+    }
+}
+
+/// What the log can do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The log is not open yet.
+    Opening,
+    /// The log accepts publications and reads.
+    Serving,
+    /// The disk is full: reads only, until space is available.
+    Full,
+    /// A write or a sync failed: reads only, until a restart.
+    WriteFailed,
+    /// The log finishes what is in flight, then closes.
+    Closing,
+    /// The log is closed, or was never opened because of corruption.
+    Closed,
+}
+
+/// Totals since the log was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCounters {
+    /// Publications that became durable.
+    pub committed: u64,
+    /// Appends that were acknowledged as duplicates.
+    pub duplicates: u64,
+    /// Appends and reads that were rejected.
+    pub rejected: u64,
+    /// Batches that were committed.
+    pub batches: u64,
+    /// Syncs that succeeded.
+    pub syncs: u64,
+    /// Reads that were completed.
+    pub reads: u64,
+    /// Reads that were served from memory alone.
+    pub reads_from_memory: u64,
+    /// Records that could not be read, or were corrupt.
+    pub unreadable: u64,
+}

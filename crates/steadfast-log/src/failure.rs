@@ -1,0 +1,212 @@
+//! How the log handles failed operations of the storage.
+//!
+//! A full disk is temporary: the batch is rolled back, publications are rejected, and the operation is retried. After
+//! any other error of a write, and after any error of a sync, the content of the disk is unknown: publishing is
+//! disabled until a restart reads the disk again. Reads continue.
+//!
+//! Until the record of the opening is durable, the log has no state to continue with. So a log that cannot write this
+//! record refuses to start, whatever the error: the operator who starts the log can act on the error.
+
+use steadfast_engine::Rejection;
+
+use crate::append;
+use crate::batch::{Batch, BatchEffect, BatchItem};
+use crate::commit::{StorageState, Work};
+use crate::event::Event;
+use crate::io::{Output, SegmentNumber, StorageError};
+use crate::log::Log;
+use crate::open::{Corruption, CorruptionKind};
+use crate::segment::NextSegment;
+
+impl Log {
+    /// Handles a failed write.
+    pub(crate) fn on_write_failed(&mut self, error: StorageError) {
+        let Work::Writing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+            return;
+        };
+        match error {
+            StorageError::NoSpace => self.roll_back_for_space(*batch),
+            StorageError::Io => self.fail_writes(Some(*batch), error),
+        }
+    }
+
+    /// Handles a failed sync. The written bytes may or may not be on the disk, even if the reason was a full disk.
+    pub(crate) fn on_sync_failed(&mut self, error: StorageError) {
+        let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
+            return;
+        };
+        self.fail_writes(batch.map(|batch| *batch), error);
+    }
+
+    /// Handles a failed reservation of the next segment.
+    pub(crate) fn on_reserve_failed(&mut self, number: SegmentNumber, error: StorageError) {
+        let NextSegment::Requested(segment) = self.writer.next else {
+            return;
+        };
+        if segment.number != number {
+            return;
+        }
+        self.writer.next = NextSegment::Failed(segment, error);
+        self.report_full(number, error);
+        self.schedule_retry();
+        self.advance();
+    }
+
+    /// The next segment is needed now; if it could not be reserved, nothing more can be written.
+    pub(crate) fn on_next_segment_missing(&mut self) {
+        let NextSegment::Failed(segment, error) = self.writer.next else {
+            return;
+        };
+        if self.writer.opened.is_some() {
+            return self.refuse_to_start(segment.number, 0, error);
+        }
+        self.writer.storage_state = StorageState::NoSegment;
+        self.reject_queue(Rejection::NoSpace);
+    }
+
+    /// Handles the reservation of the next segment.
+    pub(crate) fn on_reserved(&mut self, number: SegmentNumber) {
+        let NextSegment::Requested(segment) = self.writer.next else {
+            return;
+        };
+        if segment.number != number {
+            return;
+        }
+        self.writer.next = NextSegment::Ready(segment);
+        if self.writer.storage_state == StorageState::NoSegment {
+            self.writer.storage_state = StorageState::Available;
+        }
+        self.report_recovered();
+        self.advance();
+    }
+
+    pub(crate) fn on_remove_failed(&mut self, segment: SegmentNumber) {
+        self.notify(Event::RemoveFailed { segment });
+        self.writer.failed_removals.push(segment);
+        self.schedule_retry();
+    }
+
+    /// Retries the operations that failed.
+    pub(crate) fn retry(&mut self) {
+        for segment in std::mem::take(&mut self.writer.failed_removals) {
+            self.outputs.push_back(Output::Remove { segment });
+        }
+        if let NextSegment::Failed(segment, _) = self.writer.next {
+            self.reserve_segment(segment);
+        }
+        if self.writer.storage_state == (StorageState::NoSpace { is_probing: false }) {
+            self.writer.storage_state = StorageState::NoSpace { is_probing: true };
+        }
+    }
+
+    /// Accepts publications again: the disk has space.
+    pub(crate) fn recover(&mut self) {
+        self.writer.storage_state = StorageState::Available;
+        self.report_recovered();
+    }
+
+    /// Rolls back a batch whose write found no space. Part of the batch may be on the disk, so the log starts a new
+    /// write generation, and crash recovery ignores older records after this point.
+    fn roll_back_for_space(&mut self, batch: Batch) {
+        let (segment, effect) = (batch.segment, batch.effect);
+        if batch.opened.is_some() || self.writer.opened.is_some() {
+            return self.refuse_to_start(segment, batch.at, StorageError::NoSpace);
+        }
+        self.writer.cursor.write_generation = self.writer.cursor.write_generation.saturating_add(1);
+        self.writer.storage_state = StorageState::NoSpace { is_probing: false };
+        self.roll_back(batch, Rejection::NoSpace);
+        self.reject_queue(Rejection::NoSpace);
+        self.report_full(segment, StorageError::NoSpace);
+        self.schedule_retry();
+        if effect == BatchEffect::CleanShutdown {
+            self.close_uncleanly();
+        } else {
+            self.close_if_blocked();
+        }
+    }
+
+    fn fail_writes(&mut self, batch: Option<Batch>, error: StorageError) {
+        let current = self.state.segments.current();
+        let segment = current.map_or(SegmentNumber(0), |segment| segment.number);
+        let written = batch.as_ref().and_then(|batch| batch.opened.as_ref());
+        if written.is_some() || self.writer.opened.is_some() {
+            return self.refuse_to_start(segment, self.writer.cursor.end, error);
+        }
+        self.writer.storage_state = StorageState::WriteFailed;
+        if let Some(batch) = batch {
+            self.roll_back(batch, Rejection::WriteFailed);
+        }
+        self.reject_queue(Rejection::WriteFailed);
+        self.notify(Event::WriteFailed { segment, error });
+        self.close_if_blocked();
+    }
+
+    /// Refuses to start, because the record of the opening cannot be written.
+    fn refuse_to_start(&mut self, segment: SegmentNumber, at: u64, error: StorageError) {
+        self.refuse_to_open(Corruption {
+            segment,
+            at,
+            kind: CorruptionKind::StorageFailed { error },
+            evidence: None,
+        });
+    }
+
+    /// Releases offsets, idempotency keys and new channels of a batch, and rejects its publications.
+    fn roll_back(&mut self, batch: Batch, reason: Rejection) {
+        self.cache.remove_newest(batch.ordinal, batch.at);
+        if let Some((channels, _)) = batch.expired_channels {
+            for id in channels {
+                if let Some(channel) = self.state.channels.by_id_mut(id) {
+                    channel.is_expiring = false;
+                }
+            }
+        }
+        for item in batch.items {
+            match item {
+                BatchItem::Publication {
+                    channel: id,
+                    offset: _,
+                    entry: _,
+                    append,
+                } => {
+                    if let Some(scope) = append::scope(id, &append) {
+                        self.state.dedup_window.release(&scope);
+                    }
+                    if let Some(channel) = self.state.channels.by_id_mut(id) {
+                        channel.assigned = channel.high_watermark;
+                    }
+                    self.reject(append.request_id, reason);
+                }
+                BatchItem::Duplicate {
+                    request_id,
+                    channel: _,
+                    offset: _,
+                } => self.reject(request_id, reason),
+            }
+        }
+        for id in batch.created_channels {
+            self.state.channels.remove(id);
+        }
+    }
+
+    fn schedule_retry(&mut self) {
+        let at = self.now + self.policy.retry_delay();
+        self.timers.retry.get_or_insert(at);
+    }
+
+    fn report_full(&mut self, segment: SegmentNumber, error: StorageError) {
+        if !self.is_full_reported {
+            self.is_full_reported = true;
+            self.notify(Event::DiskFull { segment, error });
+        }
+    }
+
+    fn report_recovered(&mut self) {
+        let blocked = self.writer.storage_state != StorageState::Available
+            || matches!(self.writer.next, NextSegment::Failed(..));
+        if self.is_full_reported && !blocked {
+            self.is_full_reported = false;
+            self.notify(Event::DiskRecovered);
+        }
+    }
+}

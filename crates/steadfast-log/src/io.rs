@@ -1,0 +1,146 @@
+//! The inputs and outputs of the log.
+//!
+//! Upward, requests come from the shards in the terms of the engine, and responses and commits leave in one order, which
+//! each shard receives unchanged: the response to a read ends exactly where the commits after it begin. Downward, the log
+//! outputs operations of the storage (segment files, memory, the simulated disk), whose results are inputs.
+
+use bytes::Bytes;
+use steadfast_engine::{Committed, Request, RequestId, Response};
+use steadfast_machine::Timestamp;
+
+/// The number of a segment; grows by one with each new segment and is never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentNumber(pub u64);
+
+/// A segment that was found when the log was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFound {
+    /// Its number, from its file name.
+    pub number: SegmentNumber,
+    /// Its length in bytes.
+    pub bytes: u64,
+}
+
+/// An input of the log.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum Input {
+    /// The storage was listed, in order of numbers. `incarnation` comes from the operating system's randomness.
+    Found {
+        /// The segments that exist.
+        segments: Vec<SegmentFound>,
+        /// Distinguishes the new epochs of this start from all other epochs.
+        incarnation: u64,
+        at: Timestamp,
+    },
+    /// Requests of the shards: all that were pending when the driver checked, in order. They form one batch.
+    Requested {
+        requests: Vec<Request>,
+        at: Timestamp,
+    },
+    /// A `Write` succeeded.
+    Written,
+    /// A `Sync` succeeded.
+    Synced,
+    /// A `Reserve` succeeded.
+    Reserved { segment: SegmentNumber },
+    /// A `Read` succeeded. The bytes are fewer than requested only at the end of the segment.
+    ReadDone {
+        /// The number of the `Read`.
+        read: u64,
+        bytes: Bytes,
+    },
+    /// An operation failed.
+    Failed {
+        operation: FailedOperation,
+        error: StorageError,
+    },
+    /// A shutdown was requested: the log finishes what is in flight and writes the record of the clean shutdown.
+    CloseRequested { at: Timestamp },
+    /// A deadline may have passed.
+    Tick {
+        /// The wall clock, from which ages are computed.
+        at: Timestamp,
+    },
+}
+
+/// An operation that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedOperation {
+    /// The `Write` in flight.
+    Write,
+    /// The `Sync` in flight.
+    Sync,
+    /// The `Reserve` of this segment.
+    Reserve(SegmentNumber),
+    /// The `Read` with this number.
+    Read(u64),
+    /// The `Remove` of this segment.
+    Remove(SegmentNumber),
+}
+
+/// Why an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageError {
+    /// The disk or the quota is full (ENOSPC, EDQUOT).
+    NoSpace,
+    /// Any other error, for example EIO.
+    Io,
+}
+
+/// An output of the log. At most one `Write` or `Sync` is in flight.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum Output {
+    /// Create the segment with its full size, filled with zeros and with a durable name; reply with `Reserved`. The
+    /// operation may be slow.
+    Reserve {
+        segment: SegmentNumber,
+        /// The full size of the segment.
+        bytes: u64,
+    },
+    /// Write the bytes at this byte position of the segment; reply with `Written`.
+    Write {
+        segment: SegmentNumber,
+        at: u64,
+        bytes: Bytes,
+    },
+    /// Make everything written to the segment durable; reply with `Synced`.
+    Sync { segment: SegmentNumber },
+    /// Read from the segment; reply with `ReadDone` and the same number.
+    Read {
+        /// Identifies this read.
+        read: u64,
+        segment: SegmentNumber,
+        at: u64,
+        len: usize,
+    },
+    /// Delete the segment. There is no reply when it succeeds.
+    Remove { segment: SegmentNumber },
+    /// The log is open and accepts requests.
+    Opened(crate::open::OpenReport),
+    /// The log cannot be opened without losing acknowledged publications. It accepts no more inputs.
+    Corrupt(crate::open::Corruption),
+    /// Deliver this publication to every shard.
+    Commit(Committed),
+    /// Deliver this response to the shard in the request id.
+    Respond {
+        request_id: RequestId,
+        response: Response,
+    },
+    /// Something that an operator should know.
+    Notify(crate::event::Event),
+    /// The log is closed; the storage may be closed too.
+    Closed,
+}
+
+/// The deadline for which the log is to be called again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The next sync of the `interval` policy.
+    Sync,
+    /// The retry of an operation that failed.
+    Retry,
+    /// The check of ages: visible publications, idempotency keys, expired channels.
+    Age,
+}

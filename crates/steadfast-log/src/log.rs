@@ -1,0 +1,336 @@
+//! The log: orders publications, stores them, and serves reads of the history.
+//!
+//! It owns the order, the offsets, the format of the segments and what is visible; it does no I/O. In production one
+//! writer thread per data directory executes its operations, elsewhere the memory store or the simulated disk.
+//!
+//! ```text
+//! Waiting --Found--> Opening --every byte read--> Running --CloseRequested, clean shutdown durable--> Closed
+//!                       `--corruption--> Closed
+//! ```
+//!
+//! A batch of appends is encoded, written, synced as the policy requires, and only then published and acknowledged.
+//! Nothing is encoded while another batch is in flight, so a failed batch is rolled back without touching the queue.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use steadfast_engine::{Rejection, Request, RequestId, Response};
+use steadfast_machine::{Instant, Machine, Timestamp};
+
+use crate::cache::Cache;
+use crate::commit::Writer;
+use crate::event::{Event, Health, LogCounters, LogLimit};
+use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer};
+use crate::open::{Corruption, CorruptionKind};
+use crate::opening::Opening;
+use crate::policy::LogPolicy;
+use crate::read::Reads;
+use crate::replay::LogState;
+
+/// The log of a process.
+///
+/// ```
+/// use steadfast_log::Log;
+/// use steadfast_log::io::{Input, Output, SegmentNumber};
+/// use steadfast_log::policy::{LogPolicy, LogSettings};
+/// use steadfast_machine::{Instant, Machine, Timestamp};
+///
+/// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
+/// let mut log = Log::new(policy, Instant::START);
+/// let at = Timestamp::from_millis(1_700_000_000_000);
+///
+/// log.handle(Instant::START, Input::Found { segments: Vec::new(), incarnation: 0x9f, at });
+///
+/// let first = log.poll_output();
+/// assert!(matches!(first, Some(Output::Reserve { segment: SegmentNumber(1), .. })));
+/// ```
+#[derive(Debug)]
+pub struct Log {
+    pub(crate) policy: LogPolicy,
+    pub(crate) phase: LogPhase,
+    pub(crate) state: LogState,
+    pub(crate) writer: Writer,
+    pub(crate) reads: Reads,
+    pub(crate) cache: Cache,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) counters: LogCounters,
+    pub(crate) reported_limits: BTreeSet<LogLimit>,
+    pub(crate) is_full_reported: bool,
+    pub(crate) timers: Timers,
+    pub(crate) now: Instant,
+    pub(crate) wall: Timestamp,
+}
+
+#[derive(Debug)]
+pub(crate) enum LogPhase {
+    Waiting,
+    Opening(Box<Opening>),
+    Running,
+    Closed,
+}
+
+/// All deadlines of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    /// The next sync of the `interval` policy; set while something is not synced.
+    pub(crate) sync: Option<Instant>,
+    /// The next retry of a failed operation.
+    pub(crate) retry: Option<Instant>,
+    /// The next check of ages; set while there are channels or idempotency keys.
+    pub(crate) age: Option<Instant>,
+}
+
+impl Log {
+    /// Creates a log that waits for [`Input::Found`].
+    pub fn new(policy: LogPolicy, now: Instant) -> Self {
+        Self {
+            policy,
+            phase: LogPhase::Waiting,
+            state: LogState::empty(policy.dedup_window()),
+            writer: Writer::default(),
+            reads: Reads::default(),
+            cache: Cache::new(policy.cache_bytes().as_len()),
+            outputs: VecDeque::new(),
+            counters: LogCounters::default(),
+            reported_limits: BTreeSet::new(),
+            is_full_reported: false,
+            timers: Timers::default(),
+            now,
+            wall: Timestamp::default(),
+        }
+    }
+
+    /// The validated settings of the log.
+    pub const fn policy(&self) -> &LogPolicy {
+        &self.policy
+    }
+
+    /// Totals since the log was created.
+    pub const fn counters(&self) -> LogCounters {
+        self.counters
+    }
+
+    /// Number of known channels.
+    pub fn channels(&self) -> usize {
+        self.state.channels.len()
+    }
+
+    /// Number of idempotency keys in the deduplication window.
+    pub fn idempotency_keys(&self) -> usize {
+        self.state.dedup_window.len()
+    }
+
+    /// Size of all segments in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.state.segments.bytes()
+    }
+
+    /// What the log can do now.
+    pub fn health(&self) -> Health {
+        match self.phase {
+            LogPhase::Waiting => Health::Opening,
+            LogPhase::Opening(_) => Health::Opening,
+            LogPhase::Running => self.writer.health(),
+            LogPhase::Closed => Health::Closed,
+        }
+    }
+
+    fn on_found(&mut self, segments: Vec<SegmentFound>, incarnation: u64) {
+        assert!(
+            matches!(self.phase, LogPhase::Waiting),
+            "the driver lists the storage once"
+        );
+        let opening = Opening::new(self.policy, self.now, segments, incarnation, self.wall);
+        self.phase = LogPhase::Opening(Box::new(opening));
+        self.continue_opening();
+    }
+
+    fn continue_opening(&mut self) {
+        let LogPhase::Opening(opening) = &self.phase else {
+            return;
+        };
+        if let Some(request) = opening.next_read() {
+            let read = self.reads.next_number();
+            self.outputs.push_back(Output::Read {
+                read,
+                segment: request.segment,
+                at: request.at,
+                len: request.len,
+            });
+            return;
+        }
+        let LogPhase::Opening(opening) = std::mem::replace(&mut self.phase, LogPhase::Running)
+        else {
+            return;
+        };
+        match opening.finish() {
+            Ok(resumption) => self.resume(resumption),
+            Err(corruption) => self.refuse_to_open(corruption),
+        }
+    }
+
+    pub(crate) fn refuse_to_open(&mut self, corruption: Corruption) {
+        self.phase = LogPhase::Closed;
+        self.outputs.push_back(Output::Corrupt(corruption));
+    }
+
+    fn on_requested(&mut self, requests: Vec<Request>) {
+        self.state.dedup_window.expire(self.now);
+        for request in requests {
+            match request {
+                Request::Append(append) => self.accept_append(append),
+                Request::Read(read) => self.accept_read(read),
+            }
+        }
+        self.advance();
+    }
+
+    fn on_read_done(&mut self, read: u64, bytes: bytes::Bytes) {
+        match &mut self.phase {
+            LogPhase::Waiting => {}
+            LogPhase::Opening(opening) => {
+                opening.feed(&bytes);
+                self.continue_opening();
+            }
+            LogPhase::Running => self.on_part_read(read, Some(bytes)),
+            LogPhase::Closed => {}
+        }
+    }
+
+    fn on_failed(&mut self, operation: FailedOperation, error: StorageError) {
+        match operation {
+            FailedOperation::Write => self.on_write_failed(error),
+            FailedOperation::Sync => self.on_sync_failed(error),
+            FailedOperation::Reserve(segment) => self.on_reserve_failed(segment, error),
+            FailedOperation::Read(read) => self.on_read_failed(read, error),
+            FailedOperation::Remove(segment) => self.on_remove_failed(segment),
+        }
+    }
+
+    fn on_read_failed(&mut self, read: u64, error: StorageError) {
+        match &self.phase {
+            LogPhase::Waiting => {}
+            LogPhase::Opening(opening) => {
+                let location = opening
+                    .next_read()
+                    .map_or((SegmentNumber(0), 0), |request| {
+                        (request.segment, request.at)
+                    });
+                let kind = CorruptionKind::StorageFailed { error };
+                self.refuse_to_open(Corruption {
+                    segment: location.0,
+                    at: location.1,
+                    kind,
+                    evidence: None,
+                });
+            }
+            LogPhase::Running => self.on_part_read(read, None),
+            LogPhase::Closed => {}
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if !matches!(self.phase, LogPhase::Running) {
+            return;
+        }
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
+        let (sync, retry, age) = (
+            due(self.timers.sync),
+            due(self.timers.retry),
+            due(self.timers.age),
+        );
+        if age {
+            self.timers.age = None;
+            self.on_age_timer();
+        }
+        if retry {
+            self.timers.retry = None;
+            self.retry();
+        }
+        if sync {
+            self.timers.sync = None;
+            self.writer.is_sync_due = true;
+        }
+        if age || retry || sync {
+            self.advance();
+        }
+    }
+
+    pub(crate) fn respond(&mut self, request_id: RequestId, response: Response) {
+        self.outputs.push_back(Output::Respond {
+            request_id,
+            response,
+        });
+    }
+
+    pub(crate) fn reject(&mut self, request_id: RequestId, reason: Rejection) {
+        self.counters.rejected += 1;
+        self.respond(request_id, Response::Rejected(reason));
+    }
+
+    pub(crate) fn reject_for_limit(&mut self, request_id: RequestId, limit: LogLimit) {
+        if self.reported_limits.insert(limit) {
+            self.notify(Event::LimitReached { limit });
+        }
+        self.reject(request_id, Rejection::Limit);
+    }
+
+    pub(crate) fn notify(&mut self, event: Event) {
+        self.outputs.push_back(Output::Notify(event));
+    }
+}
+
+impl Machine for Log {
+    type Input = Input;
+    type Output = Output;
+    type Timer = Timer;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.now = now;
+        match input {
+            Input::Found {
+                segments,
+                incarnation,
+                at,
+            } => {
+                self.wall = at;
+                self.on_found(segments, incarnation);
+            }
+            Input::Requested { requests, at } => {
+                self.wall = at;
+                self.on_requested(requests);
+            }
+            Input::Written => self.on_written(),
+            Input::Synced => self.on_synced(),
+            Input::Reserved { segment } => self.on_reserved(segment),
+            Input::ReadDone { read, bytes } => self.on_read_done(read, bytes),
+            Input::Failed { operation, error } => self.on_failed(operation, error),
+            Input::CloseRequested { at } => {
+                self.wall = at;
+                self.on_close_requested();
+            }
+            Input::Tick { at } => {
+                self.wall = at;
+                self.on_tick();
+            }
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        if !matches!(self.phase, LogPhase::Running) {
+            return None;
+        }
+        let deadlines = [
+            (self.timers.sync, Timer::Sync),
+            (self.timers.retry, Timer::Retry),
+            (self.timers.age, Timer::Age),
+        ];
+        deadlines
+            .into_iter()
+            .filter_map(|(at, timer)| Some((at?, timer)))
+            .min_by_key(|(at, _)| *at)
+    }
+}

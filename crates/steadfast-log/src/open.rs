@@ -1,0 +1,66 @@
+//! The results of opening a log: a report, or the corruption that prevents it.
+//!
+//! Types only; the work is done in `opening`.
+
+use crate::io::{SegmentNumber, StorageError};
+
+/// What was found when the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Number of segments that hold records.
+    pub segments: u64,
+    /// Number of valid records of every kind.
+    pub records: u64,
+    /// Number of bytes that were read.
+    pub bytes: u64,
+    /// Number of known channels.
+    pub channels: u64,
+    /// Number of idempotency keys in the deduplication window.
+    pub idempotency_keys: u64,
+    /// The torn write that was truncated, if there was one.
+    pub torn_write: Option<TornWrite>,
+    /// True when the log was closed cleanly, or is new.
+    pub is_clean: bool,
+    /// True when every channel epoch changed, because acknowledged publications may be lost.
+    pub has_new_epochs: bool,
+}
+
+/// A torn write: the last write of an earlier run is incomplete. Under `always`, none of it was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub struct TornWrite {
+    pub segment: SegmentNumber,
+    /// The byte position at which the log continues.
+    pub at: u64,
+}
+
+/// Why a log cannot be opened without losing acknowledged publications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub struct Corruption {
+    pub segment: SegmentNumber,
+    /// The byte position of the first corrupt byte.
+    pub at: u64,
+    pub kind: CorruptionKind,
+    /// Segment and byte position of a later valid record that proves the corruption.
+    pub evidence: Option<(SegmentNumber, u64)>,
+}
+
+/// The kind of a corruption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum CorruptionKind {
+    /// A record is invalid, although it had been synced.
+    InvalidRecord,
+    /// A segment of the log does not exist.
+    MissingSegment,
+    /// The records are valid but contradict each other.
+    Inconsistent,
+    /// The format has an unsupported version.
+    UnsupportedVersion {
+        /// The version that was found.
+        version: u32,
+    },
+    /// The storage could not be read, or the first write failed.
+    StorageFailed { error: StorageError },
+}

@@ -1,0 +1,119 @@
+//! Which publications are no longer visible, which segments are removed, and which channels expire.
+//!
+//! Limits of count and age hide publications of a channel, a limit of bytes removes complete segments, and a channel
+//! whose last publication is too old expires. The wall clock determines ages and may jump: hidden publications stay
+//! hidden until a restart.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use steadfast_engine::ChannelEpoch;
+
+use crate::batch::Batch;
+use crate::event::Event;
+use crate::log::Log;
+use crate::record::{HEAD_BYTES, Stored};
+
+/// How often ages are checked. A read hides old publications too, so only their memory depends on this period.
+const AGE_PERIOD: Duration = Duration::from_mins(1);
+/// The maximum number of channels that one batch removes.
+const EXPIRED_MAX: usize = 1_000;
+/// Bytes of the body of an expired channel's record, and the bytes that a segment keeps free after the record.
+const EXPIRED_RECORD_BYTES: u64 = 16 + 256;
+
+impl Log {
+    /// The ordinal of the oldest segment that is kept when a new segment begins.
+    ///
+    /// The next segment counts already, since it is reserved at once. A segment with more keys in the window than a
+    /// checkpoint may hold is kept until enough of these keys have expired.
+    pub(crate) fn first_kept(&self) -> u32 {
+        let size = crate::opening::segment_size(&self.policy, &self.state);
+        let mut bytes = self.state.segments.bytes() + size;
+        let mut copied = 0;
+        let mut kept = self.state.segments.first();
+        for (ordinal, segment) in self.state.segments.iter() {
+            copied += self.state.dedup_window.bytes_of_segment(ordinal);
+            let is_last = ordinal == self.state.segments.last();
+            if is_last || bytes <= self.policy.log_bytes().as_bytes() || copied > size / 8 {
+                break;
+            }
+            bytes -= segment.size;
+            kept = ordinal + 1;
+        }
+        kept
+    }
+
+    /// Schedules the next check of ages if there is a channel or an idempotency key.
+    pub(crate) fn schedule_age_timer(&mut self) {
+        if self.timers.age.is_none()
+            && (self.state.channels.len() > 0 || self.state.dedup_window.len() > 0)
+        {
+            self.timers.age = Some(self.now + AGE_PERIOD);
+        }
+    }
+
+    /// Checks all ages.
+    pub(crate) fn on_age_timer(&mut self) {
+        self.reported_limits.clear();
+        self.state.dedup_window.expire(self.now);
+        for channel in self.state.channels.iter_mut() {
+            channel.prune(&self.policy, self.wall);
+        }
+        let kept = self.policy.channel_ttl();
+        let expired = self.state.channels.iter().filter(|(_, channel)| {
+            let idle = channel.assigned == channel.high_watermark && !channel.is_expiring;
+            idle && self.wall.saturating_since(channel.last_at) > kept
+        });
+        self.writer.expired_channels = expired.map(|(id, _)| id).take(EXPIRED_MAX).collect();
+        self.schedule_age_timer();
+    }
+
+    /// Adds the records of channels that expire. The epoch of new channels changes with these records, so that a later
+    /// channel of the same name has another epoch.
+    pub(crate) fn add_expired_channels(&mut self, batch: &mut Batch) {
+        let candidates = std::mem::take(&mut self.writer.expired_channels);
+        let before = self.state.new_channel_epoch;
+        let Some(counter) = before.counter().checked_add(1) else {
+            return;
+        };
+        let new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
+        let mut expired = BTreeSet::new();
+        for id in candidates {
+            let head_bytes = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+            if !batch.fits(head_bytes, EXPIRED_RECORD_BYTES) {
+                break;
+            }
+            let kept = self.policy.channel_ttl();
+            let wall = self.wall;
+            if let Some(channel) = self.state.channels.by_id_mut(id)
+                && channel.assigned == channel.high_watermark
+                && wall.saturating_since(channel.last_at) > kept
+            {
+                channel.is_expiring = true;
+                batch.encode(&Stored::ChannelExpired {
+                    channel: id,
+                    new_channel_epoch,
+                });
+                expired.insert(id);
+            }
+        }
+        if !expired.is_empty() {
+            batch.expired_channels = Some((expired, new_channel_epoch));
+        }
+    }
+
+    /// Removes the expired channels: their records are durable.
+    pub(crate) fn commit_expired_channels(
+        &mut self,
+        channels: &BTreeSet<u32>,
+        new_channel_epoch: ChannelEpoch,
+    ) {
+        for id in channels {
+            self.state.channels.remove(*id);
+        }
+        self.state.dedup_window.remove_channels(channels);
+        self.state.new_channel_epoch = new_channel_epoch;
+        let expired = u64::try_from(channels.len()).unwrap_or(u64::MAX);
+        self.notify(Event::ChannelsExpired { channels: expired });
+    }
+}

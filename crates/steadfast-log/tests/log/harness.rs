@@ -1,0 +1,441 @@
+//! A log on a test disk: sends requests, executes the log's operations, and records its outputs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_engine::{
+    Append, ChannelEpoch, Committed, Page, Publisher, Read, ReadFrom, ReadResponse, Record,
+    Rejection, Request, RequestId, Response,
+};
+use steadfast_log::Log;
+use steadfast_log::event::Event;
+use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
+use steadfast_log::open::{Corruption, OpenReport};
+use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
+use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+
+use crate::disk::Disk;
+
+/// The operations of the disk that fail from now on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) write: Option<StorageError>,
+    pub(crate) sync: Option<StorageError>,
+    pub(crate) reserve: Option<StorageError>,
+    pub(crate) remove: Option<StorageError>,
+    /// Reports syncs as successful without syncing.
+    pub(crate) is_sync_ignored: bool,
+    pub(crate) read: Option<StorageError>,
+}
+
+/// Outputs to the shards, in the order of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Commit(Committed),
+    Response(u64, Response),
+}
+
+pub(crate) struct Harness {
+    pub(crate) log: Log,
+    pub(crate) disk: Disk,
+    pub(crate) now: Instant,
+    pub(crate) wall: u64,
+    pub(crate) faults: Faults,
+    /// True when writes and syncs are held until `release`.
+    pub(crate) is_holding: bool,
+    /// True when reads are held until `release`.
+    pub(crate) is_holding_reads: bool,
+    pub(crate) held: VecDeque<Output>,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) opened: Option<OpenReport>,
+    pub(crate) corruption: Option<Corruption>,
+    pub(crate) is_closed: bool,
+    pub(crate) writes: usize,
+    pub(crate) syncs: usize,
+    pub(crate) reads: usize,
+    request_ids: u64,
+}
+
+pub(crate) const WALL: u64 = 1_700_000_000_000;
+
+pub(crate) fn settings() -> LogSettings {
+    LogSettings {
+        segment_bytes: ByteSize::from_kib(16),
+        log_bytes: ByteSize::from_kib(16 * 16),
+        cache_bytes: ByteSize::from_bytes(0),
+        read_bytes: ByteSize::from_kib(4),
+        ..LogSettings::for_tests()
+    }
+}
+
+pub(crate) fn with_fsync(fsync: Fsync) -> LogSettings {
+    LogSettings {
+        fsync,
+        ..settings()
+    }
+}
+
+pub(crate) fn append(channel: &str, data: &str) -> Append {
+    Append {
+        request_id: RequestId {
+            shard: 0,
+            number: 0,
+        },
+        channel: channel.into(),
+        data: Bytes::copy_from_slice(data.as_bytes()),
+        publisher: Publisher::default(),
+        idempotency_key: None,
+    }
+}
+
+pub(crate) fn idempotent(channel: &str, data: &str, user: &str, key: &str) -> Append {
+    let publisher = Publisher {
+        user: Bytes::copy_from_slice(user.as_bytes()),
+        client: Bytes::new(),
+    };
+    Append {
+        publisher,
+        idempotency_key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        ..append(channel, data)
+    }
+}
+
+pub(crate) fn read(channel: &str, from: ReadFrom, limit: usize) -> Read {
+    Read {
+        request_id: RequestId {
+            shard: 0,
+            number: 0,
+        },
+        channel: channel.into(),
+        from,
+        limit,
+        bytes_max: 1 << 20,
+    }
+}
+
+impl Harness {
+    /// Starts a log on a disk, without waiting for it to open.
+    pub(crate) fn start(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
+        Self::begin(
+            settings,
+            disk,
+            (wall, incarnation),
+            Faults::default(),
+            false,
+        )
+    }
+
+    /// Starts a log on a disk, with writes and syncs held until `release`.
+    pub(crate) fn start_held(
+        settings: LogSettings,
+        disk: Disk,
+        wall: u64,
+        incarnation: u64,
+    ) -> Self {
+        Self::begin(settings, disk, (wall, incarnation), Faults::default(), true)
+    }
+
+    /// Starts a log on a disk that fails from the beginning.
+    pub(crate) fn start_with(
+        settings: LogSettings,
+        disk: Disk,
+        set: impl FnOnce(&mut Faults),
+    ) -> Self {
+        let mut faults = Faults::default();
+        set(&mut faults);
+        Self::begin(settings, disk, (WALL, 9), faults, false)
+    }
+
+    fn begin(
+        settings: LogSettings,
+        disk: Disk,
+        (wall, incarnation): (u64, u64),
+        faults: Faults,
+        is_holding: bool,
+    ) -> Self {
+        let policy = LogPolicy::new(settings).unwrap();
+        let mut harness = Self {
+            log: Log::new(policy, Instant::START),
+            disk,
+            now: Instant::START,
+            wall,
+            faults,
+            is_holding,
+            is_holding_reads: false,
+            held: VecDeque::new(),
+            seen: Vec::new(),
+            events: Vec::new(),
+            opened: None,
+            corruption: None,
+            is_closed: false,
+            writes: 0,
+            syncs: 0,
+            reads: 0,
+            request_ids: 0,
+        };
+        let at = harness.at();
+        let segments = harness.disk.list();
+        harness.handle(Input::Found {
+            segments,
+            incarnation,
+            at,
+        });
+        harness
+    }
+
+    /// Starts a log that must open.
+    pub(crate) fn open(settings: LogSettings, disk: Disk, wall: u64, incarnation: u64) -> Self {
+        let harness = Self::start(settings, disk, wall, incarnation);
+        assert!(
+            harness.opened.is_some(),
+            "not open: {:?}, {:?}",
+            harness.corruption,
+            harness.events
+        );
+        harness
+    }
+
+    /// Opens a new log on an empty disk.
+    pub(crate) fn new(settings: LogSettings) -> Self {
+        Self::open(settings, Disk::default(), WALL, 1)
+    }
+
+    /// Opens the log on the same disk again; unless `close` was called, the shutdown was unclean.
+    pub(crate) fn reopen(self, settings: LogSettings, incarnation: u64) -> Self {
+        Self::open(settings, self.disk, self.wall, incarnation)
+    }
+
+    pub(crate) fn at(&self) -> Timestamp {
+        Timestamp::from_millis(self.wall)
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.log.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.log.poll_output() {
+            let is_write = matches!(output, Output::Write { .. } | Output::Sync { .. });
+            let is_read = matches!(output, Output::Read { .. });
+            if self.is_holding && is_write || self.is_holding_reads && is_read {
+                self.held.push_back(output);
+            } else {
+                self.execute(output);
+            }
+        }
+    }
+
+    /// The held writes reach the disk, but the log receives no result.
+    pub(crate) fn write_unreported(&mut self) {
+        for output in std::mem::take(&mut self.held) {
+            if let Output::Write { segment, at, bytes } = output {
+                self.disk.write(segment.0, at, &bytes);
+            }
+        }
+    }
+
+    /// Executes the oldest operation that is held.
+    pub(crate) fn release(&mut self) {
+        let output = self.held.pop_front().expect("an operation is held");
+        self.execute(output);
+        self.drain();
+    }
+
+    fn execute(&mut self, output: Output) {
+        match output {
+            Output::Reserve { segment, bytes } => {
+                if let Some(error) = self.faults.reserve {
+                    self.fail(FailedOperation::Reserve(segment), error);
+                } else {
+                    self.disk.reserve(segment.0, bytes);
+                    self.log.handle(self.now, Input::Reserved { segment });
+                }
+            }
+            Output::Write { segment, at, bytes } => {
+                self.writes += 1;
+                if let Some(error) = self.faults.write {
+                    // Half of the bytes reach the disk nevertheless.
+                    let half = &bytes[..bytes.len().div_ceil(2)];
+                    self.disk.write(segment.0, at, half);
+                    self.fail(FailedOperation::Write, error);
+                } else {
+                    self.disk.write(segment.0, at, &bytes);
+                    self.log.handle(self.now, Input::Written);
+                }
+            }
+            Output::Sync { segment } => {
+                self.syncs += 1;
+                if let Some(error) = self.faults.sync {
+                    self.fail(FailedOperation::Sync, error);
+                } else {
+                    if !self.faults.is_sync_ignored {
+                        self.disk.sync(segment.0);
+                    }
+                    self.log.handle(self.now, Input::Synced);
+                }
+            }
+            Output::Read {
+                read,
+                segment,
+                at,
+                len,
+            } => {
+                self.reads += 1;
+                match (self.faults.read, self.disk.read(segment.0, at, len)) {
+                    (None, Some(bytes)) => {
+                        self.log.handle(
+                            self.now,
+                            Input::ReadDone {
+                                read,
+                                bytes: bytes.into(),
+                            },
+                        );
+                    }
+                    (error, _) => self.fail(
+                        FailedOperation::Read(read),
+                        error.unwrap_or(StorageError::Io),
+                    ),
+                }
+            }
+            Output::Remove { segment } => match self.faults.remove {
+                Some(error) => self.fail(FailedOperation::Remove(segment), error),
+                None => self.disk.remove(segment.0),
+            },
+            Output::Opened(report) => self.opened = Some(report),
+            Output::Corrupt(corruption) => self.corruption = Some(corruption),
+            Output::Commit(committed) => self.seen.push(Seen::Commit(committed)),
+            Output::Respond {
+                request_id,
+                response,
+            } => {
+                self.seen.push(Seen::Response(request_id.number, response));
+            }
+            Output::Notify(event) => self.events.push(event),
+            Output::Closed => self.is_closed = true,
+        }
+    }
+
+    fn fail(&mut self, operation: FailedOperation, error: StorageError) {
+        self.log
+            .handle(self.now, Input::Failed { operation, error });
+    }
+
+    /// Sends all requests at once and returns their numbers.
+    pub(crate) fn request(&mut self, requests: Vec<Request>) -> Vec<u64> {
+        let first = self.request_ids + 1;
+        let mut numbered = requests;
+        for request in &mut numbered {
+            self.request_ids += 1;
+            match request {
+                Request::Append(append) => append.request_id.number = self.request_ids,
+                Request::Read(read) => read.request_id.number = self.request_ids,
+            }
+        }
+        let at = self.at();
+        self.handle(Input::Requested {
+            requests: numbered,
+            at,
+        });
+        (first..=self.request_ids).collect()
+    }
+
+    pub(crate) fn publish_all(&mut self, appends: Vec<Append>) -> Vec<u64> {
+        self.request(appends.into_iter().map(Request::Append).collect())
+    }
+
+    /// Publishes one publication and returns the response.
+    pub(crate) fn publish(&mut self, append: Append) -> Response {
+        let number = self.publish_all(vec![append])[0];
+        self.response(number).expect("responded immediately")
+    }
+
+    pub(crate) fn publish_unacknowledged(&mut self, append: Append) -> u64 {
+        self.publish_all(vec![append])[0]
+    }
+
+    /// Publishes one publication, which must be acknowledged.
+    pub(crate) fn publish_ok(&mut self, append: Append) -> (ChannelEpoch, u64, bool) {
+        let response = self.publish(append);
+        let Response::Appended {
+            epoch,
+            offset,
+            is_duplicate,
+        } = response
+        else {
+            panic!("{response:?}")
+        };
+        (epoch, offset, is_duplicate)
+    }
+
+    pub(crate) fn rejected(&mut self, append: Append) -> Rejection {
+        let response = self.publish(append);
+        let Response::Rejected(reason) = response else {
+            panic!("{response:?}")
+        };
+        reason
+    }
+
+    pub(crate) fn response(&self, number: u64) -> Option<Response> {
+        self.responses().remove(&number)
+    }
+
+    pub(crate) fn responses(&self) -> BTreeMap<u64, Response> {
+        let responses = self.seen.iter().filter_map(|seen| match seen {
+            Seen::Response(number, response) => Some((*number, response.clone())),
+            Seen::Commit(_) => None,
+        });
+        responses.collect()
+    }
+
+    pub(crate) fn read(&mut self, read: Read) -> ReadResponse {
+        let number = self.request(vec![Request::Read(read)])[0];
+        match self.response(number) {
+            Some(Response::Read(response)) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The publications of a page that must be recoverable.
+    pub(crate) fn records(&mut self, request: Read) -> (Vec<Record>, bool) {
+        match self.read(request).page {
+            Page::Records { records, has_more } => (records, has_more),
+            Page::Unrecoverable => panic!("unrecoverable"),
+        }
+    }
+
+    /// The epoch of channels that do not exist yet.
+    pub(crate) fn log_epoch(&self) -> ChannelEpoch {
+        let name = "a channel without publications";
+        let mut again = Self::open(settings(), self.disk.clone(), self.wall, 99);
+        again.read(read(name, ReadFrom::Oldest, 0)).epoch
+    }
+
+    /// Offsets and payloads of all visible publications of a channel.
+    pub(crate) fn all(&mut self, channel: &str) -> Vec<(u64, String)> {
+        let (records, _) = self.records(read(channel, ReadFrom::Oldest, usize::MAX));
+        let text = |record: Record| {
+            (
+                record.offset,
+                String::from_utf8(record.data.to_vec()).unwrap(),
+            )
+        };
+        records.into_iter().map(text).collect()
+    }
+
+    /// Advances both clocks and wakes the log.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.wall += u64::try_from(time.as_millis()).unwrap();
+        let at = self.at();
+        self.handle(Input::Tick { at });
+    }
+
+    pub(crate) fn close(&mut self) {
+        let at = self.at();
+        self.handle(Input::CloseRequested { at });
+        assert!(self.is_closed, "not closed");
+    }
+}
