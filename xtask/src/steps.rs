@@ -1,28 +1,22 @@
 //! A task as a list of named steps: each step is timed, and the first failure is named and stops the list.
 //!
-//! The lists themselves are in `steps/lists`. CI reads the last line, `steps: N passed, N failed`.
+//! Steps of different lanes run concurrently. The lists themselves are in `steps/lists`, and the process of a step is in
+//! `steps/process`. CI reads the last line, `steps: N passed, N failed`.
 
 mod lists;
+mod process;
 
-use std::fs;
-use std::io::{IsTerminal as _, stdin};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process_group};
 
 pub(crate) use crate::steps::lists::list;
-use crate::tools::{command, say};
-use crate::tree::root;
+use crate::steps::process::{Output, Running};
+use crate::tools::say;
 
-/// Interval at which a running step is polled.
+/// Interval at which running steps are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// The time within which a terminated step must stop its own child processes.
-const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest printed command, in characters.
 const SHOWN_MAX: usize = 120;
@@ -39,6 +33,21 @@ pub(crate) struct Step {
     folder: Option<String>,
     /// After this time, the step is stopped and counts as failed, so that a hang does not use up the time of a CI run.
     limit: Duration,
+    lane: Lane,
+    /// Earlier steps of the list that must have passed before this one starts; a step that is not selected does not
+    /// count.
+    after: Vec<&'static str>,
+}
+
+/// Which steps run concurrently: each lane runs one step at a time, in the order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// Steps that compile the workspace: cargo locks its target folder anyway.
+    Workspace,
+    /// Steps that do not use the target folder of the workspace, or only run programs from it.
+    Side,
+    /// Steps that need the whole machine: they start when all earlier steps have ended, and end before later ones start.
+    Alone,
 }
 
 impl Step {
@@ -49,6 +58,13 @@ impl Step {
             Some((end, _)) => format!("{} …", whole.get(..end).unwrap_or_default()),
             None => whole,
         }
+    }
+
+    /// True if this step may start before an earlier step of the list has ended.
+    fn may_overtake(&self, earlier: &Self) -> bool {
+        let is_alone = self.lane == Lane::Alone || earlier.lane == Lane::Alone;
+        let requires = self.after.iter().any(|name| *name == earlier.name);
+        !is_alone && !requires && self.lane != earlier.lane
     }
 }
 
@@ -103,7 +119,7 @@ impl Choice {
     }
 }
 
-/// Runs the selected steps in order.
+/// Runs the selected steps.
 ///
 /// # Errors
 ///
@@ -116,97 +132,140 @@ pub(crate) fn run(steps: &[Step], choice: &Choice) -> Result<()> {
         }
         return Ok(());
     }
-    let begin = Instant::now();
-    let mut passed = Vec::new();
     let selected = steps.iter().filter(|step| choice.selects(&step.name));
-    for step in selected {
-        say(&format!("\n== {}: {}", step.name, step.shown()));
-        let start = Instant::now();
-        let outcome = execute(step);
-        let took = start.elapsed();
-        if let Err(error) = outcome {
-            summary(&passed, begin.elapsed());
-            say(&format!("{:12} FAILED after {}", step.name, seconds(took)));
-            say(&format!("steps: {} passed, 1 failed", passed.len()));
-            return Err(error.context(format!(
-                "step `{}` failed; repeat it with --only {}",
-                step.name, step.name
-            )));
+    let mut run = Run::new(selected.collect());
+    let outcome = run.execute();
+    run.summary();
+    let Err((step, error)) = outcome else {
+        say(&format!("steps: {} passed, 0 failed", run.passed.len()));
+        return Ok(());
+    };
+    say(&format!("{:12} FAILED", step.name));
+    say(&format!("steps: {} passed, 1 failed", run.passed.len()));
+    Err(error.context(format!(
+        "step `{0}` failed; repeat it with --only {0}",
+        step.name
+    )))
+}
+
+/// The progress of a list.
+struct Run<'a> {
+    /// Not started yet, in the order of the list.
+    waiting: Vec<&'a Step>,
+    running: Vec<Running<'a>>,
+    passed: Vec<(&'a str, Duration)>,
+    output: Output,
+    start: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn new(steps: Vec<&'a Step>) -> Self {
+        // Steps of one lane run one after the other, so their output does not mix.
+        let is_one_lane = steps.windows(2).all(|pair| match pair {
+            [one, other] => one.lane == other.lane,
+            _ => true,
+        });
+        Self {
+            waiting: steps,
+            running: Vec::new(),
+            passed: Vec::new(),
+            output: if is_one_lane {
+                Output::Live
+            } else {
+                Output::File
+            },
+            start: Instant::now(),
         }
-        passed.push((step.name.as_str(), took));
     }
-    summary(&passed, begin.elapsed());
-    say(&format!("steps: {} passed, 0 failed", passed.len()));
-    Ok(())
-}
 
-fn summary(passed: &[(&str, Duration)], total: Duration) {
-    say("");
-    for (name, took) in passed {
-        say(&format!("{name:12} {:>8}", seconds(*took)));
-    }
-    say(&format!("{:12} {:>8}", "total", seconds(total)));
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
-}
-
-fn execute(step: &Step) -> Result<()> {
-    if let Some(folder) = &step.folder {
-        fs::create_dir_all(root().join(folder))
-            .with_context(|| format!("failed to make {folder}"))?;
-    }
-    let mut command = command(&step.program);
-    command
-        .args(&step.arguments)
-        .envs(step.variables.iter().map(|(name, value)| (*name, value)))
-        .stdin(Stdio::null());
-    // At a terminal a step stays in the process group of the shell, so that Ctrl-C reaches it.
-    let has_group = !stdin().is_terminal();
-    if has_group {
-        command.process_group(0);
-    }
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("failed to start {}", step.program))?;
-    let deadline = Instant::now() + step.limit;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            ensure!(status.success(), "{} exited with {status}", step.program);
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            if has_group {
-                stop_group(&mut child)?;
+    /// Runs all steps, or returns the first step that failed, after the others were stopped.
+    fn execute(&mut self) -> Result<(), (&'a Step, anyhow::Error)> {
+        while !self.waiting.is_empty() || !self.running.is_empty() {
+            while let Some(index) = self.next() {
+                let step = self.waiting.remove(index);
+                if self.output == Output::Live {
+                    say(&format!("\n== {}: {}", step.name, step.shown()));
+                }
+                match Running::start(step, self.output) {
+                    Ok(running) => self.running.push(running),
+                    Err(error) => return Err(self.fail(step, error)),
+                }
             }
-            child.kill()?;
-            child.wait()?;
-            bail!("{} timed out after {}", step.program, seconds(step.limit));
+            self.poll()?;
+            thread::sleep(POLL_INTERVAL);
         }
-        thread::sleep(POLL_INTERVAL);
+        Ok(())
+    }
+
+    /// Returns the index of the first waiting step that may start now.
+    fn next(&self) -> Option<usize> {
+        (0..self.waiting.len()).find(|index| {
+            let (earlier, rest) = self.waiting.split_at(*index);
+            let Some(step) = rest.first() else {
+                return false;
+            };
+            let running = self.running.iter().map(|running| running.step);
+            let mut before = running.chain(earlier.iter().copied());
+            before.all(|other| step.may_overtake(other))
+        })
+    }
+
+    fn poll(&mut self) -> Result<(), (&'a Step, anyhow::Error)> {
+        let mut index = 0;
+        while let Some(running) = self.running.get_mut(index) {
+            match running.has_passed() {
+                Ok(false) => index += 1,
+                Ok(true) => {
+                    let ended = self.running.remove(index);
+                    let (name, elapsed) = (ended.step.name.as_str(), ended.elapsed());
+                    self.passed.push((name, elapsed));
+                    if self.output == Output::File {
+                        say(&line(name, elapsed));
+                    }
+                }
+                Err(error) => {
+                    let ended = self.running.remove(index);
+                    if self.output == Output::File {
+                        say(&format!("\n== {}: {}", ended.step.name, ended.step.shown()));
+                        say(&ended.output());
+                    }
+                    return Err(self.fail(ended.step, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops all other steps and returns the failure.
+    fn fail(&mut self, step: &'a Step, error: anyhow::Error) -> (&'a Step, anyhow::Error) {
+        for mut running in self.running.drain(..) {
+            let name = &running.step.name;
+            match running.stop() {
+                Ok(()) => say(&format!("{name:12} stopped")),
+                Err(error) => say(&format!("{name:12} could not be stopped: {error:#}")),
+            }
+        }
+        (step, error)
+    }
+
+    fn summary(&self) {
+        if self.output == Output::Live {
+            say("");
+            for (name, elapsed) in &self.passed {
+                say(&line(name, *elapsed));
+            }
+        }
+        say(&line("total", self.start.elapsed()));
     }
 }
 
-/// Stops a step with all its child processes: first with SIGTERM, since a test runner has process groups of its own to
-/// stop.
-fn stop_group(child: &mut Child) -> Result<()> {
-    let group = Pid::from_child(child);
-    kill_process_group(group, Signal::TERM)?;
-    let deadline = Instant::now() + STOP_WAIT;
-    while child.try_wait()?.is_none() && Instant::now() < deadline {
-        thread::sleep(POLL_INTERVAL);
-    }
-    match kill_process_group(group, Signal::KILL) {
-        // No process of the group is left.
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+fn line(name: &str, elapsed: Duration) -> String {
+    format!("{name:12} {:>8.1} s", elapsed.as_secs_f64())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
+    use std::path::PathBuf;
 
     use super::*;
 
@@ -238,43 +297,98 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_hangs_is_stopped() {
-        let hung = Step {
-            arguments: vec!["60".to_owned()],
-            limit: Duration::ZERO,
-            ..step("hung", "sleep")
-        };
+    fn steps_of_different_lanes_run_at_the_same_time() {
+        let folder = Folder::new("lanes");
+        // Each step ends only when the other has started.
+        let steps = [
+            folder.script("one", "touch one; until [ -e other ]; do sleep 0.01; done"),
+            Step {
+                lane: Lane::Side,
+                ..folder.script(
+                    "other",
+                    "touch other; until [ -e one ]; do sleep 0.01; done",
+                )
+            },
+        ];
 
-        let error = run(&[hung], &Choice::default()).unwrap_err();
-
-        assert!(
-            format!("{error:#}").contains("timed out after"),
-            "{error:#}"
-        );
+        run(&steps, &Choice::default()).unwrap();
     }
 
     #[test]
-    fn what_a_step_has_started_is_stopped_with_it() {
-        // The inner process keeps the output open while it runs, and ignores SIGTERM.
-        let script = "(trap '' TERM; echo ready; sleep 60) & wait";
-        let mut step = command("sh")
-            .args(["-c", script])
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(step.stdout.take().unwrap());
-        output.read_line(&mut String::new()).unwrap();
+    fn a_step_starts_after_the_steps_that_it_requires() {
+        let folder = Folder::new("order");
+        let steps = [
+            folder.script("first", "sleep 0.2; touch done"),
+            Step {
+                lane: Lane::Side,
+                after: vec!["first"],
+                ..folder.script("second", "test -e done")
+            },
+        ];
 
-        let begin = Instant::now();
-        stop_group(&mut step).unwrap();
-        step.wait().unwrap();
+        run(&steps, &Choice::default()).unwrap();
+    }
 
-        assert_eq!(output.read_line(&mut String::new()).unwrap(), 0);
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "it ran to its end"
-        );
+    #[test]
+    fn a_step_that_needs_the_machine_runs_alone() {
+        let folder = Folder::new("alone");
+        let steps = [
+            folder.script("before", "sleep 0.2; touch before"),
+            Step {
+                lane: Lane::Alone,
+                ..folder.script("alone", "test -e before || exit 1; sleep 0.2; touch alone")
+            },
+            Step {
+                lane: Lane::Side,
+                ..folder.script("later", "test -e alone")
+            },
+        ];
+
+        run(&steps, &Choice::default()).unwrap();
+    }
+
+    #[test]
+    fn the_first_failure_stops_the_steps_of_other_lanes() {
+        let folder = Folder::new("stop");
+        let slow = "trap 'touch stopped; exit 1' TERM; touch started; sleep 60 & wait";
+        let steps = [
+            folder.script("slow", slow),
+            Step {
+                lane: Lane::Side,
+                ..folder.script("bad", "until [ -e started ]; do sleep 0.01; done; exit 1")
+            },
+        ];
+
+        let error = run(&steps, &Choice::default()).unwrap_err();
+
+        assert!(error.to_string().contains("step `bad` failed"), "{error:#}");
+        assert!(folder.0.join("stopped").exists());
+    }
+
+    /// A working folder for steps, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("steadfast-steps-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn script(&self, name: &str, script: &str) -> Step {
+            let script = format!("cd {} && {{ {script}; }}", self.0.display());
+            Step {
+                arguments: vec!["-c".to_owned(), script],
+                ..step(name, "sh")
+            }
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
     }
 
     #[test]
@@ -291,6 +405,8 @@ mod tests {
             variables: Vec::new(),
             folder: None,
             limit: Duration::from_mins(1),
+            lane: Lane::Workspace,
+            after: Vec::new(),
         }
     }
 

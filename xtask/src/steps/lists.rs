@@ -1,8 +1,9 @@
 //! The steps of each task: the checks, the tests, and the long tests that run on demand.
 
+use std::env;
 use std::time::Duration;
 
-use super::Step;
+use super::{Lane, Step};
 use crate::tree::Tree;
 
 /// More than enough for a step that compiles everything on two slow cores.
@@ -24,7 +25,7 @@ const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
 pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
     let steps = match task {
         "check" => checks(),
-        "test" => [vec![step("setup", "cargo xtask setup")], checks(), tests()].concat(),
+        "test" => [vec![own("setup").aside()], checks(), tests()].concat(),
         "conformance" => long(conformance()),
         "fuzz" => long(fuzz()),
         "sim" => long(vec![step(
@@ -44,12 +45,12 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
 
 fn checks() -> Vec<Step> {
     vec![
-        format("--check"),
-        step("tidy", "cargo xtask tidy"),
-        step("layers", "cargo xtask layers"),
-        step("spelling", "typos"),
-        step("toml", "taplo fmt --check"),
-        links(),
+        format("--check").aside(),
+        own("tidy").aside(),
+        own("layers").aside(),
+        step("spelling", "typos").aside(),
+        step("toml", "taplo fmt --check").aside(),
+        links().aside(),
         step(
             "clippy",
             "cargo clippy --workspace --all-targets -- -D warnings",
@@ -62,50 +63,50 @@ fn checks() -> Vec<Step> {
         step(
             "licences",
             "cargo deny --log-level error check licenses bans sources",
-        ),
-        step("unused", "cargo shear"),
-        step("web", "npm --prefix web run check"),
-        step("browser-lint", "npm --prefix tests/browser run check"),
+        )
+        .aside(),
+        step("unused", "cargo shear").aside(),
+        step("web", "npm --prefix web run check").aside(),
+        step("browser-lint", "npm --prefix tests/browser run check").aside(),
     ]
 }
 
 /// The steps are ordered so that the first failure explains later ones: a broken unit makes later steps fail too.
 fn tests() -> Vec<Step> {
     vec![
+        step("web-unit", "npm --prefix web run test").aside(),
+        web_build().aside(),
         // The tests that start gateways or third-party clients run in `third-party`, `known-bad`, `lab` and `demo`.
         step(
             "unit",
             "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
-        ),
+        )
+        // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
+        .after(&["setup", "web-build"]),
         step("doctests", "cargo test --quiet --workspace --doc"),
-        step("web-unit", "npm --prefix web run test"),
-        web_build(),
         build(),
         step(
             "sim",
             "cargo run --quiet --bin steadfast -- sim --seeds 0..200",
         ),
-        step(
-            "third-party",
-            "cargo nextest run --package steadfast-e2e --test third_party --no-capture",
-        ),
-        step(
-            "known-bad",
-            "cargo nextest run --package steadfast-e2e --test known_bad",
-        ),
-        step(
-            "lab",
-            "cargo nextest run --package steadfast-e2e --test lab",
-        ),
-        step(
-            "demo",
-            "cargo nextest run --package steadfast-e2e --test demo",
-        ),
+        end_to_end("third-party", "third_party"),
+        end_to_end("known-bad", "known_bad"),
+        end_to_end("lab", "lab"),
+        end_to_end("demo", "demo"),
         browser("test").within(BROWSER_LIMIT),
         step("codec", "python3 tests/conformance/kosoku.py"),
         websocket("1-7,10"),
-        bench("--smoke"),
+        bench("--smoke").alone(),
     ]
+}
+
+/// The end-to-end tests of one file. The whole workspace is selected, since its dependencies have other features when
+/// one package is selected, and would be compiled again.
+fn end_to_end(name: &str, test: &str) -> Step {
+    step(
+        name,
+        &format!("cargo nextest run --workspace --test {test}"),
+    )
 }
 
 /// Builds the programs that later steps start, including third-party clients, so that later steps do not compile them.
@@ -250,6 +251,15 @@ fn project_texts(folder: &str, end: &str) -> Vec<String> {
         .collect()
 }
 
+/// A task of this program as a step. It is started directly: cargo would wait for the build of another step.
+fn own(name: &str) -> Step {
+    let program = env::current_exe().unwrap_or_else(|_| "xtask".into());
+    Step {
+        program: program.to_string_lossy().into_owned(),
+        ..step(name, &format!("xtask {name}"))
+    }
+}
+
 /// A step from a command line whose words contain no spaces.
 fn step(name: &str, line: &str) -> Step {
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -260,6 +270,8 @@ fn step(name: &str, line: &str) -> Step {
         variables: Vec::new(),
         folder: None,
         limit: BUILD_LIMIT,
+        lane: Lane::Workspace,
+        after: Vec::new(),
     }
 }
 
@@ -274,6 +286,29 @@ fn long(steps: Vec<Step>) -> Vec<Step> {
 }
 
 impl Step {
+    /// Runs the step next to those that compile the workspace.
+    fn aside(self) -> Self {
+        Self {
+            lane: Lane::Side,
+            ..self
+        }
+    }
+
+    /// Runs the step while no other step runs.
+    fn alone(self) -> Self {
+        Self {
+            lane: Lane::Alone,
+            ..self
+        }
+    }
+
+    fn after(self, names: &[&'static str]) -> Self {
+        Self {
+            after: names.to_vec(),
+            ..self
+        }
+    }
+
     fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
     }
@@ -331,6 +366,20 @@ mod tests {
             }
         }
         assert!(seen > 0);
+    }
+
+    #[test]
+    fn a_step_requires_only_earlier_steps_of_its_list() {
+        let steps = list("test").unwrap();
+        for (index, step) in steps.iter().enumerate() {
+            let earlier = steps.iter().take(index);
+            let earlier: BTreeSet<&str> = earlier.map(|step| step.name.as_str()).collect();
+
+            assert!(
+                step.after.iter().all(|name| earlier.contains(name)),
+                "{step:?}"
+            );
+        }
     }
 
     #[test]
