@@ -12,7 +12,9 @@ use steadfast_protocol::message::{
     Command, ConnectRequest, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request,
     RpcRequest, SubscribeRequest, SubscribeResult,
 };
-use steadfast_protocol::websocket::{self, Decoder, Role, WebSocketEvent};
+use steadfast_protocol::websocket::{
+    self, ControlFrame, Decoder, EndpointEvent, Role, WebSocketEndpoint,
+};
 
 use crate::reference_model::{Invariant, ReferenceModel};
 use crate::totals::Totals;
@@ -21,6 +23,7 @@ use crate::totals::Totals;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClientAction {
     Send(Bytes),
+    SendControl(ControlFrame),
     /// The connection cannot be used any more.
     Close,
     /// A publication was temporarily rejected.
@@ -82,6 +85,7 @@ pub(crate) struct Client {
     last_command: u32,
     is_connected: bool,
     decoder: Decoder,
+    endpoint: WebSocketEndpoint,
     /// Padding that is added to each payload.
     padding: String,
 }
@@ -103,6 +107,7 @@ impl Client {
             last_command: 0,
             is_connected: false,
             decoder: decoder(),
+            endpoint: WebSocketEndpoint::new(Role::Client),
             padding: ".".repeat(padding),
         }
     }
@@ -115,6 +120,7 @@ impl Client {
     /// them. With `has_invalid_position` the offsets are above those of every channel.
     pub(crate) fn connect_message(&mut self, has_invalid_position: bool) -> Bytes {
         self.decoder = decoder();
+        self.endpoint = WebSocketEndpoint::new(Role::Client);
         self.pending.clear();
         self.last_command = 0;
         let mut message = Vec::new();
@@ -193,18 +199,21 @@ impl Client {
     ) -> Vec<ClientAction> {
         let mut input = bytes.to_vec();
         let mut messages = Vec::new();
+        let mut actions = Vec::new();
         let mut is_closed = false;
         let mut reading = self.decoder.read(&mut input);
-        while let Some(event) = reading.next_event().expect("a hub sends valid frames") {
+        while let Some(event) = self.endpoint.next_event(&mut reading) {
             match event {
-                WebSocketEvent::Message { payload, .. } => {
+                EndpointEvent::Message { payload, .. } => {
                     messages.push(Bytes::copy_from_slice(payload));
                 }
-                WebSocketEvent::Ping(_) | WebSocketEvent::Pong(_) => {}
-                WebSocketEvent::Close { .. } => is_closed = true,
+                EndpointEvent::Ping { reply } => actions.push(ClientAction::SendControl(reply)),
+                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
+                // The connection is closed in the same event, so that the close frame in reply has no receiver.
+                EndpointEvent::Closed { .. } => is_closed = true,
+                EndpointEvent::Failed { error, .. } => panic!("a hub sends valid frames: {error}"),
             }
         }
-        let mut actions = Vec::new();
         for message in messages {
             for reply in Encoding::Json.decode_replies(&message, &LIMITS) {
                 self.handle_reply(

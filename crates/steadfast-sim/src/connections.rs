@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_hub::io::{Access, ClientId, Input};
 use steadfast_machine::Instant;
-use steadfast_protocol::websocket::{Frame, Opcode};
+use steadfast_protocol::websocket::{ControlFrame, Frame, Opcode, encoder};
 
 use crate::byte_stream::{ByteStream, Chunk, FrameOrder, Lane, StreamEnd};
 use crate::planted_bug::PlantedBug;
@@ -109,6 +109,16 @@ impl World {
             Opcode::Close | Opcode::Text | Opcode::Binary | Opcode::Continuation => Lane::Messages,
         };
         self.send(connection, Direction::ToGateway, Bytes::from(frame), lane);
+    }
+
+    /// Sends a control frame of the gateway to a client.
+    pub(crate) fn send_control_to_client(
+        &mut self,
+        connection: ConnectionId,
+        frame: &ControlFrame,
+    ) {
+        let frame = encoder::encode_server(frame.opcode(), frame.payload());
+        self.send_to_client(connection, frame);
     }
 
     /// Sends frames of the gateway to a client.

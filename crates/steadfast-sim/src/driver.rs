@@ -9,8 +9,9 @@ use steadfast_core::Session;
 use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input, Output};
 use steadfast_machine::{Instant, Machine};
-use steadfast_protocol::websocket::close::ClosePayload;
-use steadfast_protocol::websocket::{Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits};
+use steadfast_protocol::websocket::{
+    ControlFrame, Decoder, EndpointEvent, Opcode, Role, WebSocketEndpoint, WebSocketLimits,
+};
 
 use crate::application::Application;
 use crate::byte_stream::StreamEnd;
@@ -45,16 +46,17 @@ enum Transport {
         attempt: Attempt,
         connection: ConnectionId,
         decoder: Box<Decoder>,
+        endpoint: WebSocketEndpoint,
         /// The size of the send buffer that was last reported to the session.
         reported_send_buffer: u64,
     },
 }
 
-/// A WebSocket event that was received by a session.
+/// What the bytes of one read require.
 #[derive(Debug)]
 enum Received {
     Message(Bytes),
-    Ping(Bytes),
+    Ping { reply: ControlFrame },
     Lost(ConnectionLoss),
 }
 
@@ -129,35 +131,44 @@ impl Driver {
         )
     }
 
+    /// Returns the endpoint of this attempt, under the same conditions as its connection.
+    fn endpoint_of(&mut self, requested: Attempt) -> Option<&mut WebSocketEndpoint> {
+        match &mut self.transport {
+            Transport::Open {
+                attempt, endpoint, ..
+            } if *attempt == requested => Some(endpoint),
+            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
+        }
+    }
+
     fn decode(&mut self, bytes: &[u8]) -> Vec<Received> {
-        let Transport::Open { decoder, .. } = &mut self.transport else {
+        let Transport::Open {
+            decoder, endpoint, ..
+        } = &mut self.transport
+        else {
             return Vec::new();
         };
         let mut input = bytes.to_vec();
         let mut received = Vec::new();
         let mut reading = decoder.read(&mut input);
-        loop {
-            let item = match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { payload, .. })) => {
+        while let Some(event) = endpoint.next_event(&mut reading) {
+            received.push(match event {
+                EndpointEvent::Message { payload, .. } => {
                     Received::Message(Bytes::copy_from_slice(payload))
                 }
-                Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    Received::Ping(Bytes::copy_from_slice(payload))
-                }
-                Ok(Some(WebSocketEvent::Pong(_))) => continue,
-                Ok(Some(WebSocketEvent::Close { code, reason })) => {
+                EndpointEvent::Ping { reply } => Received::Ping { reply },
+                EndpointEvent::Pong(_) | EndpointEvent::Dropped => continue,
+                // The client's end is closed in the same event, so that the close frame in reply has no receiver.
+                EndpointEvent::Closed { code, reason, .. } => {
                     let reason = reason.to_owned();
                     Received::Lost(ConnectionLoss::CloseFrame { code, reason })
                 }
-                Ok(None) => return received,
-                Err(error) => Received::Lost(ConnectionLoss::Failed(error.to_string())),
-            };
-            let is_closed = matches!(item, Received::Lost(_));
-            received.push(item);
-            if is_closed {
-                return received;
-            }
+                EndpointEvent::Failed { error, .. } => {
+                    Received::Lost(ConnectionLoss::Failed(error.to_string()))
+                }
+            });
         }
+        received
     }
 }
 
@@ -193,14 +204,17 @@ impl World {
             Output::Dial { attempt, .. } => self.dial_for_session(index, attempt),
             Output::Abort { attempt } => self.abort_attempt(index, attempt),
             Output::Transmit { attempt, message } => self.transmit(index, attempt, message),
-            Output::Probe { attempt } => self.send_frame(index, attempt, Opcode::Ping, b""),
+            Output::Probe { attempt } => self.send_if_open(index, attempt, Opcode::Ping, b""),
             Output::Close {
                 attempt,
                 code,
                 reason,
             } => {
-                let payload = ClosePayload::new(code, reason);
-                self.send_frame(index, attempt, Opcode::Close, payload.as_bytes());
+                let driver = self.drivers.get_mut(index);
+                let endpoint = driver.and_then(|driver| driver.endpoint_of(attempt));
+                if let Some(close) = endpoint.and_then(|endpoint| endpoint.close(code, reason)) {
+                    self.send_frame(index, attempt, close.opcode(), close.payload());
+                }
             }
             Output::Deliver { id, event: feed } => {
                 self.with_application(index, |application, recorder| {
@@ -271,6 +285,7 @@ impl World {
             attempt,
             connection,
             decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
+            endpoint: WebSocketEndpoint::new(Role::Client),
             reported_send_buffer: 0,
         });
         if let Some(driver) = self.drivers.get_mut(index) {
@@ -319,7 +334,16 @@ impl World {
             return;
         };
         if let Some(message) = alter_message(message, attempt, planted_bug, &mut driver.bug_state) {
-            self.send_frame(index, attempt, Opcode::Text, &message);
+            self.send_if_open(index, attempt, Opcode::Text, &message);
+        }
+    }
+
+    /// Sends a frame, unless the closing handshake has begun.
+    fn send_if_open(&mut self, index: usize, attempt: Attempt, opcode: Opcode, payload: &[u8]) {
+        let driver = self.drivers.get_mut(index);
+        let endpoint = driver.and_then(|driver| driver.endpoint_of(attempt));
+        if endpoint.is_some_and(|endpoint| endpoint.is_open()) {
+            self.send_frame(index, attempt, opcode, payload);
         }
     }
 
@@ -352,7 +376,9 @@ impl World {
                 Received::Message(message) => {
                     self.drive_session(index, Input::Received { attempt, message });
                 }
-                Received::Ping(payload) => self.send_frame(index, attempt, Opcode::Pong, &payload),
+                Received::Ping { reply } => {
+                    self.send_frame(index, attempt, reply.opcode(), reply.payload());
+                }
                 Received::Lost(loss) => return self.on_transport_lost(index, connection, loss),
             }
         }

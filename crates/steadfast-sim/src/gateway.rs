@@ -12,7 +12,6 @@ use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::ChannelName;
-use steadfast_protocol::websocket::encoder::encode_server_close;
 
 use crate::connections::ConnectionId;
 use crate::log_thread::DiskOperation;
@@ -199,7 +198,10 @@ impl World {
                 .report_violation(Invariant::HealthyPeersKept, details);
         }
         self.remove_peer(index, peer);
-        self.send_to_client(connection, encode_server_close(code, reason));
+        let socket = self.socket(connection);
+        if let Some(close) = socket.and_then(|socket| socket.endpoint.close(code, reason)) {
+            self.send_control_to_client(connection, &close);
+        }
         self.close_as_gateway(connection);
     }
 

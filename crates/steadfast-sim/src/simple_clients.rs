@@ -57,6 +57,9 @@ impl World {
         for action in actions.unwrap_or_default() {
             match action {
                 ClientAction::Send(message) => self.send_message(client, Some(message)),
+                ClientAction::SendControl(frame) => {
+                    self.send_to_gateway(connection, frame.opcode(), frame.payload());
+                }
                 ClientAction::Close => {
                     self.close_as_client(connection, StreamEnd::Closed);
                     self.on_client_connection_lost(client, connection);

@@ -1,12 +1,13 @@
 //! What the gateway's shell does with one socket: it decodes bytes to inputs for the hub, and reports unsent bytes.
 
+use std::mem;
+
 use bytes::Bytes;
 use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
 use steadfast_machine::Instant;
 use steadfast_protocol::limits;
-use steadfast_protocol::websocket::encoder::encode_server_close_reply;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Opcode, Role, WebSocketEvent, WebSocketLimits, encoder,
+    Decoder, EndOfStream, EndpointEvent, Role, WebSocketEndpoint, WebSocketLimits,
 };
 
 use crate::byte_stream::StreamEnd;
@@ -25,6 +26,7 @@ pub(crate) struct Socket {
     /// Whether a complete message was received.
     pub(crate) has_received_message: bool,
     decoder: Decoder,
+    pub(crate) endpoint: WebSocketEndpoint,
     /// The total of accepted bytes at the last report to the hub; `None` while the hub knows of no unsent bytes.
     reported_accepted_bytes: Option<u64>,
     is_send_buffer_report_scheduled: bool,
@@ -42,16 +44,6 @@ pub(crate) enum PingTiming {
     DelayedAndExtended,
 }
 
-/// A WebSocket event that was received by the gateway.
-#[derive(Debug)]
-enum Received {
-    Message(Bytes),
-    Ping(Bytes),
-    Pong,
-    Close { code: Option<u16>, reason: String },
-    Malformed(CodecError),
-}
-
 impl Socket {
     pub(crate) const fn new(shard: usize, peer: PeerId, now: Instant) -> Self {
         Self {
@@ -59,89 +51,77 @@ impl Socket {
             peer,
             accepted_at: now,
             has_received_message: false,
-            decoder: Decoder::new(Role::Server, LIMITS),
+            decoder: decoder(),
+            endpoint: WebSocketEndpoint::new(Role::Server),
             reported_accepted_bytes: None,
             is_send_buffer_report_scheduled: false,
             ping_timing: PingTiming::Prompt,
         }
     }
-
-    fn decode(&mut self, bytes: &[u8]) -> Vec<Received> {
-        let mut input = bytes.to_vec();
-        let mut received = Vec::new();
-        let mut reading = self.decoder.read(&mut input);
-        loop {
-            received.push(match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { payload, .. })) => {
-                    Received::Message(Bytes::copy_from_slice(payload))
-                }
-                Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    Received::Ping(Bytes::copy_from_slice(payload))
-                }
-                Ok(Some(WebSocketEvent::Pong(_))) => Received::Pong,
-                Ok(Some(WebSocketEvent::Close { code, reason })) => Received::Close {
-                    code,
-                    reason: reason.to_owned(),
-                },
-                Ok(None) => return received,
-                Err(error) => {
-                    received.push(Received::Malformed(error));
-                    return received;
-                }
-            });
-        }
-    }
 }
 
 impl World {
-    /// The gateway has received bytes. Bytes after the gateway's own close frame are dropped.
+    /// The gateway has received bytes. A socket that the hub closes is removed, and the rest of the read with it.
     pub(crate) fn gateway_reads(&mut self, connection: ConnectionId, bytes: &[u8]) {
-        let Some(socket) = self
-            .connections
-            .get_mut(&connection)
-            .and_then(|state| state.socket.as_mut())
-        else {
+        let Some(socket) = self.socket(connection) else {
             return;
         };
         let (shard, peer) = (socket.shard, socket.peer);
-        let received = socket.decode(bytes);
-        let has_message = received
-            .iter()
-            .any(|item| matches!(item, Received::Message(_)));
-        socket.has_received_message |= has_message;
-        for item in received {
-            if !self.has_socket(connection) {
+        let mut decoder = mem::replace(&mut socket.decoder, decoder());
+        let mut input = bytes.to_vec();
+        let mut has_message = false;
+        let mut reading = decoder.read(&mut input);
+        loop {
+            let Some(socket) = self.socket(connection) else {
                 return;
-            }
-            match item {
-                Received::Message(message) => {
+            };
+            let Some(event) = socket.endpoint.next_event(&mut reading) else {
+                break;
+            };
+            match event {
+                EndpointEvent::Message { payload, .. } => {
+                    has_message = true;
+                    socket.has_received_message = true;
+                    let message = Bytes::copy_from_slice(payload);
                     self.drive_hub(shard, Input::Received { peer, message });
                 }
-                Received::Ping(payload) => {
-                    let frame = encoder::encode_server(Opcode::Pong, &payload);
-                    self.send_to_client(connection, frame);
-                }
-                Received::Pong => {}
-                Received::Close { code, reason } => {
-                    self.send_to_client(connection, encode_server_close_reply(code));
+                EndpointEvent::Ping { reply } => self.send_control_to_client(connection, &reply),
+                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
+                EndpointEvent::Closed {
+                    code,
+                    reason,
+                    reply,
+                } => {
+                    if let Some(reply) = reply {
+                        self.send_control_to_client(connection, &reply);
+                    }
+                    let reason = reason.to_owned();
                     let loss = ConnectionLoss::CloseFrame { code, reason };
-                    return self.close_gateway_socket(connection, loss);
+                    if let Some(socket) = self.close_as_gateway(connection) {
+                        self.on_peer_lost(&socket, loss);
+                    }
+                    return;
                 }
-                Received::Malformed(error) => {
+                EndpointEvent::Failed { error, close } => {
+                    if let Some(close) = close {
+                        self.send_control_to_client(connection, &close);
+                    }
                     let (code, reason) = (error.close_code(), error.reason());
                     return self.drive_hub(shard, Input::Malformed { peer, code, reason });
                 }
             }
         }
-        if !has_message && self.has_socket(connection) {
-            self.drive_hub(shard, Input::BytesReceived { peer });
+        if let Some(socket) = self.socket(connection) {
+            socket.decoder = decoder;
+            if !has_message && socket.endpoint.is_open() {
+                self.drive_hub(shard, Input::BytesReceived { peer });
+            }
         }
     }
 
-    fn has_socket(&self, connection: ConnectionId) -> bool {
-        self.connections
-            .get(&connection)
-            .is_some_and(|state| state.socket.is_some())
+    /// Returns the gateway's socket of a connection, unless it is closed.
+    pub(crate) fn socket(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
+        self.connections.get_mut(&connection)?.socket.as_mut()
     }
 
     /// The connection has ended, as the gateway sees it.
@@ -150,15 +130,17 @@ impl World {
             StreamEnd::Closed => ConnectionLoss::EndOfStream,
             StreamEnd::Reset => ConnectionLoss::IoError,
         };
-        self.close_gateway_socket(connection, loss);
+        if let Some(mut socket) = self.close_as_gateway(connection)
+            && socket.endpoint.on_end_of_stream() == EndOfStream::Lost
+        {
+            self.on_peer_lost(&socket, loss);
+        }
     }
 
-    fn close_gateway_socket(&mut self, connection: ConnectionId, loss: ConnectionLoss) {
-        if let Some(socket) = self.close_as_gateway(connection) {
-            let (shard, peer) = (socket.shard, socket.peer);
-            self.remove_peer(shard, peer);
-            self.drive_hub(shard, Input::Lost { peer, loss });
-        }
+    fn on_peer_lost(&mut self, socket: &Socket, loss: ConnectionLoss) {
+        let (shard, peer) = (socket.shard, socket.peer);
+        self.remove_peer(shard, peer);
+        self.drive_hub(shard, Input::Lost { peer, loss });
     }
 
     /// Handles unsent bytes for a client: schedules the report to the hub at the end of the loop iteration, and the
@@ -175,7 +157,7 @@ impl World {
         let Some(socket) = state.socket.as_mut().filter(|_| bytes > 0) else {
             return;
         };
-        if !std::mem::replace(&mut socket.is_send_buffer_report_scheduled, true) {
+        if !mem::replace(&mut socket.is_send_buffer_report_scheduled, true) {
             self.clock
                 .schedule_at(now, WorldEvent::ReportGatewaySendBuffer { connection });
         }
@@ -214,7 +196,7 @@ impl World {
             self.drive_hub(shard, Input::SendBuffer { peer, bytes });
         }
         // One loop iteration may exceed the limit: the hub receives this report at the end, and then closes the peer.
-        if bytes > SEND_BUFFER_BYTES_MAX && self.has_socket(connection) {
+        if bytes > SEND_BUFFER_BYTES_MAX && self.socket(connection).is_some() {
             let details = format!("{bytes} unsent bytes for {connection:?}");
             self.reference_model
                 .report_violation(Invariant::SendBuffersBounded, details);
@@ -274,6 +256,10 @@ impl World {
             self.schedule_stream(connection, Direction::ToGateway);
         }
     }
+}
+
+const fn decoder() -> Decoder {
+    Decoder::new(Role::Server, LIMITS)
 }
 
 /// The limits of received messages, which are the gateway's defaults.
