@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Frame, FrameBuilder, MessageKind, Opcode, Role, WebSocketEvent,
-    WebSocketLimits, encoder,
+    CodecError, Decoder, Frame, FrameBuilder, MessageKind, Opcode, Role, WebSocketEndpoint,
+    WebSocketEvent, WebSocketLimits, encoder,
 };
 
 const LIMITS: WebSocketLimits = WebSocketLimits {
@@ -84,9 +84,10 @@ proptest! {
         code in prop_oneof![1000..=1003_u16, 1007..=1014_u16, 3000..=4999_u16],
         reason in "\\PC{0,200}",
     ) {
-        let mut frame = encoder::encode_server_close(code, &reason).to_vec();
+        let close = WebSocketEndpoint::new(Role::Server).close(code, &reason).unwrap();
+        let frame = encoder::encode_server(close.opcode(), close.payload());
 
-        let (events, error) = decode(Role::Client, LIMITS, &std::mem::take(&mut frame), &[usize::MAX]);
+        let (events, error) = decode(Role::Client, LIMITS, &frame, &[usize::MAX]);
 
         prop_assert_eq!(error, None);
         let [OwnedEvent::Close(Some(received_code), received_reason)] = events.as_slice() else {

@@ -1,4 +1,4 @@
-//! The payload of a close frame: code and reason, encoded and decoded (RFC 6455, sections 5.5.1 and 7.4).
+//! The payload of a close frame: code and reason, decoded, and what may be sent in it (RFC 6455, sections 5.5.1 and 7.4).
 //!
 //! This module checks which codes may be sent; the meaning of the codes is defined in [`crate::codes`].
 
@@ -17,40 +17,6 @@ pub const fn is_sendable(code: u16) -> bool {
 pub fn fit_reason(reason: &str) -> &str {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     reason.split_at(end).0
-}
-
-/// The payload of a close frame, stored on the stack.
-#[derive(Clone, Copy, Debug)]
-pub struct ClosePayload {
-    bytes: [u8; 125],
-    len: usize,
-}
-
-impl ClosePayload {
-    /// Encodes code and reason; a reason above 123 bytes is truncated at a character boundary.
-    ///
-    /// # Panics
-    ///
-    /// If the code must not be sent ([`is_sendable`]).
-    pub fn new(code: u16, reason: &str) -> Self {
-        assert!(is_sendable(code), "close code {code} must not be sent");
-        let reason = fit_reason(reason).as_bytes();
-        let mut bytes = [0; 125];
-        let (head, tail) = bytes.split_at_mut(2);
-        head.copy_from_slice(&code.to_be_bytes());
-        for (target, source) in tail.iter_mut().zip(reason) {
-            *target = *source;
-        }
-        Self {
-            bytes,
-            len: 2 + reason.len(),
-        }
-    }
-
-    /// Returns the encoded payload; 2 to 125 bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.split_at(self.len).0
-    }
 }
 
 /// Decodes the payload of a received close frame: empty, or code and reason.

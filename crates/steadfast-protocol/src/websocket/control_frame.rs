@@ -2,8 +2,9 @@
 //!
 //! The endpoint creates these frames; shells encode them, masked or unmasked, and choose their place in the send queue.
 
-use super::close::ClosePayload;
-use super::{Frame, Opcode};
+use bytes::BufMut as _;
+
+use super::{Frame, Opcode, close};
 
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const PAYLOAD_BYTES_MAX: usize = 125;
@@ -20,16 +21,21 @@ pub struct ControlFrame {
 impl ControlFrame {
     /// Returns the reply to a ping with this payload.
     pub(super) fn pong(payload: &[u8]) -> Self {
-        Self::new(Opcode::Pong, payload)
+        Self::new(Opcode::Pong, &[payload])
     }
 
     /// Returns a close frame; a reason above 123 bytes is truncated at a character boundary.
     ///
     /// # Panics
     ///
-    /// If the code must not be sent.
+    /// If the code must not be sent ([`close::is_sendable`]).
     pub(super) fn close(code: u16, reason: &str) -> Self {
-        Self::new(Opcode::Close, ClosePayload::new(code, reason).as_bytes())
+        assert!(
+            close::is_sendable(code),
+            "close code {code} must not be sent"
+        );
+        let reason = close::fit_reason(reason).as_bytes();
+        Self::new(Opcode::Close, &[&code.to_be_bytes(), reason])
     }
 
     /// Returns the reply to a close frame: with the received code, or without a code if none was received.
@@ -40,13 +46,16 @@ impl ControlFrame {
         )
     }
 
-    fn new(opcode: Opcode, payload: &[u8]) -> Self {
+    fn new(opcode: Opcode, parts: &[&[u8]]) -> Self {
         let mut bytes = [0; PAYLOAD_BYTES_MAX];
-        let (used, _) = bytes.split_at_mut(payload.len());
-        used.copy_from_slice(payload);
+        let mut free = bytes.as_mut_slice();
+        for part in parts {
+            free.put_slice(part);
+        }
+        let len = PAYLOAD_BYTES_MAX - free.len();
         Self {
             opcode,
-            len: u8::try_from(payload.len()).expect("a control frame has at most 125 bytes"),
+            len: u8::try_from(len).expect("a control frame has at most 125 bytes"),
             bytes,
         }
     }

@@ -7,7 +7,6 @@
 use bytes::{Buf as _, BufMut, Bytes};
 
 use super::Opcode;
-use super::close::ClosePayload;
 use super::header::{FrameHeader, HEADER_BYTES_MAX};
 use super::mask::{self, MaskKey};
 
@@ -74,28 +73,6 @@ pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
     Frame::unfragmented(opcode, payload).append_server(&mut out);
     Bytes::from(out)
-}
-
-/// Encodes a server's close frame; a reason above 123 bytes is truncated at a character boundary.
-///
-/// # Panics
-///
-/// If the code must not be sent ([`super::close::is_sendable`]).
-pub fn encode_server_close(code: u16, reason: &str) -> Bytes {
-    encode_server(Opcode::Close, ClosePayload::new(code, reason).as_bytes())
-}
-
-/// Encodes a server's close frame in reply to a received close frame: with the received code, or without a code if
-/// none was received.
-///
-/// # Panics
-///
-/// If the code must not be sent; a code that the decoder returned can always be sent.
-pub fn encode_server_close_reply(code: Option<u16>) -> Bytes {
-    code.map_or_else(
-        || encode_server(Opcode::Close, &[]),
-        |code| encode_server_close(code, ""),
-    )
 }
 
 /// Splits a message into frames with at most `size` bytes each; an empty message is one empty frame.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
 use steadfast_protocol::websocket::{
-    Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits, encoder, handshake,
+    Decoder, EndpointEvent, Frame, Role, WebSocketEndpoint, WebSocketLimits, handshake,
 };
 use tokio::net::TcpStream;
 
@@ -91,11 +91,20 @@ fn respond(head: &[u8]) -> Result<(Endpoint, Vec<u8>)> {
     Ok((endpoint, handshake::response(&accept.accept_key, None)))
 }
 
+/// The receiving half of a connection, and its closing handshake.
+struct Socket {
+    decoder: Decoder,
+    endpoint: WebSocketEndpoint,
+}
+
 /// Handles frames until the connection ends.
 async fn serve_frames(endpoint: Endpoint, peer: &Peer, hub: &Hub, mut rest: Vec<u8>) -> Result<()> {
-    let mut decoder = Decoder::new(Role::Server, LIMITS);
+    let mut socket = Socket {
+        decoder: Decoder::new(Role::Server, LIMITS),
+        endpoint: WebSocketEndpoint::new(Role::Server),
+    };
     if !rest.is_empty() {
-        decode(endpoint, peer, hub, &mut decoder, &mut rest)?;
+        decode(endpoint, peer, hub, &mut socket, &mut rest)?;
         hub.flush();
     }
     drop(rest);
@@ -103,7 +112,7 @@ async fn serve_frames(endpoint: Endpoint, peer: &Peer, hub: &Hub, mut rest: Vec<
         tokio::select! {
             readable = peer.stream.readable() => {
                 readable?;
-                read_available(endpoint, peer, hub, &mut decoder)?;
+                read_available(endpoint, peer, hub, &mut socket)?;
             }
             () = peer.blocked.notified() => {
                 while !peer.has_failed.get() && !peer.send_unsent() {
@@ -118,7 +127,7 @@ async fn serve_frames(endpoint: Endpoint, peer: &Peer, hub: &Hub, mut rest: Vec<
 }
 
 /// One loop iteration: reads everything that is available, then writes once to each socket with queued bytes.
-fn read_available(endpoint: Endpoint, peer: &Peer, hub: &Hub, decoder: &mut Decoder) -> Result<()> {
+fn read_available(endpoint: Endpoint, peer: &Peer, hub: &Hub, socket: &mut Socket) -> Result<()> {
     let mut scratch = hub.scratch.borrow_mut();
     loop {
         match peer.stream.try_read(&mut scratch) {
@@ -128,7 +137,7 @@ fn read_available(endpoint: Endpoint, peer: &Peer, hub: &Hub, decoder: &mut Deco
                     endpoint,
                     peer,
                     hub,
-                    decoder,
+                    socket,
                     scratch.get_mut(..count).unwrap_or_default(),
                 )?;
                 if count < scratch.len() {
@@ -148,35 +157,34 @@ fn decode(
     endpoint: Endpoint,
     peer: &Peer,
     hub: &Hub,
-    decoder: &mut Decoder,
+    socket: &mut Socket,
     input: &mut [u8],
 ) -> Result<()> {
     let mut replies = Vec::new();
-    let mut reading = decoder.read(input);
+    let mut reading = socket.decoder.read(input);
     let mut is_closing = false;
-    while let Some(event) = reading.next_event()? {
-        match event {
-            WebSocketEvent::Message { kind, payload } => {
-                let opcode = match kind {
-                    MessageKind::Text => Opcode::Text,
-                    MessageKind::Binary => Opcode::Binary,
-                };
+    while let Some(event) = socket.endpoint.next_event(&mut reading) {
+        let reply = match event {
+            EndpointEvent::Message { kind, payload } => {
                 match endpoint {
-                    Endpoint::Publisher => hub.publish(opcode, payload),
+                    Endpoint::Publisher => hub.publish(kind.into(), payload),
                     Endpoint::Echo => {
-                        Frame::unfragmented(opcode, payload).append_server(&mut replies)
+                        Frame::unfragmented(kind.into(), payload).append_server(&mut replies);
                     }
                     Endpoint::Subscriber => {}
                 }
+                None
             }
-            WebSocketEvent::Ping(payload) => {
-                Frame::unfragmented(Opcode::Pong, payload).append_server(&mut replies)
-            }
-            WebSocketEvent::Pong(_) => {}
-            WebSocketEvent::Close { code, .. } => {
-                replies.extend_from_slice(&encoder::encode_server_close_reply(code));
+            EndpointEvent::Ping { reply } => Some(reply),
+            EndpointEvent::Pong(_) | EndpointEvent::Dropped => None,
+            EndpointEvent::Closed { reply, .. } => {
                 is_closing = true;
+                reply
             }
+            EndpointEvent::Failed { error, .. } => return Err(error.into()),
+        };
+        if let Some(frame) = reply {
+            frame.as_frame().append_server(&mut replies);
         }
     }
     if !replies.is_empty() {
