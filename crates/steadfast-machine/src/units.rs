@@ -167,13 +167,13 @@ impl Generator {
         }
     }
 
-    /// Returns the index of a random element of a list with `len` elements; 0 when the list is empty.
+    /// Returns a number from 0 up to, not including, `len`, such as an index of a list; 0 when `len` is 0.
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
         reason = "the number is below a `usize`"
     )]
-    pub const fn index(&mut self, len: usize) -> usize {
+    pub const fn below_len(&mut self, len: usize) -> usize {
         self.below(convert::to_u64(len)) as usize
     }
 
@@ -217,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn a_random_index_is_the_random_number_below_the_length() {
+    fn a_random_length_is_the_random_number_below_the_same_bound() {
         let mut numbers = Seed::new(7).generator();
-        let mut indices = Seed::new(7).generator();
+        let mut lengths = Seed::new(7).generator();
 
         for len in 1..100 {
-            let index = indices.index(len);
-            assert!(index < len);
-            assert_eq!(convert::to_u64(index), numbers.below(convert::to_u64(len)));
+            let below = lengths.below_len(len);
+            assert!(below < len);
+            assert_eq!(convert::to_u64(below), numbers.below(convert::to_u64(len)));
         }
-        assert_eq!(indices.index(0), 0);
+        assert_eq!(lengths.below_len(0), 0);
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn random(replicas: u32, count: u32, draw: Seed) -> Vec<u32> {
     let mut remaining: Vec<u32> = (1..=replicas).collect();
     let mut picked = Vec::new();
     for _ in 0..count.min(replicas) {
-        picked.push(remaining.remove(generator.index(remaining.len())));
+        picked.push(remaining.remove(generator.below_len(remaining.len())));
     }
     picked.sort_unstable();
     picked
