@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use steadfast_machine::{Instant, Timestamp};
+use steadfast_machine::{Instant, Timestamp, convert};
 
 /// A monotonic clock that advances while the machine is suspended, so that suspended time counts as idle time.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Clock {
     /// Returns the wall-clock time; the Unix epoch when the system's clock is before it.
     pub fn wall() -> Timestamp {
         let now = to_duration(clock_gettime(ClockId::Realtime));
-        Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+        Timestamp::from_millis(convert::saturating(now.as_millis()))
     }
 }
 
@@ -38,10 +38,9 @@ fn since_boot() -> Duration {
     to_duration(clock_gettime(ClockId::Boottime))
 }
 
+/// The time since the clock's origin; zero before it.
 fn to_duration(time: Timespec) -> Duration {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-    Duration::new(seconds, nanos)
+    Duration::try_from(time).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use steadfast_machine::convert;
 use steadfast_protocol::websocket::{
     CodecError, Decoder, EndpointEvent, Frame, MessageKind, Opcode, Role, WebSocketEndpoint,
     WebSocketLimits,
@@ -166,7 +167,7 @@ impl WebSocket {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
                     self.current_written += count;
-                    self.written_total += widen(count);
+                    self.written_total += convert::to_u64(count);
                     self.needs_flush = true;
                     sent += count;
                 }
@@ -279,10 +280,6 @@ impl WebSocket {
     pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-fn widen(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

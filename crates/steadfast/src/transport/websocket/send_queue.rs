@@ -5,6 +5,7 @@
 
 use std::io;
 
+use steadfast_machine::convert;
 use steadfast_protocol::websocket::{ControlFrame, Frame, Opcode};
 
 use super::keys::MaskKeys;
@@ -35,7 +36,7 @@ impl SendQueue {
         };
         let before = lane.len();
         frame.append_client(lane, key);
-        self.queued_total += super::widen(lane.len() - before);
+        self.queued_total += convert::to_u64(lane.len() - before);
         Ok(())
     }
 
