@@ -101,8 +101,7 @@ impl Application {
     /// Makes a new publication; some publications have a time to live.
     pub(crate) fn publish(&mut self, now: Instant, generator: &mut Generator) -> Publish {
         self.published += 1;
-        let channels = u64::try_from(self.subscriptions.len()).unwrap_or(1);
-        let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
+        let channel = generator.below_len(self.subscriptions.len());
         let ttl = generator.chance(1, 6).then(|| {
             let millis = std::time::Duration::from_millis;
             generator.between(millis(50), millis(2_000))
@@ -193,9 +192,7 @@ impl Application {
 
     /// Calls for the history of a random channel.
     pub(crate) fn call(&mut self, now: Instant, generator: &mut Generator) -> Input {
-        let channels = u64::try_from(self.subscriptions.len()).unwrap_or(1);
-        let channel = usize::try_from(generator.below(channels)).unwrap_or(0);
-        let channel = self.channel(channel);
+        let channel = self.channel(generator.below_len(self.subscriptions.len()));
         self.calls.call(now, &channel, generator)
     }
 
@@ -236,7 +233,7 @@ impl Application {
         event: SubscriptionEvent,
         recorder: &mut Recorder<'_>,
     ) {
-        let index = usize::try_from(id.0).unwrap_or(usize::MAX);
+        let index = usize::try_from(id.0).expect("ids count the subscriptions");
         let (name, len_max) = (self.name.clone(), self.buffer_len_max);
         let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
@@ -297,10 +294,8 @@ impl Application {
     pub(crate) fn read(&mut self, generator: &mut Generator) -> Vec<(SubscriptionId, usize)> {
         let mut reads = Vec::new();
         for (id, subscription) in (0..).zip(&mut self.subscriptions) {
-            let unread = u64::try_from(subscription.unread).unwrap_or(u64::MAX);
-            let count = subscription
-                .unread
-                .min(usize::try_from(1 + generator.below(unread.max(4))).unwrap_or(1));
+            let unread = subscription.unread;
+            let count = unread.min(1 + generator.below_len(unread.max(4)));
             if count > 0 {
                 subscription.unread -= count;
                 reads.push((SubscriptionId(id), count));

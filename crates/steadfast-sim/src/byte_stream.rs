@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 /// The number of bytes of one direction that the network and the receiver's socket hold.
 const WINDOW_BYTES: usize = 32 << 10;
@@ -141,7 +141,7 @@ impl ByteStream {
     /// Discards all unsent frames.
     pub(crate) fn discard_unsent(&mut self) {
         self.unsent.clear();
-        self.accepted_bytes += to_u64(self.unsent_bytes);
+        self.accepted_bytes += convert::to_u64(self.unsent_bytes);
         self.unsent_bytes = 0;
         self.unsent_since = None;
     }
@@ -228,7 +228,7 @@ impl ByteStream {
 
     /// The total number of bytes that were sent.
     pub(crate) fn sent_bytes(&self) -> u64 {
-        self.accepted_bytes + to_u64(self.unsent_bytes)
+        self.accepted_bytes + convert::to_u64(self.unsent_bytes)
     }
 
     /// The time since which there are unsent bytes.
@@ -252,7 +252,7 @@ impl ByteStream {
         }
         self.in_flight_bytes -= bytes.len();
         if let Some(read_rate) = self.read_rate {
-            let length = to_u64(bytes.len());
+            let length = convert::to_u64(bytes.len());
             let nanos = length.saturating_mul(1_000_000_000) / read_rate.bytes_per_second.max(1);
             self.read_done_at = self.read_done_at.max(now) + Duration::from_nanos(nanos);
         }
@@ -266,7 +266,7 @@ impl ByteStream {
                 break;
             };
             self.unsent_bytes -= frame.len();
-            self.accepted_bytes += to_u64(frame.len());
+            self.accepted_bytes += convert::to_u64(frame.len());
             self.enqueue(now, delay, Chunk::Bytes(frame));
         }
         if self.unsent.is_empty() {
@@ -333,10 +333,6 @@ impl ByteStream {
         }
         self.in_flight.insert(index, (at, chunk));
     }
-}
-
-fn to_u64(bytes: usize) -> u64 {
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use steadfast_engine::{ChannelEpoch, Page, Read, ReadFrom, Record, Request, RequestId, Response};
 use steadfast_log::io as log_io;
-use steadfast_machine::Machine;
+use steadfast_machine::{Machine, convert};
 use steadfast_protocol::message::{ChannelName, Position};
 
 use crate::client::{Client, key_in_payload};
@@ -113,7 +113,7 @@ impl World {
                     self.reference_model.check_order(&channel, &keys, &name);
                 }
             }
-            let visible = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+            let visible = convert::to_u64(keys.len());
             if let Some(max) = self.settings.visible_max() {
                 let expected = high_watermark.offset.min(max);
                 self.check_retention(&channel, expected..=expected, visible);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use steadfast_machine::convert;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
@@ -160,7 +161,7 @@ impl Client {
     /// Publishes an acknowledged publication again, as an application does that has lost its own state. The new
     /// acknowledgement must be the same as the first acknowledgement, whichever segment contains the record.
     pub(crate) fn publish_again(&mut self, pick: u64) -> Option<Bytes> {
-        let count = u64::try_from(self.acknowledged.len()).unwrap_or(u64::MAX);
+        let count = convert::to_u64(self.acknowledged.len());
         let index = usize::try_from(pick.checked_rem(count)?).ok()?;
         let number = *self.acknowledged.keys().nth(index)?;
         let channel = self.acknowledged.remove(&number)?;

@@ -216,7 +216,7 @@ impl World {
     /// fail in an unintended way.
     fn draw_read_size(&mut self) -> usize {
         let is_split = self.generator.chance(1, 16);
-        let bytes = 1 + usize::try_from(self.generator.below(64)).unwrap_or(0);
+        let bytes = 1 + self.generator.below_len(64);
         match self.planted_bug {
             Some(PlantedBug::NoOrder | PlantedBug::LossyFreeze) => usize::MAX,
             Some(_) | None if is_split => bytes,

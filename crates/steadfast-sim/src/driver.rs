@@ -8,7 +8,7 @@ use bytes::Bytes;
 use steadfast_core::Session;
 use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input, Output};
-use steadfast_machine::{Instant, Machine};
+use steadfast_machine::{Instant, Machine, convert};
 use steadfast_protocol::websocket::{
     ControlFrame, Decoder, EndpointEvent, Opcode, Role, WebSocketEndpoint, WebSocketLimits,
 };
@@ -418,7 +418,7 @@ impl World {
         let Some(ClientIndex::Session(index)) = state.client_end else {
             return;
         };
-        let bytes = u64::try_from(state.to_gateway.unsent_bytes()).unwrap_or(u64::MAX);
+        let bytes = convert::to_u64(state.to_gateway.unsent_bytes());
         let Some(driver) = self.drivers.get_mut(index) else {
             return;
         };

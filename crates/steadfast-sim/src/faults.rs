@@ -68,8 +68,7 @@ impl World {
             .iter()
             .filter(|(_, state)| state.has_both_ends());
         let connections: Vec<ConnectionId> = open.map(|(connection, _)| *connection).collect();
-        let count = u64::try_from(connections.len()).unwrap_or(0);
-        let pick = usize::try_from(self.generator.below(count)).unwrap_or(0);
+        let pick = self.generator.below_len(connections.len());
         connections.get(pick).copied()
     }
 

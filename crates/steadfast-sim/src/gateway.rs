@@ -110,7 +110,7 @@ impl World {
     /// Creates a peer on a random shard for a new connection; `None` when the gateway accepts no connections. The
     /// caller reports the peer to the hub.
     pub(crate) fn create_peer(&mut self, connection: ConnectionId) -> Option<(usize, PeerId)> {
-        let index = usize::try_from(self.generator.below(u64::from(SHARDS))).unwrap_or(0);
+        let index = self.generator.below_len(usize::from(SHARDS));
         let shard = self
             .gateway
             .as_mut()

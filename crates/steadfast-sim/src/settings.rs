@@ -8,7 +8,7 @@ use std::time::Duration;
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
-use steadfast_machine::{ByteSize, Generator};
+use steadfast_machine::{ByteSize, Generator, convert};
 use steadfast_protocol::limits::Limits;
 
 pub(crate) use self::session::{CALLS_MAX, SessionParameters};
@@ -38,7 +38,7 @@ pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
 enum Retention {
     All,
     /// At most this number of publications per channel.
-    Count(u64),
+    Count(usize),
     /// The size of the log: a few segments.
     Bytes,
 }
@@ -85,7 +85,7 @@ impl RunSettings {
             _ => Fsync::Always,
         };
         let retention = match generator.below(6) {
-            0 => Retention::Count(8 + generator.below(32)),
+            0 => Retention::Count(8 + generator.below_len(32)),
             1 => Retention::Bytes,
             _ => Retention::All,
         };
@@ -93,7 +93,7 @@ impl RunSettings {
             // The idempotency keys of the window must fit into an eighth of a segment; otherwise no segment is removed.
             Retention::Bytes => 64,
             Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
-                .get(usize::try_from(generator.below(4)).unwrap_or(0))
+                .get(generator.below_len(4))
                 .copied()
                 .unwrap_or(64),
         };
@@ -106,7 +106,7 @@ impl RunSettings {
             },
             history_size: match retention {
                 Retention::Count(_) if planted_bug == Some(PlantedBug::NoRetention) => 10_000,
-                Retention::Count(count) => usize::try_from(count).unwrap_or(8),
+                Retention::Count(count) => count,
                 Retention::All | Retention::Bytes => 10_000,
             },
             retry_delay: Duration::from_millis(50),
@@ -117,11 +117,11 @@ impl RunSettings {
             ..LogSettings::for_tests()
         };
         let channels = 1 + generator.below(3);
-        let members = 3 + generator.below(3);
-        let sessions = 1 + generator.below(members - 1);
+        let members = 3 + generator.below_len(3);
+        let sessions = 1 + generator.below_len(members - 1);
         let ping_interval = Duration::from_secs(1 + generator.below(3));
         Self {
-            clients: usize::try_from(members - sessions).unwrap_or(1),
+            clients: members - sessions,
             sessions: (0..sessions)
                 .map(|_| SessionParameters::draw(generator))
                 .collect(),
@@ -159,7 +159,7 @@ impl RunSettings {
     pub(crate) const fn visible_max(&self) -> Option<u64> {
         match self.retention {
             Retention::All => Some(u64::MAX),
-            Retention::Count(count) => Some(count),
+            Retention::Count(count) => Some(convert::to_u64(count)),
             Retention::Bytes => None,
         }
     }
@@ -168,7 +168,7 @@ impl RunSettings {
     /// segment and the next one take half of the log, keys and checkpoints an eighth at most.
     pub(crate) fn retained_min(&self) -> u64 {
         let bytes = self.log.log_bytes().as_bytes() / 8 * 3;
-        let record = u64::try_from(self.padding).unwrap_or(0) + 128;
+        let record = convert::to_u64(self.padding) + 128;
         bytes / record
     }
 

@@ -101,7 +101,7 @@ impl World {
 
     pub(crate) fn publish_as_client(&mut self, client: usize) {
         let may_inject_faults = self.may_inject_faults();
-        let channel = usize::try_from(self.generator.below(8)).unwrap_or(0);
+        let channel = self.generator.below_len(8);
         let Some(publisher) = self.clients.get_mut(client) else {
             return;
         };

@@ -40,10 +40,7 @@ impl World {
             // Half of the writes succeed, because their space is reserved.
             DiskOperation::Write { .. } if self.generator.chance(1, 2) => return None,
             DiskOperation::Write { segment, at, bytes } => {
-                let part = self
-                    .generator
-                    .below(u64::try_from(bytes.len()).unwrap_or(0));
-                let written = bytes.get(..usize::try_from(part).unwrap_or(0));
+                let written = bytes.get(..self.generator.below_len(bytes.len()));
                 self.disk.write(*segment, *at, written.unwrap_or_default());
                 FailedOperation::Write
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use steadfast_core::Session;
 use steadfast_core::io::{Attempt, Input, PublicationId};
-use steadfast_machine::{Generator, Instant, Seed, Timestamp};
+use steadfast_machine::{Generator, Instant, Seed, Timestamp, convert};
 
 use crate::client::Client;
 use crate::clock::Clock;
@@ -213,8 +213,8 @@ impl World {
             reference_model: ReferenceModel::default(),
             totals: Totals {
                 seeds: 1,
-                sessions: len_u64(&settings.sessions),
-                simple_clients: u64::try_from(settings.clients).unwrap_or(0),
+                sessions: convert::to_u64(settings.sessions.len()),
+                simple_clients: convert::to_u64(settings.clients),
                 ..Totals::default()
             },
             settings,
@@ -458,8 +458,4 @@ impl World {
             .between(Duration::from_millis(10), Duration::from_millis(500));
         self.clock.schedule(delay, WorldEvent::Restart);
     }
-}
-
-fn len_u64<T>(of: &[T]) -> u64 {
-    u64::try_from(of.len()).unwrap_or(u64::MAX)
 }
