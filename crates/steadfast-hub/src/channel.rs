@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use steadfast_engine::ChannelEpoch;
+use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
 use crate::io::PeerId;
@@ -90,7 +91,7 @@ impl Channel {
             MemberSlot::Live(index) => (Rc::make_mut(&mut self.live), index),
             MemberSlot::Pending(index) => (&mut self.pending, index),
         };
-        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let index = convert::to_usize(index);
         list.swap_remove(index);
         list.get(index).copied()
     }
@@ -105,9 +106,9 @@ impl Channel {
     }
 }
 
+/// The index of the last entry of a list that is not empty.
 fn last_index(len: usize) -> u32 {
-    // A peer is in a channel at most once and peers have 32-bit indices, so the list cannot be longer.
-    u32::try_from(len.saturating_sub(1)).unwrap_or(u32::MAX)
+    u32::try_from(len - 1).expect("a shard has fewer peers and channels than 32 bits can count")
 }
 
 /// The channels of a hub: only those with a subscription or a pending request on this shard.
@@ -121,11 +122,11 @@ pub(crate) struct Channels {
 
 impl Channels {
     pub(crate) fn get(&self, index: ChannelIndex) -> Option<&Channel> {
-        self.slots.get(usize::try_from(index.0).ok()?)?.as_ref()
+        self.slots.get(convert::to_usize(index.0))?.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, index: ChannelIndex) -> Option<&mut Channel> {
-        self.slots.get_mut(usize::try_from(index.0).ok()?)?.as_mut()
+        self.slots.get_mut(convert::to_usize(index.0))?.as_mut()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<ChannelIndex> {
@@ -146,10 +147,7 @@ impl Channels {
         let name = ChannelName::from(name);
         let channel = Channel::new(name.clone());
         let index = if let Some(free) = self.free.pop() {
-            if let Some(slot) = usize::try_from(free)
-                .ok()
-                .and_then(|i| self.slots.get_mut(i))
-            {
+            if let Some(slot) = self.slots.get_mut(convert::to_usize(free)) {
                 *slot = Some(channel);
             }
             ChannelIndex(free)
@@ -163,10 +161,7 @@ impl Channels {
 
     /// Removes the channel if it has neither members nor pending requests.
     pub(crate) fn release(&mut self, index: ChannelIndex) {
-        let Some(slot) = usize::try_from(index.0)
-            .ok()
-            .and_then(|i| self.slots.get_mut(i))
-        else {
+        let Some(slot) = self.slots.get_mut(convert::to_usize(index.0)) else {
             return;
         };
         if slot.as_ref().is_some_and(Channel::is_idle)

@@ -1,6 +1,7 @@
 //! Fan-out of publications, and catching up on publications that this shard has missed.
 
 use steadfast_engine::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
+use steadfast_machine::convert;
 use steadfast_protocol::codec::{Encoding, InfoParts, PublicationParts};
 use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::websocket::{FrameBuilder, Opcode};
@@ -209,6 +210,6 @@ fn parts(record: &Record) -> PublicationParts<'_> {
         }),
         offset: record.offset,
         tags: None,
-        time: i64::try_from(record.at.as_millis()).unwrap_or(i64::MAX),
+        time: convert::saturating(record.at.as_millis()),
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::ChannelEpoch;
-use steadfast_machine::{Generator, Instant};
+use steadfast_machine::{Generator, Instant, convert};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{ClientInfo, Command};
 
@@ -355,14 +355,14 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
         self.slots
-            .get(slot_index(id))?
+            .get(convert::to_usize(id.index))?
             .as_deref()
             .filter(|peer| peer.id == id)
     }
 
     pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
         self.slots
-            .get_mut(slot_index(id))?
+            .get_mut(convert::to_usize(id.index))?
             .as_deref_mut()
             .filter(|peer| peer.id == id)
     }
@@ -373,7 +373,7 @@ impl Peers {
     ///
     /// If its slot is occupied: the shell reuses a slot only after the hub has removed its peer.
     pub(crate) fn insert(&mut self, peer: Peer) {
-        let index = slot_index(peer.id);
+        let index = convert::to_usize(peer.id.index);
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, || None);
         }
@@ -389,7 +389,7 @@ impl Peers {
     }
 
     pub(crate) fn remove(&mut self, id: PeerId) -> Option<Box<Peer>> {
-        let slot = self.slots.get_mut(slot_index(id))?;
+        let slot = self.slots.get_mut(convert::to_usize(id.index))?;
         if slot.as_ref()?.id != id {
             return None;
         }
@@ -405,8 +405,4 @@ impl Peers {
     pub(crate) fn ids(&self) -> Vec<PeerId> {
         self.slots.iter().flatten().map(|peer| peer.id).collect()
     }
-}
-
-fn slot_index(id: PeerId) -> usize {
-    usize::try_from(id.index).unwrap_or(usize::MAX)
 }

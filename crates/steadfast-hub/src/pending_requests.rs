@@ -7,6 +7,7 @@ use steadfast_engine::{
     ChannelEpoch, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, Request, RequestId,
     Response,
 };
+use steadfast_machine::convert;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{Publication, Reply, ReplyResult};
 
@@ -301,7 +302,7 @@ pub(crate) fn publication(record: Record) -> Publication {
         info: client_info(&publisher),
         offset,
         tags: std::collections::BTreeMap::new(),
-        time: i64::try_from(at.as_millis()).unwrap_or(i64::MAX),
+        time: convert::saturating(at.as_millis()),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{
@@ -119,8 +119,7 @@ impl Hub {
                     .collect(),
             ),
             PresenceDetail::Counts => {
-                let clients =
-                    u32::try_from(self.present_peers(channel).count()).unwrap_or(u32::MAX);
+                let clients: u32 = convert::saturating(self.present_peers(channel).count());
                 // All clients are anonymous and count as one user.
                 let users = (clients > 0).then(String::new).into_iter().collect();
                 ShardPresence::Counts { clients, users }
@@ -194,7 +193,7 @@ impl Hub {
             }
             PresenceDetail::Clients => self.reply_ok(peer, command, ReplyResult::Presence(clients)),
             PresenceDetail::Counts => {
-                let num_users = u32::try_from(users.len()).unwrap_or(u32::MAX);
+                let num_users = convert::saturating(users.len());
                 self.reply_ok(
                     peer,
                     command,

@@ -7,17 +7,18 @@
 
 use std::time::Duration;
 
-use steadfast_machine::Instant;
+use steadfast_machine::{Instant, convert};
 
 use crate::io::PeerId;
 
 /// The length of a tick.
-pub const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_nanos(TICK_NANOS);
+const TICK_NANOS: u64 = 100_000_000;
 
 /// Ticks in one revolution of the wheel: 51.2 s. Later deadlines are stored in the last slot and added again from
 /// there.
 const SLOTS: usize = 512;
-const SLOTS_U64: u64 = 512;
+const SLOTS_U64: u64 = convert::to_u64(SLOTS);
 
 /// A deadline, rounded up to a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,21 +27,17 @@ pub(crate) struct TickNumber(u64);
 impl TickNumber {
     /// The first tick that is not before `deadline`.
     pub(crate) fn at_or_after(deadline: Instant) -> Self {
-        Self(deadline.as_nanos().div_ceil(tick_nanos()))
+        Self(deadline.as_nanos().div_ceil(TICK_NANOS))
     }
 
     /// The last tick that is not after `now`.
     fn at_or_before(now: Instant) -> Self {
-        Self(now.as_nanos() / tick_nanos())
+        Self(now.as_nanos() / TICK_NANOS)
     }
 
     fn instant(self) -> Instant {
-        Instant::from_nanos(self.0.saturating_mul(tick_nanos()))
+        Instant::from_nanos(self.0.saturating_mul(TICK_NANOS))
     }
-}
-
-fn tick_nanos() -> u64 {
-    u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A peer whose deadline may have passed. The entry is valid only if the peer is still scheduled for this tick.
@@ -120,14 +117,17 @@ impl TimerWheel {
     }
 
     fn slot(&self, tick: u64) -> Option<&Vec<TimerEntry>> {
-        self.slots
-            .get(usize::try_from(tick % SLOTS_U64).unwrap_or(0))
+        self.slots.get(slot_index(tick))
     }
 
     fn slot_mut(&mut self, tick: u64) -> Option<&mut Vec<TimerEntry>> {
-        self.slots
-            .get_mut(usize::try_from(tick % SLOTS_U64).unwrap_or(0))
+        self.slots.get_mut(slot_index(tick))
     }
+}
+
+/// The index of the slot to which a tick belongs.
+fn slot_index(tick: u64) -> usize {
+    usize::try_from(tick % SLOTS_U64).expect("below the number of slots")
 }
 
 #[cfg(test)]
