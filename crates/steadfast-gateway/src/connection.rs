@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
+use steadfast_machine::convert;
 use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -268,5 +269,5 @@ impl Connections {
 }
 
 fn slot_mut(slots: &mut [Slot], index: u32) -> Option<&mut Slot> {
-    slots.get_mut(usize::try_from(index).ok()?)
+    slots.get_mut(convert::to_usize(index))
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Input, LogEvent};
-use steadfast_machine::{Instant, Seed};
+use steadfast_machine::{Instant, Seed, convert};
 use steadfast_protocol::websocket;
 use tokio::sync::Notify;
 use tokio::time;
@@ -95,7 +95,7 @@ impl ShardSettings {
                 close_timeout: server.close_timeout.0,
             },
             handshake_timeout: server.handshake_timeout.0,
-            handshakes_max: usize::try_from(server.handshakes_max).unwrap_or(usize::MAX),
+            handshakes_max: convert::to_usize(server.handshakes_max),
             peers_max: policies.peers_max(),
             sockets_max,
             shutdown_timeout: server.shutdown_timeout.0,

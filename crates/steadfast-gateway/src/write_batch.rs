@@ -6,6 +6,8 @@
 //! Has no access to sockets and makes no decisions; the shard enqueues, writes each socket's buffers once, and clears
 //! the batch.
 
+use steadfast_machine::convert;
+
 /// Memory that is retained after a large batch.
 const RETAINED_BYTES: usize = 1 << 20;
 /// Entries of the range table that are retained after a large batch; 16 bytes each.
@@ -74,11 +76,8 @@ impl WriteBatch {
 
     /// Queues a range for a socket, after everything that is queued already.
     pub(crate) fn enqueue(&mut self, queued: &mut QueuedBuffers, range: BufferRange) {
-        let number = u32::try_from(self.ranges.len()).unwrap_or(NONE);
-        match usize::try_from(queued.last)
-            .ok()
-            .and_then(|last| self.ranges.get_mut(last))
-        {
+        let number = offset(self.ranges.len());
+        match self.ranges.get_mut(convert::to_usize(queued.last)) {
             Some(last) if last.arena == range.arena && last.end == range.start => {
                 last.end = range.end;
                 return;
@@ -140,13 +139,13 @@ fn append(buffer: &mut Vec<u8>, arena: Arena, frame: &[u8]) -> BufferRange {
     }
 }
 
-/// The shard flushes a batch long before it reaches 4 GiB.
+/// The position at the end of the bytes or of the ranges. The shard flushes a batch long before either has 4 billion.
 fn offset(len: usize) -> u32 {
     u32::try_from(len).expect("a batch is flushed before it grows to 4 GiB")
 }
 
 fn range_at(ranges: &[BufferRange], number: u32) -> Option<BufferRange> {
-    ranges.get(usize::try_from(number).ok()?).copied()
+    ranges.get(convert::to_usize(number)).copied()
 }
 
 fn bytes_in<'a>(shared: &'a [u8], own: &'a [u8], range: BufferRange) -> &'a [u8] {
@@ -154,9 +153,9 @@ fn bytes_in<'a>(shared: &'a [u8], own: &'a [u8], range: BufferRange) -> &'a [u8]
         Arena::Shared => shared,
         Arena::Own => own,
     };
-    let range = usize::try_from(range.start).unwrap_or(usize::MAX)
-        ..usize::try_from(range.end).unwrap_or(usize::MAX);
-    buffer.get(range).unwrap_or_default()
+    buffer
+        .get(convert::to_usize(range.start)..convert::to_usize(range.end))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

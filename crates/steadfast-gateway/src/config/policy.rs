@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
-use steadfast_machine::ByteSize;
+use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::websocket;
 
@@ -80,8 +80,7 @@ impl TryFrom<&LoadedConfig> for Policies {
             .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
         let log = LogPolicy::new(log_settings(&config.store))
             .map_err(|error| reject(loaded, keys::log_setting(error.setting), error.expected))?;
-        let message_bytes_max =
-            u32::try_from(config.client.message_bytes_max.0.as_bytes()).unwrap_or(u32::MAX);
+        let message_bytes_max = convert::saturating(config.client.message_bytes_max.0.as_bytes());
         let client_limits = websocket::WebSocketLimits {
             message_bytes_max,
             frame_bytes_max: message_bytes_max,
@@ -105,7 +104,7 @@ impl TryFrom<&LoadedConfig> for Policies {
 impl Policies {
     /// Returns the number of shards.
     pub(crate) fn shards(&self) -> u16 {
-        u16::try_from(self.hubs.len()).unwrap_or(u16::MAX)
+        u16::try_from(self.hubs.len()).expect("at most `SHARDS_MAX`")
     }
 
     /// Returns how many clients one shard accepts before it rejects further ones.
@@ -119,7 +118,7 @@ impl Policies {
     /// clients is lowered if it exceeds the number of sockets that are not reserved.
     pub(crate) fn fit(&mut self, files_max: u64) -> usize {
         let files = files_max.saturating_sub(FILES_RESERVED) / u64::from(self.shards()).max(1);
-        let sockets = usize::try_from(files).unwrap_or(usize::MAX).max(2);
+        let sockets = convert::saturating::<usize>(files).max(2);
         let spare = (sockets / SOCKETS_SPARE_ONE_IN).clamp(1, SOCKETS_SPARE_MAX);
         let (requested, possible) = (self.peers_max(), sockets.saturating_sub(spare));
         if requested > possible {
@@ -158,9 +157,7 @@ const fn require(is_valid: bool, key: &'static ConfigKey) -> Result<(), &'static
 pub(super) fn shards(configured: u16) -> u16 {
     let available = || std::thread::available_parallelism().map_or(1, NonZero::get);
     if configured == 0 {
-        u16::try_from(available())
-            .unwrap_or(SHARDS_MAX)
-            .min(SHARDS_MAX)
+        convert::saturating::<u16>(available()).min(SHARDS_MAX)
     } else {
         configured
     }
@@ -264,7 +261,7 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
 /// Returns the settings of the hub of one shard.
 pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
-    let pending_requests_max = wide(client.pending_requests_max);
+    let pending_requests_max = convert::to_usize(client.pending_requests_max);
     HubSettings {
         shard,
         shards,
@@ -275,14 +272,14 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         rejected_close_timeout: client.rejected_close_timeout.0,
         write_timeout: client.write_timeout.0,
         send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
-        peers_max: wide(config.server.connections_max).div_ceil(usize::from(shards)),
-        channels_per_peer_max: wide(client.channels_max),
+        peers_max: convert::to_usize(config.server.connections_max).div_ceil(usize::from(shards)),
+        channels_per_peer_max: convert::to_usize(client.channels_max),
         pending_requests_per_peer_max: pending_requests_max,
         pending_requests_max: pending_requests_max.max(PENDING_REQUESTS_PER_SHARD_MAX),
-        recovery_publications_max: wide(client.publications_per_reply_max),
+        recovery_publications_max: convert::to_usize(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
-        history_publications_max: wide(client.publications_per_reply_max),
-        presence_clients_max: wide(client.presence_max),
+        history_publications_max: convert::to_usize(client.publications_per_reply_max),
+        presence_clients_max: convert::to_usize(client.presence_max),
         presence_timeout: PRESENCE_TIMEOUT,
         join_leave: match client.join_leave {
             JoinLeaveChoice::On => JoinLeave::On,
@@ -295,7 +292,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         },
         limits: Limits {
             message_bytes: client.message_bytes_max.0.as_len(),
-            messages_max: wide(client.commands_per_message_max),
+            messages_max: convert::to_usize(client.commands_per_message_max),
             ..Limits::DEFAULT
         },
     }
@@ -311,12 +308,12 @@ pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
         },
         segment_bytes: store.segment_bytes.0,
         log_bytes: store.bytes_max.0,
-        history_size: usize::try_from(store.history_size).unwrap_or(usize::MAX),
+        history_size: convert::saturating(store.history_size),
         history_ttl: store.history_ttl.0,
         channel_ttl: store.channel_ttl.0,
-        channels_max: wide(store.channels_max),
+        channels_max: convert::to_usize(store.channels_max),
         dedup_window: store.dedup_window.0,
-        idempotency_keys_max: wide(store.idempotency_keys_max),
+        idempotency_keys_max: convert::to_usize(store.idempotency_keys_max),
         batch_bytes_max: BATCH_BYTES_MAX,
         pending_bytes_max: PENDING_BYTES_MAX,
         cache_bytes: CACHE_BYTES,
@@ -324,10 +321,6 @@ pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
         pending_reads_max: PENDING_READS_MAX,
         retry_delay: RETRY_DELAY,
     }
-}
-
-fn wide(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use steadfast_machine::ByteSize;
+use steadfast_machine::{ByteSize, convert};
 use steadfast_toml::unit;
 
 /// A duration, written as a whole number and one of `ms`, `s`, `m`, `h`, `d`.
@@ -75,7 +75,7 @@ impl FromStr for ConfigSize {
 impl fmt::Display for ConfigDuration {
     /// Writes the largest unit that fits exactly; fractions of a millisecond are truncated.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let millis = convert::saturating(self.0.as_millis());
         write_exact(f, millis, &DURATION_UNITS, "ms")
     }
 }

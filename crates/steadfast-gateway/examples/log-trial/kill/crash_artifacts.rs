@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use steadfast_machine::Generator;
+use steadfast_machine::{Generator, convert};
 
 /// Distance from the last non-zero byte: a record may end in zeros, which look like unwritten bytes.
 const RECORD_END_BYTES: usize = 64;
@@ -23,14 +23,12 @@ pub(crate) fn append_garbage(directory: &str, generator: &mut Generator) -> io::
         };
         let at = last + RECORD_END_BYTES;
         let free = bytes.len().saturating_sub(at);
-        let len = usize::try_from(1 + generator.below(300))
-            .unwrap_or(1)
-            .min(free);
+        let len = (1 + generator.below_len(300)).min(free);
         let garbage: Vec<u8> = (0..len)
             .map(|_| generator.next_u64().to_le_bytes()[0])
             .collect();
         let file = OpenOptions::new().write(true).open(&path)?;
-        file.write_all_at(&garbage, u64::try_from(at).unwrap_or(u64::MAX))?;
+        file.write_all_at(&garbage, convert::to_u64(at))?;
         return Ok(len > 0);
     }
     Ok(false)

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use steadfast_machine::convert;
+
 use crate::records::{Failure, Name, fields};
 
 /// A channel and an offset in it.
@@ -40,7 +42,7 @@ impl Ledger {
     }
 
     pub(crate) fn in_flight(&self) -> u64 {
-        u64::try_from(self.unacknowledged.len()).unwrap_or(u64::MAX)
+        convert::to_u64(self.unacknowledged.len())
     }
 
     pub(crate) fn on_writer(&mut self, line: &str) -> Result<(), Failure> {
