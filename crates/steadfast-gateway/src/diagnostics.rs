@@ -55,6 +55,13 @@ pub(crate) fn log_event(event: &Event) {
                 "connect data ignored: not a JSON object of at most 1 KiB"
             );
         }
+        Event::ShardMessagesDropped { shard, count } => {
+            tracing::warn!(
+                shard,
+                count,
+                "messages to a shard dropped: its inbox is full; joins, leaves and presence are incomplete"
+            );
+        }
         Event::RequestsRejected { rejection, count } => {
             tracing::warn!(reason = ?rejection, count, "requests rejected by the log");
         }

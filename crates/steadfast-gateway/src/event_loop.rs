@@ -23,7 +23,8 @@ use crate::admin::{Admin, Capacity};
 use crate::config::policy::Policies;
 use crate::echo::EchoSettings;
 use crate::log::ShardLog;
-use crate::shard::{Outgoing, Shard};
+use crate::shard::Shard;
+use crate::shard_bus::{Inbox, ShardBus};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};
 
 /// The maximum number of bytes that one read returns; larger messages need several reads. All connections of a
@@ -32,6 +33,8 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 /// The maximum number of log events in one loop iteration: enough to coalesce, few enough that sockets are written in
 /// between.
 const LOG_EVENTS_MAX: usize = 512;
+/// The same for messages of shards.
+const SHARD_MESSAGES_MAX: usize = 512;
 
 /// State that the connections of one shard share.
 #[derive(Debug)]
@@ -48,7 +51,8 @@ pub(crate) struct EventLoop {
     is_full: Cell<bool>,
     is_iteration_open: Cell<bool>,
     iteration_end: Notify,
-    outgoing: Notify,
+    /// Notified when there are requests to the log.
+    requests: Notify,
     /// The deadline until which the timer's task sleeps.
     armed_deadline: Cell<Option<Instant>>,
     rearm: Notify,
@@ -106,13 +110,14 @@ impl ShardSettings {
 impl EventLoop {
     pub(crate) fn new(
         hub: Hub,
+        bus: ShardBus,
         clock: Clock,
         close_timeout: Duration,
         settings: ShardSettings,
         admin: Arc<Admin>,
     ) -> Self {
         Self {
-            shard: RefCell::new(Shard::new(hub, close_timeout)),
+            shard: RefCell::new(Shard::new(hub, bus, close_timeout)),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             clock,
             settings,
@@ -121,7 +126,7 @@ impl EventLoop {
             is_full: Cell::new(false),
             is_iteration_open: Cell::new(false),
             iteration_end: Notify::new(),
-            outgoing: Notify::new(),
+            requests: Notify::new(),
             armed_deadline: Cell::new(None),
             rearm: Notify::new(),
             capacity: Notify::new(),
@@ -169,8 +174,8 @@ impl EventLoop {
         let mut shard = self.shard.borrow_mut();
         let before = shard.connections();
         let result = step(&mut shard, self.clock.now());
-        if shard.has_outgoing() {
-            self.outgoing.notify_one();
+        if shard.has_requests() {
+            self.requests.notify_one();
         }
         if shard.connections() < before {
             self.capacity.notify_one();
@@ -299,16 +304,12 @@ pub(crate) async fn run_timer(event_loop: Rc<EventLoop>) {
     }
 }
 
-/// Owns the shard's end of the log: submits the hub's requests and shard messages, and delivers the log's events to the
-/// hub.
+/// Owns the shard's end of the log: submits the hub's requests, and delivers the log's events to the hub.
 pub(crate) async fn exchange_with_log(event_loop: Rc<EventLoop>, mut log: ShardLog) {
     loop {
-        first_of(event_loop.outgoing.notified(), log.ready()).await;
-        for outgoing in event_loop.step(|shard, _| shard.take_outgoing()) {
-            match outgoing {
-                Outgoing::Request(request) => log.request(request),
-                Outgoing::Broadcast(message) => log.broadcast(message),
-            }
+        first_of(event_loop.requests.notified(), log.ready()).await;
+        for request in event_loop.step(|shard, _| shard.take_requests()) {
+            log.request(request);
         }
         log.flush();
         deliver_log_events(&event_loop, &mut log).await;
@@ -330,6 +331,20 @@ async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
             return;
         }
         // The sockets are written before more events are taken.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Owns the shard's inbox: delivers the messages of all shards to the hub.
+pub(crate) async fn receive_messages(event_loop: Rc<EventLoop>, mut inbox: Inbox) {
+    let mut messages = Vec::new();
+    while inbox.receive(&mut messages, SHARD_MESSAGES_MAX).await > 0 {
+        event_loop.step(|shard, now| {
+            for message in messages.drain(..) {
+                shard.handle(now, Input::ShardMessageReceived { message });
+            }
+        });
+        // The sockets are written before more messages are taken.
         tokio::task::yield_now().await;
     }
 }

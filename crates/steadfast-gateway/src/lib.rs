@@ -18,5 +18,6 @@ pub mod listen;
 pub mod log;
 pub mod server;
 mod shard;
+mod shard_bus;
 mod upgrade;
 mod write_batch;

@@ -32,6 +32,7 @@ use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
 use crate::log::{LogMachine, LogService, LogSetup, RingLimits, ShardLog, Store};
+use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
 
 /// How long the log may take to close: one batch and one sync of a slow disk.
 const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,10 +121,14 @@ where
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = mpsc::channel(usize::from(policies.shards()));
     let mut shards = Vec::new();
-    for ((policy, log), listener) in policies.hubs.iter().zip(shard_logs).zip(listeners) {
+    let (bus, inboxes) = shard_bus::open(policies.shards(), INBOX_MESSAGES_MAX);
+    let ends = shard_logs.into_iter().zip(inboxes).zip(listeners);
+    for (policy, ((log, inbox), listener)) in policies.hubs.iter().zip(ends) {
         let shard = ShardThread {
             policy: policy.clone(),
             log,
+            bus: bus.clone(),
+            inbox,
             listener,
             clock,
             settings: settings.clone(),
@@ -214,6 +219,8 @@ impl Drop for ExitGuard {
 struct ShardThread {
     policy: HubPolicy,
     log: ShardLog,
+    bus: ShardBus,
+    inbox: Inbox,
     listener: TcpListener,
     clock: Clock,
     settings: ShardSettings,
@@ -235,6 +242,8 @@ impl ShardThread {
         let Self {
             policy,
             log,
+            bus,
+            inbox,
             listener,
             clock,
             settings,
@@ -248,12 +257,20 @@ impl ShardThread {
             event_loop::seed().map_err(io::Error::other)?,
             clock.now(),
         );
-        let event_loop = Rc::new(EventLoop::new(hub, clock, close_timeout, settings, admin));
+        let event_loop = Rc::new(EventLoop::new(
+            hub,
+            bus,
+            clock,
+            close_timeout,
+            settings,
+            admin,
+        ));
         let accepting = spawn_local(accept::accept(Rc::clone(&event_loop), listener));
         let essential_tasks = [
             spawn_local(event_loop::finish_iterations(Rc::clone(&event_loop))),
             spawn_local(event_loop::run_timer(Rc::clone(&event_loop))),
             spawn_local(event_loop::exchange_with_log(Rc::clone(&event_loop), log)),
+            spawn_local(event_loop::receive_messages(Rc::clone(&event_loop), inbox)),
             spawn_local({
                 let event_loop = Rc::clone(&event_loop);
                 async move { event_loop.panicked().await }
@@ -270,7 +287,7 @@ impl ShardThread {
 /// accepts clients but does not serve them.
 async fn until_stopped(
     stopped: &mut watch::Receiver<bool>,
-    mut essential_tasks: [LocalTask; 4],
+    mut essential_tasks: [LocalTask; 5],
 ) -> io::Result<()> {
     // An error means that `Running` was dropped, which stops the gateway as well.
     let mut stopped = pin!(stopped.wait_for(|is_stopped| *is_stopped));

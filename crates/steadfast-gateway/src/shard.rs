@@ -18,6 +18,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
 use crate::diagnostics;
+use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
 
 /// A write batch is flushed early when its frames exceed this size: keeps the memory of a burst small, and is far above
@@ -25,13 +26,6 @@ use crate::write_batch::{BufferRange, WriteBatch};
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The same for ranges, of 16 bytes each.
 const BATCH_RANGES_MAX: usize = 1 << 18;
-
-/// What the hub sends to the log, in order.
-#[derive(Debug)]
-pub(crate) enum Outgoing {
-    Request(Request),
-    Broadcast(ShardMessage),
-}
 
 /// The outcome of a write; the hub is notified after all sockets were written.
 #[derive(Clone, Copy, Debug)]
@@ -55,12 +49,14 @@ pub(crate) struct Shard {
     write_outcomes: Vec<(PeerId, WriteOutcome)>,
     /// When closing connections are reset; the timeout is the same for all, so this is in order.
     closing: VecDeque<(Instant, PeerId)>,
-    outgoing: Vec<Outgoing>,
+    /// Requests that were not submitted to the log yet.
+    requests: Vec<Request>,
+    bus: ShardBus,
     close_timeout: Duration,
 }
 
 impl Shard {
-    pub(crate) fn new(hub: Hub, close_timeout: Duration) -> Self {
+    pub(crate) fn new(hub: Hub, bus: ShardBus, close_timeout: Duration) -> Self {
         Self {
             hub,
             connections: Connections::default(),
@@ -68,7 +64,8 @@ impl Shard {
             dirty_sockets: Vec::new(),
             write_outcomes: Vec::new(),
             closing: VecDeque::new(),
-            outgoing: Vec::new(),
+            requests: Vec::new(),
+            bus,
             close_timeout,
         }
     }
@@ -284,14 +281,14 @@ impl Shard {
         !self.dirty_sockets.is_empty() || !self.write_outcomes.is_empty()
     }
 
-    /// Removes and returns what is to be sent to the log.
-    pub(crate) fn take_outgoing(&mut self) -> Vec<Outgoing> {
-        mem::take(&mut self.outgoing)
+    /// Removes and returns the requests to the log.
+    pub(crate) fn take_requests(&mut self) -> Vec<Request> {
+        mem::take(&mut self.requests)
     }
 
-    /// Whether there is something to send to the log.
-    pub(crate) fn has_outgoing(&self) -> bool {
-        !self.outgoing.is_empty()
+    /// Whether there are requests to the log.
+    pub(crate) fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
     }
 
     /// Closes every connection with reconnect advice.
@@ -311,8 +308,8 @@ impl Shard {
             Output::Close { peer, code, reason } => self.close(now, peer, code, &reason),
             Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
             Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
-            Output::Request(request) => self.outgoing.push(Outgoing::Request(request)),
-            Output::Broadcast(message) => self.outgoing.push(Outgoing::Broadcast(message)),
+            Output::Request(request) => self.requests.push(request),
+            Output::Broadcast(message) => self.send_to_shards(now, message),
             Output::Notify(event) => diagnostics::log_event(&event),
         }
     }
@@ -342,6 +339,14 @@ impl Shard {
         let connection = self.connections.get_mut(peer);
         if let Some(bytes) = connection.and_then(|connection| connection.send_buffer_bytes()) {
             self.handle(now, Input::SendBuffer { peer, bytes });
+        }
+    }
+
+    /// Sends a message on the bus, and notifies the hub of each inbox without capacity. The hub's outputs for these follow
+    /// those that are queued.
+    fn send_to_shards(&mut self, now: Instant, message: ShardMessage) {
+        for shard in self.bus.send(message) {
+            self.hub.handle(now, Input::ShardMessageDropped { shard });
         }
     }
 
@@ -382,6 +387,7 @@ mod tests {
     use crate::config::load::LoadedConfig;
     use crate::config::policy::Policies;
     use crate::connection_task::decode_read;
+    use crate::shard_bus;
 
     /// More than the kernel buffers for one connection.
     const LARGE: usize = 16 << 20;
@@ -462,7 +468,7 @@ mod tests {
         config.server.shards = 1;
         let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
         let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
-        Shard::new(hub, Duration::from_secs(5))
+        Shard::new(hub, shard_bus::open(1, 1).0, Duration::from_secs(5))
     }
 
     /// Returns both ends of a connection: the gateway's and the client's.

@@ -161,7 +161,7 @@ fn filled() -> tempfile::TempDir {
                     ..
                 } => responses += 1,
                 LogEvent::Committed(_) => {}
-                LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
+                LogEvent::Response { .. } | LogEvent::Lagged => {
                     panic!("{event:?}")
                 }
             }

@@ -13,9 +13,9 @@ use steadfast_engine::{Append, Publisher, Rejection, Request, RequestId, Respons
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, RingLimits, ShardLog, Store,
 };
-use steadfast_hub::io::{LogEvent, PresenceDetail, ShardMessage, ShardPresence};
+use steadfast_hub::io::LogEvent;
 use steadfast_log::event::Health;
-use steadfast_protocol::message::{ChannelName, ClientInfo};
+use steadfast_protocol::message::ChannelName;
 
 use self::stub_machine::StubMachine;
 
@@ -51,24 +51,6 @@ fn all_requests_of_one_loop_iteration_are_one_batch_with_one_sync() {
     wait_for(&mut shards[0], 200);
 
     assert_eq!(reported.try_iter().collect::<Vec<_>>(), [100]);
-}
-
-#[test]
-fn shard_messages_reach_all_shards_and_a_presence_response_only_the_shard_that_queried() {
-    let (_service, mut shards) = memory(3, StubMachine::default());
-
-    shards[2].broadcast(query(1));
-    shards[2].flush();
-    wait_for(&mut shards[0], 1);
-    shards[0].broadcast(response(1, 9));
-    shards[0].flush();
-    wait_for(&mut shards[1], 2);
-    shards[0].broadcast(query(2));
-    shards[0].flush();
-
-    assert_eq!(numbers(wait_for(&mut shards[0], 1)), ["query 2"]);
-    assert_eq!(numbers(wait_for(&mut shards[1], 1)), ["query 2"]);
-    assert_eq!(numbers(wait_for(&mut shards[2], 2)), ["query 1", "query 2"]);
 }
 
 #[test]
@@ -114,7 +96,7 @@ fn a_submission_to_a_full_channel_is_sent_later_without_another_iteration() {
 
     let responses = seen.iter().filter_map(|event| match event {
         LogEvent::Response { number, .. } => Some(*number),
-        LogEvent::Committed(_) | LogEvent::Message(_) | LogEvent::Lagged => None,
+        LogEvent::Committed(_) | LogEvent::Lagged => None,
     });
     assert!(responses.eq(0..3000));
 }
@@ -336,37 +318,6 @@ fn append(shard: &mut ShardLog, number: u64) {
         publisher: Publisher::default(),
         idempotency_key: None,
     }));
-}
-
-fn query(number: u64) -> ShardMessage {
-    ShardMessage::PresenceQuery {
-        shard: 2,
-        number,
-        channel: ChannelName::from("news"),
-        detail: PresenceDetail::Clients,
-    }
-}
-
-fn response(shard: u16, number: u64) -> ShardMessage {
-    ShardMessage::PresenceResponse {
-        shard,
-        number,
-        presence: ShardPresence::Clients(vec![ClientInfo::default()]),
-    }
-}
-
-fn numbers(events: Vec<LogEvent>) -> Vec<String> {
-    let name = |event| match event {
-        LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => format!("query {number}"),
-        LogEvent::Message(ShardMessage::PresenceResponse { number, .. }) => {
-            format!("response {number}")
-        }
-        other @ (LogEvent::Committed(_)
-        | LogEvent::Response { .. }
-        | LogEvent::Message(_)
-        | LogEvent::Lagged) => panic!("not expected: {other:?}"),
-    };
-    events.into_iter().map(name).collect()
 }
 
 /// Takes events until there are `count`.

@@ -54,6 +54,14 @@ pub enum Event {
         /// The number of rejections since the last report.
         count: u64,
     },
+    /// Messages to a shard were dropped, because its inbox was full: its clients miss joins and leaves, and presence
+    /// queries time out. The first dropped message is reported at once, further ones at most once a second.
+    ShardMessagesDropped {
+        /// The shard that did not receive them.
+        shard: u16,
+        /// The number of dropped messages since the last report.
+        count: u64,
+    },
 }
 
 /// A limit of a hub at which it rejects commands or refuses connections.

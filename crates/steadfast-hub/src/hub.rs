@@ -3,7 +3,7 @@
 //! A hub makes every decision between the socket and the log: who may connect, what a command does, which peers receive
 //! which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the log does both) and
 //! transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the order of
-//! the log.
+//! the log and through shard messages.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -229,7 +229,6 @@ impl Hub {
             match event {
                 LogEvent::Committed(committed) => self.on_committed(committed),
                 LogEvent::Response { number, response } => self.on_response(number, response),
-                LogEvent::Message(message) => self.on_shard_message(message),
                 LogEvent::Lagged => self.on_lagged(),
             }
         }
@@ -337,6 +336,10 @@ impl Machine for Hub {
             Input::Written { peer, bytes } => self.on_written(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
             Input::Log { events, at } => self.on_log(events, at),
+            Input::ShardMessageReceived { message } => self.on_shard_message(message),
+            Input::ShardMessageDropped { shard } => {
+                self.record_rejection(RejectionCause::InboxFull { shard });
+            }
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
         }

@@ -59,7 +59,8 @@ pub enum ConnectionLoss {
     IoError,
 }
 
-/// A message between shards, delivered in the order of the log and not stored.
+/// A message between shards. It is not stored, and it may be dropped: the inbox of each shard is bounded. A shard
+/// receives the messages of one sender in the order in which they were sent, in no order with the events of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum ShardMessage {
@@ -91,6 +92,27 @@ pub enum ShardMessage {
         /// The clients on the responding shard.
         presence: ShardPresence,
     },
+}
+
+/// The shards to which a message is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Every shard, including the sender.
+    AllShards,
+    /// One shard, which may be the sender.
+    Shard(u16),
+}
+
+impl ShardMessage {
+    /// The shards to which the message is sent.
+    pub const fn destination(&self) -> Destination {
+        match self {
+            Self::Join { .. } | Self::Leave { .. } | Self::PresenceQuery { .. } => {
+                Destination::AllShards
+            }
+            Self::PresenceResponse { shard, .. } => Destination::Shard(*shard),
+        }
+    }
 }
 
 /// What a presence query requests.
@@ -126,11 +148,9 @@ pub enum LogEvent {
         number: u64,
         response: Response,
     },
-    /// A message from any shard, including this one.
-    Message(ShardMessage),
-    /// Commits and shard messages are missing at this position: the shard lagged, and the ring buffer overwrote entries
-    /// that the shard had not read. This entry follows every response that belongs in the gap and precedes the first
-    /// entry after the gap. Responses are never lost.
+    /// Commits are missing at this position: the shard lagged, and the ring buffer overwrote entries that the shard had
+    /// not read. This entry follows every response that belongs in the gap and precedes the first entry after the gap.
+    /// Responses are never lost.
     Lagged,
 }
 
@@ -175,6 +195,10 @@ pub enum Input {
         /// The wall-clock time at the shell.
         at: Timestamp,
     },
+    /// A message from any shard arrived, including this one.
+    ShardMessageReceived { message: ShardMessage },
+    /// A message of this hub was dropped: the inbox of this shard is full.
+    ShardMessageDropped { shard: u16 },
     /// The process is shutting down: close every peer with a code whose advice is to reconnect.
     ShutdownRequested,
     /// A deadline may have passed.
@@ -212,7 +236,7 @@ pub enum Output {
     ResumeReading { peer: PeerId },
     /// Send this request to the log.
     Request(Request),
-    /// Send this message to all shards, in the order of the log.
+    /// Send this message to the inboxes of its destination. A message that does not fit is dropped and reported.
     Broadcast(ShardMessage),
     /// Report this event for diagnostics.
     Notify(Event),

@@ -1,4 +1,4 @@
-//! Rate-limited reports of rejected commands.
+//! Rate-limited reports of rejected commands and of dropped shard messages.
 //!
 //! One peer can have thousands of commands rejected in a second, and a log line for each would hide everything else. So
 //! each cause is reported immediately, and then at most once per [`REPORT_INTERVAL`], with the number of
@@ -17,13 +17,15 @@ use crate::io::Output;
 /// For this long after a report, rejections of the same cause are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a command was rejected.
+/// Why a command was rejected or a message dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RejectionCause {
     /// A limit of the hub.
     Limit(HubLimit),
     /// A rejection by the log.
     Log(Rejection),
+    /// The inbox of this shard had no capacity for a message.
+    InboxFull { shard: u16 },
 }
 
 impl RejectionCause {
@@ -31,6 +33,7 @@ impl RejectionCause {
         match self {
             Self::Limit(limit) => Event::LimitReached { limit, count },
             Self::Log(rejection) => Event::RequestsRejected { rejection, count },
+            Self::InboxFull { shard } => Event::ShardMessagesDropped { shard, count },
         }
     }
 }
@@ -42,7 +45,7 @@ struct RejectionCounter {
     unreported: u64,
 }
 
-/// The rejections of a hub; at most one entry for each of the few causes.
+/// The rejections of a hub; at most one entry for each of the few causes and for each shard.
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     counts: BTreeMap<RejectionCause, RejectionCounter>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_engine::{ChannelEpoch, Committed, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
-use steadfast_hub::io::{Input, LogEvent, Output, PeerId, ShardMessage};
+use steadfast_hub::io::{Input, LogEvent, Output, PeerId};
 use steadfast_log::Log;
 use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed};
@@ -17,24 +17,19 @@ use crate::connections::ConnectionId;
 use crate::log_thread::DiskOperation;
 use crate::reference_model::Invariant;
 use crate::settings::SHARDS;
+use crate::shard_bus::Inbox;
 use crate::socket::PingTiming;
 use crate::world::{World, WorldEvent};
 
 /// The shard number in requests of the world itself; no hub has this number.
 pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
-/// An entry of the queue for the log's next loop iteration.
-#[derive(Debug)]
-pub(crate) enum LogQueueItem {
-    Request(Request),
-    Message(ShardMessage),
-}
-
 #[derive(Debug)]
 pub(crate) struct Shard {
     hub: Hub,
     /// Entries of the log that this shard has not read.
     pub(crate) unread: VecDeque<LogEvent>,
+    pub(crate) inbox: Inbox,
     connections: BTreeMap<PeerId, ConnectionId>,
     next_peer: u32,
     is_iteration_scheduled: bool,
@@ -58,7 +53,8 @@ pub(crate) struct Gateway {
     pub(crate) shutdown_phase: ShutdownPhase,
     pub(crate) log: Log,
     pub(crate) shards: Vec<Shard>,
-    pub(crate) log_queue: VecDeque<LogQueueItem>,
+    /// Requests for the log's next loop iteration.
+    pub(crate) log_queue: VecDeque<Request>,
     pub(crate) is_log_iteration_scheduled: bool,
     tick_at: Option<Instant>,
     /// The write in progress, which may be on disk after a crash.
@@ -82,6 +78,7 @@ impl World {
                 now,
             ),
             unread: VecDeque::new(),
+            inbox: Inbox::default(),
             connections: BTreeMap::new(),
             next_peer: 0,
             is_iteration_scheduled: false,
@@ -170,8 +167,8 @@ impl World {
                     self.set_reading(connection, false);
                 }
             }
-            Output::Request(request) => self.queue_for_log(LogQueueItem::Request(request)),
-            Output::Broadcast(message) => self.queue_for_log(LogQueueItem::Message(message)),
+            Output::Request(request) => self.queue_for_log(request),
+            Output::Broadcast(message) => self.send_to_shards(index, &message),
             Output::Notify(event) => self.on_hub_event(index, &event),
         }
     }
@@ -181,9 +178,9 @@ impl World {
         shard.connections.get(&peer).copied()
     }
 
-    fn queue_for_log(&mut self, item: LogQueueItem) {
+    fn queue_for_log(&mut self, request: Request) {
         if let Some(gateway) = &mut self.gateway {
-            gateway.log_queue.push_back(item);
+            gateway.log_queue.push_back(request);
         }
     }
 
@@ -363,6 +360,9 @@ impl Gateway {
     pub(crate) fn is_quiet(&self) -> bool {
         self.log_queue.is_empty()
             && self.pending_operations == 0
-            && self.shards.iter().all(|shard| shard.unread.is_empty())
+            && self
+                .shards
+                .iter()
+                .all(|shard| shard.unread.is_empty() && shard.inbox.is_empty())
     }
 }

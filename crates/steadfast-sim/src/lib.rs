@@ -22,6 +22,7 @@ mod planted_bug;
 pub mod reference_model;
 mod sessions;
 mod settings;
+mod shard_bus;
 mod simple_clients;
 mod socket;
 mod storage;

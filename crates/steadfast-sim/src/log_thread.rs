@@ -7,7 +7,7 @@ use steadfast_hub::io::LogEvent;
 use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
-use crate::gateway::{LogQueueItem, WORLD_SHARD};
+use crate::gateway::WORLD_SHARD;
 use crate::planted_bug::{PlantedBug, alter_log_request};
 use crate::world::{World, WorldEvent};
 
@@ -57,33 +57,18 @@ impl World {
         }
     }
 
-    /// The log's thread handles all queued requests and messages.
+    /// The log's thread handles all queued requests.
     pub(crate) fn run_log_iteration(&mut self) {
         let Some(gateway) = &mut self.gateway else {
             return;
         };
         gateway.is_log_iteration_scheduled = false;
-        let mut batch = Vec::new();
-        for item in std::mem::take(&mut gateway.log_queue) {
-            match item {
-                LogQueueItem::Request(request) => {
-                    batch.push(alter_log_request(
-                        request,
-                        self.planted_bug,
-                        &gateway.high_watermarks,
-                    ));
-                }
-                LogQueueItem::Message(message) => {
-                    self.totals.shard_lags += gateway
-                        .append_for_shards(&LogEvent::Message(message), self.settings.ring_entries);
-                }
-            }
-        }
+        let requests = std::mem::take(&mut gateway.log_queue)
+            .into_iter()
+            .map(|request| alter_log_request(request, self.planted_bug, &gateway.high_watermarks))
+            .collect();
         let at = self.wall();
-        self.drive_log(log_io::Input::Requested {
-            requests: batch,
-            at,
-        });
+        self.drive_log(log_io::Input::Requested { requests, at });
         self.schedule_shard_iterations();
     }
 

@@ -70,6 +70,8 @@ pub(crate) struct RunSettings {
     retention: Retention,
     /// The number of ring buffer entries by which a shard may lag.
     pub(crate) ring_entries: usize,
+    /// The number of messages that the inbox of a shard holds.
+    pub(crate) inbox_messages: usize,
     pub(crate) log: LogPolicy,
     /// A multiple of one second.
     ping_interval: Duration,
@@ -144,6 +146,7 @@ impl RunSettings {
             },
             retention,
             ring_entries: if generator.chance(1, 3) { 4 } else { 4096 },
+            inbox_messages: if generator.chance(1, 3) { 2 } else { 4096 },
             log: LogPolicy::new(log).expect("the drawn settings are in range"),
             ping_interval,
             pong_timeout: ping_interval / 2,
@@ -216,7 +219,7 @@ impl RunSettings {
             history_publications_max: 300,
             presence_clients_max: 100,
             presence_timeout: Duration::from_secs(3),
-            join_leave: JoinLeave::Off,
+            join_leave: JoinLeave::On,
             anonymous_info: AnonymousInfo::Ignored,
             limits: Limits::DEFAULT,
         };

@@ -66,6 +66,10 @@ counts! {
     sectors_kept = "unsynced sectors kept";
     /// Times that a shard lagged so far that it lost entries of the log.
     shard_lags = "shard lags";
+    /// Messages that shards received from the inboxes of the bus.
+    shard_messages_received = "shard messages received";
+    /// Messages that were dropped because an inbox was full.
+    shard_messages_dropped = "shard messages dropped";
     /// Torn writes that were truncated on opening.
     torn_writes_truncated = "torn writes truncated";
     /// Publications that clients requested.

@@ -98,6 +98,11 @@ pub(crate) enum WorldEvent {
         process_number: u64,
         shard: usize,
     },
+    /// A shard takes messages from its inbox.
+    DeliverMessages {
+        process_number: u64,
+        shard: usize,
+    },
     Tick {
         process_number: u64,
     },
@@ -353,12 +358,14 @@ impl World {
             WorldEvent::LogIteration { process_number }
             | WorldEvent::DiskCompleted { process_number, .. }
             | WorldEvent::ShardIteration { process_number, .. }
+            | WorldEvent::DeliverMessages { process_number, .. }
             | WorldEvent::Tick { process_number }
             | WorldEvent::ProcessExit { process_number }
                 if process_number != self.process_number => {}
             WorldEvent::LogIteration { .. } => self.run_log_iteration(),
             WorldEvent::DiskCompleted { operation, .. } => self.on_disk_completed(operation),
             WorldEvent::ShardIteration { shard, .. } => self.run_shard_iteration(shard),
+            WorldEvent::DeliverMessages { shard, .. } => self.deliver_messages(shard),
             WorldEvent::Tick { .. } => self.tick(),
             WorldEvent::ProcessExit { .. } => self.exit_process(),
             WorldEvent::ReportGatewaySendBuffer { connection } => {

@@ -125,7 +125,6 @@ impl Appender {
                 LogEvent::Response { number, response } => {
                     lines.push_str(&self.on_response(number, &response)?);
                 }
-                LogEvent::Message(_) => return Err("unexpected shard message".into()),
                 LogEvent::Lagged => self.delivered.clear(),
             }
         }

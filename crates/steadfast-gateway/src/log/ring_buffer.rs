@@ -18,7 +18,7 @@ use self::entry_queue::EntryQueue;
 /// The capacity of the ring buffer; a shard that does not read in time lags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingLimits {
-    /// The maximum number of shared entries: commits and shard messages. At least 1.
+    /// The maximum number of shared entries, which are commits. At least 1.
     pub entries: usize,
     /// The maximum number of bytes of the payloads of all shared entries, including an overhead per entry. A single
     /// entry may be larger.

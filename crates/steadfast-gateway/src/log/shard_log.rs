@@ -1,5 +1,4 @@
-//! One shard's end of the log: its requests and shard messages are submitted to the writer once per loop iteration, and
-//! the log's events are read from the ring buffer.
+//! One shard's end of the log: its requests are submitted to the writer once per loop iteration, and the log's events are read from the ring buffer.
 //!
 //! Never blocks and makes no decisions. When the writer's channel is full the submission is retained, and the shard is
 //! woken to submit it once there is capacity.
@@ -9,18 +8,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_engine::{Rejection, Request, RequestId, Response};
-use steadfast_hub::io::{LogEvent, ShardMessage};
+use steadfast_hub::io::LogEvent;
 use steadfast_log::event::Health;
 
 use super::ring_buffer::TakenEvents;
 use super::service::SharedState;
-use super::writer::{Submission, WriterMessage};
+use super::writer::WriterMessage;
 
 /// One shard's end of the log. Belongs to one event loop.
 #[derive(Debug)]
 pub struct ShardLog {
     shard: u16,
-    submission: Submission,
+    submission: Vec<Request>,
     writer: SyncSender<WriterMessage>,
     shared: Arc<SharedState>,
     /// Rejections of requests that could not be submitted, because the writer has exited.
@@ -35,7 +34,7 @@ impl ShardLog {
     ) -> Self {
         Self {
             shard,
-            submission: Submission::default(),
+            submission: Vec::new(),
             writer,
             shared,
             rejections: VecDeque::new(),
@@ -54,12 +53,7 @@ impl ShardLog {
             self.shard,
             "a request contains the number of its own shard"
         );
-        self.submission.requests.push(request);
-    }
-
-    /// Adds a shard message to the submission.
-    pub fn broadcast(&mut self, message: ShardMessage) {
-        self.submission.messages.push(message);
+        self.submission.push(request);
     }
 
     /// Sends the submission to the writer as one message; call it once at the end of each loop iteration. Never blocks.
@@ -128,20 +122,17 @@ impl ShardLog {
     }
 
     /// Rejects requests on behalf of a writer that has exited.
-    fn reject(&mut self, submission: &Submission) {
+    fn reject(&mut self, requests: &[Request]) {
         let rejection = match self.shared.health() {
             Health::WriteFailed => Rejection::WriteFailed,
             Health::Opening | Health::Serving | Health::Full | Health::Closing | Health::Closed => {
                 Rejection::Closing
             }
         };
-        let responses = submission
-            .requests
-            .iter()
-            .map(|request| LogEvent::Response {
-                number: request_id(request).number,
-                response: Response::Rejected(rejection),
-            });
+        let responses = requests.iter().map(|request| LogEvent::Response {
+            number: request_id(request).number,
+            response: Response::Rejected(rejection),
+        });
         self.rejections.extend(responses);
     }
 }

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecv
 
 use steadfast_clock::Clock;
 use steadfast_engine::{Rejection, Request, RequestId, Response};
-use steadfast_hub::io::{LogEvent, ShardMessage};
+use steadfast_hub::io::LogEvent;
 use steadfast_log::event::{Event, Health};
 use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
@@ -39,22 +39,10 @@ const STAGED_MAX: usize = 256;
 /// A message to the writer.
 #[derive(Debug)]
 pub(super) enum WriterMessage {
-    Submission(Submission),
+    /// The requests of one loop iteration of one shard.
+    Submission(Vec<Request>),
     /// A storage operation has completed, or the log must be closed.
     Wake,
-}
-
-/// The requests and shard messages of one loop iteration of one shard.
-#[derive(Debug, Default)]
-pub(super) struct Submission {
-    pub(super) requests: Vec<Request>,
-    pub(super) messages: Vec<ShardMessage>,
-}
-
-impl Submission {
-    pub(super) fn is_empty(&self) -> bool {
-        self.requests.is_empty() && self.messages.is_empty()
-    }
 }
 
 /// How the log was closed.
@@ -208,13 +196,11 @@ where
 
     fn receive(&mut self, message: WriterMessage) {
         match message {
-            WriterMessage::Submission(submission) => {
-                self.staged
-                    .extend(submission.messages.into_iter().map(message_delivery));
+            WriterMessage::Submission(requests) => {
                 if self.requests.is_empty() {
-                    self.requests = submission.requests;
+                    self.requests = requests;
                 } else {
-                    self.requests.extend(submission.requests);
+                    self.requests.extend(requests);
                 }
             }
             WriterMessage::Wake => {}
@@ -404,19 +390,6 @@ where
 fn send_result<T>(to: &SyncSender<T>, result: T) {
     if to.try_send(result).is_err() {
         tracing::debug!("no thread waits for the result of the log");
-    }
-}
-
-/// Addresses a shard message to one or to all shards.
-fn message_delivery(message: ShardMessage) -> Delivery {
-    match message {
-        ShardMessage::PresenceResponse { shard, .. } => Delivery::One {
-            shard,
-            event: LogEvent::Message(message),
-        },
-        ShardMessage::Join { .. }
-        | ShardMessage::Leave { .. }
-        | ShardMessage::PresenceQuery { .. } => Delivery::All(LogEvent::Message(message)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_hub::event::Event;
-use steadfast_hub::io::{LogEvent, PeerId, ShardMessage, ShardPresence};
+use steadfast_hub::io::{Input, PeerId, ShardMessage, ShardPresence};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubSettings};
 use steadfast_protocol::message::ClientInfo;
 
@@ -47,7 +47,7 @@ fn presence_awaits_every_shard_and_sums_the_responses() {
         number: 1,
         presence: ShardPresence::Counts { clients: 3, users },
     };
-    script.log(vec![LogEvent::Message(other)]);
+    script.receive(other);
 
     assert_eq!(
         script.read(peer),
@@ -103,14 +103,11 @@ fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
     };
     let channel = steadfast_protocol::message::ChannelName::from("news");
 
-    script.log(vec![LogEvent::Message(ShardMessage::Join {
+    script.receive(ShardMessage::Join {
         channel: channel.clone(),
         info: info.clone(),
-    })]);
-    script.log(vec![LogEvent::Message(ShardMessage::Leave {
-        channel,
-        info,
-    })]);
+    });
+    script.receive(ShardMessage::Leave { channel, info });
 
     let pushes = script.read(listener);
     assert!(
@@ -146,6 +143,42 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
         ),
         "{:?}",
         script.broadcasts
+    );
+}
+
+#[test]
+fn a_client_receives_its_own_join_after_its_subscribe_reply() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.send(
+        peer,
+        r#"{"id":2,"subscribe":{"channel":"news","join_leave":true}}"#,
+    );
+    script.respond(page(0, &[]));
+
+    let reply = script.read(peer);
+    assert!(reply.contains(r#"{"id":2,"subscribe":"#), "{reply}");
+    relay(&mut script);
+    let push = script.read(peer);
+    assert!(push.contains(r#""join":{"info":"#), "{push}");
+}
+
+#[test]
+fn dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_second() {
+    let mut script = Script::new();
+    let dropped = |script: &mut Script, shard| script.handle(Input::ShardMessageDropped { shard });
+
+    dropped(&mut script, 1);
+    for _ in 0..3 {
+        dropped(&mut script, 1);
+    }
+    dropped(&mut script, 2);
+    script.advance(Duration::from_secs(1));
+
+    assert_eq!(
+        script.events,
+        [(1, 1), (2, 1), (1, 3)].map(|(shard, count)| Event::ShardMessagesDropped { shard, count })
     );
 }
 
@@ -232,8 +265,8 @@ fn joined_info(script: &Script) -> Option<String> {
     Some(String::from_utf8_lossy(text).into_owned())
 }
 
-/// Delivers the oldest broadcast of the hub to the hub, as the log would.
+/// Delivers the oldest broadcast of the hub to the hub, as its own inbox would.
 fn relay(script: &mut Script) {
     let message = script.broadcasts.remove(0);
-    script.log(vec![LogEvent::Message(message)]);
+    script.receive(message);
 }

@@ -164,6 +164,11 @@ impl Script {
         });
     }
 
+    /// Delivers a message from the hub's inbox.
+    pub(crate) fn receive(&mut self, message: ShardMessage) {
+        self.handle(Input::ShardMessageReceived { message });
+    }
+
     /// Lets time pass, and delivers a tick at each deadline of the hub.
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;

@@ -5,9 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use steadfast_hub::io::{LogEvent, ShardMessage};
-use steadfast_protocol::message::ClientInfo;
+use steadfast_hub::io::LogEvent;
 
 use super::{RingLimits, TakenEvents};
 
@@ -227,28 +225,16 @@ fn memory_bytes(event: &LogEvent) -> usize {
                 let record = &committed.record;
                 record.data.len() + record.publisher.user.len() + record.publisher.client.len()
             }
-            LogEvent::Message(
-                ShardMessage::Join { info, .. } | ShardMessage::Leave { info, .. },
-            ) => info_bytes(info),
             // These are for one shard only, or contain nothing that could be large.
-            LogEvent::Message(
-                ShardMessage::PresenceQuery { .. } | ShardMessage::PresenceResponse { .. },
-            )
-            | LogEvent::Response { .. }
-            | LogEvent::Lagged => 0,
+            LogEvent::Response { .. } | LogEvent::Lagged => 0,
         }
-}
-
-fn info_bytes(info: &ClientInfo) -> usize {
-    let data = |part: &Option<Bytes>| part.as_ref().map_or(0, Bytes::len);
-    info.user.len() + info.client.len() + data(&info.conn_info) + data(&info.chan_info)
 }
 
 #[cfg(test)]
 mod tests {
-    use steadfast_engine::{Rejection, Response};
-    use steadfast_hub::io::PresenceDetail;
-    use steadfast_machine::{Generator, Seed};
+    use bytes::Bytes;
+    use steadfast_engine::{ChannelEpoch, Committed, Publisher, Record, Rejection, Response};
+    use steadfast_machine::{Generator, Seed, Timestamp};
     use steadfast_protocol::message::ChannelName;
 
     use super::*;
@@ -436,12 +422,15 @@ mod tests {
     }
 
     fn shared_entry(number: u64) -> Delivery {
-        let channel = ChannelName::from("a");
-        Delivery::All(LogEvent::Message(ShardMessage::PresenceQuery {
-            shard: 0,
-            number,
-            channel,
-            detail: PresenceDetail::Counts,
+        Delivery::All(LogEvent::Committed(Committed {
+            channel: ChannelName::from("a"),
+            epoch: ChannelEpoch::new(1, 0),
+            record: Record {
+                offset: number,
+                data: Bytes::new(),
+                publisher: Publisher::default(),
+                at: Timestamp::default(),
+            },
         }))
     }
 
@@ -471,12 +460,9 @@ mod tests {
         let taken = queue.take(shard, &mut events, max);
         assert!(events.len() <= max);
         let seen = events.into_iter().map(|event| match event {
-            LogEvent::Message(ShardMessage::PresenceQuery { number, .. }) => Seen::Shared(number),
+            LogEvent::Committed(committed) => Seen::Shared(committed.record.offset),
             LogEvent::Response { number, .. } => Seen::Own(number),
             LogEvent::Lagged => Seen::Lagged,
-            other @ (LogEvent::Committed(_) | LogEvent::Message(_)) => {
-                panic!("never pushed: {other:?}")
-            }
         });
         (seen.collect(), taken.has_more)
     }

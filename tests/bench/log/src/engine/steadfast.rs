@@ -111,7 +111,7 @@ impl Engine for Steadfast {
                     response: Response::Appended { .. },
                 } => writers.push(u16::try_from(number)?),
                 LogEvent::Committed(_) => {}
-                LogEvent::Response { .. } | LogEvent::Message(_) | LogEvent::Lagged => {
+                LogEvent::Response { .. } | LogEvent::Lagged => {
                     bail!("unexpected event: {event:?}")
                 }
             }
