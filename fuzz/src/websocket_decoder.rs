@@ -74,7 +74,7 @@ fn decode<'a>(
     let mut decoder = Decoder::new(role, limits);
     let mut transcript = Transcript::default();
     let message_bytes_max =
-        usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX - CONTROL_BYTES_MAX);
+        usize::try_from(limits.message_bytes_max).expect("an address has at least 32 bits");
     for read in reads {
         let mut read = read.to_vec();
         let mut reading = decoder.read(&mut read);

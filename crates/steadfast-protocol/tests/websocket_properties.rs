@@ -186,7 +186,7 @@ fn decode(
         }
         assert!(
             decoder.buffered_bytes()
-                <= usize::try_from(limits.message_bytes_max).unwrap_or(usize::MAX - 125) + 125
+                <= usize::try_from(limits.message_bytes_max).expect("at least 32 bits") + 125
         );
         if rest.is_empty() {
             break;
