@@ -221,18 +221,16 @@ impl Subscriptions {
         }
     }
 
-    /// The application consumed events. Returns true if a pause ends.
-    pub(crate) fn on_consumed(&mut self, id: SubscriptionId, items: usize) -> bool {
+    /// The application consumed events; a paused subscription is requested again once half of its buffer is free.
+    pub(crate) fn on_consumed(&mut self, id: SubscriptionId, items: usize) {
         let Some(it) = self.all.get_mut(&id) else {
-            return false;
+            return;
         };
         it.buffered = it.buffered.saturating_sub(items);
         let has_space = it.buffered <= it.options.buffer_len_max / 2;
         if it.state == SubscriptionState::Paused && has_space {
             it.state = SubscriptionState::Pending;
-            return true;
         }
-        false
     }
 
     /// Stops waiting for overdue replies; returns the unsubscribe requests of these subscriptions.

@@ -241,9 +241,11 @@ impl Connections {
         Some((peer, slot.connection.as_mut()?))
     }
 
-    /// Removes and closes a connection. Returns whether it existed.
-    pub(crate) fn remove(&mut self, peer: PeerId) -> bool {
-        self.take(peer).map(Connection::close).is_some()
+    /// Removes and closes a connection.
+    pub(crate) fn remove(&mut self, peer: PeerId) {
+        if let Some(connection) = self.take(peer) {
+            connection.close();
+        }
     }
 
     /// As `remove`, but discards the send buffer and resets the connection. Returns whether it existed.

@@ -201,7 +201,7 @@ impl Shard {
             match connection.endpoint.written_action() {
                 WrittenAction::KeepOpen => {}
                 WrittenAction::ShutDownSending => connection.shutdown_write(),
-                WrittenAction::CloseStream => _ = self.connections.remove(peer),
+                WrittenAction::CloseStream => self.connections.remove(peer),
             }
         }
     }

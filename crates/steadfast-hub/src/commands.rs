@@ -258,7 +258,8 @@ impl Hub {
                 );
             }
             Err(error) => {
-                let error = ErrorCode::BadRequest.reply_with(error.to_string());
+                let code = ErrorCode::for_idempotent_publish_error(&error);
+                let error = code.reply_with(error.to_string());
                 self.reply(
                     id,
                     &Reply::Response {
