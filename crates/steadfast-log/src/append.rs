@@ -225,7 +225,6 @@ impl Log {
             return self.reject(request_id, Rejection::Limit);
         };
         let epoch = channel.epoch;
-        self.counters.duplicates += 1;
         self.respond(
             request_id,
             Response::Appended {

@@ -307,7 +307,6 @@ impl Log {
         let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
             return;
         };
-        self.counters.syncs += 1;
         self.writer.cursor.synced = self.writer.cursor.end;
         self.timers.sync = None;
         self.remove_obsolete();
@@ -319,7 +318,6 @@ impl Log {
 
     /// Commits a batch: publishes its publications, responds to its requests, and applies its effect.
     fn commit(&mut self, batch: Batch) {
-        self.counters.batches += 1;
         if let Some(checkpoint) = batch.checkpoint {
             self.commit_checkpoint(batch.ordinal, batch.segment, checkpoint);
         }
@@ -361,7 +359,6 @@ impl Log {
                 if let Some(scope) = scope {
                     self.state.dedup_window.confirm(&scope, entry.segment);
                 }
-                self.counters.committed += 1;
                 let record = Record {
                     offset,
                     data: append.data,

@@ -96,24 +96,3 @@ pub enum Health {
     /// The log is closed, or was never opened because of corruption.
     Closed,
 }
-
-/// Totals since the log was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogCounters {
-    /// Publications that became durable.
-    pub committed: u64,
-    /// Appends that were acknowledged as duplicates.
-    pub duplicates: u64,
-    /// Appends and reads that were rejected.
-    pub rejected: u64,
-    /// Batches that were committed.
-    pub batches: u64,
-    /// Syncs that succeeded.
-    pub syncs: u64,
-    /// Reads that were completed.
-    pub reads: u64,
-    /// Reads that were served from memory alone.
-    pub reads_from_memory: u64,
-    /// Records that could not be read, or were corrupt.
-    pub unreadable: u64,
-}

@@ -18,7 +18,7 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::cache::Cache;
 use crate::commit::Writer;
-use crate::event::{Event, Health, LogCounters, LogLimit};
+use crate::event::{Event, Health, LogLimit};
 use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer};
 use crate::open::{Corruption, CorruptionKind};
 use crate::opening::Opening;
@@ -52,7 +52,6 @@ pub struct Log {
     pub(crate) reads: Reads,
     pub(crate) cache: Cache,
     pub(crate) outputs: VecDeque<Output>,
-    pub(crate) counters: LogCounters,
     pub(crate) reported_limits: BTreeSet<LogLimit>,
     pub(crate) is_full_reported: bool,
     pub(crate) timers: Timers,
@@ -90,23 +89,12 @@ impl Log {
             reads: Reads::default(),
             cache: Cache::new(policy.cache_bytes().as_len()),
             outputs: VecDeque::new(),
-            counters: LogCounters::default(),
             reported_limits: BTreeSet::new(),
             is_full_reported: false,
             timers: Timers::default(),
             now,
             wall: Timestamp::default(),
         }
-    }
-
-    /// The validated settings of the log.
-    pub const fn policy(&self) -> &LogPolicy {
-        &self.policy
-    }
-
-    /// Totals since the log was created.
-    pub const fn counters(&self) -> LogCounters {
-        self.counters
     }
 
     /// Number of known channels.
@@ -117,11 +105,6 @@ impl Log {
     /// Number of idempotency keys in the deduplication window.
     pub fn idempotency_keys(&self) -> usize {
         self.state.dedup_window.len()
-    }
-
-    /// Size of all segments in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.state.segments.bytes()
     }
 
     /// What the log can do now.
@@ -263,7 +246,6 @@ impl Log {
     }
 
     pub(crate) fn reject(&mut self, request_id: RequestId, reason: Rejection) {
-        self.counters.rejected += 1;
         self.respond(request_id, Response::Rejected(reason));
     }
 

@@ -107,10 +107,7 @@ impl Log {
         }
         match self.plan(&read) {
             ReadPlan::Unrecoverable => self.respond_unrecoverable(read.request_id, &read.channel),
-            ReadPlan::Page(page_read) if page_read.parts.is_empty() => {
-                self.counters.reads_from_memory += 1;
-                self.finish(&page_read);
-            }
+            ReadPlan::Page(page_read) if page_read.parts.is_empty() => self.finish(&page_read),
             ReadPlan::Page(page_read) if self.reads.in_flight.len() < IN_FLIGHT_MAX => {
                 self.start(page_read);
             }
@@ -281,7 +278,6 @@ impl Log {
         if matches!(page_read.direction, Direction::Backward { .. }) {
             records.reverse();
         }
-        self.counters.reads += 1;
         let page = Page::Records { records, has_more };
         self.respond(
             page_read.request_id,
@@ -295,7 +291,6 @@ impl Log {
 
     fn respond_unrecoverable(&mut self, request_id: RequestId, channel: &ChannelName) {
         let (epoch, high_watermark, _) = self.position(channel);
-        self.counters.reads += 1;
         self.respond(
             request_id,
             Response::Read(ReadResponse {
@@ -321,7 +316,6 @@ impl Log {
         let Some(segment) = self.state.segments.by_ordinal(ordinal) else {
             return;
         };
-        self.counters.unreadable += 1;
         self.notify(Event::RecordUnreadable {
             segment: segment.number,
             at,
