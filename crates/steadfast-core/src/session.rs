@@ -28,7 +28,6 @@ use crate::backoff::Backoff;
 use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
 use crate::io::{
     Attempt, CallError, DropReason, Input, Output, Publish, PublishOutcome, SubscriptionEvent,
-    Timer,
 };
 use crate::liveness::Liveness;
 use crate::outbox::Outbox;
@@ -291,7 +290,6 @@ impl Session {
 impl Machine for Session {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.apply(now, input);
@@ -302,8 +300,8 @@ impl Machine for Session {
         self.outputs.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        self.next_deadline()
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.next_timer().map(|(at, _)| at)
     }
 }
 

@@ -263,7 +263,7 @@ impl Shard {
         if self
             .hub
             .poll_timeout()
-            .is_some_and(|(deadline, _)| deadline <= now)
+            .is_some_and(|deadline| deadline <= now)
         {
             self.handle(now, Input::Tick);
         }
@@ -271,7 +271,7 @@ impl Shard {
 
     /// Returns the next instant at which `tick` has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let hub = self.hub.poll_timeout().map(|(deadline, _)| deadline);
+        let hub = self.hub.poll_timeout();
         let closing = self.closing.front().map(|(deadline, _)| *deadline);
         [hub, closing].into_iter().flatten().min()
     }

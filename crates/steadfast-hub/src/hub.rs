@@ -14,9 +14,7 @@ use steadfast_protocol::websocket::{Opcode, encoder::encode_server};
 
 use crate::channel::Channels;
 use crate::event::{ClosedBy, Event, HubLimit};
-use crate::io::{
-    Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage, Timer,
-};
+use crate::io::{Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage};
 use crate::peer::{Deadline, Peer, PeerPhase, Peers};
 use crate::pending_requests::PendingRequests;
 use crate::policy::hub::{HubPolicy, HubSettings};
@@ -316,7 +314,6 @@ impl Hub {
 impl Machine for Hub {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -350,14 +347,13 @@ impl Machine for Hub {
         self.outputs.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let deadlines = [
             self.timer_wheel.next(),
             self.presence_queries.next_deadline(),
             self.rejections.next_deadline(),
         ];
-        let due = deadlines.into_iter().flatten().min()?;
-        Some((due, Timer::Wheel))
+        deadlines.into_iter().flatten().min()
     }
 }
 

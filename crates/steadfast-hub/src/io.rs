@@ -241,11 +241,3 @@ pub enum Output {
     /// Report this event for diagnostics.
     Notify(Event),
 }
-
-/// The purpose of the hub's next deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The next tick of the timer wheel that has work (pings, pong, connect and write timeouts), the next timeout of a
-    /// presence query, or the next report of rejections.
-    Wheel,
-}

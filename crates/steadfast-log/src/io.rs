@@ -133,14 +133,3 @@ pub enum Output {
     /// The log is closed; the storage may be closed too.
     Closed,
 }
-
-/// The deadline for which the log is to be called again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
-    /// The next sync of the `interval` policy.
-    Sync,
-    /// The retry of an operation that failed.
-    Retry,
-    /// The check of ages: visible publications, idempotency keys, expired channels.
-    Age,
-}

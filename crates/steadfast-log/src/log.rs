@@ -19,7 +19,7 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 use crate::cache::Cache;
 use crate::commit::Writer;
 use crate::event::{Event, Health, LogLimit};
-use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer};
+use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError};
 use crate::open::{Corruption, CorruptionKind};
 use crate::opening::Opening;
 use crate::policy::LogPolicy;
@@ -264,7 +264,6 @@ impl Log {
 impl Machine for Log {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -301,18 +300,11 @@ impl Machine for Log {
         self.outputs.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         if !matches!(self.phase, LogPhase::Running) {
             return None;
         }
-        let deadlines = [
-            (self.timers.sync, Timer::Sync),
-            (self.timers.retry, Timer::Retry),
-            (self.timers.age, Timer::Age),
-        ];
-        deadlines
-            .into_iter()
-            .filter_map(|(at, timer)| Some((at?, timer)))
-            .min_by_key(|(at, _)| *at)
+        let deadlines = [self.timers.sync, self.timers.retry, self.timers.age];
+        deadlines.into_iter().flatten().min()
     }
 }

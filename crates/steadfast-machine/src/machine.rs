@@ -17,8 +17,6 @@ pub trait Machine {
     type Input;
     /// What the driver must do, in the imperative, for example "dial", "write", "close".
     type Output;
-    /// The reason for the next wake-up.
-    type Timer;
 
     /// Handles one input that the driver received at `now`.
     fn handle(&mut self, now: Instant, input: Self::Input);
@@ -26,6 +24,7 @@ pub trait Machine {
     /// Returns the next output, or `None` when the queue is empty.
     fn poll_output(&mut self) -> Option<Self::Output>;
 
-    /// Returns the next deadline and its reason; `None` means that the machine waits for an input only.
-    fn poll_timeout(&self) -> Option<(Instant, Self::Timer)>;
+    /// Returns the next deadline, at which the driver sends a tick; `None` means that the machine waits for an input
+    /// only.
+    fn poll_timeout(&self) -> Option<Instant>;
 }

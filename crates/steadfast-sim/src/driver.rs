@@ -123,7 +123,7 @@ impl Driver {
 
     /// Describes what is not settled, as text for the operator.
     pub(crate) fn describe(&self) -> String {
-        let timer = self.session.poll_timeout();
+        let timer = self.session.next_timer();
         format!(
             "{} with {:?}, next timer {timer:?}",
             self.application.describe(),
@@ -441,7 +441,7 @@ impl World {
         let Some(driver) = self.drivers.get_mut(session) else {
             return;
         };
-        let Some((next, _)) = driver.session.poll_timeout() else {
+        let Some(next) = driver.session.poll_timeout() else {
             return;
         };
         if driver.tick_at.is_none_or(|scheduled| next < scheduled) {

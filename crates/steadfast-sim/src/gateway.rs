@@ -300,8 +300,8 @@ impl World {
         let hubs = gateway
             .shards
             .iter()
-            .filter_map(|shard| shard.hub.poll_timeout().map(|(at, _)| at));
-        let log = gateway.log.poll_timeout().map(|(at, _)| at);
+            .filter_map(|shard| shard.hub.poll_timeout());
+        let log = gateway.log.poll_timeout();
         let Some(next) = hubs.chain(log).min() else {
             return;
         };

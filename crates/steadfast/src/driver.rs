@@ -253,11 +253,11 @@ impl Driver {
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
         let now = self.parts.clock.now();
         let deadline = match self.parts.session.poll_timeout() {
-            Some((at, _)) if at <= now => {
+            Some(at) if at <= now => {
                 self.parts.session.handle(now, Input::Tick);
                 return true;
             }
-            Some((at, _)) => at.min(now + SLEEP_MAX),
+            Some(at) => at.min(now + SLEEP_MAX),
             None => now + SLEEP_MAX,
         };
         // Deadlines mostly move later: an early wake-up costs less than arming the timer again for each byte.

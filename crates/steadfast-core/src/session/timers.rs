@@ -6,8 +6,8 @@ use super::{Lifecycle, Session};
 use crate::io::{Output, Timer};
 
 impl Session {
-    /// The next deadline and its timer.
-    pub(super) fn next_deadline(&self) -> Option<(Instant, Timer)> {
+    /// Returns the next deadline and what happens when it passes, for diagnostics.
+    pub fn next_timer(&self) -> Option<(Instant, Timer)> {
         let lifecycle = match &self.lifecycle {
             Lifecycle::Idle | Lifecycle::Failed => None,
             Lifecycle::Waiting { until } => Some((*until, Timer::Redial)),

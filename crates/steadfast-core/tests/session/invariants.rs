@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use steadfast_core::Session;
 use steadfast_core::event::{ConnectionEpoch, SessionEvent, SessionPhase, SessionState};
 use steadfast_core::io::{Attempt, CallId, Input, Output, PublicationId, Timer};
-use steadfast_machine::{Instant, Machine};
+use steadfast_machine::Instant;
 
 /// The history of one session, and the checks on it.
 #[derive(Default)]
@@ -184,7 +184,7 @@ impl InvariantChecker {
         assert_eq!(self.has_failed, it.state == SessionState::Failed, "{it:?}");
         assert_eq!(self.epoch, it.epoch);
         assert!(it.since <= now);
-        if let Some((_, timer)) = session.poll_timeout() {
+        if let Some((_, timer)) = session.next_timer() {
             let may_be = match timer {
                 Timer::Outbox | Timer::Call => true,
                 Timer::Redial | Timer::Degrade => waits,

@@ -180,7 +180,7 @@ impl Script {
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         let mut ticks = 0;
-        while let Some((at, timer)) = self.session.poll_timeout().filter(|(at, _)| *at <= end) {
+        while let Some((at, timer)) = self.session.next_timer().filter(|(at, _)| *at <= end) {
             ticks = if at > self.now { 0 } else { ticks + 1 };
             assert!(ticks < TICKS_MAX, "busy loop on {timer:?}");
             self.now = at.max(self.now);
@@ -199,7 +199,7 @@ impl Script {
     pub(crate) fn advance_to_next_dial(&mut self) -> Duration {
         let (began, dials) = (self.now, self.dials.len());
         while self.dials.len() == dials {
-            let (at, _) = self.session.poll_timeout().expect("it tries again");
+            let at = self.session.poll_timeout().expect("it tries again");
             self.now = at.max(self.now);
             self.handle(Input::Tick);
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::io::{Input, Output};
 use steadfast_log::open::OpenReport;
 use steadfast_machine::Machine;
 
@@ -50,7 +50,7 @@ pub struct LogSetup {
 /// A log as its writer drives it: a state machine that also says what it can do now.
 ///
 /// The health is part of the machine, so that a wrapper around the log cannot report another one.
-pub trait LogMachine: Machine<Input = Input, Output = Output, Timer = Timer> {
+pub trait LogMachine: Machine<Input = Input, Output = Output> {
     /// Returns what the log can do now.
     fn health(&self) -> Health;
 }

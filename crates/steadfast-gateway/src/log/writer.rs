@@ -175,7 +175,7 @@ where
                 .inbox
                 .recv()
                 .map_err(|RecvError| RecvTimeoutError::Disconnected),
-            Some((deadline, _)) => self
+            Some(deadline) => self
                 .inbox
                 .recv_timeout(deadline.saturating_since(self.clock.now())),
         };
@@ -224,7 +224,7 @@ where
         if self
             .machine
             .poll_timeout()
-            .is_some_and(|(deadline, _)| deadline <= self.clock.now())
+            .is_some_and(|deadline| deadline <= self.clock.now())
         {
             self.inputs.push_back(Input::Tick { at: Clock::wall() });
             self.run_machine();

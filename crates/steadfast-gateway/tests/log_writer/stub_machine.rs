@@ -8,7 +8,7 @@ use steadfast_engine::{Append, ChannelEpoch, Committed, Record, Rejection, Reque
 use steadfast_gateway::log::LogMachine;
 use steadfast_log::event::{Event, Health};
 use steadfast_log::io::{
-    FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError, Timer,
+    FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError,
 };
 use steadfast_log::open::OpenReport;
 use steadfast_machine::{Instant, Machine, Timestamp};
@@ -145,7 +145,6 @@ impl StubMachine {
 impl Machine for StubMachine {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, _now: Instant, input: Input) {
         match input {
@@ -185,7 +184,7 @@ impl Machine for StubMachine {
         self.outputs.pop_front()
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         None
     }
 }

@@ -4,7 +4,7 @@ use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError, Timer};
+use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError};
 use steadfast_machine::{Instant, Machine};
 
 use crate::client::{Client, Received, exchange, head, publish};
@@ -154,7 +154,6 @@ impl NoSpaceForNextSegment {
 impl Machine for NoSpaceForNextSegment {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -176,7 +175,7 @@ impl Machine for NoSpaceForNextSegment {
         }
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         self.log.poll_timeout()
     }
 }
@@ -207,7 +206,6 @@ impl BrokenDisk {
 impl Machine for BrokenDisk {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -227,7 +225,7 @@ impl Machine for BrokenDisk {
         }
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         self.log.poll_timeout()
     }
 }

@@ -172,7 +172,7 @@ impl Script {
     /// Lets time pass, and delivers a tick at each deadline of the hub.
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
-        while let Some((at, _)) = self.hub.poll_timeout().filter(|(at, _)| *at <= end) {
+        while let Some(at) = self.hub.poll_timeout().filter(|at| *at <= end) {
             self.now = at.max(self.now);
             self.handle(Input::Tick);
         }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use steadfast_gateway::log::LogMachine;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 
 /// Delay of the writes: several ticks of the load, so that some writes are pending at every kill.
@@ -34,7 +34,6 @@ struct AcksBeforeWrite {
 impl Machine for AcksBeforeWrite {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -60,14 +59,10 @@ impl Machine for AcksBeforeWrite {
         }
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let due = self.delayed.front().filter(|_| !self.is_busy);
-        let due = due.map(|(due, _)| (*due, Timer::Sync));
-        match (due, self.log.poll_timeout()) {
-            (Some(ours), Some(theirs)) if theirs.0 < ours.0 => Some(theirs),
-            (Some(ours), _) => Some(ours),
-            (None, theirs) => theirs,
-        }
+        let due = due.map(|(due, _)| *due);
+        due.into_iter().chain(self.log.poll_timeout()).min()
     }
 }
 

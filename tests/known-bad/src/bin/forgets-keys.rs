@@ -13,7 +13,7 @@ use steadfast_engine::{Append, Request, RequestId, Response};
 use steadfast_gateway::log::LogMachine;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 
@@ -47,7 +47,6 @@ struct ForgetsKeys {
 impl Machine for ForgetsKeys {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         self.now = now;
@@ -99,13 +98,9 @@ impl Machine for ForgetsKeys {
         })
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
-        let due = self.delayed.front().map(|(due, _, _)| (*due, Timer::Sync));
-        match (due, self.log.poll_timeout()) {
-            (Some(ours), Some(theirs)) if theirs.0 < ours.0 => Some(theirs),
-            (Some(ours), _) => Some(ours),
-            (None, theirs) => theirs,
-        }
+    fn poll_timeout(&self) -> Option<Instant> {
+        let due = self.delayed.front().map(|(due, _, _)| *due);
+        due.into_iter().chain(self.log.poll_timeout()).min()
     }
 }
 

@@ -12,7 +12,7 @@ use steadfast_engine::{Append, Request, RequestId, Response};
 use steadfast_gateway::log::LogMachine;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
 
@@ -35,7 +35,6 @@ struct ReusesOffset {
 impl Machine for ReusesOffset {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         if let Input::Requested { requests, .. } = &input {
@@ -82,7 +81,7 @@ impl Machine for ReusesOffset {
         Some(output)
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         self.log.poll_timeout()
     }
 }

@@ -11,7 +11,7 @@ use steadfast_engine::{Page, Read, ReadFrom, Request, RequestId, Response};
 use steadfast_gateway::log::LogMachine;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
-use steadfast_log::io::{Input, Output, Timer};
+use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 
 /// The log, without the middle of each read after a position.
@@ -25,7 +25,6 @@ struct SkipsRecovery {
 impl Machine for SkipsRecovery {
     type Input = Input;
     type Output = Output;
-    type Timer = Timer;
 
     fn handle(&mut self, now: Instant, input: Input) {
         if let Input::Requested { requests, .. } = &input {
@@ -59,7 +58,7 @@ impl Machine for SkipsRecovery {
         Some(output)
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+    fn poll_timeout(&self) -> Option<Instant> {
         self.log.poll_timeout()
     }
 }
