@@ -1,5 +1,6 @@
 //! Settings of a session that are valid by construction. State machines have no defaults; shells document theirs.
 
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -8,8 +9,8 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("invalid {setting}: {problem}")]
 pub struct PolicyError {
-    /// The name of the setting.
-    pub setting: &'static str,
+    /// What is out of range.
+    pub setting: SessionSetting,
     /// The rule that it violates.
     pub problem: &'static str,
 }
@@ -104,6 +105,64 @@ pub struct SessionSettings {
     pub outbox: OutboxSettings,
 }
 
+/// A setting of a session that can be out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the settings document the fields")]
+pub enum SessionSetting {
+    Endpoints,
+    Name,
+    ConnectTimeout,
+    CloseTimeout,
+    CallsMax,
+    SubscriptionsMax,
+    BackoffBase,
+    BackoffCap,
+    BackoffStableAfter,
+    BackoffAttemptsMax,
+    LivenessPingAfterIdle,
+    LivenessPongTimeout,
+    LivenessWriteTimeout,
+    OutboxMessagesMax,
+    OutboxBytesMax,
+    OutboxInFlightMax,
+    OutboxChannelInFlightMax,
+    OutboxAckTimeout,
+    OutboxRetryAfter,
+}
+
+impl SessionSetting {
+    /// The path of the field in [`SessionSettings`].
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Name => "name",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::CloseTimeout => "close_timeout",
+            Self::CallsMax => "calls_max",
+            Self::SubscriptionsMax => "subscriptions_max",
+            Self::BackoffBase => "backoff.base",
+            Self::BackoffCap => "backoff.cap",
+            Self::BackoffStableAfter => "backoff.stable_after",
+            Self::BackoffAttemptsMax => "backoff.attempts_max",
+            Self::LivenessPingAfterIdle => "liveness.ping_after_idle",
+            Self::LivenessPongTimeout => "liveness.pong_timeout",
+            Self::LivenessWriteTimeout => "liveness.write_timeout",
+            Self::OutboxMessagesMax => "outbox.messages_max",
+            Self::OutboxBytesMax => "outbox.bytes_max",
+            Self::OutboxInFlightMax => "outbox.in_flight_max",
+            Self::OutboxChannelInFlightMax => "outbox.channel_in_flight_max",
+            Self::OutboxAckTimeout => "outbox.ack_timeout",
+            Self::OutboxRetryAfter => "outbox.retry_after",
+        }
+    }
+}
+
+impl fmt::Display for SessionSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Settings that have been validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionPolicy(SessionSettings);
@@ -116,18 +175,22 @@ impl SessionPolicy {
     /// Returns the first setting that is invalid.
     pub fn new(settings: SessionSettings) -> Result<Self, PolicyError> {
         let own = [
-            (settings.endpoints > 0, "endpoints", "must be at least 1"),
+            (
+                settings.endpoints > 0,
+                SessionSetting::Endpoints,
+                "must be at least 1",
+            ),
             (
                 settings.name.len() <= 16,
-                "name",
+                SessionSetting::Name,
                 "must have at most 16 bytes",
             ),
-            above_zero("connect_timeout", settings.connect_timeout),
-            above_zero("close_timeout", settings.close_timeout),
-            (settings.calls_max > 0, "calls_max", ABOVE_ZERO),
+            above_zero(SessionSetting::ConnectTimeout, settings.connect_timeout),
+            above_zero(SessionSetting::CloseTimeout, settings.close_timeout),
+            (settings.calls_max > 0, SessionSetting::CallsMax, ABOVE_ZERO),
             (
                 settings.subscriptions_max > 0,
-                "subscriptions_max",
+                SessionSetting::SubscriptionsMax,
                 ABOVE_ZERO,
             ),
         ];
@@ -148,27 +211,27 @@ impl SessionPolicy {
 }
 
 /// Whether a rule holds, the setting that it applies to, and the problem if it does not hold.
-type Rule = (bool, &'static str, &'static str);
+type Rule = (bool, SessionSetting, &'static str);
 
 const ABOVE_ZERO: &str = "must be above zero";
 
-const fn above_zero(setting: &'static str, value: Duration) -> Rule {
+const fn above_zero(setting: SessionSetting, value: Duration) -> Rule {
     (!value.is_zero(), setting, ABOVE_ZERO)
 }
 
 impl BackoffSettings {
     fn rules(&self) -> [Rule; 4] {
         [
-            above_zero("backoff.base", self.base),
+            above_zero(SessionSetting::BackoffBase, self.base),
             (
                 self.cap >= self.base,
-                "backoff.cap",
+                SessionSetting::BackoffCap,
                 "must not be below backoff.base",
             ),
-            above_zero("backoff.stable_after", self.stable_after),
+            above_zero(SessionSetting::BackoffStableAfter, self.stable_after),
             (
                 self.attempts_max != Some(0),
-                "backoff.attempts_max",
+                SessionSetting::BackoffAttemptsMax,
                 ABOVE_ZERO,
             ),
         ]
@@ -178,9 +241,9 @@ impl BackoffSettings {
 impl LivenessSettings {
     const fn rules(&self) -> [Rule; 3] {
         [
-            above_zero("liveness.ping_after_idle", self.ping_after_idle),
-            above_zero("liveness.pong_timeout", self.pong_timeout),
-            above_zero("liveness.write_timeout", self.write_timeout),
+            above_zero(SessionSetting::LivenessPingAfterIdle, self.ping_after_idle),
+            above_zero(SessionSetting::LivenessPongTimeout, self.pong_timeout),
+            above_zero(SessionSetting::LivenessWriteTimeout, self.write_timeout),
         ]
     }
 }
@@ -188,16 +251,28 @@ impl LivenessSettings {
 impl OutboxSettings {
     const fn rules(&self) -> [Rule; 6] {
         [
-            (self.messages_max > 0, "outbox.messages_max", ABOVE_ZERO),
-            (self.bytes_max > 0, "outbox.bytes_max", ABOVE_ZERO),
-            (self.in_flight_max > 0, "outbox.in_flight_max", ABOVE_ZERO),
             (
-                self.channel_in_flight_max > 0,
-                "outbox.channel_in_flight_max",
+                self.messages_max > 0,
+                SessionSetting::OutboxMessagesMax,
                 ABOVE_ZERO,
             ),
-            above_zero("outbox.ack_timeout", self.ack_timeout),
-            above_zero("outbox.retry_after", self.retry_after),
+            (
+                self.bytes_max > 0,
+                SessionSetting::OutboxBytesMax,
+                ABOVE_ZERO,
+            ),
+            (
+                self.in_flight_max > 0,
+                SessionSetting::OutboxInFlightMax,
+                ABOVE_ZERO,
+            ),
+            (
+                self.channel_in_flight_max > 0,
+                SessionSetting::OutboxChannelInFlightMax,
+                ABOVE_ZERO,
+            ),
+            above_zero(SessionSetting::OutboxAckTimeout, self.ack_timeout),
+            above_zero(SessionSetting::OutboxRetryAfter, self.retry_after),
         ]
     }
 }

@@ -7,6 +7,7 @@ mod jitter;
 mod liveness;
 mod order;
 mod outbox;
+mod policy;
 mod random_inputs;
 mod random_recovery;
 mod reconnecting;
