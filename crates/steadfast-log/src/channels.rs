@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use steadfast_engine::ChannelEpoch;
-use steadfast_machine::Timestamp;
+use steadfast_machine::{Timestamp, convert};
 use steadfast_protocol::message::ChannelName;
 
 use crate::policy::LogPolicy;
@@ -63,7 +63,7 @@ impl Channel {
 
     /// The oldest visible offset; `high_watermark + 1` when nothing is visible.
     pub(crate) fn start(&self) -> u64 {
-        let visible = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        let visible = convert::to_u64(self.entries.len());
         self.high_watermark
             .saturating_sub(visible)
             .saturating_add(1)
@@ -142,11 +142,11 @@ impl Channels {
     }
 
     pub(crate) fn by_id(&self, id: u32) -> Option<&Channel> {
-        self.slots.get(usize::try_from(id).ok()?)?.as_ref()
+        self.slots.get(convert::to_usize(id))?.as_ref()
     }
 
     pub(crate) fn by_id_mut(&mut self, id: u32) -> Option<&mut Channel> {
-        self.slots.get_mut(usize::try_from(id).ok()?)?.as_mut()
+        self.slots.get_mut(convert::to_usize(id))?.as_mut()
     }
 
     pub(crate) fn by_name(&self, name: &ChannelName) -> Option<&Channel> {
@@ -155,8 +155,13 @@ impl Channels {
 
     /// The smallest free id.
     pub(crate) fn free_id(&self) -> u32 {
-        let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        self.free.first().copied().unwrap_or(next)
+        let free = self.free.first().copied();
+        free.unwrap_or_else(|| self.next_id())
+    }
+
+    /// The id after those that were used so far.
+    fn next_id(&self) -> u32 {
+        u32::try_from(self.slots.len()).expect("at most `IDS_MAX`")
     }
 
     /// Adds a channel; returns `false` if the id is out of range or in use, or the name is known.
@@ -164,26 +169,21 @@ impl Channels {
         if id >= IDS_MAX || self.names.contains_key(&channel.name) || self.by_id(id).is_some() {
             return false;
         }
-        let mut len = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        while len <= id {
+        for unused in self.next_id()..=id {
             self.slots.push(None);
-            self.free.insert(len);
-            len += 1;
+            self.free.insert(unused);
         }
         self.free.remove(&id);
         self.checkpoint_bytes += record_bytes(&channel.name);
         self.names.insert(channel.name.clone(), id);
-        if let Some(slot) = usize::try_from(id)
-            .ok()
-            .and_then(|index| self.slots.get_mut(index))
-        {
+        if let Some(slot) = self.slots.get_mut(convert::to_usize(id)) {
             *slot = Some(channel);
         }
         true
     }
 
     pub(crate) fn remove(&mut self, id: u32) -> Option<Channel> {
-        let channel = self.slots.get_mut(usize::try_from(id).ok()?)?.take()?;
+        let channel = self.slots.get_mut(convert::to_usize(id))?.take()?;
         self.names.remove(&channel.name);
         self.free.insert(id);
         self.checkpoint_bytes -= record_bytes(&channel.name);
@@ -204,7 +204,7 @@ impl Channels {
 }
 
 fn record_bytes(name: &ChannelName) -> u64 {
-    u64::try_from(record::channel_len(name.as_str().len())).unwrap_or(u64::MAX)
+    convert::to_u64(record::channel_len(name.as_str().len()))
 }
 
 #[cfg(test)]

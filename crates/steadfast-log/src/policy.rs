@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use steadfast_machine::ByteSize;
+use steadfast_machine::{ByteSize, convert};
 
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,31 +304,30 @@ fn check_counts(settings: &LogSettings) -> Result<(), LogPolicyError> {
     const CHANNELS: u64 = 1 << 20;
     const KEYS: u64 = 16_000_000;
     const READS: u64 = 1_000_000;
-    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     within(
         LogSetting::HistorySize,
-        wide(settings.history_size),
+        convert::to_u64(settings.history_size),
         1,
         COUNT,
         "1 to 10,000,000",
     )?;
     within(
         LogSetting::ChannelsMax,
-        wide(settings.channels_max),
+        convert::to_u64(settings.channels_max),
         1,
         CHANNELS,
         "1 to 1,048,576",
     )?;
     within(
         LogSetting::IdempotencyKeysMax,
-        wide(settings.idempotency_keys_max),
+        convert::to_u64(settings.idempotency_keys_max),
         1,
         KEYS,
         "1 to 16,000,000",
     )?;
     within(
         LogSetting::PendingReadsMax,
-        wide(settings.pending_reads_max),
+        convert::to_u64(settings.pending_reads_max),
         1,
         READS,
         "1 to 1,000,000",

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use steadfast_hub::io::LogEvent;
+use steadfast_machine::convert;
 
 use super::{RingLimits, TakenEvents};
 
@@ -167,7 +168,7 @@ impl SharedEntries {
 
     /// Returns the sequence number of the next entry.
     fn end(&self) -> u64 {
-        self.first + u64::try_from(self.entries.len()).unwrap_or(u64::MAX)
+        self.first + convert::to_u64(self.entries.len())
     }
 
     /// Whether the limits are exceeded. A single entry never exceeds them, so that each can be delivered.
