@@ -1,9 +1,9 @@
-//! What an engine delivers to the shards without a request.
+//! What an engine delivers to the shards.
 
 use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
-use crate::response::Record;
+use crate::response::{Record, Response};
 
 /// A durable publication with its channel; every shard receives every durable publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,4 +13,22 @@ pub struct Committed {
     /// The epoch of the channel in which the offset counts.
     pub epoch: ChannelEpoch,
     pub record: Record,
+}
+
+/// One event in the order of the engine, as delivered to a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum EngineEvent {
+    /// A durable publication of any channel.
+    Committed(Committed),
+    /// A response to this shard.
+    Response {
+        /// The number that this shard gave its request.
+        number: u64,
+        response: Response,
+    },
+    /// Commits are missing at this position: the shard lagged, and entries that it had not read were overwritten. This
+    /// event follows every response that belongs in the gap and precedes the first event after the gap. Responses are
+    /// never lost.
+    Lagged,
 }

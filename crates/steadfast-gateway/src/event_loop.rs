@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use steadfast_clock::Clock;
+use steadfast_engine::EngineEvent;
 use steadfast_hub::Hub;
-use steadfast_hub::io::{Input, LogEvent};
+use steadfast_hub::io::Input;
 use steadfast_machine::{Instant, Seed, convert};
 use steadfast_protocol::websocket;
 use tokio::sync::Notify;
@@ -318,10 +319,10 @@ pub(crate) async fn exchange_with_log(event_loop: Rc<EventLoop>, mut log: ShardL
 
 async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
     loop {
-        let mut events: Vec<LogEvent> = Vec::new();
+        let mut events: Vec<EngineEvent> = Vec::new();
         let taken = log.take(&mut events, LOG_EVENTS_MAX);
         if !events.is_empty() {
-            let input = Input::Log {
+            let input = Input::Engine {
                 events,
                 at: Clock::wall(),
             };

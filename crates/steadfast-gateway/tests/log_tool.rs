@@ -10,12 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_clock::Clock;
 use steadfast_engine::{
-    Append, ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Request, RequestId,
-    Response,
+    Append, ChannelEpoch, EngineEvent, Page, Publisher, Read, ReadFrom, ReadResponse, Request,
+    RequestId, Response,
 };
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
-use steadfast_hub::io::LogEvent;
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -156,12 +155,12 @@ fn filled() -> tempfile::TempDir {
     while responses < RECORDS {
         for event in wait(&mut shard) {
             match event {
-                LogEvent::Response {
+                EngineEvent::Response {
                     response: Response::Appended { .. },
                     ..
                 } => responses += 1,
-                LogEvent::Committed(_) => {}
-                LogEvent::Response { .. } | LogEvent::Lagged => {
+                EngineEvent::Committed(_) => {}
+                EngineEvent::Response { .. } | EngineEvent::Lagged => {
                     panic!("{event:?}")
                 }
             }
@@ -242,7 +241,7 @@ fn read(shard: &mut ShardLog, from: ReadFrom) -> ReadResponse {
     }));
     shard.flush();
     match wait(shard).pop() {
-        Some(LogEvent::Response {
+        Some(EngineEvent::Response {
             response: Response::Read(response),
             ..
         }) => response,
@@ -250,7 +249,7 @@ fn read(shard: &mut ShardLog, from: ReadFrom) -> ReadResponse {
     }
 }
 
-fn wait(shard: &mut ShardLog) -> Vec<LogEvent> {
+fn wait(shard: &mut ShardLog) -> Vec<EngineEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

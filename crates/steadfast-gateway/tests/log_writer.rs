@@ -9,11 +9,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_engine::{Append, Publisher, Rejection, Request, RequestId, Response};
+use steadfast_engine::{Append, EngineEvent, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, RingLimits, ShardLog, Store,
 };
-use steadfast_hub::io::LogEvent;
 use steadfast_log::event::Health;
 use steadfast_protocol::message::ChannelName;
 
@@ -31,11 +30,11 @@ fn every_shard_receives_a_commit_and_only_the_requesting_one_its_response_after_
 
     let seen = wait_for(&mut shards[0], 2);
     assert!(matches!(&seen[..], [
-        LogEvent::Committed(first),
-        LogEvent::Response { number: 7, response: Response::Appended { offset: 1, .. } },
+        EngineEvent::Committed(first),
+        EngineEvent::Response { number: 7, response: Response::Appended { offset: 1, .. } },
     ] if first.record.offset == 1));
     let seen = wait_for(&mut shards[1], 1);
-    assert!(matches!(&seen[..], [LogEvent::Committed(_)]));
+    assert!(matches!(&seen[..], [EngineEvent::Committed(_)]));
     assert_eq!(service.close(TEST_TIMEOUT), Ok(()));
 }
 
@@ -75,8 +74,10 @@ fn a_shard_that_does_not_read_never_blocks_the_log_and_is_notified_that_it_lagge
     let taken = shards[1].take(&mut events, 1000);
     assert!(!taken.has_more);
     assert!(events.len() <= 11);
-    assert_eq!(events[0], LogEvent::Lagged);
-    assert!(matches!(events.last(), Some(LogEvent::Committed(last)) if last.record.offset == 100));
+    assert_eq!(events[0], EngineEvent::Lagged);
+    assert!(
+        matches!(events.last(), Some(EngineEvent::Committed(last)) if last.record.offset == 100)
+    );
 }
 
 #[test]
@@ -95,8 +96,8 @@ fn a_submission_to_a_full_channel_is_sent_later_without_another_iteration() {
     let seen = wait_for(&mut shards[0], 2 * iterations);
 
     let responses = seen.iter().filter_map(|event| match event {
-        LogEvent::Response { number, .. } => Some(*number),
-        LogEvent::Committed(_) | LogEvent::Lagged => None,
+        EngineEvent::Response { number, .. } => Some(*number),
+        EngineEvent::Committed(_) | EngineEvent::Lagged => None,
     });
     assert!(responses.eq(0..3000));
 }
@@ -112,7 +113,7 @@ fn after_the_close_every_request_is_rejected_and_no_shard_waits_indefinitely() {
     let seen = wait_for(&mut shards[0], 1);
     assert!(matches!(
         &seen[..],
-        [LogEvent::Response {
+        [EngineEvent::Response {
             number: 5,
             response: Response::Rejected(Rejection::Closing),
         }]
@@ -130,7 +131,7 @@ fn requests_before_the_close_are_still_completed() {
     let seen = wait_for(&mut shards[0], 2);
     assert!(matches!(
         seen[1],
-        LogEvent::Response {
+        EngineEvent::Response {
             number: 1,
             response: Response::Appended { .. }
         }
@@ -171,7 +172,7 @@ fn after_a_panic_of_the_state_machine_requests_are_rejected_as_after_a_write_fai
 
     assert!(matches!(
         seen[0],
-        LogEvent::Response {
+        EngineEvent::Response {
             response: Response::Rejected(Rejection::WriteFailed),
             ..
         }
@@ -195,7 +196,7 @@ fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_health() {
     let seen = wait_for(&mut shards[0], 1);
     assert!(matches!(
         seen[0],
-        LogEvent::Response {
+        EngineEvent::Response {
             response: Response::Rejected(Rejection::WriteFailed),
             ..
         }
@@ -321,7 +322,7 @@ fn append(shard: &mut ShardLog, number: u64) {
 }
 
 /// Takes events until there are `count`.
-fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<LogEvent> {
+fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<EngineEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -338,7 +339,7 @@ fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<LogEvent> {
     })
 }
 
-fn take(shard: &mut ShardLog) -> Vec<LogEvent> {
+fn take(shard: &mut ShardLog) -> Vec<EngineEvent> {
     let mut events = Vec::new();
     shard.take(&mut events, usize::MAX);
     events

@@ -1,20 +1,21 @@
 //! One shard of the server: the state machine that owns its peers, channels and timers.
 //!
-//! A hub makes every decision between the socket and the log: who may connect, what a command does, which peers receive
-//! which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the log does both) and
+//! A hub makes every decision between the socket and the engine: who may connect, what a command does, which peers receive
+//! which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the engine does both) and
 //! transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the order of
-//! the log and through shard messages.
+//! the engine and through shard messages.
 
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
+use steadfast_engine::EngineEvent;
 use steadfast_machine::{Generator, Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
 use steadfast_protocol::websocket::{Opcode, encoder::encode_server};
 
 use crate::channel::Channels;
 use crate::event::{ClosedBy, Event, HubLimit};
-use crate::io::{Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage};
+use crate::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use crate::peer::{Deadline, Peer, PeerPhase, Peers};
 use crate::pending_requests::PendingRequests;
 use crate::policy::hub::{HubPolicy, HubSettings};
@@ -221,13 +222,13 @@ impl Hub {
         self.schedule(id);
     }
 
-    fn on_log(&mut self, events: Vec<LogEvent>, at: Timestamp) {
+    fn on_engine_events(&mut self, events: Vec<EngineEvent>, at: Timestamp) {
         self.wall = at;
         for event in events {
             match event {
-                LogEvent::Committed(committed) => self.on_committed(committed),
-                LogEvent::Response { number, response } => self.on_response(number, response),
-                LogEvent::Lagged => self.on_lagged(),
+                EngineEvent::Committed(committed) => self.on_committed(committed),
+                EngineEvent::Response { number, response } => self.on_response(number, response),
+                EngineEvent::Lagged => self.on_lagged(),
             }
         }
     }
@@ -332,7 +333,7 @@ impl Machine for Hub {
             Input::SendBuffer { peer, bytes } => self.on_send_buffer(peer, bytes),
             Input::Written { peer, bytes } => self.on_written(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
-            Input::Log { events, at } => self.on_log(events, at),
+            Input::Engine { events, at } => self.on_engine_events(events, at),
             Input::ShardMessageReceived { message } => self.on_shard_message(message),
             Input::ShardMessageDropped { shard } => {
                 self.record_rejection(RejectionCause::InboxFull { shard });

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use steadfast_engine::{Committed, Request, Response};
+use steadfast_engine::{EngineEvent, Request};
 use steadfast_machine::Timestamp;
 use steadfast_protocol::message::{ChannelName, ClientInfo};
 
@@ -136,24 +136,6 @@ pub enum ShardPresence {
     },
 }
 
-/// One entry in the order of the log, as delivered to every shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names describe the fields")]
-pub enum LogEvent {
-    /// A durable publication of any channel.
-    Committed(Committed),
-    /// A response of the log to this shard.
-    Response {
-        /// The number that this hub gave its request.
-        number: u64,
-        response: Response,
-    },
-    /// Commits are missing at this position: the shard lagged, and the ring buffer overwrote entries that the shard had
-    /// not read. This entry follows every response that belongs in the gap and precedes the first entry after the gap.
-    /// Responses are never lost.
-    Lagged,
-}
-
 /// An event that the shell reports to the hub.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
@@ -189,9 +171,9 @@ pub enum Input {
     Written { peer: PeerId, bytes: usize },
     /// The send buffer is empty.
     Drained { peer: PeerId },
-    /// The next entries in the order of the log.
-    Log {
-        events: Vec<LogEvent>,
+    /// The engine delivered its next events for this shard, in its order.
+    Engine {
+        events: Vec<EngineEvent>,
         /// The wall-clock time at the shell.
         at: Timestamp,
     },
@@ -234,7 +216,7 @@ pub enum Output {
     PauseReading { peer: PeerId },
     /// Read from this peer again.
     ResumeReading { peer: PeerId },
-    /// Send this request to the log.
+    /// Send this request to the engine.
     Request(Request),
     /// Send this message to the inboxes of its destination. A message that does not fit is dropped and reported.
     Broadcast(ShardMessage),

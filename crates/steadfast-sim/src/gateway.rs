@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use steadfast_engine::{ChannelEpoch, Committed, Request, Response};
+use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
-use steadfast_hub::io::{Input, LogEvent, Output, PeerId};
+use steadfast_hub::io::{Input, Output, PeerId};
 use steadfast_log::Log;
 use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed};
@@ -28,7 +28,7 @@ pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 pub(crate) struct Shard {
     hub: Hub,
     /// Entries of the log that this shard has not read.
-    pub(crate) unread: VecDeque<LogEvent>,
+    pub(crate) unread: VecDeque<EngineEvent>,
     pub(crate) inbox: Inbox,
     connections: BTreeMap<PeerId, ConnectionId>,
     next_peer: u32,
@@ -288,7 +288,7 @@ impl World {
         };
         shard.is_iteration_scheduled = false;
         let events = shard.unread.drain(..).collect();
-        self.drive_hub(index, Input::Log { events, at });
+        self.drive_hub(index, Input::Engine { events, at });
         self.schedule_shard_iterations();
     }
 
@@ -327,11 +327,11 @@ impl World {
 
 impl Gateway {
     /// Appends an entry for every shard. A shard with too many unread shared entries loses them and receives
-    /// [`LogEvent::Lagged`] instead. Returns the number of such shards.
-    pub(crate) fn append_for_shards(&mut self, event: &LogEvent, ring_entries: usize) -> u64 {
+    /// [`EngineEvent::Lagged`] instead. Returns the number of such shards.
+    pub(crate) fn append_for_shards(&mut self, event: &EngineEvent, ring_entries: usize) -> u64 {
         let mut lags = 0;
         for shard in &mut self.shards {
-            let is_response = |event: &LogEvent| matches!(event, LogEvent::Response { .. });
+            let is_response = |event: &EngineEvent| matches!(event, EngineEvent::Response { .. });
             if shard
                 .unread
                 .iter()
@@ -340,7 +340,7 @@ impl Gateway {
                 >= ring_entries
             {
                 shard.unread.retain(is_response);
-                shard.unread.push_back(LogEvent::Lagged);
+                shard.unread.push_back(EngineEvent::Lagged);
                 lags += 1;
             }
             shard.unread.push_back(event.clone());
@@ -353,7 +353,7 @@ impl Gateway {
         let high_watermark = (committed.epoch, committed.record.offset);
         self.high_watermarks
             .insert(committed.channel.clone(), high_watermark);
-        self.append_for_shards(&LogEvent::Committed(committed), ring_entries)
+        self.append_for_shards(&EngineEvent::Committed(committed), ring_entries)
     }
 
     /// Whether nothing is in progress between shards, log and disk.

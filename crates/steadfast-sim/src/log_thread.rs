@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_hub::io::LogEvent;
+use steadfast_engine::EngineEvent;
 use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
@@ -155,7 +155,7 @@ impl World {
                     .shards
                     .get_mut(usize::from(request_id.shard))
                     .expect("the log responds to shards that sent a request");
-                shard.unread.push_back(LogEvent::Response {
+                shard.unread.push_back(EngineEvent::Response {
                     number: request_id.number,
                     response,
                 });

@@ -5,9 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use steadfast_engine::{Rejection, Response};
+use steadfast_engine::{EngineEvent, Rejection, Response};
 use steadfast_gateway::log::ShardLog;
-use steadfast_hub::io::LogEvent;
 use steadfast_log::event::Health;
 
 use crate::reader;
@@ -94,7 +93,7 @@ fn append_until(
             runtime.block_on(log.ready());
             let mut events = Vec::new();
             log.take(&mut events, usize::MAX);
-            if let Some(LogEvent::Response { response, .. }) = events.pop() {
+            if let Some(EngineEvent::Response { response, .. }) = events.pop() {
                 break response;
             }
         };

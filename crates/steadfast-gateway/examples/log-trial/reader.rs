@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use steadfast_engine::{Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response};
+use steadfast_engine::{
+    EngineEvent, Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
+};
 use steadfast_gateway::log::ShardLog;
-use steadfast_hub::io::LogEvent;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};
@@ -114,7 +115,7 @@ fn read(log: &mut ShardLog, channel: &str, from: ReadFrom) -> Result<ReadRespons
         log.take(&mut events, 1);
     }
     match events.pop() {
-        Some(LogEvent::Response {
+        Some(EngineEvent::Response {
             number: 1,
             response: Response::Read(response),
         }) => Ok(response),

@@ -8,9 +8,8 @@ use std::fmt::Write;
 use std::io::BufRead;
 
 use bytes::Bytes;
-use steadfast_engine::{Append, Publisher, Request, RequestId, Response};
+use steadfast_engine::{Append, EngineEvent, Publisher, Request, RequestId, Response};
 use steadfast_gateway::log::ShardLog;
-use steadfast_hub::io::LogEvent;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{Failure, Name, hash, open, print};
@@ -119,13 +118,13 @@ impl Appender {
         while self.log.take(&mut events, 256).has_more {}
         for event in events {
             match event {
-                LogEvent::Committed(committed) => {
+                EngineEvent::Committed(committed) => {
                     self.on_commit(committed.channel.as_str(), committed.record.offset)?;
                 }
-                LogEvent::Response { number, response } => {
+                EngineEvent::Response { number, response } => {
                     lines.push_str(&self.on_response(number, &response)?);
                 }
-                LogEvent::Lagged => self.delivered.clear(),
+                EngineEvent::Lagged => self.delivered.clear(),
             }
         }
         print(&lines);

@@ -1,7 +1,7 @@
 //! The bounded ring buffer from the log to the shards.
 //!
 //! Owns the lock around the entries and the waker of each shard. The writer pushes small groups of entries and never
-//! waits: a shard that lags gets [`LogEvent::Lagged`] in place of the missing entries. The hub of that shard decides
+//! waits: a shard that lags gets [`EngineEvent::Lagged`] in place of the missing entries. The hub of that shard decides
 //! what to do about it.
 
 mod entry_queue;
@@ -9,7 +9,7 @@ mod entry_queue;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use steadfast_hub::io::LogEvent;
+use steadfast_engine::EngineEvent;
 use tokio::sync::Notify;
 
 pub(super) use self::entry_queue::Delivery;
@@ -92,7 +92,12 @@ impl RingBuffer {
     }
 
     /// Appends at most `max` events for the shard, in order.
-    pub(super) fn take(&self, shard: u16, events: &mut Vec<LogEvent>, max: usize) -> TakenEvents {
+    pub(super) fn take(
+        &self,
+        shard: u16,
+        events: &mut Vec<EngineEvent>,
+        max: usize,
+    ) -> TakenEvents {
         let Some(waker) = self.wakers.get(usize::from(shard)) else {
             return TakenEvents { has_more: false };
         };

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use steadfast_engine::{Rejection, Request, RequestId, Response};
-use steadfast_hub::io::LogEvent;
+use steadfast_engine::{EngineEvent, Rejection, Request, RequestId, Response};
 use steadfast_log::event::Health;
 
 use super::ring_buffer::TakenEvents;
@@ -23,7 +22,7 @@ pub struct ShardLog {
     writer: SyncSender<WriterMessage>,
     shared: Arc<SharedState>,
     /// Rejections of requests that could not be submitted, because the writer has exited.
-    rejections: VecDeque<LogEvent>,
+    rejections: VecDeque<EngineEvent>,
 }
 
 impl ShardLog {
@@ -84,7 +83,7 @@ impl ShardLog {
 
     /// Appends the events that this shard has not received yet, in the order of the log, at most `max`. Sends a
     /// retained submission first.
-    pub fn take(&mut self, events: &mut Vec<LogEvent>, max: usize) -> TakenEvents {
+    pub fn take(&mut self, events: &mut Vec<EngineEvent>, max: usize) -> TakenEvents {
         self.flush();
         let before = events.len();
         let mut taken = self.shared.ring.take(self.shard, events, max);
@@ -129,7 +128,7 @@ impl ShardLog {
                 Rejection::Closing
             }
         };
-        let responses = requests.iter().map(|request| LogEvent::Response {
+        let responses = requests.iter().map(|request| EngineEvent::Response {
             number: request_id(request).number,
             response: Response::Rejected(rejection),
         });

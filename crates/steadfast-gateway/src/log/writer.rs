@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
 
 use steadfast_clock::Clock;
-use steadfast_engine::{Rejection, Request, RequestId, Response};
-use steadfast_hub::io::LogEvent;
+use steadfast_engine::{EngineEvent, Rejection, Request, RequestId, Response};
 use steadfast_log::event::{Event, Health};
 use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
@@ -293,7 +292,7 @@ where
             Output::Opened(report) => self.phase = WriterPhase::Open(report),
             Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
             Output::Commit(committed) => {
-                self.stage(Delivery::All(LogEvent::Committed(committed)));
+                self.stage(Delivery::All(EngineEvent::Committed(committed)));
             }
             Output::Respond {
                 request_id,
@@ -396,7 +395,7 @@ fn send_result<T>(to: &SyncSender<T>, result: T) {
 fn response_delivery(request_id: RequestId, response: Response) -> Delivery {
     Delivery::One {
         shard: request_id.shard,
-        event: LogEvent::Response {
+        event: EngineEvent::Response {
             number: request_id.number,
             response,
         },

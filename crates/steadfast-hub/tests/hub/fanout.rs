@@ -1,8 +1,7 @@
 //! Which peers receive a publication, and how a shard catches up on what it has missed.
 
-use steadfast_engine::{ChannelEpoch, ReadFrom, Rejection, Request};
+use steadfast_engine::{ChannelEpoch, EngineEvent, ReadFrom, Rejection, Request};
 use steadfast_hub::event::Event;
-use steadfast_hub::io::LogEvent;
 
 use crate::script::{EPOCH, Script, committed, first_page, page, push, rejected, unrecoverable};
 
@@ -53,7 +52,7 @@ fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_on
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
 
-    script.log(vec![LogEvent::Lagged, committed("news", EPOCH, 9)]);
+    script.log(vec![EngineEvent::Lagged, committed("news", EPOCH, 9)]);
     assert_eq!(script.read(peer), "");
     let Request::Read(read) = &script.requests[0] else {
         panic!("no read")
@@ -99,14 +98,14 @@ fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     let steadfast_engine::Response::Read(response) = page(3, &[]) else {
         panic!("no read response")
     };
-    let response = LogEvent::Response {
+    let response = EngineEvent::Response {
         number: read.request_id.number,
         response: steadfast_engine::Response::Read(response),
     };
 
     script.log(vec![
         response,
-        LogEvent::Lagged,
+        EngineEvent::Lagged,
         committed("news", EPOCH, 6),
     ]);
     assert!(script.read(peer).contains(r#""offset":3"#));
@@ -121,7 +120,7 @@ fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
     let mut script = Script::new();
     let live = script.subscribe("news", 5);
     let late = script.connect();
-    script.log(vec![LogEvent::Lagged]);
+    script.log(vec![EngineEvent::Lagged]);
     let catch_up = script.requests.remove(0);
 
     script.send(late, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
@@ -146,7 +145,7 @@ fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
         let mut script = Script::new();
         let peer = script.subscribe("news", 5);
 
-        script.log(vec![LogEvent::Lagged]);
+        script.log(vec![EngineEvent::Lagged]);
         script.respond(response);
         script.commit("news", 21);
 

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use steadfast_engine::{
-    ChannelEpoch, Committed, Page, Read, ReadFrom, ReadResponse, Record, Request, Response,
+    ChannelEpoch, Committed, EngineEvent, Page, Read, ReadFrom, ReadResponse, Record, Request,
+    Response,
 };
-use steadfast_hub::io::{Input, LogEvent, PeerId};
+use steadfast_hub::io::{Input, PeerId};
 use steadfast_hub::policy::hub::HubSettings;
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::codec::Encoding;
@@ -106,7 +107,7 @@ struct World {
     histories: Vec<History>,
     pending: Vec<Pending>,
     /// The entries of the log's order that the hub has not received yet.
-    order: VecDeque<LogEvent>,
+    order: VecDeque<EngineEvent>,
     clients: Vec<Client>,
     totals: Totals,
 }
@@ -169,7 +170,7 @@ impl World {
                 high_watermark,
                 ..
             } = self.histories[channel];
-            self.order.push_back(LogEvent::Committed(Committed {
+            self.order.push_back(EngineEvent::Committed(Committed {
                 channel: ChannelName::from(CHANNELS[channel]),
                 epoch,
                 record: stored(epoch, high_watermark),
@@ -198,8 +199,8 @@ impl World {
     /// The shard lags: responses stay, and the gap is reported after them.
     fn lag(&mut self) {
         self.order
-            .retain(|event| matches!(event, LogEvent::Response { .. } | LogEvent::Lagged));
-        self.order.push_back(LogEvent::Lagged);
+            .retain(|event| matches!(event, EngineEvent::Response { .. } | EngineEvent::Lagged));
+        self.order.push_back(EngineEvent::Lagged);
     }
 
     fn deliver(&mut self) {
@@ -233,7 +234,7 @@ impl World {
             page,
         });
         self.order
-            .push_back(LogEvent::Response { number, response });
+            .push_back(EngineEvent::Response { number, response });
     }
 
     fn result_of(&self, read: &Read) -> Pending {

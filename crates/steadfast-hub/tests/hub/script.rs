@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    ChannelEpoch, Committed, Page, Publisher, ReadResponse, Record, Rejection, Request, Response,
+    ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Rejection,
+    Request, Response,
 };
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
-use steadfast_hub::io::{
-    Access, ClientId, ConnectionLoss, Input, LogEvent, Output, PeerId, ShardMessage,
-};
+use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::limits::Limits;
@@ -150,15 +149,15 @@ impl Script {
             Request::Append(append) => append.request_id.number,
             Request::Read(read) => read.request_id.number,
         };
-        self.log(vec![LogEvent::Response { number, response }]);
+        self.log(vec![EngineEvent::Response { number, response }]);
     }
 
     pub(crate) fn commit(&mut self, channel: &str, offset: u64) {
         self.log(vec![committed(channel, EPOCH, offset)]);
     }
 
-    pub(crate) fn log(&mut self, events: Vec<LogEvent>) {
-        self.handle(Input::Log {
+    pub(crate) fn log(&mut self, events: Vec<EngineEvent>) {
+        self.handle(Input::Engine {
             events,
             at: Timestamp::from_millis(0),
         });
@@ -219,8 +218,8 @@ impl Script {
 }
 
 /// A commit of the payload `{"n":offset}`.
-pub(crate) fn committed(channel: &str, epoch: ChannelEpoch, offset: u64) -> LogEvent {
-    LogEvent::Committed(Committed {
+pub(crate) fn committed(channel: &str, epoch: ChannelEpoch, offset: u64) -> EngineEvent {
+    EngineEvent::Committed(Committed {
         channel: ChannelName::from(channel),
         epoch,
         record: record(offset),

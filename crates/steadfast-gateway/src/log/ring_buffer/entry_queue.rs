@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use steadfast_hub::io::LogEvent;
+use steadfast_engine::EngineEvent;
 use steadfast_machine::convert;
 
 use super::{RingLimits, TakenEvents};
@@ -17,9 +17,9 @@ const ENTRY_BYTES: usize = 128;
 #[derive(Debug)]
 pub(in crate::log) enum Delivery {
     /// For every shard.
-    All(LogEvent),
+    All(EngineEvent),
     /// For one shard, after everything that was pushed before and before everything that is pushed later.
-    One { shard: u16, event: LogEvent },
+    One { shard: u16, event: EngineEvent },
 }
 
 /// The shared entries, and the position of each shard in them.
@@ -33,7 +33,7 @@ pub(super) struct EntryQueue {
 /// The shared entries that at least one shard has not received yet.
 #[derive(Debug, Default)]
 struct SharedEntries {
-    entries: VecDeque<LogEvent>,
+    entries: VecDeque<EngineEvent>,
     /// The sequence number of the first entry; no cursor is below it.
     first: u64,
     bytes: usize,
@@ -46,7 +46,7 @@ struct ShardCursor {
     /// Whether entries before the cursor were overwritten, and the shard has not been notified yet.
     has_lagged: bool,
     /// Events for this shard only, each with the sequence number of the shared entry before which it is delivered.
-    own: VecDeque<(u64, LogEvent)>,
+    own: VecDeque<(u64, EngineEvent)>,
 }
 
 impl EntryQueue {
@@ -81,7 +81,7 @@ impl EntryQueue {
     pub(super) fn take(
         &mut self,
         shard: u16,
-        events: &mut Vec<LogEvent>,
+        events: &mut Vec<EngineEvent>,
         max: usize,
     ) -> TakenEvents {
         let shard = usize::from(shard);
@@ -93,7 +93,7 @@ impl EntryQueue {
             if let Some(event) = cursor.own_before_gap() {
                 events.push(event);
             } else if std::mem::take(&mut cursor.has_lagged) {
-                events.push(LogEvent::Lagged);
+                events.push(EngineEvent::Lagged);
             } else if let Some(event) = cursor.own_before_entry() {
                 events.push(event);
             } else if let Some(event) = self.shared.deliver(cursor.next, others) {
@@ -161,7 +161,7 @@ impl EntryQueue {
 }
 
 impl SharedEntries {
-    fn add(&mut self, event: LogEvent) {
+    fn add(&mut self, event: EngineEvent) {
         self.bytes += memory_bytes(&event);
         self.entries.push_back(event);
     }
@@ -177,7 +177,7 @@ impl SharedEntries {
     }
 
     /// Returns the entry at the cursor: moved out if no other shard needs it, otherwise cloned.
-    fn deliver(&mut self, next: u64, others: u64) -> Option<LogEvent> {
+    fn deliver(&mut self, next: u64, others: u64) -> Option<EngineEvent> {
         if next == self.first && others > next {
             return self.remove_first();
         }
@@ -185,7 +185,7 @@ impl SharedEntries {
         self.entries.get(index).cloned()
     }
 
-    fn remove_first(&mut self) -> Option<LogEvent> {
+    fn remove_first(&mut self) -> Option<EngineEvent> {
         let event = self.entries.pop_front()?;
         self.first += 1;
         self.bytes -= memory_bytes(&event);
@@ -195,7 +195,7 @@ impl SharedEntries {
 
 impl ShardCursor {
     /// Returns the next event for this shard only, if it is inside a gap that was not reported yet.
-    fn own_before_gap(&mut self) -> Option<LogEvent> {
+    fn own_before_gap(&mut self) -> Option<EngineEvent> {
         if self.has_lagged {
             self.own_if(|at, next| at < next)
         } else {
@@ -204,11 +204,11 @@ impl ShardCursor {
     }
 
     /// Returns the next event for this shard only, if it precedes the next shared entry.
-    fn own_before_entry(&mut self) -> Option<LogEvent> {
+    fn own_before_entry(&mut self) -> Option<EngineEvent> {
         self.own_if(|at, next| at <= next)
     }
 
-    fn own_if(&mut self, due: impl FnOnce(u64, u64) -> bool) -> Option<LogEvent> {
+    fn own_if(&mut self, due: impl FnOnce(u64, u64) -> bool) -> Option<EngineEvent> {
         let (at, _) = self.own.front()?;
         if due(*at, self.next) {
             self.own.pop_front().map(|(_, event)| event)
@@ -219,15 +219,15 @@ impl ShardCursor {
 }
 
 /// Returns the approximate memory of a shared entry in bytes.
-fn memory_bytes(event: &LogEvent) -> usize {
+fn memory_bytes(event: &EngineEvent) -> usize {
     ENTRY_BYTES
         + match event {
-            LogEvent::Committed(committed) => {
+            EngineEvent::Committed(committed) => {
                 let record = &committed.record;
                 record.data.len() + record.publisher.user.len() + record.publisher.client.len()
             }
             // These are for one shard only, or contain nothing that could be large.
-            LogEvent::Response { .. } | LogEvent::Lagged => 0,
+            EngineEvent::Response { .. } | EngineEvent::Lagged => 0,
         }
 }
 
@@ -423,7 +423,7 @@ mod tests {
     }
 
     fn shared_entry(number: u64) -> Delivery {
-        Delivery::All(LogEvent::Committed(Committed {
+        Delivery::All(EngineEvent::Committed(Committed {
             channel: ChannelName::from("a"),
             epoch: ChannelEpoch::new(1, 0),
             record: Record {
@@ -438,7 +438,7 @@ mod tests {
     fn own_entry(shard: u16, number: u64) -> Delivery {
         Delivery::One {
             shard,
-            event: LogEvent::Response {
+            event: EngineEvent::Response {
                 number,
                 response: Response::Rejected(Rejection::Closing),
             },
@@ -461,9 +461,9 @@ mod tests {
         let taken = queue.take(shard, &mut events, max);
         assert!(events.len() <= max);
         let seen = events.into_iter().map(|event| match event {
-            LogEvent::Committed(committed) => Seen::Shared(committed.record.offset),
-            LogEvent::Response { number, .. } => Seen::Own(number),
-            LogEvent::Lagged => Seen::Lagged,
+            EngineEvent::Committed(committed) => Seen::Shared(committed.record.offset),
+            EngineEvent::Response { number, .. } => Seen::Own(number),
+            EngineEvent::Lagged => Seen::Lagged,
         });
         (seen.collect(), taken.has_more)
     }

@@ -4,10 +4,9 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use steadfast_engine::{Append, Publisher, Request, RequestId, Response};
+use steadfast_engine::{EngineEvent, Append, Publisher, Request, RequestId, Response};
 use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
-use steadfast_hub::io::LogEvent;
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -25,7 +24,7 @@ pub(crate) struct Steadfast {
     shard: ShardLog,
     runtime: Runtime,
     channels: Vec<ChannelName>,
-    events: Vec<LogEvent>,
+    events: Vec<EngineEvent>,
 }
 
 /// Returns the policy of the tests with a log size of `bytes`.
@@ -106,12 +105,12 @@ impl Engine for Steadfast {
         self.shard.take(&mut events, EVENTS_MAX);
         for event in events.drain(..) {
             match event {
-                LogEvent::Response {
+                EngineEvent::Response {
                     number,
                     response: Response::Appended { .. },
                 } => writers.push(u16::try_from(number)?),
-                LogEvent::Committed(_) => {}
-                LogEvent::Response { .. } | LogEvent::Lagged => {
+                EngineEvent::Committed(_) => {}
+                EngineEvent::Response { .. } | EngineEvent::Lagged => {
                     bail!("unexpected event: {event:?}")
                 }
             }
