@@ -5,13 +5,16 @@ use steadfast_protocol::message::ChannelName;
 use crate::epoch::ChannelEpoch;
 use crate::response::{Record, Response};
 
-/// A durable publication with its channel; every shard receives every durable publication.
+/// A committed publication with its channel; every shard receives every committed publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Committed {
     pub channel: ChannelName,
     /// The epoch of the channel in which the offset counts.
     pub epoch: ChannelEpoch,
+    /// The offset of the channel's previous publication in this epoch; 0 for the first. A shard that has read the
+    /// channel up to this offset or later has missed nothing.
+    pub previous: u64,
     pub record: Record,
 }
 

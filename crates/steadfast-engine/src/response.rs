@@ -10,11 +10,12 @@ use crate::request::Publisher;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Response {
-    /// The publication is durable, and its commit precedes this response in the order of the engine.
+    /// The publication is committed, and its commit precedes this response in the order of the engine.
     Appended {
         epoch: ChannelEpoch,
         offset: u64,
-        /// True when the idempotency key was known and nothing was stored.
+        /// True when the idempotency key was known and nothing was stored: epoch and offset are those of the first
+        /// append with the key.
         is_duplicate: bool,
     },
     /// The publications that were read.
@@ -26,9 +27,9 @@ pub enum Response {
 /// What was read, as of the position of this response in the order of the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadResponse {
-    /// The channel's current epoch.
+    /// The channel's current epoch; before its first publication, the epoch which that publication will have.
     pub epoch: ChannelEpoch,
-    /// The channel's newest committed offset; 0 before the first publication.
+    /// The offset of the channel's newest committed publication; 0 before the first.
     pub high_watermark: u64,
     /// The publications, or why there are none.
     pub page: Page,
@@ -40,19 +41,25 @@ pub struct ReadResponse {
 pub enum Page {
     /// The publications, in the requested order.
     Records {
+        /// The offset that the page's oldest publication follows in its channel: 0 for the channel's first. A reader
+        /// that has everything up to this offset misses nothing before the page. For a page without publications, the
+        /// offset at which it begins, but not before the oldest visible publication.
+        previous: u64,
         records: Vec<Record>,
-        /// True when a limit ended the page before the high watermark or the oldest visible publication.
+        /// True when a limit ended the page. A page that reads forward without more reaches the high watermark of its
+        /// response; a page that reads backward reaches the oldest visible publication.
         has_more: bool,
     },
     /// Publications after the position are no longer available.
     Unrecoverable,
 }
 
-/// A publication that is durable under the configured policy.
+/// A publication that is committed: durable as the engine's policy defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Record {
-    /// The number of the publication in its channel; the first is 1, without gaps.
+    /// The number of the publication: above 0, and above the offset of the channel's previous publication. Whether
+    /// offsets are dense (1, 2, 3) is up to the engine.
     pub offset: u64,
     /// The bytes of the payload.
     pub data: Bytes,
@@ -64,9 +71,9 @@ pub struct Record {
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// The storage is full; temporary, until space is available.
+    /// The storage of the engine is full; temporary, until space is available. Reads continue.
     NoSpace,
-    /// A write or a sync failed: publishing is disabled until a restart, and the record may or may not be stored.
+    /// The engine cannot store publications until a restart; this one may or may not be stored. Reads continue.
     WriteFailed,
     /// A limit of the policy is reached (for example of channels or idempotency keys), or the engine is not open yet;
     /// temporary.

@@ -198,7 +198,10 @@ fn history(path: &Path) -> History {
     let mut newest = 0;
     let history = loop {
         let response = read(&mut shard, from);
-        let Page::Records { records, has_more } = response.page else {
+        let Page::Records {
+            records, has_more, ..
+        } = response.page
+        else {
             panic!("unrecoverable")
         };
         for record in records {

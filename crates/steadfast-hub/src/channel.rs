@@ -21,7 +21,7 @@ pub(crate) struct ChannelIndex(u32);
 pub(crate) enum Cursor {
     /// The log has not responded about the channel yet.
     Unknown,
-    /// Everything up to `offset` was read; the next commit is `offset + 1`.
+    /// Everything up to `offset` was read; the next commit follows it.
     Current { epoch: ChannelEpoch, offset: u64 },
     /// Commits after `offset` were missed; a read that fetches them is pending.
     Lagging { epoch: ChannelEpoch, offset: u64 },

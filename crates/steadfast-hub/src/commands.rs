@@ -392,10 +392,7 @@ impl Hub {
         };
         match response.page {
             Page::Unrecoverable => self.reject(peer, command, ErrorCode::UnrecoverablePosition),
-            Page::Records {
-                records,
-                has_more: _,
-            } => {
+            Page::Records { records, .. } => {
                 let position = Position {
                     epoch: response.epoch.to_string(),
                     offset: response.high_watermark,

@@ -26,7 +26,10 @@ impl Hub {
             return;
         };
         let Committed {
-            epoch: now, record, ..
+            channel: _,
+            epoch: now,
+            previous,
+            record,
         } = committed;
         match cursor {
             // A pending response covers this publication.
@@ -41,7 +44,7 @@ impl Hub {
                 );
             }
             Cursor::Current { offset, .. } if record.offset <= offset => {}
-            Cursor::Current { epoch, offset } if record.offset == offset + 1 => {
+            Cursor::Current { epoch, offset } if previous <= offset => {
                 self.fan_out(channel, epoch, &record);
             }
             Cursor::Current { epoch, offset } => self.catch_up(channel, epoch, offset),
@@ -120,12 +123,14 @@ impl Hub {
         else {
             return;
         };
-        let (records, has_more) = match response {
+        let (records, high_watermark, has_more) = match response {
             Ok(ReadResponse {
                 epoch: now,
-                page: Page::Records { records, has_more },
-                ..
-            }) if now == epoch => (records, has_more),
+                high_watermark,
+                page: Page::Records {
+                    records, has_more, ..
+                },
+            }) if now == epoch => (records, high_watermark, has_more),
             Ok(ReadResponse {
                 epoch,
                 high_watermark,
@@ -141,17 +146,17 @@ impl Hub {
             }
             Err(_rejection) => return self.lose_position(channel, Cursor::Unknown),
         };
-        let reached = records.last().map_or(offset, |record| record.offset);
         for record in &records {
             self.fan_out(channel, epoch, record);
         }
         if has_more {
+            let reached = records.last().map_or(offset, |record| record.offset);
             return self.catch_up(channel, epoch, reached);
         }
         if let Some(caught_up) = self.channels.get_mut(channel) {
             caught_up.cursor = Cursor::Current {
                 epoch,
-                offset: reached,
+                offset: high_watermark,
             };
         }
         let pending: Vec<PeerId> = self

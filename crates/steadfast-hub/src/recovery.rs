@@ -443,19 +443,23 @@ fn grant_from(response: ReadResponse, recovery: Recovery) -> Grant {
         seen: high_watermark,
         is_complete: true,
     };
-    let (Recovery::After { offset, .. }, Page::Records { records, has_more }) = (recovery, page)
+    let (
+        Recovery::After { offset, .. },
+        Page::Records {
+            previous,
+            records,
+            has_more,
+        },
+    ) = (recovery, page)
     else {
         return from_now_on;
     };
     // A read from the start of the history is complete only if no publication was removed there.
-    let is_gapless = match records.first() {
-        Some(first) => first.offset == offset + 1,
-        None => high_watermark == offset,
-    };
-    if !is_gapless {
+    if previous > offset {
         return from_now_on;
     }
-    let seen = records.last().map_or(offset, |record| record.offset);
+    let last = records.last().map_or(offset, |record| record.offset);
+    let seen = if has_more { last } else { high_watermark };
     let publications = records.into_iter().map(publication).collect();
     Grant {
         epoch,

@@ -368,6 +368,7 @@ impl Log {
                 self.outputs.push_back(Output::Commit(Committed {
                     channel: append.channel,
                     epoch,
+                    previous: offset.saturating_sub(1),
                     record,
                 }));
                 self.respond(

@@ -263,22 +263,26 @@ impl Log {
             };
             records.push(record);
         }
-        let has_more = match page_read.direction {
-            Direction::Forward { after } => {
-                page_read.selected.last().map_or(after, |last| last.offset) < high_watermark
-            }
+        let (first, last) = (page_read.selected.first(), page_read.selected.last());
+        let (previous, has_more) = match page_read.direction {
+            Direction::Forward { after } => (
+                after,
+                last.map_or(after, |last| last.offset) < high_watermark,
+            ),
             Direction::Backward { before } => {
-                page_read
-                    .selected
-                    .first()
-                    .map_or(before, |first| first.offset)
-                    > start
+                let end = before.max(start);
+                let oldest = first.map_or(end, |first| first.offset);
+                (oldest.saturating_sub(1), oldest > start)
             }
         };
         if matches!(page_read.direction, Direction::Backward { .. }) {
             records.reverse();
         }
-        let page = Page::Records { records, has_more };
+        let page = Page::Records {
+            previous,
+            records,
+            has_more,
+        };
         self.respond(
             page_read.request_id,
             Response::Read(ReadResponse {

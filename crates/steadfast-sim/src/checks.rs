@@ -244,7 +244,9 @@ impl World {
                     response: Response::Read(response),
                 } if request_id.shard == WORLD_SHARD => {
                     let (records, is_complete) = match response.page {
-                        Page::Records { records, has_more } => (records, !has_more),
+                        Page::Records {
+                            records, has_more, ..
+                        } => (records, !has_more),
                         Page::Unrecoverable => (Vec::new(), false),
                     };
                     return Some(ReadOutcome {

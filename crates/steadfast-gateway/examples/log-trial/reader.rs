@@ -78,7 +78,10 @@ fn read_all(
     let mut from = ReadFrom::Oldest;
     loop {
         let response = read(log, channel, from)?;
-        let Page::Records { records, has_more } = &response.page else {
+        let Page::Records {
+            records, has_more, ..
+        } = &response.page
+        else {
             return Err(format!("{channel}: publications are no longer available").into());
         };
         show(records)?;

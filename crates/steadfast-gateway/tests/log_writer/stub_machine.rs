@@ -112,6 +112,7 @@ impl StubMachine {
             self.outputs.push_back(Output::Commit(Committed {
                 channel: append.channel,
                 epoch: EPOCH,
+                previous: self.offset - 1,
                 record,
             }));
             let response = Response::Appended {

@@ -138,8 +138,10 @@ impl Hub {
         };
         let Ok(ReadResponse {
             epoch: current_epoch,
-            page: Page::Records { records, has_more },
-            ..
+            high_watermark,
+            page: Page::Records {
+                records, has_more, ..
+            },
         }) = response
         else {
             return self.close_subscription(id, channel, UnsubscribeCode::Insufficient);
@@ -162,7 +164,8 @@ impl Hub {
         else {
             return;
         };
-        let sent_offset = records.last().map_or(offset, |record| record.offset);
+        let last = records.last().map_or(offset, |record| record.offset);
+        let sent_offset = if has_more { last } else { high_watermark };
         for record in records {
             let event = PushEvent::Publication(publication(record));
             self.reply(

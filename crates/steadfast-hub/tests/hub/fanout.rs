@@ -3,7 +3,9 @@
 use steadfast_engine::{ChannelEpoch, EngineEvent, ReadFrom, Rejection, Request};
 use steadfast_hub::event::Event;
 
-use crate::script::{EPOCH, Script, committed, first_page, page, push, rejected, unrecoverable};
+use crate::script::{
+    EPOCH, Script, committed, committed_after, first_page, page, push, rejected, unrecoverable,
+};
 
 #[test]
 fn a_publication_is_sent_once_to_all_live_subscribers() {
@@ -45,6 +47,23 @@ fn a_commit_that_was_read_already_is_not_sent_again() {
     script.commit("news", 6);
 
     assert_eq!(script.read(peer), push("news", 6));
+}
+
+#[test]
+fn a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is() {
+    let mut script = Script::new();
+    let peer = script.subscribe("news", 5);
+
+    script.log(vec![
+        committed_after(5, "news", EPOCH, 9),
+        committed_after(9, "news", EPOCH, 12),
+    ]);
+
+    assert_eq!(
+        script.read(peer),
+        format!("{}\n{}", push("news", 9), push("news", 12))
+    );
+    assert_eq!(script.requests, []);
 }
 
 #[test]

@@ -173,6 +173,7 @@ impl World {
             self.order.push_back(EngineEvent::Committed(Committed {
                 channel: ChannelName::from(CHANNELS[channel]),
                 epoch,
+                previous: high_watermark - 1,
                 record: stored(epoch, high_watermark),
             }));
         }
@@ -224,6 +225,7 @@ impl World {
         let page = match page.filter(|_| epoch == history.epoch) {
             None => Page::Unrecoverable,
             Some((before, offsets)) => Page::Records {
+                previous: before,
                 has_more: offsets.last().copied().unwrap_or(before) < history.high_watermark,
                 records: offsets.into_iter().map(|o| stored(epoch, o)).collect(),
             },

@@ -217,11 +217,22 @@ impl Script {
     }
 }
 
-/// A commit of the payload `{"n":offset}`.
+/// A commit of the payload `{"n":offset}` in a channel with dense offsets.
 pub(crate) fn committed(channel: &str, epoch: ChannelEpoch, offset: u64) -> EngineEvent {
+    committed_after(offset - 1, channel, epoch, offset)
+}
+
+/// A commit of the payload `{"n":offset}` that follows another one in its channel.
+pub(crate) fn committed_after(
+    previous: u64,
+    channel: &str,
+    epoch: ChannelEpoch,
+    offset: u64,
+) -> EngineEvent {
     EngineEvent::Committed(Committed {
         channel: ChannelName::from(channel),
         epoch,
+        previous,
         record: record(offset),
     })
 }
@@ -246,11 +257,15 @@ pub(crate) fn first_page(high_watermark: u64, offsets: &[u64]) -> Response {
 }
 
 fn response_with(high_watermark: u64, offsets: &[u64], has_more: bool) -> Response {
-    let records = offsets.iter().map(|offset| record(*offset)).collect();
+    let first = offsets.first();
     Response::Read(ReadResponse {
         epoch: EPOCH,
         high_watermark,
-        page: Page::Records { records, has_more },
+        page: Page::Records {
+            previous: first.map_or(high_watermark, |first| first - 1),
+            records: offsets.iter().map(|offset| record(*offset)).collect(),
+            has_more,
+        },
     })
 }
 

@@ -401,7 +401,9 @@ impl Harness {
     /// The publications of a page that must be recoverable.
     pub(crate) fn records(&mut self, request: Read) -> (Vec<Record>, bool) {
         match self.read(request).page {
-            Page::Records { records, has_more } => (records, has_more),
+            Page::Records {
+                records, has_more, ..
+            } => (records, has_more),
             Page::Unrecoverable => panic!("unrecoverable"),
         }
     }

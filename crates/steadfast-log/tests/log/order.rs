@@ -113,7 +113,9 @@ fn a_channel_that_does_not_exist_yet_keeps_the_epoch_of_its_first_response() {
         (response.high_watermark, epoch, offset),
         (0, response.epoch, 1)
     );
-    assert!(matches!(after.page, Page::Records { records, has_more: false } if records.len() == 1));
+    assert!(
+        matches!(after.page, Page::Records { previous: 0, records, has_more: false } if records.len() == 1)
+    );
 }
 
 #[test]
@@ -135,7 +137,10 @@ fn a_read_among_other_requests_sees_the_log_as_of_its_turn() {
     let Some(Response::Read(response)) = harness.response(numbers[1]) else {
         panic!("read")
     };
-    let Page::Records { records, has_more } = response.page else {
+    let Page::Records {
+        records, has_more, ..
+    } = response.page
+    else {
         panic!("records")
     };
     let committed_before = position(numbers[0]) < position(numbers[1]);

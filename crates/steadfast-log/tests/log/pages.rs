@@ -106,11 +106,12 @@ fn a_position_is_recoverable_or_rejected() {
     let mut harness = filled(ByteSize::from_bytes(0));
     let response = harness.read(read("a", ReadFrom::Oldest, 0));
     let (epoch, end) = (response.epoch, response.high_watermark);
-    let nothing = |has_more| Page::Records {
+    let nothing = |previous, has_more| Page::Records {
+        previous,
         records: Vec::new(),
         has_more,
     };
-    assert_eq!(response.page, nothing(true));
+    assert_eq!(response.page, nothing(0, true));
     let unknown = ChannelEpoch::new(epoch.incarnation(), epoch.counter() + 1);
 
     for (from, recoverable) in [
@@ -164,7 +165,7 @@ fn a_position_is_recoverable_or_rejected() {
         assert_eq!(page != Page::Unrecoverable, recoverable, "{from:?}");
     }
     let after = harness.read(read("a", ReadFrom::After { epoch, offset: end }, 3));
-    assert_eq!(after.page, nothing(false));
+    assert_eq!(after.page, nothing(end, false));
 }
 
 #[test]
@@ -194,7 +195,10 @@ fn a_paged_replay_joins_live_publications_without_a_gap() {
                 Seen::Commit(committed) if live => received.push(committed.record.offset),
                 Seen::Commit(_) => {}
                 Seen::Response(number, Response::Read(response)) if read_number == Some(number) => {
-                    let Page::Records { records, has_more } = response.page else {
+                    let Page::Records {
+                        records, has_more, ..
+                    } = response.page
+                    else {
                         panic!("unrecoverable")
                     };
                     received.extend(records.iter().map(|record| record.offset));

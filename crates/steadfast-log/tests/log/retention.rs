@@ -72,6 +72,7 @@ fn publications_are_hidden_exactly_when_history_ttl_has_passed() {
         (
             2,
             Page::Records {
+                previous: 2,
                 records: Vec::new(),
                 has_more: false
             }

@@ -426,6 +426,7 @@ mod tests {
         Delivery::All(EngineEvent::Committed(Committed {
             channel: ChannelName::from("a"),
             epoch: ChannelEpoch::new(1, 0),
+            previous: number.saturating_sub(1),
             record: Record {
                 offset: number,
                 data: Bytes::new(),
