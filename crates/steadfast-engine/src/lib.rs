@@ -1,13 +1,34 @@
-//! The vocabulary between the hubs and the engine that stores their publications.
+//! The vocabulary between the hubs and the engine that orders, stores and reads their publications.
 //!
-//! An engine orders the publications of each channel, stores them and reads them back; the log is one. It takes
-//! [`Request`]s of the shards, and its [`Committed`] publications and [`Response`]s leave in one order, which each
-//! shard receives unchanged, as [`EngineEvent`]s. Hubs and engines depend on this crate and not on each other.
+//! Hubs and engines depend on this crate and not on each other. An engine takes [`Request`]s of the shards. Its
+//! [`Committed`] publications and its [`Response`]s leave in one order, which each shard receives unchanged,
+//! as [`EngineEvent`]s. The durable log is an engine.
 //!
-//! This crate contains no state machine and no storage format.
+//! # What a hub relies on
+//!
+//! 1. Each request has exactly one response.
+//! 2. The appends of a channel that one shard sends are committed in the order of their requests. Responses to reads may
+//!    overtake each other and the responses to appends.
+//! 3. A publication is committed once, for all shards, and before the response to its append.
+//! 4. Offsets of a channel epoch start above 0, increase with each publication, and are never reused. They need not be
+//!    dense: [`Committed::previous`] and the `previous` of a [`Page`] say what a publication follows.
+//! 5. A response to a read describes the moment at which it leaves: it ends exactly where the commits after it begin.
+//!    Only committed publications are read.
+//! 6. A channel that has no publication yet has the epoch that its first publication will have, so that a position at
+//!    offset 0 can be continued.
+//! 7. An engine that may have lost committed publications of a channel, or has forgotten the channel, gives the channel
+//!    another epoch.
+//! 8. A repeated idempotency key of the same user in the same channel stores nothing within the engine's deduplication
+//!    window and has the result of the first append, whatever the payload is.
+//! 9. Requests, channels, keys and the history are bounded by the engine's own policy: a request above a bound is
+//!    rejected, and the oldest publications are removed.
+//!
+//! What else an engine needs, such as storage or a connection, is the engine's own. An engine that needs only requests
+//! and time has the inputs and outputs of [`io`].
 
 mod epoch;
 mod event;
+pub mod io;
 mod request;
 mod response;
 

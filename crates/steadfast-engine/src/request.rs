@@ -5,7 +5,7 @@ use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
 
-/// Identifies a request and the shard that receives the response.
+/// Identifies a request among the pending requests of all shards, and the shard that receives the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId {
     /// The shard that sent the request.
@@ -23,6 +23,16 @@ pub enum Request {
     Read(Read),
 }
 
+impl Request {
+    /// The id, which the response contains.
+    pub const fn id(&self) -> RequestId {
+        match self {
+            Self::Append(append) => append.request_id,
+            Self::Read(read) => read.request_id,
+        }
+    }
+}
+
 /// Stores a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names describe the fields")]
@@ -32,7 +42,7 @@ pub struct Append {
     /// The bytes of the payload, which the engine does not interpret.
     pub data: Bytes,
     pub publisher: Publisher,
-    /// Identifies repeats; scoped to user and channel.
+    /// Identifies repeats; scoped to user and channel. The payload of a repeat is not compared.
     pub idempotency_key: Option<Bytes>,
 }
 
@@ -52,9 +62,10 @@ pub struct Read {
     pub request_id: RequestId,
     pub channel: ChannelName,
     pub from: ReadFrom,
-    /// The maximum number of publications to return; 0 requests the position only.
+    /// The maximum number of publications to return; with 0 the position is checked and nothing is returned.
     pub limit: usize,
-    /// The maximum number of bytes of payload to return; the first publication is returned regardless of its size.
+    /// The maximum number of bytes of payload to return; the first publication is returned regardless of its size. An
+    /// engine may count other bytes of a publication too, and return fewer publications.
     pub bytes_max: usize,
 }
 
@@ -65,7 +76,7 @@ pub enum ReadFrom {
     /// At the oldest visible publication.
     Oldest,
     /// After this position. Unrecoverable unless the epoch matches, the offset is at most the high watermark, and no
-    /// later publication was removed.
+    /// later publication was removed. The position need not be that of a publication.
     After {
         epoch: ChannelEpoch,
         /// The offset of the last publication received.
@@ -73,7 +84,8 @@ pub enum ReadFrom {
     },
     /// Newest first, from the high watermark.
     Newest,
-    /// Newest first, before this position.
+    /// Newest first, before this position. Unrecoverable unless the epoch matches and the offset is at most one above
+    /// the high watermark; publications before the position may have been removed.
     Before {
         epoch: ChannelEpoch,
         /// The first offset that is not returned.

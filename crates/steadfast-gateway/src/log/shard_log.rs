@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use steadfast_engine::{EngineEvent, Rejection, Request, RequestId, Response};
+use steadfast_engine::{EngineEvent, Rejection, Request, Response};
 use steadfast_log::event::Health;
 
 use super::ring_buffer::TakenEvents;
@@ -48,7 +48,7 @@ impl ShardLog {
     /// Adds a request to the submission. The request's id must contain this shard, which receives the response.
     pub fn request(&mut self, request: Request) {
         debug_assert_eq!(
-            request_id(&request).shard,
+            request.id().shard,
             self.shard,
             "a request contains the number of its own shard"
         );
@@ -129,17 +129,9 @@ impl ShardLog {
             }
         };
         let responses = requests.iter().map(|request| EngineEvent::Response {
-            number: request_id(request).number,
+            number: request.id().number,
             response: Response::Rejected(rejection),
         });
         self.rejections.extend(responses);
-    }
-}
-
-/// Returns the id of a request, which determines the shard that receives the response.
-pub(super) fn request_id(request: &Request) -> RequestId {
-    match request {
-        Request::Append(append) => append.request_id,
-        Request::Read(read) => read.request_id,
     }
 }

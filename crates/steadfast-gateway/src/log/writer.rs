@@ -19,7 +19,6 @@ use steadfast_log::open::{Corruption, OpenReport};
 use super::error::LogError;
 use super::ring_buffer::Delivery;
 use super::service::{LogMachine, SharedState};
-use super::shard_log::request_id;
 use super::storage::{Completion, Storage, failed};
 use crate::config::keys;
 
@@ -376,9 +375,10 @@ where
         while let Ok(message) = self.inbox.try_recv() {
             self.receive(message);
         }
-        let rejections = self.requests.drain(..).map(|request| {
-            response_delivery(request_id(&request), Response::Rejected(Rejection::Closing))
-        });
+        let rejections = self
+            .requests
+            .drain(..)
+            .map(|request| response_delivery(request.id(), Response::Rejected(Rejection::Closing)));
         self.staged.extend(rejections);
         self.deliver_staged();
     }
