@@ -1,8 +1,8 @@
 //! The vocabulary between the hubs and the engine that orders, stores and reads their publications.
 //!
 //! Hubs and engines depend on this crate and not on each other. An engine takes [`Request`]s of the shards. Its
-//! [`Committed`] publications and its [`Response`]s leave in one order, which each shard receives unchanged,
-//! as [`EngineEvent`]s. The durable log is an engine.
+//! [`Committed`] publications and its [`Response`]s leave in one order, which each shard receives unchanged, as
+//! [`EngineEvent`]s. The durable log is an engine; [`memory::MemoryEngine`] is another one.
 //!
 //! # What a hub relies on
 //!
@@ -29,6 +29,7 @@
 mod epoch;
 mod event;
 pub mod io;
+pub mod memory;
 mod request;
 mod response;
 
