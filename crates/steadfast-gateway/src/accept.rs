@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use steadfast_hub::io::{Access, ClientId};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{Decoder, Role};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -83,9 +84,10 @@ async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: 
             upgrade,
             mut early_bytes,
         })) => match upgrade.purpose {
-            UpgradePurpose::Client(access) => {
+            UpgradePurpose::Client { access, encoding } => {
                 let response = &upgrade.response;
-                open_client(&event_loop, stream, response, access, &mut early_bytes);
+                let early = &mut early_bytes;
+                open_client(&event_loop, stream, response, access, encoding, early);
             }
             UpgradePurpose::Echo => {
                 let settings = event_loop.settings.echo;
@@ -188,6 +190,7 @@ fn open_client(
     stream: TcpStream,
     response: &[u8],
     access: Access,
+    encoding: Encoding,
     early_bytes: &mut [u8],
 ) {
     let mut id = [0; 16];
@@ -197,8 +200,8 @@ fn open_client(
     }
     let client = ClientId(u128::from_ne_bytes(id));
     let (stream, writing) = stream.into_split();
-    let peer =
-        event_loop.step(|shard, now| shard.open_client(now, writing, response, client, access));
+    let peer = event_loop
+        .step(|shard, now| shard.open_client(now, writing, response, client, access, encoding));
     let mut decoder = Decoder::new(Role::Server, event_loop.settings.client_limits);
     if !early_bytes.is_empty() {
         event_loop.step(|shard, now| {

@@ -13,6 +13,7 @@ use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
 use steadfast_machine::convert;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -48,17 +49,20 @@ pub(crate) struct Connection {
     /// The buffers that this iteration has queued.
     pub(crate) queued: QueuedBuffers,
     pub(crate) endpoint: WebSocketEndpoint,
+    /// The encoding of the client's messages, which the upgrade selected.
+    pub(crate) encoding: Encoding,
     read_interest: ReadInterest,
 }
 
 impl Connection {
-    pub(crate) const fn new(stream: OwnedWriteHalf) -> Self {
+    pub(crate) const fn new(stream: OwnedWriteHalf, encoding: Encoding) -> Self {
         Self {
             stream,
             send_buffer: None,
             waker: None,
             queued: QueuedBuffers::EMPTY,
             endpoint: WebSocketEndpoint::new(Role::Server),
+            encoding,
             read_interest: ReadInterest::Reading,
         }
     }

@@ -12,8 +12,11 @@ use steadfast_engine::Request;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_machine::{Instant, Machine};
-use steadfast_protocol::websocket::encoder::SERVER_HEADER_BYTES_MAX;
-use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, WrittenAction};
+use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
+use steadfast_protocol::message::Reply;
+use steadfast_protocol::websocket::{
+    CodecError, ControlFrame, EndOfStream, Frame, Opcode, WrittenAction,
+};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
@@ -44,6 +47,10 @@ pub(crate) struct Shard {
     hub: Hub,
     connections: Connections,
     batch: WriteBatch,
+    /// Replies to one peer that are not in the batch yet; empty between two inputs.
+    replies: ReplyCoalescer<PeerId>,
+    /// Reused for the payload of each message to many peers.
+    payload: Vec<u8>,
     /// Slots of sockets with queued buffers; if a slot was reused, the new connection has none.
     dirty_sockets: Vec<u32>,
     write_outcomes: Vec<(PeerId, WriteOutcome)>,
@@ -61,6 +68,8 @@ impl Shard {
             hub,
             connections: Connections::default(),
             batch: WriteBatch::default(),
+            replies: ReplyCoalescer::default(),
+            payload: Vec::new(),
             dirty_sockets: Vec::new(),
             write_outcomes: Vec::new(),
             closing: VecDeque::new(),
@@ -79,6 +88,7 @@ impl Shard {
                 self.flush();
             }
         }
+        self.finish_replies();
     }
 
     /// Adds a client's socket; the response to the upgrade is sent with the first write batch.
@@ -89,9 +99,10 @@ impl Shard {
         response: &[u8],
         client: ClientId,
         access: Access,
+        encoding: Encoding,
     ) -> PeerId {
-        let peer = self.connections.insert(Connection::new(stream));
-        self.send(peer, response);
+        let peer = self.connections.insert(Connection::new(stream, encoding));
+        self.send_bytes(peer, response);
         self.handle(
             now,
             Input::Accepted {
@@ -127,9 +138,7 @@ impl Shard {
 
     /// Sends a control frame of the endpoint.
     pub(crate) fn send_control(&mut self, peer: PeerId, frame: &ControlFrame) {
-        let mut bytes = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + frame.payload().len());
-        frame.as_frame().append_server(&mut bytes);
-        self.send(peer, &bytes);
+        self.send(peer, frame.as_frame());
     }
 
     /// Handles the peer's close frame; `reply` is the endpoint's, if our close frame was not sent before.
@@ -297,15 +306,13 @@ impl Shard {
     }
 
     fn execute(&mut self, now: Instant, output: Output) {
+        if !matches!(output, Output::Send { .. }) {
+            self.finish_replies();
+        }
         match output {
-            Output::Send { peer, frame } => self.send(peer, &frame),
-            Output::Fanout { frame, to } => {
-                let range = self.batch.add_shared(&frame);
-                for peer in to.iter() {
-                    self.enqueue(*peer, range);
-                }
-            }
-            Output::Close { peer, code, reason } => self.close(now, peer, code, &reason),
+            Output::Send { peer, message } => self.reply(peer, &message),
+            Output::Fanout { message, to } => self.fan_out(&message, &to),
+            Output::Disconnect { peer, code, reason } => self.close(now, peer, code, &reason),
             Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
             Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
             Output::Request(request) => self.requests.push(request),
@@ -356,8 +363,59 @@ impl Shard {
         }
     }
 
-    fn send(&mut self, peer: PeerId, frame: &[u8]) {
+    /// Appends a message of the hub to the replies that share a frame.
+    fn reply(&mut self, peer: PeerId, message: &Reply) {
+        let Some(connection) = self.connections.get_mut(peer) else {
+            return;
+        };
+        let encoding = connection.encoding;
+        if !self.replies.accepts(peer) {
+            self.finish_replies();
+        }
+        self.replies.append(peer, encoding, message);
+    }
+
+    /// Queues the frame with the replies that were appended last.
+    fn finish_replies(&mut self) {
+        let Some(ReplyPayload {
+            receiver,
+            encoding,
+            bytes,
+        }) = self.replies.take()
+        else {
+            return;
+        };
+        let range = self.batch.add_own(data_frame(encoding, bytes));
+        self.enqueue(receiver, range);
+    }
+
+    /// Queues a message for many peers. It is encoded once for each encoding, at the first peer that uses it.
+    fn fan_out(&mut self, message: &Reply, to: &[PeerId]) {
+        let mut ranges = PerEncoding::default();
+        for peer in to {
+            let Some(connection) = self.connections.get_mut(*peer) else {
+                continue;
+            };
+            let encoding = connection.encoding;
+            let range = *ranges.get_or_insert_with(encoding, || {
+                self.payload.clear();
+                encoding.append_reply(&mut self.payload, message);
+                self.batch.add_shared(data_frame(encoding, &self.payload))
+            });
+            if connection.queued.is_empty() {
+                self.dirty_sockets.push(peer.index);
+            }
+            self.batch.enqueue(&mut connection.queued, range);
+        }
+    }
+
+    fn send(&mut self, peer: PeerId, frame: Frame<'_>) {
         let range = self.batch.add_own(frame);
+        self.enqueue(peer, range);
+    }
+
+    fn send_bytes(&mut self, peer: PeerId, bytes: &[u8]) {
+        let range = self.batch.add_bytes(bytes);
         self.enqueue(peer, range);
     }
 
@@ -369,6 +427,11 @@ impl Shard {
             self.batch.enqueue(&mut connection.queued, range);
         }
     }
+}
+
+/// The frame with a payload in this encoding.
+fn data_frame(encoding: Encoding, payload: &[u8]) -> Frame<'_> {
+    Frame::unfragmented(Opcode::from(encoding.message_kind()), payload)
 }
 
 #[cfg(test)]
@@ -405,12 +468,12 @@ mod tests {
             let (near, mut far) = pair();
             let (_reading, writing) = near.into_split();
             let access = Access::Anonymous;
-            let peer = shard.open_client(start, writing, b"", ClientId(1), access);
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
             shard.handle(start, Input::Received { peer, message });
 
             // The batch is flushed early, and all of it is read before the iteration finishes.
-            shard.send(peer, &vec![0; LARGE]);
+            shard.send_bytes(peer, &vec![0; LARGE]);
             shard.flush();
             assert!(shard.connection(peer).unwrap().has_send_buffer());
             let reader = thread::spawn(move || {
@@ -436,8 +499,9 @@ mod tests {
             let (mut shard, start) = (shard(), Instant::START);
             let (near, mut far) = pair();
             let (reading, writing) = near.into_split();
-            let peer = shard.open_client(start, writing, b"", ClientId(1), Access::Anonymous);
-            shard.send(peer, &vec![0; LARGE]);
+            let access = Access::Anonymous;
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+            shard.send_bytes(peer, &vec![0; LARGE]);
             shard.flush();
             let mut decoder = Decoder::new(Role::Server, LIMITS);
             let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use steadfast_hub::io::Access;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::handshake;
 
 use crate::access::{AccessRules, Route};
@@ -47,8 +48,12 @@ pub(crate) struct Upgrade {
 /// The purpose of a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpgradePurpose {
-    /// A client of the Centrifuge client protocol, with its access.
-    Client(Access),
+    /// A client of the Centrifuge client protocol.
+    Client {
+        access: Access,
+        /// The encoding that the subprotocol selects.
+        encoding: Encoding,
+    },
     /// A client of the echo endpoint.
     Echo,
 }
@@ -212,7 +217,10 @@ fn classify(
         );
     }
     let response = handshake::response(&accepted.accept_key, subprotocol);
-    let purpose = UpgradePurpose::Client(rules.access.access(client, host, request.route()));
+    let purpose = UpgradePurpose::Client {
+        access: rules.access.access(client, host, request.route()),
+        encoding: Encoding::Json,
+    };
     HandshakeDecision::Upgrade(Upgrade {
         head_len,
         response,
@@ -273,7 +281,7 @@ mod tests {
         };
 
         assert_eq!(upgrade.head_len, head_len);
-        assert_eq!(upgrade.purpose, UpgradePurpose::Client(Access::Anonymous));
+        assert_eq!(upgrade.purpose, client(Access::Anonymous));
         let response = String::from_utf8(upgrade.response).unwrap();
         assert!(
             response.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
@@ -393,11 +401,7 @@ mod tests {
                 panic!("{field}: not upgraded");
             };
 
-            assert_eq!(
-                upgrade.purpose,
-                UpgradePurpose::Client(Access::CredentialNeeded),
-                "{field}"
-            );
+            assert_eq!(upgrade.purpose, client(Access::CredentialNeeded), "{field}");
         }
     }
 
@@ -486,6 +490,13 @@ mod tests {
 
     fn loopback() -> IpAddr {
         "127.0.0.1".parse().unwrap()
+    }
+
+    fn client(access: Access) -> UpgradePurpose {
+        UpgradePurpose::Client {
+            access,
+            encoding: Encoding::Json,
+        }
     }
 
     fn rules(echo: EchoEndpoint) -> UpgradeRules {

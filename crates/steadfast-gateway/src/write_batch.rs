@@ -1,12 +1,13 @@
 //! The write batch of one loop iteration: all frames of the iteration, and for each socket a list of byte ranges.
 //!
-//! Nothing is allocated per receiver. A frame for many receivers is stored once in the shared arena; a receiver of
+//! Frames are written straight into the arenas, and nothing is allocated per receiver. A frame for many receivers is stored once in the shared arena; a receiver of
 //! consecutive frames holds one range that only grows, so a busy channel costs one comparison per receiver and message.
 //! Frames for one receiver are stored in a separate arena, because in the shared arena they would split those ranges.
 //! Has no access to sockets and makes no decisions; the shard enqueues, writes each socket's buffers once, and clears
 //! the batch.
 
 use steadfast_machine::convert;
+use steadfast_protocol::websocket::Frame;
 
 /// Memory that is retained after a large batch.
 const RETAINED_BYTES: usize = 1 << 20;
@@ -65,13 +66,22 @@ pub(crate) struct WriteBatch {
 
 impl WriteBatch {
     /// Stores a frame for many receivers.
-    pub(crate) fn add_shared(&mut self, frame: &[u8]) -> BufferRange {
-        append(&mut self.shared, Arena::Shared, frame)
+    pub(crate) fn add_shared(&mut self, frame: Frame<'_>) -> BufferRange {
+        append(&mut self.shared, Arena::Shared, |shared| {
+            frame.append_server(shared);
+        })
     }
 
     /// Stores a frame for one receiver.
-    pub(crate) fn add_own(&mut self, frame: &[u8]) -> BufferRange {
-        append(&mut self.own, Arena::Own, frame)
+    pub(crate) fn add_own(&mut self, frame: Frame<'_>) -> BufferRange {
+        append(&mut self.own, Arena::Own, |own| frame.append_server(own))
+    }
+
+    /// Stores bytes for one receiver that are framed already, or precede the first frame.
+    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> BufferRange {
+        append(&mut self.own, Arena::Own, |own| {
+            own.extend_from_slice(bytes);
+        })
     }
 
     /// Queues a range for a socket, after everything that is queued already.
@@ -128,9 +138,9 @@ impl WriteBatch {
     }
 }
 
-fn append(buffer: &mut Vec<u8>, arena: Arena, frame: &[u8]) -> BufferRange {
+fn append(buffer: &mut Vec<u8>, arena: Arena, write: impl FnOnce(&mut Vec<u8>)) -> BufferRange {
     let start = offset(buffer.len());
-    buffer.extend_from_slice(frame);
+    write(buffer);
     BufferRange {
         arena,
         start,
@@ -160,6 +170,8 @@ fn bytes_in<'a>(shared: &'a [u8], own: &'a [u8], range: BufferRange) -> &'a [u8]
 
 #[cfg(test)]
 mod tests {
+    use steadfast_protocol::websocket::Opcode;
+
     use super::*;
 
     #[test]
@@ -168,14 +180,14 @@ mod tests {
         let (mut subscriber, mut publisher) = (QueuedBuffers::EMPTY, QueuedBuffers::EMPTY);
 
         for number in 0..3_u8 {
-            let frame = batch.add_shared(&[b'a' + number]);
+            let frame = batch.add_shared(text(&[b'a' + number]));
             batch.enqueue(&mut subscriber, frame);
-            let ack = batch.add_own(&[b'0' + number]);
+            let ack = batch.add_own(text(&[b'0' + number]));
             batch.enqueue(&mut publisher, ack);
         }
 
-        assert_eq!(batch.gather(subscriber), b"abc");
-        assert_eq!(batch.gather(publisher), b"012");
+        assert_eq!(batch.gather(subscriber), b"\x81\x01a\x81\x01b\x81\x01c");
+        assert_eq!(batch.gather(publisher), b"\x81\x010\x81\x011\x81\x012");
         assert_eq!(batch.ranges(), 2);
     }
 
@@ -184,31 +196,35 @@ mod tests {
         let mut batch = WriteBatch::default();
         let mut queued = QueuedBuffers::EMPTY;
 
-        for (number, frame) in [b"a", b"b", b"c", b"d", b"e"].into_iter().enumerate() {
-            let range = if number % 2 == 0 {
-                batch.add_shared(frame)
-            } else {
-                batch.add_own(frame)
-            };
+        for range in [
+            batch.add_bytes(b"upgrade"),
+            batch.add_shared(text(b"a")),
+            batch.add_own(text(b"b")),
+            batch.add_own(text(b"c")),
+            batch.add_shared(text(b"d")),
+        ] {
             batch.enqueue(&mut queued, range);
         }
 
-        assert_eq!(batch.gather(queued), b"abcde");
+        assert_eq!(
+            batch.gather(queued),
+            b"upgrade\x81\x01a\x81\x01b\x81\x01c\x81\x01d"
+        );
     }
 
     #[test]
     fn frames_that_only_others_receive_are_left_out() {
         let mut batch = WriteBatch::default();
         let mut queued = QueuedBuffers::EMPTY;
-        let first = batch.add_shared(b"first");
+        let first = batch.add_shared(text(b"first"));
         batch.enqueue(&mut queued, first);
 
-        batch.add_shared(b"for others");
-        let last = batch.add_shared(b"last");
+        batch.add_shared(text(b"for others"));
+        let last = batch.add_shared(text(b"last"));
         batch.enqueue(&mut queued, last);
 
-        assert_eq!(batch.gather(queued), b"firstlast");
-        assert_eq!(batch.bytes(), 19);
+        assert_eq!(batch.gather(queued), b"\x81\x05first\x81\x04last");
+        assert_eq!(batch.bytes(), 25);
     }
 
     #[test]
@@ -222,11 +238,15 @@ mod tests {
     #[test]
     fn a_large_batch_releases_its_memory() {
         let mut batch = WriteBatch::default();
-        batch.add_shared(&vec![0; 4 * RETAINED_BYTES]);
+        batch.add_shared(text(&vec![b' '; 4 * RETAINED_BYTES]));
 
         batch.clear();
 
         assert_eq!(batch.bytes(), 0);
         assert!(batch.shared.capacity() <= RETAINED_BYTES);
+    }
+
+    fn text(payload: &[u8]) -> Frame<'_> {
+        Frame::unfragmented(Opcode::Text, payload)
     }
 }

@@ -80,9 +80,9 @@ impl Hub {
                 error: code,
             } if is_connected => {
                 let error = code.reply_with(error.to_string());
-                self.reply(
+                self.send(
                     id,
-                    &Reply::Response {
+                    Reply::Response {
                         id: command,
                         outcome: Err(error),
                     },
@@ -118,9 +118,9 @@ impl Hub {
         if self.is_full() {
             self.record_rejection(RejectionCause::Limit(HubLimit::Sessions));
             let error = ErrorCode::TooManyRequests.reply_with(Self::full_message());
-            self.reply(
+            self.send(
                 id,
-                &Reply::Response {
+                Reply::Response {
                     id: command,
                     outcome: Err(error),
                 },
@@ -260,9 +260,9 @@ impl Hub {
             Err(error) => {
                 let code = ErrorCode::for_idempotent_publish_error(&error);
                 let error = code.reply_with(error.to_string());
-                self.reply(
+                self.send(
                     id,
-                    &Reply::Response {
+                    Reply::Response {
                         id: command,
                         outcome: Err(error),
                     },

@@ -1,20 +1,15 @@
 //! Fan-out of publications, and catching up on publications that this shard has missed.
 
 use steadfast_engine::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection};
-use steadfast_machine::convert;
-use steadfast_protocol::codec::{Encoding, InfoParts, PublicationParts};
 use steadfast_protocol::codes::UnsubscribeCode;
-use steadfast_protocol::websocket::{FrameBuilder, Opcode};
+use steadfast_protocol::message::{Push, PushEvent, Reply};
 
 use crate::channel::{ChannelIndex, Cursor};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::io::{Output, PeerId};
 use crate::peer::SubscriptionPhase;
-use crate::pending_requests::Purpose;
-
-/// Bytes of a push in addition to payload and channel name: keys, offset, the publisher.
-const ENVELOPE_BYTES: usize = 160;
+use crate::pending_requests::{Purpose, publication};
 
 impl Hub {
     /// Handles a durable publication: if it is the next of its channel, it is sent to all live subscribers.
@@ -45,18 +40,18 @@ impl Hub {
             }
             Cursor::Current { offset, .. } if record.offset <= offset => {}
             Cursor::Current { epoch, offset } if previous <= offset => {
-                self.fan_out(channel, epoch, &record);
+                self.fan_out(channel, epoch, record);
             }
             Cursor::Current { epoch, offset } => self.catch_up(channel, epoch, offset),
         }
     }
 
-    /// Encodes the publication once and sends it to all live subscribers.
+    /// Sends the publication to all live subscribers.
     fn fan_out(
         &mut self,
         channel: ChannelIndex,
         epoch: steadfast_engine::ChannelEpoch,
-        record: &Record,
+        record: Record,
     ) {
         let Some(target) = self.channels.get_mut(channel) else {
             return;
@@ -69,11 +64,11 @@ impl Hub {
         if to.is_empty() {
             return;
         }
-        let capacity = record.data.len() + target.name.as_str().len() + ENVELOPE_BYTES;
-        let mut frame = FrameBuilder::with_capacity(capacity);
-        Encoding::Json.append_publication_push(frame.buffer(), target.name.as_str(), parts(record));
-        let frame = frame.finish(Opcode::Text);
-        self.emit(Output::Fanout { frame, to });
+        let message = Reply::Push(Push {
+            channel: target.name.clone(),
+            event: PushEvent::Publication(publication(record)),
+        });
+        self.emit(Output::Fanout { message, to });
     }
 
     /// Handles a lag of this shard: every channel with a current cursor is read again from that cursor.
@@ -146,11 +141,11 @@ impl Hub {
             }
             Err(_rejection) => return self.lose_position(channel, Cursor::Unknown),
         };
-        for record in &records {
+        let reached = records.last().map_or(offset, |record| record.offset);
+        for record in records {
             self.fan_out(channel, epoch, record);
         }
         if has_more {
-            let reached = records.last().map_or(offset, |record| record.offset);
             return self.catch_up(channel, epoch, reached);
         }
         if let Some(caught_up) = self.channels.get_mut(channel) {
@@ -199,22 +194,5 @@ impl Hub {
             .is_some_and(|subscription| {
                 !matches!(subscription.phase, SubscriptionPhase::Requested { .. })
             })
-    }
-}
-
-/// A stored record in the encoder's form, without a copy.
-fn parts(record: &Record) -> PublicationParts<'_> {
-    let client = str::from_utf8(&record.publisher.client).unwrap_or_default();
-    let user = str::from_utf8(&record.publisher.user).unwrap_or_default();
-    PublicationParts {
-        data: &record.data,
-        info: (!client.is_empty()).then_some(InfoParts {
-            user,
-            client,
-            ..InfoParts::default()
-        }),
-        offset: record.offset,
-        tags: None,
-        time: convert::saturating(record.at.as_millis()),
     }
 }

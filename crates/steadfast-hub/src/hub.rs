@@ -11,7 +11,7 @@ use bytes::Bytes;
 use steadfast_engine::EngineEvent;
 use steadfast_machine::{Generator, Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
-use steadfast_protocol::websocket::{Opcode, encoder::encode_server};
+use steadfast_protocol::message::Reply;
 
 use crate::channel::Channels;
 use crate::event::{ClosedBy, Event, HubLimit};
@@ -21,7 +21,6 @@ use crate::pending_requests::PendingRequests;
 use crate::policy::hub::{HubPolicy, HubSettings};
 use crate::presence::PresenceQueries;
 use crate::rejections::{RejectionCause, Rejections};
-use crate::replies::Replies;
 use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 
 /// The retry delay for a peer that is rejected because the hub is full.
@@ -45,7 +44,6 @@ pub struct Hub {
     pub(crate) channels: Channels,
     pub(crate) pending_requests: PendingRequests,
     pub(crate) presence_queries: PresenceQueries,
-    pub(crate) replies: Replies,
     pub(crate) rejections: Rejections,
     pub(crate) subscriptions_started: u64,
     /// Peers whose connect command was accepted.
@@ -53,7 +51,6 @@ pub struct Hub {
     timer_wheel: TimerWheel,
     due: Vec<TimerEntry>,
     outputs: VecDeque<Output>,
-    ping: Bytes,
     is_shutting_down: bool,
 }
 
@@ -69,14 +66,12 @@ impl Hub {
             channels: Channels::default(),
             pending_requests: PendingRequests::default(),
             presence_queries: PresenceQueries::default(),
-            replies: Replies::default(),
             rejections: Rejections::default(),
             subscriptions_started: 0,
             sessions: 0,
             timer_wheel: TimerWheel::new(now),
             due: Vec::new(),
             outputs: VecDeque::new(),
-            ping: encode_server(Opcode::Text, b"{}"),
             is_shutting_down: false,
         }
     }
@@ -95,28 +90,16 @@ impl Hub {
         self.policy.settings()
     }
 
-    /// Queues an output after the replies that were written before it.
+    /// Queues an output.
     pub(crate) fn emit(&mut self, output: Output) {
-        self.flush_replies();
         self.outputs.push_back(output);
     }
 
-    fn flush_replies(&mut self) {
-        if let Some((peer, frame)) = self.replies.take() {
-            self.outputs.push_back(Output::Send { peer, frame });
+    /// Sends a message to one peer. Does nothing if the peer is closed.
+    pub(crate) fn send(&mut self, peer: PeerId, message: Reply) {
+        if self.peers.get(peer).is_some() {
+            self.emit(Output::Send { peer, message });
         }
-    }
-
-    /// Appends a message for one peer; consecutive messages for the same peer share a frame. Does nothing if the peer
-    /// is closed.
-    pub(crate) fn reply(&mut self, peer: PeerId, reply: &steadfast_protocol::message::Reply) {
-        if self.peers.get(peer).is_none() {
-            return;
-        }
-        if !self.replies.is_open_for(peer) {
-            self.flush_replies();
-        }
-        self.replies.append(peer, reply);
     }
 
     /// Schedules the peer's next deadline if it is earlier than the scheduled one.
@@ -171,7 +154,7 @@ impl Hub {
             reason: reason.clone(),
         };
         if self.remove_peer(id, closed_by) {
-            self.emit(Output::Close {
+            self.emit(Output::Disconnect {
                 peer: id,
                 code,
                 reason,
@@ -280,13 +263,7 @@ impl Hub {
         };
         peer.scheduled = None;
         match peer.take_expired(now, settings) {
-            Some(Deadline::Ping) => {
-                let frame = self.ping.clone();
-                self.emit(Output::Send {
-                    peer: entry.peer,
-                    frame,
-                });
-            }
+            Some(Deadline::Ping) => self.send(entry.peer, Reply::Ping),
             Some(Deadline::NoPong) => self.close(entry.peer, DisconnectCode::NoPong),
             Some(Deadline::ConnectTimeout) if self.is_full() => self.close_full(entry.peer),
             Some(Deadline::ConnectTimeout) => self.close(entry.peer, DisconnectCode::Stale),
@@ -341,7 +318,6 @@ impl Machine for Hub {
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
         }
-        self.flush_replies();
     }
 
     fn poll_output(&mut self) -> Option<Output> {

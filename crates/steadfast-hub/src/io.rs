@@ -7,7 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_engine::{EngineEvent, Request};
 use steadfast_machine::Timestamp;
-use steadfast_protocol::message::{ChannelName, ClientInfo};
+use steadfast_protocol::message::{ChannelName, ClientInfo, Reply};
 
 use crate::event::Event;
 
@@ -191,22 +191,17 @@ pub enum Input {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
-    /// Send this encoded frame to one peer.
-    Send {
-        peer: PeerId,
-        /// One or more complete WebSocket frames.
-        frame: Bytes,
-    },
-    /// Send this encoded frame to many peers.
+    /// Send this message to one peer, in its encoding. Consecutive messages for the same peer may share a frame.
+    Send { peer: PeerId, message: Reply },
+    /// Send this message to many peers, encoded once for each encoding that they use.
     Fanout {
-        /// One complete WebSocket frame.
-        frame: Bytes,
+        message: Reply,
         /// The receivers. Shared with the hub, which copies the list only if it changes while this output is still
         /// queued.
         to: Rc<Vec<PeerId>>,
     },
     /// Send a close frame after everything else and close the connection. The hub has already removed the peer.
-    Close {
+    Disconnect {
         peer: PeerId,
         code: u16,
         /// Plain text, never empty, at most 123 bytes.

@@ -16,7 +16,6 @@ pub mod policy;
 mod presence;
 mod recovery;
 mod rejections;
-mod replies;
 mod slow_consumer;
 pub mod timer_wheel;
 

@@ -259,9 +259,9 @@ impl Hub {
 
     /// Rejects a command with an error.
     pub(crate) fn reject(&mut self, peer: PeerId, command: u32, code: ErrorCode) {
-        self.reply(
+        self.send(
             peer,
-            &Reply::Response {
+            Reply::Response {
                 id: command,
                 outcome: Err(code.reply()),
             },
@@ -270,9 +270,9 @@ impl Hub {
 
     /// Replies to a command with its result.
     pub(crate) fn reply_ok(&mut self, peer: PeerId, command: u32, result: ReplyResult) {
-        self.reply(
+        self.send(
             peer,
-            &Reply::Response {
+            Reply::Response {
                 id: command,
                 outcome: Ok(result),
             },

@@ -8,12 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use steadfast_machine::{Instant, convert};
-use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{
     ChannelName, ClientInfo, PresenceStats, Push, PushEvent, Reply, ReplyResult,
 };
-use steadfast_protocol::websocket::{FrameBuilder, Opcode};
 
 use crate::event::HubLimit;
 use crate::hub::Hub;
@@ -21,9 +19,6 @@ use crate::io::{Output, PeerId, PresenceDetail, ShardMessage, ShardPresence};
 use crate::peer::{Peer, SubscriptionPhase};
 use crate::pending_requests::large_weight;
 use crate::rejections::RejectionCause;
-
-/// Enough bytes for most join and leave pushes.
-const PUSH_BYTES: usize = 160;
 
 /// What a push reports to listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +216,7 @@ impl Hub {
         }
     }
 
-    /// Sends a join or leave push to the peers that requested such pushes; the push is encoded once.
+    /// Sends a join or leave push to the peers that requested such pushes.
     pub(crate) fn push_membership(
         &mut self,
         channel: &ChannelName,
@@ -243,14 +238,11 @@ impl Hub {
             MembershipChange::Joined => PushEvent::Join(info),
             MembershipChange::Left => PushEvent::Leave(info),
         };
-        let push = Reply::Push(Push {
-            channel: channel.as_str().to_owned(),
-            event,
-        });
-        let mut frame = FrameBuilder::with_capacity(PUSH_BYTES);
-        Encoding::Json.append_reply(frame.buffer(), &push);
         self.emit(Output::Fanout {
-            frame: frame.finish(Opcode::Text),
+            message: Reply::Push(Push {
+                channel: channel.clone(),
+                event,
+            }),
             to: Rc::new(listeners),
         });
     }

@@ -259,9 +259,9 @@ impl Hub {
     /// SDKs then drop the connection. The error is temporary, so that it does not affect a later subscription.
     fn reject_cancelled(&mut self, id: PeerId, command: u32) {
         let error = ErrorCode::Internal.reply_with("unsubscribed before it began".to_owned());
-        self.reply(
+        self.send(
             id,
-            &Reply::Response {
+            Reply::Response {
                 id: command,
                 outcome: Err(error),
             },
@@ -287,10 +287,10 @@ impl Hub {
                 code: code.code(),
                 reason: code.reason().to_owned(),
             };
-            self.reply(
+            self.send(
                 id,
-                &Reply::Push(Push {
-                    channel: name.as_str().to_owned(),
+                Reply::Push(Push {
+                    channel: name,
                     event,
                 }),
             );

@@ -12,9 +12,12 @@ use crate::limits::Limits;
 use crate::message::{Command, Reply};
 use crate::websocket::MessageKind;
 
+mod coalescer;
 pub(crate) mod json;
+mod per_encoding;
 
-pub use json::{InfoParts, PublicationParts};
+pub use coalescer::{ReplyCoalescer, ReplyPayload};
+pub use per_encoding::PerEncoding;
 
 /// How the messages of one connection are encoded.
 ///
@@ -63,18 +66,6 @@ impl Encoding {
     pub fn append_command(self, out: &mut Vec<u8>, command: &Command) {
         match self {
             Self::Json => json::append_command(out, command),
-        }
-    }
-
-    /// Appends the push of one publication, as [`Self::append_reply`] does, from borrowed parts.
-    pub fn append_publication_push(
-        self,
-        out: &mut Vec<u8>,
-        channel: &str,
-        publication: PublicationParts<'_>,
-    ) {
-        match self {
-            Self::Json => json::append_publication_push(out, channel, publication),
         }
     }
 

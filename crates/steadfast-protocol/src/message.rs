@@ -382,7 +382,7 @@ pub struct Publication {
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct Push {
     /// Channel name; empty for pushes about the connection.
-    pub channel: String,
+    pub channel: ChannelName,
     pub event: PushEvent,
 }
 

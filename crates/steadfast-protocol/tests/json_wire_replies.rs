@@ -8,12 +8,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use steadfast_protocol::codec::{Encoding, PublicationParts};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication, Push,
-    PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribeResult,
+    ChannelName, ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication,
+    Push, PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribeResult,
 };
 
 /// SDKs read these fields without checking whether they are present.
@@ -246,26 +246,17 @@ fn pushes_about_the_connection_have_no_channel() {
 }
 
 #[test]
-fn the_fast_path_encodes_the_same_text_as_the_general_one() {
-    let publication = Publication {
-        data: Bytes::from_static(b"1"),
-        info: Some(ClientInfo {
-            client: "c".to_owned(),
-            ..ClientInfo::default()
-        }),
-        offset: 3,
-        ..Publication::default()
+fn a_channel_name_in_a_push_is_escaped() {
+    let end = PushEvent::Unsubscribe {
+        code: 2500,
+        reason: String::new(),
     };
-    let mut fast = Vec::new();
 
-    let parts = PublicationParts::from(&publication);
-    Encoding::Json.append_publication_push(&mut fast, "a\"b", parts);
-
-    let general = encoded(&Reply::Push(Push {
-        channel: "a\"b".to_owned(),
-        event: PushEvent::Publication(publication),
-    }));
-    assert_eq!(String::from_utf8(fast).unwrap(), general);
+    check_push(
+        "a\"b",
+        end,
+        r#""channel":"a\"b","unsubscribe":{"code":2500}"#,
+    );
 }
 
 #[test]
@@ -328,7 +319,7 @@ fn an_error_without_a_message_gets_the_text_of_its_code() {
 /// Checks that the push is encoded as this text and decoded from it.
 fn check_push(channel: &str, event: PushEvent, body: &str) {
     let push = Reply::Push(Push {
-        channel: channel.to_owned(),
+        channel: ChannelName::from(channel),
         event,
     });
     let text = format!(r#"{{"push":{{{body}}}}}"#);

@@ -264,7 +264,7 @@ impl Client {
         match reply {
             Reply::Ping => actions.push(ClientAction::Send(Bytes::from_static(b"{}"))),
             Reply::Push(Push { channel, event }) => {
-                self.handle_push(&channel, event, recorder, actions);
+                self.handle_push(channel.as_str(), event, recorder, actions);
             }
             Reply::Response { id, outcome } => match (self.pending.remove(&id), outcome) {
                 (Some(PendingCommand::Connect), Ok(_)) => {

@@ -10,8 +10,11 @@ use steadfast_hub::io::{Input, Output, PeerId};
 use steadfast_log::Log;
 use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
 use steadfast_protocol::codes::DisconnectCode;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, Reply};
+use steadfast_protocol::websocket::Opcode;
+use steadfast_protocol::websocket::encoder::encode_server;
 
 use crate::connections::ConnectionId;
 use crate::log_thread::DiskOperation;
@@ -24,6 +27,9 @@ use crate::world::{World, WorldEvent};
 /// The shard number in requests of the world itself; no hub has this number.
 pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
+/// The encoding of all simulated clients.
+pub(crate) const ENCODING: Encoding = Encoding::Json;
+
 #[derive(Debug)]
 pub(crate) struct Shard {
     hub: Hub,
@@ -31,6 +37,8 @@ pub(crate) struct Shard {
     pub(crate) unread: VecDeque<EngineEvent>,
     pub(crate) inbox: Inbox,
     connections: BTreeMap<PeerId, ConnectionId>,
+    /// Replies to one peer that are not sent yet; empty between two inputs.
+    replies: ReplyCoalescer<PeerId>,
     next_peer: u32,
     is_iteration_scheduled: bool,
 }
@@ -80,6 +88,7 @@ impl World {
             unread: VecDeque::new(),
             inbox: Inbox::default(),
             connections: BTreeMap::new(),
+            replies: ReplyCoalescer::default(),
             next_peer: 0,
             is_iteration_scheduled: false,
         });
@@ -138,25 +147,21 @@ impl World {
         for output in outputs {
             self.execute_hub_output(index, output);
         }
+        self.send_replies(index);
         self.schedule_log_iteration();
         self.schedule_tick();
     }
 
     fn execute_hub_output(&mut self, index: usize, output: Output) {
+        if !matches!(output, Output::Send { .. }) {
+            self.send_replies(index);
+        }
         match output {
-            Output::Send { peer, frame } => {
-                if let Some(connection) = self.connection_of(index, peer) {
-                    self.send_to_client(connection, frame);
-                }
+            Output::Send { peer, message } => self.reply(index, peer, &message),
+            Output::Fanout { message, to } => self.fan_out(index, &message, &to),
+            Output::Disconnect { peer, code, reason } => {
+                self.close_peer(index, peer, code, &reason);
             }
-            Output::Fanout { frame, to } => {
-                for peer in to.iter() {
-                    if let Some(connection) = self.connection_of(index, *peer) {
-                        self.send_to_client(connection, frame.clone());
-                    }
-                }
-            }
-            Output::Close { peer, code, reason } => self.close_peer(index, peer, code, &reason),
             Output::PauseReading { peer } => {
                 if let Some(connection) = self.connection_of(index, peer) {
                     self.set_reading(connection, true);
@@ -171,6 +176,56 @@ impl World {
             Output::Broadcast(message) => self.send_to_shards(index, &message),
             Output::Notify(event) => self.on_hub_event(index, &event),
         }
+    }
+
+    /// Appends a message of a hub to the replies that share a frame.
+    fn reply(&mut self, index: usize, peer: PeerId, message: &Reply) {
+        if self.connection_of(index, peer).is_none() {
+            return;
+        }
+        let must_finish = |shard: &mut Shard| !shard.replies.accepts(peer);
+        if self.shard_mut(index).is_some_and(must_finish) {
+            self.send_replies(index);
+        }
+        if let Some(shard) = self.shard_mut(index) {
+            shard.replies.append(peer, ENCODING, message);
+        }
+    }
+
+    /// Sends the frame with the replies that were appended last.
+    fn send_replies(&mut self, index: usize) {
+        let Some(ReplyPayload {
+            receiver,
+            encoding,
+            bytes,
+        }) = self.shard_mut(index).and_then(|shard| shard.replies.take())
+        else {
+            return;
+        };
+        let frame = encode_server(Opcode::from(encoding.message_kind()), bytes);
+        if let Some(connection) = self.connection_of(index, receiver) {
+            self.send_to_client(connection, frame);
+        }
+    }
+
+    /// Sends a message to many peers, encoded once for each encoding.
+    fn fan_out(&mut self, index: usize, message: &Reply, to: &[PeerId]) {
+        let mut frames = PerEncoding::default();
+        for peer in to {
+            let Some(connection) = self.connection_of(index, *peer) else {
+                continue;
+            };
+            let frame = frames.get_or_insert_with(ENCODING, || {
+                let mut payload = Vec::new();
+                ENCODING.append_reply(&mut payload, message);
+                encode_server(Opcode::from(ENCODING.message_kind()), &payload)
+            });
+            self.send_to_client(connection, frame.clone());
+        }
+    }
+
+    fn shard_mut(&mut self, index: usize) -> Option<&mut Shard> {
+        self.gateway.as_mut()?.shards.get_mut(index)
     }
 
     fn connection_of(&self, index: usize, peer: PeerId) -> Option<ConnectionId> {

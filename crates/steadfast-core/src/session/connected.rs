@@ -100,17 +100,17 @@ impl Session {
     }
 
     fn on_push(&mut self, now: Instant, push: Push) {
-        let channel = push.channel;
+        let channel = push.channel.as_str();
         let effects = match push.event {
-            PushEvent::Publication(it) => self.subscriptions.on_publication(&channel, it),
+            PushEvent::Publication(it) => self.subscriptions.on_publication(channel, it),
             PushEvent::Join(info) => self
                 .subscriptions
-                .on_join_or_leave(&channel, SubscriptionEvent::Join(info)),
+                .on_join_or_leave(channel, SubscriptionEvent::Join(info)),
             PushEvent::Leave(info) => self
                 .subscriptions
-                .on_join_or_leave(&channel, SubscriptionEvent::Leave(info)),
+                .on_join_or_leave(channel, SubscriptionEvent::Leave(info)),
             PushEvent::Unsubscribe { code, reason } => {
-                self.subscriptions.on_unsubscribe(&channel, code, reason)
+                self.subscriptions.on_unsubscribe(channel, code, reason)
             }
             PushEvent::Disconnect { code, reason } => {
                 self.abort_transport();

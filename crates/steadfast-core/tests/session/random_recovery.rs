@@ -13,8 +13,8 @@ use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request, SubscribeRequest,
-    SubscribeResult,
+    ChannelName, Command, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request,
+    SubscribeRequest, SubscribeResult,
 };
 
 use crate::script::{Script, settings, subscribed};
@@ -81,7 +81,7 @@ impl Server {
 
     fn push(&mut self, offset: u64) {
         let event = PushEvent::Publication(self.publication(offset));
-        let channel = CHANNEL.to_owned();
+        let channel = ChannelName::from(CHANNEL);
         self.outbound
             .push_back(Reply::Push(Push { channel, event }));
     }

@@ -17,8 +17,8 @@ use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, ConnectResult, Position, Publication, Push, PushEvent, Reply, ReplyError, ReplyResult,
-    Request, SubscribeResult,
+    ChannelName, Command, ConnectResult, Position, Publication, Push, PushEvent, Reply, ReplyError,
+    ReplyResult, Request, SubscribeResult,
 };
 
 use crate::invariants::InvariantChecker;
@@ -285,7 +285,7 @@ impl Script {
 
     pub(crate) fn push(&mut self, channel: &str, offset: u64) {
         self.reply(&Reply::Push(Push {
-            channel: channel.to_owned(),
+            channel: ChannelName::from(channel),
             event: PushEvent::Publication(item(offset)),
         }));
     }

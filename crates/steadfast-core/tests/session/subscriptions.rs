@@ -5,7 +5,9 @@ use std::time::Duration;
 use steadfast_core::event::{SessionPhase, SessionState};
 use steadfast_core::io::{Input, SubscriptionEvent};
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode, with_retry_in};
-use steadfast_protocol::message::{Position, Push, PushEvent, Reply, ReplyError, Request};
+use steadfast_protocol::message::{
+    ChannelName, Position, Push, PushEvent, Reply, ReplyError, Request,
+};
 
 use crate::script::{EPOCH, Script, at, item, recovered, settings, subscribed};
 
@@ -23,7 +25,7 @@ fn reconnect(script: &mut Script) {
 
 fn unsubscribe_push(script: &mut Script, code: UnsubscribeCode) {
     script.reply(&Reply::Push(Push {
-        channel: "chat".to_owned(),
+        channel: ChannelName::from("chat"),
         event: PushEvent::Unsubscribe {
             code: code.code(),
             reason: "test".to_owned(),

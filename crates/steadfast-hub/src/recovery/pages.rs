@@ -168,10 +168,10 @@ impl Hub {
         let sent_offset = if has_more { last } else { high_watermark };
         for record in records {
             let event = PushEvent::Publication(publication(record));
-            self.reply(
+            self.send(
                 id,
-                &Reply::Push(Push {
-                    channel: name.as_str().to_owned(),
+                Reply::Push(Push {
+                    channel: name.clone(),
                     event,
                 }),
             );

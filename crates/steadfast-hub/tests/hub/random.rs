@@ -412,7 +412,9 @@ impl World {
                 }
             }
             Reply::Push(push) => {
-                let channel = CHANNELS.iter().position(|name| *name == push.channel);
+                let channel = CHANNELS
+                    .iter()
+                    .position(|name| *name == push.channel.as_str());
                 let channel = channel.expect("known");
                 if let PushEvent::Publication(publication) = &push.event {
                     known.accept(seed, channel, publication);

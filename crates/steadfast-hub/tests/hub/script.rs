@@ -13,9 +13,9 @@ use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::ChannelName;
-use steadfast_protocol::websocket::{self, Decoder, Role};
+use steadfast_protocol::message::{ChannelName, Reply};
 
 /// The epoch of every channel unless a test says otherwise.
 pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
@@ -182,16 +182,16 @@ impl Script {
         self.hub.handle(self.now, input);
         while let Some(output) = self.hub.poll_output() {
             match output {
-                Output::Send { peer, frame } => {
-                    self.inboxes.entry(peer).or_default().push(unframe(&frame));
+                Output::Send { peer, message } => {
+                    self.inboxes.entry(peer).or_default().push(text(&message));
                 }
-                Output::Fanout { frame, to } => {
+                Output::Fanout { message, to } => {
                     for peer in to.iter() {
-                        self.inboxes.entry(*peer).or_default().push(unframe(&frame));
+                        self.inboxes.entry(*peer).or_default().push(text(&message));
                     }
                     self.fanouts.push(to.to_vec());
                 }
-                Output::Close { peer, code, reason } => {
+                Output::Disconnect { peer, code, reason } => {
                     self.closed.insert(peer, (code, reason));
                 }
                 Output::PauseReading { peer } => self.paused.push(peer),
@@ -288,22 +288,8 @@ pub(crate) fn push(channel: &str, offset: u64) -> String {
     )
 }
 
-/// The payload of one complete text frame.
-fn unframe(frame: &[u8]) -> String {
-    let limits = websocket::WebSocketLimits {
-        message_bytes_max: 1 << 20,
-        frame_bytes_max: 1 << 20,
-        fragments_max: 1,
-    };
-    let mut input = frame.to_vec();
-    let mut decoder = Decoder::new(Role::Client, limits);
-    let mut reading = decoder.read(&mut input);
-    let message = match reading.next_event() {
-        Ok(Some(websocket::WebSocketEvent::Message { payload, .. })) => {
-            String::from_utf8(payload.to_vec()).expect("text")
-        }
-        other => panic!("one complete text frame, not {other:?}"),
-    };
-    assert_eq!(reading.next_event(), Ok(None), "nothing after the frame");
-    message
+fn text(message: &Reply) -> String {
+    let mut text = Vec::new();
+    Encoding::Json.append_reply(&mut text, message);
+    String::from_utf8(text).expect("text")
 }

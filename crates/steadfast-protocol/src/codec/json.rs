@@ -15,7 +15,6 @@ mod shape;
 
 pub(super) use commands::Commands;
 pub(crate) use encode::Object;
-pub use encode::{InfoParts, PublicationParts};
-pub(super) use encode::{append_command, append_publication_push, append_reply};
+pub(super) use encode::{append_command, append_reply};
 pub(super) use replies::Replies;
 pub(crate) use shape::{Context, Field, Payload, Text, parse, shape};

@@ -11,9 +11,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use steadfast_protocol::message::{
-    ChannelRequest, ClientInfo, Command, ConnectRequest, ConnectResult, HistoryRequest,
-    HistoryResult, Position, PresenceStats, Publication, PublishRequest, Push, PushEvent,
-    RefreshRequest, RefreshResult, Reply, ReplyError, ReplyResult, Request, RpcRequest,
+    ChannelName, ChannelRequest, ClientInfo, Command, ConnectRequest, ConnectResult,
+    HistoryRequest, HistoryResult, Position, PresenceStats, Publication, PublishRequest, Push,
+    PushEvent, RefreshRequest, RefreshResult, Reply, ReplyError, ReplyResult, Request, RpcRequest,
     SendRequest, SubRefreshRequest, SubRefreshResult, SubscribeRequest, SubscribeResult,
 };
 
@@ -76,7 +76,10 @@ pub(crate) fn arb_reply() -> impl Strategy<Value = Reply> {
     prop_oneof![
         6 => (1..=u32::MAX, arb_result().prop_map(Ok)).prop_map(|(id, outcome)| Reply::Response { id, outcome }),
         1 => (1..=u32::MAX, error).prop_map(|(id, outcome)| Reply::Response { id, outcome }),
-        5 => (arb_text(), arb_event()).prop_map(|(channel, event)| Reply::Push(Push { channel, event })),
+        5 => (arb_text(), arb_event()).prop_map(|(channel, event)| Reply::Push(Push {
+            channel: ChannelName::from(channel.as_str()),
+            event,
+        })),
         1 => Just(Reply::Ping),
     ]
 }

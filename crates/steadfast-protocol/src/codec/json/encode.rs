@@ -9,7 +9,5 @@ mod reply;
 mod write;
 
 pub(in crate::codec) use command::append_command;
-pub(in crate::codec) use publication::append_publication_push;
-pub use publication::{InfoParts, PublicationParts};
 pub(in crate::codec) use reply::append_reply;
 pub(crate) use write::Object;

@@ -200,7 +200,7 @@ fn event<'a>(at: Context<'a>, shape: PushShape<'a>) -> Result<Option<Push>, Deco
         return Ok(None);
     };
     Ok(Some(Push {
-        channel: at.channel(&shape.channel)?,
+        channel: at.channel_name(&shape.channel)?,
         event,
     }))
 }

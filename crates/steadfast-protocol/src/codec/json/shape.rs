@@ -15,6 +15,7 @@ pub(crate) use field::{Field, OptionalPayload, Payload, Text};
 
 use crate::error::{DecodeError, JsonErrorKind};
 use crate::limits::Limits;
+use crate::message::ChannelName;
 
 /// Declares shapes: structs with their deserialization.
 macro_rules! shape {
@@ -114,6 +115,12 @@ impl<'a> Context<'a> {
         self.text("channel", text, self.limits.channel_bytes)
     }
 
+    /// Checks and copies a channel name that is shared afterwards.
+    pub(crate) fn channel_name(self, text: &Text<'_>) -> Result<ChannelName, DecodeError> {
+        self.check("channel", text, self.limits.channel_bytes)
+            .map(ChannelName::from)
+    }
+
     /// Checks and copies a token.
     pub(crate) fn token(self, text: &Text<'_>) -> Result<String, DecodeError> {
         self.long_text("token", text)
@@ -140,6 +147,16 @@ impl<'a> Context<'a> {
         text: &Text<'_>,
         size_max: usize,
     ) -> Result<String, DecodeError> {
+        self.check(field, text, size_max).map(String::from)
+    }
+
+    /// Returns the text if it has at most `size_max` bytes.
+    fn check<'t>(
+        self,
+        field: &'static str,
+        text: &'t Text<'_>,
+        size_max: usize,
+    ) -> Result<&'t str, DecodeError> {
         let size = text.0.len();
         if size > size_max {
             return Err(DecodeError::FieldTooLong {
@@ -149,7 +166,7 @@ impl<'a> Context<'a> {
                 size_max,
             });
         }
-        Ok(String::from(&*text.0))
+        Ok(&text.0)
     }
 
     /// Returns a payload that may be absent as a slice of the message.

@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::Object;
-use super::publication::{
-    append_join_push, append_leave_push, append_publication_push, append_push,
-};
 use super::publication::{fill_info, fill_publication};
 use crate::codes::error_text;
 use crate::message::{
@@ -28,7 +25,11 @@ pub(in crate::codec) fn append_reply(out: &mut Vec<u8>, reply: &Reply) {
             }
             object.end();
         }
-        Reply::Push(push) => append_event(out, push),
+        Reply::Push(push) => {
+            let mut object = Object::new(out);
+            object.object("push", |object| fill_push(object, push));
+            object.end();
+        }
         Reply::Ping => Object::new(out).end(),
     }
 }
@@ -97,7 +98,7 @@ fn fill_subscribe(object: &mut Object<'_>, result: &SubscribeResult) {
             "publications",
             &result.publications,
             |object, publication| {
-                fill_publication(object, publication.into());
+                fill_publication(object, publication);
             },
         );
     }
@@ -111,7 +112,7 @@ fn fill_subscribe(object: &mut Object<'_>, result: &SubscribeResult) {
 fn fill_presence(object: &mut Object<'_>, clients: &BTreeMap<String, ClientInfo>) {
     object.object("presence", |object| {
         for (client, info) in clients {
-            object.entry_object(client, |object| fill_info(object, info.into()));
+            object.entry_object(client, |object| fill_info(object, info));
         }
     });
 }
@@ -121,7 +122,7 @@ fn fill_history(object: &mut Object<'_>, result: &HistoryResult) {
         "publications",
         &result.publications,
         |object, publication| {
-            fill_publication(object, publication.into());
+            fill_publication(object, publication);
         },
     );
     object.text_always("epoch", &result.position.epoch);
@@ -135,24 +136,18 @@ fn fill_refresh(object: &mut Object<'_>, result: &RefreshResult) {
     object.number("ttl", result.ttl);
 }
 
-fn append_event(out: &mut Vec<u8>, push: &Push) {
-    let channel = push.channel.as_str();
+fn fill_push(object: &mut Object<'_>, push: &Push) {
+    object.text("channel", push.channel.as_str());
     match &push.event {
         PushEvent::Publication(publication) => {
-            append_publication_push(out, channel, publication.into());
+            object.object("pub", |object| fill_publication(object, publication));
         }
-        PushEvent::Join(info) => append_join_push(out, channel, info.into()),
-        PushEvent::Leave(info) => append_leave_push(out, channel, info.into()),
+        PushEvent::Join(info) => object.object("join", |join| fill_member(join, info)),
+        PushEvent::Leave(info) => object.object("leave", |leave| fill_member(leave, info)),
         PushEvent::Unsubscribe { code, reason } => {
-            append_push(out, channel, |push| {
-                push.object("unsubscribe", |object| fill_end(object, *code, reason));
-            });
+            object.object("unsubscribe", |object| fill_end(object, *code, reason));
         }
-        PushEvent::Message(data) => {
-            append_push(out, channel, |push| {
-                push.object("message", |object| object.raw("data", data));
-            });
-        }
+        PushEvent::Message(data) => object.object("message", |object| object.raw("data", data)),
         PushEvent::Subscribe {
             recoverable,
             position,
@@ -160,33 +155,29 @@ fn append_event(out: &mut Vec<u8>, push: &Push) {
             data,
         } => {
             let Position { epoch, offset } = position;
-            append_push(out, channel, |push| {
-                push.object("subscribe", |object| {
-                    object.flag("recoverable", *recoverable);
-                    object.text("epoch", epoch);
-                    object.number("offset", *offset);
-                    object.flag("positioned", *positioned);
-                    object.raw_option("data", data.as_deref());
-                });
+            object.object("subscribe", |object| {
+                object.flag("recoverable", *recoverable);
+                object.text("epoch", epoch);
+                object.number("offset", *offset);
+                object.flag("positioned", *positioned);
+                object.raw_option("data", data.as_deref());
             });
         }
         PushEvent::Connect(result) => {
-            append_push(out, channel, |push| {
-                push.object("connect", |object| fill_connect(object, result));
-            });
+            object.object("connect", |object| fill_connect(object, result));
         }
         PushEvent::Disconnect { code, reason } => {
-            append_push(out, channel, |push| {
-                push.object("disconnect", |object| fill_end(object, *code, reason));
-            });
+            object.object("disconnect", |object| fill_end(object, *code, reason));
         }
-        PushEvent::Refresh { expires, ttl } => append_push(out, channel, |push| {
-            push.object("refresh", |object| {
-                object.flag("expires", *expires);
-                object.number("ttl", *ttl);
-            });
+        PushEvent::Refresh { expires, ttl } => object.object("refresh", |object| {
+            object.flag("expires", *expires);
+            object.number("ttl", *ttl);
         }),
     }
+}
+
+fn fill_member(object: &mut Object<'_>, info: &ClientInfo) {
+    object.object("info", |object| fill_info(object, info));
 }
 
 fn fill_end(object: &mut Object<'_>, code: u32, reason: &str) {
