@@ -162,7 +162,7 @@ pub(crate) fn decode_read(
             EndpointEvent::Message { payload, .. } => {
                 has_message = true;
                 let message = Bytes::copy_from_slice(payload);
-                shard.handle(now, Input::Received { peer, message });
+                shard.handle_message(now, peer, &message);
             }
             EndpointEvent::Ping { reply } => shard.send_control(peer, &reply),
             EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_engine::Request;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
@@ -81,6 +82,27 @@ impl Shard {
 
     /// Feeds one input to the hub and executes its outputs.
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
+        self.drive(now, input);
+        self.finish_replies();
+    }
+
+    /// Feeds the commands in a message of a client to the hub, until one of them closes the connection. The replies
+    /// to one message share a frame.
+    pub(crate) fn handle_message(&mut self, now: Instant, peer: PeerId, message: &Bytes) {
+        let Some(connection) = self.connections.get_mut(peer) else {
+            return;
+        };
+        let (encoding, limits) = (connection.encoding, *self.hub.limits());
+        for command in encoding.decode_commands(message, &limits) {
+            self.drive(now, Input::CommandReceived { peer, command });
+            if !self.is_open(peer) {
+                break;
+            }
+        }
+        self.finish_replies();
+    }
+
+    fn drive(&mut self, now: Instant, input: Input) {
         self.hub.handle(now, input);
         while let Some(output) = self.hub.poll_output() {
             self.execute(now, output);
@@ -88,7 +110,6 @@ impl Shard {
                 self.flush();
             }
         }
-        self.finish_replies();
     }
 
     /// Adds a client's socket; the response to the upgrade is sent with the first write batch.
@@ -440,7 +461,6 @@ mod tests {
     use std::io::Read as _;
     use std::thread;
 
-    use bytes::Bytes;
     use steadfast_machine::Seed;
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
@@ -470,7 +490,7 @@ mod tests {
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
-            shard.handle(start, Input::Received { peer, message });
+            shard.handle_message(start, peer, &message);
 
             // The batch is flushed early, and all of it is read before the iteration finishes.
             shard.send_bytes(peer, &vec![0; LARGE]);

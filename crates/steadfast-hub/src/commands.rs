@@ -10,7 +10,6 @@ use steadfast_engine::{
     Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as EngineRequest,
     Response,
 };
-use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
@@ -28,15 +27,12 @@ use crate::policy::hub::{AnonymousInfo, HubSettings};
 use crate::rejections::RejectionCause;
 
 impl Hub {
-    /// Executes the commands of one WebSocket message in order, until one of them closes the connection.
-    pub(crate) fn on_message(&mut self, id: PeerId, message: &Bytes) {
-        let limits = self.settings().limits;
-        for command in Encoding::Json.decode_commands(message, &limits) {
-            match self.peers.get_mut(id) {
-                Some(peer) if peer.is_paused => peer.queued_commands.push_back(command),
-                Some(_) => self.handle_command(id, command),
-                None => return,
-            }
+    /// Executes a command, or queues it while too many requests of the peer are pending.
+    pub(crate) fn execute_or_queue(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
+        match self.peers.get_mut(id) {
+            Some(peer) if peer.is_paused => peer.queued_commands.push_back(command),
+            Some(_) => self.handle_command(id, command),
+            None => {}
         }
     }
 
@@ -59,7 +55,7 @@ impl Hub {
 
     fn handle_command(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
         match (self.peers.get(id).map(|peer| peer.phase), command) {
-            // A rejected connect invalidates the rest of the WebSocket message and everything after it.
+            // A rejected connect invalidates the rest of its message and everything after it.
             (Some(PeerPhase::Rejected { .. }) | None, _) => {}
             (Some(PeerPhase::AwaitingConnect | PeerPhase::Connected { .. }), Err(error)) => {
                 self.on_undecodable(id, &error);

@@ -7,11 +7,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
 use steadfast_engine::EngineEvent;
 use steadfast_machine::{Generator, Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
-use steadfast_protocol::message::Reply;
+use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{Command, Reply};
 
 use crate::channel::Channels;
 use crate::event::{ClosedBy, Event, HubLimit};
@@ -84,6 +85,11 @@ impl Hub {
     /// The number of channels with a subscription or a pending request on this shard.
     pub fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// The size limits that the driver must apply when it decodes the messages of peers.
+    pub const fn limits(&self) -> &Limits {
+        &self.settings().limits
     }
 
     pub(crate) const fn settings(&self) -> &HubSettings {
@@ -199,9 +205,9 @@ impl Hub {
         }
     }
 
-    fn on_received(&mut self, id: PeerId, message: &Bytes) {
+    fn on_command_received(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
         self.record_activity(id);
-        self.on_message(id, message);
+        self.execute_or_queue(id, command);
         self.schedule(id);
     }
 
@@ -301,7 +307,7 @@ impl Machine for Hub {
                 client,
                 access,
             } => self.accept(peer, client, access),
-            Input::Received { peer, message } => self.on_received(peer, &message),
+            Input::CommandReceived { peer, command } => self.on_command_received(peer, command),
             Input::BytesReceived { peer } => self.record_activity(peer),
             Input::Malformed { peer, code, reason } => {
                 self.close_with(peer, code, reason.to_owned());

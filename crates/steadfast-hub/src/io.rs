@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
-use bytes::Bytes;
 use steadfast_engine::{EngineEvent, Request};
 use steadfast_machine::Timestamp;
-use steadfast_protocol::message::{ChannelName, ClientInfo, Reply};
+use steadfast_protocol::error::DecodeError;
+use steadfast_protocol::message::{ChannelName, ClientInfo, Command, Reply};
 
 use crate::event::Event;
 
@@ -146,8 +146,12 @@ pub enum Input {
         client: ClientId,
         access: Access,
     },
-    /// A complete message arrived, text or binary.
-    Received { peer: PeerId, message: Bytes },
+    /// A command arrived, or what should have been a command could not be decoded. The commands of one message are one
+    /// input each, in their order; the driver stops decoding a message once the hub has closed its peer.
+    CommandReceived {
+        peer: PeerId,
+        command: Result<Command, DecodeError>,
+    },
     /// Bytes arrived that are not a complete message yet, or a control frame: the peer is active.
     BytesReceived { peer: PeerId },
     /// The bytes are not valid WebSocket traffic; the shell determined this close code for them.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
@@ -134,6 +135,26 @@ impl World {
 
     /// Feeds an input to a hub and executes the outputs.
     pub(crate) fn drive_hub(&mut self, index: usize, input: Input) {
+        self.feed_hub(index, input);
+        self.finish_hub_step(index);
+    }
+
+    /// Feeds the commands in a message of a client to its hub, until one of them closes the connection. The replies to
+    /// one message share a frame.
+    pub(crate) fn drive_hub_with_message(&mut self, index: usize, peer: PeerId, message: &Bytes) {
+        let Some(limits) = self.shard_mut(index).map(|shard| *shard.hub.limits()) else {
+            return;
+        };
+        for command in ENCODING.decode_commands(message, &limits) {
+            self.feed_hub(index, Input::CommandReceived { peer, command });
+            if self.connection_of(index, peer).is_none() {
+                break;
+            }
+        }
+        self.finish_hub_step(index);
+    }
+
+    fn feed_hub(&mut self, index: usize, input: Input) {
         let now = self.clock.now();
         let Some(shard) = self
             .gateway
@@ -147,6 +168,9 @@ impl World {
         for output in outputs {
             self.execute_hub_output(index, output);
         }
+    }
+
+    fn finish_hub_step(&mut self, index: usize) {
         self.send_replies(index);
         self.schedule_log_iteration();
         self.schedule_tick();

@@ -83,7 +83,7 @@ impl World {
                     has_message = true;
                     socket.has_received_message = true;
                     let message = Bytes::copy_from_slice(payload);
-                    self.drive_hub(shard, Input::Received { peer, message });
+                    self.drive_hub_with_message(shard, peer, &message);
                 }
                 EndpointEvent::Ping { reply } => self.send_control_to_client(connection, &reply),
                 EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}

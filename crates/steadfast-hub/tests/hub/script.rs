@@ -129,10 +129,11 @@ impl Script {
     }
 
     pub(crate) fn send(&mut self, peer: PeerId, message: &str) {
-        self.handle(Input::Received {
-            peer,
-            message: Bytes::copy_from_slice(message.as_bytes()),
-        });
+        let message = Bytes::copy_from_slice(message.as_bytes());
+        let limits = *self.hub.limits();
+        for command in Encoding::Json.decode_commands(&message, &limits) {
+            self.handle(Input::CommandReceived { peer, command });
+        }
     }
 
     pub(crate) fn lose_connection(&mut self, peer: PeerId) {
