@@ -111,6 +111,59 @@ fn commands_with_a_channel_are_decoded_as_sdks_send_them() {
 }
 
 #[test]
+fn options_of_subscribe_and_publish_are_decoded_as_sdks_send_them() {
+    let request = SubscribeRequest {
+        channel: "news".to_owned(),
+        ..SubscribeRequest::default()
+    };
+    check(
+        r#"{"subscribe":{"channel":"news","recover":true,"epoch":"gone","offset":3,"flag":2},"id":2}"#,
+        2,
+        &Request::Subscribe(SubscribeRequest {
+            recover: true,
+            position: Position {
+                epoch: "gone".to_owned(),
+                offset: 3,
+            },
+            flag: 2,
+            ..request.clone()
+        }),
+    );
+    check(
+        r#"{"subscribe":{"channel":"news","type":4},"id":2}"#,
+        2,
+        &Request::Subscribe(SubscribeRequest { kind: 4, ..request }),
+    );
+    check(
+        r#"{"publish":{"channel":"news","data":1,"type":1},"id":2}"#,
+        2,
+        &Request::Publish(PublishRequest {
+            channel: "news".to_owned(),
+            data: Bytes::from_static(b"1"),
+            kind: 1,
+        }),
+    );
+}
+
+/// Only a message without a reply needs no id; a server closes the connection for a pong without a ping.
+#[test]
+fn a_command_that_needs_an_id_but_has_none_is_a_pong() {
+    for text in [
+        "{}",
+        r#"{"connect":{}}"#,
+        r#"{"subscribe":{"channel":"news"}}"#,
+        r#"{"id":0,"publish":{"channel":"news","data":1}}"#,
+    ] {
+        let pong = Command {
+            id: 0,
+            request: Request::Pong,
+        };
+
+        assert_eq!(commands(text), [pong], "{text}");
+    }
+}
+
+#[test]
 fn commands_without_a_channel_are_decoded_as_sdks_send_them() {
     check(r#"{"rpc":{"method":"x"},"id":11}"#, 11, &rpc(""));
     check(

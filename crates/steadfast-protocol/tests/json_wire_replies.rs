@@ -52,22 +52,15 @@ fn replies_have_the_text_that_sdks_expect() {
             r#"{"id":7,"presence_stats":{"num_clients":0,"num_users":0}}"#,
         ),
         (
+            response(ReplyResult::PresenceStats(PresenceStats {
+                num_clients: 4,
+                num_users: 2,
+            })),
+            r#"{"id":7,"presence_stats":{"num_clients":4,"num_users":2}}"#,
+        ),
+        (
             response(ReplyResult::History(HistoryResult::default())),
             r#"{"id":7,"history":{"publications":[],"epoch":"","offset":0}}"#,
-        ),
-        (
-            Reply::Response {
-                id: 7,
-                outcome: Err(ErrorCode::TooManyRequests.reply()),
-            },
-            r#"{"id":7,"error":{"code":111,"message":"too many requests","temporary":true}}"#,
-        ),
-        (
-            Reply::Response {
-                id: 7,
-                outcome: Err(ErrorCode::BadRequest.reply()),
-            },
-            r#"{"id":7,"error":{"code":107,"message":"bad request"}}"#,
         ),
         (
             response(ReplyResult::Refresh(RefreshResult {
@@ -83,6 +76,35 @@ fn replies_have_the_text_that_sdks_expect() {
     for (reply, text) in cases {
         assert_eq!(encoded(&reply), text);
         assert_eq!(replies(text), [reply]);
+    }
+}
+
+#[test]
+fn an_error_has_the_text_that_sdks_expect() {
+    let cases = [
+        (
+            ErrorCode::TooManyRequests.reply(),
+            r#"{"code":111,"message":"too many requests","temporary":true}"#,
+        ),
+        (
+            ErrorCode::TooManyRequests.reply_with("at capacity; retry_in=10s".to_owned()),
+            r#"{"code":111,"message":"at capacity; retry_in=10s","temporary":true}"#,
+        ),
+        (
+            ErrorCode::BadRequest.reply(),
+            r#"{"code":107,"message":"bad request"}"#,
+        ),
+    ];
+
+    for (error, text) in cases {
+        let reply = Reply::Response {
+            id: 7,
+            outcome: Err(error),
+        };
+        let text = format!(r#"{{"id":7,"error":{text}}}"#);
+
+        assert_eq!(encoded(&reply), text);
+        assert_eq!(replies(&text), [reply]);
     }
 }
 
@@ -105,6 +127,91 @@ fn a_connect_result_contains_the_client_id_and_the_ping_interval() {
             r#"{"id":7,"connect":{"client":"8b0a0f0e","version":"steadfast 0.1.0","ping":25,"pong":true,"#,
             r#""time":1700000000000}}"#
         )
+    );
+    assert_eq!(replies(&text), [reply]);
+}
+
+#[test]
+fn a_connect_result_without_a_time_ends_with_the_ping_settings() {
+    let reply = response(ReplyResult::Connect(ConnectResult {
+        client: "8b0a0f0e".to_owned(),
+        version: "steadfast 0.1.0".to_owned(),
+        ping: 25,
+        pong: true,
+        ..ConnectResult::default()
+    }));
+
+    let text = encoded(&reply);
+
+    assert_eq!(
+        text,
+        r#"{"id":7,"connect":{"client":"8b0a0f0e","version":"steadfast 0.1.0","ping":25,"pong":true}}"#
+    );
+    assert_eq!(replies(&text), [reply]);
+}
+
+#[test]
+fn the_result_of_a_subscription_says_whether_its_position_was_recovered() {
+    let from_now_on = SubscribeResult {
+        recoverable: true,
+        position: Position {
+            epoch: "000000000000000e.0".to_owned(),
+            offset: 4,
+        },
+        positioned: true,
+        ..SubscribeResult::default()
+    };
+    let cases = [
+        (
+            from_now_on.clone(),
+            r#"{"recoverable":true,"epoch":"000000000000000e.0","offset":4,"positioned":true}"#,
+        ),
+        (
+            SubscribeResult {
+                was_recovering: true,
+                ..from_now_on.clone()
+            },
+            r#"{"recoverable":true,"epoch":"000000000000000e.0","offset":4,"positioned":true,"was_recovering":true}"#,
+        ),
+        (
+            SubscribeResult {
+                recovered: true,
+                was_recovering: true,
+                ..from_now_on
+            },
+            r#"{"recoverable":true,"epoch":"000000000000000e.0","recovered":true,"offset":4,"positioned":true,"was_recovering":true}"#,
+        ),
+    ];
+
+    for (result, text) in cases {
+        let reply = response(ReplyResult::Subscribe(result));
+        let text = format!(r#"{{"id":7,"subscribe":{text}}}"#);
+
+        assert_eq!(encoded(&reply), text);
+        assert_eq!(replies(&text), [reply]);
+    }
+}
+
+#[test]
+fn a_history_result_contains_publications_and_the_high_watermark() {
+    let stored = |offset| Publication {
+        data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
+        offset,
+        ..Publication::default()
+    };
+    let reply = response(ReplyResult::History(HistoryResult {
+        publications: vec![stored(6), stored(7)],
+        position: Position {
+            epoch: "e".to_owned(),
+            offset: 7,
+        },
+    }));
+
+    let text = encoded(&reply);
+
+    assert_eq!(
+        text,
+        r#"{"id":7,"history":{"publications":[{"data":{"n":6},"offset":6},{"data":{"n":7},"offset":7}],"epoch":"e","offset":7}}"#
     );
     assert_eq!(replies(&text), [reply]);
 }
@@ -185,6 +292,30 @@ fn pushes_about_clients_and_publications_have_the_text_that_sdks_expect() {
 }
 
 #[test]
+fn a_push_contains_only_what_is_known_about_the_publisher_and_the_client() {
+    let publication = Publication {
+        data: Bytes::from_static(br#"{"n":1}"#),
+        offset: 1,
+        ..Publication::default()
+    };
+    let info = ClientInfo {
+        client: "c".to_owned(),
+        ..ClientInfo::default()
+    };
+
+    check_push(
+        "news",
+        PushEvent::Publication(publication),
+        r#""channel":"news","pub":{"data":{"n":1},"offset":1}"#,
+    );
+    check_push(
+        "news",
+        PushEvent::Join(info),
+        r#""channel":"news","join":{"info":{"user":"","client":"c"}}"#,
+    );
+}
+
+#[test]
 fn pushes_about_subscriptions_have_the_text_that_sdks_expect() {
     let end = PushEvent::Unsubscribe {
         code: 2500,
@@ -261,21 +392,21 @@ fn a_channel_name_in_a_push_is_escaped() {
 
 #[test]
 fn a_presence_result_lists_clients_by_id() {
-    let info = ClientInfo {
-        user: "7".to_owned(),
-        client: "c".to_owned(),
+    let info = |user: &str, client: &str| ClientInfo {
+        user: user.to_owned(),
+        client: client.to_owned(),
         ..ClientInfo::default()
     };
-    let reply = response(ReplyResult::Presence(BTreeMap::from([(
-        "c".to_owned(),
-        info,
-    )])));
+    let reply = response(ReplyResult::Presence(BTreeMap::from([
+        ("d".to_owned(), info("", "d")),
+        ("c".to_owned(), info("7", "c")),
+    ])));
 
     let text = encoded(&reply);
 
     assert_eq!(
         text,
-        r#"{"id":7,"presence":{"presence":{"c":{"user":"7","client":"c"}}}}"#
+        r#"{"id":7,"presence":{"presence":{"c":{"user":"7","client":"c"},"d":{"user":"","client":"d"}}}}"#
     );
     assert_eq!(replies(&text), [reply]);
 }

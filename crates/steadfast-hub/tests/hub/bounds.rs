@@ -1,22 +1,19 @@
-//! Limits on the pending requests that one frame of a peer can cause.
+//! Limits on the pending requests that the commands of a peer can cause.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_engine::Response;
 use steadfast_hub::event::{Event, HubLimit};
 use steadfast_hub::policy::hub::HubSettings;
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::error::{DecodeError, JsonErrorKind};
+use steadfast_protocol::message::ReplyResult;
 
+use crate::messages::{
+    connect, error, error_with, history, presence, publish, publish_once, reply_to, rpc, subscribe,
+};
 use crate::script::{EPOCH, Script, page, settings};
-
-/// Commands with the ids from 2, in one frame.
-fn frame(count: u32, command: &str) -> String {
-    let mut frame = String::new();
-    for id in 2..2 + count {
-        writeln!(frame, r#"{{"id":{id},{command}}}"#).expect("cannot fail");
-    }
-    frame
-}
 
 fn with_pending_requests_max(pending_requests_per_peer_max: usize) -> Script {
     Script::with(HubSettings {
@@ -26,12 +23,12 @@ fn with_pending_requests_max(pending_requests_per_peer_max: usize) -> Script {
 }
 
 #[test]
-fn a_frame_of_many_commands_never_has_more_pending_requests_than_the_limit() {
+fn many_commands_at_once_never_have_more_pending_requests_than_the_limit() {
     let mut script = with_pending_requests_max(4);
     let peer = script.connect();
-    let mut replies = String::new();
+    let mut replies = Vec::new();
 
-    script.send(peer, &frame(10, r#""publish":{"channel":"news","data":1}"#));
+    script.send_all(peer, (2..12).map(|id| publish(id, "news")));
     for offset in 1..=10 {
         assert!(
             (1..=4).contains(&script.requests.len()),
@@ -43,12 +40,13 @@ fn a_frame_of_many_commands_never_has_more_pending_requests_than_the_limit() {
             offset,
             is_duplicate: false,
         });
-        replies.push_str(&script.read(peer));
+        replies.extend(script.read(peer));
     }
 
-    for id in 2..12 {
-        assert_eq!(replies.matches(&format!(r#"{{"id":{id},"#)).count(), 1);
-    }
+    let expected: Vec<_> = (2..12)
+        .map(|id| reply_to(id, ReplyResult::Publish))
+        .collect();
+    assert_eq!(replies, expected);
     assert_eq!((script.paused, script.resumed), (vec![peer], vec![peer]));
 }
 
@@ -57,10 +55,7 @@ fn a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large() {
     let mut script = with_pending_requests_max(16);
     let peer = script.connect();
 
-    script.send(
-        peer,
-        &frame(10, r#""history":{"channel":"news","limit":9}"#),
-    );
+    script.send_all(peer, (2..12).map(|id| history(id, 9)));
 
     assert_eq!(script.requests.len(), 4);
     script.respond(page(0, &[]));
@@ -74,7 +69,7 @@ fn presence_queries_count_like_reads() {
     let peer = script.connect();
     script.broadcasts.clear();
 
-    script.send(peer, &frame(10, r#""presence":{"channel":"news"}"#));
+    script.send_all(peer, (2..12).map(|id| presence(id, "news")));
 
     assert_eq!(script.broadcasts.len(), 4);
     assert_eq!(script.paused, [peer]);
@@ -92,9 +87,9 @@ fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones() {
     let mut script = with_pending_requests_max(1);
     let peer = script.connect();
 
-    script.send(peer, &frame(2, r#""publish":{"channel":"news","data":1}"#));
-    script.send(peer, r#"{"id":9,"rpc":{"method":"none","data":1}}"#);
-    assert_eq!(script.read(peer), "");
+    script.send_all(peer, [publish(2, "news"), publish(3, "news")]);
+    script.send(peer, rpc(9, "none", Bytes::from_static(b"1")));
+    assert_eq!(script.read(peer), []);
     for offset in 1..=2 {
         script.respond(Response::Appended {
             epoch: EPOCH,
@@ -103,16 +98,44 @@ fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones() {
         });
     }
 
-    let replies = script.read(peer);
-    let positions = [2, 3, 9].map(|id| replies.find(&format!(r#"{{"id":{id},"#)));
-    assert!(positions.is_sorted() && positions[0].is_some(), "{replies}");
+    assert_eq!(
+        script.read(peer),
+        [
+            reply_to(2, ReplyResult::Publish),
+            reply_to(3, ReplyResult::Publish),
+            error(9, ErrorCode::NotAvailable),
+        ]
+    );
+}
+
+#[test]
+fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones() {
+    let mut script = with_pending_requests_max(1);
+    let peer = script.connect();
+
+    script.send_all(peer, [publish(2, "news"), publish(3, "news")]);
+    script.receive_command(peer, Err(DecodeError::Empty));
+    assert_eq!(script.close_code(peer), None);
+    for offset in 1..=2 {
+        script.respond(Response::Appended {
+            epoch: EPOCH,
+            offset,
+            is_duplicate: false,
+        });
+    }
+
+    assert_eq!(
+        script.read(peer),
+        [2, 3].map(|id| reply_to(id, ReplyResult::Publish))
+    );
+    assert_eq!(script.close_code(peer), Some(3501));
 }
 
 #[test]
 fn a_closed_peer_leaves_no_queued_commands() {
     let mut script = with_pending_requests_max(1);
     let peer = script.connect();
-    script.send(peer, &frame(3, r#""publish":{"channel":"news","data":1}"#));
+    script.send_all(peer, (2..5).map(|id| publish(id, "news")));
 
     script.lose_connection(peer);
     script.respond(Response::Appended {
@@ -125,7 +148,7 @@ fn a_closed_peer_leaves_no_queued_commands() {
 }
 
 #[test]
-fn after_a_rejected_connect_the_rest_of_its_frame_is_ignored_even_if_malformed() {
+fn after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed() {
     let mut script = Script::with(HubSettings {
         peers_max: 1,
         ..settings()
@@ -133,9 +156,19 @@ fn after_a_rejected_connect_the_rest_of_its_frame_is_ignored_even_if_malformed()
     script.connect();
     let late = script.accept();
 
-    script.send(late, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subs");
+    script.send(late, connect());
+    script.receive_command(
+        late,
+        Err(DecodeError::Malformed {
+            line: 2,
+            column: 13,
+            kind: JsonErrorKind::Truncated,
+        }),
+    );
 
-    assert!(script.read(late).contains(r#""code":111"#));
+    let text = "at capacity; retry_in=10s".to_owned();
+    let full = ErrorCode::TooManyRequests.reply_with(text);
+    assert_eq!(script.read(late), [error_with(1, full)]);
     assert_eq!(script.close_code(late), None, "3501 would be permanent");
 }
 
@@ -144,13 +177,13 @@ fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_reco
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":1,"idempotency_key":"a\u0000"}}}"#,
-    );
-    script.send(peer, r#"{"id":3,"publish":{"channel":"a\u0000","data":1}}"#);
+    script.send(peer, publish_once(2, "news", "1", "a\0"));
+    script.send(peer, publish(3, "a\0"));
 
-    assert_eq!(script.read(peer).matches(r#""code":107"#).count(), 2);
+    assert_eq!(
+        script.read(peer),
+        [2, 3].map(|id| error(id, ErrorCode::BadRequest))
+    );
     assert!(script.requests.is_empty());
 }
 
@@ -158,7 +191,7 @@ fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_reco
 fn a_paused_peer_is_not_closed_for_a_missing_pong() {
     let mut script = with_pending_requests_max(1);
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
+    script.send(peer, publish(2, "news"));
 
     script.advance(settings().ping_interval * 2);
     assert_eq!(script.close_code(peer), None);
@@ -177,7 +210,7 @@ fn rejections_are_reported_once_a_second_with_their_count() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
-        script.send(peer, &subscribe(id, channel));
+        script.send(peer, subscribe(id, channel));
         script.respond(page(0, &[]));
     }
     script.events.clear();
@@ -187,7 +220,7 @@ fn rejections_are_reported_once_a_second_with_their_count() {
     };
 
     for id in 5..1_005 {
-        script.send(peer, &subscribe(id, "four"));
+        script.send(peer, subscribe(id, "four"));
     }
     assert_eq!(script.events, [limit_reached(1)]);
     script.advance(Duration::from_secs(1));
@@ -195,13 +228,9 @@ fn rejections_are_reported_once_a_second_with_their_count() {
 
     // After a second without rejections, the next one is reported at once again.
     script.advance(Duration::from_secs(1));
-    script.send(peer, &subscribe(1_005, "four"));
+    script.send(peer, subscribe(1_005, "four"));
     assert_eq!(
         script.events,
         [limit_reached(1), limit_reached(999), limit_reached(1)]
     );
-}
-
-fn subscribe(id: u32, channel: &str) -> String {
-    format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#)
 }

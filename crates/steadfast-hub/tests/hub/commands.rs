@@ -3,77 +3,122 @@
 use bytes::Bytes;
 use steadfast_engine::{ReadFrom, Rejection, Request, Response};
 use steadfast_hub::io::Access;
+use steadfast_hub::policy::hub::HubSettings;
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::error::{DecodeError, JsonErrorKind};
+use steadfast_protocol::idempotent::{self, IdempotentAck};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{
+    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, PublishRequest,
+    RefreshRequest, Reply, ReplyResult, Request as Method, SubscribeRequest,
+};
 
-use crate::script::{EPOCH, EPOCH_TEXT, Script, page, rejected, settings, unrecoverable};
+use crate::messages::{
+    PONG, connect, connect_with, error, error_with, history, history_request, history_with,
+    position, publish, publish_once, publish_with, published, reply_to, rpc, subscribe,
+    subscribe_with, subscribed,
+};
+use crate::script::{
+    EPOCH, EPOCH_TEXT, Script, is_connected, page, rejected, settings, unrecoverable,
+};
 
 #[test]
 fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
     let mut script = Script::new();
     let peer = script.accept();
 
-    script.send(peer, r#"{"id":1,"connect":{"name":"js"}}"#);
+    let request = ConnectRequest {
+        name: "js".to_owned(),
+        ..ConnectRequest::default()
+    };
+    script.send(peer, connect_with(request));
 
+    let result = ConnectResult {
+        client: "00000000-0000-0000-0000-000000000001".to_owned(),
+        version: "steadfast test".to_owned(),
+        ping: 25,
+        pong: true,
+        ..ConnectResult::default()
+    };
     assert_eq!(
         script.read(peer),
-        r#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000001","version":"steadfast test","ping":25,"pong":true}}"#
+        [reply_to(1, ReplyResult::Connect(result))]
     );
 }
 
 #[test]
-fn connect_and_subscribe_in_one_frame_are_replied_to_in_order() {
+fn connect_and_subscribe_are_replied_to_in_order() {
     let mut script = Script::new();
     let peer = script.accept();
 
-    script.send(
-        peer,
-        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}\n",
-    );
+    script.send_all(peer, [connect(), subscribe(2, "news")]);
     script.respond(page(4, &[]));
 
-    let replies = script.read(peer);
-    assert!(
-        replies.find("connect").unwrap() < replies.find("subscribe").unwrap(),
-        "{replies}"
-    );
-    assert!(
-        replies.contains(&format!(r#""epoch":"{EPOCH_TEXT}","offset":4"#)),
-        "{replies}"
-    );
+    let mut replies = script.read(peer);
+    assert_eq!(replies.pop(), Some(subscribed(2, 4)));
+    assert!(is_connected(&replies), "{replies:?}");
 }
 
 #[test]
 fn a_protocol_violation_closes_the_connection_with_3501() {
+    let malformed = DecodeError::Malformed {
+        line: 1,
+        column: 1,
+        kind: JsonErrorKind::Syntax,
+    };
+    let without_id = |command: Command| Ok(Command { id: 0, ..command });
     let before_connect = [
-        r#"{"id":1,"subscribe":{"channel":"news"}}"#,
-        r#"{"connect":{}}"#,
-        "{}",
-        "",
-        "not json",
-        r#"{"id":1,"connect":{"#,
+        Ok(subscribe(1, "news")),
+        without_id(connect()),
+        Ok(PONG),
+        Err(DecodeError::Empty),
+        Err(malformed.clone()),
+        // Before a session, no command can be rejected on its own.
+        Err(too_long(1)),
     ];
-    for message in before_connect {
+    for command in before_connect {
         let mut script = Script::new();
         let peer = script.accept();
 
-        script.send(peer, message);
+        let what = format!("{command:?}");
+        script.receive_command(peer, command);
 
-        assert_eq!(script.close_code(peer), Some(3501), "{message}");
+        assert_eq!(script.close_code(peer), Some(3501), "{what}");
     }
     let after_connect = [
-        r#"{"id":2,"connect":{}}"#,
-        r#"{"subscribe":{"channel":"news"}}"#,
-        "{}",
-        r#"{"id":2,"ping":{}}"#,
-        r#"{"id":9}"#,
+        Ok(Command { id: 2, ..connect() }),
+        without_id(subscribe(2, "news")),
+        Ok(PONG),
+        Ok(Command {
+            id: 2,
+            request: Method::Ping,
+        }),
+        Err(DecodeError::NoMethod { id: 9 }),
+        Err(malformed),
     ];
-    for message in after_connect {
+    for command in after_connect {
         let mut script = Script::new();
         let peer = script.connect();
 
-        script.send(peer, message);
+        let what = format!("{command:?}");
+        script.receive_command(peer, command);
 
-        assert_eq!(script.close_code(peer), Some(3501), "{message}");
+        assert_eq!(script.close_code(peer), Some(3501), "{what}");
     }
+}
+
+#[test]
+fn a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed() {
+    let mut script = Script::new();
+    let peer = script.connect();
+
+    script.receive_command(peer, Err(too_long(2)));
+    script.send(peer, publish(3, "news"));
+
+    let details = ErrorCode::BadRequest.reply_with(too_long(2).to_string());
+    assert_eq!(script.read(peer), [error_with(2, details)]);
+    assert_eq!(script.requests.len(), 1);
+    assert_eq!(script.close_code(peer), None);
 }
 
 #[test]
@@ -81,7 +126,12 @@ fn a_close_reason_is_plain_text_and_never_empty() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":2,"publish":[]}"#);
+    let error = DecodeError::Malformed {
+        line: 1,
+        column: 0,
+        kind: JsonErrorKind::Field,
+    };
+    script.receive_command(peer, Err(error));
 
     let (_, reason) = &script.closed[&peer];
     assert!(!reason.is_empty() && !reason.starts_with('{'), "{reason}");
@@ -92,10 +142,8 @@ fn a_command_after_one_that_closed_the_connection_is_not_executed() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        "{\"id\":2,\"connect\":{}}\n{\"id\":3,\"publish\":{\"channel\":\"news\",\"data\":1}}",
-    );
+    script.send(peer, Command { id: 2, ..connect() });
+    script.send(peer, publish(3, "news"));
 
     assert!(script.requests.is_empty());
 }
@@ -106,8 +154,12 @@ fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not
     let stranger = script.accept_with(Access::CredentialNeeded);
     let bearer = script.accept();
 
-    script.send(stranger, r#"{"id":1,"connect":{}}"#);
-    script.send(bearer, r#"{"id":1,"connect":{"token":"abc"}}"#);
+    script.send(stranger, connect());
+    let request = ConnectRequest {
+        token: "abc".to_owned(),
+        ..ConnectRequest::default()
+    };
+    script.send(bearer, connect_with(request));
 
     assert_eq!(script.close_code(stranger), Some(3501));
     assert_eq!(script.close_code(bearer), Some(3500));
@@ -115,24 +167,19 @@ fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not
 
 #[test]
 fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest() {
-    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+    let mut script = Script::with(HubSettings {
         peers_max: 1,
         ..settings()
     });
     let first = script.connect();
     let second = script.accept();
 
-    script.send(
-        second,
-        "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}",
-    );
+    script.send_all(second, [connect(), subscribe(2, "news")]);
 
-    let reply = script.read(second);
-    assert!(
-        reply.contains(r#""code":111"#) && reply.contains(r#""temporary":true"#),
-        "{reply}"
-    );
-    assert!(reply.contains("retry_in="), "{reply}");
+    let text = "at capacity; retry_in=10s".to_owned();
+    let full = ErrorCode::TooManyRequests.reply_with(text);
+    assert!(full.temporary);
+    assert_eq!(script.read(second), [error_with(1, full)]);
     assert!(script.requests.is_empty());
     assert_eq!(script.close_code(second), None);
     assert_eq!(script.close_code(first), None);
@@ -140,7 +187,7 @@ fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest() {
 
 #[test]
 fn a_thundering_herd_larger_than_the_hub_fills_it() {
-    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+    let mut script = Script::with(HubSettings {
         peers_max: 2,
         ..settings()
     });
@@ -148,20 +195,20 @@ fn a_thundering_herd_larger_than_the_hub_fills_it() {
 
     let mut connected = 0;
     for peer in &peers {
-        script.send(*peer, r#"{"id":1,"connect":{}}"#);
-        connected += usize::from(script.read(*peer).contains(r#""connect":{"client""#));
+        script.send(*peer, connect());
+        connected += usize::from(is_connected(&script.read(*peer)));
     }
     assert_eq!(connected, 2);
     script.lose_connection(peers[0]);
     let late = script.accept();
-    script.send(late, r#"{"id":1,"connect":{}}"#);
+    script.send(late, connect());
 
-    assert!(script.read(late).contains(r#""connect":{"client""#));
+    assert!(is_connected(&script.read(late)));
 }
 
 #[test]
 fn connections_without_a_session_are_bounded_too() {
-    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+    let mut script = Script::with(HubSettings {
         peers_max: 2,
         ..settings()
     });
@@ -186,18 +233,15 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        r#"{"id":2,"publish":{"channel":"news","data":{"a": 1}}}"#,
-    );
-    assert_eq!(script.read(peer), "");
+    script.send(peer, publish(2, "news"));
+    assert_eq!(script.read(peer), []);
     script.respond(Response::Appended {
         epoch: EPOCH,
         offset: 1,
         is_duplicate: false,
     });
 
-    assert_eq!(script.read(peer), r#"{"id":2,"publish":{}}"#);
+    assert_eq!(script.read(peer), [reply_to(2, ReplyResult::Publish)]);
 }
 
 #[test]
@@ -205,10 +249,7 @@ fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":[1],"idempotency_key":"k1"}}}"#,
-    );
+    script.send(peer, publish_once(2, "news", "[1]", "k1"));
     let Request::Append(append) = &script.requests[0] else {
         panic!("no append")
     };
@@ -220,73 +261,75 @@ fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
         is_duplicate: true,
     });
 
-    let reply = script.read(peer);
-    assert!(
-        reply.contains(r#""offset":9"#) && reply.contains(r#""duplicate":true"#),
-        "{reply}"
-    );
+    let replies = script.read(peer);
+    let [
+        Reply::Response {
+            id: 2,
+            outcome: Ok(ReplyResult::Rpc(result)),
+        },
+    ] = &replies[..]
+    else {
+        panic!("{replies:?}")
+    };
+    let ack = IdempotentAck {
+        offset: 9,
+        epoch: EPOCH_TEXT.to_owned(),
+        duplicate: true,
+    };
+    assert_eq!(idempotent::decode_ack(result, &Limits::DEFAULT), Ok(ack));
 }
 
 #[test]
 fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open() {
+    let (bad, unavailable) = (ErrorCode::BadRequest, ErrorCode::NotAvailable);
+    let key_missing = bad.reply_with("missing idempotency key".to_owned());
     let cases = [
-        (r#"{"id":2,"rpc":{"method":"unknown","data":1}}"#, 108),
         (
-            r#"{"id":2,"rpc":{"method":"gw.publish","data":{"channel":"news","data":1}}}"#,
-            107,
+            rpc(2, "unknown", Bytes::from_static(b"1")),
+            unavailable.reply(),
         ),
-        (r#"{"id":2,"publish":{"channel":"","data":1}}"#, 107),
+        (publish_once(2, "news", "1", ""), key_missing),
+        (publish(2, ""), bad.reply()),
+        (experimental_publish(), unavailable.reply()),
+        (subscribe(2, ""), bad.reply()),
+        (subscribe_of_kind(4, false), unavailable.reply()),
+        (subscribe_of_kind(0, true), unavailable.reply()),
+        (refresh(), unavailable.reply()),
+        (history_since("e", 0, true), bad.reply()),
         (
-            r#"{"id":2,"publish":{"channel":"news","data":1,"type":1}}"#,
-            108,
-        ),
-        (r#"{"id":2,"subscribe":{"channel":""}}"#, 107),
-        (r#"{"id":2,"subscribe":{"channel":"news","type":4}}"#, 108),
-        (r#"{"id":2,"refresh":{"token":"t"}}"#, 108),
-        (
-            r#"{"id":2,"history":{"channel":"news","reverse":true,"since":{"offset":0,"epoch":"e"}}}"#,
-            107,
-        ),
-        (
-            r#"{"id":2,"history":{"channel":"news","since":{"offset":1,"epoch":"foreign"}}}"#,
-            112,
+            history_since("foreign", 1, false),
+            ErrorCode::UnrecoverablePosition.reply(),
         ),
     ];
-    for (message, code) in cases {
+    for (command, rejection) in cases {
         let mut script = Script::new();
         let peer = script.connect();
 
-        script.send(peer, message);
+        let what = format!("{command:?}");
+        script.send(peer, command);
 
-        let reply = script.read(peer);
-        assert!(
-            reply.contains(&format!(r#""id":2,"error":{{"code":{code},"message":""#)),
-            "{message}: {reply}"
-        );
-        assert_eq!(script.close_code(peer), None, "{message}");
-        assert!(script.requests.is_empty(), "{message}");
+        assert_eq!(script.read(peer), [error_with(2, rejection)], "{what}");
+        assert_eq!(script.close_code(peer), None, "{what}");
+        assert!(script.requests.is_empty(), "{what}");
     }
 }
 
 #[test]
 fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
     for (rejection, code) in [
-        (Rejection::NoSpace, 100),
-        (Rejection::WriteFailed, 100),
-        (Rejection::Closing, 100),
-        (Rejection::Limit, 111),
-        (Rejection::TooLarge, 106),
+        (Rejection::NoSpace, ErrorCode::Internal),
+        (Rejection::WriteFailed, ErrorCode::Internal),
+        (Rejection::Closing, ErrorCode::Internal),
+        (Rejection::Limit, ErrorCode::TooManyRequests),
+        (Rejection::TooLarge, ErrorCode::LimitExceeded),
     ] {
         let mut script = Script::new();
         let peer = script.connect();
 
-        script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
+        script.send(peer, publish(2, "news"));
         script.respond(rejected(rejection));
 
-        assert!(
-            script.read(peer).contains(&format!(r#""code":{code}"#)),
-            "{rejection:?}"
-        );
+        assert_eq!(script.read(peer), [error(2, code)], "{rejection:?}");
     }
 }
 
@@ -296,10 +339,7 @@ fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_compl
     let peer = script.connect();
 
     for id in 2..6 {
-        script.send(
-            peer,
-            &format!(r#"{{"id":{id},"publish":{{"channel":"news","data":1}}}}"#),
-        );
+        script.send(peer, publish(id, "news"));
     }
     assert_eq!(script.paused, [peer]);
     script.respond(Response::Appended {
@@ -319,39 +359,34 @@ fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_compl
 
 #[test]
 fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error() {
-    let mut script = Script::with(steadfast_hub::policy::hub::HubSettings {
+    let mut script = Script::with(HubSettings {
         pending_requests_max: 4,
         pending_requests_per_peer_max: 4,
         ..settings()
     });
     let (first, second) = (script.connect(), script.connect());
     for id in 2..6 {
-        script.send(
-            first,
-            &format!(r#"{{"id":{id},"publish":{{"channel":"news","data":1}}}}"#),
-        );
+        script.send(first, publish(id, "news"));
     }
 
-    script.send(second, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
-    script.send(second, r#"{"id":3,"subscribe":{"channel":"news"}}"#);
+    script.send(second, publish(2, "news"));
+    script.send(second, subscribe(3, "news"));
 
-    let replies = script.read(second);
-    assert_eq!(replies.matches(r#""code":111"#).count(), 2, "{replies}");
+    assert_eq!(
+        script.read(second),
+        [2, 3].map(|id| error(id, ErrorCode::TooManyRequests))
+    );
     assert_eq!(script.requests.len(), 4);
 }
 
 #[test]
 fn history_reads_from_the_requested_position() {
     let cases = [
-        (r#"{"channel":"news"}"#, ReadFrom::Oldest, 0),
-        (r#"{"channel":"news","limit":-1}"#, ReadFrom::Oldest, 10),
+        ((0, None, false), ReadFrom::Oldest, 0),
+        ((-1, None, false), ReadFrom::Oldest, 10),
+        ((5, None, true), ReadFrom::Newest, 5),
         (
-            r#"{"channel":"news","limit":5,"reverse":true}"#,
-            ReadFrom::Newest,
-            5,
-        ),
-        (
-            r#"{"channel":"news","limit":99,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            (99, Some(position(EPOCH_TEXT, 3)), false),
             ReadFrom::After {
                 epoch: EPOCH,
                 offset: 3,
@@ -359,7 +394,7 @@ fn history_reads_from_the_requested_position() {
             10,
         ),
         (
-            r#"{"channel":"news","limit":2,"reverse":true,"since":{"offset":3,"epoch":"000000000000000e.0"}}"#,
+            (2, Some(position(EPOCH_TEXT, 3)), true),
             ReadFrom::Before {
                 epoch: EPOCH,
                 offset: 3,
@@ -367,16 +402,22 @@ fn history_reads_from_the_requested_position() {
             2,
         ),
     ];
-    for (request, from, limit) in cases {
+    for ((requested, since, reverse), from, limit) in cases {
         let mut script = Script::new();
         let peer = script.connect();
 
-        script.send(peer, &format!(r#"{{"id":2,"history":{request}}}"#));
+        let request = HistoryRequest {
+            limit: requested,
+            since,
+            reverse,
+            ..history_request()
+        };
+        script.send(peer, history_with(2, request.clone()));
 
         let Request::Read(read) = &script.requests[0] else {
             panic!("no read")
         };
-        assert_eq!((&read.from, read.limit), (&from, limit), "{request}");
+        assert_eq!((&read.from, read.limit), (&from, limit), "{request:?}");
     }
 }
 
@@ -385,21 +426,21 @@ fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_u
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":2,"history":{"channel":"news","limit":5}}"#);
+    script.send(peer, history(2, 5));
     script.respond(page(7, &[6, 7]));
-    script.send(peer, r#"{"id":3,"history":{"channel":"news","limit":5}}"#);
+    script.send(peer, history(3, 5));
     script.respond(unrecoverable(7));
 
-    let replies = script.read(peer);
-    assert!(
-        replies.contains(
-            r#""publications":[{"data":{"n":6},"offset":6},{"data":{"n":7},"offset":7}]"#
-        ),
-        "{replies}"
-    );
-    assert!(
-        replies.contains(r#""id":3,"error":{"code":112"#),
-        "{replies}"
+    let result = HistoryResult {
+        publications: vec![published(6), published(7)],
+        position: position(EPOCH_TEXT, 7),
+    };
+    assert_eq!(
+        script.read(peer),
+        [
+            reply_to(2, ReplyResult::History(result)),
+            error(3, ErrorCode::UnrecoverablePosition),
+        ]
     );
 }
 
@@ -407,8 +448,8 @@ fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_u
 fn responses_for_a_closed_peer_are_dropped() {
     let mut script = Script::new();
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"publish":{"channel":"news","data":1}}"#);
-    script.send(peer, r#"{"id":3,"subscribe":{"channel":"news"}}"#);
+    script.send(peer, publish(2, "news"));
+    script.send(peer, subscribe(3, "news"));
 
     script.lose_connection(peer);
     script.respond(Response::Appended {
@@ -418,6 +459,54 @@ fn responses_for_a_closed_peer_are_dropped() {
     });
     script.respond(page(1, &[]));
 
-    assert_eq!(script.read(peer), "");
+    assert_eq!(script.read(peer), []);
     assert_eq!(script.channel_count(), 0);
+}
+
+/// A command that is well formed, but whose channel name is too long.
+const fn too_long(id: u32) -> DecodeError {
+    DecodeError::FieldTooLong {
+        id,
+        field: "channel",
+        size: 256,
+        size_max: 255,
+    }
+}
+
+fn experimental_publish() -> Command {
+    let request = PublishRequest {
+        channel: "news".to_owned(),
+        data: Bytes::from_static(b"1"),
+        kind: 1,
+    };
+    publish_with(2, request)
+}
+
+fn subscribe_of_kind(kind: i32, has_filter: bool) -> Command {
+    let request = SubscribeRequest {
+        channel: "news".to_owned(),
+        kind,
+        has_filter,
+        ..SubscribeRequest::default()
+    };
+    subscribe_with(2, request)
+}
+
+fn refresh() -> Command {
+    let request = RefreshRequest {
+        token: "t".to_owned(),
+    };
+    Command {
+        id: 2,
+        request: Method::Refresh(request),
+    }
+}
+
+fn history_since(epoch: &str, offset: u64, reverse: bool) -> Command {
+    let request = HistoryRequest {
+        reverse,
+        since: Some(position(epoch, offset)),
+        ..history_request()
+    };
+    history_with(2, request)
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use steadfast_hub::io::Input;
 use steadfast_hub::policy::hub::HubSettings;
+use steadfast_protocol::message::Reply;
 
+use crate::messages::{PONG, connect};
 use crate::script::{Script, settings};
 
 #[test]
@@ -17,12 +19,12 @@ fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spr
     script.advance(Duration::from_secs(6));
     let early = peers
         .iter()
-        .filter(|peer| script.read(**peer) == "{}")
+        .filter(|peer| script.read(**peer) == [Reply::Ping])
         .count();
     script.advance(Duration::from_millis(6_800));
     let late = peers
         .iter()
-        .filter(|peer| script.read(**peer) == "{}")
+        .filter(|peer| script.read(**peer) == [Reply::Ping])
         .count();
 
     assert!(early > 10 && late > 10, "{early} early, {late} late");
@@ -35,7 +37,7 @@ fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
     let peer = script.connect();
 
     script.advance(Duration::from_secs(25 + 7));
-    assert!(script.closed.is_empty() || script.read(peer).starts_with("{}"));
+    assert!(script.closed.is_empty() || script.read(peer) == [Reply::Ping]);
     script.advance(Duration::from_secs(2));
 
     assert_eq!(script.close_code(peer), Some(3012));
@@ -49,9 +51,9 @@ fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
 
     for _ in 0..24 * 60 * 60 {
         script.advance(Duration::from_secs(1));
-        if script.read(peer) == "{}" {
+        if script.read(peer) == [Reply::Ping] {
             pings += 1;
-            script.send(peer, "{}");
+            script.send(peer, PONG);
         }
     }
 
@@ -63,7 +65,7 @@ fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
 fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
     let mut script = Script::new();
     let peer = script.connect();
-    while script.read(peer) != "{}" {
+    while script.read(peer) != [Reply::Ping] {
         script.advance(Duration::from_millis(100));
     }
 
@@ -71,10 +73,10 @@ fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
     script.handle(Input::BytesReceived { peer });
     script.advance(Duration::from_secs(5));
     assert_eq!(script.close_code(peer), None);
-    script.send(peer, "{}");
+    script.send(peer, PONG);
     assert_eq!(script.close_code(peer), None);
 
-    script.send(peer, "{}");
+    script.send(peer, PONG);
     assert_eq!(script.close_code(peer), Some(3501));
 }
 
@@ -117,7 +119,7 @@ fn a_rejected_peer_that_does_not_close_is_closed() {
     });
     script.connect();
     let rejected = script.accept();
-    script.send(rejected, r#"{"id":1,"connect":{}}"#);
+    script.send(rejected, connect());
 
     script.advance(Duration::from_secs(6));
 

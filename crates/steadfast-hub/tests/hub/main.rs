@@ -4,6 +4,7 @@ mod bounds;
 mod commands;
 mod fanout;
 mod liveness;
+mod messages;
 mod presence;
 mod random;
 mod recovery;

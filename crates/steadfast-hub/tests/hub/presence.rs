@@ -1,13 +1,22 @@
 //! Presence on one shard and on several, and joins and leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Input, PeerId, ShardMessage, ShardPresence};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubSettings};
-use steadfast_protocol::message::ClientInfo;
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::{
+    ChannelName, ClientInfo, Command, ConnectRequest, PresenceStats, PushEvent, ReplyResult,
+    SubscribeRequest,
+};
 
+use crate::messages::{
+    connect_with, error, event, presence, presence_stats, reply_to, subscribe, subscribe_with,
+    subscribed, unsubscribe,
+};
 use crate::script::{Script, page, settings};
 
 #[test]
@@ -15,17 +24,18 @@ fn presence_lists_the_subscribed_clients() {
     let mut script = Script::new();
     let (first, _second) = (script.subscribe("news", 0), script.subscribe("news", 0));
 
-    script.send(first, r#"{"id":3,"presence":{"channel":"news"}}"#);
+    script.send(first, presence(3, "news"));
     relay(&mut script);
     relay(&mut script);
 
+    let clients = [
+        "00000000-0000-0000-0000-000000000001",
+        "00000000-0000-0000-0000-000000000002",
+    ];
+    let clients = clients.map(|client| (client.to_owned(), client_info(client)));
     assert_eq!(
         script.read(first),
-        concat!(
-            r#"{"id":3,"presence":{"presence":{"#,
-            r#""00000000-0000-0000-0000-000000000001":{"user":"","client":"00000000-0000-0000-0000-000000000001"},"#,
-            r#""00000000-0000-0000-0000-000000000002":{"user":"","client":"00000000-0000-0000-0000-000000000002"}}}}"#
-        )
+        [reply_to(3, ReplyResult::Presence(BTreeMap::from(clients)))]
     );
 }
 
@@ -37,10 +47,10 @@ fn presence_awaits_every_shard_and_sums_the_responses() {
     });
     let peer = script.subscribe("news", 0);
 
-    script.send(peer, r#"{"id":3,"presence_stats":{"channel":"news"}}"#);
+    script.send(peer, presence_stats(3, "news"));
     relay(&mut script);
     relay(&mut script);
-    assert_eq!(script.read(peer), "");
+    assert_eq!(script.read(peer), []);
     let users = BTreeSet::from(["ada".to_owned(), String::new()]);
     let other = ShardMessage::PresenceResponse {
         shard: 0,
@@ -49,9 +59,13 @@ fn presence_awaits_every_shard_and_sums_the_responses() {
     };
     script.receive(other);
 
+    let stats = PresenceStats {
+        num_clients: 4,
+        num_users: 2,
+    };
     assert_eq!(
         script.read(peer),
-        r#"{"id":3,"presence_stats":{"num_clients":4,"num_users":2}}"#
+        [reply_to(3, ReplyResult::PresenceStats(stats))]
     );
 }
 
@@ -63,11 +77,11 @@ fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond() {
     });
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":3,"presence":{"channel":"news"}}"#);
+    script.send(peer, presence(3, "news"));
     relay(&mut script);
     script.advance(Duration::from_secs(4));
 
-    assert!(script.read(peer).contains(r#""code":100"#));
+    assert_eq!(script.read(peer), [error(3, ErrorCode::Internal)]);
 }
 
 #[test]
@@ -78,44 +92,42 @@ fn presence_above_its_limit_is_rejected_and_not_truncated() {
         script.subscribe("news", 0);
     }
 
-    script.send(first, r#"{"id":3,"presence":{"channel":"news"}}"#);
+    script.send(first, presence(3, "news"));
     relay(&mut script);
     relay(&mut script);
 
-    assert!(script.read(first).contains(r#""code":106"#));
+    assert_eq!(script.read(first), [error(3, ErrorCode::LimitExceeded)]);
 }
 
 #[test]
 fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
     let mut script = Script::new();
     let listener = script.connect();
-    script.send(
-        listener,
-        r#"{"id":2,"subscribe":{"channel":"news","join_leave":true}}"#,
-    );
+    script.send(listener, subscribe_as_listener());
     script.respond(page(0, &[]));
     relay(&mut script);
     script.read(listener);
     let quiet = script.subscribe("news", 0);
-    let info = ClientInfo {
-        client: "c".to_owned(),
-        ..ClientInfo::default()
-    };
-    let channel = steadfast_protocol::message::ChannelName::from("news");
+    let info = client_info("c");
+    let channel = ChannelName::from("news");
 
     script.receive(ShardMessage::Join {
         channel: channel.clone(),
         info: info.clone(),
     });
-    script.receive(ShardMessage::Leave { channel, info });
+    script.receive(ShardMessage::Leave {
+        channel,
+        info: info.clone(),
+    });
 
-    let pushes = script.read(listener);
-    assert!(
-        pushes.contains(r#"{"push":{"channel":"news","join":{"info":{"user":"","client":"c"}}}}"#),
-        "{pushes}"
+    assert_eq!(
+        script.read(listener),
+        [
+            event("news", PushEvent::Join(info.clone())),
+            event("news", PushEvent::Leave(info)),
+        ]
     );
-    assert!(pushes.contains(r#""leave":{"info":"#), "{pushes}");
-    assert_eq!(script.read(quiet), "");
+    assert_eq!(script.read(quiet), []);
 }
 
 #[test]
@@ -123,7 +135,7 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.send(peer, subscribe(2, "news"));
     script.lose_connection(peer);
     script.respond(page(0, &[]));
     assert!(
@@ -131,9 +143,9 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
         "a subscription that was never granted is not broadcast"
     );
     let peer = script.connect();
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.send(peer, subscribe(2, "news"));
     script.respond(page(0, &[]));
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    script.send(peer, unsubscribe(3, "news"));
     script.lose_connection(peer);
 
     assert!(
@@ -151,17 +163,13 @@ fn a_client_receives_its_own_join_after_its_subscribe_reply() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        r#"{"id":2,"subscribe":{"channel":"news","join_leave":true}}"#,
-    );
+    script.send(peer, subscribe_as_listener());
     script.respond(page(0, &[]));
 
-    let reply = script.read(peer);
-    assert!(reply.contains(r#"{"id":2,"subscribe":"#), "{reply}");
+    assert_eq!(script.read(peer), [subscribed(2, 0)]);
     relay(&mut script);
-    let push = script.read(peer);
-    assert!(push.contains(r#""join":{"info":"#), "{push}");
+    let info = client_info("00000000-0000-0000-0000-000000000001");
+    assert_eq!(script.read(peer), [event("news", PushEvent::Join(info))]);
 }
 
 #[test]
@@ -187,17 +195,25 @@ fn the_info_of_an_anonymous_client_is_shown_when_configured() {
     let mut script = showing();
     let peer = subscribe_as(&mut script, r#"{"name":"Ada"}"#);
 
-    script.send(peer, r#"{"id":3,"presence":{"channel":"news"}}"#);
+    script.send(peer, presence(3, "news"));
     let broadcasts = script.broadcasts.clone();
     relay(&mut script);
     relay(&mut script);
     relay(&mut script);
-    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"news"}}"#);
+    script.send(peer, unsubscribe(4, "news"));
 
-    let presence = script.read(peer);
-    assert!(
-        presence.contains(r#""conn_info":{"name":"Ada"}"#),
-        "{presence}"
+    let client = "00000000-0000-0000-0000-000000000001";
+    let info = ClientInfo {
+        conn_info: Some(Bytes::from_static(br#"{"name":"Ada"}"#)),
+        ..client_info(client)
+    };
+    let clients = BTreeMap::from([(client.to_owned(), info)]);
+    assert_eq!(
+        script.read(peer),
+        [
+            reply_to(3, ReplyResult::Presence(clients)),
+            reply_to(4, ReplyResult::Unsubscribe),
+        ]
     );
     let ShardMessage::Join { info: joined, .. } = &broadcasts[0] else {
         panic!("{broadcasts:?}");
@@ -249,11 +265,31 @@ fn showing() -> Script {
 /// A peer that connects with this data and is live in `news`.
 fn subscribe_as(script: &mut Script, data: &str) -> PeerId {
     let peer = script.accept();
-    script.send(peer, &format!(r#"{{"id":1,"connect":{{"data":{data}}}}}"#));
-    script.send(peer, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    let request = ConnectRequest {
+        data: Some(Bytes::copy_from_slice(data.as_bytes())),
+        ..ConnectRequest::default()
+    };
+    script.send(peer, connect_with(request));
+    script.send(peer, subscribe(2, "news"));
     script.respond(page(0, &[]));
     script.read(peer);
     peer
+}
+
+fn subscribe_as_listener() -> Command {
+    let request = SubscribeRequest {
+        channel: "news".to_owned(),
+        join_leave: true,
+        ..SubscribeRequest::default()
+    };
+    subscribe_with(2, request)
+}
+
+fn client_info(client: &str) -> ClientInfo {
+    ClientInfo {
+        client: client.to_owned(),
+        ..ClientInfo::default()
+    }
 }
 
 /// The client info of the first join that was broadcast.

@@ -16,10 +16,9 @@ use steadfast_engine::{
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_hub::policy::hub::HubSettings;
 use steadfast_machine::{Generator, Seed};
-use steadfast_protocol::codec::Encoding;
-use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ChannelName, Publication, PushEvent, Reply, ReplyResult};
 
+use crate::messages::{recover, subscribe, unsubscribe};
 use crate::script::{Script, record, settings};
 
 const CHANNELS: [&str; 3] = ["one", "two", "three"];
@@ -276,13 +275,11 @@ impl World {
         };
         let id = self.command(client, Requested::Subscribe(channel, position));
         let name = CHANNELS[channel];
-        let recover = position.map_or_else(String::new, |(epoch, offset)| {
-            format!(r#","recover":true,"epoch":"{epoch}","offset":{offset}"#)
-        });
-        self.script.send(
-            peer,
-            &format!(r#"{{"id":{id},"subscribe":{{"channel":"{name}"{recover}}}}}"#),
-        );
+        let command = match position {
+            Some((epoch, offset)) => recover(id, name, &epoch.to_string(), offset),
+            None => subscribe(id, name),
+        };
+        self.script.send(peer, command);
     }
 
     fn pick_offset(&mut self, channel: usize) -> u64 {
@@ -293,11 +290,7 @@ impl World {
     fn unsubscribe(&mut self, client: usize, channel: usize) {
         let peer = self.peer(client);
         let id = self.command(client, Requested::Unsubscribe(channel));
-        let name = CHANNELS[channel];
-        self.script.send(
-            peer,
-            &format!(r#"{{"id":{id},"unsubscribe":{{"channel":"{name}"}}}}"#),
-        );
+        self.script.send(peer, unsubscribe(id, CHANNELS[channel]));
     }
 
     fn command(&mut self, client: usize, requested: Requested) -> u32 {
@@ -343,21 +336,12 @@ impl World {
 
     /// Passes requests to the log, and messages to the clients.
     fn exchange(&mut self) {
-        let limits = Limits {
-            message_bytes: 1 << 20,
-            messages_max: 10_000,
-            ..Limits::DEFAULT
-        };
         for client in 0..CLIENTS {
             let Some(peer) = self.clients[client].peer else {
                 continue;
             };
-            let text = Bytes::from(self.script.read(peer));
-            if text.is_empty() {
-                continue;
-            }
-            for reply in Encoding::Json.decode_replies(&text, &limits) {
-                self.deliver_reply(client, reply.expect("a reply"));
+            for reply in self.script.read(peer) {
+                self.deliver_reply(client, reply);
             }
         }
         for request in std::mem::take(&mut self.script.requests) {

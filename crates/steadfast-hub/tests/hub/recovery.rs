@@ -2,9 +2,15 @@
 
 use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::io::Input;
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::{Reply, ReplyResult, SubscribeRequest};
 
+use crate::messages::{
+    error, error_with, position, position_lost, push, pushes, recover, recovered, reply_to,
+    subscribe, subscribe_with, subscribed, unrecovered, unsubscribe,
+};
 use crate::script::{
-    EPOCH, EPOCH_TEXT, Script, committed, first_page, page, push, rejected, unrecoverable,
+    EPOCH, EPOCH_TEXT, Script, committed, first_page, page, rejected, unrecoverable,
 };
 
 #[test]
@@ -14,18 +20,7 @@ fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset()
 
     script.respond(page(5, &[4, 5]));
 
-    let reply = script.read(peer);
-    assert!(reply.contains(r#""offset":3"#), "{reply}");
-    assert!(
-        reply.contains(r#""recovered":true"#) && reply.contains(r#""was_recovering":true"#),
-        "{reply}"
-    );
-    assert!(
-        reply.contains(
-            r#""publications":[{"data":{"n":4},"offset":4},{"data":{"n":5},"offset":5}]"#
-        ),
-        "{reply}"
-    );
+    assert_eq!(script.read(peer), [recovered(2, 3, &[4, 5])]);
 }
 
 #[test]
@@ -49,11 +44,9 @@ fn a_long_recovery_continues_with_pushes_before_live_publications() {
     script.respond(page(8, &[7, 8]));
     script.commit("news", 9);
 
-    let sent = script.read(peer);
-    let (reply, pushes) = sent.split_once('\n').unwrap();
-    assert!(reply.contains(r#""recovered":true"#), "{reply}");
-    let expected: Vec<String> = (4..=9).map(|offset| push("news", offset)).collect();
-    assert_eq!(pushes, expected.join("\n"));
+    let mut expected = vec![recovered(2, 0, &[1, 2, 3])];
+    expected.extend(pushes("news", 4..=9));
+    assert_eq!(script.read(peer), expected);
 }
 
 #[test]
@@ -67,8 +60,9 @@ fn a_long_recovery_awaits_an_empty_send_buffer() {
     script.handle(Input::Drained { peer });
     script.respond(page(7, &[4, 5, 6, 7]));
 
-    let sent = script.read(peer);
-    assert!(sent.ends_with(&push("news", 7)), "{sent}");
+    let mut expected = vec![recovered(2, 0, &[1, 2, 3])];
+    expected.extend(pushes("news", 4..=7));
+    assert_eq!(script.read(peer), expected);
 }
 
 #[test]
@@ -89,17 +83,11 @@ fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
         });
         script.commit("news", 6);
 
-        let sent = script.read(peer);
-        let (reply, live) = sent.split_once('\n').unwrap();
-        assert!(
-            !reply.contains("recovered\":true") && reply.contains("\"was_recovering\":true"),
-            "{reply}"
+        assert_eq!(
+            script.read(peer),
+            [unrecovered(2, 5), push("news", 6)],
+            "{epoch} {offset}"
         );
-        assert!(
-            !reply.contains("publications") && reply.contains(r#""offset":5"#),
-            "{reply}"
-        );
-        assert_eq!(live, push("news", 6));
     }
 }
 
@@ -116,9 +104,9 @@ fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
     script.respond(page(2, &[2]));
     script.respond(page(0, &[]));
 
-    assert!(script.read(intact).contains(r#""recovered":true"#));
-    assert!(!script.read(truncated).contains(r#""recovered":true"#));
-    assert!(script.read(empty).contains(r#""recovered":true"#));
+    assert_eq!(script.read(intact), [recovered(2, 0, &[1, 2])]);
+    assert_eq!(script.read(truncated), [unrecovered(2, 2)]);
+    assert_eq!(script.read(empty), [recovered(2, 0, &[])]);
 }
 
 #[test]
@@ -126,17 +114,20 @@ fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
     let mut script = Script::new();
     let peer = script.connect();
 
-    script.send(
-        peer,
-        r#"{"id":2,"subscribe":{"channel":"news","recover":true,"epoch":"gone","offset":3,"flag":2}}"#,
-    );
+    let request = SubscribeRequest {
+        channel: "news".to_owned(),
+        recover: true,
+        position: position("gone", 3),
+        flag: 2,
+        ..SubscribeRequest::default()
+    };
+    script.send(peer, subscribe_with(2, request));
     script.respond(page(5, &[]));
     script.commit("news", 6);
 
-    let reply = script.read(peer);
-    assert!(
-        reply.contains(r#""code":112"#) && !reply.contains("pub"),
-        "{reply}"
+    assert_eq!(
+        script.read(peer),
+        [error(2, ErrorCode::UnrecoverablePosition)]
     );
     assert_eq!(script.channel_count(), 0);
 }
@@ -148,12 +139,12 @@ fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log() {
     script.commit("news", 6);
 
     let fresh = script.connect();
-    script.send(fresh, r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    script.send(fresh, subscribe(2, "news"));
     let back = recovering(&mut script, EPOCH_TEXT, 6);
 
     assert!(script.requests.is_empty());
-    assert!(script.read(fresh).contains(r#""offset":6"#));
-    assert!(script.read(back).contains(r#""recovered":true"#));
+    assert_eq!(script.read(fresh), [subscribed(2, 6)]);
+    assert_eq!(script.read(back), [recovered(2, 6, &[])]);
 }
 
 #[test]
@@ -168,10 +159,7 @@ fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
     script.respond(page(6, &[]));
     script.commit("news", 7);
 
-    let sent = script.read(peer);
-    assert!(sent.contains(r#""recovered":true"#), "{sent}");
-    assert!(!sent.contains(r#"{"n":6}"#), "{sent}");
-    assert!(sent.ends_with(&push("news", 7)), "{sent}");
+    assert_eq!(script.read(peer), [recovered(2, 6, &[]), push("news", 7)]);
 }
 
 #[test]
@@ -194,9 +182,10 @@ fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice()
     script.respond(page(5, &[4, 5]));
     script.commit("news", 6);
 
-    let sent = script.read(peer);
-    assert_eq!(sent.matches(r#"{"n":5}"#).count(), 1, "{sent}");
-    assert!(sent.ends_with(&push("news", 6)), "{sent}");
+    assert_eq!(
+        script.read(peer),
+        [recovered(2, 3, &[4, 5]), push("news", 6)]
+    );
 }
 
 #[test]
@@ -209,9 +198,10 @@ fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
         script.respond(response);
         script.commit("news", 91);
 
-        let sent = script.read(peer);
-        assert!(sent.contains(r#""unsubscribe":{"code":2500"#), "{sent}");
-        assert!(!sent.contains(r#"{"n":91}"#), "{sent}");
+        assert_eq!(
+            script.read(peer),
+            [recovered(2, 0, &[1, 2, 3]), position_lost("news")]
+        );
     }
 }
 
@@ -222,7 +212,7 @@ fn a_subscription_that_the_log_rejects_is_removed() {
 
     script.respond(rejected(Rejection::WriteFailed));
 
-    assert!(script.read(peer).contains(r#""code":100"#));
+    assert_eq!(script.read(peer), [error(2, ErrorCode::Internal)]);
     assert_eq!(script.channel_count(), 0);
 }
 
@@ -230,23 +220,17 @@ fn a_subscription_that_the_log_rejects_is_removed() {
 fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
     let mut script = Script::new();
     let peer = script.subscribe("one", 0);
-    script.send(peer, r#"{"id":3,"subscribe":{"channel":"one"}}"#);
+    script.send(peer, subscribe(3, "one"));
     for (id, channel) in [(4, "two"), (5, "three"), (6, "four")] {
-        script.send(
-            peer,
-            &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#),
-        );
+        script.send(peer, subscribe(id, channel));
     }
 
-    let replies = script.read(peer);
-
-    assert!(
-        replies.contains(r#""id":3,"error":{"code":105"#),
-        "{replies}"
-    );
-    assert!(
-        replies.contains(r#""id":6,"error":{"code":106"#),
-        "{replies}"
+    assert_eq!(
+        script.read(peer),
+        [
+            error(3, ErrorCode::AlreadySubscribed),
+            error(6, ErrorCode::LimitExceeded),
+        ]
     );
     assert_eq!(script.requests.len(), 2);
 }
@@ -255,17 +239,22 @@ fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
 fn a_response_for_a_cancelled_subscription_changes_nothing() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
-    script.send(peer, r#"{"id":4,"subscribe":{"channel":"news"}}"#);
+    script.send(peer, unsubscribe(3, "news"));
+    script.send(peer, subscribe(4, "news"));
 
     script.respond(page(5, &[4, 5]));
     script.respond(page(5, &[]));
     script.log(vec![committed("news", EPOCH, 6)]);
 
-    let sent = script.read(peer);
-    assert!(!sent.contains(r#""id":2,"subscribe""#), "{sent}");
-    assert!(sent.contains(r#""id":4,"subscribe""#), "{sent}");
-    assert_eq!(sent.matches(r#""pub""#).count(), 1, "{sent}");
+    assert_eq!(
+        script.read(peer),
+        [
+            cancelled(2),
+            reply_to(3, ReplyResult::Unsubscribe),
+            subscribed(4, 5),
+            push("news", 6),
+        ]
+    );
 }
 
 /// An SDK whose subscribe command has no reply drops the connection.
@@ -274,16 +263,12 @@ fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_un
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    script.send(peer, unsubscribe(3, "news"));
 
-    let sent = script.read(peer);
-    let (rejected, granted) = sent.split_once('\n').unwrap();
-    assert!(
-        rejected.contains(r#""id":2,"error":{"code":100"#)
-            && rejected.contains(r#""temporary":true"#),
-        "{rejected}"
+    assert_eq!(
+        script.read(peer),
+        [cancelled(2), reply_to(3, ReplyResult::Unsubscribe)]
     );
-    assert_eq!(granted, r#"{"id":3,"unsubscribe":{}}"#);
 }
 
 /// The storage may serve a later request first.
@@ -293,13 +278,8 @@ fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
     let peer = recovering(&mut script, EPOCH_TEXT, 1000);
     script.respond(first_page(2000, &[1001, 1002, 1003]));
     let late = script.requests.remove(0);
-    script.send(peer, r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
-    script.send(
-        peer,
-        &format!(
-            r#"{{"id":4,"subscribe":{{"channel":"news","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
-        ),
-    );
+    script.send(peer, unsubscribe(3, "news"));
+    script.send(peer, recover(4, "news", EPOCH_TEXT, 1));
     script.respond(first_page(2000, &[2, 3, 4]));
     script.read(peer);
 
@@ -307,33 +287,22 @@ fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
     script.respond(first_page(2000, &[1004, 1005, 1006]));
     script.respond(first_page(2000, &[5, 6, 7]));
 
-    let expected: Vec<String> = (5..=7).map(|offset| push("news", offset)).collect();
-    assert_eq!(script.read(peer), expected.join("\n"));
+    assert_eq!(script.read(peer), pushes("news", 5..=7));
 }
 
 #[test]
 fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id() {
     let mut script = Script::new();
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, r#"{"id":2,"unsubscribe":{"channel":"news"}}"#);
-    script.send(
-        peer,
-        &format!(
-            r#"{{"id":2,"subscribe":{{"channel":"news","recover":true,"epoch":"{EPOCH_TEXT}","offset":1}}}}"#
-        ),
-    );
+    script.send(peer, unsubscribe(2, "news"));
+    script.send(peer, recover(2, "news", EPOCH_TEXT, 1));
     script.read(peer);
 
     script.respond(page(5, &[4, 5]));
-    assert_eq!(script.read(peer), "");
+    assert_eq!(script.read(peer), []);
     script.respond(first_page(5, &[2, 3, 4]));
 
-    let reply = script.read(peer);
-    assert!(
-        reply.contains(r#""offset":1,"#) || reply.contains(r#""offset":1}"#),
-        "{reply}"
-    );
-    assert!(reply.contains(r#"{"data":{"n":2},"offset":2}"#), "{reply}");
+    assert_eq!(script.read(peer), [recovered(2, 1, &[2, 3, 4])]);
 }
 
 fn recovering(script: &mut Script, epoch: &str, offset: u64) -> steadfast_hub::io::PeerId {
@@ -347,11 +316,12 @@ fn recovering_in(
     offset: u64,
 ) -> steadfast_hub::io::PeerId {
     let peer = script.connect();
-    script.send(
-        peer,
-        &format!(
-            r#"{{"id":2,"subscribe":{{"channel":"{channel}","recover":true,"epoch":"{epoch}","offset":{offset}}}}}"#
-        ),
-    );
+    script.send(peer, recover(2, channel, epoch, offset));
     peer
+}
+
+/// The reply to a subscribe command whose subscription was cancelled.
+fn cancelled(id: u32) -> Reply {
+    let text = "unsubscribed before it began".to_owned();
+    error_with(id, ErrorCode::Internal.reply_with(text))
 }

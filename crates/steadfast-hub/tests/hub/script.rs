@@ -1,4 +1,4 @@
-//! A hub with virtual time, its recorded outputs, JSON messages, and a log that the test controls.
+//! A hub with virtual time, its recorded outputs, and a log that the test controls.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,9 +13,11 @@ use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
-use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{ChannelName, Reply};
+use steadfast_protocol::message::{ChannelName, Command, Reply, ReplyResult};
+
+use crate::messages::{connect, subscribe, subscribed};
 
 /// The epoch of every channel unless a test says otherwise.
 pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
@@ -27,7 +29,7 @@ pub(crate) struct Script {
     hub: Hub,
     now: Instant,
     next_peer: u32,
-    inboxes: BTreeMap<PeerId, Vec<String>>,
+    inboxes: BTreeMap<PeerId, Vec<Reply>>,
     pub(crate) closed: BTreeMap<PeerId, (u16, String)>,
     pub(crate) requests: Vec<Request>,
     pub(crate) broadcasts: Vec<ShardMessage>,
@@ -108,32 +110,35 @@ impl Script {
     /// Accepts a peer and opens its session; the connect reply is read already.
     pub(crate) fn connect(&mut self) -> PeerId {
         let peer = self.accept();
-        self.send(peer, r#"{"id":1,"connect":{}}"#);
-        assert!(self.read(peer).contains(r#""connect":"#));
+        self.send(peer, connect());
+        assert!(is_connected(&self.read(peer)));
         peer
     }
 
     /// A peer that is live in a channel with this high watermark; all replies are read already.
     pub(crate) fn subscribe(&mut self, channel: &str, high_watermark: u64) -> PeerId {
         let peer = self.connect();
-        self.send(
-            peer,
-            &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#),
-        );
+        self.send(peer, subscribe(2, channel));
         if !self.requests.is_empty() {
             self.respond(page(high_watermark, &[]));
         }
-        assert!(self.read(peer).contains(r#""subscribe":"#));
+        assert_eq!(self.read(peer), [subscribed(2, high_watermark)]);
         self.broadcasts.clear();
         peer
     }
 
-    pub(crate) fn send(&mut self, peer: PeerId, message: &str) {
-        let message = Bytes::copy_from_slice(message.as_bytes());
-        let limits = *self.hub.limits();
-        for command in Encoding::Json.decode_commands(&message, &limits) {
-            self.handle(Input::CommandReceived { peer, command });
+    pub(crate) fn send(&mut self, peer: PeerId, command: Command) {
+        self.receive_command(peer, Ok(command));
+    }
+
+    pub(crate) fn send_all(&mut self, peer: PeerId, commands: impl IntoIterator<Item = Command>) {
+        for command in commands {
+            self.send(peer, command);
         }
+    }
+
+    pub(crate) fn receive_command(&mut self, peer: PeerId, command: Result<Command, DecodeError>) {
+        self.handle(Input::CommandReceived { peer, command });
     }
 
     pub(crate) fn lose_connection(&mut self, peer: PeerId) {
@@ -184,11 +189,11 @@ impl Script {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Send { peer, message } => {
-                    self.inboxes.entry(peer).or_default().push(text(&message));
+                    self.inboxes.entry(peer).or_default().push(message);
                 }
                 Output::Fanout { message, to } => {
                     for peer in to.iter() {
-                        self.inboxes.entry(*peer).or_default().push(text(&message));
+                        self.inboxes.entry(*peer).or_default().push(message.clone());
                     }
                     self.fanouts.push(to.to_vec());
                 }
@@ -204,9 +209,9 @@ impl Script {
         }
     }
 
-    /// Everything that was sent to the peer since the last call, one message a line.
-    pub(crate) fn read(&mut self, peer: PeerId) -> String {
-        self.inboxes.remove(&peer).unwrap_or_default().join("\n")
+    /// Everything that was sent to the peer since the last call.
+    pub(crate) fn read(&mut self, peer: PeerId) -> Vec<Reply> {
+        self.inboxes.remove(&peer).unwrap_or_default()
     }
 
     pub(crate) fn close_code(&self, peer: PeerId) -> Option<u16> {
@@ -282,15 +287,13 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
     Response::Rejected(rejection)
 }
 
-/// The push of [`committed`] in its wire format.
-pub(crate) fn push(channel: &str, offset: u64) -> String {
-    format!(
-        r#"{{"push":{{"channel":"{channel}","pub":{{"data":{{"n":{offset}}},"offset":{offset}}}}}}}"#
+/// Whether this is the reply to a connect command that was accepted, and nothing else.
+pub(crate) const fn is_connected(replies: &[Reply]) -> bool {
+    matches!(
+        replies,
+        [Reply::Response {
+            id: 1,
+            outcome: Ok(ReplyResult::Connect(_)),
+        }]
     )
-}
-
-fn text(message: &Reply) -> String {
-    let mut text = Vec::new();
-    Encoding::Json.append_reply(&mut text, message);
-    String::from_utf8(text).expect("text")
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use steadfast_hub::io::Input;
 
-use crate::script::{EPOCH_TEXT, Script, first_page, page, push};
+use crate::messages::{pushes, recover, recovered, unsubscribe};
+use crate::script::{EPOCH_TEXT, Script, first_page, page};
 
 #[test]
 fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008() {
@@ -135,18 +136,16 @@ const ABOVE_BUDGET: usize = 1 << 20;
 fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written() {
     let mut script = Script::new();
     let peer = script.connect();
-    script.send(peer, &recover(2, "news"));
+    script.send(peer, recover(2, "news", EPOCH_TEXT, 0));
 
     script.handle(Input::SendBuffer {
         peer,
         bytes: ABOVE_BUDGET,
     });
     script.respond(first_page(7, &[1, 2, 3]));
-    let reply = script.read(peer);
-    assert!(reply.contains(r#""recovered":true"#), "{reply}");
-    assert!(!reply.contains("publications"), "{reply}");
+    assert_eq!(script.read(peer), [recovered(2, 0, &[])]);
     script.commit("news", 8);
-    assert_eq!(script.read(peer), "");
+    assert_eq!(script.read(peer), []);
     script.handle(Input::Drained { peer });
     script.respond(first_page(8, &[1, 2, 3]));
     script.handle(Input::SendBuffer {
@@ -158,8 +157,7 @@ fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_the
     script.respond(page(8, &[4, 5, 6, 7, 8]));
     script.commit("news", 9);
 
-    let expected: Vec<String> = (1..=9).map(|offset| push("news", offset)).collect();
-    assert_eq!(script.read(peer), expected.join("\n"));
+    assert_eq!(script.read(peer), pushes("news", 1..=9));
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
-        script.send(peer, &recover(id, channel));
+        script.send(peer, recover(id, channel, EPOCH_TEXT, 0));
         let request = script.requests.pop().unwrap();
         script.requests.insert(0, request);
         script.respond(first_page(9, &[1, 2, 3]));
@@ -195,7 +193,7 @@ fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
         ("two", 7),
         ("three", 7),
     ]) {
-        assert!(sent.starts_with(&push(channel, offset)), "{sent}");
+        assert_eq!(*sent, pushes(channel, offset..offset + 3));
     }
 }
 
@@ -204,23 +202,17 @@ fn a_cancelled_recovery_lets_the_next_one_continue() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two")] {
-        script.send(peer, &recover(id, channel));
+        script.send(peer, recover(id, channel, EPOCH_TEXT, 0));
         let request = script.requests.pop().unwrap();
         script.requests.insert(0, request);
         script.respond(first_page(6, &[1, 2, 3]));
     }
     script.read(peer);
 
-    script.send(peer, r#"{"id":4,"unsubscribe":{"channel":"one"}}"#);
+    script.send(peer, unsubscribe(4, "one"));
     script.read(peer);
     script.respond(page(6, &[4, 5, 6]));
     script.respond(page(6, &[4, 5, 6]));
 
-    assert!(script.read(peer).starts_with(&push("two", 4)));
-}
-
-fn recover(id: u32, channel: &str) -> String {
-    format!(
-        r#"{{"id":{id},"subscribe":{{"channel":"{channel}","recover":true,"epoch":"{EPOCH_TEXT}","offset":0}}}}"#
-    )
+    assert_eq!(script.read(peer), pushes("two", 4..=6));
 }
