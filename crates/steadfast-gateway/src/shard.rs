@@ -8,22 +8,20 @@ use std::collections::VecDeque;
 use std::mem;
 use std::time::Duration;
 
-use bytes::Bytes;
 use steadfast_engine::Request;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_machine::{Instant, Machine};
-use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
-use steadfast_protocol::message::Reply;
-use steadfast_protocol::websocket::{
-    CodecError, ControlFrame, EndOfStream, Frame, Opcode, WrittenAction,
-};
+use steadfast_protocol::codec::{Encoding, ReplyCoalescer};
+use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, Frame, WrittenAction};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
 use crate::diagnostics;
 use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
+
+mod messages;
 
 /// A write batch is flushed early when its frames exceed this size: keeps the memory of a burst small, and is far above
 /// what coalescing needs (64 messages of 255 bytes are 16 KiB).
@@ -83,22 +81,6 @@ impl Shard {
     /// Feeds one input to the hub and executes its outputs.
     pub(crate) fn handle(&mut self, now: Instant, input: Input) {
         self.drive(now, input);
-        self.finish_replies();
-    }
-
-    /// Feeds the commands in a message of a client to the hub, until one of them closes the connection. The replies
-    /// to one message share a frame.
-    pub(crate) fn handle_message(&mut self, now: Instant, peer: PeerId, message: &Bytes) {
-        let Some(connection) = self.connections.get_mut(peer) else {
-            return;
-        };
-        let (encoding, limits) = (connection.encoding, *self.hub.limits());
-        for command in encoding.decode_commands(message, &limits) {
-            self.drive(now, Input::CommandReceived { peer, command });
-            if !self.is_open(peer) {
-                break;
-            }
-        }
         self.finish_replies();
     }
 
@@ -384,52 +366,6 @@ impl Shard {
         }
     }
 
-    /// Appends a message of the hub to the replies that share a frame.
-    fn reply(&mut self, peer: PeerId, message: &Reply) {
-        let Some(connection) = self.connections.get_mut(peer) else {
-            return;
-        };
-        let encoding = connection.encoding;
-        if !self.replies.accepts(peer) {
-            self.finish_replies();
-        }
-        self.replies.append(peer, encoding, message);
-    }
-
-    /// Queues the frame with the replies that were appended last.
-    fn finish_replies(&mut self) {
-        let Some(ReplyPayload {
-            receiver,
-            encoding,
-            bytes,
-        }) = self.replies.take()
-        else {
-            return;
-        };
-        let range = self.batch.add_own(data_frame(encoding, bytes));
-        self.enqueue(receiver, range);
-    }
-
-    /// Queues a message for many peers. It is encoded once for each encoding, at the first peer that uses it.
-    fn fan_out(&mut self, message: &Reply, to: &[PeerId]) {
-        let mut ranges = PerEncoding::default();
-        for peer in to {
-            let Some(connection) = self.connections.get_mut(*peer) else {
-                continue;
-            };
-            let encoding = connection.encoding;
-            let range = *ranges.get_or_insert_with(encoding, || {
-                self.payload.clear();
-                encoding.append_reply(&mut self.payload, message);
-                self.batch.add_shared(data_frame(encoding, &self.payload))
-            });
-            if connection.queued.is_empty() {
-                self.dirty_sockets.push(peer.index);
-            }
-            self.batch.enqueue(&mut connection.queued, range);
-        }
-    }
-
     fn send(&mut self, peer: PeerId, frame: Frame<'_>) {
         let range = self.batch.add_own(frame);
         self.enqueue(peer, range);
@@ -450,17 +386,13 @@ impl Shard {
     }
 }
 
-/// The frame with a payload in this encoding.
-fn data_frame(encoding: Encoding, payload: &[u8]) -> Frame<'_> {
-    Frame::unfragmented(Opcode::from(encoding.message_kind()), payload)
-}
-
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
     use std::io::Read as _;
     use std::thread;
 
+    use bytes::Bytes;
     use steadfast_machine::Seed;
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
@@ -547,7 +479,7 @@ mod tests {
         });
     }
 
-    fn shard() -> Shard {
+    pub(super) fn shard() -> Shard {
         let mut config = Config::default();
         config.server.shards = 1;
         let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
@@ -556,7 +488,7 @@ mod tests {
     }
 
     /// Returns both ends of a connection: the gateway's and the client's.
-    fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
+    pub(super) fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (near, _) = listener.accept().unwrap();
