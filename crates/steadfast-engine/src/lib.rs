@@ -4,6 +4,8 @@
 //! [`Committed`] publications and its [`Response`]s leave in one order, which each shard receives unchanged, as
 //! [`EngineEvent`]s. The durable log is an engine; [`memory::MemoryEngine`] is another one.
 //!
+//! [`order`] delivers that order to shards that read at their own speed, whichever engine it is.
+//!
 //! # What a hub relies on
 //!
 //! 1. Each request has exactly one response.
@@ -30,6 +32,7 @@ mod epoch;
 mod event;
 pub mod io;
 pub mod memory;
+pub mod order;
 mod request;
 mod response;
 

@@ -15,6 +15,6 @@ pub mod tool;
 mod writer;
 
 pub use self::error::{LogError, corruption_text};
-pub use self::ring_buffer::{RingLimits, TakenEvents};
+pub use self::ring_buffer::RING_LIMITS;
 pub use self::service::{CloseError, LogMachine, LogService, LogSetup, Store};
 pub use self::shard_log::ShardLog;

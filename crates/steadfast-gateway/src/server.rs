@@ -31,7 +31,7 @@ use crate::config::policy::Policies;
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::log::{LogMachine, LogService, LogSetup, RingLimits, ShardLog, Store};
+use crate::log::{LogMachine, LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
 
 /// How long the log may take to close: one batch and one sync of a slow disk.
@@ -198,7 +198,7 @@ where
             StoreKind::Segments => Store::Directory(store.directory.clone()),
         },
         shards: NonZeroU16::new(policies.shards()).unwrap_or(NonZeroU16::MIN),
-        ring: RingLimits::DEFAULT,
+        ring: RING_LIMITS,
         clock,
     };
     let machine = wrap(Log::new(policies.log, clock.now()));

@@ -14,7 +14,7 @@ use steadfast_engine::{
     RequestId, Response,
 };
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
-use steadfast_gateway::log::{LogError, LogService, LogSetup, RingLimits, ShardLog, Store};
+use steadfast_gateway::log::{LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -175,7 +175,7 @@ fn start(path: &Path) -> Result<(LogService, ShardLog), LogError> {
     let setup = LogSetup {
         store: Store::Directory(path.to_path_buf()),
         shards: NonZeroU16::MIN,
-        ring: RingLimits::DEFAULT,
+        ring: RING_LIMITS,
         clock,
     };
     let (service, mut shards) = LogService::start(&setup, Log::new(policy(), clock.now()))?;

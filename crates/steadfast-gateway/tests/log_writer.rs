@@ -9,9 +9,10 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use steadfast_clock::Clock;
+use steadfast_engine::order::OrderLimits;
 use steadfast_engine::{Append, EngineEvent, Publisher, Rejection, Request, RequestId, Response};
 use steadfast_gateway::log::{
-    CloseError, LogError, LogService, LogSetup, RingLimits, ShardLog, Store,
+    CloseError, LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
 };
 use steadfast_log::event::Health;
 use steadfast_protocol::message::ChannelName;
@@ -54,9 +55,9 @@ fn all_requests_of_one_loop_iteration_are_one_batch_with_one_sync() {
 
 #[test]
 fn a_shard_that_does_not_read_never_blocks_the_log_and_is_notified_that_it_lagged() {
-    let ring = RingLimits {
+    let ring = OrderLimits {
         entries: 10,
-        ..RingLimits::DEFAULT
+        ..RING_LIMITS
     };
     let setup = LogSetup {
         ring,
@@ -303,7 +304,7 @@ fn setup(store: Store, shards: u16) -> LogSetup {
     LogSetup {
         store,
         shards,
-        ring: RingLimits::DEFAULT,
+        ring: RING_LIMITS,
         clock: Clock::start(),
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::order::{Delivery, ShardOrder};
 use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{Input, Output, PeerId};
 use steadfast_log::Log;
 use steadfast_log::io as log_io;
-use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::{ChannelName, Reply};
@@ -25,6 +26,9 @@ use crate::shard_bus::Inbox;
 use crate::socket::PingTiming;
 use crate::world::{World, WorldEvent};
 
+/// The maximum number of events that a shard takes at once: so few that events often stay in the order.
+const EVENTS_MAX: usize = 16;
+
 /// The shard number in requests of the world itself; no hub has this number.
 pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
@@ -34,8 +38,6 @@ pub(crate) const ENCODING: Encoding = Encoding::Json;
 #[derive(Debug)]
 pub(crate) struct Shard {
     hub: Hub,
-    /// Entries of the log that this shard has not read.
-    pub(crate) unread: VecDeque<EngineEvent>,
     pub(crate) inbox: Inbox,
     connections: BTreeMap<PeerId, ConnectionId>,
     /// Replies to one peer that are not sent yet; empty between two inputs.
@@ -62,6 +64,8 @@ pub(crate) struct Gateway {
     pub(crate) shutdown_phase: ShutdownPhase,
     pub(crate) log: Log,
     pub(crate) shards: Vec<Shard>,
+    /// What the log delivers and the shards have not received.
+    pub(crate) order: ShardOrder,
     /// Requests for the log's next loop iteration.
     pub(crate) log_queue: VecDeque<Request>,
     pub(crate) is_log_iteration_scheduled: bool,
@@ -86,7 +90,6 @@ impl World {
                 Seed::new(self.generator.next_u64()),
                 now,
             ),
-            unread: VecDeque::new(),
             inbox: Inbox::default(),
             connections: BTreeMap::new(),
             replies: ReplyCoalescer::default(),
@@ -98,6 +101,7 @@ impl World {
             shutdown_phase: ShutdownPhase::Running,
             log: Log::new(self.settings.log, now),
             shards: shards.collect(),
+            order: ShardOrder::new(SHARDS, self.settings.order_limits),
             log_queue: VecDeque::new(),
             is_log_iteration_scheduled: false,
             tick_at: None,
@@ -331,8 +335,8 @@ impl World {
         let Some(gateway) = &mut self.gateway else {
             return;
         };
-        for (index, shard) in gateway.shards.iter_mut().enumerate() {
-            if shard.unread.is_empty() || shard.is_iteration_scheduled {
+        for (index, shard) in (0..).zip(&mut gateway.shards) {
+            if !gateway.order.has_events(index) || shard.is_iteration_scheduled {
                 continue;
             }
             shard.is_iteration_scheduled = true;
@@ -355,19 +359,20 @@ impl World {
         }
     }
 
-    /// A shard reads its entries from the log.
-    pub(crate) fn run_shard_iteration(&mut self, index: usize) {
+    /// A shard takes its events from the log.
+    pub(crate) fn run_shard_iteration(&mut self, index: u16) {
         let at = self.wall();
-        let Some(shard) = self
-            .gateway
-            .as_mut()
-            .and_then(|gateway| gateway.shards.get_mut(index))
-        else {
+        let Some(gateway) = &mut self.gateway else {
             return;
         };
-        shard.is_iteration_scheduled = false;
-        let events = shard.unread.drain(..).collect();
-        self.drive_hub(index, Input::Engine { events, at });
+        if let Some(shard) = gateway.shards.get_mut(usize::from(index)) {
+            shard.is_iteration_scheduled = false;
+        }
+        let mut events = Vec::new();
+        gateway.order.take(index, &mut events, EVENTS_MAX);
+        let lags = events.iter().filter(|event| **event == EngineEvent::Lagged);
+        self.totals.shard_lags += convert::to_u64(lags.count());
+        self.drive_hub(usize::from(index), Input::Engine { events, at });
         self.schedule_shard_iterations();
     }
 
@@ -405,43 +410,19 @@ impl World {
 }
 
 impl Gateway {
-    /// Appends an entry for every shard. A shard with too many unread shared entries loses them and receives
-    /// [`EngineEvent::Lagged`] instead. Returns the number of such shards.
-    pub(crate) fn append_for_shards(&mut self, event: &EngineEvent, ring_entries: usize) -> u64 {
-        let mut lags = 0;
-        for shard in &mut self.shards {
-            let is_response = |event: &EngineEvent| matches!(event, EngineEvent::Response { .. });
-            if shard
-                .unread
-                .iter()
-                .filter(|event| !is_response(event))
-                .count()
-                >= ring_entries
-            {
-                shard.unread.retain(is_response);
-                shard.unread.push_back(EngineEvent::Lagged);
-                lags += 1;
-            }
-            shard.unread.push_back(event.clone());
-        }
-        lags
-    }
-
-    /// Passes a committed publication to every shard. Returns the number of shards that lag.
-    pub(crate) fn commit(&mut self, committed: Committed, ring_entries: usize) -> u64 {
+    /// Passes a committed publication to every shard.
+    pub(crate) fn commit(&mut self, committed: Committed) {
         let high_watermark = (committed.epoch, committed.record.offset);
         self.high_watermarks
             .insert(committed.channel.clone(), high_watermark);
-        self.append_for_shards(&EngineEvent::Committed(committed), ring_entries)
+        self.order.push(Delivery::Committed(committed));
     }
 
     /// Whether nothing is in progress between shards, log and disk.
     pub(crate) fn is_quiet(&self) -> bool {
         self.log_queue.is_empty()
             && self.pending_operations == 0
-            && self
-                .shards
-                .iter()
-                .all(|shard| shard.unread.is_empty() && shard.inbox.is_empty())
+            && self.shards.iter().all(|shard| shard.inbox.is_empty())
+            && (0..SHARDS).all(|shard| !self.order.has_events(shard))
     }
 }

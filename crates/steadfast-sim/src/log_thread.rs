@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::EngineEvent;
+use steadfast_engine::order::Delivery;
 use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
@@ -95,7 +95,6 @@ impl World {
     }
 
     fn execute_log_output(&mut self, output: log_io::Output) {
-        let ring_entries = self.settings.ring_entries;
         let Some(gateway) = &mut self.gateway else {
             return;
         };
@@ -139,7 +138,7 @@ impl World {
             }
             log_io::Output::Corrupt(corruption) => self.on_open_failed(corruption),
             log_io::Output::Commit(committed) => {
-                self.totals.shard_lags += gateway.commit(committed, ring_entries);
+                gateway.commit(committed);
             }
             log_io::Output::Respond {
                 request_id,
@@ -151,12 +150,8 @@ impl World {
                 request_id,
                 response,
             } => {
-                let shard = gateway
-                    .shards
-                    .get_mut(usize::from(request_id.shard))
-                    .expect("the log responds to shards that sent a request");
-                shard.unread.push_back(EngineEvent::Response {
-                    number: request_id.number,
+                gateway.order.push(Delivery::Response {
+                    request_id,
                     response,
                 });
             }

@@ -5,6 +5,7 @@ mod session;
 
 use std::time::Duration;
 
+use steadfast_engine::order::OrderLimits;
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
@@ -68,8 +69,8 @@ pub(crate) struct RunSettings {
     /// The number of bytes that are added to each payload.
     pub(crate) padding: usize,
     retention: Retention,
-    /// The number of ring buffer entries by which a shard may lag.
-    pub(crate) ring_entries: usize,
+    /// The commits by which a shard may be late before it lags.
+    pub(crate) order_limits: OrderLimits,
     /// The number of messages that the inbox of a shard holds.
     pub(crate) inbox_messages: usize,
     pub(crate) log: LogPolicy,
@@ -145,7 +146,7 @@ impl RunSettings {
                 0
             },
             retention,
-            ring_entries: if generator.chance(1, 3) { 4 } else { 4096 },
+            order_limits: draw_order_limits(generator),
             inbox_messages: if generator.chance(1, 3) { 2 } else { 4096 },
             log: LogPolicy::new(log).expect("the drawn settings are in range"),
             ping_interval,
@@ -224,5 +225,18 @@ impl RunSettings {
             limits: Limits::DEFAULT,
         };
         HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")
+    }
+}
+
+/// Draws the capacity of the order: in a third of the runs it is so small that shards lag often.
+fn draw_order_limits(generator: &mut Generator) -> OrderLimits {
+    let entries = if generator.chance(1, 3) {
+        1 + generator.below_len(4)
+    } else {
+        4096
+    };
+    OrderLimits {
+        entries,
+        bytes: 1 << 20,
     }
 }

@@ -96,7 +96,7 @@ pub(crate) enum WorldEvent {
     },
     ShardIteration {
         process_number: u64,
-        shard: usize,
+        shard: u16,
     },
     /// A shard takes messages from its inbox.
     DeliverMessages {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_clock::Clock;
-use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
+use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
@@ -100,7 +100,7 @@ pub(crate) fn open(directory: &str, shards: u16) -> Result<(LogService, Vec<Shar
     let setup = LogSetup {
         store: Store::Directory(PathBuf::from(directory)),
         shards: NonZeroU16::new(shards).ok_or("at least one shard")?,
-        ring: RingLimits::DEFAULT,
+        ring: RING_LIMITS,
         clock,
     };
     let log = Log::new(LogPolicy::new(settings)?, clock.now());

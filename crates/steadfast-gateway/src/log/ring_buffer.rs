@@ -1,50 +1,27 @@
 //! The bounded ring buffer from the log to the shards.
 //!
-//! Owns the lock around the entries and the waker of each shard. The writer pushes small groups of entries and never
-//! waits: a shard that lags gets [`EngineEvent::Lagged`] in place of the missing entries. The hub of that shard decides
-//! what to do about it.
-
-mod entry_queue;
+//! Owns the lock around the order of the log's events and the waker of each shard. The writer pushes small groups of
+//! events and never waits: a shard that lags gets [`EngineEvent::Lagged`] in place of the missing commits. The hub of
+//! that shard decides what to do about it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use steadfast_engine::EngineEvent;
+use steadfast_engine::order::{Delivery, OrderLimits, ShardOrder, TakenEvents};
 use tokio::sync::Notify;
 
-pub(super) use self::entry_queue::Delivery;
-use self::entry_queue::EntryQueue;
+/// The capacity of the ring buffer, 65,536 commits and 64 MiB: at a million commits per second, which is more than one log
+/// can write, a shard may stall for 65 ms before it lags; a loop iteration takes far less.
+pub const RING_LIMITS: OrderLimits = OrderLimits {
+    entries: 65_536,
+    bytes: 64 << 20,
+};
 
-/// The capacity of the ring buffer; a shard that does not read in time lags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RingLimits {
-    /// The maximum number of shared entries, which are commits. At least 1.
-    pub entries: usize,
-    /// The maximum number of bytes of the payloads of all shared entries, including an overhead per entry. A single
-    /// entry may be larger.
-    pub bytes: usize,
-}
-
-impl RingLimits {
-    /// 65,536 entries and 64 MiB: at a million commits per second, which is more than one log can write, a shard may
-    /// stall for 65 ms before it lags; a loop iteration takes far less.
-    pub const DEFAULT: Self = Self {
-        entries: 65_536,
-        bytes: 64 << 20,
-    };
-}
-
-/// The outcome of taking events, in addition to the events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TakenEvents {
-    /// Whether another call would return events at once.
-    pub has_more: bool,
-}
-
-/// The entries, their lock, and the waker of each shard.
+/// The order, its lock, and the waker of each shard.
 #[derive(Debug)]
 pub(super) struct RingBuffer {
-    queue: Mutex<EntryQueue>,
+    order: Mutex<ShardOrder>,
     wakers: Vec<ShardWaker>,
 }
 
@@ -61,9 +38,9 @@ struct ShardWaker {
 }
 
 impl RingBuffer {
-    pub(super) fn new(shards: u16, limits: RingLimits) -> Self {
+    pub(super) fn new(shards: u16, limits: OrderLimits) -> Self {
         Self {
-            queue: Mutex::new(EntryQueue::new(shards, limits)),
+            order: Mutex::new(ShardOrder::new(shards, limits)),
             wakers: (0..shards).map(|_| ShardWaker::default()).collect(),
         }
     }
@@ -73,12 +50,14 @@ impl RingBuffer {
         if batch.is_empty() {
             return;
         }
-        let mut queue = self.lock();
+        let mut order = self.lock();
         for delivery in batch.drain(..) {
-            queue.push(delivery);
+            order.push(delivery);
         }
-        for (shard, waker) in self.wakers.iter().enumerate() {
-            waker.has_entries.store(queue.has(shard), Ordering::Release);
+        for (shard, waker) in (0..).zip(&self.wakers) {
+            waker
+                .has_entries
+                .store(order.has_events(shard), Ordering::Release);
         }
     }
 
@@ -104,8 +83,8 @@ impl RingBuffer {
         if !waker.has_entries.load(Ordering::Acquire) {
             return TakenEvents { has_more: false };
         }
-        let mut queue = self.lock();
-        let taken = queue.take(shard, events, max);
+        let mut order = self.lock();
+        let taken = order.take(shard, events, max);
         waker.has_entries.store(taken.has_more, Ordering::Release);
         taken
     }
@@ -148,8 +127,8 @@ impl RingBuffer {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, EntryQueue> {
+    fn lock(&self) -> MutexGuard<'_, ShardOrder> {
         // No thread panics while holding the lock; if a thread did, each entry would still be consistent.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
+use steadfast_engine::order::OrderLimits;
 use steadfast_log::Log;
 use steadfast_log::event::Health;
 use steadfast_log::io::{Input, Output};
@@ -20,7 +21,7 @@ use steadfast_machine::Machine;
 use super::error::LogError;
 use super::files::Files;
 use super::memory::Memory;
-use super::ring_buffer::{RingBuffer, RingLimits};
+use super::ring_buffer::RingBuffer;
 use super::shard_log::ShardLog;
 use super::storage::Storage;
 use super::writer::{MESSAGES_MAX, ShutdownOutcome, Writer, WriterMessage};
@@ -42,7 +43,7 @@ pub struct LogSetup {
     /// The number of shards that receive the log's events.
     pub shards: NonZeroU16,
     /// The capacity of the ring buffer to the shards.
-    pub ring: RingLimits,
+    pub ring: OrderLimits,
     /// The clock with which the state machine was created.
     pub clock: Clock,
 }

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
+use steadfast_engine::order::TakenEvents;
 use steadfast_engine::{EngineEvent, Rejection, Request, Response};
 use steadfast_log::event::Health;
 
-use super::ring_buffer::TakenEvents;
 use super::service::SharedState;
 use super::writer::WriterMessage;
 

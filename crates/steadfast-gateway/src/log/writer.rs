@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
 
 use steadfast_clock::Clock;
-use steadfast_engine::{EngineEvent, Rejection, Request, RequestId, Response};
+use steadfast_engine::order::Delivery;
+use steadfast_engine::{Rejection, Request, Response};
 use steadfast_log::event::{Event, Health};
 use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
-use super::ring_buffer::Delivery;
 use super::service::{LogMachine, SharedState};
 use super::storage::{Completion, Storage, failed};
 use crate::config::keys;
@@ -291,12 +291,15 @@ where
             Output::Opened(report) => self.phase = WriterPhase::Open(report),
             Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
             Output::Commit(committed) => {
-                self.stage(Delivery::All(EngineEvent::Committed(committed)));
+                self.stage(Delivery::Committed(committed));
             }
             Output::Respond {
                 request_id,
                 response,
-            } => self.stage(response_delivery(request_id, response)),
+            } => self.stage(Delivery::Response {
+                request_id,
+                response,
+            }),
             Output::Notify(event) => self.handle_event(event),
             Output::Closed => self.phase = WriterPhase::Closed,
         }
@@ -375,10 +378,10 @@ where
         while let Ok(message) = self.inbox.try_recv() {
             self.receive(message);
         }
-        let rejections = self
-            .requests
-            .drain(..)
-            .map(|request| response_delivery(request.id(), Response::Rejected(Rejection::Closing)));
+        let rejections = self.requests.drain(..).map(|request| Delivery::Response {
+            request_id: request.id(),
+            response: Response::Rejected(Rejection::Closing),
+        });
         self.staged.extend(rejections);
         self.deliver_staged();
     }
@@ -389,16 +392,6 @@ where
 fn send_result<T>(to: &SyncSender<T>, result: T) {
     if to.try_send(result).is_err() {
         tracing::debug!("no thread waits for the result of the log");
-    }
-}
-
-fn response_delivery(request_id: RequestId, response: Response) -> Delivery {
-    Delivery::One {
-        shard: request_id.shard,
-        event: EngineEvent::Response {
-            number: request_id.number,
-            response,
-        },
     }
 }
 

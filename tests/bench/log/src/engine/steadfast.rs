@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use steadfast_engine::{EngineEvent, Append, Publisher, Request, RequestId, Response};
 use steadfast_clock::Clock;
-use steadfast_gateway::log::{LogService, LogSetup, RingLimits, ShardLog, Store};
+use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -46,7 +46,7 @@ impl Steadfast {
         let setup = LogSetup {
             store: Store::Directory(directory.to_path_buf()),
             shards: NonZeroU16::MIN,
-            ring: RingLimits::DEFAULT,
+            ring: RING_LIMITS,
             clock,
         };
         let log = Log::new(policy, clock.now());

@@ -1,39 +1,77 @@
-//! The order in which each shard receives the log's events: shared entries, and its own responses between them.
+//! The order in which each shard receives the events of an engine: commits, and its own responses between them.
 //!
-//! Owns the entries that at least one shard has not received yet, a cursor per shard, and the pending responses of each
-//! shard. Takes no lock and wakes no shard: `ring_buffer` does both.
+//! Owns the commits that at least one shard has not received yet, a cursor per shard, and the pending responses of each
+//! shard. Takes no lock and wakes no shard: the ring buffer of a shell does both, and the simulation needs neither.
 
 use std::collections::VecDeque;
 
-use steadfast_engine::EngineEvent;
 use steadfast_machine::convert;
 
-use super::{RingLimits, TakenEvents};
+use crate::event::{Committed, EngineEvent};
+use crate::request::RequestId;
+use crate::response::Response;
 
-/// The memory of an entry in addition to its payload, in bytes; an estimate, so that tiny entries count too.
+/// The memory of a commit in addition to its payload, in bytes; an estimate, so that tiny payloads count too.
 const ENTRY_BYTES: usize = 128;
 
-/// An event for one or for all shards.
-#[derive(Debug)]
-pub(in crate::log) enum Delivery {
-    /// For every shard.
-    All(EngineEvent),
-    /// For one shard, after everything that was pushed before and before everything that is pushed later.
-    One { shard: u16, event: EngineEvent },
+/// The capacity of an order; a shard that does not read in time lags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderLimits {
+    /// The maximum number of commits. At least 1.
+    pub entries: usize,
+    /// The maximum number of bytes of the payloads of all commits, including an overhead for each. A single commit may be
+    /// larger.
+    pub bytes: usize,
 }
 
-/// The shared entries, and the position of each shard in them.
+/// What an engine delivers, for one or for all shards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub enum Delivery {
+    /// For every shard.
+    Committed(Committed),
+    /// For the shard in the request id, after everything that was pushed before and before everything that is pushed
+    /// later.
+    Response {
+        request_id: RequestId,
+        response: Response,
+    },
+}
+
+/// The outcome of taking events, in addition to the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenEvents {
+    /// Whether another call would return events at once.
+    pub has_more: bool,
+}
+
+/// The order of the events for each shard of a process.
+///
+/// ```
+/// use steadfast_engine::order::{Delivery, OrderLimits, ShardOrder};
+/// use steadfast_engine::{EngineEvent, Rejection, RequestId, Response};
+///
+/// let mut order = ShardOrder::new(2, OrderLimits { entries: 1024, bytes: 1 << 20 });
+/// let (request_id, response) = (RequestId { shard: 1, number: 7 }, Response::Rejected(Rejection::Limit));
+/// order.push(Delivery::Response { request_id, response: response.clone() });
+///
+/// let mut events = Vec::new();
+/// order.take(1, &mut events, 10);
+///
+/// assert_eq!(events, [EngineEvent::Response { number: 7, response }]);
+/// assert!(!order.has_events(0), "the other shard made no request");
+/// ```
 #[derive(Debug)]
-pub(super) struct EntryQueue {
-    limits: RingLimits,
+pub struct ShardOrder {
+    limits: OrderLimits,
     shared: SharedEntries,
     cursors: Vec<ShardCursor>,
 }
 
-/// The shared entries that at least one shard has not received yet.
+/// The commits that at least one shard has not received yet.
 #[derive(Debug, Default)]
 struct SharedEntries {
-    entries: VecDeque<EngineEvent>,
+    entries: VecDeque<Committed>,
     /// The sequence number of the first entry; no cursor is below it.
     first: u64,
     bytes: usize,
@@ -45,12 +83,23 @@ struct ShardCursor {
     next: u64,
     /// Whether entries before the cursor were overwritten, and the shard has not been notified yet.
     has_lagged: bool,
-    /// Events for this shard only, each with the sequence number of the shared entry before which it is delivered.
-    own: VecDeque<(u64, EngineEvent)>,
+    /// The responses to this shard.
+    own: VecDeque<OwnResponse>,
 }
 
-impl EntryQueue {
-    pub(super) fn new(shards: u16, limits: RingLimits) -> Self {
+/// A response to one shard.
+#[derive(Debug)]
+struct OwnResponse {
+    /// The sequence number of the shared entry before which it is delivered.
+    before: u64,
+    /// The number of the request.
+    number: u64,
+    response: Response,
+}
+
+impl ShardOrder {
+    /// An order without events.
+    pub fn new(shards: u16, limits: OrderLimits) -> Self {
         Self {
             limits,
             shared: SharedEntries::default(),
@@ -58,17 +107,24 @@ impl EntryQueue {
         }
     }
 
-    /// Adds one event after all others. A shard whose next entry no longer fits lags.
-    pub(super) fn push(&mut self, delivery: Delivery) {
+    /// Adds one event after all others. A shard whose next commit no longer fits lags.
+    pub fn push(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::All(event) => {
-                self.shared.add(event);
+            Delivery::Committed(committed) => {
+                self.shared.add(committed);
                 self.enforce_limits();
             }
-            Delivery::One { shard, event } => {
-                let at = self.shared.end();
+            Delivery::Response {
+                request_id: RequestId { shard, number },
+                response,
+            } => {
+                let before = self.shared.end();
                 if let Some(cursor) = self.cursors.get_mut(usize::from(shard)) {
-                    cursor.own.push_back((at, event));
+                    cursor.own.push_back(OwnResponse {
+                        before,
+                        number,
+                        response,
+                    });
                 }
             }
         }
@@ -76,40 +132,34 @@ impl EntryQueue {
 
     /// Appends the events that the shard has not received yet, at most `max`.
     ///
-    /// A gap is reported after the shard's own events inside the gap, and before the first entry after it: a response
-    /// inside the gap does not cover the entries that are missing after it.
-    pub(super) fn take(
-        &mut self,
-        shard: u16,
-        events: &mut Vec<EngineEvent>,
-        max: usize,
-    ) -> TakenEvents {
-        let shard = usize::from(shard);
+    /// A gap is reported after the shard's responses inside the gap, and before the first commit after it: a response
+    /// inside the gap does not cover the commits that are missing after it.
+    pub fn take(&mut self, shard: u16, events: &mut Vec<EngineEvent>, max: usize) -> TakenEvents {
         let others = self.slowest_other(shard);
-        let Some(cursor) = self.cursors.get_mut(shard) else {
+        let Some(cursor) = self.cursors.get_mut(usize::from(shard)) else {
             return TakenEvents { has_more: false };
         };
         for _ in 0..max {
-            if let Some(event) = cursor.own_before_gap() {
-                events.push(event);
+            if let Some(response) = cursor.own_before_gap() {
+                events.push(response);
             } else if std::mem::take(&mut cursor.has_lagged) {
                 events.push(EngineEvent::Lagged);
-            } else if let Some(event) = cursor.own_before_entry() {
-                events.push(event);
-            } else if let Some(event) = self.shared.deliver(cursor.next, others) {
-                events.push(event);
+            } else if let Some(response) = cursor.own_before_entry() {
+                events.push(response);
+            } else if let Some(committed) = self.shared.deliver(cursor.next, others) {
+                events.push(EngineEvent::Committed(committed));
                 cursor.next += 1;
             } else {
                 break;
             }
         }
-        let has_more = self.has(shard);
+        let has_more = self.has_events(shard);
         TakenEvents { has_more }
     }
 
     /// Whether the shard has events to take.
-    pub(super) fn has(&self, shard: usize) -> bool {
-        self.cursors.get(shard).is_some_and(|cursor| {
+    pub fn has_events(&self, shard: u16) -> bool {
+        self.cursors.get(usize::from(shard)).is_some_and(|cursor| {
             cursor.has_lagged || !cursor.own.is_empty() || cursor.next < self.shared.end()
         })
     }
@@ -120,12 +170,12 @@ impl EntryQueue {
         self.shared.entries.len()
     }
 
-    fn slowest_other(&self, shard: usize) -> u64 {
+    fn slowest_other(&self, shard: u16) -> u64 {
         let others = self
             .cursors
             .iter()
             .enumerate()
-            .filter(|(index, _)| *index != shard);
+            .filter(|(index, _)| *index != usize::from(shard));
         others
             .map(|(_, cursor)| cursor.next)
             .min()
@@ -161,9 +211,9 @@ impl EntryQueue {
 }
 
 impl SharedEntries {
-    fn add(&mut self, event: EngineEvent) {
-        self.bytes += memory_bytes(&event);
-        self.entries.push_back(event);
+    fn add(&mut self, committed: Committed) {
+        self.bytes += memory_bytes(&committed);
+        self.entries.push_back(committed);
     }
 
     /// Returns the sequence number of the next entry.
@@ -172,12 +222,12 @@ impl SharedEntries {
     }
 
     /// Whether the limits are exceeded. A single entry never exceeds them, so that each can be delivered.
-    fn exceeds(&self, limits: RingLimits) -> bool {
+    fn exceeds(&self, limits: OrderLimits) -> bool {
         self.entries.len() > 1 && (self.entries.len() > limits.entries || self.bytes > limits.bytes)
     }
 
     /// Returns the entry at the cursor: moved out if no other shard needs it, otherwise cloned.
-    fn deliver(&mut self, next: u64, others: u64) -> Option<EngineEvent> {
+    fn deliver(&mut self, next: u64, others: u64) -> Option<Committed> {
         if next == self.first && others > next {
             return self.remove_first();
         }
@@ -185,60 +235,56 @@ impl SharedEntries {
         self.entries.get(index).cloned()
     }
 
-    fn remove_first(&mut self) -> Option<EngineEvent> {
-        let event = self.entries.pop_front()?;
+    fn remove_first(&mut self) -> Option<Committed> {
+        let committed = self.entries.pop_front()?;
         self.first += 1;
-        self.bytes -= memory_bytes(&event);
-        Some(event)
+        self.bytes -= memory_bytes(&committed);
+        Some(committed)
     }
 }
 
 impl ShardCursor {
-    /// Returns the next event for this shard only, if it is inside a gap that was not reported yet.
+    /// Returns the next response, if it is inside a gap that was not reported yet.
     fn own_before_gap(&mut self) -> Option<EngineEvent> {
         if self.has_lagged {
-            self.own_if(|at, next| at < next)
+            self.own_if(|before, next| before < next)
         } else {
             None
         }
     }
 
-    /// Returns the next event for this shard only, if it precedes the next shared entry.
+    /// Returns the next response, if it precedes the next shared entry.
     fn own_before_entry(&mut self) -> Option<EngineEvent> {
-        self.own_if(|at, next| at <= next)
+        self.own_if(|before, next| before <= next)
     }
 
     fn own_if(&mut self, due: impl FnOnce(u64, u64) -> bool) -> Option<EngineEvent> {
-        let (at, _) = self.own.front()?;
-        if due(*at, self.next) {
-            self.own.pop_front().map(|(_, event)| event)
-        } else {
-            None
+        if !due(self.own.front()?.before, self.next) {
+            return None;
         }
+        let OwnResponse {
+            number, response, ..
+        } = self.own.pop_front()?;
+        Some(EngineEvent::Response { number, response })
     }
 }
 
-/// Returns the approximate memory of a shared entry in bytes.
-fn memory_bytes(event: &EngineEvent) -> usize {
-    ENTRY_BYTES
-        + match event {
-            EngineEvent::Committed(committed) => {
-                let record = &committed.record;
-                record.data.len() + record.publisher.user.len() + record.publisher.client.len()
-            }
-            // These are for one shard only, or contain nothing that could be large.
-            EngineEvent::Response { .. } | EngineEvent::Lagged => 0,
-        }
+/// Returns the approximate memory of a commit in bytes.
+fn memory_bytes(committed: &Committed) -> usize {
+    let record = &committed.record;
+    ENTRY_BYTES + record.data.len() + record.publisher.user.len() + record.publisher.client.len()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use steadfast_engine::{ChannelEpoch, Committed, Publisher, Record, Rejection, Response};
     use steadfast_machine::{Generator, Seed, Timestamp};
     use steadfast_protocol::message::ChannelName;
 
     use super::*;
+    use crate::epoch::ChannelEpoch;
+    use crate::request::Publisher;
+    use crate::response::{Record, Rejection};
 
     /// An event that a shard received, reduced to what determines the order.
     #[derive(Clone, Debug, PartialEq)]
@@ -253,72 +299,72 @@ mod tests {
 
     #[test]
     fn a_shard_receives_its_response_between_the_entries_around_it() {
-        let mut queue = EntryQueue::new(1, limits(10));
-        queue.push(shared_entry(1));
-        queue.push(own_entry(0, 2));
-        queue.push(shared_entry(3));
+        let mut order = ShardOrder::new(1, limits(10));
+        order.push(shared_entry(1));
+        order.push(own_entry(0, 2));
+        order.push(shared_entry(3));
 
-        let seen = drain(&mut queue, 0, 1);
+        let seen = drain(&mut order, 0, 1);
 
         assert_eq!(seen, [Seen::Shared(1), Seen::Own(2), Seen::Shared(3)]);
     }
 
     #[test]
     fn a_lagging_shard_is_notified_once_and_before_the_next_entry() {
-        let mut queue = EntryQueue::new(2, limits(2));
+        let mut order = ShardOrder::new(2, limits(2));
         for number in 1..=5 {
-            queue.push(shared_entry(number));
-            drain(&mut queue, 1, 10);
+            order.push(shared_entry(number));
+            drain(&mut order, 1, 10);
         }
 
-        let seen = drain(&mut queue, 0, 10);
+        let seen = drain(&mut order, 0, 10);
 
         assert_eq!(seen.first(), Some(&Seen::Lagged));
         assert_eq!(seen.iter().filter(|seen| **seen == Seen::Lagged).count(), 1);
         assert_eq!(seen.last(), Some(&Seen::Shared(5)));
-        assert!(!queue.has(0));
+        assert!(!order.has_events(0));
     }
 
     #[test]
     fn a_response_inside_a_gap_is_delivered_before_the_gap_is_reported() {
-        let mut queue = EntryQueue::new(1, limits(2));
-        queue.push(own_entry(0, 100));
+        let mut order = ShardOrder::new(1, limits(2));
+        order.push(own_entry(0, 100));
         for number in 1..=4 {
-            queue.push(shared_entry(number));
+            order.push(shared_entry(number));
         }
 
-        let seen = drain(&mut queue, 0, 10);
+        let seen = drain(&mut order, 0, 10);
 
         assert_eq!(seen[..2], [Seen::Own(100), Seen::Lagged]);
     }
 
     #[test]
     fn the_bound_on_bytes_makes_a_shard_lag_too_but_the_newest_entry_stays() {
-        let mut queue = EntryQueue::new(
+        let mut order = ShardOrder::new(
             1,
-            RingLimits {
+            OrderLimits {
                 entries: 100,
                 bytes: 1,
             },
         );
-        queue.push(shared_entry(1));
-        queue.push(shared_entry(2));
+        order.push(shared_entry(1));
+        order.push(shared_entry(2));
 
-        let seen = drain(&mut queue, 0, 10);
+        let seen = drain(&mut order, 0, 10);
 
         assert_eq!(seen, [Seen::Lagged, Seen::Shared(2)]);
     }
 
     #[test]
     fn entries_that_every_shard_has_received_are_removed() {
-        let mut queue = EntryQueue::new(2, limits(10));
-        queue.push(shared_entry(1));
-        drain(&mut queue, 0, 10);
-        assert_eq!(queue.len(), 1);
+        let mut order = ShardOrder::new(2, limits(10));
+        order.push(shared_entry(1));
+        drain(&mut order, 0, 10);
+        assert_eq!(order.len(), 1);
 
-        drain(&mut queue, 1, 10);
+        drain(&mut order, 1, 10);
 
-        assert_eq!((queue.len(), queue.shared.bytes), (0, 0));
+        assert_eq!((order.len(), order.shared.bytes), (0, 0));
     }
 
     #[test]
@@ -342,29 +388,29 @@ mod tests {
         shards: u16,
         capacity: usize,
     ) -> (History, Vec<Vec<Seen>>) {
-        let mut queue = EntryQueue::new(shards, limits(capacity));
+        let mut order = ShardOrder::new(shards, limits(capacity));
         let mut history = History::new();
         let mut seen = vec![Vec::new(); usize::from(shards)];
         for number in 0..300 {
             let shard = u16::try_from(generator.below(u64::from(shards))).unwrap();
             match generator.below(4) {
                 0 | 1 => {
-                    queue.push(shared_entry(number));
+                    order.push(shared_entry(number));
                     history.push((None, number));
                 }
                 2 => {
-                    queue.push(own_entry(shard, number));
+                    order.push(own_entry(shard, number));
                     history.push((Some(shard), number));
                 }
                 _ => {
                     let max = usize::try_from(generator.below(7)).unwrap();
-                    seen[usize::from(shard)].extend(take(&mut queue, shard, max).0);
+                    seen[usize::from(shard)].extend(take(&mut order, shard, max).0);
                 }
             }
-            assert!(queue.len() <= capacity);
+            assert!(order.len() <= capacity);
         }
         for shard in 0..shards {
-            seen[usize::from(shard)].extend(drain(&mut queue, shard, 3));
+            seen[usize::from(shard)].extend(drain(&mut order, shard, 3));
         }
         (history, seen)
     }
@@ -415,15 +461,15 @@ mod tests {
         }
     }
 
-    fn limits(entries: usize) -> RingLimits {
-        RingLimits {
+    fn limits(entries: usize) -> OrderLimits {
+        OrderLimits {
             entries,
             bytes: usize::MAX,
         }
     }
 
     fn shared_entry(number: u64) -> Delivery {
-        Delivery::All(EngineEvent::Committed(Committed {
+        Delivery::Committed(Committed {
             channel: ChannelName::from("a"),
             epoch: ChannelEpoch::new(1, 0),
             previous: number.saturating_sub(1),
@@ -433,23 +479,20 @@ mod tests {
                 publisher: Publisher::default(),
                 at: Timestamp::default(),
             },
-        }))
+        })
     }
 
     fn own_entry(shard: u16, number: u64) -> Delivery {
-        Delivery::One {
-            shard,
-            event: EngineEvent::Response {
-                number,
-                response: Response::Rejected(Rejection::Closing),
-            },
+        Delivery::Response {
+            request_id: RequestId { shard, number },
+            response: Response::Rejected(Rejection::Closing),
         }
     }
 
-    fn drain(queue: &mut EntryQueue, shard: u16, max: usize) -> Vec<Seen> {
+    fn drain(order: &mut ShardOrder, shard: u16, max: usize) -> Vec<Seen> {
         let mut all = Vec::new();
         loop {
-            let (seen, has_more) = take(queue, shard, max);
+            let (seen, has_more) = take(order, shard, max);
             all.extend(seen);
             if !has_more {
                 return all;
@@ -457,9 +500,9 @@ mod tests {
         }
     }
 
-    fn take(queue: &mut EntryQueue, shard: u16, max: usize) -> (Vec<Seen>, bool) {
+    fn take(order: &mut ShardOrder, shard: u16, max: usize) -> (Vec<Seen>, bool) {
         let mut events = Vec::new();
-        let taken = queue.take(shard, &mut events, max);
+        let taken = order.take(shard, &mut events, max);
         assert!(events.len() <= max);
         let seen = events.into_iter().map(|event| match event {
             EngineEvent::Committed(committed) => Seen::Shared(committed.record.offset),
