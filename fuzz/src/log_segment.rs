@@ -10,7 +10,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::{Append, Page, Publisher, Read, ReadFrom, Request, RequestId, Response};
+use steadfast_engine::{
+    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Request, RequestId, Response,
+    RetentionClass,
+};
 use steadfast_log::Log;
 use steadfast_log::io::{Input, Output, SegmentFound, SegmentNumber};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
@@ -242,6 +245,8 @@ impl Driver {
             },
             channel: "a".into(),
             data: data.clone(),
+            kind: PayloadKind::Json,
+            retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: Some(Bytes::from_static(b"a key that nothing else uses")),
         };

@@ -33,10 +33,12 @@ mod event;
 pub mod io;
 pub mod memory;
 pub mod order;
+mod payload;
 mod request;
 mod response;
 
 pub use epoch::{ChannelEpoch, InvalidChannelEpoch};
 pub use event::{Committed, EngineEvent};
+pub use payload::{PayloadKind, RetentionClass};
 pub use request::{Append, Publisher, Read, ReadFrom, Request, RequestId};
 pub use response::{Page, ReadResponse, Record, Rejection, Response};

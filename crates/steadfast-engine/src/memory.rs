@@ -35,7 +35,7 @@ const AGE_PERIOD: Duration = Duration::from_mins(1);
 /// use bytes::Bytes;
 /// use steadfast_engine::io::{Input, Output};
 /// use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings};
-/// use steadfast_engine::{Append, Publisher, Request, RequestId};
+/// use steadfast_engine::{Append, PayloadKind, Publisher, Request, RequestId, RetentionClass};
 /// use steadfast_machine::{Instant, Machine, Timestamp};
 ///
 /// let policy = MemoryPolicy::new(MemorySettings::for_tests()).unwrap();
@@ -44,6 +44,8 @@ const AGE_PERIOD: Duration = Duration::from_mins(1);
 ///     request_id: RequestId { shard: 0, number: 1 },
 ///     channel: "news".into(),
 ///     data: Bytes::from_static(b"{}"),
+///     kind: PayloadKind::Json,
+///     retention: RetentionClass::Kept,
 ///     publisher: Publisher::default(),
 ///     idempotency_key: None,
 /// };

@@ -283,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::epoch::ChannelEpoch;
+    use crate::payload::{PayloadKind, RetentionClass};
     use crate::request::Publisher;
     use crate::response::{Record, Rejection};
 
@@ -476,6 +477,8 @@ mod tests {
             record: Record {
                 offset: number,
                 data: Bytes::new(),
+                kind: PayloadKind::Json,
+                retention: RetentionClass::Kept,
                 publisher: Publisher::default(),
                 at: Timestamp::default(),
             },

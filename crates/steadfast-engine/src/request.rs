@@ -4,6 +4,7 @@ use bytes::Bytes;
 use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
+use crate::payload::{PayloadKind, RetentionClass};
 
 /// Identifies a request among the pending requests of all shards, and the shard that receives the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,8 @@ pub struct Append {
     pub channel: ChannelName,
     /// The bytes of the payload, which the engine does not interpret.
     pub data: Bytes,
+    pub kind: PayloadKind,
+    pub retention: RetentionClass,
     pub publisher: Publisher,
     /// Identifies repeats; scoped to user and channel. The payload of a repeat is not compared.
     pub idempotency_key: Option<Bytes>,

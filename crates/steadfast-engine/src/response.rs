@@ -4,6 +4,7 @@ use bytes::Bytes;
 use steadfast_machine::Timestamp;
 
 use crate::epoch::ChannelEpoch;
+use crate::payload::{PayloadKind, RetentionClass};
 use crate::request::Publisher;
 
 /// The result of a request.
@@ -63,6 +64,8 @@ pub struct Record {
     pub offset: u64,
     /// The bytes of the payload.
     pub data: Bytes,
+    pub kind: PayloadKind,
+    pub retention: RetentionClass,
     pub publisher: Publisher,
     /// When the engine accepted the publication.
     pub at: Timestamp,

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use steadfast_engine::io::{Event, Input, Limit, Output};
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::{
-    Append, Page, Publisher, Read, ReadFrom, Record, Request, RequestId, Response,
+    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Record, Request, RequestId, Response,
+    RetentionClass,
 };
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp, convert};
 
@@ -190,6 +191,8 @@ fn append(channel: &str, data: &str) -> Append {
         },
         channel: channel.into(),
         data: Bytes::copy_from_slice(data.as_bytes()),
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
     }

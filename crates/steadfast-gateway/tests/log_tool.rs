@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_clock::Clock;
 use steadfast_engine::{
-    Append, ChannelEpoch, EngineEvent, Page, Publisher, Read, ReadFrom, ReadResponse, Request,
-    RequestId, Response,
+    Append, ChannelEpoch, EngineEvent, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
+    Request, RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::log::{LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store};
@@ -146,6 +146,8 @@ fn filled() -> tempfile::TempDir {
             request_id: RequestId { shard: 0, number },
             channel: ChannelName::from("news"),
             data: Bytes::from(format!("\"{number}{}\"", "x".repeat(1000))),
+            kind: PayloadKind::Json,
+            retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: None,
         }));

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_engine::order::OrderLimits;
-use steadfast_engine::{Append, EngineEvent, Publisher, Rejection, Request, RequestId, Response};
+use steadfast_engine::{
+    Append, EngineEvent, PayloadKind, Publisher, Rejection, Request, RequestId, Response,
+    RetentionClass,
+};
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
 };
@@ -317,6 +320,8 @@ fn append(shard: &mut ShardLog, number: u64) {
         },
         channel: ChannelName::from("news"),
         data: number.to_string().into(),
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
     }));

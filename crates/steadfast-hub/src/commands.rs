@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as EngineRequest,
-    Response,
+    Append, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse, Rejection,
+    Request as EngineRequest, Response, RetentionClass,
 };
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
@@ -304,6 +304,8 @@ impl Hub {
                     request_id,
                     channel,
                     data,
+                    kind: PayloadKind::Json,
+                    retention: RetentionClass::Kept,
                     publisher,
                     idempotency_key,
                 })

@@ -294,6 +294,9 @@ pub(crate) fn publication(record: Record) -> Publication {
     let Record {
         offset,
         data,
+        // Hubs publish JSON alone.
+        kind: _,
+        retention: _,
         publisher,
         at,
     } = record;

@@ -361,6 +361,8 @@ impl Log {
                 }
                 let record = Record {
                     offset,
+                    kind: append.kind,
+                    retention: append.retention,
                     data: append.data,
                     publisher: append.publisher,
                     at: entry.at,

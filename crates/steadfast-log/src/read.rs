@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use steadfast_engine::{
-    ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId,
-    Response,
+    ChannelEpoch, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection,
+    RequestId, Response, RetentionClass,
 };
 use steadfast_protocol::message::ChannelName;
 
@@ -435,6 +435,9 @@ fn decode(page_read: &PageRead, selected: &Selected) -> Option<Record> {
     }
     Some(Record {
         offset: selected.offset,
+        // The format stores neither, because publications of other kinds and classes do not exist yet.
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         data: bytes.slice_ref(publication.data),
         publisher: Publisher {
             user: bytes.slice_ref(publication.user),

@@ -56,8 +56,7 @@ impl MemoryEngine {
             Offsets::Increasing { step } => self.last_offset.saturating_add(step),
         };
         self.last_offset = offset;
-        let (data, publisher) = (&append.data, &append.publisher);
-        let added = self.channels.add(slot, offset, self.wall, data, publisher);
+        let added = self.channels.add(slot, offset, self.wall, &append);
         let Some((previous, record)) = added else {
             return;
         };

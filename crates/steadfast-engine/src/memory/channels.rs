@@ -11,7 +11,8 @@ use steadfast_protocol::message::ChannelName;
 
 use crate::epoch::ChannelEpoch;
 use crate::memory::policy::MemoryPolicy;
-use crate::request::Publisher;
+use crate::payload::{PayloadKind, RetentionClass};
+use crate::request::{Append, Publisher};
 use crate::response::Record;
 
 /// Approximate memory of a publication in addition to its bytes: its entry, the index, and the allocation.
@@ -31,6 +32,8 @@ pub(super) struct Stored {
     /// The number of the publication among those of all channels.
     number: u64,
     at: Timestamp,
+    kind: PayloadKind,
+    retention: RetentionClass,
     /// Payload, user and client, in their own buffer.
     bytes: Bytes,
     /// Where the user begins.
@@ -40,8 +43,8 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Copies the publication, so that it does not keep in memory the buffer in which it arrived.
-    fn new(offset: u64, number: u64, at: Timestamp, data: &[u8], publisher: &Publisher) -> Self {
-        let Publisher { user, client } = publisher;
+    fn new(offset: u64, number: u64, at: Timestamp, append: &Append) -> Self {
+        let (data, Publisher { user, client }) = (&append.data, &append.publisher);
         let mut bytes = Vec::with_capacity(data.len() + user.len() + client.len());
         bytes.extend_from_slice(data);
         bytes.extend_from_slice(user);
@@ -50,6 +53,8 @@ impl Stored {
             offset,
             number,
             at,
+            kind: append.kind,
+            retention: append.retention,
             bytes: Bytes::from(bytes),
             payload_len: data.len(),
             user_len: user.len(),
@@ -65,6 +70,8 @@ impl Stored {
         let user_end = self.payload_len + self.user_len;
         Record {
             offset: self.offset,
+            kind: self.kind,
+            retention: self.retention,
             data: self.bytes.slice(..self.payload_len),
             publisher: Publisher {
                 user: self.bytes.slice(self.payload_len..user_end),
@@ -186,12 +193,11 @@ impl Channels {
         slot: ChannelSlot,
         offset: u64,
         at: Timestamp,
-        data: &[u8],
-        publisher: &Publisher,
+        append: &Append,
     ) -> Option<(u64, Record)> {
         let channel = self.slots.get_mut(slot.0)?.as_mut()?;
         self.added += 1;
-        let stored = Stored::new(offset, self.added, at, data, publisher);
+        let stored = Stored::new(offset, self.added, at, append);
         let record = stored.record();
         let previous = std::mem::replace(&mut channel.high_watermark, offset);
         channel.last_at = at;

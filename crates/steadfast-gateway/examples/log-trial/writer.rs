@@ -8,7 +8,9 @@ use std::fmt::Write;
 use std::io::BufRead;
 
 use bytes::Bytes;
-use steadfast_engine::{Append, EngineEvent, Publisher, Request, RequestId, Response};
+use steadfast_engine::{
+    Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
+};
 use steadfast_gateway::log::ShardLog;
 use steadfast_protocol::message::ChannelName;
 
@@ -177,6 +179,8 @@ pub(crate) fn append(shard: u16, number: u64, name: Name, data: Bytes) -> Reques
         request_id: RequestId { shard, number },
         channel: ChannelName::from(name.channel().as_str()),
         data,
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: name.has_idempotency_key().then(|| Bytes::from(name.text())),
     })

@@ -88,8 +88,8 @@ mod tests {
     use std::net::TcpStream;
 
     use steadfast_engine::{
-        ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Request,
-        Response,
+        ChannelEpoch, Committed, EngineEvent, Page, PayloadKind, Publisher, ReadResponse, Record,
+        Request, Response, RetentionClass,
     };
     use steadfast_hub::io::{Access, ClientId};
     use steadfast_machine::Timestamp;
@@ -236,6 +236,8 @@ mod tests {
             record: Record {
                 offset,
                 data: Bytes::from_static(b"1"),
+                kind: PayloadKind::Json,
+                retention: RetentionClass::Kept,
                 publisher: Publisher::default(),
                 at: Timestamp::default(),
             },

@@ -106,6 +106,8 @@ impl StubMachine {
             let record = Record {
                 offset: self.offset,
                 data: append.data,
+                kind: append.kind,
+                retention: append.retention,
                 publisher: append.publisher,
                 at,
             };

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Rejection,
-    Request, Response,
+    ChannelEpoch, Committed, EngineEvent, Page, PayloadKind, Publisher, ReadResponse, Record,
+    Rejection, Request, Response, RetentionClass,
 };
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
@@ -247,6 +247,8 @@ pub(crate) fn record(offset: u64) -> Record {
     Record {
         offset,
         data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         at: Timestamp::default(),
     }

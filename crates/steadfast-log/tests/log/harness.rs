@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, ChannelEpoch, Committed, Page, Publisher, Read, ReadFrom, ReadResponse, Record,
-    Rejection, Request, RequestId, Response,
+    Append, ChannelEpoch, Committed, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
+    Record, Rejection, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_log::Log;
 use steadfast_log::event::Event;
@@ -85,6 +85,8 @@ pub(crate) fn append(channel: &str, data: &str) -> Append {
         },
         channel: channel.into(),
         data: Bytes::copy_from_slice(data.as_bytes()),
+        kind: PayloadKind::Json,
+        retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
     }

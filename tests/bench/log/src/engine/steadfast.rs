@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use steadfast_engine::{EngineEvent, Append, Publisher, Request, RequestId, Response};
+use steadfast_engine::{Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass};
 use steadfast_clock::Clock;
 use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
@@ -91,6 +91,8 @@ impl Engine for Steadfast {
                 },
                 channel,
                 data: record.payload,
+                kind: PayloadKind::Json,
+                retention: RetentionClass::Kept,
                 publisher: Publisher::default(),
                 idempotency_key: None,
             }));

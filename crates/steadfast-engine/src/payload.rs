@@ -1,0 +1,25 @@
+//! What an engine knows about a payload: its kind, and how long it is kept.
+
+use steadfast_machine::Timestamp;
+
+/// The kind of a payload, which engines store and do not check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadKind {
+    /// One JSON value.
+    Json,
+    /// Bytes of any value.
+    Binary,
+}
+
+/// How long a publication is part of the history.
+///
+/// Only `Kept` is published so far, and an engine may treat every class as `Kept`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RetentionClass {
+    /// As long as the limits of the engine allow.
+    Kept,
+    /// At most until this time.
+    KeptUntil(Timestamp),
+    /// Only delivered to the subscribers of the moment.
+    NotStored,
+}
