@@ -2,11 +2,13 @@
 //! verifying must agree on what is corrupt, and a log that opens or was repaired must handle a publication and survive
 //! a restart.
 //!
-//! The first byte chooses the number of segments, whether checksums are corrected (so that valid records with unusual
-//! content are reached), and the policy; the rest is the content of the segments. The fuzz target of the same name
-//! runs this check; the tests of `steadfast-hub` run it over the committed corpus.
+//! The first byte chooses the number of segments, whether checks are corrected (so that valid records with unusual
+//! content are reached), the policy, and whether the content of the segments is their records, between a valid header
+//! and its copy, or all of their bytes; the rest is the content. The fuzz target of the same name runs this check; the
+//! tests of the log run it over the committed corpus.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,43 +17,78 @@ use steadfast_engine::{
     RetentionClass,
 };
 use steadfast_log::Log;
+use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io::{Input, Output, SegmentFound, SegmentNumber};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
-use steadfast_log::repair::Repair;
+use steadfast_log::repair::{Repair, RepairStart};
 use steadfast_log::verify::Verifier;
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+use twox_hash::XxHash3_64;
 
 /// The smallest segment that a policy allows.
 const SEGMENT_BYTES: usize = 4096;
-/// Length of the header of a record.
-const HEADER_BYTES: usize = 25;
+/// Length of the header of a segment.
+const HEADER_BYTES: usize = 256;
+/// Bytes at the end of a segment: the copy of the header, and the end of a clean shutdown in the second half.
+const TRAILER_BYTES: usize = 1024;
+/// Length of the head of a record.
+const HEAD_BYTES: usize = 29;
+/// The secret of every segment.
+const SECRET: [u8; SegmentSecret::BYTES] = secret();
 /// The wall clock of every run.
 const AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 type Segments = BTreeMap<u64, Vec<u8>>;
+
+/// What the first byte chooses.
+struct Choice(u8);
+
+impl Choice {
+    fn segments(&self) -> usize {
+        usize::from(self.0 & 0b11) + 1
+    }
+
+    fn corrects_records(&self) -> bool {
+        self.0 & 0b100 != 0
+    }
+
+    fn fsync(&self) -> Fsync {
+        match self.0 >> 3 & 0b11 {
+            0 | 1 => Fsync::Always,
+            2 => Fsync::Never,
+            _ => Fsync::Interval(Duration::from_millis(1)),
+        }
+    }
+
+    /// Whether the content is all of the segments, with their headers.
+    fn is_raw(&self) -> bool {
+        self.0 & 0b10_0000 != 0
+    }
+
+    /// Whether each segment says that it was closed cleanly, somewhere.
+    fn has_clean_end(&self) -> bool {
+        self.0 & 0b100_0000 != 0
+    }
+}
 
 /// Checks one input; panics when the log violates an invariant.
 pub fn check(data: &[u8]) {
     let Some((choice, content)) = data.split_first() else {
         return;
     };
-    let count = usize::from(choice & 0b11) + 1;
+    let choice = Choice(*choice);
     let mut segments = Segments::new();
-    for (number, part) in (1..).zip(content.chunks(content.len().div_ceil(count).max(1))) {
-        let mut bytes = part.to_vec();
-        bytes.resize(part.len().max(SEGMENT_BYTES), 0);
-        if choice & 0b100 != 0 {
-            correct_records(number, &mut bytes);
-        }
+    let len = content.len().div_ceil(choice.segments()).max(1);
+    for (number, part) in (1..).zip(content.chunks(len)) {
+        let bytes = if choice.is_raw() {
+            part.to_vec()
+        } else {
+            complete_segment(number, part, &choice)
+        };
         segments.insert(number, bytes);
     }
-    let fsync = match choice >> 3 & 0b11 {
-        0 | 1 => Fsync::Always,
-        2 => Fsync::Never,
-        _ => Fsync::Interval(Duration::from_millis(1)),
-    };
     let policy = LogPolicy::new(LogSettings {
-        fsync,
+        fsync: choice.fsync(),
         segment_bytes: ByteSize::from_kib(4),
         log_bytes: ByteSize::from_kib(64),
         read_bytes: ByteSize::from_kib(4),
@@ -70,28 +107,83 @@ pub fn check(data: &[u8]) {
     assert!(use_log(policy, repaired, 3), "a repaired log opens");
 }
 
-/// Corrects the length, the segment number, the synced length and the checksum of each record.
-fn correct_records(number: u64, segment: &mut [u8]) {
-    let mut at = 0;
-    while let Some(rest) = segment.get_mut(at..)
-        && rest.len() >= HEADER_BYTES
-    {
-        rest[6] = 0;
-        rest[7] = 0;
-        rest[5] &= 0b11;
-        let body = usize::from(u16::from_le_bytes([rest[4], rest[5]]));
-        let Some(record) = rest.get_mut(..HEADER_BYTES + body) else {
+/// A segment with a valid header and these records.
+fn complete_segment(number: u64, records: &[u8], choice: &Choice) -> Vec<u8> {
+    let size = (records.len() + HEADER_BYTES + TRAILER_BYTES).max(SEGMENT_BYTES);
+    let header = header(number, size);
+    let mut bytes = header.clone();
+    bytes.extend_from_slice(records);
+    bytes.resize(size, 0);
+    if choice.corrects_records() {
+        correct_records(&mut bytes);
+    }
+    let copy_at = size - TRAILER_BYTES;
+    bytes[copy_at..][..header.len()].copy_from_slice(&header);
+    if choice.has_clean_end() {
+        let end = records.len() + HEADER_BYTES;
+        let end = u64::try_from(end).unwrap_or(u64::MAX).to_le_bytes();
+        let check = keyed(&end).to_le_bytes();
+        bytes[size - TRAILER_BYTES / 2..][..16].copy_from_slice(&[end, check].concat());
+    }
+    bytes
+}
+
+fn header(number: u64, size: usize) -> Vec<u8> {
+    let mut bytes = b"\x89SFLOG\r\n\x02\0\0\0".to_vec();
+    let prologue = XxHash3_64::oneshot(&bytes).to_le_bytes();
+    bytes.extend_from_slice(&prologue[..4]);
+    bytes.extend_from_slice(&number.to_le_bytes());
+    bytes.extend_from_slice(&u64::try_from(size).unwrap_or(u64::MAX).to_le_bytes());
+    bytes.extend_from_slice(&DIRECTORY.0);
+    bytes.extend_from_slice(&1_u64.to_le_bytes());
+    bytes.extend_from_slice(&SECRET);
+    let check = XxHash3_64::oneshot(&bytes);
+    bytes.extend_from_slice(&check.to_le_bytes());
+    assert_eq!(bytes.len(), HEADER_BYTES, "the header has its length");
+    bytes
+}
+
+/// Corrects the length, the synced length and the checks of each record.
+fn correct_records(segment: &mut [u8]) {
+    let mut at = HEADER_BYTES;
+    let end = segment.len() - TRAILER_BYTES;
+    while at + HEAD_BYTES <= end {
+        let (position, rest) = (at.to_le_bytes(), &mut segment[at..end]);
+        rest[18] = 0;
+        rest[19] = 0;
+        rest[17] &= 0b11;
+        let len = HEAD_BYTES + usize::from(u16::from_le_bytes([rest[16], rest[17]]));
+        let Some(record) = rest.get_mut(..len) else {
             return;
         };
-        record[8..16].copy_from_slice(&number.to_le_bytes());
-        let synced = u32::from_le_bytes([record[20], record[21], record[22], record[23]]);
+        let body_check = keyed(&record[HEAD_BYTES..]);
+        record[8..16].copy_from_slice(&body_check.to_le_bytes());
+        let synced = u32::from_le_bytes([record[24], record[25], record[26], record[27]]);
         let known = u32::try_from(at).map_or(0, |at| synced.min(at));
-        record[20..24].copy_from_slice(&known.to_le_bytes());
-        let crc = crc32fast::hash(&record[4..]);
-        record[..4].copy_from_slice(&crc.to_le_bytes());
-        at += HEADER_BYTES + body;
+        record[24..28].copy_from_slice(&known.to_le_bytes());
+        let check = keyed(&[&position, &record[8..HEAD_BYTES]].concat());
+        record[..8].copy_from_slice(&check.to_le_bytes());
+        at += len;
     }
 }
+
+fn keyed(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_secret(&SECRET, bytes).expect("the secret is long enough")
+}
+
+const fn secret() -> [u8; SegmentSecret::BYTES] {
+    let mut secret = [0; SegmentSecret::BYTES];
+    let (mut at, mut byte) = (0, 1_u8);
+    while at < secret.len() {
+        byte = byte.wrapping_mul(37).wrapping_add(11);
+        secret[at] = byte;
+        at += 1;
+    }
+    secret
+}
+
+/// The identity of every directory.
+const DIRECTORY: DirectoryId = DirectoryId([7; DirectoryId::BYTES]);
 
 fn found(segments: &Segments) -> Vec<SegmentFound> {
     let found = |(number, bytes): (&u64, &Vec<u8>)| SegmentFound {
@@ -118,18 +210,34 @@ fn verify(policy: LogPolicy, segments: &Segments) -> bool {
 
 fn repair(policy: LogPolicy, segments: &Segments) -> Segments {
     let first = segments.keys().next_back().map_or(1, |last| last + 1);
-    let mut repair = Repair::new(policy, 7, AT, SegmentNumber(first));
+    let start = RepairStart {
+        directory: DIRECTORY,
+        incarnation: 7,
+        first: SegmentNumber(first),
+        at: AT,
+    };
+    let mut draw = || Ok::<_, Infallible>(SegmentSecret::new(SECRET));
+    let mut repair = Repair::new(policy, start, SegmentSecret::new(SECRET));
     for (number, bytes) in segments {
-        repair.add_segment(SegmentNumber(*number), bytes);
+        let added = repair.add_segment(SegmentNumber(*number), bytes, &mut draw);
+        added.expect("a secret is always drawn");
     }
     let (repaired, _) = repair.finish();
     let mut segments = Segments::new();
     for segment in repaired {
-        let mut bytes = segment.bytes.to_vec();
-        bytes.resize(usize::try_from(segment.size).expect("small"), 0);
+        let bytes = content(segment.size, &segment.first, &segment.last);
         segments.insert(segment.number.0, bytes);
     }
     segments
+}
+
+/// The content of a segment that has zeros between its ends.
+fn content(size: u64, first: &[u8], last: &[u8]) -> Vec<u8> {
+    let size = usize::try_from(size).expect("small");
+    let mut bytes = first.to_vec();
+    bytes.resize(size - last.len(), 0);
+    bytes.extend_from_slice(last);
+    bytes
 }
 
 /// Opens a log, publishes, reads the publication back, and restarts. Returns `false` when the log is corrupt.
@@ -179,7 +287,11 @@ impl Driver {
         };
         driver.handle(Input::Found {
             segments: found,
-            incarnation,
+            values: StartValues {
+                incarnation,
+                directory: DIRECTORY,
+                secret: SegmentSecret::new(SECRET),
+            },
             at: AT,
         });
         driver
@@ -194,10 +306,18 @@ impl Driver {
 
     fn execute(&mut self, output: Output) {
         let input = match output {
-            Output::Reserve { segment, bytes } => {
-                let size = usize::try_from(bytes).expect("small");
-                self.segments.insert(segment.0, vec![0; size]);
-                Input::Reserved { segment }
+            Output::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => {
+                let bytes = content(bytes, &first, &last);
+                self.segments.insert(segment.0, bytes);
+                Input::Reserved {
+                    segment,
+                    next_secret: SegmentSecret::new(SECRET),
+                }
             }
             Output::Write { segment, at, bytes } => {
                 let file = self

@@ -133,7 +133,6 @@ const PURE_MAY_USE: &[&str] = &[
     "annotate-snippets",
     "base64",
     "bytes",
-    "crc32fast",
     "httparse",
     "indexmap",
     "itoa",
@@ -147,6 +146,7 @@ const PURE_MAY_USE: &[&str] = &[
     "strsim",
     "thiserror",
     "toml",
+    "twox-hash",
 ];
 
 /// What one crate depends on.

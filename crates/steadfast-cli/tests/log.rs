@@ -92,6 +92,74 @@ fn a_directory_in_use_or_missing_has_an_exit_code_and_a_reason() {
     stop(gateway);
 }
 
+#[test]
+fn a_directory_of_format_1_is_refused_with_both_versions_and_what_to_do_and_is_not_changed() {
+    let data = tempfile::tempdir().unwrap();
+    // The segment that a new log began with, and the one that it reserved.
+    let mut first = include_bytes!("fixtures/format-1.segment").to_vec();
+    first.resize(64 << 10, 0);
+    let segments = [
+        ("0000000000000001.segment", first),
+        ("0000000000000002.segment", vec![0; 64 << 10]),
+    ];
+    for (name, bytes) in &segments {
+        std::fs::write(data.path().join(name), bytes).unwrap();
+    }
+
+    let refused = [
+        serve(data.path()).output().unwrap(),
+        log(&["verify"], data.path()),
+        log(&["repair"], data.path()),
+    ];
+
+    let directory = data.path().display();
+    let expected = format!(
+        "the data directory {directory} has format version 1; this version of Steadfast reads format version 2"
+    );
+    let action = format!("mv {directory} {directory}.format-1");
+    for output in refused {
+        assert_eq!(output.status.code(), Some(4));
+        assert!(errors(&output).contains(&expected), "{}", errors(&output));
+        assert!(errors(&output).contains(&action), "{}", errors(&output));
+    }
+    for (name, bytes) in &segments {
+        assert_eq!(
+            std::fs::read(data.path().join(name)).unwrap(),
+            *bytes,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_segment_of_another_directory_is_refused_by_its_name_and_never_merged() {
+    let (data, other) = (write_log(), write_log());
+    let second = "0000000000000002.segment";
+    let foreign = std::fs::read(other.path().join(second)).unwrap();
+    std::fs::write(data.path().join(second), &foreign).unwrap();
+
+    let refused = [
+        serve(data.path()).output().unwrap(),
+        log(&["verify"], data.path()),
+        log(&["repair"], data.path()),
+    ];
+
+    for output in refused {
+        assert_eq!(output.status.code(), Some(4));
+        let errors = errors(&output);
+        assert!(
+            errors.contains("segment 2 at byte 0: the segment belongs to data directory "),
+            "{errors}"
+        );
+        let file = data.path().join(second).display().to_string();
+        assert!(
+            errors.contains(&format!("Move the file {file} out")),
+            "{errors}"
+        );
+    }
+    assert_eq!(std::fs::read(data.path().join(second)).unwrap(), foreign);
+}
+
 /// A data directory with some publications, from a gateway that was shut down cleanly.
 fn write_log() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();

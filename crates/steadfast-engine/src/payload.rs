@@ -13,7 +13,7 @@ pub enum PayloadKind {
 
 /// How long a publication is part of the history.
 ///
-/// Only `Kept` is published so far, and an engine may treat every class as `Kept`.
+/// The log stores the class with the publication and keeps every class as if it were `Kept`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RetentionClass {
     /// As long as the limits of the engine allow.

@@ -7,6 +7,7 @@
 mod error;
 mod files;
 mod memory;
+mod random;
 mod ring_buffer;
 mod service;
 mod shard_log;

@@ -5,12 +5,14 @@
 
 use steadfast_engine::{Append, Rejection, RequestId, Response};
 
+use crate::Log;
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::channels::{Channel, IndexEntry};
-use crate::dedup::KeyScope;
+use crate::dedup::{FirstResult, KeyScope};
 use crate::event::LogLimit;
-use crate::log::{Log, LogPhase};
+use crate::log::LogPhase;
 use crate::record::{self, Stored, TEXT_BYTES_MAX};
+use crate::segment::header::records_len;
 
 /// Bytes of a segment that only control records may use, so that a full segment can still be closed cleanly.
 const CONTROL_BYTES: u64 = 256;
@@ -152,7 +154,7 @@ impl Log {
     /// The limit that does not allow one more channel.
     fn limit_for_channel(&self, append: &Append) -> Option<LogLimit> {
         let len = wide(record::channel_len(append.channel.as_str().len()));
-        let bytes_max = self.policy.segment_bytes().as_bytes() / 8 * 3;
+        let bytes_max = records_len(self.policy.segment_bytes().as_bytes()) / 8 * 3;
         if self.state.channels.len() >= self.policy.channels_max() {
             Some(LogLimit::Channels)
         } else if self.state.channels.checkpoint_bytes() + len > bytes_max {
@@ -198,12 +200,17 @@ impl Log {
             user: &append.publisher.user,
             client: &append.publisher.client,
             key: append.idempotency_key.as_deref(),
+            kind: append.kind,
+            retention: append.retention,
             data: &append.data,
         }));
         if let Some(scope) = scope {
-            self.state
-                .dedup_window
-                .assign(self.now, scope, offset, self.wall);
+            let first = FirstResult {
+                offset,
+                at: self.wall,
+                data_hash: record::data_hash(append.kind, &append.data),
+            };
+            self.state.dedup_window.assign(self.now, scope, first);
         }
         let entry = IndexEntry {
             segment: batch.ordinal,
@@ -235,7 +242,8 @@ impl Log {
         );
     }
 
-    /// A record may take a quarter of a segment: a new segment has that much space after the largest checkpoint.
+    /// A record may take a quarter of a segment: a new segment has that much space after its header, the largest
+    /// checkpoint, which takes half of the rest, and the control records.
     fn is_too_large(&self, append: &Append) -> bool {
         let publisher = &append.publisher;
         let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
@@ -268,12 +276,9 @@ pub(crate) fn scope(channel: u32, append: &Append) -> Option<KeyScope> {
 
 fn publication_len(append: &Append) -> usize {
     let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
-    record::publication_len(
-        append.publisher.user.len(),
-        append.publisher.client.len(),
-        key,
-        append.data.len(),
-    )
+    let publisher = &append.publisher;
+    let texts = publisher.user.len() + publisher.client.len() + key;
+    record::publication_len(append.retention, texts, append.data.len())
 }
 
 fn pending_cost(append: &Append) -> usize {

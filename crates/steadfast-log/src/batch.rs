@@ -9,21 +9,25 @@ use steadfast_engine::{Append, ChannelEpoch, RequestId};
 
 use crate::channels::IndexEntry;
 use crate::dedup::KeyScope;
+use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
 use crate::open::OpenReport;
 use crate::record::{self, Opened, Stamp, Stored};
+use crate::segment::Segment;
+use crate::segment::header::records_end;
 
 /// A batch that is being built or is in flight.
 #[derive(Debug)]
 pub(crate) struct Batch {
     stamp: Stamp,
+    secret: SegmentSecret,
     pub(crate) segment: SegmentNumber,
     /// The ordinal of `segment`.
     pub(crate) ordinal: u32,
     /// The byte position in the segment at which the batch begins.
     pub(crate) at: u64,
-    /// The size of the segment in bytes.
-    pub(crate) size: u64,
+    /// The byte position at which the records of the segment end at the latest.
+    records_end: u64,
     pub(crate) bytes: Vec<u8>,
     /// The byte position at which the batch ends, once its bytes are taken out.
     pub(crate) written_end: u64,
@@ -81,14 +85,15 @@ pub(crate) enum BatchItem {
 }
 
 impl Batch {
-    /// An empty batch at this byte position.
-    pub(crate) const fn new(stamp: Stamp, ordinal: u32, at: u64, size: u64) -> Self {
+    /// An empty batch at this byte position of a segment.
+    pub(crate) const fn new(segment: &Segment, stamp: Stamp, ordinal: u32, at: u64) -> Self {
         Self {
             stamp,
-            segment: stamp.segment,
+            secret: segment.secret,
+            segment: segment.number,
             ordinal,
             at,
-            size,
+            records_end: records_end(segment.size),
             bytes: Vec::new(),
             written_end: at,
             items: Vec::new(),
@@ -107,12 +112,13 @@ impl Batch {
 
     /// Whether a record of this length fits and leaves `free` bytes after it.
     pub(crate) fn fits(&self, len: u64, free: u64) -> bool {
-        self.end().saturating_add(len).saturating_add(free) <= self.size
+        self.end().saturating_add(len).saturating_add(free) <= self.records_end
     }
 
     /// Adds a record and returns its length.
     pub(crate) fn encode(&mut self, stored: &Stored<'_>) -> usize {
-        record::encode(&mut self.bytes, self.stamp, stored)
+        let at = self.end();
+        record::encode(&mut self.bytes, &self.secret, at, self.stamp, stored)
     }
 
     /// Takes the bytes out for the write.

@@ -3,20 +3,19 @@
 //! A checkpoint holds the position of every channel, and the idempotency keys in the window whose records are in the
 //! segments to be removed. Segments are removed only after the complete checkpoint is durable.
 
+use crate::Log;
 use crate::batch::{Batch, SegmentCheckpoint};
 use crate::event::Event;
 use crate::io::{Output, SegmentNumber};
-use crate::log::Log;
-use crate::record::{self, FORMAT_VERSION, Header, Stored};
+use crate::record::{self, CheckpointStart, Stored};
 
 impl Log {
-    /// Adds the header and the checkpoint.
+    /// Adds the checkpoint.
     pub(crate) fn add_checkpoint(&self, batch: &mut Batch) {
         let first_kept = self.first_kept();
         let copied = self.state.dedup_window.before_segment(first_kept);
         let oldest = self.state.segments.by_ordinal(first_kept);
-        batch.encode(&Stored::Header(Header {
-            version: FORMAT_VERSION,
+        batch.encode(&Stored::Checkpoint(CheckpointStart {
             oldest: oldest.map_or(batch.segment, |segment| segment.number),
             new_channel_epoch: self.state.new_channel_epoch,
             durability: self.policy.fsync().into(),
@@ -38,6 +37,7 @@ impl Log {
                 channel: scope.channel,
                 offset: known.offset,
                 at: known.at,
+                data_hash: known.data_hash,
                 user: &scope.user,
                 text: &scope.key,
             }));

@@ -3,6 +3,7 @@
 //! ```text
 //! Idle --batch built--> Writing --Written--> Syncing --Synced--> committed, Idle
 //!                          `--Written, if the policy needs no sync--> committed, Idle
+//! clean shutdown committed --> WritingCleanEnd --Written--> SyncingCleanEnd --Synced--> closed
 //! ```
 //!
 //! At most one write or sync is in flight. `failure` handles errors, `checkpoint` the beginning of a segment, and
@@ -12,16 +13,20 @@ use std::collections::VecDeque;
 
 use steadfast_engine::{Append, Committed, Record, Rejection, Response};
 
+use crate::Log;
 use crate::append::{self, StopReason};
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::event::{Event, Health};
+use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber};
-use crate::log::{Log, LogPhase};
+use crate::log::LogPhase;
 use crate::open::OpenReport;
 use crate::opening::Resumption;
 use crate::policy::Fsync;
 use crate::record::{Opened, SEGMENT_END_BYTES, Stored};
-use crate::segment::{Cursor, NextSegment, Segment};
+use crate::reserve::Origin;
+use crate::segment::header::clean_end_at;
+use crate::segment::{Cursor, NextSegment, clean_end};
 
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -36,6 +41,10 @@ pub(crate) struct Writer {
     pub(crate) is_sealed: bool,
     /// The segment after the current one.
     pub(crate) next: NextSegment,
+    /// What the headers of new segments say about the data directory and this start.
+    pub(crate) origin: Option<Origin>,
+    /// The secret of the next segment that is reserved.
+    pub(crate) next_secret: Option<SegmentSecret>,
     pub(crate) storage_state: StorageState,
     /// The record of the opening, until it is written.
     pub(crate) opened: Option<(Opened, OpenReport)>,
@@ -58,6 +67,10 @@ pub(crate) enum Work {
     Writing(Box<Batch>),
     /// A sync, and the batch that waits for it.
     Syncing(Option<Box<Batch>>),
+    /// The record of the clean shutdown is durable, and its end is being written to this segment.
+    WritingCleanEnd(SegmentNumber),
+    /// The sync of the end of the clean shutdown.
+    SyncingCleanEnd(SegmentNumber),
 }
 
 /// Whether the storage accepts publications.
@@ -92,9 +105,11 @@ impl Default for Writer {
             work: Work::Idle,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            cursor: Cursor::default(),
+            cursor: Cursor::at_start(0),
             is_sealed: true,
             next: NextSegment::Absent(SegmentNumber(1)),
+            origin: None,
+            next_secret: None,
             storage_state: StorageState::Available,
             opened: None,
             expired_channels: Vec::new(),
@@ -126,6 +141,8 @@ impl Writer {
             Work::Writing(batch) => batch.opened.as_ref(),
             Work::Syncing(None) => None,
             Work::Syncing(Some(batch)) => batch.opened.as_ref(),
+            Work::WritingCleanEnd(_) => None,
+            Work::SyncingCleanEnd(_) => None,
         };
         self.opened.is_some() || written.is_some()
     }
@@ -138,6 +155,8 @@ impl Log {
         self.writer.cursor = resumption.cursor;
         self.writer.is_sealed = resumption.is_sealed;
         self.writer.next = resumption.next;
+        self.writer.origin = Some(resumption.origin);
+        self.writer.next_secret = Some(resumption.next_secret);
         self.writer.opened = Some((resumption.opened, resumption.report));
         self.writer.obsolete = resumption.remove;
         self.reserve_next();
@@ -187,14 +206,13 @@ impl Log {
 
     fn build_batch(&mut self) -> Option<Batch> {
         let current = self.state.segments.current()?;
-        let stamp = self.writer.cursor.stamp(current.number);
         let mut batch = Batch::new(
-            stamp,
+            &current,
+            self.writer.cursor.stamp(),
             self.state.segments.last(),
             self.writer.cursor.end,
-            current.size,
         );
-        if self.writer.cursor.end == 0 {
+        if self.writer.cursor.is_at_start() {
             self.add_checkpoint(&mut batch);
         }
         let mut stop = self.add_control_records(&mut batch);
@@ -274,9 +292,19 @@ impl Log {
 
     /// Handles a successful write.
     pub(crate) fn on_written(&mut self) {
-        let Work::Writing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
-            return;
-        };
+        match std::mem::replace(&mut self.writer.work, Work::Idle) {
+            Work::Writing(batch) => self.on_batch_written(batch),
+            Work::WritingCleanEnd(segment) => {
+                self.outputs.push_back(Output::Sync { segment });
+                self.writer.work = Work::SyncingCleanEnd(segment);
+            }
+            other @ (Work::Idle | Work::Syncing(_) | Work::SyncingCleanEnd(_)) => {
+                self.writer.work = other;
+            }
+        }
+    }
+
+    fn on_batch_written(&mut self, batch: Box<Batch>) {
         self.writer.cursor.end = batch.written_end;
         if self.needs_sync(&batch) {
             self.outputs.push_back(Output::Sync {
@@ -304,9 +332,16 @@ impl Log {
 
     /// Handles a successful sync.
     pub(crate) fn on_synced(&mut self) {
-        let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
-            return;
-        };
+        match std::mem::replace(&mut self.writer.work, Work::Idle) {
+            Work::Syncing(batch) => self.on_records_synced(batch),
+            Work::SyncingCleanEnd(_) => self.close(),
+            other @ (Work::Idle | Work::Writing(_) | Work::WritingCleanEnd(_)) => {
+                self.writer.work = other;
+            }
+        }
+    }
+
+    fn on_records_synced(&mut self, batch: Option<Box<Batch>>) {
         self.writer.cursor.synced = self.writer.cursor.end;
         self.timers.sync = None;
         self.remove_obsolete();
@@ -335,8 +370,21 @@ impl Log {
             BatchEffect::Plain => {}
             BatchEffect::Probe => self.recover(),
             BatchEffect::Seal => self.writer.is_sealed = true,
-            BatchEffect::CleanShutdown => self.close(),
+            BatchEffect::CleanShutdown => self.write_clean_end(),
         }
+    }
+
+    /// Repeats the end of the clean shutdown, which is durable, in its own place.
+    fn write_clean_end(&mut self) {
+        let Some(current) = self.state.segments.current() else {
+            return self.close();
+        };
+        self.outputs.push_back(Output::Write {
+            segment: current.number,
+            at: clean_end_at(current.size),
+            bytes: clean_end::encode(&current.secret, self.writer.cursor.end).into(),
+        });
+        self.writer.work = Work::WritingCleanEnd(current.number);
     }
 
     fn commit_item(&mut self, item: BatchItem) {
@@ -420,39 +468,5 @@ impl Log {
         self.reject_queue(Rejection::Closing);
         self.reject_reads(Rejection::Closing);
         self.outputs.push_back(Output::Closed);
-    }
-
-    /// Switches to the next segment, if it is ready.
-    fn start_next_segment(&mut self) -> bool {
-        if let Some(next) = self.writer.next.ready() {
-            self.state.segments.push(next);
-            self.writer.cursor = Cursor {
-                end: 0,
-                synced: 0,
-                write_generation: self.writer.cursor.write_generation,
-            };
-            self.writer.is_sealed = false;
-            self.writer.next = NextSegment::Absent(SegmentNumber(next.number.0.saturating_add(1)));
-            return true;
-        }
-        self.reserve_next();
-        self.on_next_segment_missing();
-        false
-    }
-
-    /// Reserves the next segment before it is needed.
-    pub(crate) fn reserve_next(&mut self) {
-        if let NextSegment::Absent(number) = self.writer.next {
-            let size = crate::opening::segment_size(&self.policy, &self.state);
-            self.reserve_segment(Segment { number, size });
-        }
-    }
-
-    pub(crate) fn reserve_segment(&mut self, segment: Segment) {
-        self.writer.next = NextSegment::Requested(segment);
-        self.outputs.push_back(Output::Reserve {
-            segment: segment.number,
-            bytes: segment.size,
-        });
     }
 }

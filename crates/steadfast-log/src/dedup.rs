@@ -21,6 +21,16 @@ pub(crate) struct KeyScope {
     pub(crate) key: Bytes,
 }
 
+/// The publication of a key that is used for the first time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FirstResult {
+    pub(crate) offset: u64,
+    /// When the publication was accepted.
+    pub(crate) at: Timestamp,
+    /// The hash of the publication's data, with which a repeat with other data can be detected.
+    pub(crate) data_hash: u64,
+}
+
 /// The result that is remembered for a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownKey {
@@ -28,6 +38,8 @@ pub(crate) struct KnownKey {
     pub(crate) offset: u64,
     /// When the publication was accepted.
     pub(crate) at: Timestamp,
+    /// The hash of the publication's data.
+    pub(crate) data_hash: u64,
     /// The ordinal of the segment that holds the key.
     pub(crate) segment: u32,
     /// False while its batch is in flight.
@@ -77,10 +89,11 @@ impl DedupWindow {
     }
 
     /// Adds a key of the batch in flight.
-    pub(crate) fn assign(&mut self, now: Instant, scope: &KeyScope, offset: u64, at: Timestamp) {
+    pub(crate) fn assign(&mut self, now: Instant, scope: &KeyScope, first: FirstResult) {
         let known = KnownKey {
-            offset,
-            at,
+            offset: first.offset,
+            at: first.at,
+            data_hash: first.data_hash,
             segment: 0,
             is_durable: false,
             until: now + self.length,
@@ -116,6 +129,7 @@ impl DedupWindow {
             let known = KnownKey {
                 offset: key.offset,
                 at: key.at,
+                data_hash: key.data_hash,
                 segment,
                 is_durable: true,
                 until: now + rest,
@@ -253,12 +267,13 @@ mod tests {
             channel: 0,
             offset,
             at,
+            data_hash: 0,
             user: b"ann",
             text,
         };
         window.restore(Instant::START, wall, &key(b"future", 1, future), 0);
         window.restore(Instant::START, wall, &key(b"past", 2, past), 0);
-        window.assign(Instant::START, &scope("fresh"), 3, past);
+        window.assign(Instant::START, &scope("fresh"), first(3, past));
 
         let last = Instant::START + Duration::from_millis(119_999);
         assert_eq!(
@@ -281,15 +296,23 @@ mod tests {
         let mut window = DedupWindow::new(Duration::from_mins(2));
         let later = Instant::START + Duration::from_mins(1);
 
-        window.assign(Instant::START, &scope("k"), 1, Timestamp::default());
+        window.assign(Instant::START, &scope("k"), first(1, Timestamp::default()));
         window.release(&scope("k"));
-        window.assign(later, &scope("k"), 2, Timestamp::default());
+        window.assign(later, &scope("k"), first(2, Timestamp::default()));
         window.expire(Instant::START + Duration::from_mins(2));
 
         assert_eq!(
             window.find(later, &scope("k")).map(|known| known.offset),
             Some(2)
         );
+    }
+
+    fn first(offset: u64, at: Timestamp) -> FirstResult {
+        FirstResult {
+            offset,
+            at,
+            data_hash: 0,
+        }
     }
 
     fn scope(key: &'static str) -> KeyScope {

@@ -48,7 +48,7 @@ pub enum Event {
     LimitReached { limit: LogLimit },
     /// Channels expired, because their last publication is too old.
     ChannelsExpired { channels: u64 },
-    /// The record of the clean shutdown could not be written: the next start runs crash recovery.
+    /// The clean shutdown could not be recorded, or not completely: the next start may run crash recovery.
     UncleanShutdown,
 }
 

@@ -9,33 +9,49 @@
 
 use steadfast_engine::Rejection;
 
-use crate::append;
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::commit::{StorageState, Work};
 use crate::event::Event;
+use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber, StorageError};
-use crate::log::Log;
 use crate::open::{Corruption, CorruptionKind};
 use crate::segment::NextSegment;
+use crate::{Log, append};
 
 impl Log {
     /// Handles a failed write.
     pub(crate) fn on_write_failed(&mut self, error: StorageError) {
-        let Work::Writing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
-            return;
-        };
-        match error {
-            StorageError::NoSpace => self.roll_back_for_space(*batch),
-            StorageError::Io => self.fail_writes(Some(*batch), error),
+        match std::mem::replace(&mut self.writer.work, Work::Idle) {
+            Work::Writing(batch) => match error {
+                StorageError::NoSpace => self.roll_back_for_space(*batch),
+                StorageError::Io => self.fail_writes(Some(*batch), error),
+            },
+            Work::WritingCleanEnd(segment) => self.close_without_clean_end(segment, error),
+            other @ (Work::Idle | Work::Syncing(_) | Work::SyncingCleanEnd(_)) => {
+                self.writer.work = other;
+            }
         }
     }
 
     /// Handles a failed sync. The written bytes may or may not be on the disk, even if the reason was a full disk.
     pub(crate) fn on_sync_failed(&mut self, error: StorageError) {
-        let Work::Syncing(batch) = std::mem::replace(&mut self.writer.work, Work::Idle) else {
-            return;
-        };
-        self.fail_writes(batch.map(|batch| *batch), error);
+        match std::mem::replace(&mut self.writer.work, Work::Idle) {
+            Work::Syncing(batch) => self.fail_writes(batch.map(|batch| *batch), error),
+            Work::SyncingCleanEnd(segment) => self.close_without_clean_end(segment, error),
+            other @ (Work::Idle | Work::Writing(_) | Work::WritingCleanEnd(_)) => {
+                self.writer.work = other;
+            }
+        }
+    }
+
+    /// The record of the clean shutdown is durable, and only the repetition of its end is missing: the next start still
+    /// finds a clean shutdown, unless its record is damaged until then.
+    fn close_without_clean_end(&mut self, segment: SegmentNumber, error: StorageError) {
+        match error {
+            StorageError::NoSpace => {}
+            StorageError::Io => self.notify(Event::WriteFailed { segment, error }),
+        }
+        self.close_uncleanly();
     }
 
     /// Handles a failed reservation of the next segment.
@@ -65,7 +81,7 @@ impl Log {
     }
 
     /// Handles the reservation of the next segment.
-    pub(crate) fn on_reserved(&mut self, number: SegmentNumber) {
+    pub(crate) fn on_reserved(&mut self, number: SegmentNumber, next_secret: SegmentSecret) {
         let NextSegment::Requested(segment) = self.writer.next else {
             return;
         };
@@ -73,6 +89,7 @@ impl Log {
             return;
         }
         self.writer.next = NextSegment::Ready(segment);
+        self.writer.next_secret = Some(next_secret);
         if self.writer.storage_state == StorageState::NoSegment {
             self.writer.storage_state = StorageState::Available;
         }

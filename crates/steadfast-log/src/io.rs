@@ -8,6 +8,8 @@ use bytes::Bytes;
 use steadfast_engine::{Committed, Request, RequestId, Response};
 use steadfast_machine::Timestamp;
 
+use crate::identity::{SegmentSecret, StartValues};
+
 /// The number of a segment; grows by one with each new segment and is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentNumber(pub u64);
@@ -25,12 +27,12 @@ pub struct SegmentFound {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Input {
-    /// The storage was listed, in order of numbers. `incarnation` comes from the operating system's randomness.
+    /// The storage was listed, in order of numbers.
     Found {
         /// The segments that exist.
         segments: Vec<SegmentFound>,
-        /// Distinguishes the new epochs of this start from all other epochs.
-        incarnation: u64,
+        /// Random values for this start, from the operating system.
+        values: StartValues,
         at: Timestamp,
     },
     /// Requests of the shards: all that were pending when the driver checked, in order. They form one batch.
@@ -43,7 +45,11 @@ pub enum Input {
     /// A `Sync` succeeded.
     Synced,
     /// A `Reserve` succeeded.
-    Reserved { segment: SegmentNumber },
+    Reserved {
+        segment: SegmentNumber,
+        /// Drawn from the operating system for the segment that is reserved after this one.
+        next_secret: SegmentSecret,
+    },
     /// A `Read` succeeded. The bytes are fewer than requested only at the end of the segment.
     ReadDone {
         /// The number of the `Read`.
@@ -92,12 +98,15 @@ pub enum StorageError {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
-    /// Create the segment with its full size, filled with zeros and with a durable name; reply with `Reserved`. The
-    /// operation may be slow.
+    /// Create the segment with its full size: it begins with `first`, ends with `last`, and has zeros between them. It
+    /// gets its name once all of it is durable; then make the name durable, and reply with `Reserved`. The operation may
+    /// be slow.
     Reserve {
         segment: SegmentNumber,
         /// The full size of the segment.
         bytes: u64,
+        first: Bytes,
+        last: Bytes,
     },
     /// Write the bytes at this byte position of the segment; reply with `Written`.
     Write {

@@ -19,6 +19,7 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 use crate::cache::Cache;
 use crate::commit::Writer;
 use crate::event::{Event, Health, LogLimit};
+use crate::identity::StartValues;
 use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError};
 use crate::open::{Corruption, CorruptionKind};
 use crate::opening::Opening;
@@ -30,6 +31,7 @@ use crate::replay::LogState;
 ///
 /// ```
 /// use steadfast_log::Log;
+/// use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 /// use steadfast_log::io::{Input, Output, SegmentNumber};
 /// use steadfast_log::policy::{LogPolicy, LogSettings};
 /// use steadfast_machine::{Instant, Machine, Timestamp};
@@ -37,8 +39,13 @@ use crate::replay::LogState;
 /// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
 /// let mut log = Log::new(policy, Instant::START);
 /// let at = Timestamp::from_millis(1_700_000_000_000);
+/// let values = StartValues {
+///     incarnation: 0x9f,
+///     directory: DirectoryId([1; DirectoryId::BYTES]),
+///     secret: SegmentSecret::new([2; SegmentSecret::BYTES]),
+/// };
 ///
-/// log.handle(Instant::START, Input::Found { segments: Vec::new(), incarnation: 0x9f, at });
+/// log.handle(Instant::START, Input::Found { segments: Vec::new(), values, at });
 ///
 /// let first = log.poll_output();
 /// assert!(matches!(first, Some(Output::Reserve { segment: SegmentNumber(1), .. })));
@@ -117,12 +124,12 @@ impl Log {
         }
     }
 
-    fn on_found(&mut self, segments: Vec<SegmentFound>, incarnation: u64) {
+    fn on_found(&mut self, segments: Vec<SegmentFound>, values: StartValues) {
         assert!(
             matches!(self.phase, LogPhase::Waiting),
             "the driver lists the storage once"
         );
-        let opening = Opening::new(self.policy, self.now, segments, incarnation, self.wall);
+        let opening = Opening::new(self.policy, self.now, segments, values, self.wall);
         self.phase = LogPhase::Opening(Box::new(opening));
         self.continue_opening();
     }
@@ -270,11 +277,11 @@ impl Machine for Log {
         match input {
             Input::Found {
                 segments,
-                incarnation,
+                values,
                 at,
             } => {
                 self.wall = at;
-                self.on_found(segments, incarnation);
+                self.on_found(segments, values);
             }
             Input::Requested { requests, at } => {
                 self.wall = at;
@@ -282,7 +289,10 @@ impl Machine for Log {
             }
             Input::Written => self.on_written(),
             Input::Synced => self.on_synced(),
-            Input::Reserved { segment } => self.on_reserved(segment),
+            Input::Reserved {
+                segment,
+                next_secret,
+            } => self.on_reserved(segment, next_secret),
             Input::ReadDone { read, bytes } => self.on_read_done(read, bytes),
             Input::Failed { operation, error } => self.on_failed(operation, error),
             Input::CloseRequested { at } => {

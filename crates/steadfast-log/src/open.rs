@@ -2,6 +2,7 @@
 //!
 //! Types only; the work is done in `opening`.
 
+use crate::identity::DirectoryId;
 use crate::io::{SegmentNumber, StorageError};
 
 /// What was found when the log was opened.
@@ -42,7 +43,8 @@ pub struct Corruption {
     /// The byte position of the first corrupt byte.
     pub at: u64,
     pub kind: CorruptionKind,
-    /// Segment and byte position of a later valid record that proves the corruption.
+    /// Segment and byte position of the evidence that the corrupt bytes had been durable: a later valid record, or the
+    /// recorded end of a clean shutdown.
     pub evidence: Option<(SegmentNumber, u64)>,
 }
 
@@ -52,6 +54,22 @@ pub struct Corruption {
 pub enum CorruptionKind {
     /// A record is invalid, although it had been synced.
     InvalidRecord,
+    /// The header of a segment, or its copy at the end of the segment, is invalid or incomplete.
+    InvalidHeader,
+    /// A segment has another size than its header says.
+    WrongSize {
+        /// The size that the header says.
+        expected: u64,
+    },
+    /// The segment belongs to another data directory than most segments.
+    OtherDirectory {
+        /// The identity in the segment.
+        found: DirectoryId,
+        /// The identity in most segments.
+        expected: DirectoryId,
+    },
+    /// A record is as it was written, but this version does not know its content: a later version wrote it.
+    UnsupportedRecord,
     /// A segment of the log does not exist.
     MissingSegment,
     /// The records are valid but contradict each other.

@@ -1,30 +1,37 @@
 //! Opening a log: every byte is read once, and the state is built from it; the result is a report or a corruption.
 //!
 //! ```text
-//! for each segment: Scan --records--> Replay     then: tail, links between segments, epochs
+//! for each segment: SegmentReader --records--> Replay     then: tail, links between segments, epochs
 //! ```
 //!
-//! Three rules decide. A segment is followed by another only after it was sealed and synced, so valid content in a
-//! later segment proves that the earlier segment was intact. A record proves that everything below its `synced` was
-//! durable. Whatever no record proves is a torn write, which is truncated. The reads are executed by the caller, the
-//! log.
+//! Four rules decide. A named segment has its header, the copy of it, and its full size. A segment is followed by another only after it was sealed and synced, so valid content in a
+//! later segment proves that the earlier segment was intact. The head of a record proves that everything below its `synced`
+//! was durable, and so does the end of a clean shutdown. Whatever nothing proves is a torn write, which is truncated. The
+//! reads are executed by the caller, the log.
 
 use std::collections::VecDeque;
 
 use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Instant, Timestamp};
 
+use crate::identity::{DirectoryId, SegmentSecret, StartValues};
 use crate::io::{SegmentFound, SegmentNumber};
 use crate::open::{Corruption, CorruptionKind, OpenReport, TornWrite};
 use crate::policy::LogPolicy;
 use crate::record::{Durability, Opened};
 use crate::replay::{LogState, Replay};
-use crate::scan::{ChunkPosition, Scan, ScanOutcome};
+use crate::reserve::Origin;
+use crate::scan::ScanOutcome;
+use crate::segment::header::{HeaderError, OVERHEAD_BYTES, RECORDS_AT, SegmentHeader, copy_at};
 use crate::segment::{Cursor, NextSegment, Segment};
+use crate::segment_reader::{SegmentContent, SegmentReader};
 use crate::verify::ReadRequest;
 
-/// The largest segment, whatever the size of its file: byte positions in a segment fit in 32 bits.
-const SEGMENT_BYTES_MAX: u64 = 1 << 31;
+use self::corruptions::bad;
+use self::identities::Identities;
+
+mod corruptions;
+mod identities;
 
 /// The state with which an opened log continues.
 #[derive(Debug)]
@@ -35,6 +42,8 @@ pub(crate) struct Resumption {
     /// True when the current segment accepts no more records, or there is none.
     pub(crate) is_sealed: bool,
     pub(crate) next: NextSegment,
+    pub(crate) origin: Origin,
+    pub(crate) next_secret: SegmentSecret,
     /// Segments that no longer belong to the log.
     pub(crate) remove: Vec<SegmentNumber>,
     /// The record of the opening.
@@ -47,14 +56,15 @@ pub(crate) struct Resumption {
 #[derive(Debug)]
 pub(crate) struct Opening {
     policy: LogPolicy,
-    incarnation: u64,
+    values: StartValues,
     wall: Timestamp,
     pending: VecDeque<SegmentFound>,
     reading: Option<Reading>,
     replay: Replay,
     tail: Option<Tail>,
     /// Segments without a valid record.
-    unused_segments: Vec<SegmentFound>,
+    unused_segments: Vec<Segment>,
+    identities: Identities,
     /// All segments that were listed.
     found: Vec<SegmentNumber>,
     write_generation: u32,
@@ -64,9 +74,11 @@ pub(crate) struct Opening {
 
 #[derive(Debug)]
 struct Reading {
-    segment: SegmentFound,
-    scan: Scan,
+    found: SegmentFound,
+    /// The byte position of the next read.
     at: u64,
+    /// Set once the header is read, if the segment can be read.
+    reader: Option<SegmentReader>,
     is_inconsistent: bool,
 }
 
@@ -86,24 +98,22 @@ impl Opening {
         policy: LogPolicy,
         now: Instant,
         mut segments: Vec<SegmentFound>,
-        incarnation: u64,
+        values: StartValues,
         wall: Timestamp,
     ) -> Self {
         segments.sort_by_key(|segment| segment.number);
-        for segment in &mut segments {
-            segment.bytes = segment.bytes.min(SEGMENT_BYTES_MAX);
-        }
         let found = segments.iter().map(|segment| segment.number).collect();
-        let new_channel_epoch = ChannelEpoch::new(incarnation, 0);
+        let new_channel_epoch = ChannelEpoch::new(values.incarnation, 0);
         let mut opening = Self {
             policy,
-            incarnation,
+            values,
             wall,
             pending: segments.into(),
             reading: None,
             replay: Replay::new(policy, now, wall, new_channel_epoch),
             tail: None,
             unused_segments: Vec::new(),
+            identities: Identities::default(),
             found,
             write_generation: 0,
             corruptions: Vec::new(),
@@ -116,14 +126,14 @@ impl Opening {
     /// What to read next; `None` when everything was read.
     pub(crate) fn next_read(&self) -> Option<ReadRequest> {
         let reading = self.reading.as_ref()?;
-        let left = reading.segment.bytes.saturating_sub(reading.at);
+        let left = reading.found.bytes.saturating_sub(reading.at);
         let len = self
             .policy
             .read_bytes()
             .as_len()
             .min(usize::try_from(left).unwrap_or(usize::MAX));
         Some(ReadRequest {
-            segment: reading.segment.number,
+            segment: reading.found.number,
             at: reading.at,
             len,
         })
@@ -137,50 +147,28 @@ impl Opening {
         let Some(reading) = &mut self.reading else {
             return;
         };
+        let (found, is_first) = (reading.found, reading.at == 0);
         reading.at += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let ends = bytes.len() < request.len || reading.at >= reading.segment.bytes;
-        self.replay_records(
-            bytes,
-            if ends {
-                ChunkPosition::Last
-            } else {
-                ChunkPosition::Inner
-            },
-        );
-        if ends {
+        let ends = bytes.len() < request.len || reading.at >= found.bytes;
+        if is_first {
+            self.begin_records(found, bytes);
+        }
+        self.replay_records(bytes, ends);
+        if ends
+            || self
+                .reading
+                .as_ref()
+                .is_some_and(|reading| reading.reader.is_none())
+        {
             self.end_segment();
             self.begin_next();
         }
     }
 
-    /// Every corruption, in order of segments; segments that no longer belong to the log do not count.
-    pub(crate) fn corruptions(&self) -> Vec<Corruption> {
-        let oldest = self.replay.oldest;
-        let mut corruptions: Vec<Corruption> = self
-            .corruptions
-            .iter()
-            .copied()
-            .filter(|corruption| corruption.segment >= oldest)
-            .collect();
-        corruptions.sort_by_key(|corruption| (corruption.segment, corruption.at));
-        corruptions.dedup_by_key(|corruption| (corruption.segment, corruption.at));
-        if let Some(first) = self.replay.state.segments.oldest()
-            && first.number != oldest
-            && corruptions.is_empty()
-        {
-            corruptions.push(missing(oldest, Some((first.number, 0))));
-        }
-        if let Some(next) = self.tail.and_then(|tail| tail.outcome.next_segment)
-            && !self
-                .unused_segments
-                .iter()
-                .any(|unused| unused.number == next)
-            && corruptions.is_empty()
-        {
-            corruptions.push(missing(next, None));
-        }
-        corruptions
+    /// The identity of the data directory; `None` when no segment has a valid header.
+    pub(crate) fn directory(&self) -> Option<DirectoryId> {
+        self.identities.directory()
     }
 
     /// What was found so far; complete once everything was read.
@@ -212,7 +200,7 @@ impl Opening {
         let report = self.report();
         if report.has_new_epochs {
             self.replay
-                .change_epochs(ChannelEpoch::new(self.incarnation, 0));
+                .change_epochs(ChannelEpoch::new(self.values.incarnation, 0));
         }
         let opened = Opened {
             new_channel_epoch: self.replay.state.new_channel_epoch,
@@ -220,11 +208,7 @@ impl Opening {
             has_new_epochs: report.has_new_epochs,
             at: self.wall,
         };
-        let mut cursor = Cursor {
-            end: 0,
-            synced: 0,
-            write_generation: self.write_generation.saturating_add(1),
-        };
+        let mut cursor = Cursor::at_start(self.write_generation.saturating_add(1));
         let mut is_sealed = true;
         if let Some(tail) = self.tail
             && tail.has_checkpoint
@@ -235,7 +219,7 @@ impl Opening {
             cursor.synced = tail
                 .outcome
                 .synced
-                .map_or(0, |(synced, _)| u64::from(synced));
+                .map_or(RECORDS_AT, |(synced, _)| u64::from(synced));
         }
         let next = self.pick_next();
         let remove = self.obsolete_segments(next);
@@ -247,6 +231,11 @@ impl Opening {
             cursor,
             is_sealed,
             next,
+            origin: Origin {
+                directory: self.identities.directory().unwrap_or(self.values.directory),
+                incarnation: self.values.incarnation,
+            },
+            next_secret: self.values.secret,
             remove,
             opened,
             report,
@@ -255,50 +244,81 @@ impl Opening {
 
     fn begin_next(&mut self) {
         while self.reading.is_none()
-            && let Some(segment) = self.pending.pop_front()
+            && let Some(found) = self.pending.pop_front()
         {
-            if segment.bytes == 0 {
-                self.unused_segments.push(segment);
+            if found.bytes == 0 {
+                self.corruptions
+                    .push(bad(found.number, 0, CorruptionKind::InvalidHeader));
                 continue;
             }
-            // A segment that was not sealed proves nothing about the checkpoint of another segment.
-            if self
-                .tail
-                .is_some_and(|tail| tail.outcome.next_segment != Some(segment.number))
-            {
-                self.replay.skip_check();
-            }
-            let scan = Scan::new(segment.number, segment.bytes, self.write_generation);
-            self.replay.begin_segment(Segment {
-                number: segment.number,
-                size: segment.bytes,
-            });
             self.reading = Some(Reading {
-                segment,
-                scan,
+                found,
                 at: 0,
+                reader: None,
                 is_inconsistent: false,
             });
         }
     }
 
-    fn replay_records(&mut self, bytes: &[u8], position: ChunkPosition) {
+    /// Reads the header of a segment, and begins with its records if they can be read.
+    fn begin_records(&mut self, found: SegmentFound, bytes: &[u8]) {
+        let header = match self.read_header(found, bytes) {
+            Ok(Some(header)) => header,
+            Ok(None) => return,
+            Err(corruption) => return self.corruptions.push(corruption),
+        };
+        // A segment that was not sealed proves nothing about the checkpoint of another segment.
+        if self
+            .tail
+            .is_some_and(|tail| tail.outcome.next_segment != Some(found.number))
+        {
+            self.replay.skip_check();
+        }
+        self.replay.begin_segment(header.segment());
+        if let Some(reading) = &mut self.reading {
+            reading.reader = Some(SegmentReader::new(header, self.write_generation));
+        }
+    }
+
+    /// The header of a segment; `None` when the segment belongs to another directory than the first one.
+    fn read_header(
+        &mut self,
+        found: SegmentFound,
+        bytes: &[u8],
+    ) -> Result<Option<SegmentHeader>, Corruption> {
+        let header = SegmentHeader::decode(found.number, bytes).map_err(|error| {
+            let kind = match error {
+                HeaderError::Invalid => CorruptionKind::InvalidHeader,
+                HeaderError::UnsupportedVersion(version) => {
+                    CorruptionKind::UnsupportedVersion { version }
+                }
+            };
+            bad(found.number, 0, kind)
+        })?;
+        let belongs = self.identities.add(found.number, header.directory);
+        if header.size != found.bytes {
+            let expected = header.size;
+            let kind = CorruptionKind::WrongSize { expected };
+            return Err(bad(found.number, expected.min(found.bytes), kind));
+        }
+        Ok(belongs.then_some(header))
+    }
+
+    fn replay_records(&mut self, bytes: &[u8], is_last: bool) {
         let Some(reading) = &mut self.reading else {
             return;
         };
-        let segment = reading.segment.number;
-        reading.scan.feed(bytes, position, |found| {
+        let Some(reader) = &mut reading.reader else {
+            return;
+        };
+        let segment = reading.found.number;
+        reader.feed(bytes, is_last, |found| {
             self.report.records += 1;
             if !reading.is_inconsistent
                 && let Err(kind) = self.replay.apply(found)
             {
                 reading.is_inconsistent = true;
-                self.corruptions.push(Corruption {
-                    segment,
-                    at: found.at,
-                    kind,
-                    evidence: None,
-                });
+                self.corruptions.push(bad(segment, found.at, kind));
                 self.replay.skip_check();
             }
         });
@@ -308,42 +328,45 @@ impl Opening {
         let Some(reading) = self.reading.take() else {
             return;
         };
-        let segment = Segment {
-            number: reading.segment.number,
-            size: reading.segment.bytes,
-        };
-        let mut outcome = *reading.scan.outcome();
-        let has_checkpoint = self.replay.is_running();
-        if !has_checkpoint {
-            outcome.end = 0;
-            outcome.next_segment = None;
-        }
-        let bad = |kind, evidence| Corruption {
-            segment: segment.number,
-            at: outcome.end,
-            kind,
-            evidence,
-        };
-        if outcome.is_inconclusive {
-            self.corruptions
-                .push(bad(CorruptionKind::InvalidRecord, None));
-        }
-        let Some(first) = outcome.first else {
-            self.unused_segments.push(reading.segment);
+        let Some(reader) = &reading.reader else {
             return;
         };
-        self.check_link((segment.number, first));
+        let SegmentContent {
+            segment,
+            mut outcome,
+            has_copy,
+        } = reader.content();
+        let number = segment.number;
+        if !has_copy {
+            let kind = CorruptionKind::InvalidHeader;
+            self.corruptions
+                .push(bad(number, copy_at(segment.size), kind));
+        }
+        if let Some(at) = outcome.unsupported {
+            self.corruptions
+                .push(bad(number, at, CorruptionKind::UnsupportedRecord));
+        }
+        let has_checkpoint = self.replay.is_running();
+        if !has_checkpoint {
+            outcome.end = RECORDS_AT;
+            outcome.next_segment = None;
+        }
+        let Some(first) = outcome.first else {
+            self.unused_segments.push(segment);
+            return;
+        };
+        self.check_link((number, first));
         if !reading.is_inconsistent
             && let Some(evidence) = outcome.evidence(outcome.end)
         {
-            self.corruptions.push(bad(
-                CorruptionKind::InvalidRecord,
-                Some((segment.number, evidence)),
-            ));
+            self.corruptions.push(Corruption {
+                evidence: Some((number, evidence)),
+                ..bad(number, outcome.end, CorruptionKind::InvalidRecord)
+            });
             self.replay.skip_check();
         }
         self.write_generation = self.write_generation.max(outcome.write_generation);
-        let is_clean = has_checkpoint && !outcome.is_inconclusive && self.replay.is_clean;
+        let is_clean = has_checkpoint && self.replay.is_clean;
         self.tail = Some(Tail {
             segment,
             outcome,
@@ -352,32 +375,11 @@ impl Opening {
         });
     }
 
-    /// A segment with valid content proves that the segment before it was sealed, and that no segment is missing
-    /// between the two.
-    fn check_link(&mut self, later: (SegmentNumber, u64)) {
-        let Some(tail) = self.tail else { return };
-        let corruption = match tail.outcome.next_segment {
-            Some(next) if next == later.0 => return,
-            Some(next) => missing(next, Some(later)),
-            None => Corruption {
-                segment: tail.segment.number,
-                at: tail.outcome.end,
-                kind: CorruptionKind::InvalidRecord,
-                evidence: Some(later),
-            },
-        };
-        self.corruptions.push(corruption);
-        self.replay.skip_check();
-    }
-
     /// The segment that follows the current segment: an unused segment that is large enough, or a segment to reserve.
     fn pick_next(&self) -> NextSegment {
         let size = segment_size(&self.policy, &self.replay.state);
         let expected = self.tail.and_then(|tail| match tail.outcome.next_segment {
-            Some(next) => self.unused_segment(next).or(Some(Segment {
-                number: next,
-                size: 0,
-            })),
+            Some(next) => self.unused_segment(next),
             None => (!tail.has_checkpoint).then_some(tail.segment),
         });
         let current = self
@@ -386,30 +388,21 @@ impl Opening {
             .segments
             .current()
             .map_or(0, |segment| segment.number.0);
-        let fitting = |unused: &&SegmentFound| unused.number.0 > current && unused.bytes >= size;
+        let fitting = |unused: &&Segment| unused.number.0 > current && unused.size >= size;
         match expected {
             Some(segment) if segment.size >= size => NextSegment::Ready(segment),
             // A segment that is too small is reserved again under its number: nothing in it was ever acknowledged.
             Some(segment) => NextSegment::Absent(segment.number),
             None => match self.unused_segments.iter().find(fitting) {
-                Some(unused) => NextSegment::Ready(Segment {
-                    number: unused.number,
-                    size: unused.bytes,
-                }),
+                Some(unused) => NextSegment::Ready(*unused),
                 None => NextSegment::Absent(SegmentNumber(self.highest().saturating_add(1))),
             },
         }
     }
 
     fn unused_segment(&self, number: SegmentNumber) -> Option<Segment> {
-        let unused = self
-            .unused_segments
-            .iter()
-            .find(|unused| unused.number == number)?;
-        Some(Segment {
-            number,
-            size: unused.bytes,
-        })
+        let mut unused = self.unused_segments.iter();
+        unused.find(|unused| unused.number == number).copied()
     }
 
     fn highest(&self) -> u64 {
@@ -432,7 +425,8 @@ impl Opening {
 
 /// The size of a new segment: as configured, unless a checkpoint that was written under a larger setting needs more.
 pub(crate) fn segment_size(policy: &LogPolicy, state: &LogState) -> u64 {
-    let needed = state.channels.checkpoint_bytes().saturating_mul(4);
+    let checkpoint = state.channels.checkpoint_bytes();
+    let needed = checkpoint.saturating_mul(4).saturating_add(OVERHEAD_BYTES);
     policy.segment_bytes().as_bytes().max(needed)
 }
 
@@ -443,14 +437,5 @@ impl Tail {
             segment: self.segment.number,
             at: self.outcome.end,
         })
-    }
-}
-
-const fn missing(segment: SegmentNumber, evidence: Option<(SegmentNumber, u64)>) -> Corruption {
-    Corruption {
-        segment,
-        at: 0,
-        kind: CorruptionKind::MissingSegment,
-        evidence,
     }
 }

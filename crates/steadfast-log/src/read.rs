@@ -8,15 +8,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use steadfast_engine::{
-    ChannelEpoch, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection,
-    RequestId, Response, RetentionClass,
+    ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId,
+    Response, RetentionClass,
 };
 use steadfast_protocol::message::ChannelName;
 
+use crate::Log;
 use crate::channels::{Channel, IndexEntry};
 use crate::event::{Event, LogLimit};
+use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber};
-use crate::log::{Log, LogPhase};
+use crate::log::LogPhase;
 use crate::record::{self, RecordHead, Stored};
 
 /// Reads that the storage serves concurrently.
@@ -55,6 +57,8 @@ struct PageRead {
     parts: Vec<ReadPart>,
     missing_parts: usize,
     has_failed: bool,
+    /// The segments of the publications, with the secrets that check them.
+    secrets: Vec<(u32, SegmentSecret)>,
 }
 
 /// The direction of a page, and the offset that precedes its first publication in this direction.
@@ -217,9 +221,15 @@ impl Log {
             parts: Vec::new(),
             missing_parts: 0,
             has_failed: false,
+            secrets: Vec::new(),
         };
         for selected in &mut page_read.selected {
             let entry = selected.entry;
+            if page_read.secrets.last().map(|(segment, _)| *segment) != Some(entry.segment)
+                && let Some(segment) = self.state.segments.by_ordinal(entry.segment)
+            {
+                page_read.secrets.push((entry.segment, segment.secret));
+            }
             let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
             selected.source =
                 match self
@@ -360,7 +370,11 @@ fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected>
         };
         // At most this much of the record is payload.
         let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
-        bytes = bytes.saturating_add(len.saturating_sub(record::publication_len(0, 0, 0, 0)));
+        bytes = bytes.saturating_add(len.saturating_sub(record::publication_len(
+            RetentionClass::Kept,
+            0,
+            0,
+        )));
         if selected.len() >= read.limit || (!selected.is_empty() && bytes > read.bytes_max) {
             return false;
         }
@@ -426,8 +440,13 @@ fn decode(page_read: &PageRead, selected: &Selected) -> Option<Record> {
             bytes.slice(from..to)
         }
     };
-    let head = RecordHead::read(&bytes)?;
-    let Stored::Publication(publication) = record::decode(&head, &bytes)? else {
+    let (_, secret) = page_read
+        .secrets
+        .iter()
+        .find(|(segment, _)| *segment == selected.entry.segment)?;
+    let at = u64::from(selected.entry.byte_position);
+    let head = RecordHead::read(secret, at, &bytes)?;
+    let Ok(Stored::Publication(publication)) = record::decode(secret, &head, &bytes) else {
         return None;
     };
     if publication.channel != page_read.id || publication.offset != selected.offset {
@@ -435,9 +454,8 @@ fn decode(page_read: &PageRead, selected: &Selected) -> Option<Record> {
     }
     Some(Record {
         offset: selected.offset,
-        // The format stores neither, because publications of other kinds and classes do not exist yet.
-        kind: PayloadKind::Json,
-        retention: RetentionClass::Kept,
+        kind: publication.kind,
+        retention: publication.retention,
         data: bytes.slice_ref(publication.data),
         publisher: Publisher {
             user: bytes.slice_ref(publication.user),

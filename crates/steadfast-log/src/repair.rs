@@ -9,14 +9,18 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use steadfast_engine::ChannelEpoch;
+use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
 use steadfast_machine::Timestamp;
 
+use crate::identity::{DirectoryId, SegmentSecret};
 use crate::io::SegmentNumber;
 use crate::policy::LogPolicy;
 use crate::record::{
-    self, FORMAT_VERSION, HEAD_BYTES, Header, Publication, RecordHead, SEGMENT_END_BYTES, Stamp,
-    Stored,
+    self, CheckpointStart, HEAD_BYTES, Publication, RecordHead, SEGMENT_END_BYTES, Stamp, Stored,
+};
+use crate::segment::clean_end;
+use crate::segment::header::{
+    OVERHEAD_BYTES, RECORDS_AT, SegmentHeader, clean_end_at, copy_at, records_end,
 };
 
 /// What a repair kept and dropped.
@@ -41,20 +45,35 @@ pub struct RepairReport {
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct RepairedSegment {
     pub number: SegmentNumber,
-    /// The size of the file; it is filled with zeros after `bytes`.
+    /// The size of the file; it is filled with zeros between `first` and `last`.
     pub size: u64,
     /// The content at the beginning of the segment.
-    pub bytes: Bytes,
+    pub first: Bytes,
+    /// The content at the end of the segment.
+    pub last: Bytes,
+}
+
+/// What a repair starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct RepairStart {
+    /// The identity of the data directory; a new one, if the old segments have none.
+    pub directory: DirectoryId,
+    /// Random, from the operating system: distinguishes the new epochs from all others.
+    pub incarnation: u64,
+    /// The number of the first new segment, higher than any old number.
+    pub first: SegmentNumber,
+    /// When the repair takes place.
+    pub at: Timestamp,
 }
 
 /// Accepts old segments in order of their numbers and returns new ones.
 #[derive(Debug)]
 pub struct Repair {
     policy: LogPolicy,
+    start: RepairStart,
     epoch: ChannelEpoch,
-    at: Timestamp,
-    first: SegmentNumber,
     number: SegmentNumber,
+    secret: SegmentSecret,
     write_generation: u32,
     /// By the id that the old records use.
     old_channels: BTreeMap<u32, OldChannel>,
@@ -90,19 +109,52 @@ struct UnnamedPublication {
     user: Vec<u8>,
     client: Vec<u8>,
     key: Option<Vec<u8>>,
+    kind: PayloadKind,
+    retention: RetentionClass,
     data: Vec<u8>,
 }
 
+impl From<&Publication<'_>> for UnnamedPublication {
+    fn from(publication: &Publication<'_>) -> Self {
+        Self {
+            offset: publication.offset,
+            at: publication.at,
+            user: publication.user.to_vec(),
+            client: publication.client.to_vec(),
+            key: publication.key.map(<[u8]>::to_vec),
+            kind: publication.kind,
+            retention: publication.retention,
+            data: publication.data.to_vec(),
+        }
+    }
+}
+
+impl UnnamedPublication {
+    /// The publication in the records of a channel with this id.
+    fn of(&self, channel: u32) -> Publication<'_> {
+        Publication {
+            channel,
+            offset: self.offset,
+            at: self.at,
+            user: &self.user,
+            client: &self.client,
+            key: self.key.as_deref(),
+            kind: self.kind,
+            retention: self.retention,
+            data: &self.data,
+        }
+    }
+}
+
 impl Repair {
-    /// Begins a repair; `first` is the number of the first new segment, higher than any old number. `incarnation` comes
-    /// from the operating system's randomness.
-    pub fn new(policy: LogPolicy, incarnation: u64, at: Timestamp, first: SegmentNumber) -> Self {
+    /// Begins a repair; `secret` is the secret of the first new segment.
+    pub fn new(policy: LogPolicy, start: RepairStart, secret: SegmentSecret) -> Self {
         let mut repair = Self {
             policy,
-            epoch: ChannelEpoch::new(incarnation, 0),
-            at,
-            first,
-            number: first,
+            start,
+            epoch: ChannelEpoch::new(start.incarnation, 0),
+            number: start.first,
+            secret,
             write_generation: 0,
             old_channels: BTreeMap::new(),
             unnamed: BTreeMap::new(),
@@ -116,30 +168,53 @@ impl Repair {
         repair
     }
 
-    /// Accepts the content of a complete old segment.
-    pub fn add_segment(&mut self, number: SegmentNumber, bytes: &[u8]) {
-        let mut at = 0;
+    /// Accepts the content of a complete old segment. `draw` returns the secret of a new segment, from the operating
+    /// system's randomness.
+    ///
+    /// Without a valid header, and without a valid copy of it, no record of the segment can be checked: all of it counts
+    /// as one corrupt range.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of `draw`; the repair cannot be continued then.
+    pub fn add_segment<E>(
+        &mut self,
+        number: SegmentNumber,
+        bytes: &[u8],
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
+        let Some(header) = SegmentHeader::find(number, bytes) else {
+            self.count_corrupt(wide(bytes.len()));
+            return Ok(());
+        };
+        let mut at = RECORDS_AT;
         let mut corrupt_len = 0;
-        while let Some(rest) = bytes.get(at..)
+        while at < records_end(header.size)
+            && let Some(rest) = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..)
             && rest.len() >= HEAD_BYTES
         {
-            let Some((head, stored)) = self.valid(number, rest) else {
+            let Some((head, stored)) = self.valid(&header.secret, at, rest) else {
                 at += 1;
                 corrupt_len += 1;
                 continue;
             };
             if corrupt_len > 0 {
-                self.report.corrupt_ranges += 1;
-                self.report.corrupt_bytes += corrupt_len;
+                self.count_corrupt(corrupt_len);
                 corrupt_len = 0;
             }
-            at += head.len;
+            at += wide(head.len);
             self.write_generation = head.stamp.write_generation;
             if matches!(stored, Stored::SegmentEnd { .. }) {
                 break;
             }
-            self.keep_record(&stored);
+            self.keep_record(&stored, draw)?;
         }
+        Ok(())
+    }
+
+    const fn count_corrupt(&mut self, bytes: u64) {
+        self.report.corrupt_ranges += 1;
+        self.report.corrupt_bytes += bytes;
     }
 
     /// Returns the next complete new segment.
@@ -159,39 +234,55 @@ impl Repair {
             .map(|publications| wide(publications.len()))
             .sum();
         self.report.channels = wide(self.channels.len());
-        self.encode(&Stored::CleanShutdown { at: self.at });
-        self.end_segment();
+        self.encode(&Stored::CleanShutdown { at: self.start.at });
+        let end = wide(self.buffer.len());
+        self.end_segment(Some(end));
         (self.finished, self.report)
     }
 
-    fn valid<'a>(&self, number: SegmentNumber, rest: &'a [u8]) -> Option<(RecordHead, Stored<'a>)> {
-        let head = RecordHead::read(rest)?;
+    fn valid<'a>(
+        &self,
+        secret: &SegmentSecret,
+        at: u64,
+        rest: &'a [u8],
+    ) -> Option<(RecordHead, Stored<'a>)> {
+        let kind = rest.get(HEAD_BYTES - 1)?;
+        let head = RecordHead::is_kind(*kind).then(|| RecordHead::read(secret, at, rest))??;
         // Records that an earlier write generation left after a truncation were never acknowledged, or were rejected.
-        if head.stamp.segment != number || head.stamp.write_generation < self.write_generation {
+        if head.stamp.write_generation < self.write_generation {
             return None;
         }
-        let stored = record::decode(&head, rest)?;
+        let stored = record::decode(secret, &head, rest).ok()?;
         Some((head, stored))
     }
 
-    fn keep_record(&mut self, stored: &Stored<'_>) {
+    fn keep_record<E>(
+        &mut self,
+        stored: &Stored<'_>,
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
         match stored {
-            Stored::Channel(channel) => self.add_channel_name(channel),
-            Stored::Publication(publication) => self.keep_publication(publication),
+            Stored::Channel(channel) => self.add_channel_name(channel, draw)?,
+            Stored::Publication(publication) => self.keep_publication(publication, draw)?,
             Stored::ChannelExpired { channel, .. } => {
                 self.old_channels.remove(channel);
             }
-            Stored::Header(_) => {}
+            Stored::Checkpoint(_) => {}
             Stored::Key(_) => {}
             Stored::Opened(_) => {}
             Stored::NoOp => {}
             Stored::CleanShutdown { .. } => {}
             Stored::SegmentEnd { .. } => {}
         }
+        Ok(())
     }
 
     /// Handles the name of a channel, for which publications may be waiting.
-    fn add_channel_name(&mut self, channel: &record::Channel<'_>) {
+    fn add_channel_name<E>(
+        &mut self,
+        channel: &record::Channel<'_>,
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
         let before = self
             .old_channels
             .get(&channel.id)
@@ -206,48 +297,38 @@ impl Repair {
         };
         self.old_channels.insert(channel.id, source);
         for publication in self.unnamed.remove(&channel.id).unwrap_or_default() {
-            self.keep_publication(&Publication {
-                channel: channel.id,
-                offset: publication.offset,
-                at: publication.at,
-                user: &publication.user,
-                client: &publication.client,
-                key: publication.key.as_deref(),
-                data: &publication.data,
-            });
+            self.keep_publication(&publication.of(channel.id), draw)?;
         }
         if let Some(known) = self.old_channels.get_mut(&channel.id) {
             known.last = known.last.max(channel.high_watermark);
         }
+        Ok(())
     }
 
-    fn keep_publication(&mut self, publication: &Publication<'_>) {
+    fn keep_publication<E>(
+        &mut self,
+        publication: &Publication<'_>,
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
         let Some(source) = self.old_channels.get_mut(&publication.channel) else {
             self.unnamed
                 .entry(publication.channel)
                 .or_default()
-                .push(UnnamedPublication {
-                    offset: publication.offset,
-                    at: publication.at,
-                    user: publication.user.to_vec(),
-                    client: publication.client.to_vec(),
-                    key: publication.key.map(<[u8]>::to_vec),
-                    data: publication.data.to_vec(),
-                });
-            return;
+                .push(UnnamedPublication::from(publication));
+            return Ok(());
         };
         if publication.offset <= source.last {
-            return;
+            return Ok(());
         }
         source.last = publication.offset;
         let name = source.name.clone();
         let key = publication.key.map_or(0, <[u8]>::len);
-        let texts = (publication.user.len(), publication.client.len());
-        let len = record::publication_len(texts.0, texts.1, key, publication.data.len());
-        self.ensure_space(len + record::channel_len(name.len()));
+        let texts = publication.user.len() + publication.client.len() + key;
+        let len = record::publication_len(publication.retention, texts, publication.data.len());
+        self.ensure_space(len + record::channel_len(name.len()), draw)?;
         let id = self.target(&name);
         let Some(target) = self.channels.get_mut(&name) else {
-            return;
+            return Ok(());
         };
         target.high_watermark += 1;
         target.last_at = publication.at;
@@ -258,6 +339,7 @@ impl Repair {
             ..*publication
         }));
         self.report.kept += 1;
+        Ok(())
     }
 
     /// Returns the new id of a name; writes the channel's record when it is new.
@@ -272,7 +354,7 @@ impl Repair {
             NewChannel {
                 id,
                 high_watermark: 0,
-                last_at: self.at,
+                last_at: self.start.at,
             },
         );
         self.encode(&Stored::Channel(record::Channel {
@@ -280,30 +362,38 @@ impl Repair {
             epoch: self.epoch,
             high_watermark: 0,
             start: 1,
-            last_at: self.at,
+            last_at: self.start.at,
             name,
         }));
         id
     }
 
     /// Seals the segment when a record does not fit, and begins the next. A new segment has space for any record.
-    fn ensure_space(&mut self, len: usize) {
+    fn ensure_space<E>(
+        &mut self,
+        len: usize,
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
         const FREE: usize = 256;
-        let size = self.policy.segment_bytes().as_len();
-        if self.buffer.len() + len + FREE <= size {
-            return;
+        let end = records_end(self.policy.segment_bytes().as_bytes());
+        if wide(self.buffer.len() + len + FREE) <= end {
+            return Ok(());
         }
+        let secret = draw()?;
         let next = SegmentNumber(self.number.0 + 1);
         self.encode(&Stored::SegmentEnd { next });
-        self.end_segment();
+        self.end_segment(None);
         self.number = next;
+        self.secret = secret;
         self.begin_segment();
+        Ok(())
     }
 
     fn begin_segment(&mut self) {
-        self.encode(&Stored::Header(Header {
-            version: FORMAT_VERSION,
-            oldest: self.first,
+        // The header follows from the size, which is known at the end.
+        self.buffer = vec![0; usize::try_from(RECORDS_AT).unwrap_or(usize::MAX)];
+        self.encode(&Stored::Checkpoint(CheckpointStart {
+            oldest: self.start.first,
             new_channel_epoch: self.epoch,
             durability: self.policy.fsync().into(),
             channels: u32::try_from(self.names.len()).unwrap_or(u32::MAX),
@@ -325,18 +415,31 @@ impl Repair {
         }
     }
 
-    fn end_segment(&mut self) {
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        let size = self
-            .policy
-            .segment_bytes()
-            .as_bytes()
-            .max(wide(bytes.len()) + SEGMENT_END_BYTES);
+    /// Completes a segment; `clean_end` is where its records end after a clean shutdown.
+    fn end_segment(&mut self, clean_end: Option<u64>) {
+        let mut content = std::mem::take(&mut self.buffer);
+        let needed = wide(content.len()) + SEGMENT_END_BYTES + OVERHEAD_BYTES;
+        let size = self.policy.segment_bytes().as_bytes().max(needed);
+        let header = SegmentHeader {
+            number: self.number,
+            size,
+            directory: self.start.directory,
+            incarnation: self.start.incarnation,
+            secret: self.secret,
+        };
+        let (first, mut last) = header.encode();
+        content.splice(..first.len(), first);
+        if let Some(end) = clean_end {
+            let bytes = clean_end::encode(&self.secret, end);
+            let at = usize::try_from(clean_end_at(size) - copy_at(size)).unwrap_or(usize::MAX);
+            last.splice(at..at + bytes.len(), bytes);
+        }
         self.report.segments += 1;
         self.finished.push(RepairedSegment {
             number: self.number,
             size,
-            bytes,
+            first: content.into(),
+            last: last.into(),
         });
     }
 
@@ -344,11 +447,11 @@ impl Repair {
     fn encode(&mut self, stored: &Stored<'_>) {
         let synced = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
         let stamp = Stamp {
-            segment: self.number,
             write_generation: 1,
             synced,
         };
-        record::encode(&mut self.buffer, stamp, stored);
+        let at = wide(self.buffer.len());
+        record::encode(&mut self.buffer, &self.secret, at, stamp, stored);
     }
 }
 

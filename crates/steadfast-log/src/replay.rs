@@ -15,7 +15,7 @@ use crate::dedup::DedupWindow;
 use crate::io::SegmentNumber;
 use crate::open::CorruptionKind;
 use crate::policy::LogPolicy;
-use crate::record::{self, Durability, FORMAT_VERSION, Header, Stored};
+use crate::record::{self, CheckpointStart, Durability, Stored};
 use crate::scan::FoundRecord;
 use crate::segment::{Segment, Segments};
 
@@ -52,7 +52,8 @@ pub(crate) struct Replay {
     policy: LogPolicy,
     now: Instant,
     wall: Timestamp,
-    segment: Segment,
+    /// The segment of the records that are applied.
+    segment: Option<Segment>,
     progress: Progress,
     is_comparable: bool,
 }
@@ -67,7 +68,7 @@ enum Progress {
 
 #[derive(Debug)]
 struct Checkpoint {
-    header: Header,
+    start: CheckpointStart,
     channels: Vec<(u32, Channel, u64)>,
     keys: Vec<CheckpointKey>,
 }
@@ -78,6 +79,7 @@ struct CheckpointKey {
     channel: u32,
     offset: u64,
     at: Timestamp,
+    data_hash: u64,
     user: Vec<u8>,
     text: Vec<u8>,
 }
@@ -88,6 +90,7 @@ impl CheckpointKey {
             channel,
             offset,
             at,
+            data_hash,
             user,
             text,
         } = key;
@@ -95,6 +98,7 @@ impl CheckpointKey {
             channel,
             offset,
             at,
+            data_hash,
             user: user.to_vec(),
             text: text.to_vec(),
         }
@@ -105,6 +109,7 @@ impl CheckpointKey {
             channel,
             offset,
             at,
+            data_hash,
             ref user,
             ref text,
         } = *self;
@@ -112,6 +117,7 @@ impl CheckpointKey {
             channel,
             offset,
             at,
+            data_hash,
             user,
             text,
         }
@@ -138,10 +144,7 @@ impl Replay {
             policy,
             now,
             wall,
-            segment: Segment {
-                number: SegmentNumber(0),
-                size: 0,
-            },
+            segment: None,
             progress: Progress::Started,
             is_comparable: true,
         }
@@ -149,7 +152,7 @@ impl Replay {
 
     /// The records that follow are in this segment.
     pub(crate) fn begin_segment(&mut self, segment: Segment) {
-        self.segment = segment;
+        self.segment = Some(segment);
         self.progress = Progress::Started;
         self.is_clean = false;
     }
@@ -168,7 +171,7 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// The record contradicts the state, or has an unsupported version.
+    /// The record contradicts the state.
     pub(crate) fn apply(&mut self, found: &FoundRecord<'_>) -> Result<(), CorruptionKind> {
         self.is_clean = matches!(found.stored, Stored::CleanShutdown { .. });
         match &mut self.progress {
@@ -185,16 +188,11 @@ impl Replay {
     }
 
     fn begin_checkpoint(&mut self, found: &FoundRecord<'_>) -> Result<(), CorruptionKind> {
-        let Stored::Header(header) = *found.stored else {
+        let Stored::Checkpoint(start) = *found.stored else {
             return Err(CorruptionKind::Inconsistent);
         };
-        if header.version != FORMAT_VERSION {
-            return Err(CorruptionKind::UnsupportedVersion {
-                version: header.version,
-            });
-        }
         let checkpoint = Checkpoint {
-            header,
+            start,
             channels: Vec::new(),
             keys: Vec::new(),
         };
@@ -208,20 +206,22 @@ impl Replay {
             return Ok(());
         };
         let (channels, keys) = (checkpoint.channels.len(), checkpoint.keys.len());
-        let header = checkpoint.header;
-        if u32::try_from(channels) != Ok(header.channels) || u32::try_from(keys) != Ok(header.keys)
-        {
+        let start = checkpoint.start;
+        if u32::try_from(channels) != Ok(start.channels) || u32::try_from(keys) != Ok(start.keys) {
             return Ok(());
         }
-        self.drop_segments_below(header.oldest);
-        let ordinal = self.state.segments.push(self.segment);
+        let Some(segment) = self.segment else {
+            return Ok(());
+        };
+        self.drop_segments_below(start.oldest);
+        let ordinal = self.state.segments.push(segment);
         let stored_channels = std::mem::replace(&mut self.progress, Progress::Running { ordinal });
         let Progress::ReadingCheckpoint(checkpoint) = stored_channels else {
             return Ok(());
         };
-        self.oldest = header.oldest;
-        self.state.new_channel_epoch = header.new_channel_epoch;
-        self.durability = header.durability;
+        self.oldest = start.oldest;
+        self.state.new_channel_epoch = start.new_channel_epoch;
+        self.durability = start.durability;
         self.replace_channels(checkpoint.channels)?;
         for key in &checkpoint.keys {
             self.state
@@ -279,7 +279,7 @@ impl Replay {
         found: &FoundRecord<'_>,
     ) -> Result<(), CorruptionKind> {
         match found.stored {
-            Stored::Header(_) => return Err(CorruptionKind::Inconsistent),
+            Stored::Checkpoint(_) => return Err(CorruptionKind::Inconsistent),
             Stored::Channel(stored) => {
                 if !self.state.channels.insert(stored.id, channel(stored)?) {
                     return Err(CorruptionKind::Inconsistent);
@@ -355,12 +355,15 @@ impl Replay {
                 offset,
                 at,
                 user,
+                kind,
+                data,
                 ..
             } = publication;
             let key = record::Key {
                 channel,
                 offset,
                 at,
+                data_hash: record::data_hash(kind, data),
                 user,
                 text,
             };
@@ -385,7 +388,7 @@ fn add_to_checkpoint(
             checkpoint.channels.push((stored.id, channel, stored.start));
         }
         Stored::Key(key) => checkpoint.keys.push(CheckpointKey::of(key)),
-        Stored::Header(_) => return Err(CorruptionKind::Inconsistent),
+        Stored::Checkpoint(_) => return Err(CorruptionKind::Inconsistent),
         Stored::Publication(_) => return Err(CorruptionKind::Inconsistent),
         Stored::Opened(_) => return Err(CorruptionKind::Inconsistent),
         Stored::ChannelExpired { .. } => return Err(CorruptionKind::Inconsistent),

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use steadfast_engine::ChannelEpoch;
 
+use crate::Log;
 use crate::batch::Batch;
 use crate::event::Event;
-use crate::log::Log;
 use crate::record::{HEAD_BYTES, Stored};
+use crate::segment::header::records_len;
 
 /// How often ages are checked. A read hides old publications too, so only their memory depends on this period.
 const AGE_PERIOD: Duration = Duration::from_mins(1);
@@ -34,7 +35,10 @@ impl Log {
         for (ordinal, segment) in self.state.segments.iter() {
             copied += self.state.dedup_window.bytes_of_segment(ordinal);
             let is_last = ordinal == self.state.segments.last();
-            if is_last || bytes <= self.policy.log_bytes().as_bytes() || copied > size / 8 {
+            if is_last
+                || bytes <= self.policy.log_bytes().as_bytes()
+                || copied > records_len(size) / 8
+            {
                 break;
             }
             bytes -= segment.size;

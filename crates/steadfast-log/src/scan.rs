@@ -5,17 +5,18 @@
 //!    `------SegmentEnd record--> Sealed
 //! ```
 //!
-//! Records are passed on up to the first invalid record. From there on, each byte is tried as the beginning of a
-//! record, because a record whose `synced` is above an invalid range proves that the range was durable once: such a
-//! range is corruption. Without such evidence the rest is a torn write. The scan changes no state; the replay does.
+//! Records are passed on up to the first invalid record. From there on, each byte is tried as the head of a record,
+//! because a head whose `synced` is above an invalid range proves that the range was durable once: such a range is
+//! corruption. Without such evidence the rest is a torn write. A head is evidence even if its body is torn. The scan
+//! changes no state; the replay does.
 //!
-//! A payload cannot imitate a record: payloads are JSON, which has no NUL byte, and each record's head has NUL bytes.
+//! A payload cannot imitate a record, whatever its bytes are: a head is checked with the secret of the segment and with
+//! its byte position. So the search costs one check of a head for each byte, whatever publishers store.
 
+use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
-use crate::record::{self, HEAD_BYTES, RecordHead, Stamp, Stored};
-
-/// Checksums of candidates may cover the segment at most this many times before the search ends.
-const SEARCH_EFFORT: usize = 8;
+use crate::record::{self, BodyError, HEAD_BYTES, RecordHead, Stamp, Stored};
+use crate::segment::header::{RECORDS_AT, SegmentHeader, records_end};
 
 /// Bytes of the next chunk that are first appended to an incomplete record, which completes most records.
 const SEAM_BYTES: usize = 16 << 10;
@@ -25,7 +26,7 @@ const SEAM_BYTES: usize = 16 << 10;
 pub(crate) enum ChunkPosition {
     /// More bytes may follow.
     Inner,
-    /// The segment ends with this chunk.
+    /// The records end with this chunk.
     Last,
 }
 
@@ -48,24 +49,31 @@ pub(crate) struct ScanOutcome {
     pub(crate) next_segment: Option<SegmentNumber>,
     /// Number of valid records up to the end.
     pub(crate) records: u64,
-    /// The byte position of the first valid record, which may be after the end.
+    /// The byte position of the first valid head, which may be after the end.
     pub(crate) first: Option<u64>,
-    /// The valid record that claims the most bytes as durable: the number of these bytes, and the record's byte
-    /// position.
+    /// The evidence that covers the most bytes: the number of bytes that were durable, and its byte position.
     pub(crate) synced: Option<(u32, u64)>,
-    /// The highest write generation of a valid record.
+    /// The highest write generation of a valid head.
     pub(crate) write_generation: u32,
     /// True when bytes after the end are not zero.
     pub(crate) has_trailing_bytes: bool,
-    /// True when the search ended early: too many bytes resembled records.
-    pub(crate) is_inconclusive: bool,
+    /// The byte position of a record whose checks are valid and whose content is unknown; the records end there.
+    pub(crate) unsupported: Option<u64>,
 }
 
 impl ScanOutcome {
-    /// The byte position of a record that proves that the bytes from `end` on had been durable.
+    /// The byte position of the evidence that the bytes from `end` on had been durable.
     pub(crate) fn evidence(&self, end: u64) -> Option<u64> {
         self.synced
             .and_then(|(synced, at)| (u64::from(synced) > end).then_some(at))
+    }
+
+    /// Adds evidence at byte position `at` that everything below `synced` was durable.
+    pub(crate) fn add_evidence(&mut self, synced: u32, at: u64) {
+        self.first.get_or_insert(at);
+        if self.synced.is_none_or(|(known, _)| synced > known) {
+            self.synced = Some((synced, at));
+        }
     }
 }
 
@@ -78,32 +86,30 @@ enum ScanPhase {
 
 #[derive(Debug)]
 pub(crate) struct Scan {
-    segment: SegmentNumber,
-    size: u64,
+    secret: SegmentSecret,
+    /// The byte position at which the records end at the latest.
+    records_end: u64,
     phase: ScanPhase,
     /// An incomplete record at the end of the chunks so far.
     rest: Vec<u8>,
     /// The byte position of the first byte that is not processed.
     at: u64,
     write_generation: u32,
-    effort: usize,
     outcome: ScanOutcome,
 }
 
 impl Scan {
-    /// A scan of a segment of this size, whose records have at least this write generation.
-    pub(crate) fn new(segment: SegmentNumber, size: u64, write_generation: u32) -> Self {
+    /// A scan of the records of this segment, which have at least this write generation.
+    pub(crate) fn new(header: &SegmentHeader, write_generation: u32) -> Self {
         Self {
-            segment,
-            size,
+            secret: header.secret,
+            records_end: records_end(header.size),
             phase: ScanPhase::Records,
             rest: Vec::new(),
-            at: 0,
+            at: RECORDS_AT,
             write_generation,
-            effort: usize::try_from(size)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(SEARCH_EFFORT),
             outcome: ScanOutcome {
+                end: RECORDS_AT,
                 write_generation,
                 ..ScanOutcome::default()
             },
@@ -162,17 +168,17 @@ impl Scan {
     ) -> usize {
         let mut rest = view;
         while self.phase == ScanPhase::Records {
-            match self.check_head(rest, position) {
-                HeadCheck::Complete(head) => match &record::decode(&head, rest) {
-                    Some(stored) if head.stamp.write_generation >= self.write_generation => {
-                        on_record(&self.accept(&head, stored));
-                        rest = rest.get(head.len..).unwrap_or_default();
-                    }
-                    Some(_) => self.begin_search(),
-                    None => self.begin_search(),
-                },
-                HeadCheck::Invalid => self.begin_search(),
-                HeadCheck::Incomplete => return view.len() - rest.len(),
+            match self.next_record(rest, position) {
+                NextRecord::Valid(head, stored) => {
+                    on_record(&self.accept(&head, &stored));
+                    rest = rest.get(head.len..).unwrap_or_default();
+                }
+                NextRecord::Invalid => self.begin_search(),
+                NextRecord::Unsupported => {
+                    self.outcome.unsupported = Some(self.at);
+                    self.begin_search();
+                }
+                NextRecord::Incomplete => return view.len() - rest.len(),
             }
         }
         let left = match self.phase {
@@ -181,6 +187,32 @@ impl Scan {
             ScanPhase::Sealed => self.skip(rest, rest.len()).len(),
         };
         view.len() - left
+    }
+
+    /// The record at the beginning of the rest.
+    fn next_record<'a>(&self, rest: &'a [u8], position: ChunkPosition) -> NextRecord<'a> {
+        let unfinished = match position {
+            ChunkPosition::Inner => NextRecord::Incomplete,
+            ChunkPosition::Last => NextRecord::Invalid,
+        };
+        if rest.len() < HEAD_BYTES {
+            return unfinished;
+        }
+        let Some(head) = self.head(rest) else {
+            return NextRecord::Invalid;
+        };
+        // An earlier write generation was rolled back or truncated here.
+        if head.stamp.write_generation < self.write_generation {
+            return NextRecord::Invalid;
+        }
+        if rest.len() < head.len {
+            return unfinished;
+        }
+        match record::decode(&self.secret, &head, rest) {
+            Ok(stored) => NextRecord::Valid(head, stored),
+            Err(BodyError::Invalid) => NextRecord::Invalid,
+            Err(BodyError::Unsupported) => NextRecord::Unsupported,
+        }
     }
 
     fn accept<'a>(&mut self, head: &RecordHead, stored: &'a Stored<'a>) -> FoundRecord<'a> {
@@ -206,39 +238,15 @@ impl Scan {
         self.outcome.end = self.at;
     }
 
-    /// Tries each byte as the beginning of a record, and returns how many bytes are left for the next chunk.
+    /// Tries each byte as the beginning of a head, and returns how many bytes are left for the next chunk.
     fn search(&mut self, mut rest: &[u8], position: ChunkPosition) -> usize {
         self.outcome.has_trailing_bytes |= !is_zero(rest);
-        while let Some(candidate) = self.next_candidate(rest) {
+        while let Some(candidate) = next_candidate(rest) {
             rest = self.skip(rest, candidate);
-            let Some(head) = RecordHead::read(rest) else {
-                break;
-            };
-            let effort = if self.is_plausible(&head) {
-                head.len
-            } else {
-                0
-            };
-            if self.effort < effort {
-                self.outcome.is_inconclusive = true;
-                return self.skip(rest, rest.len()).len();
+            if let Some(head) = self.head(rest) {
+                self.track(head.stamp, self.at);
             }
-            match self.check_head(rest, position) {
-                HeadCheck::Complete(head) => {
-                    // The content of a valid record is searched too: a record inside it would also be found if the
-                    // outer head were overwritten.
-                    if record::decode(&head, rest).is_some() {
-                        self.track(head.stamp, self.at);
-                    }
-                    self.effort -= effort;
-                    rest = self.skip(rest, 1);
-                }
-                HeadCheck::Invalid => {
-                    self.effort -= effort;
-                    rest = self.skip(rest, 1);
-                }
-                HeadCheck::Incomplete => return rest.len(),
-            }
+            rest = self.skip(rest, 1);
         }
         let kept = match position {
             ChunkPosition::Inner => HEAD_BYTES - 1,
@@ -247,65 +255,17 @@ impl Scan {
         self.skip(rest, rest.len().saturating_sub(kept)).len()
     }
 
-    /// The next byte that may begin a record of this segment: the segment's number is at the right distance after this
-    /// byte.
-    fn next_candidate(&self, rest: &[u8]) -> Option<usize> {
-        const NUMBER_AT: usize = 8;
-        let number = self.segment.0.to_le_bytes();
-        // Segment numbers begin at 1, so at least one byte of a number is not zero: searching for that byte skips zeros
-        // quickly.
-        let mark = number.iter().position(|byte| *byte != 0)?;
-        let needle = number.get(mark).copied()?;
-        let mut from = NUMBER_AT + mark;
-        loop {
-            let found = from + memchr::memchr(needle, rest.get(from..)?)?;
-            let candidate = found - NUMBER_AT - mark;
-            if candidate + HEAD_BYTES > rest.len() {
-                return None;
-            }
-            let is_match = rest.get(candidate + NUMBER_AT..)?.starts_with(&number);
-            if is_match {
-                return Some(candidate);
-            }
-            from = found + 1;
-        }
-    }
-
-    /// Checks the head of the record at the beginning of the rest.
-    fn check_head(&self, rest: &[u8], position: ChunkPosition) -> HeadCheck {
-        let unfinished = match position {
-            ChunkPosition::Inner => HeadCheck::Incomplete,
-            ChunkPosition::Last => HeadCheck::Invalid,
-        };
-        let Some(head) = RecordHead::read(rest) else {
-            return unfinished;
-        };
-        if !self.is_plausible(&head) {
-            HeadCheck::Invalid
-        } else if rest.len() < head.len {
-            unfinished
-        } else {
-            HeadCheck::Complete(head)
-        }
-    }
-
-    /// Whether a record at this byte position can have such a head; only then is its checksum worth computing.
-    fn is_plausible(&self, head: &RecordHead) -> bool {
-        let left = self.size.saturating_sub(self.at);
+    /// The head at the beginning of the rest, if it is valid at this byte position.
+    fn head(&self, rest: &[u8]) -> Option<RecordHead> {
+        let head = RecordHead::read(&self.secret, self.at, rest)?;
+        let left = self.records_end.saturating_sub(self.at);
         let fits = u64::try_from(head.len).is_ok_and(|len| len <= left);
-        fits && head.stamp.segment == self.segment && u64::from(head.stamp.synced) <= self.at
+        (fits && u64::from(head.stamp.synced) <= self.at).then_some(head)
     }
 
     fn track(&mut self, stamp: Stamp, at: u64) {
-        self.outcome.first.get_or_insert(at);
         self.outcome.write_generation = self.outcome.write_generation.max(stamp.write_generation);
-        if self
-            .outcome
-            .synced
-            .is_none_or(|(synced, _)| stamp.synced > synced)
-        {
-            self.outcome.synced = Some((stamp.synced, at));
-        }
+        self.outcome.add_evidence(stamp.synced, at);
     }
 
     /// Skips bytes; returns what follows them.
@@ -316,11 +276,26 @@ impl Scan {
     }
 }
 
-enum HeadCheck {
-    /// All bytes of a record are available; the checksum is not verified yet.
-    Complete(RecordHead),
+enum NextRecord<'a> {
+    Valid(RecordHead, Stored<'a>),
     Invalid,
+    /// The record is as it was written, but has content that this version does not know.
+    Unsupported,
+    /// More bytes are needed.
     Incomplete,
+}
+
+/// The next byte at which a complete head may begin.
+fn next_candidate(bytes: &[u8]) -> Option<usize> {
+    const ZEROS_BYTES: usize = 64;
+    let kinds = bytes.get(HEAD_BYTES - 1..)?;
+    let chunks = (0..).step_by(ZEROS_BYTES).zip(kinds.chunks(ZEROS_BYTES));
+    // Most of a new segment is zeros, which are skipped many at a time.
+    let mut candidates = chunks.filter(|(_, chunk)| !is_zero(chunk));
+    candidates.find_map(|(at, chunk)| {
+        let first = chunk.iter().position(|byte| RecordHead::is_kind(*byte))?;
+        Some(at + first)
+    })
 }
 
 /// Checks many bytes at a time, since most of a new segment is zeros.
@@ -335,8 +310,11 @@ mod tests {
     use steadfast_machine::Timestamp;
 
     use super::*;
+    use crate::identity::DirectoryId;
+    use crate::segment::header::OVERHEAD_BYTES;
+    use steadfast_engine::{PayloadKind, RetentionClass};
 
-    const SEGMENT: SegmentNumber = SegmentNumber(3);
+    const SECRET: SegmentSecret = SegmentSecret::new([3; SegmentSecret::BYTES]);
 
     #[test]
     fn records_are_found_however_the_segment_is_split_into_chunks() {
@@ -378,14 +356,12 @@ mod tests {
     }
 
     fn push(bytes: &mut Vec<u8>, stored: &Stored<'_>) {
+        let at = RECORDS_AT + u64::try_from(bytes.len()).unwrap();
         let stamp = Stamp {
-            segment: SEGMENT,
             write_generation: 1,
-            synced: u32::try_from(bytes.len()).unwrap(),
+            synced: u32::try_from(at).unwrap(),
         };
-        let mut encoded = Vec::new();
-        record::encode(&mut encoded, stamp, stored);
-        bytes.extend(encoded);
+        record::encode(bytes, &SECRET, at, stamp, stored);
     }
 
     fn publication(data: &[u8]) -> Stored<'_> {
@@ -396,12 +372,21 @@ mod tests {
             user: b"",
             client: b"",
             key: None,
+            kind: PayloadKind::Json,
+            retention: RetentionClass::Kept,
             data,
         })
     }
 
     fn scan(bytes: &[u8], chunk: usize) -> (Vec<(u64, usize)>, ScanOutcome) {
-        let mut scan = Scan::new(SEGMENT, u64::try_from(bytes.len()).unwrap(), 0);
+        let header = SegmentHeader {
+            number: SegmentNumber(3),
+            size: u64::try_from(bytes.len()).unwrap() + OVERHEAD_BYTES,
+            directory: DirectoryId([0; DirectoryId::BYTES]),
+            incarnation: 0,
+            secret: SECRET,
+        };
+        let mut scan = Scan::new(&header, 0);
         let mut positions = Vec::new();
         let mut chunks = bytes.chunks(chunk).peekable();
         while let Some(chunk) = chunks.next() {

@@ -5,8 +5,13 @@
 
 use std::collections::VecDeque;
 
+use crate::identity::SegmentSecret;
 use crate::io::{SegmentNumber, StorageError};
 use crate::record::Stamp;
+use crate::segment::header::RECORDS_AT;
+
+pub(crate) mod clean_end;
+pub(crate) mod header;
 
 /// A segment that belongs to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub(crate) struct Segment {
     pub(crate) number: SegmentNumber,
     /// The full size in bytes.
     pub(crate) size: u64,
+    /// The key of the checks of its records.
+    pub(crate) secret: SegmentSecret,
 }
 
 /// The segments of the log, oldest first; the last one is written to.
@@ -79,7 +86,7 @@ impl Segments {
 }
 
 /// Where the next record is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     /// Everything below this byte of the current segment was written.
     pub(crate) end: u64,
@@ -90,11 +97,24 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
+    /// The beginning of a segment: its header is durable before the segment has a name.
+    pub(crate) const fn at_start(write_generation: u32) -> Self {
+        Self {
+            end: RECORDS_AT,
+            synced: RECORDS_AT,
+            write_generation,
+        }
+    }
+
+    /// True when the segment has no record yet.
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.end == RECORDS_AT
+    }
+
     /// The stamp of the records that are written next.
-    pub(crate) fn stamp(&self, segment: SegmentNumber) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         let synced = u32::try_from(self.synced).expect("a segment is smaller than 4 GiB");
         Stamp {
-            segment,
             write_generation: self.write_generation,
             synced,
         }

@@ -5,6 +5,7 @@
 
 use steadfast_machine::{Instant, Timestamp};
 
+use crate::identity::{DirectoryId, SegmentSecret, StartValues};
 use crate::io::{SegmentFound, SegmentNumber};
 use crate::open::{Corruption, OpenReport};
 use crate::opening::Opening;
@@ -47,13 +48,22 @@ pub struct Verification {
     pub report: OpenReport,
     /// Every corruption, in order of location; empty when the log can be opened.
     pub corruptions: Vec<Corruption>,
+    /// The identity of the data directory; `None` when no segment has a valid header.
+    pub directory: Option<DirectoryId>,
 }
+
+/// A verification starts no log, so its random values are never used.
+const NO_VALUES: StartValues = StartValues {
+    incarnation: 0,
+    directory: DirectoryId([0; DirectoryId::BYTES]),
+    secret: SegmentSecret::new([0; SegmentSecret::BYTES]),
+};
 
 impl Verifier {
     /// Begins with the segments that were listed.
     pub fn new(policy: LogPolicy, segments: Vec<SegmentFound>, at: Timestamp) -> Self {
         Self {
-            opening: Opening::new(policy, Instant::START, segments, 0, at),
+            opening: Opening::new(policy, Instant::START, segments, NO_VALUES, at),
         }
     }
 
@@ -72,6 +82,7 @@ impl Verifier {
         Verification {
             report: self.opening.report(),
             corruptions: self.opening.corruptions(),
+            directory: self.opening.directory(),
         }
     }
 }

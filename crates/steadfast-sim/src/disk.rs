@@ -49,11 +49,19 @@ impl Disk {
         self.segments.iter().map(found).collect()
     }
 
-    pub(crate) fn reserve(&mut self, number: SegmentNumber, bytes: u64) {
-        let zeros = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    /// Creates a segment of this size, which begins with `first` and ends with `last`.
+    ///
+    /// # Panics
+    ///
+    /// If the segment is too small for both.
+    pub(crate) fn reserve(&mut self, number: SegmentNumber, bytes: u64, first: &[u8], last: &[u8]) {
+        let bytes = usize::try_from(bytes).unwrap_or(0);
+        let zeros = bytes.checked_sub(first.len() + last.len());
+        let zeros = zeros.expect("a segment has space for both of its ends");
+        let content = [first, &vec![0; zeros], last].concat();
         let segment = Segment {
-            durable: zeros.clone(),
-            current: zeros,
+            durable: content.clone(),
+            current: content,
             unsynced: BTreeSet::new(),
         };
         self.segments.insert(number, segment);
@@ -158,7 +166,7 @@ mod tests {
     fn a_crash_keeps_synced_sectors_and_drops_at_least_one_unsynced_sector() {
         for seed in 0..100 {
             let mut disk = Disk::default();
-            disk.reserve(FIRST, 4096);
+            disk.reserve(FIRST, 4096, &[], &[]);
             disk.write(FIRST, 0, &[1; 600]);
             disk.sync(FIRST);
             disk.write(FIRST, 600, &[2; 2000]);
@@ -176,7 +184,7 @@ mod tests {
     fn later_sectors_may_survive_when_earlier_ones_do_not() {
         let has_only_later_sectors = (0..100).any(|seed| {
             let mut disk = Disk::default();
-            disk.reserve(FIRST, 4096);
+            disk.reserve(FIRST, 4096, &[], &[]);
             disk.write(FIRST, 0, &[3; 2048]);
             disk.crash(&mut Seed::new(seed).generator());
             disk.read(FIRST, 0, 1)[0] == 0

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::order::{Delivery, ShardOrder};
-use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, Response};
+use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, RequestId, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{Input, Output, PeerId};
 use steadfast_log::Log;
+use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
@@ -110,9 +111,14 @@ impl World {
             world_responses: BTreeMap::new(),
             high_watermarks: BTreeMap::new(),
         });
+        let values = StartValues {
+            incarnation: self.generator.next_u64(),
+            directory: DirectoryId(self.draw()),
+            secret: SegmentSecret::new(self.draw()),
+        };
         let found = log_io::Input::Found {
             segments: self.disk.list(),
-            incarnation: self.generator.next_u64(),
+            values,
             at: self.wall(),
         };
         self.drive_log(found);
@@ -416,6 +422,18 @@ impl Gateway {
         self.high_watermarks
             .insert(committed.channel.clone(), high_watermark);
         self.order.push(Delivery::Committed(committed));
+    }
+
+    /// Passes a response to the shard that sent the request, or to the world.
+    pub(crate) fn deliver_response(&mut self, request_id: RequestId, response: Response) {
+        if request_id.shard == WORLD_SHARD {
+            self.world_responses.insert(request_id.number, response);
+            return;
+        }
+        self.order.push(Delivery::Response {
+            request_id,
+            response,
+        });
     }
 
     /// Whether nothing is in progress between shards, log and disk.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::order::Delivery;
+use steadfast_log::identity::SegmentSecret;
 use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
 
-use crate::gateway::WORLD_SHARD;
 use crate::planted_bug::{PlantedBug, alter_log_request};
 use crate::world::{World, WorldEvent};
 
@@ -17,6 +16,8 @@ pub(crate) enum DiskOperation {
     Reserve {
         segment: SegmentNumber,
         bytes: u64,
+        first: Bytes,
+        last: Bytes,
     },
     Write {
         segment: SegmentNumber,
@@ -99,11 +100,19 @@ impl World {
             return;
         };
         match output {
-            log_io::Output::Reserve { segment, bytes } => {
-                self.start_operation(
-                    DiskOperation::Reserve { segment, bytes },
-                    Duration::from_millis(20),
-                );
+            log_io::Output::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => {
+                let operation = DiskOperation::Reserve {
+                    segment,
+                    bytes,
+                    first,
+                    last,
+                };
+                self.start_operation(operation, Duration::from_millis(20));
             }
             log_io::Output::Write { segment, at, bytes } => {
                 let operation = DiskOperation::Write { segment, at, bytes };
@@ -143,18 +152,7 @@ impl World {
             log_io::Output::Respond {
                 request_id,
                 response,
-            } if request_id.shard == WORLD_SHARD => {
-                gateway.world_responses.insert(request_id.number, response);
-            }
-            log_io::Output::Respond {
-                request_id,
-                response,
-            } => {
-                gateway.order.push(Delivery::Response {
-                    request_id,
-                    response,
-                });
-            }
+            } => gateway.deliver_response(request_id, response),
             log_io::Output::Notify(event) => self.on_log_event(event),
             log_io::Output::Closed => self.schedule_exit(),
         }
@@ -175,6 +173,16 @@ impl World {
         );
     }
 
+    /// Random bytes, which the shell draws from the operating system.
+    pub(crate) fn draw<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        for word in bytes.chunks_mut(8) {
+            let random = self.generator.next_u64().to_le_bytes();
+            word.copy_from_slice(random.get(..word.len()).unwrap_or_default());
+        }
+        bytes
+    }
+
     /// The disk has completed an operation.
     pub(crate) fn on_disk_completed(&mut self, operation: DiskOperation) {
         if let Some(gateway) = &mut self.gateway {
@@ -185,9 +193,17 @@ impl World {
             return self.schedule_log_iteration();
         }
         let input = match operation {
-            DiskOperation::Reserve { segment, bytes } => {
-                self.disk.reserve(segment, bytes);
-                log_io::Input::Reserved { segment }
+            DiskOperation::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => {
+                self.disk.reserve(segment, bytes, &first, &last);
+                log_io::Input::Reserved {
+                    segment,
+                    next_secret: SegmentSecret::new(self.draw()),
+                }
             }
             DiskOperation::Write { segment, at, bytes } => {
                 self.disk.write(segment, at, &bytes);

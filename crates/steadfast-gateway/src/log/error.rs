@@ -3,8 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use steadfast_log::FORMAT_VERSION;
 use steadfast_log::io::StorageError;
 use steadfast_log::open::{Corruption, CorruptionKind};
+
+use super::files::directory::segment_path;
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +58,19 @@ pub enum LogError {
         directory: Option<PathBuf>,
         corruption: Corruption,
     },
-    /// The operating system could not provide randomness for the ids of new epochs.
+    /// The log was written by another version of Steadfast.
+    #[error(
+        "the data directory {} has format version {found}; this version of Steadfast reads format version {expected}",
+        directory.display()
+    )]
+    UnsupportedVersion {
+        directory: PathBuf,
+        /// The version of the format in the segments.
+        found: u32,
+        /// The only version that can be read.
+        expected: u32,
+    },
+    /// The operating system could not provide randomness for ids and secrets.
     #[error("failed to get randomness from the operating system: {reason}")]
     NoRandomness { reason: String },
     /// The writer thread could not be started.
@@ -85,6 +100,24 @@ impl LogError {
             }
             io::ErrorKind::NotFound => Self::NotFound { directory },
             _ => Self::Io { directory, source },
+        }
+    }
+
+    /// The error for a log that cannot be opened; `directory` is `None` for the memory store.
+    pub(super) fn from_corruption(directory: Option<&Path>, corruption: Corruption) -> Self {
+        let directory = directory.map(Path::to_path_buf);
+        match (directory, corruption.kind) {
+            (Some(directory), CorruptionKind::UnsupportedVersion { version }) => {
+                Self::UnsupportedVersion {
+                    directory,
+                    found: version,
+                    expected: FORMAT_VERSION,
+                }
+            }
+            (directory, _) => Self::Corrupt {
+                directory,
+                corruption,
+            },
         }
     }
 
@@ -124,7 +157,15 @@ impl LogError {
             Self::Corrupt {
                 directory: Some(directory),
                 corruption,
-            } => corruption_help(directory, corruption.kind),
+            } => corruption_help(directory, corruption),
+            Self::UnsupportedVersion {
+                directory, found, ..
+            } => format!(
+                "Start the version of Steadfast that wrote it, or keep it under another name and start with an empty \
+                 directory: mv {0} {0}.format-{found}\n\
+                 Its messages cannot be converted.",
+                directory.display()
+            ),
             Self::Corrupt {
                 directory: None, ..
             }
@@ -137,17 +178,25 @@ impl LogError {
     }
 }
 
-fn corruption_help(directory: &Path, why: CorruptionKind) -> String {
+fn corruption_help(directory: &Path, corruption: &Corruption) -> String {
+    let segment = segment_path(directory, corruption.segment);
     let directory = directory.display();
-    match why {
+    match corruption.kind {
         CorruptionKind::InvalidRecord
+        | CorruptionKind::InvalidHeader
+        | CorruptionKind::WrongSize { .. }
         | CorruptionKind::MissingSegment
         | CorruptionKind::Inconsistent => format!(
             "Check it with: steadfast log verify {directory}\n\
              Keep all valid records with: steadfast log repair {directory}\n\
              Repair keeps the corrupt files and changes all channel epochs, so that clients reload."
         ),
-        CorruptionKind::UnsupportedVersion { .. } => {
+        CorruptionKind::OtherDirectory { .. } => format!(
+            "Move the file {} out of the directory. If it replaced a segment of this log, restore that segment from a \
+             backup, or keep all other records with: steadfast log repair {directory}",
+            segment.display()
+        ),
+        CorruptionKind::UnsupportedVersion { .. } | CorruptionKind::UnsupportedRecord => {
             "Start the version of Steadfast that wrote this log, or specify another data directory."
                 .into()
         }
@@ -168,10 +217,14 @@ fn holder_text(holder: Option<u32>) -> String {
 const fn corruption_headline(why: CorruptionKind) -> &'static str {
     match why {
         CorruptionKind::InvalidRecord
+        | CorruptionKind::InvalidHeader
+        | CorruptionKind::WrongSize { .. }
         | CorruptionKind::MissingSegment
-        | CorruptionKind::Inconsistent
-        | CorruptionKind::UnsupportedVersion { .. } => "the log is corrupt",
-        CorruptionKind::StorageFailed { .. } => "the log cannot be opened",
+        | CorruptionKind::Inconsistent => "the log is corrupt",
+        CorruptionKind::OtherDirectory { .. }
+        | CorruptionKind::UnsupportedVersion { .. }
+        | CorruptionKind::UnsupportedRecord
+        | CorruptionKind::StorageFailed { .. } => "the log cannot be opened",
     }
 }
 
@@ -179,6 +232,14 @@ const fn corruption_headline(why: CorruptionKind) -> &'static str {
 pub fn corruption_text(corruption: &Corruption) -> String {
     let what = match corruption.kind {
         CorruptionKind::InvalidRecord => "corrupt record".into(),
+        CorruptionKind::InvalidHeader => "corrupt header".into(),
+        CorruptionKind::WrongSize { expected } => {
+            format!("wrong size of the file, instead of {expected} bytes")
+        }
+        CorruptionKind::OtherDirectory { found, expected } => {
+            format!("the segment belongs to data directory {found}, not to {expected}")
+        }
+        CorruptionKind::UnsupportedRecord => "a record of a later version".into(),
         CorruptionKind::MissingSegment => "missing segment".into(),
         CorruptionKind::Inconsistent => "inconsistent records".into(),
         CorruptionKind::UnsupportedVersion { version } => {
@@ -195,7 +256,7 @@ pub fn corruption_text(corruption: &Corruption) -> String {
         .evidence
         .map_or_else(String::new, |(segment, at)| {
             format!(
-                ", followed by a valid record in segment {} at byte {at}",
+                ", although segment {} at byte {at} proves that it had been durable",
                 segment.0
             )
         });

@@ -20,7 +20,7 @@ use self::directory::{Directory, DirectoryAccess, segment_path};
 use self::segment_worker::SegmentWorker;
 pub(super) use self::segment_worker::WakeFn;
 use super::error::LogError;
-use super::storage::{Completion, Storage};
+use super::storage::{Completion, Reservation, Storage};
 
 /// The maximum number of open segments. At the limit, the open segment with the lowest number that needs no sync is
 /// closed; it is opened again when needed.
@@ -81,10 +81,10 @@ impl Storage for Files {
         self.directory.segments()
     }
 
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
+    fn reserve(&mut self, reservation: Reservation) -> Option<Completion> {
         // A new file replaces the old one under this name: the file that is open must not be written to.
-        self.open.remove(&segment);
-        self.segment_worker.reserve(segment, bytes)
+        self.open.remove(&reservation.segment);
+        self.segment_worker.reserve(reservation)
     }
 
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
@@ -176,8 +176,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_segment_begins_and_ends_as_requested_with_zeros_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let (wake, woken) = channel();
+        let wake = Box::new(move || wake.send(()).unwrap());
+        let mut files = Files::open(directory.path(), wake).unwrap();
+
+        reserve(&mut files, &woken, 4096);
+
+        let stored = std::fs::read(segment_path(directory.path(), SEGMENT)).unwrap();
+        assert_eq!(stored.len(), 4096);
+        assert!(stored.starts_with(b"first") && stored.ends_with(b"last"));
+        assert!(stored[5..4092].iter().all(|byte| *byte == 0));
+    }
+
     fn reserve(files: &mut Files, woken: &Receiver<()>, bytes: u64) {
-        assert!(files.reserve(SEGMENT, bytes).is_none());
+        let reservation = Reservation {
+            segment: SEGMENT,
+            bytes,
+            first: Bytes::from_static(b"first"),
+            last: Bytes::from_static(b"last"),
+        };
+        assert!(files.reserve(reservation).is_none());
         woken.recv_timeout(Duration::from_secs(30)).unwrap();
         assert!(matches!(
             files.poll_completion(),

@@ -9,7 +9,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 
-use super::storage::{Completion, Storage};
+use super::storage::{Completion, Reservation, Storage};
 
 /// All segments of one log.
 #[derive(Debug, Default)]
@@ -34,14 +34,16 @@ impl Storage for Memory {
         Ok(found.collect())
     }
 
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
-        self.segments.insert(
+    fn reserve(&mut self, reservation: Reservation) -> Option<Completion> {
+        let Reservation {
             segment,
-            Segment {
-                bytes,
-                chunks: BTreeMap::new(),
-            },
-        );
+            bytes,
+            first,
+            last,
+        } = reservation;
+        let last_at = bytes.saturating_sub(as_u64(last.len()));
+        let chunks = BTreeMap::from([(0, first), (last_at, last)]);
+        self.segments.insert(segment, Segment { bytes, chunks });
         Some(Completion::Reserved(segment))
     }
 
@@ -88,8 +90,8 @@ impl Segment {
             return Ok(());
         }
         // A batch follows the previous one; only a rewrite, for example of a torn write, overlaps older bytes.
-        if let Some(last) = self.chunks.last_key_value()
-            && at < chunk_end(last)
+        if let Some(before) = self.chunks.range(..end).next_back()
+            && at < chunk_end(before)
         {
             self.clear(at, end);
         }
@@ -180,7 +182,9 @@ mod tests {
             let mut generator = Seed::new(seed).generator();
             let mut memory = Memory::default();
             let mut plain = [0_u8; 64];
-            memory.reserve(SEGMENT, 64);
+            reserve(&mut memory, 64);
+            plain[..5].copy_from_slice(b"first");
+            plain[60..].copy_from_slice(b"last");
 
             for _ in 0..30 {
                 let at = usize::try_from(generator.below(64)).unwrap();
@@ -198,10 +202,20 @@ mod tests {
         }
     }
 
+    fn reserve(memory: &mut Memory, bytes: u64) {
+        let reserved = memory.reserve(Reservation {
+            segment: SEGMENT,
+            bytes,
+            first: Bytes::from_static(b"first"),
+            last: Bytes::from_static(b"last"),
+        });
+        assert!(matches!(reserved, Some(Completion::Reserved(SEGMENT))));
+    }
+
     #[test]
     fn a_read_inside_one_batch_copies_nothing() {
         let mut memory = Memory::default();
-        memory.reserve(SEGMENT, 1024);
+        reserve(&mut memory, 1024);
         let batch = Bytes::from(vec![7; 100]);
         memory.write(SEGMENT, 10, batch.clone()).unwrap();
 
@@ -213,7 +227,7 @@ mod tests {
     #[test]
     fn a_write_beyond_the_end_or_to_no_segment_fails() {
         let mut memory = Memory::default();
-        memory.reserve(SEGMENT, 10);
+        reserve(&mut memory, 10);
 
         assert!(
             memory

@@ -5,13 +5,15 @@ use std::io;
 use bytes::Bytes;
 use steadfast_log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
 
+use super::random;
+
 /// Executes the storage operations of one log. Called by the writer thread only.
 pub(super) trait Storage {
     /// Lists the segments in order of their numbers.
     fn list(&mut self) -> io::Result<Vec<SegmentFound>>;
 
     /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
-    fn reserve(&mut self, segment: SegmentNumber, bytes: u64) -> Option<Completion>;
+    fn reserve(&mut self, reservation: Reservation) -> Option<Completion>;
 
     /// Writes the bytes at this offset.
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()>;
@@ -29,6 +31,18 @@ pub(super) trait Storage {
     fn poll_completion(&mut self) -> Option<Completion>;
 }
 
+/// A segment to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reservation {
+    pub(super) segment: SegmentNumber,
+    /// The full size of the segment.
+    pub(super) bytes: u64,
+    /// The content at the beginning of the segment.
+    pub(super) first: Bytes,
+    /// The content at the end of the segment.
+    pub(super) last: Bytes,
+}
+
 /// The completion of an operation that was started.
 #[derive(Debug)]
 pub(super) enum Completion {
@@ -44,7 +58,14 @@ impl Completion {
     /// Converts the completion to an input of the state machine.
     pub(super) fn into_input(self) -> Input {
         match self {
-            Self::Reserved(segment) => Input::Reserved { segment },
+            // Without the next secret the log cannot continue after this segment: it reserves the segment again later.
+            Self::Reserved(segment) => match random::secret() {
+                Ok(next_secret) => Input::Reserved {
+                    segment,
+                    next_secret,
+                },
+                Err(error) => failed(FailedOperation::Reserve(segment), &io::Error::other(error)),
+            },
             Self::NotReserved(segment, error) => failed(FailedOperation::Reserve(segment), &error),
             Self::NotRemoved(segment, error) => failed(FailedOperation::Remove(segment), &error),
         }

@@ -21,11 +21,12 @@ use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use steadfast_clock::Clock;
+use steadfast_log::identity::StartValues;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 pub use steadfast_log::repair::RepairReport;
-use steadfast_log::repair::{Repair, RepairedSegment};
+use steadfast_log::repair::{Repair, RepairStart, RepairedSegment};
 pub use steadfast_log::verify::Verification;
 use steadfast_log::verify::Verifier;
 use steadfast_machine::ByteSize;
@@ -35,6 +36,7 @@ use super::files::directory::{
     DIRECTORY_MODE, Directory, DirectoryAccess, new_file, segment_path, sync_names,
 };
 use super::files::read_at;
+use super::random;
 use crate::config::StoreConfig;
 use crate::config::policy::log_settings;
 
@@ -67,10 +69,13 @@ pub enum RepairOutcome {
 ///
 /// # Errors
 ///
-/// When a gateway has locked the directory, or the directory cannot be read. Corruption is not an error.
+/// When a gateway has locked the directory, when the log was written by another version, when a segment belongs to
+/// another directory, or when the directory cannot be read. Corruption that can be repaired is not an error.
 pub fn verify(path: &Path) -> Result<Verification, LogError> {
     let directory = Directory::open(path, DirectoryAccess::Read)?;
-    read_all(&directory).map_err(|error| LogError::from_io(path, error))
+    let found = read_all(&directory).map_err(|error| LogError::from_io(path, error))?;
+    check_repairable(path, &found)?;
+    Ok(found)
 }
 
 /// Copies the valid records of a corrupt log to new segments, and keeps the original segments. All channel epochs
@@ -79,7 +84,7 @@ pub fn verify(path: &Path) -> Result<Verification, LogError> {
 /// # Errors
 ///
 /// When a gateway has locked the directory, when there is no space for the new segments, when the log was written by
-/// another version, or when the directory cannot be read or written.
+/// another version, when a segment belongs to another directory, or when the directory cannot be read or written.
 pub fn repair(path: &Path) -> Result<RepairOutcome, LogError> {
     if !path
         .try_exists()
@@ -98,25 +103,41 @@ pub fn repair(path: &Path) -> Result<RepairOutcome, LogError> {
     if found.corruptions.is_empty() {
         return Ok(RepairOutcome::Intact(found));
     }
-    for corruption in &found.corruptions {
-        if matches!(corruption.kind, CorruptionKind::UnsupportedVersion { .. }) {
-            return Err(LogError::Corrupt {
-                directory: Some(path.to_path_buf()),
-                corruption: *corruption,
-            });
-        }
-    }
-    let incarnation = getrandom::u64().map_err(|error| LogError::NoRandomness {
-        reason: error.to_string(),
-    })?;
+    check_repairable(path, &found)?;
+    let values = random::start_values()?;
     let number = last_of(path, ORIGINALS).map_err(to_error)?.unwrap_or(0) + 1;
-    let report = write_repaired(&directory, number, incarnation).map_err(to_error)?;
+    let origin = found.directory.unwrap_or(values.directory);
+    let values = StartValues {
+        directory: origin,
+        ..values
+    };
+    let report = write_repaired(&directory, number, values).map_err(to_error)?;
     install_repaired(path, number).map_err(to_error)?;
     Ok(RepairOutcome::Repaired {
         found,
         report,
         originals: path.join(format!("{ORIGINALS}{number}")),
     })
+}
+
+/// Rejects a log that a repair would harm: it must not drop records that another version can read, nor mix two logs.
+fn check_repairable(path: &Path, found: &Verification) -> Result<(), LogError> {
+    let is_repairable = |kind: CorruptionKind| match kind {
+        CorruptionKind::InvalidRecord
+        | CorruptionKind::InvalidHeader
+        | CorruptionKind::WrongSize { .. }
+        | CorruptionKind::MissingSegment
+        | CorruptionKind::Inconsistent
+        | CorruptionKind::StorageFailed { .. } => true,
+        CorruptionKind::OtherDirectory { .. }
+        | CorruptionKind::UnsupportedVersion { .. }
+        | CorruptionKind::UnsupportedRecord => false,
+    };
+    let mut corruptions = found.corruptions.iter();
+    match corruptions.find(|corruption| !is_repairable(corruption.kind)) {
+        Some(corruption) => Err(LogError::from_corruption(Some(path), *corruption)),
+        None => Ok(()),
+    }
 }
 
 fn read_all(directory: &Directory) -> io::Result<Verification> {
@@ -138,7 +159,7 @@ fn read_all(directory: &Directory) -> io::Result<Verification> {
 fn write_repaired(
     directory: &Directory,
     number: u64,
-    incarnation: u64,
+    values: StartValues,
 ) -> io::Result<RepairReport> {
     let path = directory.path();
     let segments = directory.segments()?;
@@ -156,7 +177,7 @@ fn write_repaired(
     let partial = path.join(PARTIAL);
     remove_partial(&partial)?;
     create_directory(&partial)?;
-    match write_repaired_segments(path, &segments, &partial, incarnation) {
+    match write_repaired_segments(path, &segments, &partial, values) {
         Ok(report) => {
             std::fs::rename(&partial, path.join(format!("{REPAIRED}{number}")))?;
             sync_names(path)?;
@@ -175,23 +196,23 @@ fn write_repaired_segments(
     path: &Path,
     segments: &[SegmentFound],
     partial: &Path,
-    incarnation: u64,
+    values: StartValues,
 ) -> io::Result<RepairReport> {
     let highest = segments.last().map_or(0, |segment| segment.number.0);
     let first = highest
         .checked_add(1)
         .ok_or_else(|| io::Error::other("no segment number is left"))?;
-    let mut repair = Repair::new(
-        policy(segments)?,
-        incarnation,
-        Clock::wall(),
-        SegmentNumber(first),
-    );
+    let start = RepairStart {
+        directory: values.directory,
+        incarnation: values.incarnation,
+        first: SegmentNumber(first),
+        at: Clock::wall(),
+    };
+    let mut repair = Repair::new(policy(segments)?, start, values.secret);
+    let mut draw = || random::secret().map_err(io::Error::other);
     for segment in segments {
-        repair.add_segment(
-            segment.number,
-            &std::fs::read(segment_path(path, segment.number))?,
-        );
+        let bytes = std::fs::read(segment_path(path, segment.number))?;
+        repair.add_segment(segment.number, &bytes, &mut draw)?;
         while let Some(segment) = repair.poll_segment() {
             write_segment(partial, &segment)?;
         }
@@ -206,9 +227,9 @@ fn write_repaired_segments(
 
 fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> {
     let file = new_file().open(segment_path(directory, segment.number))?;
-    file.write_all_at(&segment.bytes, 0)?;
+    file.write_all_at(&segment.first, 0)?;
     let zeros = vec![0; 1 << 20];
-    let mut at = u64::try_from(segment.bytes.len()).unwrap_or(u64::MAX);
+    let mut at = u64::try_from(segment.first.len()).unwrap_or(u64::MAX);
     while at < segment.size {
         let len = usize::try_from(segment.size - at)
             .unwrap_or(zeros.len())
@@ -216,6 +237,8 @@ fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> 
         file.write_all_at(zeros.get(..len).unwrap_or_default(), at)?;
         at += u64::try_from(len).unwrap_or(u64::MAX);
     }
+    let last_len = u64::try_from(segment.last.len()).unwrap_or(u64::MAX);
+    file.write_all_at(&segment.last, segment.size.saturating_sub(last_len))?;
     file.sync_all()
 }
 

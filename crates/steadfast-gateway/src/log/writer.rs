@@ -18,8 +18,9 @@ use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
+use super::random;
 use super::service::{LogMachine, SharedState};
-use super::storage::{Completion, Storage, failed};
+use super::storage::{Completion, Reservation, Storage, failed};
 use crate::config::keys;
 
 /// The capacity of the writer's channel. Each message is the submission of one loop iteration of one shard; when the
@@ -142,12 +143,9 @@ where
             .storage
             .list()
             .map_err(|error| LogError::from_io(path, error))?;
-        let incarnation = getrandom::u64().map_err(|error| LogError::NoRandomness {
-            reason: error.to_string(),
-        })?;
         self.inputs.push_back(Input::Found {
             segments,
-            incarnation,
+            values: random::start_values()?,
             at: Clock::wall(),
         });
         loop {
@@ -156,10 +154,7 @@ where
                 WriterPhase::Opening => self.wait(),
                 WriterPhase::Open(report) => return Ok(report),
                 WriterPhase::Corrupt(corruption) => {
-                    return Err(LogError::Corrupt {
-                        directory: directory.map(Path::to_path_buf),
-                        corruption,
-                    });
+                    return Err(LogError::from_corruption(directory, corruption));
                 }
                 WriterPhase::Closing | WriterPhase::Closed => return Err(LogError::WriterExited),
             }
@@ -252,8 +247,18 @@ where
 
     fn execute(&mut self, output: Output) {
         match output {
-            Output::Reserve { segment, bytes } => {
-                let completion = self.storage.reserve(segment, bytes);
+            Output::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => {
+                let completion = self.storage.reserve(Reservation {
+                    segment,
+                    bytes,
+                    first,
+                    last,
+                });
                 self.inputs.extend(completion.map(Completion::into_input));
             }
             Output::Write { segment, at, bytes } => {

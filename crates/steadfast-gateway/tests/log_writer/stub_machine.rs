@@ -158,6 +158,8 @@ impl Machine for StubMachine {
                 self.outputs.push_back(Output::Reserve {
                     segment: SEGMENT,
                     bytes: Self::SEGMENT_BYTES,
+                    first: Bytes::new(),
+                    last: Bytes::new(),
                 });
             }
             Input::Reserved { .. } => self

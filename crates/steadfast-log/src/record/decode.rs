@@ -2,65 +2,87 @@
 //!
 //! Nothing is copied: decoded records borrow from the bytes.
 
-use steadfast_engine::ChannelEpoch;
+use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
 use steadfast_machine::Timestamp;
 
+use crate::check;
+use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
 use crate::record::{
-    CRC_BYTES, Channel, Durability, HEAD_BYTES, Header, Key, NO_KEY, Opened, Publication, Stamp,
-    Stored,
+    CHECK_BYTES, CHECKED_BYTES, Channel, CheckpointStart, Durability, HEAD_BYTES, Key, NO_KEY,
+    Opened, Publication, Stamp, Stored, head_check,
 };
 
-/// The head of a record, before its checksum is verified.
+/// The head of a record; its check is verified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordHead {
-    crc: u32,
+    body_check: u64,
     kind: u8,
     pub(crate) stamp: Stamp,
     /// The length of the complete record.
     pub(crate) len: usize,
 }
 
+/// Why a record with a valid head has no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// The body is incomplete or its check is wrong.
+    Invalid,
+    /// The body is as it was written, but has content that this version does not know.
+    Unsupported,
+}
+
 impl RecordHead {
-    /// Reads a head; `None` when there are too few bytes.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        let head = bytes.first_chunk::<HEAD_BYTES>()?;
-        let mut fields = Fields { rest: head };
-        let crc = fields.u32()?;
+    /// Reads the head of a record at byte position `at`; `None` when it is incomplete or its check is wrong.
+    pub(crate) fn read(secret: &SegmentSecret, at: u64, bytes: &[u8]) -> Option<Self> {
+        let (check, rest) = bytes.split_first_chunk::<CHECK_BYTES>()?;
+        let checked = rest.first_chunk::<CHECKED_BYTES>()?;
+        if head_check(secret, at, checked) != u64::from_le_bytes(*check) {
+            return None;
+        }
+        let mut fields = Fields { rest: checked };
+        let body_check = fields.u64()?;
         let body_len = usize::try_from(fields.u32()?).ok()?;
         let stamp = Stamp {
-            segment: SegmentNumber(fields.u64()?),
             write_generation: fields.u32()?,
             synced: fields.u32()?,
         };
-        let kind = fields.u8()?;
         Some(Self {
-            crc,
-            kind,
+            body_check,
+            kind: fields.u8()?,
             stamp,
             len: HEAD_BYTES.checked_add(body_len)?,
         })
     }
-}
 
-/// Decodes the record at the beginning of the bytes; `None` when it is incomplete or its checksum is wrong.
-pub(crate) fn decode<'a>(head: &RecordHead, bytes: &'a [u8]) -> Option<Stored<'a>> {
-    let covered = bytes.get(CRC_BYTES..head.len)?;
-    if crc32fast::hash(covered) == head.crc {
-        decode_checked(head, bytes)
-    } else {
-        None
+    /// Whether a head may begin with these bytes, without computing its check: no kind is zero.
+    pub(crate) const fn is_kind(byte: u8) -> bool {
+        byte != 0
     }
 }
 
-/// Decodes a record whose checksum is verified.
-fn decode_checked<'a>(head: &RecordHead, bytes: &'a [u8]) -> Option<Stored<'a>> {
-    let mut fields = Fields {
-        rest: bytes.get(HEAD_BYTES..head.len)?,
-    };
-    let stored = match head.kind {
-        1 => Stored::Header(Header {
-            version: fields.u32()?,
+/// Decodes the record at the beginning of the bytes, whose head is `head`.
+///
+/// # Errors
+///
+/// The body is invalid, or has content that this version does not know.
+pub(crate) fn decode<'a>(
+    secret: &SegmentSecret,
+    head: &RecordHead,
+    bytes: &'a [u8],
+) -> Result<Stored<'a>, BodyError> {
+    let body = bytes.get(HEAD_BYTES..head.len).ok_or(BodyError::Invalid)?;
+    if check::keyed(secret, body) != head.body_check {
+        return Err(BodyError::Invalid);
+    }
+    decode_checked(head.kind, body).ok_or(BodyError::Unsupported)
+}
+
+/// Decodes a body whose check is verified.
+fn decode_checked(kind: u8, body: &[u8]) -> Option<Stored<'_>> {
+    let mut fields = Fields { rest: body };
+    let stored = match kind {
+        1 => Stored::Checkpoint(CheckpointStart {
             oldest: SegmentNumber(fields.u64()?),
             new_channel_epoch: fields.epoch()?,
             durability: fields.durability()?,
@@ -140,6 +162,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn payload_kind(&mut self) -> Option<PayloadKind> {
+        match self.u8()? {
+            0 => Some(PayloadKind::Json),
+            1 => Some(PayloadKind::Binary),
+            _ => None,
+        }
+    }
+
+    fn retention(&mut self) -> Option<RetentionClass> {
+        match self.u8()? {
+            0 => Some(RetentionClass::Kept),
+            1 => Some(RetentionClass::KeptUntil(self.at()?)),
+            2 => Some(RetentionClass::NotStored),
+            _ => None,
+        }
+    }
+
     fn text(&mut self, len: u16) -> Option<&'a [u8]> {
         let (text, rest) = self.rest.split_at_checked(usize::from(len))?;
         self.rest = rest;
@@ -156,12 +195,14 @@ impl<'a> Fields<'a> {
         let channel = self.u32()?;
         let offset = self.u64()?;
         let at = self.at()?;
+        let data_hash = self.u64()?;
         let user_len = self.u16()?;
         let user = self.text(user_len)?;
         Some(Key {
             channel,
             offset,
             at,
+            data_hash,
             user,
             text: self.take_rest(),
         })
@@ -171,6 +212,8 @@ impl<'a> Fields<'a> {
         let channel = self.u32()?;
         let offset = self.u64()?;
         let at = self.at()?;
+        let kind = self.payload_kind()?;
+        let retention = self.retention()?;
         let (user_len, client_len, key_len) = (self.u16()?, self.u16()?, self.u16()?);
         let user = self.text(user_len)?;
         let client = self.text(client_len)?;
@@ -186,6 +229,8 @@ impl<'a> Fields<'a> {
             user,
             client,
             key,
+            kind,
+            retention,
             data: self.take_rest(),
         })
     }

@@ -2,36 +2,58 @@
 //!
 //! The buffer belongs to the batch: no record has an allocation of its own.
 
-use steadfast_engine::ChannelEpoch;
+use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::Timestamp;
 
-use crate::record::{CRC_BYTES, Durability, HEAD_BYTES, NO_KEY, Publication, Stamp, Stored};
+use crate::check;
+use crate::identity::SegmentSecret;
+use crate::record::{
+    CHECK_BYTES, CHECKED_BYTES, Durability, HEAD_BYTES, NO_KEY, Publication, Stamp, Stored,
+    head_check, payload_kind_code,
+};
 
-/// Appends a record to the buffer and returns its length.
-pub(crate) fn encode(buffer: &mut Vec<u8>, stamp: Stamp, stored: &Stored<'_>) -> usize {
+/// Length of the check of a body.
+const BODY_CHECK_BYTES: usize = 8;
+/// Length of the length of a body.
+const LEN_BYTES: usize = 4;
+
+/// Appends a record that will be at byte position `at` of its segment, and returns its length.
+pub(crate) fn encode(
+    buffer: &mut Vec<u8>,
+    secret: &SegmentSecret,
+    at: u64,
+    stamp: Stamp,
+    stored: &Stored<'_>,
+) -> usize {
     let from = buffer.len();
-    buffer.extend_from_slice(&[0; 8]);
-    buffer.extend_from_slice(&stamp.segment.0.to_le_bytes());
+    // The checks and the length follow from the body.
+    buffer.extend_from_slice(&[0; CHECK_BYTES + BODY_CHECK_BYTES + LEN_BYTES]);
     buffer.extend_from_slice(&stamp.write_generation.to_le_bytes());
     buffer.extend_from_slice(&stamp.synced.to_le_bytes());
     buffer.push(kind(stored));
     encode_body(buffer, stored);
     let len = buffer.len() - from;
     let body_len = u32::try_from(len - HEAD_BYTES).expect("a record is smaller than a segment");
-    if let Some(record) = buffer.get_mut(from..)
-        && let Some((crc, covered)) = record.split_first_chunk_mut::<CRC_BYTES>()
+    if let Some((head, body)) = buffer
+        .get_mut(from..)
+        .and_then(|record| record.split_first_chunk_mut::<HEAD_BYTES>())
+        && let Some((check, rest)) = head.split_first_chunk_mut::<CHECK_BYTES>()
+        && let Some(checked) = rest.first_chunk_mut::<CHECKED_BYTES>()
     {
-        if let Some(field) = covered.first_chunk_mut::<4>() {
-            *field = body_len.to_le_bytes();
+        if let Some((body_check, rest)) = checked.split_first_chunk_mut::<BODY_CHECK_BYTES>()
+            && let Some(len) = rest.first_chunk_mut::<LEN_BYTES>()
+        {
+            *body_check = check::keyed(secret, body).to_le_bytes();
+            *len = body_len.to_le_bytes();
         }
-        *crc = crc32fast::hash(covered).to_le_bytes();
+        *check = head_check(secret, at, checked).to_le_bytes();
     }
     len
 }
 
 const fn kind(stored: &Stored<'_>) -> u8 {
     match stored {
-        Stored::Header(_) => 1,
+        Stored::Checkpoint(_) => 1,
         Stored::Channel(_) => 2,
         Stored::Key(_) => 3,
         Stored::Publication(_) => 4,
@@ -45,13 +67,12 @@ const fn kind(stored: &Stored<'_>) -> u8 {
 
 fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
     match stored {
-        Stored::Header(header) => {
-            buffer.extend_from_slice(&header.version.to_le_bytes());
-            buffer.extend_from_slice(&header.oldest.0.to_le_bytes());
-            encode_epoch(buffer, header.new_channel_epoch);
-            buffer.push(durability_code(header.durability));
-            buffer.extend_from_slice(&header.channels.to_le_bytes());
-            buffer.extend_from_slice(&header.keys.to_le_bytes());
+        Stored::Checkpoint(start) => {
+            buffer.extend_from_slice(&start.oldest.0.to_le_bytes());
+            encode_epoch(buffer, start.new_channel_epoch);
+            buffer.push(durability_code(start.durability));
+            buffer.extend_from_slice(&start.channels.to_le_bytes());
+            buffer.extend_from_slice(&start.keys.to_le_bytes());
         }
         Stored::Channel(channel) => {
             buffer.extend_from_slice(&channel.id.to_le_bytes());
@@ -65,6 +86,7 @@ fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
             buffer.extend_from_slice(&key.channel.to_le_bytes());
             buffer.extend_from_slice(&key.offset.to_le_bytes());
             encode_at(buffer, key.at);
+            buffer.extend_from_slice(&key.data_hash.to_le_bytes());
             encode_text_len(buffer, key.user);
             buffer.extend_from_slice(key.user);
             buffer.extend_from_slice(key.text);
@@ -93,6 +115,15 @@ fn encode_publication(buffer: &mut Vec<u8>, publication: &Publication<'_>) {
     buffer.extend_from_slice(&publication.channel.to_le_bytes());
     buffer.extend_from_slice(&publication.offset.to_le_bytes());
     encode_at(buffer, publication.at);
+    buffer.push(payload_kind_code(publication.kind));
+    match publication.retention {
+        RetentionClass::Kept => buffer.push(0),
+        RetentionClass::KeptUntil(until) => {
+            buffer.push(1);
+            encode_at(buffer, until);
+        }
+        RetentionClass::NotStored => buffer.push(2),
+    }
     encode_text_len(buffer, publication.user);
     encode_text_len(buffer, publication.client);
     match publication.key {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use steadfast_engine::io as engine_io;
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offsets};
 use steadfast_log::Log;
+use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
@@ -156,6 +157,9 @@ fn run_memory(engine: &mut MemoryEngine, now: Instant, input: Input) -> Vec<Deli
     outputs.filter_map(delivery).collect()
 }
 
+/// The secret of every segment: no publisher here tries to imitate a record.
+const SECRET: SegmentSecret = SegmentSecret::new([7; SegmentSecret::BYTES]);
+
 /// The log over segments in memory.
 struct LogWithStorage {
     log: Log,
@@ -185,7 +189,11 @@ impl LogWithStorage {
             now,
             log_io::Input::Found {
                 segments: Vec::new(),
-                incarnation: 0x9f,
+                values: StartValues {
+                    incarnation: 0x9f,
+                    directory: DirectoryId([1; DirectoryId::BYTES]),
+                    secret: SECRET,
+                },
                 at: wall,
             },
         );
@@ -223,9 +231,20 @@ impl LogWithStorage {
     ) -> Option<log_io::Input> {
         let index = |at: u64| usize::try_from(at).unwrap();
         match output {
-            log_io::Output::Reserve { segment, bytes } => {
-                self.segments.insert(segment, vec![0; index(bytes)]);
-                return Some(log_io::Input::Reserved { segment });
+            log_io::Output::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => {
+                let zeros = vec![0; index(bytes) - first.len() - last.len()];
+                let content = [&first[..], &zeros, &last].concat();
+                self.segments.insert(segment, content);
+                let input = log_io::Input::Reserved {
+                    segment,
+                    next_secret: SECRET,
+                };
+                return Some(input);
             }
             log_io::Output::Write { segment, at, bytes } => {
                 let written = self.segments.entry(segment).or_default();

@@ -1,7 +1,9 @@
 //! Pages of the history: directions, limits, and how pages join.
 
 use bytes::Bytes;
-use steadfast_engine::{Append, Page, Publisher, Read, ReadFrom, Record};
+use steadfast_engine::{
+    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Record, RetentionClass,
+};
 
 use crate::engines::{Engine, Settings};
 use crate::harness::{Delivery, Harness, append, offsets, read};
@@ -111,6 +113,8 @@ pub(crate) fn a_publication_is_read_as_it_was_committed<E: Engine>() {
     harness.publish_ok(append("a", "without a publisher"));
     harness.publish_ok(Append {
         publisher: publisher.clone(),
+        kind: PayloadKind::Binary,
+        retention: RetentionClass::NotStored,
         ..append("a", "[\"with a publisher\"]")
     });
 
@@ -126,6 +130,10 @@ pub(crate) fn a_publication_is_read_as_it_was_committed<E: Engine>() {
         .collect();
     assert_eq!(records, committed);
     assert_eq!(records[1].publisher, publisher);
+    assert_eq!(
+        (records[1].kind, records[1].retention),
+        (PayloadKind::Binary, RetentionClass::NotStored)
+    );
     assert_eq!(records[1].data, "[\"with a publisher\"]");
     assert_eq!(records[0].at, harness.wall());
 }

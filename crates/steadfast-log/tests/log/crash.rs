@@ -6,7 +6,7 @@ use steadfast_engine::{Page, ReadFrom};
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::Fsync;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, RECORDS_AT, TRAILER};
 use crate::harness::{Harness, WALL, append, idempotent, read, settings, with_fsync};
 
 #[test]
@@ -100,18 +100,12 @@ fn before_and_after_the_last_batch() -> (Disk, Disk) {
 fn a_write_torn_at_any_byte_is_truncated_and_nothing_acknowledged_is_lost() {
     let (before, after) = before_and_after_the_last_batch();
     let segment = before.numbers()[0];
-    let end = |disk: &Disk| {
-        disk.bytes(segment)
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .unwrap()
-            + 1
-    };
+    let end = |disk: &Disk| disk.records_end(segment);
     let (from, to) = (end(&before), end(&after));
 
     for truncated_at in from..to {
         let mut disk = after.clone();
-        disk.bytes_mut(segment)[truncated_at..].fill(0);
+        disk.bytes_mut(segment)[truncated_at..to].fill(0);
         let mut harness = Harness::open(settings(), disk, WALL, 2);
 
         let all = harness.all("a");
@@ -147,30 +141,37 @@ fn a_byte_flipped_anywhere_in_a_closed_log_is_reported_or_loses_nothing() {
     harness.publish_ok(append("a", "3"));
     harness.close();
     let segment = harness.disk.numbers()[0];
-    let used = harness
-        .disk
-        .bytes(segment)
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .unwrap()
-        + 1;
-    let clean_len = 33;
+    let used = harness.disk.clean_end(segment);
+    let size = harness.disk.bytes(segment).len();
+    let copy_at = size - TRAILER;
 
-    for at in 0..used + 100 {
+    for at in (0..used + 100).chain(copy_at - 100..size) {
         let mut disk = harness.disk.clone();
         disk.bytes_mut(segment)[at] ^= 0x10;
         let mut again = Harness::start(settings(), disk, WALL, 2);
 
+        let expected = if at < RECORDS_AT {
+            Some((CorruptionKind::InvalidHeader, 0))
+        } else if at < used {
+            Some((CorruptionKind::InvalidRecord, RECORDS_AT))
+        } else if (copy_at..copy_at + RECORDS_AT).contains(&at) {
+            Some((CorruptionKind::InvalidHeader, copy_at))
+        } else {
+            None
+        };
         match (again.corruption, again.opened) {
             (Some(corruption), None) => {
-                assert_eq!(corruption.kind, CorruptionKind::InvalidRecord, "at {at}");
+                let (kind, from) = expected.unwrap_or_else(|| panic!("at {at}: {corruption:?}"));
+                assert_eq!(corruption.kind, kind, "at {at}");
                 assert!(
-                    corruption.segment.0 == segment && corruption.at <= wide(at) && at < used,
+                    corruption.segment.0 == segment
+                        && (wide(from)..=wide(at)).contains(&corruption.at),
                     "at {at}: {corruption:?}"
                 );
             }
             (None, Some(report)) => {
-                assert!(at >= used - clean_len, "at {at}: {report:?}");
+                assert_eq!(expected, None, "at {at}: {report:?}");
+                assert!(report.is_clean, "at {at}: {report:?}");
                 assert_eq!(
                     again.all("a"),
                     [(1, "1".into()), (2, "2".into()), (3, "3".into())],
@@ -187,13 +188,7 @@ fn a_byte_flipped_anywhere_in_a_closed_log_is_reported_or_loses_nothing() {
 fn a_byte_flipped_in_a_running_log_never_yields_a_wrong_publication() {
     let (before, after) = before_and_after_the_last_batch();
     let segment = before.numbers()[0];
-    let end = |disk: &Disk| {
-        disk.bytes(segment)
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .unwrap()
-            + 1
-    };
+    let end = |disk: &Disk| disk.records_end(segment);
     let (proven, used) = (end(&before), end(&after));
 
     for at in 0..used {
@@ -230,8 +225,10 @@ fn bytes_of_a_recycled_segment_never_count() {
     let stale = old.disk.bytes(1).to_vec();
     let mut harness = Harness::new(settings());
     harness.publish_ok(append("a", "1"));
+    // The file system gives the next segment blocks of a log that was deleted: all of them but those of the header.
     let next = harness.disk.numbers()[1];
-    harness.disk.bytes_mut(next).copy_from_slice(&stale);
+    let records = RECORDS_AT..stale.len() - TRAILER;
+    harness.disk.bytes_mut(next)[records.clone()].copy_from_slice(&stale[records]);
 
     let mut again = harness.reopen(settings(), 2);
 
@@ -247,8 +244,8 @@ fn bytes_of_a_recycled_segment_never_count() {
 
 #[test]
 fn truncated_records_never_reappear_even_where_new_records_end_just_before_them() {
-    // A record of the opening (47 bytes) and a publication of 3 bytes overwrite a publication of 50 bytes.
-    let long = |number: u64| append("a", &format!("{number:0>50}"));
+    // A record of the opening (51 bytes) and a publication of 3 bytes overwrite a publication of 54 bytes.
+    let long = |number: u64| append("a", &format!("{number:0>54}"));
     let mut harness = Harness::new(settings());
     harness.publish_ok(append("a", "1"));
     let before = harness.disk.clone();
@@ -270,8 +267,8 @@ fn truncated_records_never_reappear_even_where_new_records_end_just_before_them(
     let stale = truncated_at
         .disk
         .bytes(1)
-        .windows(50)
-        .filter(|bytes| *bytes == format!("{:0>50}", 3).as_bytes());
+        .windows(54)
+        .filter(|bytes| *bytes == format!("{:0>54}", 3).as_bytes());
     assert_eq!(stale.count(), 1, "the old records still exist");
     truncated_at.disk.lose_unsynced();
     let mut third = truncated_at.reopen(settings(), 3);
@@ -308,14 +305,9 @@ fn corruption_in_a_sealed_segment_is_reported_with_its_evidence() {
     for _ in 0..30 {
         harness.publish_ok(append("a", &"x".repeat(1000)));
     }
-    let used = harness
-        .disk
-        .bytes(1)
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .unwrap();
+    let used = harness.disk.records_end(1) - 1;
 
-    for at in (0..=used).step_by(97).chain([used]) {
+    for at in (RECORDS_AT..=used).step_by(97).chain([used]) {
         let mut disk = harness.disk.clone();
         disk.bytes_mut(1)[at] ^= 0x40;
         let again = Harness::start(settings(), disk, WALL, 2);

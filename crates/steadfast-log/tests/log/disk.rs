@@ -8,6 +8,11 @@ use steadfast_machine::Generator;
 /// The unit of a disk write in bytes.
 pub(crate) const SECTOR: usize = 512;
 
+/// The byte position of the first record of a segment.
+pub(crate) const RECORDS_AT: usize = 256;
+/// Bytes at the end of a segment that hold no records: the copy of the header, and the end of a clean shutdown.
+pub(crate) const TRAILER: usize = 1024;
+
 /// The files of a data directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
@@ -30,13 +35,17 @@ impl Disk {
         self.files.iter().map(found).collect()
     }
 
-    pub(crate) fn reserve(&mut self, number: u64, bytes: u64) {
-        let zeros = vec![0; usize::try_from(bytes).unwrap()];
+    /// Creates a file with its content at the beginning and at the end.
+    pub(crate) fn reserve(&mut self, number: u64, bytes: u64, first: &[u8], last: &[u8]) {
+        let mut content = vec![0; usize::try_from(bytes).unwrap()];
+        let last_at = content.len() - last.len();
+        content[..first.len()].copy_from_slice(first);
+        content[last_at..].copy_from_slice(last);
         self.files.insert(
             number,
             File {
-                durable: zeros.clone(),
-                current: zeros,
+                durable: content.clone(),
+                current: content,
                 dirty: BTreeSet::new(),
             },
         );
@@ -112,6 +121,21 @@ impl Disk {
 
     pub(crate) fn bytes(&self, number: u64) -> &[u8] {
         &self.files[&number].current
+    }
+
+    /// Where the records of a segment end: after the last byte before its trailer that is not zero.
+    pub(crate) fn records_end(&self, number: u64) -> usize {
+        let bytes = self.bytes(number);
+        let records = &bytes[RECORDS_AT..bytes.len() - TRAILER];
+        let last = records.iter().rposition(|byte| *byte != 0);
+        RECORDS_AT + last.map_or(0, |last| last + 1)
+    }
+
+    /// Where the records of a segment ended when the log was closed cleanly.
+    pub(crate) fn clean_end(&self, number: u64) -> usize {
+        let bytes = self.bytes(number);
+        let end = bytes[bytes.len() - TRAILER / 2..].first_chunk().unwrap();
+        usize::try_from(u64::from_le_bytes(*end)).unwrap()
     }
 
     pub(crate) fn numbers(&self) -> Vec<u64> {

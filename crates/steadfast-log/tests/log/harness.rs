@@ -10,10 +10,11 @@ use steadfast_engine::{
 };
 use steadfast_log::Log;
 use steadfast_log::event::Event;
-use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
+use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
+use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
-use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+use steadfast_machine::{ByteSize, Generator, Instant, Machine, Seed, Timestamp};
 
 use crate::disk::Disk;
 
@@ -55,7 +56,63 @@ pub(crate) struct Harness {
     pub(crate) writes: usize,
     pub(crate) syncs: usize,
     pub(crate) reads: usize,
+    /// The operations that the disk executed, in order.
+    pub(crate) operations: Vec<Operation>,
     request_ids: u64,
+    secrets: Secrets,
+}
+
+/// An operation that the disk executed.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    Reserve { segment: u64, bytes: u64 },
+    Write { segment: u64, at: u64, bytes: Bytes },
+    Sync { segment: u64 },
+}
+
+/// Where the secrets of the segments come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Secrets {
+    Random(Generator),
+    /// Every segment has the same secret: a publisher who knows the format can build such records.
+    Known,
+}
+
+impl Secrets {
+    fn draw(&mut self) -> SegmentSecret {
+        match self {
+            Self::Random(generator) => secret(generator),
+            Self::Known => SegmentSecret::new(known_secret()),
+        }
+    }
+}
+
+/// The identity that a directory has when it is new at this incarnation.
+pub(crate) fn directory(incarnation: u64) -> DirectoryId {
+    DirectoryId(u128::from(incarnation).to_le_bytes())
+}
+
+/// The secret that a publisher knows, from [`Secrets::Known`].
+pub(crate) fn known_secret() -> [u8; SegmentSecret::BYTES] {
+    let mut byte = 1_u8;
+    std::array::from_fn(|_| {
+        byte = byte.wrapping_mul(37).wrapping_add(11);
+        byte
+    })
+}
+
+/// The secrets of the segments that a start reserves.
+fn random_secrets(incarnation: u64) -> Secrets {
+    Secrets::Random(Seed::new(incarnation).generator())
+}
+
+/// The next secret of a generator.
+pub(crate) fn secret(random: &mut Generator) -> SegmentSecret {
+    let mut bytes = [0; SegmentSecret::BYTES];
+    for word in bytes.chunks_exact_mut(8) {
+        word.copy_from_slice(&random.next_u64().to_le_bytes());
+    }
+    SegmentSecret::new(bytes)
 }
 
 pub(crate) const WALL: u64 = 1_700_000_000_000;
@@ -126,6 +183,20 @@ impl Harness {
             (wall, incarnation),
             Faults::default(),
             false,
+            random_secrets(incarnation),
+        )
+    }
+
+    /// Opens a new log on an empty disk, whose segments have these secrets.
+    pub(crate) fn with_secrets(settings: LogSettings, incarnation: u64, secrets: Secrets) -> Self {
+        let start = (WALL, incarnation);
+        Self::begin(
+            settings,
+            Disk::default(),
+            start,
+            Faults::default(),
+            false,
+            secrets,
         )
     }
 
@@ -136,7 +207,15 @@ impl Harness {
         wall: u64,
         incarnation: u64,
     ) -> Self {
-        Self::begin(settings, disk, (wall, incarnation), Faults::default(), true)
+        let secrets = random_secrets(incarnation);
+        Self::begin(
+            settings,
+            disk,
+            (wall, incarnation),
+            Faults::default(),
+            true,
+            secrets,
+        )
     }
 
     /// Starts a log on a disk that fails from the beginning.
@@ -147,7 +226,7 @@ impl Harness {
     ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
-        Self::begin(settings, disk, (WALL, 9), faults, false)
+        Self::begin(settings, disk, (WALL, 9), faults, false, random_secrets(9))
     }
 
     fn begin(
@@ -156,6 +235,7 @@ impl Harness {
         (wall, incarnation): (u64, u64),
         faults: Faults,
         is_holding: bool,
+        secrets: Secrets,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
         let mut harness = Self {
@@ -175,13 +255,20 @@ impl Harness {
             writes: 0,
             syncs: 0,
             reads: 0,
+            operations: Vec::new(),
             request_ids: 0,
+            secrets,
         };
         let at = harness.at();
         let segments = harness.disk.list();
+        let values = StartValues {
+            incarnation,
+            directory: directory(incarnation),
+            secret: harness.secrets.draw(),
+        };
         harness.handle(Input::Found {
             segments,
-            incarnation,
+            values,
             at,
         });
         harness
@@ -234,9 +321,18 @@ impl Harness {
     pub(crate) fn write_unreported(&mut self) {
         for output in std::mem::take(&mut self.held) {
             if let Output::Write { segment, at, bytes } = output {
-                self.disk.write(segment.0, at, &bytes);
+                self.write(segment, at, &bytes);
             }
         }
+    }
+
+    fn write(&mut self, segment: SegmentNumber, at: u64, bytes: &Bytes) {
+        self.disk.write(segment.0, at, bytes);
+        self.operations.push(Operation::Write {
+            segment: segment.0,
+            at,
+            bytes: bytes.clone(),
+        });
     }
 
     /// Executes the oldest operation that is held.
@@ -248,60 +344,20 @@ impl Harness {
 
     fn execute(&mut self, output: Output) {
         match output {
-            Output::Reserve { segment, bytes } => {
-                if let Some(error) = self.faults.reserve {
-                    self.fail(FailedOperation::Reserve(segment), error);
-                } else {
-                    self.disk.reserve(segment.0, bytes);
-                    self.log.handle(self.now, Input::Reserved { segment });
-                }
-            }
-            Output::Write { segment, at, bytes } => {
-                self.writes += 1;
-                if let Some(error) = self.faults.write {
-                    // Half of the bytes reach the disk nevertheless.
-                    let half = &bytes[..bytes.len().div_ceil(2)];
-                    self.disk.write(segment.0, at, half);
-                    self.fail(FailedOperation::Write, error);
-                } else {
-                    self.disk.write(segment.0, at, &bytes);
-                    self.log.handle(self.now, Input::Written);
-                }
-            }
-            Output::Sync { segment } => {
-                self.syncs += 1;
-                if let Some(error) = self.faults.sync {
-                    self.fail(FailedOperation::Sync, error);
-                } else {
-                    if !self.faults.is_sync_ignored {
-                        self.disk.sync(segment.0);
-                    }
-                    self.log.handle(self.now, Input::Synced);
-                }
-            }
+            Output::Reserve {
+                segment,
+                bytes,
+                first,
+                last,
+            } => self.execute_reserve(segment, bytes, &first, &last),
+            Output::Write { segment, at, bytes } => self.execute_write(segment, at, &bytes),
+            Output::Sync { segment } => self.execute_sync(segment),
             Output::Read {
                 read,
                 segment,
                 at,
                 len,
-            } => {
-                self.reads += 1;
-                match (self.faults.read, self.disk.read(segment.0, at, len)) {
-                    (None, Some(bytes)) => {
-                        self.log.handle(
-                            self.now,
-                            Input::ReadDone {
-                                read,
-                                bytes: bytes.into(),
-                            },
-                        );
-                    }
-                    (error, _) => self.fail(
-                        FailedOperation::Read(read),
-                        error.unwrap_or(StorageError::Io),
-                    ),
-                }
-            }
+            } => self.execute_read(read, segment, at, len),
             Output::Remove { segment } => match self.faults.remove {
                 Some(error) => self.fail(FailedOperation::Remove(segment), error),
                 None => self.disk.remove(segment.0),
@@ -317,6 +373,62 @@ impl Harness {
             }
             Output::Notify(event) => self.events.push(event),
             Output::Closed => self.is_closed = true,
+        }
+    }
+
+    fn execute_reserve(&mut self, segment: SegmentNumber, bytes: u64, first: &[u8], last: &[u8]) {
+        if let Some(error) = self.faults.reserve {
+            return self.fail(FailedOperation::Reserve(segment), error);
+        }
+        self.disk.reserve(segment.0, bytes, first, last);
+        self.operations.push(Operation::Reserve {
+            segment: segment.0,
+            bytes,
+        });
+        let next_secret = self.secrets.draw();
+        let input = Input::Reserved {
+            segment,
+            next_secret,
+        };
+        self.log.handle(self.now, input);
+    }
+
+    fn execute_write(&mut self, segment: SegmentNumber, at: u64, bytes: &Bytes) {
+        self.writes += 1;
+        if let Some(error) = self.faults.write {
+            // Half of the bytes reach the disk nevertheless.
+            let half = bytes.slice(..bytes.len().div_ceil(2));
+            self.write(segment, at, &half);
+            return self.fail(FailedOperation::Write, error);
+        }
+        self.write(segment, at, bytes);
+        self.log.handle(self.now, Input::Written);
+    }
+
+    fn execute_sync(&mut self, segment: SegmentNumber) {
+        self.syncs += 1;
+        if let Some(error) = self.faults.sync {
+            return self.fail(FailedOperation::Sync, error);
+        }
+        if !self.faults.is_sync_ignored {
+            self.disk.sync(segment.0);
+            let segment = segment.0;
+            self.operations.push(Operation::Sync { segment });
+        }
+        self.log.handle(self.now, Input::Synced);
+    }
+
+    fn execute_read(&mut self, read: u64, segment: SegmentNumber, at: u64, len: usize) {
+        self.reads += 1;
+        match (self.faults.read, self.disk.read(segment.0, at, len)) {
+            (None, Some(bytes)) => {
+                let bytes = bytes.into();
+                self.log.handle(self.now, Input::ReadDone { read, bytes });
+            }
+            (error, _) => self.fail(
+                FailedOperation::Read(read),
+                error.unwrap_or(StorageError::Io),
+            ),
         }
     }
 
@@ -429,6 +541,12 @@ impl Harness {
         records.into_iter().map(text).collect()
     }
 
+    /// The payloads of all visible publications of a channel.
+    pub(crate) fn payloads(&mut self, channel: &str) -> Vec<Bytes> {
+        let (records, _) = self.records(read(channel, ReadFrom::Oldest, usize::MAX));
+        records.into_iter().map(|record| record.data).collect()
+    }
+
     /// Advances both clocks and wakes the log.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.now = self.now + time;
@@ -437,9 +555,13 @@ impl Harness {
         self.handle(Input::Tick { at });
     }
 
-    pub(crate) fn close(&mut self) {
+    pub(crate) fn close_requested(&mut self) {
         let at = self.at();
         self.handle(Input::CloseRequested { at });
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.close_requested();
         assert!(self.is_closed, "not closed");
     }
 }

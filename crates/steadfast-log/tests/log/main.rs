@@ -1,9 +1,14 @@
 //! The log through its public interface: a test disk executes its operations, fails, and loses what was not synced.
 
 #[cfg(test)]
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod dedup;
+#[cfg(test)]
+mod directory;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
@@ -11,11 +16,17 @@ mod failures;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod imitation;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod payloads;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

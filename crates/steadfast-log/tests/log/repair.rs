@@ -1,17 +1,19 @@
 //! Verify changes nothing and finds every corruption; repair keeps valid records and changes the epochs.
 
+use std::convert::Infallible;
+
 use steadfast_engine::{Page, ReadFrom};
 use steadfast_log::io::SegmentNumber;
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::LogPolicy;
-use steadfast_log::repair::{Repair, RepairReport};
+use steadfast_log::repair::{Repair, RepairReport, RepairStart};
 use steadfast_log::verify::{Verification, Verifier};
-use steadfast_machine::Timestamp;
+use steadfast_machine::{Seed, Timestamp};
 
-use crate::disk::Disk;
-use crate::harness::{Harness, WALL, append, idempotent, read, settings};
+use crate::disk::{Disk, RECORDS_AT};
+use crate::harness::{Harness, WALL, append, directory, idempotent, read, secret, settings};
 
-fn verify(disk: &Disk) -> Verification {
+pub(crate) fn verify(disk: &Disk) -> Verification {
     let policy = LogPolicy::new(settings()).unwrap();
     let mut verifier = Verifier::new(policy, disk.list(), Timestamp::from_millis(WALL));
     while let Some(request) = verifier.next_read() {
@@ -27,19 +29,36 @@ fn verify(disk: &Disk) -> Verification {
 fn repair(disk: &Disk, incarnation: u64) -> (Disk, RepairReport) {
     let policy = LogPolicy::new(settings()).unwrap();
     let first = SegmentNumber(disk.numbers().last().unwrap() + 1);
-    let mut repair = Repair::new(policy, incarnation, Timestamp::from_millis(WALL), first);
+    let start = RepairStart {
+        directory: verify(disk)
+            .directory
+            .unwrap_or_else(|| directory(incarnation)),
+        incarnation,
+        first,
+        at: Timestamp::from_millis(WALL),
+    };
+    let mut random = Seed::new(incarnation).generator();
+    let first_secret = secret(&mut random);
+    let mut draw = || Ok::<_, Infallible>(secret(&mut random));
+    let mut repair = Repair::new(policy, start, first_secret);
     let mut segments = Vec::new();
     for number in disk.numbers() {
-        repair.add_segment(SegmentNumber(number), disk.bytes(number));
+        let number = SegmentNumber(number);
+        repair
+            .add_segment(number, disk.bytes(number.0), &mut draw)
+            .unwrap();
         segments.extend(std::iter::from_fn(|| repair.poll_segment()));
     }
     let (rest, report) = repair.finish();
     segments.extend(rest);
     let mut repaired = Disk::default();
     for segment in segments {
-        repaired.reserve(segment.number.0, segment.size);
-        repaired.write(segment.number.0, 0, &segment.bytes);
-        repaired.sync(segment.number.0);
+        repaired.reserve(
+            segment.number.0,
+            segment.size,
+            &segment.first,
+            &segment.last,
+        );
     }
     (repaired, report)
 }
@@ -71,7 +90,8 @@ fn verify_finds_nothing_in_an_intact_log_and_every_corruption_in_another() {
     );
 
     harness.disk.bytes_mut(1)[3_000] ^= 1;
-    harness.disk.bytes_mut(3)[20] ^= 1;
+    harness.disk.bytes_mut(2)[20] ^= 1;
+    harness.disk.bytes_mut(3)[RECORDS_AT + 20] ^= 1;
     let before = harness.disk.clone();
     let corrupt = verify(&harness.disk);
 
@@ -84,6 +104,7 @@ fn verify_finds_nothing_in_an_intact_log_and_every_corruption_in_another() {
         positions,
         [
             (1, CorruptionKind::InvalidRecord),
+            (2, CorruptionKind::InvalidHeader),
             (3, CorruptionKind::InvalidRecord)
         ]
     );
@@ -147,17 +168,12 @@ fn repair_keeps_every_valid_publication_and_changes_the_epochs() {
 #[test]
 fn publications_whose_channel_record_is_lost_get_the_channel_name_from_a_later_checkpoint() {
     let mut harness = filled();
-    let created = harness
-        .disk
-        .bytes(1)
-        .windows(8)
-        .position(|bytes| bytes == 1_u64.to_le_bytes())
-        .unwrap();
-    // The segment begins with the header, the record of the opening, and the record that creates the first channel.
-    let header = 58;
-    let opened = 47;
-    assert!(created < header);
-    harness.disk.bytes_mut(1)[header + opened + 30] ^= 1;
+    // The records begin with the checkpoint, the record of the opening, and the record that creates the first channel.
+    let checkpoint = 58;
+    let opened = 51;
+    let name = RECORDS_AT + checkpoint + opened + 69;
+    assert_eq!(harness.disk.bytes(1)[name], b'a');
+    harness.disk.bytes_mut(1)[name] ^= 1;
 
     let (disk, report) = repair(&harness.disk, 77);
     let mut again = Harness::open(settings(), disk, WALL, 3);
@@ -172,13 +188,7 @@ fn repair_of_corruption_at_any_byte_yields_a_log_that_opens() {
     small.publish_all(vec![append("a", "1"), idempotent("b", "2", "ann", "k")]);
     small.publish_ok(append("a", "3"));
     small.close();
-    let used = small
-        .disk
-        .bytes(1)
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .unwrap()
-        + 1;
+    let used = small.disk.records_end(1);
 
     for at in 0..used {
         let mut disk = small.disk.clone();

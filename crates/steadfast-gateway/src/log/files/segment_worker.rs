@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use steadfast_log::io::SegmentNumber;
 
 use super::directory::{new_file, partial_path, segment_path, sync_names};
-use crate::log::storage::Completion;
+use crate::log::storage::{Completion, Reservation};
 
 /// The number of zeros that are written at a time; before each chunk the worker checks whether it must stop.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -39,7 +39,7 @@ pub(super) struct SegmentWorker {
 
 #[derive(Debug)]
 enum SegmentOperation {
-    Reserve(SegmentNumber, u64),
+    Reserve(Reservation),
     Remove(SegmentNumber),
 }
 
@@ -61,8 +61,9 @@ impl SegmentWorker {
         })
     }
 
-    pub(super) fn reserve(&self, segment: SegmentNumber, bytes: u64) -> Option<Completion> {
-        self.operation(SegmentOperation::Reserve(segment, bytes))
+    pub(super) fn reserve(&self, reservation: Reservation) -> Option<Completion> {
+        let segment = reservation.segment;
+        self.operation(SegmentOperation::Reserve(reservation))
             .err()
             .map(|error| Completion::NotReserved(segment, error))
     }
@@ -112,8 +113,9 @@ fn run(
 ) {
     while let Ok(operation) = inbox.recv() {
         let completion = match operation {
-            SegmentOperation::Reserve(segment, bytes) => {
-                match create(directory, segment, bytes, stop) {
+            SegmentOperation::Reserve(reservation) => {
+                let segment = reservation.segment;
+                match create(directory, &reservation, stop) {
                     Ok(()) => Some(Completion::Reserved(segment)),
                     Err(error) => Some(Completion::NotReserved(segment, error)),
                 }
@@ -132,14 +134,10 @@ fn run(
 }
 
 /// Creates the complete segment or nothing.
-fn create(
-    directory: &Path,
-    segment: SegmentNumber,
-    bytes: u64,
-    stop: &AtomicBool,
-) -> io::Result<()> {
+fn create(directory: &Path, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
+    let segment = reservation.segment;
     let partial = partial_path(directory, segment);
-    let made = fill(&partial, bytes, stop)
+    let made = fill(&partial, reservation, stop)
         .and_then(|()| std::fs::rename(&partial, segment_path(directory, segment)));
     if let Err(error) = made {
         // The partial file uses space that is needed; if it cannot be deleted now, the next start deletes it.
@@ -153,9 +151,15 @@ fn create(
     sync_names(directory)
 }
 
-fn fill(path: &Path, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
+fn fill(path: &Path, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
     let file = new_file().open(path)?;
-    write_zeros(&file, bytes, stop)?;
+    write_zeros(&file, reservation.bytes, stop)?;
+    let last_len = u64::try_from(reservation.last.len()).unwrap_or(u64::MAX);
+    file.write_all_at(&reservation.first, 0)?;
+    file.write_all_at(
+        &reservation.last,
+        reservation.bytes.saturating_sub(last_len),
+    )?;
     file.sync_all()
 }
 

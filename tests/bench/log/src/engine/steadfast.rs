@@ -4,8 +4,10 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use steadfast_engine::{Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass};
 use steadfast_clock::Clock;
+use steadfast_engine::{
+    Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
+};
 use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};

@@ -1,0 +1,100 @@
+//! Why a log cannot be opened: the links between its segments, and which corruptions count.
+
+use super::Opening;
+use crate::io::SegmentNumber;
+use crate::open::{Corruption, CorruptionKind};
+use crate::segment::header::RECORDS_AT;
+
+impl Opening {
+    /// Every corruption, in order of segments; segments that no longer belong to the log do not count. When a segment
+    /// has another version of the format, only that is reported: nothing else is known.
+    pub(crate) fn corruptions(&self) -> Vec<Corruption> {
+        let oldest = self.replay.oldest;
+        let of_version = |corruption: &&Corruption| match corruption.kind {
+            CorruptionKind::UnsupportedVersion { .. } => true,
+            CorruptionKind::InvalidRecord
+            | CorruptionKind::InvalidHeader
+            | CorruptionKind::WrongSize { .. }
+            | CorruptionKind::OtherDirectory { .. }
+            | CorruptionKind::UnsupportedRecord
+            | CorruptionKind::MissingSegment
+            | CorruptionKind::Inconsistent
+            | CorruptionKind::StorageFailed { .. } => false,
+        };
+        let versions: Vec<Corruption> = self
+            .corruptions
+            .iter()
+            .filter(of_version)
+            .copied()
+            .collect();
+        if !versions.is_empty() {
+            return versions;
+        }
+        // A segment of another directory is never removed, so it counts whatever its number.
+        let mut corruptions = self.identities.corruptions();
+        let counts = |corruption: &&Corruption| corruption.segment >= oldest;
+        corruptions.extend(self.corruptions.iter().filter(counts));
+        corruptions.sort_by_key(|corruption| (corruption.segment, corruption.at));
+        corruptions.dedup_by_key(|corruption| (corruption.segment, corruption.at));
+        if let Some(first) = self.replay.state.segments.oldest()
+            && first.number != oldest
+            && corruptions.is_empty()
+        {
+            corruptions.push(self.lost(oldest, Some((first.number, RECORDS_AT))));
+        }
+        if let Some(next) = self.tail.and_then(|tail| tail.outcome.next_segment)
+            && self.unused_segment(next).is_none()
+            && corruptions.is_empty()
+        {
+            corruptions.push(self.lost(next, None));
+        }
+        corruptions
+    }
+
+    /// A segment with valid content proves that the segment before it was sealed, and that no segment is missing
+    /// between the two.
+    pub(super) fn check_link(&mut self, later: (SegmentNumber, u64)) {
+        let Some(tail) = self.tail else { return };
+        let corruption = match tail.outcome.next_segment {
+            Some(next) if next == later.0 || self.is_corrupt(next) => return,
+            Some(next) => self.lost(next, Some(later)),
+            None => Corruption {
+                segment: tail.segment.number,
+                at: tail.outcome.end,
+                kind: CorruptionKind::InvalidRecord,
+                evidence: Some(later),
+            },
+        };
+        self.corruptions.push(corruption);
+        self.replay.skip_check();
+    }
+
+    /// The corruption of a segment that does not exist, or has no record left.
+    fn lost(&self, number: SegmentNumber, evidence: Option<(SegmentNumber, u64)>) -> Corruption {
+        let (at, kind) = match self.unused_segment(number) {
+            Some(_) => (RECORDS_AT, CorruptionKind::InvalidRecord),
+            None => (0, CorruptionKind::MissingSegment),
+        };
+        Corruption {
+            evidence,
+            ..bad(number, at, kind)
+        }
+    }
+
+    /// Whether a corruption of this segment is known.
+    fn is_corrupt(&self, number: SegmentNumber) -> bool {
+        self.corruptions
+            .iter()
+            .any(|corruption| corruption.segment == number)
+    }
+}
+
+/// A corruption without evidence in another place.
+pub(super) const fn bad(segment: SegmentNumber, at: u64, kind: CorruptionKind) -> Corruption {
+    Corruption {
+        segment,
+        at,
+        kind,
+        evidence: None,
+    }
+}
