@@ -46,7 +46,7 @@ mod tests {
 
         for (name, expected) in [
             ("prot", "did you mean `port`?"),
-            ("adress", "did you mean `address`?"),
+            ("shard", "did you mean `shards`?"),
             ("q", "one of: port, address, shards"),
         ] {
             assert_eq!(help(name, &known), expected);
