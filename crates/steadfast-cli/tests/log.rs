@@ -13,6 +13,9 @@ use serde_json::Value;
 /// Publications of about 100 bytes; together they reach well beyond the byte that is corrupted.
 const PUBLICATIONS: usize = 12;
 
+/// More than a gateway needs to reserve a segment; each publication is a process of its own.
+const PUBLICATIONS_MAX: usize = 1_000;
+
 #[test]
 fn an_intact_log_verifies_and_repair_changes_nothing() {
     let data = write_log();
@@ -160,11 +163,16 @@ fn a_segment_of_another_directory_is_refused_by_its_name_and_never_merged() {
     assert_eq!(std::fs::read(data.path().join(second)).unwrap(), foreign);
 }
 
-/// A data directory with some publications, from a gateway that was shut down cleanly.
+/// A data directory with some publications and a reserved second segment, from a gateway that was shut down cleanly.
 fn write_log() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
     let (gateway, address) = start(data.path());
-    for number in 0..PUBLICATIONS {
+    let reserved = data.path().join("0000000000000002.segment");
+    for number in 0..PUBLICATIONS_MAX {
+        // The gateway reserves the segment next to its other work, so the number of publications until then varies.
+        if number >= PUBLICATIONS && reserved.exists() {
+            break;
+        }
         let payload = format!("\"{number} {}\"", "x".repeat(80));
         let output = steadfast()
             .args([
@@ -178,6 +186,7 @@ fn write_log() -> tempfile::TempDir {
             .unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
     }
+    assert!(reserved.exists(), "no segment is reserved");
     stop(gateway);
     data
 }
