@@ -24,7 +24,7 @@ pub mod mask;
 
 pub use control_frame::ControlFrame;
 pub use decoder::{Decoder, Reading, WebSocketEvent, WebSocketLimits};
-pub use encoder::{Frame, FrameBuilder};
+pub use encoder::Frame;
 pub use endpoint::{EndOfStream, EndpointEvent, WebSocketEndpoint, WrittenAction};
 pub use error::CodecError;
 

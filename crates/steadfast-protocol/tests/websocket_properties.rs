@@ -4,8 +4,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Frame, FrameBuilder, MessageKind, Opcode, Role, WebSocketEndpoint,
-    WebSocketEvent, WebSocketLimits, encoder,
+    CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEndpoint, WebSocketEvent,
+    WebSocketLimits, encoder,
 };
 
 const LIMITS: WebSocketLimits = WebSocketLimits {
@@ -68,15 +68,6 @@ proptest! {
         let split = decode(role, limits, &stream, &reads);
 
         prop_assert_eq!(unsplit, split);
-    }
-
-    #[test]
-    fn a_frame_built_in_place_equals_a_copied_frame(payload in vec(any::<u8>(), 0..70_000)) {
-        let mut builder = FrameBuilder::with_capacity(16);
-        builder.buffer().extend_from_slice(&payload);
-
-        prop_assert_eq!(builder.payload_bytes(), payload.len());
-        prop_assert_eq!(builder.finish(Opcode::Binary), encoder::encode_server(Opcode::Binary, &payload));
     }
 
     #[test]

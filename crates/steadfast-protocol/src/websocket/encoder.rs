@@ -1,17 +1,17 @@
 //! Encodes messages into frames. A server's frame depends only on its message, so it is encoded once and shared.
 //!
-//! [`FrameBuilder`] and [`encode_server`] create a shareable [`Bytes`]; [`Frame::append_server`] and
-//! [`Frame::append_client`] append to the send buffer of one socket. The encoder has no state: the caller keeps the
-//! order of fragments, and sends nothing after a close frame.
+//! [`encode_server`] creates a shareable [`Bytes`]; [`Frame::append_server`] and [`Frame::append_client`] append to the
+//! memory of a caller. The encoder has no state: the caller keeps the order of fragments, and sends nothing after a
+//! close frame.
 
-use bytes::{Buf as _, BufMut, Bytes};
+use bytes::{BufMut, Bytes};
 
 use super::Opcode;
 use super::header::{FrameHeader, HEADER_BYTES_MAX};
 use super::mask::{self, MaskKey};
 
-/// The longest header of an unmasked frame, which [`FrameBuilder`] reserves.
-pub const SERVER_HEADER_BYTES_MAX: usize = 10;
+/// The longest header of an unmasked frame.
+const SERVER_HEADER_BYTES_MAX: usize = 10;
 
 /// Number of bytes that are masked at a time.
 const MASK_CHUNK_BYTES: usize = 512;
@@ -67,8 +67,6 @@ impl<'a> Frame<'a> {
 }
 
 /// Encodes a server's frame once, to be shared by all its receivers.
-///
-/// This function copies the payload; [`FrameBuilder`] does not.
 pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
     Frame::unfragmented(opcode, payload).append_server(&mut out);
@@ -99,67 +97,6 @@ pub fn fragments(opcode: Opcode, payload: &[u8], size: usize) -> impl Iterator<I
         opcode = Opcode::Continuation;
         Some(frame)
     })
-}
-
-/// Builds one shareable server frame whose payload is written in place, for example by a JSON encoder.
-///
-/// ```
-/// use steadfast_protocol::websocket::{FrameBuilder, Opcode};
-///
-/// let mut builder = FrameBuilder::with_capacity(64);
-/// builder.buffer().extend_from_slice(b"{}");
-/// assert_eq!(&builder.finish(Opcode::Text)[..], b"\x81\x02{}");
-/// ```
-#[derive(Clone, Debug)]
-pub struct FrameBuilder {
-    /// Reserved space for the longest header, then the payload.
-    buffer: Vec<u8>,
-}
-
-impl FrameBuilder {
-    /// Creates an empty frame with capacity for a payload of this many bytes; it grows as needed.
-    pub fn with_capacity(payload_bytes: usize) -> Self {
-        let mut buffer = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload_bytes);
-        buffer.extend_from_slice(&[0; SERVER_HEADER_BYTES_MAX]);
-        Self { buffer }
-    }
-
-    /// Returns the buffer to which the payload is appended. The bytes that the buffer already contains must stay.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
-    }
-
-    /// Returns the current length of the payload.
-    pub fn payload_bytes(&self) -> usize {
-        self.buffer.len().saturating_sub(SERVER_HEADER_BYTES_MAX)
-    }
-
-    /// Returns the frame: the header is written before the payload, which is not copied.
-    ///
-    /// # Panics
-    ///
-    /// If bytes of the reserved header were removed from [`Self::buffer`].
-    pub fn finish(self, opcode: Opcode) -> Bytes {
-        let mut buffer = self.buffer;
-        let (reserved, payload) = buffer
-            .split_first_chunk_mut::<SERVER_HEADER_BYTES_MAX>()
-            .expect("the reserved header is never removed from the buffer");
-        let header = FrameHeader {
-            is_final: true,
-            opcode,
-            payload_bytes: widen(payload.len()),
-            mask: None,
-        };
-        let mut bytes = [0; HEADER_BYTES_MAX];
-        let start = header.write_before_end(&mut bytes);
-        // The scratch buffer is longer than the reserved space, but an unmasked header uses only its last ten bytes.
-        let (_, tail) = bytes.split_at(HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX);
-        reserved.copy_from_slice(tail);
-        let mut frame = Bytes::from(buffer);
-        // `slice` is not used: it temporarily adds a second owner and allocates memory for that owner.
-        frame.advance(start - (HEADER_BYTES_MAX - SERVER_HEADER_BYTES_MAX));
-        frame
-    }
 }
 
 fn put_header(out: &mut impl BufMut, header: FrameHeader) {
