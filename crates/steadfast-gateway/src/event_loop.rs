@@ -322,11 +322,7 @@ async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
         let mut events: Vec<EngineEvent> = Vec::new();
         let taken = log.take(&mut events, LOG_EVENTS_MAX);
         if !events.is_empty() {
-            let input = Input::Engine {
-                events,
-                at: Clock::wall(),
-            };
-            event_loop.step(|shard, now| shard.handle(now, input));
+            event_loop.step(|shard, now| shard.handle(now, Input::Engine { events }));
         }
         if !taken.has_more {
             return;

@@ -10,6 +10,7 @@ use steadfast_engine::{
     Append, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse, Rejection,
     Request as EngineRequest, Response, RetentionClass,
 };
+use steadfast_machine::convert::saturating;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
@@ -150,6 +151,7 @@ impl Hub {
             version: self.settings().server.clone(),
             ping: self.policy.ping_seconds(),
             pong: true,
+            time: saturating(self.wall.as_millis()),
             ..ConnectResult::default()
         };
         self.reply_ok(id, command, ReplyResult::Connect(result));

@@ -40,6 +40,7 @@ pub struct Hub {
     pub(crate) policy: HubPolicy,
     pub(crate) generator: Generator,
     pub(crate) now: Instant,
+    /// The wall-clock time of the latest command.
     pub(crate) wall: Timestamp,
     pub(crate) peers: Peers,
     pub(crate) channels: Channels,
@@ -211,8 +212,7 @@ impl Hub {
         self.schedule(id);
     }
 
-    fn on_engine_events(&mut self, events: Vec<EngineEvent>, at: Timestamp) {
-        self.wall = at;
+    fn on_engine_events(&mut self, events: Vec<EngineEvent>) {
         for event in events {
             match event {
                 EngineEvent::Committed(committed) => self.on_committed(committed),
@@ -307,7 +307,10 @@ impl Machine for Hub {
                 client,
                 access,
             } => self.accept(peer, client, access),
-            Input::CommandReceived { peer, command } => self.on_command_received(peer, command),
+            Input::CommandReceived { peer, command, at } => {
+                self.wall = at;
+                self.on_command_received(peer, command);
+            }
             Input::BytesReceived { peer } => self.record_activity(peer),
             Input::Malformed { peer, code, reason } => {
                 self.close_with(peer, code, reason.to_owned());
@@ -316,7 +319,7 @@ impl Machine for Hub {
             Input::SendBuffer { peer, bytes } => self.on_send_buffer(peer, bytes),
             Input::Written { peer, bytes } => self.on_written(peer, bytes),
             Input::Drained { peer } => self.on_drained(peer),
-            Input::Engine { events, at } => self.on_engine_events(events, at),
+            Input::Engine { events } => self.on_engine_events(events),
             Input::ShardMessageReceived { message } => self.on_shard_message(message),
             Input::ShardMessageDropped { shard } => {
                 self.record_rejection(RejectionCause::InboxFull { shard });

@@ -151,6 +151,8 @@ pub enum Input {
     CommandReceived {
         peer: PeerId,
         command: Result<Command, DecodeError>,
+        /// The wall-clock time, which the reply to a connect command contains.
+        at: Timestamp,
     },
     /// Bytes arrived that are not a complete message yet, or a control frame: the peer is active.
     BytesReceived { peer: PeerId },
@@ -176,11 +178,7 @@ pub enum Input {
     /// The send buffer is empty.
     Drained { peer: PeerId },
     /// The engine delivered its next events for this shard, in its order.
-    Engine {
-        events: Vec<EngineEvent>,
-        /// The wall-clock time at the shell.
-        at: Timestamp,
-    },
+    Engine { events: Vec<EngineEvent> },
     /// A message from any shard arrived, including this one.
     ShardMessageReceived { message: ShardMessage },
     /// A message of this hub was dropped: the inbox of this shard is full.

@@ -155,8 +155,9 @@ impl World {
         let Some(limits) = self.shard_mut(index).map(|shard| *shard.hub.limits()) else {
             return;
         };
+        let at = self.wall();
         for command in ENCODING.decode_commands(message, &limits) {
-            self.feed_hub(index, Input::CommandReceived { peer, command });
+            self.feed_hub(index, Input::CommandReceived { peer, command, at });
             if self.connection_of(index, peer).is_none() {
                 break;
             }
@@ -367,7 +368,6 @@ impl World {
 
     /// A shard takes its events from the log.
     pub(crate) fn run_shard_iteration(&mut self, index: u16) {
-        let at = self.wall();
         let Some(gateway) = &mut self.gateway else {
             return;
         };
@@ -378,7 +378,7 @@ impl World {
         gateway.order.take(index, &mut events, EVENTS_MAX);
         let lags = events.iter().filter(|event| **event == EngineEvent::Lagged);
         self.totals.shard_lags += convert::to_u64(lags.count());
-        self.drive_hub(usize::from(index), Input::Engine { events, at });
+        self.drive_hub(usize::from(index), Input::Engine { events });
         self.schedule_shard_iterations();
     }
 

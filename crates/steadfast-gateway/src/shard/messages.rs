@@ -4,6 +4,7 @@
 //! reused, and framed straight into the write batch.
 
 use bytes::Bytes;
+use steadfast_clock::Clock;
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_machine::Instant;
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyPayload};
@@ -20,8 +21,9 @@ impl Shard {
             return;
         };
         let (encoding, limits) = (connection.encoding, *self.hub.limits());
+        let at = Clock::wall();
         for command in encoding.decode_commands(message, &limits) {
-            self.drive(now, Input::CommandReceived { peer, command });
+            self.drive(now, Input::CommandReceived { peer, command, at });
             if !self.is_open(peer) {
                 break;
             }
@@ -148,8 +150,7 @@ mod tests {
                 committed(1),
                 committed(2),
             ];
-            let at = Timestamp::default();
-            shard.handle(Instant::START, Input::Engine { events, at });
+            shard.handle(Instant::START, Input::Engine { events });
         })
         .check(|[_connected, subscribed, first, second]: [String; 4]| {
             assert!(

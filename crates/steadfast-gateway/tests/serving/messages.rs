@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 
+use steadfast_clock::Clock;
 use steadfast_gateway::config::StoreKind;
 use steadfast_protocol::websocket::Opcode;
 use steadfast_protocol::websocket::encoder::fragments;
@@ -34,6 +35,24 @@ fn publications_of_one_client_reach_subscribers_on_every_shard_in_order() {
             assert_eq!(client.next_offset(), expected);
         }
     }
+}
+
+#[test]
+fn the_first_client_of_a_gateway_receives_the_time_of_its_connect() {
+    let gateway = serve(config());
+    let mut client = Client::connect(gateway.address());
+    let before = Clock::wall().as_millis();
+
+    client.send("{\"id\":1,\"connect\":{}}");
+
+    let line = client.next_line();
+    let after = Clock::wall().as_millis();
+    let time = line.split("\"time\":").nth(1).expect(&line);
+    let time: u64 = time.trim_end_matches('}').parse().expect(&line);
+    assert!(
+        (before..=after).contains(&time),
+        "{before} <= {time} <= {after}"
+    );
 }
 
 #[test]

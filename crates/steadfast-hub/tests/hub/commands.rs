@@ -1,5 +1,7 @@
 //! Connect, publish, history, rpc, and commands that violate the protocol.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use steadfast_engine::{ReadFrom, Rejection, Request, Response};
 use steadfast_hub::io::Access;
@@ -38,12 +40,35 @@ fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
         version: "steadfast test".to_owned(),
         ping: 25,
         pong: true,
+        time: 1_700_000_000_000,
         ..ConnectResult::default()
     };
     assert_eq!(
         script.read(peer),
         [reply_to(1, ReplyResult::Connect(result))]
     );
+}
+
+#[test]
+fn a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing() {
+    let mut script = Script::new();
+    script.connect();
+    script.advance(Duration::from_secs(5));
+    let second = script.accept();
+
+    script.send(second, connect());
+
+    let replies = script.read(second);
+    let [
+        Reply::Response {
+            outcome: Ok(ReplyResult::Connect(result)),
+            ..
+        },
+    ] = &replies[..]
+    else {
+        panic!("{replies:?}");
+    };
+    assert_eq!(result.time, 1_700_000_005_000);
 }
 
 #[test]

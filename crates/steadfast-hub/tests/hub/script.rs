@@ -12,6 +12,7 @@ use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_machine::convert::saturating;
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
@@ -24,6 +25,9 @@ pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
 
 /// [`EPOCH`] in its wire format.
 pub(crate) const EPOCH_TEXT: &str = "000000000000000e.0";
+
+/// The wall-clock time at [`Instant::START`].
+pub(crate) const WALL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 pub(crate) struct Script {
     hub: Hub,
@@ -138,7 +142,14 @@ impl Script {
     }
 
     pub(crate) fn receive_command(&mut self, peer: PeerId, command: Result<Command, DecodeError>) {
-        self.handle(Input::CommandReceived { peer, command });
+        let at = self.wall();
+        self.handle(Input::CommandReceived { peer, command, at });
+    }
+
+    /// The wall-clock time now.
+    fn wall(&self) -> Timestamp {
+        let elapsed = self.now - Instant::START;
+        Timestamp::from_millis(WALL.as_millis() + saturating::<u64>(elapsed.as_millis()))
     }
 
     pub(crate) fn lose_connection(&mut self, peer: PeerId) {
@@ -163,10 +174,7 @@ impl Script {
     }
 
     pub(crate) fn log(&mut self, events: Vec<EngineEvent>) {
-        self.handle(Input::Engine {
-            events,
-            at: Timestamp::from_millis(0),
-        });
+        self.handle(Input::Engine { events });
     }
 
     /// Delivers a message from the hub's inbox.
