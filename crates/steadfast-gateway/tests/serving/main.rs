@@ -7,6 +7,7 @@ mod client;
 mod first_request;
 mod messages;
 mod probes;
+mod shard_messages;
 mod shutdown;
 mod slow_consumers;
 mod start;
