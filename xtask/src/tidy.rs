@@ -53,11 +53,12 @@ impl fmt::Display for Finding {
 
 type Check = fn(&Tree) -> Vec<Finding>;
 
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     source::headers,
     source::lengths,
     source::names,
     source::allowances,
+    source::conversions,
     manifests::layer_lints,
     manifests::reasons,
     manifests::lock_files,

@@ -1,4 +1,5 @@
-//! Checks of Rust files: the header, the length, the names of files and modules, and disabled lints.
+//! Checks of Rust files: the header, the length, the names of files and modules, disabled lints, and conversions of
+//! integers.
 
 use super::Finding;
 use crate::tree::Tree;
@@ -8,6 +9,14 @@ const LINES_MAX: usize = 800;
 
 /// Generic names, which do not say what a module contains.
 const GENERIC_NAMES: [&str; 4] = ["utils", "helpers", "common", "misc"];
+
+/// The file whose functions convert integers that do not fit.
+const CONVERSIONS: &str = "crates/steadfast-machine/src/units/convert.rs";
+
+/// The integer types, as the compiler names them.
+const INTEGERS: [&str; 12] = [
+    "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+];
 
 /// Every Rust file begins with a doc comment that says what the file owns.
 pub(crate) fn headers(tree: &Tree) -> Vec<Finding> {
@@ -115,6 +124,51 @@ pub(crate) fn allowances(tree: &Tree) -> Vec<Finding> {
     found
 }
 
+/// An integer that does not fit is not replaced by another number: such a number is indistinguishable from a valid one.
+pub(crate) fn conversions(tree: &Tree) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (path, text) in tree.texts_ending(".rs") {
+        if path == CONVERSIONS {
+            continue;
+        }
+        for (at, call) in text
+            .match_indices("try_from(")
+            .chain(text.match_indices("try_into("))
+        {
+            let (before, _) = text.split_at(at);
+            let (_, arguments) = text.split_at(at + call.len());
+            let is_of_integers = before.ends_with('.')
+                || INTEGERS
+                    .iter()
+                    .any(|integer| before.ends_with(&format!("{integer}::")));
+            if is_of_integers && after_call(arguments).starts_with(".unwrap_or") {
+                found.push(Finding::at(
+                    path,
+                    before.matches('\n').count() + 1,
+                    "an integer that does not fit becomes another one: use `steadfast_machine::convert`, \
+                     or state the invariant with `expect`",
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// What follows the arguments of a call and the white space after them.
+fn after_call(arguments: &str) -> &str {
+    let mut open = 1_usize;
+    let end = arguments.find(|letter| {
+        match letter {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    });
+    let (_, rest) = arguments.split_at(end.map_or(arguments.len(), |end| end + 1));
+    rest.trim_start()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::samples::findings;
@@ -168,6 +222,39 @@ mod tests {
 
         assert_eq!(findings(names, &good), [""; 0]);
         assert_eq!(findings(names, &bad).len(), 3);
+    }
+
+    #[test]
+    fn an_integer_that_is_replaced_when_it_does_not_fit_is_found() {
+        let fallback = ".unwrap_or";
+        let good = "let a = u8::try_from(b).expect(\"small\");\n\
+                    let c = u8::try_from(d).ok().map(f).unwrap_or(e);\n\
+                    let g = Duration::try_from(h).unwrap_or_default();\n";
+        let bad = [
+            (
+                "a.rs",
+                format!("let a = u8::try_from(b(c)){fallback}(u8::MAX);\n"),
+            ),
+            (
+                "b.rs",
+                format!("\nlet a = usize::try_from(b)\n    {fallback}(0);\n"),
+            ),
+            (
+                "c.rs",
+                format!("let a: u8 = b.try_into(){fallback}_default();\n"),
+            ),
+            (
+                CONVERSIONS,
+                format!("number.try_into(){fallback}(T::MAX)\n"),
+            ),
+        ];
+        let samples: Vec<(&str, &str)> = bad.iter().map(|(path, text)| (*path, &**text)).collect();
+
+        let found = findings(conversions, &samples);
+
+        assert_eq!(findings(conversions, &[("good.rs", good)]), [""; 0]);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[1].starts_with("b.rs:2: "), "{found:?}");
     }
 
     #[test]
