@@ -22,7 +22,7 @@ use steadfast_log::io::{Input, Output, SegmentFound, SegmentNumber};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_log::repair::{Repair, RepairStart};
 use steadfast_log::verify::Verifier;
-use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+use steadfast_machine::{ByteSize, Instant, Machine, Timestamp, convert};
 use twox_hash::XxHash3_64;
 
 /// The smallest segment that a policy allows.
@@ -121,7 +121,7 @@ fn complete_segment(number: u64, records: &[u8], choice: &Choice) -> Vec<u8> {
     bytes[copy_at..][..header.len()].copy_from_slice(&header);
     if choice.has_clean_end() {
         let end = records.len() + HEADER_BYTES;
-        let end = u64::try_from(end).unwrap_or(u64::MAX).to_le_bytes();
+        let end = convert::to_u64(end).to_le_bytes();
         let check = keyed(&end).to_le_bytes();
         bytes[size - TRAILER_BYTES / 2..][..16].copy_from_slice(&[end, check].concat());
     }
@@ -133,7 +133,7 @@ fn header(number: u64, size: usize) -> Vec<u8> {
     let prologue = XxHash3_64::oneshot(&bytes).to_le_bytes();
     bytes.extend_from_slice(&prologue[..4]);
     bytes.extend_from_slice(&number.to_le_bytes());
-    bytes.extend_from_slice(&u64::try_from(size).unwrap_or(u64::MAX).to_le_bytes());
+    bytes.extend_from_slice(&convert::to_u64(size).to_le_bytes());
     bytes.extend_from_slice(&DIRECTORY.0);
     bytes.extend_from_slice(&1_u64.to_le_bytes());
     bytes.extend_from_slice(&SECRET);
@@ -188,7 +188,7 @@ const DIRECTORY: DirectoryId = DirectoryId([7; DirectoryId::BYTES]);
 fn found(segments: &Segments) -> Vec<SegmentFound> {
     let found = |(number, bytes): (&u64, &Vec<u8>)| SegmentFound {
         number: SegmentNumber(*number),
-        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        bytes: convert::to_u64(bytes.len()),
     };
     segments.iter().map(found).collect()
 }

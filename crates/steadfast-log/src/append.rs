@@ -4,6 +4,7 @@
 //! expires with this batch. This module changes assigned offsets, never committed offsets.
 
 use steadfast_engine::{Append, Rejection, RequestId, Response};
+use steadfast_machine::convert;
 
 use crate::Log;
 use crate::batch::{Batch, BatchEffect, BatchItem};
@@ -136,7 +137,7 @@ impl Log {
         } else {
             0
         };
-        let len = wide(publication_len(&append) + created);
+        let len = convert::to_u64(publication_len(&append) + created);
         if !batch.fits(len, CONTROL_BYTES) {
             return AppendOutcome::Stopped(StopReason::SegmentFull, append);
         }
@@ -153,7 +154,7 @@ impl Log {
 
     /// The limit that does not allow one more channel.
     fn limit_for_channel(&self, append: &Append) -> Option<LogLimit> {
-        let len = wide(record::channel_len(append.channel.as_str().len()));
+        let len = convert::to_u64(record::channel_len(append.channel.as_str().len()));
         let bytes_max = records_len(self.policy.segment_bytes().as_bytes()) / 8 * 3;
         if self.state.channels.len() >= self.policy.channels_max() {
             Some(LogLimit::Channels)
@@ -249,7 +250,7 @@ impl Log {
         let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
         let text = publisher.user.len().max(publisher.client.len()).max(key);
         let name = append.channel.as_str().len();
-        let len = wide(publication_len(append) + record::channel_len(name));
+        let len = convert::to_u64(publication_len(append) + record::channel_len(name));
         text > TEXT_BYTES_MAX || len > self.policy.segment_bytes().as_bytes() / 4
     }
 
@@ -283,8 +284,4 @@ fn publication_len(append: &Append) -> usize {
 
 fn pending_cost(append: &Append) -> usize {
     PENDING_OVERHEAD_BYTES + append.channel.as_str().len() + publication_len(append)
-}
-
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use steadfast_engine::{Append, ChannelEpoch, RequestId};
+use steadfast_machine::convert;
 
 use crate::channels::IndexEntry;
 use crate::dedup::KeyScope;
@@ -107,7 +108,7 @@ impl Batch {
 
     /// The byte position of the next record of the batch.
     pub(crate) fn end(&self) -> u64 {
-        self.at + u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+        self.at + convert::to_u64(self.bytes.len())
     }
 
     /// Whether a record of this length fits and leaves `free` bytes after it.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_machine::{Instant, Timestamp};
+use steadfast_machine::{Instant, Timestamp, convert};
 
 use crate::record;
 
@@ -234,7 +234,7 @@ fn subtract_from_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known
 
 fn record_bytes(scope: &KeyScope) -> u64 {
     let len = record::key_len(scope.user.len(), scope.key.len());
-    u64::try_from(len).unwrap_or(u64::MAX)
+    convert::to_u64(len)
 }
 
 /// A copy in its own buffer, so that the keys of the window do not keep in memory the buffers in which they arrived.

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use steadfast_engine::ChannelEpoch;
-use steadfast_machine::{Instant, Timestamp};
+use steadfast_machine::{Instant, Timestamp, convert};
 
 use crate::identity::{DirectoryId, SegmentSecret, StartValues};
 use crate::io::{SegmentFound, SegmentNumber};
@@ -131,7 +131,7 @@ impl Opening {
             .policy
             .read_bytes()
             .as_len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
+            .min(convert::saturating(left));
         Some(ReadRequest {
             segment: reading.found.number,
             at: reading.at,
@@ -148,8 +148,8 @@ impl Opening {
             return;
         };
         let (found, is_first) = (reading.found, reading.at == 0);
-        reading.at += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.report.bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        reading.at += convert::to_u64(bytes.len());
+        self.report.bytes += convert::to_u64(bytes.len());
         let ends = bytes.len() < request.len || reading.at >= found.bytes;
         if is_first {
             self.begin_records(found, bytes);
@@ -174,13 +174,12 @@ impl Opening {
     /// What was found so far; complete once everything was read.
     pub(crate) fn report(&self) -> OpenReport {
         let state = &self.replay.state;
-        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let is_clean = self.tail.is_none_or(|tail| tail.is_clean);
         let torn_write = self.tail.and_then(|tail| tail.torn_write());
         OpenReport {
-            segments: wide(state.segments.len()),
-            channels: wide(state.channels.len()),
-            idempotency_keys: wide(state.dedup_window.len()),
+            segments: convert::to_u64(state.segments.len()),
+            channels: convert::to_u64(state.channels.len()),
+            idempotency_keys: convert::to_u64(state.dedup_window.len()),
             torn_write: torn_write.filter(|_| !is_clean),
             is_clean,
             has_new_epochs: !is_clean && self.replay.durability == Durability::Written,

@@ -11,6 +11,7 @@ use steadfast_engine::{
     ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId,
     Response, RetentionClass,
 };
+use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
 use crate::Log;
@@ -187,7 +188,8 @@ impl Log {
                 read: part.operation,
                 segment: segment.map_or(SegmentNumber(0), |segment| segment.number),
                 at: part.from,
-                len: usize::try_from(part.to - part.from).unwrap_or(usize::MAX),
+                len: usize::try_from(part.to - part.from)
+                    .expect("a part is smaller than a segment"),
             });
         }
         page_read.missing_parts = page_read.parts.len();
@@ -230,7 +232,7 @@ impl Log {
             {
                 page_read.secrets.push((entry.segment, segment.secret));
             }
-            let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+            let len = convert::to_usize(entry.len);
             selected.source =
                 match self
                     .cache
@@ -369,7 +371,7 @@ fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected>
             return false;
         };
         // At most this much of the record is payload.
-        let len = usize::try_from(entry.len).unwrap_or(usize::MAX);
+        let len = convert::to_usize(entry.len);
         bytes = bytes.saturating_add(len.saturating_sub(record::publication_len(
             RetentionClass::Kept,
             0,
@@ -432,7 +434,7 @@ fn decode(page_read: &PageRead, selected: &Selected) -> Option<Record> {
         Source::Part(index) => {
             let part = page_read.parts.get(*index)?;
             let from = usize::try_from(u64::from(selected.entry.byte_position) - part.from).ok()?;
-            let to = from + usize::try_from(selected.entry.len).ok()?;
+            let to = from + convert::to_usize(selected.entry.len);
             let bytes = part.bytes.as_ref()?;
             if to > bytes.len() {
                 return None;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
-use steadfast_machine::Timestamp;
+use steadfast_machine::{Timestamp, convert};
 
 use crate::identity::{DirectoryId, SegmentSecret};
 use crate::io::SegmentNumber;
@@ -20,7 +20,7 @@ use crate::record::{
 };
 use crate::segment::clean_end;
 use crate::segment::header::{
-    OVERHEAD_BYTES, RECORDS_AT, SegmentHeader, clean_end_at, copy_at, records_end,
+    HEADER_BYTES, OVERHEAD_BYTES, RECORDS_AT, SegmentHeader, clean_end_at, copy_at, records_end,
 };
 
 /// What a repair kept and dropped.
@@ -184,13 +184,13 @@ impl Repair {
         draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
     ) -> Result<(), E> {
         let Some(header) = SegmentHeader::find(number, bytes) else {
-            self.count_corrupt(wide(bytes.len()));
+            self.count_corrupt(convert::to_u64(bytes.len()));
             return Ok(());
         };
         let mut at = RECORDS_AT;
         let mut corrupt_len = 0;
         while at < records_end(header.size)
-            && let Some(rest) = bytes.get(usize::try_from(at).unwrap_or(usize::MAX)..)
+            && let Some(rest) = usize::try_from(at).ok().and_then(|at| bytes.get(at..))
             && rest.len() >= HEAD_BYTES
         {
             let Some((head, stored)) = self.valid(&header.secret, at, rest) else {
@@ -202,7 +202,7 @@ impl Repair {
                 self.count_corrupt(corrupt_len);
                 corrupt_len = 0;
             }
-            at += wide(head.len);
+            at += convert::to_u64(head.len);
             self.write_generation = head.stamp.write_generation;
             if matches!(stored, Stored::SegmentEnd { .. }) {
                 break;
@@ -231,11 +231,11 @@ impl Repair {
         self.report.unnamed = self
             .unnamed
             .values()
-            .map(|publications| wide(publications.len()))
+            .map(|publications| convert::to_u64(publications.len()))
             .sum();
-        self.report.channels = wide(self.channels.len());
+        self.report.channels = convert::to_u64(self.channels.len());
         self.encode(&Stored::CleanShutdown { at: self.start.at });
-        let end = wide(self.buffer.len());
+        let end = convert::to_u64(self.buffer.len());
         self.end_segment(Some(end));
         (self.finished, self.report)
     }
@@ -347,7 +347,7 @@ impl Repair {
         if let Some(target) = self.channels.get(name) {
             return target.id;
         }
-        let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let id = count(&self.names);
         self.names.push(name.to_owned());
         self.channels.insert(
             name.to_owned(),
@@ -376,7 +376,7 @@ impl Repair {
     ) -> Result<(), E> {
         const FREE: usize = 256;
         let end = records_end(self.policy.segment_bytes().as_bytes());
-        if wide(self.buffer.len() + len + FREE) <= end {
+        if convert::to_u64(self.buffer.len() + len + FREE) <= end {
             return Ok(());
         }
         let secret = draw()?;
@@ -391,12 +391,12 @@ impl Repair {
 
     fn begin_segment(&mut self) {
         // The header follows from the size, which is known at the end.
-        self.buffer = vec![0; usize::try_from(RECORDS_AT).unwrap_or(usize::MAX)];
+        self.buffer = vec![0; HEADER_BYTES];
         self.encode(&Stored::Checkpoint(CheckpointStart {
             oldest: self.start.first,
             new_channel_epoch: self.epoch,
             durability: self.policy.fsync().into(),
-            channels: u32::try_from(self.names.len()).unwrap_or(u32::MAX),
+            channels: count(&self.names),
             keys: 0,
         }));
         for name in std::mem::take(&mut self.names) {
@@ -418,7 +418,7 @@ impl Repair {
     /// Completes a segment; `clean_end` is where its records end after a clean shutdown.
     fn end_segment(&mut self, clean_end: Option<u64>) {
         let mut content = std::mem::take(&mut self.buffer);
-        let needed = wide(content.len()) + SEGMENT_END_BYTES + OVERHEAD_BYTES;
+        let needed = convert::to_u64(content.len()) + SEGMENT_END_BYTES + OVERHEAD_BYTES;
         let size = self.policy.segment_bytes().as_bytes().max(needed);
         let header = SegmentHeader {
             number: self.number,
@@ -431,7 +431,8 @@ impl Repair {
         content.splice(..first.len(), first);
         if let Some(end) = clean_end {
             let bytes = clean_end::encode(&self.secret, end);
-            let at = usize::try_from(clean_end_at(size) - copy_at(size)).unwrap_or(usize::MAX);
+            let at =
+                usize::try_from(clean_end_at(size) - copy_at(size)).expect("inside the trailer");
             last.splice(at..at + bytes.len(), bytes);
         }
         self.report.segments += 1;
@@ -445,16 +446,16 @@ impl Repair {
 
     /// Adds a record. The new segments are synced completely before they count, so each byte is durable by then.
     fn encode(&mut self, stored: &Stored<'_>) {
-        let synced = u32::try_from(self.buffer.len()).unwrap_or(u32::MAX);
+        let synced = u32::try_from(self.buffer.len()).expect("a segment is smaller than 4 GiB");
         let stamp = Stamp {
             write_generation: 1,
             synced,
         };
-        let at = wide(self.buffer.len());
+        let at = convert::to_u64(self.buffer.len());
         record::encode(&mut self.buffer, &self.secret, at, stamp, stored);
     }
 }
 
-fn wide(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
+fn count(names: &[String]) -> u32 {
+    u32::try_from(names.len()).expect("a data directory has fewer channels than 32 bits can count")
 }

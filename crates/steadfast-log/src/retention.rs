@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_engine::ChannelEpoch;
+use steadfast_machine::convert;
 
 use crate::Log;
 use crate::batch::Batch;
@@ -83,7 +84,7 @@ impl Log {
         let new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
         let mut expired = BTreeSet::new();
         for id in candidates {
-            let head_bytes = u64::try_from(HEAD_BYTES).unwrap_or(u64::MAX);
+            let head_bytes = convert::to_u64(HEAD_BYTES);
             if !batch.fits(head_bytes, EXPIRED_RECORD_BYTES) {
                 break;
             }
@@ -117,7 +118,7 @@ impl Log {
         }
         self.state.dedup_window.remove_channels(channels);
         self.state.new_channel_epoch = new_channel_epoch;
-        let expired = u64::try_from(channels.len()).unwrap_or(u64::MAX);
+        let expired = convert::to_u64(channels.len());
         self.notify(Event::ChannelsExpired { channels: expired });
     }
 }

@@ -13,6 +13,8 @@
 //! A payload cannot imitate a record, whatever its bytes are: a head is checked with the secret of the segment and with
 //! its byte position. So the search costs one check of a head for each byte, whatever publishers store.
 
+use steadfast_machine::convert;
+
 use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
 use crate::record::{self, BodyError, HEAD_BYTES, RecordHead, Stamp, Stored};
@@ -220,7 +222,7 @@ impl Scan {
         self.track(head.stamp, at);
         self.write_generation = head.stamp.write_generation;
         self.outcome.records += 1;
-        self.at += u64::try_from(head.len).unwrap_or(u64::MAX);
+        self.at += convert::to_u64(head.len);
         self.outcome.end = self.at;
         if let Stored::SegmentEnd { next } = stored {
             self.phase = ScanPhase::Sealed;
@@ -259,7 +261,7 @@ impl Scan {
     fn head(&self, rest: &[u8]) -> Option<RecordHead> {
         let head = RecordHead::read(&self.secret, self.at, rest)?;
         let left = self.records_end.saturating_sub(self.at);
-        let fits = u64::try_from(head.len).is_ok_and(|len| len <= left);
+        let fits = convert::to_u64(head.len) <= left;
         (fits && u64::from(head.stamp.synced) <= self.at).then_some(head)
     }
 
@@ -271,7 +273,7 @@ impl Scan {
     /// Skips bytes; returns what follows them.
     fn skip<'a>(&mut self, rest: &'a [u8], len: usize) -> &'a [u8] {
         let (skipped, rest) = rest.split_at(len.min(rest.len()));
-        self.at += u64::try_from(skipped.len()).unwrap_or(u64::MAX);
+        self.at += convert::to_u64(skipped.len());
         rest
     }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use steadfast_machine::convert;
+
 use crate::identity::SegmentSecret;
 use crate::io::{SegmentNumber, StorageError};
 use crate::record::Stamp;
@@ -47,15 +49,13 @@ impl Segments {
 
     /// The ordinal of the current segment.
     pub(crate) fn last(&self) -> u32 {
-        self.first
-            + u32::try_from(self.list.len())
-                .unwrap_or(u32::MAX)
-                .saturating_sub(1)
+        let count = u32::try_from(self.list.len()).expect("32-bit ordinals number the segments");
+        self.first + count.saturating_sub(1)
     }
 
     pub(crate) fn by_ordinal(&self, ordinal: u32) -> Option<Segment> {
         let index = ordinal.checked_sub(self.first)?;
-        self.list.get(usize::try_from(index).ok()?).copied()
+        self.list.get(convert::to_usize(index)).copied()
     }
 
     pub(crate) fn oldest(&self) -> Option<Segment> {

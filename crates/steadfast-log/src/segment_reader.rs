@@ -2,6 +2,8 @@
 //!
 //! The scan decides where the records end, and the opening what all segments together mean.
 
+use steadfast_machine::convert;
+
 use crate::scan::{ChunkPosition, FoundRecord, Scan, ScanOutcome};
 use crate::segment::header::{RECORDS_AT, SegmentHeader, clean_end_at, copy_at, records_end};
 use crate::segment::{Segment, clean_end};
@@ -49,7 +51,7 @@ impl SegmentReader {
         on_record: impl FnMut(&FoundRecord<'_>),
     ) {
         let (from, size) = (self.at, self.header.size);
-        self.at += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.at += convert::to_u64(bytes.len());
         let has_records = from < records_end(size);
         if has_records {
             let position = if is_last || self.at >= records_end(size) {
@@ -85,10 +87,7 @@ impl SegmentReader {
 
 /// The part of bytes, which begin at byte position `at`, that is from `start` to `end`.
 fn part(bytes: &[u8], at: u64, start: u64, end: u64) -> &[u8] {
-    let index = |position: u64| {
-        usize::try_from(position.saturating_sub(at))
-            .unwrap_or(usize::MAX)
-            .min(bytes.len())
-    };
+    let index =
+        |position: u64| convert::saturating::<usize>(position.saturating_sub(at)).min(bytes.len());
     bytes.get(index(start)..index(end)).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
-use steadfast_machine::Generator;
+use steadfast_machine::{Generator, convert};
 
 /// The size of a sector, which is the unit of a write.
 const SECTOR_BYTES: usize = 512;
@@ -44,7 +44,7 @@ impl Disk {
     pub(crate) fn list(&self) -> Vec<SegmentFound> {
         let found = |(number, segment): (&SegmentNumber, &Segment)| SegmentFound {
             number: *number,
-            bytes: u64::try_from(segment.current.len()).unwrap_or(u64::MAX),
+            bytes: convert::to_u64(segment.current.len()),
         };
         self.segments.iter().map(found).collect()
     }
@@ -55,7 +55,7 @@ impl Disk {
     ///
     /// If the segment is too small for both.
     pub(crate) fn reserve(&mut self, number: SegmentNumber, bytes: u64, first: &[u8], last: &[u8]) {
-        let bytes = usize::try_from(bytes).unwrap_or(0);
+        let bytes = usize::try_from(bytes).expect("a simulated segment is small");
         let zeros = bytes.checked_sub(first.len() + last.len());
         let zeros = zeros.expect("a segment has space for both of its ends");
         let content = [first, &vec![0; zeros], last].concat();
@@ -75,7 +75,7 @@ impl Disk {
             .segments
             .get_mut(&number)
             .expect("the log writes to segments that exist");
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        let at = usize::try_from(at).expect("the log writes inside its segment");
         let target = segment.current.get_mut(at..at.saturating_add(bytes.len()));
         target
             .expect("the log writes inside its segment")
@@ -102,9 +102,7 @@ impl Disk {
         let Some(segment) = self.segments.get(&number) else {
             return Bytes::new();
         };
-        let start = usize::try_from(at)
-            .unwrap_or(usize::MAX)
-            .min(segment.current.len());
+        let start = convert::saturating::<usize>(at).min(segment.current.len());
         let end = start.saturating_add(len).min(segment.current.len());
         Bytes::copy_from_slice(segment.current.get(start..end).unwrap_or_default())
     }
@@ -127,7 +125,7 @@ impl Disk {
                         outcome.kept += 1;
                     }
                     1 if outcome.dropped > 0 => {
-                        let len = usize::try_from(generator.below(512)).unwrap_or(0);
+                        let len = generator.below_len(512);
                         segment.persist(sector, len);
                         outcome.torn += 1;
                     }

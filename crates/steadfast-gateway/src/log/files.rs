@@ -15,6 +15,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
+use steadfast_machine::convert;
 
 use self::directory::{Directory, DirectoryAccess, segment_path};
 use self::segment_worker::SegmentWorker;
@@ -123,8 +124,7 @@ pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
     } else {
         let mut file = file;
         file.seek(SeekFrom::Start(at))?;
-        file.take(u64::try_from(len).unwrap_or(u64::MAX))
-            .read_to_end(&mut bytes)?;
+        file.take(convert::to_u64(len)).read_to_end(&mut bytes)?;
     }
     Ok(Bytes::from(bytes))
 }
@@ -134,7 +134,7 @@ fn fill_at(file: &File, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
     while let Some(rest) = bytes.get_mut(filled..)
         && !rest.is_empty()
     {
-        match file.read_at(rest, at + u64::try_from(filled).unwrap_or(u64::MAX)) {
+        match file.read_at(rest, at + convert::to_u64(filled)) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -8,6 +8,7 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 use steadfast_log::io::{SegmentFound, SegmentNumber};
+use steadfast_machine::convert;
 
 use super::storage::{Completion, Reservation, Storage};
 
@@ -41,7 +42,7 @@ impl Storage for Memory {
             first,
             last,
         } = reservation;
-        let last_at = bytes.saturating_sub(as_u64(last.len()));
+        let last_at = bytes.saturating_sub(convert::to_u64(last.len()));
         let chunks = BTreeMap::from([(0, first), (last_at, last)]);
         self.segments.insert(segment, Segment { bytes, chunks });
         Some(Completion::Reserved(segment))
@@ -82,7 +83,7 @@ impl Memory {
 impl Segment {
     fn write(&mut self, at: u64, bytes: Bytes) -> io::Result<()> {
         let end = at
-            .checked_add(as_u64(bytes.len()))
+            .checked_add(convert::to_u64(bytes.len()))
             .filter(|end| *end <= self.bytes);
         let end =
             end.ok_or_else(|| io::Error::other("the write exceeds the end of the segment"))?;
@@ -111,7 +112,7 @@ impl Segment {
             let Some(chunk) = self.chunks.remove(&at) else {
                 continue;
             };
-            let end = at + as_u64(chunk.len());
+            let end = at + convert::to_u64(chunk.len());
             if at < from {
                 self.chunks
                     .insert(at, chunk.slice(..chunk.len().min(as_len(from - at))));
@@ -123,10 +124,10 @@ impl Segment {
     }
 
     fn read(&self, at: u64, len: usize) -> Bytes {
-        let end = at.saturating_add(as_u64(len)).min(self.bytes);
+        let end = at.saturating_add(convert::to_u64(len)).min(self.bytes);
         let first = self.chunks.range(..=at).next_back();
         if let Some((start, chunk)) = first
-            && end <= start + as_u64(chunk.len())
+            && end <= start + convert::to_u64(chunk.len())
             && at < end
         {
             // The usual case: one batch contains all requested bytes, and nothing is copied.
@@ -150,7 +151,7 @@ impl Segment {
 }
 
 fn chunk_end((at, chunk): (&u64, &Bytes)) -> u64 {
-    at + as_u64(chunk.len())
+    at + convert::to_u64(chunk.len())
 }
 
 fn no_segment(segment: SegmentNumber) -> io::Error {
@@ -160,12 +161,8 @@ fn no_segment(segment: SegmentNumber) -> io::Error {
     )
 }
 
-fn as_u64(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
-}
-
 fn as_len(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+    usize::try_from(bytes).expect("the bytes of a segment are in memory")
 }
 
 #[cfg(test)]
@@ -187,16 +184,16 @@ mod tests {
             plain[60..].copy_from_slice(b"last");
 
             for _ in 0..30 {
-                let at = usize::try_from(generator.below(64)).unwrap();
-                let len = usize::try_from(generator.below(65 - as_u64(at))).unwrap();
+                let at = generator.below_len(64);
+                let len = generator.below_len(65 - at);
                 let fill = u8::try_from(generator.below(256)).unwrap();
                 memory
-                    .write(SEGMENT, as_u64(at), Bytes::from(vec![fill; len]))
+                    .write(SEGMENT, convert::to_u64(at), Bytes::from(vec![fill; len]))
                     .unwrap();
                 plain[at..at + len].fill(fill);
 
-                let from = usize::try_from(generator.below(64)).unwrap();
-                let read = memory.read(SEGMENT, as_u64(from), 20).unwrap();
+                let from = generator.below_len(64);
+                let read = memory.read(SEGMENT, convert::to_u64(from), 20).unwrap();
                 assert_eq!(read, plain[from..(from + 20).min(64)], "seed {seed}");
             }
         }

@@ -29,7 +29,7 @@ pub use steadfast_log::repair::RepairReport;
 use steadfast_log::repair::{Repair, RepairStart, RepairedSegment};
 pub use steadfast_log::verify::Verification;
 use steadfast_log::verify::Verifier;
-use steadfast_machine::ByteSize;
+use steadfast_machine::{ByteSize, convert};
 
 use super::error::LogError;
 use super::files::directory::{
@@ -229,15 +229,13 @@ fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> 
     let file = new_file().open(segment_path(directory, segment.number))?;
     file.write_all_at(&segment.first, 0)?;
     let zeros = vec![0; 1 << 20];
-    let mut at = u64::try_from(segment.first.len()).unwrap_or(u64::MAX);
+    let mut at = convert::to_u64(segment.first.len());
     while at < segment.size {
-        let len = usize::try_from(segment.size - at)
-            .unwrap_or(zeros.len())
-            .min(zeros.len());
+        let len = convert::saturating::<usize>(segment.size - at).min(zeros.len());
         file.write_all_at(zeros.get(..len).unwrap_or_default(), at)?;
-        at += u64::try_from(len).unwrap_or(u64::MAX);
+        at += convert::to_u64(len);
     }
-    let last_len = u64::try_from(segment.last.len()).unwrap_or(u64::MAX);
+    let last_len = convert::to_u64(segment.last.len());
     file.write_all_at(&segment.last, segment.size.saturating_sub(last_len))?;
     file.sync_all()
 }

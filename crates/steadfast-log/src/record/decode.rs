@@ -3,7 +3,7 @@
 //! Nothing is copied: decoded records borrow from the bytes.
 
 use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
-use steadfast_machine::Timestamp;
+use steadfast_machine::{Timestamp, convert};
 
 use crate::check;
 use crate::identity::SegmentSecret;
@@ -42,7 +42,7 @@ impl RecordHead {
         }
         let mut fields = Fields { rest: checked };
         let body_check = fields.u64()?;
-        let body_len = usize::try_from(fields.u32()?).ok()?;
+        let body_len = convert::to_usize(fields.u32()?);
         let stamp = Stamp {
             write_generation: fields.u32()?,
             synced: fields.u32()?,

@@ -12,6 +12,8 @@
 //! recognised; the second covers everything before itself. A segment gets its name only when it is complete, so a named
 //! segment without its header, without the copy, or of another size is corrupt. The header is never written again.
 
+use steadfast_machine::convert;
+
 use crate::check;
 use crate::identity::{DirectoryId, SegmentSecret};
 use crate::io::SegmentNumber;
@@ -21,17 +23,17 @@ use crate::segment::Segment;
 pub const FORMAT_VERSION: u32 = 2;
 
 /// The byte position of the first record: the length of the header.
-pub(crate) const RECORDS_AT: u64 = 256;
+pub(crate) const RECORDS_AT: u64 = convert::to_u64(HEADER_BYTES);
 /// Bytes at the end of a segment that hold no records.
-const TRAILER_BYTES: u64 = 1024;
+const TRAILER_BYTES: usize = 1024;
 /// Bytes of a segment that hold no records.
-pub(crate) const OVERHEAD_BYTES: u64 = RECORDS_AT + TRAILER_BYTES;
+pub(crate) const OVERHEAD_BYTES: u64 = RECORDS_AT + convert::to_u64(TRAILER_BYTES);
 /// The largest segment: byte positions in a segment fit in 32 bits.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 1 << 31;
 
 /// Not text in any encoding, and changed by a transfer that converts line ends.
 const MAGIC: [u8; 8] = *b"\x89SFLOG\r\n";
-const HEADER_BYTES: usize = 256;
+pub(crate) const HEADER_BYTES: usize = 256;
 const PROLOGUE_BYTES: usize = 16;
 const CHECKED_BYTES: usize = HEADER_BYTES - 8;
 
@@ -58,12 +60,12 @@ pub(crate) enum HeaderError {
 
 /// The byte position of the copy of the header in a segment of this size.
 pub(crate) const fn copy_at(size: u64) -> u64 {
-    size.saturating_sub(TRAILER_BYTES)
+    size.saturating_sub(convert::to_u64(TRAILER_BYTES))
 }
 
 /// The byte position of the end of the last clean shutdown in a segment of this size.
 pub(crate) const fn clean_end_at(size: u64) -> u64 {
-    size.saturating_sub(TRAILER_BYTES / 2)
+    size.saturating_sub(convert::to_u64(TRAILER_BYTES / 2))
 }
 
 /// The byte position at which the records of a segment of this size end.
@@ -100,7 +102,7 @@ impl SegmentHeader {
         bytes.extend_from_slice(&check::plain(&bytes).to_le_bytes());
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(&bytes);
-        bytes.resize(usize::try_from(TRAILER_BYTES).unwrap_or(usize::MAX), 0);
+        bytes.resize(TRAILER_BYTES, 0);
         (header, bytes)
     }
 
@@ -144,7 +146,7 @@ impl SegmentHeader {
 
     /// The header of a complete segment: the copy counts if the header is corrupt.
     pub(crate) fn find(number: SegmentNumber, segment: &[u8]) -> Option<Self> {
-        let len = u64::try_from(segment.len()).ok()?;
+        let len = convert::to_u64(segment.len());
         let copy = segment.get(usize::try_from(copy_at(len)).ok()?..)?;
         Self::decode(number, segment)
             .or_else(|_| Self::decode(number, copy))
@@ -205,7 +207,7 @@ mod tests {
 
         assert_eq!(SegmentHeader::decode(NUMBER, &first), Ok(header()));
         assert_eq!(SegmentHeader::decode(NUMBER, &last), Ok(header()));
-        assert_eq!(u64::try_from(last.len()), Ok(TRAILER_BYTES));
+        assert_eq!(last.len(), TRAILER_BYTES);
         for at in 0..first.len() {
             for change in 1..=255 {
                 let mut changed = first;

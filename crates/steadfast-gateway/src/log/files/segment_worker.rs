@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use steadfast_log::io::SegmentNumber;
+use steadfast_machine::convert;
 
 use super::directory::{new_file, partial_path, segment_path, sync_names};
 use crate::log::storage::{Completion, Reservation};
@@ -154,7 +155,7 @@ fn create(directory: &Path, reservation: &Reservation, stop: &AtomicBool) -> io:
 fn fill(path: &Path, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
     let file = new_file().open(path)?;
     write_zeros(&file, reservation.bytes, stop)?;
-    let last_len = u64::try_from(reservation.last.len()).unwrap_or(u64::MAX);
+    let last_len = convert::to_u64(reservation.last.len());
     file.write_all_at(&reservation.first, 0)?;
     file.write_all_at(
         &reservation.last,
@@ -172,11 +173,9 @@ fn write_zeros(file: &File, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
                 "the log was closed while the segment was being created",
             ));
         }
-        let len = usize::try_from(bytes - at)
-            .unwrap_or(CHUNK_BYTES)
-            .min(CHUNK_BYTES);
+        let len = convert::saturating::<usize>(bytes - at).min(CHUNK_BYTES);
         file.write_all_at(chunk.get(..len).unwrap_or_default(), at)?;
-        at += u64::try_from(len).unwrap_or(u64::MAX);
+        at += convert::to_u64(len);
     }
     Ok(())
 }
