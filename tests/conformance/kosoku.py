@@ -162,8 +162,9 @@ def test_client(suite, include, reports, log, options):
 
 def build():
     """Builds the two binaries and returns their folder."""
-    package = ["--quiet", "--package", "steadfast-conformance", "--bins"]
-    if subprocess.run(["cargo", "build", *package], cwd=ROOT).returncode:
+    # The examples and the whole workspace, because then the dependencies have the features that they have in tests.
+    selection = ["--quiet", "--workspace", "--bin", "echo-server", "--bin", "echo-client", "--examples"]
+    if subprocess.run(["cargo", "build", *selection], cwd=ROOT).returncode:
         raise CannotRun("failed to build the binaries of this folder")
     query = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     metadata = subprocess.run(query, cwd=ROOT, check=True, capture_output=True)

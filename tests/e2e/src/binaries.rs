@@ -1,9 +1,10 @@
 //! Finds the programs that the tests start, and has cargo build those that are missing or outdated.
 //!
 //! The gateway and the known-bad builds use the profile and the target folder of the calling program, so that nothing
-//! is compiled twice; the third-party Rust client has a separate workspace and therefore a separate target folder.
+//! is compiled twice; the third-party Rust client is in the workspace of the benchmark, which has a target folder of its own.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -72,19 +73,6 @@ pub fn driver(kind: ClientKind) -> Result<Command> {
     }
 }
 
-/// Builds every program that the tests start.
-///
-/// # Errors
-///
-/// When a program cannot be built, or the packages of the npm client are not installed.
-pub fn all() -> Result<()> {
-    build(&["--bins"])?;
-    for kind in ClientKind::ALL {
-        driver(kind)?;
-    }
-    Ok(())
-}
-
 /// An empty folder for one run, inside the target folder.
 ///
 /// # Errors
@@ -103,15 +91,16 @@ pub fn scratch(name: &str) -> Result<PathBuf> {
 }
 
 fn ours(binary: &str) -> Result<PathBuf> {
-    build(&["--bin", binary])?;
+    build(binary)?;
     Ok(profile_folder()?.join(binary))
 }
 
-/// Builds the entire workspace, so that all binaries share one build of their dependencies.
-fn build(targets: &[&str]) -> Result<()> {
+/// Builds a binary. The whole workspace and its examples are selected, because then the dependencies have the features
+/// that they have in tests, and are not compiled again.
+fn build(binary: &str) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--quiet", "--workspace"]);
-    build.args(targets).arg("--target-dir").arg(target()?);
+    build.args(["build", "--quiet", "--workspace", "--examples", "--bin"]);
+    build.arg(binary).arg("--target-dir").arg(target()?);
     if profile_folder()?.ends_with("release") {
         build.arg("--release");
     }
@@ -119,9 +108,16 @@ fn build(targets: &[&str]) -> Result<()> {
 }
 
 fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root()).stdin(Stdio::null());
-    // Build scripts that read variables about this test would run again, and their dependents would be rebuilt.
+    let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.stdin(Stdio::null());
+    cargo
+}
+
+/// A command in the project's root without the variables about a test. If cargo received them, build scripts that read
+/// such variables would run again, and their dependents would be rebuilt; some programs start cargo themselves.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
     let about_this_test = env::vars_os().filter_map(|(name, _)| {
         let name = name.into_string().ok()?;
         ABOUT_A_TEST

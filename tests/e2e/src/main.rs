@@ -1,8 +1,7 @@
 //! Runs the end-to-end tests from the command line and in their long forms; prints the result and sets the exit code.
 //!
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
-//! `--gateway PATH` uses another program than the one that cargo builds. `steadfast-e2e build` only builds the programs
-//! that the tests start, so that no test waits for a compiler.
+//! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
 use std::io::{self, Write};
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
 
 fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
-        task: words.next().context("missing task: walk, kills or build")?,
+        task: words.next().context("missing task: walk or kills")?,
         gateway: None,
         plan: Plan::short(),
     };
@@ -64,10 +63,6 @@ fn execute(arguments: &Arguments) -> Result<bool> {
     let begin = Instant::now();
     let program = || arguments.gateway.clone().map_or_else(binaries::gateway, Ok);
     match arguments.task.as_str() {
-        "build" => {
-            binaries::all()?;
-            Ok(true)
-        }
         "walk" => {
             walk::run(program()?)?;
             writeln!(out, "every feature works with every kind of client")?;
@@ -80,6 +75,6 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "{:23} {:.1} s", "time", begin.elapsed().as_secs_f64())?;
             Ok(verdict.holds())
         }
-        other => bail!("unknown task `{other}`: the tasks are walk, kills and build"),
+        other => bail!("unknown task `{other}`: the tasks are walk and kills"),
     }
 }

@@ -21,6 +21,14 @@ const FUZZ_SECONDS: u32 = 120;
 /// The folder with the sources of the fuzz targets.
 const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
 
+/// Builds all programs of the workspace. The examples are included because only then do the dependencies have the
+/// features that they have in tests; without them, most of the workspace would be compiled a second time.
+const PROGRAMS: &str = "cargo build --quiet --workspace --bins --examples";
+
+/// The workspace of the benchmark and of the third-party Rust client, and its target folder.
+const BENCH: &str =
+    "--locked --manifest-path tests/bench/Cargo.toml --target-dir target/third-party";
+
 /// The steps of a task, or `None` when no list has this name.
 pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
     let steps = match task {
@@ -35,7 +43,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         "soak" => long(soak()),
         "lab" => long(lab()),
         "pictures" => pictures(),
-        "bench" => long(vec![bench(""), log_bench()]),
+        "bench" => long(vec![bench(), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
         _ => return None,
@@ -76,6 +84,7 @@ fn tests() -> Vec<Step> {
     vec![
         step("web-unit", "npm --prefix web run test").aside(),
         web_build().aside(),
+        bench_build().aside(),
         // The tests that start gateways or third-party clients run in `third-party`, `known-bad`, `lab` and `demo`.
         step(
             "unit",
@@ -85,18 +94,15 @@ fn tests() -> Vec<Step> {
         .after(&["setup", "web-build"]),
         step("doctests", "cargo test --quiet --workspace --doc"),
         build(),
-        step(
-            "sim",
-            "cargo run --quiet --bin steadfast -- sim --seeds 0..200",
-        ),
+        built("sim", "target/debug/steadfast sim --seeds 0..200"),
+        built("codec", "python3 tests/conformance/kosoku.py").aside().after(&["build"]),
+        websocket("1-7,10").aside().after(&["build"]),
+        browser("test").within(BROWSER_LIMIT).aside().after(&["build"]),
         end_to_end("third-party", "third_party"),
         end_to_end("known-bad", "known_bad"),
-        end_to_end("lab", "lab"),
         end_to_end("demo", "demo"),
-        browser("test").within(BROWSER_LIMIT),
-        step("codec", "python3 tests/conformance/kosoku.py"),
-        websocket("1-7,10"),
-        bench("--smoke").alone(),
+        end_to_end("lab", "lab").alone(),
+        bench_smoke().alone(),
     ]
 }
 
@@ -109,9 +115,15 @@ fn end_to_end(name: &str, test: &str) -> Step {
     )
 }
 
-/// Builds the programs that later steps start, including third-party clients, so that later steps do not compile them.
+/// Builds the programs that later steps start.
 fn build() -> Step {
-    step("build", "cargo run --quiet --bin steadfast-e2e -- build")
+    step("build", PROGRAMS)
+}
+
+/// A step that starts a program of the workspace, which is built first if it is not up to date.
+fn built(name: &str, line: &str) -> Step {
+    let script = format!("{PROGRAMS} && exec {line}");
+    step(name, "sh -c").and(vec![script])
 }
 
 /// The demo in a real browser: its tests, or the pictures of the documents.
@@ -136,19 +148,20 @@ fn web_build() -> Step {
 /// Runs the suite's cases for servers against the gateway; the step `codec` runs both roles without a gateway.
 fn websocket(sections: &str) -> Step {
     let suite = "python3 tests/conformance/kosoku.py --role server --path /test/echo --sections";
-    let gateway = "cargo run --quiet --bin steadfast -- serve --memory --config tests/conformance/gateway.toml";
-    let server = format!("{gateway} --port {{port}}");
-    step("websocket", &format!("{suite} {sections} --server-cmd")).and(vec![server])
+    let gateway = "target/debug/steadfast serve --memory --config tests/conformance/gateway.toml";
+    built(
+        "websocket",
+        &format!("{suite} {sections} --server-cmd '{gateway} --port {{port}}'"),
+    )
 }
 
 fn conformance() -> Vec<Step> {
     let codec = "python3 tests/conformance/kosoku.py --sections 1-7,9-10";
-    let walk = "cargo run --quiet --package steadfast-e2e -- walk";
     vec![
         build(),
-        step("codec", codec),
+        built("codec", codec),
         websocket("1-7,9-10"),
-        step("walk", walk),
+        built("walk", "target/debug/steadfast-e2e walk"),
     ]
 }
 
@@ -156,7 +169,6 @@ fn conformance() -> Vec<Step> {
 fn lab() -> Vec<Step> {
     let run = "cargo run --quiet --release --bin steadfast -- lab run";
     vec![
-        build(),
         step(
             "gateway-kill",
             &format!("{run} scenarios/gateway-kill.toml --out target/lab"),
@@ -203,16 +215,37 @@ fn fuzz() -> Vec<Step> {
         .collect()
 }
 
-/// Runs a release build, since the results are compared with those of other servers.
-fn bench(flags: &str) -> Step {
-    let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --bin bench --";
-    step("bench", &format!("{run} {flags}"))
+/// Builds the benchmark and the third-party Rust client: one workspace that is not the product's.
+fn bench_build() -> Step {
+    step(
+        "bench-build",
+        &format!("cargo build --quiet {BENCH} --bins"),
+    )
+}
+
+/// Measures a release build, since the results are compared with those of other servers.
+fn bench() -> Step {
+    step(
+        "bench",
+        &format!("cargo run --quiet --release {BENCH} --bin bench"),
+    )
+}
+
+/// Measures the build of the tests: the smoke run compares it with a bare server and other clients of the same profile.
+fn bench_smoke() -> Step {
+    let smoke = "--smoke --gateway target/debug/steadfast";
+    built(
+        "bench",
+        &format!("cargo run --quiet {BENCH} --bin bench -- {smoke}"),
+    )
 }
 
 /// Measures durable records and the opening of the log, in comparison with embedded stores.
 fn log_bench() -> Step {
-    let run = "cargo run --quiet --locked --release --manifest-path tests/bench/Cargo.toml --package log-bench";
-    step("log", run)
+    step(
+        "log",
+        &format!("cargo run --quiet --release {BENCH} --package log-bench"),
+    )
 }
 
 fn fixes() -> Vec<Step> {
@@ -360,9 +393,10 @@ mod tests {
         let steps = ["test", "bench"].into_iter().filter_map(list).flatten();
         let mut seen = 0;
         for step in steps {
-            if step.arguments.iter().any(|it| it == "--manifest-path") {
+            let command = step.arguments.join(" ");
+            if command.contains("--manifest-path") {
                 seen += 1;
-                assert!(step.arguments.iter().any(|it| it == "--locked"), "{step:?}");
+                assert!(command.contains("--locked"), "{step:?}");
             }
         }
         assert!(seen > 0);

@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::calls::{Argument, CallCounter, METHOD, check};
 
 /// A WebSocket connection to the gateway.
-pub(crate) type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
 /// One line of a frame from the gateway.
 #[derive(Deserialize)]
@@ -36,7 +37,8 @@ struct Rpc<'a> {
 
 /// Opens a connection, sends connect and, if a channel is given, subscribe, and waits for the replies.
 pub(crate) async fn open(port: u16, channel: Option<&str>) -> Result<Socket> {
-    let (mut socket, _) = tokio_tungstenite::connect_async(crate::url(port)).await?;
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let (mut socket, _) = tokio_tungstenite::client_async(crate::url(port), stream).await?;
     let mut commands = r#"{"connect":{},"id":1}"#.to_owned();
     if let Some(channel) = channel {
         let subscribe = format!(

@@ -1,5 +1,5 @@
-//! The paths of the benchmark, and the release builds of the measured programs: the gateway, the bare server and the
-//! client processes.
+//! The paths of the benchmark, and the builds of the measured programs: the gateway, the bare server and the client
+//! processes. They have the profile of this program: a release build measures release builds.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,14 +25,15 @@ impl Paths {
     /// Builds the binaries that are not up to date. If `gateway` is given, that binary is used without a build.
     pub(crate) fn prepare(gateway: Option<PathBuf>, with_clients: bool) -> Result<Self> {
         let (root, output) = (root()?, output()?);
+        let profile = Profile::of_this_program()?;
         let bench = root.join("tests/bench");
-        let bare = build(&bench, &["--bin", "bare"])?;
+        let bare = profile.build(&bench, "bare", Some(&profile.target))?;
         let clients = with_clients
-            .then(|| build(&bench, &["--package", "clients", "--bin", "clients"]))
+            .then(|| profile.build(&bench, "clients", Some(&profile.target)))
             .transpose()?;
         let gateway = match gateway {
             Some(path) => path,
-            None => build(&root, &["--bin", "steadfast"])?,
+            None => profile.build(&root, "steadfast", None)?,
         };
         Ok(Self {
             root,
@@ -78,24 +79,49 @@ struct Built {
     executable: Option<PathBuf>,
 }
 
-/// Builds a release binary of the workspace at `folder` and returns its path. The last of `target_args` is its name.
-fn build(folder: &Path, target_args: &[&str]) -> Result<PathBuf> {
-    let binary = target_args.last().copied().unwrap_or_default();
-    let output = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "--message-format", "json"])
-        .args(target_args)
-        .arg("--manifest-path")
-        .arg(folder.join("Cargo.toml"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("failed to start cargo")?;
-    if !output.status.success() {
-        bail!("failed to build {binary}");
+/// The profile of this program and its target directory, which is that of all programs of its workspace.
+struct Profile {
+    target: PathBuf,
+    is_release: bool,
+}
+
+impl Profile {
+    fn of_this_program() -> Result<Self> {
+        let program = std::env::current_exe().context("failed to find the path of this program")?;
+        let folder = program.parent().context("this program has no directory")?;
+        let target = folder.parent().context("the profile has no directory")?;
+        Ok(Self {
+            target: target.to_owned(),
+            is_release: folder.ends_with("release"),
+        })
     }
-    String::from_utf8(output.stdout)?
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable)
-        .find(|path| path.file_stem().is_some_and(|stem| stem == binary))
-        .with_context(|| format!("binary {binary} not found in the output of cargo"))
+
+    /// Builds a binary of the workspace at `folder` and returns its path; `target` is the target directory if it is not
+    /// cargo's default. No package is selected, so that the dependencies have the same features in each build.
+    fn build(&self, folder: &Path, binary: &str, target: Option<&Path>) -> Result<PathBuf> {
+        let mut command = Command::new("cargo");
+        command
+            .args(["build", "--quiet", "--locked", "--message-format", "json"])
+            .args(["--bin", binary, "--manifest-path"])
+            .arg(folder.join("Cargo.toml"));
+        if self.is_release {
+            command.arg("--release");
+        }
+        if let Some(target) = target {
+            command.arg("--target-dir").arg(target);
+        }
+        let output = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("failed to start cargo")?;
+        if !output.status.success() {
+            bail!("failed to build {binary}");
+        }
+        String::from_utf8(output.stdout)?
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable)
+            .find(|path| path.file_stem().is_some_and(|stem| stem == binary))
+            .with_context(|| format!("binary {binary} not found in the output of cargo"))
+    }
 }

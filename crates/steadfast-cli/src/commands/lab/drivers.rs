@@ -58,7 +58,7 @@ fn python(folder: &Path) -> Result<Vec<OsString>, Failure> {
     Ok(vec![python.into(), driver.into()])
 }
 
-/// Builds the driver if it is not up to date. The driver has its own workspace and target directory.
+/// Builds the driver if it is not up to date. The driver is not in the product's workspace and target directory.
 fn rust(folder: &Path) -> Result<Vec<OsString>, Failure> {
     let manifest = folder.join("rust/Cargo.toml");
     if !manifest.is_file() {
