@@ -1,7 +1,9 @@
 //! The lab's scenarios on real gateways and four kinds of clients: they pass on the gateway, and they detect planted
 //! bugs and runs that prove nothing.
 
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStderr, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -34,11 +36,11 @@ fn a_run_without_faults_is_inconclusive() {
 
 #[test]
 fn a_suspended_harness_makes_the_run_inconclusive() {
-    let run = lab(&[]).unwrap();
+    let mut run = lab(&[]).unwrap();
     let id = rustix::process::Pid::from_raw(i32::try_from(run.child.id()).unwrap()).unwrap();
     let pause = |signal| rustix::process::kill_process(id, signal).unwrap();
-    // After this time, the control run has ended, and the run itself is in progress.
-    wait(Duration::from_secs(18));
+    // The control run has ended, and the run itself is in progress.
+    run.wait_for_message("run ").unwrap();
     pause(rustix::process::Signal::STOP);
     wait(Duration::from_secs(3));
     pause(rustix::process::Signal::CONT);
@@ -95,6 +97,7 @@ fn assert_fails(report: &Report, check: &str) {
 /// A run in progress.
 struct Run {
     child: Child,
+    messages: BufReader<ChildStderr>,
 }
 
 /// The report of a finished run.
@@ -111,22 +114,42 @@ fn lab(arguments: &[&str]) -> Result<Run> {
 
 /// Starts the short profile of a scenario.
 fn scenario(name: &str, arguments: &[&str]) -> Result<Run> {
-    let child = Command::new(binaries::gateway()?)
-        .current_dir(binaries::root())
+    // It builds the driver of a third-party client.
+    let mut child = binaries::command(binaries::gateway()?)
         .args(["lab", "run", &format!("scenarios/{name}.toml")])
         .args(["--profile", "short", "--seed", "5", "--json", "--out"])
         .arg(binaries::scratch("lab")?)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .context("failed to start the lab")?;
-    Ok(Run { child })
+    let messages = child.stderr.take().context("no stderr")?;
+    Ok(Run {
+        child,
+        messages: BufReader::new(messages),
+    })
 }
 
 impl Run {
+    /// Waits for a message of the lab that begins with this text.
+    fn wait_for_message(&mut self, start: &str) -> Result<()> {
+        let mut message = String::new();
+        while !message.starts_with(start) {
+            message.clear();
+            let length = self.messages.read_line(&mut message)?;
+            anyhow::ensure!(length > 0, "the lab ended before it printed `{start}`");
+            io::stderr().write_all(message.as_bytes())?;
+        }
+        Ok(())
+    }
+
     fn wait(self) -> Result<Report> {
+        let mut messages = self.messages;
+        let print = thread::spawn(move || io::copy(&mut messages, &mut io::stderr()));
         let output = self.child.wait_with_output()?;
+        drop(print.join());
         let text = String::from_utf8(output.stdout)?;
         Ok(Report {
             exit: output.status.code(),
@@ -157,5 +180,5 @@ impl std::fmt::Display for Report {
 
 /// Waits in real time, because the processes are real; no assertion depends on the exact time.
 fn wait(time: Duration) {
-    std::thread::sleep(time);
+    thread::sleep(time);
 }
