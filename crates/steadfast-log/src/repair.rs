@@ -228,11 +228,9 @@ impl Repair {
 
     /// Ends the repair with the record of a clean shutdown; returns the last segments and the report.
     pub fn finish(mut self) -> (Vec<RepairedSegment>, RepairReport) {
-        self.report.unnamed = self
-            .unnamed
-            .values()
-            .map(|publications| convert::to_u64(publications.len()))
-            .sum();
+        for publications in std::mem::take(&mut self.unnamed).into_values() {
+            self.drop_unnamed(&publications);
+        }
         self.report.channels = convert::to_u64(self.channels.len());
         self.encode(&Stored::CleanShutdown { at: self.start.at });
         let end = convert::to_u64(self.buffer.len());
@@ -264,9 +262,7 @@ impl Repair {
         match stored {
             Stored::Channel(channel) => self.add_channel_name(channel, draw)?,
             Stored::Publication(publication) => self.keep_publication(publication, draw)?,
-            Stored::ChannelExpired { channel, .. } => {
-                self.old_channels.remove(channel);
-            }
+            Stored::ChannelExpired { channel, .. } => self.expire_channel(*channel),
             Stored::Checkpoint(_) => {}
             Stored::Key(_) => {}
             Stored::Opened(_) => {}
@@ -296,13 +292,30 @@ impl Repair {
             last,
         };
         self.old_channels.insert(channel.id, source);
-        for publication in self.unnamed.remove(&channel.id).unwrap_or_default() {
-            self.keep_publication(&publication.of(channel.id), draw)?;
+        let unnamed = self.unnamed.remove(&channel.id).unwrap_or_default();
+        if channel.high_watermark == 0 {
+            // They precede the channel: its id had belonged to another one.
+            self.drop_unnamed(&unnamed);
+        } else {
+            for publication in unnamed {
+                self.keep_publication(&publication.of(channel.id), draw)?;
+            }
         }
         if let Some(known) = self.old_channels.get_mut(&channel.id) {
             known.last = known.last.max(channel.high_watermark);
         }
         Ok(())
+    }
+
+    /// Handles the expiry of a channel. Its id may belong to another channel next.
+    fn expire_channel(&mut self, channel: u32) {
+        let unnamed = self.unnamed.remove(&channel).unwrap_or_default();
+        self.drop_unnamed(&unnamed);
+        self.old_channels.remove(&channel);
+    }
+
+    fn drop_unnamed(&mut self, publications: &[UnnamedPublication]) {
+        self.report.unnamed += convert::to_u64(publications.len());
     }
 
     fn keep_publication<E>(

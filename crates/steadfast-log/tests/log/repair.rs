@@ -1,6 +1,7 @@
 //! Verify changes nothing and finds every corruption; repair keeps valid records and changes the epochs.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use steadfast_engine::{Page, ReadFrom};
 use steadfast_log::io::SegmentNumber;
@@ -180,6 +181,25 @@ fn publications_whose_channel_record_is_lost_get_the_channel_name_from_a_later_c
 
     assert_eq!((report.kept, report.unnamed), (120, 0));
     assert_eq!(again.all("a").len(), 60);
+}
+
+#[test]
+fn publications_without_a_name_are_not_given_to_the_next_channel_with_their_id() {
+    let mut harness = Harness::new(settings());
+    harness.publish_ok(append("private", "mine"));
+    harness.advance(Duration::from_hours(31 * 24));
+    assert_eq!(harness.log.channels(), 0);
+    harness.publish_ok(append("public", "ours"));
+    harness.close();
+    let bytes = harness.disk.bytes_mut(1);
+    let name = bytes.windows(7).position(|bytes| bytes == b"private");
+    bytes[name.unwrap()] ^= 1;
+
+    let (disk, report) = repair(&harness.disk, 77);
+    let mut again = Harness::open(settings(), disk, WALL, 3);
+
+    assert_eq!((report.kept, report.unnamed), (1, 1));
+    assert_eq!(again.all("public"), [(1, "ours".to_owned())]);
 }
 
 #[test]
