@@ -6,7 +6,7 @@
 //! operator repairs the log. This module does no I/O: `steadfast log repair` reads the old segments, writes and syncs
 //! the new segments elsewhere, and only then replaces the old segments, so that an interrupted repair loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
@@ -26,7 +26,7 @@ use crate::segment::header::{
 /// What a repair kept and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RepairReport {
-    /// Number of publications that were kept.
+    /// Number of publications that were kept: those of channels that have not expired.
     pub kept: u64,
     /// Number of publications that were dropped because the name of their channel is lost.
     pub unnamed: u64,
@@ -79,7 +79,9 @@ pub struct Repair {
     old_channels: BTreeMap<u32, OldChannel>,
     unnamed: BTreeMap<u32, Vec<UnnamedPublication>>,
     channels: BTreeMap<String, NewChannel>,
-    names: Vec<String>,
+    /// By the new id. Ids are used again when their channels expire, because a log limits them.
+    names: BTreeMap<u32, String>,
+    free_ids: BTreeSet<u32>,
     buffer: Vec<u8>,
     finished: Vec<RepairedSegment>,
     report: RepairReport,
@@ -159,7 +161,8 @@ impl Repair {
             old_channels: BTreeMap::new(),
             unnamed: BTreeMap::new(),
             channels: BTreeMap::new(),
-            names: Vec::new(),
+            names: BTreeMap::new(),
+            free_ids: BTreeSet::new(),
             buffer: Vec::new(),
             finished: Vec::new(),
             report: RepairReport::default(),
@@ -262,7 +265,7 @@ impl Repair {
         match stored {
             Stored::Channel(channel) => self.add_channel_name(channel, draw)?,
             Stored::Publication(publication) => self.keep_publication(publication, draw)?,
-            Stored::ChannelExpired { channel, .. } => self.expire_channel(*channel),
+            Stored::ChannelExpired { channel, .. } => self.expire_channel(*channel, draw)?,
             Stored::Checkpoint(_) => {}
             Stored::Key(_) => {}
             Stored::Opened(_) => {}
@@ -308,10 +311,29 @@ impl Repair {
     }
 
     /// Handles the expiry of a channel. Its id may belong to another channel next.
-    fn expire_channel(&mut self, channel: u32) {
+    fn expire_channel<E>(
+        &mut self,
+        channel: u32,
+        draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
+    ) -> Result<(), E> {
         let unnamed = self.unnamed.remove(&channel).unwrap_or_default();
         self.drop_unnamed(&unnamed);
-        self.old_channels.remove(&channel);
+        let Some(old) = self.old_channels.remove(&channel) else {
+            return Ok(());
+        };
+        if self.channels.contains_key(&old.name) {
+            self.ensure_space(0, draw)?;
+        }
+        if let Some(new) = self.channels.remove(&old.name) {
+            self.encode(&Stored::ChannelExpired {
+                channel: new.id,
+                new_channel_epoch: self.epoch,
+            });
+            self.names.remove(&new.id);
+            self.free_ids.insert(new.id);
+            self.report.kept -= new.high_watermark;
+        }
+        Ok(())
     }
 
     fn drop_unnamed(&mut self, publications: &[UnnamedPublication]) {
@@ -360,8 +382,9 @@ impl Repair {
         if let Some(target) = self.channels.get(name) {
             return target.id;
         }
-        let id = count(&self.names);
-        self.names.push(name.to_owned());
+        let next = count(&self.names);
+        let id = self.free_ids.pop_first().unwrap_or(next);
+        self.names.insert(id, name.to_owned());
         self.channels.insert(
             name.to_owned(),
             NewChannel {
@@ -412,20 +435,21 @@ impl Repair {
             channels: count(&self.names),
             keys: 0,
         }));
-        for name in std::mem::take(&mut self.names) {
-            if let Some(target) = self.channels.get(&name) {
+        let names = std::mem::take(&mut self.names);
+        for name in names.values() {
+            if let Some(target) = self.channels.get(name) {
                 let channel = record::Channel {
                     id: target.id,
                     epoch: self.epoch,
                     high_watermark: target.high_watermark,
                     start: 1,
                     last_at: target.last_at,
-                    name: &name,
+                    name,
                 };
                 self.encode(&Stored::Channel(channel));
             }
-            self.names.push(name);
         }
+        self.names = names;
     }
 
     /// Completes a segment; `clean_end` is where its records end after a clean shutdown.
@@ -469,6 +493,45 @@ impl Repair {
     }
 }
 
-fn count(names: &[String]) -> u32 {
+fn count(names: &BTreeMap<u32, String>) -> u32 {
     u32::try_from(names.len()).expect("a data directory has fewer channels than 32 bits can count")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::policy::LogSettings;
+
+    #[test]
+    fn the_id_of_an_expired_channel_is_used_again() {
+        let start = RepairStart {
+            directory: DirectoryId([1; DirectoryId::BYTES]),
+            incarnation: 7,
+            first: SegmentNumber(1),
+            at: Timestamp::from_millis(5),
+        };
+        let secret = SegmentSecret::new([3; SegmentSecret::BYTES]);
+        let mut draw = || Ok::<_, Infallible>(secret);
+        let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
+        let mut repair = Repair::new(policy, start, secret);
+
+        for name in ["a", "b", "c"] {
+            let channel = record::Channel {
+                id: 9,
+                epoch: ChannelEpoch::new(1, 0),
+                high_watermark: 0,
+                start: 1,
+                last_at: start.at,
+                name,
+            };
+            repair.add_channel_name(&channel, &mut draw).unwrap();
+            assert_eq!(repair.target(name), 0);
+            repair.expire_channel(9, &mut draw).unwrap();
+        }
+
+        assert_eq!(repair.target("d"), 0);
+        assert_eq!(repair.target("e"), 1);
+    }
 }

@@ -203,6 +203,26 @@ fn publications_without_a_name_are_not_given_to_the_next_channel_with_their_id()
 }
 
 #[test]
+fn a_channel_that_expired_is_not_in_the_repaired_log() {
+    let mut harness = Harness::new(settings());
+    harness.publish_ok(append("a", "1"));
+    harness.advance(Duration::from_hours(31 * 24));
+    harness.publish_ok(append("b", "2"));
+    harness.advance(Duration::from_hours(31 * 24));
+    harness.publish_ok(append("a", "3"));
+    harness.close();
+
+    let (disk, report) = repair(&harness.disk, 77);
+    assert_eq!(verify(&disk).corruptions, []);
+    let mut again = Harness::open(settings(), disk, WALL, 3);
+
+    assert_eq!((report.kept, report.channels), (1, 1));
+    assert_eq!(again.log.channels(), 1);
+    assert_eq!(again.all("a"), [(1, "3".to_owned())]);
+    assert_eq!(again.all("b"), []);
+}
+
+#[test]
 fn repair_of_corruption_at_any_byte_yields_a_log_that_opens() {
     let mut small = Harness::new(settings());
     small.publish_all(vec![append("a", "1"), idempotent("b", "2", "ann", "k")]);
