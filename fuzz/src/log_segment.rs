@@ -5,7 +5,7 @@
 //! The first byte chooses the number of segments, whether checks are corrected (so that valid records with unusual
 //! content are reached), the policy, and whether the content of the segments is their records, between a valid header
 //! and its copy, or all of their bytes; the rest is the content. The fuzz target of the same name runs this check; the
-//! tests of the log run it over the committed corpus.
+//! tests of `steadfast-log` run it over the committed corpus.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
