@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_hub::Hub;
-use steadfast_hub::policy::hub::HubPolicy;
+use steadfast_hub::policy::HubPolicy;
 use steadfast_log::Log;
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};

@@ -24,7 +24,7 @@ use crate::hub::Hub;
 use crate::io::{Access, Output, PeerId};
 use crate::peer::PeerPhase;
 use crate::pending_requests::{PublishForm, Purpose, publication, rejection_code};
-use crate::policy::hub::{AnonymousInfo, HubSettings};
+use crate::policy::{AnonymousInfo, HubSettings};
 use crate::rejections::RejectionCause;
 
 impl Hub {

@@ -6,7 +6,7 @@ use steadfast_engine::Rejection;
 use steadfast_protocol::message::ChannelName;
 
 use crate::io::{ClientId, PeerId};
-use crate::policy::hub::HubSetting;
+use crate::policy::HubSetting;
 
 /// Something that an operator may need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]

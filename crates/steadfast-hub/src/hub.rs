@@ -19,7 +19,7 @@ use crate::event::{ClosedBy, Event, HubLimit};
 use crate::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use crate::peer::{Deadline, Peer, PeerPhase, Peers};
 use crate::pending_requests::PendingRequests;
-use crate::policy::hub::{HubPolicy, HubSettings};
+use crate::policy::{HubPolicy, HubSettings};
 use crate::presence::PresenceQueries;
 use crate::rejections::{RejectionCause, Rejections};
 use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};

@@ -19,7 +19,7 @@ use steadfast_protocol::message::{ClientInfo, Command};
 
 use crate::channel::{ChannelIndex, MemberSlot};
 use crate::io::{Access, ClientId, PeerId};
-use crate::policy::hub::HubSettings;
+use crate::policy::HubSettings;
 use crate::timer_wheel::TickNumber;
 
 /// The phase of a connection's protocol.

@@ -15,7 +15,7 @@ use crate::channel::ChannelIndex;
 use crate::event::HubLimit;
 use crate::hub::{ByNumber, Hub};
 use crate::io::{Output, PeerId};
-use crate::policy::hub::HubSettings;
+use crate::policy::HubSettings;
 use crate::rejections::RejectionCause;
 
 /// Why a request was sent to the log.

@@ -1,3 +1,269 @@
-//! Settings that are valid by construction, one module per component.
+//! Validated settings of a hub.
 
-pub mod hub;
+use std::fmt;
+use std::time::Duration;
+
+use steadfast_protocol::limits::Limits;
+
+use crate::timer_wheel::TICK;
+
+/// Limits and timeouts of one hub. Not validated; [`HubPolicy`] is the validated form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubSettings {
+    /// This hub's number, below `shards`.
+    pub shard: u16,
+    /// The number of hubs that share the log; at least 1.
+    pub shards: u16,
+    /// Name and version sent to clients.
+    pub server: String,
+    /// Time between two pings to the same peer; whole seconds, 1 s to 1 h. The first ping is sent after half an
+    /// interval to a full interval.
+    pub ping_interval: Duration,
+    /// Maximum silence of a peer after a ping; shorter than `ping_interval`.
+    pub pong_timeout: Duration,
+    /// Maximum time until a peer sends its connect command.
+    pub connect_timeout: Duration,
+    /// Maximum time until a rejected peer closes its connection.
+    pub rejected_close_timeout: Duration,
+    /// Maximum time that bytes stay in the send buffer before the peer counts as a slow consumer. The timeout restarts
+    /// when all bytes that were buffered at its start are written.
+    pub write_timeout: Duration,
+    /// Maximum size of the send buffer of one peer.
+    pub send_buffer_bytes_max: usize,
+    /// Maximum number of open sessions of this hub; above it, connect commands are rejected with error 111.
+    /// Connections, including those without a session, are limited to twice this number; above that number, new
+    /// connections are closed with 1013.
+    pub peers_max: usize,
+    /// Maximum number of subscriptions of one peer.
+    pub channels_per_peer_max: usize,
+    /// Maximum number of pending requests of one peer; at the limit the peer is not read from, and its commands are
+    /// queued. A request whose response may be large (history, recovery, presence) counts as a quarter of the limit.
+    pub pending_requests_per_peer_max: usize,
+    /// Maximum number of pending requests of this hub to the log; above it, requests are rejected with error 111.
+    pub pending_requests_max: usize,
+    /// Maximum number of publications in one recovery reply or page of pushes.
+    pub recovery_publications_max: usize,
+    /// Maximum payload bytes in one recovery reply or page of pushes.
+    pub recovery_bytes_max: usize,
+    /// Maximum number of publications in one history reply.
+    pub history_publications_max: usize,
+    /// Maximum number of clients in one presence reply; above it, error 106.
+    pub presence_clients_max: usize,
+    /// Maximum time until all shards respond to a presence query.
+    pub presence_timeout: Duration,
+    /// Whether subscribers may request join and leave pushes.
+    pub join_leave: JoinLeave,
+    /// How the connect data of an anonymous client is used.
+    pub anonymous_info: AnonymousInfo,
+    /// Size limits of what a peer sends.
+    pub limits: Limits,
+}
+
+/// Whether subscribers may request join and leave pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinLeave {
+    /// Subscribers may request join and leave pushes.
+    On,
+    /// Join and leave pushes are not available, and shards do not exchange them.
+    Off,
+}
+
+/// How the connect data of an anonymous client is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnonymousInfo {
+    /// Ignored, because it is not authenticated.
+    Ignored,
+    /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to other clients as the client's
+    /// info.
+    Shown,
+}
+
+impl HubSettings {
+    /// 1 KiB is enough for a name, a colour and the address of a picture; the info is repeated in every presence reply
+    /// and every join.
+    pub const CONN_INFO_BYTES_MAX: usize = 1024;
+}
+
+/// A field of [`HubSettings`] that can be out of range, or that is a limit which a hub reports.
+///
+/// A shell maps each of them to its own key by an exhaustive match, so that an error or an event never names a key that
+/// has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "HubSettings documents the fields")]
+pub enum HubSetting {
+    Shard,
+    Shards,
+    PingInterval,
+    PongTimeout,
+    ConnectTimeout,
+    RejectedCloseTimeout,
+    WriteTimeout,
+    SendBufferBytesMax,
+    PeersMax,
+    ChannelsPerPeerMax,
+    PendingRequestsPerPeerMax,
+    PendingRequestsMax,
+    RecoveryPublicationsMax,
+    RecoveryBytesMax,
+    HistoryPublicationsMax,
+    PresenceClientsMax,
+    PresenceTimeout,
+}
+
+impl HubSetting {
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shard => "shard",
+            Self::Shards => "shards",
+            Self::PingInterval => "ping_interval",
+            Self::PongTimeout => "pong_timeout",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::RejectedCloseTimeout => "rejected_close_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::SendBufferBytesMax => "send_buffer_bytes_max",
+            Self::PeersMax => "peers_max",
+            Self::ChannelsPerPeerMax => "channels_per_peer_max",
+            Self::PendingRequestsPerPeerMax => "pending_requests_per_peer_max",
+            Self::PendingRequestsMax => "pending_requests_max",
+            Self::RecoveryPublicationsMax => "recovery_publications_max",
+            Self::RecoveryBytesMax => "recovery_bytes_max",
+            Self::HistoryPublicationsMax => "history_publications_max",
+            Self::PresenceClientsMax => "presence_clients_max",
+            Self::PresenceTimeout => "presence_timeout",
+        }
+    }
+}
+
+impl fmt::Display for HubSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A setting outside its valid range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} must be {expected}")]
+pub struct HubPolicyError {
+    /// The field of [`HubSettings`].
+    pub setting: HubSetting,
+    /// The valid range, in words.
+    pub expected: &'static str,
+}
+
+/// Settings that have been validated.
+#[derive(Clone, Debug)]
+pub struct HubPolicy(HubSettings);
+
+impl HubPolicy {
+    /// The validated settings.
+    pub const fn settings(&self) -> &HubSettings {
+        &self.0
+    }
+
+    /// Seconds between pings, as sent to clients.
+    pub(crate) fn ping_seconds(&self) -> u32 {
+        u32::try_from(self.0.ping_interval.as_secs()).expect("a policy permits an hour at most")
+    }
+}
+
+impl TryFrom<HubSettings> for HubPolicy {
+    type Error = HubPolicyError;
+
+    fn try_from(settings: HubSettings) -> Result<Self, HubPolicyError> {
+        let violated = time_rules(&settings)
+            .into_iter()
+            .chain(size_rules(&settings))
+            .find(|rule| !rule.0);
+        match violated {
+            Some((_, setting, expected)) => Err(HubPolicyError { setting, expected }),
+            None => Ok(Self(settings)),
+        }
+    }
+}
+
+/// Whether a rule is satisfied, which setting it is about, and what it requires.
+type Rule = (bool, HubSetting, &'static str);
+
+fn time_rules(s: &HubSettings) -> [Rule; 8] {
+    let ping = s.ping_interval;
+    let a_tick = "at least 100 ms";
+    [
+        (
+            ping.subsec_nanos() == 0,
+            HubSetting::PingInterval,
+            "a whole number of seconds",
+        ),
+        (
+            (1..=3600).contains(&ping.as_secs()),
+            HubSetting::PingInterval,
+            "from 1 s to 1 h",
+        ),
+        (s.pong_timeout >= TICK, HubSetting::PongTimeout, a_tick),
+        (
+            s.pong_timeout < ping,
+            HubSetting::PongTimeout,
+            "shorter than the ping interval",
+        ),
+        (
+            s.connect_timeout >= TICK,
+            HubSetting::ConnectTimeout,
+            a_tick,
+        ),
+        (
+            s.rejected_close_timeout >= TICK,
+            HubSetting::RejectedCloseTimeout,
+            a_tick,
+        ),
+        (s.write_timeout >= TICK, HubSetting::WriteTimeout, a_tick),
+        (
+            s.presence_timeout >= TICK,
+            HubSetting::PresenceTimeout,
+            a_tick,
+        ),
+    ]
+}
+
+fn size_rules(s: &HubSettings) -> [Rule; 10] {
+    let one = "at least 1";
+    [
+        (s.shards >= 1, HubSetting::Shards, one),
+        (s.shard < s.shards, HubSetting::Shard, "below shards"),
+        (
+            s.send_buffer_bytes_max >= 4096,
+            HubSetting::SendBufferBytesMax,
+            "at least 4 KiB",
+        ),
+        (s.peers_max >= 1, HubSetting::PeersMax, one),
+        (
+            s.channels_per_peer_max >= 1,
+            HubSetting::ChannelsPerPeerMax,
+            one,
+        ),
+        (
+            s.pending_requests_per_peer_max >= 1,
+            HubSetting::PendingRequestsPerPeerMax,
+            one,
+        ),
+        (
+            s.pending_requests_max >= s.pending_requests_per_peer_max,
+            HubSetting::PendingRequestsMax,
+            "at least pending_requests_per_peer_max",
+        ),
+        (
+            s.recovery_publications_max >= 1,
+            HubSetting::RecoveryPublicationsMax,
+            one,
+        ),
+        (
+            s.recovery_bytes_max >= 1024,
+            HubSetting::RecoveryBytesMax,
+            "at least 1 KiB",
+        ),
+        (
+            s.history_publications_max >= 1,
+            HubSetting::HistoryPublicationsMax,
+            one,
+        ),
+    ]
+}

@@ -27,7 +27,7 @@ use crate::pending_requests::{
     JoinLeavePushes, Purpose, Recovery, SubscribeOptions, Unrecoverable, publication,
     rejection_code,
 };
-use crate::policy::hub::JoinLeave;
+use crate::policy::JoinLeave;
 use crate::rejections::RejectionCause;
 
 mod pages;

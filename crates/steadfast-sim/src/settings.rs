@@ -6,7 +6,7 @@ mod session;
 use std::time::Duration;
 
 use steadfast_engine::order::OrderLimits;
-use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, convert};

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use steadfast_hub::policy::hub::HubSetting;
+use steadfast_hub::policy::HubSetting;
 use steadfast_log::policy::LogSetting;
 
 use super::reference::{ConfigKey, client, server, store};
@@ -78,7 +78,7 @@ pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
 mod tests {
     use std::path::Path;
 
-    use steadfast_hub::policy::hub::HubSettings;
+    use steadfast_hub::policy::HubSettings;
     use steadfast_log::policy::LogSettings;
 
     use super::super::load::LoadedConfig;

@@ -7,7 +7,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_engine::Response;
 use steadfast_hub::event::{Event, HubLimit};
-use steadfast_hub::policy::hub::HubSettings;
+use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::message::ReplyResult;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_engine::{ReadFrom, Rejection, Request, Response};
 use steadfast_hub::io::Access;
-use steadfast_hub::policy::hub::HubSettings;
+use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::idempotent::{self, IdempotentAck};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_hub::io::Input;
-use steadfast_hub::policy::hub::HubSettings;
+use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::message::Reply;
 
 use crate::messages::{PONG, connect};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Input, PeerId, ShardMessage, ShardPresence};
-use steadfast_hub::policy::hub::{AnonymousInfo, HubSettings};
+use steadfast_hub::policy::{AnonymousInfo, HubSettings};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{
     ChannelName, ClientInfo, Command, ConnectRequest, PresenceStats, PushEvent, ReplyResult,

@@ -14,7 +14,7 @@ use steadfast_engine::{
     Response,
 };
 use steadfast_hub::io::{Input, PeerId};
-use steadfast_hub::policy::hub::HubSettings;
+use steadfast_hub::policy::HubSettings;
 use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::message::{ChannelName, Publication, PushEvent, Reply, ReplyResult};
 

@@ -11,7 +11,7 @@ use steadfast_engine::{
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
-use steadfast_hub::policy::hub::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::convert::saturating;
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::error::DecodeError;
