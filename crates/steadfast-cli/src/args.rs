@@ -93,6 +93,7 @@ Examples:
   steadfast sim --seeds 0..1000          1,000 runs, each with network faults and power failures
   steadfast sim --seeds 17               run one seed again
   steadfast sim --seeds 0..100 --plant no-sync
+  steadfast sim --seeds 0..100 --engine memory
                                          skip every sync, and report which seeds detect it
 
 Exit codes:
@@ -235,6 +236,9 @@ pub(crate) struct Sim {
     /// Plant a bug, for example no-sync or no-liveness; an unknown name lists all of them
     #[arg(long, value_name = "NAME")]
     pub(crate) plant: Option<String>,
+    /// The engine of the gateways: log, on a disk that fails, or memory, which a restart empties
+    #[arg(long, value_name = "NAME", default_value = "log")]
+    pub(crate) engine: String,
     /// Print the result as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -363,7 +363,10 @@ impl AppSubscription {
         }
         let is_beyond_retention = from.is_some_and(|from| recorder.is_beyond_retention(from, &to));
         recorder.totals.positions_beyond_retention += u64::from(is_beyond_retention);
-        if recorder.is_durable && !is_beyond_retention {
+        let is_justified = from.map_or(!recorder.is_durable, |from| {
+            !recorder.must_recover(from, &to)
+        });
+        if !is_justified {
             recorder
                 .reference_model
                 .report_violation(Invariant::GapsJustified, gap);

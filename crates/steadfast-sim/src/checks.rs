@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use steadfast_engine::io as engine_io;
 use steadfast_engine::{ChannelEpoch, Page, Read, ReadFrom, Record, Request, RequestId, Response};
+use steadfast_log::Log;
 use steadfast_log::io as log_io;
-use steadfast_machine::{Machine, convert};
+use steadfast_machine::{Instant, Machine, convert};
 use steadfast_protocol::message::{ChannelName, Position};
 
 use crate::client::{Client, key_in_payload};
+use crate::disk::Disk;
 use crate::driver::Driver;
+use crate::engine::GatewayEngine;
 use crate::gateway::WORLD_SHARD;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
@@ -104,6 +108,7 @@ impl World {
         let (mut published, mut retained) = (0, 0);
         for channel in self.settings.channels.clone() {
             let (high_watermark, keys) = self.read_all(&channel);
+            self.check_epoch(&channel, &high_watermark);
             self.reference_model
                 .check_log(&channel, &high_watermark, &keys, is_durable);
             for (session, parameters) in self.settings.sessions.iter().enumerate() {
@@ -124,6 +129,18 @@ impl World {
         if self.settings.visible_max().is_none() {
             let least = published.min(self.settings.retained_min());
             self.check_retention("all channels", least..=published, retained);
+        }
+    }
+
+    /// Checks that a memory engine keeps the epochs of its process: no channel expires in a run, so only a restart loses
+    /// publications.
+    fn check_epoch(&mut self, channel: &str, high_watermark: &Position) {
+        if let Some(expected) = self.epoch_in_memory
+            && high_watermark.epoch != expected.to_string()
+        {
+            let details = format!("{channel} is at {high_watermark:?} in a process of {expected}");
+            self.reference_model
+                .report_violation(Invariant::NoAcknowledgedLoss, details);
         }
     }
 
@@ -203,71 +220,80 @@ impl World {
         }
     }
 
-    /// Reads a channel with a disk that completes each operation at once. Requires a log without pending operations.
+    /// Reads a channel, with a disk that completes each operation at once. Requires an engine without pending operations.
     fn read_page(&mut self, channel: &str, from: ReadFrom, limit: usize) -> Option<ReadOutcome> {
-        let (now, at) = (self.clock.now(), self.wall());
-        let gateway = self.gateway.as_mut()?;
-        let request_id = RequestId {
-            shard: WORLD_SHARD,
-            number: 0,
-        };
         let read = Read {
-            request_id,
+            request_id: RequestId {
+                shard: WORLD_SHARD,
+                number: 0,
+            },
             channel: ChannelName::from(channel),
             from,
             limit,
             bytes_max: 1 << 20,
         };
-        gateway.world_responses.clear();
-        gateway.log.handle(
-            now,
-            log_io::Input::Requested {
-                requests: vec![Request::Read(read)],
-                at,
-            },
-        );
-        while let Some(output) = gateway.log.poll_output() {
-            match output {
-                log_io::Output::Read {
-                    read,
-                    segment,
-                    at,
-                    len,
-                } => {
-                    let bytes = self.disk.read(segment, at, len);
-                    gateway
-                        .log
-                        .handle(now, log_io::Input::ReadDone { read, bytes });
+        let response = self.request_of_world(Request::Read(read))?;
+        let Response::Read(response) = response else {
+            return None;
+        };
+        let (records, is_complete) = match response.page {
+            Page::Records {
+                records, has_more, ..
+            } => (records, !has_more),
+            Page::Unrecoverable => (Vec::new(), false),
+        };
+        Some(ReadOutcome {
+            epoch: response.epoch,
+            high_watermark: response.high_watermark,
+            records,
+            is_complete,
+        })
+    }
+
+    /// Returns the response to a request of the world itself.
+    fn request_of_world(&mut self, request: Request) -> Option<Response> {
+        let (now, at) = (self.clock.now(), self.wall());
+        let requests = vec![request];
+        match &mut self.gateway.as_mut()?.engine {
+            GatewayEngine::Log(log) => {
+                log.handle(now, log_io::Input::Requested { requests, at });
+                response_of_log(log, &self.disk, now)
+            }
+            GatewayEngine::Memory(engine) => {
+                engine.handle(now, engine_io::Input::Requested { requests, at });
+                match engine.poll_output() {
+                    Some(engine_io::Output::Respond { response, .. }) => Some(response),
+                    other => unreachable!("an idle engine must not return {other:?}"),
                 }
-                log_io::Output::Respond {
-                    request_id,
-                    response: Response::Read(response),
-                } if request_id.shard == WORLD_SHARD => {
-                    let (records, is_complete) = match response.page {
-                        Page::Records {
-                            records, has_more, ..
-                        } => (records, !has_more),
-                        Page::Unrecoverable => (Vec::new(), false),
-                    };
-                    return Some(ReadOutcome {
-                        epoch: response.epoch,
-                        high_watermark: response.high_watermark,
-                        records,
-                        is_complete,
-                    });
-                }
-                other @ (log_io::Output::Reserve { .. }
-                | log_io::Output::Write { .. }
-                | log_io::Output::Sync { .. }
-                | log_io::Output::Remove { .. }
-                | log_io::Output::Opened(_)
-                | log_io::Output::Corrupt(_)
-                | log_io::Output::Commit(_)
-                | log_io::Output::Respond { .. }
-                | log_io::Output::Notify(_)
-                | log_io::Output::Closed) => unreachable!("an idle log must not return {other:?}"),
             }
         }
-        None
     }
+}
+
+/// The response of an idle log, after the reads of the disk that it needs.
+fn response_of_log(log: &mut Log, disk: &Disk, now: Instant) -> Option<Response> {
+    while let Some(output) = log.poll_output() {
+        match output {
+            log_io::Output::Read {
+                read,
+                segment,
+                at,
+                len,
+            } => {
+                let bytes = disk.read(segment, at, len);
+                log.handle(now, log_io::Input::ReadDone { read, bytes });
+            }
+            log_io::Output::Respond { response, .. } => return Some(response),
+            other @ (log_io::Output::Reserve { .. }
+            | log_io::Output::Write { .. }
+            | log_io::Output::Sync { .. }
+            | log_io::Output::Remove { .. }
+            | log_io::Output::Opened(_)
+            | log_io::Output::Corrupt(_)
+            | log_io::Output::Commit(_)
+            | log_io::Output::Notify(_)
+            | log_io::Output::Closed) => unreachable!("an idle log must not return {other:?}"),
+        }
+    }
+    None
 }

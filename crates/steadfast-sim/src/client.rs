@@ -63,6 +63,13 @@ pub(crate) struct Recorder<'a> {
 }
 
 impl Recorder<'_> {
+    /// Whether a position must be recoverable: acknowledged publications are never lost, or the channel still has the
+    /// history of the position; and retention has not removed what follows it.
+    pub(crate) fn must_recover(&self, from: &Position, high_watermark: &Position) -> bool {
+        (self.is_durable || from.epoch == high_watermark.epoch)
+            && !self.is_beyond_retention(from, high_watermark)
+    }
+
     /// Whether a position is beyond retention in the same channel epoch, given the channel's current high watermark.
     pub(crate) fn is_beyond_retention(&self, from: &Position, high_watermark: &Position) -> bool {
         high_watermark.epoch == from.epoch
@@ -377,7 +384,7 @@ impl Client {
             recorder.totals.unrecovered += 1;
             let is_beyond_retention = recorder.is_beyond_retention(from, &position);
             recorder.totals.positions_beyond_retention += u64::from(is_beyond_retention);
-            if recorder.is_durable && !is_beyond_retention {
+            if recorder.must_recover(from, &position) {
                 let details = format!("{summary}, not recovered");
                 recorder
                     .reference_model

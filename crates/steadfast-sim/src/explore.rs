@@ -3,15 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::planted_bug::PlantedBug;
+use crate::engine::EngineKind;
 use crate::reference_model::Violation;
 use crate::totals::Totals;
-use crate::world::run;
+use crate::world::{Variant, run};
 
 /// The least number of connections that the network must close or reset in every seed.
 pub const CONNECTION_LOSSES_MIN: u64 = 3;
 
-/// The least number of crashes in every seed, each of which lost unsynced sectors.
+/// The least number of crashes in every seed, each of which lost unsynced sectors or the history of a memory engine.
 pub const CRASHES_MIN: u64 = 2;
 
 /// The result of one seed.
@@ -19,6 +19,8 @@ pub const CRASHES_MIN: u64 = 2;
 pub struct SeedResult {
     /// The seed, which reproduces the run.
     pub seed: u64,
+    /// The engine of the run.
+    pub engine: EngineKind,
     /// The counts of the run.
     pub totals: Totals,
     /// The violations; empty when every invariant held.
@@ -28,15 +30,20 @@ pub struct SeedResult {
 impl SeedResult {
     /// Whether the run proves nothing: it has no violation and too few faults.
     pub const fn is_inconclusive(&self) -> bool {
+        let crashes = match self.engine {
+            EngineKind::Log => self.totals.crashes,
+            EngineKind::Memory => self.totals.histories_lost,
+        };
         self.violations.is_empty()
-            && (self.totals.connection_losses() < CONNECTION_LOSSES_MIN
-                || self.totals.crashes < CRASHES_MIN)
+            && (self.totals.connection_losses() < CONNECTION_LOSSES_MIN || crashes < CRASHES_MIN)
     }
 }
 
 /// The results of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SimulationReport {
+    /// The engine of all runs.
+    pub engine: EngineKind,
     /// The sums of the counts of all seeds.
     pub totals: Totals,
     /// The first seeds that violated an invariant, at most [`FAILED_SEEDS_MAX`].
@@ -51,6 +58,19 @@ pub struct SimulationReport {
 pub const FAILED_SEEDS_MAX: usize = 20;
 
 impl SimulationReport {
+    /// A report without results, for runs with this engine.
+    pub fn new(engine: EngineKind) -> Self {
+        Self {
+            engine,
+            ..Self::default()
+        }
+    }
+
+    /// Returns the counts of all seeds that the engine can have, with their labels.
+    pub fn rows(&self) -> Vec<(&'static str, u64)> {
+        self.totals.rows(self.engine)
+    }
+
     /// Whether every invariant held and enough faults occurred for a meaningful result.
     pub fn has_passed(&self) -> bool {
         self.failed_count == 0 && self.inconclusive.is_empty() && self.not_exercised().is_empty()
@@ -72,8 +92,7 @@ impl SimulationReport {
 
     /// Returns the names of all counts that are 0.
     pub fn not_exercised(&self) -> Vec<&'static str> {
-        self.totals
-            .rows()
+        self.rows()
             .into_iter()
             .filter(|(_, count)| *count == 0)
             .map(|(name, _)| name)
@@ -83,7 +102,9 @@ impl SimulationReport {
 
 impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.totals)?;
+        for (name, count) in self.rows() {
+            writeln!(f, "{count:>12}  {name}")?;
+        }
         for result in &self.failed_seeds {
             for violation in result.violations.iter().take(3) {
                 writeln!(f, "seed {}: violated: {violation}", result.seed)?;
@@ -106,12 +127,12 @@ impl fmt::Display for SimulationReport {
 /// Runs the seeds in order and calls `progress` after each.
 pub fn explore(
     seeds: Range<u64>,
-    planted_bug: Option<PlantedBug>,
+    variant: Variant,
     mut progress: impl FnMut(&SimulationReport),
 ) -> SimulationReport {
-    let mut report = SimulationReport::default();
+    let mut report = SimulationReport::new(variant.engine);
     for seed in seeds {
-        report.add(run(seed, planted_bug));
+        report.add(run(seed, variant));
         progress(&report);
     }
     report

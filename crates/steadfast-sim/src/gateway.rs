@@ -1,17 +1,15 @@
-//! The gateway process in the world: its hubs and its log, and the work of their shells as events.
+//! The gateway process in the world: its hubs and its engine, and the work of their shells as events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::io::Input as EngineInput;
 use steadfast_engine::order::{Delivery, ShardOrder};
-use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request, RequestId, Response};
+use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, Request};
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{Input, Output, PeerId};
-use steadfast_log::Log;
-use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
-use steadfast_log::io as log_io;
 use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
 use steadfast_protocol::codes::DisconnectCode;
@@ -20,6 +18,7 @@ use steadfast_protocol::websocket::Opcode;
 use steadfast_protocol::websocket::encoder::encode_server;
 
 use crate::connections::ConnectionId;
+use crate::engine::GatewayEngine;
 use crate::log_thread::DiskOperation;
 use crate::reference_model::Invariant;
 use crate::settings::SHARDS;
@@ -63,7 +62,7 @@ pub(crate) enum ShutdownPhase {
 pub(crate) struct Gateway {
     pub(crate) is_open: bool,
     pub(crate) shutdown_phase: ShutdownPhase,
-    pub(crate) log: Log,
+    pub(crate) engine: GatewayEngine,
     pub(crate) shards: Vec<Shard>,
     /// What the log delivers and the shards have not received.
     pub(crate) order: ShardOrder,
@@ -75,16 +74,15 @@ pub(crate) struct Gateway {
     pub(crate) write_in_progress: Option<DiskOperation>,
     /// The number of disk operations in progress.
     pub(crate) pending_operations: usize,
-    /// Responses to the world's own requests, by number.
-    pub(crate) world_responses: BTreeMap<u64, Response>,
     /// The epoch and high watermark of each channel, for the planted bug that replaces positions.
     pub(crate) high_watermarks: BTreeMap<ChannelName, (ChannelEpoch, u64)>,
 }
 
 impl World {
-    /// Starts the process with the segments on the disk.
+    /// Starts the process; a log finds the segments on the disk.
     pub(crate) fn start_gateway(&mut self) {
         let now = self.clock.now();
+        let engine = self.new_engine();
         let shards = (0..SHARDS).map(|shard| Shard {
             hub: Hub::new(
                 self.settings.hub(shard, self.planted_bug),
@@ -100,7 +98,7 @@ impl World {
         self.gateway = Some(Gateway {
             is_open: false,
             shutdown_phase: ShutdownPhase::Running,
-            log: Log::new(self.settings.log, now),
+            engine,
             shards: shards.collect(),
             order: ShardOrder::new(SHARDS, self.settings.order_limits),
             log_queue: VecDeque::new(),
@@ -108,20 +106,9 @@ impl World {
             tick_at: None,
             write_in_progress: None,
             pending_operations: 0,
-            world_responses: BTreeMap::new(),
             high_watermarks: BTreeMap::new(),
         });
-        let values = StartValues {
-            incarnation: self.generator.next_u64(),
-            directory: DirectoryId(self.draw()),
-            secret: SegmentSecret::new(self.draw()),
-        };
-        let found = log_io::Input::Found {
-            segments: self.disk.list(),
-            values,
-            at: self.wall(),
-        };
-        self.drive_log(found);
+        self.open_engine();
     }
 
     /// Creates a peer on a random shard for a new connection; `None` when the gateway accepts no connections. The
@@ -391,8 +378,7 @@ impl World {
             .shards
             .iter()
             .filter_map(|shard| shard.hub.poll_timeout());
-        let log = gateway.log.poll_timeout();
-        let Some(next) = hubs.chain(log).min() else {
+        let Some(next) = hubs.chain(gateway.engine.next_deadline()).min() else {
             return;
         };
         if gateway.tick_at.is_none_or(|scheduled| next < scheduled) {
@@ -402,7 +388,7 @@ impl World {
         }
     }
 
-    /// Feeds a tick to all hubs and the log.
+    /// Feeds a tick to all hubs and the engine.
     pub(crate) fn tick(&mut self) {
         let at = self.wall();
         if let Some(gateway) = &mut self.gateway {
@@ -411,7 +397,7 @@ impl World {
         for shard in 0..usize::from(SHARDS) {
             self.drive_hub(shard, Input::Tick);
         }
-        self.drive_log(log_io::Input::Tick { at });
+        self.drive_engine(EngineInput::Tick { at });
     }
 }
 
@@ -422,18 +408,6 @@ impl Gateway {
         self.high_watermarks
             .insert(committed.channel.clone(), high_watermark);
         self.order.push(Delivery::Committed(committed));
-    }
-
-    /// Passes a response to the shard that sent the request, or to the world.
-    pub(crate) fn deliver_response(&mut self, request_id: RequestId, response: Response) {
-        if request_id.shard == WORLD_SHARD {
-            self.world_responses.insert(request_id.number, response);
-            return;
-        }
-        self.order.push(Delivery::Response {
-            request_id,
-            response,
-        });
     }
 
     /// Whether nothing is in progress between shards, log and disk.

@@ -1,8 +1,9 @@
-//! The log's thread in the world: its loop iterations, and its disk operations with their results.
+//! The thread of the engine in the world: its loop iterations, and the disk operations of a log with their results.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::io::Input as EngineInput;
 use steadfast_log::identity::SegmentSecret;
 use steadfast_log::io::{self as log_io, SegmentNumber};
 use steadfast_machine::Machine;
@@ -58,7 +59,7 @@ impl World {
         }
     }
 
-    /// The log's thread handles all queued requests.
+    /// The engine's thread handles all queued requests.
     pub(crate) fn run_log_iteration(&mut self) {
         let Some(gateway) = &mut self.gateway else {
             return;
@@ -69,7 +70,7 @@ impl World {
             .map(|request| alter_log_request(request, self.planted_bug, &gateway.high_watermarks))
             .collect();
         let at = self.wall();
-        self.drive_log(log_io::Input::Requested { requests, at });
+        self.drive_engine(EngineInput::Requested { requests, at });
         self.schedule_shard_iterations();
     }
 
@@ -80,11 +81,14 @@ impl World {
             return;
         };
         let was_open = gateway.is_open;
-        gateway.log.handle(now, input);
+        let Some(log) = gateway.engine.log_mut() else {
+            return;
+        };
+        log.handle(now, input);
         while let Some(output) = self
             .gateway
             .as_mut()
-            .and_then(|gateway| gateway.log.poll_output())
+            .and_then(|gateway| gateway.engine.log_mut()?.poll_output())
         {
             self.execute_log_output(output);
         }
@@ -140,8 +144,7 @@ impl World {
             }
             log_io::Output::Remove { segment } => self.disk.remove(segment),
             log_io::Output::Opened(report) => {
-                gateway.is_open = true;
-                self.last_fault_change_at = self.clock.now();
+                self.on_engine_opened();
                 self.check_clean_shutdown(&report);
                 self.totals.torn_writes_truncated += u64::from(report.torn_write.is_some());
             }
@@ -152,7 +155,7 @@ impl World {
             log_io::Output::Respond {
                 request_id,
                 response,
-            } => gateway.deliver_response(request_id, response),
+            } => gateway.respond(request_id, response),
             log_io::Output::Notify(event) => self.on_log_event(event),
             log_io::Output::Closed => self.schedule_exit(),
         }

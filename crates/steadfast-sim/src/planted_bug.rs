@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_protocol::message::ChannelName;
 
+use crate::engine::EngineKind;
+
 /// One guarantee that the simulated drivers break deliberately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlantedBug {
@@ -66,6 +68,11 @@ impl PlantedBug {
         Self::SmallOutbox,
         Self::EarlyExpiry,
     ];
+
+    /// Whether there is such a bug in runs with this engine: only the log has a disk.
+    pub fn applies_to(self, engine: EngineKind) -> bool {
+        self != Self::NoSync || engine == EngineKind::Log
+    }
 
     /// Returns the name on the command line.
     pub const fn name(self) -> &'static str {

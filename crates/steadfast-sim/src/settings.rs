@@ -5,6 +5,7 @@ mod session;
 
 use std::time::Duration;
 
+use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::order::OrderLimits;
 use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
@@ -13,9 +14,11 @@ use steadfast_machine::{ByteSize, Generator, convert};
 use steadfast_protocol::limits::Limits;
 
 pub(crate) use self::session::{CALLS_MAX, SessionParameters};
+use crate::engine::EngineKind;
 use crate::faults::ConnectionFault;
 use crate::planted_bug::PlantedBug;
 use crate::socket::PingTiming;
+use crate::world::Variant;
 
 /// The number of shards of the gateway: enough for publishers and subscribers on different shards.
 pub(crate) const SHARDS: u16 = 2;
@@ -73,15 +76,17 @@ pub(crate) struct RunSettings {
     pub(crate) order_limits: OrderLimits,
     /// The number of messages that the inbox of a shard holds.
     pub(crate) inbox_messages: usize,
+    pub(crate) engine: EngineKind,
     pub(crate) log: LogPolicy,
+    pub(crate) memory: MemoryPolicy,
     /// A multiple of one second.
     ping_interval: Duration,
     pong_timeout: Duration,
 }
 
 impl RunSettings {
-    /// Draws the settings of a run; `planted_bug` may change the log's settings in a way that the checks do not know.
-    pub(crate) fn draw(generator: &mut Generator, planted_bug: Option<PlantedBug>) -> Self {
+    /// Draws the settings of a run; a planted bug may change the engine's settings in a way that the checks do not know.
+    pub(crate) fn draw(generator: &mut Generator, variant: Variant) -> Self {
         let fsync = match generator.below(6) {
             0 => Fsync::Interval(Duration::from_millis(20)),
             1 => Fsync::Never,
@@ -92,33 +97,7 @@ impl RunSettings {
             1 => Retention::Bytes,
             _ => Retention::All,
         };
-        let segment_kib = match retention {
-            // The idempotency keys of the window must fit into an eighth of a segment; otherwise no segment is removed.
-            Retention::Bytes => 64,
-            Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
-                .get(generator.below_len(4))
-                .copied()
-                .unwrap_or(64),
-        };
-        let log = LogSettings {
-            fsync,
-            segment_bytes: ByteSize::from_kib(segment_kib),
-            log_bytes: match retention {
-                Retention::Bytes => ByteSize::from_kib(4 * segment_kib),
-                Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
-            },
-            history_size: match retention {
-                Retention::Count(_) if planted_bug == Some(PlantedBug::NoRetention) => 10_000,
-                Retention::Count(count) => count,
-                Retention::All | Retention::Bytes => 10_000,
-            },
-            retry_delay: Duration::from_millis(50),
-            cache_bytes: ByteSize::from_kib(8 * generator.below(3)),
-            read_bytes: ByteSize::from_kib(4),
-            batch_bytes_max: ByteSize::from_kib(4),
-            channels_max: 16,
-            ..LogSettings::for_tests()
-        };
+        let log = draw_log_settings(generator, fsync, retention, variant.planted_bug);
         let channels = 1 + generator.below(3);
         let members = 3 + generator.below_len(3);
         let sessions = 1 + generator.below_len(members - 1);
@@ -139,7 +118,11 @@ impl RunSettings {
             fault_time: Duration::from_secs(3 + generator.below(5)),
             crashes: 2 + generator.below(3),
             clean_shutdowns: generator.below(3),
-            full_disks: generator.below(3),
+            // Drawn for every engine, so that a seed means the same faults of the network.
+            full_disks: match (generator.below(3), variant.engine) {
+                (_, EngineKind::Memory) => 0,
+                (full_disks, EngineKind::Log) => full_disks,
+            },
             padding: if retention == Retention::Bytes {
                 3000
             } else {
@@ -148,6 +131,8 @@ impl RunSettings {
             retention,
             order_limits: draw_order_limits(generator),
             inbox_messages: if generator.chance(1, 3) { 2 } else { 4096 },
+            engine: variant.engine,
+            memory: memory_policy(&log),
             log: LogPolicy::new(log).expect("the drawn settings are in range"),
             ping_interval,
             pong_timeout: ping_interval / 2,
@@ -156,7 +141,7 @@ impl RunSettings {
 
     /// Whether the policy guarantees that no acknowledged publication is lost.
     pub(crate) fn is_durable(&self) -> bool {
-        self.log.fsync() == Fsync::Always
+        self.engine == EngineKind::Log && self.log.fsync() == Fsync::Always
     }
 
     /// The number of publications of a channel that stay visible; `None` when the size of the log limits it.
@@ -168,12 +153,14 @@ impl RunSettings {
         }
     }
 
-    /// The least number of publications that the log serves over all channels when its size limits them: the current
-    /// segment and the next one take half of the log, keys and checkpoints an eighth at most.
+    /// The least number of publications that the engine serves over all channels when their size limits them. In a log,
+    /// the current segment and the next one take half, keys and checkpoints an eighth at most.
     pub(crate) fn retained_min(&self) -> u64 {
-        let bytes = self.log.log_bytes().as_bytes() / 8 * 3;
-        let record = convert::to_u64(self.padding) + 128;
-        bytes / record
+        let (bytes, overhead) = match self.engine {
+            EngineKind::Log => (self.log.log_bytes().as_bytes() / 8 * 3, 128),
+            EngineKind::Memory => (self.memory.history_bytes().as_bytes(), 384),
+        };
+        bytes / (convert::to_u64(self.padding) + overhead)
     }
 
     /// The longest time until the gateway detects a silent client: both deadlines are rounded up to the next tick of
@@ -228,6 +215,42 @@ impl RunSettings {
     }
 }
 
+/// Draws the settings of the log.
+fn draw_log_settings(
+    generator: &mut Generator,
+    fsync: Fsync,
+    retention: Retention,
+    planted_bug: Option<PlantedBug>,
+) -> LogSettings {
+    let segment_kib = match retention {
+        // The idempotency keys of the window must fit into an eighth of a segment; otherwise no segment is removed.
+        Retention::Bytes => 64,
+        Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
+            .get(generator.below_len(4))
+            .copied()
+            .unwrap_or(64),
+    };
+    LogSettings {
+        fsync,
+        segment_bytes: ByteSize::from_kib(segment_kib),
+        log_bytes: match retention {
+            Retention::Bytes => ByteSize::from_kib(4 * segment_kib),
+            Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
+        },
+        history_size: match retention {
+            Retention::Count(_) if planted_bug == Some(PlantedBug::NoRetention) => 10_000,
+            Retention::Count(count) => count,
+            Retention::All | Retention::Bytes => 10_000,
+        },
+        retry_delay: Duration::from_millis(50),
+        cache_bytes: ByteSize::from_kib(8 * generator.below(3)),
+        read_bytes: ByteSize::from_kib(4),
+        batch_bytes_max: ByteSize::from_kib(4),
+        channels_max: 16,
+        ..LogSettings::for_tests()
+    }
+}
+
 /// Draws the capacity of the order: in a third of the runs it is so small that shards lag often.
 fn draw_order_limits(generator: &mut Generator) -> OrderLimits {
     let entries = if generator.chance(1, 3) {
@@ -239,4 +262,20 @@ fn draw_order_limits(generator: &mut Generator) -> OrderLimits {
         entries,
         bytes: 1 << 20,
     }
+}
+
+/// The policy of a memory engine with the same limits as a log.
+fn memory_policy(log: &LogSettings) -> MemoryPolicy {
+    let settings = MemorySettings {
+        offsets: Offsets::Dense,
+        history_bytes: log.log_bytes,
+        publication_bytes_max: ByteSize::from_kib(8),
+        history_size: log.history_size,
+        history_ttl: log.history_ttl,
+        channel_ttl: log.channel_ttl,
+        channels_max: log.channels_max,
+        dedup_window: log.dedup_window,
+        idempotency_keys_max: log.idempotency_keys_max,
+    };
+    MemoryPolicy::new(settings).expect("the drawn settings are in range")
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_engine::io::Input as EngineInput;
 use steadfast_hub::io::Input as HubInput;
 use steadfast_log::event::Event as LogEvent;
 use steadfast_log::io::{FailedOperation, Input, StorageError};
@@ -116,7 +117,7 @@ impl World {
                 self.drive_hub(shard, HubInput::ShutdownRequested);
             }
         }
-        self.drive_log(Input::CloseRequested { at });
+        self.drive_engine(EngineInput::CloseRequested { at });
     }
 
     /// Schedules the exit of the process after its log has closed.
@@ -136,6 +137,7 @@ impl World {
         };
         self.was_log_closed_cleanly = gateway.shutdown_phase == ShutdownPhase::Requested;
         self.totals.clean_restarts += u64::from(self.was_log_closed_cleanly);
+        self.totals.histories_lost += u64::from(gateway.engine.has_history_in_memory());
         if self.was_log_closed_cleanly && self.disk.has_unsynced() {
             self.reference_model.report_violation(
                 Invariant::CleanShutdownDetected,

@@ -1,11 +1,13 @@
 //! Counts of what happened in a run: a run without faults proves nothing.
 
-use std::fmt;
 use std::ops::AddAssign;
 
-/// Declares the counts in one list: the fields, their printed labels, and their sum.
+use crate::engine::EngineKind;
+
+/// Declares the counts in one list: the fields, their printed labels, the engine without which they stay 0, and their
+/// sum.
 macro_rules! counts {
-    ($( #[doc = $about:literal] $field:ident = $name:literal; )+) => {
+    ($( #[doc = $about:literal] $field:ident = $name:literal $(of $engine:ident)?; )+) => {
         /// Counts of one run, or of many.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Totals {
@@ -13,9 +15,14 @@ macro_rules! counts {
         }
 
         impl Totals {
-            /// Returns all counts with their labels. A set of seeds with a count of 0 does not pass.
-            pub fn rows(&self) -> Vec<(&'static str, u64)> {
-                vec![$( ($name, self.$field), )+]
+            /// Returns the counts that runs with this engine can have, with their labels. A set of seeds with a count of
+            /// 0 does not pass.
+            pub fn rows(&self, engine: EngineKind) -> Vec<(&'static str, u64)> {
+                let rows = [$( ($name, self.$field, &[$( EngineKind::$engine )?][..]), )+];
+                rows.into_iter()
+                    .filter(|(_, _, only)| only.iter().all(|it| *it == engine))
+                    .map(|(name, count, _)| (name, count))
+                    .collect()
             }
         }
 
@@ -53,17 +60,19 @@ counts! {
     /// Dials of sessions without a response.
     dials_ignored = "dials without a response";
     /// Crashes of the gateway in which at least one unsynced sector was lost.
-    crashes = "crashes that lost unsynced writes";
+    crashes = "crashes that lost unsynced writes" of Log;
     /// Crashes of the gateway in which the log was not open yet.
-    crashes_while_opening = "crashes while opening the log";
+    crashes_while_opening = "crashes while opening the log" of Log;
     /// Kills of the gateway process without a power failure, while there were unsynced writes.
-    kills = "process kills with unsynced writes";
+    kills = "process kills with unsynced writes" of Log;
+    /// Processes that ended while their engine kept publications in memory alone.
+    histories_lost = "histories lost with their process" of Memory;
     /// Unsynced sectors that a crash dropped.
-    sectors_dropped = "unsynced sectors dropped";
+    sectors_dropped = "unsynced sectors dropped" of Log;
     /// Unsynced sectors that a crash tore.
-    sectors_torn = "unsynced sectors torn";
+    sectors_torn = "unsynced sectors torn" of Log;
     /// Unsynced sectors that survived a crash.
-    sectors_kept = "unsynced sectors kept";
+    sectors_kept = "unsynced sectors kept" of Log;
     /// Times that a shard lagged so far that it lost entries of the log.
     shard_lags = "shard lags";
     /// Messages that shards received from the inboxes of the bus.
@@ -71,7 +80,7 @@ counts! {
     /// Messages that were dropped because an inbox was full.
     shard_messages_dropped = "shard messages dropped";
     /// Torn writes that were truncated on opening.
-    torn_writes_truncated = "torn writes truncated";
+    torn_writes_truncated = "torn writes truncated" of Log;
     /// Publications that clients requested.
     published = "publications requested";
     /// Acknowledged publications that were published again.
@@ -123,11 +132,11 @@ counts! {
     /// Clean shutdowns, each followed by a start.
     clean_restarts = "restarts after a clean shutdown";
     /// Disk operations of the log that failed for lack of space.
-    operations_without_space = "disk operations failed for lack of space";
+    operations_without_space = "disk operations failed for lack of space" of Log;
     /// Starts that failed for lack of space, each followed by another start.
-    starts_without_space = "starts failed for lack of space";
+    starts_without_space = "starts failed for lack of space" of Log;
     /// Segments that retention removed.
-    segments_removed = "segments removed";
+    segments_removed = "segments removed" of Log;
     /// Subscriptions whose position was beyond retention, while no publication was lost.
     positions_beyond_retention = "positions beyond retention";
 }
@@ -136,14 +145,5 @@ impl Totals {
     /// Returns the number of connections that the network closed or reset.
     pub const fn connection_losses(&self) -> u64 {
         self.connections_closed + self.connections_reset
-    }
-}
-
-impl fmt::Display for Totals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, count) in self.rows() {
-            writeln!(f, "{count:>12}  {name}")?;
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use steadfast_core::Session;
 use steadfast_core::io::{Attempt, Input, PublicationId};
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Generator, Instant, Seed, Timestamp, convert};
 
 use crate::client::Client;
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::connections::{Connection, ConnectionId, Direction};
 use crate::disk::Disk;
 use crate::driver::Driver;
+use crate::engine::EngineKind;
 use crate::explore::SeedResult;
 use crate::faults::ConnectionFault;
 use crate::gateway::Gateway;
@@ -172,27 +174,40 @@ pub(crate) struct World {
     pub(crate) last_fault_change_at: Instant,
     /// Whether the log of the previous process was closed cleanly.
     pub(crate) was_log_closed_cleanly: bool,
+    /// The epoch of every channel in the current process, if its engine is the memory engine.
+    pub(crate) epoch_in_memory: Option<ChannelEpoch>,
     pub(crate) is_settled: bool,
 }
 
+/// What a run simulates in addition to its seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// The engine of the gateways.
+    pub engine: EngineKind,
+    /// A guarantee that the run breaks deliberately.
+    pub planted_bug: Option<PlantedBug>,
+}
+
 /// Runs one seed to its end and returns its counts and the first violations of invariants.
-pub fn run(seed: u64, planted_bug: Option<PlantedBug>) -> SeedResult {
-    let mut world = World::new(seed, planted_bug);
+pub fn run(seed: u64, variant: Variant) -> SeedResult {
+    let mut world = World::new(seed, variant);
     world.schedule_initial_events();
     world.run_to_end();
     world.check_final_state();
     let violations = world.reference_model.violations().to_vec();
     SeedResult {
         seed,
+        engine: variant.engine,
         totals: world.totals,
         violations,
     }
 }
 
 impl World {
-    fn new(seed: u64, planted_bug: Option<PlantedBug>) -> Self {
+    fn new(seed: u64, variant: Variant) -> Self {
+        let planted_bug = variant.planted_bug;
         let mut generator = Seed::new(seed).generator();
-        let settings = RunSettings::draw(&mut generator, planted_bug);
+        let settings = RunSettings::draw(&mut generator, variant);
         let drivers = (settings.sessions.iter().enumerate())
             .map(|(index, parameters)| {
                 let policy = parameters.policy(planted_bug);
@@ -228,6 +243,7 @@ impl World {
             faulted: BTreeSet::new(),
             crashes_armed: 0,
             was_log_closed_cleanly: false,
+            epoch_in_memory: None,
             is_settled: false,
         }
     }
@@ -312,10 +328,12 @@ impl World {
             let is_open = self.gateway.as_ref().is_some_and(|it| it.is_open);
             let denominator = if is_open { 3 } else { 12 };
             if self.crashes_armed > 0
-                && self.has_unsynced_writes()
+                && self.would_lose_data()
                 && self.generator.chance(1, denominator)
             {
-                if self.generator.chance(1, 4) {
+                if self.settings.engine == EngineKind::Memory {
+                    self.lose_history();
+                } else if self.generator.chance(1, 4) {
                     self.kill();
                 } else {
                     self.crash();
@@ -403,9 +421,21 @@ impl World {
             .between(Duration::from_millis(5), Duration::from_millis(120))
     }
 
-    /// Whether a crash now would lose bytes that the log has written, even during its opening.
-    fn has_unsynced_writes(&self) -> bool {
-        self.gateway.is_some() && self.disk.has_unsynced()
+    /// Whether a crash now would lose bytes that the log has written, even during its opening, or the history of a
+    /// memory engine.
+    fn would_lose_data(&self) -> bool {
+        self.gateway.as_ref().is_some_and(|gateway| {
+            self.disk.has_unsynced() || gateway.engine.has_history_in_memory()
+        })
+    }
+
+    /// The process ends, and with it the history of its memory engine.
+    fn lose_history(&mut self) {
+        if self.gateway.take().is_some() {
+            self.crashes_armed -= 1;
+            self.totals.histories_lost += 1;
+            self.on_process_ended();
+        }
     }
 
     /// Kills the process only. What it had written can still be read, but the next power failure may lose it.

@@ -1,30 +1,41 @@
 //! Fixed seeds violate no invariant, and every planted bug is detected with a seed that reproduces it.
 
 use steadfast_sim::reference_model::Invariant;
-use steadfast_sim::{PlantedBug, SeedResult, explore, run};
+use steadfast_sim::{EngineKind, PlantedBug, SeedResult, Variant, explore, run};
 
 /// The number of seeds: more than any planted bug has needed so far. A failing test prints the counts.
 const SEEDS: u64 = 120;
 
 #[test]
 fn invariants_hold_under_connection_faults_and_power_failures() {
-    let report = explore(0..SEEDS, None, |_| {});
+    let report = explore(0..SEEDS, Variant::default(), |_| {});
 
     assert!(report.has_passed(), "{report}");
+}
+
+/// A restart loses the history of the memory engine, and nothing else is lost.
+#[test]
+fn invariants_hold_when_every_restart_loses_the_history() {
+    let report = explore(0..SEEDS, with(EngineKind::Memory), |_| {});
+
+    assert!(report.has_passed(), "{report}");
+    assert!(report.totals.histories_lost > 2 * SEEDS);
 }
 
 /// In both seeds a segment was removed while it was read.
 #[test]
 fn seeds_that_once_violated_an_invariant_pass() {
     for seed in [1506, 1936] {
-        assert_eq!(run(seed, None).violations, [], "seed {seed}");
+        assert_eq!(run(seed, Variant::default()).violations, [], "seed {seed}");
     }
 }
 
 #[test]
 fn a_seed_always_gives_the_same_run() {
-    for seed in [1, 7, 23] {
-        assert_eq!(run(seed, None), run(seed, None));
+    for engine in EngineKind::ALL {
+        for seed in [1, 7, 23] {
+            assert_eq!(run(seed, with(engine)), run(seed, with(engine)));
+        }
     }
 }
 
@@ -135,16 +146,36 @@ fn a_gateway_without_a_write_timeout_keeps_a_client_that_does_not_read() {
     check(PlantedBug::NoWriteTimeout, &[Invariant::SendBuffersBounded]);
 }
 
-/// Checks that the planted bug violates one of the invariants first in some seed, and that the seed reproduces it.
+fn with(engine: EngineKind) -> Variant {
+    Variant {
+        engine,
+        planted_bug: None,
+    }
+}
+
+/// Checks with each engine that the planted bug violates one of the invariants first in some seed, and that the seed
+/// reproduces it.
 fn check(planted_bug: PlantedBug, invariants: &[Invariant]) {
+    for engine in EngineKind::ALL {
+        if planted_bug.applies_to(engine) {
+            check_with(engine, planted_bug, invariants);
+        }
+    }
+}
+
+fn check_with(engine: EngineKind, planted_bug: PlantedBug, invariants: &[Invariant]) {
+    let variant = Variant {
+        engine,
+        planted_bug: Some(planted_bug),
+    };
     let is_detected = |result: &SeedResult| {
         let first = result.violations.first();
         first.is_some_and(|violation| invariants.contains(&violation.invariant))
     };
     let result = (0..SEEDS)
-        .map(|seed| run(seed, Some(planted_bug)))
+        .map(|seed| run(seed, variant))
         .find(is_detected)
-        .unwrap_or_else(|| panic!("no seed detects {planted_bug:?}"));
+        .unwrap_or_else(|| panic!("no seed detects {planted_bug:?} with {engine:?}"));
 
-    assert_eq!(run(result.seed, Some(planted_bug)), result);
+    assert_eq!(run(result.seed, variant), result);
 }

@@ -36,10 +36,16 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         "test" => [vec![own("setup").aside()], checks(), tests()].concat(),
         "conformance" => long(conformance()),
         "fuzz" => long(fuzz()),
-        "sim" => long(vec![step(
-            "sim",
-            "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000",
-        )]),
+        "sim" => long(vec![
+            step(
+                "sim",
+                "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000",
+            ),
+            step(
+                "sim-memory",
+                "cargo run --quiet --release --bin steadfast -- sim --seeds 0..10000 --engine memory",
+            ),
+        ]),
         "soak" => long(soak()),
         "lab" => long(lab()),
         "pictures" => pictures(),
@@ -95,6 +101,10 @@ fn tests() -> Vec<Step> {
         step("doctests", "cargo test --quiet --workspace --doc"),
         build(),
         built("sim", "target/debug/steadfast sim --seeds 0..200"),
+        built(
+            "sim-memory",
+            "target/debug/steadfast sim --seeds 0..200 --engine memory",
+        ),
         built("codec", "python3 tests/conformance/kosoku.py").aside().after(&["build"]),
         websocket("1-7,10").aside().after(&["build"]),
         browser("test").within(BROWSER_LIMIT).aside().after(&["build"]),

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use serde_json::json;
-use steadfast_sim::{PlantedBug, SeedResult, SimulationReport};
+use steadfast_sim::{EngineKind, PlantedBug, SeedResult, SimulationReport, Variant};
 
 use crate::args::Sim;
 use crate::exit::Failure;
@@ -19,18 +19,14 @@ use crate::output;
 /// When an invariant is violated, or too few faults occurred for a meaningful result.
 pub(crate) fn run(arguments: &Sim) -> Result<(), Failure> {
     let seeds = parse_seeds(&arguments.seeds)?;
-    let planted_bug = arguments
-        .plant
-        .as_deref()
-        .map(parse_planted_bug)
-        .transpose()?;
-    let report = explore(seeds, planted_bug);
+    let variant = parse_variant(arguments)?;
+    let report = explore(seeds, variant);
     if arguments.json {
         output::print(&to_json(&report).to_string());
     } else {
         output::print(report.to_string().trim_end());
     }
-    check(&report, arguments.plant.as_deref())
+    check(&report, variant)
 }
 
 /// The maximum number of results by which one thread can be ahead of the others.
@@ -38,16 +34,16 @@ const RESULTS_AHEAD_MAX: usize = 64;
 
 /// Runs the seeds on all processors. Runs are independent, and the report adds them in the order of their seeds, so
 /// that the report is the same on every machine.
-fn explore(seeds: Range<u64>, planted_bug: Option<PlantedBug>) -> SimulationReport {
+fn explore(seeds: Range<u64>, variant: Variant) -> SimulationReport {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let mut progress = output::Progress::new(seeds.end - seeds.start);
-    let mut report = SimulationReport::default();
+    let mut report = SimulationReport::new(variant.engine);
     thread::scope(|scope| {
         let lanes: Vec<mpsc::Receiver<SeedResult>> = (0..threads)
             .map(|lane| {
                 let (sender, receiver) = mpsc::sync_channel(RESULTS_AHEAD_MAX);
                 let seeds = seeds.clone().skip(lane).step_by(threads);
-                scope.spawn(move || run_seeds(seeds, planted_bug, &sender));
+                scope.spawn(move || run_seeds(seeds, variant, &sender));
                 receiver
             })
             .collect();
@@ -64,17 +60,17 @@ fn explore(seeds: Range<u64>, planted_bug: Option<PlantedBug>) -> SimulationRepo
 
 fn run_seeds(
     seeds: impl Iterator<Item = u64>,
-    planted_bug: Option<PlantedBug>,
+    variant: Variant,
     results: &mpsc::SyncSender<SeedResult>,
 ) {
     for seed in seeds {
-        if results.send(steadfast_sim::run(seed, planted_bug)).is_err() {
+        if results.send(steadfast_sim::run(seed, variant)).is_err() {
             return;
         }
     }
 }
 
-fn check(report: &SimulationReport, planted_bug: Option<&str>) -> Result<(), Failure> {
+fn check(report: &SimulationReport, variant: Variant) -> Result<(), Failure> {
     if report.has_passed() {
         return Ok(());
     }
@@ -82,11 +78,10 @@ fn check(report: &SimulationReport, planted_bug: Option<&str>) -> Result<(), Fai
         .failed_seeds
         .first()
         .map_or_else(String::new, |result| {
-            let planted_bug =
-                planted_bug.map_or_else(String::new, |name| format!(" --plant {name}"));
             format!(
-                "Run the first failed seed again: steadfast sim --seeds {}{planted_bug}",
-                result.seed
+                "Run the first failed seed again: steadfast sim --seeds {}{}",
+                result.seed,
+                options(variant)
             )
         });
     if report.failed_count > 0 {
@@ -98,8 +93,23 @@ fn check(report: &SimulationReport, planted_bug: Option<&str>) -> Result<(), Fai
     }
     Err(Failure::failed(
         "too few faults occurred in these seeds for a meaningful result",
-        "Run more seeds: steadfast sim --seeds 0..200",
+        format!(
+            "Run more seeds: steadfast sim --seeds 0..200{}",
+            options(variant)
+        ),
     ))
+}
+
+/// The options that select this variant on the command line.
+fn options(variant: Variant) -> String {
+    let engine = match variant.engine {
+        EngineKind::Log => String::new(),
+        EngineKind::Memory => format!(" --engine {}", variant.engine.name()),
+    };
+    let planted_bug = variant
+        .planted_bug
+        .map_or_else(String::new, |bug| format!(" --plant {}", bug.name()));
+    engine + &planted_bug
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, Failure> {
@@ -118,6 +128,36 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, Failure> {
     }
 }
 
+fn parse_variant(arguments: &Sim) -> Result<Variant, Failure> {
+    let engine = parse_engine(&arguments.engine)?;
+    let planted_bug = arguments.plant.as_deref().map(parse_planted_bug);
+    let planted_bug = planted_bug.transpose()?;
+    match planted_bug.filter(|planted_bug| !planted_bug.applies_to(engine)) {
+        Some(planted_bug) => Err(Failure::usage(
+            format!(
+                "--plant {} has no effect with --engine {}",
+                planted_bug.name(),
+                engine.name()
+            ),
+            "Leave out --engine: the log has a disk whose syncs can be skipped.",
+        )),
+        None => Ok(Variant {
+            engine,
+            planted_bug,
+        }),
+    }
+}
+
+fn parse_engine(name: &str) -> Result<EngineKind, Failure> {
+    EngineKind::from_name(name).ok_or_else(|| {
+        let names = EngineKind::ALL.map(EngineKind::name);
+        Failure::usage(
+            format!("invalid --engine \"{name}\": unknown engine"),
+            format!("Choose one of: {}", names.join(", ")),
+        )
+    })
+}
+
 fn parse_planted_bug(name: &str) -> Result<PlantedBug, Failure> {
     PlantedBug::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = PlantedBug::ALL
@@ -133,7 +173,6 @@ fn parse_planted_bug(name: &str) -> Result<PlantedBug, Failure> {
 
 fn to_json(report: &SimulationReport) -> serde_json::Value {
     let totals: serde_json::Map<String, serde_json::Value> = report
-        .totals
         .rows()
         .into_iter()
         .map(|(name, count)| (name.replace(' ', "_"), count.into()))
@@ -163,9 +202,15 @@ mod tests {
 
     #[test]
     fn many_threads_report_the_same_as_one() {
-        let one = steadfast_sim::explore(0..7, None, |_| {});
+        for engine in EngineKind::ALL {
+            let variant = Variant {
+                engine,
+                planted_bug: None,
+            };
+            let one = steadfast_sim::explore(0..7, variant, |_| {});
 
-        assert_eq!(explore(0..7, None), one);
+            assert_eq!(explore(0..7, variant), one);
+        }
     }
 
     #[test]
