@@ -21,7 +21,8 @@ Usage: bench [OPTIONS]
   --again            print the last results again, without measuring
   --write-docs       write the tables to docs/performance.md
   --only PART        measure only server or client; the tables of the other part are not changed
-  --gateway PATH     gateway binary to measure [default: a release build of the project]
+  --gateway PATH     gateway binary to measure [default: a build of the project with the profile of this program]
+  --base PATH        another gateway binary, measured in alternation with the gateway and compared with it
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
   --repeats N        interleaved repeats [default: 5]
   --retries N        maximum number of repetitions of a run that other processes disturbed [default: 2]
@@ -29,12 +30,13 @@ Usage: bench [OPTIONS]
   --rows A,B         servers: fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
                      storm-killed, ping; client: calls, session, recovery, recovery-late.
                      A part without a row is not measured
-  --servers A,B      bare, gateway-memory, gateway-durable, ws, bun
+  --servers A,B      bare, gateway-memory, gateway-durable, ws, bun; with --base also base-memory, base-durable
   -h, --help         print this text
 
 Examples:
   bench --rows fanout-1,fanout-64 --servers bare,gateway-memory --repeats 3
   bench --only client --write-docs
+  bench --only server --base ../before/steadfast --servers gateway-memory,base-memory
 ";
 
 /// The options of a run.
@@ -48,6 +50,7 @@ pub(crate) struct Args {
     pub(crate) is_reprint: bool,
     pub(crate) is_writing_docs: bool,
     pub(crate) gateway: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     pub(crate) frame_bytes: Option<usize>,
 }
 
@@ -76,6 +79,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
         is_reprint: false,
         is_writing_docs: false,
         gateway: None,
+        base: None,
         frame_bytes: None,
     };
     let mut words = words.into_iter();
@@ -90,6 +94,11 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
             "--again" => args.is_reprint = true,
             "--write-docs" => args.is_writing_docs = true,
             "--gateway" => args.gateway = Some(PathBuf::from(value()?)),
+            "--base" => {
+                args.base = Some(PathBuf::from(value()?));
+                let bases = Server::BASES.map(|(_, base)| base);
+                args.plan.servers.extend(bases);
+            }
             "--frame-bytes" => {
                 let bytes = value()?
                     .parse()
@@ -205,6 +214,20 @@ mod tests {
         assert!(!client.has(Part::Server) && client.has(Part::Client));
         assert!(calls.has(Part::Server) && calls.has(Part::Client));
         assert!(join.has(Part::Server) && !join.has(Part::Client));
+    }
+
+    #[test]
+    fn a_base_gateway_is_measured_only_if_it_is_given() {
+        let default = args("");
+        let base = args("--base old/steadfast");
+
+        assert!(!default.plan.servers.contains(&Server::BaseMemory));
+        assert!(
+            base.plan
+                .servers
+                .ends_with(&[Server::BaseMemory, Server::BaseDurable])
+        );
+        assert_eq!(base.base, Some(PathBuf::from("old/steadfast")));
     }
 
     #[test]

@@ -61,7 +61,11 @@ fn main() -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let paths = Paths::prepare(args.gateway.clone(), args.has(Part::Client))?;
+    let paths = Paths::prepare(
+        args.gateway.clone(),
+        args.base.clone(),
+        args.has(Part::Client),
+    )?;
     if args.is_smoke {
         return smoke(&args, &paths);
     }

@@ -19,11 +19,17 @@ pub(crate) struct Paths {
     clients: Option<PathBuf>,
     /// The binary of the gateway.
     pub(crate) gateway: PathBuf,
+    /// The binary of the base gateway, if one is measured.
+    pub(crate) base: Option<PathBuf>,
 }
 
 impl Paths {
     /// Builds the binaries that are not up to date. If `gateway` is given, that binary is used without a build.
-    pub(crate) fn prepare(gateway: Option<PathBuf>, with_clients: bool) -> Result<Self> {
+    pub(crate) fn prepare(
+        gateway: Option<PathBuf>,
+        base: Option<PathBuf>,
+        with_clients: bool,
+    ) -> Result<Self> {
         let (root, output) = (root()?, output()?);
         let profile = Profile::of_this_program()?;
         let bench = root.join("tests/bench");
@@ -41,6 +47,7 @@ impl Paths {
             bare,
             clients,
             gateway,
+            base,
         })
     }
 

@@ -88,8 +88,8 @@ impl Row {
             | Self::IdleShared
             | Self::Join => true,
             Self::IdleOwn | Self::Storm => server.is_gateway(),
-            Self::StormKilled => server == Server::GatewayDurable,
-            Self::Ping => server == Server::GatewayMemory,
+            Self::StormKilled => server.is_gateway() && server.is_durable(),
+            Self::Ping => server.is_gateway() && !server.is_durable(),
         }
     }
 }
@@ -119,7 +119,10 @@ impl Plan {
     pub(crate) fn full() -> Self {
         Self {
             rows: Row::ALL.to_vec(),
-            servers: Server::ALL.to_vec(),
+            servers: Server::ALL
+                .into_iter()
+                .filter(|server| !Server::BASES.iter().any(|(_, base)| base == server))
+                .collect(),
             repeats: 5,
             warm_up: Duration::from_millis(300),
             time: Duration::from_secs(1),

@@ -30,6 +30,10 @@ pub(crate) enum Server {
     GatewayMemory,
     /// The gateway with segment files and group commit.
     GatewayDurable,
+    /// The base gateway with the memory store: another build, measured in alternation with the gateway.
+    BaseMemory,
+    /// The base gateway with segment files and group commit.
+    BaseDurable,
     /// npm `ws` on Node.
     Ws,
     /// Bun's built-in WebSocket server.
@@ -37,12 +41,20 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Bare,
         Self::GatewayMemory,
         Self::GatewayDurable,
+        Self::BaseMemory,
+        Self::BaseDurable,
         Self::Ws,
         Self::Bun,
+    ];
+
+    /// The base gateways, in the order of the gateways with which they are compared.
+    pub(crate) const BASES: [(Self, Self); 2] = [
+        (Self::GatewayMemory, Self::BaseMemory),
+        (Self::GatewayDurable, Self::BaseDurable),
     ];
 
     /// Returns the name in command lines, file names and results.
@@ -51,6 +63,8 @@ impl Server {
             Self::Bare => "bare",
             Self::GatewayMemory => "gateway-memory",
             Self::GatewayDurable => "gateway-durable",
+            Self::BaseMemory => "base-memory",
+            Self::BaseDurable => "base-durable",
             Self::Ws => "ws",
             Self::Bun => "bun",
         }
@@ -61,6 +75,7 @@ impl Server {
         match self {
             Self::Bare => "bare server",
             Self::GatewayMemory | Self::GatewayDurable => "**gateway**",
+            Self::BaseMemory | Self::BaseDurable => "base gateway",
             Self::Ws => "npm `ws` 8.23.0",
             Self::Bun => "Bun 1.4.5",
         }
@@ -69,15 +84,25 @@ impl Server {
     /// Returns the store in the tables.
     pub(crate) fn store(self) -> &'static str {
         match self {
-            Self::GatewayMemory => "memory",
-            Self::GatewayDurable => "durable",
+            Self::GatewayMemory | Self::BaseMemory => "memory",
+            Self::GatewayDurable | Self::BaseDurable => "durable",
             Self::Bare | Self::Ws | Self::Bun => "none",
         }
     }
 
-    /// Returns `true` for the gateway with either store.
+    /// Returns `true` for the gateway and the base gateway with either store.
     pub(crate) fn is_gateway(self) -> bool {
-        matches!(self, Self::GatewayMemory | Self::GatewayDurable)
+        match self {
+            Self::GatewayMemory | Self::GatewayDurable | Self::BaseMemory | Self::BaseDurable => {
+                true
+            }
+            Self::Bare | Self::Ws | Self::Bun => false,
+        }
+    }
+
+    /// Returns `true` if a publication is on disk before it is acknowledged.
+    pub(crate) fn is_durable(self) -> bool {
+        self.store() == "durable"
     }
 }
 
@@ -107,7 +132,7 @@ impl RunningServer {
         plain_bytes: usize,
         ping_interval: PingInterval,
     ) -> Result<Self> {
-        let data = (server == Server::GatewayDurable).then(|| paths.output.join("data"));
+        let data = server.is_durable().then(|| paths.output.join("data"));
         if let Some(data) = &data {
             // A data directory that remains from a failed run would be opened and replayed.
             let _ = fs::remove_dir_all(data);
@@ -241,7 +266,7 @@ fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String
 }
 
 fn spawn(server: Server, paths: &Paths) -> Result<Child> {
-    let mut command = command(server, paths);
+    let mut command = command(server, paths)?;
     let output = File::create(log_path(server, paths))?;
     command
         .stdin(Stdio::null())
@@ -265,17 +290,24 @@ fn spawn(server: Server, paths: &Paths) -> Result<Child> {
     })
 }
 
-fn command(server: Server, paths: &Paths) -> Command {
-    match server {
+fn command(server: Server, paths: &Paths) -> Result<Command> {
+    let gateway = |program: &Path| {
+        let mut command = Command::new(program);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(config_path(server, paths));
+        command
+    };
+    Ok(match server {
         Server::Bare => Command::new(&paths.bare),
-        Server::GatewayMemory | Server::GatewayDurable => {
-            let mut command = Command::new(&paths.gateway);
-            command
-                .arg("serve")
-                .arg("--config")
-                .arg(config_path(server, paths));
-            command
-        }
+        Server::GatewayMemory | Server::GatewayDurable => gateway(&paths.gateway),
+        Server::BaseMemory | Server::BaseDurable => gateway(
+            paths
+                .base
+                .as_deref()
+                .context("missing --base with the path of the base gateway")?,
+        ),
         Server::Ws => {
             let mut command = Command::new("node");
             command.arg(paths.third_party("ws/server.mjs"));
@@ -287,7 +319,7 @@ fn command(server: Server, paths: &Paths) -> Command {
             command.arg(paths.third_party("bun/server.mjs"));
             command
         }
-    }
+    })
 }
 
 /// Returns the first loopback port in a server's output.

@@ -27,6 +27,7 @@ pub(crate) fn markdown(results: &Results) -> String {
     numbers(results, &mut out);
     out.push('\n');
     targets(results, &mut out);
+    bases(results, &mut out);
     out
 }
 
@@ -81,6 +82,34 @@ fn numbers(results: &Results, out: &mut String) {
                 note(results, row, server),
             );
         }
+    }
+}
+
+/// Writes the comparison with the base gateway, if one was measured.
+fn bases(results: &Results, out: &mut String) {
+    let rows = Row::ALL.into_iter().flat_map(|row| {
+        Server::BASES.into_iter().filter_map(move |(server, base)| {
+            let ratio = results.ratio(row, server, base)?;
+            Some((row, server, base, ratio))
+        })
+    });
+    for (index, (row, server, base, ratio)) in rows.enumerate() {
+        if index == 0 {
+            out.push_str("\n| measure | store | gateway | base gateway | × base |\n");
+            out.push_str("| --- | --- | ---: | ---: | ---: |\n");
+        }
+        let value = |server| {
+            let value = results.value(row, server);
+            value.map_or_else(|| "–".to_owned(), |value| quantity(row, value))
+        };
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {ratio} |",
+            title(row),
+            server.store(),
+            value(server),
+            value(base),
+        );
     }
 }
 
