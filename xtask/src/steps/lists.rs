@@ -49,7 +49,7 @@ pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
         "soak" => long(soak()),
         "lab" => long(lab()),
         "pictures" => pictures(),
-        "bench" => long(vec![bench(), log_bench()]),
+        "bench" => long(vec![own("bench-servers"), bench(), log_bench()]),
         "links" => vec![links()],
         "fix" => fixes(),
         _ => return None,
@@ -91,6 +91,7 @@ fn tests() -> Vec<Step> {
         step("web-unit", "npm --prefix web run test").aside(),
         web_build().aside(),
         bench_build().aside(),
+        step("bench-unit", &format!("cargo test --quiet {BENCH}")).aside(),
         // The tests that start gateways or third-party clients run in `third-party`, `known-bad`, `lab` and `demo`.
         step(
             "unit",

@@ -171,6 +171,11 @@ fn content(sequence: u64, len: usize) -> String {
     text
 }
 
+/// Returns the payload of publication `sequence` as all servers that store publications receive it.
+pub(crate) fn payload(sequence: u64) -> String {
+    content(sequence, DATA_BYTES)
+}
+
 /// Parses the sequence number and checks that every byte is unchanged.
 fn sequence_of(text: &str, len: usize) -> Result<u64> {
     let (digits, filler) = text

@@ -13,5 +13,6 @@ pub mod join;
 pub mod ledger;
 pub mod ping;
 pub mod poll;
+pub mod publish;
 pub mod socket;
 pub mod storm;

@@ -28,9 +28,10 @@ Usage: bench [OPTIONS]
   --retries N        maximum number of repetitions of a run that other processes disturbed [default: 2]
   --seconds S        measured time of each run of a rate [default: 1]
   --rows A,B         servers: fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
-                     storm-killed, ping; client: calls, session, recovery, recovery-late.
-                     A part without a row is not measured
-  --servers A,B      bare, gateway-memory, gateway-durable, ws, bun; with --base also base-memory, base-durable
+                     storm-killed, ping, durable-1, durable-32, durable-64; client: calls, session, recovery,
+                     recovery-late. A part without a row is not measured
+  --servers A,B      bare, gateway-memory, gateway-durable, ws, bun, jetstream, s2-lite; with --base also
+                     base-memory, base-durable
   -h, --help         print this text
 
 Examples:

@@ -30,7 +30,7 @@ use crate::args::{Args, Parsed};
 use crate::bounds::TargetBounds as _;
 use crate::page::Part;
 use crate::paths::Paths;
-use crate::results::Results;
+use crate::results::{Results, Skipped};
 use crate::targets::TARGETS;
 
 /// The files of all samples, in the directory of results.
@@ -157,9 +157,16 @@ fn run(args: &Args, paths: &Paths) -> Result<Results> {
         None => measure::probe(paths).context("failed to measure the frame size of the gateway")?,
     };
     let mut samples = Vec::new();
+    let (mut servers, mut skipped) = (Vec::new(), Vec::new());
+    for server in plan.servers.iter().copied() {
+        match servers::missing(server, paths) {
+            Some(reason) => skipped.push(Skipped { server, reason }),
+            None => servers.push(server),
+        }
+    }
     for repeat in 0..plan.repeats {
-        let mut order = plan.servers.clone();
-        order.rotate_left(usize::try_from(repeat)? % plan.servers.len().max(1));
+        let mut order = servers.clone();
+        order.rotate_left(usize::try_from(repeat)? % servers.len().max(1));
         for server in order {
             print_progress(&format!(
                 "repeat {} of {}: {} ({})\n",
@@ -180,6 +187,7 @@ fn run(args: &Args, paths: &Paths) -> Result<Results> {
         subscribers: plan.subscribers,
         idle: plan.idle,
         samples,
+        skipped,
     })
 }
 

@@ -7,6 +7,7 @@ use load::cost::{self, Cost, Meter};
 use load::dialect::Purpose;
 use load::fanout::Fanout;
 use load::join::{self, CONCURRENCY};
+use load::publish::Publisher;
 use load::{ping, socket, storm};
 
 use crate::paths::Paths;
@@ -64,6 +65,9 @@ pub(crate) fn server(
         Row::Storm,
         Row::StormKilled,
         Row::Ping,
+        Row::Durable1,
+        Row::Durable32,
+        Row::Durable64,
     ] {
         if plan.rows.contains(&row) && row.is_applicable_to(server) {
             samples.push(run.repeat_if_disturbed(|| run.measure_row(row))?);
@@ -119,11 +123,9 @@ impl Run<'_> {
     fn fanout(&self) -> Result<Samples> {
         let plan = self.plan;
         let mut samples = Samples::new();
-        if !plan
-            .rows
-            .iter()
-            .any(|row| row.in_flight().is_some() || *row == Row::Latency)
-        {
+        if !plan.rows.iter().any(|row| {
+            row.is_applicable_to(self.server) && (row.in_flight().is_some() || *row == Row::Latency)
+        }) {
             return Ok(samples);
         }
         let running = self.start()?;
@@ -193,6 +195,7 @@ impl Run<'_> {
             Row::Storm => self.storm(row, |_| Ok(())),
             Row::StormKilled => self.storm(row, |running| running.kill_and_restart(self.paths)),
             Row::Ping => self.ping(),
+            Row::Durable1 | Row::Durable32 | Row::Durable64 => self.durable(row),
             Row::Fanout1 | Row::Fanout32 | Row::Fanout64 | Row::Latency => {
                 anyhow::bail!("the fan-out rows are measured together")
             }
@@ -261,6 +264,18 @@ impl Run<'_> {
         let mut sample = self.sample(row, storm.time.as_secs_f64(), &storm.cost);
         sample.cpu_us_per_client = storm.cost.server_cpu.as_secs_f64() * 1e6 / f64::from(clients);
         Ok(sample)
+    }
+
+    fn durable(&self, row: Row) -> Result<Sample> {
+        let running = self.start()?;
+        let (protocol, in_flight) =
+            self.server.protocol().zip(row.unacknowledged()).context(
+                "a row of acknowledged publications, and a server that acknowledges them",
+            )?;
+        let mut publisher = Publisher::connect(protocol, running.target.port, running.pid())?;
+        let acknowledged = publisher.closed_loop(in_flight, self.plan.warm_up, self.plan.time)?;
+        let rate = count(acknowledged.count) / acknowledged.cost.elapsed.as_secs_f64();
+        Ok(self.sample(row, rate, &acknowledged.cost))
     }
 
     fn ping(&self) -> Result<Sample> {

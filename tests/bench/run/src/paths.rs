@@ -21,6 +21,9 @@ pub(crate) struct Paths {
     pub(crate) gateway: PathBuf,
     /// The binary of the base gateway, if one is measured.
     pub(crate) base: Option<PathBuf>,
+    /// The binaries of the servers that only the full benchmark installs.
+    pub(crate) nats: PathBuf,
+    pub(crate) s2: PathBuf,
 }
 
 impl Paths {
@@ -42,6 +45,9 @@ impl Paths {
             None => profile.build(&root, "steadfast", None)?,
         };
         Ok(Self {
+            nats: root.join(".venv/bin/nats-server"),
+            // The package calls its program by this name.
+            s2: root.join("target/s2-lite/bin/server"),
             root,
             output,
             bare,

@@ -30,10 +30,16 @@ pub(crate) enum Row {
     StormKilled,
     /// CPU time for pings on idle connections.
     Ping,
+    /// Acknowledged publications with one in flight, on servers with a durable store.
+    Durable1,
+    /// Acknowledged publications with 32 in flight, on servers with a durable store.
+    Durable32,
+    /// Acknowledged publications with 64 in flight, on servers with a durable store.
+    Durable64,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Fanout1,
         Self::Fanout32,
         Self::Fanout64,
@@ -44,6 +50,9 @@ impl Row {
         Self::Storm,
         Self::StormKilled,
         Self::Ping,
+        Self::Durable1,
+        Self::Durable32,
+        Self::Durable64,
     ];
 
     /// Returns the name on the command line.
@@ -59,10 +68,32 @@ impl Row {
             Self::Storm => "storm",
             Self::StormKilled => "storm-killed",
             Self::Ping => "ping",
+            Self::Durable1 => "durable-1",
+            Self::Durable32 => "durable-32",
+            Self::Durable64 => "durable-64",
         }
     }
 
-    /// Returns the number of messages in flight for the rows of the closed loop.
+    /// Returns the number of publications in flight for the rows of acknowledged publications.
+    pub(crate) fn unacknowledged(self) -> Option<u64> {
+        match self {
+            Self::Durable1 => Some(1),
+            Self::Durable32 => Some(32),
+            Self::Durable64 => Some(64),
+            Self::Fanout1
+            | Self::Fanout32
+            | Self::Fanout64
+            | Self::Latency
+            | Self::IdleShared
+            | Self::IdleOwn
+            | Self::Join
+            | Self::Storm
+            | Self::StormKilled
+            | Self::Ping => None,
+        }
+    }
+
+    /// Returns the number of messages in flight for the rows of the fan-out.
     pub(crate) fn in_flight(self) -> Option<u64> {
         match self {
             Self::Fanout1 => Some(1),
@@ -74,22 +105,28 @@ impl Row {
             | Self::Join
             | Self::Storm
             | Self::StormKilled
-            | Self::Ping => None,
+            | Self::Ping
+            | Self::Durable1
+            | Self::Durable32
+            | Self::Durable64 => None,
         }
     }
 
     /// Returns `true` if the row is measured for this server.
     pub(crate) fn is_applicable_to(self, server: Server) -> bool {
+        // These servers have no WebSocket port.
+        let is_store = matches!(server, Server::JetStream | Server::S2Lite);
         match self {
             Self::Fanout1
             | Self::Fanout32
             | Self::Fanout64
             | Self::Latency
             | Self::IdleShared
-            | Self::Join => true,
+            | Self::Join => !is_store,
             Self::IdleOwn | Self::Storm => server.is_gateway(),
             Self::StormKilled => server.is_gateway() && server.is_durable(),
             Self::Ping => server.is_gateway() && !server.is_durable(),
+            Self::Durable1 | Self::Durable32 | Self::Durable64 => server.is_durable(),
         }
     }
 }

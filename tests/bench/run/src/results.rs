@@ -16,7 +16,7 @@ pub(crate) struct Sample {
     pub(crate) server: Server,
     pub(crate) repeat: u32,
     /// Fan-out: deliveries per second. Latency: the 99th percentile in ms, or the maximum below 100 samples.
-    /// Idle: bytes per connection. Join: connections per server core-second. Storm: seconds.
+    /// Durable: acknowledged publications per second. Idle: bytes per connection. Join: connections per server core-second. Storm: seconds.
     /// Ping: percent of a core for 10,000 connections, each pinged every 25 s.
     pub(crate) value: f64,
     /// CPU use of the generator as a share of its core.
@@ -73,6 +73,17 @@ pub(crate) struct Results {
     /// Number of connections in the idle rows.
     pub(crate) idle: u32,
     pub(crate) samples: Samples,
+    /// Servers that were planned, but are not installed.
+    #[serde(default)]
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// A server that could not be measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    pub(crate) server: Server,
+    /// Why it could not be measured, and what to do.
+    pub(crate) reason: String,
 }
 
 impl Results {
@@ -137,6 +148,7 @@ mod tests {
             subscribers: 0,
             idle: 0,
             samples,
+            skipped: Vec::new(),
         };
 
         let ratio = results

@@ -1,6 +1,7 @@
 //! The measured servers: their names, and their start and end on the first core.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use load::dialect::Dialect;
 use load::join::Target;
+use load::publish::{self, Protocol};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +40,14 @@ pub(crate) enum Server {
     Ws,
     /// Bun's built-in WebSocket server.
     Bun,
+    /// NATS with a `JetStream` stream on files, each write synced.
+    JetStream,
+    /// S2's own server on a local directory.
+    S2Lite,
 }
 
 impl Server {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Bare,
         Self::GatewayMemory,
         Self::GatewayDurable,
@@ -49,6 +55,8 @@ impl Server {
         Self::BaseDurable,
         Self::Ws,
         Self::Bun,
+        Self::JetStream,
+        Self::S2Lite,
     ];
 
     /// The base gateways, in the order of the gateways with which they are compared.
@@ -67,6 +75,8 @@ impl Server {
             Self::BaseDurable => "base-durable",
             Self::Ws => "ws",
             Self::Bun => "bun",
+            Self::JetStream => "jetstream",
+            Self::S2Lite => "s2-lite",
         }
     }
 
@@ -78,6 +88,8 @@ impl Server {
             Self::BaseMemory | Self::BaseDurable => "base gateway",
             Self::Ws => "npm `ws` 8.23.0",
             Self::Bun => "Bun 1.4.5",
+            Self::JetStream => "NATS JetStream 2.15.1",
+            Self::S2Lite => "s2-lite 0.43.4",
         }
     }
 
@@ -85,24 +97,31 @@ impl Server {
     pub(crate) fn store(self) -> &'static str {
         match self {
             Self::GatewayMemory | Self::BaseMemory => "memory",
-            Self::GatewayDurable | Self::BaseDurable => "durable",
+            Self::GatewayDurable | Self::BaseDurable | Self::JetStream | Self::S2Lite => "durable",
             Self::Bare | Self::Ws | Self::Bun => "none",
         }
     }
 
     /// Returns `true` for the gateway and the base gateway with either store.
     pub(crate) fn is_gateway(self) -> bool {
-        match self {
-            Self::GatewayMemory | Self::GatewayDurable | Self::BaseMemory | Self::BaseDurable => {
-                true
-            }
-            Self::Bare | Self::Ws | Self::Bun => false,
-        }
+        self.protocol() == Some(Protocol::Gateway)
     }
 
     /// Returns `true` if a publication is on disk before it is acknowledged.
     pub(crate) fn is_durable(self) -> bool {
         self.store() == "durable"
+    }
+
+    /// Returns the protocol of acknowledged publications; `None` for a server that acknowledges none.
+    pub(crate) fn protocol(self) -> Option<Protocol> {
+        match self {
+            Self::GatewayMemory | Self::GatewayDurable | Self::BaseMemory | Self::BaseDurable => {
+                Some(Protocol::Gateway)
+            }
+            Self::JetStream => Some(Protocol::JetStream),
+            Self::S2Lite => Some(Protocol::S2),
+            Self::Bare | Self::Ws | Self::Bun => None,
+        }
     }
 }
 
@@ -137,17 +156,29 @@ impl RunningServer {
             // A data directory that remains from a failed run would be opened and replayed.
             let _ = fs::remove_dir_all(data);
         }
-        if server.is_gateway() {
-            let config = config(0, data.as_deref(), ping_interval);
-            fs::write(config_path(server, paths), config)?;
-        }
+        let config = match server.protocol() {
+            Some(Protocol::Gateway) => config(0, data.as_deref(), ping_interval),
+            Some(Protocol::JetStream) => jetstream_config(&paths.output.join("data")),
+            Some(Protocol::S2) => {
+                fs::create_dir_all(paths.output.join("data"))?;
+                publish::s2::RESOURCES.to_owned()
+            }
+            None => String::new(),
+        };
+        fs::write(config_path(server, paths), config)?;
         let dialect = if server.is_gateway() {
             Dialect::Gateway
         } else {
             Dialect::Plain { bytes: plain_bytes }
         };
-        let child = spawn(server, paths)?;
-        let target = Target { port: 0, dialect };
+        // This server prints no port if it chooses one.
+        let port = if server == Server::S2Lite {
+            free_port()?
+        } else {
+            0
+        };
+        let child = spawn(server, paths, port)?;
+        let target = Target { port, dialect };
         let mut running = Self {
             server,
             child,
@@ -179,7 +210,7 @@ impl RunningServer {
             PingInterval::Default,
         );
         fs::write(config_path(self.server, paths), config)?;
-        self.child = spawn(self.server, paths)?;
+        self.child = spawn(self.server, paths, self.target.port)?;
         self.target.port = self.wait_for_port(&log_path(self.server, paths))?;
         Ok(())
     }
@@ -193,7 +224,11 @@ impl RunningServer {
         let start = Instant::now();
         loop {
             let text = fs::read_to_string(log)?;
-            if let Some(port) = port_in(&text) {
+            if self.server == Server::S2Lite {
+                if TcpStream::connect((Ipv4Addr::LOCALHOST, self.target.port)).is_ok() {
+                    return Ok(self.target.port);
+                }
+            } else if let Some(port) = port_in(&text) {
                 return Ok(port);
             }
             if let Some(status) = self.child.try_wait()? {
@@ -265,8 +300,44 @@ fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String
     format!("server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}{client}")
 }
 
-fn spawn(server: Server, paths: &Paths) -> Result<Child> {
-    let mut command = command(server, paths)?;
+/// Returns NATS's configuration: a free port on the loopback interface, and a sync before each acknowledgement.
+fn jetstream_config(data: &Path) -> String {
+    format!(
+        "host: \"127.0.0.1\"\nport: -1\njetstream {{\n  store_dir: {:?}\n  sync_interval: always\n}}\n",
+        data.display().to_string()
+    )
+}
+
+/// Returns a port on which no process listens.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// Returns why a server that only the full benchmark installs cannot be measured; `None` if it is installed.
+pub(crate) fn missing(server: Server, paths: &Paths) -> Option<String> {
+    let program = match server {
+        Server::JetStream => &paths.nats,
+        Server::S2Lite => &paths.s2,
+        Server::Bare
+        | Server::GatewayMemory
+        | Server::GatewayDurable
+        | Server::BaseMemory
+        | Server::BaseDurable
+        | Server::Ws
+        | Server::Bun => return None,
+    };
+    (!program.exists()).then(|| {
+        format!(
+            "{} not found; `cargo xtask bench-servers` installs it",
+            program.file_name().unwrap_or_default().to_string_lossy()
+        )
+    })
+}
+
+fn spawn(server: Server, paths: &Paths, port: u16) -> Result<Child> {
+    let mut command = command(server, paths, port)?;
     let output = File::create(log_path(server, paths))?;
     command
         .stdin(Stdio::null())
@@ -290,7 +361,7 @@ fn spawn(server: Server, paths: &Paths) -> Result<Child> {
     })
 }
 
-fn command(server: Server, paths: &Paths) -> Result<Command> {
+fn command(server: Server, paths: &Paths, port: u16) -> Result<Command> {
     let gateway = |program: &Path| {
         let mut command = Command::new(program);
         command
@@ -317,6 +388,23 @@ fn command(server: Server, paths: &Paths) -> Result<Command> {
             let mut command =
                 Command::new(paths.third_party("bun/node_modules/@oven/bun-linux-x64/bin/bun"));
             command.arg(paths.third_party("bun/server.mjs"));
+            command
+        }
+        Server::JetStream => {
+            let mut command = Command::new(&paths.nats);
+            command.arg("--config").arg(config_path(server, paths));
+            command
+        }
+        Server::S2Lite => {
+            let mut command = Command::new(&paths.s2);
+            command
+                .arg("--local-root")
+                .arg(paths.output.join("data"))
+                .arg("--init-file")
+                .arg(config_path(server, paths))
+                .args(["--port", &port.to_string()]);
+            // One line for each request would be a part of the measurement.
+            command.env("RUST_LOG", "warn");
             command
         }
     })

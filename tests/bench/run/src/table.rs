@@ -53,6 +53,7 @@ fn numbers(results: &Results, out: &mut String) {
     for row in Row::ALL {
         for server in Server::ALL {
             let Some(value) = results.value(row, server) else {
+                skipped(results, row, server, out);
                 continue;
             };
             let ratio = match server {
@@ -82,6 +83,24 @@ fn numbers(results: &Results, out: &mut String) {
                 note(results, row, server),
             );
         }
+    }
+}
+
+/// Writes the row of a server that is not installed, if the row was measured on other servers.
+fn skipped(results: &Results, row: Row, server: Server, out: &mut String) {
+    let is_measured = Server::ALL
+        .into_iter()
+        .any(|other| results.value(row, other).is_some());
+    let skip = results.skipped.iter().find(|skip| skip.server == server);
+    if let Some(skip) = skip.filter(|_| is_measured && row.is_applicable_to(server)) {
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | SKIP | – | – | {} |",
+            title(row),
+            server.title(),
+            server.store(),
+            skip.reason
+        );
     }
 }
 
@@ -144,6 +163,9 @@ pub(crate) fn title(row: Row) -> &'static str {
             "resume storm after SIGKILL, from the open port to the last client live"
         }
         Row::Ping => "10,000 connections pinged every 25 s, of a core",
+        Row::Durable1 => "durable publish, 1 in flight, acknowledged/s",
+        Row::Durable32 => "durable publish, 32 in flight, acknowledged/s",
+        Row::Durable64 => "durable publish, 64 in flight, acknowledged/s",
     }
 }
 
@@ -171,6 +193,7 @@ fn quantity(row: Row, value: Spread) -> String {
         Row::Latency => (1.0, " ms", 2),
         Row::IdleShared | Row::IdleOwn => (1e3, " KB", 2),
         Row::Join => (1e3, " k", 1),
+        Row::Durable1 | Row::Durable32 | Row::Durable64 => (1e3, " k", 2),
         Row::Storm | Row::StormKilled => (1.0, " s", 3),
         Row::Ping => (1.0, " %", 2),
     })
@@ -226,6 +249,10 @@ fn note(results: &Results, row: Row, server: Server) -> String {
         Row::Ping => notes.push(format!(
             "{:.1} µs of server CPU per ping and pong",
             median(|sample| sample.cpu_us_per_client)
+        )),
+        Row::Durable1 | Row::Durable32 | Row::Durable64 => notes.push(format!(
+            "{:.0} µs of server CPU each",
+            median(|sample| sample.server_share * 1e6 / sample.value.max(1.0))
         )),
         Row::Storm | Row::StormKilled => notes.push(format!(
             "{:.0} µs of server CPU per client",

@@ -37,12 +37,13 @@ pub(crate) enum Measure {
 }
 
 /// All targets, in the order of the table.
-pub(crate) const TARGETS: [Target; 20] = {
+pub(crate) const TARGETS: [Target; 24] = {
     use Measure::{AtLeast, AtMost, CpuPerClientAtMost, TimesAtLeast, TimesAtMost};
     use Row::{
-        Fanout1, Fanout32, Fanout64, IdleOwn, IdleShared, Join, Latency, Ping, Storm, StormKilled,
+        Durable1, Durable64, Fanout1, Fanout32, Fanout64, IdleOwn, IdleShared, Join, Latency, Ping,
+        Storm, StormKilled,
     };
-    use Server::{Bare, Bun, GatewayDurable, GatewayMemory, Ws};
+    use Server::{Bare, Bun, GatewayDurable, GatewayMemory, JetStream, S2Lite, Ws};
     [
         Target {
             row: Fanout1,
@@ -181,6 +182,34 @@ pub(crate) const TARGETS: [Target; 20] = {
             row: Ping,
             server: GatewayMemory,
             measure: AtMost,
+            required: None,
+            goal: 1.0,
+        },
+        Target {
+            row: Durable1,
+            server: GatewayDurable,
+            measure: TimesAtLeast(JetStream),
+            required: None,
+            goal: 1.0,
+        },
+        Target {
+            row: Durable1,
+            server: GatewayDurable,
+            measure: TimesAtLeast(S2Lite),
+            required: None,
+            goal: 1.0,
+        },
+        Target {
+            row: Durable64,
+            server: GatewayDurable,
+            measure: TimesAtLeast(JetStream),
+            required: None,
+            goal: 1.0,
+        },
+        Target {
+            row: Durable64,
+            server: GatewayDurable,
+            measure: TimesAtLeast(S2Lite),
             required: None,
             goal: 1.0,
         },
