@@ -88,9 +88,7 @@ impl Shard {
         self.hub.handle(now, input);
         while let Some(output) = self.hub.poll_output() {
             self.execute(now, output);
-            if self.batch.bytes() > BATCH_BYTES_MAX || self.batch.ranges() > BATCH_RANGES_MAX {
-                self.flush();
-            }
+            self.flush_large_batch();
         }
     }
 
@@ -139,9 +137,10 @@ impl Shard {
             .is_some_and(|connection| connection.endpoint.is_open())
     }
 
-    /// Sends a control frame of the endpoint.
+    /// Sends a control frame of the endpoint. Pongs are no outputs of the hub, so the batch is bounded here too.
     pub(crate) fn send_control(&mut self, peer: PeerId, frame: &ControlFrame) {
         self.send(peer, frame.as_frame());
+        self.flush_large_batch();
     }
 
     /// Handles the peer's close frame; `reply` is the endpoint's, if our close frame was not sent before.
@@ -215,6 +214,13 @@ impl Shard {
                 WrittenAction::ShutDownSending => connection.shutdown_write(),
                 WrittenAction::CloseStream => self.connections.remove(peer),
             }
+        }
+    }
+
+    /// Flushes the batch before the end of the iteration if it has become large.
+    fn flush_large_batch(&mut self) {
+        if self.batch.bytes() > BATCH_BYTES_MAX || self.batch.ranges() > BATCH_RANGES_MAX {
+            self.flush();
         }
     }
 
@@ -441,6 +447,28 @@ mod tests {
             shard.tick(start + Config::default().client.write_timeout.0 * 2);
 
             assert!(shard.is_open(peer));
+        });
+    }
+
+    #[test]
+    fn the_replies_to_many_pings_of_one_iteration_do_not_fill_the_memory() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let (mut shard, start) = (shard(), Instant::START);
+            let (near, _far) = pair();
+            let (_reading, writing) = near.into_split();
+            let access = Access::Anonymous;
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+            let mut decoder = Decoder::new(Role::Server, LIMITS);
+            let ping = [&b"\x89\xfd\0\0\0\0"[..], &[0; 125]].concat();
+
+            // As many reads as 40 connections may have in one iteration.
+            for _ in 0..40 {
+                let mut read = ping.repeat(500);
+                decode_read(&mut shard, start, peer, &mut decoder, &mut read);
+                let bytes = shard.batch.bytes();
+                assert!(bytes <= BATCH_BYTES_MAX, "{bytes}");
+            }
         });
     }
 
