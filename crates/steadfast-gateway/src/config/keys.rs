@@ -109,8 +109,9 @@ mod tests {
             HubSetting::PresenceClientsMax,
             HubSetting::PresenceTimeout,
         ];
+        let changed = Changed::new();
         for setting in settings {
-            check(setting.name(), hub_setting(setting), |config| {
+            check(&changed, setting.name(), hub_setting(setting), |config| {
                 let shards = shards(config.server.shards);
                 hub_field(&hub_settings(config, shards - 1, shards), setting)
             });
@@ -137,8 +138,9 @@ mod tests {
             LogSetting::PendingReadsMax,
             LogSetting::RetryDelay,
         ];
+        let changed = Changed::new();
         for setting in settings {
-            check(setting.name(), log_setting(setting), |config| {
+            check(&changed, setting.name(), log_setting(setting), |config| {
                 log_field(&log_settings(&config.store), setting)
             });
         }
@@ -153,16 +155,21 @@ mod tests {
         assert_eq!(channels, "client.channels_max");
     }
 
-    /// Changes one key after the other, and compares when `field` changes with the source of the setting.
-    fn check(name: &str, source: SettingSource, field: impl Fn(&Config) -> String) {
-        let mut base = Config::default();
-        // The interval is a setting of the log under this policy only.
-        base.store.fsync = Fsync::Interval;
-        let changing: Vec<String> = KEYS
+    /// Compares when `field` changes with the source of the setting.
+    fn check(
+        changed: &Changed,
+        name: &str,
+        source: SettingSource,
+        field: impl Fn(&Config) -> String,
+    ) {
+        let before = field(&changed.base);
+        let mut changing: Vec<String> = changed
+            .configs
             .iter()
-            .filter(|key| changed(&base, key).is_some_and(|config| field(&config) != field(&base)))
-            .map(ConfigKey::full)
+            .filter(|(_, config)| field(config) != before)
+            .map(|(key, _)| key.full())
             .collect();
+        changing.dedup();
         match source {
             SettingSource::Key(key) => assert!(
                 changing.contains(&key.full()),
@@ -175,16 +182,37 @@ mod tests {
         }
     }
 
-    /// Returns the configuration with another number, duration or size for this key.
-    fn changed(base: &Config, key: &ConfigKey) -> Option<Config> {
-        ["3", "\"7s\"", "\"5KiB\""].iter().find_map(|value| {
-            let mut table = toml::Table::try_from(base).expect("every setting can be written");
-            let value = toml::from_str::<toml::Table>(&format!("value = {value}")).ok()?;
-            let section = table.get_mut(key.section)?.as_table_mut()?;
-            section.insert(key.name.to_owned(), value.get("value")?.clone());
-            let loaded = LoadedConfig::parse(Path::new("test.toml"), &table.to_string());
-            Some(loaded.ok()?.config)
-        })
+    /// A configuration, and others that differ from it in one key each.
+    struct Changed {
+        base: Config,
+        configs: Vec<(&'static ConfigKey, Config)>,
+    }
+
+    impl Changed {
+        /// Sets each key to a low number, to high numbers in case that it matters only above a constant, to a duration
+        /// and to a size.
+        fn new() -> Self {
+            let mut base = Config::default();
+            // The interval is a setting of the log under this policy only.
+            base.store.fsync = Fsync::Interval;
+            let values = ["3", "20000", "1000000", "\"7s\"", "\"5KiB\""];
+            let configs = KEYS
+                .iter()
+                .flat_map(|key| values.map(|value| (key, with(&base, key, value))))
+                .filter_map(|(key, config)| Some((key, config?)))
+                .collect();
+            Self { base, configs }
+        }
+    }
+
+    /// Returns the configuration with this value for a key; `None` if the key has another type.
+    fn with(base: &Config, key: &ConfigKey, value: &str) -> Option<Config> {
+        let mut table = toml::Table::try_from(base).expect("every setting can be written");
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}")).ok()?;
+        let section = table.get_mut(key.section)?.as_table_mut()?;
+        section.insert(key.name.to_owned(), value.get("value")?.clone());
+        let loaded = LoadedConfig::parse(Path::new("test.toml"), &table.to_string());
+        Some(loaded.ok()?.config)
     }
 
     fn hub_field(settings: &HubSettings, setting: HubSetting) -> String {

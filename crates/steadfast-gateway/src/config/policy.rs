@@ -24,8 +24,8 @@ const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
 /// it is blocked.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 4 KiB reach the log's
-/// own limit, `PENDING_BYTES_MAX`.
-const PENDING_REQUESTS_PER_SHARD_MAX: usize = 16_384;
+/// own limit, `PENDING_BYTES_MAX`. Also the maximum of `client.pending_requests_max`, so that no key raises it.
+const PENDING_REQUESTS_PER_SHARD_MAX: u32 = 16_384;
 // Settings of the log without a configuration key: they trade memory for speed and were chosen by measurement.
 /// The maximum number of bytes of one batch, which shares one write and one sync.
 const BATCH_BYTES_MAX: ByteSize = ByteSize::from_mib(4);
@@ -244,7 +244,7 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
         const { reference::client("channels_max") },
     )?;
     require(
-        million.contains(&client.pending_requests_max),
+        (1..=PENDING_REQUESTS_PER_SHARD_MAX).contains(&client.pending_requests_max),
         const { reference::client("pending_requests_max") },
     )?;
     let replies = client.publications_per_reply_max;
@@ -261,7 +261,6 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
 /// Returns the settings of the hub of one shard.
 pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
-    let pending_requests_max = convert::to_usize(client.pending_requests_max);
     HubSettings {
         shard,
         shards,
@@ -274,8 +273,8 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
         peers_max: convert::to_usize(config.server.connections_max).div_ceil(usize::from(shards)),
         channels_per_peer_max: convert::to_usize(client.channels_max),
-        pending_requests_per_peer_max: pending_requests_max,
-        pending_requests_max: pending_requests_max.max(PENDING_REQUESTS_PER_SHARD_MAX),
+        pending_requests_per_peer_max: convert::to_usize(client.pending_requests_max),
+        pending_requests_max: convert::to_usize(PENDING_REQUESTS_PER_SHARD_MAX),
         recovery_publications_max: convert::to_usize(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
         history_publications_max: convert::to_usize(client.publications_per_reply_max),

@@ -221,8 +221,8 @@ pub const KEYS: &[ConfigKey] = &[
     key(
         CLIENT,
         "pending_requests_max",
-        "1 to 1000000",
-        "The maximum number of pending requests of one client to the log. At the limit the gateway stops reading from that client until one of them completes.",
+        "1 to 16384",
+        "The maximum number of pending requests of one client to the log; one whose reply may be large (history, recovery, presence) counts as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
     ),
     key(
         CLIENT,
