@@ -59,7 +59,7 @@ pub(crate) fn log_event(event: &Event) {
             tracing::warn!(
                 shard,
                 count,
-                "messages to a shard dropped: its inbox is full; joins, leaves and presence are incomplete"
+                "messages to a shard dropped: its inbox is full; its clients miss joins and leaves, presence queries time out"
             );
         }
         Event::RequestsRejected { rejection, count } => {
