@@ -358,8 +358,8 @@ impl Shard {
         }
     }
 
-    /// Sends a message on the bus, and notifies the hub of each inbox without capacity. The hub's outputs for these follow
-    /// those that are queued.
+    /// Sends a message on the bus, and notifies the hub of each inbox without capacity. The hub's outputs for these
+    /// follow those that are queued.
     fn send_to_shards(&mut self, now: Instant, message: ShardMessage) {
         for shard in self.bus.send(message) {
             self.hub.handle(now, Input::ShardMessageDropped { shard });

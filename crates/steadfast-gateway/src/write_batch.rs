@@ -1,10 +1,10 @@
 //! The write batch of one loop iteration: all frames of the iteration, and for each socket a list of byte ranges.
 //!
-//! Frames are written straight into the arenas, and nothing is allocated per receiver. A frame for many receivers is stored once in the shared arena; a receiver of
-//! consecutive frames holds one range that only grows, so a busy channel costs one comparison per receiver and message.
-//! Frames for one receiver are stored in a separate arena, because in the shared arena they would split those ranges.
-//! Has no access to sockets and makes no decisions; the shard enqueues, writes each socket's buffers once, and clears
-//! the batch.
+//! Frames are written straight into the arenas, and nothing is allocated per receiver. A frame for many receivers is
+//! stored once in the shared arena; a receiver of consecutive frames holds one range that only grows, so a busy channel
+//! costs one comparison per receiver and message. Frames for one receiver are stored in a separate arena, because in the
+//! shared arena they would split those ranges. Has no access to sockets and makes no decisions; the shard enqueues,
+//! writes each socket's buffers once, and clears the batch.
 
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::Frame;

@@ -1,9 +1,9 @@
 //! One shard of the server: the state machine that owns its peers, channels and timers.
 //!
-//! A hub makes every decision between the socket and the engine: who may connect, what a command does, which peers receive
-//! which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the engine does both) and
-//! transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the order of
-//! the engine and through shard messages.
+//! A hub makes every decision between the socket and the engine: who may connect, what a command does, which peers
+//! receive which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the engine does
+//! both) and transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the
+//! order of the engine and through shard messages.
 
 use std::collections::{HashMap, VecDeque};
 

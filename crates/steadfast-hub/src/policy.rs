@@ -39,7 +39,8 @@ pub struct HubSettings {
     /// Maximum number of pending requests of one peer; at the limit the peer is not read from, and its commands are
     /// queued. A request whose response may be large (history, recovery, presence) counts as a quarter of the limit.
     pub pending_requests_per_peer_max: usize,
-    /// Maximum number of pending requests of this hub to the log; above it, requests are rejected with error 111.
+    /// Maximum number of pending requests of this hub to the log, and of its pending presence queries; above it, both
+    /// are rejected with error 111.
     pub pending_requests_max: usize,
     /// Maximum number of publications in one recovery reply or page of pushes.
     pub recovery_publications_max: usize,

@@ -1,8 +1,8 @@
 //! Presence: the clients that are subscribed to a channel, on all shards.
 //!
-//! Every shard knows only its own peers, so a query is sent to all shards (scatter-gather). Query and responses are shard
-//! messages, which may be dropped. If a shard does not respond in time, the command fails with a temporary error; a reply
-//! is never silently partial.
+//! Every shard knows only its own peers, so a query is sent to all shards (scatter-gather). Query and responses are
+//! shard messages, which may be dropped. If a shard does not respond in time, the command fails with a temporary error;
+//! a reply is never silently partial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
