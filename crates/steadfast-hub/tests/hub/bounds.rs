@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::Response;
 use steadfast_hub::event::{Event, HubLimit};
 use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::codes::ErrorCode;
@@ -13,7 +12,8 @@ use steadfast_protocol::message::ReplyResult;
 use crate::messages::{
     connect, error, error_with, history, presence, publish, publish_once, reply_to, rpc, subscribe,
 };
-use crate::script::{EPOCH, Script, page, settings};
+use crate::responses::{appended, checked, page};
+use crate::script::{Script, settings};
 
 fn with_pending_requests_max(pending_requests_per_peer_max: usize) -> Script {
     Script::with(HubSettings {
@@ -35,11 +35,7 @@ fn many_commands_at_once_never_have_more_pending_requests_than_the_limit() {
             "{} pending before response {offset}",
             script.requests.len()
         );
-        script.respond(Response::Appended {
-            epoch: EPOCH,
-            offset,
-            is_duplicate: false,
-        });
+        script.respond(appended(offset));
         replies.extend(script.read(peer));
     }
 
@@ -91,11 +87,7 @@ fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones() {
     script.send(peer, rpc(9, "none", Bytes::from_static(b"1")));
     assert_eq!(script.read(peer), []);
     for offset in 1..=2 {
-        script.respond(Response::Appended {
-            epoch: EPOCH,
-            offset,
-            is_duplicate: false,
-        });
+        script.respond(appended(offset));
     }
 
     assert_eq!(
@@ -117,11 +109,7 @@ fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones() 
     script.receive_command(peer, Err(DecodeError::Empty));
     assert_eq!(script.close_code(peer), None);
     for offset in 1..=2 {
-        script.respond(Response::Appended {
-            epoch: EPOCH,
-            offset,
-            is_duplicate: false,
-        });
+        script.respond(appended(offset));
     }
 
     assert_eq!(
@@ -138,11 +126,7 @@ fn a_closed_peer_leaves_no_queued_commands() {
     script.send_all(peer, (2..5).map(|id| publish(id, "news")));
 
     script.lose_connection(peer);
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 1,
-        is_duplicate: false,
-    });
+    script.respond(appended(1));
 
     assert_eq!(script.requests.len(), 0);
 }
@@ -195,11 +179,7 @@ fn a_paused_peer_is_not_closed_for_a_missing_pong() {
 
     script.advance(settings().ping_interval * 2);
     assert_eq!(script.close_code(peer), None);
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 1,
-        is_duplicate: false,
-    });
+    script.respond(appended(1));
     script.advance(settings().ping_interval * 2);
 
     assert_eq!(script.close_code(peer), Some(3012), "reading resumed");
@@ -211,7 +191,7 @@ fn rejections_are_reported_once_a_second_with_their_count() {
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
         script.send(peer, subscribe(id, channel));
-        script.respond(page(0, &[]));
+        script.respond(checked(0));
     }
     script.events.clear();
     let limit_reached = |count| Event::LimitReached {

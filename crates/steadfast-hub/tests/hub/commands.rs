@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::{ReadFrom, Rejection, Request, Response};
+use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::io::Access;
 use steadfast_hub::policy::HubSettings;
+use steadfast_machine::ByteSize;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
@@ -20,9 +22,8 @@ use crate::messages::{
     position, publish, publish_once, publish_with, published, reply_to, rpc, subscribe,
     subscribe_with, subscribed,
 };
-use crate::script::{
-    EPOCH, EPOCH_TEXT, Script, is_connected, page, rejected, settings, unrecoverable,
-};
+use crate::responses::{appended, checked, page, rejected, repeated, unrecoverable};
+use crate::script::{EPOCH, EPOCH_TEXT, Script, is_connected, settings};
 
 #[test]
 fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
@@ -74,10 +75,11 @@ fn a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delive
 #[test]
 fn connect_and_subscribe_are_replied_to_in_order() {
     let mut script = Script::new();
+    script.fill("news", 4);
     let peer = script.accept();
 
     script.send_all(peer, [connect(), subscribe(2, "news")]);
-    script.respond(page(4, &[]));
+    script.respond(checked(4));
 
     let mut replies = script.read(peer);
     assert_eq!(replies.pop(), Some(subscribed(2, 4)));
@@ -260,11 +262,7 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
 
     script.send(peer, publish(2, "news"));
     assert_eq!(script.read(peer), []);
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 1,
-        is_duplicate: false,
-    });
+    script.respond(appended(1));
 
     assert_eq!(script.read(peer), [reply_to(2, ReplyResult::Publish)]);
 }
@@ -272,6 +270,7 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
 #[test]
 fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
     let mut script = Script::new();
+    script.fill("news", 8);
     let peer = script.connect();
 
     script.send(peer, publish_once(2, "news", "[1]", "k1"));
@@ -280,28 +279,33 @@ fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
     };
     assert_eq!(append.idempotency_key, Some(Bytes::from_static(b"k1")));
     assert_eq!(append.data, Bytes::from_static(b"[1]"));
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 9,
-        is_duplicate: true,
-    });
+    script.respond(appended(9));
+    script.fill("news", 12);
+    script.send(peer, publish_once(3, "news", "[1]", "k1"));
+    script.respond(repeated(9));
 
     let replies = script.read(peer);
     let [
         Reply::Response {
             id: 2,
-            outcome: Ok(ReplyResult::Rpc(result)),
+            outcome: Ok(ReplyResult::Rpc(first)),
+        },
+        Reply::Response {
+            id: 3,
+            outcome: Ok(ReplyResult::Rpc(repeat)),
         },
     ] = &replies[..]
     else {
         panic!("{replies:?}")
     };
-    let ack = IdempotentAck {
-        offset: 9,
-        epoch: EPOCH_TEXT.to_owned(),
-        duplicate: true,
-    };
-    assert_eq!(idempotent::decode_ack(result, &Limits::DEFAULT), Ok(ack));
+    for (result, duplicate) in [(first, false), (repeat, true)] {
+        let ack = IdempotentAck {
+            offset: script.offset("news", 9),
+            epoch: EPOCH_TEXT.to_owned(),
+            duplicate,
+        };
+        assert_eq!(idempotent::decode_ack(result, &Limits::DEFAULT), Ok(ack));
+    }
 }
 
 #[test]
@@ -352,10 +356,43 @@ fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
         let peer = script.connect();
 
         script.send(peer, publish(2, "news"));
-        script.respond(rejected(rejection));
+        script.reject(rejection);
 
         assert_eq!(script.read(peer), [error(2, code)], "{rejection:?}");
     }
+}
+
+#[test]
+fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason() {
+    let mut script = Script::with_memory(MemorySettings {
+        channels_max: 1,
+        publication_bytes_max: ByteSize::from_kib(1),
+        ..MemorySettings::for_tests()
+    });
+    script.fill("news", 1);
+    let peer = script.connect();
+    let large = PublishRequest {
+        channel: "news".to_owned(),
+        data: Bytes::from(vec![b'1'; 1_025]),
+        kind: 0,
+    };
+
+    script.send(peer, publish(2, "other"));
+    script.respond(rejected(Rejection::Limit));
+    script.send(peer, publish_with(3, large));
+    script.respond(rejected(Rejection::TooLarge));
+    script.engine.close();
+    script.send(peer, publish(4, "news"));
+    script.respond(rejected(Rejection::Closing));
+
+    assert_eq!(
+        script.read(peer),
+        [
+            error(2, ErrorCode::TooManyRequests),
+            error(3, ErrorCode::LimitExceeded),
+            error(4, ErrorCode::Internal),
+        ]
+    );
 }
 
 #[test]
@@ -367,17 +404,9 @@ fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_compl
         script.send(peer, publish(id, "news"));
     }
     assert_eq!(script.paused, [peer]);
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 1,
-        is_duplicate: false,
-    });
+    script.respond(appended(1));
     assert!(script.resumed.is_empty());
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 2,
-        is_duplicate: false,
-    });
+    script.respond(appended(2));
 
     assert_eq!(script.resumed, [peer]);
 }
@@ -406,6 +435,7 @@ fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error() {
 
 #[test]
 fn history_reads_from_the_requested_position() {
+    let offset = with_publications(5).offset("news", 3);
     let cases = [
         ((0, None, false), ReadFrom::Oldest, 0),
         ((-1, None, false), ReadFrom::Oldest, 10),
@@ -414,7 +444,7 @@ fn history_reads_from_the_requested_position() {
             (99, Some(position(EPOCH_TEXT, 3)), false),
             ReadFrom::After {
                 epoch: EPOCH,
-                offset: 3,
+                offset,
             },
             10,
         ),
@@ -422,13 +452,13 @@ fn history_reads_from_the_requested_position() {
             (2, Some(position(EPOCH_TEXT, 3)), true),
             ReadFrom::Before {
                 epoch: EPOCH,
-                offset: 3,
+                offset,
             },
             2,
         ),
     ];
     for ((requested, since, reverse), from, limit) in cases {
-        let mut script = Script::new();
+        let mut script = with_publications(5);
         let peer = script.connect();
 
         let request = HistoryRequest {
@@ -448,12 +478,21 @@ fn history_reads_from_the_requested_position() {
 
 #[test]
 fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable() {
-    let mut script = Script::new();
+    let mut script = Script::with_memory(MemorySettings {
+        history_size: 2,
+        ..MemorySettings::for_tests()
+    });
+    script.fill("news", 7);
     let peer = script.connect();
 
     script.send(peer, history(2, 5));
     script.respond(page(7, &[6, 7]));
-    script.send(peer, history(3, 5));
+    let removed = HistoryRequest {
+        limit: 5,
+        since: Some(position(EPOCH_TEXT, 4)),
+        ..history_request()
+    };
+    script.send(peer, history_with(3, removed));
     script.respond(unrecoverable(7));
 
     let result = HistoryResult {
@@ -477,15 +516,17 @@ fn responses_for_a_closed_peer_are_dropped() {
     script.send(peer, subscribe(3, "news"));
 
     script.lose_connection(peer);
-    script.respond(Response::Appended {
-        epoch: EPOCH,
-        offset: 1,
-        is_duplicate: false,
-    });
-    script.respond(page(1, &[]));
+    script.respond(appended(1));
+    script.respond(checked(1));
 
     assert_eq!(script.read(peer), []);
     assert_eq!(script.channel_count(), 0);
+}
+
+fn with_publications(newest: u64) -> Script {
+    let mut script = Script::new();
+    script.fill("news", newest);
+    script
 }
 
 /// A command that is well formed, but whose channel name is too long.

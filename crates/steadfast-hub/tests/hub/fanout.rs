@@ -1,13 +1,15 @@
 //! Which peers receive a publication, and how a shard catches up on what it has missed.
 
-use steadfast_engine::{ChannelEpoch, EngineEvent, ReadFrom, Rejection, Request};
+use std::time::Duration;
+
+use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::event::Event;
 use steadfast_protocol::message::ReplyResult;
 
 use crate::messages::{position_lost, push, pushes, reply_to, subscribe, subscribed, unsubscribe};
-use crate::script::{
-    EPOCH, Script, committed, committed_after, first_page, page, rejected, unrecoverable,
-};
+use crate::responses::{checked, first_page, page, unrecoverable};
+use crate::script::{EPOCH, Script};
 
 #[test]
 fn a_publication_is_sent_once_to_all_live_subscribers() {
@@ -48,7 +50,7 @@ fn a_commit_that_was_read_already_is_not_sent_again() {
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
 
-    script.commit("news", 5);
+    script.repeat_newest_commit();
     script.commit("news", 6);
 
     assert_eq!(script.read(peer), [push("news", 6)]);
@@ -59,12 +61,12 @@ fn a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is()
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
 
-    script.log(vec![
-        committed_after(5, "news", EPOCH, 9),
-        committed_after(9, "news", EPOCH, 12),
-    ]);
+    for number in 6..=9 {
+        script.commit("news", number);
+        script.fill("other", number * 10);
+    }
 
-    assert_eq!(script.read(peer), pushes("news", [9, 12]));
+    assert_eq!(script.read(peer), pushes("news", 6..=9));
     assert_eq!(script.requests, []);
 }
 
@@ -73,7 +75,9 @@ fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_on
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
 
-    script.log(vec![EngineEvent::Lagged, committed("news", EPOCH, 9)]);
+    script.stop_reading();
+    script.fill("news", 9);
+    script.continue_reading();
     assert_eq!(script.read(peer), []);
     let Request::Read(read) = &script.requests[0] else {
         panic!("no read")
@@ -82,7 +86,7 @@ fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_on
         read.from,
         ReadFrom::After {
             epoch: EPOCH,
-            offset: 5
+            offset: script.offset("news", 5)
         }
     );
     script.respond(first_page(9, &[6, 7, 8]));
@@ -97,6 +101,7 @@ fn a_gap_between_commits_is_read_again_even_without_a_lagged_event() {
     let mut script = Script::new();
     let peer = script.subscribe("news", 5);
 
+    script.lose("news", 6);
     script.commit("news", 7);
     assert_eq!(script.read(peer), []);
     script.respond(page(7, &[6, 7]));
@@ -107,24 +112,14 @@ fn a_gap_between_commits_is_read_again_even_without_a_lagged_event() {
 #[test]
 fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     let mut script = Script::new();
+    script.fill("news", 3);
     let peer = script.connect();
     script.send(peer, subscribe(2, "news"));
-    let Request::Read(read) = script.requests.remove(0) else {
-        panic!("no read")
-    };
-    let steadfast_engine::Response::Read(response) = page(3, &[]) else {
-        panic!("no read response")
-    };
-    let response = EngineEvent::Response {
-        number: read.request_id.number,
-        response: steadfast_engine::Response::Read(response),
-    };
 
-    script.log(vec![
-        response,
-        EngineEvent::Lagged,
-        committed("news", EPOCH, 6),
-    ]);
+    script.stop_reading();
+    script.respond(checked(3));
+    script.fill("news", 6);
+    script.continue_reading();
     assert_eq!(script.read(peer), [subscribed(2, 3)]);
     script.respond(page(6, &[4, 5, 6]));
 
@@ -136,14 +131,18 @@ fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
     let mut script = Script::new();
     let live = script.subscribe("news", 5);
     let late = script.connect();
-    script.log(vec![EngineEvent::Lagged]);
+    script.stop_reading();
+    script.fill("news", 8);
+    script.continue_reading();
     let catch_up = script.requests.remove(0);
 
     script.send(late, subscribe(2, "news"));
-    script.respond(page(8, &[]));
+    script.respond(checked(8));
     assert_eq!(script.read(late), [subscribed(2, 8)]);
     script.requests.push(catch_up);
-    script.respond(page(9, &[6, 7, 8, 9]));
+    script.commit("news", 9);
+    script.respond(first_page(9, &[6, 7, 8]));
+    script.respond(page(9, &[9]));
     script.respond(page(9, &[9]));
     script.commit("news", 10);
 
@@ -153,12 +152,20 @@ fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
 
 #[test]
 fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
-    for response in [unrecoverable(20), rejected(Rejection::WriteFailed)] {
-        let mut script = Script::new();
+    for rejection in [None, Some(Rejection::WriteFailed)] {
+        let mut script = Script::with_memory(MemorySettings {
+            history_size: 10,
+            ..MemorySettings::for_tests()
+        });
         let peer = script.subscribe("news", 5);
 
-        script.log(vec![EngineEvent::Lagged]);
-        script.respond(response);
+        script.stop_reading();
+        script.fill("news", 20);
+        script.continue_reading();
+        match rejection {
+            None => script.respond(unrecoverable(20)),
+            Some(rejection) => script.reject(rejection),
+        }
         script.commit("news", 21);
 
         assert_eq!(script.read(peer), [position_lost("news")]);
@@ -174,11 +181,17 @@ fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
 
 #[test]
 fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one() {
-    let mut script = Script::new();
+    let ttl = Duration::from_secs(1);
+    let mut script = Script::with_memory(MemorySettings {
+        history_ttl: ttl,
+        channel_ttl: ttl,
+        dedup_window: ttl,
+        ..MemorySettings::for_tests()
+    });
     let peer = script.subscribe("news", 5);
-    let next = ChannelEpoch::new(0xf, 0);
 
-    script.log(vec![committed("news", next, 1)]);
+    script.expire_channels();
+    script.commit("news", 1);
 
     assert_eq!(script.read(peer), [position_lost("news")]);
 }

@@ -1,6 +1,7 @@
 //! Commands that peers of the tests send, and the replies that they expect.
 
 use bytes::Bytes;
+use steadfast_machine::convert::saturating;
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::message::{
@@ -9,7 +10,8 @@ use steadfast_protocol::message::{
     SubscribeRequest, SubscribeResult,
 };
 
-use crate::script::EPOCH;
+use crate::responses::record;
+use crate::script::{EPOCH, WALL};
 
 pub(crate) const PONG: Command = Command {
     id: 0,
@@ -213,16 +215,17 @@ fn granted(id: u32, offset: u64, result: SubscribeResult) -> Reply {
     )
 }
 
-/// The publication of [`record`](crate::script::record).
-pub(crate) fn published(offset: u64) -> Publication {
+/// The publication of [`record`].
+pub(crate) fn published(number: u64) -> Publication {
     Publication {
-        data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
-        offset,
+        data: record(number).data,
+        offset: number,
+        time: saturating(WALL.as_millis()),
         ..Publication::default()
     }
 }
 
-/// The push of a publication, see [`committed`](crate::script::committed).
+/// The push of [`published`].
 pub(crate) fn push(channel: &str, offset: u64) -> Reply {
     event(channel, PushEvent::Publication(published(offset)))
 }

@@ -17,7 +17,8 @@ use crate::messages::{
     connect_with, error, event, presence, presence_stats, reply_to, subscribe, subscribe_with,
     subscribed, unsubscribe,
 };
-use crate::script::{Script, page, settings};
+use crate::responses::checked;
+use crate::script::{Script, settings};
 
 #[test]
 fn presence_lists_the_subscribed_clients() {
@@ -104,7 +105,7 @@ fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
     let mut script = Script::new();
     let listener = script.connect();
     script.send(listener, subscribe_as_listener());
-    script.respond(page(0, &[]));
+    script.respond(checked(0));
     relay(&mut script);
     script.read(listener);
     let quiet = script.subscribe("news", 0);
@@ -137,14 +138,14 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
 
     script.send(peer, subscribe(2, "news"));
     script.lose_connection(peer);
-    script.respond(page(0, &[]));
+    script.respond(checked(0));
     assert!(
         script.broadcasts.is_empty(),
         "a subscription that was never granted is not broadcast"
     );
     let peer = script.connect();
     script.send(peer, subscribe(2, "news"));
-    script.respond(page(0, &[]));
+    script.respond(checked(0));
     script.send(peer, unsubscribe(3, "news"));
     script.lose_connection(peer);
 
@@ -164,7 +165,7 @@ fn a_client_receives_its_own_join_after_its_subscribe_reply() {
     let peer = script.connect();
 
     script.send(peer, subscribe_as_listener());
-    script.respond(page(0, &[]));
+    script.respond(checked(0));
 
     assert_eq!(script.read(peer), [subscribed(2, 0)]);
     relay(&mut script);
@@ -271,7 +272,7 @@ fn subscribe_as(script: &mut Script, data: &str) -> PeerId {
     };
     script.send(peer, connect_with(request));
     script.send(peer, subscribe(2, "news"));
-    script.respond(page(0, &[]));
+    script.respond(checked(0));
     script.read(peer);
     peer
 }

@@ -19,7 +19,8 @@ use steadfast_machine::{Generator, Seed};
 use steadfast_protocol::message::{ChannelName, Publication, PushEvent, Reply, ReplyResult};
 
 use crate::messages::{recover, subscribe, unsubscribe};
-use crate::script::{Script, record, settings};
+use crate::responses::record;
+use crate::script::{Script, settings};
 
 const CHANNELS: [&str; 3] = ["one", "two", "three"];
 const CLIENTS: usize = 4;
@@ -206,7 +207,7 @@ impl World {
     fn deliver(&mut self) {
         let count = self.pick(6).min(self.order.len());
         let events = self.order.drain(..count).collect();
-        self.script.log(events);
+        self.script.handle(Input::Engine { events });
     }
 
     fn respond_one(&mut self) {

@@ -1,7 +1,8 @@
 //! Subscribing at a position: what the reply contains, what follows, and when it is rejected.
 
-use steadfast_engine::{ReadFrom, Rejection, Request};
-use steadfast_hub::io::Input;
+use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::{ChannelEpoch, ReadFrom, Rejection, Request};
+use steadfast_hub::io::{Input, PeerId};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{Reply, ReplyResult, SubscribeRequest};
 
@@ -9,13 +10,12 @@ use crate::messages::{
     error, error_with, position, position_lost, push, pushes, recover, recovered, reply_to,
     subscribe, subscribe_with, subscribed, unrecovered, unsubscribe,
 };
-use crate::script::{
-    EPOCH, EPOCH_TEXT, Script, committed, first_page, page, rejected, unrecoverable,
-};
+use crate::responses::{checked, first_page, page, unrecoverable};
+use crate::script::{EPOCH, EPOCH_TEXT, Script};
 
 #[test]
 fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset() {
-    let mut script = Script::new();
+    let mut script = with_publications(5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.respond(page(5, &[4, 5]));
@@ -25,7 +25,7 @@ fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset()
 
 #[test]
 fn a_long_recovery_continues_with_pushes_before_live_publications() {
-    let mut script = Script::new();
+    let mut script = with_publications(7);
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
     script.respond(first_page(7, &[1, 2, 3]));
@@ -37,7 +37,7 @@ fn a_long_recovery_continues_with_pushes_before_live_publications() {
         read.from,
         ReadFrom::After {
             epoch: EPOCH,
-            offset: 3
+            offset: script.offset("news", 3)
         }
     );
     script.respond(first_page(8, &[4, 5, 6]));
@@ -51,14 +51,15 @@ fn a_long_recovery_continues_with_pushes_before_live_publications() {
 
 #[test]
 fn a_long_recovery_awaits_an_empty_send_buffer() {
-    let mut script = Script::new();
+    let mut script = with_publications(7);
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
     script.handle(Input::SendBuffer { peer, bytes: 1000 });
     script.respond(first_page(7, &[1, 2, 3]));
     assert!(script.requests.is_empty());
     script.handle(Input::Drained { peer });
-    script.respond(page(7, &[4, 5, 6, 7]));
+    script.respond(first_page(7, &[4, 5, 6]));
+    script.respond(page(7, &[7]));
 
     let mut expected = vec![recovered(2, 0, &[1, 2, 3])];
     expected.extend(pushes("news", 4..=7));
@@ -73,13 +74,13 @@ fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
         ("000000000000000f.0", 3),
         (EPOCH_TEXT, 99),
     ] {
-        let mut script = Script::new();
+        let mut script = with_publications(5);
         let peer = recovering(&mut script, epoch, offset);
 
-        script.respond(if epoch.parse::<steadfast_engine::ChannelEpoch>().is_ok() {
+        script.respond(if epoch.parse::<ChannelEpoch>().is_ok() {
             unrecoverable(5)
         } else {
-            page(5, &[])
+            checked(5)
         });
         script.commit("news", 6);
 
@@ -93,7 +94,11 @@ fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
 
 #[test]
 fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
-    let mut script = Script::new();
+    let mut script = Script::with_memory(MemorySettings {
+        history_size: 2,
+        ..MemorySettings::for_tests()
+    });
+    script.fill("news", 2);
     let (intact, truncated, empty) = (
         recovering(&mut script, "", 0),
         recovering(&mut script, "", 0),
@@ -101,17 +106,21 @@ fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
     );
 
     script.respond(page(2, &[1, 2]));
-    script.respond(page(2, &[2]));
+    script.commit("news", 3);
+    script.respond(page(3, &[2, 3]));
     script.respond(page(0, &[]));
 
-    assert_eq!(script.read(intact), [recovered(2, 0, &[1, 2])]);
-    assert_eq!(script.read(truncated), [unrecovered(2, 2)]);
+    assert_eq!(
+        script.read(intact),
+        [recovered(2, 0, &[1, 2]), push("news", 3)]
+    );
+    assert_eq!(script.read(truncated), [unrecovered(2, 3)]);
     assert_eq!(script.read(empty), [recovered(2, 0, &[])]);
 }
 
 #[test]
 fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
-    let mut script = Script::new();
+    let mut script = with_publications(5);
     let peer = script.connect();
 
     let request = SubscribeRequest {
@@ -122,7 +131,7 @@ fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
         ..SubscribeRequest::default()
     };
     script.send(peer, subscribe_with(2, request));
-    script.respond(page(5, &[]));
+    script.respond(checked(5));
     script.commit("news", 6);
 
     assert_eq!(
@@ -151,11 +160,13 @@ fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log() {
 fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
     let mut script = Script::new();
     script.subscribe("news", 5);
+    script.stop_reading();
+    script.commit("news", 6);
 
     // The client received publication 6 from another shard, which had read further.
     let peer = recovering(&mut script, EPOCH_TEXT, 6);
     assert_eq!(script.requests.len(), 1);
-    script.commit("news", 6);
+    script.continue_reading();
     script.respond(page(6, &[]));
     script.commit("news", 7);
 
@@ -167,14 +178,16 @@ fn a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log() {
     let mut script = Script::new();
     script.subscribe("news", 5);
 
-    recovering(&mut script, "000000000000000f.0", 1);
+    let peer = recovering(&mut script, "000000000000000f.0", 1);
 
     assert_eq!(script.requests.len(), 1);
+    script.respond(unrecoverable(5));
+    assert_eq!(script.read(peer), [unrecovered(2, 5)]);
 }
 
 #[test]
 fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice() {
-    let mut script = Script::new();
+    let mut script = with_publications(3);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.commit("news", 4);
@@ -190,12 +203,20 @@ fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice()
 
 #[test]
 fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
-    for response in [unrecoverable(90), rejected(Rejection::NoSpace)] {
-        let mut script = Script::new();
+    for rejection in [None, Some(Rejection::NoSpace)] {
+        let mut script = Script::with_memory(MemorySettings {
+            history_size: 80,
+            ..MemorySettings::for_tests()
+        });
+        script.fill("news", 7);
         let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
         script.respond(first_page(7, &[1, 2, 3]));
-        script.respond(response);
+        script.fill("news", 90);
+        match rejection {
+            None => script.respond(unrecoverable(90)),
+            Some(rejection) => script.reject(rejection),
+        }
         script.commit("news", 91);
 
         assert_eq!(
@@ -207,10 +228,10 @@ fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
 
 #[test]
 fn a_subscription_that_the_log_rejects_is_removed() {
-    let mut script = Script::new();
+    let mut script = with_publications(3);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
-    script.respond(rejected(Rejection::WriteFailed));
+    script.reject(Rejection::WriteFailed);
 
     assert_eq!(script.read(peer), [error(2, ErrorCode::Internal)]);
     assert_eq!(script.channel_count(), 0);
@@ -237,14 +258,14 @@ fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
 
 #[test]
 fn a_response_for_a_cancelled_subscription_changes_nothing() {
-    let mut script = Script::new();
+    let mut script = with_publications(5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
     script.send(peer, unsubscribe(3, "news"));
     script.send(peer, subscribe(4, "news"));
 
     script.respond(page(5, &[4, 5]));
-    script.respond(page(5, &[]));
-    script.log(vec![committed("news", EPOCH, 6)]);
+    script.respond(checked(5));
+    script.commit("news", 6);
 
     assert_eq!(
         script.read(peer),
@@ -260,7 +281,7 @@ fn a_response_for_a_cancelled_subscription_changes_nothing() {
 /// An SDK whose subscribe command has no reply drops the connection.
 #[test]
 fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply() {
-    let mut script = Script::new();
+    let mut script = with_publications(5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.send(peer, unsubscribe(3, "news"));
@@ -274,7 +295,7 @@ fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_un
 /// The storage may serve a later request first.
 #[test]
 fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
-    let mut script = Script::new();
+    let mut script = with_publications(2000);
     let peer = recovering(&mut script, EPOCH_TEXT, 1000);
     script.respond(first_page(2000, &[1001, 1002, 1003]));
     let late = script.requests.remove(0);
@@ -292,7 +313,7 @@ fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
 
 #[test]
 fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id() {
-    let mut script = Script::new();
+    let mut script = with_publications(5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
     script.send(peer, unsubscribe(2, "news"));
     script.send(peer, recover(2, "news", EPOCH_TEXT, 1));
@@ -305,16 +326,17 @@ fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_com
     assert_eq!(script.read(peer), [recovered(2, 1, &[2, 3, 4])]);
 }
 
-fn recovering(script: &mut Script, epoch: &str, offset: u64) -> steadfast_hub::io::PeerId {
+fn with_publications(newest: u64) -> Script {
+    let mut script = Script::new();
+    script.fill("news", newest);
+    script
+}
+
+fn recovering(script: &mut Script, epoch: &str, offset: u64) -> PeerId {
     recovering_in(script, "news", epoch, offset)
 }
 
-fn recovering_in(
-    script: &mut Script,
-    channel: &str,
-    epoch: &str,
-    offset: u64,
-) -> steadfast_hub::io::PeerId {
+fn recovering_in(script: &mut Script, channel: &str, epoch: &str, offset: u64) -> PeerId {
     let peer = script.connect();
     script.send(peer, recover(2, channel, epoch, offset));
     peer

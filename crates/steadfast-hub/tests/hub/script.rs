@@ -1,26 +1,42 @@
-//! A hub with virtual time, its recorded outputs, and a log that the test controls.
+//! A hub over the memory engine, with virtual time and the recorded outputs of the hub.
+//!
+//! The engine responds to every request of the hub; a test says when, and what it expects. Tests number the publications
+//! of a channel 1, 2, 3, whatever their offsets are; publication `n` of another shard has the payload `{"n":n}`.
+//!
+//! What the memory engine never does is injected:
+//!
+//! - [`Script::reject`]: the rejection of an engine whose storage fails, in
+//!   `commands::a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent`,
+//!   `fanout::a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe`,
+//!   `recovery::a_recovery_that_retention_overtakes_is_closed_with_2500` and
+//!   `recovery::a_subscription_that_the_log_rejects_is_removed`;
+//! - [`Script::lose`]: a commit that is lost without a lag, in
+//!   `fanout::a_gap_between_commits_is_read_again_even_without_a_lagged_event`;
+//! - [`Script::repeat_newest_commit`]: a commit that is delivered twice, in
+//!   `fanout::a_commit_that_was_read_already_is_not_sent_again`.
+//!
+//! A lag is not injected: a shard that calls [`Script::stop_reading`] lags like any slow shard. Neither is a delayed
+//! response: a test reorders the reads in [`Script::requests`], which the contract of engines permits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use steadfast_engine::{
-    ChannelEpoch, Committed, EngineEvent, Page, PayloadKind, Publisher, ReadResponse, Record,
-    Rejection, Request, Response, RetentionClass,
-};
+use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::{ChannelEpoch, Rejection, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
 use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
-use steadfast_machine::convert::saturating;
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{ChannelName, Command, Reply, ReplyResult};
+use steadfast_protocol::message::{Command, Reply, ReplyResult};
 
+use crate::engine::Engine;
 use crate::messages::{connect, subscribe, subscribed};
+use crate::responses::{checked, payload};
 
-/// The epoch of every channel unless a test says otherwise.
+/// The epoch of every channel that has not expired.
 pub(crate) const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
 
 /// [`EPOCH`] in its wire format.
@@ -29,12 +45,18 @@ pub(crate) const EPOCH_TEXT: &str = "000000000000000e.0";
 /// The wall-clock time at [`Instant::START`].
 pub(crate) const WALL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+/// A shard that has this many commits to read lags with the next one.
+const UNREAD_MAX: usize = 1;
+
 pub(crate) struct Script {
     hub: Hub,
+    pub(crate) engine: Engine,
+    is_reading: bool,
     now: Instant,
     next_peer: u32,
     inboxes: BTreeMap<PeerId, Vec<Reply>>,
     pub(crate) closed: BTreeMap<PeerId, (u16, String)>,
+    /// The requests that the engine has not executed yet, in order.
     pub(crate) requests: Vec<Request>,
     pub(crate) broadcasts: Vec<ShardMessage>,
     pub(crate) events: Vec<Event>,
@@ -76,9 +98,22 @@ impl Script {
     }
 
     pub(crate) fn with(settings: HubSettings) -> Self {
+        let engine = Engine::new(MemorySettings::for_tests(), UNREAD_MAX);
+        Self::over(engine, settings)
+    }
+
+    /// A script whose engine has other limits.
+    pub(crate) fn with_memory(memory: MemorySettings) -> Self {
+        Self::over(Engine::new(memory, UNREAD_MAX), settings())
+    }
+
+    /// A script over this engine.
+    pub(crate) fn over(engine: Engine, settings: HubSettings) -> Self {
         let policy = HubPolicy::try_from(settings).expect("valid");
         Self {
             hub: Hub::new(policy, Seed::new(1), Instant::START),
+            engine,
+            is_reading: true,
             now: Instant::START,
             next_peer: 0,
             inboxes: BTreeMap::new(),
@@ -119,12 +154,13 @@ impl Script {
         peer
     }
 
-    /// A peer that is live in a channel with this high watermark; all replies are read already.
+    /// A peer that is live in a channel with this many publications; all replies are read already.
     pub(crate) fn subscribe(&mut self, channel: &str, high_watermark: u64) -> PeerId {
+        self.fill(channel, high_watermark);
         let peer = self.connect();
         self.send(peer, subscribe(2, channel));
         if !self.requests.is_empty() {
-            self.respond(page(high_watermark, &[]));
+            self.respond(checked(high_watermark));
         }
         assert_eq!(self.read(peer), [subscribed(2, high_watermark)]);
         self.broadcasts.clear();
@@ -132,6 +168,7 @@ impl Script {
     }
 
     pub(crate) fn send(&mut self, peer: PeerId, command: Command) {
+        let command = self.engine.numbering().command_with_offsets(command);
         self.receive_command(peer, Ok(command));
     }
 
@@ -142,14 +179,8 @@ impl Script {
     }
 
     pub(crate) fn receive_command(&mut self, peer: PeerId, command: Result<Command, DecodeError>) {
-        let at = self.wall();
+        let at = self.engine.wall();
         self.handle(Input::CommandReceived { peer, command, at });
-    }
-
-    /// The wall-clock time now.
-    fn wall(&self) -> Timestamp {
-        let elapsed = self.now - Instant::START;
-        Timestamp::from_millis(WALL.as_millis() + saturating::<u64>(elapsed.as_millis()))
     }
 
     pub(crate) fn lose_connection(&mut self, peer: PeerId) {
@@ -159,22 +190,85 @@ impl Script {
         });
     }
 
-    /// Responds to the oldest pending request.
-    pub(crate) fn respond(&mut self, response: Response) {
+    /// The engine executes the oldest request. Its response must be this one, and the hub receives it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test writes the response in place"
+    )]
+    pub(crate) fn respond(&mut self, expected: Response) {
         let request = self.requests.remove(0);
-        let number = match request {
-            Request::Append(append) => append.request_id.number,
-            Request::Read(read) => read.request_id.number,
-        };
-        self.log(vec![EngineEvent::Response { number, response }]);
+        let response = self.engine.execute(&request);
+        let numbering = self.engine.numbering();
+        assert_eq!(
+            numbering.response_with_numbers(response.clone()),
+            expected,
+            "{request:?}"
+        );
+        self.engine.respond(request.id().number, response);
+        self.read_engine();
     }
 
-    pub(crate) fn commit(&mut self, channel: &str, offset: u64) {
-        self.log(vec![committed(channel, EPOCH, offset)]);
+    /// Injects the rejection of the oldest request, which the engine never receives.
+    pub(crate) fn reject(&mut self, rejection: Rejection) {
+        let number = self.requests.remove(0).id().number;
+        self.engine.respond(number, Response::Rejected(rejection));
+        self.read_engine();
     }
 
-    pub(crate) fn log(&mut self, events: Vec<EngineEvent>) {
-        self.handle(Input::Engine { events });
+    /// Another shard publishes; this must be the channel's publication with this number.
+    pub(crate) fn commit(&mut self, channel: &str, number: u64) {
+        self.engine.publish(channel, payload(number));
+        assert_eq!(self.engine.numbering().newest(channel), number);
+        self.read_engine();
+    }
+
+    /// Another shard publishes until the channel has this many publications.
+    pub(crate) fn fill(&mut self, channel: &str, newest: u64) {
+        let first = self.engine.numbering().newest(channel) + 1;
+        for number in first..=newest {
+            self.commit(channel, number);
+        }
+        assert_eq!(self.engine.numbering().newest(channel), newest);
+    }
+
+    /// Injects a loss: like [`Self::commit`], but the shard never receives the commit.
+    pub(crate) fn lose(&mut self, channel: &str, number: u64) {
+        self.engine.publish_and_lose(channel, payload(number));
+        assert_eq!(self.engine.numbering().newest(channel), number);
+    }
+
+    /// Injects a repetition: the newest commit of all channels is delivered again.
+    pub(crate) fn repeat_newest_commit(&mut self) {
+        self.engine.repeat_newest_commit();
+        self.read_engine();
+    }
+
+    /// So much time passes in the engine alone that channels whose publications are too old expire.
+    pub(crate) fn expire_channels(&mut self) {
+        self.engine.advance(Duration::from_mins(2));
+    }
+
+    /// The shard is slow: until [`Self::continue_reading`] it receives no events, and lags if it misses two commits.
+    pub(crate) const fn stop_reading(&mut self) {
+        self.is_reading = false;
+    }
+
+    /// The shard receives all events since it stopped at once.
+    pub(crate) fn continue_reading(&mut self) {
+        self.is_reading = true;
+        self.read_engine();
+    }
+
+    fn read_engine(&mut self) {
+        if self.is_reading && self.engine.has_events() {
+            let events = self.engine.take(usize::MAX);
+            self.handle(Input::Engine { events });
+        }
+    }
+
+    /// The offset of a publication.
+    pub(crate) fn offset(&self, channel: &str, number: u64) -> u64 {
+        self.engine.numbering().offset(channel, number)
     }
 
     /// Delivers a message from the hub's inbox.
@@ -182,14 +276,19 @@ impl Script {
         self.handle(Input::ShardMessageReceived { message });
     }
 
-    /// Lets time pass, and delivers a tick at each deadline of the hub.
+    /// Lets time pass, and delivers a tick at each deadline of the hub and of the engine.
     pub(crate) fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.hub.poll_timeout().filter(|at| *at <= end) {
-            self.now = at.max(self.now);
+            self.advance_to(at.max(self.now));
             self.handle(Input::Tick);
         }
-        self.now = end;
+        self.advance_to(end);
+    }
+
+    fn advance_to(&mut self, now: Instant) {
+        self.engine.advance(now - self.now);
+        self.now = now;
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
@@ -219,6 +318,16 @@ impl Script {
 
     /// Everything that was sent to the peer since the last call.
     pub(crate) fn read(&mut self, peer: PeerId) -> Vec<Reply> {
+        let replies = self.read_with_offsets(peer);
+        let numbering = self.engine.numbering();
+        let numbered = replies.into_iter();
+        numbered
+            .map(|reply| numbering.reply_with_numbers(reply))
+            .collect()
+    }
+
+    /// Like [`Self::read`], but the messages are not translated.
+    pub(crate) fn read_with_offsets(&mut self, peer: PeerId) -> Vec<Reply> {
         self.inboxes.remove(&peer).unwrap_or_default()
     }
 
@@ -229,72 +338,6 @@ impl Script {
     pub(crate) fn channel_count(&self) -> usize {
         self.hub.channel_count()
     }
-}
-
-/// A commit of the payload `{"n":offset}` in a channel with dense offsets.
-pub(crate) fn committed(channel: &str, epoch: ChannelEpoch, offset: u64) -> EngineEvent {
-    committed_after(offset - 1, channel, epoch, offset)
-}
-
-/// A commit of the payload `{"n":offset}` that follows another one in its channel.
-pub(crate) fn committed_after(
-    previous: u64,
-    channel: &str,
-    epoch: ChannelEpoch,
-    offset: u64,
-) -> EngineEvent {
-    EngineEvent::Committed(Committed {
-        channel: ChannelName::from(channel),
-        epoch,
-        previous,
-        record: record(offset),
-    })
-}
-
-pub(crate) fn record(offset: u64) -> Record {
-    Record {
-        offset,
-        data: Bytes::from(format!(r#"{{"n":{offset}}}"#)),
-        kind: PayloadKind::Json,
-        retention: RetentionClass::Kept,
-        publisher: Publisher::default(),
-        at: Timestamp::default(),
-    }
-}
-
-/// A complete response to a read: the channel's high watermark and the records read.
-pub(crate) fn page(high_watermark: u64, offsets: &[u64]) -> Response {
-    response_with(high_watermark, offsets, false)
-}
-
-/// A response that was truncated by a limit.
-pub(crate) fn first_page(high_watermark: u64, offsets: &[u64]) -> Response {
-    response_with(high_watermark, offsets, true)
-}
-
-fn response_with(high_watermark: u64, offsets: &[u64], has_more: bool) -> Response {
-    let first = offsets.first();
-    Response::Read(ReadResponse {
-        epoch: EPOCH,
-        high_watermark,
-        page: Page::Records {
-            previous: first.map_or(high_watermark, |first| first - 1),
-            records: offsets.iter().map(|offset| record(*offset)).collect(),
-            has_more,
-        },
-    })
-}
-
-pub(crate) fn unrecoverable(high_watermark: u64) -> Response {
-    Response::Read(ReadResponse {
-        epoch: EPOCH,
-        high_watermark,
-        page: Page::Unrecoverable,
-    })
-}
-
-pub(crate) fn rejected(rejection: Rejection) -> Response {
-    Response::Rejected(rejection)
 }
 
 /// Whether this is the reply to a connect command that was accepted, and nothing else.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use steadfast_hub::io::Input;
 
 use crate::messages::{pushes, recover, recovered, unsubscribe};
-use crate::script::{EPOCH_TEXT, Script, first_page, page};
+use crate::responses::{first_page, page};
+use crate::script::{EPOCH_TEXT, Script};
 
 #[test]
 fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008() {
@@ -135,6 +136,7 @@ const ABOVE_BUDGET: usize = 1 << 20;
 #[test]
 fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written() {
     let mut script = Script::new();
+    script.fill("news", 7);
     let peer = script.connect();
     script.send(peer, recover(2, "news", EPOCH_TEXT, 0));
 
@@ -154,7 +156,8 @@ fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_the
     });
     script.respond(first_page(8, &[4, 5, 6]));
     script.handle(Input::Drained { peer });
-    script.respond(page(8, &[4, 5, 6, 7, 8]));
+    script.respond(first_page(8, &[4, 5, 6]));
+    script.respond(page(8, &[7, 8]));
     script.commit("news", 9);
 
     assert_eq!(script.read(peer), pushes("news", 1..=9));
@@ -165,6 +168,7 @@ fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
+        script.fill(channel, 9);
         script.send(peer, recover(id, channel, EPOCH_TEXT, 0));
         let request = script.requests.pop().unwrap();
         script.requests.insert(0, request);
@@ -202,6 +206,7 @@ fn a_cancelled_recovery_lets_the_next_one_continue() {
     let mut script = Script::new();
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two")] {
+        script.fill(channel, 6);
         script.send(peer, recover(id, channel, EPOCH_TEXT, 0));
         let request = script.requests.pop().unwrap();
         script.requests.insert(0, request);
