@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::memory::Offsets;
 use steadfast_hub::event::{Event, HubLimit};
 use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::codes::ErrorCode;
@@ -15,16 +16,20 @@ use crate::messages::{
 use crate::responses::{appended, checked, page};
 use crate::script::{Script, settings};
 
-fn with_pending_requests_max(pending_requests_per_peer_max: usize) -> Script {
-    Script::with(HubSettings {
-        pending_requests_per_peer_max,
-        ..settings()
-    })
+fn with_pending_requests_max(offsets: Offsets, pending_requests_per_peer_max: usize) -> Script {
+    Script::with(
+        offsets,
+        HubSettings {
+            pending_requests_per_peer_max,
+            ..settings()
+        },
+    )
 }
 
-#[test]
-fn many_commands_at_once_never_have_more_pending_requests_than_the_limit() {
-    let mut script = with_pending_requests_max(4);
+pub(crate) fn many_commands_at_once_never_have_more_pending_requests_than_the_limit(
+    offsets: Offsets,
+) {
+    let mut script = with_pending_requests_max(offsets, 4);
     let peer = script.connect();
     let mut replies = Vec::new();
 
@@ -46,9 +51,10 @@ fn many_commands_at_once_never_have_more_pending_requests_than_the_limit() {
     assert_eq!((script.paused, script.resumed), (vec![peer], vec![peer]));
 }
 
-#[test]
-fn a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large() {
-    let mut script = with_pending_requests_max(16);
+pub(crate) fn a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large(
+    offsets: Offsets,
+) {
+    let mut script = with_pending_requests_max(offsets, 16);
     let peer = script.connect();
 
     script.send_all(peer, (2..12).map(|id| history(id, 9)));
@@ -59,9 +65,8 @@ fn a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large() {
     assert_eq!(script.requests.len(), 4);
 }
 
-#[test]
-fn presence_queries_count_like_reads() {
-    let mut script = with_pending_requests_max(16);
+pub(crate) fn presence_queries_count_like_reads(offsets: Offsets) {
+    let mut script = with_pending_requests_max(offsets, 16);
     let peer = script.connect();
     script.broadcasts.clear();
 
@@ -78,9 +83,10 @@ fn presence_queries_count_like_reads() {
     assert_eq!(script.resumed, [peer]);
 }
 
-#[test]
-fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones() {
-    let mut script = with_pending_requests_max(1);
+pub(crate) fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones(
+    offsets: Offsets,
+) {
+    let mut script = with_pending_requests_max(offsets, 1);
     let peer = script.connect();
 
     script.send_all(peer, [publish(2, "news"), publish(3, "news")]);
@@ -100,9 +106,10 @@ fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones() {
     );
 }
 
-#[test]
-fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones() {
-    let mut script = with_pending_requests_max(1);
+pub(crate) fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones(
+    offsets: Offsets,
+) {
+    let mut script = with_pending_requests_max(offsets, 1);
     let peer = script.connect();
 
     script.send_all(peer, [publish(2, "news"), publish(3, "news")]);
@@ -119,9 +126,8 @@ fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones() 
     assert_eq!(script.close_code(peer), Some(3501));
 }
 
-#[test]
-fn a_closed_peer_leaves_no_queued_commands() {
-    let mut script = with_pending_requests_max(1);
+pub(crate) fn a_closed_peer_leaves_no_queued_commands(offsets: Offsets) {
+    let mut script = with_pending_requests_max(offsets, 1);
     let peer = script.connect();
     script.send_all(peer, (2..5).map(|id| publish(id, "news")));
 
@@ -131,12 +137,16 @@ fn a_closed_peer_leaves_no_queued_commands() {
     assert_eq!(script.requests.len(), 0);
 }
 
-#[test]
-fn after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 1,
-        ..settings()
-    });
+pub(crate) fn after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed(
+    offsets: Offsets,
+) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 1,
+            ..settings()
+        },
+    );
     script.connect();
     let late = script.accept();
 
@@ -156,9 +166,10 @@ fn after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed
     assert_eq!(script.close_code(late), None, "3501 would be permanent");
 }
 
-#[test]
-fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_records() {
-    let mut script = Script::new();
+pub(crate) fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_records(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.send(peer, publish_once(2, "news", "1", "a\0"));
@@ -171,9 +182,8 @@ fn a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_reco
     assert!(script.requests.is_empty());
 }
 
-#[test]
-fn a_paused_peer_is_not_closed_for_a_missing_pong() {
-    let mut script = with_pending_requests_max(1);
+pub(crate) fn a_paused_peer_is_not_closed_for_a_missing_pong(offsets: Offsets) {
+    let mut script = with_pending_requests_max(offsets, 1);
     let peer = script.connect();
     script.send(peer, publish(2, "news"));
 
@@ -185,9 +195,8 @@ fn a_paused_peer_is_not_closed_for_a_missing_pong() {
     assert_eq!(script.close_code(peer), Some(3012), "reading resumed");
 }
 
-#[test]
-fn rejections_are_reported_once_a_second_with_their_count() {
-    let mut script = Script::new();
+pub(crate) fn rejections_are_reported_once_a_second_with_their_count(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
         script.send(peer, subscribe(id, channel));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::io::Access;
 use steadfast_hub::policy::HubSettings;
@@ -25,9 +25,8 @@ use crate::messages::{
 use crate::responses::{appended, checked, page, rejected, repeated, unrecoverable};
 use crate::script::{EPOCH, EPOCH_TEXT, Script, is_connected, settings};
 
-#[test]
-fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
-    let mut script = Script::new();
+pub(crate) fn a_connect_reply_contains_the_client_id_and_the_ping_settings(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.accept();
 
     let request = ConnectRequest {
@@ -50,9 +49,10 @@ fn a_connect_reply_contains_the_client_id_and_the_ping_settings() {
     );
 }
 
-#[test]
-fn a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing() {
-    let mut script = Script::new();
+pub(crate) fn a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     script.connect();
     script.advance(Duration::from_secs(5));
     let second = script.accept();
@@ -72,9 +72,8 @@ fn a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delive
     assert_eq!(result.time, 1_700_000_005_000);
 }
 
-#[test]
-fn connect_and_subscribe_are_replied_to_in_order() {
-    let mut script = Script::new();
+pub(crate) fn connect_and_subscribe_are_replied_to_in_order(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     script.fill("news", 4);
     let peer = script.accept();
 
@@ -86,8 +85,7 @@ fn connect_and_subscribe_are_replied_to_in_order() {
     assert!(is_connected(&replies), "{replies:?}");
 }
 
-#[test]
-fn a_protocol_violation_closes_the_connection_with_3501() {
+pub(crate) fn a_protocol_violation_closes_the_connection_with_3501(offsets: Offsets) {
     let malformed = DecodeError::Malformed {
         line: 1,
         column: 1,
@@ -104,7 +102,7 @@ fn a_protocol_violation_closes_the_connection_with_3501() {
         Err(too_long(1)),
     ];
     for command in before_connect {
-        let mut script = Script::new();
+        let mut script = Script::new(offsets);
         let peer = script.accept();
 
         let what = format!("{command:?}");
@@ -124,7 +122,7 @@ fn a_protocol_violation_closes_the_connection_with_3501() {
         Err(malformed),
     ];
     for command in after_connect {
-        let mut script = Script::new();
+        let mut script = Script::new(offsets);
         let peer = script.connect();
 
         let what = format!("{command:?}");
@@ -134,9 +132,10 @@ fn a_protocol_violation_closes_the_connection_with_3501() {
     }
 }
 
-#[test]
-fn a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed() {
-    let mut script = Script::new();
+pub(crate) fn a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.receive_command(peer, Err(too_long(2)));
@@ -148,9 +147,8 @@ fn a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed() {
     assert_eq!(script.close_code(peer), None);
 }
 
-#[test]
-fn a_close_reason_is_plain_text_and_never_empty() {
-    let mut script = Script::new();
+pub(crate) fn a_close_reason_is_plain_text_and_never_empty(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     let error = DecodeError::Malformed {
@@ -164,9 +162,8 @@ fn a_close_reason_is_plain_text_and_never_empty() {
     assert!(!reason.is_empty() && !reason.starts_with('{'), "{reason}");
 }
 
-#[test]
-fn a_command_after_one_that_closed_the_connection_is_not_executed() {
-    let mut script = Script::new();
+pub(crate) fn a_command_after_one_that_closed_the_connection_is_not_executed(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.send(peer, Command { id: 2, ..connect() });
@@ -175,9 +172,10 @@ fn a_command_after_one_that_closed_the_connection_is_not_executed() {
     assert!(script.requests.is_empty());
 }
 
-#[test]
-fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let stranger = script.accept_with(Access::CredentialNeeded);
     let bearer = script.accept();
 
@@ -192,12 +190,16 @@ fn a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not
     assert_eq!(script.close_code(bearer), Some(3500));
 }
 
-#[test]
-fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 1,
-        ..settings()
-    });
+pub(crate) fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest(
+    offsets: Offsets,
+) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 1,
+            ..settings()
+        },
+    );
     let first = script.connect();
     let second = script.accept();
 
@@ -212,12 +214,14 @@ fn a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest() {
     assert_eq!(script.close_code(first), None);
 }
 
-#[test]
-fn a_thundering_herd_larger_than_the_hub_fills_it() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 2,
-        ..settings()
-    });
+pub(crate) fn a_thundering_herd_larger_than_the_hub_fills_it(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 2,
+            ..settings()
+        },
+    );
     let peers: Vec<_> = (0..4).map(|_| script.accept()).collect();
 
     let mut connected = 0;
@@ -233,12 +237,14 @@ fn a_thundering_herd_larger_than_the_hub_fills_it() {
     assert!(is_connected(&script.read(late)));
 }
 
-#[test]
-fn connections_without_a_session_are_bounded_too() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 2,
-        ..settings()
-    });
+pub(crate) fn connections_without_a_session_are_bounded_too(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 2,
+            ..settings()
+        },
+    );
     let waiting: Vec<_> = (0..4).map(|_| script.accept()).collect();
 
     let one_too_many = script.accept();
@@ -255,9 +261,8 @@ fn connections_without_a_session_are_bounded_too() {
     );
 }
 
-#[test]
-fn a_publish_is_acknowledged_only_when_the_log_has_it() {
-    let mut script = Script::new();
+pub(crate) fn a_publish_is_acknowledged_only_when_the_log_has_it(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.send(peer, publish(2, "news"));
@@ -267,9 +272,10 @@ fn a_publish_is_acknowledged_only_when_the_log_has_it() {
     assert_eq!(script.read(peer), [reply_to(2, ReplyResult::Publish)]);
 }
 
-#[test]
-fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
-    let mut script = Script::new();
+pub(crate) fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     script.fill("news", 8);
     let peer = script.connect();
 
@@ -308,8 +314,9 @@ fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset() {
     }
 }
 
-#[test]
-fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open() {
+pub(crate) fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open(
+    offsets: Offsets,
+) {
     let (bad, unavailable) = (ErrorCode::BadRequest, ErrorCode::NotAvailable);
     let key_missing = bad.reply_with("missing idempotency key".to_owned());
     let cases = [
@@ -331,7 +338,7 @@ fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open
         ),
     ];
     for (command, rejection) in cases {
-        let mut script = Script::new();
+        let mut script = Script::new(offsets);
         let peer = script.connect();
 
         let what = format!("{command:?}");
@@ -343,8 +350,9 @@ fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open
     }
 }
 
-#[test]
-fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
+pub(crate) fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent(
+    offsets: Offsets,
+) {
     for (rejection, code) in [
         (Rejection::NoSpace, ErrorCode::Internal),
         (Rejection::WriteFailed, ErrorCode::Internal),
@@ -352,7 +360,7 @@ fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
         (Rejection::Limit, ErrorCode::TooManyRequests),
         (Rejection::TooLarge, ErrorCode::LimitExceeded),
     ] {
-        let mut script = Script::new();
+        let mut script = Script::new(offsets);
         let peer = script.connect();
 
         script.send(peer, publish(2, "news"));
@@ -362,9 +370,9 @@ fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent() {
     }
 }
 
-#[test]
-fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason() {
+pub(crate) fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason(offsets: Offsets) {
     let mut script = Script::with_memory(MemorySettings {
+        offsets,
         channels_max: 1,
         publication_bytes_max: ByteSize::from_kib(1),
         ..MemorySettings::for_tests()
@@ -395,9 +403,10 @@ fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason() {
     );
 }
 
-#[test]
-fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_completed() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_completed(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     for id in 2..6 {
@@ -411,13 +420,17 @@ fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_compl
     assert_eq!(script.resumed, [peer]);
 }
 
-#[test]
-fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error() {
-    let mut script = Script::with(HubSettings {
-        pending_requests_max: 4,
-        pending_requests_per_peer_max: 4,
-        ..settings()
-    });
+pub(crate) fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error(
+    offsets: Offsets,
+) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            pending_requests_max: 4,
+            pending_requests_per_peer_max: 4,
+            ..settings()
+        },
+    );
     let (first, second) = (script.connect(), script.connect());
     for id in 2..6 {
         script.send(first, publish(id, "news"));
@@ -433,9 +446,8 @@ fn a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error() {
     assert_eq!(script.requests.len(), 4);
 }
 
-#[test]
-fn history_reads_from_the_requested_position() {
-    let offset = with_publications(5).offset("news", 3);
+pub(crate) fn history_reads_from_the_requested_position(offsets: Offsets) {
+    let offset = with_publications(offsets, 5).offset("news", 3);
     let cases = [
         ((0, None, false), ReadFrom::Oldest, 0),
         ((-1, None, false), ReadFrom::Oldest, 10),
@@ -458,7 +470,7 @@ fn history_reads_from_the_requested_position() {
         ),
     ];
     for ((requested, since, reverse), from, limit) in cases {
-        let mut script = with_publications(5);
+        let mut script = with_publications(offsets, 5);
         let peer = script.connect();
 
         let request = HistoryRequest {
@@ -476,9 +488,11 @@ fn history_reads_from_the_requested_position() {
     }
 }
 
-#[test]
-fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable() {
+pub(crate) fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable(
+    offsets: Offsets,
+) {
     let mut script = Script::with_memory(MemorySettings {
+        offsets,
         history_size: 2,
         ..MemorySettings::for_tests()
     });
@@ -508,9 +522,8 @@ fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_u
     );
 }
 
-#[test]
-fn responses_for_a_closed_peer_are_dropped() {
-    let mut script = Script::new();
+pub(crate) fn responses_for_a_closed_peer_are_dropped(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     script.send(peer, publish(2, "news"));
     script.send(peer, subscribe(3, "news"));
@@ -523,8 +536,8 @@ fn responses_for_a_closed_peer_are_dropped() {
     assert_eq!(script.channel_count(), 0);
 }
 
-fn with_publications(newest: u64) -> Script {
-    let mut script = Script::new();
+fn with_publications(offsets: Offsets, newest: u64) -> Script {
+    let mut script = Script::new(offsets);
     script.fill("news", newest);
     script
 }

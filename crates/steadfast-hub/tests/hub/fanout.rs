@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ReadFrom, Rejection, Request};
 use steadfast_hub::event::Event;
 use steadfast_protocol::message::ReplyResult;
@@ -11,9 +11,8 @@ use crate::messages::{position_lost, push, pushes, reply_to, subscribe, subscrib
 use crate::responses::{checked, first_page, page, unrecoverable};
 use crate::script::{EPOCH, Script};
 
-#[test]
-fn a_publication_is_sent_once_to_all_live_subscribers() {
-    let mut script = Script::new();
+pub(crate) fn a_publication_is_sent_once_to_all_live_subscribers(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let (first, second) = (script.subscribe("news", 0), script.subscribe("news", 0));
     let elsewhere = script.subscribe("other", 0);
 
@@ -25,9 +24,8 @@ fn a_publication_is_sent_once_to_all_live_subscribers() {
     assert_eq!(script.read(elsewhere), []);
 }
 
-#[test]
-fn unsubscribed_and_closed_peers_receive_nothing_more() {
-    let mut script = Script::new();
+pub(crate) fn unsubscribed_and_closed_peers_receive_nothing_more(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let (stays, unsubscribes, leaves) = (
         script.subscribe("news", 0),
         script.subscribe("news", 0),
@@ -45,9 +43,8 @@ fn unsubscribed_and_closed_peers_receive_nothing_more() {
     assert_eq!(script.fanouts, [vec![stays]]);
 }
 
-#[test]
-fn a_commit_that_was_read_already_is_not_sent_again() {
-    let mut script = Script::new();
+pub(crate) fn a_commit_that_was_read_already_is_not_sent_again(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("news", 5);
 
     script.repeat_newest_commit();
@@ -56,9 +53,10 @@ fn a_commit_that_was_read_already_is_not_sent_again() {
     assert_eq!(script.read(peer), [push("news", 6)]);
 }
 
-#[test]
-fn a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is() {
-    let mut script = Script::new();
+pub(crate) fn a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("news", 5);
 
     for number in 6..=9 {
@@ -70,9 +68,10 @@ fn a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is()
     assert_eq!(script.requests, []);
 }
 
-#[test]
-fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_once() {
-    let mut script = Script::new();
+pub(crate) fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_once(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("news", 5);
 
     script.stop_reading();
@@ -96,9 +95,8 @@ fn a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_on
     assert_eq!(script.read(peer), pushes("news", 6..=10));
 }
 
-#[test]
-fn a_gap_between_commits_is_read_again_even_without_a_lagged_event() {
-    let mut script = Script::new();
+pub(crate) fn a_gap_between_commits_is_read_again_even_without_a_lagged_event(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("news", 5);
 
     script.lose("news", 6);
@@ -109,9 +107,8 @@ fn a_gap_between_commits_is_read_again_even_without_a_lagged_event() {
     assert_eq!(script.read(peer), pushes("news", 6..=7));
 }
 
-#[test]
-fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
-    let mut script = Script::new();
+pub(crate) fn a_subscription_that_was_requested_before_the_lag_has_no_gap(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     script.fill("news", 3);
     let peer = script.connect();
     script.send(peer, subscribe(2, "news"));
@@ -126,9 +123,10 @@ fn a_subscription_that_was_requested_before_the_lag_has_no_gap() {
     assert_eq!(script.read(peer), pushes("news", 4..=6));
 }
 
-#[test]
-fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let live = script.subscribe("news", 5);
     let late = script.connect();
     script.stop_reading();
@@ -150,10 +148,12 @@ fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates() {
     assert_eq!(script.read(late), pushes("news", 9..=10));
 }
 
-#[test]
-fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
+pub(crate) fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe(
+    offsets: Offsets,
+) {
     for rejection in [None, Some(Rejection::WriteFailed)] {
         let mut script = Script::with_memory(MemorySettings {
+            offsets,
             history_size: 10,
             ..MemorySettings::for_tests()
         });
@@ -179,10 +179,10 @@ fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe() {
     }
 }
 
-#[test]
-fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one() {
+pub(crate) fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one(offsets: Offsets) {
     let ttl = Duration::from_secs(1);
     let mut script = Script::with_memory(MemorySettings {
+        offsets,
         history_ttl: ttl,
         channel_ttl: ttl,
         dedup_window: ttl,
@@ -196,9 +196,8 @@ fn a_new_channel_epoch_closes_the_subscriptions_of_the_old_one() {
     assert_eq!(script.read(peer), [position_lost("news")]);
 }
 
-#[test]
-fn the_member_list_stays_exact_while_many_members_leave() {
-    let mut script = Script::new();
+pub(crate) fn the_member_list_stays_exact_while_many_members_leave(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let mut members: Vec<_> = (0..20).map(|_| script.subscribe("news", 0)).collect();
 
     for index in [19, 0, 7, 7, 3] {

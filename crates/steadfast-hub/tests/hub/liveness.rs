@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use steadfast_engine::memory::Offsets;
 use steadfast_hub::io::Input;
 use steadfast_hub::policy::HubSettings;
 use steadfast_protocol::message::Reply;
@@ -9,9 +10,10 @@ use steadfast_protocol::message::Reply;
 use crate::messages::{PONG, connect};
 use crate::script::{Script, settings};
 
-#[test]
-fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spread() {
-    let mut script = Script::new();
+pub(crate) fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spread(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peers: Vec<_> = (0..50).map(|_| script.connect()).collect();
 
     script.advance(Duration::from_millis(12_400));
@@ -31,9 +33,8 @@ fn the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spr
     assert_eq!(early + late, 50);
 }
 
-#[test]
-fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.advance(Duration::from_secs(25 + 7));
@@ -43,9 +44,8 @@ fn a_peer_that_is_silent_after_a_ping_is_closed_with_3012() {
     assert_eq!(script.close_code(peer), Some(3012));
 }
 
-#[test]
-fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     let mut pings = 0;
 
@@ -61,9 +61,8 @@ fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed() {
     assert!((3400..=3460).contains(&pings), "{pings} pings in 24 h");
 }
 
-#[test]
-fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
-    let mut script = Script::new();
+pub(crate) fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     while script.read(peer) != [Reply::Ping] {
         script.advance(Duration::from_millis(100));
@@ -80,9 +79,8 @@ fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal() {
     assert_eq!(script.close_code(peer), Some(3501));
 }
 
-#[test]
-fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let (silent, connected) = (script.accept(), script.connect());
 
     script.advance(Duration::from_millis(9_900));
@@ -93,12 +91,14 @@ fn a_peer_that_never_sends_a_connect_command_is_closed_as_stale() {
     assert_eq!(script.close_code(connected), None);
 }
 
-#[test]
-fn a_silent_peer_of_a_full_hub_is_closed_with_try_again_later() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 1,
-        ..settings()
-    });
+pub(crate) fn a_silent_peer_of_a_full_hub_is_closed_with_try_again_later(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 1,
+            ..settings()
+        },
+    );
     script.connect();
     let silent = script.accept();
 
@@ -111,12 +111,14 @@ fn a_silent_peer_of_a_full_hub_is_closed_with_try_again_later() {
     );
 }
 
-#[test]
-fn a_rejected_peer_that_does_not_close_is_closed() {
-    let mut script = Script::with(HubSettings {
-        peers_max: 1,
-        ..settings()
-    });
+pub(crate) fn a_rejected_peer_that_does_not_close_is_closed(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            peers_max: 1,
+            ..settings()
+        },
+    );
     script.connect();
     let rejected = script.accept();
     script.send(rejected, connect());
@@ -126,9 +128,8 @@ fn a_rejected_peer_that_does_not_close_is_closed() {
     assert_eq!(script.close_code(rejected), Some(3013));
 }
 
-#[test]
-fn a_shutdown_closes_all_peers_with_advice_to_reconnect() {
-    let mut script = Script::new();
+pub(crate) fn a_shutdown_closes_all_peers_with_advice_to_reconnect(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let (open, fresh) = (script.connect(), script.accept());
 
     script.handle(Input::ShutdownRequested);

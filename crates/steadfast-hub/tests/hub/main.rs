@@ -1,14 +1,140 @@
-//! Tests of the hub, one for each behaviour, through its inputs and outputs. The hub runs over the memory engine.
+//! Tests of the hub, one for each behaviour, through its inputs and outputs. The hub runs over the memory engine: every
+//! test once with dense offsets, and once with offsets that increase with gaps.
 
+#[cfg(test)]
 mod bounds;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod engine;
+#[cfg(test)]
 mod fanout;
+#[cfg(test)]
 mod liveness;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod presence;
+#[cfg(test)]
 mod random;
+#[cfg(test)]
 mod recovery;
+#[cfg(test)]
 mod responses;
+#[cfg(test)]
 mod script;
+#[cfg(test)]
 mod slow_consumer;
+
+/// Runs every test of the hub with each kind of offsets.
+macro_rules! suite {
+    ($( $module:ident::$test:ident, )+) => {
+        suite!(@run dense_memory, Offsets::Dense, $( $module::$test, )+);
+        suite!(@run increasing_memory, Offsets::Increasing { step: 3 }, $( $module::$test, )+);
+    };
+    (@run $name:ident, $offsets:expr, $( $module:ident::$test:ident, )+) => {
+        #[cfg(test)]
+        mod $name {
+            use steadfast_engine::memory::Offsets;
+
+            $(
+                #[test]
+                fn $test() {
+                    crate::$module::$test($offsets);
+                }
+            )+
+        }
+    };
+}
+
+suite! {
+    bounds::many_commands_at_once_never_have_more_pending_requests_than_the_limit,
+    bounds::a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large,
+    bounds::presence_queries_count_like_reads,
+    bounds::commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones,
+    bounds::an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones,
+    bounds::a_closed_peer_leaves_no_queued_commands,
+    bounds::after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed,
+    bounds::a_nul_in_an_idempotency_key_or_a_channel_is_rejected_since_it_identifies_records,
+    bounds::a_paused_peer_is_not_closed_for_a_missing_pong,
+    bounds::rejections_are_reported_once_a_second_with_their_count,
+    commands::a_connect_reply_contains_the_client_id_and_the_ping_settings,
+    commands::a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing,
+    commands::connect_and_subscribe_are_replied_to_in_order,
+    commands::a_protocol_violation_closes_the_connection_with_3501,
+    commands::a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed,
+    commands::a_close_reason_is_plain_text_and_never_empty,
+    commands::a_command_after_one_that_closed_the_connection_is_not_executed,
+    commands::a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored,
+    commands::a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest,
+    commands::a_thundering_herd_larger_than_the_hub_fills_it,
+    commands::connections_without_a_session_are_bounded_too,
+    commands::a_publish_is_acknowledged_only_when_the_log_has_it,
+    commands::an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset,
+    commands::an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open,
+    commands::a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent,
+    commands::a_publication_that_the_engine_rejects_gets_the_error_of_its_reason,
+    commands::a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_half_are_completed,
+    commands::a_hub_at_its_limit_of_pending_requests_rejects_with_a_temporary_error,
+    commands::history_reads_from_the_requested_position,
+    commands::history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable,
+    commands::responses_for_a_closed_peer_are_dropped,
+    fanout::a_publication_is_sent_once_to_all_live_subscribers,
+    fanout::unsubscribed_and_closed_peers_receive_nothing_more,
+    fanout::a_commit_that_was_read_already_is_not_sent_again,
+    fanout::a_publication_that_follows_the_one_before_is_sent_however_far_its_offset_is,
+    fanout::a_shard_that_lagged_reads_again_from_its_cursor_and_sends_each_publication_once,
+    fanout::a_gap_between_commits_is_read_again_even_without_a_lagged_event,
+    fanout::a_subscription_that_was_requested_before_the_lag_has_no_gap,
+    fanout::a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_duplicates,
+    fanout::a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe,
+    fanout::a_new_channel_epoch_closes_the_subscriptions_of_the_old_one,
+    fanout::the_member_list_stays_exact_while_many_members_leave,
+    liveness::the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spread,
+    liveness::a_peer_that_is_silent_after_a_ping_is_closed_with_3012,
+    liveness::a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed,
+    liveness::any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal,
+    liveness::a_peer_that_never_sends_a_connect_command_is_closed_as_stale,
+    liveness::a_silent_peer_of_a_full_hub_is_closed_with_try_again_later,
+    liveness::a_rejected_peer_that_does_not_close_is_closed,
+    liveness::a_shutdown_closes_all_peers_with_advice_to_reconnect,
+    presence::presence_lists_the_subscribed_clients,
+    presence::presence_awaits_every_shard_and_sums_the_responses,
+    presence::presence_fails_with_a_temporary_error_if_a_shard_does_not_respond,
+    presence::presence_above_its_limit_is_rejected_and_not_truncated,
+    presence::joins_and_leaves_are_pushed_to_peers_that_requested_them,
+    presence::joins_and_leaves_are_broadcast_to_all_shards_once,
+    presence::a_client_receives_its_own_join_after_its_subscribe_reply,
+    presence::dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_second,
+    presence::the_info_of_an_anonymous_client_is_shown_when_configured,
+    presence::the_info_of_a_client_is_ignored_unless_configured,
+    presence::connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported,
+    random::in_random_runs_a_subscription_has_no_gap_and_every_command_has_a_reply,
+    recovery::a_recovered_reply_contains_the_missed_publications_and_the_requested_offset,
+    recovery::a_long_recovery_continues_with_pushes_before_live_publications,
+    recovery::a_long_recovery_awaits_an_empty_send_buffer,
+    recovery::an_unknown_position_is_not_recovered_and_returns_no_publications,
+    recovery::the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there,
+    recovery::a_client_that_requests_it_gets_error_112_and_no_subscription,
+    recovery::a_shard_at_the_high_watermark_replies_without_a_request_to_the_log,
+    recovery::a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log,
+    recovery::a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log,
+    recovery::commits_between_request_and_response_are_in_the_response_and_not_sent_twice,
+    recovery::a_recovery_that_retention_overtakes_is_closed_with_2500,
+    recovery::a_subscription_that_the_log_rejects_is_removed,
+    recovery::a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected,
+    recovery::a_response_for_a_cancelled_subscription_changes_nothing,
+    recovery::a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply,
+    recovery::a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one,
+    recovery::a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id,
+    slow_consumer::a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008,
+    slow_consumer::bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009,
+    slow_consumer::a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays,
+    slow_consumer::the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written,
+    slow_consumer::a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered,
+    slow_consumer::a_trickle_does_not_extend_the_write_timeout,
+    slow_consumer::the_write_timeout_restarts_when_the_send_buffer_drains_in_time,
+    slow_consumer::a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written,
+    slow_consumer::a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time,
+    slow_consumer::a_cancelled_recovery_lets_the_next_one_continue,
+}

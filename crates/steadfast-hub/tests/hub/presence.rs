@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use steadfast_engine::memory::Offsets;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{Input, PeerId, ShardMessage, ShardPresence};
 use steadfast_hub::policy::{AnonymousInfo, HubSettings};
@@ -20,9 +21,8 @@ use crate::messages::{
 use crate::responses::checked;
 use crate::script::{Script, settings};
 
-#[test]
-fn presence_lists_the_subscribed_clients() {
-    let mut script = Script::new();
+pub(crate) fn presence_lists_the_subscribed_clients(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let (first, _second) = (script.subscribe("news", 0), script.subscribe("news", 0));
 
     script.send(first, presence(3, "news"));
@@ -40,12 +40,14 @@ fn presence_lists_the_subscribed_clients() {
     );
 }
 
-#[test]
-fn presence_awaits_every_shard_and_sums_the_responses() {
-    let mut script = Script::with(HubSettings {
-        shards: 2,
-        ..settings()
-    });
+pub(crate) fn presence_awaits_every_shard_and_sums_the_responses(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            shards: 2,
+            ..settings()
+        },
+    );
     let peer = script.subscribe("news", 0);
 
     script.send(peer, presence_stats(3, "news"));
@@ -70,12 +72,14 @@ fn presence_awaits_every_shard_and_sums_the_responses() {
     );
 }
 
-#[test]
-fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond() {
-    let mut script = Script::with(HubSettings {
-        shards: 2,
-        ..settings()
-    });
+pub(crate) fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond(offsets: Offsets) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            shards: 2,
+            ..settings()
+        },
+    );
     let peer = script.connect();
 
     script.send(peer, presence(3, "news"));
@@ -85,9 +89,8 @@ fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond() {
     assert_eq!(script.read(peer), [error(3, ErrorCode::Internal)]);
 }
 
-#[test]
-fn presence_above_its_limit_is_rejected_and_not_truncated() {
-    let mut script = Script::new();
+pub(crate) fn presence_above_its_limit_is_rejected_and_not_truncated(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let first = script.subscribe("news", 0);
     for _ in 0..3 {
         script.subscribe("news", 0);
@@ -100,9 +103,8 @@ fn presence_above_its_limit_is_rejected_and_not_truncated() {
     assert_eq!(script.read(first), [error(3, ErrorCode::LimitExceeded)]);
 }
 
-#[test]
-fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
-    let mut script = Script::new();
+pub(crate) fn joins_and_leaves_are_pushed_to_peers_that_requested_them(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let listener = script.connect();
     script.send(listener, subscribe_as_listener());
     script.respond(checked(0));
@@ -131,9 +133,8 @@ fn joins_and_leaves_are_pushed_to_peers_that_requested_them() {
     assert_eq!(script.read(quiet), []);
 }
 
-#[test]
-fn joins_and_leaves_are_broadcast_to_all_shards_once() {
-    let mut script = Script::new();
+pub(crate) fn joins_and_leaves_are_broadcast_to_all_shards_once(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.send(peer, subscribe(2, "news"));
@@ -159,9 +160,8 @@ fn joins_and_leaves_are_broadcast_to_all_shards_once() {
     );
 }
 
-#[test]
-fn a_client_receives_its_own_join_after_its_subscribe_reply() {
-    let mut script = Script::new();
+pub(crate) fn a_client_receives_its_own_join_after_its_subscribe_reply(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.send(peer, subscribe_as_listener());
@@ -173,9 +173,10 @@ fn a_client_receives_its_own_join_after_its_subscribe_reply() {
     assert_eq!(script.read(peer), [event("news", PushEvent::Join(info))]);
 }
 
-#[test]
-fn dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_second() {
-    let mut script = Script::new();
+pub(crate) fn dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_second(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let dropped = |script: &mut Script, shard| script.handle(Input::ShardMessageDropped { shard });
 
     dropped(&mut script, 1);
@@ -191,9 +192,8 @@ fn dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_secon
     );
 }
 
-#[test]
-fn the_info_of_an_anonymous_client_is_shown_when_configured() {
-    let mut script = showing();
+pub(crate) fn the_info_of_an_anonymous_client_is_shown_when_configured(offsets: Offsets) {
+    let mut script = showing(offsets);
     let peer = subscribe_as(&mut script, r#"{"name":"Ada"}"#);
 
     script.send(peer, presence(3, "news"));
@@ -226,17 +226,17 @@ fn the_info_of_an_anonymous_client_is_shown_when_configured() {
     assert_eq!(left, joined);
 }
 
-#[test]
-fn the_info_of_a_client_is_ignored_unless_configured() {
-    let mut script = Script::new();
+pub(crate) fn the_info_of_a_client_is_ignored_unless_configured(offsets: Offsets) {
+    let mut script = Script::new(offsets);
 
     subscribe_as(&mut script, r#"{"name":"Ada"}"#);
 
     assert_eq!(joined_info(&script), None);
 }
 
-#[test]
-fn connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported() {
+pub(crate) fn connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported(
+    offsets: Offsets,
+) {
     let longest = format!(r#"{{"name":"{}"}}"#, "x".repeat(1013));
     let too_long = format!(r#"{{"name":"{}"}}"#, "x".repeat(1014));
     for (data, shown) in [
@@ -246,7 +246,7 @@ fn connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported() {
         (longest.as_str(), true),
         ("{}", true),
     ] {
-        let mut script = showing();
+        let mut script = showing(offsets);
 
         let peer = subscribe_as(&mut script, data);
 
@@ -256,11 +256,14 @@ fn connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported() {
     }
 }
 
-fn showing() -> Script {
-    Script::with(HubSettings {
-        anonymous_info: AnonymousInfo::Shown,
-        ..settings()
-    })
+fn showing(offsets: Offsets) -> Script {
+    Script::with(
+        offsets,
+        HubSettings {
+            anonymous_info: AnonymousInfo::Shown,
+            ..settings()
+        },
+    )
 }
 
 /// A peer that connects with this data and is live in `news`.

@@ -1,6 +1,6 @@
 //! Subscribing at a position: what the reply contains, what follows, and when it is rejected.
 
-use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ChannelEpoch, ReadFrom, Rejection, Request};
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_protocol::codes::ErrorCode;
@@ -13,9 +13,10 @@ use crate::messages::{
 use crate::responses::{checked, first_page, page, unrecoverable};
 use crate::script::{EPOCH, EPOCH_TEXT, Script};
 
-#[test]
-fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset() {
-    let mut script = with_publications(5);
+pub(crate) fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset(
+    offsets: Offsets,
+) {
+    let mut script = with_publications(offsets, 5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.respond(page(5, &[4, 5]));
@@ -23,9 +24,8 @@ fn a_recovered_reply_contains_the_missed_publications_and_the_requested_offset()
     assert_eq!(script.read(peer), [recovered(2, 3, &[4, 5])]);
 }
 
-#[test]
-fn a_long_recovery_continues_with_pushes_before_live_publications() {
-    let mut script = with_publications(7);
+pub(crate) fn a_long_recovery_continues_with_pushes_before_live_publications(offsets: Offsets) {
+    let mut script = with_publications(offsets, 7);
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
     script.respond(first_page(7, &[1, 2, 3]));
@@ -49,9 +49,8 @@ fn a_long_recovery_continues_with_pushes_before_live_publications() {
     assert_eq!(script.read(peer), expected);
 }
 
-#[test]
-fn a_long_recovery_awaits_an_empty_send_buffer() {
-    let mut script = with_publications(7);
+pub(crate) fn a_long_recovery_awaits_an_empty_send_buffer(offsets: Offsets) {
+    let mut script = with_publications(offsets, 7);
     let peer = recovering(&mut script, EPOCH_TEXT, 0);
 
     script.handle(Input::SendBuffer { peer, bytes: 1000 });
@@ -66,15 +65,14 @@ fn a_long_recovery_awaits_an_empty_send_buffer() {
     assert_eq!(script.read(peer), expected);
 }
 
-#[test]
-fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
+pub(crate) fn an_unknown_position_is_not_recovered_and_returns_no_publications(offsets: Offsets) {
     for (epoch, offset) in [
         ("", 3),
         ("foreign", 3),
         ("000000000000000f.0", 3),
         (EPOCH_TEXT, 99),
     ] {
-        let mut script = with_publications(5);
+        let mut script = with_publications(offsets, 5);
         let peer = recovering(&mut script, epoch, offset);
 
         script.respond(if epoch.parse::<ChannelEpoch>().is_ok() {
@@ -92,9 +90,11 @@ fn an_unknown_position_is_not_recovered_and_returns_no_publications() {
     }
 }
 
-#[test]
-fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
+pub(crate) fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there(
+    offsets: Offsets,
+) {
     let mut script = Script::with_memory(MemorySettings {
+        offsets,
         history_size: 2,
         ..MemorySettings::for_tests()
     });
@@ -118,9 +118,8 @@ fn the_start_of_the_history_is_recovered_only_if_nothing_was_removed_there() {
     assert_eq!(script.read(empty), [recovered(2, 0, &[])]);
 }
 
-#[test]
-fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
-    let mut script = with_publications(5);
+pub(crate) fn a_client_that_requests_it_gets_error_112_and_no_subscription(offsets: Offsets) {
+    let mut script = with_publications(offsets, 5);
     let peer = script.connect();
 
     let request = SubscribeRequest {
@@ -141,9 +140,8 @@ fn a_client_that_requests_it_gets_error_112_and_no_subscription() {
     assert_eq!(script.channel_count(), 0);
 }
 
-#[test]
-fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log() {
-    let mut script = Script::new();
+pub(crate) fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     script.subscribe("news", 5);
     script.commit("news", 6);
 
@@ -156,9 +154,10 @@ fn a_shard_at_the_high_watermark_replies_without_a_request_to_the_log() {
     assert_eq!(script.read(back), [recovered(2, 6, &[])]);
 }
 
-#[test]
-fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
-    let mut script = Script::new();
+pub(crate) fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     script.subscribe("news", 5);
     script.stop_reading();
     script.commit("news", 6);
@@ -173,9 +172,10 @@ fn a_lagging_shard_requests_a_position_that_it_has_not_reached_from_the_log() {
     assert_eq!(script.read(peer), [recovered(2, 6, &[]), push("news", 7)]);
 }
 
-#[test]
-fn a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log() {
-    let mut script = Script::new();
+pub(crate) fn a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     script.subscribe("news", 5);
 
     let peer = recovering(&mut script, "000000000000000f.0", 1);
@@ -185,9 +185,10 @@ fn a_lagging_shard_requests_an_epoch_that_it_has_not_seen_from_the_log() {
     assert_eq!(script.read(peer), [unrecovered(2, 5)]);
 }
 
-#[test]
-fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice() {
-    let mut script = with_publications(3);
+pub(crate) fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice(
+    offsets: Offsets,
+) {
+    let mut script = with_publications(offsets, 3);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.commit("news", 4);
@@ -201,10 +202,10 @@ fn commits_between_request_and_response_are_in_the_response_and_not_sent_twice()
     );
 }
 
-#[test]
-fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
+pub(crate) fn a_recovery_that_retention_overtakes_is_closed_with_2500(offsets: Offsets) {
     for rejection in [None, Some(Rejection::NoSpace)] {
         let mut script = Script::with_memory(MemorySettings {
+            offsets,
             history_size: 80,
             ..MemorySettings::for_tests()
         });
@@ -226,9 +227,8 @@ fn a_recovery_that_retention_overtakes_is_closed_with_2500() {
     }
 }
 
-#[test]
-fn a_subscription_that_the_log_rejects_is_removed() {
-    let mut script = with_publications(3);
+pub(crate) fn a_subscription_that_the_log_rejects_is_removed(offsets: Offsets) {
+    let mut script = with_publications(offsets, 3);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.reject(Rejection::WriteFailed);
@@ -237,9 +237,10 @@ fn a_subscription_that_the_log_rejects_is_removed() {
     assert_eq!(script.channel_count(), 0);
 }
 
-#[test]
-fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
-    let mut script = Script::new();
+pub(crate) fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("one", 0);
     script.send(peer, subscribe(3, "one"));
     for (id, channel) in [(4, "two"), (5, "three"), (6, "four")] {
@@ -256,9 +257,8 @@ fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected() {
     assert_eq!(script.requests.len(), 2);
 }
 
-#[test]
-fn a_response_for_a_cancelled_subscription_changes_nothing() {
-    let mut script = with_publications(5);
+pub(crate) fn a_response_for_a_cancelled_subscription_changes_nothing(offsets: Offsets) {
+    let mut script = with_publications(offsets, 5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
     script.send(peer, unsubscribe(3, "news"));
     script.send(peer, subscribe(4, "news"));
@@ -279,9 +279,10 @@ fn a_response_for_a_cancelled_subscription_changes_nothing() {
 }
 
 /// An SDK whose subscribe command has no reply drops the connection.
-#[test]
-fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply() {
-    let mut script = with_publications(5);
+pub(crate) fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply(
+    offsets: Offsets,
+) {
+    let mut script = with_publications(offsets, 5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
 
     script.send(peer, unsubscribe(3, "news"));
@@ -293,9 +294,8 @@ fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_un
 }
 
 /// The storage may serve a later request first.
-#[test]
-fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
-    let mut script = with_publications(2000);
+pub(crate) fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one(offsets: Offsets) {
+    let mut script = with_publications(offsets, 2000);
     let peer = recovering(&mut script, EPOCH_TEXT, 1000);
     script.respond(first_page(2000, &[1001, 1002, 1003]));
     let late = script.requests.remove(0);
@@ -311,9 +311,10 @@ fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one() {
     assert_eq!(script.read(peer), pushes("news", 5..=7));
 }
 
-#[test]
-fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id() {
-    let mut script = with_publications(5);
+pub(crate) fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id(
+    offsets: Offsets,
+) {
+    let mut script = with_publications(offsets, 5);
     let peer = recovering(&mut script, EPOCH_TEXT, 3);
     script.send(peer, unsubscribe(2, "news"));
     script.send(peer, recover(2, "news", EPOCH_TEXT, 1));
@@ -326,8 +327,8 @@ fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_com
     assert_eq!(script.read(peer), [recovered(2, 1, &[2, 3, 4])]);
 }
 
-fn with_publications(newest: u64) -> Script {
-    let mut script = Script::new();
+fn with_publications(offsets: Offsets, newest: u64) -> Script {
+    let mut script = Script::new(offsets);
     script.fill("news", newest);
     script
 }

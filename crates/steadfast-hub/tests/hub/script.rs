@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_engine::memory::MemorySettings;
+use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ChannelEpoch, Rejection, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
@@ -93,13 +93,16 @@ pub(crate) fn settings() -> HubSettings {
 }
 
 impl Script {
-    pub(crate) fn new() -> Self {
-        Self::with(settings())
+    pub(crate) fn new(offsets: Offsets) -> Self {
+        Self::with(offsets, settings())
     }
 
-    pub(crate) fn with(settings: HubSettings) -> Self {
-        let engine = Engine::new(MemorySettings::for_tests(), UNREAD_MAX);
-        Self::over(engine, settings)
+    pub(crate) fn with(offsets: Offsets, settings: HubSettings) -> Self {
+        let memory = MemorySettings {
+            offsets,
+            ..MemorySettings::for_tests()
+        };
+        Self::over(Engine::new(memory, UNREAD_MAX), settings)
     }
 
     /// A script whose engine has other limits.

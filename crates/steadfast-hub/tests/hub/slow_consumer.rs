@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use steadfast_engine::memory::Offsets;
 use steadfast_hub::io::Input;
 
 use crate::messages::{pushes, recover, recovered, unsubscribe};
 use crate::responses::{first_page, page};
 use crate::script::{EPOCH_TEXT, Script};
 
-#[test]
-fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.subscribe("news", 0);
 
     script.handle(Input::SendBuffer {
@@ -28,9 +28,10 @@ fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008() {
     assert!(script.fanouts.is_empty());
 }
 
-#[test]
-fn bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009() {
-    let mut script = Script::new();
+pub(crate) fn bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.handle(Input::SendBuffer { peer, bytes: 10 });
@@ -42,9 +43,8 @@ fn bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009() {
     assert_eq!(script.close_code(peer), Some(3009));
 }
 
-#[test]
-fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays() {
-    let mut script = Script::new();
+pub(crate) fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     // The send buffer is never empty: 30 more bytes are added before the remaining 15 are written.
@@ -61,9 +61,8 @@ fn a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays() {
     assert_eq!(script.close_code(peer), None);
 }
 
-#[test]
-fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written() {
-    let mut script = Script::new();
+pub(crate) fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.handle(Input::SendBuffer { peer, bytes: 30 });
@@ -84,9 +83,10 @@ fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written() {
     assert_eq!(script.close_code(peer), Some(3012));
 }
 
-#[test]
-fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered() {
-    let mut script = Script::new();
+pub(crate) fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     // Everything is written within a second each time, and nothing is received.
@@ -100,9 +100,8 @@ fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes
     assert_eq!(script.close_code(peer), Some(3012));
 }
 
-#[test]
-fn a_trickle_does_not_extend_the_write_timeout() {
-    let mut script = Script::new();
+pub(crate) fn a_trickle_does_not_extend_the_write_timeout(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     script.handle(Input::SendBuffer { peer, bytes: 30 });
@@ -116,9 +115,8 @@ fn a_trickle_does_not_extend_the_write_timeout() {
     assert_eq!(script.close_code(peer), Some(3009));
 }
 
-#[test]
-fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time() {
-    let mut script = Script::new();
+pub(crate) fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
 
     for _ in 0..5 {
@@ -133,9 +131,10 @@ fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time() {
 /// A send buffer into which a page does not fit.
 const ABOVE_BUDGET: usize = 1 << 20;
 
-#[test]
-fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written() {
-    let mut script = Script::new();
+pub(crate) fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
     script.fill("news", 7);
     let peer = script.connect();
     script.send(peer, recover(2, "news", EPOCH_TEXT, 0));
@@ -163,9 +162,8 @@ fn a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_the
     assert_eq!(script.read(peer), pushes("news", 1..=9));
 }
 
-#[test]
-fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
-    let mut script = Script::new();
+pub(crate) fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two"), (4, "three")] {
         script.fill(channel, 9);
@@ -201,9 +199,8 @@ fn a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time() {
     }
 }
 
-#[test]
-fn a_cancelled_recovery_lets_the_next_one_continue() {
-    let mut script = Script::new();
+pub(crate) fn a_cancelled_recovery_lets_the_next_one_continue(offsets: Offsets) {
+    let mut script = Script::new(offsets);
     let peer = script.connect();
     for (id, channel) in [(2, "one"), (3, "two")] {
         script.fill(channel, 6);
