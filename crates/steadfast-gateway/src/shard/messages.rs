@@ -13,6 +13,9 @@ use steadfast_protocol::websocket::{Frame, Opcode};
 
 use super::Shard;
 
+/// The capacity that the payload of a message to many peers retains: enough for nearly all publications.
+const PAYLOAD_RETAINED_BYTES: usize = 64 << 10;
+
 impl Shard {
     /// Feeds the commands in a message of a client to the hub, until one of them closes the connection. The replies
     /// to one message share a frame.
@@ -75,6 +78,8 @@ impl Shard {
             }
             self.batch.enqueue(&mut connection.queued, range);
         }
+        self.payload.clear();
+        self.payload.shrink_to(PAYLOAD_RETAINED_BYTES);
     }
 }
 
@@ -95,7 +100,7 @@ mod tests {
     };
     use steadfast_hub::io::{Access, ClientId};
     use steadfast_machine::Timestamp;
-    use steadfast_protocol::message::ChannelName;
+    use steadfast_protocol::message::{ChannelName, Push, PushEvent};
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketEvent, WebSocketLimits};
     use tokio::net::tcp::OwnedReadHalf;
     use tokio::runtime;
@@ -162,6 +167,21 @@ mod tests {
     }
 
     #[test]
+    fn a_large_message_to_many_peers_releases_its_memory() {
+        let large = Bytes::from(vec![b'1'; 2 * PAYLOAD_RETAINED_BYTES]);
+        let message = Reply::Push(Push {
+            channel: ChannelName::from("news"),
+            event: PushEvent::Message(large),
+        });
+
+        with_client(|shard, peer| {
+            shard.fan_out(&message, &[peer]);
+            assert!(shard.payload.capacity() <= PAYLOAD_RETAINED_BYTES);
+        })
+        .check(|[pushed]: [String; 1]| assert!(pushed.len() > 2 * PAYLOAD_RETAINED_BYTES));
+    }
+
+    #[test]
     fn a_command_after_one_that_closes_the_connection_has_no_effect() {
         with_client(|shard, peer| {
             let message = Bytes::from_static(b"{}\n{\"id\":1,\"connect\":{}}");
@@ -207,8 +227,8 @@ mod tests {
         let mut input = Vec::new();
         far.read_to_end(&mut input).unwrap();
         let limits = WebSocketLimits {
-            message_bytes_max: 10_000,
-            frame_bytes_max: 10_000,
+            message_bytes_max: 1_000_000,
+            frame_bytes_max: 1_000_000,
             fragments_max: 1,
         };
         let mut decoder = Decoder::new(Role::Client, limits);
