@@ -42,26 +42,29 @@ impl ShardBus {
         match message.destination() {
             Destination::AllShards => (0..)
                 .zip(&self.inboxes)
-                .filter(|(_, inbox)| is_dropped(inbox, message.clone()))
+                .filter(|(_, inbox)| try_put(inbox, message.clone()) == Err(InboxFull))
                 .map(|(shard, _)| shard)
                 .collect(),
             Destination::Shard(shard) => {
                 let inbox = self.inboxes.get(usize::from(shard));
-                if inbox.is_some_and(|inbox| is_dropped(inbox, message)) {
-                    vec![shard]
-                } else {
-                    Vec::new()
+                match inbox.map(|inbox| try_put(inbox, message)) {
+                    Some(Err(InboxFull)) => vec![shard],
+                    Some(Ok(())) | None => Vec::new(),
                 }
             }
         }
     }
 }
 
-/// Sends a message. Returns whether it was dropped. A shard that has ended has no client that would miss the message.
-fn is_dropped(inbox: &mpsc::Sender<ShardMessage>, message: ShardMessage) -> bool {
+/// The inbox has no capacity; the message is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InboxFull;
+
+/// Puts a message into an inbox. A shard that has ended has no client that would miss the message.
+fn try_put(inbox: &mpsc::Sender<ShardMessage>, message: ShardMessage) -> Result<(), InboxFull> {
     match inbox.try_send(message) {
-        Ok(()) | Err(TrySendError::Closed(_)) => false,
-        Err(TrySendError::Full(_)) => true,
+        Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        Err(TrySendError::Full(_)) => Err(InboxFull),
     }
 }
 

@@ -20,6 +20,10 @@ pub(crate) struct Inbox {
     is_delivery_scheduled: bool,
 }
 
+/// The inbox has no capacity; the message is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct InboxFull;
+
 impl Inbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
@@ -34,28 +38,28 @@ impl World {
                 Destination::AllShards => true,
                 Destination::Shard(receiver) => receiver == shard,
             };
-            if is_receiver && self.is_dropped(usize::from(shard), message) {
+            if is_receiver && self.try_put(usize::from(shard), message) == Err(InboxFull) {
                 self.totals.shard_messages_dropped += 1;
                 self.drive_hub(sender, Input::ShardMessageDropped { shard });
             }
         }
     }
 
-    /// Puts a message into an inbox. Returns whether it was dropped.
-    fn is_dropped(&mut self, receiver: usize, message: &ShardMessage) -> bool {
+    /// Puts a message into an inbox. A shard that has ended misses nothing.
+    fn try_put(&mut self, receiver: usize, message: &ShardMessage) -> Result<(), InboxFull> {
         let Some(shard) = self
             .gateway
             .as_mut()
             .and_then(|gateway| gateway.shards.get_mut(receiver))
         else {
-            return false;
+            return Ok(());
         };
         if shard.inbox.messages.len() >= self.settings.inbox_messages {
-            return true;
+            return Err(InboxFull);
         }
         shard.inbox.messages.push_back(message.clone());
         self.schedule_delivery(receiver);
-        false
+        Ok(())
     }
 
     fn schedule_delivery(&mut self, receiver: usize) {
