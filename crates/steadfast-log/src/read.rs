@@ -48,8 +48,7 @@ impl Reads {
 /// A read whose publications and bytes are known.
 #[derive(Debug)]
 struct PageRead {
-    request_id: RequestId,
-    channel: ChannelName,
+    read: Read,
     id: u32,
     epoch: ChannelEpoch,
     direction: Direction,
@@ -143,7 +142,11 @@ impl Log {
         if page_read.missing_parts == 0
             && let Some(page_read) = self.reads.in_flight.remove(&number)
         {
-            self.finish(&page_read);
+            if self.is_overtaken(&page_read) {
+                self.serve(&page_read.read);
+            } else {
+                self.finish(&page_read);
+            }
             self.start_queued();
         }
     }
@@ -155,7 +158,7 @@ impl Log {
         let in_flight = reads
             .in_flight
             .into_values()
-            .map(|page_read| page_read.request_id);
+            .map(|page_read| page_read.read.request_id);
         let request_ids: Vec<RequestId> = in_flight
             .chain(reads.queued.into_iter().map(|read| read.request_id))
             .collect();
@@ -168,14 +171,29 @@ impl Log {
         while self.reads.in_flight.len() < IN_FLIGHT_MAX
             && let Some(read) = self.reads.queued.pop_front()
         {
-            match self.plan(&read) {
-                ReadPlan::Unrecoverable => {
-                    self.respond_unrecoverable(read.request_id, &read.channel);
-                }
-                ReadPlan::Page(page_read) if page_read.parts.is_empty() => self.finish(&page_read),
-                ReadPlan::Page(page_read) => self.start(page_read),
-            }
+            self.serve(&read);
         }
+    }
+
+    /// Responds to a read from memory, or starts to read from the storage.
+    fn serve(&mut self, read: &Read) {
+        match self.plan(read) {
+            ReadPlan::Unrecoverable => self.respond_unrecoverable(read.request_id, &read.channel),
+            ReadPlan::Page(page_read) if page_read.parts.is_empty() => self.finish(&page_read),
+            ReadPlan::Page(page_read) => self.start(page_read),
+        }
+    }
+
+    /// Whether publications were committed that belong to the page of the newest publications. Such a page is read
+    /// again, because it begins at the high watermark of its response.
+    fn is_overtaken(&self, page_read: &PageRead) -> bool {
+        let Direction::Backward { before } = page_read.direction else {
+            return false;
+        };
+        let (epoch, high_watermark, _) = self.position(&page_read.read.channel);
+        page_read.read.from == ReadFrom::Newest
+            && epoch == page_read.epoch
+            && high_watermark >= before
     }
 
     fn start(&mut self, mut page_read: PageRead) {
@@ -214,8 +232,7 @@ impl Log {
             return ReadPlan::Unrecoverable;
         };
         let mut page_read = PageRead {
-            request_id: read.request_id,
-            channel: read.channel.clone(),
+            read: read.clone(),
             id: id.unwrap_or(u32::MAX),
             epoch: channel.epoch,
             direction,
@@ -251,7 +268,7 @@ impl Log {
 
     /// Emits the response of a page whose reads are all complete.
     fn finish(&mut self, page_read: &PageRead) {
-        let (epoch, high_watermark, start) = self.position(&page_read.channel);
+        let (epoch, high_watermark, start) = self.position(&page_read.read.channel);
         if page_read.has_failed || epoch != page_read.epoch {
             if page_read.has_failed {
                 self.report_unreadable(
@@ -262,7 +279,7 @@ impl Log {
                         .map(|part| (part.segment, part.from)),
                 );
             }
-            return self.respond_unrecoverable(page_read.request_id, &page_read.channel);
+            return self.respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
         }
         let mut records = Vec::with_capacity(page_read.selected.len());
         for selected in &page_read.selected {
@@ -271,7 +288,8 @@ impl Log {
                     selected.entry.segment,
                     u64::from(selected.entry.byte_position),
                 )));
-                return self.respond_unrecoverable(page_read.request_id, &page_read.channel);
+                return self
+                    .respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
             };
             records.push(record);
         }
@@ -296,7 +314,7 @@ impl Log {
             has_more,
         };
         self.respond(
-            page_read.request_id,
+            page_read.read.request_id,
             Response::Read(ReadResponse {
                 epoch,
                 high_watermark,

@@ -1,7 +1,8 @@
 //! Order: offsets, batches, commits before responses, and what a read sees.
 
 use steadfast_engine::{Page, ReadFrom, Request, Response};
-use steadfast_log::policy::Fsync;
+use steadfast_log::policy::{Fsync, LogSettings};
+use steadfast_machine::ByteSize;
 
 use crate::harness::{Harness, Seen, append, read, settings, with_fsync};
 
@@ -154,4 +155,32 @@ fn a_read_among_other_requests_sees_the_log_as_of_its_turn() {
         has_more, committed_before,
         "and reports whether it reached the current high watermark"
     );
+}
+
+#[test]
+fn the_newest_page_begins_at_the_high_watermark_of_its_response_although_more_was_committed_since()
+{
+    let mut harness = Harness::new(LogSettings {
+        cache_bytes: ByteSize::from_bytes(0),
+        ..settings()
+    });
+    for number in 1..=5 {
+        harness.publish_ok(append("a", &number.to_string()));
+    }
+    harness.is_holding_reads = true;
+    let number = harness.request(vec![Request::Read(read("a", ReadFrom::Newest, 3))])[0];
+    harness.publish_ok(append("a", "6"));
+    harness.is_holding_reads = false;
+    while !harness.held.is_empty() {
+        harness.release();
+    }
+
+    let Some(Response::Read(response)) = harness.response(number) else {
+        panic!("read")
+    };
+    let Page::Records { records, .. } = response.page else {
+        panic!("records")
+    };
+    let offsets: Vec<u64> = records.iter().map(|record| record.offset).collect();
+    assert_eq!((response.high_watermark, offsets), (6, vec![6, 5, 4]));
 }
