@@ -6,33 +6,32 @@ use crate::open::{Corruption, CorruptionKind};
 use crate::segment::header::RECORDS_AT;
 
 impl Opening {
-    /// Every corruption, in order of segments; segments that no longer belong to the log do not count. When a segment
-    /// has another version of the format, only that is reported: nothing else is known.
+    /// Every corruption, in order of segments; segments that no longer belong to the log do not count. When another
+    /// version wrote a segment or a record, only that is reported: nothing else is known.
     pub(crate) fn corruptions(&self) -> Vec<Corruption> {
         let oldest = self.replay.oldest;
-        let of_version = |corruption: &&Corruption| match corruption.kind {
-            CorruptionKind::UnsupportedVersion { .. } => true,
-            CorruptionKind::InvalidRecord
-            | CorruptionKind::InvalidHeader
-            | CorruptionKind::WrongSize { .. }
-            | CorruptionKind::OtherDirectory { .. }
-            | CorruptionKind::UnsupportedRecord
-            | CorruptionKind::MissingSegment
-            | CorruptionKind::Inconsistent
-            | CorruptionKind::StorageFailed { .. } => false,
-        };
-        let versions: Vec<Corruption> = self
+        let counts = |corruption: &&Corruption| corruption.segment >= oldest;
+        let of_version: Vec<Corruption> = self
             .corruptions
             .iter()
-            .filter(of_version)
+            .filter(|corruption| match corruption.kind {
+                CorruptionKind::UnsupportedVersion { .. } => true,
+                CorruptionKind::UnsupportedRecord => counts(corruption),
+                CorruptionKind::InvalidRecord
+                | CorruptionKind::InvalidHeader
+                | CorruptionKind::WrongSize { .. }
+                | CorruptionKind::OtherDirectory { .. }
+                | CorruptionKind::MissingSegment
+                | CorruptionKind::Inconsistent
+                | CorruptionKind::StorageFailed { .. } => false,
+            })
             .copied()
             .collect();
-        if !versions.is_empty() {
-            return versions;
+        if !of_version.is_empty() {
+            return of_version;
         }
         // A segment of another directory is never removed, so it counts whatever its number.
         let mut corruptions = self.identities.corruptions();
-        let counts = |corruption: &&Corruption| corruption.segment >= oldest;
         corruptions.extend(self.corruptions.iter().filter(counts));
         corruptions.sort_by_key(|corruption| (corruption.segment, corruption.at));
         corruptions.dedup_by_key(|corruption| (corruption.segment, corruption.at));

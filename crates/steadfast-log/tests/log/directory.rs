@@ -4,7 +4,7 @@ use steadfast_log::FORMAT_VERSION;
 use steadfast_log::open::CorruptionKind;
 use twox_hash::XxHash3_64;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, RECORDS_AT};
 use crate::harness::{Harness, Secrets, WALL, append, directory, known_secret, settings};
 use crate::repair::verify;
 
@@ -166,6 +166,32 @@ fn a_record_of_a_later_version_is_reported_as_such_and_never_truncated() {
         assert_eq!(corruption.kind, CorruptionKind::UnsupportedRecord);
         assert_eq!(verify(&log.disk).corruptions, [corruption]);
     }
+}
+
+#[test]
+fn a_record_of_a_later_version_in_a_checkpoint_is_reported_as_such_although_later_records_were_synced()
+ {
+    let mut log = Harness::with_secrets(settings(), 1, Secrets::Known);
+    while log.disk.numbers().last() < Some(&3) {
+        log.publish_ok(append("a", &"x".repeat(1000)));
+    }
+    log.publish_ok(append("a", "1"));
+    log.publish_ok(append("a", "2"));
+    // The record of channel `a` follows the beginning of the checkpoint, and is as long as the record of a later
+    // version.
+    let at = RECORDS_AT + 58;
+    let len = 70;
+    assert_eq!(log.disk.bytes(2)[at + len - 1], b'a');
+    let record = forged(at, 10, &vec![0; len - 29]);
+    log.disk.bytes_mut(2)[at..at + len].copy_from_slice(&record);
+
+    let again = Harness::start(settings(), log.disk.clone(), WALL, 2);
+
+    let corruption = again.corruption.expect("refused");
+    let place = (corruption.segment.0, corruption.at);
+    assert_eq!(corruption.kind, CorruptionKind::UnsupportedRecord);
+    assert_eq!(place, (2, u64::try_from(at).unwrap()));
+    assert_eq!(verify(&log.disk).corruptions, [corruption]);
 }
 
 /// A record with valid checks at a byte position of a segment whose secret is known.
