@@ -27,7 +27,7 @@ pub struct SegmentFound {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Input {
-    /// The storage was listed, in order of numbers.
+    /// The storage was listed, in order of numbers. The names of the segments are durable.
     Found {
         /// The segments that exist.
         segments: Vec<SegmentFound>,

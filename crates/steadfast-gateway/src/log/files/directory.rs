@@ -46,7 +46,7 @@ pub(in crate::log) struct Directory {
 }
 
 impl Directory {
-    /// Locks the directory; creates it if access is `Write` and it does not exist.
+    /// Locks the directory. If access is `Write`, creates it if it does not exist, and makes the names in it durable.
     pub(in crate::log) fn open(path: &Path, access: DirectoryAccess) -> Result<Self, LogError> {
         let metadata = match std::fs::metadata(path) {
             Err(error)
@@ -66,6 +66,11 @@ impl Directory {
             });
         }
         let lock = lock(path, access)?;
+        if access == DirectoryAccess::Write {
+            // A process that was killed may have given a segment its name and not made the name durable. The log writes
+            // to this segment and acknowledges what it wrote, so the name must not be lost with the power.
+            sync_names(path).map_err(|error| LogError::from_io(path, error))?;
+        }
         Ok(Self {
             path: path.to_path_buf(),
             _lock: lock,
@@ -132,6 +137,8 @@ pub(in crate::log) fn new_file() -> OpenOptions {
 
 /// Makes the directory entries durable.
 pub(in crate::log) fn sync_names(directory: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(directory.to_path_buf()));
     File::open(directory)?.sync_all()
 }
 
@@ -214,7 +221,26 @@ fn write_process_id(file: &mut File) {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    thread_local! {
+        /// The directories whose names this thread made durable.
+        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn a_writer_makes_the_names_durable_that_a_killed_process_left_and_a_reader_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(segment_path(directory.path(), SegmentNumber(1)), "renamed").unwrap();
+
+        drop(Directory::open(directory.path(), DirectoryAccess::Read).unwrap());
+        assert!(SYNCED.take().is_empty());
+        drop(Directory::open(directory.path(), DirectoryAccess::Write).unwrap());
+
+        assert_eq!(SYNCED.take(), [directory.path()]);
+    }
 
     #[test]
     fn only_the_file_name_format_that_the_gateway_writes_is_a_segment() {
