@@ -164,7 +164,8 @@ impl LogError {
                 "Start the version of Steadfast that wrote it, or keep it under another name and start with an empty \
                  directory: mv {0} {0}.format-{found}\n\
                  Its messages cannot be converted.",
-                directory.display()
+                // Without a slash at the end, which would put the new name into the directory.
+                directory.components().as_path().display()
             ),
             Self::Corrupt {
                 directory: None, ..
@@ -264,4 +265,23 @@ pub fn corruption_text(corruption: &Corruption) -> String {
         "segment {} at byte {}: {what}{evidence}",
         corruption.segment.0, corruption.at
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_of_another_version_is_renamed_also_when_its_path_ends_with_a_slash() {
+        for directory in ["data", "data/"] {
+            let error = LogError::UnsupportedVersion {
+                directory: PathBuf::from(directory),
+                found: 1,
+                expected: 2,
+            };
+
+            let help = error.help();
+            assert!(help.contains("mv data data.format-1\n"), "{help}");
+        }
+    }
 }
