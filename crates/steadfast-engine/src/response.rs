@@ -21,7 +21,7 @@ pub enum Response {
     },
     /// The publications that were read.
     Read(ReadResponse),
-    /// The request had no effect.
+    /// The request had no effect, unless the reason says otherwise.
     Rejected(Rejection),
 }
 
@@ -74,7 +74,8 @@ pub struct Record {
 /// Why a request was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// The storage of the engine is full; temporary, until space is available. Reads continue.
+    /// The storage of the engine is full; temporary, until space is available. Reads continue. If the process ends before
+    /// there is space, the next start may find this publication nevertheless: a part of the write may be stored.
     NoSpace,
     /// The engine cannot store publications until a restart; this one may or may not be stored. Reads continue.
     WriteFailed,
