@@ -507,12 +507,40 @@ mod tests {
         });
     }
 
+    #[test]
+    fn the_hub_is_notified_of_a_message_that_does_not_fit_into_an_inbox() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let (bus, _inboxes) = shard_bus::open(1, 1);
+            let (mut shard, start) = (shard_on(bus), Instant::START);
+            let (near, _far) = pair();
+            let (_reading, writing) = near.into_split();
+            let access = Access::Anonymous;
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+            let query = |id| format!("{{\"id\":{id},\"presence\":{{\"channel\":\"news\"}}}}");
+            let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{}", query(2));
+            shard.handle_message(start, peer, &Bytes::from(message));
+            let before = shard.deadline().unwrap();
+
+            shard.handle_message(start, peer, &Bytes::from(query(3)));
+
+            // The hub counts further dropped messages for a second, which ends before a query or a ping is due.
+            let after = shard.deadline().unwrap();
+            assert_eq!(after, start + Duration::from_secs(1));
+            assert!(after < before, "{before:?}");
+        });
+    }
+
     pub(super) fn shard() -> Shard {
+        shard_on(shard_bus::open(1, 1).0)
+    }
+
+    fn shard_on(bus: ShardBus) -> Shard {
         let mut config = Config::default();
         config.server.shards = 1;
         let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
         let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
-        Shard::new(hub, shard_bus::open(1, 1).0, Duration::from_secs(5))
+        Shard::new(hub, bus, Duration::from_secs(5))
     }
 
     /// Returns both ends of a connection: the gateway's and the client's.
