@@ -129,9 +129,7 @@ pub(crate) fn a_peer_that_finishes_recovery_while_the_shard_lags_receives_no_dup
     let mut script = Script::new(offsets);
     let live = script.subscribe("news", 5);
     let late = script.connect();
-    script.stop_reading();
-    script.fill("news", 8);
-    script.continue_reading();
+    script.miss("news", 8);
     let catch_up = script.requests.remove(0);
 
     script.send(late, subscribe(2, "news"));
@@ -159,9 +157,7 @@ pub(crate) fn a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscrib
         });
         let peer = script.subscribe("news", 5);
 
-        script.stop_reading();
-        script.fill("news", 20);
-        script.continue_reading();
+        script.miss("news", 20);
         match rejection {
             None => script.respond(unrecoverable(20)),
             Some(rejection) => script.reject(rejection),

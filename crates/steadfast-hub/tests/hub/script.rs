@@ -262,6 +262,19 @@ impl Script {
         self.read_engine();
     }
 
+    /// The channel gets this many publications, and the shard lags so far that it receives none of them: the next commit
+    /// is one of another channel.
+    pub(crate) fn miss(&mut self, channel: &str, newest: u64) {
+        self.stop_reading();
+        self.fill(channel, newest);
+        self.fill("elsewhere", 1);
+        self.continue_reading();
+        assert!(matches!(
+            self.events.last(),
+            Some(Event::ShardLagged { channels: 1 })
+        ));
+    }
+
     fn read_engine(&mut self) {
         if self.is_reading && self.engine.has_events() {
             let events = self.engine.take(usize::MAX);
