@@ -26,10 +26,11 @@
 //!    rejected, and the oldest publications are removed.
 //!
 //! What else an engine needs, such as storage or a connection, is the engine's own. An engine that needs only requests
-//! and time has the inputs and outputs of [`io`].
+//! and time has the inputs and outputs of [`io`]. Every engine reports its [`Health`] to its driver.
 
 mod epoch;
 mod event;
+mod health;
 pub mod io;
 pub mod memory;
 pub mod order;
@@ -39,6 +40,7 @@ mod response;
 
 pub use epoch::{ChannelEpoch, InvalidChannelEpoch};
 pub use event::{Committed, EngineEvent};
+pub use health::{Engine, Health};
 pub use payload::{PayloadKind, RetentionClass};
 pub use request::{Append, Publisher, Read, ReadFrom, Request, RequestId};
 pub use response::{Page, ReadResponse, Record, Rejection, Response};

@@ -14,6 +14,7 @@ use steadfast_machine::{Instant, Machine, Timestamp};
 
 pub use self::policy::{MemoryPolicy, MemoryPolicyError, MemorySetting, MemorySettings, Offsets};
 use crate::epoch::ChannelEpoch;
+use crate::health::{Engine, Health};
 use crate::io::{Event, Input, Limit, Output};
 use crate::memory::channels::Channels;
 use crate::memory::dedup::DedupWindow;
@@ -215,5 +216,16 @@ impl Machine for MemoryEngine {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.age_timer
+    }
+}
+
+impl Engine for MemoryEngine {
+    /// An engine in memory serves from its start until its close.
+    fn health(&self) -> Health {
+        if self.is_closed {
+            Health::Closed
+        } else {
+            Health::Serving
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use steadfast_log::event::Health;
+use steadfast_engine::Health;
 
 use crate::log::{CloseError, LogService};
 

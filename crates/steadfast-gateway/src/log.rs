@@ -17,5 +17,5 @@ mod writer;
 
 pub use self::error::{LogError, corruption_text};
 pub use self::ring_buffer::RING_LIMITS;
-pub use self::service::{CloseError, LogMachine, LogService, LogSetup, Store};
+pub use self::service::{CloseError, LogService, LogSetup, Store};
 pub use self::shard_log::ShardLog;

@@ -16,9 +16,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use steadfast_clock::Clock;
+use steadfast_engine::Engine;
 use steadfast_hub::Hub;
 use steadfast_hub::policy::HubPolicy;
 use steadfast_log::Log;
+use steadfast_log::io::{Input, Output};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
@@ -31,7 +33,7 @@ use crate::config::policy::Policies;
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::log::{LogMachine, LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use crate::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
 
 /// How long the log may take to close: one batch and one sync of a slow disk.
@@ -107,7 +109,7 @@ pub fn start_with_log<M>(
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<Running, ServeError>
 where
-    M: LogMachine + Send + 'static,
+    M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
     let mut policies = Policies::try_from(&loaded.into())?;
     let sockets_max = policies.fit(listen::raise_files_max());
@@ -189,7 +191,7 @@ fn start_log<M>(
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<(LogService, Vec<ShardLog>), ServeError>
 where
-    M: LogMachine + Send + 'static,
+    M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
     let store = &policies.config.store;
     let setup = LogSetup {

@@ -11,13 +11,12 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_engine::order::OrderLimits;
 use steadfast_engine::{
-    Append, EngineEvent, PayloadKind, Publisher, Rejection, Request, RequestId, Response,
+    Append, EngineEvent, Health, PayloadKind, Publisher, Rejection, Request, RequestId, Response,
     RetentionClass,
 };
 use steadfast_gateway::log::{
     CloseError, LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
 };
-use steadfast_log::event::Health;
 use steadfast_protocol::message::ChannelName;
 
 use self::stub_machine::StubMachine;

@@ -11,12 +11,12 @@
 
 use std::collections::VecDeque;
 
-use steadfast_engine::{Append, Committed, Record, Rejection, Response};
+use steadfast_engine::{Append, Committed, Health, Record, Rejection, Response};
 
 use crate::Log;
 use crate::append::{self, StopReason};
 use crate::batch::{Batch, BatchEffect, BatchItem};
-use crate::event::{Event, Health};
+use crate::event::Event;
 use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber};
 use crate::log::LogPhase;

@@ -1,6 +1,6 @@
 //! Events of the log for operators: the shell logs and counts them.
 //!
-//! Events decide nothing. Readiness is read from [`Health`], which the machine returns at any time.
+//! Events decide nothing. Readiness is read from [`Health`](steadfast_engine::Health), which the log returns at any time.
 
 use crate::io::{SegmentNumber, StorageError};
 use crate::policy::LogSetting;
@@ -78,21 +78,4 @@ impl LogLimit {
             Self::PendingReads => LogSetting::PendingReadsMax,
         }
     }
-}
-
-/// What the log can do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// The log is not open yet.
-    Opening,
-    /// The log accepts publications and reads.
-    Serving,
-    /// The disk is full: reads only, until space is available.
-    Full,
-    /// A write or a sync failed: reads only, until a restart.
-    WriteFailed,
-    /// The log finishes what is in flight, then closes.
-    Closing,
-    /// The log is closed, or was never opened because of corruption.
-    Closed,
 }

@@ -2,7 +2,7 @@
 //!
 //! Upward, requests come from the shards in the terms of the engine, and responses and commits leave in one order, which
 //! each shard receives unchanged: the response to a read ends exactly where the commits after it begin. Downward, the log
-//! outputs operations of the storage (segment files, memory, the simulated disk), whose results are inputs.
+//! outputs operations of the storage (segment files, the simulated disk), whose results are inputs.
 
 use bytes::Bytes;
 use steadfast_engine::{Committed, Request, RequestId, Response};

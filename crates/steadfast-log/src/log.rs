@@ -1,7 +1,7 @@
 //! The log: orders publications, stores them, and serves reads of the history.
 //!
 //! It owns the order, the offsets, the format of the segments and what is visible; it does no I/O. In production one
-//! writer thread per data directory executes its operations, elsewhere the memory store or the simulated disk.
+//! writer thread per data directory executes its operations, elsewhere the simulated disk.
 //!
 //! ```text
 //! Waiting --Found--> Opening --every byte read--> Running --CloseRequested, clean shutdown durable--> Closed
@@ -13,12 +13,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use steadfast_engine::{Rejection, Request, RequestId, Response};
+use steadfast_engine::{Engine, Health, Rejection, Request, RequestId, Response};
 use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::cache::Cache;
 use crate::commit::Writer;
-use crate::event::{Event, Health, LogLimit};
+use crate::event::{Event, LogLimit};
 use crate::identity::StartValues;
 use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError};
 use crate::open::{Corruption, CorruptionKind};
@@ -112,16 +112,6 @@ impl Log {
     /// Number of idempotency keys in the deduplication window.
     pub fn idempotency_keys(&self) -> usize {
         self.state.dedup_window.len()
-    }
-
-    /// What the log can do now.
-    pub fn health(&self) -> Health {
-        match self.phase {
-            LogPhase::Waiting => Health::Opening,
-            LogPhase::Opening(_) => Health::Opening,
-            LogPhase::Running => self.writer.health(),
-            LogPhase::Closed => Health::Closed,
-        }
     }
 
     fn on_found(&mut self, segments: Vec<SegmentFound>, values: StartValues) {
@@ -316,5 +306,16 @@ impl Machine for Log {
         }
         let deadlines = [self.timers.sync, self.timers.retry, self.timers.age];
         deadlines.into_iter().flatten().min()
+    }
+}
+
+impl Engine for Log {
+    fn health(&self) -> Health {
+        match self.phase {
+            LogPhase::Waiting => Health::Opening,
+            LogPhase::Opening(_) => Health::Opening,
+            LogPhase::Running => self.writer.health(),
+            LogPhase::Closed => Health::Closed,
+        }
     }
 }

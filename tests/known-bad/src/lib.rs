@@ -10,10 +10,11 @@ use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use steadfast_engine::Engine;
 use steadfast_gateway::config::load::LoadedConfig;
-use steadfast_gateway::log::LogMachine;
 use steadfast_gateway::server;
 use steadfast_log::Log;
+use steadfast_log::io::{Input, Output};
 
 /// Serves as `steadfast serve --config FILE` does, with the log inside the wrapper that `wrap` returns, until the
 /// process is killed.
@@ -23,7 +24,7 @@ use steadfast_log::Log;
 /// When the command line is not `serve --config FILE`, or the gateway cannot start.
 pub fn serve<M>(wrap: impl FnOnce(Log) -> M) -> Result<Infallible>
 where
-    M: LogMachine + Send + 'static,
+    M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let words: Vec<String> = env::args().skip(1).collect();

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use steadfast_engine::Health;
 use steadfast_engine::{EngineEvent, Rejection, Response};
 use steadfast_gateway::log::ShardLog;
-use steadfast_log::event::Health;
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};

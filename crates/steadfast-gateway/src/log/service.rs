@@ -12,11 +12,9 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_engine::order::OrderLimits;
-use steadfast_log::Log;
-use steadfast_log::event::Health;
+use steadfast_engine::{Engine, Health};
 use steadfast_log::io::{Input, Output};
 use steadfast_log::open::OpenReport;
-use steadfast_machine::Machine;
 
 use super::error::LogError;
 use super::files::Files;
@@ -46,20 +44,6 @@ pub struct LogSetup {
     pub ring: OrderLimits,
     /// The clock with which the state machine was created.
     pub clock: Clock,
-}
-
-/// A log as its writer drives it: a state machine that also says what it can do now.
-///
-/// The health is part of the machine, so that a wrapper around the log cannot report another one.
-pub trait LogMachine: Machine<Input = Input, Output = Output> {
-    /// Returns what the log can do now.
-    fn health(&self) -> Health;
-}
-
-impl LogMachine for Log {
-    fn health(&self) -> Health {
-        self.health()
-    }
 }
 
 /// Why a log was not closed cleanly.
@@ -128,7 +112,7 @@ impl LogService {
     /// When the directory cannot be used or the log is corrupt; [`LogError::help`] returns what to do.
     pub fn start<M>(setup: &LogSetup, machine: M) -> Result<(Self, Vec<ShardLog>), LogError>
     where
-        M: LogMachine + Send + 'static,
+        M: Engine<Input = Input, Output = Output> + Send + 'static,
     {
         let (writer, inbox) = sync_channel(MESSAGES_MAX);
         let shards = setup.shards.get();
@@ -164,7 +148,7 @@ impl LogService {
         shared: &Arc<SharedState>,
     ) -> Result<(OpenReport, Receiver<ShutdownOutcome>), LogError>
     where
-        M: LogMachine + Send + 'static,
+        M: Engine<Input = Input, Output = Output> + Send + 'static,
         S: Storage + Send + 'static,
     {
         let directory = match &setup.store {

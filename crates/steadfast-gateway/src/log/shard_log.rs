@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_engine::order::TakenEvents;
-use steadfast_engine::{EngineEvent, Rejection, Request, Response};
-use steadfast_log::event::Health;
+use steadfast_engine::{EngineEvent, Health, Rejection, Request, Response};
 
 use super::service::SharedState;
 use super::writer::WriterMessage;

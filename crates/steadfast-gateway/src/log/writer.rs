@@ -12,14 +12,14 @@ use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecv
 
 use steadfast_clock::Clock;
 use steadfast_engine::order::Delivery;
-use steadfast_engine::{Rejection, Request, Response};
-use steadfast_log::event::{Event, Health};
+use steadfast_engine::{Engine, Health, Rejection, Request, Response};
+use steadfast_log::event::Event;
 use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
 use super::random;
-use super::service::{LogMachine, SharedState};
+use super::service::SharedState;
 use super::storage::{Completion, Reservation, Storage, failed};
 use crate::config::keys;
 
@@ -83,7 +83,7 @@ pub(super) struct Writer<M, S> {
 
 impl<M, S> Writer<M, S>
 where
-    M: LogMachine,
+    M: Engine<Input = Input, Output = Output>,
     S: Storage,
 {
     pub(super) fn new(

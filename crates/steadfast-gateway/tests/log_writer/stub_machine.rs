@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
 
 use bytes::{Bytes, BytesMut};
-use steadfast_engine::{Append, ChannelEpoch, Committed, Record, Rejection, Request, Response};
-use steadfast_gateway::log::LogMachine;
-use steadfast_log::event::{Event, Health};
+use steadfast_engine::{
+    Append, ChannelEpoch, Committed, Engine, Health, Record, Rejection, Request, Response,
+};
+use steadfast_log::event::Event;
 use steadfast_log::io::{
     FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError,
 };
@@ -194,7 +195,7 @@ impl Machine for StubMachine {
     }
 }
 
-impl LogMachine for StubMachine {
+impl Engine for StubMachine {
     fn health(&self) -> Health {
         if self.has_failed {
             Health::WriteFailed

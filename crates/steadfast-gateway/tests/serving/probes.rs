@@ -1,9 +1,8 @@
 //! Tests of the start page and the probes.
 
-use steadfast_gateway::log::LogMachine;
+use steadfast_engine::{Engine, Health};
 use steadfast_gateway::server;
 use steadfast_log::Log;
-use steadfast_log::event::Health;
 use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError};
 use steadfast_machine::{Instant, Machine};
 
@@ -180,7 +179,7 @@ impl Machine for NoSpaceForNextSegment {
     }
 }
 
-impl LogMachine for NoSpaceForNextSegment {
+impl Engine for NoSpaceForNextSegment {
     fn health(&self) -> Health {
         self.log.health()
     }
@@ -230,7 +229,7 @@ impl Machine for BrokenDisk {
     }
 }
 
-impl LogMachine for BrokenDisk {
+impl Engine for BrokenDisk {
     fn health(&self) -> Health {
         self.log.health()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_engine::io as engine_io;
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offsets};
+use steadfast_engine::{Engine as _, Health};
 use steadfast_log::Log;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
@@ -56,6 +57,8 @@ pub(crate) trait Engine {
     fn handle(&mut self, now: Instant, input: Input) -> Vec<Delivery>;
 
     fn next_deadline(&self) -> Option<Instant>;
+
+    fn health(&self) -> Health;
 }
 
 /// The memory engine with dense offsets.
@@ -82,6 +85,10 @@ impl Engine for DenseMemory {
     fn next_deadline(&self) -> Option<Instant> {
         self.0.poll_timeout()
     }
+
+    fn health(&self) -> Health {
+        self.0.health()
+    }
 }
 
 impl Engine for IncreasingMemory {
@@ -95,6 +102,10 @@ impl Engine for IncreasingMemory {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.0.poll_timeout()
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
     }
 }
 
@@ -111,6 +122,10 @@ impl Engine for CachedLog {
     fn next_deadline(&self) -> Option<Instant> {
         self.0.log.poll_timeout()
     }
+
+    fn health(&self) -> Health {
+        self.0.log.health()
+    }
 }
 
 impl Engine for StoredLog {
@@ -125,6 +140,10 @@ impl Engine for StoredLog {
 
     fn next_deadline(&self) -> Option<Instant> {
         self.0.log.poll_timeout()
+    }
+
+    fn health(&self) -> Health {
+        self.0.log.health()
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, ChannelEpoch, Committed, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
-    Record, Rejection, Request, RequestId, Response, RetentionClass,
+    Append, ChannelEpoch, Committed, Health, Page, PayloadKind, Publisher, Read, ReadFrom,
+    ReadResponse, Record, Rejection, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_machine::{Instant, Timestamp};
 
@@ -170,6 +170,10 @@ impl<E: Engine> Harness<E> {
             self.handle(Input::Tick { at: self.wall });
         }
         (self.now, self.wall) = (end, wall_at(end));
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.engine.health()
     }
 
     pub(crate) fn close(&mut self) {

@@ -10,6 +10,8 @@ mod engines;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod order;
@@ -71,5 +73,7 @@ contract! {
     limits::more_channels_than_allowed_are_rejected_while_known_ones_continue,
     limits::a_rejected_publication_leaves_no_trace,
     limits::after_a_close_every_request_is_rejected,
+    health::an_engine_serves_until_it_is_closed,
+    health::an_engine_at_a_limit_serves,
     random::random_requests_agree_with_a_reference_model,
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_engine::{Rejection, Response};
-use steadfast_log::event::{Event, Health};
+use steadfast_engine::{Engine, Health, Rejection, Response};
+use steadfast_log::event::Event;
 use steadfast_log::io::StorageError;
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::Fsync;

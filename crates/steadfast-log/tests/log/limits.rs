@@ -1,7 +1,7 @@
 //! Limits: a request above a limit is rejected and reported, and nothing else is affected.
 
-use steadfast_engine::{Rejection, Response};
-use steadfast_log::event::{Event, Health, LogLimit};
+use steadfast_engine::{Engine, Health, Rejection, Response};
+use steadfast_log::event::{Event, LogLimit};
 use steadfast_log::io::Input;
 use steadfast_log::policy::{LogSetting, LogSettings};
 use steadfast_machine::{ByteSize, Instant, Machine};

@@ -7,9 +7,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Result;
-use steadfast_gateway::log::LogMachine;
+use steadfast_engine::{Engine, Health};
 use steadfast_log::Log;
-use steadfast_log::event::Health;
 use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 
@@ -66,7 +65,7 @@ impl Machine for AcksBeforeWrite {
     }
 }
 
-impl LogMachine for AcksBeforeWrite {
+impl Engine for AcksBeforeWrite {
     fn health(&self) -> Health {
         self.log.health()
     }

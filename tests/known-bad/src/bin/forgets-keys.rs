@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use steadfast_engine::{Append, Request, RequestId, Response};
-use steadfast_gateway::log::LogMachine;
+use steadfast_engine::{Append, Engine, Health, Request, RequestId, Response};
 use steadfast_log::Log;
-use steadfast_log::event::Health;
 use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
@@ -104,7 +102,7 @@ impl Machine for ForgetsKeys {
     }
 }
 
-impl LogMachine for ForgetsKeys {
+impl Engine for ForgetsKeys {
     fn health(&self) -> Health {
         self.log.health()
     }

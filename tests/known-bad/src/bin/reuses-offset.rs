@@ -8,10 +8,8 @@ use std::convert::Infallible;
 
 use anyhow::Result;
 use bytes::Bytes;
-use steadfast_engine::{Append, Request, RequestId, Response};
-use steadfast_gateway::log::LogMachine;
+use steadfast_engine::{Append, Engine, Health, Request, RequestId, Response};
 use steadfast_log::Log;
-use steadfast_log::event::Health;
 use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
@@ -86,7 +84,7 @@ impl Machine for ReusesOffset {
     }
 }
 
-impl LogMachine for ReusesOffset {
+impl Engine for ReusesOffset {
     fn health(&self) -> Health {
         self.log.health()
     }

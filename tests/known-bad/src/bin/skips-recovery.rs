@@ -7,10 +7,8 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use anyhow::Result;
-use steadfast_engine::{Page, Read, ReadFrom, Request, RequestId, Response};
-use steadfast_gateway::log::LogMachine;
+use steadfast_engine::{Engine, Health, Page, Read, ReadFrom, Request, RequestId, Response};
 use steadfast_log::Log;
-use steadfast_log::event::Health;
 use steadfast_log::io::{Input, Output};
 use steadfast_machine::{Instant, Machine};
 
@@ -63,7 +61,7 @@ impl Machine for SkipsRecovery {
     }
 }
 
-impl LogMachine for SkipsRecovery {
+impl Engine for SkipsRecovery {
     fn health(&self) -> Health {
         self.log.health()
     }
