@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_engine::Health;
 
-use crate::log::{CloseError, LogService};
+use crate::engine::log::{CloseError, LogService};
 
 /// Whether a load balancer should send new clients to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::io;
 
 use crate::config::load::ConfigError;
+use crate::engine::log::{CloseError, LogError};
 use crate::listen::ListenError;
-use crate::log::{CloseError, LogError};
 
 /// Why a gateway cannot serve. The text says what happened; [`ServeError::help`] returns what to do.
 #[derive(Debug, thiserror::Error)]

@@ -23,7 +23,7 @@ use crate::access::AccessRules;
 use crate::admin::{Admin, Capacity};
 use crate::config::policy::Policies;
 use crate::echo::EchoSettings;
-use crate::log::ShardLog;
+use crate::engine::log::ShardLog;
 use crate::shard::Shard;
 use crate::shard_bus::{Inbox, ShardBus};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};

@@ -30,10 +30,10 @@ use crate::admin::Admin;
 use crate::config::StoreKind;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
+use crate::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
 
 /// How long the log may take to close: one batch and one sync of a slow disk.

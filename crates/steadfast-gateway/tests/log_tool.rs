@@ -13,8 +13,10 @@ use steadfast_engine::{
     Append, ChannelEpoch, EngineEvent, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
     Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::log::tool::{RepairOutcome, repair, verify};
-use steadfast_gateway::log::{LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use steadfast_gateway::engine::log::tool::{RepairOutcome, repair, verify};
+use steadfast_gateway::engine::log::{
+    LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
+};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;

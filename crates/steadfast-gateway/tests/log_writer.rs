@@ -14,7 +14,7 @@ use steadfast_engine::{
     Append, EngineEvent, Health, PayloadKind, Publisher, Rejection, Request, RequestId, Response,
     RetentionClass,
 };
-use steadfast_gateway::log::{
+use steadfast_gateway::engine::log::{
     CloseError, LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
 };
 use steadfast_protocol::message::ChannelName;

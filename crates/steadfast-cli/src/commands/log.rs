@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use steadfast_gateway::engine::log::corruption_text;
+use steadfast_gateway::engine::log::tool::{self, RepairOutcome, RepairReport, Verification};
 use steadfast_gateway::error::ServeError;
-use steadfast_gateway::log::corruption_text;
-use steadfast_gateway::log::tool::{self, RepairOutcome, RepairReport, Verification};
 
 use crate::args::{Log, LogDirectory};
 use crate::exit::Failure;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_engine::Health;
 use steadfast_engine::{EngineEvent, Rejection, Response};
-use steadfast_gateway::log::ShardLog;
+use steadfast_gateway::engine::log::ShardLog;
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use steadfast_engine::{
     EngineEvent, Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
 };
-use steadfast_gateway::log::ShardLog;
+use steadfast_gateway::engine::log::ShardLog;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_clock::Clock;
-use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use steadfast_gateway::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use steadfast_engine::{
     Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::log::ShardLog;
+use steadfast_gateway::engine::log::ShardLog;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{Failure, Name, hash, open, print};

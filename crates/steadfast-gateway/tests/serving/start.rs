@@ -4,9 +4,9 @@ use std::path::Path;
 
 use steadfast_gateway::config::StoreKind;
 use steadfast_gateway::config::load::LoadedConfig;
+use steadfast_gateway::engine::log::LogError;
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::listen::ListenError;
-use steadfast_gateway::log::LogError;
 use steadfast_gateway::server;
 
 use crate::{config, serve};

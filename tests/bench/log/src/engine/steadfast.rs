@@ -8,7 +8,7 @@ use steadfast_clock::Clock;
 use steadfast_engine::{
     Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use steadfast_gateway::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 
-use crate::log::LogError;
+use crate::engine::log::LogError;
 
 /// The file whose advisory lock says that the directory is in use; it holds the process id of the holder.
 const LOCK: &str = "lock";
@@ -26,11 +26,11 @@ const DIGITS: usize = 16;
 
 /// Only the owner may read records.
 const FILE_MODE: u32 = 0o600;
-pub(in crate::log) const DIRECTORY_MODE: u32 = 0o700;
+pub(in crate::engine::log) const DIRECTORY_MODE: u32 = 0o700;
 
 /// How a process locks the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::log) enum DirectoryAccess {
+pub(in crate::engine::log) enum DirectoryAccess {
     /// Exclusively, to write.
     Write,
     /// Shared with other readers; nothing is created or changed.
@@ -39,7 +39,7 @@ pub(in crate::log) enum DirectoryAccess {
 
 /// A data directory, locked by this process until it is dropped.
 #[derive(Debug)]
-pub(in crate::log) struct Directory {
+pub(in crate::engine::log) struct Directory {
     path: PathBuf,
     /// `None` only for readers of a directory that no gateway has opened.
     _lock: Option<File>,
@@ -47,7 +47,10 @@ pub(in crate::log) struct Directory {
 
 impl Directory {
     /// Locks the directory. If access is `Write`, creates it if it does not exist, and makes the names in it durable.
-    pub(in crate::log) fn open(path: &Path, access: DirectoryAccess) -> Result<Self, LogError> {
+    pub(in crate::engine::log) fn open(
+        path: &Path,
+        access: DirectoryAccess,
+    ) -> Result<Self, LogError> {
         let metadata = match std::fs::metadata(path) {
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Write =>
@@ -78,17 +81,17 @@ impl Directory {
     }
 
     /// Returns the path of the directory.
-    pub(in crate::log) fn path(&self) -> &Path {
+    pub(in crate::engine::log) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Lists the segments in order of their numbers; ignores other files.
-    pub(in crate::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
+    pub(in crate::engine::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
         segments(&self.path)
     }
 
     /// Deletes incomplete segments that a crash left.
-    pub(in crate::log) fn remove_partial(&self) -> io::Result<()> {
+    pub(in crate::engine::log) fn remove_partial(&self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             if number(&entry.file_name(), PARTIAL).is_some() {
@@ -100,7 +103,7 @@ impl Directory {
 }
 
 /// Lists the segments of a directory in order of their numbers; ignores other files.
-pub(in crate::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>> {
+pub(in crate::engine::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -114,17 +117,17 @@ pub(in crate::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>
 }
 
 /// Returns the path of a segment.
-pub(in crate::log) fn segment_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
+pub(in crate::engine::log) fn segment_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
     directory.join(format!("{:0DIGITS$}{SEGMENT}", segment.0))
 }
 
 /// Returns the path of a segment while it is being created.
-pub(in crate::log) fn partial_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
+pub(in crate::engine::log) fn partial_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
     directory.join(format!("{:0DIGITS$}{PARTIAL}", segment.0))
 }
 
 /// Returns the options for a new file that only its owner may read.
-pub(in crate::log) fn new_file() -> OpenOptions {
+pub(in crate::engine::log) fn new_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -136,7 +139,7 @@ pub(in crate::log) fn new_file() -> OpenOptions {
 }
 
 /// Makes the directory entries durable.
-pub(in crate::log) fn sync_names(directory: &Path) -> io::Result<()> {
+pub(in crate::engine::log) fn sync_names(directory: &Path) -> io::Result<()> {
     #[cfg(test)]
     tests::SYNCED.with_borrow_mut(|synced| synced.push(directory.to_path_buf()));
     File::open(directory)?.sync_all()

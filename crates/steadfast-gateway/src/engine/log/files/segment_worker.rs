@@ -17,7 +17,7 @@ use steadfast_log::io::SegmentNumber;
 use steadfast_machine::convert;
 
 use super::directory::{new_file, partial_path, segment_path, sync_names};
-use crate::log::storage::{Completion, Reservation};
+use crate::engine::log::storage::{Completion, Reservation};
 
 /// The number of zeros that are written at a time; before each chunk the worker checks whether it must stop.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -27,7 +27,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const OPERATIONS_MAX: usize = 1024;
 
 /// Called when a completion is available.
-pub(in crate::log) type WakeFn = Box<dyn Fn() + Send>;
+pub(in crate::engine::log) type WakeFn = Box<dyn Fn() + Send>;
 
 /// The writer's handle of the segment worker. Dropping it stops the thread and waits for it.
 #[derive(Debug)]
