@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_engine::Health;
 
-use crate::engine::log::{CloseError, LogService};
+use crate::engine::{CloseError, EngineService};
 
 /// Whether a load balancer should send new clients to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +26,17 @@ pub(crate) enum Capacity {
 /// What the HTTP servers of the shards report about the process.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    /// `None` as soon as the close of the log has begun.
-    log: Mutex<Option<LogService>>,
+    /// `None` as soon as the close of the engine has begun.
+    engine: Mutex<Option<EngineService>>,
     is_shutting_down: AtomicBool,
     /// Shards that accept further clients.
     shards_with_capacity: AtomicU16,
 }
 
 impl Admin {
-    pub(crate) const fn new(log: LogService, shards: u16) -> Self {
+    pub(crate) const fn new(engine: EngineService, shards: u16) -> Self {
         Self {
-            log: Mutex::new(Some(log)),
+            engine: Mutex::new(Some(engine)),
             is_shutting_down: AtomicBool::new(false),
             shards_with_capacity: AtomicU16::new(shards),
         }
@@ -47,8 +47,8 @@ impl Admin {
         if self.is_shutting_down.load(Ordering::Acquire) {
             return Readiness::NotReady("shutting down");
         }
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        match log.as_ref().map(LogService::health) {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        match engine.as_ref().map(EngineService::health) {
             Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
                 Readiness::NotReady(
                     "full: connect commands are rejected with error 111 and a retry delay",
@@ -82,13 +82,13 @@ impl Admin {
         self.is_shutting_down.store(true, Ordering::Release);
     }
 
-    /// Closes the log; blocks for at most `timeout`.
-    pub(crate) fn close_log(&self, timeout: Duration) -> Result<(), CloseError> {
-        let log = self
-            .log
+    /// Closes the engine; blocks for at most `timeout`.
+    pub(crate) fn close_engine(&self, timeout: Duration) -> Result<(), CloseError> {
+        let engine = self
+            .engine
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        log.map_or(Ok(()), |log| log.close(timeout))
+        engine.map_or(Ok(()), |engine| engine.close(timeout))
     }
 }

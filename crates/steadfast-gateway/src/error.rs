@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::config::load::ConfigError;
-use crate::engine::log::{CloseError, LogError};
+use crate::engine::CloseError;
+use crate::engine::log::LogError;
 use crate::listen::ListenError;
 
 /// Why a gateway cannot serve. The text says what happened; [`ServeError::help`] returns what to do.
@@ -19,7 +20,7 @@ pub enum ServeError {
     /// The data directory cannot be used: locked, read-only, full or corrupt.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The log was not closed cleanly. Nothing that was acknowledged is lost.
+    /// The engine was not closed cleanly. Nothing that was acknowledged as durable is lost.
     #[error(transparent)]
     Close(#[from] CloseError),
     /// The operating system could not provide a thread, an event loop or randomness.
@@ -41,7 +42,7 @@ impl ServeError {
             Self::Config(ConfigError::Invalid(_)) => String::new(),
             Self::Listen(error) => error.help(),
             Self::Log(error) => error.help(),
-            Self::Close(_) => "The next start checks the log and continues; no repair is needed.".to_owned(),
+            Self::Close(_) => "The next start checks a stored log and continues; no repair is needed.".to_owned(),
             Self::Resources { .. } => {
                 "Raise the limits of processes and open files (ulimit -u, ulimit -n), or lower server.shards.".to_owned()
             }

@@ -23,7 +23,7 @@ use crate::access::AccessRules;
 use crate::admin::{Admin, Capacity};
 use crate::config::policy::Policies;
 use crate::echo::EchoSettings;
-use crate::engine::log::ShardLog;
+use crate::engine::ShardEngine;
 use crate::shard::Shard;
 use crate::shard_bus::{Inbox, ShardBus};
 use crate::upgrade::{EchoEndpoint, UpgradeRules};
@@ -31,9 +31,9 @@ use crate::upgrade::{EchoEndpoint, UpgradeRules};
 /// The maximum number of bytes that one read returns; larger messages need several reads. All connections of a
 /// shard share the buffer.
 const READ_BUFFER_BYTES: usize = 64 << 10;
-/// The maximum number of log events in one loop iteration: enough to coalesce, few enough that sockets are written in
+/// The maximum number of the engine's events in one loop iteration: enough to coalesce, few enough that sockets are written in
 /// between.
-const LOG_EVENTS_MAX: usize = 512;
+const ENGINE_EVENTS_MAX: usize = 512;
 /// The same for messages of shards.
 const SHARD_MESSAGES_MAX: usize = 512;
 
@@ -52,7 +52,7 @@ pub(crate) struct EventLoop {
     is_full: Cell<bool>,
     is_iteration_open: Cell<bool>,
     iteration_end: Notify,
-    /// Notified when there are requests to the log.
+    /// Notified when there are requests to the engine.
     requests: Notify,
     /// The deadline until which the timer's task sleeps.
     armed_deadline: Cell<Option<Instant>>,
@@ -305,22 +305,22 @@ pub(crate) async fn run_timer(event_loop: Rc<EventLoop>) {
     }
 }
 
-/// Owns the shard's end of the log: submits the hub's requests, and delivers the log's events to the hub.
-pub(crate) async fn exchange_with_log(event_loop: Rc<EventLoop>, mut log: ShardLog) {
+/// Owns the shard's end of the engine: submits the hub's requests, and delivers the engine's events to the hub.
+pub(crate) async fn exchange_with_engine(event_loop: Rc<EventLoop>, mut engine: ShardEngine) {
     loop {
-        first_of(event_loop.requests.notified(), log.ready()).await;
+        first_of(event_loop.requests.notified(), engine.ready()).await;
         for request in event_loop.step(|shard, _| shard.take_requests()) {
-            log.request(request);
+            engine.request(request);
         }
-        log.flush();
-        deliver_log_events(&event_loop, &mut log).await;
+        engine.flush();
+        deliver_engine_events(&event_loop, &mut engine).await;
     }
 }
 
-async fn deliver_log_events(event_loop: &EventLoop, log: &mut ShardLog) {
+async fn deliver_engine_events(event_loop: &EventLoop, engine: &mut ShardEngine) {
     loop {
         let mut events: Vec<EngineEvent> = Vec::new();
-        let taken = log.take(&mut events, LOG_EVENTS_MAX);
+        let taken = engine.take(&mut events, ENGINE_EVENTS_MAX);
         if !events.is_empty() {
             event_loop.step(|shard, now| shard.handle(now, Input::Engine { events }));
         }

@@ -1,4 +1,4 @@
-//! Starts and stops the gateway: the log, the listeners and one event loop per shard start in this order, and stop in
+//! Starts and stops the gateway: the engine, the listeners and one event loop per shard start in this order, and stop in
 //! reverse order.
 //!
 //! [`run`] is the entry point for the command line tool, [`start`] for callers that need the address, and
@@ -30,14 +30,15 @@ use crate::admin::Admin;
 use crate::config::StoreKind;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
-use crate::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use crate::engine::log::{self, Store};
+use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
 use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
 
-/// How long the log may take to close: one batch and one sync of a slow disk.
-const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the engine may take to close: one batch and one sync of a slow disk.
+const ENGINE_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running gateway. [`Running::stop`] stops it; dropping this value stops it without waiting.
 #[derive(Debug)]
@@ -50,13 +51,14 @@ pub struct Running {
     admin: Arc<Admin>,
 }
 
-/// Serves until `shutdown` completes, then closes every connection and the log. Calls `started` with the address.
+/// Serves until `shutdown` completes, then closes every connection and the engine. Calls `started` with the address.
 ///
 /// Opening the log blocks the calling thread, which must therefore not run other tasks.
 ///
 /// # Errors
 ///
-/// When the gateway cannot start, when an event loop ends unexpectedly, or when the log does not close cleanly.
+/// When the gateway cannot start, when an event loop ends unexpectedly, or when the engine does not close
+/// cleanly.
 pub async fn run(
     loaded: LoadedConfig,
     shutdown: impl Future<Output = ()>,
@@ -116,19 +118,19 @@ where
     let server = &policies.config.server;
     let address = listen::probe(server.address, server.port)?;
     let clock = Clock::start();
-    let (log, shard_logs) = start_log(&policies, clock, wrap)?;
+    let (engine, shard_engines) = start_log(&policies, clock, wrap)?;
     let listeners = listen::listeners(address, policies.shards())?;
-    let admin = Arc::new(Admin::new(log, policies.shards()));
+    let admin = Arc::new(Admin::new(engine, policies.shards()));
     let settings = ShardSettings::new(&policies, sockets_max);
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = mpsc::channel(usize::from(policies.shards()));
     let mut shards = Vec::new();
     let (bus, inboxes) = shard_bus::open(policies.shards(), INBOX_MESSAGES_MAX);
-    let ends = shard_logs.into_iter().zip(inboxes).zip(listeners);
-    for (policy, ((log, inbox), listener)) in policies.hubs.iter().zip(ends) {
+    let ends = shard_engines.into_iter().zip(inboxes).zip(listeners);
+    for (policy, ((engine, inbox), listener)) in policies.hubs.iter().zip(ends) {
         let shard = ShardThread {
             policy: policy.clone(),
-            log,
+            engine,
             bus: bus.clone(),
             inbox,
             listener,
@@ -162,18 +164,18 @@ impl Running {
         self.address
     }
 
-    /// Closes every connection with reconnect advice, then the log.
+    /// Closes every connection with reconnect advice, then the engine.
     ///
     /// # Errors
     ///
-    /// When an event loop had ended unexpectedly, or the log does not close cleanly.
+    /// When an event loop had ended unexpectedly, or the engine does not close cleanly.
     pub async fn stop(mut self) -> Result<(), ServeError> {
         self.admin.begin_shutdown();
         // Fails only if no shard is left to receive it.
         let _ = self.stop.send(true);
         while self.ended.recv().await.is_some() {}
         let outcome = self.shards.drain(..).try_for_each(join);
-        self.admin.close_log(LOG_CLOSE_TIMEOUT)?;
+        self.admin.close_engine(ENGINE_CLOSE_TIMEOUT)?;
         outcome
     }
 }
@@ -189,22 +191,23 @@ fn start_log<M>(
     policies: &Policies,
     clock: Clock,
     wrap: impl FnOnce(Log) -> M,
-) -> Result<(LogService, Vec<ShardLog>), ServeError>
+) -> Result<(EngineService, Vec<ShardEngine>), ServeError>
 where
     M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
-    let store = &policies.config.store;
-    let setup = LogSetup {
-        store: match store.kind {
-            StoreKind::Memory => Store::Memory,
-            StoreKind::Segments => Store::Directory(store.directory.clone()),
-        },
+    let config = &policies.config.store;
+    let store = match config.kind {
+        StoreKind::Memory => Store::Memory,
+        StoreKind::Segments => Store::Directory(config.directory.clone()),
+    };
+    let setup = EngineSetup {
         shards: NonZeroU16::new(policies.shards()).unwrap_or(NonZeroU16::MIN),
         ring: RING_LIMITS,
         clock,
     };
     let machine = wrap(Log::new(policies.log, clock.now()));
-    Ok(LogService::start(&setup, machine)?)
+    let (service, shards, _) = log::start(&setup, &store, machine)?;
+    Ok((service, shards))
 }
 
 /// Reports that a shard's thread ends, even when it panics.
@@ -220,7 +223,7 @@ impl Drop for ExitGuard {
 /// Everything that the thread of one shard owns.
 struct ShardThread {
     policy: HubPolicy,
-    log: ShardLog,
+    engine: ShardEngine,
     bus: ShardBus,
     inbox: Inbox,
     listener: TcpListener,
@@ -243,7 +246,7 @@ impl ShardThread {
     async fn serve(self) -> io::Result<()> {
         let Self {
             policy,
-            log,
+            engine,
             bus,
             inbox,
             listener,
@@ -271,7 +274,10 @@ impl ShardThread {
         let essential_tasks = [
             spawn_local(event_loop::finish_iterations(Rc::clone(&event_loop))),
             spawn_local(event_loop::run_timer(Rc::clone(&event_loop))),
-            spawn_local(event_loop::exchange_with_log(Rc::clone(&event_loop), log)),
+            spawn_local(event_loop::exchange_with_engine(
+                Rc::clone(&event_loop),
+                engine,
+            )),
             spawn_local(event_loop::receive_messages(Rc::clone(&event_loop), inbox)),
             spawn_local({
                 let event_loop = Rc::clone(&event_loop);

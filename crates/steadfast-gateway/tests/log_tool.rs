@@ -14,9 +14,8 @@ use steadfast_engine::{
     Request, RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::engine::log::tool::{RepairOutcome, repair, verify};
-use steadfast_gateway::engine::log::{
-    LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
-};
+use steadfast_gateway::engine::log::{self, LogError, Store};
+use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -174,15 +173,16 @@ fn filled() -> tempfile::TempDir {
     directory
 }
 
-fn start(path: &Path) -> Result<(LogService, ShardLog), LogError> {
+fn start(path: &Path) -> Result<(EngineService, ShardEngine), LogError> {
     let clock = Clock::start();
-    let setup = LogSetup {
-        store: Store::Directory(path.to_path_buf()),
+    let setup = EngineSetup {
         shards: NonZeroU16::MIN,
         ring: RING_LIMITS,
         clock,
     };
-    let (service, mut shards) = LogService::start(&setup, Log::new(policy(), clock.now()))?;
+    let store = Store::Directory(path.to_path_buf());
+    let machine = Log::new(policy(), clock.now());
+    let (service, mut shards, _) = log::start(&setup, &store, machine)?;
     Ok((service, shards.remove(0)))
 }
 
@@ -233,7 +233,7 @@ struct History {
     high_watermark: u64,
 }
 
-fn read(shard: &mut ShardLog, from: ReadFrom) -> ReadResponse {
+fn read(shard: &mut ShardEngine, from: ReadFrom) -> ReadResponse {
     let request_id = RequestId {
         shard: 0,
         number: 1,
@@ -256,7 +256,7 @@ fn read(shard: &mut ShardLog, from: ReadFrom) -> ReadResponse {
     }
 }
 
-fn wait(shard: &mut ShardLog) -> Vec<EngineEvent> {
+fn wait(shard: &mut ShardEngine) -> Vec<EngineEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

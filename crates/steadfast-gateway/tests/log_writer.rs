@@ -14,9 +14,8 @@ use steadfast_engine::{
     Append, EngineEvent, Health, PayloadKind, Publisher, Rejection, Request, RequestId, Response,
     RetentionClass,
 };
-use steadfast_gateway::engine::log::{
-    CloseError, LogError, LogService, LogSetup, RING_LIMITS, ShardLog, Store,
-};
+use steadfast_gateway::engine::log::{self, LogError, Store};
+use steadfast_gateway::engine::{CloseError, EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_protocol::message::ChannelName;
 
 use self::stub_machine::StubMachine;
@@ -61,11 +60,11 @@ fn a_shard_that_does_not_read_never_blocks_the_log_and_is_notified_that_it_lagge
         entries: 10,
         ..RING_LIMITS
     };
-    let setup = LogSetup {
-        ring,
-        ..setup(Store::Memory, 2)
+    let setup = Setup {
+        engine: EngineSetup { ring, ..engine(2) },
+        store: Store::Memory,
     };
-    let (_service, mut shards) = LogService::start(&setup, StubMachine::default()).unwrap();
+    let (_service, mut shards) = start(&setup, StubMachine::default()).unwrap();
 
     for number in 0..100 {
         append(&mut shards[0], number);
@@ -181,14 +180,14 @@ fn after_a_panic_of_the_state_machine_requests_are_rejected_as_after_a_write_fai
         }
     ));
     assert_eq!(service.health(), Health::WriteFailed);
-    assert_eq!(service.close(TEST_TIMEOUT), Err(CloseError::WriterExited));
+    assert_eq!(service.close(TEST_TIMEOUT), Err(CloseError::ThreadExited));
 }
 
 #[test]
 fn a_failed_write_reaches_the_state_machine_and_its_write_failure_the_health() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (service, mut shards) = LogService::start(&setup, StubMachine::default()).unwrap();
+    let (service, mut shards) = start(&setup, StubMachine::default()).unwrap();
     assert_eq!(service.health(), Health::Serving);
 
     // The file is removed before the log opens it.
@@ -214,7 +213,7 @@ fn a_segment_is_created_complete_with_its_blocks_and_for_its_owner_only() {
     let directory = parent.path().join("new/data");
 
     let setup = setup(Store::Directory(directory.clone()), 1);
-    let (_service, _shards) = LogService::start(&setup, StubMachine::default()).unwrap();
+    let (_service, _shards) = start(&setup, StubMachine::default()).unwrap();
 
     let segment = std::fs::metadata(directory.join("0000000000000001.segment")).unwrap();
     assert_eq!(segment.len(), StubMachine::SEGMENT_BYTES);
@@ -242,8 +241,7 @@ fn a_start_finds_the_segments_in_order_and_removes_incomplete_ones() {
     let (found, reported) = channel();
 
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (_service, _shards) =
-        LogService::start(&setup, StubMachine::default().reporting_found(found)).unwrap();
+    let (_service, _shards) = start(&setup, StubMachine::default().reporting_found(found)).unwrap();
 
     let found = reported.recv().unwrap();
     assert_eq!(
@@ -261,9 +259,9 @@ fn a_start_finds_the_segments_in_order_and_removes_incomplete_ones() {
 fn a_directory_in_use_is_rejected_with_the_process_id_until_its_log_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let setup = setup(Store::Directory(directory.path().to_path_buf()), 1);
-    let (first, _shards) = LogService::start(&setup, StubMachine::default()).unwrap();
+    let (first, _shards) = start(&setup, StubMachine::default()).unwrap();
 
-    let rejected = LogService::start(&setup, StubMachine::default()).unwrap_err();
+    let rejected = start(&setup, StubMachine::default()).unwrap_err();
 
     let expected = format!(
         "the data directory {} is in use by process {}",
@@ -274,7 +272,7 @@ fn a_directory_in_use_is_rejected_with_the_process_id_until_its_log_is_closed() 
     assert!(matches!(rejected, LogError::Locked { .. }));
     assert!(rejected.help().contains("Stop process"));
     first.close(TEST_TIMEOUT).unwrap();
-    assert!(LogService::start(&setup, StubMachine::default()).is_ok());
+    assert!(start(&setup, StubMachine::default()).is_ok());
 }
 
 #[test]
@@ -283,7 +281,7 @@ fn a_path_that_is_not_a_directory_is_rejected() {
     let file = parent.path().join("file");
     std::fs::write(&file, b"").unwrap();
     let start = |path: &Path| {
-        LogService::start(
+        start(
             &setup(Store::Directory(path.to_path_buf()), 1),
             StubMachine::default(),
         )
@@ -297,21 +295,40 @@ fn a_path_that_is_not_a_directory_is_rejected() {
     ));
 }
 
-fn memory(shards: u16, machine: StubMachine) -> (LogService, Vec<ShardLog>) {
-    LogService::start(&setup(Store::Memory, shards), machine).expect("memory always opens")
+/// What a test starts a log with.
+struct Setup {
+    engine: EngineSetup,
+    store: Store,
 }
 
-fn setup(store: Store, shards: u16) -> LogSetup {
-    let shards = NonZeroU16::new(shards).expect("at least one shard");
-    LogSetup {
+fn start(
+    setup: &Setup,
+    machine: StubMachine,
+) -> Result<(EngineService, Vec<ShardEngine>), LogError> {
+    let (service, shards, _) = log::start(&setup.engine, &setup.store, machine)?;
+    Ok((service, shards))
+}
+
+fn memory(shards: u16, machine: StubMachine) -> (EngineService, Vec<ShardEngine>) {
+    start(&setup(Store::Memory, shards), machine).expect("memory always opens")
+}
+
+fn setup(store: Store, shards: u16) -> Setup {
+    Setup {
+        engine: engine(shards),
         store,
-        shards,
+    }
+}
+
+fn engine(shards: u16) -> EngineSetup {
+    EngineSetup {
+        shards: NonZeroU16::new(shards).expect("at least one shard"),
         ring: RING_LIMITS,
         clock: Clock::start(),
     }
 }
 
-fn append(shard: &mut ShardLog, number: u64) {
+fn append(shard: &mut ShardEngine, number: u64) {
     shard.request(Request::Append(Append {
         request_id: RequestId {
             shard: shard.shard(),
@@ -327,7 +344,7 @@ fn append(shard: &mut ShardLog, number: u64) {
 }
 
 /// Takes events until there are `count`.
-fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<EngineEvent> {
+fn wait_for(shard: &mut ShardEngine, count: usize) -> Vec<EngineEvent> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -344,7 +361,7 @@ fn wait_for(shard: &mut ShardLog, count: usize) -> Vec<EngineEvent> {
     })
 }
 
-fn take(shard: &mut ShardLog) -> Vec<EngineEvent> {
+fn take(shard: &mut ShardEngine) -> Vec<EngineEvent> {
     let mut events = Vec::new();
     shard.take(&mut events, usize::MAX);
     events

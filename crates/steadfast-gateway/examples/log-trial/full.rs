@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_engine::Health;
 use steadfast_engine::{EngineEvent, Rejection, Response};
-use steadfast_gateway::engine::log::ShardLog;
+use steadfast_gateway::engine::ShardEngine;
 
 use crate::reader;
 use crate::records::{Failure, Name, open, print};
@@ -18,7 +18,7 @@ const APPENDS_MAX: u64 = 1_000_000;
 
 pub(crate) fn run(directory: &str) -> Result<(), Failure> {
     let filler = Path::new(directory).with_file_name("filler");
-    let (service, mut shards) = open(directory, 1)?;
+    let (service, mut shards, _) = open(directory, 1)?;
     let log = shards.first_mut().ok_or("no shard")?;
 
     fill(&filler)?;
@@ -75,7 +75,7 @@ fn fill(path: &Path) -> io::Result<()> {
 
 /// Appends one record at a time until the expected response; returns the number of records that were stored before.
 fn append_until(
-    log: &mut ShardLog,
+    log: &mut ShardEngine,
     first: u64,
     is_expected: impl Fn(&Response) -> bool,
 ) -> Result<u64, Failure> {

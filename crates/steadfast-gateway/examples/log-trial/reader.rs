@@ -6,15 +6,14 @@ use std::time::Duration;
 use steadfast_engine::{
     EngineEvent, Page, Read, ReadFrom, ReadResponse, Record, Request, RequestId, Response,
 };
-use steadfast_gateway::engine::log::ShardLog;
+use steadfast_gateway::engine::ShardEngine;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{CHANNELS, Failure, Name, hash, open, print};
 
 pub(crate) fn run(directory: &str) -> Result<(), Failure> {
-    let (service, mut shards) = open(directory, 1)?;
+    let (service, mut shards, report) = open(directory, 1)?;
     let log = shards.first_mut().ok_or("no shard")?;
-    let report = service.report();
     print(&format!(
         "opened clean={} torn={} epochs_changed={} segments={} records={}\n",
         report.is_clean,
@@ -37,7 +36,7 @@ pub(crate) fn run(directory: &str) -> Result<(), Failure> {
 }
 
 /// Returns the number of records in all channels.
-pub(crate) fn count(log: &mut ShardLog) -> Result<u64, Failure> {
+pub(crate) fn count(log: &mut ShardEngine) -> Result<u64, Failure> {
     let mut sum = 0;
     for channel in 0..CHANNELS {
         read_all(log, &format!("channel-{channel}"), |records| {
@@ -48,7 +47,7 @@ pub(crate) fn count(log: &mut ShardLog) -> Result<u64, Failure> {
     Ok(sum)
 }
 
-fn print_channel(log: &mut ShardLog, channel: &str) -> Result<(), Failure> {
+fn print_channel(log: &mut ShardEngine, channel: &str) -> Result<(), Failure> {
     let end = read_all(log, channel, |records| {
         let mut lines = String::new();
         for record in records {
@@ -71,7 +70,7 @@ fn print_channel(log: &mut ShardLog, channel: &str) -> Result<(), Failure> {
 
 /// Passes all records of a channel to `show` page by page; returns the last response.
 fn read_all(
-    log: &mut ShardLog,
+    log: &mut ShardEngine,
     channel: &str,
     mut show: impl FnMut(&[Record]) -> Result<(), Failure>,
 ) -> Result<ReadResponse, Failure> {
@@ -97,7 +96,7 @@ fn read_all(
     }
 }
 
-fn read(log: &mut ShardLog, channel: &str, from: ReadFrom) -> Result<ReadResponse, Failure> {
+fn read(log: &mut ShardEngine, channel: &str, from: ReadFrom) -> Result<ReadResponse, Failure> {
     let request_id = RequestId {
         shard: log.shard(),
         number: 1,

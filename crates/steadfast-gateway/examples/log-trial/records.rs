@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_clock::Clock;
-use steadfast_gateway::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use steadfast_gateway::engine::log::{self, Store};
+use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
+use steadfast_log::open::OpenReport;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Seed};
 
@@ -87,7 +89,10 @@ pub(crate) fn hash(payload: &[u8]) -> u64 {
 ///
 /// The deduplication window is longer than the pause between a kill and the repeats, and its keys fit into half a
 /// segment.
-pub(crate) fn open(directory: &str, shards: u16) -> Result<(LogService, Vec<ShardLog>), Failure> {
+pub(crate) fn open(
+    directory: &str,
+    shards: u16,
+) -> Result<(EngineService, Vec<ShardEngine>, OpenReport), Failure> {
     let settings = LogSettings {
         segment_bytes: ByteSize::from_mib(1),
         log_bytes: ByteSize::from_mib(64 << 10),
@@ -97,14 +102,14 @@ pub(crate) fn open(directory: &str, shards: u16) -> Result<(LogService, Vec<Shar
         ..LogSettings::for_tests()
     };
     let clock = Clock::start();
-    let setup = LogSetup {
-        store: Store::Directory(PathBuf::from(directory)),
+    let setup = EngineSetup {
         shards: NonZeroU16::new(shards).ok_or("at least one shard")?,
         ring: RING_LIMITS,
         clock,
     };
-    let log = Log::new(LogPolicy::new(settings)?, clock.now());
-    LogService::start(&setup, log).map_err(|error| format!("{error}: {}", error.help()).into())
+    let store = Store::Directory(PathBuf::from(directory));
+    let machine = Log::new(LogPolicy::new(settings)?, clock.now());
+    log::start(&setup, &store, machine).map_err(|error| format!("{error}: {}", error.help()).into())
 }
 
 /// Prints complete lines at once. A closed pipe means that the trial has exited, so this process exits as well.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use steadfast_engine::{
     Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::engine::log::ShardLog;
+use steadfast_gateway::engine::ShardEngine;
 use steadfast_protocol::message::ChannelName;
 
 use crate::records::{Failure, Name, hash, open, print};
@@ -23,7 +23,7 @@ const IN_FLIGHT: usize = 16;
 
 /// The state of one thread.
 struct Appender {
-    log: ShardLog,
+    log: ShardEngine,
     cycle: u64,
     next: u64,
     repeats: Vec<Name>,
@@ -38,7 +38,7 @@ pub(crate) fn run(directory: &str, cycle: &str) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         repeats.push(Name::parse(&line?).ok_or("not a name")?);
     }
-    let (_service, shards) = open(directory, THREADS)?;
+    let (_service, shards, _) = open(directory, THREADS)?;
     print("ready\n");
     let threads: Vec<_> = shards
         .into_iter()
@@ -58,7 +58,7 @@ pub(crate) fn run(directory: &str, cycle: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn appender(log: ShardLog, cycle: u64, repeats: Vec<Name>) -> Appender {
+fn appender(log: ShardEngine, cycle: u64, repeats: Vec<Name>) -> Appender {
     Appender {
         log,
         cycle,

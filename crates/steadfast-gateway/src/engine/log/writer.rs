@@ -1,57 +1,25 @@
 //! The writer thread: owns the log's state machine, feeds inputs to it and executes its outputs until there are none.
 //!
-//! The writer receives the messages in its channel as one batch, so that one sync covers all of them. The state
-//! machine's events are pushed to the ring buffer in small groups; the shards are woken at the end of the step, and
-//! before each write and sync, so that no commit waits for the next batch. Makes no decisions; see
-//! `steadfast_log`.
+//! The writer feeds all requests that it received as one batch, so that one sync covers all of them. The shards are
+//! woken at the end of the step, and before each write and sync, so that no commit waits for the next batch. Makes no
+//! decisions; see `steadfast_log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::SyncSender;
 
 use steadfast_clock::Clock;
+use steadfast_engine::Engine;
 use steadfast_engine::order::Delivery;
-use steadfast_engine::{Engine, Health, Rejection, Request, Response};
 use steadfast_log::event::Event;
 use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
 use super::random;
-use super::service::SharedState;
 use super::storage::{Completion, Reservation, Storage, failed};
 use crate::config::keys;
-
-/// The capacity of the writer's channel. Each message is the submission of one loop iteration of one shard; when the
-/// channel is full, a shard retains its submission.
-pub(super) const MESSAGES_MAX: usize = 1024;
-
-/// The writer receives submissions until a batch has this many requests, so that the first requests do not wait for a
-/// very long write. The last submission is included completely.
-const BATCH_MIN: usize = 8192;
-
-/// The maximum number of deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's
-/// nearest caches.
-const STAGED_MAX: usize = 256;
-
-/// A message to the writer.
-#[derive(Debug)]
-pub(super) enum WriterMessage {
-    /// The requests of one loop iteration of one shard.
-    Submission(Vec<Request>),
-    /// A storage operation has completed, or the log must be closed.
-    Wake,
-}
-
-/// How the log was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ShutdownOutcome {
-    /// The record of the clean shutdown is durable.
-    Clean,
-    /// The clean shutdown could not be recorded.
-    Unclean,
-}
+use crate::engine::exchange::{CloseOutcome, Exchange};
 
 /// The state of the writer.
 #[derive(Debug)]
@@ -68,17 +36,12 @@ enum WriterPhase {
 pub(super) struct Writer<M, S> {
     machine: M,
     storage: S,
-    inbox: Receiver<WriterMessage>,
-    shared: Arc<SharedState>,
+    exchange: Exchange,
     clock: Clock,
     phase: WriterPhase,
-    ended: ShutdownOutcome,
-    /// Requests that were received from the channel and are not in a batch yet.
-    requests: Vec<Request>,
+    outcome: CloseOutcome,
     /// Inputs that were not fed to the state machine yet.
     inputs: VecDeque<Input>,
-    /// Events of the state machine that were not pushed to the ring buffer yet.
-    staged: Vec<Delivery>,
 }
 
 impl<M, S> Writer<M, S>
@@ -86,36 +49,24 @@ where
     M: Engine<Input = Input, Output = Output>,
     S: Storage,
 {
-    pub(super) fn new(
-        machine: M,
-        storage: S,
-        inbox: Receiver<WriterMessage>,
-        shared: Arc<SharedState>,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(machine: M, storage: S, exchange: Exchange, clock: Clock) -> Self {
         Self {
             machine,
             storage,
-            inbox,
-            shared,
+            exchange,
             clock,
             phase: WriterPhase::Opening,
-            ended: ShutdownOutcome::Clean,
-            requests: Vec::new(),
+            outcome: CloseOutcome::Clean,
             inputs: VecDeque::new(),
-            staged: Vec::new(),
         }
     }
 
-    /// Runs the log until it is closed. Sends at most one message to each channel.
+    /// Runs the log until it is closed. Sends one message to the channel.
     pub(super) fn run(
         mut self,
         directory: Option<&Path>,
         opened: &SyncSender<Result<OpenReport, LogError>>,
-        ended: &SyncSender<ShutdownOutcome>,
     ) {
-        // Wakes the shards when this thread exits, for any reason.
-        let _exit_guard = ExitGuard(Arc::clone(&self.shared));
         let report = match self.open(directory) {
             Ok(report) => report,
             Err(error) => {
@@ -130,11 +81,16 @@ where
             self.wait();
             self.step();
         }
-        self.reject_remaining();
-        let outcome = self.ended;
+        let health = self.machine.health();
+        let Self {
+            storage,
+            exchange,
+            outcome,
+            ..
+        } = self;
         // The directory is released before the close is reported.
-        drop(self);
-        send_result(ended, outcome);
+        drop(storage);
+        exchange.finish(health, outcome);
     }
 
     fn open(&mut self, directory: Option<&Path>) -> Result<OpenReport, LogError> {
@@ -161,56 +117,24 @@ where
         }
     }
 
-    /// Sleeps until a message arrives or the state machine's deadline expires, then receives all pending messages.
+    /// Sleeps until a message arrives or the state machine's deadline expires.
     fn wait(&mut self) {
-        let received = match self.machine.poll_timeout() {
-            None => self
-                .inbox
-                .recv()
-                .map_err(|RecvError| RecvTimeoutError::Disconnected),
-            Some(deadline) => self
-                .inbox
-                .recv_timeout(deadline.saturating_since(self.clock.now())),
-        };
-        match received {
-            Ok(message) => self.receive(message),
-            Err(RecvTimeoutError::Timeout) => return,
-            // All senders are dropped, so no request can arrive, not even one to close.
-            Err(RecvTimeoutError::Disconnected) => return self.begin_close(),
-        }
-        while self.requests.len() < BATCH_MIN {
-            match self.inbox.try_recv() {
-                Ok(message) => self.receive(message),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
-        }
-        self.shared.ring.signal_capacity();
-    }
-
-    fn receive(&mut self, message: WriterMessage) {
-        match message {
-            WriterMessage::Submission(requests) => {
-                if self.requests.is_empty() {
-                    self.requests = requests;
-                } else {
-                    self.requests.extend(requests);
-                }
-            }
-            WriterMessage::Wake => {}
-        }
+        let deadline = self.machine.poll_timeout();
+        self.exchange
+            .wait(deadline.map(|at| at.saturating_since(self.clock.now())));
     }
 
     /// Feeds new inputs to the state machine and executes its outputs until there are none.
     fn step(&mut self) {
-        if !self.requests.is_empty() {
-            let requests = std::mem::take(&mut self.requests);
+        let requests = self.exchange.take_requests(usize::MAX);
+        if !requests.is_empty() {
             self.inputs.push_back(Input::Requested {
                 requests,
                 at: Clock::wall(),
             });
         }
         // The close follows the requests, so that requests made before the close are still completed.
-        if self.shared.close_requested() && matches!(self.phase, WriterPhase::Open(_)) {
+        if self.exchange.is_close_requested() && matches!(self.phase, WriterPhase::Open(_)) {
             self.begin_close();
         }
         self.run_machine();
@@ -222,7 +146,7 @@ where
             self.inputs.push_back(Input::Tick { at: Clock::wall() });
             self.run_machine();
         }
-        self.deliver_staged();
+        self.deliver();
     }
 
     fn begin_close(&mut self) {
@@ -262,7 +186,7 @@ where
                 self.inputs.extend(completion.map(Completion::into_input));
             }
             Output::Write { segment, at, bytes } => {
-                self.deliver_staged();
+                self.deliver();
                 let input = match self.storage.write(segment, at, bytes) {
                     Ok(()) => Input::Written,
                     Err(error) => failed(FailedOperation::Write, &error),
@@ -270,7 +194,7 @@ where
                 self.inputs.push_back(input);
             }
             Output::Sync { segment } => {
-                self.deliver_staged();
+                self.deliver();
                 let input = match self.storage.sync(segment) {
                     Ok(()) => Input::Synced,
                     Err(error) => failed(FailedOperation::Sync, &error),
@@ -311,22 +235,12 @@ where
     }
 
     fn stage(&mut self, delivery: Delivery) {
-        self.staged.push(delivery);
-        if self.staged.len() >= STAGED_MAX {
-            self.push_staged();
-        }
+        self.exchange.stage(delivery, self.machine.health());
     }
 
-    /// Delivers all staged events and wakes the shards.
-    fn deliver_staged(&mut self) {
-        self.push_staged();
-        self.shared.ring.wake();
-    }
-
-    /// Publishes the health first: a client that was just rejected finds the gateway not ready.
-    fn push_staged(&mut self) {
-        self.shared.publish_health(self.machine.health());
-        self.shared.ring.push(&mut self.staged);
+    /// Delivers what the log has committed and responded so far.
+    fn deliver(&mut self) {
+        self.exchange.deliver(self.machine.health());
     }
 
     fn handle_event(&mut self, event: Event) {
@@ -372,43 +286,19 @@ where
                 );
             }
             Event::UncleanShutdown => {
-                self.ended = ShutdownOutcome::Unclean;
+                self.outcome = CloseOutcome::Unclean;
                 tracing::warn!("clean shutdown of the log not recorded");
             }
         }
     }
-
-    /// Rejects requests that arrived too late for the state machine, so that no shard waits indefinitely.
-    fn reject_remaining(&mut self) {
-        while let Ok(message) = self.inbox.try_recv() {
-            self.receive(message);
-        }
-        let rejections = self.requests.drain(..).map(|request| Delivery::Response {
-            request_id: request.id(),
-            response: Response::Rejected(Rejection::Closing),
-        });
-        self.staged.extend(rejections);
-        self.deliver_staged();
-    }
 }
 
-/// Sends a result to the thread that starts or closes the log. That thread may have stopped waiting, which is not an
-/// error.
-fn send_result<T>(to: &SyncSender<T>, result: T) {
-    if to.try_send(result).is_err() {
-        tracing::debug!("no thread waits for the result of the log");
-    }
-}
-
-/// Wakes the shards when the writer exits: normally or by a panic, after which nothing can be acknowledged.
-struct ExitGuard(Arc<SharedState>);
-
-impl Drop for ExitGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.publish_health(Health::WriteFailed);
-            tracing::error!("log writer thread panicked");
-        }
-        self.0.ring.signal_capacity();
+/// Sends the result to the thread that starts the log, which may have stopped waiting.
+fn send_result(
+    opened: &SyncSender<Result<OpenReport, LogError>>,
+    result: Result<OpenReport, LogError>,
+) {
+    if opened.try_send(result).is_err() {
+        tracing::debug!("no thread waits for the log to open");
     }
 }

@@ -8,7 +8,8 @@ use steadfast_clock::Clock;
 use steadfast_engine::{
     Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::engine::log::{LogService, LogSetup, RING_LIMITS, ShardLog, Store};
+use steadfast_gateway::engine::log::{self, Store};
+use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -20,10 +21,12 @@ use super::{Engine, Record};
 /// Maximum number of events that the shard takes in one call.
 const EVENTS_MAX: usize = 4096;
 
-/// The gateway's log service with one shard.
+/// The gateway's log with one shard.
 pub(crate) struct Steadfast {
-    service: LogService,
-    shard: ShardLog,
+    _service: EngineService,
+    /// Number of valid records that were found when the log was opened.
+    records: u64,
+    shard: ShardEngine,
     runtime: Runtime,
     channels: Vec<ChannelName>,
     events: Vec<EngineEvent>,
@@ -45,19 +48,20 @@ impl Steadfast {
 
     pub(crate) fn open_with(directory: &Path, policy: LogPolicy) -> Result<Self> {
         let clock = Clock::start();
-        let setup = LogSetup {
-            store: Store::Directory(directory.to_path_buf()),
+        let setup = EngineSetup {
             shards: NonZeroU16::MIN,
             ring: RING_LIMITS,
             clock,
         };
-        let log = Log::new(policy, clock.now());
-        let (service, mut shards) =
-            LogService::start(&setup, log).map_err(|error| anyhow!("{error}: {}", error.help()))?;
-        let shard = shards.pop().context("the log service has one shard")?;
+        let store = Store::Directory(directory.to_path_buf());
+        let machine = Log::new(policy, clock.now());
+        let (service, mut shards, report) = log::start(&setup, &store, machine)
+            .map_err(|error| anyhow!("{error}: {}", error.help()))?;
+        let shard = shards.pop().context("the log has one shard")?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self {
-            service,
+            _service: service,
+            records: report.records,
             shard,
             runtime,
             channels: Vec::new(),
@@ -67,7 +71,7 @@ impl Steadfast {
 
     /// Returns the number of valid records that were found when the log was opened.
     pub(crate) fn records(&self) -> u64 {
-        self.service.report().records
+        self.records
     }
 
     fn channel(&mut self, writer: u16) -> Result<ChannelName> {

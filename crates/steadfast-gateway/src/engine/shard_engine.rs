@@ -1,6 +1,7 @@
-//! One shard's end of the log: its requests are submitted to the writer once per loop iteration, and the log's events are read from the ring buffer.
+//! One shard's end of the engine: its requests are submitted to the engine's thread once per loop iteration, and the
+//! engine's events are read from the ring buffer.
 //!
-//! Never blocks and makes no decisions. When the writer's channel is full the submission is retained, and the shard is
+//! Never blocks and makes no decisions. When the thread's channel is full the submission is retained, and the shard is
 //! woken to submit it once there is capacity.
 
 use std::collections::VecDeque;
@@ -10,30 +11,29 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use steadfast_engine::order::TakenEvents;
 use steadfast_engine::{EngineEvent, Health, Rejection, Request, Response};
 
-use super::service::SharedState;
-use super::writer::WriterMessage;
+use super::exchange::{EngineMessage, SharedState};
 
-/// One shard's end of the log. Belongs to one event loop.
+/// One shard's end of the engine. Belongs to one event loop.
 #[derive(Debug)]
-pub struct ShardLog {
+pub struct ShardEngine {
     shard: u16,
     submission: Vec<Request>,
-    writer: SyncSender<WriterMessage>,
+    thread: SyncSender<EngineMessage>,
     shared: Arc<SharedState>,
-    /// Rejections of requests that could not be submitted, because the writer has exited.
+    /// Rejections of requests that could not be submitted, because the engine's thread has exited.
     rejections: VecDeque<EngineEvent>,
 }
 
-impl ShardLog {
+impl ShardEngine {
     pub(super) fn new(
         shard: u16,
-        writer: SyncSender<WriterMessage>,
+        thread: SyncSender<EngineMessage>,
         shared: Arc<SharedState>,
     ) -> Self {
         Self {
             shard,
             submission: Vec::new(),
-            writer,
+            thread,
             shared,
             rejections: VecDeque::new(),
         }
@@ -54,9 +54,9 @@ impl ShardLog {
         self.submission.push(request);
     }
 
-    /// Sends the submission to the writer as one message; call it once at the end of each loop iteration. Never blocks.
+    /// Sends the submission to the engine's thread as one message; call it once at the end of each loop iteration. Never blocks.
     ///
-    /// When the writer's channel is full the submission is retained: the next call sends it together with what was
+    /// When the thread's channel is full the submission is retained: the next call sends it together with what was
     /// added since, and [`ready`](Self::ready) completes as soon as there is capacity, so that the caller makes that
     /// call.
     pub fn flush(&mut self) {
@@ -65,7 +65,7 @@ impl ShardLog {
             return;
         }
         self.shared.ring.request_capacity(self.shard);
-        // The writer may have received from its channel just before the request for capacity became visible.
+        // The thread may have received from its channel just before the request for capacity became visible.
         if self.try_submit() {
             self.shared.ring.clear_capacity_request(self.shard);
         }
@@ -80,7 +80,7 @@ impl ShardLog {
         }
     }
 
-    /// Appends the events that this shard has not received yet, in the order of the log, at most `max`. Sends a
+    /// Appends the events that this shard has not received yet, in the order of the engine, at most `max`. Sends a
     /// retained submission first.
     pub fn take(&mut self, events: &mut Vec<EngineEvent>, max: usize) -> TakenEvents {
         self.flush();
@@ -99,27 +99,27 @@ impl ShardLog {
     /// Tries to send the submission; retains it when there is no capacity. Returns whether nothing is retained.
     fn try_submit(&mut self) -> bool {
         match self
-            .writer
-            .try_send(WriterMessage::Submission(std::mem::take(
+            .thread
+            .try_send(EngineMessage::Submission(std::mem::take(
                 &mut self.submission,
             ))) {
             Ok(()) => true,
-            Err(TrySendError::Full(WriterMessage::Submission(submission))) => {
+            Err(TrySendError::Full(EngineMessage::Submission(submission))) => {
                 self.submission = submission;
                 false
             }
-            Err(TrySendError::Disconnected(WriterMessage::Submission(submission))) => {
+            Err(TrySendError::Disconnected(EngineMessage::Submission(submission))) => {
                 self.reject(&submission);
                 true
             }
             Err(
-                TrySendError::Full(WriterMessage::Wake)
-                | TrySendError::Disconnected(WriterMessage::Wake),
+                TrySendError::Full(EngineMessage::Wake)
+                | TrySendError::Disconnected(EngineMessage::Wake),
             ) => true,
         }
     }
 
-    /// Rejects requests on behalf of a writer that has exited.
+    /// Rejects requests on behalf of an engine whose thread has exited.
     fn reject(&mut self, requests: &[Request]) {
         let rejection = match self.shared.health() {
             Health::WriteFailed => Rejection::WriteFailed,

@@ -1,6 +1,6 @@
-//! The bounded ring buffer from the log to the shards.
+//! The bounded ring buffer from the engine to the shards.
 //!
-//! Owns the lock around the order of the log's events and the waker of each shard. The writer pushes small groups of
+//! Owns the lock around the order of the engine's events and the waker of each shard. The engine's thread pushes small groups of
 //! events and never waits: a shard that lags gets [`EngineEvent::Lagged`] in place of the missing commits. The hub of
 //! that shard decides what to do about it.
 
@@ -11,8 +11,8 @@ use steadfast_engine::EngineEvent;
 use steadfast_engine::order::{Delivery, OrderLimits, ShardOrder, TakenEvents};
 use tokio::sync::Notify;
 
-/// The capacity of the ring buffer, 65,536 commits and 64 MiB: at a million commits per second, which is more than one log
-/// can write, a shard may stall for 65 ms before it lags; a loop iteration takes far less.
+/// The capacity of the ring buffer, 65,536 commits and 64 MiB: at a million commits per second, which is more than one
+/// engine can order, a shard may stall for 65 ms before it lags; a loop iteration takes far less.
 pub const RING_LIMITS: OrderLimits = OrderLimits {
     entries: 65_536,
     bytes: 64 << 20,
@@ -31,9 +31,9 @@ struct ShardWaker {
     notify: Notify,
     /// Whether there are entries to take. Written under the lock only.
     has_entries: AtomicBool,
-    /// Whether the shard could not submit its requests, and must be woken when the writer's channel has capacity.
+    /// Whether the shard could not submit its requests, and must be woken when the thread's channel has capacity.
     needs_capacity: AtomicBool,
-    /// Whether the writer's channel has capacity again, or the writer has exited.
+    /// Whether the thread's channel has capacity again, or the thread has exited.
     has_capacity: AtomicBool,
 }
 
@@ -102,7 +102,7 @@ impl RingBuffer {
         }
     }
 
-    /// Requests that the shard is woken once the writer has received something from its channel.
+    /// Requests that the shard is woken once the engine's thread has received something from its channel.
     pub(super) fn request_capacity(&self, shard: u16) {
         if let Some(waker) = self.wakers.get(usize::from(shard)) {
             waker.needs_capacity.store(true, Ordering::SeqCst);
@@ -117,7 +117,8 @@ impl RingBuffer {
         }
     }
 
-    /// Wakes every shard that waits for capacity: the writer has received something from its channel, or has exited.
+    /// Wakes every shard that waits for capacity: the engine's thread has received something from its channel, or has
+    /// exited.
     pub(super) fn signal_capacity(&self) {
         for waker in &self.wakers {
             if waker.needs_capacity.swap(false, Ordering::SeqCst) {

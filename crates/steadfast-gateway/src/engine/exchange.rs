@@ -1,0 +1,210 @@
+//! The exchange between the thread that owns the engine and the shards, whichever engine it is.
+//!
+//! [`Exchange`] is the end of the engine's thread: it receives the messages in its channel at once, hands the requests
+//! to the driver of the engine, and pushes the engine's deliveries to the ring buffer in small groups. A shard's end is
+//! in `shard_engine`, and the end of the process, which reads the health and closes the engine, in `service`.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use steadfast_engine::order::Delivery;
+use steadfast_engine::{Health, Rejection, Request, Response};
+
+use super::ring_buffer::RingBuffer;
+
+/// The capacity of the thread's channel. Each message is the submission of one loop iteration of one shard; when the
+/// channel is full, a shard retains its submission.
+pub(super) const MESSAGES_MAX: usize = 1024;
+
+/// The thread receives submissions until it has this many requests, so that the first requests of a batch do not wait
+/// for a very long one. The last submission is included completely.
+const RECEIVED_MIN: usize = 8192;
+
+/// The maximum number of deliveries that are pushed to the ring buffer at once: few enough to stay in the processor's
+/// nearest caches.
+const STAGED_MAX: usize = 256;
+
+/// A message to the engine's thread.
+#[derive(Debug)]
+pub(super) enum EngineMessage {
+    /// The requests of one loop iteration of one shard.
+    Submission(Vec<Request>),
+    /// A storage operation has completed, or the engine must be closed.
+    Wake,
+}
+
+/// How the engine was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CloseOutcome {
+    /// The engine has nothing to store, or the record of the clean shutdown is durable.
+    Clean,
+    /// The clean shutdown could not be recorded.
+    Unclean,
+}
+
+/// State that the engine's thread, the shards and the service share.
+#[derive(Debug)]
+pub(super) struct SharedState {
+    pub(super) ring: RingBuffer,
+    /// The health that the engine reported last.
+    health: Mutex<Health>,
+    close: AtomicBool,
+}
+
+impl SharedState {
+    pub(super) const fn new(ring: RingBuffer) -> Self {
+        Self {
+            ring,
+            health: Mutex::new(Health::Opening),
+            close: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish_health(&self, health: Health) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// Requests the close. The thread must then be woken.
+    pub(super) fn request_close(&self) {
+        self.close.store(true, Ordering::Release);
+    }
+}
+
+/// The end of the thread that owns the engine.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    inbox: Receiver<EngineMessage>,
+    shared: Arc<SharedState>,
+    ended: SyncSender<CloseOutcome>,
+    /// Requests that were received from the channel and not taken yet.
+    requests: VecDeque<Request>,
+    /// Deliveries that were not pushed to the ring buffer yet.
+    staged: Vec<Delivery>,
+    // This field is declared last, so that a shard that is woken finds the channel closed.
+    _exit_guard: ExitGuard,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        inbox: Receiver<EngineMessage>,
+        shared: Arc<SharedState>,
+        ended: SyncSender<CloseOutcome>,
+    ) -> Self {
+        Self {
+            inbox,
+            ended,
+            requests: VecDeque::new(),
+            staged: Vec::new(),
+            _exit_guard: ExitGuard(Arc::clone(&shared)),
+            shared,
+        }
+    }
+
+    /// Sleeps until a message arrives or `timeout` expires, then receives all pending messages.
+    pub(super) fn wait(&mut self, timeout: Option<Duration>) {
+        let received = match timeout {
+            None => self.inbox.recv().ok(),
+            Some(timeout) => self.inbox.recv_timeout(timeout).ok(),
+        };
+        // Nothing is received when the timeout expires, or when all senders are dropped: then so is the service, which
+        // has requested the close.
+        let Some(message) = received else {
+            return;
+        };
+        self.receive(message);
+        while self.requests.len() < RECEIVED_MIN
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            self.receive(message);
+        }
+        self.shared.ring.signal_capacity();
+    }
+
+    /// Takes at most `max` of the requests that were received, in their order.
+    pub(super) fn take_requests(&mut self, max: usize) -> Vec<Request> {
+        if self.requests.len() <= max {
+            std::mem::take(&mut self.requests).into()
+        } else {
+            self.requests.drain(..max).collect()
+        }
+    }
+
+    /// Whether the engine must be closed after the requests that were received.
+    pub(super) fn is_close_requested(&self) -> bool {
+        self.shared.close.load(Ordering::Acquire)
+    }
+
+    /// Adds a delivery; pushes it to the ring buffer together with the next ones.
+    pub(super) fn stage(&mut self, delivery: Delivery, health: Health) {
+        self.staged.push(delivery);
+        if self.staged.len() >= STAGED_MAX {
+            self.push_staged(health);
+        }
+    }
+
+    /// Pushes all staged deliveries and wakes the shards.
+    pub(super) fn deliver(&mut self, health: Health) {
+        self.push_staged(health);
+        self.shared.ring.wake();
+    }
+
+    /// Rejects requests that arrived too late for the engine, so that no shard waits indefinitely, and reports how the
+    /// engine was closed.
+    pub(super) fn finish(mut self, health: Health, outcome: CloseOutcome) {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.receive(message);
+        }
+        let rejections = self.requests.drain(..).map(|request| Delivery::Response {
+            request_id: request.id(),
+            response: Response::Rejected(Rejection::Closing),
+        });
+        self.staged.extend(rejections);
+        self.deliver(health);
+        let Self { inbox, ended, .. } = self;
+        // Once the close is reported, no shard can submit a request.
+        drop(inbox);
+        if ended.try_send(outcome).is_err() {
+            tracing::debug!("no thread waits for the engine to close");
+        }
+    }
+
+    fn receive(&mut self, message: EngineMessage) {
+        match message {
+            EngineMessage::Submission(requests) => {
+                if self.requests.is_empty() {
+                    self.requests = requests.into();
+                } else {
+                    self.requests.extend(requests);
+                }
+            }
+            EngineMessage::Wake => {}
+        }
+    }
+
+    /// Publishes the health first: a client that was just rejected finds the gateway not ready.
+    fn push_staged(&mut self, health: Health) {
+        self.shared.publish_health(health);
+        self.shared.ring.push(&mut self.staged);
+    }
+}
+
+/// Wakes the shards when the engine's thread exits: normally or by a panic, after which nothing can be acknowledged.
+#[derive(Debug)]
+struct ExitGuard(Arc<SharedState>);
+
+impl Drop for ExitGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.publish_health(Health::WriteFailed);
+            tracing::error!("engine thread panicked");
+        }
+        self.0.ring.signal_capacity();
+    }
+}
