@@ -80,6 +80,8 @@ impl SharedState {
 /// The end of the thread that owns the engine.
 #[derive(Debug)]
 pub(super) struct Exchange {
+    // This field is declared first, so that a shard that finds the channel closed finds out why.
+    _panic_guard: PanicGuard,
     inbox: Receiver<EngineMessage>,
     shared: Arc<SharedState>,
     ended: SyncSender<CloseOutcome>,
@@ -98,6 +100,7 @@ impl Exchange {
         ended: SyncSender<CloseOutcome>,
     ) -> Self {
         Self {
+            _panic_guard: PanicGuard(Arc::clone(&shared)),
             inbox,
             ended,
             requests: VecDeque::new(),
@@ -195,16 +198,25 @@ impl Exchange {
     }
 }
 
-/// Wakes the shards when the engine's thread exits: normally or by a panic, after which nothing can be acknowledged.
+/// Publishes that the engine's thread panicked: nothing can be acknowledged until a restart.
 #[derive(Debug)]
-struct ExitGuard(Arc<SharedState>);
+struct PanicGuard(Arc<SharedState>);
 
-impl Drop for ExitGuard {
+impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.publish_health(Health::WriteFailed);
             tracing::error!("engine thread panicked");
         }
+    }
+}
+
+/// Wakes the shards when the engine's thread exits, for any reason.
+#[derive(Debug)]
+struct ExitGuard(Arc<SharedState>);
+
+impl Drop for ExitGuard {
+    fn drop(&mut self) {
         self.0.ring.signal_capacity();
     }
 }
