@@ -6,6 +6,7 @@
 
 mod exchange;
 pub mod log;
+pub mod memory;
 mod ring_buffer;
 mod service;
 mod shard_engine;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use steadfast_engine::io::Limit;
 use steadfast_hub::policy::HubSetting;
 use steadfast_log::policy::LogSetting;
 
@@ -71,6 +72,15 @@ pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
         LogSetting::ReadBytes => BuiltIn("READ_BYTES"),
         LogSetting::PendingReadsMax => BuiltIn("PENDING_READS_MAX"),
         LogSetting::RetryDelay => BuiltIn("RETRY_DELAY"),
+    }
+}
+
+/// Returns what determines a limit of an engine without storage.
+pub(crate) const fn engine_limit(limit: Limit) -> SettingSource {
+    use SettingSource::Key;
+    match limit {
+        Limit::Channels => Key(const { store("channels_max") }),
+        Limit::Keys => Key(const { store("idempotency_keys_max") }),
     }
 }
 

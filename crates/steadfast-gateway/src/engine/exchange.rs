@@ -130,6 +130,11 @@ impl Exchange {
         self.shared.ring.signal_capacity();
     }
 
+    /// Whether requests were received and not taken yet.
+    pub(super) fn has_requests(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// Takes at most `max` of the requests that were received, in their order.
     pub(super) fn take_requests(&mut self, max: usize) -> Vec<Request> {
         if self.requests.len() <= max {

@@ -1,4 +1,4 @@
-//! A state machine that commits appends in batches and does nothing else: one segment, no channels, no recovery.
+//! A log that commits appends in batches and does nothing else: one segment, no channels, no recovery.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
@@ -19,7 +19,7 @@ const SEGMENT: SegmentNumber = SegmentNumber(1);
 
 /// The state machine, with options to observe it or to make it fail.
 #[derive(Debug, Default)]
-pub(crate) struct StubMachine {
+pub(crate) struct StubLog {
     outputs: VecDeque<Output>,
     batch: Vec<Append>,
     written: u64,
@@ -32,7 +32,7 @@ pub(crate) struct StubMachine {
     has_failed: bool,
 }
 
-impl StubMachine {
+impl StubLog {
     pub(crate) const SEGMENT_BYTES: u64 = 3 << 20;
 
     /// Reports the number of appends of each batch.
@@ -146,7 +146,7 @@ impl StubMachine {
     }
 }
 
-impl Machine for StubMachine {
+impl Machine for StubLog {
     type Input = Input;
     type Output = Output;
 
@@ -195,7 +195,7 @@ impl Machine for StubMachine {
     }
 }
 
-impl Engine for StubMachine {
+impl Engine for StubLog {
     fn health(&self) -> Health {
         if self.has_failed {
             Health::WriteFailed
