@@ -18,9 +18,7 @@ pub(crate) const ECHO_PATH: &str = "/test/echo";
 pub(crate) const HEAD_BYTES_MAX: usize = 8192;
 /// The maximum number of fields in a head; browsers send about 20.
 const FIELDS_MAX: usize = 64;
-/// The subprotocol of the supported encoding.
-const JSON: &str = "centrifuge-json";
-/// The subprotocol of the unsupported encoding.
+/// The subprotocol of an encoding of the Centrifuge client protocol that is not supported.
 const PROTOBUF: &str = "centrifuge-protobuf";
 
 /// What the accept path must do.
@@ -207,19 +205,18 @@ fn classify(
             purpose: UpgradePurpose::Echo,
         });
     }
-    let subprotocol = accepted.subprotocols.contains(&JSON).then_some(JSON);
-    if requests_protobuf(query)
-        || (subprotocol.is_none() && accepted.subprotocols.contains(&PROTOBUF))
+    let selected = select_encoding(&accepted.subprotocols);
+    if requests_protobuf(query) || (selected.is_none() && accepted.subprotocols.contains(&PROTOBUF))
     {
         return reject(
             400,
             "unsupported encoding: only JSON is supported; connect without protobuf".to_owned(),
         );
     }
-    let response = handshake::response(&accepted.accept_key, subprotocol);
+    let response = handshake::response(&accepted.accept_key, selected.map(Encoding::subprotocol));
     let purpose = UpgradePurpose::Client {
         access: rules.access.access(client, host, request.route()),
-        encoding: Encoding::Json,
+        encoding: selected.unwrap_or(ENCODING_WITHOUT_SUBPROTOCOL),
     };
     HandshakeDecision::Upgrade(Upgrade {
         head_len,
@@ -227,6 +224,18 @@ fn classify(
         purpose,
     })
 }
+
+/// Returns the encoding of the first offer that names one; clients offer in the order of their preference.
+fn select_encoding(offers: &[&str]) -> Option<Encoding> {
+    offers.iter().find_map(|offer| {
+        Encoding::ALL
+            .into_iter()
+            .find(|encoding| encoding.subprotocol() == *offer)
+    })
+}
+
+/// The encoding of clients that offer no subprotocol of the Centrifuge client protocol.
+const ENCODING_WITHOUT_SUBPROTOCOL: Encoding = Encoding::Json;
 
 fn requests_protobuf(query: &str) -> bool {
     query
@@ -291,13 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn the_json_subprotocol_is_echoed_when_it_is_offered_and_an_empty_offer_is_fine() {
-        for (offer, echoed) in [
-            ("centrifuge-json", true),
-            ("centrifuge-protobuf, centrifuge-json", true),
-            ("", false),
-            ("something-else", false),
-        ] {
+    fn an_offered_subprotocol_of_an_encoding_is_selected_and_other_offers_get_json_without_one() {
+        let offers = Encoding::ALL.map(|encoding| {
+            let subprotocol = encoding.subprotocol();
+            (subprotocol.to_owned(), encoding, Some(subprotocol))
+        });
+        let json = "centrifuge-json";
+        let mixed = [
+            (format!("centrifuge-protobuf, {json}"), Some(json)),
+            (format!("something-else, {json}"), Some(json)),
+            (String::new(), None),
+            ("something-else".to_owned(), None),
+        ]
+        .map(|(offer, selected)| (offer, Encoding::Json, selected));
+        for (offer, encoding, selected) in offers.into_iter().chain(mixed) {
             let input = request(CLIENT_PATH, &format!("Sec-WebSocket-Protocol: {offer}\r\n"));
 
             let HandshakeDecision::Upgrade(upgrade) =
@@ -307,11 +323,15 @@ mod tests {
             };
 
             let response = String::from_utf8(upgrade.response).unwrap();
-            assert_eq!(
-                response.contains("Sec-WebSocket-Protocol: centrifuge-json\r\n"),
-                echoed,
-                "{offer}"
-            );
+            let field = response
+                .lines()
+                .find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+            assert_eq!(field, selected, "{offer}");
+            let purpose = UpgradePurpose::Client {
+                access: Access::Anonymous,
+                encoding,
+            };
+            assert_eq!(upgrade.purpose, purpose, "{offer}");
         }
     }
 

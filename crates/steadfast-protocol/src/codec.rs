@@ -29,6 +29,16 @@ pub enum Encoding {
 }
 
 impl Encoding {
+    /// What a client can select in the upgrade, in no order of preference.
+    pub const ALL: [Self; 1] = [Self::Json];
+
+    /// Returns the WebSocket subprotocol with which a client offers this encoding and a server selects it.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Self::Json => "centrifuge-json",
+        }
+    }
+
     /// Returns the kind of the WebSocket messages that carry payloads of this encoding.
     pub const fn message_kind(self) -> MessageKind {
         match self {
@@ -130,5 +140,26 @@ impl Iterator for Replies<'_> {
         match &mut self.0 {
             ReplyDecoder::Json(replies) => replies.next(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_encoding_is_in_the_list_once_and_has_its_own_subprotocol() {
+        // The match is exhaustive, so that a new encoding gets a place in the list.
+        let place = |encoding| match encoding {
+            Encoding::Json => 0,
+        };
+
+        let places: Vec<usize> = Encoding::ALL.into_iter().map(place).collect();
+        let mut subprotocols = Encoding::ALL.map(Encoding::subprotocol).to_vec();
+        subprotocols.sort_unstable();
+        subprotocols.dedup();
+
+        assert_eq!(places, (0..Encoding::ALL.len()).collect::<Vec<_>>());
+        assert_eq!(subprotocols.len(), Encoding::ALL.len());
     }
 }
