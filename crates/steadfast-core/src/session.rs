@@ -23,6 +23,7 @@ mod timers;
 use std::collections::VecDeque;
 
 use steadfast_machine::{Instant, Machine, Seed};
+use steadfast_protocol::codec::Encoding;
 
 use crate::backoff::Backoff;
 use crate::event::{SessionEvent, SessionPhase, SessionSnapshot, SessionState};
@@ -90,6 +91,9 @@ enum Lifecycle {
 }
 
 impl Session {
+    /// The encoding of every connection; the driver frames messages as this encoding requires.
+    pub const ENCODING: Encoding = Encoding::Json;
+
     /// A session that is not opened yet. The seed determines its jitter and nothing else.
     pub fn new(policy: SessionPolicy, seed: Seed, now: Instant) -> Self {
         let SessionSettings {

@@ -83,6 +83,7 @@ impl Recorder<'_> {
 #[derive(Debug)]
 pub(crate) struct Client {
     name: String,
+    encoding: Encoding,
     subscriptions: Vec<ClientSubscription>,
     /// Unacknowledged publications: the channel of each, by number.
     outbox: BTreeMap<u64, usize>,
@@ -99,7 +100,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(index: usize, channels: &[String], padding: usize) -> Self {
+    pub(crate) fn new(
+        index: usize,
+        encoding: Encoding,
+        channels: &[String],
+        padding: usize,
+    ) -> Self {
         let subscription = |channel: &String| ClientSubscription {
             channel: channel.clone(),
             position: None,
@@ -107,6 +113,7 @@ impl Client {
         };
         Self {
             name: format!("c{index}"),
+            encoding,
             subscriptions: channels.iter().map(subscription).collect(),
             outbox: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -118,6 +125,10 @@ impl Client {
             endpoint: WebSocketEndpoint::new(Role::Client),
             padding: ".".repeat(padding),
         }
+    }
+
+    pub(crate) const fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
     pub(crate) const fn published(&self) -> u64 {
@@ -138,7 +149,7 @@ impl Client {
             Request::Connect(ConnectRequest::default()),
         );
         for index in 0..self.subscriptions.len() {
-            message.push(b'\n');
+            message.extend_from_slice(self.encoding.separator());
             self.subscribe(&mut message, index, has_invalid_position);
         }
         Bytes::from(message)
@@ -190,7 +201,7 @@ impl Client {
             let mut message = Vec::new();
             for number in numbers {
                 if !message.is_empty() {
-                    message.push(b'\n');
+                    message.extend_from_slice(self.encoding.separator());
                 }
                 self.append_publish(&mut message, *number);
             }
@@ -223,7 +234,7 @@ impl Client {
             }
         }
         for message in messages {
-            for reply in Encoding::Json.decode_replies(&message, &LIMITS) {
+            for reply in self.encoding.decode_replies(&message, &LIMITS) {
                 self.handle_reply(
                     reply.expect("a hub sends valid replies"),
                     recorder,
@@ -269,7 +280,7 @@ impl Client {
         actions: &mut Vec<ClientAction>,
     ) {
         match reply {
-            Reply::Ping => actions.push(ClientAction::Send(Bytes::from_static(b"{}"))),
+            Reply::Ping => actions.push(ClientAction::Send(self.pong())),
             Reply::Push(Push { channel, event }) => {
                 self.handle_push(channel.as_str(), event, recorder, actions);
             }
@@ -499,10 +510,20 @@ impl Client {
         );
     }
 
+    fn pong(&self) -> Bytes {
+        let mut message = Vec::new();
+        let pong = Command {
+            id: 0,
+            request: Request::Pong,
+        };
+        self.encoding.append_command(&mut message, &pong);
+        Bytes::from(message)
+    }
+
     fn append_command(&mut self, message: &mut Vec<u8>, pending: PendingCommand, request: Request) {
         self.last_command += 1;
         self.pending.insert(self.last_command, pending);
-        Encoding::Json.append_command(
+        self.encoding.append_command(
             message,
             &Command {
                 id: self.last_command,

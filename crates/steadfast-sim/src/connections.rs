@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_hub::io::{Access, ClientId, Input};
 use steadfast_machine::Instant;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{ControlFrame, Frame, Opcode, encoder};
 
 use crate::byte_stream::{ByteStream, Chunk, FrameOrder, Lane, StreamEnd};
@@ -65,7 +66,11 @@ impl Connection {
 
 impl World {
     /// Opens a connection to a random shard of the gateway, if the gateway accepts connections.
-    pub(crate) fn open_connection(&mut self, client_end: ClientIndex) -> Option<ConnectionId> {
+    pub(crate) fn open_connection(
+        &mut self,
+        client_end: ClientIndex,
+        encoding: Encoding,
+    ) -> Option<ConnectionId> {
         let client = ClientId(u128::from(self.generator.next_u64()));
         let now = self.clock.now();
         let connection = ConnectionId(self.next_connection);
@@ -77,7 +82,7 @@ impl World {
         };
         let state = Connection {
             client_end: Some(client_end),
-            socket: Some(Socket::new(shard, peer, now)),
+            socket: Some(Socket::new(shard, peer, encoding, now)),
             to_gateway: ByteStream::new(FrameOrder::Preserved, now),
             to_client: ByteStream::new(order, now),
         };

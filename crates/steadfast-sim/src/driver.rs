@@ -280,7 +280,7 @@ impl World {
         if !is_waiting {
             return;
         }
-        let connection = self.open_connection(ClientIndex::Session(index));
+        let connection = self.open_connection(ClientIndex::Session(index), Session::ENCODING);
         let transport = connection.map_or(Transport::None, |connection| Transport::Open {
             attempt,
             connection,
@@ -334,7 +334,8 @@ impl World {
             return;
         };
         if let Some(message) = alter_message(message, attempt, planted_bug, &mut driver.bug_state) {
-            self.send_if_open(index, attempt, Opcode::Text, &message);
+            let opcode = Opcode::from(Session::ENCODING.message_kind());
+            self.send_if_open(index, attempt, opcode, &message);
         }
     }
 

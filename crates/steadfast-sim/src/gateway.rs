@@ -32,9 +32,6 @@ const EVENTS_MAX: usize = 16;
 /// The shard number in requests of the world itself; no hub has this number.
 pub(crate) const WORLD_SHARD: u16 = u16::MAX;
 
-/// The encoding of all simulated clients.
-pub(crate) const ENCODING: Encoding = Encoding::Json;
-
 #[derive(Debug)]
 pub(crate) struct Shard {
     hub: Hub,
@@ -138,12 +135,18 @@ impl World {
 
     /// Feeds the commands in a message of a client to its hub, until one of them closes the connection. The replies to
     /// one message share a frame.
-    pub(crate) fn drive_hub_with_message(&mut self, index: usize, peer: PeerId, message: &Bytes) {
+    pub(crate) fn drive_hub_with_message(
+        &mut self,
+        index: usize,
+        peer: PeerId,
+        encoding: Encoding,
+        message: &Bytes,
+    ) {
         let Some(limits) = self.shard_mut(index).map(|shard| *shard.hub.limits()) else {
             return;
         };
         let at = self.wall();
-        for command in ENCODING.decode_commands(message, &limits) {
+        for command in encoding.decode_commands(message, &limits) {
             self.feed_hub(index, Input::CommandReceived { peer, command, at });
             if self.connection_of(index, peer).is_none() {
                 break;
@@ -202,15 +205,15 @@ impl World {
 
     /// Appends a message of a hub to the replies that share a frame.
     fn reply(&mut self, index: usize, peer: PeerId, message: &Reply) {
-        if self.connection_of(index, peer).is_none() {
+        let Some((_, encoding)) = self.receiver(index, peer) else {
             return;
-        }
+        };
         let must_finish = |shard: &mut Shard| !shard.replies.accepts(peer);
         if self.shard_mut(index).is_some_and(must_finish) {
             self.send_replies(index);
         }
         if let Some(shard) = self.shard_mut(index) {
-            shard.replies.append(peer, ENCODING, message);
+            shard.replies.append(peer, encoding, message);
         }
     }
 
@@ -234,13 +237,13 @@ impl World {
     fn fan_out(&mut self, index: usize, message: &Reply, to: &[PeerId]) {
         let mut frames = PerEncoding::default();
         for peer in to {
-            let Some(connection) = self.connection_of(index, *peer) else {
+            let Some((connection, encoding)) = self.receiver(index, *peer) else {
                 continue;
             };
-            let frame = frames.get_or_insert_with(ENCODING, || {
+            let frame = frames.get_or_insert_with(encoding, || {
                 let mut payload = Vec::new();
-                ENCODING.append_reply(&mut payload, message);
-                encode_server(Opcode::from(ENCODING.message_kind()), &payload)
+                encoding.append_reply(&mut payload, message);
+                encode_server(Opcode::from(encoding.message_kind()), &payload)
             });
             self.send_to_client(connection, frame.clone());
         }
@@ -253,6 +256,13 @@ impl World {
     fn connection_of(&self, index: usize, peer: PeerId) -> Option<ConnectionId> {
         let shard = self.gateway.as_ref()?.shards.get(index)?;
         shard.connections.get(&peer).copied()
+    }
+
+    /// Returns the connection of a peer, and the encoding of its socket.
+    fn receiver(&self, index: usize, peer: PeerId) -> Option<(ConnectionId, Encoding)> {
+        let connection = self.connection_of(index, peer)?;
+        let socket = self.connections.get(&connection)?.socket.as_ref()?;
+        Some((connection, socket.encoding))
     }
 
     fn queue_for_log(&mut self, request: Request) {

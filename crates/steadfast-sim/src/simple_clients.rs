@@ -6,13 +6,16 @@ use bytes::Bytes;
 use steadfast_protocol::websocket::Opcode;
 
 use crate::byte_stream::StreamEnd;
-use crate::client::{ClientAction, Recorder};
+use crate::client::{Client, ClientAction, Recorder};
 use crate::connections::{ClientIndex, ConnectionId};
 use crate::world::{World, WorldEvent};
 
 impl World {
     pub(crate) fn dial(&mut self, client: usize) {
-        let Some(connection) = self.open_connection(ClientIndex::Simple(client)) else {
+        let Some(encoding) = self.clients.get(client).map(Client::encoding) else {
+            return;
+        };
+        let Some(connection) = self.open_connection(ClientIndex::Simple(client), encoding) else {
             let delay = self
                 .generator
                 .between(Duration::from_millis(20), Duration::from_millis(300));
@@ -33,8 +36,10 @@ impl World {
     /// A simple client sends a message, if it has a connection.
     pub(crate) fn send_message(&mut self, client: usize, message: Option<Bytes>) {
         let connection = self.client_connections.get(client).copied().flatten();
-        if let (Some(connection), Some(message)) = (connection, message) {
-            self.send_to_gateway(connection, Opcode::Text, &message);
+        let encoding = self.clients.get(client).map(Client::encoding);
+        if let (Some(connection), Some(encoding), Some(message)) = (connection, encoding, message) {
+            let opcode = Opcode::from(encoding.message_kind());
+            self.send_to_gateway(connection, opcode, &message);
         }
     }
 
@@ -90,10 +95,7 @@ impl World {
 
     /// A simple client resends all unacknowledged publications.
     pub(crate) fn resend(&mut self, client: usize) {
-        let messages = self
-            .clients
-            .get_mut(client)
-            .map(crate::client::Client::resend);
+        let messages = self.clients.get_mut(client).map(Client::resend);
         for message in messages.unwrap_or_default() {
             self.send_message(client, Some(message));
         }

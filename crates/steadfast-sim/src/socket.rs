@@ -5,6 +5,7 @@ use std::mem;
 use bytes::Bytes;
 use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
 use steadfast_machine::Instant;
+use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits;
 use steadfast_protocol::websocket::{
     Decoder, EndOfStream, EndpointEvent, Role, WebSocketEndpoint, WebSocketLimits,
@@ -22,6 +23,8 @@ use crate::world::{World, WorldEvent};
 pub(crate) struct Socket {
     pub(crate) shard: usize,
     pub(crate) peer: PeerId,
+    /// The encoding that the client has selected.
+    pub(crate) encoding: Encoding,
     pub(crate) accepted_at: Instant,
     /// Whether a complete message was received.
     pub(crate) has_received_message: bool,
@@ -45,10 +48,11 @@ pub(crate) enum PingTiming {
 }
 
 impl Socket {
-    pub(crate) const fn new(shard: usize, peer: PeerId, now: Instant) -> Self {
+    pub(crate) const fn new(shard: usize, peer: PeerId, encoding: Encoding, now: Instant) -> Self {
         Self {
             shard,
             peer,
+            encoding,
             accepted_at: now,
             has_received_message: false,
             decoder: decoder(),
@@ -66,7 +70,7 @@ impl World {
         let Some(socket) = self.socket(connection) else {
             return;
         };
-        let (shard, peer) = (socket.shard, socket.peer);
+        let (shard, peer, encoding) = (socket.shard, socket.peer, socket.encoding);
         let mut decoder = mem::replace(&mut socket.decoder, decoder());
         let mut input = bytes.to_vec();
         let mut has_message = false;
@@ -83,7 +87,7 @@ impl World {
                     has_message = true;
                     socket.has_received_message = true;
                     let message = Bytes::copy_from_slice(payload);
-                    self.drive_hub_with_message(shard, peer, &message);
+                    self.drive_hub_with_message(shard, peer, encoding, &message);
                 }
                 EndpointEvent::Ping { reply } => self.send_control_to_client(connection, &reply),
                 EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}

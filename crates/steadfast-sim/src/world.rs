@@ -7,6 +7,7 @@ use steadfast_core::Session;
 use steadfast_core::io::{Attempt, Input, PublicationId};
 use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Generator, Instant, Seed, Timestamp, convert};
+use steadfast_protocol::codec::Encoding;
 
 use crate::client::Client;
 use crate::clock::Clock;
@@ -216,7 +217,10 @@ impl World {
             })
             .collect();
         let clients: Vec<Client> = (0..settings.clients)
-            .map(|index| Client::new(index, &settings.channels, settings.padding))
+            .zip(Encoding::ALL.into_iter().cycle())
+            .map(|(index, encoding)| {
+                Client::new(index, encoding, &settings.channels, settings.padding)
+            })
             .collect();
         Self {
             client_connections: vec![None; clients.len()],

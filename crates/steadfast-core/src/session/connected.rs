@@ -5,7 +5,7 @@ use steadfast_machine::{Instant, convert};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
-use super::outgoing::{ENCODING, call_request, publish_request};
+use super::outgoing::{call_request, publish_request};
 use super::{Lifecycle, Session, deliver};
 use crate::event::{DisconnectCause, SessionEvent, SessionPhase, SessionState};
 use crate::io::{ConnectionLoss, Output, SubscriptionEvent};
@@ -66,7 +66,7 @@ impl Session {
         if matches!(self.lifecycle, Lifecycle::Dialing { .. }) {
             return;
         }
-        for reply in ENCODING.decode_replies(message, &Limits::REPLIES) {
+        for reply in Self::ENCODING.decode_replies(message, &Limits::REPLIES) {
             match reply {
                 Ok(reply) => self.on_reply(now, reply),
                 Err(error) => {

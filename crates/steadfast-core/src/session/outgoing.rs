@@ -1,15 +1,12 @@
 //! Commands, combined into as few messages as the server's limits allow.
 
 use bytes::Bytes;
-use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Request, RpcRequest};
 
+use super::Session;
 use crate::io::{Call, Publish};
-
-/// The encoding of every connection of a session.
-pub(super) const ENCODING: Encoding = Encoding::Json;
 
 /// The maximum number of commands in a message: half of what a server accepts by default.
 const COMMANDS_MAX: usize = Limits::MESSAGES_MAX / 2;
@@ -86,10 +83,10 @@ impl Outgoing {
     fn add(&mut self, command: &Command) {
         let before = self.open.len();
         if before > 0 {
-            self.open.extend_from_slice(ENCODING.separator());
+            self.open.extend_from_slice(Session::ENCODING.separator());
         }
         let start = self.open.len();
-        ENCODING.append_command(&mut self.open, command);
+        Session::ENCODING.append_command(&mut self.open, command);
         self.commands += 1;
         let is_over = self.open.len() > Limits::MESSAGE_BYTES || self.commands > COMMANDS_MAX;
         if is_over && before > 0 {

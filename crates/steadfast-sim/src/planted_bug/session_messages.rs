@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use steadfast_core::Session;
 use steadfast_core::io::Attempt;
-use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Position, Request, RpcRequest, SubscribeRequest};
@@ -30,13 +30,13 @@ pub(crate) fn alter_message(
         return Some(message);
     };
     let mut altered = Vec::new();
-    for command in Encoding::Json.decode_commands(&message, &Limits::DEFAULT) {
+    for command in Session::ENCODING.decode_commands(&message, &Limits::DEFAULT) {
         let Command { id, request } = command.expect("a session sends valid commands");
         if let Some(request) = alter_request(request, attempt, planted_bug, state) {
             if !altered.is_empty() {
-                altered.extend_from_slice(Encoding::Json.separator());
+                altered.extend_from_slice(Session::ENCODING.separator());
             }
-            Encoding::Json.append_command(&mut altered, &Command { id, request });
+            Session::ENCODING.append_command(&mut altered, &Command { id, request });
         }
     }
     (!altered.is_empty()).then(|| Bytes::from(altered))
