@@ -281,10 +281,7 @@ impl Hub {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        // The log distinguishes a record from a payload by the NUL bytes in the head of the record.
-        let has_nul =
-            channel.contains('\0') || idempotency_key.as_ref().is_some_and(|key| key.contains(&0));
-        if channel.is_empty() || data.is_empty() || has_nul {
+        if channel.is_empty() || data.is_empty() {
             return self.reject(id, command, ErrorCode::BadRequest);
         }
         let publisher = Publisher {
