@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Request, RequestId, Response,
-    RetentionClass,
+    Append, Page, Publisher, Read, ReadFrom, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_log::Log;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
@@ -23,6 +22,7 @@ use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_log::repair::{Repair, RepairStart};
 use steadfast_log::verify::Verifier;
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp, convert};
+use steadfast_protocol::message::PayloadKind;
 use twox_hash::XxHash3_64;
 
 /// The smallest segment that a policy allows.

@@ -34,13 +34,13 @@ mod health;
 pub mod io;
 pub mod memory;
 pub mod order;
-mod payload;
 mod request;
 mod response;
+mod retention;
 
 pub use epoch::{ChannelEpoch, InvalidChannelEpoch};
 pub use event::{Committed, EngineEvent};
 pub use health::{Engine, Health};
-pub use payload::{PayloadKind, RetentionClass};
 pub use request::{Append, Publisher, Read, ReadFrom, Request, RequestId};
 pub use response::{Page, ReadResponse, Record, Rejection, Response};
+pub use retention::RetentionClass;

@@ -36,8 +36,9 @@ const AGE_PERIOD: Duration = Duration::from_mins(1);
 /// use bytes::Bytes;
 /// use steadfast_engine::io::{Input, Output};
 /// use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings};
-/// use steadfast_engine::{Append, PayloadKind, Publisher, Request, RequestId, RetentionClass};
+/// use steadfast_engine::{Append, Publisher, Request, RequestId, RetentionClass};
 /// use steadfast_machine::{Instant, Machine, Timestamp};
+/// use steadfast_protocol::message::PayloadKind;
 ///
 /// let policy = MemoryPolicy::new(MemorySettings::for_tests()).unwrap();
 /// let mut engine = MemoryEngine::new(policy, 0x9f, Instant::START);

@@ -279,13 +279,13 @@ fn memory_bytes(committed: &Committed) -> usize {
 mod tests {
     use bytes::Bytes;
     use steadfast_machine::{Generator, Seed, Timestamp};
-    use steadfast_protocol::message::ChannelName;
+    use steadfast_protocol::message::{ChannelName, PayloadKind};
 
     use super::*;
     use crate::epoch::ChannelEpoch;
-    use crate::payload::{PayloadKind, RetentionClass};
     use crate::request::Publisher;
     use crate::response::{Record, Rejection};
+    use crate::retention::RetentionClass;
 
     /// An event that a shard received, reduced to what determines the order.
     #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,10 @@
 //! What a shard requests from an engine.
 
 use bytes::Bytes;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 use crate::epoch::ChannelEpoch;
-use crate::payload::{PayloadKind, RetentionClass};
+use crate::retention::RetentionClass;
 
 /// Identifies a request among the pending requests of all shards, and the shard that receives the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +42,7 @@ pub struct Append {
     pub channel: ChannelName,
     /// The bytes of the payload, which the engine does not interpret.
     pub data: Bytes,
+    /// The kind of the payload, which the engine stores and does not check.
     pub kind: PayloadKind,
     pub retention: RetentionClass,
     pub publisher: Publisher,

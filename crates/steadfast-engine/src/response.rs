@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use steadfast_machine::Timestamp;
+use steadfast_protocol::message::PayloadKind;
 
 use crate::epoch::ChannelEpoch;
-use crate::payload::{PayloadKind, RetentionClass};
 use crate::request::Publisher;
+use crate::retention::RetentionClass;
 
 /// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use steadfast_engine::io::{Event, Input, Limit, Output};
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::{
-    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Record, Request, RequestId, Response,
-    RetentionClass,
+    Append, Page, Publisher, Read, ReadFrom, Record, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_machine::{ByteSize, Instant, Machine, Timestamp, convert};
+use steadfast_protocol::message::PayloadKind;
 
 const WALL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 

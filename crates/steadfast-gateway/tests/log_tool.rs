@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use steadfast_clock::Clock;
 use steadfast_engine::{
-    Append, ChannelEpoch, EngineEvent, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
-    Request, RequestId, Response, RetentionClass,
+    Append, ChannelEpoch, EngineEvent, Page, Publisher, Read, ReadFrom, ReadResponse, Request,
+    RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::engine::log::tool::{RepairOutcome, repair, verify};
 use steadfast_gateway::engine::log::{self, LogError, Store};
@@ -19,7 +19,7 @@ use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEn
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 /// Far longer than any response takes.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);

@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse, Rejection,
-    Request as EngineRequest, Response, RetentionClass,
+    Append, Page, Publisher, Read, ReadFrom, ReadResponse, Rejection, Request as EngineRequest,
+    Response, RetentionClass,
 };
 use steadfast_machine::convert::saturating;
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
 use steadfast_protocol::message::{
-    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, Position,
+    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, PayloadKind, Position,
     PublishRequest, Reply, ReplyResult, Request, RpcRequest,
 };
 
@@ -231,9 +231,14 @@ impl Hub {
         let PublishRequest {
             channel,
             data,
+            payload_kind,
             kind: _,
         } = request;
-        self.append(id, command, PublishForm::Plain, &channel, data, None);
+        let payload = Payload {
+            kind: payload_kind,
+            data,
+        };
+        self.append(id, command, PublishForm::Plain, &channel, payload, None);
     }
 
     fn rpc(&mut self, id: PeerId, command: u32, request: &RpcRequest) {
@@ -246,12 +251,16 @@ impl Hub {
                 data,
                 idempotency_key,
             }) => {
+                let payload = Payload {
+                    kind: idempotent::PAYLOAD_KIND,
+                    data,
+                };
                 self.append(
                     id,
                     command,
                     PublishForm::Idempotent,
                     &channel,
-                    data,
+                    payload,
                     Some(Bytes::from(idempotency_key)),
                 );
             }
@@ -275,7 +284,7 @@ impl Hub {
         command: u32,
         form: PublishForm,
         channel: &str,
-        data: Bytes,
+        Payload { kind, data }: Payload,
         idempotency_key: Option<Bytes>,
     ) {
         let Some(peer) = self.peers.get(id) else {
@@ -303,7 +312,7 @@ impl Hub {
                     request_id,
                     channel,
                     data,
-                    kind: PayloadKind::Json,
+                    kind,
                     retention: RetentionClass::Kept,
                     publisher,
                     idempotency_key,
@@ -406,6 +415,12 @@ impl Hub {
             }
         }
     }
+}
+
+/// A payload as a command contains it.
+struct Payload {
+    kind: PayloadKind,
+    data: Bytes,
 }
 
 const PRESENCE: crate::io::PresenceDetail = crate::io::PresenceDetail::Clients;

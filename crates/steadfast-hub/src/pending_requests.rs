@@ -294,14 +294,14 @@ pub(crate) fn publication(record: Record) -> Publication {
     let Record {
         offset,
         data,
-        // Hubs publish JSON alone.
-        kind: _,
+        kind,
         retention: _,
         publisher,
         at,
     } = record;
     Publication {
         data,
+        payload_kind: kind,
         info: client_info(&publisher),
         offset,
         tags: std::collections::BTreeMap::new(),

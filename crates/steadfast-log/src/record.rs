@@ -9,8 +9,9 @@
 //! The module decides nothing: the scan decides what an invalid record means, the replay what a record does to the
 //! state.
 
-use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
+use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::Timestamp;
+use steadfast_protocol::message::PayloadKind;
 
 use crate::check;
 use crate::identity::SegmentSecret;

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
+use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::{Timestamp, convert};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::identity::{DirectoryId, SegmentSecret};
 use crate::io::SegmentNumber;

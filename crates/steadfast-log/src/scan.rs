@@ -314,7 +314,8 @@ mod tests {
     use super::*;
     use crate::identity::DirectoryId;
     use crate::segment::header::OVERHEAD_BYTES;
-    use steadfast_engine::{PayloadKind, RetentionClass};
+    use steadfast_engine::RetentionClass;
+    use steadfast_protocol::message::PayloadKind;
 
     const SECRET: SegmentSecret = SegmentSecret::new([3; SegmentSecret::BYTES]);
 

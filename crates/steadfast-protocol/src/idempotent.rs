@@ -8,9 +8,13 @@ use bytes::Bytes;
 use crate::codec::json::{Context, Object, Payload, Text, parse, shape};
 use crate::error::DecodeError;
 use crate::limits::Limits;
+use crate::message::PayloadKind;
 
 /// Name of the RPC method.
 pub const METHOD: &str = "gw.publish";
+
+/// Kind of every payload that is published with this method: the argument is JSON in every encoding.
+pub const PAYLOAD_KIND: PayloadKind = PayloadKind::Json;
 
 /// The argument of `gw.publish`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! Messages of the Centrifuge client protocol, version 2, independent of their encoding.
 //!
-//! A client sends commands; a server sends replies and pushes. Payloads are raw JSON in shared buffers, which no part
-//! of Steadfast parses. Both roles use the same types, so a property test checks the codec round trip.
+//! A client sends commands; a server sends replies and pushes. Payloads are bytes in shared buffers, which no part of
+//! Steadfast parses: publications say their [`PayloadKind`], everything else is raw JSON. Both roles use the same types,
+//! so a property test checks the codec round trip.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -43,6 +44,16 @@ impl fmt::Display for ChannelName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The kind of a payload. No part of Steadfast parses a payload; its kind says which encodings can carry it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadKind {
+    /// One JSON value.
+    #[default]
+    Json,
+    /// Bytes of any value.
+    Binary,
 }
 
 /// A position in a channel's history: the publications up to and including `offset` were received.
@@ -157,8 +168,10 @@ pub struct ChannelRequest {
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub struct PublishRequest {
     pub channel: String,
-    /// Payload as raw JSON.
+    /// Payload of the kind [`Self::payload_kind`].
     pub data: Bytes,
+    /// Kind of the payload, which the encoding of the command determines.
+    pub payload_kind: PayloadKind,
     /// Type of the publication; 0 is a stream, all others are experimental.
     pub kind: i32,
 }
@@ -365,8 +378,10 @@ pub struct ClientInfo {
 /// One publication of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
-    /// Payload as raw JSON.
+    /// Payload of the kind [`Self::payload_kind`].
     pub data: Bytes,
+    /// Kind of the payload; not sent, since the encoding implies it.
+    pub payload_kind: PayloadKind,
     /// Publisher; absent when it is not a client.
     pub info: Option<ClientInfo>,
     /// Offset in the channel; 0 in channels without history.

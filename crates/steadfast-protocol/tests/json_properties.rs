@@ -38,7 +38,7 @@ proptest! {
 
     #[test]
     fn payloads_are_unchanged_except_for_line_breaks(payload in arb_json(" \t\r\n")) {
-        let request = PublishRequest { channel: "c".to_owned(), data: payload.clone().into(), kind: 0 };
+        let request = PublishRequest { channel: "c".to_owned(), data: payload.clone().into(), ..PublishRequest::default() };
         let message = command_message(&[Command { id: 1, request: Request::Publish(request) }]);
 
         let read: Vec<Command> = Encoding::Json.decode_commands(&message, &WIDE).collect::<Result<_, _>>().unwrap();

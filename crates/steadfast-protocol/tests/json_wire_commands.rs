@@ -11,7 +11,7 @@ use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, PublishRequest,
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, PayloadKind, Position, PublishRequest,
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
@@ -140,6 +140,7 @@ fn options_of_subscribe_and_publish_are_decoded_as_sdks_send_them() {
         &Request::Publish(PublishRequest {
             channel: "news".to_owned(),
             data: Bytes::from_static(b"1"),
+            payload_kind: PayloadKind::Json,
             kind: 1,
         }),
     );
@@ -254,6 +255,7 @@ fn publish(json: &'static str) -> Request {
     Request::Publish(PublishRequest {
         channel: "news".to_owned(),
         data: Bytes::from_static(json.as_bytes()),
+        payload_kind: PayloadKind::Json,
         kind: 0,
     })
 }

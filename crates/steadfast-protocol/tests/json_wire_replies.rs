@@ -12,8 +12,9 @@ use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    ChannelName, ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication,
-    Push, PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribeResult,
+    ChannelName, ClientInfo, ConnectResult, HistoryResult, PayloadKind, Position, PresenceStats,
+    Publication, Push, PushEvent, RefreshResult, Reply, ReplyResult, SubRefreshResult,
+    SubscribeResult,
 };
 
 /// SDKs read these fields without checking whether they are present.
@@ -220,6 +221,7 @@ fn a_history_result_contains_publications_and_the_high_watermark() {
 fn the_result_of_a_recovered_subscription_contains_the_missed_publications() {
     let missed = |offset| Publication {
         data: Bytes::from_static(br#"{"n":1}"#),
+        payload_kind: PayloadKind::Json,
         info: Some(ClientInfo {
             client: "c".to_owned(),
             ..ClientInfo::default()
@@ -266,6 +268,7 @@ fn pushes_about_clients_and_publications_have_the_text_that_sdks_expect() {
     let info_text = r#"{"user":"7","client":"c","conn_info":{"name":"x"},"chan_info":1}"#;
     let publication = Publication {
         data: Bytes::from_static(b"[1]"),
+        payload_kind: PayloadKind::Json,
         info: Some(info.clone()),
         offset: 9,
         tags: BTreeMap::from([("k".to_owned(), "v".to_owned())]),

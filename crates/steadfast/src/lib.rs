@@ -64,6 +64,6 @@ pub use steadfast_core::io::{
 };
 pub use steadfast_core::policy::{BackoffSettings, LivenessSettings, OutboxSettings};
 pub use steadfast_protocol::message::{
-    ClientInfo, HistoryResult, Position, PresenceStats, Publication,
+    ClientInfo, HistoryResult, PayloadKind, Position, PresenceStats, Publication,
 };
 pub use subscription::Subscription;

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 use steadfast_machine::{Timestamp, convert};
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 use crate::epoch::ChannelEpoch;
 use crate::memory::policy::MemoryPolicy;
-use crate::payload::{PayloadKind, RetentionClass};
 use crate::request::{Append, Publisher};
 use crate::response::Record;
+use crate::retention::RetentionClass;
 
 /// Approximate memory of a publication in addition to its bytes: its entry, the index, and the allocation.
 const ENTRY_BYTES: usize = 192;

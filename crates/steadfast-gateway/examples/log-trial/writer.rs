@@ -9,10 +9,10 @@ use std::io::BufRead;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
+    Append, EngineEvent, Publisher, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::engine::ShardEngine;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 use crate::records::{Failure, Name, hash, open, print};
 

@@ -95,12 +95,12 @@ mod tests {
     use std::net::TcpStream;
 
     use steadfast_engine::{
-        ChannelEpoch, Committed, EngineEvent, Page, PayloadKind, Publisher, ReadResponse, Record,
-        Request, Response, RetentionClass,
+        ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Request,
+        Response, RetentionClass,
     };
     use steadfast_hub::io::{Access, ClientId};
     use steadfast_machine::Timestamp;
-    use steadfast_protocol::message::{ChannelName, Push, PushEvent};
+    use steadfast_protocol::message::{ChannelName, PayloadKind, Push, PushEvent};
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketEvent, WebSocketLimits};
     use tokio::net::tcp::OwnedReadHalf;
     use tokio::runtime;

@@ -1,10 +1,8 @@
 //! What the tests do with a shard's end: append, and wait for events.
 
-use steadfast_engine::{
-    Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, RetentionClass,
-};
+use steadfast_engine::{Append, EngineEvent, Publisher, Request, RequestId, RetentionClass};
 use steadfast_gateway::engine::ShardEngine;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 use crate::TEST_TIMEOUT;
 

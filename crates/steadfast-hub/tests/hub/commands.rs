@@ -13,8 +13,9 @@ use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, PublishRequest,
-    RefreshRequest, Reply, ReplyResult, Request as Method, SubscribeRequest,
+    Command, ConnectRequest, ConnectResult, HistoryRequest, HistoryResult, PayloadKind,
+    PublishRequest, PushEvent, RefreshRequest, Reply, ReplyResult, Request as Method,
+    SubscribeRequest,
 };
 
 use crate::messages::{
@@ -272,6 +273,37 @@ pub(crate) fn a_publish_is_acknowledged_only_when_the_log_has_it(offsets: Offset
     assert_eq!(script.read(peer), [reply_to(2, ReplyResult::Publish)]);
 }
 
+pub(crate) fn a_publication_has_the_kind_of_its_command_and_a_push_the_kind_of_its_record(
+    offsets: Offsets,
+) {
+    for kind in [PayloadKind::Json, PayloadKind::Binary] {
+        let mut script = Script::new(offsets);
+        let peer = script.subscribe("news", 0);
+        let request = PublishRequest {
+            channel: "news".to_owned(),
+            data: Bytes::from_static(b"1"),
+            payload_kind: kind,
+            kind: 0,
+        };
+
+        script.send(peer, publish_with(3, request));
+        let [Request::Append(append)] = &script.requests[..] else {
+            panic!("{:?}", script.requests)
+        };
+        assert_eq!(append.kind, kind);
+        script.respond(appended(1));
+
+        let replies = script.read(peer);
+        let [Reply::Push(push), Reply::Response { id: 3, .. }] = &replies[..] else {
+            panic!("{replies:?}")
+        };
+        let PushEvent::Publication(publication) = &push.event else {
+            panic!("{push:?}")
+        };
+        assert_eq!(publication.payload_kind, kind);
+    }
+}
+
 pub(crate) fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset(
     offsets: Offsets,
 ) {
@@ -285,6 +317,7 @@ pub(crate) fn an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_off
     };
     assert_eq!(append.idempotency_key, Some(Bytes::from_static(b"k1")));
     assert_eq!(append.data, Bytes::from_static(b"[1]"));
+    assert_eq!(append.kind, PayloadKind::Json);
     script.respond(appended(9));
     script.fill("news", 12);
     script.send(peer, publish_once(3, "news", "[1]", "k1"));
@@ -382,6 +415,7 @@ pub(crate) fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason
     let large = PublishRequest {
         channel: "news".to_owned(),
         data: Bytes::from(vec![b'1'; 1_025]),
+        payload_kind: PayloadKind::Json,
         kind: 0,
     };
 
@@ -556,6 +590,7 @@ fn experimental_publish() -> Command {
     let request = PublishRequest {
         channel: "news".to_owned(),
         data: Bytes::from_static(b"1"),
+        payload_kind: PayloadKind::Json,
         kind: 1,
     };
     publish_with(2, request)

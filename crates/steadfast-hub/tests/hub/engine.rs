@@ -11,11 +11,11 @@ use steadfast_engine::io::{Input, Output};
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings};
 use steadfast_engine::order::{Delivery, OrderLimits, ShardOrder};
 use steadfast_engine::{
-    Append, Committed, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response,
-    RetentionClass,
+    Append, Committed, EngineEvent, Publisher, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_machine::convert::saturating;
 use steadfast_machine::{Instant, Machine, Timestamp};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::script::{EPOCH, WALL};
 

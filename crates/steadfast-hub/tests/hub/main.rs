@@ -70,6 +70,7 @@ suite! {
     commands::a_thundering_herd_larger_than_the_hub_fills_it,
     commands::connections_without_a_session_are_bounded_too,
     commands::a_publish_is_acknowledged_only_when_the_log_has_it,
+    commands::a_publication_has_the_kind_of_its_command_and_a_push_the_kind_of_its_record,
     commands::an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset,
     commands::an_invalid_or_unsupported_command_gets_an_error_and_the_connection_stays_open,
     commands::a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_permanent,

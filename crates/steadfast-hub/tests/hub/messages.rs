@@ -5,9 +5,9 @@ use steadfast_machine::convert::saturating;
 use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::message::{
-    ChannelName, ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, Publication,
-    PublishRequest, Push, PushEvent, Reply, ReplyError, ReplyResult, Request, RpcRequest,
-    SubscribeRequest, SubscribeResult,
+    ChannelName, ChannelRequest, Command, ConnectRequest, HistoryRequest, PayloadKind, Position,
+    Publication, PublishRequest, Push, PushEvent, Reply, ReplyError, ReplyResult, Request,
+    RpcRequest, SubscribeRequest, SubscribeResult,
 };
 
 use crate::responses::record;
@@ -86,6 +86,7 @@ pub(crate) fn publish(id: u32, channel: &str) -> Command {
         PublishRequest {
             channel: channel.to_owned(),
             data: Bytes::from_static(b"1"),
+            payload_kind: PayloadKind::Json,
             kind: 0,
         },
     )

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Page, PayloadKind, Publisher, ReadResponse, Record, Rejection, Response, RetentionClass,
+    Page, Publisher, ReadResponse, Record, Rejection, Response, RetentionClass,
 };
+use steadfast_protocol::message::PayloadKind;
 
 use crate::script::{EPOCH, WALL};
 

@@ -2,8 +2,9 @@
 //!
 //! Nothing is copied: decoded records borrow from the bytes.
 
-use steadfast_engine::{ChannelEpoch, PayloadKind, RetentionClass};
+use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::{Timestamp, convert};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::check;
 use crate::identity::SegmentSecret;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, ChannelEpoch, Committed, Health, Page, PayloadKind, Publisher, Read, ReadFrom,
-    ReadResponse, Record, Rejection, Request, RequestId, Response, RetentionClass,
+    Append, ChannelEpoch, Committed, Health, Page, Publisher, Read, ReadFrom, ReadResponse, Record,
+    Rejection, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_machine::{Instant, Timestamp};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::engines::{Engine, Input, Settings};
 

@@ -1,9 +1,8 @@
 //! Pages of the history: directions, limits, and how pages join.
 
 use bytes::Bytes;
-use steadfast_engine::{
-    Append, Page, PayloadKind, Publisher, Read, ReadFrom, Record, RetentionClass,
-};
+use steadfast_engine::{Append, Page, Publisher, Read, ReadFrom, Record, RetentionClass};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::engines::{Engine, Settings};
 use crate::harness::{Delivery, Harness, append, offsets, read};

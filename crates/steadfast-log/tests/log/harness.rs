@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_engine::{
-    Append, ChannelEpoch, Committed, Page, PayloadKind, Publisher, Read, ReadFrom, ReadResponse,
-    Record, Rejection, Request, RequestId, Response, RetentionClass,
+    Append, ChannelEpoch, Committed, Page, Publisher, Read, ReadFrom, ReadResponse, Record,
+    Rejection, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_log::Log;
 use steadfast_log::event::Event;
@@ -15,6 +15,7 @@ use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageEr
 use steadfast_log::open::{Corruption, OpenReport};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::disk::Disk;
 

@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
-use steadfast_engine::{Append, PayloadKind};
+use steadfast_engine::Append;
 use steadfast_log::policy::LogSettings;
 use steadfast_machine::{ByteSize, Generator, Seed};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::disk::{Disk, RECORDS_AT, TRAILER};
 use crate::harness::{Harness, Operation, Secrets, append, settings};

@@ -2,9 +2,10 @@
 //! data.
 
 use bytes::Bytes;
-use steadfast_engine::{Append, PayloadKind, ReadFrom, Record, RetentionClass};
+use steadfast_engine::{Append, ReadFrom, Record, RetentionClass};
 use steadfast_log::policy::LogSettings;
 use steadfast_machine::{ByteSize, Timestamp};
+use steadfast_protocol::message::PayloadKind;
 use twox_hash::XxHash3_64;
 
 use crate::harness::{Harness, Seen, WALL, append, idempotent, read, settings};

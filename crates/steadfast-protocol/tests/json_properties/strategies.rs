@@ -12,9 +12,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use steadfast_protocol::message::{
     ChannelName, ChannelRequest, ClientInfo, Command, ConnectRequest, ConnectResult,
-    HistoryRequest, HistoryResult, Position, PresenceStats, Publication, PublishRequest, Push,
-    PushEvent, RefreshRequest, RefreshResult, Reply, ReplyError, ReplyResult, Request, RpcRequest,
-    SendRequest, SubRefreshRequest, SubRefreshResult, SubscribeRequest, SubscribeResult,
+    HistoryRequest, HistoryResult, PayloadKind, Position, PresenceStats, Publication,
+    PublishRequest, Push, PushEvent, RefreshRequest, RefreshResult, Reply, ReplyError, ReplyResult,
+    Request, RpcRequest, SendRequest, SubRefreshRequest, SubRefreshResult, SubscribeRequest,
+    SubscribeResult,
 };
 
 /// Generates any command.
@@ -27,6 +28,7 @@ pub(crate) fn arb_command() -> impl Strategy<Value = Command> {
             PublishRequest {
                 channel,
                 data,
+                payload_kind: PayloadKind::Json,
                 kind
             }
         )),
@@ -325,6 +327,7 @@ fn arb_publication() -> impl Strategy<Value = Publication> {
     )
         .prop_map(|(data, info, offset, tags, time)| Publication {
             data,
+            payload_kind: PayloadKind::Json,
             info,
             offset,
             tags,

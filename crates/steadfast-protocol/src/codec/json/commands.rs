@@ -7,7 +7,7 @@ use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shap
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::{
-    ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, PublishRequest,
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, PayloadKind, Position, PublishRequest,
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
@@ -90,6 +90,7 @@ fn request<'a>(at: Context<'a>, shape: CommandShape<'a>) -> Result<Request, Deco
         return Ok(Request::Publish(PublishRequest {
             channel: at.channel(&publish.channel)?,
             data: at.payload(publish.data)?,
+            payload_kind: PayloadKind::Json,
             kind: publish.kind,
         }));
     }

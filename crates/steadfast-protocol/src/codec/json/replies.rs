@@ -8,8 +8,9 @@ use crate::codes::error_text;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::{
-    ClientInfo, ConnectResult, HistoryResult, Position, PresenceStats, Publication, Push,
-    PushEvent, RefreshResult, Reply, ReplyError, ReplyResult, SubRefreshResult, SubscribeResult,
+    ClientInfo, ConnectResult, HistoryResult, PayloadKind, Position, PresenceStats, Publication,
+    Push, PushEvent, RefreshResult, Reply, ReplyError, ReplyResult, SubRefreshResult,
+    SubscribeResult,
 };
 
 mod shapes;
@@ -270,6 +271,7 @@ fn publication<'a>(
 ) -> Result<Publication, DecodeError> {
     Ok(Publication {
         data: at.payload(shape.data)?,
+        payload_kind: PayloadKind::Json,
         info: shape.info.map(|info| client_info(at, &info)).transpose()?,
         offset: shape.offset,
         tags: entries(

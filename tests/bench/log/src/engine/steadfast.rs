@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use steadfast_clock::Clock;
 use steadfast_engine::{
-    Append, EngineEvent, PayloadKind, Publisher, Request, RequestId, Response, RetentionClass,
+    Append, EngineEvent, Publisher, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::engine::log::{self, Store};
 use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 use tokio::runtime::Runtime;
 
 use super::{Engine, Record};

@@ -3,7 +3,7 @@
 use super::Object;
 use crate::message::{ClientInfo, Publication};
 
-/// Writes the fields of a publication.
+/// Writes the fields of a publication; its payload must be JSON and is not checked.
 pub(super) fn fill_publication(object: &mut Object<'_>, publication: &Publication) {
     object.raw("data", &publication.data);
     if let Some(info) = &publication.info {

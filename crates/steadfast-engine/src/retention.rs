@@ -1,15 +1,6 @@
-//! What an engine knows about a payload: its kind, and how long it is kept.
+//! How long an engine keeps a publication.
 
 use steadfast_machine::Timestamp;
-
-/// The kind of a payload, which engines store and do not check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PayloadKind {
-    /// One JSON value.
-    Json,
-    /// Bytes of any value.
-    Binary,
-}
 
 /// How long a publication is part of the history.
 ///
