@@ -38,7 +38,7 @@ pub fn check(data: &[u8]) {
             assert!(!has_ended, "a command after an error that ends the message");
             match command {
                 Ok(command) => check_command(&message, &limits, &command),
-                Err(error) => has_ended = !error.is_limited_to_command(),
+                Err(error) => has_ended = error.rejected_command().is_none(),
             }
             count += 1;
         }

@@ -93,7 +93,7 @@ impl Encoding {
 /// The commands of one payload, in order.
 ///
 /// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
-/// [`crate::codes::DecodeErrorAction`]); any other error is the last item. A payload that is invalid as a whole (too
+/// [`DecodeError::rejected_command`]); any other error is the last item. A payload that is invalid as a whole (too
 /// long, empty, or not of this encoding) yields one error.
 #[derive(Clone, Debug)]
 pub struct Commands<'a>(CommandDecoder<'a>);

@@ -69,18 +69,18 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns `true` when a command with an id is well formed but exceeds a limit: the server can reply with an error,
-    /// and the commands after it can still be decoded.
-    pub fn is_limited_to_command(&self) -> bool {
+    /// Returns the id, above 0, of a command that is well formed but exceeds a limit: the server can reply to it with an
+    /// error, and the commands after it can still be decoded. `None` for every other error, which ends the connection.
+    pub fn rejected_command(&self) -> Option<u32> {
         match self {
-            Self::TooDeep { id, .. } | Self::FieldTooLong { id, .. } => *id > 0,
+            Self::TooDeep { id, .. } | Self::FieldTooLong { id, .. } => (*id > 0).then_some(*id),
             Self::MessageTooLong { .. }
             | Self::TooManyMessages { .. }
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::Malformed { .. }
             | Self::NoMethod { .. }
-            | Self::NoResult { .. } => false,
+            | Self::NoResult { .. } => None,
         }
     }
 

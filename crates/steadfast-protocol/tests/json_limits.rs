@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
-use steadfast_protocol::codes::{DecodeErrorAction, ErrorCode};
+use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyResult, Request};
@@ -41,6 +41,30 @@ fn only_the_command_that_exceeds_a_limit_is_rejected() {
             id: 2,
             request: Request::Ping
         })
+    );
+}
+
+#[test]
+fn an_error_in_a_command_without_an_id_is_the_last_item_since_no_reply_could_report_it() {
+    let send = format!(
+        r#"{{"send":{{"data":{}1{}}}}}"#,
+        "[".repeat(101),
+        "]".repeat(101)
+    );
+
+    let commands = commands(&format!("{send}\n{{\"id\":2,\"ping\":{{}}}}"));
+
+    let [Err(error)] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    assert!(
+        matches!(error, DecodeError::TooDeep { id: 0, .. }),
+        "{error:?}"
+    );
+    assert_eq!(error.rejected_command(), None);
+    assert_eq!(
+        DecodeErrorAction::for_decode_error(error),
+        DecodeErrorAction::Disconnect(DisconnectCode::BadRequest)
     );
 }
 
@@ -101,7 +125,7 @@ fn values_at_a_limit_are_accepted_and_above_it_rejected() {
 
         assert!(matches!(good[..], [Ok(_)]), "{good:?}");
         assert!(
-            matches!(&bad[..], [Err(error)] if error.is_limited_to_command()),
+            matches!(&bad[..], [Err(error)] if error.rejected_command().is_some()),
             "{bad:?}"
         );
     }

@@ -19,26 +19,16 @@ pub enum DecodeErrorAction {
 }
 
 impl DecodeErrorAction {
-    /// Returns the action for a decode error: a command that is well formed but exceeds a limit is rejected; every
-    /// other error closes the connection. (Over WebSocket the codec already closes with 1009 for a message that is too
+    /// Returns the action for a decode error: a [rejected command](DecodeError::rejected_command) gets an error reply;
+    /// every other error closes the connection. (Over WebSocket the codec already closes with 1009 for a message that is too
     /// long.)
     pub fn for_decode_error(error: &DecodeError) -> Self {
-        match error {
-            DecodeError::FieldTooLong { id, .. } | DecodeError::TooDeep { id, .. } if *id > 0 => {
-                Self::Reject {
-                    id: *id,
-                    error: ErrorCode::BadRequest,
-                }
-            }
-            DecodeError::FieldTooLong { .. }
-            | DecodeError::TooDeep { .. }
-            | DecodeError::MessageTooLong { .. }
-            | DecodeError::TooManyMessages { .. }
-            | DecodeError::Empty
-            | DecodeError::NotUtf8(_)
-            | DecodeError::Malformed { .. }
-            | DecodeError::NoMethod { .. }
-            | DecodeError::NoResult { .. } => Self::Disconnect(DisconnectCode::BadRequest),
+        match error.rejected_command() {
+            Some(id) => Self::Reject {
+                id,
+                error: ErrorCode::BadRequest,
+            },
+            None => Self::Disconnect(DisconnectCode::BadRequest),
         }
     }
 }

@@ -26,7 +26,7 @@ impl Iterator for Commands<'_> {
             .next()?
             .and_then(|(line, number)| self.decode(line, number));
         if let Err(error) = &decoded
-            && !error.is_limited_to_command()
+            && error.rejected_command().is_none()
         {
             self.lines.stop();
         }
