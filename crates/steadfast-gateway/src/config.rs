@@ -34,13 +34,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns all effective settings, as a configuration file.
+    /// Returns all settings that have an effect, as a configuration file.
     ///
     /// # Panics
     ///
     /// Never: every setting can be written in TOML.
     pub fn effective(&self) -> String {
-        toml::to_string(self).expect("every setting can be written in TOML")
+        let settings = toml::Table::try_from(self).expect("every setting can be written in TOML");
+        reference::file(&settings, self.store.kind)
     }
 }
 
@@ -131,7 +132,7 @@ pub struct ClientConfig {
     pub fragments_max: u32,
     /// The maximum number of subscriptions of one client.
     pub channels_max: u32,
-    /// The maximum number of pending requests of one client to the log.
+    /// The maximum number of pending requests of one client to the store.
     pub pending_requests_max: u32,
     /// The maximum number of publications in one reply.
     pub publications_per_reply_max: u32,
@@ -236,7 +237,7 @@ pub struct StoreConfig {
     pub history_size: u64,
     /// How long a publication stays in the history.
     pub history_ttl: ConfigDuration,
-    /// The maximum number of bytes of all segment files.
+    /// The maximum number of bytes of all segment files, or of all publications in memory.
     pub bytes_max: ConfigSize,
     /// How long a channel keeps its epoch after its last publication.
     pub channel_ttl: ConfigDuration,

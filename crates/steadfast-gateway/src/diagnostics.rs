@@ -34,7 +34,10 @@ pub(crate) fn log_event(event: &Event) {
             tracing::warn!(?limit, %setting, count, "requests rejected: limit reached");
         }
         Event::ShardLagged { channels } => {
-            tracing::warn!(channels, "shard lagged; re-reading channels from the log");
+            tracing::warn!(
+                channels,
+                "shard lagged; re-reading channels from the engine"
+            );
         }
         Event::PositionLost {
             channel,
@@ -63,7 +66,7 @@ pub(crate) fn log_event(event: &Event) {
             );
         }
         Event::RequestsRejected { rejection, count } => {
-            tracing::warn!(reason = ?rejection, count, "requests rejected by the log");
+            tracing::warn!(reason = ?rejection, count, "requests rejected by the engine");
         }
     }
 }

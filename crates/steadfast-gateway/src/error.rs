@@ -24,7 +24,7 @@ pub enum ServeError {
     #[error(transparent)]
     Close(#[from] CloseError),
     /// The operating system could not provide a thread, an event loop or randomness.
-    #[error("failed to start an event loop")]
+    #[error("failed to start an event loop or the engine")]
     Resources {
         /// The error of the operating system.
         source: io::Error,

@@ -1,4 +1,4 @@
-//! The network shell of Steadfast: sockets, files and clocks around the hub and the log.
+//! The network shell of Steadfast: sockets, files and clocks around the hub and the engine.
 //!
 //! The state machines of `steadfast-hub` make all decisions; this crate feeds them inputs and executes their outputs.
 //! This crate never prints, exits or reads the environment. [`server::run`] is the entry point.

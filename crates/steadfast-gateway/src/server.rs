@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_engine::Engine;
+use steadfast_engine::memory::MemoryEngine;
 use steadfast_hub::Hub;
 use steadfast_hub::policy::HubPolicy;
 use steadfast_log::Log;
@@ -28,10 +29,10 @@ use tokio::task::spawn_local;
 use crate::accept;
 use crate::admin::Admin;
 use crate::config::StoreKind;
-use crate::config::load::LoadedConfig;
-use crate::config::policy::Policies;
+use crate::config::load::{LoadedConfig, STORE_KIND};
+use crate::config::policy::{EnginePolicy, Policies};
 use crate::engine::log::{self, Store};
-use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
+use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, memory};
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
@@ -98,14 +99,14 @@ enum StopReason {
 ///
 /// When the configuration, the port or the data directory cannot be used.
 pub fn start(loaded: impl Into<LoadedConfig>) -> Result<Running, ServeError> {
-    start_with_log(loaded, |log| log)
+    start_wrapped(&loaded.into(), |log| log)
 }
 
 /// Starts the gateway with a wrapper around the log's state machine.
 ///
 /// # Errors
 ///
-/// The same errors as [`start`].
+/// The same errors as [`start`], and a configuration without a log.
 pub fn start_with_log<M>(
     loaded: impl Into<LoadedConfig>,
     wrap: impl FnOnce(Log) -> M,
@@ -113,12 +114,30 @@ pub fn start_with_log<M>(
 where
     M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
-    let mut policies = Policies::try_from(&loaded.into())?;
+    let loaded = loaded.into();
+    match loaded.config.store.kind {
+        StoreKind::Segments => start_wrapped(&loaded, wrap),
+        StoreKind::Memory => {
+            let message = "must be \"segments\" for a wrapper around the log".to_owned();
+            Err(loaded.locate(STORE_KIND, message).into())
+        }
+    }
+}
+
+/// Starts the gateway; if its engine is the log, with a wrapper around it.
+fn start_wrapped<M>(
+    loaded: &LoadedConfig,
+    wrap: impl FnOnce(Log) -> M,
+) -> Result<Running, ServeError>
+where
+    M: Engine<Input = Input, Output = Output> + Send + 'static,
+{
+    let mut policies = Policies::try_from(loaded)?;
     let sockets_max = policies.fit(listen::raise_files_max());
     let server = &policies.config.server;
     let address = listen::probe(server.address, server.port)?;
     let clock = Clock::start();
-    let (engine, shard_engines) = start_log(&policies, clock, wrap)?;
+    let (engine, shard_engines) = start_engine(&policies, clock, wrap)?;
     let listeners = listen::listeners(address, policies.shards())?;
     let admin = Arc::new(Admin::new(engine, policies.shards()));
     let settings = ShardSettings::new(&policies, sockets_max);
@@ -187,7 +206,7 @@ fn join(event_loop: JoinHandle<io::Result<()>>) -> Result<(), ServeError> {
     }
 }
 
-fn start_log<M>(
+fn start_engine<M>(
     policies: &Policies,
     clock: Clock,
     wrap: impl FnOnce(Log) -> M,
@@ -195,19 +214,27 @@ fn start_log<M>(
 where
     M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
-    let config = &policies.config.store;
-    let store = match config.kind {
-        StoreKind::Memory => Store::Memory,
-        StoreKind::Segments => Store::Directory(config.directory.clone()),
-    };
     let setup = EngineSetup {
         shards: NonZeroU16::new(policies.shards()).unwrap_or(NonZeroU16::MIN),
         ring: RING_LIMITS,
         clock,
     };
-    let machine = wrap(Log::new(policies.log, clock.now()));
-    let (service, shards, _) = log::start(&setup, &store, machine)?;
-    Ok((service, shards))
+    match policies.engine {
+        EnginePolicy::Log(policy) => {
+            let machine = wrap(Log::new(policy, clock.now()));
+            let store = Store::Directory(policies.config.store.directory.clone());
+            let (service, shards, _) = log::start(&setup, &store, machine)?;
+            Ok((service, shards))
+        }
+        EnginePolicy::Memory(policy) => {
+            let resources = |source| ServeError::Resources { source };
+            let incarnation = getrandom::u64()
+                .map_err(io::Error::other)
+                .map_err(resources)?;
+            let machine = MemoryEngine::new(policy, incarnation, clock.now());
+            memory::start(&setup, machine).map_err(resources)
+        }
+    }
 }
 
 /// Reports that a shard's thread ends, even when it panics.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use steadfast_gateway::config::load::LoadedConfig;
+use steadfast_gateway::config::load::{LoadedConfig, STORE_KIND};
 use steadfast_gateway::config::{Config, StoreKind};
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::server;
@@ -107,10 +107,10 @@ fn settings(arguments: &Serve, environment: &Environment) -> Result<LoadedConfig
         let store = &mut loaded.override_key("store.directory").store;
         directory.clone_into(&mut store.directory);
         // A directory requests storage on disk, and overrides the kind in the configuration file.
-        store.kind = StoreKind::Segments;
+        loaded.override_key(STORE_KIND).store.kind = StoreKind::Segments;
     }
     if arguments.memory {
-        loaded.config.store.kind = StoreKind::Memory;
+        loaded.override_key(STORE_KIND).store.kind = StoreKind::Memory;
     }
     Ok(loaded)
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use steadfast_engine::io::Limit;
+use steadfast_engine::memory::MemorySetting;
 use steadfast_hub::policy::HubSetting;
 use steadfast_log::policy::LogSetting;
 
@@ -75,12 +76,28 @@ pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
     }
 }
 
-/// Returns what determines a limit of an engine without storage.
-pub(crate) const fn engine_limit(limit: Limit) -> SettingSource {
-    use SettingSource::Key;
+/// Returns what determines a setting of the memory engine.
+pub(crate) const fn memory_setting(setting: MemorySetting) -> SettingSource {
+    use SettingSource::{BuiltIn, Key};
+    match setting {
+        MemorySetting::Offsets => BuiltIn("Offsets::Dense"),
+        MemorySetting::HistoryBytes | MemorySetting::PublicationBytesMax => {
+            Key(const { store("bytes_max") })
+        }
+        MemorySetting::HistorySize => Key(const { store("history_size") }),
+        MemorySetting::HistoryTtl => Key(const { store("history_ttl") }),
+        MemorySetting::ChannelTtl => Key(const { store("channel_ttl") }),
+        MemorySetting::ChannelsMax => Key(const { store("channels_max") }),
+        MemorySetting::DedupWindow => Key(const { store("dedup_window") }),
+        MemorySetting::IdempotencyKeysMax => Key(const { store("idempotency_keys_max") }),
+    }
+}
+
+/// Returns what determines a limit of the memory engine.
+pub(crate) const fn memory_limit(limit: Limit) -> SettingSource {
     match limit {
-        Limit::Channels => Key(const { store("channels_max") }),
-        Limit::Keys => Key(const { store("idempotency_keys_max") }),
+        Limit::Channels => memory_setting(MemorySetting::ChannelsMax),
+        Limit::Keys => memory_setting(MemorySetting::IdempotencyKeysMax),
     }
 }
 
@@ -88,11 +105,12 @@ pub(crate) const fn engine_limit(limit: Limit) -> SettingSource {
 mod tests {
     use std::path::Path;
 
+    use steadfast_engine::memory::MemorySettings;
     use steadfast_hub::policy::HubSettings;
     use steadfast_log::policy::LogSettings;
 
     use super::super::load::LoadedConfig;
-    use super::super::policy::{hub_settings, log_settings, shards};
+    use super::super::policy::{hub_settings, log_settings, memory_settings, shards};
     use super::super::reference::KEYS;
     use super::super::{Config, Fsync};
     use super::*;
@@ -153,6 +171,31 @@ mod tests {
             check(&changed, setting.name(), log_setting(setting), |config| {
                 log_field(&log_settings(&config.store), setting)
             });
+        }
+    }
+
+    #[test]
+    fn each_setting_of_the_memory_engine_changes_with_the_key_that_it_is_reported_with_and_with_no_other_if_built_in()
+     {
+        let settings = [
+            MemorySetting::Offsets,
+            MemorySetting::HistoryBytes,
+            MemorySetting::PublicationBytesMax,
+            MemorySetting::HistorySize,
+            MemorySetting::HistoryTtl,
+            MemorySetting::ChannelTtl,
+            MemorySetting::ChannelsMax,
+            MemorySetting::DedupWindow,
+            MemorySetting::IdempotencyKeysMax,
+        ];
+        let changed = Changed::new();
+        for setting in settings {
+            check(
+                &changed,
+                setting.name(),
+                memory_setting(setting),
+                |config| memory_field(&memory_settings(&config.store), setting),
+            );
         }
     }
 
@@ -246,6 +289,20 @@ mod tests {
             HubSetting::HistoryPublicationsMax => settings.history_publications_max.to_string(),
             HubSetting::PresenceClientsMax => settings.presence_clients_max.to_string(),
             HubSetting::PresenceTimeout => format!("{:?}", settings.presence_timeout),
+        }
+    }
+
+    fn memory_field(settings: &MemorySettings, setting: MemorySetting) -> String {
+        match setting {
+            MemorySetting::Offsets => format!("{:?}", settings.offsets),
+            MemorySetting::HistoryBytes => format!("{:?}", settings.history_bytes),
+            MemorySetting::PublicationBytesMax => format!("{:?}", settings.publication_bytes_max),
+            MemorySetting::HistorySize => settings.history_size.to_string(),
+            MemorySetting::HistoryTtl => format!("{:?}", settings.history_ttl),
+            MemorySetting::ChannelTtl => format!("{:?}", settings.channel_ttl),
+            MemorySetting::ChannelsMax => settings.channels_max.to_string(),
+            MemorySetting::DedupWindow => format!("{:?}", settings.dedup_window),
+            MemorySetting::IdempotencyKeysMax => settings.idempotency_keys_max.to_string(),
         }
     }
 

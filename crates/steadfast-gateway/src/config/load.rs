@@ -14,6 +14,9 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::reference::{self, ConfigKey};
 
+/// The key that selects the store, for [`LoadedConfig::override_key`].
+pub const STORE_KIND: &str = "store.kind";
+
 /// A configuration and its source.
 #[derive(Clone, Debug, Default)]
 pub struct LoadedConfig {
@@ -84,6 +87,26 @@ impl LoadedConfig {
     pub fn override_key(&mut self, key: &'static str) -> &mut Config {
         self.overridden.push(key);
         &mut self.config
+    }
+
+    /// Rejects the first key of the file that has no effect, because the same file selects another kind of store.
+    pub(crate) fn reject_keys_without_effect(&self) -> Result<(), ConfigError> {
+        // A kind that overrides the one of the file is no mistake of the file.
+        let Some(file) = self
+            .source
+            .as_ref()
+            .filter(|_| !self.overridden.contains(&STORE_KIND))
+        else {
+            return Ok(());
+        };
+        for key in reference::without_effect(self.config.store.kind) {
+            if let Some(span) = file.key_span(key) {
+                let message = "has no effect with this `kind` of store".to_owned();
+                let help = Some("remove it, or set kind = \"segments\"".to_owned());
+                return Err(file.reject(&key.full(), message, help, span));
+            }
+        }
+        Ok(())
     }
 
     /// Converts a setting that a policy rejected to an error. The error has a location if the setting was read from a
@@ -194,6 +217,14 @@ impl ConfigFile {
                 .is_some_and(|value| value.start <= span.start && span.end <= value.end)
         });
         found.unwrap_or_default()
+    }
+
+    fn key_span(&self, key: &ConfigKey) -> Option<Range<usize>> {
+        let table = DeTable::parse(&self.text).ok()?;
+        let section: &DeValue<'_> = table.get_ref().get(key.section)?.get_ref();
+        let mut names = section.as_table()?.keys();
+        let name = names.find(|name| AsRef::<str>::as_ref(name.get_ref()) == key.name)?;
+        Some(name.span())
     }
 
     fn value_span(&self, key: &str) -> Option<Range<usize>> {

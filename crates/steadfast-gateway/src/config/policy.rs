@@ -7,6 +7,7 @@
 use std::num::NonZero;
 use std::time::Duration;
 
+use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, convert};
@@ -50,11 +51,20 @@ const ECHO_FRAGMENTS_MAX: u32 = 70_000;
 pub struct Policies {
     /// One policy per shard.
     pub(crate) hubs: Vec<HubPolicy>,
-    pub(crate) log: LogPolicy,
+    pub(crate) engine: EnginePolicy,
     pub(crate) client_limits: websocket::WebSocketLimits,
     pub(crate) echo_limits: websocket::WebSocketLimits,
     /// The settings that need no further check.
     pub(crate) config: Config,
+}
+
+/// The engine that the section `store` selects, with its policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum EnginePolicy {
+    /// The log, in segment files.
+    Log(LogPolicy),
+    /// The memory engine.
+    Memory(MemoryPolicy),
 }
 
 /// Open files that are not sockets of clients: segments, listeners, standard streams, timers.
@@ -73,13 +83,13 @@ impl TryFrom<&LoadedConfig> for Policies {
             .and_then(|()| check_client(&config.client))
             .and_then(|()| check_store(&config.store))
             .map_err(|key| reject(loaded, SettingSource::Key(key), key.values))?;
+        loaded.reject_keys_without_effect()?;
         let shards = shards(config.server.shards);
         let hubs = (0..shards)
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
             .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
-        let log = LogPolicy::new(log_settings(&config.store))
-            .map_err(|error| reject(loaded, keys::log_setting(error.setting), error.expected))?;
+        let engine = engine_policy(loaded)?;
         let message_bytes_max = convert::saturating(config.client.message_bytes_max.0.as_bytes());
         let client_limits = websocket::WebSocketLimits {
             message_bytes_max,
@@ -93,7 +103,7 @@ impl TryFrom<&LoadedConfig> for Policies {
         };
         Ok(Self {
             hubs,
-            log,
+            engine,
             client_limits,
             echo_limits,
             config: config.clone(),
@@ -297,6 +307,34 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
     }
 }
 
+fn engine_policy(loaded: &LoadedConfig) -> Result<EnginePolicy, ConfigError> {
+    let store = &loaded.config.store;
+    match store.kind {
+        StoreKind::Segments => LogPolicy::new(log_settings(store))
+            .map(EnginePolicy::Log)
+            .map_err(|error| reject(loaded, keys::log_setting(error.setting), error.expected)),
+        StoreKind::Memory => MemoryPolicy::new(memory_settings(store))
+            .map(EnginePolicy::Memory)
+            .map_err(|error| reject(loaded, keys::memory_setting(error.setting), error.expected)),
+    }
+}
+
+/// Returns the settings of the memory engine for this section of the configuration.
+pub(super) fn memory_settings(store: &StoreConfig) -> MemorySettings {
+    MemorySettings {
+        offsets: Offsets::Dense,
+        history_bytes: store.bytes_max.0,
+        // The maximum that the engine permits; the limit of a client's message is usually far lower.
+        publication_bytes_max: ByteSize::from_bytes(store.bytes_max.0.as_bytes() / 4),
+        history_size: convert::saturating(store.history_size),
+        history_ttl: store.history_ttl.0,
+        channel_ttl: store.channel_ttl.0,
+        channels_max: convert::to_usize(store.channels_max),
+        dedup_window: store.dedup_window.0,
+        idempotency_keys_max: convert::to_usize(store.idempotency_keys_max),
+    }
+}
+
 /// Returns the settings of the log for this section of the configuration.
 pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
     LogSettings {
@@ -349,13 +387,39 @@ mod tests {
     /// the key.
     #[test]
     fn a_value_out_of_range_is_reported_with_its_key() {
+        let of_segments = keys_with_errors("");
+        assert!(of_segments.len() > 20, "{of_segments:?}");
+        assert!(of_segments.iter().any(|key| key == "store.dedup_window"));
+
+        let of_memory = keys_with_errors("kind = \"memory\"\n");
+        for key in [
+            "bytes_max",
+            "history_size",
+            "history_ttl",
+            "channel_ttl",
+            "channels_max",
+            "dedup_window",
+            "idempotency_keys_max",
+            "fsync_interval",
+            "segment_bytes",
+        ] {
+            let full = format!("store.{key}");
+            assert!(of_memory.contains(&full), "{full}: {of_memory:?}");
+        }
+    }
+
+    /// Returns the keys for which a value is rejected by a policy, in a file whose section `store` has these lines too.
+    fn keys_with_errors(store: &str) -> Vec<String> {
         let values = ["0", "\"0s\"", "\"100000d\"", "\"1B\"", "\"4294967295GiB\""];
-        let mut checked = Vec::new();
+        let mut rejected = Vec::new();
         for key in KEYS {
             let full = key.full();
             for value in values {
-                let text = format!("[{}]\n{} = {value}\n", key.section, key.name);
-                let Ok(loaded) = LoadedConfig::parse(Path::new("test.toml"), &text) else {
+                let lines = match key.section {
+                    "store" => format!("[store]\n{store}{} = {value}\n", key.name),
+                    section => format!("[store]\n{store}[{section}]\n{} = {value}\n", key.name),
+                };
+                let Ok(loaded) = LoadedConfig::parse(Path::new("test.toml"), &lines) else {
                     continue;
                 };
                 let Err(error) = Policies::try_from(&loaded) else {
@@ -366,11 +430,10 @@ mod tests {
                 };
                 assert_eq!(error.problem().key, full, "{value}");
                 assert!(error.problem().location.is_some(), "{error:?}");
-                checked.push(full.clone());
+                rejected.push(full.clone());
             }
         }
-        checked.dedup();
-        assert!(checked.len() > 20, "{checked:?}");
-        assert!(checked.iter().any(|key| key == "store.dedup_window"));
+        rejected.dedup();
+        rejected
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::Config;
+use super::{Config, StoreKind};
 
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug)]
@@ -222,7 +222,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "pending_requests_max",
         "1 to 16384",
-        "The maximum number of pending requests of one client to the log; one whose reply may be large (history, recovery, presence) counts as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
+        "The maximum number of pending requests of one client to the store; one whose reply may be large (history, recovery, presence) counts as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
     ),
     key(
         CLIENT,
@@ -246,7 +246,7 @@ pub const KEYS: &[ConfigKey] = &[
         STORE,
         "kind",
         "\"segments\" or \"memory\"",
-        "Segment files in the data directory, or memory: everything is lost when the process exits.",
+        "Segment files in the data directory, or memory: everything is lost when the process exits. With `memory`, the keys `directory`, `fsync`, `fsync_interval` and `segment_bytes` have no effect, and a file that contains one of them is rejected.",
     ),
     key(
         STORE,
@@ -287,8 +287,8 @@ pub const KEYS: &[ConfigKey] = &[
     key(
         STORE,
         "bytes_max",
-        "from 4 segments",
-        "The maximum number of bytes of all segment files. Above it, the oldest segments are removed.",
+        "from 4 segments; 4KiB to 1TiB in memory",
+        "The maximum number of bytes of all segment files, or of all publications in memory. Above it, the oldest segments or publications are removed. A publication in memory may use at most a quarter of it.",
     ),
     key(
         STORE,
@@ -321,6 +321,45 @@ pub const KEYS: &[ConfigKey] = &[
         "Adds `/test/echo`, a plain WebSocket echo endpoint for conformance suites. Never enable it where other machines can connect.",
     ),
 ];
+
+/// Returns the keys without effect for this kind of store.
+pub(crate) const fn without_effect(kind: StoreKind) -> &'static [&'static ConfigKey] {
+    match kind {
+        StoreKind::Segments => &[],
+        StoreKind::Memory => {
+            const {
+                &[
+                    store("directory"),
+                    store("fsync"),
+                    store("fsync_interval"),
+                    store("segment_bytes"),
+                ]
+            }
+        }
+    }
+}
+
+/// Returns a configuration file with all keys of these settings that have an effect.
+pub(super) fn file(settings: &toml::Table, kind: StoreKind) -> String {
+    let mut file = String::new();
+    for section in sections() {
+        if !file.is_empty() {
+            file.push('\n');
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(file, "[{section}]");
+        for key in KEYS.iter().filter(|key| key.section == section) {
+            let value = settings.get(section).and_then(|table| table.get(key.name));
+            let has_effect = !without_effect(kind)
+                .iter()
+                .any(|other| other.full() == key.full());
+            if let Some(value) = value.filter(|_| has_effect) {
+                let _ = writeln!(file, "{} = {value}", key.name);
+            }
+        }
+    }
+    file
+}
 
 /// Returns the names of the sections, in the order of the page.
 pub fn sections() -> Vec<&'static str> {

@@ -136,7 +136,7 @@ where
 fn log_event(event: Event) {
     match event {
         Event::LimitReached { limit } => {
-            let setting = keys::engine_limit(limit);
+            let setting = keys::memory_limit(limit);
             tracing::warn!(?limit, %setting, "engine limit reached; requests are rejected");
         }
         Event::ChannelsExpired { channels } => tracing::debug!(channels, "channels expired"),

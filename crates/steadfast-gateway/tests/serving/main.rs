@@ -12,6 +12,7 @@ mod shutdown;
 mod slow_consumers;
 mod start;
 
+use std::path::Path;
 use std::time::Duration;
 
 use steadfast_gateway::config::units::ConfigDuration;
@@ -24,6 +25,14 @@ fn config() -> Config {
     config.server.port = 0;
     config.server.shards = 1;
     config.store.kind = StoreKind::Memory;
+    config
+}
+
+/// Returns a configuration for tests whose gateway stores in this directory.
+fn durable_config(directory: &Path) -> Config {
+    let mut config = config();
+    config.store.kind = StoreKind::Segments;
+    config.store.directory = directory.to_path_buf();
     config
 }
 

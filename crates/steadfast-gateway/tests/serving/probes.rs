@@ -7,7 +7,7 @@ use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageEr
 use steadfast_machine::{Instant, Machine};
 
 use crate::client::{Client, Received, exchange, head, publish};
-use crate::{config, serve};
+use crate::{config, durable_config, serve};
 
 #[test]
 fn probes_and_start_page_respond_and_all_other_paths_are_not_found() {
@@ -96,7 +96,9 @@ fn the_echo_endpoint_is_not_found_unless_it_is_configured() {
 
 #[test]
 fn after_a_failed_log_write_publications_are_rejected_and_the_gateway_is_not_ready() {
-    let gateway = server::start_with_log(config(), BrokenDisk::around).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = durable_config(directory.path());
+    let gateway = server::start_with_log(config, BrokenDisk::around).unwrap();
     let mut client = Client::connect(gateway.address());
     client.connect_and_subscribe("a");
 
@@ -122,7 +124,9 @@ fn after_a_failed_log_write_publications_are_rejected_and_the_gateway_is_not_rea
 
 #[test]
 fn while_publications_are_accepted_the_gateway_is_ready_although_no_next_segment_can_be_reserved() {
-    let gateway = server::start_with_log(config(), NoSpaceForNextSegment::around).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = durable_config(directory.path());
+    let gateway = server::start_with_log(config, NoSpaceForNextSegment::around).unwrap();
     let mut client = Client::connect(gateway.address());
     client.connect_and_subscribe("a");
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use steadfast_gateway::config::StoreKind;
-use steadfast_gateway::config::load::LoadedConfig;
+use steadfast_gateway::config::load::{LoadedConfig, STORE_KIND};
 use steadfast_gateway::engine::log::LogError;
 use steadfast_gateway::error::ServeError;
 use steadfast_gateway::listen::ListenError;
 use steadfast_gateway::server;
 
-use crate::{config, serve};
+use crate::{config, durable_config, serve};
 
 #[test]
 fn a_port_in_use_is_detected_although_listeners_share_ports() {
@@ -35,9 +35,7 @@ fn a_port_in_use_is_detected_although_listeners_share_ports() {
 #[test]
 fn a_data_directory_in_use_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = config();
-    config.store.kind = StoreKind::Segments;
-    config.store.directory = directory.path().to_path_buf();
+    let config = durable_config(directory.path());
     let _first = serve(config.clone());
 
     let error = server::start(config).unwrap_err();
@@ -107,13 +105,35 @@ fn an_invalid_configuration_is_reported_with_file_line_key_and_help() {
              expected `]`",
         ),
     ] {
-        let outcome =
-            LoadedConfig::parse(Path::new("steadfast.toml"), text).map_err(ServeError::from);
-
-        let error = outcome.and_then(server::start).expect_err(text);
-
-        assert_eq!(error.to_string(), expected, "{error}");
+        check_rejected(text, expected);
     }
+}
+
+#[test]
+fn a_setting_that_a_store_in_memory_cannot_have_is_rejected_with_its_location() {
+    for (text, expected) in [
+        (
+            "[store]\nkind = \"memory\"\nfsync = \"always\"\n",
+            "store.fsync: has no effect with this `kind` of store\n --> steadfast.toml:3:1\n  |\n3 | fsync = \
+             \"always\"\n  | ^^^^^ has no effect with this `kind` of store\n  |\n  = help: remove it, or set kind = \
+             \"segments\"",
+        ),
+        (
+            "[store]\nkind = \"memory\"\nbytes_max = \"1KiB\"\n",
+            "store.bytes_max: must be 4 KiB to 1 TiB\n --> steadfast.toml:3:13\n  |\n3 | bytes_max = \
+             \"1KiB\"\n  |             ^^^^^^ must be 4 KiB to 1 TiB",
+        ),
+    ] {
+        check_rejected(text, expected);
+    }
+}
+
+fn check_rejected(text: &str, expected: &str) {
+    let outcome = LoadedConfig::parse(Path::new("steadfast.toml"), text).map_err(ServeError::from);
+
+    let error = outcome.and_then(server::start).expect_err(text);
+
+    assert_eq!(error.to_string(), expected, "{error}");
 }
 
 #[test]
@@ -127,6 +147,36 @@ fn an_invalid_setting_that_was_not_read_from_a_file_is_reported_without_a_locati
         error.to_string(),
         "server.handshake_timeout: must be 100ms to 1h"
     );
+}
+
+#[test]
+fn a_kind_of_store_that_overrides_the_file_makes_no_key_of_the_file_an_error() {
+    let text =
+        "[server]\nport = 0\nshards = 1\n[store]\ndirectory = \"\"\nsegment_bytes = \"1GiB\"\n";
+    let mut loaded = LoadedConfig::parse(Path::new("steadfast.toml"), text).unwrap();
+
+    loaded.override_key(STORE_KIND).store.kind = StoreKind::Memory;
+
+    assert!(server::start(loaded).is_ok());
+}
+
+#[test]
+fn a_wrapper_around_the_log_is_rejected_without_a_log() {
+    let error = server::start_with_log(config(), |log| log).unwrap_err();
+
+    assert_eq!(
+        error.to_string(),
+        "store.kind: must be \"segments\" for a wrapper around the log"
+    );
+}
+
+#[test]
+fn the_effective_settings_of_a_gateway_in_memory_start_a_gateway() {
+    let effective = config().effective();
+
+    let read = LoadedConfig::parse(Path::new("effective.toml"), &effective).unwrap();
+
+    assert!(server::start(read).is_ok(), "{effective}");
 }
 
 #[test]
