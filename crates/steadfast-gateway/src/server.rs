@@ -31,8 +31,7 @@ use crate::admin::Admin;
 use crate::config::StoreKind;
 use crate::config::load::{LoadedConfig, STORE_KIND};
 use crate::config::policy::{EnginePolicy, Policies};
-use crate::engine::log::{self, Store};
-use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, memory};
+use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, log, memory};
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
@@ -222,8 +221,8 @@ where
     match policies.engine {
         EnginePolicy::Log(policy) => {
             let machine = wrap(Log::new(policy, clock.now()));
-            let store = Store::Directory(policies.config.store.directory.clone());
-            let (service, shards, _) = log::start(&setup, &store, machine)?;
+            let directory = &policies.config.store.directory;
+            let (service, shards, _) = log::start(&setup, directory, machine)?;
             Ok((service, shards))
         }
         EnginePolicy::Memory(policy) => {

@@ -14,7 +14,7 @@ use steadfast_engine::{
     RequestId, Response, RetentionClass,
 };
 use steadfast_gateway::engine::log::tool::{RepairOutcome, repair, verify};
-use steadfast_gateway::engine::log::{self, LogError, Store};
+use steadfast_gateway::engine::log::{self, LogError};
 use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
@@ -180,9 +180,8 @@ fn start(path: &Path) -> Result<(EngineService, ShardEngine), LogError> {
         ring: RING_LIMITS,
         clock,
     };
-    let store = Store::Directory(path.to_path_buf());
     let machine = Log::new(policy(), clock.now());
-    let (service, mut shards, _) = log::start(&setup, &store, machine)?;
+    let (service, mut shards, _) = log::start(&setup, path, machine)?;
     Ok((service, shards.remove(0)))
 }
 

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_clock::Clock;
-use steadfast_gateway::engine::log::{self, Store};
-use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
+use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, log};
 use steadfast_log::Log;
 use steadfast_log::open::OpenReport;
 use steadfast_log::policy::{LogPolicy, LogSettings};
@@ -107,9 +106,9 @@ pub(crate) fn open(
         ring: RING_LIMITS,
         clock,
     };
-    let store = Store::Directory(PathBuf::from(directory));
     let machine = Log::new(LogPolicy::new(settings)?, clock.now());
-    log::start(&setup, &store, machine).map_err(|error| format!("{error}: {}", error.help()).into())
+    log::start(&setup, Path::new(directory), machine)
+        .map_err(|error| format!("{error}: {}", error.help()).into())
 }
 
 /// Prints complete lines at once. A closed pipe means that the trial has exited, so this process exits as well.

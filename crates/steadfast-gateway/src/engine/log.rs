@@ -1,11 +1,10 @@
 //! The shell of the log: executes the outputs of the log's state machine.
 //!
-//! Owns the single writer thread, and its files or memory. `steadfast_log` decides what is stored, returned and removed.
+//! Owns the single writer thread and its files. `steadfast_log` decides what is stored, returned and removed.
 //! Called by the server with [`start`], and by the command line, which checks and repairs a directory with [`tool`].
 
 mod error;
 mod files;
-mod memory;
 mod random;
 mod start;
 mod storage;
@@ -13,4 +12,4 @@ pub mod tool;
 mod writer;
 
 pub use self::error::{LogError, corruption_text};
-pub use self::start::{Store, start};
+pub use self::start::start;

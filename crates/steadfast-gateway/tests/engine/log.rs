@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 
 use steadfast_engine::{EngineEvent, Health, Rejection, Response};
-use steadfast_gateway::engine::log::{self, LogError, Store};
+use steadfast_gateway::engine::log::{self, LogError};
 use steadfast_gateway::engine::{CloseError, EngineService, EngineSetup, ShardEngine};
 
 use crate::shard::{append, wait_for};
@@ -149,7 +149,6 @@ pub(crate) fn start(
     directory: &Path,
     machine: StubLog,
 ) -> Result<(EngineService, Vec<ShardEngine>), LogError> {
-    let store = Store::Directory(directory.to_path_buf());
-    let (service, shards, _) = log::start(setup, &store, machine)?;
+    let (service, shards, _) = log::start(setup, directory, machine)?;
     Ok((service, shards))
 }

@@ -54,8 +54,7 @@ pub enum LogError {
     /// The log cannot be opened without losing what was acknowledged.
     #[error("{}: {}", corruption_headline(corruption.kind), corruption_text(corruption))]
     Corrupt {
-        /// The data directory; `None` for the memory store, which other processes cannot corrupt.
-        directory: Option<PathBuf>,
+        directory: PathBuf,
         corruption: Corruption,
     },
     /// The log was written by another version of Steadfast.
@@ -103,21 +102,19 @@ impl LogError {
         }
     }
 
-    /// The error for a log that cannot be opened; `directory` is `None` for the memory store.
-    pub(super) fn from_corruption(directory: Option<&Path>, corruption: Corruption) -> Self {
-        let directory = directory.map(Path::to_path_buf);
-        match (directory, corruption.kind) {
-            (Some(directory), CorruptionKind::UnsupportedVersion { version }) => {
-                Self::UnsupportedVersion {
-                    directory,
-                    found: version,
-                    expected: FORMAT_VERSION,
-                }
-            }
-            (directory, _) => Self::Corrupt {
+    /// The error for a log that cannot be opened.
+    pub(super) fn from_corruption(directory: &Path, corruption: Corruption) -> Self {
+        let directory = directory.to_path_buf();
+        if let CorruptionKind::UnsupportedVersion { version } = corruption.kind {
+            return Self::UnsupportedVersion {
                 directory,
-                corruption,
-            },
+                found: version,
+                expected: FORMAT_VERSION,
+            };
+        }
+        Self::Corrupt {
+            directory,
+            corruption,
         }
     }
 
@@ -155,7 +152,7 @@ impl LogError {
                 "Check the file system, and the system log for disk errors.".into()
             }
             Self::Corrupt {
-                directory: Some(directory),
+                directory,
                 corruption,
             } => corruption_help(directory, corruption),
             Self::UnsupportedVersion {
@@ -167,10 +164,7 @@ impl LogError {
                 // Without a slash at the end, which would put the new name into the directory.
                 directory.components().as_path().display()
             ),
-            Self::Corrupt {
-                directory: None, ..
-            }
-            | Self::WriterExited => "This is a defect of Steadfast; please report it.".into(),
+            Self::WriterExited => "This is a defect of Steadfast; please report it.".into(),
             Self::NoRandomness { .. } => {
                 "Check that the process can use getrandom or /dev/urandom.".into()
             }

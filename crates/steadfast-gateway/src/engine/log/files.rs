@@ -21,7 +21,7 @@ use self::directory::{Directory, DirectoryAccess, segment_path};
 use self::segment_worker::SegmentWorker;
 pub(super) use self::segment_worker::WakeFn;
 use super::error::LogError;
-use super::storage::{Completion, Reservation, Storage};
+use super::storage::{Completion, Reservation};
 
 /// The maximum number of open segments. At the limit, the open segment with the lowest number that needs no sync is
 /// closed; it is opened again when needed.
@@ -58,6 +58,58 @@ impl Files {
         })
     }
 
+    /// Lists the segments in order of their numbers.
+    pub(super) fn list(&self) -> io::Result<Vec<SegmentFound>> {
+        self.directory.segments()
+    }
+
+    /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
+    pub(super) fn reserve(&mut self, reservation: Reservation) -> Option<Completion> {
+        // A new file replaces the old one under this name: the file that is open must not be written to.
+        self.open.remove(&reservation.segment);
+        self.segment_worker.reserve(reservation)
+    }
+
+    /// Writes the bytes at this offset.
+    pub(super) fn write(
+        &mut self,
+        segment: SegmentNumber,
+        at: u64,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        self.unsynced.insert(segment);
+        self.file(segment)?.write_all_at(bytes, at)
+    }
+
+    /// Makes everything that was written to the segment durable.
+    pub(super) fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.file(segment)?.sync_data()?;
+        self.unsynced.remove(&segment);
+        Ok(())
+    }
+
+    /// Reads bytes; returns fewer than `len` only at the end of the segment.
+    pub(super) fn read(
+        &mut self,
+        segment: SegmentNumber,
+        at: u64,
+        len: usize,
+    ) -> io::Result<Bytes> {
+        read_at(self.file(segment)?, at, len)
+    }
+
+    /// Starts to delete a segment. Returns a failure, or `None`; `poll_completion` may return a failure later.
+    pub(super) fn remove(&mut self, segment: SegmentNumber) -> Option<Completion> {
+        self.open.remove(&segment);
+        self.unsynced.remove(&segment);
+        self.segment_worker.remove(segment)
+    }
+
+    /// Returns the next completion that is available.
+    pub(super) fn poll_completion(&self) -> Option<Completion> {
+        self.segment_worker.poll_completion()
+    }
+
     fn file(&mut self, segment: SegmentNumber) -> io::Result<&File> {
         if self.open.len() >= OPEN_MAX && !self.open.contains_key(&segment) {
             let spare = self
@@ -74,43 +126,6 @@ impl Files {
                 Ok(entry.insert(OpenOptions::new().read(true).write(true).open(path)?))
             }
         }
-    }
-}
-
-impl Storage for Files {
-    fn list(&mut self) -> io::Result<Vec<SegmentFound>> {
-        self.directory.segments()
-    }
-
-    fn reserve(&mut self, reservation: Reservation) -> Option<Completion> {
-        // A new file replaces the old one under this name: the file that is open must not be written to.
-        self.open.remove(&reservation.segment);
-        self.segment_worker.reserve(reservation)
-    }
-
-    fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()> {
-        self.unsynced.insert(segment);
-        self.file(segment)?.write_all_at(&bytes, at)
-    }
-
-    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
-        self.file(segment)?.sync_data()?;
-        self.unsynced.remove(&segment);
-        Ok(())
-    }
-
-    fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes> {
-        read_at(self.file(segment)?, at, len)
-    }
-
-    fn remove(&mut self, segment: SegmentNumber) -> Option<Completion> {
-        self.open.remove(&segment);
-        self.unsynced.remove(&segment);
-        self.segment_worker.remove(segment)
-    }
-
-    fn poll_completion(&mut self) -> Option<Completion> {
-        self.segment_worker.poll_completion()
     }
 }
 
@@ -163,9 +178,7 @@ mod tests {
         files.read(SEGMENT, 0, 4096).unwrap();
 
         reserve(&mut files, &woken, 8192);
-        files
-            .write(SEGMENT, 0, Bytes::from_static(b"acknowledged"))
-            .unwrap();
+        files.write(SEGMENT, 0, b"acknowledged").unwrap();
         files.sync(SEGMENT).unwrap();
 
         let stored = std::fs::read(segment_path(directory.path(), SEGMENT)).unwrap();

@@ -1,35 +1,11 @@
-//! The storage operations that the writer needs from files or memory.
+//! Segments to create, the completions of operations that were started, and failed operations as inputs of the log.
 
 use std::io;
 
 use bytes::Bytes;
-use steadfast_log::io::{FailedOperation, Input, SegmentFound, SegmentNumber, StorageError};
+use steadfast_log::io::{FailedOperation, Input, SegmentNumber, StorageError};
 
 use super::random;
-
-/// Executes the storage operations of one log. Called by the writer thread only.
-pub(super) trait Storage {
-    /// Lists the segments in order of their numbers.
-    fn list(&mut self) -> io::Result<Vec<SegmentFound>>;
-
-    /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
-    fn reserve(&mut self, reservation: Reservation) -> Option<Completion>;
-
-    /// Writes the bytes at this offset.
-    fn write(&mut self, segment: SegmentNumber, at: u64, bytes: Bytes) -> io::Result<()>;
-
-    /// Makes everything that was written to the segment durable.
-    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()>;
-
-    /// Reads bytes; returns fewer than `len` only at the end of the segment.
-    fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes>;
-
-    /// Starts to delete a segment. Returns a failure, or `None`; `poll_completion` may return a failure later.
-    fn remove(&mut self, segment: SegmentNumber) -> Option<Completion>;
-
-    /// Returns the next completion that is available.
-    fn poll_completion(&mut self) -> Option<Completion>;
-}
 
 /// A segment to create.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -135,7 +135,7 @@ fn check_repairable(path: &Path, found: &Verification) -> Result<(), LogError> {
     };
     let mut corruptions = found.corruptions.iter();
     match corruptions.find(|corruption| !is_repairable(corruption.kind)) {
-        Some(corruption) => Err(LogError::from_corruption(Some(path), *corruption)),
+        Some(corruption) => Err(LogError::from_corruption(path, *corruption)),
         None => Ok(()),
     }
 }

@@ -16,8 +16,9 @@ use steadfast_log::io::{FailedOperation, Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
+use super::files::Files;
 use super::random;
-use super::storage::{Completion, Reservation, Storage, failed};
+use super::storage::{Completion, Reservation, failed};
 use crate::config::keys;
 use crate::engine::exchange::{CloseOutcome, Exchange};
 
@@ -31,11 +32,11 @@ enum WriterPhase {
     Closed,
 }
 
-/// The state machine, its storage, and the queues between them.
+/// The state machine, its files, and the queues between them.
 #[derive(Debug)]
-pub(super) struct Writer<M, S> {
+pub(super) struct Writer<M> {
     machine: M,
-    storage: S,
+    files: Files,
     exchange: Exchange,
     clock: Clock,
     phase: WriterPhase,
@@ -44,15 +45,14 @@ pub(super) struct Writer<M, S> {
     inputs: VecDeque<Input>,
 }
 
-impl<M, S> Writer<M, S>
+impl<M> Writer<M>
 where
     M: Engine<Input = Input, Output = Output>,
-    S: Storage,
 {
-    pub(super) fn new(machine: M, storage: S, exchange: Exchange, clock: Clock) -> Self {
+    pub(super) fn new(machine: M, files: Files, exchange: Exchange, clock: Clock) -> Self {
         Self {
             machine,
-            storage,
+            files,
             exchange,
             clock,
             phase: WriterPhase::Opening,
@@ -64,7 +64,7 @@ where
     /// Runs the log until it is closed. Sends one message to the channel.
     pub(super) fn run(
         mut self,
-        directory: Option<&Path>,
+        directory: &Path,
         opened: &SyncSender<Result<OpenReport, LogError>>,
     ) {
         let report = match self.open(directory) {
@@ -83,22 +83,21 @@ where
         }
         let health = self.machine.health();
         let Self {
-            storage,
+            files,
             exchange,
             outcome,
             ..
         } = self;
         // The directory is released before the close is reported.
-        drop(storage);
+        drop(files);
         exchange.finish(health, outcome);
     }
 
-    fn open(&mut self, directory: Option<&Path>) -> Result<OpenReport, LogError> {
-        let path = directory.unwrap_or_else(|| Path::new("(memory)"));
+    fn open(&mut self, directory: &Path) -> Result<OpenReport, LogError> {
         let segments = self
-            .storage
+            .files
             .list()
-            .map_err(|error| LogError::from_io(path, error))?;
+            .map_err(|error| LogError::from_io(directory, error))?;
         self.inputs.push_back(Input::Found {
             segments,
             values: random::start_values()?,
@@ -160,7 +159,7 @@ where
             while let Some(output) = self.machine.poll_output() {
                 self.execute(output);
             }
-            let completion = self.storage.poll_completion().map(Completion::into_input);
+            let completion = self.files.poll_completion().map(Completion::into_input);
             self.inputs.extend(completion);
             let Some(input) = self.inputs.pop_front() else {
                 return;
@@ -177,7 +176,7 @@ where
                 first,
                 last,
             } => {
-                let completion = self.storage.reserve(Reservation {
+                let completion = self.files.reserve(Reservation {
                     segment,
                     bytes,
                     first,
@@ -187,7 +186,7 @@ where
             }
             Output::Write { segment, at, bytes } => {
                 self.deliver();
-                let input = match self.storage.write(segment, at, bytes) {
+                let input = match self.files.write(segment, at, &bytes) {
                     Ok(()) => Input::Written,
                     Err(error) => failed(FailedOperation::Write, &error),
                 };
@@ -195,7 +194,7 @@ where
             }
             Output::Sync { segment } => {
                 self.deliver();
-                let input = match self.storage.sync(segment) {
+                let input = match self.files.sync(segment) {
                     Ok(()) => Input::Synced,
                     Err(error) => failed(FailedOperation::Sync, &error),
                 };
@@ -207,14 +206,14 @@ where
                 at,
                 len,
             } => {
-                let input = match self.storage.read(segment, at, len) {
+                let input = match self.files.read(segment, at, len) {
                     Ok(bytes) => Input::ReadDone { read, bytes },
                     Err(error) => failed(FailedOperation::Read(read), &error),
                 };
                 self.inputs.push_back(input);
             }
             Output::Remove { segment } => {
-                let completion = self.storage.remove(segment);
+                let completion = self.files.remove(segment);
                 self.inputs.extend(completion.map(Completion::into_input));
             }
             Output::Opened(report) => self.phase = WriterPhase::Open(report),

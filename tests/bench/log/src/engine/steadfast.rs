@@ -8,8 +8,7 @@ use steadfast_clock::Clock;
 use steadfast_engine::{
     Append, EngineEvent, Publisher, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::engine::log::{self, Store};
-use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
+use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, log};
 use steadfast_log::Log;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 use steadfast_machine::ByteSize;
@@ -53,9 +52,8 @@ impl Steadfast {
             ring: RING_LIMITS,
             clock,
         };
-        let store = Store::Directory(directory.to_path_buf());
         let machine = Log::new(policy, clock.now());
-        let (service, mut shards, report) = log::start(&setup, &store, machine)
+        let (service, mut shards, report) = log::start(&setup, directory, machine)
             .map_err(|error| anyhow!("{error}: {}", error.help()))?;
         let shard = shards.pop().context("the log has one shard")?;
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
