@@ -48,6 +48,11 @@ impl Admin {
             return Readiness::NotReady("shutting down");
         }
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if engine.as_ref().is_some_and(EngineService::has_panicked) {
+            return Readiness::NotReady(
+                "the thread of the store panicked; publishing is disabled until the gateway is restarted",
+            );
+        }
         match engine.as_ref().map(EngineService::health) {
             Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
                 Readiness::NotReady(
@@ -61,9 +66,9 @@ impl Admin {
             Some(Health::WriteFailed) => Readiness::NotReady(
                 "log write failed; publishing is disabled until the gateway is restarted",
             ),
-            Some(Health::Opening) => Readiness::NotReady("the log is opening"),
+            Some(Health::Opening) => Readiness::NotReady("the store is opening"),
             Some(Health::Closing | Health::Closed) | None => {
-                Readiness::NotReady("the log is closed")
+                Readiness::NotReady("the store is closed")
             }
         }
     }

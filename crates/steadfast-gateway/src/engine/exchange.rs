@@ -52,6 +52,7 @@ pub(super) struct SharedState {
     /// The health that the engine reported last.
     health: Mutex<Health>,
     close: AtomicBool,
+    has_panicked: AtomicBool,
 }
 
 impl SharedState {
@@ -60,6 +61,7 @@ impl SharedState {
             ring,
             health: Mutex::new(Health::Opening),
             close: AtomicBool::new(false),
+            has_panicked: AtomicBool::new(false),
         }
     }
 
@@ -69,6 +71,10 @@ impl SharedState {
 
     fn publish_health(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    pub(super) fn has_panicked(&self) -> bool {
+        self.has_panicked.load(Ordering::Acquire)
     }
 
     /// Requests the close. The thread must then be woken.
@@ -210,6 +216,7 @@ struct PanicGuard(Arc<SharedState>);
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
+            self.0.has_panicked.store(true, Ordering::Release);
             self.0.publish_health(Health::WriteFailed);
             tracing::error!("engine thread panicked");
         }

@@ -78,6 +78,11 @@ impl EngineService {
         self.shared.health()
     }
 
+    /// Returns whether the engine's thread panicked, which is a defect of Steadfast.
+    pub fn has_panicked(&self) -> bool {
+        self.shared.has_panicked()
+    }
+
     /// Completes pending requests, records the clean shutdown and releases the storage. Blocks for at most `timeout`, so
     /// it must not be called on an event loop.
     ///

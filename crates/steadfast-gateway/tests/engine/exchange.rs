@@ -89,6 +89,7 @@ fn an_engine_serves_as_soon_as_it_is_started(start: StartFn) {
     let started = start(&setup(1), Behaviour::Normal);
 
     assert_eq!(started.service.health(), Health::Serving);
+    assert!(!started.service.has_panicked());
 }
 
 fn every_shard_receives_a_commit_and_only_the_requesting_one_its_response_after_it(start: StartFn) {
@@ -231,6 +232,7 @@ fn after_a_panic_of_the_state_machine_requests_are_rejected_as_after_a_write_fai
         }
     ));
     assert_eq!(service.health(), Health::WriteFailed);
+    assert!(service.has_panicked());
     assert_eq!(service.close(TEST_TIMEOUT), Err(CloseError::ThreadExited));
 }
 

@@ -141,6 +141,65 @@ fn while_publications_are_accepted_the_gateway_is_ready_although_no_next_segment
     assert!(ready.starts_with("HTTP/1.1 200 OK\r\n"), "{ready}");
 }
 
+#[test]
+fn after_a_panic_of_the_engine_the_gateway_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = durable_config(directory.path());
+    let gateway = server::start_with_log(config, |log| Panicking { log }).unwrap();
+    let mut client = Client::connect(gateway.address());
+
+    // The request to read the channel panics; the response to it never arrives.
+    client.send("{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
+
+    let ready = || {
+        exchange(
+            gateway.address(),
+            "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        )
+    };
+    let mut response = ready();
+    while response.starts_with("HTTP/1.1 200 ") {
+        response = ready();
+    }
+    assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert!(
+        response.contains("the thread of the store panicked"),
+        "{response}"
+    );
+}
+
+/// A log that panics at the first request.
+struct Panicking {
+    log: Log,
+}
+
+impl Machine for Panicking {
+    type Input = Input;
+    type Output = Output;
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        assert!(
+            !matches!(input, Input::Requested { .. }),
+            "the test requested a panic"
+        );
+        self.log.handle(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.log.poll_output()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.log.poll_timeout()
+    }
+}
+
+impl Engine for Panicking {
+    fn health(&self) -> Health {
+        self.log.health()
+    }
+}
+
 /// A log whose storage has no space for a second segment.
 struct NoSpaceForNextSegment {
     log: Log,
