@@ -1,7 +1,7 @@
 //! The shell of the log: executes the outputs of the log's state machine.
 //!
 //! Owns the single writer thread and its files. `steadfast_log` decides what is stored, returned and removed.
-//! Called by the server with [`start`], and by the command line, which checks and repairs a directory with [`tool`].
+//! Called by the server with [`start()`], and by the command line, which checks and repairs a directory with [`tool`].
 
 mod error;
 mod files;
