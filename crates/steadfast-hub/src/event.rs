@@ -5,7 +5,7 @@ use std::time::Duration;
 use steadfast_engine::Rejection;
 use steadfast_protocol::message::ChannelName;
 
-use crate::io::{ClientId, PeerId};
+use crate::ids::{ClientId, PeerId};
 use crate::policy::HubSetting;
 
 /// Something that an operator may need to know.

@@ -9,6 +9,7 @@ mod commands;
 pub mod event;
 mod fanout;
 mod hub;
+mod ids;
 pub mod io;
 mod peer;
 mod pending_requests;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use steadfast_machine::{Instant, convert};
 
-use crate::io::PeerId;
+use crate::ids::PeerId;
 
 /// The length of a tick.
 pub const TICK: Duration = Duration::from_nanos(TICK_NANOS);
