@@ -1,7 +1,7 @@
 //! One channel as a hub sees it: its subscribers on this shard, and how far the shard has read it.
 //!
-//! The member lists are unordered. A subscription stores its slot in them, so that removing a member costs the same in
-//! a large channel as in a small one; the return value names the peer that was moved into the free slot.
+//! A subscription stores its key in the member lists, so that removing a member costs the same in a large channel as in
+//! a small one.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -10,7 +10,10 @@ use steadfast_engine::ChannelEpoch;
 use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
-use crate::io::PeerId;
+use self::members::{MemberKey, Members};
+use crate::ids::PeerId;
+
+mod members;
 
 /// The slot of a channel in the hub's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,9 +34,9 @@ pub(crate) enum Cursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemberSlot {
     /// Receives every publication as it is committed.
-    Live(u32),
+    Live(MemberKey),
     /// Receives no publications yet: the log's response or the rest of the recovery is pending.
-    Pending(u32),
+    Pending(MemberKey),
 }
 
 /// One channel of this shard.
@@ -41,8 +44,8 @@ pub(crate) enum MemberSlot {
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) cursor: Cursor,
-    live: Rc<Vec<PeerId>>,
-    pending: Vec<PeerId>,
+    live: Members,
+    pending: Members,
     /// Peers that requested join and leave pushes.
     pub(crate) listeners: Vec<PeerId>,
     /// Pending requests to the log about this channel.
@@ -54,46 +57,41 @@ impl Channel {
         Self {
             name,
             cursor: Cursor::Unknown,
-            live: Rc::default(),
-            pending: Vec::new(),
+            live: Members::default(),
+            pending: Members::default(),
             listeners: Vec::new(),
             pending_requests: 0,
         }
     }
 
-    /// The peers that receive every publication; the list is shared with outputs that are still queued.
-    pub(crate) fn live(&self) -> Rc<Vec<PeerId>> {
-        Rc::clone(&self.live)
+    /// The peers that receive every publication, for an output; `None` if there are none.
+    pub(crate) fn live(&self) -> Option<Rc<Vec<PeerId>>> {
+        self.live.share()
     }
 
     pub(crate) fn pending(&self) -> &[PeerId] {
-        &self.pending
+        self.pending.as_slice()
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.live.iter().chain(&self.pending).copied()
+        let (live, pending) = (self.live.as_slice(), self.pending.as_slice());
+        live.iter().chain(pending).copied()
     }
 
     pub(crate) fn add_pending(&mut self, peer: PeerId) -> MemberSlot {
-        self.pending.push(peer);
-        MemberSlot::Pending(last_index(self.pending.len()))
+        MemberSlot::Pending(self.pending.add(peer))
     }
 
     pub(crate) fn add_live(&mut self, peer: PeerId) -> MemberSlot {
-        let live = Rc::make_mut(&mut self.live);
-        live.push(peer);
-        MemberSlot::Live(last_index(live.len()))
+        MemberSlot::Live(self.live.add(peer))
     }
 
-    /// Removes a member. Returns the peer that was moved to `slot` instead.
-    pub(crate) fn remove(&mut self, slot: MemberSlot) -> Option<PeerId> {
-        let (list, index) = match slot {
-            MemberSlot::Live(index) => (Rc::make_mut(&mut self.live), index),
-            MemberSlot::Pending(index) => (&mut self.pending, index),
-        };
-        let index = convert::to_usize(index);
-        list.swap_remove(index);
-        list.get(index).copied()
+    /// Removes a member.
+    pub(crate) fn remove(&mut self, slot: MemberSlot) {
+        match slot {
+            MemberSlot::Live(key) => self.live.remove(key),
+            MemberSlot::Pending(key) => self.pending.remove(key),
+        }
     }
 
     pub(crate) fn remove_listener(&mut self, peer: PeerId) {
@@ -108,7 +106,7 @@ impl Channel {
 
 /// The index of the last entry of a list that is not empty.
 fn last_index(len: usize) -> u32 {
-    u32::try_from(len - 1).expect("a shard has fewer peers and channels than 32 bits can count")
+    u32::try_from(len - 1).expect("a shard has fewer channels than 32 bits can count")
 }
 
 /// The channels of a hub: only those with a subscription or a pending request on this shard.
@@ -188,34 +186,6 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn removing_a_member_returns_the_peer_that_was_moved_to_its_slot() {
-        let mut channels = Channels::default();
-        let index = channels.find_or_create("news");
-        let channel = channels.get_mut(index).unwrap();
-        let first = channel.add_live(peer(1));
-        channel.add_live(peer(2));
-        channel.add_live(peer(3));
-
-        assert_eq!(channel.remove(first), Some(peer(3)));
-        assert_eq!(*channel.live(), vec![peer(3), peer(2)]);
-        assert_eq!(channel.remove(MemberSlot::Live(1)), None);
-    }
-
-    #[test]
-    fn a_queued_output_keeps_its_list_of_receivers() {
-        let mut channels = Channels::default();
-        let index = channels.find_or_create("news");
-        let channel = channels.get_mut(index).unwrap();
-        channel.add_live(peer(1));
-
-        let queued = channel.live();
-        channel.add_live(peer(2));
-
-        assert_eq!(*queued, vec![peer(1)]);
-        assert_eq!(*channel.live(), vec![peer(1), peer(2)]);
-    }
 
     #[test]
     fn an_idle_channel_is_removed_and_its_slot_is_reused() {

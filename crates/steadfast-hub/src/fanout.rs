@@ -60,10 +60,9 @@ impl Hub {
             epoch,
             offset: record.offset,
         };
-        let to = target.live();
-        if to.is_empty() {
+        let Some(to) = target.live() else {
             return;
-        }
+        };
         let message = Reply::Push(Push {
             channel: target.name.clone(),
             event: PushEvent::Publication(publication(record)),

@@ -325,10 +325,10 @@ impl Hub {
         subscription: Subscription,
     ) {
         let channel = subscription.channel;
-        self.free_slot(channel, subscription.slot);
         let Some(left) = self.channels.get_mut(channel) else {
             return;
         };
+        left.remove(subscription.slot);
         left.remove_listener(id);
         let name = left.name.clone();
         self.channels.release(channel);
@@ -338,17 +338,6 @@ impl Hub {
                 channel: name,
                 info,
             }));
-        }
-    }
-
-    fn free_slot(&mut self, channel: ChannelIndex, slot: crate::channel::MemberSlot) {
-        let moved = self
-            .channels
-            .get_mut(channel)
-            .and_then(|channel| channel.remove(slot));
-        let moved = moved.and_then(|moved| self.peers.get_mut(moved));
-        if let Some(subscription) = moved.and_then(|moved| moved.subscription_mut(channel)) {
-            subscription.slot = slot;
         }
     }
 

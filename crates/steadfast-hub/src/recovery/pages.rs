@@ -103,14 +103,11 @@ impl Hub {
         else {
             return;
         };
-        self.free_slot(channel, slot);
-        let Some(slot) = self
-            .channels
-            .get_mut(channel)
-            .map(|channel| channel.add_live(id))
-        else {
+        let Some(entered) = self.channels.get_mut(channel) else {
             return;
         };
+        entered.remove(slot);
+        let slot = entered.add_live(id);
         if let Some(subscription) = self
             .peers
             .get_mut(id)
