@@ -4,55 +4,44 @@
 //! receive which publication, and which peer is a slow consumer. It stores nothing, orders nothing (the engine does
 //! both) and transfers no bytes (the shell of a shard does). One event loop owns it; hubs communicate only through the
 //! order of the engine and through shard messages.
-
-use std::collections::{HashMap, VecDeque};
+//!
+//! Here is where inputs enter: the peer of an input is looked up once, and what it does from there on needs no other
+//! lookup. Only the hub adds and removes peers. The shell may report something about a peer that the hub has already
+//! closed; such an input has no effect.
 
 use steadfast_engine::EngineEvent;
-use steadfast_machine::{Generator, Instant, Machine, Seed, Timestamp};
-use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
+use steadfast_machine::{Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Reply};
 
-use crate::channel::Channels;
+use crate::context::Context;
+use crate::disconnect::Disconnect;
 use crate::event::{ClosedBy, Event, HubLimit};
-use crate::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
-use crate::peer::{Deadline, Peer, PeerPhase, Peers};
-use crate::pending_requests::PendingRequests;
-use crate::policy::{HubPolicy, HubSettings};
-use crate::presence::PresenceQueries;
-use crate::rejections::{RejectionCause, Rejections};
-use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
-
-/// The retry delay for a peer that is rejected because the hub is full.
-const FULL_RETRY_DELAY: std::time::Duration = std::time::Duration::from_secs(10);
+use crate::ids::{ClientId, PeerId};
+use crate::io::{Access, ConnectionLoss, Input, Output, ShardMessage};
+use crate::peer::{Deadline, Peer, PeerPhase};
+use crate::peers::Peers;
+use crate::policy::HubPolicy;
+use crate::presence::MembershipChange;
+use crate::rejections::RejectionCause;
+use crate::responses::ClosedCaller;
+use crate::shared::Shared;
+use crate::timer_wheel::{TimerEntry, TimerWheel};
+use crate::{catch_up, commits, presence, responses};
 
 /// Maximum number of connections per permitted session. Connections without a session (not connected yet, or rejected)
 /// are closed by their timeouts; until then, this maximum bounds them.
 const CONNECTION_HEADROOM: usize = 2;
 
-/// The close code for "try again later" (registered by IANA after RFC 6455).
-const TRY_AGAIN_LATER: u16 = 1013;
-
 /// One shard of the server.
 #[derive(Debug)]
 pub struct Hub {
-    pub(crate) policy: HubPolicy,
-    pub(crate) generator: Generator,
-    pub(crate) now: Instant,
-    /// The wall-clock time of the latest command.
-    pub(crate) wall: Timestamp,
-    pub(crate) peers: Peers,
-    pub(crate) channels: Channels,
-    pub(crate) pending_requests: PendingRequests,
-    pub(crate) presence_queries: PresenceQueries,
-    pub(crate) rejections: Rejections,
-    pub(crate) subscriptions_started: u64,
-    /// Peers whose connect command was accepted.
-    pub(crate) sessions: usize,
+    peers: Peers,
+    shared: Shared,
     timer_wheel: TimerWheel,
     due: Vec<TimerEntry>,
-    outputs: VecDeque<Output>,
     is_shutting_down: bool,
 }
 
@@ -60,20 +49,10 @@ impl Hub {
     /// A hub without peers. The seed determines the jitter of first pings and nothing else.
     pub fn new(policy: HubPolicy, seed: Seed, now: Instant) -> Self {
         Self {
-            policy,
-            generator: seed.generator(),
-            now,
-            wall: Timestamp::default(),
             peers: Peers::default(),
-            channels: Channels::default(),
-            pending_requests: PendingRequests::default(),
-            presence_queries: PresenceQueries::default(),
-            rejections: Rejections::default(),
-            subscriptions_started: 0,
-            sessions: 0,
+            shared: Shared::new(Context::new(policy, seed, now)),
             timer_wheel: TimerWheel::new(now),
             due: Vec::new(),
-            outputs: VecDeque::new(),
             is_shutting_down: false,
         }
     }
@@ -85,87 +64,53 @@ impl Hub {
 
     /// The number of channels with a subscription or a pending request on this shard.
     pub fn channel_count(&self) -> usize {
-        self.channels.len()
+        self.shared.channels.len()
     }
 
     /// The size limits that the driver must apply when it decodes the messages of peers.
     pub const fn limits(&self) -> &Limits {
-        &self.settings().limits
-    }
-
-    pub(crate) const fn settings(&self) -> &HubSettings {
-        self.policy.settings()
-    }
-
-    /// Queues an output.
-    pub(crate) fn emit(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
-    /// Sends a message to one peer. Does nothing if the peer is closed.
-    pub(crate) fn send(&mut self, peer: PeerId, message: Reply) {
-        if self.peers.get(peer).is_some() {
-            self.emit(Output::Send { peer, message });
-        }
-    }
-
-    /// Schedules the peer's next deadline if it is earlier than the scheduled one.
-    pub(crate) fn schedule(&mut self, id: PeerId) {
-        let settings = self.policy.settings();
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        let tick = TickNumber::at_or_after(peer.next_deadline(settings));
-        if peer.scheduled.is_none_or(|scheduled| tick < scheduled) {
-            peer.scheduled = Some(tick);
-            self.timer_wheel.add(TimerEntry { peer: id, tick });
-        }
+        &self.shared.context.settings().limits
     }
 
     fn accept(&mut self, id: PeerId, client: ClientId, access: Access) {
-        self.peers.insert(Peer::new(id, client, access, self.now));
-        let connections_max = self
-            .settings()
-            .peers_max
-            .saturating_mul(CONNECTION_HEADROOM);
-        if self.is_shutting_down {
-            self.close(id, DisconnectCode::Shutdown);
-        } else if self.peers.len() > connections_max {
-            self.record_rejection(RejectionCause::Limit(HubLimit::Connections));
-            self.close_full(id);
+        let context = &mut self.shared.context;
+        let mut peer = Peer::new(id, client, access, context.now);
+        let peers_max = context.settings().peers_max;
+        let refusal = if self.is_shutting_down {
+            Some(DisconnectCode::Shutdown.into())
+        } else if self.peers.len() >= peers_max.saturating_mul(CONNECTION_HEADROOM) {
+            context.record_rejection(RejectionCause::Limit(HubLimit::Connections));
+            Some(Disconnect::full())
         } else {
-            self.schedule(id);
+            peer.schedule(context.settings(), &mut self.timer_wheel);
+            None
+        };
+        self.peers.insert(peer);
+        if let Some(refusal) = refusal {
+            self.close(id, refusal);
         }
     }
 
-    /// Whether as many sessions are open as the policy allows. Connections without a session do not count: otherwise a
-    /// thundering herd that is larger than the hub would prevent its own sessions.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.sessions >= self.policy.settings().peers_max
-    }
-
-    /// Closes a connection that exceeds the capacity and has no command to reply to.
-    fn close_full(&mut self, id: PeerId) {
-        self.close_with(id, TRY_AGAIN_LATER, Self::full_message());
-    }
-
-    /// Closes a connection with a disconnect code.
-    pub(crate) fn close(&mut self, id: PeerId, code: DisconnectCode) {
-        self.close_with(id, code.code(), code.reason().to_owned());
-    }
-
-    /// Closes a connection; the reason is plain text, never empty.
-    pub(crate) fn close_with(&mut self, id: PeerId, code: u16, reason: String) {
+    /// Closes a connection.
+    fn close(&mut self, id: PeerId, disconnect: Disconnect) {
+        let Disconnect { code, reason } = disconnect;
         let closed_by = ClosedBy::Server {
             code,
             reason: reason.clone(),
         };
         if self.remove_peer(id, closed_by) {
-            self.emit(Output::Disconnect {
+            self.shared.context.emit(Output::Disconnect {
                 peer: id,
                 code,
                 reason,
             });
+        }
+    }
+
+    /// Closes the connection of a caller that violated the protocol.
+    fn close_caller(&mut self, outcome: Result<(), ClosedCaller>) {
+        if let Err(ClosedCaller { peer, disconnect }) = outcome {
+            self.close(peer, disconnect);
         }
     }
 
@@ -175,18 +120,17 @@ impl Hub {
             return false;
         };
         if matches!(peer.phase, PeerPhase::Connected { .. }) {
-            self.sessions -= 1;
+            self.shared.sessions -= 1;
         }
-        for subscription in &peer.subscriptions {
-            self.leave_channel(peer.id, peer.info(), *subscription);
-        }
-        self.emit(Output::Notify(Event::PeerClosed {
+        peer.leave_all_channels(&mut self.shared);
+        let context = &mut self.shared.context;
+        context.notify(Event::PeerClosed {
             peer: id,
             client: peer.client,
             closed_by,
-            duration: self.now - peer.accepted_at,
-            idle: self.now - peer.last_activity_at,
-        }));
+            duration: context.now - peer.accepted_at,
+            idle: context.now - peer.last_activity_at,
+        });
         true
     }
 
@@ -199,99 +143,120 @@ impl Hub {
         self.remove_peer(id, closed_by);
     }
 
-    fn record_activity(&mut self, id: PeerId) {
-        let now = self.now;
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.record_activity(now);
-        }
+    fn on_command(&mut self, id: PeerId, command: Result<Command, DecodeError>, at: Timestamp) {
+        self.shared.context.wall = at;
+        self.with_peer(id, |peer, shared| {
+            peer.record_activity(shared.context.now);
+            peer.receive(shared, command)
+        });
     }
 
-    fn on_command_received(&mut self, id: PeerId, command: Result<Command, DecodeError>) {
-        self.record_activity(id);
-        self.execute_or_queue(id, command);
-        self.schedule(id);
+    /// Lets a peer handle an input, and schedules its next deadline or closes it.
+    fn with_peer(
+        &mut self,
+        id: PeerId,
+        handle: impl FnOnce(&mut Peer, &mut Shared) -> Result<(), Disconnect>,
+    ) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        match handle(peer, &mut self.shared) {
+            Ok(()) => peer.schedule(self.shared.context.settings(), &mut self.timer_wheel),
+            Err(disconnect) => self.close(id, disconnect),
+        }
     }
 
     fn on_engine_events(&mut self, events: Vec<EngineEvent>) {
         for event in events {
+            let (peers, shared) = (&mut self.peers, &mut self.shared);
             match event {
-                EngineEvent::Committed(committed) => self.on_committed(committed),
-                EngineEvent::Response { number, response } => self.on_response(number, response),
-                EngineEvent::Lagged => self.on_lagged(),
+                EngineEvent::Committed(committed) => {
+                    commits::on_committed(peers, shared, committed);
+                }
+                EngineEvent::Response { number, response } => {
+                    let outcome = responses::on_response(peers, shared, number, response);
+                    self.close_caller(outcome);
+                }
+                EngineEvent::Lagged => catch_up::on_lagged(shared),
             }
         }
     }
 
     fn on_shard_message(&mut self, message: ShardMessage) {
+        let (peers, shared) = (&mut self.peers, &mut self.shared);
         match message {
             ShardMessage::Join { channel, info } => {
-                self.push_membership(&channel, info, crate::presence::MembershipChange::Joined);
+                presence::push_membership(shared, &channel, info, MembershipChange::Joined);
             }
             ShardMessage::Leave { channel, info } => {
-                self.push_membership(&channel, info, crate::presence::MembershipChange::Left);
+                presence::push_membership(shared, &channel, info, MembershipChange::Left);
             }
             ShardMessage::PresenceQuery {
                 shard,
                 number,
                 channel,
                 detail,
-            } => {
-                self.respond_to_presence_query(shard, number, &channel, detail);
-            }
+            } => presence::respond(peers, shared, shard, number, &channel, detail),
             ShardMessage::PresenceResponse {
                 shard,
                 number,
                 presence,
-            } => self.on_presence_response(shard, number, presence),
+            } => {
+                let outcome =
+                    responses::on_presence_response(peers, shared, shard, number, presence);
+                self.close_caller(outcome);
+            }
         }
     }
 
     fn tick(&mut self) {
         let mut due = std::mem::take(&mut self.due);
-        self.timer_wheel.advance(self.now, &mut due);
+        self.timer_wheel.advance(self.shared.context.now, &mut due);
         for entry in due.drain(..) {
             self.on_timer(entry);
         }
         self.due = due;
-        self.expire_presence_queries();
-        self.report_rejections();
+        while let Some(entry) = self.shared.pending.take_expired(self.shared.context.now) {
+            let outcome = responses::on_timeout(&mut self.peers, &mut self.shared, &entry);
+            self.close_caller(outcome);
+        }
+        self.shared.context.report_rejections();
     }
 
     /// Handles the deadline of a peer, unless the entry has become stale.
     fn on_timer(&mut self, entry: TimerEntry) {
-        let (now, settings) = (self.now, self.policy.settings());
-        let Some(peer) = self
-            .peers
-            .get_mut(entry.peer)
-            .filter(|peer| peer.scheduled == Some(entry.tick))
-        else {
+        let is_full = self.shared.is_full();
+        let now = self.shared.context.now;
+        let Some(peer) = self.peers.get_mut(entry.peer) else {
             return;
         };
-        peer.scheduled = None;
-        match peer.take_expired(now, settings) {
-            Some(Deadline::Ping) => self.send(entry.peer, Reply::Ping),
-            Some(Deadline::NoPong) => self.close(entry.peer, DisconnectCode::NoPong),
-            Some(Deadline::ConnectTimeout) if self.is_full() => self.close_full(entry.peer),
-            Some(Deadline::ConnectTimeout) => self.close(entry.peer, DisconnectCode::Stale),
-            Some(Deadline::RejectedCloseTimeout) => {
-                self.close(entry.peer, DisconnectCode::TooManyRequests);
-            }
-            Some(Deadline::WriteTimeout) => self.close(entry.peer, DisconnectCode::WriteError),
-            None => {}
+        if !peer.take_schedule(entry.tick) {
+            return;
         }
-        self.schedule(entry.peer);
+        let context = &mut self.shared.context;
+        let disconnect = match peer.take_expired(now, context.settings()) {
+            None => None,
+            Some(Deadline::Ping) => {
+                peer.send(context, Reply::Ping);
+                None
+            }
+            Some(Deadline::NoPong) => Some(DisconnectCode::NoPong.into()),
+            Some(Deadline::ConnectTimeout) if is_full => Some(Disconnect::full()),
+            Some(Deadline::ConnectTimeout) => Some(DisconnectCode::Stale.into()),
+            Some(Deadline::RejectedCloseTimeout) => Some(DisconnectCode::TooManyRequests.into()),
+            Some(Deadline::WriteTimeout) => Some(DisconnectCode::WriteError.into()),
+        };
+        match disconnect {
+            None => peer.schedule(context.settings(), &mut self.timer_wheel),
+            Some(disconnect) => self.close(entry.peer, disconnect),
+        }
     }
 
     fn shut_down(&mut self) {
         self.is_shutting_down = true;
         for id in self.peers.ids() {
-            self.close(id, DisconnectCode::Shutdown);
+            self.close(id, DisconnectCode::Shutdown.into());
         }
-    }
-
-    /// The message for a peer that exceeds the capacity: the peer's SDK increases the backoff and reconnects.
-    pub(crate) fn full_message() -> String {
-        with_retry_in("at capacity", FULL_RETRY_DELAY)
     }
 }
 
@@ -300,29 +265,44 @@ impl Machine for Hub {
     type Output = Output;
 
     fn handle(&mut self, now: Instant, input: Input) {
-        self.now = now;
+        self.shared.context.now = now;
         match input {
             Input::Accepted {
                 peer,
                 client,
                 access,
             } => self.accept(peer, client, access),
-            Input::CommandReceived { peer, command, at } => {
-                self.wall = at;
-                self.on_command_received(peer, command);
+            Input::CommandReceived { peer, command, at } => self.on_command(peer, command, at),
+            Input::BytesReceived { peer } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.record_activity(now);
+                }
             }
-            Input::BytesReceived { peer } => self.record_activity(peer),
             Input::Malformed { peer, code, reason } => {
-                self.close_with(peer, code, reason.to_owned());
+                let reason = reason.to_owned();
+                self.close(peer, Disconnect { code, reason });
             }
             Input::Lost { peer, loss } => self.on_lost(peer, loss),
-            Input::SendBuffer { peer, bytes } => self.on_send_buffer(peer, bytes),
-            Input::Written { peer, bytes } => self.on_written(peer, bytes),
-            Input::Drained { peer } => self.on_drained(peer),
+            Input::SendBuffer { peer, bytes } => {
+                self.with_peer(peer, |peer, shared| {
+                    peer.on_buffered(&shared.context, bytes)
+                });
+            }
+            Input::Written { peer, bytes } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.record_written(now, bytes);
+                }
+            }
+            Input::Drained { peer } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.on_drained(&mut self.shared);
+                }
+            }
             Input::Engine { events } => self.on_engine_events(events),
             Input::ShardMessageReceived { message } => self.on_shard_message(message),
             Input::ShardMessageDropped { shard } => {
-                self.record_rejection(RejectionCause::InboxFull { shard });
+                let cause = RejectionCause::InboxFull { shard };
+                self.shared.context.record_rejection(cause);
             }
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
@@ -330,18 +310,156 @@ impl Machine for Hub {
     }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.shared.context.take_output()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let deadlines = [
             self.timer_wheel.next(),
-            self.presence_queries.next_deadline(),
-            self.rejections.next_deadline(),
+            self.shared.pending.next_deadline(),
+            self.shared.context.next_report(),
         ];
         deadlines.into_iter().flatten().min()
     }
 }
 
-/// Lookups of pending requests by number; never iterated.
-pub(crate) type ByNumber<T> = HashMap<u64, T>;
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use steadfast_engine::{ChannelEpoch, Committed, Publisher, Record, Response, RetentionClass};
+    use steadfast_protocol::message::{
+        ConnectRequest, PayloadKind, PublishRequest, ReplyResult, Request,
+    };
+
+    use super::*;
+    use crate::policy::{AnonymousInfo, HubSettings, JoinLeave};
+
+    #[test]
+    fn one_publish_looks_its_peer_up_once_on_the_way_in_and_once_on_the_way_out() {
+        let mut hub = Hub::new(policy(), Seed::new(1), Instant::START);
+        let peer = connect(&mut hub, 0);
+
+        hub.peers.lookups.set(0);
+        command(&mut hub, peer, 2, Request::Publish(publication()));
+        assert_eq!(hub.peers.lookups.get(), 1);
+
+        let number = outputs(&mut hub).find_map(|output| {
+            if let Output::Request(request) = output {
+                return Some(request.id().number);
+            }
+            None
+        });
+        let response = EngineEvent::Response {
+            number: number.unwrap(),
+            response: Response::Appended {
+                epoch: EPOCH,
+                offset: 1,
+                is_duplicate: false,
+            },
+        };
+        hub.peers.lookups.set(0);
+        handle(
+            &mut hub,
+            Input::Engine {
+                events: vec![committed(), response],
+            },
+        );
+        assert_eq!(hub.peers.lookups.get(), 1);
+
+        let acknowledged = outputs(&mut hub).any(|output| {
+            let outcome = Ok(ReplyResult::Publish);
+            let ack = Reply::Response { id: 2, outcome };
+            matches!(output, Output::Send { peer: to, message } if to == peer && message == ack)
+        });
+        assert!(acknowledged);
+    }
+
+    const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
+
+    fn policy() -> HubPolicy {
+        let second = std::time::Duration::from_secs(1);
+        let settings = HubSettings {
+            shard: 0,
+            shards: 1,
+            server: "test".to_owned(),
+            ping_interval: 25 * second,
+            pong_timeout: 8 * second,
+            connect_timeout: 10 * second,
+            rejected_close_timeout: 5 * second,
+            write_timeout: 10 * second,
+            send_buffer_bytes_max: 1 << 20,
+            peers_max: 10_000,
+            channels_per_peer_max: 3,
+            pending_requests_per_peer_max: 4,
+            pending_requests_max: 64,
+            recovery_publications_max: 3,
+            recovery_bytes_max: 65_536,
+            history_publications_max: 10,
+            presence_clients_max: 3,
+            presence_timeout: 3 * second,
+            join_leave: JoinLeave::On,
+            anonymous_info: AnonymousInfo::Ignored,
+            limits: Limits::DEFAULT,
+        };
+        HubPolicy::try_from(settings).unwrap()
+    }
+
+    fn connect(hub: &mut Hub, index: u32) -> PeerId {
+        let peer = PeerId {
+            index,
+            generation: 0,
+        };
+        let client = ClientId(u128::from(index));
+        let access = Access::Anonymous;
+        handle(
+            hub,
+            Input::Accepted {
+                peer,
+                client,
+                access,
+            },
+        );
+        command(hub, peer, 1, Request::Connect(ConnectRequest::default()));
+        outputs(hub).for_each(drop);
+        peer
+    }
+
+    fn command(hub: &mut Hub, peer: PeerId, id: u32, request: Request) {
+        let command = Ok(Command { id, request });
+        let at = Timestamp::default();
+        handle(hub, Input::CommandReceived { peer, command, at });
+    }
+
+    fn handle(hub: &mut Hub, input: Input) {
+        hub.handle(Instant::START, input);
+    }
+
+    fn outputs(hub: &mut Hub) -> impl Iterator<Item = Output> {
+        std::iter::from_fn(|| hub.poll_output())
+    }
+
+    fn publication() -> PublishRequest {
+        PublishRequest {
+            channel: "news".to_owned(),
+            data: Bytes::from_static(b"1"),
+            payload_kind: PayloadKind::Json,
+            kind: 0,
+        }
+    }
+
+    fn committed() -> EngineEvent {
+        EngineEvent::Committed(Committed {
+            channel: "news".into(),
+            epoch: EPOCH,
+            previous: 0,
+            record: Record {
+                offset: 1,
+                data: Bytes::from_static(b"1"),
+                kind: PayloadKind::Json,
+                retention: RetentionClass::Kept,
+                publisher: Publisher::default(),
+                at: Timestamp::default(),
+            },
+        })
+    }
+}

@@ -4,19 +4,28 @@
 //! nothing: it sends requests to an engine, whose commits and responses a shell reports in one order. Inputs and
 //! outputs are in [`io`], and those of the engine in `steadfast-engine`.
 
+mod catch_up;
 mod channel;
+mod channels;
 mod commands;
+mod commits;
+mod context;
+mod disconnect;
 pub mod event;
 mod fanout;
+mod from_engine;
 mod hub;
 mod ids;
 pub mod io;
 mod peer;
-mod pending_requests;
+mod peers;
+mod pending;
 pub mod policy;
+mod position;
 mod presence;
-mod recovery;
 mod rejections;
+mod responses;
+mod shared;
 mod slow_consumer;
 pub mod timer_wheel;
 

@@ -6,21 +6,29 @@
 //!   \--connect timeout-----------------------------------------> removed
 //! ```
 //!
-//! A peer is passive: the hub owns it, and calls [`Peer::next_deadline`] and [`Peer::take_expired`].
+//! What a peer's commands do is in `commands`; here is the state that they change.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_engine::ChannelEpoch;
-use steadfast_machine::{Generator, Instant, convert};
+use steadfast_machine::Instant;
+use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::message::{ClientInfo, Command};
+use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyError, ReplyResult};
 
-use crate::channel::{ChannelIndex, MemberSlot};
-use crate::io::{Access, ClientId, PeerId};
+use self::heartbeat::{Beat, Heartbeat};
+use self::send_buffer::SendBuffer;
+use self::subscription::{NextPage, Subscription};
+use crate::channel::ChannelIndex;
+use crate::context::Context;
+use crate::ids::{ClientId, PeerId};
+use crate::io::{Access, Output};
 use crate::policy::HubSettings;
-use crate::timer_wheel::TickNumber;
+use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
+
+mod heartbeat;
+pub(crate) mod send_buffer;
+pub(crate) mod subscription;
 
 /// The phase of a connection's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,42 +38,7 @@ pub(crate) enum PeerPhase {
     /// The connect command was rejected; the peer has a limited time to close.
     Rejected { since: Instant },
     /// The session is open.
-    Connected { pings: Pings },
-}
-
-/// The heartbeat of an open session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pings {
-    /// When the next ping is due.
-    next: Instant,
-    /// When the pong timeout of the last ping started; `None` once any byte was received.
-    awaited_since: Option<Instant>,
-    /// Bytes in the send buffer ahead of the last ping: the ping is not sent before these bytes.
-    bytes_ahead: usize,
-    /// Pings without a pong: this many pongs are legal.
-    pongs_pending: u32,
-}
-
-/// Unsent bytes that the shell has buffered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SendBuffer {
-    pub(crate) bytes: usize,
-    /// The bytes that were already buffered at `since`: the write timeout applies to them.
-    pub(crate) bytes_due: usize,
-    pub(crate) since: Instant,
-}
-
-impl SendBuffer {
-    /// Subtracts what was written. The write timeout restarts when all bytes that it applied to are written: a peer
-    /// that drains steadily is slow but alive, and none of its bytes stays buffered for longer than two write timeouts.
-    pub(crate) const fn advance(&mut self, now: Instant, written: usize) {
-        self.bytes = self.bytes.saturating_sub(written);
-        self.bytes_due = self.bytes_due.saturating_sub(written);
-        if self.bytes_due == 0 {
-            self.bytes_due = self.bytes;
-            self.since = now;
-        }
-    }
+    Connected { heartbeat: Heartbeat },
 }
 
 /// A deadline of a peer that has passed.
@@ -76,50 +49,6 @@ pub(crate) enum Deadline {
     ConnectTimeout,
     RejectedCloseTimeout,
     WriteTimeout,
-}
-
-/// The phase of a subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SubscriptionPhase {
-    /// A request to the log is pending; the command has no reply yet.
-    Requested { command: u32 },
-    /// The reply is sent, but publications after `offset` must be sent before the live ones.
-    Recovering {
-        epoch: ChannelEpoch,
-        offset: u64,
-        page: NextPage,
-    },
-    /// The subscriber receives every publication as it is committed.
-    Live,
-}
-
-/// The state of the next page of a recovery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NextPage {
-    /// A request to the log is pending.
-    Requested,
-    /// The send buffer is not empty, or it is another channel's turn.
-    AwaitsTurn,
-    /// The shard itself lags on this channel.
-    AwaitsCatchUp,
-}
-
-/// One subscription of a peer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subscription {
-    pub(crate) channel: ChannelIndex,
-    /// Distinguishes the subscription from earlier subscriptions of this peer to this channel, whose responses may
-    /// still arrive.
-    pub(crate) number: u64,
-    pub(crate) slot: MemberSlot,
-    pub(crate) phase: SubscriptionPhase,
-}
-
-impl Subscription {
-    /// Whether the subscription is recovering and its next page has this state.
-    fn awaits(&self, next: NextPage) -> bool {
-        matches!(self.phase, SubscriptionPhase::Recovering { page, .. } if page == next)
-    }
 }
 
 /// One connection and its session.
@@ -135,11 +64,11 @@ pub(crate) struct Peer {
     /// When a byte was last received.
     pub(crate) last_activity_at: Instant,
     /// The valid entry in the timer wheel.
-    pub(crate) scheduled: Option<TickNumber>,
-    pub(crate) subscriptions: Vec<Subscription>,
+    scheduled: Option<TickNumber>,
+    subscriptions: Vec<Subscription>,
     /// The channel whose page was read last.
     last_recovered: Option<ChannelIndex>,
-    /// The total weight of its pending requests, see `pending_requests`.
+    /// The total weight of what is pending for it, see `pending`.
     pub(crate) pending_weight: usize,
     /// True while the peer is not read from and its commands are queued.
     pub(crate) is_paused: bool,
@@ -177,6 +106,47 @@ impl Peer {
         }
     }
 
+    /// Sends a message to the peer.
+    pub(crate) fn send(&self, context: &mut Context, message: Reply) {
+        context.emit(Output::Send {
+            peer: self.id,
+            message,
+        });
+    }
+
+    /// Replies to a command with its result.
+    pub(crate) fn reply(&self, context: &mut Context, command: u32, result: ReplyResult) {
+        let outcome = Ok(result);
+        let id = command;
+        self.send(context, Reply::Response { id, outcome });
+    }
+
+    /// Rejects a command with an error.
+    pub(crate) fn reject(&self, context: &mut Context, command: u32, code: ErrorCode) {
+        self.reject_with(context, command, code.reply());
+    }
+
+    /// Rejects a command with an error that has a text of its own.
+    pub(crate) fn reject_with(&self, context: &mut Context, command: u32, error: ReplyError) {
+        let outcome = Err(error);
+        let id = command;
+        self.send(context, Reply::Response { id, outcome });
+    }
+
+    /// Adds to the weight of what is pending for the peer; at the limit the peer is not read from.
+    pub(crate) fn reserve(&mut self, context: &mut Context, weight: usize) {
+        self.pending_weight += weight;
+        let max = context.settings().pending_requests_per_peer_max;
+        if self.pending_weight >= max && !self.is_paused {
+            self.is_paused = true;
+            context.emit(Output::PauseReading { peer: self.id });
+        }
+    }
+
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        &self.subscriptions
+    }
+
     pub(crate) fn subscription(&self, channel: ChannelIndex) -> Option<&Subscription> {
         self.subscriptions
             .iter()
@@ -189,12 +159,26 @@ impl Peer {
             .find(|subscription| subscription.channel == channel)
     }
 
+    pub(crate) fn add_subscription(&mut self, subscription: Subscription) {
+        // Most peers have one subscription, for which a growing list would allocate four.
+        if self.subscriptions.is_empty() {
+            self.subscriptions.reserve_exact(1);
+        }
+        self.subscriptions.push(subscription);
+    }
+
+    pub(crate) fn take_subscription(&mut self, channel: ChannelIndex) -> Option<Subscription> {
+        let mut subscriptions = self.subscriptions.iter();
+        let index = subscriptions.position(|subscription| subscription.channel == channel)?;
+        Some(self.subscriptions.swap_remove(index))
+    }
+
     /// Whether a page of a recovery fits into the first half of the send buffer; the other half is kept for live
     /// publications.
     pub(crate) fn has_space_for_page(&self, settings: &HubSettings) -> bool {
         self.send_buffer.is_none_or(|send_buffer| {
             send_buffer
-                .bytes
+                .bytes()
                 .saturating_add(settings.recovery_bytes_max)
                 <= settings.send_buffer_bytes_max / 2
         })
@@ -225,41 +209,28 @@ impl Peer {
         Some(next)
     }
 
-    /// Opens the session. The first ping is sent after half an interval to a full interval, so that simultaneous
-    /// connections do not cause simultaneous pings.
-    pub(crate) fn connect(&mut self, now: Instant, interval: Duration, generator: &mut Generator) {
-        let first = now + generator.between(interval / 2, interval);
-        self.phase = PeerPhase::Connected {
-            pings: Pings {
-                next: first,
-                awaited_since: None,
-                bytes_ahead: 0,
-                pongs_pending: 0,
-            },
-        };
+    /// Opens the session.
+    pub(crate) fn connect(&mut self, context: &mut Context) {
+        let settings = context.policy.settings();
+        let heartbeat = Heartbeat::start(context.now, settings, &mut context.generator);
+        self.phase = PeerPhase::Connected { heartbeat };
     }
 
-    /// Records that bytes were received. This ends the pong timeout; a pong remains legal.
+    /// Records that bytes were received.
     pub(crate) const fn record_activity(&mut self, now: Instant) {
         self.last_activity_at = now;
-        if let PeerPhase::Connected { pings } = &mut self.phase {
-            pings.awaited_since = None;
+        if let PeerPhase::Connected { heartbeat } = &mut self.phase {
+            heartbeat.record_activity();
         }
     }
 
-    /// Records that buffered bytes were written. A ping that was buffered after them is sent once no bytes are ahead of
-    /// it, and its pong timeout starts.
+    /// Records that buffered bytes were written.
     pub(crate) const fn record_written(&mut self, now: Instant, bytes: usize) {
         if let Some(send_buffer) = &mut self.send_buffer {
             send_buffer.advance(now, bytes);
         }
-        if let PeerPhase::Connected { pings } = &mut self.phase
-            && pings.bytes_ahead > 0
-        {
-            pings.bytes_ahead = pings.bytes_ahead.saturating_sub(bytes);
-            if pings.bytes_ahead == 0 && pings.awaited_since.is_some() {
-                pings.awaited_since = Some(now);
-            }
+        if let PeerPhase::Connected { heartbeat } = &mut self.phase {
+            heartbeat.record_written(now, bytes);
         }
     }
 
@@ -272,30 +243,41 @@ impl Peer {
     /// Accepts a pong. Returns `false` if every ping has its pong.
     pub(crate) const fn accept_pong(&mut self) -> bool {
         match &mut self.phase {
-            PeerPhase::Connected { pings } if pings.pongs_pending > 0 => {
-                pings.pongs_pending -= 1;
-                true
-            }
-            PeerPhase::AwaitingConnect
-            | PeerPhase::Rejected { .. }
-            | PeerPhase::Connected { .. } => false,
+            PeerPhase::Connected { heartbeat } => heartbeat.accept_pong(),
+            PeerPhase::AwaitingConnect | PeerPhase::Rejected { .. } => false,
         }
     }
 
     /// When this peer must be checked next.
-    pub(crate) fn next_deadline(&self, settings: &HubSettings) -> Instant {
+    fn next_deadline(&self, settings: &HubSettings) -> Instant {
         let phase = match self.phase {
             PeerPhase::AwaitingConnect => self.accepted_at + settings.connect_timeout,
             PeerPhase::Rejected { since } => since + settings.rejected_close_timeout,
-            PeerPhase::Connected { pings } => match pings.awaited_since {
-                Some(since) => pings.next.min(since + settings.pong_timeout),
-                None => pings.next,
-            },
+            PeerPhase::Connected { heartbeat } => heartbeat.next_deadline(settings),
         };
         match self.send_buffer {
-            Some(send_buffer) => phase.min(send_buffer.since + settings.write_timeout),
+            Some(send_buffer) => phase.min(send_buffer.deadline(settings)),
             None => phase,
         }
+    }
+
+    /// Schedules the next deadline if it is earlier than the scheduled one.
+    pub(crate) fn schedule(&mut self, settings: &HubSettings, timer_wheel: &mut TimerWheel) {
+        let tick = TickNumber::at_or_after(self.next_deadline(settings));
+        if self.scheduled.is_none_or(|scheduled| tick < scheduled) {
+            self.scheduled = Some(tick);
+            timer_wheel.add(TimerEntry {
+                peer: self.id,
+                tick,
+            });
+        }
+    }
+
+    /// Removes the schedule for this tick. Returns `false` if the peer is scheduled for another one.
+    pub(crate) fn take_schedule(&mut self, tick: TickNumber) -> bool {
+        self.scheduled
+            .take_if(|scheduled| *scheduled == tick)
+            .is_some()
     }
 
     /// The deadline that has passed, worst first. A due ping counts as sent.
@@ -306,103 +288,25 @@ impl Peer {
     ) -> Option<Deadline> {
         if self
             .send_buffer
-            .is_some_and(|send_buffer| send_buffer.since + settings.write_timeout <= now)
+            .is_some_and(|send_buffer| send_buffer.deadline(settings) <= now)
         {
             return Some(Deadline::WriteTimeout);
         }
+        let buffered_bytes = self
+            .send_buffer
+            .map_or(0, |send_buffer| send_buffer.bytes());
         match &mut self.phase {
             PeerPhase::AwaitingConnect => (self.accepted_at + settings.connect_timeout <= now)
                 .then_some(Deadline::ConnectTimeout),
             PeerPhase::Rejected { since } => (*since + settings.rejected_close_timeout <= now)
                 .then_some(Deadline::RejectedCloseTimeout),
-            PeerPhase::Connected { pings } => {
-                if pings
-                    .awaited_since
-                    .is_some_and(|since| since + settings.pong_timeout <= now)
-                {
-                    // A paused peer is not read from, and a ping with bytes ahead of it is not sent yet: in both cases
-                    // the silence is not the peer's fault. The write timeout closes a peer whose socket accepts
-                    // nothing.
-                    let is_sent = pings.bytes_ahead == 0;
-                    if is_sent && !self.is_paused {
-                        return Some(Deadline::NoPong);
-                    }
-                    pings.awaited_since = if is_sent { None } else { Some(now) };
-                }
-                if pings.next > now {
-                    return None;
-                }
-                pings.next = now + settings.ping_interval;
-                pings.awaited_since = Some(now);
-                pings.bytes_ahead = match self.send_buffer {
-                    Some(send_buffer) => send_buffer.bytes,
-                    None => 0,
-                };
-                pings.pongs_pending = pings.pongs_pending.saturating_add(1);
-                Some(Deadline::Ping)
+            PeerPhase::Connected { heartbeat } => {
+                let beat = heartbeat.take_expired(now, settings, self.is_paused, buffered_bytes)?;
+                Some(match beat {
+                    Beat::Ping => Deadline::Ping,
+                    Beat::NoPong => Deadline::NoPong,
+                })
             }
         }
-    }
-}
-
-/// The connections of a hub, in the slots that the shell chose.
-#[derive(Debug, Default)]
-pub(crate) struct Peers {
-    slots: Vec<Option<Box<Peer>>>,
-    len: usize,
-}
-
-impl Peers {
-    pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
-        self.slots
-            .get(convert::to_usize(id.index))?
-            .as_deref()
-            .filter(|peer| peer.id == id)
-    }
-
-    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
-        self.slots
-            .get_mut(convert::to_usize(id.index))?
-            .as_deref_mut()
-            .filter(|peer| peer.id == id)
-    }
-
-    /// Adds a peer.
-    ///
-    /// # Panics
-    ///
-    /// If its slot is occupied: the shell reuses a slot only after the hub has removed its peer.
-    pub(crate) fn insert(&mut self, peer: Peer) {
-        let index = convert::to_usize(peer.id.index);
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
-        }
-        if let Some(slot) = self.slots.get_mut(index) {
-            assert!(
-                slot.is_none(),
-                "the slot of a peer is occupied: {:?}",
-                peer.id
-            );
-            *slot = Some(Box::new(peer));
-            self.len += 1;
-        }
-    }
-
-    pub(crate) fn remove(&mut self, id: PeerId) -> Option<Box<Peer>> {
-        let slot = self.slots.get_mut(convert::to_usize(id.index))?;
-        if slot.as_ref()?.id != id {
-            return None;
-        }
-        self.len -= 1;
-        slot.take()
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// All peers, in the order of their slots.
-    pub(crate) fn ids(&self) -> Vec<PeerId> {
-        self.slots.iter().flatten().map(|peer| peer.id).collect()
     }
 }

@@ -11,8 +11,6 @@ use steadfast_engine::Rejection;
 use steadfast_machine::Instant;
 
 use crate::event::{Event, HubLimit};
-use crate::hub::Hub;
-use crate::io::Output;
 
 /// For this long after a report, rejections of the same cause are only counted.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,7 +51,7 @@ pub(crate) struct Rejections {
 
 impl Rejections {
     /// Counts one rejection. Returns an event if its cause has no recent report.
-    fn record(&mut self, now: Instant, cause: RejectionCause) -> Option<Event> {
+    pub(crate) fn record(&mut self, now: Instant, cause: RejectionCause) -> Option<Event> {
         let Some(count) = self.counts.get_mut(&cause) else {
             let first = RejectionCounter {
                 reported_at: now,
@@ -68,7 +66,7 @@ impl Rejections {
 
     /// The reports that are due. A cause without rejections since its last report is removed, so that its next
     /// rejection is reported immediately.
-    fn take_reports(&mut self, now: Instant) -> Vec<Event> {
+    pub(crate) fn take_reports(&mut self, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         self.counts.retain(|cause, count| {
             if now < count.reported_at + REPORT_INTERVAL {
@@ -90,23 +88,5 @@ impl Rejections {
         reported
             .min()
             .map(|reported_at| reported_at + REPORT_INTERVAL)
-    }
-}
-
-impl Hub {
-    /// Counts a rejected command, and reports it if a report is due.
-    pub(crate) fn record_rejection(&mut self, cause: RejectionCause) {
-        let now = self.now;
-        self.report_rejections();
-        if let Some(event) = self.rejections.record(now, cause) {
-            self.emit(Output::Notify(event));
-        }
-    }
-
-    /// Reports the rejections that were only counted, once their interval has passed.
-    pub(crate) fn report_rejections(&mut self) {
-        for event in self.rejections.take_reports(self.now) {
-            self.emit(Output::Notify(event));
-        }
     }
 }

@@ -6,41 +6,31 @@
 
 use steadfast_protocol::codes::DisconnectCode;
 
-use crate::hub::Hub;
-use crate::io::PeerId;
-use crate::peer::SendBuffer;
+use crate::context::Context;
+use crate::disconnect::Disconnect;
+use crate::peer::Peer;
+use crate::peer::send_buffer::SendBuffer;
+use crate::shared::Shared;
 
-impl Hub {
-    pub(crate) fn on_send_buffer(&mut self, id: PeerId, bytes: usize) {
-        let (now, bytes_max) = (self.now, self.settings().send_buffer_bytes_max);
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        if bytes > bytes_max {
-            return self.close(id, DisconnectCode::Slow);
+impl Peer {
+    /// Handles bytes that were added to the send buffer.
+    pub(crate) fn on_buffered(
+        &mut self,
+        context: &Context,
+        bytes: usize,
+    ) -> Result<(), Disconnect> {
+        if bytes > context.settings().send_buffer_bytes_max {
+            return Err(DisconnectCode::Slow.into());
         }
-        let initial = SendBuffer {
-            bytes,
-            bytes_due: bytes,
-            since: now,
-        };
-        peer.send_buffer.get_or_insert(initial).bytes = bytes;
-        self.schedule(id);
+        self.send_buffer
+            .get_or_insert_with(|| SendBuffer::new(context.now, bytes))
+            .resize(bytes);
+        Ok(())
     }
 
-    pub(crate) fn on_written(&mut self, id: PeerId, bytes: usize) {
-        let now = self.now;
-        if let Some(peer) = self.peers.get_mut(id) {
-            peer.record_written(now, bytes);
-        }
-    }
-
-    pub(crate) fn on_drained(&mut self, id: PeerId) {
-        let now = self.now;
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        peer.record_drained(now);
-        self.request_next_page(id);
+    /// Handles an empty send buffer: a recovery may continue.
+    pub(crate) fn on_drained(&mut self, shared: &mut Shared) {
+        self.record_drained(shared.context.now);
+        self.request_next_page(shared);
     }
 }

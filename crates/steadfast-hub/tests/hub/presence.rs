@@ -51,13 +51,16 @@ pub(crate) fn presence_awaits_every_shard_and_sums_the_responses(offsets: Offset
     let peer = script.subscribe("news", 0);
 
     script.send(peer, presence_stats(3, "news"));
+    let [ShardMessage::PresenceQuery { number, .. }] = script.broadcasts[..] else {
+        panic!("{:?}", script.broadcasts);
+    };
     relay(&mut script);
     relay(&mut script);
     assert_eq!(script.read(peer), []);
     let users = BTreeSet::from(["ada".to_owned(), String::new()]);
     let other = ShardMessage::PresenceResponse {
         shard: 0,
-        number: 1,
+        number,
         presence: ShardPresence::Counts { clients: 3, users },
     };
     script.receive(other);

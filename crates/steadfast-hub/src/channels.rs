@@ -1,0 +1,132 @@
+//! The channels of a hub: only those with a member or a pending request on this shard.
+
+use std::collections::HashMap;
+
+use steadfast_machine::convert;
+use steadfast_protocol::message::ChannelName;
+
+use crate::channel::{Channel, ChannelIndex};
+
+/// The channels of a hub: only those with a subscription or a pending request on this shard.
+#[derive(Debug, Default)]
+pub(crate) struct Channels {
+    slots: Vec<Option<Channel>>,
+    free: Vec<u32>,
+    /// For lookups only; never iterated.
+    by_name: HashMap<ChannelName, ChannelIndex>,
+}
+
+impl Channels {
+    /// The channel of a subscription or of a pending request.
+    ///
+    /// # Panics
+    ///
+    /// If there is none: a channel exists as long as it has members or pending requests.
+    pub(crate) fn get(&self, index: ChannelIndex) -> &Channel {
+        let slot = self.slots.get(convert::to_usize(index.0));
+        slot.and_then(Option::as_ref)
+            .expect("a channel with members or pending requests exists")
+    }
+
+    /// Like [`Channels::get`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such channel.
+    pub(crate) fn get_mut(&mut self, index: ChannelIndex) -> &mut Channel {
+        let slot = self.slots.get_mut(convert::to_usize(index.0));
+        slot.and_then(Option::as_mut)
+            .expect("a channel with members or pending requests exists")
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<ChannelIndex> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The name as a shared string; the name of a known channel is not copied.
+    pub(crate) fn name(&self, name: &str) -> ChannelName {
+        self.by_name
+            .get_key_value(name)
+            .map_or_else(|| ChannelName::from(name), |(known, _)| known.clone())
+    }
+
+    /// Adds a channel that is not known.
+    pub(crate) fn create(&mut self, name: &str) -> ChannelIndex {
+        let name = ChannelName::from(name);
+        let channel = Channel::new(name.clone());
+        let index = if let Some(free) = self.free.pop() {
+            if let Some(slot) = self.slots.get_mut(convert::to_usize(free)) {
+                *slot = Some(channel);
+            }
+            ChannelIndex(free)
+        } else {
+            self.slots.push(Some(channel));
+            ChannelIndex(last_index(self.slots.len()))
+        };
+        self.by_name.insert(name, index);
+        index
+    }
+
+    /// Records that a request about the channel has its response.
+    pub(crate) fn end_request(&mut self, index: ChannelIndex) {
+        self.get_mut(index).pending_requests -= 1;
+        self.release(index);
+    }
+
+    /// Removes the channel if it has neither members nor pending requests.
+    pub(crate) fn release(&mut self, index: ChannelIndex) {
+        let Some(slot) = self.slots.get_mut(convert::to_usize(index.0)) else {
+            return;
+        };
+        if slot.as_ref().is_some_and(Channel::is_idle)
+            && let Some(channel) = slot.take()
+        {
+            self.by_name.remove(&channel.name);
+            self.free.push(index.0);
+        }
+    }
+
+    /// All channels, in the order of their slots.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (ChannelIndex, &mut Channel)> {
+        let numbered = (0..).map(ChannelIndex).zip(&mut self.slots);
+        numbered.filter_map(|(index, slot)| Some((index, slot.as_mut()?)))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+/// The index of the last entry of a list that is not empty.
+fn last_index(len: usize) -> u32 {
+    u32::try_from(len - 1).expect("a shard has fewer channels than 32 bits can count")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::PeerId;
+
+    #[test]
+    fn an_idle_channel_is_removed_and_its_slot_is_reused() {
+        let mut channels = Channels::default();
+        let index = channels.create("one");
+        let slot = channels.get_mut(index).add_pending(peer(1));
+
+        channels.release(index);
+        assert_eq!(channels.len(), 1);
+
+        channels.get_mut(index).remove(slot);
+        channels.release(index);
+        assert_eq!(channels.len(), 0);
+        assert_eq!(channels.create("two"), index);
+        assert_eq!(channels.find("one"), None);
+    }
+
+    fn peer(index: u32) -> PeerId {
+        PeerId {
+            index,
+            generation: 0,
+        }
+    }
+}

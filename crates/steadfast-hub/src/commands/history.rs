@@ -1,0 +1,100 @@
+//! The history command: a page of publications in either direction.
+
+use steadfast_engine::{Page, Read, ReadFrom, ReadResponse, Rejection, Request};
+use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::{HistoryRequest, HistoryResult, Position, ReplyResult};
+
+use crate::from_engine::{publication, rejection_code};
+use crate::peer::Peer;
+use crate::pending::{Caller, Purpose};
+use crate::shared::Shared;
+
+impl Peer {
+    pub(super) fn history(&mut self, shared: &mut Shared, command: u32, request: &HistoryRequest) {
+        let from = match read_from(request) {
+            Ok(from) => from,
+            Err(code) => return self.reject(&mut shared.context, command, code),
+        };
+        if request.channel.is_empty() {
+            return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
+        }
+        if !shared.has_request_capacity() {
+            return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
+        }
+        let settings = shared.context.settings();
+        let max = settings.history_publications_max;
+        // -1, like any other negative number, requests the maximum.
+        let limit = usize::try_from(request.limit).map_or(max, |limit| limit.min(max));
+        let bytes_max = settings.recovery_bytes_max;
+        let channel = shared.channels.name(&request.channel);
+        let caller = Caller::Peer {
+            peer: self.id,
+            command,
+        };
+        let weight = shared.request(caller, Purpose::History, |request_id| {
+            Request::Read(Read {
+                request_id,
+                channel,
+                from,
+                limit,
+                bytes_max,
+            })
+        });
+        self.reserve(&mut shared.context, weight);
+    }
+
+    pub(crate) fn on_history(
+        &self,
+        shared: &mut Shared,
+        command: u32,
+        response: Result<ReadResponse, Rejection>,
+    ) {
+        let context = &mut shared.context;
+        let response = match response {
+            Ok(response) => response,
+            Err(rejection) => return self.reject(context, command, rejection_code(rejection)),
+        };
+        match response.page {
+            Page::Unrecoverable => self.reject(context, command, ErrorCode::UnrecoverablePosition),
+            Page::Records { records, .. } => {
+                let result = HistoryResult {
+                    publications: records.into_iter().map(publication).collect(),
+                    position: Position {
+                        epoch: response.epoch.to_string(),
+                        offset: response.high_watermark,
+                    },
+                };
+                self.reply(context, command, ReplyResult::History(result));
+            }
+        }
+    }
+}
+
+/// Where a history command begins to read.
+fn read_from(request: &HistoryRequest) -> Result<ReadFrom, ErrorCode> {
+    let Some(since) = &request.since else {
+        return Ok(if request.reverse {
+            ReadFrom::Newest
+        } else {
+            ReadFrom::Oldest
+        });
+    };
+    if request.reverse && since.offset == 0 {
+        return Err(ErrorCode::BadRequest);
+    }
+    let epoch = since
+        .epoch
+        .parse()
+        .map_err(|_invalid| ErrorCode::UnrecoverablePosition)?;
+    Ok(if request.reverse {
+        ReadFrom::Before {
+            epoch,
+            offset: since.offset,
+        }
+    } else {
+        ReadFrom::After {
+            epoch,
+            offset: since.offset,
+        }
+    })
+}

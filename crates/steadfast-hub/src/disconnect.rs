@@ -1,0 +1,48 @@
+//! Why the hub closes a connection.
+
+use std::time::Duration;
+
+use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
+
+/// The retry delay for a peer that is rejected because the hub is full.
+const FULL_RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// The close code for "try again later" (registered by IANA after RFC 6455).
+const TRY_AGAIN_LATER: u16 = 1013;
+
+/// The error of whatever a peer may do: its connection is closed with this code. Only the hub removes peers, where it
+/// looked them up; so no code below it runs for a peer that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disconnect {
+    pub(crate) code: u16,
+    /// Plain text, never empty, at most 123 bytes.
+    pub(crate) reason: String,
+}
+
+impl Disconnect {
+    pub(crate) const fn new(code: DisconnectCode, reason: String) -> Self {
+        Self {
+            code: code.code(),
+            reason,
+        }
+    }
+
+    /// For a connection that exceeds the capacity and has no command to reply to.
+    pub(crate) fn full() -> Self {
+        Self {
+            code: TRY_AGAIN_LATER,
+            reason: full_message(),
+        }
+    }
+}
+
+impl From<DisconnectCode> for Disconnect {
+    fn from(code: DisconnectCode) -> Self {
+        Self::new(code, code.reason().to_owned())
+    }
+}
+
+/// The message for a peer that exceeds the capacity: the peer's SDK increases the backoff and reconnects.
+pub(crate) fn full_message() -> String {
+    with_retry_in("at capacity", FULL_RETRY_DELAY)
+}

@@ -1,0 +1,196 @@
+//! Everything that a hub awaits: responses of the engine and of the other shards.
+//!
+//! One number identifies one entry: the responder repeats it. An entry says who called, what is awaited, and how much
+//! of the caller's limit it takes: a peer at its limit is not read from. What has a large response weighs more, so that
+//! the limit bounds bytes as well. An entry may have a deadline; the engine responds to every request, so its entries
+//! have none. An entry stays when its peer leaves, so that the limits cover what is still being worked on.
+
+use std::collections::{BTreeSet, HashMap};
+
+use steadfast_machine::Instant;
+
+pub(crate) use self::gather::PresenceGather;
+use crate::channel::ChannelIndex;
+use crate::ids::PeerId;
+use crate::peer::subscription::{Recovery, SubscribeOptions};
+use crate::policy::HubSettings;
+
+mod gather;
+
+/// On whose behalf something is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A peer, for its command of this number; 0 if no command awaits a reply.
+    Peer { peer: PeerId, command: u32 },
+    /// The hub itself.
+    Hub,
+}
+
+/// What is awaited.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    /// The engine's response to a request.
+    Engine(Purpose),
+    /// The presence of a channel on all shards.
+    Presence(Box<PresenceGather>),
+}
+
+/// Why a request was sent to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To append what a command publishes.
+    Publish { form: PublishForm },
+    /// To begin a subscription.
+    Subscribe {
+        channel: ChannelIndex,
+        /// Which subscription of the peer to the channel.
+        number: u64,
+        options: SubscribeOptions,
+    },
+    /// To continue the recovery of a subscription.
+    Page { channel: ChannelIndex, number: u64 },
+    /// To read the publications of a channel that this shard missed.
+    CatchUp { channel: ChannelIndex },
+    /// To reply to a history command.
+    History,
+}
+
+/// How the peer published, which determines the form of the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PublishForm {
+    Plain,
+    Idempotent,
+}
+
+impl Purpose {
+    /// The channel that must exist until the response arrives.
+    pub(crate) const fn channel(&self) -> Option<ChannelIndex> {
+        match self {
+            Self::Subscribe { channel, .. }
+            | Self::Page { channel, .. }
+            | Self::CatchUp { channel } => Some(*channel),
+            Self::Publish { .. } | Self::History => None,
+        }
+    }
+
+    /// A quarter of the peer's limit if the response may have the maximum size of a reply.
+    pub(crate) const fn weight(&self, settings: &HubSettings) -> usize {
+        match self {
+            Self::Publish { .. } | Self::Page { .. } | Self::CatchUp { .. } => 1,
+            Self::Subscribe { options, .. } => match options.recovery {
+                Recovery::NotRequested | Recovery::UnknownEpoch => 1,
+                Recovery::After { .. } => large_weight(settings),
+            },
+            Self::History => large_weight(settings),
+        }
+    }
+}
+
+/// The weight of what has a large response.
+pub(crate) const fn large_weight(settings: &HubSettings) -> usize {
+    settings.pending_requests_per_peer_max.div_ceil(4)
+}
+
+/// One entry of the table.
+#[derive(Debug)]
+pub(crate) struct PendingEntry {
+    pub(crate) caller: Caller,
+    /// What the entry takes of its peer's limit.
+    pub(crate) weight: usize,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) awaited: Awaited,
+}
+
+/// The entries of each kind, which have limits of their own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    engine: usize,
+    presence: usize,
+}
+
+impl Counts {
+    const fn of(&mut self, awaited: &Awaited) -> &mut usize {
+        match awaited {
+            Awaited::Engine(_) => &mut self.engine,
+            Awaited::Presence(_) => &mut self.presence,
+        }
+    }
+}
+
+/// The table of everything that a hub awaits.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// For lookups only; never iterated.
+    by_number: HashMap<u64, PendingEntry>,
+    by_deadline: BTreeSet<(Instant, u64)>,
+    counts: Counts,
+    last_number: u64,
+}
+
+impl Pending {
+    /// The number of requests to the engine.
+    pub(crate) const fn engine_requests(&self) -> usize {
+        self.counts.engine
+    }
+
+    /// The number of presence queries.
+    pub(crate) const fn presence_queries(&self) -> usize {
+        self.counts.presence
+    }
+
+    /// Adds an entry. Returns its number, which no other entry of this hub has had.
+    pub(crate) fn add(&mut self, entry: PendingEntry) -> u64 {
+        self.last_number += 1;
+        let number = self.last_number;
+        *self.counts.of(&entry.awaited) += 1;
+        if let Some(deadline) = entry.deadline {
+            self.by_deadline.insert((deadline, number));
+        }
+        self.by_number.insert(number, entry);
+        number
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut PendingEntry> {
+        self.by_number.get_mut(&number)
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) -> Option<PendingEntry> {
+        let entry = self.by_number.remove(&number)?;
+        *self.counts.of(&entry.awaited) -= 1;
+        if let Some(deadline) = entry.deadline {
+            self.by_deadline.remove(&(deadline, number));
+        }
+        Some(entry)
+    }
+
+    /// Removes a request to the engine. Returns its caller and its weight, too.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such request: a bug in the driver, since the engine responds to each request once.
+    pub(crate) fn take_request(&mut self, number: u64) -> (Caller, usize, Purpose) {
+        match self.remove(number) {
+            Some(PendingEntry {
+                caller,
+                weight,
+                deadline: _,
+                awaited: Awaited::Engine(purpose),
+            }) => (caller, weight, purpose),
+            entry => panic!("request {number} is not pending: {entry:?}"),
+        }
+    }
+
+    /// Removes the entry whose deadline passed first, if any has passed.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<PendingEntry> {
+        let (deadline, number) = self.by_deadline.first().copied()?;
+        if deadline > now {
+            return None;
+        }
+        self.remove(number)
+    }
+
+    /// The first deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.by_deadline.first().map(|(deadline, _)| *deadline)
+    }
+}

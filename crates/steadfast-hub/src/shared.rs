@@ -1,0 +1,96 @@
+//! What the peers of a hub share: everything that a command may use in addition to its peer.
+
+use steadfast_engine::{Read, ReadFrom, Request, RequestId};
+
+use crate::channel::ChannelIndex;
+use crate::channels::Channels;
+use crate::context::Context;
+use crate::event::HubLimit;
+use crate::io::Output;
+use crate::pending::{Awaited, Caller, Pending, PendingEntry, Purpose};
+use crate::rejections::RejectionCause;
+
+/// A hub without its peers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) context: Context,
+    pub(crate) channels: Channels,
+    pub(crate) pending: Pending,
+    /// Peers whose connect command was accepted.
+    pub(crate) sessions: usize,
+    pub(crate) subscriptions_started: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(context: Context) -> Self {
+        Self {
+            context,
+            channels: Channels::default(),
+            pending: Pending::default(),
+            sessions: 0,
+            subscriptions_started: 0,
+        }
+    }
+
+    /// Whether as many sessions are open as the policy allows. Connections without a session do not count: otherwise a
+    /// thundering herd that is larger than the hub would prevent its own sessions.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.sessions >= self.context.settings().peers_max
+    }
+
+    /// Whether the hub's limit allows one more request to the engine. Records a rejection if not.
+    pub(crate) fn has_request_capacity(&mut self) -> bool {
+        let max = self.context.settings().pending_requests_max;
+        let is_within = self.pending.engine_requests() < max;
+        if !is_within {
+            let limit = HubLimit::PendingRequests;
+            self.context.record_rejection(RejectionCause::Limit(limit));
+        }
+        is_within
+    }
+
+    /// Sends a request to the engine; `request` builds it from its id. Returns its weight.
+    pub(crate) fn request(
+        &mut self,
+        caller: Caller,
+        purpose: Purpose,
+        request: impl FnOnce(RequestId) -> Request,
+    ) -> usize {
+        let settings = self.context.settings();
+        let (shard, weight) = (settings.shard, purpose.weight(settings));
+        if let Some(channel) = purpose.channel() {
+            self.channels.get_mut(channel).pending_requests += 1;
+        }
+        let number = self.pending.add(PendingEntry {
+            caller,
+            weight,
+            deadline: None,
+            awaited: Awaited::Engine(purpose),
+        });
+        let request = request(RequestId { shard, number });
+        self.context.emit(Output::Request(request));
+        weight
+    }
+
+    /// Requests a page of the purpose's channel from the engine, with the size of a recovery page. Returns its weight.
+    pub(crate) fn request_page(
+        &mut self,
+        caller: Caller,
+        channel: ChannelIndex,
+        purpose: Purpose,
+        from: ReadFrom,
+        limit: usize,
+    ) -> usize {
+        let name = self.channels.get(channel).name.clone();
+        let bytes_max = self.context.settings().recovery_bytes_max;
+        self.request(caller, purpose, |request_id| {
+            Request::Read(Read {
+                request_id,
+                channel: name,
+                from,
+                limit,
+                bytes_max,
+            })
+        })
+    }
+}
