@@ -8,7 +8,8 @@ use std::rc::Rc;
 use steadfast_engine::ChannelEpoch;
 use steadfast_protocol::message::ChannelName;
 
-use self::members::{MemberKey, Members};
+pub(crate) use self::members::MemberKey;
+use self::members::Members;
 use crate::ids::PeerId;
 
 mod members;
@@ -44,8 +45,7 @@ pub(crate) struct Channel {
     pub(crate) cursor: Cursor,
     live: Members,
     pending: Members,
-    /// Peers that requested join and leave pushes.
-    pub(crate) listeners: Vec<PeerId>,
+    listeners: Members,
     /// Pending requests to the log about this channel.
     pub(crate) pending_requests: u32,
 }
@@ -57,7 +57,7 @@ impl Channel {
             cursor: Cursor::Unknown,
             live: Members::default(),
             pending: Members::default(),
-            listeners: Vec::new(),
+            listeners: Members::default(),
             pending_requests: 0,
         }
     }
@@ -92,8 +92,17 @@ impl Channel {
         }
     }
 
-    pub(crate) fn remove_listener(&mut self, peer: PeerId) {
-        self.listeners.retain(|listener| *listener != peer);
+    /// The peers that requested join and leave pushes, for an output; `None` if there are none.
+    pub(crate) fn listeners(&self) -> Option<Rc<Vec<PeerId>>> {
+        self.listeners.share()
+    }
+
+    pub(crate) fn add_listener(&mut self, peer: PeerId) -> MemberKey {
+        self.listeners.add(peer)
+    }
+
+    pub(crate) fn remove_listener(&mut self, listener: MemberKey) {
+        self.listeners.remove(listener);
     }
 
     /// Whether the channel has neither members nor pending requests.

@@ -326,13 +326,16 @@ impl Machine for Hub {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use steadfast_engine::{ChannelEpoch, Committed, Publisher, Record, Response, RetentionClass};
+    use steadfast_engine::{
+        ChannelEpoch, Committed, Page, Publisher, ReadResponse, Record, Response, RetentionClass,
+    };
     use steadfast_protocol::message::{
-        ConnectRequest, PayloadKind, PublishRequest, ReplyResult, Request,
+        ConnectRequest, PayloadKind, PublishRequest, ReplyResult, Request, SubscribeRequest,
     };
 
     use super::*;
     use crate::policy::{AnonymousInfo, HubSettings, JoinLeave};
+    use crate::work;
 
     #[test]
     fn one_publish_looks_its_peer_up_once_on_the_way_in_and_once_on_the_way_out() {
@@ -374,7 +377,75 @@ mod tests {
         assert!(acknowledged);
     }
 
+    #[test]
+    fn a_mass_disconnect_of_a_channel_whose_members_all_listen_costs_each_member_the_same() {
+        let entries = [1_000, 5_000].map(|members| {
+            let mut hub = Hub::new(policy(), Seed::new(1), Instant::START);
+            let peers: Vec<_> = (0..members).map(|index| listen(&mut hub, index)).collect();
+            assert_eq!(peers.len(), hub.peer_count());
+            work::take();
+
+            for peer in peers {
+                let loss = ConnectionLoss::IoError;
+                handle(&mut hub, Input::Lost { peer, loss });
+                relay(&mut hub);
+            }
+
+            assert_eq!((hub.peer_count(), hub.channel_count()), (0, 0));
+            work::take()
+        });
+
+        println!("entries visited or copied: {entries:?}");
+        assert!(entries[0] <= 4 * 1_000, "{entries:?}");
+        assert_eq!(entries[1], 5 * entries[0]);
+    }
+
     const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
+
+    /// Connects a peer that is live in `news` and receives joins and leaves.
+    fn listen(hub: &mut Hub, index: u32) -> PeerId {
+        let peer = connect(hub, index);
+        let request = SubscribeRequest {
+            channel: "news".to_owned(),
+            join_leave: true,
+            ..SubscribeRequest::default()
+        };
+        command(hub, peer, 2, Request::Subscribe(request));
+        let mut granted = 0;
+        while let Some(output) = hub.poll_output() {
+            if let Output::Request(request) = output {
+                let number = request.id().number;
+                let response = Response::Read(ReadResponse {
+                    epoch: EPOCH,
+                    high_watermark: 0,
+                    page: Page::Unrecoverable,
+                });
+                let response = EngineEvent::Response { number, response };
+                handle(
+                    hub,
+                    Input::Engine {
+                        events: vec![response],
+                    },
+                );
+            } else if let Output::Send { .. } = output {
+                granted += 1;
+            }
+        }
+        assert_eq!(granted, 1);
+        peer
+    }
+
+    /// Executes all outputs: what is broadcast returns to the hub, as from its inbox.
+    fn relay(hub: &mut Hub) {
+        let mut count = 0;
+        while let Some(output) = hub.poll_output() {
+            count += 1;
+            if let Output::Broadcast(message) = output {
+                handle(hub, Input::ShardMessageReceived { message });
+            }
+        }
+        assert!(count <= 3, "{count} outputs for one leave");
+    }
 
     fn policy() -> HubPolicy {
         let second = std::time::Duration::from_secs(1);

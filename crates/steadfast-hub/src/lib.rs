@@ -28,5 +28,7 @@ mod responses;
 mod shared;
 mod slow_consumer;
 pub mod timer_wheel;
+#[cfg(test)]
+mod work;
 
 pub use hub::Hub;

@@ -4,8 +4,6 @@
 //! shard messages, which may be dropped. If a shard does not respond in time, the command fails with a temporary error;
 //! a reply is never silently partial.
 
-use std::rc::Rc;
-
 use steadfast_machine::convert;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ChannelName, ClientInfo, Push, PushEvent, Reply};
@@ -136,23 +134,20 @@ pub(crate) fn push_membership(
     info: ClientInfo,
     change: MembershipChange,
 ) {
-    // A channel without members on this shard has no listeners either.
+    // A channel that is not known has no members on this shard, and so no listeners.
     let Some(index) = shared.channels.find(channel.as_str()) else {
         return;
     };
-    let listeners = shared.channels.get(index).listeners.clone();
-    if listeners.is_empty() {
+    let Some(to) = shared.channels.get(index).listeners() else {
         return;
-    }
+    };
     let event = match change {
         MembershipChange::Joined => PushEvent::Join(info),
         MembershipChange::Left => PushEvent::Leave(info),
     };
-    shared.context.emit(Output::Fanout {
-        message: Reply::Push(Push {
-            channel: channel.clone(),
-            event,
-        }),
-        to: Rc::new(listeners),
+    let message = Reply::Push(Push {
+        channel: channel.clone(),
+        event,
     });
+    shared.context.emit(Output::Fanout { message, to });
 }

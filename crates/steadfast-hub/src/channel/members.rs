@@ -67,7 +67,7 @@ impl Members {
 
     /// Adds a member. Copies the list if an output that is still queued shares it.
     pub(crate) fn add(&mut self, peer: PeerId) -> MemberKey {
-        let peers = Rc::make_mut(self.peers.get_or_insert_default());
+        let peers = self.peers_mut();
         let index = peers.len();
         peers.push(peer);
         let key = MemberKey::at(convert::to_usize(self.unused));
@@ -92,7 +92,7 @@ impl Members {
         let unused = self.unused;
         let index = std::mem::replace(&mut self.slot_mut(key.slot()).index, unused);
         self.unused = index_of(key.slot());
-        let peers = Rc::make_mut(self.peers.get_or_insert_default());
+        let peers = self.peers_mut();
         let index = convert::to_usize(index);
         peers.swap_remove(index);
         let last = peers.len();
@@ -101,6 +101,16 @@ impl Members {
             self.slot_mut(index).key = moved;
             self.slot_mut(moved.slot()).index = index_of(index);
         }
+    }
+
+    fn peers_mut(&mut self) -> &mut Vec<PeerId> {
+        let peers = self.peers.get_or_insert_default();
+        #[cfg(test)]
+        crate::work::count(match Rc::get_mut(peers) {
+            Some(_) => 1,
+            None => peers.len(),
+        });
+        Rc::make_mut(peers)
     }
 
     fn slot_mut(&mut self, number: usize) -> &mut Slot {

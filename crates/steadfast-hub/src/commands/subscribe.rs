@@ -84,6 +84,7 @@ impl Peer {
             channel,
             number,
             slot,
+            listener: None,
             phase: SubscriptionPhase::Requested { command },
         });
         number
@@ -176,10 +177,13 @@ impl Peer {
     }
 
     /// Notifies all shards that the client subscribed.
-    fn announce(&self, shared: &mut Shared, channel: ChannelIndex, join_leave: JoinLeavePushes) {
+    fn announce(&mut self, shared: &mut Shared, channel: ChannelIndex, pushes: JoinLeavePushes) {
+        let id = self.id;
         let joined = shared.channels.get_mut(channel);
-        if join_leave == JoinLeavePushes::On {
-            joined.listeners.push(self.id);
+        if pushes == JoinLeavePushes::On
+            && let Some(subscription) = self.subscription_mut(channel)
+        {
+            subscription.listener = Some(joined.add_listener(id));
         }
         if shared.context.settings().join_leave == JoinLeave::On {
             let message = ShardMessage::Join {

@@ -76,7 +76,9 @@ impl Peer {
     fn leave_channel(&self, shared: &mut Shared, subscription: &Subscription) {
         let left = shared.channels.get_mut(subscription.channel);
         left.remove(subscription.slot);
-        left.remove_listener(self.id);
+        if let Some(listener) = subscription.listener {
+            left.remove_listener(listener);
+        }
         let is_announced =
             shared.context.settings().join_leave == JoinLeave::On && subscription.has_position();
         let message = is_announced.then(|| ShardMessage::Leave {

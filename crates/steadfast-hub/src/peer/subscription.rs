@@ -2,7 +2,7 @@
 
 use steadfast_engine::{ChannelEpoch, ReadFrom};
 
-use crate::channel::{ChannelIndex, MemberSlot};
+use crate::channel::{ChannelIndex, MemberKey, MemberSlot};
 
 /// The options of a subscribe command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub(crate) struct Subscription {
     /// still arrive.
     pub(crate) number: u64,
     pub(crate) slot: MemberSlot,
+    /// Set while the subscriber receives join and leave pushes.
+    pub(crate) listener: Option<MemberKey>,
     pub(crate) phase: SubscriptionPhase,
 }
 

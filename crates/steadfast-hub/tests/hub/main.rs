@@ -104,6 +104,7 @@ suite! {
     presence::presence_fails_with_a_temporary_error_if_a_shard_does_not_respond,
     presence::presence_above_its_limit_is_rejected_and_not_truncated,
     presence::joins_and_leaves_are_pushed_to_peers_that_requested_them,
+    presence::a_listener_that_unsubscribed_receives_no_joins_and_the_others_still_do,
     presence::joins_and_leaves_are_broadcast_to_all_shards_once,
     presence::a_client_receives_its_own_join_after_its_subscribe_reply,
     presence::dropped_messages_are_reported_per_shard_at_once_and_then_at_most_once_a_second,

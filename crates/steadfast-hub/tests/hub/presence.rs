@@ -136,6 +136,26 @@ pub(crate) fn joins_and_leaves_are_pushed_to_peers_that_requested_them(offsets: 
     assert_eq!(script.read(quiet), []);
 }
 
+pub(crate) fn a_listener_that_unsubscribed_receives_no_joins_and_the_others_still_do(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
+    let listeners: Vec<_> = (0..3).map(|_| subscribe_and_listen(&mut script)).collect();
+
+    script.send(listeners[0], unsubscribe(3, "news"));
+    script.read(listeners[0]);
+    let info = client_info("c");
+    script.receive(ShardMessage::Join {
+        channel: ChannelName::from("news"),
+        info: info.clone(),
+    });
+
+    let join = [event("news", PushEvent::Join(info))];
+    assert_eq!(script.read(listeners[0]), []);
+    assert_eq!(script.read(listeners[1]), join);
+    assert_eq!(script.read(listeners[2]), join);
+}
+
 pub(crate) fn joins_and_leaves_are_broadcast_to_all_shards_once(offsets: Offsets) {
     let mut script = Script::new(offsets);
     let peer = script.connect();
@@ -290,6 +310,18 @@ fn subscribe_as_listener() -> Command {
         ..SubscribeRequest::default()
     };
     subscribe_with(2, request)
+}
+
+/// A peer that is live in `news` and receives joins and leaves; all replies are read already.
+fn subscribe_and_listen(script: &mut Script) -> PeerId {
+    let peer = script.connect();
+    script.send(peer, subscribe_as_listener());
+    if !script.requests.is_empty() {
+        script.respond(checked(0));
+    }
+    script.broadcasts.clear();
+    script.read(peer);
+    peer
 }
 
 fn client_info(client: &str) -> ClientInfo {
