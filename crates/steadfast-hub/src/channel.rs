@@ -25,8 +25,19 @@ pub(crate) enum Cursor {
     Unknown,
     /// Everything up to `offset` was read; the next commit follows it.
     Current { epoch: ChannelEpoch, offset: u64 },
-    /// Commits after `offset` were missed; a read that fetches them is pending.
+    /// Commits after `offset` were missed; they are read again, see [`CatchUp`].
     Lagging { epoch: ChannelEpoch, offset: u64 },
+}
+
+/// Whether the channel is read again, because its cursor lags or did until its history changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CatchUp {
+    /// No read is due.
+    NotDue,
+    /// The channel has this ticket in the queue of `catch_up`.
+    Queued { ticket: u64 },
+    /// A read is pending.
+    Reading,
 }
 
 /// The slot of a subscription in the member lists of its channel.
@@ -43,6 +54,7 @@ pub(crate) enum MemberSlot {
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) cursor: Cursor,
+    pub(crate) catch_up: CatchUp,
     live: Members,
     pending: Members,
     listeners: Members,
@@ -55,6 +67,7 @@ impl Channel {
         Self {
             name,
             cursor: Cursor::Unknown,
+            catch_up: CatchUp::NotDue,
             live: Members::default(),
             pending: Members::default(),
             listeners: Members::default(),

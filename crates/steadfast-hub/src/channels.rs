@@ -1,11 +1,11 @@
 //! The channels of a hub: only those with a member or a pending request on this shard.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
-use crate::channel::{Channel, ChannelIndex};
+use crate::channel::{CatchUp, Channel, ChannelIndex};
 
 /// The channels of a hub: only those with a subscription or a pending request on this shard.
 #[derive(Debug, Default)]
@@ -14,6 +14,9 @@ pub(crate) struct Channels {
     free: Vec<u32>,
     /// For lookups only; never iterated.
     by_name: HashMap<ChannelName, ChannelIndex>,
+    /// The channels that are due to be read again, by ticket: the first has waited longest.
+    catch_up_queue: BTreeMap<u64, ChannelIndex>,
+    last_ticket: u64,
 }
 
 impl Channels {
@@ -82,8 +85,30 @@ impl Channels {
             && let Some(channel) = slot.take()
         {
             self.by_name.remove(&channel.name);
+            if let CatchUp::Queued { ticket } = channel.catch_up {
+                self.catch_up_queue.remove(&ticket);
+            }
             self.free.push(index.0);
         }
+    }
+
+    /// Puts a channel at the end of the queue of those that are due to be read again, unless it is due already. The
+    /// queue has each channel at most once, and none that has been removed.
+    pub(crate) fn queue_catch_up(&mut self, index: ChannelIndex) {
+        let ticket = self.last_ticket + 1;
+        let channel = self.get_mut(index);
+        if channel.catch_up == CatchUp::NotDue {
+            channel.catch_up = CatchUp::Queued { ticket };
+            self.catch_up_queue.insert(ticket, index);
+            self.last_ticket = ticket;
+        }
+    }
+
+    /// Removes the first channel from the queue of those that are due to be read again.
+    pub(crate) fn next_catch_up(&mut self) -> Option<ChannelIndex> {
+        let (_, index) = self.catch_up_queue.pop_first()?;
+        self.get_mut(index).catch_up = CatchUp::NotDue;
+        Some(index)
     }
 
     /// All channels, in the order of their slots.
@@ -121,6 +146,23 @@ mod tests {
         assert_eq!(channels.len(), 0);
         assert_eq!(channels.create("two"), index);
         assert_eq!(channels.find("one"), None);
+    }
+
+    #[test]
+    fn the_queue_of_channels_to_read_again_has_each_of_them_once_and_no_removed_one() {
+        let mut channels = Channels::default();
+        let [first, second, third] = ["one", "two", "three"].map(|name| channels.create(name));
+
+        for index in [first, second, first, third] {
+            channels.queue_catch_up(index);
+        }
+        channels.release(second);
+
+        assert_eq!(channels.next_catch_up(), Some(first));
+        channels.queue_catch_up(first);
+        assert_eq!(channels.next_catch_up(), Some(third));
+        assert_eq!(channels.next_catch_up(), Some(first));
+        assert_eq!(channels.next_catch_up(), None);
     }
 
     fn peer(index: u32) -> PeerId {

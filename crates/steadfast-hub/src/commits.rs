@@ -34,6 +34,6 @@ pub(crate) fn on_committed(peers: &mut Peers, shared: &mut Shared, committed: Co
         Cursor::Current { epoch, offset } if previous <= offset => {
             channel.fan_out(&mut shared.context, epoch, record);
         }
-        Cursor::Current { epoch, offset } => catch_up::begin(shared, index, epoch, offset),
+        Cursor::Current { .. } => catch_up::on_gap(shared, index),
     }
 }

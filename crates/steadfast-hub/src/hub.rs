@@ -220,6 +220,7 @@ impl Hub {
             let outcome = responses::on_timeout(&mut self.peers, &mut self.shared, &entry);
             self.close_caller(outcome);
         }
+        catch_up::on_tick(&mut self.shared);
         self.shared.context.report_rejections();
     }
 
@@ -317,6 +318,7 @@ impl Machine for Hub {
         let deadlines = [
             self.timer_wheel.next(),
             self.shared.pending.next_deadline(),
+            self.shared.catch_up_reads.next_deadline(),
             self.shared.context.next_report(),
         ];
         deadlines.into_iter().flatten().min()
@@ -463,6 +465,7 @@ mod tests {
             channels_per_peer_max: 3,
             pending_requests_per_peer_max: 4,
             pending_requests_max: 64,
+            catch_up_reads_max: 2,
             recovery_publications_max: 3,
             recovery_bytes_max: 65_536,
             history_publications_max: 10,

@@ -5,6 +5,7 @@
 //! outputs are in [`io`], and those of the engine in `steadfast-engine`.
 
 mod catch_up;
+mod catch_up_reads;
 mod channel;
 mod channels;
 mod commands;

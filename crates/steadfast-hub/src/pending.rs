@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Instant;
 
 pub(crate) use self::gather::PresenceGather;
@@ -49,8 +50,12 @@ pub(crate) enum Purpose {
     },
     /// To continue the recovery of a subscription.
     Page { channel: ChannelIndex, number: u64 },
-    /// To read the publications of a channel that this shard missed.
-    CatchUp { channel: ChannelIndex },
+    /// To read the publications of a channel that this shard missed after a position.
+    CatchUp {
+        channel: ChannelIndex,
+        epoch: ChannelEpoch,
+        offset: u64,
+    },
     /// To reply to a history command.
     History,
 }
@@ -68,7 +73,7 @@ impl Purpose {
         match self {
             Self::Subscribe { channel, .. }
             | Self::Page { channel, .. }
-            | Self::CatchUp { channel } => Some(*channel),
+            | Self::CatchUp { channel, .. } => Some(*channel),
             Self::Publish { .. } | Self::History => None,
         }
     }

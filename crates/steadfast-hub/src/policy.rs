@@ -42,6 +42,9 @@ pub struct HubSettings {
     /// Maximum number of pending requests of this hub to the log, and of its pending presence queries; above it, both
     /// are rejected with error 111.
     pub pending_requests_max: usize,
+    /// Maximum number of channels that are read at once after this hub lagged; the other ones wait for their turn. Each
+    /// response may have the size of a recovery page.
+    pub catch_up_reads_max: usize,
     /// Maximum number of publications in one recovery reply or page of pushes.
     pub recovery_publications_max: usize,
     /// Maximum payload bytes in one recovery reply or page of pushes.
@@ -104,6 +107,7 @@ pub enum HubSetting {
     ChannelsPerPeerMax,
     PendingRequestsPerPeerMax,
     PendingRequestsMax,
+    CatchUpReadsMax,
     RecoveryPublicationsMax,
     RecoveryBytesMax,
     HistoryPublicationsMax,
@@ -127,6 +131,7 @@ impl HubSetting {
             Self::ChannelsPerPeerMax => "channels_per_peer_max",
             Self::PendingRequestsPerPeerMax => "pending_requests_per_peer_max",
             Self::PendingRequestsMax => "pending_requests_max",
+            Self::CatchUpReadsMax => "catch_up_reads_max",
             Self::RecoveryPublicationsMax => "recovery_publications_max",
             Self::RecoveryBytesMax => "recovery_bytes_max",
             Self::HistoryPublicationsMax => "history_publications_max",
@@ -225,7 +230,7 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
     ]
 }
 
-fn size_rules(s: &HubSettings) -> [Rule; 10] {
+fn size_rules(s: &HubSettings) -> [Rule; 11] {
     let one = "at least 1";
     [
         (s.shards >= 1, HubSetting::Shards, one),
@@ -251,6 +256,7 @@ fn size_rules(s: &HubSettings) -> [Rule; 10] {
             HubSetting::PendingRequestsMax,
             "at least pending_requests_per_peer_max",
         ),
+        (s.catch_up_reads_max >= 1, HubSetting::CatchUpReadsMax, one),
         (
             s.recovery_publications_max >= 1,
             HubSetting::RecoveryPublicationsMax,

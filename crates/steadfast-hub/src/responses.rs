@@ -66,8 +66,13 @@ pub(crate) fn on_response(
 /// Handles the response to a request of the hub itself.
 fn on_own_response(peers: &mut Peers, shared: &mut Shared, purpose: &Purpose, response: Response) {
     match purpose {
-        Purpose::CatchUp { channel } => {
-            catch_up::on_response(peers, shared, *channel, read_response(response));
+        Purpose::CatchUp {
+            channel,
+            epoch,
+            offset,
+        } => {
+            let position = (*epoch, *offset);
+            catch_up::on_response(peers, shared, *channel, position, read_response(response));
         }
         Purpose::Publish { .. }
         | Purpose::Subscribe { .. }

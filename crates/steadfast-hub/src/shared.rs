@@ -2,6 +2,7 @@
 
 use steadfast_engine::{Read, ReadFrom, Request, RequestId};
 
+use crate::catch_up_reads::CatchUpReads;
 use crate::channel::ChannelIndex;
 use crate::channels::Channels;
 use crate::context::Context;
@@ -16,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) context: Context,
     pub(crate) channels: Channels,
     pub(crate) pending: Pending,
+    pub(crate) catch_up_reads: CatchUpReads,
     /// Peers whose connect command was accepted.
     pub(crate) sessions: usize,
     pub(crate) subscriptions_started: u64,
@@ -27,6 +29,7 @@ impl Shared {
             context,
             channels: Channels::default(),
             pending: Pending::default(),
+            catch_up_reads: CatchUpReads::new(),
             sessions: 0,
             subscriptions_started: 0,
         }

@@ -201,6 +201,8 @@ impl RunSettings {
             channels_per_peer_max: 16,
             pending_requests_per_peer_max: 64,
             pending_requests_max: 1024,
+            // Fewer than there are channels, so that a channel waits for its turn.
+            catch_up_reads_max: 2,
             // Small, so that a recovery takes several pages.
             recovery_publications_max: 5,
             recovery_bytes_max: 4096,

@@ -45,6 +45,7 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::ChannelsPerPeerMax => Key(const { client("channels_max") }),
         HubSetting::PendingRequestsPerPeerMax => Key(const { client("pending_requests_max") }),
         HubSetting::PendingRequestsMax => BuiltIn("PENDING_REQUESTS_PER_SHARD_MAX"),
+        HubSetting::CatchUpReadsMax => BuiltIn("CATCH_UP_READS_MAX"),
         HubSetting::RecoveryPublicationsMax | HubSetting::HistoryPublicationsMax => {
             Key(const { client("publications_per_reply_max") })
         }
@@ -284,6 +285,7 @@ mod tests {
                 settings.pending_requests_per_peer_max.to_string()
             }
             HubSetting::PendingRequestsMax => settings.pending_requests_max.to_string(),
+            HubSetting::CatchUpReadsMax => settings.catch_up_reads_max.to_string(),
             HubSetting::RecoveryPublicationsMax => settings.recovery_publications_max.to_string(),
             HubSetting::RecoveryBytesMax => settings.recovery_bytes_max.to_string(),
             HubSetting::HistoryPublicationsMax => settings.history_publications_max.to_string(),

@@ -27,6 +27,9 @@ const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 4 KiB reach the log's
 /// own limit, `PENDING_BYTES_MAX`. Also the maximum of `client.pending_requests_max`, so that no key raises it.
 const PENDING_REQUESTS_PER_SHARD_MAX: u32 = 16_384;
+/// The number of channels that a shard reads at once after it lagged. Each response may have the size of a page of a
+/// recovery, so this bounds the memory of catching up.
+const CATCH_UP_READS_MAX: usize = 64;
 // Settings of the log without a configuration key: they trade memory for speed and were chosen by measurement.
 /// The maximum number of bytes of one batch, which shares one write and one sync.
 const BATCH_BYTES_MAX: ByteSize = ByteSize::from_mib(4);
@@ -285,6 +288,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         channels_per_peer_max: convert::to_usize(client.channels_max),
         pending_requests_per_peer_max: convert::to_usize(client.pending_requests_max),
         pending_requests_max: convert::to_usize(PENDING_REQUESTS_PER_SHARD_MAX),
+        catch_up_reads_max: CATCH_UP_READS_MAX,
         recovery_publications_max: convert::to_usize(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
         history_publications_max: convert::to_usize(client.publications_per_reply_max),

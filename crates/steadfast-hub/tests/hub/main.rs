@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod catch_up;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod engine;
@@ -58,6 +60,11 @@ suite! {
     bounds::a_channel_and_an_idempotency_key_may_contain_any_character,
     bounds::a_paused_peer_is_not_closed_for_a_missing_pong,
     bounds::rejections_are_reported_once_a_second_with_their_count,
+    catch_up::a_shard_that_lagged_reads_a_few_channels_at_once_and_each_of_them_in_turn,
+    catch_up::a_channel_that_missed_more_than_a_page_lets_the_others_go_first,
+    catch_up::a_read_that_the_engine_rejects_at_its_limit_is_repeated_and_no_subscriber_is_closed,
+    catch_up::a_channel_without_members_is_not_read_again,
+    catch_up::a_shard_that_lags_again_while_it_catches_up_reads_each_channel_once,
     commands::a_connect_reply_contains_the_client_id_and_the_ping_settings,
     commands::a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing,
     commands::connect_and_subscribe_are_replied_to_in_order,

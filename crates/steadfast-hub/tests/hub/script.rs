@@ -81,6 +81,7 @@ pub(crate) fn settings() -> HubSettings {
         channels_per_peer_max: 3,
         pending_requests_per_peer_max: 4,
         pending_requests_max: 64,
+        catch_up_reads_max: 2,
         recovery_publications_max: 3,
         recovery_bytes_max: 65_536,
         history_publications_max: 10,
