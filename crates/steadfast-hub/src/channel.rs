@@ -11,6 +11,7 @@ use steadfast_protocol::message::ChannelName;
 pub(crate) use self::members::MemberKey;
 use self::members::Members;
 use crate::ids::PeerId;
+use crate::policy::ChannelOptions;
 
 mod members;
 
@@ -53,6 +54,7 @@ pub(crate) enum MemberSlot {
 #[derive(Debug)]
 pub(crate) struct Channel {
     pub(crate) name: ChannelName,
+    pub(crate) options: ChannelOptions,
     pub(crate) cursor: Cursor,
     pub(crate) catch_up: CatchUp,
     live: Members,
@@ -63,9 +65,10 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(name: ChannelName) -> Self {
+    pub(crate) fn new(name: ChannelName, options: ChannelOptions) -> Self {
         Self {
             name,
+            options,
             cursor: Cursor::Unknown,
             catch_up: CatchUp::NotDue,
             live: Members::default(),

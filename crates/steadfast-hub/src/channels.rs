@@ -6,6 +6,7 @@ use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
 use crate::channel::{CatchUp, Channel, ChannelIndex};
+use crate::policy::ChannelOptions;
 
 /// The channels of a hub: only those with a subscription or a pending request on this shard.
 #[derive(Debug, Default)]
@@ -54,9 +55,9 @@ impl Channels {
     }
 
     /// Adds a channel that is not known.
-    pub(crate) fn create(&mut self, name: &str) -> ChannelIndex {
+    pub(crate) fn create(&mut self, name: &str, options: ChannelOptions) -> ChannelIndex {
         let name = ChannelName::from(name);
-        let channel = Channel::new(name.clone());
+        let channel = Channel::new(name.clone(), options);
         let index = if let Some(free) = self.free.pop() {
             if let Some(slot) = self.slots.get_mut(convert::to_usize(free)) {
                 *slot = Some(channel);
@@ -131,11 +132,16 @@ fn last_index(len: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::ids::PeerId;
+    use crate::policy::JoinLeave;
+
+    const OPTIONS: ChannelOptions = ChannelOptions {
+        join_leave: JoinLeave::On,
+    };
 
     #[test]
     fn an_idle_channel_is_removed_and_its_slot_is_reused() {
         let mut channels = Channels::default();
-        let index = channels.create("one");
+        let index = channels.create("one", OPTIONS);
         let slot = channels.get_mut(index).add_pending(peer(1));
 
         channels.release(index);
@@ -144,14 +150,15 @@ mod tests {
         channels.get_mut(index).remove(slot);
         channels.release(index);
         assert_eq!(channels.len(), 0);
-        assert_eq!(channels.create("two"), index);
+        assert_eq!(channels.create("two", OPTIONS), index);
         assert_eq!(channels.find("one"), None);
     }
 
     #[test]
     fn the_queue_of_channels_to_read_again_has_each_of_them_once_and_no_removed_one() {
         let mut channels = Channels::default();
-        let [first, second, third] = ["one", "two", "three"].map(|name| channels.create(name));
+        let [first, second, third] =
+            ["one", "two", "three"].map(|name| channels.create(name, OPTIONS));
 
         for index in [first, second, first, third] {
             channels.queue_catch_up(index);

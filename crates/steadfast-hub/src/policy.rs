@@ -72,6 +72,12 @@ pub enum JoinLeave {
     Off,
 }
 
+/// What applies to one channel. Resolved when the channel is opened, and kept with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChannelOptions {
+    pub(crate) join_leave: JoinLeave,
+}
+
 /// How the connect data of an anonymous client is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnonymousInfo {
@@ -165,6 +171,13 @@ impl HubPolicy {
     /// The validated settings.
     pub const fn settings(&self) -> &HubSettings {
         &self.0
+    }
+
+    /// The options of a channel. All channels are in one namespace, so its name does not matter yet.
+    pub(crate) const fn channel_options(&self, _name: &str) -> ChannelOptions {
+        ChannelOptions {
+            join_leave: self.0.join_leave,
+        }
     }
 
     /// Seconds between pings, as sent to clients.

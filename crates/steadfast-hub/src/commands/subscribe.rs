@@ -25,7 +25,7 @@ use crate::peer::subscription::{
     JoinLeavePushes, Recovery, SubscribeOptions, Subscription, SubscriptionPhase, Unrecoverable,
 };
 use crate::pending::{Caller, Purpose};
-use crate::policy::JoinLeave;
+use crate::policy::{ChannelOptions, JoinLeave};
 use crate::rejections::RejectionCause;
 use crate::shared::Shared;
 
@@ -56,13 +56,21 @@ impl Peer {
                 .record_rejection(RejectionCause::Limit(limit));
             return self.reject(&mut shared.context, command, ErrorCode::LimitExceeded);
         }
-        let options = subscribe_options(request, shared.context.settings().join_leave);
-        let cursor = known.map(|channel| shared.channels.get(channel).cursor);
-        let grant = cursor.and_then(|cursor| grant_without_request(cursor, options.recovery));
+        let opened = known.map(|channel| shared.channels.get(channel));
+        let channel_options = opened.map_or_else(
+            || shared.context.policy.channel_options(&request.channel),
+            |channel| channel.options,
+        );
+        let options = subscribe_options(request, channel_options);
+        let grant =
+            opened.and_then(|channel| grant_without_request(channel.cursor, options.recovery));
         if grant.is_none() && !shared.has_request_capacity() {
             return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
         }
-        let channel = known.unwrap_or_else(|| shared.channels.create(&request.channel));
+        let channel = known.unwrap_or_else(|| {
+            let channels = &mut shared.channels;
+            channels.create(&request.channel, channel_options)
+        });
         let number = self.begin_subscription(shared, channel, command);
         match grant {
             Some(grant) => self.grant(shared, channel, command, options, grant),
@@ -185,7 +193,7 @@ impl Peer {
         {
             subscription.listener = Some(joined.add_listener(id));
         }
-        if shared.context.settings().join_leave == JoinLeave::On {
+        if joined.options.join_leave == JoinLeave::On {
             let message = ShardMessage::Join {
                 channel: joined.name.clone(),
                 info: self.info(),
@@ -195,7 +203,7 @@ impl Peer {
     }
 }
 
-fn subscribe_options(request: &SubscribeRequest, join_leave: JoinLeave) -> SubscribeOptions {
+fn subscribe_options(request: &SubscribeRequest, channel: ChannelOptions) -> SubscribeOptions {
     let Position { epoch, offset } = &request.position;
     let recovery = match (request.recover, epoch.is_empty(), epoch.parse()) {
         (false, _, _) => Recovery::NotRequested,
@@ -211,7 +219,7 @@ fn subscribe_options(request: &SubscribeRequest, join_leave: JoinLeave) -> Subsc
         (true, _, _) => Recovery::UnknownEpoch,
     };
     let is_strict = request.flag & FLAG_REJECT_UNRECOVERED != 0;
-    let is_listener = request.join_leave && join_leave == JoinLeave::On;
+    let is_listener = request.join_leave && channel.join_leave == JoinLeave::On;
     SubscribeOptions {
         recovery,
         unrecoverable: if is_strict {

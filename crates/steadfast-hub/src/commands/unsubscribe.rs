@@ -79,8 +79,7 @@ impl Peer {
         if let Some(listener) = subscription.listener {
             left.remove_listener(listener);
         }
-        let is_announced =
-            shared.context.settings().join_leave == JoinLeave::On && subscription.has_position();
+        let is_announced = left.options.join_leave == JoinLeave::On && subscription.has_position();
         let message = is_announced.then(|| ShardMessage::Leave {
             channel: left.name.clone(),
             info: self.info(),
