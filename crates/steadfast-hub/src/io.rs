@@ -9,6 +9,7 @@ use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{ChannelName, ClientInfo, Command, Reply};
 
 use crate::event::Event;
+pub use crate::identity::Identity;
 pub use crate::ids::{ClientId, PeerId};
 
 /// Whether a connection may connect without a credential, as the shell determined before the first message.

@@ -16,6 +16,7 @@ pub mod event;
 mod fanout;
 mod from_engine;
 mod hub;
+mod identity;
 mod ids;
 pub mod io;
 mod peer;

@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::DecodeError;
@@ -21,6 +20,7 @@ use self::send_buffer::SendBuffer;
 use self::subscription::{NextPage, Subscription};
 use crate::channel::ChannelIndex;
 use crate::context::Context;
+use crate::identity::Identity;
 use crate::ids::{ClientId, PeerId};
 use crate::io::{Access, Output};
 use crate::policy::HubSettings;
@@ -57,8 +57,8 @@ pub(crate) struct Peer {
     pub(crate) id: PeerId,
     pub(crate) client: ClientId,
     pub(crate) access: Access,
-    /// Client info that is shown to other clients, raw JSON.
-    pub(crate) conn_info: Option<Bytes>,
+    /// Who the client is; `None` if nothing is known about it.
+    identity: Option<Box<Identity>>,
     pub(crate) phase: PeerPhase,
     pub(crate) accepted_at: Instant,
     /// When a byte was last received.
@@ -83,7 +83,7 @@ impl Peer {
             id,
             client,
             access,
-            conn_info: None,
+            identity: None,
             phase: PeerPhase::AwaitingConnect,
             accepted_at: now,
             last_activity_at: now,
@@ -97,12 +97,18 @@ impl Peer {
         }
     }
 
-    /// The peer's client info for other clients; all clients are anonymous, so the user is empty.
+    /// The client's user; empty for an anonymous client.
+    pub(crate) fn user(&self) -> &str {
+        self.identity.as_ref().map_or("", |known| &known.user)
+    }
+
+    /// The peer's client info for other clients.
     pub(crate) fn info(&self) -> ClientInfo {
         ClientInfo {
+            user: self.user().to_owned(),
             client: self.client.to_string(),
-            conn_info: self.conn_info.clone(),
-            ..ClientInfo::default()
+            conn_info: self.identity.as_ref().and_then(|known| known.info.clone()),
+            chan_info: None,
         }
     }
 
@@ -209,8 +215,11 @@ impl Peer {
         Some(next)
     }
 
-    /// Opens the session.
-    pub(crate) fn connect(&mut self, context: &mut Context) {
+    /// Opens the session of this client.
+    pub(crate) fn connect(&mut self, context: &mut Context, identity: Identity) {
+        if !identity.is_empty() {
+            self.identity = Some(Box::new(identity));
+        }
         let settings = context.policy.settings();
         let heartbeat = Heartbeat::start(context.now, settings, &mut context.generator);
         self.phase = PeerPhase::Connected { heartbeat };
@@ -308,5 +317,17 @@ impl Peer {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_peer_and_its_subscriptions_are_small() {
+        assert!(size_of::<Peer>() <= 224, "{}", size_of::<Peer>());
+        let subscription = size_of::<Subscription>();
+        assert!(subscription <= 56, "{subscription}");
     }
 }

@@ -4,7 +4,8 @@
 //! shard messages, which may be dropped. If a shard does not respond in time, the command fails with a temporary error;
 //! a reply is never silently partial.
 
-use steadfast_machine::convert;
+use std::collections::BTreeSet;
+
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ChannelName, ClientInfo, Push, PushEvent, Reply};
 
@@ -97,9 +98,14 @@ pub(crate) fn respond(
                 .collect(),
         ),
         PresenceDetail::Counts => {
-            let clients: u32 = convert::saturating(present.count());
-            // All clients are anonymous and count as one user.
-            let users = (clients > 0).then(String::new).into_iter().collect();
+            let mut clients = 0_u32;
+            // All anonymous clients count as one user.
+            let mut users = BTreeSet::new();
+            for peer in present {
+                clients = clients.saturating_add(1);
+                users.insert(peer.user());
+            }
+            let users = users.into_iter().map(str::to_owned).collect();
             ShardPresence::Counts { clients, users }
         }
     };

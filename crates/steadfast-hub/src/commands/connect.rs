@@ -5,8 +5,10 @@ use steadfast_machine::convert::saturating;
 use steadfast_protocol::codes::{DisconnectCode, ErrorCode};
 use steadfast_protocol::message::{ConnectRequest, ConnectResult, ReplyResult};
 
+use crate::context::Context;
 use crate::disconnect::{Disconnect, full_message};
 use crate::event::{Event, HubLimit};
+use crate::identity::Identity;
 use crate::io::Access;
 use crate::peer::{Peer, PeerPhase};
 use crate::policy::{AnonymousInfo, HubSettings};
@@ -34,10 +36,17 @@ impl Peer {
             let code = DisconnectCode::BadRequest;
             return Err(Disconnect::new(code, reason.to_owned()));
         }
-        self.connect(&mut shared.context);
-        shared.sessions += 1;
-        self.store_info(shared, request.data.as_ref());
+        let info = self.anonymous_info(&mut shared.context, request.data.as_ref());
+        let user = String::new();
+        self.open_session(shared, command, Identity { user, info });
+        Ok(())
+    }
+
+    /// Opens a session and replies to the connect command.
+    fn open_session(&mut self, shared: &mut Shared, command: u32, identity: Identity) {
         let context = &mut shared.context;
+        self.connect(context, identity);
+        shared.sessions += 1;
         let result = ConnectResult {
             client: self.client.to_string(),
             version: context.settings().server.clone(),
@@ -51,7 +60,6 @@ impl Peer {
             peer: self.id,
             client: self.client,
         });
-        Ok(())
     }
 
     /// Rejects the connect command of a peer that exceeds the capacity; the peer has a limited time to close.
@@ -63,17 +71,15 @@ impl Peer {
         self.phase = PeerPhase::Rejected { since: context.now };
     }
 
-    /// Stores the client info of an anonymous client, if it is shown to others.
-    fn store_info(&mut self, shared: &mut Shared, data: Option<&Bytes>) {
-        let context = &mut shared.context;
+    /// The client info of an anonymous client, if it is shown to others.
+    fn anonymous_info(&self, context: &mut Context, data: Option<&Bytes>) -> Option<Bytes> {
         let is_shown = context.settings().anonymous_info == AnonymousInfo::Shown;
-        let Some(data) = data.filter(|_| is_shown) else {
-            return;
-        };
+        let data = data.filter(|_| is_shown)?;
         if data.len() > HubSettings::CONN_INFO_BYTES_MAX || !data.starts_with(b"{") {
-            return context.notify(Event::InfoIgnored { peer: self.id });
+            context.notify(Event::InfoIgnored { peer: self.id });
+            return None;
         }
         // A slice would keep the entire message in memory for the lifetime of the connection.
-        self.conn_info = Some(Bytes::copy_from_slice(data));
+        Some(Bytes::copy_from_slice(data))
     }
 }

@@ -85,7 +85,7 @@ impl Peer {
             return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
         }
         let publisher = Publisher {
-            user: Bytes::new(),
+            user: Bytes::copy_from_slice(self.user().as_bytes()),
             client: Bytes::from(self.client.to_string()),
         };
         let channel = shared.channels.name(channel);
