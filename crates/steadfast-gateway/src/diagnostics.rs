@@ -65,6 +65,12 @@ pub(crate) fn log_event(event: &Event) {
                 "messages to a shard dropped: its inbox is full; its clients miss joins and leaves, presence queries time out"
             );
         }
+        Event::DecisionsTimedOut { count } => {
+            tracing::warn!(count, "connect commands rejected: no decision in time");
+        }
+        Event::DecisionsLate { count } => {
+            tracing::warn!(count, "decisions about connect commands ignored: too late");
+        }
         Event::RequestsRejected { rejection, count } => {
             tracing::warn!(reason = ?rejection, count, "requests rejected by the engine");
         }

@@ -325,6 +325,9 @@ impl Shard {
             Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
             Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
             Output::Request(request) => self.requests.push(request),
+            Output::Decide { .. } => {
+                unreachable!("the hubs of a gateway decide about connect commands themselves")
+            }
             Output::Broadcast(message) => self.send_to_shards(now, message),
             Output::Notify(event) => diagnostics::log_event(&event),
         }

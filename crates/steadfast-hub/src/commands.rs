@@ -71,6 +71,9 @@ impl Peer {
         match (self.phase, command) {
             // A rejected connect invalidates the rest of its message and everything after it.
             (PeerPhase::Rejected { .. }, _) => Ok(()),
+            (PeerPhase::AwaitingDecision, _) => {
+                unreachable!("the commands of a peer that awaits a decision are queued")
+            }
             (PeerPhase::AwaitingConnect, Err(error)) => Err(undecodable(&error)),
             (PeerPhase::Connected { .. }, Err(error)) => self.reject_undecodable(shared, &error),
             (PeerPhase::AwaitingConnect, Ok(command)) => self.execute_first(shared, command),
@@ -95,7 +98,7 @@ impl Peer {
     fn execute_first(&mut self, shared: &mut Shared, command: Command) -> Result<(), Disconnect> {
         match command.request {
             Request::Connect(request) if command.id > 0 => {
-                self.on_connect(shared, command.id, &request)
+                self.on_connect(shared, command.id, request)
             }
             Request::Connect(_)
             | Request::Subscribe(_)

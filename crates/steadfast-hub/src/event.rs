@@ -54,6 +54,18 @@ pub enum Event {
         /// The number of rejections since the last report.
         count: u64,
     },
+    /// Decisions about connect commands did not arrive in time. The first one is reported at once, further ones at most
+    /// once a second.
+    DecisionsTimedOut {
+        /// The number of decisions since the last report.
+        count: u64,
+    },
+    /// Decisions about connect commands arrived after their time, and had no effect. The first one is reported at once,
+    /// further ones at most once a second.
+    DecisionsLate {
+        /// The number of decisions since the last report.
+        count: u64,
+    },
     /// Messages to a shard were dropped, because its inbox was full: its clients miss joins and leaves, and presence
     /// queries time out. The first dropped message is reported at once, further ones at most once a second.
     ShardMessagesDropped {
@@ -77,6 +89,8 @@ pub enum HubLimit {
     PendingRequests,
     /// The pending presence queries of the hub.
     PresenceQueries,
+    /// The pending decisions about connect commands.
+    PendingDecisions,
     /// The clients in one presence reply.
     PresenceClients,
 }
@@ -88,6 +102,7 @@ impl HubLimit {
             Self::Connections | Self::Sessions => HubSetting::PeersMax,
             Self::ChannelsPerPeer => HubSetting::ChannelsPerPeerMax,
             Self::PendingRequests | Self::PresenceQueries => HubSetting::PendingRequestsMax,
+            Self::PendingDecisions => HubSetting::PendingDecisionsMax,
             Self::PresenceClients => HubSetting::PresenceClientsMax,
         }
     }

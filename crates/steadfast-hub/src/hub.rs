@@ -21,14 +21,14 @@ use crate::disconnect::Disconnect;
 use crate::event::{ClosedBy, Event, HubLimit};
 use crate::ids::{ClientId, PeerId};
 use crate::io::{Access, ConnectionLoss, Input, Output, ShardMessage};
-use crate::peer::{Deadline, Peer, PeerPhase};
+use crate::peer::{Deadline, Peer};
 use crate::peers::Peers;
 use crate::policy::HubPolicy;
 use crate::presence::MembershipChange;
 use crate::rejections::RejectionCause;
 use crate::responses::ClosedCaller;
 use crate::shared::Shared;
-use crate::timer_wheel::{TimerEntry, TimerWheel};
+use crate::timer_wheel::TimerEntry;
 use crate::{catch_up, commits, presence, responses};
 
 /// Maximum number of connections per permitted session. Connections without a session (not connected yet, or rejected)
@@ -40,7 +40,6 @@ const CONNECTION_HEADROOM: usize = 2;
 pub struct Hub {
     peers: Peers,
     shared: Shared,
-    timer_wheel: TimerWheel,
     due: Vec<TimerEntry>,
     is_shutting_down: bool,
 }
@@ -51,7 +50,6 @@ impl Hub {
         Self {
             peers: Peers::default(),
             shared: Shared::new(Context::new(policy, seed, now)),
-            timer_wheel: TimerWheel::new(now),
             due: Vec::new(),
             is_shutting_down: false,
         }
@@ -82,7 +80,7 @@ impl Hub {
             context.record_rejection(RejectionCause::Limit(HubLimit::Connections));
             Some(Disconnect::full())
         } else {
-            peer.schedule(context.settings(), &mut self.timer_wheel);
+            self.shared.schedule(&mut peer);
             None
         };
         self.peers.insert(peer);
@@ -119,7 +117,7 @@ impl Hub {
         let Some(peer) = self.peers.remove(id) else {
             return false;
         };
-        if matches!(peer.phase, PeerPhase::Connected { .. }) {
+        if peer.has_session() {
             self.shared.sessions -= 1;
         }
         peer.leave_all_channels(&mut self.shared);
@@ -161,7 +159,7 @@ impl Hub {
             return;
         };
         match handle(peer, &mut self.shared) {
-            Ok(()) => peer.schedule(self.shared.context.settings(), &mut self.timer_wheel),
+            Ok(()) => self.shared.schedule(peer),
             Err(disconnect) => self.close(id, disconnect),
         }
     }
@@ -211,13 +209,14 @@ impl Hub {
 
     fn tick(&mut self) {
         let mut due = std::mem::take(&mut self.due);
-        self.timer_wheel.advance(self.shared.context.now, &mut due);
+        let now = self.shared.context.now;
+        self.shared.timer_wheel.advance(now, &mut due);
         for entry in due.drain(..) {
             self.on_timer(entry);
         }
         self.due = due;
         while let Some(entry) = self.shared.pending.take_expired(self.shared.context.now) {
-            let outcome = responses::on_timeout(&mut self.peers, &mut self.shared, &entry);
+            let outcome = responses::on_timeout(&mut self.peers, &mut self.shared, entry);
             self.close_caller(outcome);
         }
         catch_up::on_tick(&mut self.shared);
@@ -248,7 +247,7 @@ impl Hub {
             Some(Deadline::WriteTimeout) => Some(DisconnectCode::WriteError.into()),
         };
         match disconnect {
-            None => peer.schedule(context.settings(), &mut self.timer_wheel),
+            None => self.shared.schedule(peer),
             Some(disconnect) => self.close(entry.peer, disconnect),
         }
     }
@@ -305,6 +304,11 @@ impl Machine for Hub {
                 let cause = RejectionCause::InboxFull { shard };
                 self.shared.context.record_rejection(cause);
             }
+            Input::Decided { number, decision } => {
+                let (peers, shared) = (&mut self.peers, &mut self.shared);
+                let outcome = responses::on_decided(peers, shared, number, decision);
+                self.close_caller(outcome);
+            }
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),
         }
@@ -316,7 +320,7 @@ impl Machine for Hub {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let deadlines = [
-            self.timer_wheel.next(),
+            self.shared.timer_wheel.next(),
             self.shared.pending.next_deadline(),
             self.shared.catch_up_reads.next_deadline(),
             self.shared.context.next_report(),
@@ -336,7 +340,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::policy::{AnonymousInfo, HubSettings, JoinLeave};
+    use crate::policy::{AnonymousInfo, ConnectDecider, HubSettings, JoinLeave};
     use crate::work;
 
     #[test]
@@ -473,6 +477,7 @@ mod tests {
             presence_timeout: 3 * second,
             join_leave: JoinLeave::On,
             anonymous_info: AnonymousInfo::Ignored,
+            connect_decider: ConnectDecider::Hub,
             limits: Limits::DEFAULT,
         };
         HubPolicy::try_from(settings).unwrap()

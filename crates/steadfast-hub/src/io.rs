@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use steadfast_engine::{EngineEvent, Request};
 use steadfast_machine::Timestamp;
+use steadfast_protocol::codes::{DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::message::{ChannelName, ClientInfo, Command, Reply};
+use steadfast_protocol::message::{ChannelName, ClientInfo, Command, ConnectRequest, Reply};
 
 use crate::event::Event;
 pub use crate::identity::Identity;
@@ -19,6 +20,28 @@ pub enum Access {
     Anonymous,
     /// Must present a credential.
     CredentialNeeded,
+}
+
+/// A connect command that the hub does not decide itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectAttempt {
+    /// The identity of the connection's client.
+    pub client: ClientId,
+    /// Whether the client must present a credential.
+    pub access: Access,
+    /// What the client sent: its token, data, name and version.
+    pub request: ConnectRequest,
+}
+
+/// Whether a client may connect, decided outside of the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectDecision {
+    /// The client may connect, and is this one.
+    Accept(Identity),
+    /// The connect command is rejected with this error.
+    Reject(ErrorCode),
+    /// The connection is closed with this code.
+    Disconnect(DisconnectCode),
 }
 
 /// Why a connection was lost.
@@ -157,6 +180,12 @@ pub enum Input {
     ShardMessageReceived { message: ShardMessage },
     /// A message of this hub was dropped: the inbox of this shard is full.
     ShardMessageDropped { shard: u16 },
+    /// A requested decision arrived. One that arrives too late, or for a peer that has left, has no effect.
+    Decided {
+        /// The number in [`Output::Decide`].
+        number: u64,
+        decision: ConnectDecision,
+    },
     /// The process is shutting down: close every peer with a code whose advice is to reconnect.
     ShutdownRequested,
     /// A deadline may have passed.
@@ -189,6 +218,12 @@ pub enum Output {
     ResumeReading { peer: PeerId },
     /// Send this request to the engine.
     Request(Request),
+    /// Decide whether a client may connect, and report the decision with this number. Only a hub whose policy says that
+    /// something outside of it decides emits this.
+    Decide {
+        number: u64,
+        attempt: Box<ConnectAttempt>,
+    },
     /// Send this message to the inboxes of its destination. A message that does not fit is dropped and reported.
     Broadcast(ShardMessage),
     /// Report this event for diagnostics.

@@ -1,9 +1,11 @@
 //! One connection: the phase of its protocol, its subscriptions, and its next deadline.
 //!
 //! ```text
-//! AwaitingConnect --connect accepted--> Connected --any close--> removed
-//!   |  \--connect rejected---> Rejected ----timeout------------> removed
-//!   \--connect timeout-----------------------------------------> removed
+//! AwaitingConnect --connect accepted--> Connected --any close-----> removed
+//!   |  |  \--decided outside--> AwaitingDecision --accepted--> Connected
+//!   |  |                          \--rejected, or timeout----> Rejected
+//!   |  \--connect rejected---> Rejected ----timeout-------------> removed
+//!   \--connect timeout------------------------------------------> removed
 //! ```
 //!
 //! What a peer's commands do is in `commands`; here is the state that they change.
@@ -35,6 +37,8 @@ pub(crate) mod subscription;
 pub(crate) enum PeerPhase {
     /// No connect command has arrived.
     AwaitingConnect,
+    /// Something outside of the hub decides about the connect command. The deadline is that of the pending decision.
+    AwaitingDecision,
     /// The connect command was rejected; the peer has a limited time to close.
     Rejected { since: Instant },
     /// The session is open.
@@ -253,26 +257,40 @@ impl Peer {
     pub(crate) const fn accept_pong(&mut self) -> bool {
         match &mut self.phase {
             PeerPhase::Connected { heartbeat } => heartbeat.accept_pong(),
+            PeerPhase::AwaitingConnect
+            | PeerPhase::AwaitingDecision
+            | PeerPhase::Rejected { .. } => false,
+        }
+    }
+
+    /// Whether the peer counts as a session.
+    pub(crate) const fn has_session(&self) -> bool {
+        match self.phase {
+            PeerPhase::AwaitingDecision | PeerPhase::Connected { .. } => true,
             PeerPhase::AwaitingConnect | PeerPhase::Rejected { .. } => false,
         }
     }
 
     /// When this peer must be checked next.
-    fn next_deadline(&self, settings: &HubSettings) -> Instant {
+    fn next_deadline(&self, settings: &HubSettings) -> Option<Instant> {
         let phase = match self.phase {
-            PeerPhase::AwaitingConnect => self.accepted_at + settings.connect_timeout,
-            PeerPhase::Rejected { since } => since + settings.rejected_close_timeout,
-            PeerPhase::Connected { heartbeat } => heartbeat.next_deadline(settings),
+            PeerPhase::AwaitingConnect => Some(self.accepted_at + settings.connect_timeout),
+            PeerPhase::AwaitingDecision => None,
+            PeerPhase::Rejected { since } => Some(since + settings.rejected_close_timeout),
+            PeerPhase::Connected { heartbeat } => Some(heartbeat.next_deadline(settings)),
         };
-        match self.send_buffer {
-            Some(send_buffer) => phase.min(send_buffer.deadline(settings)),
-            None => phase,
-        }
+        let written = self
+            .send_buffer
+            .map(|send_buffer| send_buffer.deadline(settings));
+        phase.into_iter().chain(written).min()
     }
 
     /// Schedules the next deadline if it is earlier than the scheduled one.
     pub(crate) fn schedule(&mut self, settings: &HubSettings, timer_wheel: &mut TimerWheel) {
-        let tick = TickNumber::at_or_after(self.next_deadline(settings));
+        let Some(deadline) = self.next_deadline(settings) else {
+            return;
+        };
+        let tick = TickNumber::at_or_after(deadline);
         if self.scheduled.is_none_or(|scheduled| tick < scheduled) {
             self.scheduled = Some(tick);
             timer_wheel.add(TimerEntry {
@@ -307,6 +325,7 @@ impl Peer {
         match &mut self.phase {
             PeerPhase::AwaitingConnect => (self.accepted_at + settings.connect_timeout <= now)
                 .then_some(Deadline::ConnectTimeout),
+            PeerPhase::AwaitingDecision => None,
             PeerPhase::Rejected { since } => (*since + settings.rejected_close_timeout <= now)
                 .then_some(Deadline::RejectedCloseTimeout),
             PeerPhase::Connected { heartbeat } => {

@@ -1,4 +1,4 @@
-//! Everything that a hub awaits: responses of the engine and of the other shards.
+//! Everything that a hub awaits: responses of the engine and of the other shards, and decisions from outside.
 //!
 //! One number identifies one entry: the responder repeats it. An entry says who called, what is awaited, and how much
 //! of the caller's limit it takes: a peer at its limit is not read from. What has a large response weighs more, so that
@@ -34,6 +34,8 @@ pub(crate) enum Awaited {
     Engine(Purpose),
     /// The presence of a channel on all shards.
     Presence(Box<PresenceGather>),
+    /// The decision whether a client may connect.
+    ConnectDecision,
 }
 
 /// Why a request was sent to the engine.
@@ -111,6 +113,7 @@ pub(crate) struct PendingEntry {
 struct Counts {
     engine: usize,
     presence: usize,
+    decisions: usize,
 }
 
 impl Counts {
@@ -118,6 +121,7 @@ impl Counts {
         match awaited {
             Awaited::Engine(_) => &mut self.engine,
             Awaited::Presence(_) => &mut self.presence,
+            Awaited::ConnectDecision => &mut self.decisions,
         }
     }
 }
@@ -141,6 +145,11 @@ impl Pending {
     /// The number of presence queries.
     pub(crate) const fn presence_queries(&self) -> usize {
         self.counts.presence
+    }
+
+    /// The number of decisions.
+    pub(crate) const fn decisions(&self) -> usize {
+        self.counts.decisions
     }
 
     /// Adds an entry. Returns its number, which no other entry of this hub has had.
@@ -182,6 +191,23 @@ impl Pending {
                 awaited: Awaited::Engine(purpose),
             }) => (caller, weight, purpose),
             entry => panic!("request {number} is not pending: {entry:?}"),
+        }
+    }
+
+    /// Removes a decision. Returns its caller and its weight, too; `None` if its deadline has passed.
+    ///
+    /// # Panics
+    ///
+    /// If something else has this number: a bug in the driver.
+    pub(crate) fn take_decision(&mut self, number: u64) -> Option<(Caller, usize)> {
+        match self.remove(number)? {
+            PendingEntry {
+                caller,
+                weight,
+                deadline: _,
+                awaited: Awaited::ConnectDecision,
+            } => Some((caller, weight)),
+            entry => panic!("{number} is not a decision: {entry:?}"),
         }
     }
 

@@ -59,6 +59,8 @@ pub struct HubSettings {
     pub join_leave: JoinLeave,
     /// How the connect data of an anonymous client is used.
     pub anonymous_info: AnonymousInfo,
+    /// Who decides whether a client may connect.
+    pub connect_decider: ConnectDecider,
     /// Size limits of what a peer sends.
     pub limits: Limits,
 }
@@ -86,6 +88,23 @@ pub enum AnonymousInfo {
     /// A JSON object of at most [`HubSettings::CONN_INFO_BYTES_MAX`] bytes is shown to other clients as the client's
     /// info.
     Shown,
+}
+
+/// Who decides whether a client may connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectDecider {
+    /// The hub, at once: every client that may connect without a credential is anonymous, and no token is valid.
+    Hub,
+    /// Something outside of the hub that takes time, such as a check of tokens or an application. The hub requests each
+    /// decision from the shell and queues the commands of the client until it arrives.
+    Outside {
+        /// Maximum time until a decision arrives; at least 100 ms. After that, the connect command is rejected with a
+        /// temporary error.
+        timeout: Duration,
+        /// Maximum number of pending decisions, including those for peers that have left; at least 1. Above it, connect
+        /// commands are rejected with error 111.
+        pending_max: usize,
+    },
 }
 
 impl HubSettings {
@@ -119,6 +138,8 @@ pub enum HubSetting {
     HistoryPublicationsMax,
     PresenceClientsMax,
     PresenceTimeout,
+    DecisionTimeout,
+    PendingDecisionsMax,
 }
 
 impl HubSetting {
@@ -143,6 +164,8 @@ impl HubSetting {
             Self::HistoryPublicationsMax => "history_publications_max",
             Self::PresenceClientsMax => "presence_clients_max",
             Self::PresenceTimeout => "presence_timeout",
+            Self::DecisionTimeout => "connect_decider.timeout",
+            Self::PendingDecisionsMax => "connect_decider.pending_max",
         }
     }
 }
@@ -193,6 +216,7 @@ impl TryFrom<HubSettings> for HubPolicy {
         let violated = time_rules(&settings)
             .into_iter()
             .chain(size_rules(&settings))
+            .chain(decision_rules(settings.connect_decider))
             .find(|rule| !rule.0);
         match violated {
             Some((_, setting, expected)) => Err(HubPolicyError { setting, expected }),
@@ -239,6 +263,28 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
             s.presence_timeout >= TICK,
             HubSetting::PresenceTimeout,
             a_tick,
+        ),
+    ]
+}
+
+fn decision_rules(decider: ConnectDecider) -> [Rule; 2] {
+    let (timeout, pending_max) = match decider {
+        ConnectDecider::Hub => (TICK, 1),
+        ConnectDecider::Outside {
+            timeout,
+            pending_max,
+        } => (timeout, pending_max),
+    };
+    [
+        (
+            timeout >= TICK,
+            HubSetting::DecisionTimeout,
+            "at least 100 ms",
+        ),
+        (
+            pending_max >= 1,
+            HubSetting::PendingDecisionsMax,
+            "at least 1",
         ),
     ]
 }

@@ -22,6 +22,10 @@ pub(crate) enum RejectionCause {
     Limit(HubLimit),
     /// A rejection by the log.
     Log(Rejection),
+    /// A decision did not arrive in time.
+    DecisionTimeout,
+    /// A decision arrived after its time.
+    LateDecision,
     /// The inbox of this shard had no capacity for a message.
     InboxFull { shard: u16 },
 }
@@ -31,6 +35,8 @@ impl RejectionCause {
         match self {
             Self::Limit(limit) => Event::LimitReached { limit, count },
             Self::Log(rejection) => Event::RequestsRejected { rejection, count },
+            Self::DecisionTimeout => Event::DecisionsTimedOut { count },
+            Self::LateDecision => Event::DecisionsLate { count },
             Self::InboxFull { shard } => Event::ShardMessagesDropped { shard, count },
         }
     }

@@ -7,7 +7,7 @@ use crate::channel::ChannelIndex;
 use crate::disconnect::Disconnect;
 use crate::from_engine::read_response;
 use crate::ids::PeerId;
-use crate::io::ShardPresence;
+use crate::io::{ConnectDecision, ShardPresence};
 use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::pending::{Awaited, Caller, PendingEntry, Purpose};
@@ -103,39 +103,97 @@ pub(crate) fn on_presence_response(
     if !gather.add(presence) {
         return Ok(());
     }
-    let entry = shared.pending.remove(number);
     let Some(PendingEntry {
-        caller: Caller::Peer { peer, command },
+        caller,
         weight,
         deadline: _,
         awaited: Awaited::Presence(gather),
-    }) = entry
+    }) = shared.pending.remove(number)
     else {
-        unreachable!("a peer queries presence: {entry:?}")
+        unreachable!("the query was found just now: {number}")
     };
-    // A peer that is closed gets no reply.
-    let Some(peer) = peers.get_mut(peer) else {
+    let Some((peer, command)) = calling_peer(peers, caller) else {
         return Ok(());
     };
     peer.on_presence(shared, command, *gather);
     release(peer, shared, weight)
 }
 
+/// Handles a decision whether a client may connect. One that arrives after its deadline is only counted.
+pub(crate) fn on_decided(
+    peers: &mut Peers,
+    shared: &mut Shared,
+    number: u64,
+    decision: ConnectDecision,
+) -> Result<(), ClosedCaller> {
+    let Some((caller, weight)) = shared.pending.take_decision(number) else {
+        shared
+            .context
+            .record_rejection(RejectionCause::LateDecision);
+        return Ok(());
+    };
+    let Some((peer, command)) = calling_peer(peers, caller) else {
+        return Ok(());
+    };
+    let decided = peer.on_decided(shared, command, decision);
+    finish_connect(peer, shared, weight, decided)
+}
+
 /// Handles an entry whose deadline has passed: the command fails with a temporary error.
 pub(crate) fn on_timeout(
     peers: &mut Peers,
     shared: &mut Shared,
-    entry: &PendingEntry,
+    entry: PendingEntry,
 ) -> Result<(), ClosedCaller> {
-    let Caller::Peer { peer, command } = entry.caller else {
-        unreachable!("what the hub requests for itself has no deadline")
-    };
-    // A peer that is closed gets no reply.
-    let Some(peer) = peers.get_mut(peer) else {
+    let PendingEntry {
+        caller,
+        weight,
+        deadline: _,
+        awaited,
+    } = entry;
+    let Some((peer, command)) = calling_peer(peers, caller) else {
         return Ok(());
     };
-    peer.reject(&mut shared.context, command, ErrorCode::Internal);
-    release(peer, shared, entry.weight)
+    match awaited {
+        Awaited::Engine(purpose) => unreachable!("a request has no deadline: {purpose:?}"),
+        Awaited::Presence(_) => {
+            peer.reject(&mut shared.context, command, ErrorCode::Internal);
+            release(peer, shared, weight)
+        }
+        Awaited::ConnectDecision => {
+            peer.on_decision_timeout(shared, command);
+            finish_connect(peer, shared, weight, Ok(()))
+        }
+    }
+}
+
+/// The peer that called, and the number of its command; `None` if it is closed, and gets no reply.
+///
+/// # Panics
+///
+/// If the hub itself called: it requests nothing that has a deadline.
+fn calling_peer(peers: &mut Peers, caller: Caller) -> Option<(&mut Peer, u32)> {
+    match caller {
+        Caller::Peer { peer, command } => Some((peers.get_mut(peer)?, command)),
+        Caller::Hub => unreachable!("a hub awaits nothing that has a deadline"),
+    }
+}
+
+/// Lets a peer whose connect command is decided execute its queued commands, and schedules its next deadline.
+fn finish_connect(
+    peer: &mut Peer,
+    shared: &mut Shared,
+    weight: usize,
+    decided: Result<(), Disconnect>,
+) -> Result<(), ClosedCaller> {
+    decided
+        .and_then(|()| peer.release(shared, weight))
+        .map_err(|disconnect| ClosedCaller {
+            peer: peer.id,
+            disconnect,
+        })?;
+    shared.schedule(peer);
+    Ok(())
 }
 
 fn release(peer: &mut Peer, shared: &mut Shared, weight: usize) -> Result<(), ClosedCaller> {

@@ -8,8 +8,10 @@ use crate::channels::Channels;
 use crate::context::Context;
 use crate::event::HubLimit;
 use crate::io::Output;
+use crate::peer::Peer;
 use crate::pending::{Awaited, Caller, Pending, PendingEntry, Purpose};
 use crate::rejections::RejectionCause;
+use crate::timer_wheel::TimerWheel;
 
 /// A hub without its peers.
 #[derive(Debug)]
@@ -18,13 +20,15 @@ pub(crate) struct Shared {
     pub(crate) channels: Channels,
     pub(crate) pending: Pending,
     pub(crate) catch_up_reads: CatchUpReads,
-    /// Peers whose connect command was accepted.
+    /// Peers whose connect command was accepted, or awaits a decision.
     pub(crate) sessions: usize,
     pub(crate) subscriptions_started: u64,
+    pub(crate) timer_wheel: TimerWheel,
 }
 
 impl Shared {
     pub(crate) fn new(context: Context) -> Self {
+        let timer_wheel = TimerWheel::new(context.now);
         Self {
             context,
             channels: Channels::default(),
@@ -32,11 +36,18 @@ impl Shared {
             catch_up_reads: CatchUpReads::new(),
             sessions: 0,
             subscriptions_started: 0,
+            timer_wheel,
         }
     }
 
-    /// Whether as many sessions are open as the policy allows. Connections without a session do not count: otherwise a
-    /// thundering herd that is larger than the hub would prevent its own sessions.
+    /// Schedules the peer's next deadline if it is earlier than the scheduled one.
+    pub(crate) fn schedule(&mut self, peer: &mut Peer) {
+        peer.schedule(self.context.policy.settings(), &mut self.timer_wheel);
+    }
+
+    /// Whether as many sessions are open as the policy allows. A session is open once its connect command awaits a
+    /// decision: otherwise more could be decided than the hub accepts. Connections without a session do not count:
+    /// otherwise a thundering herd that is larger than the hub would prevent its own sessions.
     pub(crate) const fn is_full(&self) -> bool {
         self.sessions >= self.context.settings().peers_max
     }

@@ -198,6 +198,9 @@ impl World {
                 }
             }
             Output::Request(request) => self.queue_for_log(request),
+            Output::Decide { .. } => {
+                unreachable!("the simulated hubs decide about connect commands themselves")
+            }
             Output::Broadcast(message) => self.send_to_shards(index, &message),
             Output::Notify(event) => self.on_hub_event(index, &event),
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::order::OrderLimits;
-use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, convert};
@@ -211,6 +211,7 @@ impl RunSettings {
             presence_timeout: Duration::from_secs(3),
             join_leave: JoinLeave::On,
             anonymous_info: AnonymousInfo::Ignored,
+            connect_decider: ConnectDecider::Hub,
             limits: Limits::DEFAULT,
         };
         HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")

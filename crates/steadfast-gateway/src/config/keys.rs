@@ -52,6 +52,7 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::RecoveryBytesMax => Key(const { client("publication_bytes_per_reply_max") }),
         HubSetting::PresenceClientsMax => Key(const { client("presence_max") }),
         HubSetting::PresenceTimeout => BuiltIn("PRESENCE_TIMEOUT"),
+        HubSetting::DecisionTimeout | HubSetting::PendingDecisionsMax => BuiltIn("CONNECT_DECIDER"),
     }
 }
 
@@ -291,6 +292,9 @@ mod tests {
             HubSetting::HistoryPublicationsMax => settings.history_publications_max.to_string(),
             HubSetting::PresenceClientsMax => settings.presence_clients_max.to_string(),
             HubSetting::PresenceTimeout => format!("{:?}", settings.presence_timeout),
+            HubSetting::DecisionTimeout | HubSetting::PendingDecisionsMax => {
+                format!("{:?}", settings.connect_decider)
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
-use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;
@@ -27,6 +27,8 @@ const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 4 KiB reach the log's
 /// own limit, `PENDING_BYTES_MAX`. Also the maximum of `client.pending_requests_max`, so that no key raises it.
 const PENDING_REQUESTS_PER_SHARD_MAX: u32 = 16_384;
+/// Hubs decide about connect commands themselves: there is no key for tokens, and no application to ask.
+const CONNECT_DECIDER: ConnectDecider = ConnectDecider::Hub;
 /// The number of channels that a shard reads at once after it lagged. Each response may have the size of a page of a
 /// recovery, so this bounds the memory of catching up.
 const CATCH_UP_READS_MAX: usize = 64;
@@ -303,6 +305,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         } else {
             AnonymousInfo::Ignored
         },
+        connect_decider: CONNECT_DECIDER,
         limits: Limits {
             message_bytes: client.message_bytes_max.0.as_len(),
             messages_max: convert::to_usize(client.commands_per_message_max),

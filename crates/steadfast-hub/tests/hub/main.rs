@@ -8,6 +8,8 @@ mod catch_up;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod fanout;
@@ -87,6 +89,15 @@ suite! {
     commands::history_reads_from_the_requested_position,
     commands::history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable,
     commands::responses_for_a_closed_peer_are_dropped,
+    decisions::a_client_that_is_accepted_has_the_identity_of_the_decision,
+    decisions::commands_that_arrive_before_the_decision_are_executed_after_it_in_order,
+    decisions::a_decision_may_take_longer_than_the_connect_timeout_and_pings_follow_it,
+    decisions::a_client_that_is_rejected_gets_the_error_and_its_queued_commands_are_ignored,
+    decisions::a_decision_may_close_the_connection,
+    decisions::a_decision_that_does_not_arrive_in_time_is_a_temporary_error_and_is_ignored_later,
+    decisions::a_decision_for_a_peer_that_has_left_has_no_effect_on_the_next_one_in_its_slot,
+    decisions::pending_decisions_are_bounded_also_if_their_peers_leave,
+    decisions::a_pending_decision_counts_as_a_session_until_it_is_rejected,
     fanout::a_publication_is_sent_once_to_all_live_subscribers,
     fanout::unsubscribed_and_closed_peers_receive_nothing_more,
     fanout::a_commit_that_was_read_already_is_not_sent_again,

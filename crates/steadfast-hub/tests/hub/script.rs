@@ -25,8 +25,10 @@ use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ChannelEpoch, Rejection, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
-use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
-use steadfast_hub::policy::{AnonymousInfo, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::io::{
+    Access, ClientId, ConnectAttempt, ConnectionLoss, Input, Output, PeerId, ShardMessage,
+};
+use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
@@ -62,6 +64,8 @@ pub(crate) struct Script {
     pub(crate) events: Vec<Event>,
     pub(crate) paused: Vec<PeerId>,
     pub(crate) resumed: Vec<PeerId>,
+    /// The decisions that the hub has requested, with their numbers.
+    pub(crate) decisions: Vec<(u64, ConnectAttempt)>,
     /// Peers of each fan-out, in order.
     pub(crate) fanouts: Vec<Vec<PeerId>>,
 }
@@ -89,6 +93,7 @@ pub(crate) fn settings() -> HubSettings {
         presence_timeout: Duration::from_secs(3),
         join_leave: JoinLeave::On,
         anonymous_info: AnonymousInfo::Ignored,
+        connect_decider: ConnectDecider::Hub,
         limits: Limits::DEFAULT,
     }
 }
@@ -127,6 +132,7 @@ impl Script {
             events: Vec::new(),
             paused: Vec::new(),
             resumed: Vec::new(),
+            decisions: Vec::new(),
             fanouts: Vec::new(),
         }
     }
@@ -327,6 +333,7 @@ impl Script {
                 Output::PauseReading { peer } => self.paused.push(peer),
                 Output::ResumeReading { peer } => self.resumed.push(peer),
                 Output::Request(request) => self.requests.push(request),
+                Output::Decide { number, attempt } => self.decisions.push((number, *attempt)),
                 Output::Broadcast(message) => self.broadcasts.push(message),
                 Output::Notify(event) => self.events.push(event),
             }
