@@ -82,6 +82,16 @@ pub struct Cost {
     pub others_share: f64,
 }
 
+impl Cost {
+    /// Subtracts CPU time in which the generator found nothing to do from its share.
+    #[must_use]
+    pub fn without_idle(mut self, idle: Duration) -> Self {
+        let idle_share = idle.as_secs_f64() / self.elapsed.as_secs_f64().max(1e-9);
+        self.generator_share = (self.generator_share - idle_share).max(0.0);
+        self
+    }
+}
+
 /// The readings at the start of a run.
 #[derive(Debug)]
 pub struct Meter {

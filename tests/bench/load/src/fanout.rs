@@ -39,6 +39,8 @@ pub struct Fanout {
     /// The offset of the message with sequence number 0.
     first_offset: u64,
     counts: Counts,
+    /// How long polls have found nothing to read.
+    idle: Duration,
     frame_len: usize,
 }
 
@@ -125,6 +127,7 @@ impl Fanout {
             ledger: Ledger::new(count, Instant::now()),
             first_offset,
             counts: Counts::default(),
+            idle: Duration::ZERO,
             frame_len: 0,
         })
     }
@@ -145,16 +148,17 @@ impl Fanout {
         let start = Instant::now();
         while start.elapsed() < warm_up {
             self.refill(in_flight)?;
-            self.poll_once(Duration::from_millis(100), |_| {})?;
+            self.poll_without_sleep()?;
         }
         let before = self.counts;
+        self.idle = Duration::ZERO;
         let meter = Meter::start(self.pid)?;
         let start = Instant::now();
         while start.elapsed() < time {
             self.refill(in_flight)?;
-            self.poll_once(Duration::from_millis(100), |_| {})?;
+            self.poll_without_sleep()?;
         }
-        let cost = meter.stop()?;
+        let cost = meter.stop()?.without_idle(self.idle);
         let closed_loop = ClosedLoop {
             deliveries: self.counts.deliveries - before.deliveries,
             reads: self.counts.reads - before.reads,
@@ -244,6 +248,18 @@ impl Fanout {
                     self.ledger.published()
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Reads the available data and never sleeps. A generator that sleeps must be woken by a write of the server, which
+    /// pays for it with an interrupt to another core: 15 % of the samples of a profile in a server that was slightly
+    /// slower than the generator, and 4 % in one that was slightly faster.
+    fn poll_without_sleep(&mut self) -> Result<()> {
+        let start = Instant::now();
+        self.poll_once(Duration::ZERO, |_| {})?;
+        if self.ready.is_empty() {
+            self.idle += start.elapsed();
         }
         Ok(())
     }
