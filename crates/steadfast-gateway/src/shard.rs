@@ -325,6 +325,7 @@ impl Shard {
             Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
             Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
             Output::Request(request) => self.requests.push(request),
+            Output::ReplyToApi { .. } => unreachable!("a gateway has no API that can be called"),
             Output::Decide { .. } => {
                 unreachable!("the hubs of a gateway decide about connect commands themselves")
             }

@@ -29,7 +29,7 @@ use crate::rejections::RejectionCause;
 use crate::responses::ClosedCaller;
 use crate::shared::Shared;
 use crate::timer_wheel::TimerEntry;
-use crate::{catch_up, commits, presence, responses};
+use crate::{api, catch_up, commits, presence, responses};
 
 /// Maximum number of connections per permitted session. Connections without a session (not connected yet, or rejected)
 /// are closed by their timeouts; until then, this maximum bounds them.
@@ -297,6 +297,9 @@ impl Machine for Hub {
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.on_drained(&mut self.shared);
                 }
+            }
+            Input::ApiPublishReceived { call, publication } => {
+                api::publish(&mut self.shared, call, publication);
             }
             Input::Engine { events } => self.on_engine_events(events),
             Input::ShardMessageReceived { message } => self.on_shard_message(message),

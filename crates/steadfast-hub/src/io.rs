@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use steadfast_engine::{EngineEvent, Request};
+use bytes::Bytes;
+use steadfast_engine::{ChannelEpoch, EngineEvent, Request};
 use steadfast_machine::Timestamp;
 use steadfast_protocol::codes::{DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::message::{ChannelName, ClientInfo, Command, ConnectRequest, Reply};
+use steadfast_protocol::message::{
+    ChannelName, ClientInfo, Command, ConnectRequest, PayloadKind, Reply,
+};
 
 use crate::event::Event;
 pub use crate::identity::Identity;
@@ -42,6 +45,32 @@ pub enum ConnectDecision {
     Reject(ErrorCode),
     /// The connection is closed with this code.
     Disconnect(DisconnectCode),
+}
+
+/// A call of the server's API. The shell chooses the number, and the reply repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ApiCall(pub u64);
+
+/// What an application publishes through the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub struct ApiPublication {
+    pub channel: String,
+    pub kind: PayloadKind,
+    pub data: Bytes,
+    /// Publishing again with the same key stores nothing and returns the first result.
+    pub idempotency_key: Option<Bytes>,
+}
+
+/// Where a publication is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The epoch of its channel.
+    pub epoch: ChannelEpoch,
+    /// Its offset in the channel.
+    pub offset: u64,
+    /// True when the idempotency key was known and nothing was stored.
+    pub is_duplicate: bool,
 }
 
 /// Why a connection was lost.
@@ -174,6 +203,11 @@ pub enum Input {
     Written { peer: PeerId, bytes: usize },
     /// The send buffer is empty.
     Drained { peer: PeerId },
+    /// An application published through the API.
+    ApiPublishReceived {
+        call: ApiCall,
+        publication: ApiPublication,
+    },
     /// The engine delivered its next events for this shard, in its order.
     Engine { events: Vec<EngineEvent> },
     /// A message from any shard arrived, including this one.
@@ -218,6 +252,11 @@ pub enum Output {
     ResumeReading { peer: PeerId },
     /// Send this request to the engine.
     Request(Request),
+    /// Reply to an application: its publication is committed and has been delivered to every shard, or it is rejected.
+    ReplyToApi {
+        call: ApiCall,
+        outcome: Result<Published, ErrorCode>,
+    },
     /// Decide whether a client may connect, and report the decision with this number. Only a hub whose policy says that
     /// something outside of it decides emits this.
     Decide {

@@ -4,6 +4,8 @@
 //! nothing: it sends requests to an engine, whose commits and responses a shell reports in one order. Inputs and
 //! outputs are in [`io`], and those of the engine in `steadfast-engine`.
 
+mod api;
+mod append;
 mod catch_up;
 mod catch_up_reads;
 mod channel;

@@ -13,6 +13,7 @@ use steadfast_machine::Instant;
 pub(crate) use self::gather::PresenceGather;
 use crate::channel::ChannelIndex;
 use crate::ids::PeerId;
+use crate::io::ApiCall;
 use crate::peer::subscription::{Recovery, SubscribeOptions};
 use crate::policy::HubSettings;
 
@@ -23,6 +24,8 @@ mod gather;
 pub(crate) enum Caller {
     /// A peer, for its command of this number; 0 if no command awaits a reply.
     Peer { peer: PeerId, command: u32 },
+    /// An application, for its call of the API.
+    Api { call: ApiCall },
     /// The hub itself.
     Hub,
 }
@@ -41,7 +44,7 @@ pub(crate) enum Awaited {
 /// Why a request was sent to the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To append what a command publishes.
+    /// To append what a command or an application publishes.
     Publish { form: PublishForm },
     /// To begin a subscription.
     Subscribe {
@@ -62,7 +65,7 @@ pub(crate) enum Purpose {
     History,
 }
 
-/// How the peer published, which determines the form of the reply.
+/// How a peer published, which determines the form of its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishForm {
     Plain,

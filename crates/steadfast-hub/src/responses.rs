@@ -7,13 +7,13 @@ use crate::channel::ChannelIndex;
 use crate::disconnect::Disconnect;
 use crate::from_engine::read_response;
 use crate::ids::PeerId;
-use crate::io::{ConnectDecision, ShardPresence};
+use crate::io::{ApiCall, ConnectDecision, ShardPresence};
 use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::pending::{Awaited, Caller, PendingEntry, Purpose};
 use crate::rejections::RejectionCause;
 use crate::shared::Shared;
-use crate::{catch_up, position};
+use crate::{api, catch_up, position};
 
 /// The caller must be closed: it was due to run its queued commands, and one of them requires this.
 #[derive(Debug)]
@@ -51,6 +51,10 @@ pub(crate) fn on_response(
             }
             requester
         }
+        Caller::Api { call } => {
+            on_api_response(shared, call, &purpose, &response);
+            None
+        }
         Caller::Hub => {
             on_own_response(peers, shared, &purpose, response);
             None
@@ -61,6 +65,17 @@ pub(crate) fn on_response(
     }
     // The weight is released last, since queued commands may reuse the channel's slot.
     requester.map_or(Ok(()), |peer| release(peer, shared, weight))
+}
+
+/// Handles the response to a request of an application.
+fn on_api_response(shared: &mut Shared, call: ApiCall, purpose: &Purpose, response: &Response) {
+    match purpose {
+        Purpose::Publish { form: _ } => api::on_published(shared, call, response),
+        Purpose::Subscribe { .. }
+        | Purpose::Page { .. }
+        | Purpose::CatchUp { .. }
+        | Purpose::History => unreachable!("an application can only publish"),
+    }
 }
 
 /// Handles the response to a request of the hub itself.
@@ -171,11 +186,13 @@ pub(crate) fn on_timeout(
 ///
 /// # Panics
 ///
-/// If the hub itself called: it requests nothing that has a deadline.
+/// If the caller is not a peer: only what peers await has a deadline.
 fn calling_peer(peers: &mut Peers, caller: Caller) -> Option<(&mut Peer, u32)> {
     match caller {
         Caller::Peer { peer, command } => Some((peers.get_mut(peer)?, command)),
-        Caller::Hub => unreachable!("a hub awaits nothing that has a deadline"),
+        Caller::Api { .. } | Caller::Hub => {
+            unreachable!("only what a peer awaits has a deadline: {caller:?}")
+        }
     }
 }
 

@@ -198,6 +198,7 @@ impl World {
                 }
             }
             Output::Request(request) => self.queue_for_log(request),
+            Output::ReplyToApi { .. } => unreachable!("no simulated application calls the API"),
             Output::Decide { .. } => {
                 unreachable!("the simulated hubs decide about connect commands themselves")
             }

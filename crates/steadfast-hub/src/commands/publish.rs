@@ -1,23 +1,16 @@
-//! Publishing: the request to the engine, and the acknowledgement once the publication is committed.
+//! The commands that publish, and their acknowledgement once the publication is committed.
 
 use bytes::Bytes;
-use steadfast_engine::{Append, Publisher, Request, Response, RetentionClass};
+use steadfast_engine::{Publisher, Response};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
-use steadfast_protocol::message::{PayloadKind, PublishRequest, ReplyResult, RpcRequest};
+use steadfast_protocol::message::{PublishRequest, ReplyResult, RpcRequest};
 
+use crate::append::NewPublication;
 use crate::from_engine::rejection_code;
 use crate::peer::Peer;
-use crate::pending::{Caller, PublishForm, Purpose};
+use crate::pending::{Caller, PublishForm};
 use crate::shared::Shared;
-
-/// What a peer publishes.
-struct NewPublication<'a> {
-    channel: &'a str,
-    kind: PayloadKind,
-    data: Bytes,
-    idempotency_key: Option<Bytes>,
-}
 
 impl Peer {
     pub(super) fn publish(&mut self, shared: &mut Shared, command: u32, request: PublishRequest) {
@@ -72,39 +65,18 @@ impl Peer {
         form: PublishForm,
         publication: NewPublication<'_>,
     ) {
-        let NewPublication {
-            channel,
-            kind,
-            data,
-            idempotency_key,
-        } = publication;
-        if channel.is_empty() || data.is_empty() {
-            return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
-        }
-        if !shared.has_request_capacity() {
-            return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
-        }
         let publisher = Publisher {
             user: Bytes::copy_from_slice(self.user().as_bytes()),
             client: Bytes::from(self.client.to_string()),
         };
-        let channel = shared.channels.name(channel);
         let caller = Caller::Peer {
             peer: self.id,
             command,
         };
-        let weight = shared.request(caller, Purpose::Publish { form }, |request_id| {
-            Request::Append(Append {
-                request_id,
-                channel,
-                data,
-                kind,
-                retention: RetentionClass::Kept,
-                publisher,
-                idempotency_key,
-            })
-        });
-        self.reserve(&mut shared.context, weight);
+        match shared.append(caller, form, publisher, publication) {
+            Ok(weight) => self.reserve(&mut shared.context, weight),
+            Err(code) => self.reject(&mut shared.context, command, code),
+        }
     }
 
     /// Acknowledges a publication: its record is committed, and it has been delivered to every shard.

@@ -2,6 +2,8 @@
 //! test once with dense offsets, and once with offsets that increase with gaps.
 
 #[cfg(test)]
+mod api;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod catch_up;
@@ -52,6 +54,8 @@ macro_rules! suite {
 }
 
 suite! {
+    api::a_publication_of_an_application_is_delivered_and_reported_once_it_is_committed,
+    api::a_publication_that_cannot_be_stored_is_reported_to_the_application,
     bounds::many_commands_at_once_never_have_more_pending_requests_than_the_limit,
     bounds::a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large,
     bounds::presence_queries_count_like_reads,

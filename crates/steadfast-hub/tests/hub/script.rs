@@ -26,10 +26,12 @@ use steadfast_engine::{ChannelEpoch, Rejection, Request, Response};
 use steadfast_hub::Hub;
 use steadfast_hub::event::Event;
 use steadfast_hub::io::{
-    Access, ClientId, ConnectAttempt, ConnectionLoss, Input, Output, PeerId, ShardMessage,
+    Access, ApiCall, ClientId, ConnectAttempt, ConnectionLoss, Input, Output, PeerId, Published,
+    ShardMessage,
 };
 use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Reply, ReplyResult};
@@ -64,6 +66,8 @@ pub(crate) struct Script {
     pub(crate) events: Vec<Event>,
     pub(crate) paused: Vec<PeerId>,
     pub(crate) resumed: Vec<PeerId>,
+    /// The replies to calls of the API.
+    pub(crate) api_replies: Vec<(ApiCall, Result<Published, ErrorCode>)>,
     /// The decisions that the hub has requested, with their numbers.
     pub(crate) decisions: Vec<(u64, ConnectAttempt)>,
     /// Peers of each fan-out, in order.
@@ -133,6 +137,7 @@ impl Script {
             paused: Vec::new(),
             resumed: Vec::new(),
             decisions: Vec::new(),
+            api_replies: Vec::new(),
             fanouts: Vec::new(),
         }
     }
@@ -333,6 +338,7 @@ impl Script {
                 Output::PauseReading { peer } => self.paused.push(peer),
                 Output::ResumeReading { peer } => self.resumed.push(peer),
                 Output::Request(request) => self.requests.push(request),
+                Output::ReplyToApi { call, outcome } => self.api_replies.push((call, outcome)),
                 Output::Decide { number, attempt } => self.decisions.push((number, *attempt)),
                 Output::Broadcast(message) => self.broadcasts.push(message),
                 Output::Notify(event) => self.events.push(event),
