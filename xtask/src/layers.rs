@@ -73,6 +73,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "steadfast-core",
             "steadfast-hub",
             "steadfast-log",
+            "steadfast-faults",
         ],
     ),
     ("steadfast-clock", &["steadfast-machine"]),

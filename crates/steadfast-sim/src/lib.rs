@@ -6,32 +6,29 @@
 //! share is detected. An independent [`mod@reference_model`] records what clients receive and reports every violated
 //! invariant. The seed determines all randomness of a run, so one number reproduces a failure.
 
-mod application;
-mod byte_stream;
-mod checks;
-mod client;
+mod clients;
 mod clock;
-mod connections;
-mod disk;
-mod driver;
-mod engine;
+mod context;
+mod engine_kind;
+mod event;
 pub mod explore;
-mod faults;
-mod gateway;
-mod log_thread;
+mod final_checks;
+mod ids;
+mod network;
+mod node;
 mod planted_bug;
+mod recorder;
 pub mod reference_model;
-mod sessions;
+mod seed_result;
 mod settings;
-mod shard_bus;
-mod simple_clients;
-mod socket;
-mod storage;
 mod totals;
+mod variant;
 mod world;
 
-pub use engine::EngineKind;
-pub use explore::{SeedResult, SimulationReport, explore};
+pub use engine_kind::EngineKind;
+pub use explore::{SimulationReport, explore};
 pub use planted_bug::PlantedBug;
+pub use seed_result::SeedResult;
 pub use totals::Totals;
-pub use world::{Variant, run};
+pub use variant::Variant;
+pub use world::run;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_protocol::message::ChannelName;
 
-use crate::engine::EngineKind;
+use crate::engine_kind::EngineKind;
 
 /// One guarantee that the simulated drivers break deliberately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

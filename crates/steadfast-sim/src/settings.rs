@@ -1,12 +1,14 @@
 //! The settings of a run, which the seed determines before the run begins: policies, sizes, and the number and times of
 //! faults.
 
+mod link_faults;
 mod session;
 
 use std::time::Duration;
 
 use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::order::OrderLimits;
+use steadfast_faults::link::LinkFault;
 use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
@@ -14,11 +16,9 @@ use steadfast_machine::{ByteSize, Generator, convert};
 use steadfast_protocol::limits::Limits;
 
 pub(crate) use self::session::{CALLS_MAX, SessionParameters};
-use crate::engine::EngineKind;
-use crate::faults::ConnectionFault;
+use crate::engine_kind::EngineKind;
 use crate::planted_bug::PlantedBug;
-use crate::socket::PingTiming;
-use crate::world::Variant;
+use crate::variant::Variant;
 
 /// The number of shards of the gateway: enough for publishers and subscribers on different shards.
 pub(crate) const SHARDS: u16 = 2;
@@ -36,6 +36,17 @@ pub(crate) const UNSENT_TIME_MAX: Duration = WRITE_TIMEOUT.saturating_add(TICK).
 
 /// The largest send buffer of a client: several pages of a recovery.
 pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
+
+/// Whether pings to a client were delayed, which extends the time until its silence must be detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PingTiming {
+    /// No ping was queued after unsent bytes.
+    Prompt,
+    /// There were unsent bytes, so that a ping may have been queued after them.
+    Delayed,
+    /// Like [`Self::Delayed`], and the deadline was extended for that reason.
+    DelayedAndExtended,
+}
 
 /// What limits the history of channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +71,7 @@ pub(crate) struct RunSettings {
     /// The number of connections that the network closes or resets; at least 3.
     pub(crate) connection_losses: u64,
     /// Further faults of connections.
-    pub(crate) connection_faults: Vec<ConnectionFault>,
+    pub(crate) connection_faults: Vec<LinkFault>,
     /// All faults begin within this time; at least 3 s.
     pub(crate) fault_time: Duration,
     /// The number of power failures; at least 2.
@@ -113,7 +124,7 @@ impl RunSettings {
             publishes: 15 + generator.below(30),
             connection_losses: 3 + generator.below(4),
             connection_faults: (0..2 + generator.below(4))
-                .map(|_| ConnectionFault::draw(generator))
+                .map(|_| link_faults::draw(generator))
                 .collect(),
             fault_time: Duration::from_secs(3 + generator.below(5)),
             crashes: 2 + generator.below(3),

@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::engine::EngineKind;
+use crate::engine_kind::EngineKind;
 
 /// Declares the counts in one list: the fields, their printed labels, the engine without which they stay 0, and their
 /// sum.

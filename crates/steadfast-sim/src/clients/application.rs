@@ -16,7 +16,7 @@ use steadfast_machine::{Generator, Instant};
 use steadfast_protocol::message::{Position, Publication};
 
 use self::calls::Calls;
-use crate::client::{Recorder, key_in_payload};
+use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
 use crate::settings::SessionParameters;
 

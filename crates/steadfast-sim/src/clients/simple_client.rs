@@ -17,8 +17,8 @@ use steadfast_protocol::websocket::{
     self, ControlFrame, Decoder, EndpointEvent, Role, WebSocketEndpoint,
 };
 
-use crate::reference_model::{Invariant, ReferenceModel};
-use crate::totals::Totals;
+use crate::recorder::{Recorder, key_in_payload};
+use crate::reference_model::Invariant;
 
 /// What the world must do after a client has received a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,36 +52,9 @@ struct ClientSubscription {
     is_live: bool,
 }
 
-/// Records what clients and applications observe.
-pub(crate) struct Recorder<'a> {
-    pub(crate) reference_model: &'a mut ReferenceModel,
-    pub(crate) totals: &'a mut Totals,
-    /// Whether the policy guarantees that no acknowledged publication is lost.
-    pub(crate) is_durable: bool,
-    /// The number of publications of a channel that stay visible; `None` when the size of the log limits it.
-    pub(crate) visible_max: Option<u64>,
-}
-
-impl Recorder<'_> {
-    /// Whether a position must be recoverable: acknowledged publications are never lost, or the channel still has the
-    /// history of the position; and retention has not removed what follows it.
-    pub(crate) fn must_recover(&self, from: &Position, high_watermark: &Position) -> bool {
-        (self.is_durable || from.epoch == high_watermark.epoch)
-            && !self.is_beyond_retention(from, high_watermark)
-    }
-
-    /// Whether a position is beyond retention in the same channel epoch, given the channel's current high watermark.
-    pub(crate) fn is_beyond_retention(&self, from: &Position, high_watermark: &Position) -> bool {
-        high_watermark.epoch == from.epoch
-            && self
-                .visible_max
-                .is_none_or(|max| from.offset.saturating_add(max) < high_watermark.offset)
-    }
-}
-
 /// A simple client with its subscriptions and unacknowledged publications.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct SimpleClient {
     name: String,
     encoding: Encoding,
     subscriptions: Vec<ClientSubscription>,
@@ -99,7 +72,7 @@ pub(crate) struct Client {
     padding: String,
 }
 
-impl Client {
+impl SimpleClient {
     pub(crate) fn new(
         index: usize,
         encoding: Encoding,
@@ -535,12 +508,6 @@ impl Client {
     fn key(&self, number: u64) -> String {
         format!("{}-{number}", self.name)
     }
-}
-
-/// Returns the idempotency key in a payload.
-pub(crate) fn key_in_payload(data: &[u8]) -> &str {
-    let text = str::from_utf8(data).unwrap_or_default().trim_matches('"');
-    text.split(' ').next().unwrap_or_default()
 }
 
 const LIMITS: Limits = Limits::REPLIES;

@@ -19,7 +19,7 @@ const SPLIT_READ_DELAY: Duration = Duration::from_millis(1);
 
 /// How a byte stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StreamEnd {
+pub enum StreamEnd {
     /// An orderly close, after everything that was sent.
     Closed,
     /// A reset, which takes effect at once; bytes in flight are lost.
@@ -28,37 +28,32 @@ pub(crate) enum StreamEnd {
 
 /// What the receiver reads from a byte stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Chunk {
+pub enum Chunk {
+    /// Bytes, in the order in which they were sent.
     Bytes(Bytes),
+    /// The end of the stream; nothing follows.
     End(StreamEnd),
 }
 
 /// The queue position of an unsent frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub enum Lane {
     /// Before all messages.
     Control,
+    /// In the order in which they were sent.
     Messages,
-}
-
-/// Whether frames arrive in the order in which they were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameOrder {
-    Preserved,
-    /// The planted bug: each frame arrives after its own delay.
-    Reordered,
 }
 
 /// The rate of a slow reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ReadRate {
-    pub(crate) bytes_per_second: u64,
+pub struct ReadRate {
+    /// At least 1.
+    pub bytes_per_second: u64,
 }
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(crate) struct ByteStream {
-    order: FrameOrder,
+pub struct ByteStream {
     /// Complete frames that the sender's socket has not accepted.
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
@@ -88,9 +83,9 @@ pub(crate) struct ByteStream {
 }
 
 impl ByteStream {
-    pub(crate) const fn new(order: FrameOrder, now: Instant) -> Self {
+    /// An open stream without faults.
+    pub const fn new(now: Instant) -> Self {
         Self {
-            order,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             accepted_bytes: 0,
@@ -112,7 +107,7 @@ impl ByteStream {
     }
 
     /// Accepts a complete frame from the sender, unless the stream has ended.
-    pub(crate) fn send(&mut self, now: Instant, delay: Duration, frame: Bytes, lane: Lane) {
+    pub fn send(&mut self, now: Instant, delay: Duration, frame: Bytes, lane: Lane) {
         if self.is_ended || self.is_blackhole {
             return;
         }
@@ -128,7 +123,7 @@ impl ByteStream {
     }
 
     /// Ends the stream; the receiver detects the end after all bytes.
-    pub(crate) fn end(&mut self, now: Instant, delay: Duration, end: StreamEnd) {
+    pub fn end(&mut self, now: Instant, delay: Duration, end: StreamEnd) {
         if self.is_ended || self.is_blackhole {
             self.is_ended = true;
             return;
@@ -139,7 +134,7 @@ impl ByteStream {
     }
 
     /// Discards all unsent frames.
-    pub(crate) fn discard_unsent(&mut self) {
+    pub fn discard_unsent(&mut self) {
         self.unsent.clear();
         self.accepted_bytes += convert::to_u64(self.unsent_bytes);
         self.unsent_bytes = 0;
@@ -147,7 +142,7 @@ impl ByteStream {
     }
 
     /// Drops everything in flight; the receiver detects the reset after the delay.
-    pub(crate) fn reset(&mut self, now: Instant, delay: Duration) {
+    pub fn reset(&mut self, now: Instant, delay: Duration) {
         self.drop_everything();
         self.is_ended = true;
         if !self.is_blackhole {
@@ -156,7 +151,7 @@ impl ByteStream {
     }
 
     /// Drops all bytes from now on, without notice to either end.
-    pub(crate) fn blackhole(&mut self) {
+    pub fn blackhole(&mut self) {
         self.drop_everything();
         self.is_blackhole = true;
     }
@@ -169,75 +164,63 @@ impl ByteStream {
     }
 
     /// Delivers nothing before `until`.
-    pub(crate) fn freeze(&mut self, until: Instant) {
+    pub fn freeze(&mut self, until: Instant) {
         self.frozen_until = self.frozen_until.max(until);
     }
 
     /// Blocks writes of the sender before `until`.
-    pub(crate) fn block_writes(&mut self, until: Instant) {
+    pub fn block_writes(&mut self, until: Instant) {
         self.writes_blocked_until = self.writes_blocked_until.max(until);
     }
 
     /// Limits the rate at which the receiver reads.
-    pub(crate) const fn limit_read_rate(&mut self, read_rate: ReadRate) {
+    pub const fn limit_read_rate(&mut self, read_rate: ReadRate) {
         self.read_rate = Some(read_rate);
     }
 
     /// Limits the bytes that the network and the receiver's socket hold.
-    pub(crate) const fn shrink_window(&mut self, window: usize) {
+    pub const fn shrink_window(&mut self, window: usize) {
         self.window = window;
     }
 
     /// Restores the default window and removes the read rate.
-    pub(crate) const fn restore(&mut self) {
+    pub const fn restore(&mut self) {
         self.read_rate = None;
         self.window = WINDOW_BYTES;
     }
 
     /// The receiver stops or resumes reading.
-    pub(crate) const fn set_paused(&mut self, is_paused: bool) {
+    pub const fn set_paused(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
     }
 
-    /// The planted bug: drops the next frame in flight. Returns whether there was a frame.
-    pub(crate) fn drop_next_frame(&mut self) -> bool {
-        match self.in_flight.front() {
-            Some((_, Chunk::Bytes(bytes))) => {
-                self.in_flight_bytes -= bytes.len();
-                self.in_flight.pop_front();
-                true
-            }
-            Some((_, Chunk::End(_))) | None => false,
-        }
-    }
-
     /// Whether the stream has no black hole, freeze or read rate.
-    pub(crate) fn is_healthy(&self, now: Instant) -> bool {
+    pub fn is_healthy(&self, now: Instant) -> bool {
         !self.is_blackhole && self.frozen_until <= now && self.read_rate.is_none()
     }
 
     /// The number of bytes that the sender's socket has not accepted.
-    pub(crate) const fn unsent_bytes(&self) -> usize {
+    pub const fn unsent_bytes(&self) -> usize {
         self.unsent_bytes
     }
 
     /// The total number of bytes that the sender's socket has accepted or discarded.
-    pub(crate) const fn accepted_bytes(&self) -> u64 {
+    pub const fn accepted_bytes(&self) -> u64 {
         self.accepted_bytes
     }
 
     /// The total number of bytes that were sent.
-    pub(crate) fn sent_bytes(&self) -> u64 {
+    pub fn sent_bytes(&self) -> u64 {
         self.accepted_bytes + convert::to_u64(self.unsent_bytes)
     }
 
     /// The time since which there are unsent bytes.
-    pub(crate) const fn unsent_since(&self) -> Option<Instant> {
+    pub const fn unsent_since(&self) -> Option<Instant> {
         self.unsent_since
     }
 
     /// Reads the next chunk that has arrived, at most `bytes_max` of it; the rest follows after a short delay.
-    pub(crate) fn read(&mut self, now: Instant, bytes_max: usize) -> Option<Chunk> {
+    pub fn read(&mut self, now: Instant, bytes_max: usize) -> Option<Chunk> {
         if self.due(now).is_none_or(|at| at > now) {
             return None;
         }
@@ -260,7 +243,7 @@ impl ByteStream {
     }
 
     /// Moves unsent frames into the window while there is space.
-    pub(crate) fn refill(&mut self, now: Instant, delay: Duration) {
+    pub fn refill(&mut self, now: Instant, delay: Duration) {
         while now >= self.writes_blocked_until && self.has_space() {
             let Some(frame) = self.unsent.pop_front() else {
                 break;
@@ -278,7 +261,7 @@ impl ByteStream {
     }
 
     /// Returns the time of the next event, which the caller must schedule; `None` unless a new event must be scheduled.
-    pub(crate) fn schedule(&mut self, now: Instant) -> Option<Instant> {
+    pub fn schedule(&mut self, now: Instant) -> Option<Instant> {
         let has_work = self.has_space() && !self.unsent.is_empty();
         let refill = has_work.then(|| self.writes_blocked_until.max(now));
         let next = [self.due(now), refill].into_iter().flatten().min()?;
@@ -293,7 +276,7 @@ impl ByteStream {
     }
 
     /// A scheduled event occurs. Returns `false` when an earlier event has replaced it.
-    pub(crate) fn on_event(&mut self, now: Instant) -> bool {
+    pub fn on_event(&mut self, now: Instant) -> bool {
         let is_due = self.next_event_at.is_some_and(|scheduled| scheduled <= now);
         if is_due {
             self.next_event_at = None;
@@ -312,26 +295,13 @@ impl ByteStream {
         self.in_flight_bytes < self.window
     }
 
+    /// Adds a chunk to those in flight; it arrives after all of them.
     fn enqueue(&mut self, now: Instant, delay: Duration, chunk: Chunk) {
-        let arrival = now + delay;
-        let index = match (self.order, &chunk) {
-            (FrameOrder::Reordered, Chunk::Bytes(_)) => {
-                self.in_flight.partition_point(|(at, _)| *at <= arrival)
-            }
-            (FrameOrder::Reordered, Chunk::End(_)) | (FrameOrder::Preserved, _) => {
-                self.in_flight.len()
-            }
-        };
-        self.last_arrival = self.last_arrival.max(arrival);
-        let at = if index == self.in_flight.len() {
-            self.last_arrival
-        } else {
-            arrival
-        };
+        self.last_arrival = self.last_arrival.max(now + delay);
         if let Chunk::Bytes(bytes) = &chunk {
             self.in_flight_bytes += bytes.len();
         }
-        self.in_flight.insert(index, (at, chunk));
+        self.in_flight.push_back((self.last_arrival, chunk));
     }
 }
 
@@ -414,7 +384,7 @@ mod tests {
     }
 
     fn stream() -> ByteStream {
-        ByteStream::new(FrameOrder::Preserved, Instant::START)
+        ByteStream::new(Instant::START)
     }
 
     fn at(millis: u64) -> Instant {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use steadfast_core::io::{Call, CallError, CallId, CallResult, Input};
 use steadfast_machine::{Generator, Instant};
 
-use crate::client::{Recorder, key_in_payload};
+use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
 use crate::settings::CALLS_MAX;
 

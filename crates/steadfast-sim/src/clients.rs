@@ -1,0 +1,215 @@
+//! The clients of a run: sessions of the client library with their applications, and simple clients that share only the
+//! codec with the library.
+//!
+//! A client dials through the world, which knows the nodes; it sends through the network, and the world hands over what
+//! arrives.
+
+mod application;
+mod driver;
+mod session_checks;
+mod sessions;
+mod simple_client;
+mod simple_clients;
+mod uplink;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use steadfast_core::Session;
+use steadfast_faults::link::StreamEnd;
+use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::message::Position;
+
+use self::driver::Driver;
+use self::sessions::Sessions;
+use self::simple_client::SimpleClient;
+use self::simple_clients::SimpleClients;
+use crate::context::Context;
+use crate::event::clients::{ClientEvent, DriverEvent, SimpleClientEvent};
+use crate::ids::{ClientIndex, ConnectionId};
+use crate::network::Network;
+
+/// All clients.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    simple: SimpleClients,
+    sessions: Sessions,
+}
+
+impl Clients {
+    pub(crate) fn new(ctx: &mut Context) -> Self {
+        let sessions = Sessions::new(ctx);
+        let settings = &ctx.settings;
+        Self {
+            simple: SimpleClients::new(settings.clients, &settings.channels, settings.padding),
+            sessions,
+        }
+    }
+
+    /// Schedules the first events of all clients.
+    pub(crate) fn start(&mut self, ctx: &mut Context, network: &mut Network) {
+        for client in 0..ctx.settings.clients {
+            let delay = start_delay(ctx);
+            ctx.schedule_client(delay, client, SimpleClientEvent::Dial);
+            ctx.schedule_client(delay, client, SimpleClientEvent::Publish);
+        }
+        for session in 0..ctx.settings.sessions.len() {
+            if let Some(driver) = self.sessions.driver_mut(session) {
+                driver.open(ctx, network);
+            }
+            let first = ctx.now() + start_delay(ctx);
+            ctx.schedule_session(first, session, DriverEvent::Publish);
+            let parameters = ctx.settings.sessions.get(session);
+            if parameters.is_some_and(|it| it.is_closed_during_run) {
+                let at = ctx.fault_time();
+                ctx.schedule_session(at, session, DriverEvent::Close);
+            }
+        }
+    }
+
+    /// Handles an event of a client. Returns the client if it dials; the world then calls [`Self::on_dialled`].
+    pub(crate) fn step(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        event: ClientEvent,
+    ) -> Option<ClientIndex> {
+        match event {
+            ClientEvent::Simple { client, event } => self.simple.step(ctx, network, client, event),
+            ClientEvent::Session { session, event } => {
+                self.sessions.step(ctx, network, session, event)
+            }
+        }
+    }
+
+    /// The encoding of a client's messages.
+    pub(crate) fn encoding(&self, client: ClientIndex) -> Encoding {
+        match client {
+            ClientIndex::Simple(index) => self.simple.encoding(index),
+            ClientIndex::Session(_) => Session::ENCODING,
+        }
+    }
+
+    /// A dial has succeeded or failed.
+    pub(crate) fn on_dialled(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        client: ClientIndex,
+        connection: Option<ConnectionId>,
+    ) {
+        match client {
+            ClientIndex::Simple(index) => self.simple.on_dialled(ctx, network, index, connection),
+            ClientIndex::Session(index) => {
+                if let Some(driver) = self.sessions.driver_mut(index) {
+                    driver.on_dialled(ctx, network, connection);
+                }
+            }
+        }
+    }
+
+    /// Bytes have arrived. A client that has closed its end discards them, as its operating system does.
+    pub(crate) fn read(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        bytes: &[u8],
+    ) {
+        match network.client_end(connection) {
+            Some(ClientIndex::Simple(index)) => {
+                self.simple.read(ctx, network, index, connection, bytes);
+            }
+            Some(ClientIndex::Session(index)) => {
+                if let Some(driver) = self.sessions.driver_mut(index) {
+                    driver.read(ctx, network, connection, bytes);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The end of a stream has arrived.
+    pub(crate) fn on_stream_end(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        end: StreamEnd,
+    ) {
+        let client = network.client_end(connection);
+        network.close_client_end(ctx, connection, end);
+        match client {
+            Some(ClientIndex::Simple(index)) => {
+                self.simple.on_connection_lost(ctx, index, connection);
+            }
+            Some(ClientIndex::Session(index)) => {
+                if let Some(driver) = self.sessions.driver_mut(index) {
+                    driver.on_stream_end(ctx, network, connection, end);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The network may have accepted bytes for the gateway.
+    pub(crate) fn on_written(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+    ) {
+        if let Some(ClientIndex::Session(index)) = network.client_end(connection)
+            && let Some(driver) = self.sessions.driver_mut(index)
+        {
+            driver.report_send_buffer(ctx, network, connection);
+        }
+    }
+
+    /// Nothing arrives from the gateway any more, which must be detected in time.
+    pub(crate) fn expect_detection(ctx: &mut Context, network: &Network, connection: ConnectionId) {
+        match network.client_end(connection) {
+            Some(ClientIndex::Simple(client)) => {
+                SimpleClients::expect_detection(ctx, client, connection);
+            }
+            Some(ClientIndex::Session(session)) => {
+                Sessions::expect_detection(ctx, session, connection);
+            }
+            None => {}
+        }
+    }
+
+    /// Whether every client has made its publications.
+    pub(crate) fn have_published(&self, least: u64) -> bool {
+        let simple = self.simple.clients().map(SimpleClient::published);
+        let drivers = self.sessions.drivers().iter();
+        let sessions = drivers.map(|driver| driver.application.published());
+        simple.chain(sessions).all(|published| published >= least)
+    }
+
+    /// Whether nothing is left to do, given the channels' high watermarks.
+    pub(crate) fn are_settled(&self, high_watermarks: &BTreeMap<String, Position>) -> bool {
+        let is_settled =
+            |driver: &Driver| driver.is_idle() && driver.application.is_settled(high_watermarks);
+        let mut simple = self.simple.clients();
+        simple.all(|client| client.is_settled(high_watermarks))
+            && self.sessions.drivers().iter().all(is_settled)
+    }
+
+    /// Checks that every session is connected, given the time since the last fault.
+    pub(crate) fn check_connected(&self, ctx: &mut Context) {
+        self.sessions.check_connected(ctx);
+    }
+
+    /// Describes every client, whether or not it has settled.
+    pub(crate) fn describe(&self) -> String {
+        let simple = self.simple.clients().map(SimpleClient::describe);
+        let sessions = self.sessions.drivers().iter().map(Driver::describe);
+        let all: Vec<String> = simple.chain(sessions).collect();
+        all.join("; ")
+    }
+}
+
+fn start_delay(ctx: &mut Context) -> Duration {
+    ctx.between(Duration::from_millis(1), Duration::from_millis(100))
+}

@@ -1,0 +1,376 @@
+//! The network of a run: the connections between clients and gateways, and the faults that hit them.
+//!
+//! The network transports the bytes of WebSocket frames over the link model of `steadfast-faults`. It knows which client
+//! and which node are at the ends of a connection, and nothing about them: the world hands over what arrives. A
+//! connection whose two ends are closed is removed, with the bytes that are still in flight.
+
+mod connection;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use steadfast_faults::link::{Chunk, Direction, Lane, LinkFault, StreamEnd};
+
+use self::connection::Connection;
+use crate::context::Context;
+use crate::event::network::NetworkEvent;
+use crate::ids::{ClientIndex, ConnectionId, NodeIndex};
+
+/// What the world does after an event of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkReport {
+    /// A stream has bytes to read, or space for more.
+    StreamReady {
+        connection: ConnectionId,
+        direction: Direction,
+    },
+    /// From now on bytes are dropped: the receiving ends must detect that in time.
+    Blackholed {
+        connection: ConnectionId,
+        directions: &'static [Direction],
+    },
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Network {
+    connections: BTreeMap<ConnectionId, Connection>,
+    next_connection: u64,
+    /// Connections into which a fault was injected at any time.
+    faulted: BTreeSet<ConnectionId>,
+    /// The number of faults that were not injected yet.
+    faults_left: usize,
+}
+
+impl Network {
+    pub(crate) const fn new(faults: usize) -> Self {
+        Self {
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            faulted: BTreeSet::new(),
+            faults_left: faults,
+        }
+    }
+
+    /// Handles an event of the network.
+    pub(crate) fn step(&mut self, ctx: &mut Context, event: NetworkEvent) -> Option<NetworkReport> {
+        match event {
+            NetworkEvent::StreamReady {
+                connection,
+                direction,
+            } => {
+                let now = ctx.now();
+                let link = &mut self.connections.get_mut(&connection)?.link;
+                let is_due = link.stream_mut(direction).on_event(now);
+                is_due.then_some(NetworkReport::StreamReady {
+                    connection,
+                    direction,
+                })
+            }
+            NetworkEvent::DropConnection => {
+                self.drop_connection(ctx);
+                None
+            }
+            NetworkEvent::InjectFault { fault } => self.inject_fault(ctx, fault),
+            NetworkEvent::HealConnection { connection } => {
+                self.heal_connection(ctx, connection);
+                None
+            }
+        }
+    }
+
+    /// Opens a connection between a client and a node.
+    pub(crate) fn open(
+        &mut self,
+        ctx: &Context,
+        client: ClientIndex,
+        node: NodeIndex,
+    ) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.connections
+            .insert(connection, Connection::new(client, node, ctx.now()));
+        connection
+    }
+
+    /// Returns a connection, unless both ends have closed it.
+    pub(crate) fn connection(&self, connection: ConnectionId) -> Option<&Connection> {
+        self.connections.get(&connection)
+    }
+
+    /// Returns the client at the end of a connection, unless the client has closed it.
+    pub(crate) fn client_end(&self, connection: ConnectionId) -> Option<ClientIndex> {
+        self.connections.get(&connection)?.client_end
+    }
+
+    /// Whether a fault was injected into this connection.
+    pub(crate) fn is_faulted(&self, connection: ConnectionId) -> bool {
+        self.faulted.contains(&connection)
+    }
+
+    /// Whether every fault has been injected and has ended.
+    pub(crate) fn is_healthy(&self, ctx: &Context) -> bool {
+        let now = ctx.now();
+        self.faults_left == 0
+            && self
+                .connections
+                .values()
+                .all(|connection| connection.link.is_healthy(now))
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        direction: Direction,
+        frame: Bytes,
+        lane: Lane,
+    ) {
+        let (now, delay) = (ctx.now(), network_delay(ctx));
+        // Occasionally a socket is full for a short time.
+        let blocked = ctx.generator.chance(1, 32).then(|| {
+            let (low, high) = (Duration::from_millis(1), Duration::from_millis(30));
+            now + ctx.between(low, high)
+        });
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        let frames = match direction {
+            Direction::ToClient => state.alter_frame(ctx, frame),
+            Direction::ToServer => [Some(frame), None],
+        };
+        let stream = state.link.stream_mut(direction);
+        if let Some(until) = blocked {
+            stream.block_writes(until);
+        }
+        for frame in frames.into_iter().flatten() {
+            stream.send(now, delay, frame, lane);
+        }
+        self.schedule_stream(ctx, connection, direction);
+    }
+
+    /// Schedules the next event of the stream: bytes to read, or space for more.
+    fn schedule_stream(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        direction: Direction,
+    ) {
+        let now = ctx.now();
+        let state = self.connections.get_mut(&connection);
+        let next = state.and_then(|state| state.link.stream_mut(direction).schedule(now));
+        if let Some(at) = next {
+            let event = NetworkEvent::StreamReady {
+                connection,
+                direction,
+            };
+            ctx.schedule_network(at, event);
+        }
+    }
+
+    /// Returns the next chunk that has arrived.
+    pub(crate) fn read(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        direction: Direction,
+    ) -> Option<Chunk> {
+        let bytes_max = draw_read_size(ctx);
+        let state = self.connections.get_mut(&connection)?;
+        state.link.stream_mut(direction).read(ctx.now(), bytes_max)
+    }
+
+    /// Sends unsent bytes after everything that has arrived was read.
+    pub(crate) fn refill(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        direction: Direction,
+    ) {
+        let (now, delay) = (ctx.now(), network_delay(ctx));
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.link.stream_mut(direction).refill(now, delay);
+        }
+        self.schedule_stream(ctx, connection, direction);
+    }
+
+    /// The gateway stops or resumes reading.
+    pub(crate) fn set_paused(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        is_paused: bool,
+    ) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            let stream = state.link.stream_mut(Direction::ToServer);
+            stream.set_paused(is_paused);
+            self.schedule_stream(ctx, connection, Direction::ToServer);
+        }
+    }
+
+    /// Closes the client's end; the gateway reads the end after the bytes in flight, if it is delivered.
+    pub(crate) fn close_client_end(
+        &mut self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        end: StreamEnd,
+    ) {
+        let (now, delay) = (ctx.now(), network_delay(ctx));
+        if let Some(state) = self.connections.get_mut(&connection)
+            && state.client_end.take().is_some()
+        {
+            let stream = state.link.stream_mut(Direction::ToServer);
+            stream.discard_unsent();
+            stream.end(now, delay, end);
+            self.schedule_stream(ctx, connection, Direction::ToServer);
+        }
+        self.remove_if_closed(connection);
+    }
+
+    /// Closes the gateway's end; the client detects it after the bytes in flight and the unsent ones, if the network
+    /// delivers it.
+    pub(crate) fn close_gateway_end(&mut self, ctx: &mut Context, connection: ConnectionId) {
+        let (now, delay) = (ctx.now(), network_delay(ctx));
+        if let Some(state) = self.connections.get_mut(&connection)
+            && std::mem::take(&mut state.is_gateway_end_open)
+        {
+            let stream = state.link.stream_mut(Direction::ToClient);
+            stream.end(now, delay, StreamEnd::Closed);
+            self.schedule_stream(ctx, connection, Direction::ToClient);
+        }
+        self.remove_if_closed(connection);
+    }
+
+    /// The process of a node has ended: its operating system resets the connections.
+    pub(crate) fn reset_gateway_ends(&mut self, ctx: &mut Context, node: NodeIndex) {
+        let now = ctx.now();
+        let of_node = self.connections.iter().filter(|(_, it)| it.node == node);
+        let connections: Vec<ConnectionId> = of_node.map(|(id, _)| *id).collect();
+        for connection in connections {
+            let delay = ctx.between(Duration::from_millis(1), Duration::from_millis(50));
+            if let Some(state) = self.connections.get_mut(&connection)
+                && std::mem::take(&mut state.is_gateway_end_open)
+            {
+                state.link.stream_mut(Direction::ToClient).reset(now, delay);
+                self.schedule_stream(ctx, connection, Direction::ToClient);
+            }
+            self.remove_if_closed(connection);
+        }
+    }
+
+    fn remove_if_closed(&mut self, connection: ConnectionId) {
+        let state = self.connections.get(&connection);
+        if state.is_some_and(Connection::is_closed) {
+            self.connections.remove(&connection);
+        }
+    }
+}
+
+impl Network {
+    /// Picks a random connection of which both ends are open.
+    fn pick_connection(&self, ctx: &mut Context) -> Option<ConnectionId> {
+        let open = self.connections.iter().filter(|(_, it)| it.has_both_ends());
+        let connections: Vec<ConnectionId> = open.map(|(connection, _)| *connection).collect();
+        let pick = ctx.generator.below_len(connections.len());
+        connections.get(pick).copied()
+    }
+
+    /// Closes or resets a random connection. Each end detects the loss later, if the network delivers the end of the
+    /// stream.
+    fn drop_connection(&mut self, ctx: &mut Context) {
+        let Some(connection) = self.pick_connection(ctx) else {
+            return ctx.schedule_network(ctx.now() + FAULT_RETRY, NetworkEvent::DropConnection);
+        };
+        ctx.record_fault_change();
+        self.faulted.insert(connection);
+        let now = ctx.now();
+        let is_closed = ctx.generator.chance(1, 2);
+        if is_closed {
+            ctx.totals.connections_closed += 1;
+        } else {
+            ctx.totals.connections_reset += 1;
+        }
+        let delays = (!is_closed).then(|| {
+            let soon = Duration::from_millis(1);
+            let to_client = ctx.between(soon, Duration::from_millis(50));
+            (to_client, ctx.between(soon, Duration::from_secs(2)))
+        });
+        if let Some(state) = self.connections.get_mut(&connection) {
+            match delays {
+                Some((to_client, to_server)) => state.link.reset(now, to_client, to_server),
+                None => state.link.close(now, Duration::from_millis(1)),
+            }
+            self.schedule_stream(ctx, connection, Direction::ToClient);
+            self.schedule_stream(ctx, connection, Direction::ToServer);
+        }
+    }
+
+    /// Injects a fault into a random healthy connection.
+    fn inject_fault(&mut self, ctx: &mut Context, fault: LinkFault) -> Option<NetworkReport> {
+        let now = ctx.now();
+        let picked = self.pick_connection(ctx);
+        let healthy = picked.filter(|connection| {
+            let state = self.connections.get(connection);
+            state.is_some_and(|state| state.link.is_healthy(now))
+        });
+        let Some(connection) = healthy else {
+            ctx.schedule_network(now + FAULT_RETRY, NetworkEvent::InjectFault { fault });
+            return None;
+        };
+        self.faults_left -= 1;
+        self.faulted.insert(connection);
+        ctx.record_fault_change();
+        count_fault(ctx, fault);
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.link.inject(now, fault);
+        }
+        if let Some(time) = fault.time() {
+            ctx.schedule_network(now + time, NetworkEvent::HealConnection { connection });
+        }
+        let directions = fault.blackholes();
+        (!directions.is_empty()).then_some(NetworkReport::Blackholed {
+            connection,
+            directions,
+        })
+    }
+
+    /// Ends a temporary fault of a connection.
+    fn heal_connection(&mut self, ctx: &mut Context, connection: ConnectionId) {
+        ctx.record_fault_change();
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.on_healed(ctx);
+            state.link.heal();
+        }
+        self.schedule_stream(ctx, connection, Direction::ToClient);
+        self.schedule_stream(ctx, connection, Direction::ToServer);
+    }
+}
+
+/// The time until a fault that found no connection is tried again.
+const FAULT_RETRY: Duration = Duration::from_millis(50);
+
+fn network_delay(ctx: &mut Context) -> Duration {
+    ctx.between(Duration::from_micros(100), Duration::from_millis(8))
+}
+
+/// Draws the size of a read: mostly unlimited.
+fn draw_read_size(ctx: &mut Context) -> usize {
+    let is_split = ctx.generator.chance(1, 16);
+    let bytes = 1 + ctx.generator.below_len(64);
+    if is_split { bytes } else { usize::MAX }
+}
+
+fn count_fault(ctx: &mut Context, fault: LinkFault) {
+    let totals = &mut ctx.totals;
+    let count = match fault {
+        LinkFault::BlackholeBoth => &mut totals.blackholes,
+        LinkFault::Blackhole(Direction::ToServer) => &mut totals.blackholes_to_gateway,
+        LinkFault::Blackhole(Direction::ToClient) => &mut totals.blackholes_to_client,
+        LinkFault::Freeze(_) => &mut totals.connections_frozen,
+        LinkFault::StallUplink(_) => &mut totals.uplinks_stalled,
+        LinkFault::SlowReader { .. } => &mut totals.slow_readers,
+    };
+    *count += 1;
+}

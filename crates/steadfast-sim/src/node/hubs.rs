@@ -1,0 +1,486 @@
+//! The hubs of a gateway process with their sockets: feeds inputs to the hubs and executes their outputs.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use bytes::Bytes;
+use steadfast_engine::EngineEvent;
+use steadfast_faults::link::StreamEnd;
+use steadfast_hub::Hub;
+use steadfast_hub::event::{ClosedBy, Event as HubEvent};
+use steadfast_hub::io::{
+    Access, ClientId, ConnectionLoss, Destination, Input, Output, PeerId, ShardMessage,
+};
+use steadfast_machine::{Instant, Machine, Seed, convert};
+use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
+use steadfast_protocol::codes::DisconnectCode;
+use steadfast_protocol::message::Reply;
+use steadfast_protocol::websocket::encoder::encode_server;
+use steadfast_protocol::websocket::{EndOfStream, EndpointEvent, Opcode};
+
+use super::requests::RequestQueue;
+use super::shard_bus::{InboxFull, ShardBus};
+use super::sockets::{Socket, Sockets, decoder};
+use crate::context::Context;
+use crate::ids::{ClientIndex, ConnectionId, ProcessId};
+use crate::network::Network;
+use crate::reference_model::Invariant;
+use crate::settings::{PingTiming, SHARDS};
+
+/// What the hubs reach outside themselves.
+pub(crate) struct Ports<'a> {
+    pub(crate) ctx: &'a mut Context,
+    pub(crate) network: &'a mut Network,
+    pub(crate) requests: &'a mut RequestQueue,
+}
+
+#[derive(Debug)]
+struct Shard {
+    hub: Hub,
+    connections: BTreeMap<PeerId, ConnectionId>,
+    /// Replies to one peer that are not sent yet; empty between two inputs.
+    replies: ReplyCoalescer<PeerId>,
+    next_peer: u32,
+}
+
+/// The hubs of a process.
+#[derive(Debug)]
+pub(crate) struct Hubs {
+    process: ProcessId,
+    shards: Vec<Shard>,
+    sockets: Sockets,
+    bus: ShardBus,
+}
+
+impl Hubs {
+    pub(crate) fn new(ctx: &mut Context, process: ProcessId) -> Self {
+        let now = ctx.now();
+        let mut new_shard = |shard| Shard {
+            hub: Hub::new(
+                ctx.settings.hub(shard, ctx.planted_bug),
+                Seed::new(ctx.generator.next_u64()),
+                now,
+            ),
+            connections: BTreeMap::new(),
+            replies: ReplyCoalescer::default(),
+            next_peer: 0,
+        };
+        Self {
+            process,
+            shards: (0..SHARDS).map(&mut new_shard).collect(),
+            sockets: Sockets::new(process.node),
+            bus: ShardBus::new(process),
+        }
+    }
+
+    /// Opens a connection of a client to a shard, if the process accepts connections.
+    pub(crate) fn accept(
+        &mut self,
+        ports: &mut Ports<'_>,
+        index: usize,
+        client_end: ClientIndex,
+        encoding: Encoding,
+        client: ClientId,
+    ) -> Option<ConnectionId> {
+        if !ports.requests.is_open {
+            return None;
+        }
+        let node = self.process.node;
+        let shard = self.shards.get_mut(index)?;
+        let peer = PeerId {
+            index: shard.next_peer,
+            generation: 0,
+        };
+        shard.next_peer += 1;
+        let connection = ports.network.open(ports.ctx, client_end, node);
+        shard.connections.insert(peer, connection);
+        self.sockets
+            .insert(ports.ctx, connection, index, peer, encoding);
+        let access = Access::Anonymous;
+        let accepted = Input::Accepted {
+            peer,
+            client,
+            access,
+        };
+        self.drive(ports, index, accepted);
+        Some(connection)
+    }
+
+    /// Feeds an input to a hub and executes the outputs.
+    pub(crate) fn drive(&mut self, ports: &mut Ports<'_>, shard: usize, input: Input) {
+        self.feed(ports, shard, input);
+        self.finish_step(ports, shard);
+    }
+
+    /// Feeds an input to all hubs.
+    pub(crate) fn drive_all(&mut self, ports: &mut Ports<'_>, input: &Input) {
+        for shard in 0..usize::from(SHARDS) {
+            self.drive(ports, shard, input.clone());
+        }
+    }
+
+    /// Feeds the events that the engine delivered to a shard.
+    pub(crate) fn drive_with_events(
+        &mut self,
+        ports: &mut Ports<'_>,
+        shard: u16,
+        events: Vec<EngineEvent>,
+    ) {
+        let lags = events.iter().filter(|event| **event == EngineEvent::Lagged);
+        ports.ctx.totals.shard_lags += convert::to_u64(lags.count());
+        self.drive(ports, usize::from(shard), Input::Engine { events });
+    }
+
+    /// Feeds the commands in a message of a client to its hub, until one of them closes the connection. The replies to
+    /// one message share a frame.
+    fn drive_with_message(
+        &mut self,
+        ports: &mut Ports<'_>,
+        index: usize,
+        peer: PeerId,
+        encoding: Encoding,
+        message: &Bytes,
+    ) {
+        let Some(limits) = self.shards.get(index).map(|shard| *shard.hub.limits()) else {
+            return;
+        };
+        let at = ports.ctx.wall();
+        for command in encoding.decode_commands(message, &limits) {
+            self.feed(ports, index, Input::CommandReceived { peer, command, at });
+            if self.connection_of(index, peer).is_none() {
+                break;
+            }
+        }
+        self.finish_step(ports, index);
+    }
+
+    /// A shard takes messages from its inbox.
+    pub(crate) fn deliver_messages(&mut self, ports: &mut Ports<'_>, shard: usize) {
+        for message in self.bus.take(shard) {
+            ports.ctx.totals.shard_messages_received += 1;
+            self.drive(ports, shard, Input::ShardMessageReceived { message });
+        }
+        self.bus.schedule_delivery(ports.ctx, shard);
+    }
+
+    /// The earliest deadline of a hub.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = self.shards.iter().filter_map(|it| it.hub.poll_timeout());
+        deadlines.min()
+    }
+
+    /// Whether no message between shards is in progress.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.bus.is_empty()
+    }
+
+    pub(crate) const fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
+    }
+}
+
+/// Bytes from the network.
+impl Hubs {
+    /// The gateway has received bytes. A socket that the hub closes is removed, and the rest of the read with it.
+    pub(crate) fn read(&mut self, ports: &mut Ports<'_>, connection: ConnectionId, bytes: &[u8]) {
+        let Some(socket) = self.sockets.get_mut(connection) else {
+            return;
+        };
+        let (shard, peer) = (socket.shard, socket.peer);
+        let mut decoder = mem::replace(&mut socket.decoder, decoder());
+        let mut input = bytes.to_vec();
+        let mut has_message = false;
+        let mut reading = decoder.read(&mut input);
+        loop {
+            let Some(socket) = self.sockets.get_mut(connection) else {
+                return;
+            };
+            let Some(event) = socket.endpoint.next_event(&mut reading) else {
+                break;
+            };
+            match event {
+                EndpointEvent::Message { payload, .. } => {
+                    has_message = true;
+                    socket.has_received_message = true;
+                    let encoding = socket.encoding;
+                    let message = Bytes::copy_from_slice(payload);
+                    self.drive_with_message(ports, shard, peer, encoding, &message);
+                }
+                EndpointEvent::Ping { reply } => {
+                    self.sockets
+                        .send_control(ports.ctx, ports.network, connection, &reply);
+                }
+                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
+                EndpointEvent::Closed {
+                    code,
+                    reason,
+                    reply,
+                } => {
+                    if let Some(reply) = reply {
+                        self.sockets
+                            .send_control(ports.ctx, ports.network, connection, &reply);
+                    }
+                    let reason = reason.to_owned();
+                    let loss = ConnectionLoss::CloseFrame { code, reason };
+                    if let Some(socket) = self.close_socket(ports, connection) {
+                        self.on_peer_lost(ports, &socket, loss);
+                    }
+                    return;
+                }
+                EndpointEvent::Failed { error, close } => {
+                    if let Some(close) = close {
+                        self.sockets
+                            .send_control(ports.ctx, ports.network, connection, &close);
+                    }
+                    let (code, reason) = (error.close_code(), error.reason());
+                    return self.drive(ports, shard, Input::Malformed { peer, code, reason });
+                }
+            }
+        }
+        if let Some(socket) = self.sockets.get_mut(connection) {
+            socket.decoder = decoder;
+            if !has_message && socket.endpoint.is_open() {
+                self.drive(ports, shard, Input::BytesReceived { peer });
+            }
+        }
+    }
+
+    /// The connection has ended, as the gateway sees it.
+    pub(crate) fn on_stream_end(
+        &mut self,
+        ports: &mut Ports<'_>,
+        connection: ConnectionId,
+        end: StreamEnd,
+    ) {
+        let loss = match end {
+            StreamEnd::Closed => ConnectionLoss::EndOfStream,
+            StreamEnd::Reset => ConnectionLoss::IoError,
+        };
+        if let Some(mut socket) = self.close_socket(ports, connection)
+            && socket.endpoint.on_end_of_stream() == EndOfStream::Lost
+        {
+            self.on_peer_lost(ports, &socket, loss);
+        }
+    }
+
+    /// The network has accepted bytes for a client.
+    pub(crate) fn on_written(&mut self, ports: &mut Ports<'_>, connection: ConnectionId) {
+        let report = self
+            .sockets
+            .report_accepted_bytes(ports.network, connection);
+        if let Some((shard, input)) = report {
+            self.drive(ports, shard, input);
+        }
+    }
+
+    /// Reports the size of a send buffer to the hub at the end of a loop iteration.
+    pub(crate) fn report_send_buffer(&mut self, ports: &mut Ports<'_>, connection: ConnectionId) {
+        let report = self
+            .sockets
+            .report_send_buffer(ports.ctx, ports.network, connection);
+        if let Some((shard, input)) = report {
+            self.drive(ports, shard, input);
+        }
+        self.sockets
+            .check_send_buffer_size(ports.ctx, ports.network, connection);
+    }
+
+    fn on_peer_lost(&mut self, ports: &mut Ports<'_>, socket: &Socket, loss: ConnectionLoss) {
+        let (shard, peer) = (socket.shard, socket.peer);
+        self.remove_peer(shard, peer);
+        self.drive(ports, shard, Input::Lost { peer, loss });
+    }
+
+    fn close_socket(&mut self, ports: &mut Ports<'_>, connection: ConnectionId) -> Option<Socket> {
+        self.sockets.close(ports.ctx, ports.network, connection)
+    }
+
+    /// Removes a peer that its hub has already removed, or is about to.
+    fn remove_peer(&mut self, shard: usize, peer: PeerId) {
+        if let Some(shard) = self.shards.get_mut(shard) {
+            shard.connections.remove(&peer);
+        }
+    }
+}
+
+/// Outputs of the hubs.
+impl Hubs {
+    fn feed(&mut self, ports: &mut Ports<'_>, index: usize, input: Input) {
+        let Some(shard) = self.shards.get_mut(index) else {
+            return;
+        };
+        shard.hub.handle(ports.ctx.now(), input);
+        let outputs: Vec<Output> = std::iter::from_fn(|| shard.hub.poll_output()).collect();
+        for output in outputs {
+            self.execute(ports, index, output);
+        }
+    }
+
+    fn finish_step(&mut self, ports: &mut Ports<'_>, index: usize) {
+        self.send_replies(ports, index);
+        ports.requests.schedule_iteration(ports.ctx);
+    }
+
+    fn execute(&mut self, ports: &mut Ports<'_>, index: usize, output: Output) {
+        if !matches!(output, Output::Send { .. }) {
+            self.send_replies(ports, index);
+        }
+        match output {
+            Output::Send { peer, message } => self.reply(ports, index, peer, &message),
+            Output::Fanout { message, to } => self.fan_out(ports, index, &message, &to),
+            Output::Disconnect { peer, code, reason } => {
+                self.close_peer(ports, index, peer, code, &reason);
+            }
+            Output::PauseReading { peer } => self.set_paused(ports, index, peer, true),
+            Output::ResumeReading { peer } => self.set_paused(ports, index, peer, false),
+            Output::Request(request) => ports.requests.push(request),
+            Output::Broadcast(message) => self.broadcast(ports, index, &message),
+            Output::Decide { .. } => {
+                unreachable!("the simulated hubs decide about connect commands themselves")
+            }
+            Output::ReplyToApi { .. } => {
+                unreachable!("no simulated application calls the API")
+            }
+            Output::Notify(event) => self.on_event(ports, index, &event),
+        }
+    }
+
+    /// Appends a message of a hub to the replies that share a frame.
+    fn reply(&mut self, ports: &mut Ports<'_>, index: usize, peer: PeerId, message: &Reply) {
+        let Some((_, encoding)) = self.receiver(index, peer) else {
+            return;
+        };
+        let must_finish = |shard: &Shard| !shard.replies.accepts(peer);
+        if self.shards.get(index).is_some_and(must_finish) {
+            self.send_replies(ports, index);
+        }
+        if let Some(shard) = self.shards.get_mut(index) {
+            shard.replies.append(peer, encoding, message);
+        }
+    }
+
+    /// Sends the frame with the replies that were appended last.
+    fn send_replies(&mut self, ports: &mut Ports<'_>, index: usize) {
+        let shard = self.shards.get_mut(index);
+        let Some(ReplyPayload {
+            receiver,
+            encoding,
+            bytes,
+        }) = shard.and_then(|shard| shard.replies.take())
+        else {
+            return;
+        };
+        let frame = encode_server(Opcode::from(encoding.message_kind()), bytes);
+        if let Some(connection) = self.connection_of(index, receiver) {
+            self.sockets
+                .send(ports.ctx, ports.network, connection, frame);
+        }
+    }
+
+    /// Sends a message to many peers, encoded once for each encoding.
+    fn fan_out(&mut self, ports: &mut Ports<'_>, index: usize, message: &Reply, to: &[PeerId]) {
+        let mut frames = PerEncoding::default();
+        for peer in to {
+            let Some((connection, encoding)) = self.receiver(index, *peer) else {
+                continue;
+            };
+            let frame = frames.get_or_insert_with(encoding, || {
+                let mut payload = Vec::new();
+                encoding.append_reply(&mut payload, message);
+                encode_server(Opcode::from(encoding.message_kind()), &payload)
+            });
+            self.sockets
+                .send(ports.ctx, ports.network, connection, frame.clone());
+        }
+    }
+
+    /// Puts a message of a shard into the inboxes of its destination.
+    fn broadcast(&mut self, ports: &mut Ports<'_>, sender: usize, message: &ShardMessage) {
+        for shard in 0..SHARDS {
+            let is_receiver = match message.destination() {
+                Destination::AllShards => true,
+                Destination::Shard(receiver) => receiver == shard,
+            };
+            let inbox = usize::from(shard);
+            if is_receiver && self.bus.try_put(ports.ctx, inbox, message) == Err(InboxFull) {
+                self.drive(ports, sender, Input::ShardMessageDropped { shard });
+            }
+        }
+    }
+
+    fn connection_of(&self, index: usize, peer: PeerId) -> Option<ConnectionId> {
+        self.shards.get(index)?.connections.get(&peer).copied()
+    }
+
+    /// Returns the connection of a peer, and the encoding of its socket.
+    fn receiver(&mut self, index: usize, peer: PeerId) -> Option<(ConnectionId, Encoding)> {
+        let connection = self.connection_of(index, peer)?;
+        let socket = self.sockets.get_mut(connection)?;
+        Some((connection, socket.encoding))
+    }
+
+    /// Pauses or resumes reading from a client.
+    fn set_paused(&self, ports: &mut Ports<'_>, index: usize, peer: PeerId, is_paused: bool) {
+        if let Some(connection) = self.connection_of(index, peer) {
+            ports.ctx.totals.reads_paused += u64::from(is_paused);
+            ports.network.set_paused(ports.ctx, connection, is_paused);
+        }
+    }
+
+    /// Sends the close frame after everything else and closes the gateway's end.
+    fn close_peer(
+        &mut self,
+        ports: &mut Ports<'_>,
+        index: usize,
+        peer: PeerId,
+        code: u16,
+        reason: &str,
+    ) {
+        let Some(connection) = self.connection_of(index, peer) else {
+            return;
+        };
+        if code == DisconnectCode::NoPong.code() && !ports.network.is_faulted(connection) {
+            let details = format!("the gateway closed {connection:?}, which is healthy");
+            ports.ctx.report(Invariant::HealthyPeersKept, details);
+        }
+        self.remove_peer(index, peer);
+        let socket = self.sockets.get_mut(connection);
+        if let Some(close) = socket.and_then(|socket| socket.endpoint.close(code, reason)) {
+            self.sockets
+                .send_control(ports.ctx, ports.network, connection, &close);
+        }
+        self.close_socket(ports, connection);
+    }
+
+    /// Handles an event that a hub reports to the operator.
+    fn on_event(&mut self, ports: &mut Ports<'_>, index: usize, event: &HubEvent) {
+        let HubEvent::PeerClosed {
+            peer,
+            closed_by: end,
+            idle,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let ClosedBy::Server { code, .. } = end else {
+            return;
+        };
+        let is_one_of = |codes: &[DisconnectCode]| codes.iter().any(|it| it.code() == *code);
+        if is_one_of(&[DisconnectCode::NoPong]) {
+            ports.ctx.totals.dead_peers_detected += 1;
+            let connection = self.connection_of(index, *peer);
+            let socket = connection.and_then(|connection| self.sockets.get_mut(connection));
+            let ping_timing = socket.map_or(PingTiming::Prompt, |socket| socket.ping_timing);
+            let longest = ports.ctx.settings.peer_silence_max(ping_timing);
+            if *idle > longest {
+                let details = format!(
+                    "the gateway detected a silent client after {idle:?}, the limit is {longest:?}"
+                );
+                ports.ctx.report(Invariant::DeadPeersDetected, details);
+            }
+        } else if is_one_of(&[DisconnectCode::Slow, DisconnectCode::WriteError]) {
+            ports.ctx.totals.slow_consumers_closed += 1;
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The gateway's ends of its connections: what its shell does with one socket, apart from its hub.
+//!
+//! A socket decodes bytes, and reports its unsent bytes at the end of a loop iteration. The checks that unsent bytes are
+//! written and that silent clients are detected in time are made here.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use bytes::Bytes;
+use steadfast_faults::link::{ByteStream, Direction, Lane};
+use steadfast_hub::io::{Input, PeerId};
+use steadfast_hub::timer_wheel::TICK;
+use steadfast_machine::Instant;
+use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::limits;
+use steadfast_protocol::websocket::{
+    ControlFrame, Decoder, Role, WebSocketEndpoint, WebSocketLimits, encoder,
+};
+
+use crate::context::Context;
+use crate::event::node::NodeEvent;
+use crate::ids::{ConnectionId, NodeIndex};
+use crate::network::Network;
+use crate::planted_bug::PlantedBug;
+use crate::reference_model::Invariant;
+use crate::settings::{CONNECT_TIMEOUT, PingTiming, SEND_BUFFER_BYTES_MAX, UNSENT_TIME_MAX};
+
+/// The gateway's end of a connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) shard: usize,
+    pub(crate) peer: PeerId,
+    /// The encoding that the client has selected.
+    pub(crate) encoding: Encoding,
+    accepted_at: Instant,
+    /// Whether a complete message was received.
+    pub(crate) has_received_message: bool,
+    pub(crate) decoder: Decoder,
+    pub(crate) endpoint: WebSocketEndpoint,
+    /// The total of accepted bytes at the last report to the hub; `None` while the hub knows of no unsent bytes.
+    reported_accepted_bytes: Option<u64>,
+    is_send_buffer_report_scheduled: bool,
+    pub(crate) ping_timing: PingTiming,
+}
+
+impl Socket {
+    const fn new(shard: usize, peer: PeerId, encoding: Encoding, now: Instant) -> Self {
+        Self {
+            shard,
+            peer,
+            encoding,
+            accepted_at: now,
+            has_received_message: false,
+            decoder: decoder(),
+            endpoint: WebSocketEndpoint::new(Role::Server),
+            reported_accepted_bytes: None,
+            is_send_buffer_report_scheduled: false,
+            ping_timing: PingTiming::Prompt,
+        }
+    }
+}
+
+/// The open sockets of a process.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    node: NodeIndex,
+    open: BTreeMap<ConnectionId, Socket>,
+}
+
+impl Sockets {
+    pub(crate) const fn new(node: NodeIndex) -> Self {
+        Self {
+            node,
+            open: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        ctx: &Context,
+        connection: ConnectionId,
+        shard: usize,
+        peer: PeerId,
+        encoding: Encoding,
+    ) {
+        let socket = Socket::new(shard, peer, encoding, ctx.now());
+        self.open.insert(connection, socket);
+    }
+
+    /// Returns the socket of a connection, unless it is closed.
+    pub(crate) fn get_mut(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
+        self.open.get_mut(&connection)
+    }
+
+    /// Closes the gateway's end of a connection.
+    pub(crate) fn close(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+    ) -> Option<Socket> {
+        let socket = self.open.remove(&connection);
+        network.close_gateway_end(ctx, connection);
+        socket
+    }
+
+    /// Sends a control frame to a client.
+    pub(crate) fn send_control(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        frame: &ControlFrame,
+    ) {
+        let frame = encoder::encode_server(frame.opcode(), frame.payload());
+        self.send(ctx, network, connection, frame);
+    }
+
+    /// Sends frames to a client. If there are unsent bytes then, schedules the report to the hub at the end of the loop
+    /// iteration, and the check that they are written in time.
+    pub(crate) fn send(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        frames: Bytes,
+    ) {
+        network.send(ctx, connection, Direction::ToClient, frames, Lane::Messages);
+        let now = ctx.now();
+        let Some(stream) = sent_stream(network, connection) else {
+            return;
+        };
+        let Some(socket) = self
+            .open
+            .get_mut(&connection)
+            .filter(|_| stream.unsent_bytes() > 0)
+        else {
+            return;
+        };
+        if !mem::replace(&mut socket.is_send_buffer_report_scheduled, true) {
+            ctx.schedule_node(now, self.node, NodeEvent::ReportSendBuffer { connection });
+        }
+        if stream.unsent_since() == Some(now) {
+            let sent = stream.sent_bytes();
+            self.schedule_send_buffer_check(ctx, connection, sent);
+        }
+    }
+
+    fn schedule_send_buffer_check(&self, ctx: &mut Context, connection: ConnectionId, sent: u64) {
+        let latest = ctx.now() + UNSENT_TIME_MAX;
+        let event = NodeEvent::CheckSendBuffer { connection, sent };
+        ctx.schedule_node(latest, self.node, event);
+    }
+
+    /// Returns the input that reports the size of a send buffer to the hub, unless it is empty.
+    pub(crate) fn report_send_buffer(
+        &mut self,
+        ctx: &Context,
+        network: &Network,
+        connection: ConnectionId,
+    ) -> Option<(usize, Input)> {
+        let is_reporting = ctx.planted_bug != Some(PlantedBug::NoSendBuffer);
+        let stream = sent_stream(network, connection)?;
+        let (bytes, accepted) = (stream.unsent_bytes(), stream.accepted_bytes());
+        let socket = self.open.get_mut(&connection)?;
+        socket.is_send_buffer_report_scheduled = false;
+        if bytes == 0 || !is_reporting {
+            return None;
+        }
+        socket.reported_accepted_bytes = Some(accepted);
+        if socket.ping_timing == PingTiming::Prompt {
+            socket.ping_timing = PingTiming::Delayed;
+        }
+        let peer = socket.peer;
+        Some((socket.shard, Input::SendBuffer { peer, bytes }))
+    }
+
+    /// Checks the size of a send buffer after it was reported to the hub: one loop iteration may exceed the limit, and
+    /// then the hub closes the peer.
+    pub(crate) fn check_send_buffer_size(
+        &self,
+        ctx: &mut Context,
+        network: &Network,
+        connection: ConnectionId,
+    ) {
+        let stream = sent_stream(network, connection);
+        let bytes = stream.map_or(0, ByteStream::unsent_bytes);
+        if bytes > SEND_BUFFER_BYTES_MAX && self.open.contains_key(&connection) {
+            let details = format!("{bytes} unsent bytes for {connection:?}");
+            ctx.report(Invariant::SendBuffersBounded, details);
+        }
+    }
+
+    /// Returns the input that reports accepted bytes to the hub, if the hub knows of unsent bytes.
+    pub(crate) fn report_accepted_bytes(
+        &mut self,
+        network: &Network,
+        connection: ConnectionId,
+    ) -> Option<(usize, Input)> {
+        let stream = sent_stream(network, connection)?;
+        let (is_empty, accepted) = (stream.unsent_bytes() == 0, stream.accepted_bytes());
+        let socket = self.open.get_mut(&connection)?;
+        let reported = socket.reported_accepted_bytes?;
+        let (shard, peer) = (socket.shard, socket.peer);
+        socket.reported_accepted_bytes = (!is_empty).then_some(accepted);
+        if is_empty {
+            return Some((shard, Input::Drained { peer }));
+        }
+        let bytes = usize::try_from(accepted - reported).ok()?;
+        (bytes > 0).then_some((shard, Input::Written { peer, bytes }))
+    }
+
+    /// Checks that the bytes up to `sent` are written, and schedules the next check.
+    pub(crate) fn check_send_buffer(
+        &self,
+        ctx: &mut Context,
+        network: &Network,
+        connection: ConnectionId,
+        sent: u64,
+    ) {
+        let stream = sent_stream(network, connection);
+        let Some(stream) = stream.filter(|_| self.open.contains_key(&connection)) else {
+            return;
+        };
+        if stream.accepted_bytes() < sent {
+            let details =
+                format!("unsent bytes for {connection:?} for more than two write timeouts");
+            ctx.report(Invariant::SendBuffersBounded, details);
+        } else if stream.unsent_bytes() > 0 {
+            self.schedule_send_buffer_check(ctx, connection, stream.sent_bytes());
+        }
+    }
+
+    /// Nothing arrives from a client any more: schedules the check that this is detected in time.
+    pub(crate) fn expect_detection(&self, ctx: &mut Context, connection: ConnectionId) {
+        let Some(socket) = self.open.get(&connection) else {
+            return;
+        };
+        let now = ctx.now();
+        let after_ping = now + ctx.settings.peer_silence_max(PingTiming::Prompt);
+        let after_accept = socket.accepted_at + CONNECT_TIMEOUT + 2 * TICK;
+        let latest = if socket.has_received_message {
+            after_ping
+        } else {
+            after_accept.max(now)
+        };
+        ctx.schedule_node(latest, self.node, NodeEvent::CheckSilence { connection });
+    }
+
+    /// Checks that the gateway has closed a connection that is silent for too long.
+    pub(crate) fn check_silence(&mut self, ctx: &mut Context, connection: ConnectionId) {
+        let Some(socket) = self.open.get_mut(&connection) else {
+            return;
+        };
+        if socket.ping_timing == PingTiming::Delayed {
+            socket.ping_timing = PingTiming::DelayedAndExtended;
+            let latest = ctx.now() + UNSENT_TIME_MAX;
+            ctx.schedule_node(latest, self.node, NodeEvent::CheckSilence { connection });
+            return;
+        }
+        let details = format!(
+            "the gateway has not closed {connection:?}, {:?}",
+            socket.peer
+        );
+        ctx.report(Invariant::DeadPeersDetected, details);
+    }
+}
+
+fn sent_stream(network: &Network, connection: ConnectionId) -> Option<&ByteStream> {
+    let connection = network.connection(connection)?;
+    Some(connection.link.stream(Direction::ToClient))
+}
+
+/// A decoder of a client's bytes.
+pub(crate) const fn decoder() -> Decoder {
+    Decoder::new(Role::Server, LIMITS)
+}
+
+/// The limits of received messages, which are the gateway's defaults.
+const LIMITS: WebSocketLimits = WebSocketLimits {
+    message_bytes_max: MESSAGE_BYTES_MAX,
+    frame_bytes_max: MESSAGE_BYTES_MAX,
+    fragments_max: 1_024,
+};
+
+const MESSAGE_BYTES_MAX: u32 = 65_536;
+// The codec counts in 32 bits, so the number is repeated here.
+const _: () = assert!(limits::Limits::MESSAGE_BYTES == 65_536);

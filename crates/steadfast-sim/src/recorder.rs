@@ -1,0 +1,39 @@
+//! What clients and applications record about what they observe.
+
+use steadfast_protocol::message::Position;
+
+use crate::reference_model::ReferenceModel;
+use crate::totals::Totals;
+
+/// Records what clients and applications observe.
+pub(crate) struct Recorder<'a> {
+    pub(crate) reference_model: &'a mut ReferenceModel,
+    pub(crate) totals: &'a mut Totals,
+    /// Whether the policy guarantees that no acknowledged publication is lost.
+    pub(crate) is_durable: bool,
+    /// The number of publications of a channel that stay visible; `None` when the size of the log limits it.
+    pub(crate) visible_max: Option<u64>,
+}
+
+impl Recorder<'_> {
+    /// Whether a position must be recoverable: acknowledged publications are never lost, or the channel still has the
+    /// history of the position; and retention has not removed what follows it.
+    pub(crate) fn must_recover(&self, from: &Position, high_watermark: &Position) -> bool {
+        (self.is_durable || from.epoch == high_watermark.epoch)
+            && !self.is_beyond_retention(from, high_watermark)
+    }
+
+    /// Whether a position is beyond retention in the same channel epoch, given the channel's current high watermark.
+    pub(crate) fn is_beyond_retention(&self, from: &Position, high_watermark: &Position) -> bool {
+        high_watermark.epoch == from.epoch
+            && self
+                .visible_max
+                .is_none_or(|max| from.offset.saturating_add(max) < high_watermark.offset)
+    }
+}
+
+/// Returns the idempotency key in a payload.
+pub(crate) fn key_in_payload(data: &[u8]) -> &str {
+    let text = str::from_utf8(data).unwrap_or_default().trim_matches('"');
+    text.split(' ').next().unwrap_or_default()
+}
