@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
-use steadfast_machine::convert;
+use steadfast_hub::peer_slots::PeerSlots;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::net::TcpStream;
@@ -182,79 +182,43 @@ fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// All connections of one shard, by slot; the generation distinguishes the successive connections of a slot.
+/// All connections of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    generation: u32,
-    connection: Option<Connection>,
+    slots: PeerSlots<Connection>,
 }
 
 impl Connections {
     /// Returns the number of connections.
     pub(crate) const fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 
     /// Stores a connection in a free slot.
     pub(crate) fn insert(&mut self, connection: Connection) -> PeerId {
-        if let Some(index) = self.free.pop()
-            && let Some(slot) = slot_mut(&mut self.slots, index)
-        {
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.connection = Some(connection);
-            return PeerId {
-                index,
-                generation: slot.generation,
-            };
-        }
-        let index = u32::try_from(self.slots.len())
-            .expect("a system has fewer sockets than 32 bits can count");
-        self.slots.push(Slot {
-            generation: 0,
-            connection: Some(connection),
-        });
-        PeerId {
-            index,
-            generation: 0,
-        }
+        self.slots.insert(connection)
     }
 
     /// Returns the connection, unless it is closed.
     pub(crate) fn get_mut(&mut self, peer: PeerId) -> Option<&mut Connection> {
-        let slot = slot_mut(&mut self.slots, peer.index)?;
-        if slot.generation == peer.generation {
-            slot.connection.as_mut()
-        } else {
-            None
-        }
+        self.slots.get_mut(peer)
     }
 
     /// Returns the connection that uses this slot now.
     pub(crate) fn at_index_mut(&mut self, index: u32) -> Option<(PeerId, &mut Connection)> {
-        let slot = slot_mut(&mut self.slots, index)?;
-        let peer = PeerId {
-            index,
-            generation: slot.generation,
-        };
-        Some((peer, slot.connection.as_mut()?))
+        self.slots.at_index_mut(index)
     }
 
     /// Removes and closes a connection.
     pub(crate) fn remove(&mut self, peer: PeerId) {
-        if let Some(connection) = self.take(peer) {
+        if let Some(connection) = self.slots.remove(peer) {
             connection.close();
         }
     }
 
     /// As `remove`, but discards the send buffer and resets the connection. Returns whether it existed.
     pub(crate) fn remove_with_reset(&mut self, peer: PeerId) -> bool {
-        let connection = self.take(peer);
+        let connection = self.slots.remove(peer);
         connection
             .map(|connection| {
                 connection.reset();
@@ -262,18 +226,4 @@ impl Connections {
             })
             .is_some()
     }
-
-    fn take(&mut self, peer: PeerId) -> Option<Connection> {
-        let slot = slot_mut(&mut self.slots, peer.index)?;
-        if slot.generation != peer.generation {
-            return None;
-        }
-        let connection = slot.connection.take()?;
-        self.free.push(peer.index);
-        Some(connection)
-    }
-}
-
-fn slot_mut(slots: &mut [Slot], index: u32) -> Option<&mut Slot> {
-    slots.get_mut(convert::to_usize(index))
 }

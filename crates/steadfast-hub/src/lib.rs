@@ -22,6 +22,7 @@ mod identity;
 mod ids;
 pub mod io;
 mod peer;
+pub mod peer_slots;
 mod peers;
 mod pending;
 pub mod policy;
