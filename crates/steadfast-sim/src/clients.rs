@@ -5,11 +5,15 @@
 //! arrives.
 
 mod application;
+pub(crate) mod dial;
 mod driver;
+mod observer;
+mod presence;
 mod session_checks;
 mod sessions;
 mod simple_client;
 mod simple_clients;
+mod stale_inputs;
 mod uplink;
 
 use std::collections::BTreeMap;
@@ -20,6 +24,7 @@ use steadfast_faults::link::StreamEnd;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::message::Position;
 
+use self::dial::Dial;
 use self::driver::Driver;
 use self::sessions::Sessions;
 use self::simple_client::SimpleClient;
@@ -29,7 +34,7 @@ use crate::event::clients::{ClientEvent, DriverEvent, SimpleClientEvent};
 use crate::ids::{ClientIndex, ConnectionId};
 use crate::network::Network;
 
-/// All clients.
+/// The clients of a run, of both kinds.
 #[derive(Debug)]
 pub(crate) struct Clients {
     simple: SimpleClients,
@@ -67,13 +72,13 @@ impl Clients {
         }
     }
 
-    /// Handles an event of a client. Returns the client if it dials; the world then calls [`Self::on_dialled`].
+    /// Handles an event of a client. Returns its dial if it dials; the world then calls [`Self::on_dialled`].
     pub(crate) fn step(
         &mut self,
         ctx: &mut Context,
         network: &mut Network,
         event: ClientEvent,
-    ) -> Option<ClientIndex> {
+    ) -> Option<Dial> {
         match event {
             ClientEvent::Simple { client, event } => self.simple.step(ctx, network, client, event),
             ClientEvent::Session { session, event } => {
@@ -187,13 +192,53 @@ impl Clients {
         simple.chain(sessions).all(|published| published >= least)
     }
 
-    /// Whether nothing is left to do, given the channels' high watermarks.
-    pub(crate) fn are_settled(&self, high_watermarks: &BTreeMap<String, Position>) -> bool {
-        let is_settled =
-            |driver: &Driver| driver.is_idle() && driver.application.is_settled(high_watermarks);
-        let mut simple = self.simple.clients();
-        simple.all(|client| client.is_settled(high_watermarks))
-            && self.sessions.drivers().iter().all(is_settled)
+    /// Whether nothing is left to do, given the high watermarks of each node, by channel.
+    pub(crate) fn are_settled(
+        &self,
+        network: &Network,
+        high_watermarks: &[BTreeMap<String, Position>],
+    ) -> bool {
+        let of_node = |connection: Option<ConnectionId>| {
+            let node = network.connection(connection?)?.node;
+            high_watermarks.get(node.0)
+        };
+        let mut simple = self.simple.connections();
+        let mut drivers = self.sessions.drivers().iter();
+        simple
+            .all(|(client, connection)| of_node(connection).is_some_and(|it| client.is_settled(it)))
+            && drivers.all(|driver| {
+                let high_watermarks = of_node(driver.connection());
+                let is_settled = |it| driver.is_idle() && driver.application.is_settled(it);
+                high_watermarks.is_some_and(is_settled)
+            })
+    }
+
+    /// Everything is quiet: each client queries the presence of each channel, one query at a time.
+    pub(crate) fn query_presence(ctx: &mut Context) {
+        let first = ctx.now() + Duration::from_millis(100);
+        let (simple, sessions) = (ctx.settings.clients, ctx.settings.sessions.len());
+        let channels = ctx.settings.channels.len();
+        let mut at = first;
+        for channel in 0..channels {
+            for client in 0..simple {
+                let event = SimpleClientEvent::QueryPresence { channel };
+                ctx.schedule_client(at.saturating_since(ctx.now()), client, event);
+                at = at + QUERY_INTERVAL;
+            }
+            for session in 0..sessions {
+                ctx.schedule_session(at, session, DriverEvent::QueryPresence { channel });
+                at = at + QUERY_INTERVAL;
+            }
+        }
+    }
+
+    /// Whether each client has an exact reply about the presence of each channel since everything is quiet.
+    pub(crate) fn have_exact_presence(&self, ctx: &Context) -> bool {
+        let simple = self.simple.connections().map(|(_, connection)| connection);
+        let sessions = self.sessions.drivers().iter().map(Driver::connection);
+        let channels = ctx.settings.channels.len();
+        let mut connections = simple.chain(sessions);
+        connections.all(|it| (0..channels).all(|channel| presence::is_exact(ctx, it, channel)))
     }
 
     /// Checks that every session is connected, given the time since the last fault.
@@ -209,6 +254,9 @@ impl Clients {
         all.join("; ")
     }
 }
+
+/// The time between two presence queries at the end of a run: most find empty inboxes.
+const QUERY_INTERVAL: Duration = Duration::from_millis(20);
 
 fn start_delay(ctx: &mut Context) -> Duration {
     ctx.between(Duration::from_millis(1), Duration::from_millis(100))

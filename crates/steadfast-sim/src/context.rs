@@ -10,6 +10,7 @@ use crate::event::clients::{ClientEvent, DriverEvent, SimpleClientEvent};
 use crate::event::network::NetworkEvent;
 use crate::event::node::{NodeEvent, ProcessEvent};
 use crate::ids::{NodeIndex, ProcessId};
+use crate::membership::Membership;
 use crate::planted_bug::PlantedBug;
 use crate::recorder::Recorder;
 use crate::reference_model::{Invariant, ReferenceModel};
@@ -27,11 +28,14 @@ pub(crate) struct Context {
     pub(crate) clock: Clock<WorldEvent>,
     pub(crate) generator: Generator,
     pub(crate) reference_model: ReferenceModel,
+    pub(crate) membership: Membership,
     pub(crate) totals: Totals,
     /// The number of processes that will end at the next moment at which that loses data.
     pub(crate) crashes_armed: u64,
     /// The time at which a fault last began or ended.
     pub(crate) last_fault_change_at: Instant,
+    /// Since when nothing is left to do but the last checks.
+    pub(crate) quiet_since: Option<Instant>,
 }
 
 impl Context {

@@ -8,6 +8,7 @@ use steadfast_machine::convert;
 use steadfast_protocol::message::Position;
 
 use crate::context::Context;
+use crate::ids::ConnectionId;
 use crate::node::Node;
 use crate::recorder::key_in_payload;
 use crate::reference_model::Invariant;
@@ -38,12 +39,13 @@ pub(crate) fn check_node(ctx: &mut Context, node: &mut Node) {
         let (high_watermark, keys) = read_all(ctx, node, &channel);
         check_epoch(ctx, node, &channel, &high_watermark);
         ctx.reference_model
-            .check_log(&channel, &high_watermark, &keys, is_durable);
+            .check_log(node.index().0, &channel, &high_watermark, &keys, is_durable);
         for (session, parameters) in ctx.settings.sessions.iter().enumerate() {
             // A publication that a full disk rejects is resent after later publications that were in flight.
             if ctx.settings.full_disks == 0 || parameters.is_sending_one_at_a_time() {
                 let name = format!("s{session}");
-                ctx.reference_model.check_order(&channel, &keys, &name);
+                ctx.reference_model
+                    .check_order(node.index().0, &channel, &keys, &name);
             }
         }
         let visible = convert::to_u64(keys.len());
@@ -57,6 +59,14 @@ pub(crate) fn check_node(ctx: &mut Context, node: &mut Node) {
     if ctx.settings.visible_max().is_none() {
         let least = published.min(ctx.settings.retained_min());
         check_retention(ctx, "all channels", least..=published, retained);
+    }
+}
+
+/// Checks that a client has received every join and leave.
+pub(crate) fn check_membership(ctx: &mut Context, connection: ConnectionId) {
+    ctx.totals.memberships_complete += 1;
+    if let Some(missing) = ctx.membership.check_quiet(connection) {
+        ctx.report(Invariant::MembershipPushed, missing);
     }
 }
 

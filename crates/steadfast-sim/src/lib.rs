@@ -14,6 +14,7 @@ mod event;
 pub mod explore;
 mod final_checks;
 mod ids;
+mod membership;
 mod network;
 mod node;
 mod planted_bug;

@@ -6,11 +6,12 @@
 
 mod connection;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_faults::link::{Chunk, Direction, Lane, LinkFault, StreamEnd};
+use steadfast_faults::link::{ByteStream, Chunk, Direction, Lane, LinkFault, StreamEnd};
+use steadfast_machine::Instant;
 
 use self::connection::Connection;
 use crate::context::Context;
@@ -32,13 +33,24 @@ pub(crate) enum NetworkReport {
     },
 }
 
-/// All connections.
+/// The state of the last fault of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FaultState {
+    /// It will be healed.
+    Active,
+    /// The connection does not recover: bytes are dropped indefinitely, or the network has closed or reset it.
+    Final,
+    /// It was healed.
+    Ended(Instant),
+}
+
+/// The connections of a run, and the state of their faults.
 #[derive(Debug)]
 pub(crate) struct Network {
     connections: BTreeMap<ConnectionId, Connection>,
     next_connection: u64,
-    /// Connections into which a fault was injected at any time.
-    faulted: BTreeSet<ConnectionId>,
+    /// The last fault of each connection that had one, also after the connection was removed.
+    faults: BTreeMap<ConnectionId, FaultState>,
     /// The number of faults that were not injected yet.
     faults_left: usize,
 }
@@ -48,7 +60,7 @@ impl Network {
         Self {
             connections: BTreeMap::new(),
             next_connection: 0,
-            faulted: BTreeSet::new(),
+            faults: BTreeMap::new(),
             faults_left: faults,
         }
     }
@@ -104,9 +116,41 @@ impl Network {
         self.connections.get(&connection)?.client_end
     }
 
-    /// Whether a fault was injected into this connection.
-    pub(crate) fn is_faulted(&self, connection: ConnectionId) -> bool {
-        self.faulted.contains(&connection)
+    /// Whether a fault explains that one end of this connection gives it up: it lasts, or has ended only just.
+    pub(crate) fn is_excused(&self, ctx: &Context, connection: ConnectionId) -> bool {
+        match self.faults.get(&connection) {
+            Some(FaultState::Ended(at)) => ctx.now().saturating_since(*at) < EXCUSE_MAX,
+            Some(FaultState::Active | FaultState::Final) => true,
+            None => false,
+        }
+    }
+
+    /// Describes the faults of a connection, as text for the operator.
+    pub(crate) fn describe(&self, connection: ConnectionId) -> String {
+        let fault = self.faults.get(&connection);
+        format!("{connection:?}, whose last fault is {fault:?}")
+    }
+
+    /// Whether a fault of this connection has ended.
+    pub(crate) fn has_recovered(&self, connection: ConnectionId) -> bool {
+        matches!(self.faults.get(&connection), Some(FaultState::Ended(_)))
+    }
+
+    /// Whether no fault has affected this connection since then.
+    pub(crate) fn is_undisturbed_since(&self, connection: ConnectionId, since: Instant) -> bool {
+        match self.faults.get(&connection) {
+            Some(FaultState::Ended(at)) => *at <= since,
+            Some(FaultState::Active | FaultState::Final) => false,
+            None => true,
+        }
+    }
+
+    /// Returns what the client has not read of a connection.
+    pub(crate) fn unread_by_client(&self, connection: ConnectionId) -> Vec<Bytes> {
+        let state = self.connections.get(&connection);
+        let stream = state.map(|state| state.link.stream(Direction::ToClient));
+        let unread = stream.into_iter().flat_map(ByteStream::bytes_in_flight);
+        unread.cloned().collect()
     }
 
     /// Whether every fault has been injected and has ended.
@@ -117,6 +161,16 @@ impl Network {
                 .connections
                 .values()
                 .all(|connection| connection.link.is_healthy(now))
+    }
+
+    /// Whether both ends of every connection are open.
+    pub(crate) fn has_only_open_connections(&self) -> bool {
+        self.connections.values().all(Connection::has_both_ends)
+    }
+
+    /// Returns all connections of which at least one end is open.
+    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.keys().copied()
     }
 
     /// Sends a frame.
@@ -221,6 +275,7 @@ impl Network {
         if let Some(state) = self.connections.get_mut(&connection)
             && state.client_end.take().is_some()
         {
+            ctx.membership.on_client_left(now, connection);
             let stream = state.link.stream_mut(Direction::ToServer);
             stream.discard_unsent();
             stream.end(now, delay, end);
@@ -236,6 +291,7 @@ impl Network {
         if let Some(state) = self.connections.get_mut(&connection)
             && std::mem::take(&mut state.is_gateway_end_open)
         {
+            ctx.membership.on_gateway_closed(now, connection);
             let stream = state.link.stream_mut(Direction::ToClient);
             stream.end(now, delay, StreamEnd::Closed);
             self.schedule_stream(ctx, connection, Direction::ToClient);
@@ -253,6 +309,7 @@ impl Network {
             if let Some(state) = self.connections.get_mut(&connection)
                 && std::mem::take(&mut state.is_gateway_end_open)
             {
+                ctx.membership.on_gateway_closed(now, connection);
                 state.link.stream_mut(Direction::ToClient).reset(now, delay);
                 self.schedule_stream(ctx, connection, Direction::ToClient);
             }
@@ -284,7 +341,7 @@ impl Network {
             return ctx.schedule_network(ctx.now() + FAULT_RETRY, NetworkEvent::DropConnection);
         };
         ctx.record_fault_change();
-        self.faulted.insert(connection);
+        self.faults.insert(connection, FaultState::Final);
         let now = ctx.now();
         let is_closed = ctx.generator.chance(1, 2);
         if is_closed {
@@ -320,7 +377,11 @@ impl Network {
             return None;
         };
         self.faults_left -= 1;
-        self.faulted.insert(connection);
+        let state = match fault.time() {
+            Some(_) => FaultState::Active,
+            None => FaultState::Final,
+        };
+        self.faults.insert(connection, state);
         ctx.record_fault_change();
         count_fault(ctx, fault);
         if let Some(state) = self.connections.get_mut(&connection) {
@@ -339,6 +400,12 @@ impl Network {
     /// Ends a temporary fault of a connection.
     fn heal_connection(&mut self, ctx: &mut Context, connection: ConnectionId) {
         ctx.record_fault_change();
+        // In the meantime the network may have closed or reset it.
+        if let Some(state) = self.faults.get_mut(&connection)
+            && *state == FaultState::Active
+        {
+            *state = FaultState::Ended(ctx.now());
+        }
         if let Some(state) = self.connections.get_mut(&connection) {
             state.on_healed(ctx);
             state.link.heal();
@@ -347,6 +414,10 @@ impl Network {
         self.schedule_stream(ctx, connection, Direction::ToServer);
     }
 }
+
+/// How long the end of a fault explains that a connection is given up: pongs that it delayed arrive within a few network
+/// delays.
+const EXCUSE_MAX: Duration = Duration::from_millis(250);
 
 /// The time until a fault that found no connection is tried again.
 const FAULT_RETRY: Duration = Duration::from_millis(50);

@@ -8,6 +8,7 @@ mod disk;
 mod engine;
 mod engine_thread;
 mod hubs;
+mod peers;
 mod reader;
 mod requests;
 mod shard_bus;
@@ -19,7 +20,7 @@ use steadfast_engine::io::Input as EngineInput;
 use steadfast_engine::memory::MemoryEngine;
 use steadfast_engine::{ChannelEpoch, ReadFrom};
 use steadfast_faults::link::StreamEnd;
-use steadfast_hub::io::{ClientId, Input as HubInput};
+use steadfast_hub::io::Input as HubInput;
 use steadfast_log::Log;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
@@ -36,8 +37,8 @@ use crate::engine_kind::EngineKind;
 use crate::event::node::{DiskOperation, NodeEvent, ProcessEvent};
 use crate::ids::{ClientIndex, ConnectionId, NodeIndex, ProcessId};
 use crate::network::Network;
+use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
-use crate::settings::SHARDS;
 
 /// One process of the gateway.
 #[derive(Debug)]
@@ -146,11 +147,9 @@ impl Node {
         client: ClientIndex,
         encoding: Encoding,
     ) -> Option<ConnectionId> {
-        let id = ClientId(u128::from(ctx.generator.next_u64()));
-        let shard = ctx.generator.below_len(usize::from(SHARDS));
         let mut connection = None;
         self.drive_hubs(ctx, network, |hubs, ports| {
-            connection = hubs.accept(ports, shard, client, encoding, id);
+            connection = hubs.accept(ports, client, encoding);
         });
         connection
     }
@@ -176,9 +175,6 @@ impl Node {
         connection: ConnectionId,
         end: StreamEnd,
     ) {
-        if self.process.is_none() {
-            return network.close_gateway_end(ctx, connection);
-        }
         self.drive_hubs(ctx, network, |hubs, ports| {
             hubs.on_stream_end(ports, connection, end);
         });
@@ -265,7 +261,7 @@ impl Node {
     }
 }
 
-/// The life of the process.
+/// Starts and ends of the process.
 impl Node {
     /// Starts the process; a log finds the segments on the disk.
     pub(crate) fn start(&mut self, ctx: &mut Context) {
@@ -289,7 +285,7 @@ impl Node {
         match ctx.settings.engine {
             EngineKind::Log => GatewayEngine::Log(Box::new(Log::new(ctx.settings.log, now))),
             EngineKind::Memory => {
-                let incarnation = ctx.generator.next_u64();
+                let incarnation = self.draw_incarnation(ctx);
                 self.epoch_in_memory = Some(ChannelEpoch::new(incarnation, 0));
                 let engine = MemoryEngine::new(ctx.settings.memory, incarnation, now);
                 GatewayEngine::Memory(Box::new(engine))
@@ -297,15 +293,28 @@ impl Node {
         }
     }
 
+    /// The number that distinguishes this start from all others, which the shell draws from the operating system.
+    fn draw_incarnation(&self, ctx: &mut Context) -> u64 {
+        let incarnation = ctx.generator.next_u64();
+        match ctx.planted_bug {
+            Some(PlantedBug::SameIncarnation) => 1 + self.process_number,
+            Some(_) | None => incarnation,
+        }
+    }
+
     /// Opens the engine of a new process: the log reads the disk, and the memory engine accepts requests at once.
     fn open_engine(&mut self, ctx: &mut Context) {
+        let incarnation = match ctx.settings.engine {
+            EngineKind::Log => self.draw_incarnation(ctx),
+            EngineKind::Memory => 0,
+        };
         let Some(Process { engine, .. }) = &mut self.process else {
             return;
         };
         match ctx.settings.engine {
             EngineKind::Log => {
                 let values = StartValues {
-                    incarnation: ctx.generator.next_u64(),
+                    incarnation,
                     directory: DirectoryId(ctx.random_bytes()),
                     secret: SegmentSecret::new(ctx.random_bytes()),
                 };
@@ -438,6 +447,10 @@ impl Node {
 
 /// The state of the node, for the checks.
 impl Node {
+    pub(crate) const fn index(&self) -> NodeIndex {
+        self.index
+    }
+
     /// Whether the process accepts connections.
     pub(crate) fn is_open(&self) -> bool {
         let process = self.process.as_ref();

@@ -7,6 +7,7 @@ pub(crate) mod session_messages;
 use std::collections::BTreeMap;
 
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
+use steadfast_hub::io::{ShardMessage, ShardPresence};
 use steadfast_protocol::message::ChannelName;
 
 use crate::engine_kind::EngineKind;
@@ -46,11 +47,33 @@ pub enum PlantedBug {
     SmallOutbox,
     /// A publication expires after half of its time to live.
     EarlyExpiry,
+    /// A reused slot has the generation of its former peer.
+    NoGenerations,
+    /// Joins never leave their shard.
+    NoJoins,
+    /// Leaves never leave their shard.
+    NoLeaves,
+    /// A shard responds to presence queries without its own clients.
+    EmptyPresence,
+    /// The engine's responses to two reads of a channel are swapped.
+    SwappedResponses,
+    /// The processes of every node start with the same incarnation numbers.
+    SameIncarnation,
+    /// The gateway receives nothing from a connection after a fault of it has ended.
+    DeafAfterFault,
+    /// A session does not repeat calls whose replies were lost with their connection.
+    NoCallRepeat,
+    /// After a lost connection, a session resends all publications of a channel at once.
+    NoCare,
+    /// A session reports publications with an unknown outcome as never sent.
+    NoDoubt,
+    /// A session takes late inputs of an earlier connection for inputs of the current one.
+    UntaggedInputs,
 }
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 27] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -67,6 +90,17 @@ impl PlantedBug {
         Self::NoBackoff,
         Self::SmallOutbox,
         Self::EarlyExpiry,
+        Self::NoGenerations,
+        Self::NoJoins,
+        Self::NoLeaves,
+        Self::EmptyPresence,
+        Self::SwappedResponses,
+        Self::SameIncarnation,
+        Self::DeafAfterFault,
+        Self::NoCallRepeat,
+        Self::NoCare,
+        Self::NoDoubt,
+        Self::UntaggedInputs,
     ];
 
     /// Whether there is such a bug in runs with this engine: only the log has a disk.
@@ -93,6 +127,17 @@ impl PlantedBug {
             Self::NoBackoff => "no-backoff",
             Self::SmallOutbox => "small-outbox",
             Self::EarlyExpiry => "early-expiry",
+            Self::NoGenerations => "no-generations",
+            Self::NoJoins => "no-joins",
+            Self::NoLeaves => "no-leaves",
+            Self::EmptyPresence => "empty-presence",
+            Self::SwappedResponses => "swapped-responses",
+            Self::SameIncarnation => "same-incarnation",
+            Self::DeafAfterFault => "deaf-after-fault",
+            Self::NoCallRepeat => "no-call-repeat",
+            Self::NoCare => "no-care",
+            Self::NoDoubt => "no-doubt",
+            Self::UntaggedInputs => "untagged-inputs",
         }
     }
 
@@ -101,6 +146,41 @@ impl PlantedBug {
         Self::ALL
             .into_iter()
             .find(|planted_bug| planted_bug.name() == name)
+    }
+}
+
+/// Alters a message between shards as the planted bug requires; `None` when it is not sent.
+pub(crate) fn alter_shard_message(
+    message: ShardMessage,
+    planted_bug: Option<PlantedBug>,
+) -> Option<ShardMessage> {
+    match (planted_bug, message) {
+        (Some(PlantedBug::NoJoins), ShardMessage::Join { .. })
+        | (Some(PlantedBug::NoLeaves), ShardMessage::Leave { .. }) => None,
+        (Some(PlantedBug::EmptyPresence), ShardMessage::PresenceResponse { shard, number, .. }) => {
+            Some(ShardMessage::PresenceResponse {
+                shard,
+                number,
+                presence: ShardPresence::Clients(Vec::new()),
+            })
+        }
+        (_, message) => Some(message),
+    }
+}
+
+/// Swaps the ids of the first two reads of a channel by one shard, as the planted bug requires.
+pub(crate) fn swap_reads(requests: &mut [Request]) {
+    let reads = requests.iter_mut().filter_map(|request| match request {
+        Request::Read(read) => Some(read),
+        Request::Append(_) => None,
+    });
+    let mut first: BTreeMap<(u16, ChannelName), &mut Read> = BTreeMap::new();
+    for read in reads {
+        let entry = (read.request_id.shard, read.channel.clone());
+        match first.remove(&entry) {
+            Some(other) => std::mem::swap(&mut other.request_id, &mut read.request_id),
+            None => drop(first.insert(entry, read)),
+        }
     }
 }
 

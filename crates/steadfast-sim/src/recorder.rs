@@ -17,10 +17,17 @@ pub(crate) struct Recorder<'a> {
 
 impl Recorder<'_> {
     /// Whether a position must be recoverable: acknowledged publications are never lost, or the channel still has the
-    /// history of the position; and retention has not removed what follows it.
+    /// history of the position; and retention has not removed what follows it. No node has the history of another.
     pub(crate) fn must_recover(&self, from: &Position, high_watermark: &Position) -> bool {
-        (self.is_durable || from.epoch == high_watermark.epoch)
+        let is_kept = self.is_durable && self.are_of_one_node(from, high_watermark);
+        (is_kept || from.epoch == high_watermark.epoch)
             && !self.is_beyond_retention(from, high_watermark)
+    }
+
+    /// Whether two positions are of the same node.
+    pub(crate) fn are_of_one_node(&self, one: &Position, other: &Position) -> bool {
+        let node_of = |position: &Position| self.reference_model.node_of(&position.epoch);
+        node_of(one) == node_of(other)
     }
 
     /// Whether a position is beyond retention in the same channel epoch, given the channel's current high watermark.

@@ -70,6 +70,18 @@ pub enum Invariant {
     SessionsReconnect,
     /// The queues of a session stay within the limits of its policy.
     QueuesBounded,
+    /// No two nodes use the same channel epoch.
+    EpochsDiffer,
+    /// A client receives replies to its own commands only, and one for each.
+    RepliesMatchCommands,
+    /// A presence reply contains every client that is certainly subscribed, and no client that cannot be.
+    PresenceMatches,
+    /// A subscriber that requested it receives every join and leave of its channel once.
+    MembershipPushed,
+    /// After a lost connection, a session sends one publication of a channel at a time until one is acknowledged.
+    CarefulAfterLoss,
+    /// A session ignores late inputs of an earlier connection.
+    StaleInputsIgnored,
 }
 
 impl fmt::Display for Invariant {
@@ -97,9 +109,18 @@ impl fmt::Display for Invariant {
             Self::SendBuffersBounded => "send buffers are bounded",
             Self::SessionsReconnect => "sessions reconnect",
             Self::QueuesBounded => "session queues are bounded",
+            Self::EpochsDiffer => "epochs of nodes differ",
+            Self::RepliesMatchCommands => "replies match commands",
+            Self::PresenceMatches => "presence matches the members",
+            Self::MembershipPushed => "joins and leaves are pushed",
+            Self::CarefulAfterLoss => "sessions are careful after a loss",
+            Self::StaleInputsIgnored => "late inputs are ignored",
         })
     }
 }
+
+/// The largest number of nodes.
+const NODES_MAX: usize = 2;
 
 /// A channel, its epoch and an offset.
 type ChannelPosition = (String, String, u64);
@@ -107,8 +128,10 @@ type ChannelPosition = (String, String, u64);
 /// What clients have received, and the violations that follow from it.
 #[derive(Debug, Default)]
 pub struct ReferenceModel {
-    /// By channel and idempotency key: the epoch and offset that were acknowledged.
-    acknowledged: BTreeMap<(String, String), (String, u64)>,
+    /// The node of each epoch.
+    nodes: BTreeMap<String, usize>,
+    /// By node, channel and idempotency key: the epoch and offset that were acknowledged.
+    acknowledged: BTreeMap<(usize, String, String), (String, u64)>,
     /// By channel: idempotency keys of publications that were never sent, as their session reported.
     unsent: BTreeSet<(String, String)>,
     /// By channel: idempotency keys of publications whose outcome their session does not know.
@@ -119,9 +142,29 @@ pub struct ReferenceModel {
 }
 
 impl ReferenceModel {
+    /// Records that a node uses this epoch. The histories of nodes are independent, so no two nodes have an epoch in
+    /// common.
+    pub fn record_epoch(&mut self, epoch: &str, node: usize) {
+        match self.nodes.get(epoch) {
+            Some(first) if *first != node => {
+                let details = format!("epoch {epoch} is used by the nodes {first} and {node}");
+                self.report_violation(Invariant::EpochsDiffer, details);
+            }
+            Some(_) => {}
+            None => {
+                self.nodes.insert(epoch.to_owned(), node);
+            }
+        }
+    }
+
+    /// The node that uses this epoch; 0 if none is known.
+    pub fn node_of(&self, epoch: &str) -> usize {
+        self.nodes.get(epoch).copied().unwrap_or_default()
+    }
+
     /// Records an acknowledgement.
     pub fn acknowledge(&mut self, channel: &str, key: &str, epoch: &str, offset: u64) {
-        let entry = (channel.to_owned(), key.to_owned());
+        let entry = (self.node_of(epoch), channel.to_owned(), key.to_owned());
         match self.acknowledged.get(&entry) {
             // In another channel epoch the first one may be lost, which the change of the epoch reports.
             Some((first_epoch, first)) if first_epoch == epoch && *first != offset => {
@@ -173,12 +216,13 @@ impl ReferenceModel {
         self.violations.push(Violation { invariant, details });
     }
 
-    /// Compares all acknowledgements of a channel with what the log holds at the end: offsets and idempotency keys,
+    /// Compares all acknowledgements of a channel of a node with what the node holds at the end: offsets and idempotency keys,
     /// oldest first, in the channel epoch of `high_watermark`. `is_durable` means that the policy guarantees that no
     /// acknowledged publication is lost. Publications before the oldest one were removed; whether retention allows
     /// that is not checked here.
     pub fn check_log(
         &mut self,
+        node: usize,
         channel: &str,
         high_watermark: &Position,
         keys: &[(u64, String)],
@@ -204,9 +248,9 @@ impl ReferenceModel {
             |(offset, _)| *offset,
         );
         let mut missing = Vec::new();
-        for ((channel_of_key, key), (epoch, offset)) in &self.acknowledged {
+        for ((at, channel_of_key, key), (epoch, offset)) in &self.acknowledged {
             let is_removed = *epoch == high_watermark.epoch && *offset < start;
-            let must_be_there = channel_of_key == channel
+            let must_be_there = (*at, channel_of_key.as_str()) == (node, channel)
                 && (is_durable || *epoch == high_watermark.epoch)
                 && !is_removed;
             if must_be_there && first_of.get(key.as_str()) != Some(offset) {
@@ -220,9 +264,15 @@ impl ReferenceModel {
         }
     }
 
-    /// Checks that the publications of a session are stored in the order of publishing. `keys` are those of a channel,
-    /// oldest first; each consists of the session's name and a number.
-    pub fn check_order(&mut self, channel: &str, keys: &[(u64, String)], session: &str) {
+    /// Checks that a node has stored the publications of a session that it acknowledged in the order of publishing.
+    /// `keys` are those of a channel, oldest first; each consists of the session's name and a number.
+    pub fn check_order(
+        &mut self,
+        node: usize,
+        channel: &str,
+        keys: &[(u64, String)],
+        session: &str,
+    ) {
         let mut last = (0, 0);
         for (offset, key) in keys {
             let Some(number) = key
@@ -231,7 +281,14 @@ impl ReferenceModel {
             else {
                 continue;
             };
-            if self.uncertain.contains(&(channel.to_owned(), key.clone())) {
+            // One that another node acknowledged may have reached this one late, from a connection that was lost.
+            let is_elsewhere = |at: usize| {
+                let entry = (at, channel.to_owned(), key.clone());
+                at != node && self.acknowledged.contains_key(&entry)
+            };
+            if self.uncertain.contains(&(channel.to_owned(), key.clone()))
+                || (0..NODES_MAX).any(is_elsewhere)
+            {
                 continue;
             }
             if number < last.0 {
@@ -265,7 +322,13 @@ mod tests {
         reference_model.acknowledge("channel", "a", "e", 1);
         reference_model.acknowledge("channel", "b", "e", 2);
 
-        reference_model.check_log("channel", &high_watermark(1), &[(1, "a".to_owned())], true);
+        reference_model.check_log(
+            0,
+            "channel",
+            &high_watermark(1),
+            &[(1, "a".to_owned())],
+            true,
+        );
 
         assert_eq!(
             invariants(&reference_model),
@@ -279,7 +342,13 @@ mod tests {
         reference_model.acknowledge("channel", "a", "e", 1);
         reference_model.acknowledge("channel", "b", "e", 2);
 
-        reference_model.check_log("channel", &high_watermark(2), &[(2, "b".to_owned())], true);
+        reference_model.check_log(
+            0,
+            "channel",
+            &high_watermark(2),
+            &[(2, "b".to_owned())],
+            true,
+        );
 
         assert!(reference_model.violations().is_empty());
     }
@@ -290,6 +359,7 @@ mod tests {
         reference_model.acknowledge("channel", "a", "e", 1);
 
         reference_model.check_log(
+            0,
             "channel",
             &high_watermark(2),
             &[(1, "a".to_owned()), (2, "a".to_owned())],
@@ -313,7 +383,7 @@ mod tests {
         let mut reference_model = ReferenceModel::default();
         reference_model.acknowledge("channel", "a", "old", 1);
 
-        reference_model.check_log("channel", &high_watermark(0), &[], false);
+        reference_model.check_log(0, "channel", &high_watermark(0), &[], false);
 
         assert!(reference_model.violations().is_empty());
     }
@@ -324,6 +394,7 @@ mod tests {
         reference_model.mark_unsent("channel", "s0-1");
 
         reference_model.check_log(
+            0,
             "channel",
             &high_watermark(1),
             &[(1, "s0-1".to_owned())],
@@ -341,10 +412,38 @@ mod tests {
         let mut reference_model = ReferenceModel::default();
         let keys = [(1, "s0-2"), (2, "s1-1"), (3, "s0-1")].map(|(at, key)| (at, key.to_owned()));
 
-        reference_model.check_order("channel", &keys, "s0");
-        reference_model.check_order("channel", &keys, "s1");
+        reference_model.check_order(0, "channel", &keys, "s0");
+        reference_model.check_order(0, "channel", &keys, "s1");
 
         assert_eq!(invariants(&reference_model), [Invariant::OrderPreserved]);
+    }
+
+    #[test]
+    fn an_epoch_of_two_nodes_is_a_contradiction() {
+        let mut reference_model = ReferenceModel::default();
+        reference_model.record_epoch("e", 0);
+        reference_model.record_epoch("e", 0);
+        assert!(reference_model.violations().is_empty());
+
+        reference_model.record_epoch("e", 1);
+
+        assert_eq!(invariants(&reference_model), [Invariant::EpochsDiffer]);
+    }
+
+    #[test]
+    fn what_another_node_acknowledged_is_not_missing() {
+        let mut reference_model = ReferenceModel::default();
+        reference_model.record_epoch("other", 1);
+        reference_model.acknowledge("channel", "a", "other", 1);
+
+        reference_model.check_log(0, "channel", &high_watermark(0), &[], true);
+        assert!(reference_model.violations().is_empty());
+
+        reference_model.check_log(1, "channel", &high_watermark(0), &[], true);
+        assert_eq!(
+            invariants(&reference_model),
+            [Invariant::NoAcknowledgedLoss]
+        );
     }
 
     fn high_watermark(offset: u64) -> Position {

@@ -17,6 +17,7 @@ use steadfast_protocol::limits::Limits;
 
 pub(crate) use self::session::{CALLS_MAX, SessionParameters};
 use crate::engine_kind::EngineKind;
+use crate::ids::NodeIndex;
 use crate::planted_bug::PlantedBug;
 use crate::variant::Variant;
 
@@ -26,6 +27,10 @@ pub(crate) const SHARDS: u16 = 2;
 /// The longest time that a connection may be open without a connect command: longer than every attempt of a session,
 /// which does not reconnect after the disconnect code of this timeout.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The time after which a presence query fails because an inbox was full: shorter than any client waits for a pong, since
+/// the gateway does not read from a client with many pending queries.
+pub(crate) const PRESENCE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The longest time without write progress to a client.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,6 +66,8 @@ enum Retention {
 /// The settings of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct RunSettings {
+    /// The number of nodes, which know nothing of each other: 1 or 2.
+    pub(crate) nodes: usize,
     /// The number of simple clients; at least 1.
     pub(crate) clients: usize,
     /// Sessions of the client library; at least 1.
@@ -113,10 +120,12 @@ impl RunSettings {
         let members = 3 + generator.below_len(3);
         let sessions = 1 + generator.below_len(members - 1);
         let ping_interval = Duration::from_secs(1 + generator.below(3));
+        let nodes = if generator.chance(1, 3) { 2 } else { 1 };
         Self {
+            nodes,
             clients: members - sessions,
             sessions: (0..sessions)
-                .map(|_| SessionParameters::draw(generator))
+                .map(|_| SessionParameters::draw(generator, nodes))
                 .collect(),
             channels: (0..channels)
                 .map(|number| format!("chat{number}"))
@@ -148,6 +157,12 @@ impl RunSettings {
             ping_interval,
             pong_timeout: ping_interval / 2,
         }
+    }
+
+    /// Returns the node at the position `choice` of the endless list of nodes. Each client begins at its own index, so
+    /// that the nodes share the clients.
+    pub(crate) const fn node_of(&self, choice: usize) -> NodeIndex {
+        NodeIndex(choice % self.nodes)
     }
 
     /// Whether the policy guarantees that no acknowledged publication is lost.
@@ -219,7 +234,7 @@ impl RunSettings {
             recovery_bytes_max: 4096,
             history_publications_max: 300,
             presence_clients_max: 100,
-            presence_timeout: Duration::from_secs(3),
+            presence_timeout: PRESENCE_TIMEOUT,
             join_leave: JoinLeave::On,
             anonymous_info: AnonymousInfo::Ignored,
             connect_decider: ConnectDecider::Hub,

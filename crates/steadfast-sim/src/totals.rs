@@ -41,6 +41,12 @@ counts! {
     sessions = "client library sessions";
     /// Clients that do not use the client library.
     simple_clients = "simple clients";
+    /// Runs with two gateways.
+    runs_with_two_nodes = "runs with two gateways";
+    /// Connections of a session to another gateway than its previous connection.
+    moves = "session moves between gateways";
+    /// Gaps that sessions reported because they had moved to another gateway.
+    gaps_after_moves = "gaps reported after a move";
     /// Connections that the network closed without a reset at a random time.
     connections_closed = "connections closed by the network";
     /// Connections that the network reset, with the loss of bytes in flight.
@@ -79,6 +85,24 @@ counts! {
     shard_messages_received = "shard messages received";
     /// Messages that were dropped because an inbox was full.
     shard_messages_dropped = "shard messages dropped";
+    /// Joins that clients received.
+    joins_received = "joins received";
+    /// Leaves that clients received.
+    leaves_received = "leaves received";
+    /// Joins and leaves that sessions delivered to their application.
+    membership_events = "joins and leaves delivered by sessions";
+    /// Replies to presence queries.
+    presence_replies = "presence replies";
+    /// Replies to presence queries during which no client came or went.
+    presence_exact = "presence replies that had to be exact";
+    /// Connections that received every join and leave, checked when everything was quiet.
+    memberships_complete = "subscribers checked for missed joins and leaves";
+    /// Connections whose peer has the slot of a former peer.
+    slots_reused = "peer slots reused";
+    /// Connections that a client closed with commands in flight, to dial again at once.
+    hang_ups = "connections replaced by their client";
+    /// Subscriptions that a client ended and requested again at once.
+    resubscribed_at_once = "subscriptions replaced by their client";
     /// Torn writes that were truncated on opening.
     torn_writes_truncated = "torn writes truncated" of Log;
     /// Publications that clients requested.
@@ -103,6 +127,8 @@ counts! {
     calls_completed = "calls completed";
     /// Calls of sessions that timed out, were rejected locally, or were pending at a close.
     calls_failed = "calls failed";
+    /// Late inputs of an earlier connection that sessions received.
+    stale_inputs = "late inputs of an earlier connection";
     /// Publications that clients received.
     delivered = "publications delivered";
     /// Subscriptions that were recovered.

@@ -9,13 +9,15 @@ use steadfast_faults::link::{Chunk, Direction};
 use steadfast_machine::{Instant, Seed, convert};
 
 use crate::clients::Clients;
+use crate::clients::dial::Dial;
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::event::WorldEvent;
 use crate::event::network::NetworkEvent;
 use crate::event::node::NodeEvent;
 use crate::final_checks;
-use crate::ids::{ClientIndex, ConnectionId, NodeIndex};
+use crate::ids::{ConnectionId, NodeIndex};
+use crate::membership::Membership;
 use crate::network::{Network, NetworkReport};
 use crate::node::Node;
 use crate::reference_model::{Invariant, ReferenceModel};
@@ -71,17 +73,22 @@ impl World {
             totals: Totals {
                 seeds: 1,
                 sessions: convert::to_u64(settings.sessions.len()),
+                runs_with_two_nodes: u64::from(settings.nodes == 2),
                 simple_clients: convert::to_u64(settings.clients),
                 ..Totals::default()
             },
             settings,
+            membership: Membership::default(),
             crashes_armed: 0,
             last_fault_change_at: Instant::START,
+            quiet_since: None,
         };
         Self {
             clients: Clients::new(&mut ctx),
             network: Network::new(ctx.settings.connection_faults.len()),
-            nodes: vec![Node::new(NodeIndex(0))],
+            nodes: (0..ctx.settings.nodes)
+                .map(|it| Node::new(NodeIndex(it)))
+                .collect(),
             ctx,
             is_settled: false,
         }
@@ -113,12 +120,12 @@ impl World {
             ctx.clock.schedule_at(at, WorldEvent::ArmCrash);
         }
         for _ in 0..ctx.settings.clean_shutdowns {
-            let at = ctx.fault_time();
-            ctx.schedule_node(at, NodeIndex(0), NodeEvent::RequestShutdown);
+            let (at, node) = (ctx.fault_time(), random_node(ctx));
+            ctx.schedule_node(at, node, NodeEvent::RequestShutdown);
         }
         for _ in 0..ctx.settings.full_disks {
-            let at = ctx.fault_time();
-            ctx.schedule_node(at, NodeIndex(0), NodeEvent::FillDisk);
+            let (at, node) = (ctx.fault_time(), random_node(ctx));
+            ctx.schedule_node(at, node, NodeEvent::FillDisk);
         }
         ctx.clock
             .schedule(ctx.settings.fault_time, WorldEvent::CheckSettled);
@@ -165,8 +172,8 @@ impl World {
                 }
             }
             WorldEvent::Client(event) => {
-                if let Some(client) = self.clients.step(ctx, network, event) {
-                    self.dial(client);
+                if let Some(dial) = self.clients.step(ctx, network, event) {
+                    self.dial(dial);
                 }
             }
             WorldEvent::ArmCrash => ctx.crashes_armed += 1,
@@ -210,16 +217,17 @@ impl World {
     }
 
     /// Carries a dial of a client to the node, and its result back.
-    fn dial(&mut self, client: ClientIndex) {
+    fn dial(&mut self, dial: Dial) {
+        let Dial { client, node } = dial;
         let (ctx, network) = (&mut self.ctx, &mut self.network);
-        if let Some(node) = self.nodes.first_mut() {
+        if let Some(node) = self.nodes.get_mut(node.0) {
             let encoding = self.clients.encoding(client);
             let connection = node.accept(ctx, network, client, encoding);
             self.clients.on_dialled(ctx, network, client, connection);
         }
     }
 
-    /// Tells each end that no longer receives: such an end must detect the silence in time. The other end detects the
+    /// Notifies each end that no longer receives: such an end must detect the silence in time. The other end detects the
     /// fault when the silent connection is closed.
     fn expect_detection(&mut self, connection: ConnectionId, directions: &[Direction]) {
         let (ctx, network) = (&mut self.ctx, &self.network);
@@ -252,17 +260,27 @@ impl World {
         self.ctx
             .clock
             .schedule(Duration::from_millis(100), WorldEvent::CheckSettled);
-        if self.has_no_faults_left() {
-            let [node, ..] = self.nodes.as_mut_slice() else {
-                return;
-            };
-            let high_watermarks = final_checks::high_watermarks(&self.ctx, node);
-            self.is_settled = self.clients.are_settled(&high_watermarks);
+        if self.ctx.quiet_since.is_some() {
+            self.is_settled = self.clients.have_exact_presence(&self.ctx);
+        } else if self.has_no_faults_left() && self.are_clients_settled() {
+            self.ctx.quiet_since = Some(self.ctx.now());
+            Clients::query_presence(&mut self.ctx);
         }
         self.clients.check_connected(&mut self.ctx);
         if !self.is_settled && self.ctx.time_since_fault() > SETTLE_TIME_MAX {
             self.report_unsettled();
         }
+    }
+
+    /// Whether nothing is left to do for the clients. Then they query presence, and the run ends when each has a reply
+    /// that had to be exact.
+    fn are_clients_settled(&mut self) -> bool {
+        let Self { ctx, nodes, .. } = self;
+        let nodes = nodes.iter_mut();
+        let high_watermarks = nodes.map(|node| final_checks::high_watermarks(ctx, node));
+        let high_watermarks: Vec<_> = high_watermarks.collect();
+        self.clients.are_settled(&self.network, &high_watermarks)
+            && self.network.has_only_open_connections()
     }
 
     /// Whether every fault has been injected and has ended, and every client has made its publications.
@@ -286,6 +304,9 @@ impl World {
         for node in &mut self.nodes {
             final_checks::check_node(&mut self.ctx, node);
         }
+        for connection in self.network.connections() {
+            final_checks::check_membership(&mut self.ctx, connection);
+        }
     }
 
     /// Reports every client, whether or not it has settled.
@@ -293,4 +314,9 @@ impl World {
         self.ctx
             .report(Invariant::SystemSettles, self.clients.describe());
     }
+}
+
+fn random_node(ctx: &mut Context) -> NodeIndex {
+    let choice = ctx.generator.below_len(ctx.settings.nodes);
+    ctx.settings.node_of(choice)
 }

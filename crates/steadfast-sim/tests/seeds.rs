@@ -1,7 +1,7 @@
 //! Fixed seeds violate no invariant, and every planted bug is detected with a seed that reproduces it.
 
 use steadfast_sim::reference_model::Invariant;
-use steadfast_sim::{EngineKind, PlantedBug, SeedResult, Variant, explore, run};
+use steadfast_sim::{EngineKind, PlantedBug, SeedResult, Totals, Variant, explore, run};
 
 /// The number of seeds: more than any planted bug has needed so far. A failing test prints the counts.
 const SEEDS: u64 = 120;
@@ -11,6 +11,28 @@ fn invariants_hold_under_connection_faults_and_power_failures() {
     let report = explore(0..SEEDS, Variant::default(), |_| {});
 
     assert!(report.has_passed(), "{report}");
+}
+
+/// Clients have both gateways in their lists and move between them, and no gateway knows of the other: what one has
+/// acknowledged, its own subscribers see, and a client that moves reports the gap.
+#[test]
+fn two_gateways_in_one_world_keep_their_guarantees_for_clients_that_move() {
+    for engine in EngineKind::ALL {
+        let two = |seed: &u64| run(*seed, with(engine)).totals.runs_with_two_nodes == 1;
+        let seeds: Vec<u64> = (0..SEEDS / 2).filter(two).collect();
+        let mut totals = Totals::default();
+        for seed in &seeds {
+            let result = run(*seed, with(engine));
+            assert_eq!(result.violations, [], "seed {seed}");
+            totals += result.totals;
+        }
+
+        assert!(totals.runs_with_two_nodes >= 10, "{totals:?}");
+        assert!(totals.moves > totals.runs_with_two_nodes, "{totals:?}");
+        assert!(totals.gaps_after_moves > 0, "{totals:?}");
+        assert!(totals.acknowledged > 0, "{totals:?}");
+        assert!(totals.presence_exact > 0, "{totals:?}");
+    }
 }
 
 /// A restart loses the history of the memory engine, and nothing else is lost.
@@ -144,6 +166,79 @@ fn a_publication_that_expires_too_early_is_detected() {
 #[test]
 fn a_gateway_without_a_write_timeout_keeps_a_client_that_does_not_read() {
     check(PlantedBug::NoWriteTimeout, &[Invariant::SendBuffersBounded]);
+}
+
+#[test]
+fn a_former_peer_with_the_id_of_the_new_one_shares_its_replies() {
+    check(
+        PlantedBug::NoGenerations,
+        &[
+            Invariant::RepliesMatchCommands,
+            Invariant::OffsetsUnique,
+            Invariant::NoAcknowledgedLoss,
+        ],
+    );
+}
+
+#[test]
+fn a_join_that_stays_on_its_shard_is_missed() {
+    check(PlantedBug::NoJoins, &[Invariant::MembershipPushed]);
+}
+
+#[test]
+fn a_leave_that_stays_on_its_shard_is_missed() {
+    check(PlantedBug::NoLeaves, &[Invariant::MembershipPushed]);
+}
+
+#[test]
+fn a_shard_without_its_clients_makes_presence_wrong() {
+    check(PlantedBug::EmptyPresence, &[Invariant::PresenceMatches]);
+}
+
+#[test]
+fn a_response_to_a_replaced_subscription_starts_the_new_one_at_a_wrong_position() {
+    check(
+        PlantedBug::SwappedResponses,
+        &[
+            Invariant::NoAcknowledgedLoss,
+            Invariant::RecoveryComplete,
+            Invariant::GapsJustified,
+        ],
+    );
+}
+
+#[test]
+fn two_gateways_with_the_same_epochs_are_detected() {
+    check(
+        PlantedBug::SameIncarnation,
+        &[Invariant::EpochsDiffer, Invariant::OffsetsUnique],
+    );
+}
+
+/// A fault excuses that a connection is given up, but not indefinitely.
+#[test]
+fn a_connection_that_stays_dead_after_its_fault_is_detected() {
+    check(PlantedBug::DeafAfterFault, &[Invariant::HealthyPeersKept]);
+}
+
+#[test]
+fn a_call_that_is_not_repeated_times_out_on_an_open_connection() {
+    check(PlantedBug::NoCallRepeat, &[Invariant::OneResultPerCall]);
+}
+
+#[test]
+fn publications_resent_all_at_once_after_a_loss_are_detected() {
+    check(PlantedBug::NoCare, &[Invariant::CarefulAfterLoss]);
+}
+
+#[test]
+fn a_publication_in_doubt_that_is_reported_as_unsent_is_detected() {
+    check(PlantedBug::NoDoubt, &[Invariant::NoPhantomPublication]);
+}
+
+#[test]
+fn a_late_input_of_an_earlier_connection_must_not_end_the_current_one() {
+    check(PlantedBug::UntaggedInputs, &[Invariant::StaleInputsIgnored]);
 }
 
 fn with(engine: EngineKind) -> Variant {

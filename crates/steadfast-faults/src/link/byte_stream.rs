@@ -219,6 +219,14 @@ impl ByteStream {
         self.unsent_since
     }
 
+    /// The bytes in flight, in the order in which they were sent.
+    pub fn bytes_in_flight(&self) -> impl Iterator<Item = &Bytes> {
+        self.in_flight.iter().filter_map(|(_, chunk)| match chunk {
+            Chunk::Bytes(bytes) => Some(bytes),
+            Chunk::End(_) => None,
+        })
+    }
+
     /// Reads the next chunk that has arrived, at most `bytes_max` of it; the rest follows after a short delay.
     pub fn read(&mut self, now: Instant, bytes_max: usize) -> Option<Chunk> {
         if self.due(now).is_none_or(|at| at > now) {
@@ -318,6 +326,7 @@ mod tests {
         stream.freeze(at(100));
         stream.send(at(10), DELAY, bytes("b"), Lane::Messages);
         stream.end(at(20), DELAY, StreamEnd::Closed);
+        assert!(stream.bytes_in_flight().eq([&bytes("a"), &bytes("b")]));
 
         assert_eq!(read_all(&mut stream, at(99)), []);
         let all = [chunk("a"), chunk("b"), Chunk::End(StreamEnd::Closed)];

@@ -52,6 +52,8 @@ pub(crate) struct Application {
     /// Padding that is added to each payload.
     padding: String,
     buffer_len_max: usize,
+    /// Whether the subscriptions include joins and leaves.
+    is_listener: bool,
     /// The numbers of publications and bytes that fit into the outbox of the session.
     outbox_len_max: (usize, usize),
 }
@@ -77,6 +79,7 @@ impl Application {
             is_closing: false,
             padding: ".".repeat(padding),
             buffer_len_max: parameters.buffer_len_max,
+            is_listener: parameters.is_listener,
             outbox_len_max: (parameters.outbox_len_max(), parameters.outbox_bytes_max()),
         }
     }
@@ -91,6 +94,7 @@ impl Application {
             let options = SubscribeOptions {
                 channel: subscription.channel.clone(),
                 buffer_len_max: self.buffer_len_max,
+                join_leave: self.is_listener,
                 ..SubscribeOptions::default()
             };
             (SubscriptionId(id), options)
@@ -129,21 +133,36 @@ impl Application {
         self.pending.contains_key(&id)
     }
 
-    /// A publication has an outcome.
+    /// A publication has an outcome. Returns its channel if no other publication of it is pending.
     pub(crate) fn complete_publication(
         &mut self,
         now: Instant,
         id: PublicationId,
         outcome: &PublishOutcome,
         recorder: &mut Recorder<'_>,
-    ) {
-        let key = self.key(id);
+    ) -> Option<String> {
         let Some(pending) = self.pending.remove(&id) else {
-            let details = format!("{key} has a second outcome: {outcome:?}");
-            return recorder
+            let details = format!("{id:?} of {} has a second outcome: {outcome:?}", self.name);
+            recorder
                 .reference_model
                 .report_violation(Invariant::OneOutcomePerPublication, details);
+            return None;
         };
+        self.check_outcome(now, id, pending, outcome, recorder);
+        let mut others = self.pending.values();
+        let is_last = others.all(|other| other.channel != pending.channel);
+        is_last.then(|| self.channel(pending.channel))
+    }
+
+    fn check_outcome(
+        &self,
+        now: Instant,
+        id: PublicationId,
+        pending: PendingPublication,
+        outcome: &PublishOutcome,
+        recorder: &mut Recorder<'_>,
+    ) {
+        let key = self.key(id);
         let channel = self.channel(pending.channel);
         let is_expired = pending.expires_at.is_some_and(|at| now >= at);
         let totals = &mut *recorder.totals;
@@ -190,7 +209,27 @@ impl Application {
         }
     }
 
-    /// Calls for the history of a random channel.
+    /// When a pending call was made.
+    pub(crate) fn called_at(&self, id: CallId) -> Option<Instant> {
+        self.calls.called_at(id)
+    }
+
+    /// The planted bug: the outcome of a publication that was never sent.
+    pub(crate) const fn outcome_without_doubt(&self) -> PublishOutcome {
+        if self.is_closing {
+            PublishOutcome::Dropped(DropReason::Closed)
+        } else {
+            PublishOutcome::Expired
+        }
+    }
+
+    /// Calls for the presence of a channel.
+    pub(crate) fn query_presence(&mut self, now: Instant, channel: usize) -> Input {
+        let channel = self.channel(channel);
+        self.calls.query_presence(now, &channel)
+    }
+
+    /// Calls for the history or the presence of a random channel.
     pub(crate) fn call(&mut self, now: Instant, generator: &mut Generator) -> Input {
         let channel = self.channel(generator.below_len(self.subscriptions.len()));
         self.calls.call(now, &channel, generator)
@@ -235,6 +274,7 @@ impl Application {
     ) {
         let index = usize::try_from(id.0).expect("ids count the subscriptions");
         let (name, len_max) = (self.name.clone(), self.buffer_len_max);
+        let is_listener = self.is_listener;
         let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
         };
@@ -275,6 +315,9 @@ impl Application {
             }
             SubscriptionEvent::Publication(publication) => {
                 subscription.handle_publication(&name, &publication, recorder);
+            }
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) if is_listener => {
+                recorder.totals.membership_events += 1;
             }
             SubscriptionEvent::Join(_)
             | SubscriptionEvent::Leave(_)
@@ -331,7 +374,8 @@ impl Application {
         )
     }
 
-    fn key(&self, id: PublicationId) -> String {
+    /// The idempotency key of a publication.
+    pub(crate) fn key(&self, id: PublicationId) -> String {
         format!("{}-{}", self.name, id.0)
     }
 
@@ -351,6 +395,8 @@ impl AppSubscription {
         recorder: &mut Recorder<'_>,
     ) {
         recorder.totals.gaps += 1;
+        let is_moved = from.is_some_and(|from| !recorder.are_of_one_node(from, &to));
+        recorder.totals.gaps_after_moves += u64::from(is_moved);
         let gap = format!(
             "{name} received a gap in {} from {from:?} to {to:?}",
             self.channel

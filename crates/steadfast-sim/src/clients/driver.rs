@@ -1,13 +1,17 @@
 //! The driver of a session: what the client library's shell does, in virtual time. It feeds inputs to the session and
 //! executes the outputs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_core::Session;
 use steadfast_core::event::{SessionEvent, SessionPhase, SessionState};
-use steadfast_core::io::{Attempt, ConnectionLoss, DialFailure, Input, Output};
+use steadfast_core::io::{
+    Attempt, CallError, CallId, ConnectionLoss, DialFailure, Input, Output, PublicationId,
+    PublishOutcome,
+};
 use steadfast_faults::link::{Direction, StreamEnd};
 use steadfast_machine::{Instant, Machine, convert};
 use steadfast_protocol::websocket::{
@@ -15,13 +19,18 @@ use steadfast_protocol::websocket::{
 };
 
 use super::application::Application;
+use super::observer::Observer;
+use super::presence;
 use super::session_checks;
+use super::stale_inputs::StaleInputs;
 use super::uplink;
 use crate::context::Context;
 use crate::event::clients::DriverEvent;
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, NodeIndex};
 use crate::network::Network;
+use crate::planted_bug::PlantedBug;
 use crate::planted_bug::session_messages::{SessionBugState, alter_message};
+use crate::reference_model::Invariant;
 
 /// A session with its application and its one transport.
 #[derive(Debug)]
@@ -38,16 +47,29 @@ pub(crate) struct Driver {
     bug_state: SessionBugState,
     /// The times of the dials within the last second.
     dials: VecDeque<Instant>,
+    /// The channels whose publications the lost connections left in doubt.
+    in_doubt: BTreeSet<String>,
+    /// The node of the last connection.
+    last_node: Option<NodeIndex>,
+    /// The last attempt of the session.
+    attempt: Attempt,
+    /// Since when the session is connected.
+    connected_at: Option<Instant>,
+    stale_inputs: StaleInputs,
 }
 
 /// The transport of a session.
 #[derive(Debug)]
 enum Transport {
     None,
-    Dialing(Attempt),
+    Dialing {
+        attempt: Attempt,
+        node: NodeIndex,
+    },
     Open {
         attempt: Attempt,
         connection: ConnectionId,
+        observer: Box<Observer>,
         decoder: Box<Decoder>,
         endpoint: WebSocketEndpoint,
         /// The size of the send buffer that was last reported to the session.
@@ -79,6 +101,11 @@ impl Driver {
             is_read_scheduled: false,
             bug_state: SessionBugState::default(),
             dials: VecDeque::new(),
+            in_doubt: BTreeSet::new(),
+            last_node: None,
+            attempt: Attempt::default(),
+            connected_at: None,
+            stale_inputs: StaleInputs::default(),
         })
     }
 
@@ -104,7 +131,7 @@ impl Driver {
     fn execute(&mut self, ctx: &mut Context, network: &mut Network, output: Output) {
         let now = ctx.now();
         match output {
-            Output::Dial { attempt, .. } => self.dial(ctx, attempt),
+            Output::Dial { attempt, endpoint } => self.dial(ctx, attempt, endpoint),
             Output::Abort { attempt } => self.abort(ctx, network, attempt),
             Output::Transmit { attempt, message } => {
                 self.transmit(ctx, network, attempt, message);
@@ -128,14 +155,62 @@ impl Driver {
                 self.schedule_read(ctx);
             }
             Output::CompletePublication { id, outcome } => {
-                self.application
-                    .complete_publication(now, id, &outcome, &mut ctx.recorder());
+                let outcome = match (ctx.planted_bug, outcome) {
+                    (Some(PlantedBug::NoDoubt), PublishOutcome::Interrupted { .. }) => {
+                        self.application.outcome_without_doubt()
+                    }
+                    (_, outcome) => outcome,
+                };
+                let settled =
+                    self.application
+                        .complete_publication(now, id, &outcome, &mut ctx.recorder());
+                self.on_outcome(id, settled.as_deref());
             }
             Output::Notify(event) => self.on_session_event(ctx, network, event),
             Output::CompleteCall { id, outcome } => {
+                if matches!(outcome, Err(CallError::TimedOut { .. })) {
+                    self.check_timeout(ctx, network, id);
+                }
                 self.application
                     .complete_call(now, id, &outcome, &mut ctx.recorder());
             }
+        }
+    }
+
+    /// A publication has an outcome; `settled` is its channel if no other publication of it is pending.
+    fn on_outcome(&mut self, id: PublicationId, settled: Option<&str>) {
+        if let Transport::Open { observer, .. } = &mut self.transport {
+            observer.on_outcome(&self.application.key(id));
+        }
+        let Some(channel) = settled else {
+            return;
+        };
+        self.in_doubt.remove(channel);
+        if let Transport::Open { observer, .. } = &mut self.transport {
+            observer.on_nothing_pending(channel);
+        }
+    }
+
+    /// Returns the current connection, if it is open.
+    pub(crate) const fn connection(&self) -> Option<ConnectionId> {
+        match &self.transport {
+            Transport::Open { connection, .. } => Some(*connection),
+            Transport::Dialing { .. } | Transport::None => None,
+        }
+    }
+
+    /// The application queries the presence of a channel, again until a reply had to be exact.
+    pub(crate) fn query_until_exact(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        channel: usize,
+    ) {
+        if !presence::is_exact(ctx, self.connection(), channel) {
+            let query = self.application.query_presence(ctx.now(), channel);
+            self.drive(ctx, network, query);
+            let at = ctx.now() + presence::retry_delay(ctx);
+            ctx.schedule_session(at, self.index, DriverEvent::QueryPresence { channel });
         }
     }
 
@@ -143,19 +218,42 @@ impl Driver {
     fn on_session_event(&mut self, ctx: &mut Context, network: &Network, event: SessionEvent) {
         match event {
             SessionEvent::Connected { downtime, .. } => {
+                self.connected_at = Some(ctx.now());
                 ctx.totals.reconnects += u64::from(downtime.is_some());
             }
             SessionEvent::Lost {
                 cause, detection, ..
             } => {
-                let is_faulted = self.has_faulted_connection(network);
-                session_checks::check_loss(ctx, self.index, &cause, detection, is_faulted);
+                self.connected_at = None;
+                let is_excused = self
+                    .last_connection
+                    .is_some_and(|connection| network.is_excused(ctx, connection));
+                session_checks::check_loss(ctx, self.index, &cause, detection, is_excused);
             }
             SessionEvent::Failed { cause } => session_checks::on_failed(ctx, self.index, &cause),
             SessionEvent::Attempting { .. }
             | SessionEvent::Waiting { .. }
             | SessionEvent::Ready { .. } => {}
             SessionEvent::Closed => self.on_closed(ctx),
+        }
+    }
+
+    /// Checks that a call that timed out had no connection on which it could be completed in time.
+    fn check_timeout(&self, ctx: &mut Context, network: &Network, id: CallId) {
+        let (now, sent_by) = (ctx.now(), self.application.called_at(id));
+        let (Some(connection), Some(connected_at), Some(called_at)) =
+            (self.connection(), self.connected_at, sent_by)
+        else {
+            return;
+        };
+        let since = connected_at.max(called_at);
+        let latest = since + CALL_TIME_MAX;
+        if now >= latest && network.is_undisturbed_since(connection, since) {
+            let details = format!(
+                "{id:?} of session {} timed out at {now:?}, but {connection:?} is open since {since:?}",
+                self.index
+            );
+            ctx.report(Invariant::OneResultPerCall, details);
         }
     }
 
@@ -167,18 +265,12 @@ impl Driver {
         ctx.schedule_session(ctx.now() + delay, self.index, DriverEvent::Open);
     }
 
-    /// Whether a fault was injected into the current or last connection.
-    fn has_faulted_connection(&self, network: &Network) -> bool {
-        self.last_connection
-            .is_some_and(|connection| network.is_faulted(connection))
-    }
-
     /// Schedules a read of the application, unless one is scheduled.
     pub(crate) fn schedule_read(&mut self, ctx: &mut Context) {
         let parameters = ctx.settings.sessions.get(self.index);
         let longest = parameters.map_or(Duration::ZERO, |it| it.read_interval_max);
         let delay = ctx.between(Duration::ZERO, longest);
-        if !std::mem::replace(&mut self.is_read_scheduled, true) {
+        if !mem::replace(&mut self.is_read_scheduled, true) {
             let at = ctx.now() + delay;
             ctx.schedule_session(at, self.index, DriverEvent::ApplicationReads);
         }
@@ -234,12 +326,14 @@ impl Driver {
     }
 }
 
-/// The transport.
+/// Dials, sends and receives over the one transport of the session.
 impl Driver {
     /// Dials the gateway, which takes some time; occasionally there is no response.
-    fn dial(&mut self, ctx: &mut Context, attempt: Attempt) {
+    fn dial(&mut self, ctx: &mut Context, attempt: Attempt, endpoint: usize) {
         let now = ctx.now();
-        self.transport = Transport::Dialing(attempt);
+        self.attempt = attempt;
+        let node = ctx.settings.node_of(self.index + endpoint);
+        self.transport = Transport::Dialing { attempt, node };
         self.dials.push_back(now);
         let second = Duration::from_secs(1);
         self.dials.retain(|at| now.saturating_since(*at) < second);
@@ -257,9 +351,12 @@ impl Driver {
         );
     }
 
-    /// Whether the result of this dial is still awaited.
-    pub(crate) fn is_dialing(&self, attempt: Attempt) -> bool {
-        matches!(self.transport, Transport::Dialing(at) if at == attempt)
+    /// Returns the node that is dialled, if the result of this dial is still awaited.
+    pub(crate) fn dialled_node(&self, requested: Attempt) -> Option<NodeIndex> {
+        match self.transport {
+            Transport::Dialing { attempt, node } => (attempt == requested).then_some(node),
+            Transport::None | Transport::Open { .. } => None,
+        }
     }
 
     /// The gateway has accepted the connection or refused it.
@@ -269,17 +366,27 @@ impl Driver {
         network: &mut Network,
         connection: Option<ConnectionId>,
     ) {
-        let Transport::Dialing(attempt) = self.transport else {
+        let Transport::Dialing { attempt, node } = self.transport else {
             return;
         };
         self.transport = connection.map_or(Transport::None, |connection| Transport::Open {
             attempt,
             connection,
+            observer: Box::new(Observer::new(
+                connection,
+                node,
+                Session::ENCODING,
+                mem::take(&mut self.in_doubt),
+            )),
             decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
             endpoint: WebSocketEndpoint::new(Role::Client),
             reported_send_buffer: 0,
         });
         self.last_connection = connection;
+        if connection.is_some() {
+            let last_node = self.last_node.replace(node);
+            ctx.totals.moves += u64::from(last_node.is_some_and(|last| last != node));
+        }
         let failure = DialFailure {
             text: "connection refused".to_owned(),
             is_local: false,
@@ -295,12 +402,39 @@ impl Driver {
 
     fn abort(&mut self, ctx: &mut Context, network: &mut Network, attempt: Attempt) {
         let connection = self.connection_of(attempt);
-        if connection.is_some() || self.is_dialing(attempt) {
-            self.transport = Transport::None;
+        if connection.is_some() || self.dialled_node(attempt).is_some() {
+            self.end_transport(ctx, network, attempt);
         }
         if let Some(connection) = connection {
             network.close_client_end(ctx, connection, StreamEnd::Reset);
         }
+    }
+
+    /// The attempt has ended. What its connection leaves unread or without a reply is kept for the checks.
+    fn end_transport(&mut self, ctx: &mut Context, network: &Network, attempt: Attempt) {
+        let connection = self.connection_of(attempt);
+        let unread = connection.map(|connection| network.unread_by_client(connection));
+        let unread = unread.into_iter().flatten();
+        let received: Vec<Received> = unread.flat_map(|bytes| self.decode(&bytes)).collect();
+        let messages = received.into_iter().filter_map(|received| match received {
+            Received::Message(message) => Some(message),
+            Received::Ping { .. } | Received::Lost(_) => None,
+        });
+        self.stale_inputs
+            .on_attempt_ended(ctx, self.index, attempt, messages.collect());
+        let transport = mem::replace(&mut self.transport, Transport::None);
+        if let Transport::Open { observer, .. } = transport {
+            let without_reply = observer.into_without_reply();
+            self.in_doubt.extend(without_reply.in_doubt);
+            self.bug_state
+                .on_connection_lost(without_reply.calls, without_reply.publications);
+        }
+    }
+
+    /// Delivers a late input of an earlier attempt.
+    pub(crate) fn deliver_stale_input(&mut self, ctx: &mut Context, number: u64) {
+        let (session, attempt) = (&mut self.session, self.attempt);
+        self.stale_inputs.deliver(ctx, session, attempt, number);
     }
 
     fn transmit(
@@ -311,9 +445,21 @@ impl Driver {
         message: Bytes,
     ) {
         let altered = alter_message(message, attempt, ctx.planted_bug, &mut self.bug_state);
-        if let Some(message) = altered {
+        let Some(message) = altered else {
+            return;
+        };
+        if let Transport::Open {
+            attempt: current,
+            observer,
+            endpoint,
+            ..
+        } = &mut self.transport
+            && *current == attempt
+            && endpoint.is_open()
+        {
+            observer.on_sent(ctx, &message);
             let opcode = Opcode::from(Session::ENCODING.message_kind());
-            self.send_if_open(ctx, network, attempt, opcode, &message);
+            self.send_frame(ctx, network, attempt, opcode, &message);
         }
     }
 
@@ -364,6 +510,9 @@ impl Driver {
         for item in received {
             match item {
                 Received::Message(message) => {
+                    if let Transport::Open { observer, .. } = &mut self.transport {
+                        observer.on_received(ctx, &message);
+                    }
                     self.drive(ctx, network, Input::Received { attempt, message });
                 }
                 Received::Ping { reply } => {
@@ -430,7 +579,7 @@ impl Driver {
         let Some(attempt) = self.attempt_of(connection) else {
             return;
         };
-        self.transport = Transport::None;
+        self.end_transport(ctx, network, attempt);
         network.close_client_end(ctx, connection, StreamEnd::Closed);
         self.drive(ctx, network, Input::Lost { attempt, loss });
     }
@@ -469,7 +618,7 @@ impl Driver {
                 connection,
                 ..
             } if *attempt == requested => Some(*connection),
-            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
+            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
         }
     }
 
@@ -481,7 +630,7 @@ impl Driver {
                 connection,
                 ..
             } if *connection == requested => Some(*attempt),
-            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
+            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
         }
     }
 
@@ -491,10 +640,13 @@ impl Driver {
             Transport::Open {
                 attempt, endpoint, ..
             } if *attempt == requested => Some(endpoint),
-            Transport::Open { .. } | Transport::Dialing(_) | Transport::None => None,
+            Transport::Open { .. } | Transport::Dialing { .. } | Transport::None => None,
         }
     }
 }
+
+/// The longest time from a call to its result on a connection without faults, with a margin.
+const CALL_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The limits of received messages: far above what the simulated gateways send.
 const LIMITS: WebSocketLimits = WebSocketLimits {

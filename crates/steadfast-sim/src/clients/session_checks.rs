@@ -24,10 +24,10 @@ pub(crate) fn check_loss(
     session: usize,
     cause: &DisconnectCause,
     detection: Duration,
-    is_faulted: bool,
+    is_excused: bool,
 ) {
     match cause {
-        DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) if !is_faulted => {
+        DisconnectCause::PongTimeout(_) | DisconnectCause::WriteTimeout(_) if !is_excused => {
             let details = format!("session {session} closed a healthy connection: {cause:?}");
             ctx.report(Invariant::HealthyPeersKept, details);
         }

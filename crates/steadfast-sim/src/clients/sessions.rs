@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use steadfast_core::io::{Input, PublicationId};
 
+use super::dial::Dial;
 use super::driver::Driver;
 use super::session_checks::silence_max;
 use crate::context::Context;
@@ -39,20 +40,20 @@ impl Sessions {
         self.drivers.get_mut(index)
     }
 
-    /// Handles an event of a session. Returns the client if it dials.
+    /// Handles an event of a session. Returns its dial if it dials.
     pub(crate) fn step(
         &mut self,
         ctx: &mut Context,
         network: &mut Network,
         session: usize,
         event: DriverEvent,
-    ) -> Option<ClientIndex> {
+    ) -> Option<Dial> {
         let driver = self.drivers.get_mut(session)?;
         match event {
             DriverEvent::DialCompleted { attempt } => {
-                return driver
-                    .is_dialing(attempt)
-                    .then_some(ClientIndex::Session(session));
+                let node = driver.dialled_node(attempt)?;
+                let client = ClientIndex::Session(session);
+                return Some(Dial { client, node });
             }
             DriverEvent::Tick => driver.tick(ctx, network),
             DriverEvent::ReportSendBuffer { connection } => {
@@ -68,6 +69,10 @@ impl Sessions {
             DriverEvent::CheckExpiry { publication } => {
                 check_expiry(ctx, session, driver, publication);
             }
+            DriverEvent::QueryPresence { channel } => {
+                driver.query_until_exact(ctx, network, channel);
+            }
+            DriverEvent::StaleInput { number } => driver.deliver_stale_input(ctx, number),
             DriverEvent::ApplicationReads => driver.application_reads(ctx, network),
             DriverEvent::CheckSilence { connection } => {
                 check_silence(ctx, network, session, driver, connection);

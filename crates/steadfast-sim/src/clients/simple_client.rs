@@ -10,8 +10,8 @@ use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, ConnectRequest, Position, Publication, Push, PushEvent, Reply, ReplyResult, Request,
-    RpcRequest, SubscribeRequest, SubscribeResult,
+    ChannelRequest, Command, ConnectRequest, Position, Publication, Push, PushEvent, Reply,
+    ReplyResult, Request, RpcRequest, SubscribeRequest, SubscribeResult,
 };
 use steadfast_protocol::websocket::{
     self, ControlFrame, Decoder, EndpointEvent, Role, WebSocketEndpoint,
@@ -24,11 +24,19 @@ use crate::reference_model::Invariant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ClientAction {
     Send(Bytes),
-    SendControl(ControlFrame),
     /// The connection cannot be used any more.
     Close,
     /// A publication was temporarily rejected.
     ResendLater,
+}
+
+/// What the bytes of one read contain.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) messages: Vec<Bytes>,
+    /// Control frames in reply.
+    pub(crate) controls: Vec<ControlFrame>,
+    pub(crate) is_closed: bool,
 }
 
 /// The purpose of a command that is in flight.
@@ -37,11 +45,15 @@ enum PendingCommand {
     Connect,
     Subscribe {
         index: usize,
+        /// The number of the subscribe command, among those for this channel.
+        number: u64,
         from: Option<Position>,
     },
     Publish {
         number: u64,
     },
+    Presence,
+    Unsubscribe,
 }
 
 #[derive(Debug)]
@@ -50,6 +62,10 @@ struct ClientSubscription {
     /// The position of the last publication; `None` before the first subscription.
     position: Option<Position>,
     is_live: bool,
+    /// The number of subscribe commands. Only the reply to the last one counts.
+    requested: u64,
+    /// Whether the client has replaced its subscription: everything before the reply belongs to the former one.
+    is_being_replaced: bool,
 }
 
 /// A simple client with its subscriptions and unacknowledged publications.
@@ -70,6 +86,8 @@ pub(crate) struct SimpleClient {
     endpoint: WebSocketEndpoint,
     /// Padding that is added to each payload.
     padding: String,
+    /// Whether the client requests joins and leaves.
+    is_listener: bool,
 }
 
 impl SimpleClient {
@@ -83,6 +101,8 @@ impl SimpleClient {
             channel: channel.clone(),
             position: None,
             is_live: false,
+            requested: 0,
+            is_being_replaced: false,
         };
         Self {
             name: format!("c{index}"),
@@ -97,6 +117,7 @@ impl SimpleClient {
             decoder: decoder(),
             endpoint: WebSocketEndpoint::new(Role::Client),
             padding: ".".repeat(padding),
+            is_listener: index.is_multiple_of(2),
         }
     }
 
@@ -133,7 +154,52 @@ impl SimpleClient {
         self.is_connected = false;
         for subscription in &mut self.subscriptions {
             subscription.is_live = false;
+            subscription.is_being_replaced = false;
         }
+    }
+
+    /// Replaces a subscription twice, in one message: the gateway may not have replied to the first command when it
+    /// receives the second. The first one starts at another position than the second. `None` unless the client is
+    /// subscribed.
+    pub(crate) fn replace_subscription(&mut self, pick: u64) -> Option<Bytes> {
+        let count = convert::to_u64(self.subscriptions.len());
+        let index = usize::try_from(pick.checked_rem(count)?).ok()?;
+        let is_ready = |it: &ClientSubscription| it.is_live && !it.is_being_replaced;
+        let subscription = self
+            .subscriptions
+            .get_mut(index)
+            .filter(|it| is_ready(it))?;
+        subscription.is_being_replaced = true;
+        let mut message = Vec::new();
+        for has_invalid_position in [true, false] {
+            self.unsubscribe(&mut message, index);
+            message.extend_from_slice(self.encoding.separator());
+            self.subscribe(&mut message, index, has_invalid_position);
+            if has_invalid_position {
+                message.extend_from_slice(self.encoding.separator());
+            }
+        }
+        Some(Bytes::from(message))
+    }
+
+    /// Queries the presence of a channel, in one of two ways. `None` unless the client is connected, and waits for no
+    /// such reply: the gateway does not read from a client that waits for many.
+    pub(crate) fn query_presence(&mut self, channel: usize, has_clients: bool) -> Option<Bytes> {
+        let channel = channel % self.subscriptions.len();
+        let channel = self.subscriptions.get(channel)?.channel.clone();
+        let mut pending = self.pending.values();
+        let is_waiting = pending.any(|it| matches!(it, PendingCommand::Presence));
+        (self.is_connected && !is_waiting).then(|| {
+            let request = ChannelRequest { channel };
+            let request = if has_clients {
+                Request::Presence(request)
+            } else {
+                Request::PresenceStats(request)
+            };
+            let mut message = Vec::new();
+            self.append_command(&mut message, PendingCommand::Presence, request);
+            Bytes::from(message)
+        })
     }
 
     /// Makes a new publication; returns the message if the client is connected.
@@ -183,40 +249,39 @@ impl SimpleClient {
         resent.collect()
     }
 
-    /// Handles received bytes.
-    pub(crate) fn receive(
-        &mut self,
-        bytes: &[u8],
-        recorder: &mut Recorder<'_>,
-    ) -> Vec<ClientAction> {
+    /// Decodes received bytes.
+    pub(crate) fn decode(&mut self, bytes: &[u8]) -> Received {
         let mut input = bytes.to_vec();
-        let mut messages = Vec::new();
-        let mut actions = Vec::new();
-        let mut is_closed = false;
+        let mut received = Received::default();
         let mut reading = self.decoder.read(&mut input);
         while let Some(event) = self.endpoint.next_event(&mut reading) {
             match event {
                 EndpointEvent::Message { payload, .. } => {
-                    messages.push(Bytes::copy_from_slice(payload));
+                    received.messages.push(Bytes::copy_from_slice(payload));
                 }
-                EndpointEvent::Ping { reply } => actions.push(ClientAction::SendControl(reply)),
+                EndpointEvent::Ping { reply } => received.controls.push(reply),
                 EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
                 // The connection is closed in the same event, so that the close frame in reply has no receiver.
-                EndpointEvent::Closed { .. } => is_closed = true,
+                EndpointEvent::Closed { .. } => received.is_closed = true,
                 EndpointEvent::Failed { error, .. } => panic!("a hub sends valid frames: {error}"),
             }
         }
-        for message in messages {
-            for reply in self.encoding.decode_replies(&message, &LIMITS) {
-                self.handle_reply(
-                    reply.expect("a hub sends valid replies"),
-                    recorder,
-                    &mut actions,
-                );
-            }
-        }
-        if is_closed {
-            actions.push(ClientAction::Close);
+        received
+    }
+
+    /// Handles a message.
+    pub(crate) fn handle_message(
+        &mut self,
+        message: &Bytes,
+        recorder: &mut Recorder<'_>,
+    ) -> Vec<ClientAction> {
+        let mut actions = Vec::new();
+        for reply in self.encoding.decode_replies(message, &LIMITS) {
+            self.handle_reply(
+                reply.expect("a hub sends valid replies"),
+                recorder,
+                &mut actions,
+            );
         }
         actions
     }
@@ -225,6 +290,7 @@ impl SimpleClient {
     pub(crate) fn is_settled(&self, high_watermarks: &BTreeMap<String, Position>) -> bool {
         let is_current = |subscription: &ClientSubscription| {
             subscription.is_live
+                && !subscription.is_being_replaced
                 && subscription.position.as_ref() == high_watermarks.get(&subscription.channel)
         };
         self.outbox.is_empty() && self.is_connected && self.subscriptions.iter().all(is_current)
@@ -262,8 +328,10 @@ impl SimpleClient {
                     self.is_connected = true;
                     actions.extend(self.resend().into_iter().map(ClientAction::Send));
                 }
+                (Some(PendingCommand::Subscribe { index, number, .. }), _)
+                    if !self.is_last_request(index, number) => {}
                 (
-                    Some(PendingCommand::Subscribe { index, from }),
+                    Some(PendingCommand::Subscribe { index, from, .. }),
                     Ok(ReplyResult::Subscribe(result)),
                 ) => {
                     self.handle_subscribed(index, from.as_ref(), result, recorder);
@@ -277,7 +345,13 @@ impl SimpleClient {
                 (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
                     actions.push(ClientAction::Close);
                 }
-                (pending, outcome) => unreachable!("unexpected reply to {pending:?}: {outcome:?}"),
+                (Some(PendingCommand::Presence | PendingCommand::Unsubscribe), _) => {}
+                (pending, outcome) => {
+                    let details = format!("{} got the reply {outcome:?} to {pending:?}", self.name);
+                    recorder
+                        .reference_model
+                        .report_violation(Invariant::RepliesMatchCommands, details);
+                }
             },
         }
     }
@@ -289,13 +363,18 @@ impl SimpleClient {
         recorder: &mut Recorder<'_>,
         actions: &mut Vec<ClientAction>,
     ) {
-        let Some(index) = self
-            .subscriptions
-            .iter()
-            .position(|subscription| subscription.channel == channel)
-        else {
-            return;
+        let mut subscriptions = self.subscriptions.iter();
+        let Some(index) = subscriptions.position(|it| it.channel == channel) else {
+            let details = format!("{} got {event:?} of {channel}", self.name);
+            return recorder
+                .reference_model
+                .report_violation(Invariant::RepliesMatchCommands, details);
         };
+        let subscription = self.subscriptions.get(index);
+        if subscription.is_some_and(|it| it.is_being_replaced) {
+            // It belongs to the former subscription, whose position the client has sent already.
+            return;
+        }
         match event {
             PushEvent::Publication(publication) => {
                 self.handle_publication(index, &publication, recorder);
@@ -314,9 +393,8 @@ impl SimpleClient {
                 self.subscribe(&mut message, index, false);
                 actions.push(ClientAction::Send(Bytes::from(message)));
             }
-            other @ (PushEvent::Join(_)
-            | PushEvent::Leave(_)
-            | PushEvent::Message(_)
+            PushEvent::Join(_) | PushEvent::Leave(_) => {}
+            other @ (PushEvent::Message(_)
             | PushEvent::Subscribe { .. }
             | PushEvent::Connect(_)
             | PushEvent::Disconnect { .. }
@@ -341,6 +419,7 @@ impl SimpleClient {
             return;
         };
         subscription.is_live = true;
+        subscription.is_being_replaced = false;
         subscription.position = Some(position.clone());
         let Some(from) = from else { return };
         let summary = format!(
@@ -436,7 +515,7 @@ impl SimpleClient {
     }
 
     fn subscribe(&mut self, message: &mut Vec<u8>, index: usize, has_invalid_position: bool) {
-        let Some(subscription) = self.subscriptions.get(index) else {
+        let Some(subscription) = self.subscriptions.get_mut(index) else {
             return;
         };
         let mut from = subscription.position.clone();
@@ -447,13 +526,30 @@ impl SimpleClient {
             channel: subscription.channel.clone(),
             recover: from.is_some(),
             position: from.clone().unwrap_or_default(),
+            join_leave: self.is_listener,
             ..SubscribeRequest::default()
         };
-        self.append_command(
-            message,
-            PendingCommand::Subscribe { index, from },
-            Request::Subscribe(request),
-        );
+        subscription.requested += 1;
+        let pending = PendingCommand::Subscribe {
+            index,
+            number: subscription.requested,
+            from,
+        };
+        self.append_command(message, pending, Request::Subscribe(request));
+    }
+
+    fn unsubscribe(&mut self, message: &mut Vec<u8>, index: usize) {
+        if let Some(subscription) = self.subscriptions.get(index) {
+            let channel = subscription.channel.clone();
+            let request = Request::Unsubscribe(ChannelRequest { channel });
+            self.append_command(message, PendingCommand::Unsubscribe, request);
+        }
+    }
+
+    /// Whether no later subscribe command was sent for this channel.
+    fn is_last_request(&self, index: usize, number: u64) -> bool {
+        let subscription = self.subscriptions.get(index);
+        subscription.is_some_and(|it| it.requested == number)
     }
 
     fn append_publish(&mut self, message: &mut Vec<u8>, number: u64) {

@@ -1,13 +1,18 @@
 //! The simple clients of a run: they dial, publish and reconnect.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_faults::link::StreamEnd;
+use steadfast_machine::convert;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::Opcode;
 
-use super::simple_client::{ClientAction, SimpleClient};
+use super::dial::Dial;
+use super::observer::Observer;
+use super::presence;
+use super::simple_client::{ClientAction, Received, SimpleClient};
 use super::uplink;
 use crate::context::Context;
 use crate::event::clients::SimpleClientEvent;
@@ -19,6 +24,9 @@ use crate::network::Network;
 struct Member {
     client: SimpleClient,
     connection: Option<ConnectionId>,
+    observer: Option<Observer>,
+    /// Refused dials since the last connection; they select the next node.
+    failures: usize,
 }
 
 /// The simple clients of a run.
@@ -32,6 +40,8 @@ impl SimpleClients {
         let new_member = |(index, encoding)| Member {
             client: SimpleClient::new(index, encoding, channels, padding),
             connection: None,
+            observer: None,
+            failures: 0,
         };
         Self {
             members: (0..count)
@@ -41,21 +51,30 @@ impl SimpleClients {
         }
     }
 
-    /// Handles an event of a client. Returns the client if it dials.
+    /// Handles an event of a client. Returns its dial if it dials.
     pub(crate) fn step(
         &mut self,
         ctx: &mut Context,
         network: &mut Network,
         client: usize,
         event: SimpleClientEvent,
-    ) -> Option<ClientIndex> {
+    ) -> Option<Dial> {
         match event {
-            SimpleClientEvent::Dial => return Some(ClientIndex::Simple(client)),
+            SimpleClientEvent::Dial => {
+                let failures = self.members.get(client)?.failures;
+                return Some(Dial {
+                    client: ClientIndex::Simple(client),
+                    node: ctx.settings.node_of(client + failures),
+                });
+            }
             SimpleClientEvent::PingTimeout { connection } => {
                 self.on_ping_timeout(ctx, network, client, connection);
             }
             SimpleClientEvent::Publish => self.publish(ctx, network, client),
             SimpleClientEvent::Resend => self.resend(ctx, network, client),
+            SimpleClientEvent::QueryPresence { channel } => {
+                self.query_until_exact(ctx, network, client, channel);
+            }
         }
         None
     }
@@ -68,24 +87,40 @@ impl SimpleClients {
         index: usize,
         connection: Option<ConnectionId>,
     ) {
-        if connection.is_none() {
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        let Some(connection) = connection else {
+            member.failures += 1;
             let delay = ctx.between(Duration::from_millis(20), Duration::from_millis(300));
             return ctx.schedule_client(delay, index, SimpleClientEvent::Dial);
-        }
+        };
+        member.failures = 0;
+        member.connection = Some(connection);
+        let encoding = member.client.encoding();
+        let node = network.connection(connection).map(|it| it.node);
+        member.observer =
+            node.map(|node| Observer::new(connection, node, encoding, BTreeSet::new()));
         let has_invalid_position = ctx.generator.chance(1, 32);
-        let message = self.members.get_mut(index).map(|member| {
-            member.connection = connection;
-            member.client.connect_message(has_invalid_position)
-        });
-        self.send(ctx, network, index, message);
+        let message = member.client.connect_message(has_invalid_position);
+        self.send(ctx, network, index, Some(message));
     }
 
     /// A client sends a message, if it has a connection.
-    fn send(&self, ctx: &mut Context, network: &mut Network, index: usize, message: Option<Bytes>) {
-        let Some(member) = self.members.get(index) else {
+    fn send(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        index: usize,
+        message: Option<Bytes>,
+    ) {
+        let Some(member) = self.members.get_mut(index) else {
             return;
         };
         if let (Some(connection), Some(message)) = (member.connection, message) {
+            if let Some(observer) = &mut member.observer {
+                observer.on_sent(ctx, &message);
+            }
             let opcode = Opcode::from(member.client.encoding().message_kind());
             uplink::send(ctx, network, connection, opcode, &message);
         }
@@ -103,22 +138,59 @@ impl SimpleClients {
         let Some(member) = self.members.get_mut(index) else {
             return;
         };
-        for action in member.client.receive(bytes, &mut ctx.recorder()) {
+        let Received {
+            messages,
+            controls,
+            is_closed,
+        } = member.client.decode(bytes);
+        for frame in controls {
+            uplink::send(ctx, network, connection, frame.opcode(), frame.payload());
+        }
+        for message in messages {
+            self.handle_message(ctx, network, index, connection, &message);
+        }
+        if is_closed {
+            self.close(ctx, network, index, connection);
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        index: usize,
+        connection: ConnectionId,
+        message: &Bytes,
+    ) {
+        // The client may have closed the connection because of an earlier message of the same read.
+        let member = self.members.get_mut(index);
+        let Some(member) = member.filter(|it| it.connection == Some(connection)) else {
+            return;
+        };
+        if let Some(observer) = &mut member.observer {
+            observer.on_received(ctx, message);
+        }
+        for action in member.client.handle_message(message, &mut ctx.recorder()) {
             match action {
                 ClientAction::Send(message) => self.send(ctx, network, index, Some(message)),
-                ClientAction::SendControl(frame) => {
-                    uplink::send(ctx, network, connection, frame.opcode(), frame.payload());
-                }
-                ClientAction::Close => {
-                    network.close_client_end(ctx, connection, StreamEnd::Closed);
-                    self.on_connection_lost(ctx, index, connection);
-                }
+                ClientAction::Close => self.close(ctx, network, index, connection),
                 ClientAction::ResendLater => {
                     let delay = Duration::from_millis(100);
                     ctx.schedule_client(delay, index, SimpleClientEvent::Resend);
                 }
             }
         }
+    }
+
+    fn close(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        index: usize,
+        connection: ConnectionId,
+    ) {
+        network.close_client_end(ctx, connection, StreamEnd::Closed);
+        self.on_connection_lost(ctx, index, connection);
     }
 
     /// The connection of a client has ended; it dials again later.
@@ -135,6 +207,7 @@ impl SimpleClients {
             return;
         }
         member.connection = None;
+        member.observer = None;
         member.client.on_connection_lost();
         let delay = ctx.between(Duration::from_millis(10), Duration::from_millis(200));
         ctx.schedule_client(delay, index, SimpleClientEvent::Dial);
@@ -155,8 +228,7 @@ impl SimpleClients {
         connection: ConnectionId,
     ) {
         if network.client_end(connection) == Some(ClientIndex::Simple(client)) {
-            network.close_client_end(ctx, connection, StreamEnd::Closed);
-            self.on_connection_lost(ctx, client, connection);
+            self.close(ctx, network, client, connection);
         }
     }
 
@@ -184,6 +256,7 @@ impl SimpleClients {
         if ctx.generator.chance(1, 8) {
             self.publish_again(ctx, network, index);
         }
+        self.use_other_features(ctx, network, index);
         let delay = ctx.publish_interval();
         ctx.schedule_client(delay, index, SimpleClientEvent::Publish);
     }
@@ -194,6 +267,73 @@ impl SimpleClients {
         let again = member.and_then(|member| member.client.publish_again(pick));
         ctx.totals.published_again += u64::from(again.is_some());
         self.send(ctx, network, index, again);
+    }
+
+    /// Occasionally a client queries presence, replaces a subscription, or closes its connection and dials again at once.
+    fn use_other_features(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {
+        let pick = ctx.generator.next_u64();
+        let (queries, replaces) = (ctx.generator.chance(1, 8), ctx.generator.chance(1, 16));
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        let query = queries.then(|| {
+            let channel = convert::saturating(pick % 8);
+            member
+                .client
+                .query_presence(channel, pick.is_multiple_of(3))
+        });
+        let replacement = replaces.then(|| member.client.replace_subscription(pick));
+        let replacement = replacement.flatten();
+        ctx.totals.resubscribed_at_once += u64::from(replacement.is_some());
+        self.send(ctx, network, index, query.flatten());
+        self.send(ctx, network, index, replacement);
+        if ctx.generator.chance(1, 32) {
+            self.hang_up(ctx, network, index);
+        }
+    }
+
+    /// A client closes its connection while commands are in flight, and dials again at once: the gateway may give the new
+    /// connection the slot of the old one before its engine responds.
+    fn hang_up(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        let Some(connection) = member.connection.take() else {
+            return;
+        };
+        ctx.totals.hang_ups += 1;
+        member.observer = None;
+        member.client.on_connection_lost();
+        network.close_client_end(ctx, connection, StreamEnd::Closed);
+        let delay = ctx.between(Duration::ZERO, Duration::from_millis(9));
+        ctx.schedule_client(delay, index, SimpleClientEvent::Dial);
+    }
+
+    /// A client queries the presence of a channel, again until a reply had to be exact.
+    fn query_until_exact(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        index: usize,
+        channel: usize,
+    ) {
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        if !presence::is_exact(ctx, member.connection, channel) {
+            let query = member.client.query_presence(channel, true);
+            self.send(ctx, network, index, query);
+            let delay = presence::retry_delay(ctx);
+            let event = SimpleClientEvent::QueryPresence { channel };
+            ctx.schedule_client(delay, index, event);
+        }
+    }
+
+    /// The clients, each with its connection.
+    pub(crate) fn connections(
+        &self,
+    ) -> impl Iterator<Item = (&SimpleClient, Option<ConnectionId>)> {
+        self.members.iter().map(|it| (&it.client, it.connection))
     }
 
     /// The encoding of a client's messages.

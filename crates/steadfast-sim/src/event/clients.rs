@@ -27,6 +27,10 @@ pub(crate) enum SimpleClientEvent {
     },
     Publish,
     Resend,
+    /// Everything is quiet: the client queries the presence of the channel with this index.
+    QueryPresence {
+        channel: usize,
+    },
 }
 
 /// An event of a session, its driver or its application.
@@ -50,8 +54,16 @@ pub(crate) enum DriverEvent {
     CheckExpiry {
         publication: PublicationId,
     },
+    /// The shell delivers a late input of an earlier connection.
+    StaleInput {
+        number: u64,
+    },
     /// The application reads its buffered events.
     ApplicationReads,
+    /// Everything is quiet: the application queries the presence of the channel with this index.
+    QueryPresence {
+        channel: usize,
+    },
     /// The deadline by which the session must have detected that this connection is dead.
     CheckSilence {
         connection: ConnectionId,

@@ -21,7 +21,7 @@ use super::requests::RequestQueue;
 use crate::context::Context;
 use crate::event::node::{DiskOperation, ProcessEvent};
 use crate::ids::ProcessId;
-use crate::planted_bug::{PlantedBug, alter_log_request};
+use crate::planted_bug::{PlantedBug, alter_log_request, swap_reads};
 use crate::reference_model::Invariant;
 use crate::settings::SHARDS;
 
@@ -111,7 +111,10 @@ impl EngineThread {
     /// Handles all queued requests.
     pub(crate) fn run_iteration(&mut self, ctx: &mut Context, disk: &mut Disk) {
         let altered = |request| alter_log_request(request, ctx.planted_bug, &self.high_watermarks);
-        let requests = self.requests.take().into_iter().map(altered).collect();
+        let mut requests: Vec<_> = self.requests.take().into_iter().map(altered).collect();
+        if ctx.planted_bug == Some(PlantedBug::SwappedResponses) {
+            swap_reads(&mut requests);
+        }
         let at = ctx.wall();
         self.drive(ctx, disk, engine_io::Input::Requested { requests, at });
     }

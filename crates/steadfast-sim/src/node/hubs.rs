@@ -1,6 +1,5 @@
 //! The hubs of a gateway process with their sockets: feeds inputs to the hubs and executes their outputs.
 
-use std::collections::BTreeMap;
 use std::mem;
 
 use bytes::Bytes;
@@ -14,16 +13,18 @@ use steadfast_hub::io::{
 use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
 use steadfast_protocol::codes::DisconnectCode;
-use steadfast_protocol::message::Reply;
+use steadfast_protocol::message::{PushEvent, Reply};
 use steadfast_protocol::websocket::encoder::encode_server;
 use steadfast_protocol::websocket::{EndOfStream, EndpointEvent, Opcode};
 
+use super::peers::Peers;
 use super::requests::RequestQueue;
 use super::shard_bus::{InboxFull, ShardBus};
 use super::sockets::{Socket, Sockets, decoder};
 use crate::context::Context;
 use crate::ids::{ClientIndex, ConnectionId, ProcessId};
 use crate::network::Network;
+use crate::planted_bug::{PlantedBug, alter_shard_message};
 use crate::reference_model::Invariant;
 use crate::settings::{PingTiming, SHARDS};
 
@@ -37,10 +38,9 @@ pub(crate) struct Ports<'a> {
 #[derive(Debug)]
 struct Shard {
     hub: Hub,
-    connections: BTreeMap<PeerId, ConnectionId>,
+    peers: Peers,
     /// Replies to one peer that are not sent yet; empty between two inputs.
     replies: ReplyCoalescer<PeerId>,
-    next_peer: u32,
 }
 
 /// The hubs of a process.
@@ -61,9 +61,8 @@ impl Hubs {
                 Seed::new(ctx.generator.next_u64()),
                 now,
             ),
-            connections: BTreeMap::new(),
+            peers: Peers::new(ctx.planted_bug),
             replies: ReplyCoalescer::default(),
-            next_peer: 0,
         };
         Self {
             process,
@@ -73,27 +72,25 @@ impl Hubs {
         }
     }
 
-    /// Opens a connection of a client to a shard, if the process accepts connections.
+    /// Opens a connection of a client to a random shard, if the process accepts connections.
     pub(crate) fn accept(
         &mut self,
         ports: &mut Ports<'_>,
-        index: usize,
         client_end: ClientIndex,
         encoding: Encoding,
-        client: ClientId,
     ) -> Option<ConnectionId> {
         if !ports.requests.is_open {
             return None;
         }
+        let client = ClientId(u128::from(ports.ctx.generator.next_u64()));
+        let index = ports.ctx.generator.below_len(usize::from(SHARDS));
         let node = self.process.node;
         let shard = self.shards.get_mut(index)?;
-        let peer = PeerId {
-            index: shard.next_peer,
-            generation: 0,
-        };
-        shard.next_peer += 1;
         let connection = ports.network.open(ports.ctx, client_end, node);
-        shard.connections.insert(peer, connection);
+        let (peer, is_reused) = shard.peers.insert(connection);
+        ports.ctx.totals.slots_reused += u64::from(is_reused);
+        let member = client.to_string();
+        ports.ctx.membership.on_accepted(connection, node, member);
         self.sockets
             .insert(ports.ctx, connection, index, peer, encoding);
         let access = Access::Anonymous;
@@ -183,6 +180,11 @@ impl Hubs {
 impl Hubs {
     /// The gateway has received bytes. A socket that the hub closes is removed, and the rest of the read with it.
     pub(crate) fn read(&mut self, ports: &mut Ports<'_>, connection: ConnectionId, bytes: &[u8]) {
+        if ports.ctx.planted_bug == Some(PlantedBug::DeafAfterFault)
+            && ports.network.has_recovered(connection)
+        {
+            return;
+        }
         let Some(socket) = self.sockets.get_mut(connection) else {
             return;
         };
@@ -298,7 +300,7 @@ impl Hubs {
     /// Removes a peer that its hub has already removed, or is about to.
     fn remove_peer(&mut self, shard: usize, peer: PeerId) {
         if let Some(shard) = self.shards.get_mut(shard) {
-            shard.connections.remove(&peer);
+            shard.peers.remove(peer);
         }
     }
 }
@@ -334,7 +336,11 @@ impl Hubs {
             Output::PauseReading { peer } => self.set_paused(ports, index, peer, true),
             Output::ResumeReading { peer } => self.set_paused(ports, index, peer, false),
             Output::Request(request) => ports.requests.push(request),
-            Output::Broadcast(message) => self.broadcast(ports, index, &message),
+            Output::Broadcast(message) => {
+                if let Some(message) = alter_shard_message(message, ports.ctx.planted_bug) {
+                    self.broadcast(ports, index, &message);
+                }
+            }
             Output::Decide { .. } => {
                 unreachable!("the simulated hubs decide about connect commands themselves")
             }
@@ -347,9 +353,19 @@ impl Hubs {
 
     /// Appends a message of a hub to the replies that share a frame.
     fn reply(&mut self, ports: &mut Ports<'_>, index: usize, peer: PeerId, message: &Reply) {
-        let Some((_, encoding)) = self.receiver(index, peer) else {
+        let Some((connection, encoding)) = self.receiver(index, peer) else {
             return;
         };
+        if let Reply::Push(push) = message
+            && matches!(push.event, PushEvent::Unsubscribe { .. })
+        {
+            let now = ports.ctx.now();
+            let channel = push.channel.as_str();
+            ports
+                .ctx
+                .membership
+                .on_unsubscribed(now, connection, channel);
+        }
         let must_finish = |shard: &Shard| !shard.replies.accepts(peer);
         if self.shards.get(index).is_some_and(must_finish) {
             self.send_replies(ports, index);
@@ -408,8 +424,8 @@ impl Hubs {
         }
     }
 
-    fn connection_of(&self, index: usize, peer: PeerId) -> Option<ConnectionId> {
-        self.shards.get(index)?.connections.get(&peer).copied()
+    fn connection_of(&mut self, index: usize, peer: PeerId) -> Option<ConnectionId> {
+        self.shards.get_mut(index)?.peers.connection(peer)
     }
 
     /// Returns the connection of a peer, and the encoding of its socket.
@@ -420,7 +436,7 @@ impl Hubs {
     }
 
     /// Pauses or resumes reading from a client.
-    fn set_paused(&self, ports: &mut Ports<'_>, index: usize, peer: PeerId, is_paused: bool) {
+    fn set_paused(&mut self, ports: &mut Ports<'_>, index: usize, peer: PeerId, is_paused: bool) {
         if let Some(connection) = self.connection_of(index, peer) {
             ports.ctx.totals.reads_paused += u64::from(is_paused);
             ports.network.set_paused(ports.ctx, connection, is_paused);
@@ -439,8 +455,13 @@ impl Hubs {
         let Some(connection) = self.connection_of(index, peer) else {
             return;
         };
-        if code == DisconnectCode::NoPong.code() && !ports.network.is_faulted(connection) {
-            let details = format!("the gateway closed {connection:?}, which is healthy");
+        if code == DisconnectCode::NoPong.code() && !ports.network.is_excused(ports.ctx, connection)
+        {
+            let details = format!(
+                "the gateway closed {} at {:?}",
+                ports.network.describe(connection),
+                ports.ctx.now()
+            );
             ports.ctx.report(Invariant::HealthyPeersKept, details);
         }
         self.remove_peer(index, peer);

@@ -57,6 +57,8 @@ impl ShardBus {
         };
         if inbox.messages.len() >= ctx.settings.inbox_messages {
             ctx.totals.shard_messages_dropped += 1;
+            let now = ctx.now();
+            ctx.membership.on_message_dropped(now, self.process.node);
             return Err(InboxFull);
         }
         inbox.messages.push_back(message.clone());

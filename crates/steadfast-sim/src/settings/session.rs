@@ -23,10 +23,12 @@ pub(crate) struct SessionParameters {
     pub(crate) read_interval_max: Duration,
     /// Whether the application closes the session during the run, and reopens it.
     pub(crate) is_closed_during_run: bool,
+    /// Whether the application requests joins and leaves.
+    pub(crate) is_listener: bool,
 }
 
 impl SessionParameters {
-    pub(crate) fn draw(generator: &mut Generator) -> Self {
+    pub(crate) fn draw(generator: &mut Generator, nodes: usize) -> Self {
         let millis = Duration::from_millis;
         let liveness = LivenessSettings {
             ping_after_idle: generator.between(millis(1_000), millis(3_000)),
@@ -61,7 +63,7 @@ impl SessionParameters {
         let is_slow = generator.chance(1, 4);
         Self {
             settings: SessionSettings {
-                endpoints: 1,
+                endpoints: nodes,
                 name: "sim".to_owned(),
                 token: String::new(),
                 data: None,
@@ -77,6 +79,7 @@ impl SessionParameters {
             buffer_len_max: 4 << generator.below(5),
             read_interval_max: millis(if is_slow { 200 } else { 20 }),
             is_closed_during_run: generator.chance(1, 3),
+            is_listener: generator.chance(1, 2),
         }
     }
 

@@ -17,7 +17,8 @@ const LIMIT: i32 = 5;
 /// A call without a result.
 #[derive(Debug)]
 struct PendingCall {
-    channel: String,
+    call: Call,
+    called_at: Instant,
     deadline: Instant,
 }
 
@@ -29,24 +30,47 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    /// Calls for the newest publications of a channel.
+    /// Calls for the newest publications of a channel, or for its presence.
     pub(super) fn call(&mut self, now: Instant, channel: &str, generator: &mut Generator) -> Input {
-        self.calls_made += 1;
-        let id = CallId(self.calls_made);
         let millis = Duration::from_millis;
         let deadline = now + generator.between(millis(200), millis(3_000));
         let channel = channel.to_owned();
+        // One presence query at a time: the gateway does not read from a client that waits for many.
+        let mut pending = self.pending.values();
+        let is_waiting = pending.any(|it| !matches!(it.call, Call::History { .. }));
+        let call = match generator.below(4) {
+            0 if !is_waiting => Call::Presence { channel },
+            1 if !is_waiting => Call::PresenceStats { channel },
+            _ => Call::History {
+                channel,
+                limit: LIMIT,
+                since: None,
+                reverse: true,
+            },
+        };
+        self.request(now, call, deadline)
+    }
+
+    /// Calls for the presence of a channel, with time for a query that fails because an inbox was full.
+    pub(super) fn query_presence(&mut self, now: Instant, channel: &str) -> Input {
+        let channel = channel.to_owned();
+        let deadline = now + Duration::from_secs(5);
+        self.request(now, Call::Presence { channel }, deadline)
+    }
+
+    pub(super) fn called_at(&self, id: CallId) -> Option<Instant> {
+        self.pending.get(&id).map(|pending| pending.called_at)
+    }
+
+    fn request(&mut self, now: Instant, call: Call, deadline: Instant) -> Input {
+        self.calls_made += 1;
+        let id = CallId(self.calls_made);
         let pending = PendingCall {
-            channel: channel.clone(),
+            call: call.clone(),
+            called_at: now,
             deadline,
         };
         self.pending.insert(id, pending);
-        let call = Call::History {
-            channel,
-            limit: LIMIT,
-            since: None,
-            reverse: true,
-        };
         Input::CallRequested { id, call, deadline }
     }
 
@@ -68,19 +92,21 @@ impl Calls {
         let is_in_time = now <= pending.deadline;
         let is_expected = match outcome {
             Ok(CallResult::History(history)) => {
+                let Call::History { channel, .. } = &pending.call else {
+                    return report_unexpected(now, id, &pending, outcome, recorder);
+                };
                 recorder.totals.calls_completed += 1;
                 let epoch = &history.position.epoch;
                 for publication in &history.publications {
                     let key = key_in_payload(&publication.data);
-                    recorder.reference_model.deliver(
-                        &pending.channel,
-                        epoch,
-                        publication.offset,
-                        key,
-                    );
+                    recorder
+                        .reference_model
+                        .deliver(channel, epoch, publication.offset, key);
                 }
                 true
             }
+            Ok(CallResult::Presence(_)) => matches!(pending.call, Call::Presence { .. }),
+            Ok(CallResult::PresenceStats(_)) => matches!(pending.call, Call::PresenceStats { .. }),
             Err(CallError::TimedOut { .. }) => {
                 recorder.totals.calls_failed += 1;
                 now >= pending.deadline
@@ -94,26 +120,31 @@ impl Calls {
                 self.pending.len() >= CALLS_MAX
             }
             Err(CallError::Rejected(error)) => error.temporary,
-            // A history call can be resent, so the loss of a connection does not complete it.
+            // These calls can be resent, so the loss of a connection does not complete it.
             Err(
                 CallError::Interrupted { .. } | CallError::TooLarge | CallError::UnexpectedReply,
             )
-            | Ok(CallResult::Rpc(_) | CallResult::Presence(_) | CallResult::PresenceStats(_)) => {
-                false
-            }
+            | Ok(CallResult::Rpc(_)) => false,
         };
         if !is_in_time || !is_expected {
-            let details = format!(
-                "{id:?} with deadline {:?} completed at {now:?}: {outcome:?}",
-                pending.deadline
-            );
-            recorder
-                .reference_model
-                .report_violation(Invariant::OneResultPerCall, details);
+            report_unexpected(now, id, &pending, outcome, recorder);
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
     }
+}
+
+fn report_unexpected(
+    now: Instant,
+    id: CallId,
+    pending: &PendingCall,
+    outcome: &Result<CallResult, CallError>,
+    recorder: &mut Recorder<'_>,
+) {
+    let details = format!("{id:?}, {pending:?}, completed at {now:?}: {outcome:?}");
+    recorder
+        .reference_model
+        .report_violation(Invariant::OneResultPerCall, details);
 }
