@@ -264,3 +264,62 @@ impl Channels {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::RequestId;
+
+    #[test]
+    fn a_queue_is_shrunk_when_most_of_it_is_free_and_not_at_every_removal() {
+        let mut channel = channel_with(1_000);
+        let filled = channel.history.capacity();
+
+        let of_third = remove_until(&mut channel, filled / 3);
+        let of_quarter = remove_until(&mut channel, filled / 4 - 1);
+        let of_none = remove_until(&mut channel, 0);
+
+        assert_eq!(
+            of_third, filled,
+            "moving the rest would cost more than it frees"
+        );
+        assert!(
+            (filled / 3..=filled / 2).contains(&of_quarter),
+            "half of {of_quarter} is free for the next ones"
+        );
+        assert_eq!(of_none, CAPACITY_MIN);
+    }
+
+    fn channel_with(publications: u64) -> Channel {
+        let mut channels = Channels::default();
+        let slot = channels.create(
+            "a".into(),
+            ChannelEpoch::new(1, 1),
+            Timestamp::from_millis(1),
+        );
+        let append = Append {
+            request_id: RequestId {
+                shard: 0,
+                number: 0,
+            },
+            channel: "a".into(),
+            data: Bytes::from_static(b"1"),
+            kind: PayloadKind::Json,
+            retention: RetentionClass::Kept,
+            publisher: Publisher::default(),
+            idempotency_key: None,
+        };
+        for offset in 1..=publications {
+            channels.add(slot, offset, Timestamp::from_millis(1), &append);
+        }
+        channels.slots.swap_remove(slot.0).expect("it was created")
+    }
+
+    /// Removes the oldest publications until so many are left; returns the capacity.
+    fn remove_until(channel: &mut Channel, len: usize) -> usize {
+        while channel.history.len() > len {
+            channel.pop_oldest();
+        }
+        channel.history.capacity()
+    }
+}

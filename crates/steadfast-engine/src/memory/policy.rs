@@ -263,66 +263,129 @@ fn time_rules(settings: &MemorySettings) -> [Rule; 3] {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_setting_out_of_its_range_is_named() {
-        let valid = MemorySettings::for_tests();
-        let cases = [
-            MemorySettings {
-                offsets: Offsets::Increasing { step: 0 },
-                ..valid
-            },
-            MemorySettings {
-                history_bytes: ByteSize::from_bytes(4_095),
-                ..valid
-            },
-            MemorySettings {
-                publication_bytes_max: ByteSize::from_mib(257),
-                ..valid
-            },
-            MemorySettings {
-                history_size: 0,
-                ..valid
-            },
-            MemorySettings {
-                channels_max: 0,
-                ..valid
-            },
-            MemorySettings {
-                idempotency_keys_max: 0,
-                ..valid
-            },
-            MemorySettings {
-                history_ttl: Duration::ZERO,
-                ..valid
-            },
-            MemorySettings {
-                dedup_window: Duration::from_hours(2),
-                ..valid
-            },
-            MemorySettings {
-                channel_ttl: Duration::from_hours(1),
-                ..valid
-            },
-        ];
-        let named = [
-            MemorySetting::Offsets,
-            MemorySetting::HistoryBytes,
-            MemorySetting::PublicationBytesMax,
-            MemorySetting::HistorySize,
-            MemorySetting::ChannelsMax,
-            MemorySetting::IdempotencyKeysMax,
-            MemorySetting::HistoryTtl,
-            MemorySetting::DedupWindow,
-            MemorySetting::ChannelTtl,
-        ];
+    const NANO: Duration = Duration::from_nanos(1);
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_hours(1);
+    const DECADE: Duration = Duration::from_hours(10 * 366 * 24);
 
-        for (settings, setting) in cases.into_iter().zip(named) {
-            let error = MemoryPolicy::new(settings).expect_err(setting.name());
-            assert_eq!(error.setting, setting);
-        }
+    #[test]
+    fn a_number_is_valid_from_one_end_of_its_range_to_the_other() {
+        check(
+            MemorySetting::Offsets,
+            |settings, step| settings.offsets = Offsets::Increasing { step },
+            [1, 1_000],
+            &[0, 1_001],
+        );
+        check(
+            MemorySetting::HistorySize,
+            |settings, size| settings.history_size = size,
+            [1, 10_000_000],
+            &[0, 10_000_001],
+        );
+        check(
+            MemorySetting::ChannelsMax,
+            |settings, channels| settings.channels_max = channels,
+            [1, 1_048_576],
+            &[0, 1_048_577],
+        );
+        check(
+            MemorySetting::IdempotencyKeysMax,
+            |settings, keys| settings.idempotency_keys_max = keys,
+            [1, 16_000_000],
+            &[0, 16_000_001],
+        );
+    }
+
+    #[test]
+    fn a_size_is_valid_from_one_end_of_its_range_to_the_other() {
+        check(
+            MemorySetting::HistoryBytes,
+            |settings, bytes| settings.history_bytes = ByteSize::from_bytes(bytes),
+            [4_096, 1_099_511_627_776],
+            &[4_095, 1_099_511_627_777],
+        );
+        check(
+            MemorySetting::PublicationBytesMax,
+            |settings, bytes| {
+                settings.history_bytes = ByteSize::from_bytes(1_000_000);
+                settings.publication_bytes_max = ByteSize::from_bytes(bytes);
+            },
+            [1_024, 250_000],
+            &[1_023, 250_001],
+        );
+    }
+
+    #[test]
+    fn a_time_is_valid_from_one_end_of_its_range_to_the_other() {
+        check(
+            MemorySetting::HistoryTtl,
+            |settings, age| settings.history_ttl = age,
+            [SECOND, DECADE],
+            &[SECOND.saturating_sub(NANO), DECADE + NANO],
+        );
+        check(
+            MemorySetting::DedupWindow,
+            |settings, window| settings.dedup_window = window,
+            [SECOND, HOUR],
+            &[SECOND.saturating_sub(NANO), HOUR + NANO],
+        );
+        check(
+            MemorySetting::ChannelTtl,
+            |settings, age| {
+                settings.history_ttl = 2 * HOUR;
+                settings.dedup_window = HOUR;
+                settings.channel_ttl = age;
+            },
+            [2 * HOUR, DECADE],
+            &[(2 * HOUR).saturating_sub(NANO), DECADE + NANO],
+        );
+        check(
+            MemorySetting::ChannelTtl,
+            |settings, age| {
+                settings.history_ttl = SECOND;
+                settings.dedup_window = HOUR;
+                settings.channel_ttl = age;
+            },
+            [HOUR, DECADE],
+            &[HOUR.saturating_sub(NANO), DECADE + NANO],
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_setting_and_its_range() {
+        let settings = MemorySettings {
+            history_size: 0,
+            ..MemorySettings::for_tests()
+        };
+
         assert_eq!(
-            MemoryPolicy::new(cases[3]).map_err(|error| error.to_string()),
+            MemoryPolicy::new(settings).map_err(|error| error.to_string()),
             Err("history_size must be 1 to 10,000,000".to_owned())
         );
+    }
+
+    /// Accepts both ends of a range, and rejects the values next to it. Nothing else is wrong with any of these settings.
+    fn check<V: Copy + fmt::Debug>(
+        setting: MemorySetting,
+        set: impl Fn(&mut MemorySettings, V),
+        ends: [V; 2],
+        outside: &[V],
+    ) {
+        let result = |value| {
+            let mut settings = MemorySettings {
+                publication_bytes_max: ByteSize::from_kib(1),
+                channel_ttl: DECADE,
+                ..MemorySettings::for_tests()
+            };
+            set(&mut settings, value);
+            MemoryPolicy::new(settings).map_err(|error| error.setting)
+        };
+
+        for value in ends {
+            assert!(result(value).is_ok(), "{setting} {value:?}");
+        }
+        for value in outside {
+            assert_eq!(result(*value), Err(setting), "{value:?}");
+        }
     }
 }
