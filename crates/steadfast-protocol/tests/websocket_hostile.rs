@@ -235,6 +235,34 @@ fn a_declared_length_reserves_no_memory_before_its_bytes_arrive() {
 }
 
 #[test]
+fn a_payload_that_is_complete_in_the_input_is_returned_in_place() {
+    let mut decoder = Decoder::new(Role::Server, LIMITS);
+    let mut input = join(&[
+        masked(true, Opcode::Text, b"whole"),
+        masked(false, Opcode::Text, b""),
+        masked(true, Opcode::Ping, b"ping"),
+        masked(true, Opcode::Pong, b"pong"),
+        masked(true, Opcode::Continuation, b"after an empty fragment"),
+        masked(true, Opcode::Close, &[0x03, 0xE8, b'b', b'y', b'e']),
+    ]);
+    let input_range = input.as_ptr_range();
+
+    let mut reading = decoder.read(&mut input);
+    let mut in_place = Vec::new();
+    while let Some(event) = reading.next_event().expect("a valid stream") {
+        let payload = match event {
+            WebSocketEvent::Message { kind: _, payload }
+            | WebSocketEvent::Ping(payload)
+            | WebSocketEvent::Pong(payload) => payload,
+            WebSocketEvent::Close { code: _, reason } => reason.as_bytes(),
+        };
+        in_place.push(input_range.contains(&payload.as_ptr()));
+    }
+
+    assert_eq!(in_place, [true; 5]);
+}
+
+#[test]
 fn the_private_buffer_is_freed_when_the_split_message_is_complete() {
     let frame = masked(true, Opcode::Binary, &[9; 500]);
     let (first, second) = frame.split_at(300);
