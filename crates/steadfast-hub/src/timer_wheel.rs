@@ -186,6 +186,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn nothing_wakes_the_driver_before_the_earliest_deadline_of_this_revolution() {
+        let mut wheel = TimerWheel::new(Instant::START + Duration::from_secs(1));
+        let next_millis = |wheel: &TimerWheel| wheel.next().map(|at| at.as_nanos() / 1_000_000);
+
+        wheel.add(entry(0, 40_000));
+        assert_eq!(next_millis(&wheel), Some(40_000));
+        wheel.add(entry(1, 7_000));
+        assert_eq!(next_millis(&wheel), Some(7_000));
+        wheel.add(entry(2, 9_000));
+        assert_eq!(next_millis(&wheel), Some(7_000));
+
+        wheel.advance(Instant::START + Duration::from_secs(7), &mut Vec::new());
+        assert_eq!(next_millis(&wheel), Some(9_000));
+    }
+
     fn entry(index: u32, millis: u64) -> TimerEntry {
         let deadline = Instant::START + Duration::from_millis(millis);
         TimerEntry {
