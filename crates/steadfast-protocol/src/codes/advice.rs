@@ -169,12 +169,27 @@ mod tests {
 
             assert_eq!(Advice::for_connect_error(&row.reply()), expected, "{row}");
         }
-        let own = ReplyError {
-            code: 1,
-            message: "timeout".to_owned(),
-            temporary: false,
-        };
-        assert_eq!(Advice::for_connect_error(&own), Advice::Retry);
+    }
+
+    #[test]
+    fn errors_of_the_client_itself_are_temporary_and_those_of_a_server_only_if_it_says_so() {
+        let cases = [
+            (1, false, Advice::Retry),
+            (99, false, Advice::Retry),
+            (100, false, Advice::Terminal),
+            (100, true, Advice::Retry),
+            (9_999, false, Advice::Terminal),
+            (9_999, true, Advice::Retry),
+        ];
+
+        for (code, temporary, expected) in cases {
+            let error = ReplyError {
+                code,
+                message: String::new(),
+                temporary,
+            };
+            assert_eq!(Advice::for_connect_error(&error), expected, "{error:?}");
+        }
     }
 
     #[test]
