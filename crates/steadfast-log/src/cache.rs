@@ -90,4 +90,30 @@ mod tests {
         assert_eq!(cache.find(1, 0, 4), Some(Bytes::from_static(b"cccc")));
         assert_eq!(cache.find(2, 0, 1), None);
     }
+
+    #[test]
+    fn a_batch_whose_write_failed_is_not_found_and_takes_no_space() {
+        let mut cache = Cache::new(8);
+        cache.push(0, 0, Bytes::from_static(b"aaaa"));
+
+        for _ in 0..3 {
+            cache.push(0, 4, Bytes::from_static(b"bbbb"));
+            cache.remove_newest(0, 4);
+        }
+
+        assert_eq!(cache.find(0, 4, 4), None);
+        cache.push(0, 4, Bytes::from_static(b"cccc"));
+        assert_eq!(cache.find(0, 0, 4), Some(Bytes::from_static(b"aaaa")));
+        assert_eq!(cache.find(0, 4, 4), Some(Bytes::from_static(b"cccc")));
+    }
+
+    #[test]
+    fn a_failed_batch_that_was_evicted_removes_no_other_batch() {
+        let mut cache = Cache::new(4);
+        cache.push(0, 0, Bytes::from_static(b"aaaa"));
+
+        cache.remove_newest(0, 4);
+
+        assert_eq!(cache.find(0, 0, 4), Some(Bytes::from_static(b"aaaa")));
+    }
 }

@@ -307,6 +307,28 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_segment_whose_keys_have_moved_or_expired_takes_no_memory() {
+        let mut window = DedupWindow::new(Duration::from_mins(2));
+        for (key, offset) in [("moved", 1), ("expired", 2)] {
+            window.assign(
+                Instant::START,
+                &scope(key),
+                first(offset, Timestamp::default()),
+            );
+            window.confirm(&scope(key), 1);
+        }
+        let one = record_bytes(&scope("moved"));
+        assert!(window.bytes_of_segment(1) > one);
+
+        window.confirm(&scope("moved"), 2);
+        assert_eq!(window.bytes_of_segment(1), record_bytes(&scope("expired")));
+        assert_eq!(window.bytes_of_segment(2), one);
+        window.expire(Instant::START + Duration::from_mins(2));
+
+        assert!(window.totals.is_empty(), "{:?}", window.totals);
+    }
+
     fn first(offset: u64, at: Timestamp) -> FirstResult {
         FirstResult {
             offset,
