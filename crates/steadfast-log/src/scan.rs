@@ -143,12 +143,12 @@ impl Scan {
                 let joined = rest.get(used..).unwrap_or_default();
                 used += self.walk(joined, position, &mut on_record);
             }
-            if used < before {
+            let Some(used_of_chunk) = used.checked_sub(before) else {
                 rest.drain(..used);
                 self.rest = rest;
                 return;
-            }
-            chunk = chunk.get(used - before..).unwrap_or_default();
+            };
+            chunk = chunk.get(used_of_chunk..).unwrap_or_default();
         }
         let used = self.walk(chunk, position, &mut on_record);
         rest.clear();
@@ -328,12 +328,14 @@ mod tests {
             }
             let reference = scan(&bytes, bytes.len());
             let outcome = &reference.1;
+            assert_eq!(outcome.records, convert::to_u64(reference.0.len()));
             assert_eq!(outcome.next_segment.is_none(), corrupt_at.is_some());
             assert_eq!(
                 outcome.evidence(outcome.end).is_some(),
                 corrupt_at.is_some()
             );
-            for chunk in [1_000, 4096, SEAM_BYTES, SEAM_BYTES + 1, 20_011, 70_001] {
+            let lens = [1_000, 4096, SEAM_BYTES, SEAM_BYTES + 1];
+            for chunk in lens.into_iter().chain((5_011..120_000).step_by(5_009)) {
                 let (positions, outcome) = scan(&bytes, chunk);
                 assert_eq!(positions, reference.0, "chunks of {chunk}");
                 assert_eq!(outcome, reference.1, "chunks of {chunk}");
