@@ -191,12 +191,11 @@ impl Repair {
             self.count_corrupt(convert::to_u64(bytes.len()));
             return Ok(());
         };
+        let end: usize = convert::saturating(records_end(header.size));
+        let records = bytes.get(..end).unwrap_or(bytes);
         let mut at = RECORDS_AT;
         let mut corrupt_len = 0;
-        while at < records_end(header.size)
-            && let Some(rest) = usize::try_from(at).ok().and_then(|at| bytes.get(at..))
-            && rest.len() >= HEAD_BYTES
-        {
+        while let Some(rest) = usize::try_from(at).ok().and_then(|at| records.get(at..)) {
             let Some((head, stored)) = self.valid(&header.secret, at, rest) else {
                 at += 1;
                 corrupt_len += 1;
