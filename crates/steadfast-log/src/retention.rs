@@ -48,11 +48,9 @@ impl Log {
         kept
     }
 
-    /// Schedules the next check of ages if there is a channel or an idempotency key.
+    /// Schedules the next check of ages if there is a channel. An idempotency key has a channel that outlives it.
     pub(crate) fn schedule_age_timer(&mut self) {
-        if self.timers.age.is_none()
-            && (self.state.channels.len() > 0 || self.state.dedup_window.len() > 0)
-        {
+        if self.timers.age.is_none() && self.state.channels.len() > 0 {
             self.timers.age = Some(self.now + AGE_PERIOD);
         }
     }
