@@ -23,7 +23,7 @@ use crate::log::LogPhase;
 use crate::open::OpenReport;
 use crate::opening::Resumption;
 use crate::policy::Fsync;
-use crate::record::{Opened, SEGMENT_END_BYTES, Stored};
+use crate::record::{CLEAN_SHUTDOWN_BYTES, Opened, SEGMENT_END_BYTES, Stored};
 use crate::reserve::Origin;
 use crate::segment::header::clean_end_at;
 use crate::segment::{Cursor, NextSegment, clean_end};
@@ -254,12 +254,12 @@ impl Log {
         if self.sync_unsynced() {
             return;
         }
-        if batch.fits(2 * SEGMENT_END_BYTES, SEGMENT_END_BYTES) {
-            batch.encode(&Stored::CleanShutdown { at: self.wall });
-            batch.effect = BatchEffect::CleanShutdown;
-        } else {
-            self.close_uncleanly();
-        }
+        assert!(
+            batch.fits(CLEAN_SHUTDOWN_BYTES, SEGMENT_END_BYTES),
+            "every other record leaves space for a clean shutdown"
+        );
+        batch.encode(&Stored::CleanShutdown { at: self.wall });
+        batch.effect = BatchEffect::CleanShutdown;
     }
 
     fn write(&mut self, mut batch: Batch) {

@@ -30,6 +30,8 @@ pub(crate) const HEAD_BYTES: usize = 29;
 pub(crate) const TEXT_BYTES_MAX: usize = 65_534;
 /// Bytes of a `SegmentEnd` record; each segment keeps them free until it is sealed.
 pub(crate) const SEGMENT_END_BYTES: u64 = 37;
+/// Bytes of a `CleanShutdown` record.
+pub(crate) const CLEAN_SHUTDOWN_BYTES: u64 = 37;
 
 /// The length that represents "no key".
 const NO_KEY: u16 = u16::MAX;
@@ -358,6 +360,8 @@ mod tests {
         assert_eq!(len(Stored::Channel(channel)), channel_len(4));
         assert_eq!(len(Stored::Key(copied)), key_len(1, 3));
         assert_eq!(u64::try_from(len(end)), Ok(SEGMENT_END_BYTES));
+        let shutdown = Stored::CleanShutdown { at };
+        assert_eq!(u64::try_from(len(shutdown)), Ok(CLEAN_SHUTDOWN_BYTES));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use steadfast_engine::Response;
 use steadfast_log::policy::{Fsync, LogSettings};
 use steadfast_machine::{ByteSize, Seed};
@@ -43,6 +44,29 @@ fn a_log_that_crashes_twice_around_a_segment_rollover_opens_again() {
     }
 
     assert!(rolled > 1_000, "{rolled}");
+}
+
+#[test]
+fn every_shutdown_is_clean_however_little_space_is_left_in_the_segment() {
+    for padding in (0..640).step_by(23) {
+        let mut harness = Harness::new(small(Fsync::Always));
+        for len in [640, 640, padding] {
+            harness.publish_ok(append("a", &"x".repeat(len)));
+        }
+        for incarnation in 2..40 {
+            harness.close();
+            harness = harness.reopen(small(Fsync::Always), incarnation);
+            let report = harness.opened.unwrap();
+            assert!(report.is_clean, "{padding}, start {incarnation}");
+        }
+
+        assert!(
+            harness.disk.numbers().len() > 1,
+            "the records of the starts fill a segment"
+        );
+        let found: Vec<usize> = harness.payloads("a").iter().map(Bytes::len).collect();
+        assert_eq!(found, [640, 640, padding]);
+    }
 }
 
 /// The disk after each write and each sync, from shortly before the first segment is full until the second is used,
