@@ -6,6 +6,7 @@
 //!
 //! [`runner::run`] is the entry point.
 
+mod backend;
 pub mod driver;
 pub mod error;
 pub mod launcher;

@@ -9,21 +9,23 @@ use steadfast_faults::ledger::event::{
     ClientEvent, EventRecord, FaultEvent, HarnessEvent, MessageId, ProcessEvent, RunEvent, RunPhase,
 };
 use steadfast_faults::ledger::event_log::EventLog;
-use steadfast_faults::scenario::model::{FaultAction, Scenario};
+use steadfast_faults::scenario::model::Scenario;
 use steadfast_faults::scenario::plan::Plan;
 use steadfast_faults::scenario::publish_schedule::PublishSchedule;
 use steadfast_faults::topology::{ClientId, ClientKind, FaultId, InstanceId};
-use steadfast_machine::{Instant, convert};
+use steadfast_machine::Instant;
 
 use super::clients::{self, Client, Clients};
 use super::inbox::{HarnessMessage, MESSAGES_MAX, MessagePayload};
 use super::schedule::{DueAction, RunSchedule};
 use super::{FaultsMode, RunSetup};
+use crate::backend::Backend;
+use crate::backend::placebo::PlaceboBackend;
+use crate::backend::processes::{ProcessBackend, Programs};
 use crate::driver::line::{DriverEvent, DriverLine};
 use crate::driver::{self, Driver};
 use crate::error::LabError;
 use crate::progress::Progress;
-use crate::service::{Service, ServiceCommand, ServiceSetup, free_port};
 
 /// Capacity of the history in events: about a gigabyte of memory, and far more events than 50 clients cause in an hour.
 const EVENTS_MAX: usize = 8_000_000;
@@ -40,12 +42,11 @@ const RESEND_DELAY: Duration = Duration::from_millis(100);
 pub(super) struct Run<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
-    faults: FaultsMode,
     /// Makes the idempotency keys of this run unique.
     key_prefix: String,
     clock: Clock,
     inbox: Receiver<HarnessMessage>,
-    services: Vec<Service>,
+    backend: Box<dyn Backend>,
     drivers: BTreeMap<ClientKind, Driver>,
     clients: Clients,
     publish_schedules: BTreeMap<ClientId, PublishSchedule>,
@@ -74,22 +75,17 @@ impl<'a> Run<'a> {
     ) -> Result<Self, LabError> {
         let clock = Clock::start();
         let (sender, inbox) = sync_channel(MESSAGES_MAX);
-        let mut ports = Vec::new();
-        let mut services = Vec::new();
-        for instance in plan.topology().instances() {
-            let port = free_port(&ports)?;
-            ports.push(port);
-            let name = instance.to_string();
-            let setup = ServiceSetup {
-                id: instance.id,
-                folder: setup.folder.join(name.replace(':', "-")),
-                name,
-                program: setup.gateway.clone(),
-                launcher: setup.launcher.clone(),
-                port,
-            };
-            services.push(Service::new(setup, clock, sender.clone())?);
-        }
+        let programs = Programs {
+            gateway: &setup.gateway,
+            launcher: setup.launcher.as_deref(),
+            folder: &setup.folder,
+        };
+        let processes = ProcessBackend::new(plan.topology(), programs, clock, &sender)?;
+        let processes: Box<dyn Backend> = Box::new(processes);
+        let backend = match setup.faults {
+            FaultsMode::Real => processes,
+            FaultsMode::Placebo => Box::new(PlaceboBackend::new(processes)),
+        };
         let clients = create_clients(scenario, plan);
         let mut drivers = BTreeMap::new();
         for kind in clients.kinds() {
@@ -100,11 +96,10 @@ impl<'a> Run<'a> {
         Ok(Self {
             scenario,
             plan,
-            faults: setup.faults,
             key_prefix: format!("{:x}-{:x}", std::process::id(), Clock::wall().as_millis()),
             clock,
             inbox,
-            services,
+            backend,
             drivers,
             clients,
             publish_schedules: BTreeMap::new(),
@@ -149,10 +144,8 @@ impl<'a> Run<'a> {
     fn start_participants(&mut self) -> Result<(), LabError> {
         let limit = self.scenario.run().ready_timeout;
         let deadline = self.clock.now() + limit;
-        for service in &self.services {
-            service.send(ServiceCommand::Start);
-        }
-        while self.ready.len() < self.services.len() {
+        self.backend.start();
+        while self.ready.len() < self.backend.services() {
             self.wait_for_ready(deadline, limit, "services")?;
         }
         let participants: Vec<(String, String, ClientKind, InstanceId)> = self
@@ -171,12 +164,7 @@ impl<'a> Run<'a> {
             })
             .collect();
         for (name, channel, kind, instance) in participants {
-            let index = convert::to_usize(instance.0);
-            let url = self
-                .services
-                .get(index)
-                .map(Service::url)
-                .unwrap_or_default();
+            let url = self.backend.url(instance);
             self.send_to_driver(kind, driver::open(&name, &url));
             self.send_to_driver(kind, driver::subscribe(&name, &channel));
         }
@@ -349,55 +337,24 @@ impl<'a> Run<'a> {
         let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
             return;
         };
-        let command = match fault.action {
-            FaultAction::Kill => ServiceCommand::Kill(id),
-            FaultAction::Term { grace } => ServiceCommand::Term(id, grace),
-            FaultAction::Pause => ServiceCommand::Pause(id),
-        };
-        let targets = fault.targets.clone();
-        self.progress_event = Some(format!("{} {}", fault.action.name(), self.names(&targets)));
-        match self.faults {
-            FaultsMode::Real => self.send_command(&targets, command),
-            FaultsMode::Placebo => {
-                let now = self.clock.now();
-                let what = FaultEvent::Injected;
-                self.record(
-                    now,
-                    RunEvent::Fault {
-                        fault: id,
-                        event: what,
-                    },
-                );
-            }
-        }
+        let targets = self.names(&fault.targets);
+        self.progress_event = Some(format!("{} {targets}", fault.action.name()));
+        let event = self.backend.inject(fault);
+        self.record_fault(id, event);
     }
 
     fn heal(&mut self, id: FaultId) {
         let Some(fault) = self.plan.faults().iter().find(|fault| fault.id == id) else {
             return;
         };
-        match self.faults {
-            FaultsMode::Real => self.send_command(&fault.targets, ServiceCommand::Heal(id)),
-            FaultsMode::Placebo => {
-                let now = self.clock.now();
-                let what = FaultEvent::Healed;
-                self.record(
-                    now,
-                    RunEvent::Fault {
-                        fault: id,
-                        event: what,
-                    },
-                );
-            }
-        }
+        let event = self.backend.heal(fault);
+        self.record_fault(id, event);
     }
 
-    fn send_command(&self, targets: &[InstanceId], command: ServiceCommand) {
-        for target in targets {
-            let index = convert::to_usize(target.0);
-            if let Some(service) = self.services.get(index) {
-                service.send(command);
-            }
+    /// Records what is certain at once; the backend sends the rest to the inbox.
+    fn record_fault(&mut self, fault: FaultId, event: Option<FaultEvent>) {
+        if let Some(event) = event {
+            self.record(self.clock.now(), RunEvent::Fault { fault, event });
         }
     }
 
@@ -599,8 +556,8 @@ impl<'a> Run<'a> {
         for (kind, name) in names {
             self.send_to_driver(kind, driver::close(&name));
         }
+        // The services end when the run is dropped.
         self.drivers.clear();
-        self.services.clear();
     }
 }
 

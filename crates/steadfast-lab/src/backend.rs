@@ -1,0 +1,34 @@
+//! The seam between a plan and what its faults are injected into.
+//!
+//! The run decides when a fault is injected and healed; a backend knows how. Processes are the first backend. A backend
+//! also provides the services that clients connect to, because a fault concerns one of them.
+
+pub(crate) mod placebo;
+pub(crate) mod processes;
+
+use std::fmt::Debug;
+
+use steadfast_faults::ledger::event::FaultEvent;
+use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::topology::InstanceId;
+
+/// What the faults of a plan are injected into.
+///
+/// A backend must not wait: what takes time it does on other threads, and reports to the inbox of the run that a fault
+/// is injected, confirmed or ineffective, and healed. What is certain at once it returns.
+pub(crate) trait Backend: Debug {
+    /// Starts all services. Each reports that it is ready.
+    fn start(&self);
+
+    /// The number of services.
+    fn services(&self) -> usize;
+
+    /// The URL of a service for clients; empty if there is no such service.
+    fn url(&self, instance: InstanceId) -> String;
+
+    /// Injects a fault into its targets.
+    fn inject(&self, fault: &PlannedFault) -> Option<FaultEvent>;
+
+    /// Heals a fault of its targets.
+    fn heal(&self, fault: &PlannedFault) -> Option<FaultEvent>;
+}

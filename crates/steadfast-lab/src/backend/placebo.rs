@@ -1,0 +1,41 @@
+//! A backend whose faults are only reported: a check that passes with it would pass for any system.
+
+use steadfast_faults::ledger::event::FaultEvent;
+use steadfast_faults::scenario::plan::PlannedFault;
+use steadfast_faults::topology::InstanceId;
+
+use super::Backend;
+
+/// The services of another backend, without its faults.
+#[derive(Debug)]
+pub(crate) struct PlaceboBackend {
+    services: Box<dyn Backend>,
+}
+
+impl PlaceboBackend {
+    pub(crate) const fn new(services: Box<dyn Backend>) -> Self {
+        Self { services }
+    }
+}
+
+impl Backend for PlaceboBackend {
+    fn start(&self) {
+        self.services.start();
+    }
+
+    fn services(&self) -> usize {
+        self.services.services()
+    }
+
+    fn url(&self, instance: InstanceId) -> String {
+        self.services.url(instance)
+    }
+
+    fn inject(&self, _: &PlannedFault) -> Option<FaultEvent> {
+        Some(FaultEvent::Injected)
+    }
+
+    fn heal(&self, _: &PlannedFault) -> Option<FaultEvent> {
+        Some(FaultEvent::Healed)
+    }
+}
