@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_may_be_behind_by_exactly_the_bound_on_bytes() {
+        let Delivery::Committed(entry) = shared_entry(1) else {
+            unreachable!("it is shared")
+        };
+        let both = 2 * memory_bytes(&entry);
+        for (bytes, is_lagging) in [(both, false), (both - 1, true)] {
+            let mut order = ShardOrder::new(
+                1,
+                OrderLimits {
+                    entries: 100,
+                    bytes,
+                },
+            );
+            order.push(shared_entry(1));
+            order.push(shared_entry(2));
+
+            let seen = drain(&mut order, 0, 10);
+
+            assert_eq!(seen.contains(&Seen::Lagged), is_lagging, "{bytes}");
+        }
+    }
+
+    #[test]
     fn entries_that_every_shard_has_received_are_removed() {
         let mut order = ShardOrder::new(2, limits(10));
         order.push(shared_entry(1));
