@@ -83,7 +83,8 @@ fn values_at_a_limit_are_accepted_and_above_it_rejected() {
         format!("{{{}}}", entries.join(","))
     };
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let cases: [(CommandTemplate, String, String); 6] = [
+    let wide = |levels: usize| format!("[{}{}]", "[],{},".repeat(200), nested(levels - 1));
+    let cases: [(CommandTemplate, String, String); 7] = [
         (
             |v| format!(r#"{{"id":1,"presence":{{"channel":"{v}"}}}}"#),
             text(255),
@@ -113,6 +114,11 @@ fn values_at_a_limit_are_accepted_and_above_it_rejected() {
             |v| format!(r#"{{"id":1,"publish":{{"channel":"a","data":{v}}}}}"#),
             nested(100),
             nested(101),
+        ),
+        (
+            |v| format!(r#"{{"id":1,"publish":{{"channel":"a","data":{v}}}}}"#),
+            wide(100),
+            wide(101),
         ),
     ];
 
