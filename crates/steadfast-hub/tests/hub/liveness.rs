@@ -61,6 +61,24 @@ pub(crate) fn a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed(of
     assert!((3400..=3460).contains(&pings), "{pings} pings in 24 h");
 }
 
+pub(crate) fn a_ping_follows_the_one_before_after_exactly_one_interval(offsets: Offsets) {
+    let mut script = Script::new(offsets);
+    let peer = script.connect();
+    let mut next_ping = || {
+        let mut ticks = 0;
+        while script.read(peer) != [Reply::Ping] {
+            script.advance(Duration::from_millis(100));
+            ticks += 1;
+        }
+        script.send(peer, PONG);
+        ticks
+    };
+
+    next_ping();
+
+    assert_eq!([next_ping(), next_ping(), next_ping()], [250; 3]);
+}
+
 pub(crate) fn any_inbound_byte_counts_as_activity_and_the_late_pong_stays_legal(offsets: Offsets) {
     let mut script = Script::new(offsets);
     let peer = script.connect();

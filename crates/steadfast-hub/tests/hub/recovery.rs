@@ -65,6 +65,29 @@ pub(crate) fn a_long_recovery_awaits_an_empty_send_buffer(offsets: Offsets) {
     assert_eq!(script.read(peer), expected);
 }
 
+pub(crate) fn a_long_recovery_continues_past_the_position_of_a_lagging_shard(offsets: Offsets) {
+    let mut script = Script::new(offsets);
+    let live = script.subscribe("news", 5);
+    for number in 6..=9 {
+        script.lose("news", number);
+    }
+
+    let back = recovering(&mut script, EPOCH_TEXT, 4);
+    script.respond(first_page(9, &[5, 6, 7]));
+    script.respond(page(9, &[8, 9]));
+    assert_eq!(script.requests, [], "the shard has to catch up first");
+    script.commit("news", 10);
+    script.respond(first_page(10, &[6, 7, 8]));
+    script.respond(page(10, &[9, 10]));
+    script.respond(page(10, &[10]));
+    script.commit("news", 11);
+
+    let mut expected = vec![recovered(2, 4, &[5, 6, 7])];
+    expected.extend(pushes("news", 8..=11));
+    assert_eq!(script.read(back), expected);
+    assert_eq!(script.read(live), pushes("news", 6..=11));
+}
+
 pub(crate) fn an_unknown_position_is_not_recovered_and_returns_no_publications(offsets: Offsets) {
     for (epoch, offset) in [
         ("", 3),
