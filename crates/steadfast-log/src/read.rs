@@ -56,7 +56,6 @@ struct PageRead {
     selected: Vec<Selected>,
     parts: Vec<ReadPart>,
     missing_parts: usize,
-    has_failed: bool,
     /// The segments of the publications, with the secrets that check them.
     secrets: Vec<(u32, SegmentSecret)>,
 }
@@ -131,7 +130,6 @@ impl Log {
             return;
         };
         page_read.missing_parts -= 1;
-        page_read.has_failed |= bytes.is_none();
         if let Some(part) = page_read
             .parts
             .iter_mut()
@@ -239,7 +237,6 @@ impl Log {
             selected: select(read, channel, direction),
             parts: Vec::new(),
             missing_parts: 0,
-            has_failed: false,
             secrets: Vec::new(),
         };
         for selected in &mut page_read.selected {
@@ -269,18 +266,6 @@ impl Log {
     /// Emits the response of a page whose reads are all complete.
     fn finish(&mut self, page_read: &PageRead) {
         let (epoch, high_watermark, start) = self.position(&page_read.read.channel);
-        if page_read.has_failed || epoch != page_read.epoch {
-            if page_read.has_failed {
-                self.report_unreadable(
-                    page_read
-                        .parts
-                        .iter()
-                        .find(|part| part.bytes.is_none())
-                        .map(|part| (part.segment, part.from)),
-                );
-            }
-            return self.respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
-        }
         let mut records = Vec::with_capacity(page_read.selected.len());
         for selected in &page_read.selected {
             let Some(record) = decode(page_read, selected) else {
@@ -292,6 +277,9 @@ impl Log {
                     .respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
             };
             records.push(record);
+        }
+        if epoch != page_read.epoch {
+            return self.respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
         }
         let (first, last) = (page_read.selected.first(), page_read.selected.last());
         let (previous, has_more) = match page_read.direction {
@@ -414,8 +402,10 @@ fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected>
         }
         Direction::Backward { before } => {
             let mut offset = before;
-            while offset > 1 && add(offset - 1) {
-                offset -= 1;
+            while let Some(previous) = offset.checked_sub(1)
+                && add(previous)
+            {
+                offset = previous;
             }
             selected.reverse();
         }

@@ -1,6 +1,8 @@
 //! Reads: pages in both directions, positions, memory and storage, and a replay that joins live publications without a
 //! gap.
 
+use std::time::Duration;
+
 use steadfast_engine::{ChannelEpoch, Page, ReadFrom, Request, Response};
 use steadfast_log::event::Event;
 use steadfast_log::io::StorageError;
@@ -211,6 +213,36 @@ fn a_paged_replay_joins_live_publications_without_a_gap() {
 
     assert!(live);
     assert_eq!(received, (1..=80).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_page_of_a_channel_that_expires_while_it_is_read_is_not_returned_under_another_epoch() {
+    for is_created_again in [false, true] {
+        let mut harness = Harness::new(LogSettings {
+            history_ttl: Duration::from_mins(1),
+            channel_ttl: Duration::from_mins(2),
+            ..settings()
+        });
+        let (old, ..) = harness.publish_ok(append("a", "old"));
+        harness.is_holding_reads = true;
+        let number = harness.request(vec![Request::Read(read("a", ReadFrom::Oldest, 10))])[0];
+        for _ in 0..4 {
+            harness.advance(Duration::from_mins(1));
+        }
+        assert_eq!(harness.log.channels(), 0);
+        if is_created_again {
+            harness.publish_ok(append("a", "new"));
+        }
+
+        harness.release();
+
+        let Some(Response::Read(response)) = harness.response(number) else {
+            panic!("{:?}", harness.response(number))
+        };
+        assert_eq!(response.page, Page::Unrecoverable);
+        assert_ne!(response.epoch, old);
+        assert_eq!(response.high_watermark, u64::from(is_created_again));
+    }
 }
 
 #[test]
