@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use steadfast_engine::{Page, ReadFrom};
+use bytes::Bytes;
+use steadfast_engine::{Append, Page, Publisher, ReadFrom};
 use steadfast_log::io::SegmentNumber;
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::LogPolicy;
@@ -164,6 +165,32 @@ fn repair_keeps_every_valid_publication_and_changes_the_epochs() {
         "keys of kept publications are kept"
     );
     assert!(again.opened.unwrap().is_clean);
+}
+
+#[test]
+fn repaired_segments_have_the_configured_size_whatever_texts_the_publications_have() {
+    let mut harness = Harness::new(settings());
+    for number in 0..100 {
+        harness.publish_ok(Append {
+            publisher: Publisher {
+                user: Bytes::from(vec![b'u'; 400]),
+                client: Bytes::from(vec![b'c'; 400]),
+            },
+            ..idempotent("a", "1", "", &format!("{number:0>400}"))
+        });
+    }
+
+    let (disk, report) = repair(&harness.disk, 2);
+
+    assert_eq!(report.kept, 100);
+    let sizes: Vec<u64> = disk.list().iter().map(|segment| segment.bytes).collect();
+    assert!((9..=11).contains(&sizes.len()), "{sizes:?}");
+    assert!(
+        sizes
+            .iter()
+            .all(|bytes| *bytes == settings().segment_bytes.as_bytes()),
+        "{sizes:?}"
+    );
 }
 
 #[test]
