@@ -53,7 +53,7 @@ pub(crate) struct ScanOutcome {
     pub(crate) records: u64,
     /// The byte position of the first valid head, which may be after the end.
     pub(crate) first: Option<u64>,
-    /// The evidence that covers the most bytes: the number of bytes that were durable, and its byte position.
+    /// The first evidence of those that cover the most bytes: the number of bytes that were durable, and its byte position.
     pub(crate) synced: Option<(u32, u64)>,
     /// The highest write generation of a valid head.
     pub(crate) write_generation: u32,
@@ -341,6 +341,27 @@ mod tests {
                 assert_eq!(outcome, reference.1, "chunks of {chunk}");
             }
         }
+    }
+
+    #[test]
+    fn the_evidence_is_the_first_of_those_that_cover_the_most_bytes() {
+        let mut outcome = ScanOutcome::default();
+
+        for (synced, at) in [(5, 300), (7, 400), (7, 500), (6, 600)] {
+            outcome.add_evidence(synced, at);
+        }
+
+        assert_eq!((outcome.first, outcome.synced), (Some(300), Some((7, 400))));
+    }
+
+    #[test]
+    fn zeros_are_no_candidate_for_a_head_so_that_an_empty_segment_is_not_checked_byte_by_byte() {
+        let mut bytes = [0; 1_000];
+        assert_eq!(next_candidate(&bytes), None);
+
+        bytes[700] = 3;
+
+        assert_eq!(next_candidate(&bytes), Some(700 - (HEAD_BYTES - 1)));
     }
 
     /// Small records, and some that are longer than several chunks; each record claims all bytes before it as durable.

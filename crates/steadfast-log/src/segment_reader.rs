@@ -91,3 +91,47 @@ fn part(bytes: &[u8], at: u64, start: u64, end: u64) -> &[u8] {
         |position: u64| convert::saturating::<usize>(position.saturating_sub(at)).min(bytes.len());
     bytes.get(index(start)..index(end)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{DirectoryId, SegmentSecret};
+    use crate::io::SegmentNumber;
+    use crate::segment::header::OVERHEAD_BYTES;
+
+    #[test]
+    fn the_content_is_the_same_however_the_segment_is_split() {
+        let header = SegmentHeader {
+            number: SegmentNumber(3),
+            // Less space for records than the head of one: no byte of it is searched before the last is there.
+            size: OVERHEAD_BYTES + 20,
+            directory: DirectoryId([0; DirectoryId::BYTES]),
+            incarnation: 0,
+            secret: SegmentSecret::new([3; SegmentSecret::BYTES]),
+        };
+        let (first, last) = header.encode();
+        let mut bytes = first.to_vec();
+        bytes.extend_from_slice(&[7; 20]);
+        bytes.extend_from_slice(&last);
+        assert_eq!(bytes.len(), index(header.size));
+
+        for len in 1..=bytes.len() {
+            let mut reader = SegmentReader::new(header, 0);
+            let mut chunks = bytes.chunks(len).peekable();
+            while let Some(chunk) = chunks.next() {
+                reader.feed(chunk, chunks.peek().is_none(), |record| {
+                    panic!("not a record: {record:?}")
+                });
+            }
+
+            let content = reader.content();
+            assert!(content.has_copy, "chunks of {len}");
+            assert!(content.outcome.has_trailing_bytes, "chunks of {len}");
+            assert_eq!(content.outcome.end, RECORDS_AT, "chunks of {len}");
+        }
+    }
+
+    fn index(position: u64) -> usize {
+        convert::saturating(position)
+    }
+}
