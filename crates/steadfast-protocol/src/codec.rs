@@ -57,8 +57,19 @@ impl Encoding {
     ///
     /// A rejected connect command invalidates the commands after it, so no command is decoded ahead.
     pub fn decode_commands<'a>(self, payload: &'a Bytes, limits: &'a Limits) -> Commands<'a> {
+        self.decode_commands_from(payload, limits, CommandPosition::START)
+    }
+
+    /// Decodes the commands in one payload of a client from a position on, which [`Commands::next_position`] has returned
+    /// for the same payload.
+    pub fn decode_commands_from<'a>(
+        self,
+        payload: &'a Bytes,
+        limits: &'a Limits,
+        position: CommandPosition,
+    ) -> Commands<'a> {
         Commands(match self {
-            Self::Json => CommandDecoder::Json(json::Commands::new(payload, limits)),
+            Self::Json => CommandDecoder::Json(json::Commands::new(payload, limits, position)),
         })
     }
 
@@ -90,6 +101,24 @@ impl Encoding {
     }
 }
 
+/// Where the next command of a payload begins. A shell that stops decoding keeps the payload, which is smaller than its
+/// commands, and continues from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandPosition {
+    /// The first byte of the command.
+    byte: usize,
+    /// The number of commands before it.
+    commands: usize,
+}
+
+impl CommandPosition {
+    /// The first command.
+    pub const START: Self = Self {
+        byte: 0,
+        commands: 0,
+    };
+}
+
 /// The commands of one payload, in order.
 ///
 /// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
@@ -101,6 +130,15 @@ pub struct Commands<'a>(CommandDecoder<'a>);
 #[derive(Clone, Debug)]
 enum CommandDecoder<'a> {
     Json(json::Commands<'a>),
+}
+
+impl Commands<'_> {
+    /// Returns where the next command begins; `None` if there is no other.
+    pub fn next_position(&self) -> Option<CommandPosition> {
+        match &self.0 {
+            CommandDecoder::Json(commands) => commands.next_position(),
+        }
+    }
 }
 
 impl Iterator for Commands<'_> {

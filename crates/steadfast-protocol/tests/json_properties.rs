@@ -5,7 +5,8 @@ mod strategies;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::codec::{CommandPosition, Encoding};
+use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, PublishRequest, Reply, Request};
 
@@ -15,6 +16,12 @@ use strategies::{arb_command, arb_json, arb_reply};
 const WIDE: Limits = Limits {
     message_bytes: 1 << 24,
     ..Limits::DEFAULT
+};
+
+/// Generated messages may contain more commands than these limits permit.
+const FEW: Limits = Limits {
+    messages_max: 2,
+    ..WIDE
 };
 
 proptest! {
@@ -148,11 +155,28 @@ fn reply_message(replies: &[Reply]) -> Bytes {
     out.into()
 }
 
-/// Decodes in both roles: both return, with at most one item per line.
+/// Decodes in both roles: both return, with at most one item per line. Commands are the same if decoding stops after
+/// each of them and continues later.
 fn read_both(bytes: Vec<u8>) {
     let message = Bytes::from(bytes);
     let lines = message.split(|byte| *byte == b'\n').count();
-    let commands = Encoding::Json.decode_commands(&message, &WIDE).count();
     let replies = Encoding::Json.decode_replies(&message, &WIDE).count();
-    assert!(commands <= lines && replies <= lines);
+    assert!(replies <= lines);
+    for limits in [WIDE, FEW] {
+        let commands: Vec<_> = Encoding::Json.decode_commands(&message, &limits).collect();
+        assert!(commands.len() <= lines);
+        assert_eq!(commands_with_stops(&message, &limits), commands);
+    }
+}
+
+fn commands_with_stops(message: &Bytes, limits: &Limits) -> Vec<Result<Command, DecodeError>> {
+    let mut commands = Vec::new();
+    let mut next = Some(CommandPosition::START);
+    while let Some(position) = next {
+        let mut rest = Encoding::Json.decode_commands_from(message, limits, position);
+        assert_eq!(rest.next_position(), Some(position));
+        commands.extend(rest.next());
+        next = rest.next_position();
+    }
+    commands
 }

@@ -277,6 +277,22 @@ fn the_private_buffer_is_freed_when_the_split_message_is_complete() {
 }
 
 #[test]
+fn the_private_buffer_is_freed_when_a_read_stops_after_the_split_message() {
+    let frame = masked(true, Opcode::Binary, &[9; 500]);
+    let (first, second) = frame.split_at(300);
+    let mut decoder = Decoder::new(Role::Server, LIMITS);
+    feed(&mut decoder, &[first]);
+
+    let mut read = join(&[second.to_vec(), masked(true, Opcode::Ping, b"later")]);
+    let mut reading = decoder.read(&mut read);
+    assert!(reading.next_event().is_ok_and(|event| event.is_some()));
+    let rest = reading.into_rest().to_vec();
+
+    assert_eq!(rest, masked(true, Opcode::Ping, b"later"));
+    assert_eq!(decoder.buffered_bytes(), 0);
+}
+
+#[test]
 fn an_idle_decoder_is_small() {
     assert!(size_of::<Decoder>() <= 88, "{} bytes", size_of::<Decoder>());
 }

@@ -47,6 +47,25 @@ proptest! {
     }
 
     #[test]
+    fn a_read_that_stops_after_each_event_continues_with_its_rest(
+        role in roles(),
+        sent in vec(messages(), 0..6),
+        key: [u8; 4],
+        noise in vec(any::<u8>(), 0..20),
+    ) {
+        let mut stream = Vec::new();
+        for message in &sent {
+            message.append(&mut stream, role, key);
+        }
+        stream.extend(noise);
+
+        let at_once = decode(role, LIMITS, &stream, &[usize::MAX]);
+        let with_stops = decode_with_stops(role, LIMITS, stream);
+
+        prop_assert_eq!(at_once, with_stops);
+    }
+
+    #[test]
     fn any_corruption_of_a_valid_stream_gives_the_same_outcome_however_it_is_split(
         role in roles(),
         sent in vec(messages(), 1..4),
@@ -96,6 +115,17 @@ enum OwnedEvent {
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
+}
+
+impl From<WebSocketEvent<'_>> for OwnedEvent {
+    fn from(event: WebSocketEvent<'_>) -> Self {
+        match event {
+            WebSocketEvent::Message { kind, payload } => Self::Message(kind, payload.to_vec()),
+            WebSocketEvent::Ping(payload) => Self::Ping(payload.to_vec()),
+            WebSocketEvent::Pong(payload) => Self::Pong(payload.to_vec()),
+            WebSocketEvent::Close { code, reason } => Self::Close(code, reason.to_owned()),
+        }
+    }
 }
 
 /// A message, its fragment size, and a ping or pong after each of its fragments.
@@ -159,18 +189,7 @@ fn decode(
         let mut reading = decoder.read(&mut read);
         loop {
             match reading.next_event() {
-                Ok(Some(WebSocketEvent::Message { kind, payload })) => {
-                    events.push(OwnedEvent::Message(kind, payload.to_vec()));
-                }
-                Ok(Some(WebSocketEvent::Ping(payload))) => {
-                    events.push(OwnedEvent::Ping(payload.to_vec()));
-                }
-                Ok(Some(WebSocketEvent::Pong(payload))) => {
-                    events.push(OwnedEvent::Pong(payload.to_vec()));
-                }
-                Ok(Some(WebSocketEvent::Close { code, reason })) => {
-                    events.push(OwnedEvent::Close(code, reason.to_owned()));
-                }
+                Ok(Some(event)) => events.push(OwnedEvent::from(event)),
                 Ok(None) => break,
                 Err(found) => assert_eq!(error.replace(found), None),
             }
@@ -184,6 +203,25 @@ fn decode(
         }
     }
     (events, error)
+}
+
+/// Like [`decode`] with one read, but each event is decoded from the rest of the one before.
+fn decode_with_stops(
+    role: Role,
+    limits: WebSocketLimits,
+    mut stream: Vec<u8>,
+) -> (Vec<OwnedEvent>, Option<CodecError>) {
+    let mut decoder = Decoder::new(role, limits);
+    let (mut events, mut error) = (Vec::new(), None);
+    loop {
+        let mut reading = decoder.read(&mut stream);
+        match reading.next_event() {
+            Ok(Some(event)) => events.push(OwnedEvent::from(event)),
+            Ok(None) => return (events, error),
+            Err(found) => assert_eq!(error.replace(found), None),
+        }
+        stream = reading.into_rest().to_vec();
+    }
 }
 
 fn roles() -> impl Strategy<Value = Role> {

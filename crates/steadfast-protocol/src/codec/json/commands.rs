@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::lines::Lines;
 use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shape};
+use crate::codec::CommandPosition;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::{
@@ -35,10 +36,18 @@ impl Iterator for Commands<'_> {
 }
 
 impl<'a> Commands<'a> {
-    pub(in crate::codec) fn new(message: &'a Bytes, limits: &'a Limits) -> Self {
+    pub(in crate::codec) fn new(
+        message: &'a Bytes,
+        limits: &'a Limits,
+        position: CommandPosition,
+    ) -> Self {
         Self {
-            lines: Lines::new(message, limits),
+            lines: Lines::starting_at(message, limits, position),
         }
+    }
+
+    pub(in crate::codec) fn next_position(&self) -> Option<CommandPosition> {
+        self.lines.next_position()
     }
 
     fn decode(&self, text: &'a str, line: usize) -> Result<Command, DecodeError> {

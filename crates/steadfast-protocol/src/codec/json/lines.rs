@@ -4,6 +4,7 @@ use std::mem;
 
 use bytes::Bytes;
 
+use crate::codec::CommandPosition;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 
@@ -13,7 +14,7 @@ pub(super) struct Lines<'a> {
     message: &'a Bytes,
     limits: &'a Limits,
     rest: Rest<'a>,
-    /// Number of lines that were returned.
+    /// Number of lines before the rest.
     taken: usize,
 }
 
@@ -32,15 +33,38 @@ impl<'a> Lines<'a> {
     /// Checks the message: its size, its encoding, and that it is not empty. If it is invalid, the error is the only
     /// item.
     pub(super) fn new(message: &'a Bytes, limits: &'a Limits) -> Self {
+        Self::starting_at(message, limits, CommandPosition::START)
+    }
+
+    /// As `new`, without the lines before a position that was returned for the same message.
+    pub(super) fn starting_at(
+        message: &'a Bytes,
+        limits: &'a Limits,
+        position: CommandPosition,
+    ) -> Self {
         Self {
             message,
             limits,
             rest: match check(message, limits) {
-                Ok(text) => Rest::Lines(text),
+                Ok(text) => text.get(position.byte..).map_or(Rest::Nothing, Rest::Lines),
                 Err(error) => Rest::Invalid(error),
             },
-            taken: 0,
+            taken: position.commands,
         }
+    }
+
+    /// Returns where the next line begins; `None` if there is no other.
+    pub(super) fn next_position(&self) -> Option<CommandPosition> {
+        let byte = match &self.rest {
+            Rest::Lines(rest) => {
+                let text = self.message.strip_suffix(b"\n").unwrap_or(self.message);
+                text.len() - rest.len()
+            }
+            Rest::Invalid(_) => 0,
+            Rest::Nothing => return None,
+        };
+        let commands = self.taken;
+        Some(CommandPosition { byte, commands })
     }
 
     /// Returns the message that contains the lines.

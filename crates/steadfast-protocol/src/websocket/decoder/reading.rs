@@ -10,8 +10,8 @@ use super::{Decoder, DecoderPhase, FrameKind, OpenFrame, OpenMessage, WebSocketE
 use crate::websocket::header::FrameHeader;
 use crate::websocket::{CodecError, MessageKind, Opcode, close, mask};
 
-/// A read that is being decoded. The caller polls until [`Self::next_event`] returns `None`; otherwise the rest of the
-/// read is lost.
+/// A read that is being decoded. The caller polls until [`Self::next_event`] returns `None`, or takes the rest of the
+/// read with [`Self::into_rest`] and decodes it later.
 #[derive(Debug)]
 pub struct Reading<'a> {
     decoder: &'a mut Decoder,
@@ -50,6 +50,12 @@ impl<'a> Reading<'a> {
             .in_place
             .unwrap_or_else(|| self.decoder.buffered_event());
         ready.kind.into_event(payload).map(Some)
+    }
+
+    /// Stops decoding, and returns the input after the last event: it is decoded by a later read, before anything else.
+    pub fn into_rest(self) -> &'a mut [u8] {
+        self.decoder.release();
+        self.input
     }
 
     /// Consumes input until a message or a control frame is complete.
