@@ -18,10 +18,11 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 
-use crate::connection_task::{self, ConnectionTask};
+use crate::connection_task::ConnectionTask;
 use crate::echo;
 use crate::event_loop::EventLoop;
 use crate::http;
+use crate::shard::inbound::Inbound;
 use crate::upgrade::{self, HandshakeDecision, HttpRejection, Upgrade, UpgradePurpose};
 
 /// The pause when the system has no file descriptor or memory for another socket.
@@ -202,18 +203,17 @@ fn open_client(
     let (stream, writing) = stream.into_split();
     let peer = event_loop
         .step(|shard, now| shard.open_client(now, writing, response, client, access, encoding));
-    let mut decoder = Decoder::new(Role::Server, event_loop.settings.client_limits);
+    let limits = event_loop.settings.client_limits;
+    let mut inbound = Inbound::new(Decoder::new(Role::Server, limits));
     if !early_bytes.is_empty() {
-        event_loop.step(|shard, now| {
-            connection_task::decode_read(shard, now, peer, &mut decoder, early_bytes);
-        });
+        event_loop.step(|shard, now| inbound.receive(shard, now, peer, early_bytes));
     }
     tokio::task::spawn_local(
         ConnectionTask {
             event_loop: Rc::clone(event_loop),
             peer,
             stream,
-            decoder,
+            inbound,
         }
         .run(),
     );

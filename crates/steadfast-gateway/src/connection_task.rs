@@ -1,22 +1,19 @@
-//! The task of one connection: writes its send buffer, reads its socket, and passes complete messages to the hub.
+//! The task of one connection: writes its send buffer, reads its socket, and passes what it reads to the shard.
 //!
-//! The future of the task is small: the task reads into the buffer of the event loop, and the decoder keeps only
-//! incomplete frames.
+//! The future of the task is small: the task reads into the buffer of the event loop, and keeps only incomplete frames,
+//! and what the hub does not accept yet.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
-use steadfast_machine::Instant;
-use steadfast_protocol::websocket::{Decoder, EndpointEvent};
+use steadfast_hub::io::{ConnectionLoss, PeerId};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 use crate::event_loop::EventLoop;
-use crate::shard::Shard;
+use crate::shard::inbound::Inbound;
 
 /// The reading half of one connection.
 #[derive(Debug)]
@@ -24,7 +21,7 @@ pub(crate) struct ConnectionTask {
     pub(crate) event_loop: Rc<EventLoop>,
     pub(crate) peer: PeerId,
     pub(crate) stream: OwnedReadHalf,
-    pub(crate) decoder: Decoder,
+    pub(crate) inbound: Inbound,
 }
 
 impl ConnectionTask {
@@ -82,7 +79,7 @@ impl ConnectionTask {
             event_loop,
             peer,
             stream,
-            decoder,
+            inbound,
         } = self;
         let (event_loop, peer) = (&*event_loop, *peer);
         match event_loop.with_shard(|shard| {
@@ -95,6 +92,10 @@ impl ConnectionTask {
             Some(false) => return Poll::Pending,
             Some(true) => {}
         }
+        if inbound.has_unhandled() {
+            event_loop.step(|shard, now| inbound.resume(shard, now, peer));
+            return Poll::Ready(ReadProgress::Drained);
+        }
         let mut memory = event_loop.read_buffer.borrow_mut();
         let mut buffer = ReadBuf::new(&mut memory);
         let read = Pin::new(stream).poll_read(context, &mut buffer);
@@ -103,7 +104,7 @@ impl ConnectionTask {
         match read {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if !input.is_empty() => {
-                event_loop.step(|shard, now| decode_read(shard, now, peer, decoder, input));
+                event_loop.step(|shard, now| inbound.receive(shard, now, peer, input));
                 Poll::Ready(if is_full {
                     ReadProgress::BufferFull
                 } else {
@@ -135,54 +136,10 @@ impl Drop for ConnectionTask {
 enum ReadProgress {
     /// The connection is closed.
     Closed,
-    /// Everything that had arrived was read.
+    /// Everything that had arrived was read, or what was read before is handled.
     Drained,
     /// The read filled the buffer, so more may have arrived.
     BufferFull,
-}
-
-/// Decodes the bytes of one read and passes the messages in them to the hub.
-pub(crate) fn decode_read(
-    shard: &mut Shard,
-    now: Instant,
-    peer: PeerId,
-    decoder: &mut Decoder,
-    input: &mut [u8],
-) {
-    let mut has_message = false;
-    let mut reading = decoder.read(input);
-    loop {
-        let Some(connection) = shard.connection(peer) else {
-            return;
-        };
-        let Some(event) = connection.endpoint.next_event(&mut reading) else {
-            break;
-        };
-        match event {
-            EndpointEvent::Message { payload, .. } => {
-                has_message = true;
-                let message = Bytes::copy_from_slice(payload);
-                shard.handle_message(now, peer, &message);
-            }
-            EndpointEvent::Ping { reply } => shard.send_control(peer, &reply),
-            EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
-            EndpointEvent::Closed {
-                code,
-                reason,
-                reply,
-            } => {
-                let reason = reason.to_owned();
-                let loss = ConnectionLoss::CloseFrame { code, reason };
-                return shard.on_closed(now, peer, loss, reply);
-            }
-            EndpointEvent::Failed { error, close } => {
-                return shard.on_failed(now, peer, error, close);
-            }
-        }
-    }
-    if !has_message && shard.is_open(peer) {
-        shard.handle(now, Input::BytesReceived { peer });
-    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,10 @@ use crate::diagnostics;
 use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
 
+pub(crate) mod inbound;
 mod messages;
+#[cfg(test)]
+mod test_client;
 
 /// A write batch is flushed early when its frames exceed this size: keeps the memory of a burst small, and is far above
 /// what coalescing needs (64 messages of 255 bytes are 16 KiB).
@@ -403,15 +406,13 @@ mod tests {
     use std::thread;
 
     use bytes::Bytes;
-    use steadfast_machine::Seed;
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
 
     use super::*;
     use crate::config::Config;
-    use crate::config::load::LoadedConfig;
-    use crate::config::policy::Policies;
-    use crate::connection_task::decode_read;
+    use crate::shard::inbound::Inbound;
+    use crate::shard::test_client::{handle_message, pair, shard, shard_on};
     use crate::shard_bus;
 
     /// More than the kernel buffers for one connection.
@@ -432,7 +433,7 @@ mod tests {
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
-            shard.handle_message(start, peer, &message);
+            handle_message(&mut shard, peer, &message);
 
             // The batch is flushed early, and all of it is read before the iteration finishes.
             shard.send_bytes(peer, &vec![0; LARGE]);
@@ -463,13 +464,13 @@ mod tests {
             let (_reading, writing) = near.into_split();
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
-            let mut decoder = Decoder::new(Role::Server, LIMITS);
+            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS));
             let ping = [&b"\x89\xfd\0\0\0\0"[..], &[0; 125]].concat();
 
             // As many reads as 40 connections may have in one iteration.
             for _ in 0..40 {
                 let mut read = ping.repeat(500);
-                decode_read(&mut shard, start, peer, &mut decoder, &mut read);
+                inbound.receive(&mut shard, start, peer, &mut read);
                 let bytes = shard.batch.bytes();
                 assert!(bytes <= BATCH_BYTES_MAX, "{bytes}");
             }
@@ -487,11 +488,11 @@ mod tests {
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             shard.send_bytes(peer, &vec![0; LARGE]);
             shard.flush();
-            let mut decoder = Decoder::new(Role::Server, LIMITS);
+            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS));
             let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";
 
             // The reply is queued, and the send buffer is empty before the iteration finishes.
-            decode_read(&mut shard, start, peer, &mut decoder, &mut close);
+            inbound.receive(&mut shard, start, peer, &mut close);
             let reader = thread::spawn(move || {
                 let mut received = Vec::new();
                 far.read_to_end(&mut received).unwrap();
@@ -523,36 +524,15 @@ mod tests {
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             let query = |id| format!("{{\"id\":{id},\"presence\":{{\"channel\":\"news\"}}}}");
             let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{}", query(2));
-            shard.handle_message(start, peer, &Bytes::from(message));
+            handle_message(&mut shard, peer, &Bytes::from(message));
             let before = shard.deadline().unwrap();
 
-            shard.handle_message(start, peer, &Bytes::from(query(3)));
+            handle_message(&mut shard, peer, &Bytes::from(query(3)));
 
             // The hub counts further dropped messages for a second, which ends before a query or a ping is due.
             let after = shard.deadline().unwrap();
             assert_eq!(after, start + Duration::from_secs(1));
             assert!(after < before, "{before:?}");
         });
-    }
-
-    pub(super) fn shard() -> Shard {
-        shard_on(shard_bus::open(1, 1).0)
-    }
-
-    fn shard_on(bus: ShardBus) -> Shard {
-        let mut config = Config::default();
-        config.server.shards = 1;
-        let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
-        let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
-        Shard::new(hub, bus, Duration::from_secs(5))
-    }
-
-    /// Returns both ends of a connection: the gateway's and the client's.
-    pub(super) fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (near, _) = listener.accept().unwrap();
-        near.set_nonblocking(true).unwrap();
-        (tokio::net::TcpStream::from_std(near).unwrap(), far)
     }
 }

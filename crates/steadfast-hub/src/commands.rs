@@ -1,13 +1,14 @@
 //! Commands of a peer: which are executed, and in which order.
 //!
 //! A command that violates the protocol closes the connection: it returns a [`Disconnect`]. A valid command that cannot
-//! be granted is rejected with an error. Commands of a peer with too much pending are queued until enough of it is
-//! completed. Each kind of command has a file.
+//! be granted is rejected with an error. A peer with too much pending is paused until enough of it is completed: the shell
+//! neither reads from it nor decodes what it has read, so the hub queues no commands. Each kind of command has a file.
 
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{Command, Request};
 
+use crate::context::Context;
 use crate::disconnect::Disconnect;
 use crate::event::Event;
 use crate::io::{Output, PresenceDetail};
@@ -24,46 +25,18 @@ mod subscribe;
 mod unsubscribe;
 
 impl Peer {
-    /// Executes a command, or queues it while too much is pending for the peer.
-    pub(crate) fn receive(
-        &mut self,
-        shared: &mut Shared,
-        command: Result<Command, DecodeError>,
-    ) -> Result<(), Disconnect> {
-        if self.is_paused {
-            self.queued_commands.push_back(command);
-            return Ok(());
-        }
-        self.execute(shared, command)
-    }
-
-    /// Subtracts from the weight of what is pending for the peer; at half the limit the peer resumes, first with its
-    /// queued commands.
-    pub(crate) fn release(&mut self, shared: &mut Shared, weight: usize) -> Result<(), Disconnect> {
-        let max = shared.context.settings().pending_requests_per_peer_max;
+    /// Subtracts from the weight of what is pending for the peer; at half the limit the peer is read from again.
+    pub(crate) fn release(&mut self, context: &mut Context, weight: usize) {
+        let max = context.settings().pending_requests_per_peer_max;
         self.pending_weight = self.pending_weight.saturating_sub(weight);
         if self.is_paused && self.pending_weight <= max / 2 {
-            return self.run_queued_commands(shared);
+            self.is_paused = false;
+            context.emit(Output::ResumeReading { peer: self.id });
         }
-        Ok(())
     }
 
-    /// Executes the commands that were queued, and resumes reading from the peer when the queue is empty.
-    fn run_queued_commands(&mut self, shared: &mut Shared) -> Result<(), Disconnect> {
-        let max = shared.context.settings().pending_requests_per_peer_max;
-        while self.pending_weight < max {
-            let Some(command) = self.queued_commands.pop_front() else {
-                self.queued_commands.shrink_to_fit();
-                self.is_paused = false;
-                shared.context.emit(Output::ResumeReading { peer: self.id });
-                return Ok(());
-            };
-            self.execute(shared, command)?;
-        }
-        Ok(())
-    }
-
-    fn execute(
+    /// Executes a command of a peer that is not paused.
+    pub(crate) fn execute(
         &mut self,
         shared: &mut Shared,
         command: Result<Command, DecodeError>,
@@ -72,7 +45,7 @@ impl Peer {
             // A rejected connect invalidates the rest of its message and everything after it.
             (PeerPhase::Rejected { .. }, _) => Ok(()),
             (PeerPhase::AwaitingDecision, _) => {
-                unreachable!("the commands of a peer that awaits a decision are queued")
+                unreachable!("a peer that awaits a decision is paused")
             }
             (PeerPhase::AwaitingConnect, Err(error)) => Err(undecodable(&error)),
             (PeerPhase::Connected { .. }, Err(error)) => self.reject_undecodable(shared, &error),

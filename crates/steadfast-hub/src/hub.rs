@@ -105,13 +105,6 @@ impl Hub {
         }
     }
 
-    /// Closes the connection of a caller that violated the protocol.
-    fn close_caller(&mut self, outcome: Result<(), ClosedCaller>) {
-        if let Err(ClosedCaller { peer, disconnect }) = outcome {
-            self.close(peer, disconnect);
-        }
-    }
-
     /// Removes a connection and all its subscriptions. Returns `false` if the connection is unknown.
     fn remove_peer(&mut self, id: PeerId, closed_by: ClosedBy) -> bool {
         let Some(peer) = self.peers.remove(id) else {
@@ -141,11 +134,17 @@ impl Hub {
         self.remove_peer(id, closed_by);
     }
 
+    /// Lets a peer execute a command.
+    ///
+    /// # Panics
+    ///
+    /// If the peer is paused: a bug in the driver.
     fn on_command(&mut self, id: PeerId, command: Result<Command, DecodeError>, at: Timestamp) {
         self.shared.context.wall = at;
         self.with_peer(id, |peer, shared| {
+            assert!(!peer.is_paused, "{id:?} is paused");
             peer.record_activity(shared.context.now);
-            peer.receive(shared, command)
+            peer.execute(shared, command)
         });
     }
 
@@ -172,8 +171,7 @@ impl Hub {
                     commits::on_committed(peers, shared, committed);
                 }
                 EngineEvent::Response { number, response } => {
-                    let outcome = responses::on_response(peers, shared, number, response);
-                    self.close_caller(outcome);
+                    responses::on_response(peers, shared, number, response);
                 }
                 EngineEvent::Lagged => catch_up::on_lagged(shared),
             }
@@ -199,11 +197,7 @@ impl Hub {
                 shard,
                 number,
                 presence,
-            } => {
-                let outcome =
-                    responses::on_presence_response(peers, shared, shard, number, presence);
-                self.close_caller(outcome);
-            }
+            } => responses::on_presence_response(peers, shared, shard, number, presence),
         }
     }
 
@@ -216,8 +210,7 @@ impl Hub {
         }
         self.due = due;
         while let Some(entry) = self.shared.pending.take_expired(self.shared.context.now) {
-            let outcome = responses::on_timeout(&mut self.peers, &mut self.shared, entry);
-            self.close_caller(outcome);
+            responses::on_timeout(&mut self.peers, &mut self.shared, entry);
         }
         catch_up::on_tick(&mut self.shared);
         self.shared.context.report_rejections();
@@ -310,7 +303,9 @@ impl Machine for Hub {
             Input::Decided { number, decision } => {
                 let (peers, shared) = (&mut self.peers, &mut self.shared);
                 let outcome = responses::on_decided(peers, shared, number, decision);
-                self.close_caller(outcome);
+                if let Err(ClosedCaller { peer, disconnect }) = outcome {
+                    self.close(peer, disconnect);
+                }
             }
             Input::ShutdownRequested => self.shut_down(),
             Input::Tick => self.tick(),

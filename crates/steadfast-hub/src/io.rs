@@ -173,7 +173,7 @@ pub enum Input {
         access: Access,
     },
     /// A command arrived, or what should have been a command could not be decoded. The commands of one message are one
-    /// input each, in their order; the driver stops decoding a message once the hub has closed its peer.
+    /// input each, in their order; the driver stops decoding a message once the hub has closed or paused its peer.
     CommandReceived {
         peer: PeerId,
         command: Result<Command, DecodeError>,
@@ -246,9 +246,10 @@ pub enum Output {
         /// Plain text, never empty, at most 123 bytes.
         reason: String,
     },
-    /// Stop reading from this peer: it has too many pending requests.
+    /// Stop reading from this peer: it has too many pending requests. The driver keeps what it has read already as it
+    /// is, and feeds no command of it until reading resumes.
     PauseReading { peer: PeerId },
-    /// Read from this peer again.
+    /// Handle what was kept of this peer, then read from it again.
     ResumeReading { peer: PeerId },
     /// Send this request to the engine.
     Request(Request),

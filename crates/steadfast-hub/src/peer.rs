@@ -10,12 +10,9 @@
 //!
 //! What a peer's commands do is in `commands`; here is the state that they change.
 
-use std::collections::VecDeque;
-
 use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::error::DecodeError;
-use steadfast_protocol::message::{ClientInfo, Command, Reply, ReplyError, ReplyResult};
+use steadfast_protocol::message::{ClientInfo, Reply, ReplyError, ReplyResult};
 
 use self::heartbeat::{Beat, Heartbeat};
 use self::send_buffer::SendBuffer;
@@ -74,10 +71,8 @@ pub(crate) struct Peer {
     last_recovered: Option<ChannelIndex>,
     /// The total weight of what is pending for it, see `pending`.
     pub(crate) pending_weight: usize,
-    /// True while the peer is not read from and its commands are queued.
+    /// True while the peer is not read from.
     pub(crate) is_paused: bool,
-    /// Commands that arrived before the shell stopped reading: at most what the shell had read already.
-    pub(crate) queued_commands: VecDeque<Result<Command, DecodeError>>,
     pub(crate) send_buffer: Option<SendBuffer>,
 }
 
@@ -96,7 +91,6 @@ impl Peer {
             last_recovered: None,
             pending_weight: 0,
             is_paused: false,
-            queued_commands: VecDeque::new(),
             send_buffer: None,
         }
     }
@@ -345,7 +339,7 @@ mod tests {
 
     #[test]
     fn an_idle_peer_and_its_subscriptions_are_small() {
-        assert!(size_of::<Peer>() <= 224, "{}", size_of::<Peer>());
+        assert!(size_of::<Peer>() <= 192, "{}", size_of::<Peer>());
         let subscription = size_of::<Subscription>();
         assert!(subscription <= 56, "{subscription}");
     }

@@ -15,7 +15,7 @@ use crate::rejections::RejectionCause;
 use crate::shared::Shared;
 use crate::{api, catch_up, position};
 
-/// The caller must be closed: it was due to run its queued commands, and one of them requires this.
+/// The caller must be closed: the decision about its connect command requires this.
 #[derive(Debug)]
 pub(crate) struct ClosedCaller {
     pub(crate) peer: PeerId,
@@ -27,12 +27,7 @@ pub(crate) struct ClosedCaller {
 /// # Panics
 ///
 /// If the number is not pending, or a response does not match its request: a bug in the driver.
-pub(crate) fn on_response(
-    peers: &mut Peers,
-    shared: &mut Shared,
-    number: u64,
-    response: Response,
-) -> Result<(), ClosedCaller> {
+pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, response: Response) {
     let (caller, weight, purpose) = shared.pending.take_request(number);
     if let Response::Rejected(rejection) = response {
         let cause = RejectionCause::Log(rejection);
@@ -42,29 +37,20 @@ pub(crate) fn on_response(
         position::update(peers, shared, *channel, read);
     }
     let channel = purpose.channel();
-    let requester = match caller {
+    match caller {
         Caller::Peer { peer, command } => {
             // A peer that is closed gets no reply.
-            let mut requester = peers.get_mut(peer);
-            if let Some(peer) = &mut requester {
+            if let Some(peer) = peers.get_mut(peer) {
                 peer.on_response(shared, command, &purpose, response);
+                peer.release(&mut shared.context, weight);
             }
-            requester
         }
-        Caller::Api { call } => {
-            on_api_response(shared, call, &purpose, &response);
-            None
-        }
-        Caller::Hub => {
-            on_own_response(peers, shared, &purpose, response);
-            None
-        }
-    };
+        Caller::Api { call } => on_api_response(shared, call, &purpose, &response),
+        Caller::Hub => on_own_response(peers, shared, &purpose, response),
+    }
     if let Some(channel) = channel {
         shared.channels.end_request(channel);
     }
-    // The weight is released last, since queued commands may reuse the channel's slot.
-    requester.map_or(Ok(()), |peer| release(peer, shared, weight))
 }
 
 /// Handles the response to a request of an application.
@@ -104,19 +90,19 @@ pub(crate) fn on_presence_response(
     shard: u16,
     number: u64,
     presence: ShardPresence,
-) -> Result<(), ClosedCaller> {
+) {
     if shard != shared.context.settings().shard {
-        return Ok(());
+        return;
     }
     let Some(PendingEntry {
         awaited: Awaited::Presence(gather),
         ..
     }) = shared.pending.get_mut(number)
     else {
-        return Ok(());
+        return;
     };
     if !gather.add(presence) {
-        return Ok(());
+        return;
     }
     let Some(PendingEntry {
         caller,
@@ -128,10 +114,10 @@ pub(crate) fn on_presence_response(
         unreachable!("the query was found just now: {number}")
     };
     let Some((peer, command)) = calling_peer(peers, caller) else {
-        return Ok(());
+        return;
     };
     peer.on_presence(shared, command, *gather);
-    release(peer, shared, weight)
+    peer.release(&mut shared.context, weight);
 }
 
 /// Handles a decision whether a client may connect. One that arrives after its deadline is only counted.
@@ -150,16 +136,18 @@ pub(crate) fn on_decided(
     let Some((peer, command)) = calling_peer(peers, caller) else {
         return Ok(());
     };
-    let decided = peer.on_decided(shared, command, decision);
-    finish_connect(peer, shared, weight, decided)
+    peer.on_decided(shared, command, decision)
+        .map_err(|disconnect| ClosedCaller {
+            peer: peer.id,
+            disconnect,
+        })?;
+    peer.release(&mut shared.context, weight);
+    shared.schedule(peer);
+    Ok(())
 }
 
 /// Handles an entry whose deadline has passed: the command fails with a temporary error.
-pub(crate) fn on_timeout(
-    peers: &mut Peers,
-    shared: &mut Shared,
-    entry: PendingEntry,
-) -> Result<(), ClosedCaller> {
+pub(crate) fn on_timeout(peers: &mut Peers, shared: &mut Shared, entry: PendingEntry) {
     let PendingEntry {
         caller,
         weight,
@@ -167,19 +155,19 @@ pub(crate) fn on_timeout(
         awaited,
     } = entry;
     let Some((peer, command)) = calling_peer(peers, caller) else {
-        return Ok(());
+        return;
     };
     match awaited {
         Awaited::Engine(purpose) => unreachable!("a request has no deadline: {purpose:?}"),
         Awaited::Presence(_) => {
             peer.reject(&mut shared.context, command, ErrorCode::Internal);
-            release(peer, shared, weight)
         }
         Awaited::ConnectDecision => {
             peer.on_decision_timeout(shared, command);
-            finish_connect(peer, shared, weight, Ok(()))
         }
     }
+    peer.release(&mut shared.context, weight);
+    shared.schedule(peer);
 }
 
 /// The peer that called, and the number of its command; `None` if it is closed, and gets no reply.
@@ -194,31 +182,6 @@ fn calling_peer(peers: &mut Peers, caller: Caller) -> Option<(&mut Peer, u32)> {
             unreachable!("only what a peer awaits has a deadline: {caller:?}")
         }
     }
-}
-
-/// Lets a peer whose connect command is decided execute its queued commands, and schedules its next deadline.
-fn finish_connect(
-    peer: &mut Peer,
-    shared: &mut Shared,
-    weight: usize,
-    decided: Result<(), Disconnect>,
-) -> Result<(), ClosedCaller> {
-    decided
-        .and_then(|()| peer.release(shared, weight))
-        .map_err(|disconnect| ClosedCaller {
-            peer: peer.id,
-            disconnect,
-        })?;
-    shared.schedule(peer);
-    Ok(())
-}
-
-fn release(peer: &mut Peer, shared: &mut Shared, weight: usize) -> Result<(), ClosedCaller> {
-    peer.release(shared, weight)
-        .map_err(|disconnect| ClosedCaller {
-            peer: peer.id,
-            disconnect,
-        })
 }
 
 impl Peer {

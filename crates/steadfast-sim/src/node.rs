@@ -134,6 +134,11 @@ impl Node {
                     hubs.deliver_messages(ports, shard);
                 });
             }
+            ProcessEvent::ResumeReading { connection } => {
+                self.with_hubs(ctx, network, |hubs, ports| {
+                    hubs.resume_reading(ports, connection);
+                });
+            }
             ProcessEvent::Tick => self.tick(ctx, network),
             ProcessEvent::Exit => self.exit(ctx, network),
         }

@@ -155,6 +155,8 @@ counts! {
     slow_consumers_closed = "slow consumers closed by the gateway";
     /// Times that the gateway stopped reading from a client with too many pending requests.
     reads_paused = "clients paused by the gateway";
+    /// Messages in whose middle the gateway stopped, and with which it continued.
+    messages_continued = "messages continued after a pause";
     /// Clean shutdowns, each followed by a start.
     clean_restarts = "restarts after a clean shutdown";
     /// Disk operations of the log that failed for lack of space.

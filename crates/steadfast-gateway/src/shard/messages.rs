@@ -7,7 +7,7 @@ use bytes::Bytes;
 use steadfast_clock::Clock;
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_machine::Instant;
-use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyPayload};
+use steadfast_protocol::codec::{CommandPosition, Encoding, PerEncoding, ReplyPayload};
 use steadfast_protocol::message::Reply;
 use steadfast_protocol::websocket::{Frame, Opcode};
 
@@ -17,21 +17,34 @@ use super::Shard;
 const PAYLOAD_RETAINED_BYTES: usize = 64 << 10;
 
 impl Shard {
-    /// Feeds the commands in a message of a client to the hub, until one of them closes the connection. The replies
-    /// to one message share a frame.
-    pub(crate) fn handle_message(&mut self, now: Instant, peer: PeerId, message: &Bytes) {
-        let Some(connection) = self.connections.get_mut(peer) else {
-            return;
-        };
-        let (encoding, limits) = (connection.encoding, *self.hub.limits());
-        let at = Clock::wall();
-        for command in encoding.decode_commands(message, &limits) {
-            self.drive(now, Input::CommandReceived { peer, command, at });
-            if !self.is_open(peer) {
-                break;
+    /// Feeds the commands in a message of a client to the hub, from a position on, until one of them closes or pauses
+    /// the connection. Returns where the next command begins if the connection is paused. The replies to commands that
+    /// are fed at once share a frame.
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        message: &Bytes,
+        position: CommandPosition,
+    ) -> Option<CommandPosition> {
+        let encoding = self.connections.get_mut(peer)?.encoding;
+        let (at, limits) = (Clock::wall(), *self.hub.limits());
+        let mut commands = encoding.decode_commands_from(message, &limits, position);
+        let stopped = loop {
+            let connection = self.connections.get_mut(peer);
+            let Some(connection) = connection.filter(|known| known.endpoint.is_open()) else {
+                break None;
+            };
+            if !connection.is_reading() {
+                break commands.next_position();
             }
-        }
+            let Some(command) = commands.next() else {
+                break None;
+            };
+            self.drive(now, Input::CommandReceived { peer, command, at });
+        };
         self.finish_replies();
+        stopped
     }
 
     /// Appends a message of the hub to the replies that share a frame.
@@ -90,23 +103,15 @@ fn data_frame(encoding: Encoding, payload: &[u8]) -> Frame<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-    use std::io::Read as _;
-    use std::net::TcpStream;
-
     use steadfast_engine::{
         ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Request,
         Response, RetentionClass,
     };
-    use steadfast_hub::io::{Access, ClientId};
     use steadfast_machine::Timestamp;
     use steadfast_protocol::message::{ChannelName, PayloadKind, Push, PushEvent};
-    use steadfast_protocol::websocket::{Decoder, Role, WebSocketEvent, WebSocketLimits};
-    use tokio::net::tcp::OwnedReadHalf;
-    use tokio::runtime;
 
     use super::*;
-    use crate::shard::tests::{pair, shard};
+    use crate::shard::test_client::{handle_message, with_client};
 
     const EPOCH: ChannelEpoch = ChannelEpoch::new(0xe, 0);
     const CONNECTED: &str = r#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000001""#;
@@ -117,7 +122,7 @@ mod tests {
             let message = Bytes::from_static(
                 b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"rpc\":{}}\n{\"id\":3,\"rpc\":{}}",
             );
-            shard.handle_message(Instant::START, peer, &message);
+            handle_message(shard, peer, &message);
         })
         .check(|[connected, rejected]: [String; 2]| {
             assert!(connected.starts_with(CONNECTED), "{connected}");
@@ -138,7 +143,7 @@ mod tests {
             let message = Bytes::from_static(
                 b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}",
             );
-            shard.handle_message(Instant::START, peer, &message);
+            handle_message(shard, peer, &message);
             let events = vec![
                 EngineEvent::Response {
                     number: read_number(shard),
@@ -185,61 +190,11 @@ mod tests {
     fn a_command_after_one_that_closes_the_connection_has_no_effect() {
         with_client(|shard, peer| {
             let message = Bytes::from_static(b"{}\n{\"id\":1,\"connect\":{}}");
-            shard.handle_message(Instant::START, peer, &message);
+            handle_message(shard, peer, &message);
             assert_eq!(shard.peers(), 0);
             assert!(!shard.is_open(peer));
         })
         .check(|[]: [String; 0]| {});
-    }
-
-    /// What a client has received.
-    struct Received(Vec<String>);
-
-    impl Received {
-        /// Checks the messages, which must be as many as the closure takes.
-        fn check<const N: usize>(self, check: impl FnOnce([String; N])) {
-            check(<[String; N]>::try_from(self.0).unwrap_or_else(|all| panic!("{all:?}")));
-        }
-    }
-
-    /// Runs a step with one client, and returns all messages that the client receives.
-    fn with_client(step: impl FnOnce(&mut Shard, PeerId)) -> Received {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
-        runtime.unwrap().block_on(async {
-            let (mut shard, start) = (shard(), Instant::START);
-            let (near, far) = pair();
-            let (reading, writing) = near.into_split();
-            let access = Access::Anonymous;
-            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
-            step(&mut shard, peer);
-            shard.finish_iteration(start);
-            // The runtime has not seen yet that the socket accepts bytes.
-            poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
-                .await
-                .unwrap();
-            read_all(shard, reading, far)
-        })
-    }
-
-    /// Closes the connection, and decodes what was sent on it.
-    fn read_all(shard: Shard, reading: OwnedReadHalf, mut far: TcpStream) -> Received {
-        drop((shard, reading));
-        let mut input = Vec::new();
-        far.read_to_end(&mut input).unwrap();
-        let limits = WebSocketLimits {
-            message_bytes_max: 1_000_000,
-            frame_bytes_max: 1_000_000,
-            fragments_max: 1,
-        };
-        let mut decoder = Decoder::new(Role::Client, limits);
-        let mut reading = decoder.read(&mut input);
-        let mut messages = Vec::new();
-        while let Some(event) = reading.next_event().unwrap() {
-            if let WebSocketEvent::Message { payload, .. } = event {
-                messages.push(String::from_utf8(payload.to_vec()).unwrap());
-            }
-        }
-        Received(messages)
     }
 
     fn read_number(shard: &mut Shard) -> u64 {

@@ -1,7 +1,7 @@
 //! The connect command: who may open a session.
 //!
 //! The hub decides at once, or something outside of it decides and takes its time. Until then the peer counts as a
-//! session and is not read from, and its further commands wait for the decision, in order: a client may send them
+//! session and is paused, so its further commands wait in the shell for the decision, in order: a client may send them
 //! together with the connect command. The reference server for the protocol, Centrifuge, does the same: it handles the
 //! commands of a connection one after the other, and the handler that decides is part of the connect command.
 
@@ -73,8 +73,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Lets something outside of the hub decide. Until then, the commands of the peer are queued: the decision takes
-    /// the whole limit of what may be pending for it.
+    /// Lets something outside of the hub decide. Until then, the peer is paused: the decision takes the whole limit of
+    /// what may be pending for it.
     fn request_decision(
         &mut self,
         shared: &mut Shared,

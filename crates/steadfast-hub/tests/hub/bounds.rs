@@ -49,7 +49,11 @@ pub(crate) fn many_commands_at_once_never_have_more_pending_requests_than_the_li
         .map(|id| reply_to(id, ReplyResult::Publish))
         .collect();
     assert_eq!(replies, expected);
-    assert_eq!((script.paused, script.resumed), (vec![peer], vec![peer]));
+    // Paused after 4, 6, 8 and 10 commands, and resumed each time when half of the limit is pending.
+    assert_eq!(
+        (script.paused, script.resumed),
+        (vec![peer; 4], vec![peer; 4])
+    );
 }
 
 pub(crate) fn a_read_counts_as_a_quarter_of_the_limit_since_its_response_may_be_large(
@@ -79,12 +83,15 @@ pub(crate) fn presence_queries_count_like_reads(offsets: Offsets) {
     assert_eq!(
         script.broadcasts.len(),
         10,
-        "each query that timed out lets the next one run"
+        "queries that timed out let the next ones run"
     );
-    assert_eq!(script.resumed, [peer]);
+    assert_eq!(
+        (script.paused, script.resumed),
+        (vec![peer; 2], vec![peer; 2])
+    );
 }
 
-pub(crate) fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_ones(
+pub(crate) fn the_commands_of_a_paused_peer_are_executed_in_order_when_it_resumes(
     offsets: Offsets,
 ) {
     let mut script = with_pending_requests_max(offsets, 1);
@@ -107,7 +114,7 @@ pub(crate) fn commands_that_arrive_while_a_peer_is_paused_run_after_the_queued_o
     );
 }
 
-pub(crate) fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_queued_ones(
+pub(crate) fn an_undecodable_command_of_a_paused_peer_takes_effect_after_those_before_it(
     offsets: Offsets,
 ) {
     let mut script = with_pending_requests_max(offsets, 1);
@@ -127,7 +134,7 @@ pub(crate) fn an_undecodable_command_of_a_paused_peer_takes_effect_after_the_que
     assert_eq!(script.close_code(peer), Some(3501));
 }
 
-pub(crate) fn a_closed_peer_leaves_no_queued_commands(offsets: Offsets) {
+pub(crate) fn a_peer_that_is_closed_while_it_is_paused_is_not_resumed(offsets: Offsets) {
     let mut script = with_pending_requests_max(offsets, 1);
     let peer = script.connect();
     script.send_all(peer, (2..5).map(|id| publish(id, "news")));
@@ -136,6 +143,7 @@ pub(crate) fn a_closed_peer_leaves_no_queued_commands(offsets: Offsets) {
     script.respond(appended(1));
 
     assert_eq!(script.requests.len(), 0);
+    assert_eq!(script.resumed, []);
 }
 
 pub(crate) fn after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed(

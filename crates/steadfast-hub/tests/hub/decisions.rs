@@ -92,7 +92,7 @@ pub(crate) fn a_decision_may_take_longer_than_the_connect_timeout_and_pings_foll
     assert_eq!(script.close_code(peer), Some(DisconnectCode::NoPong.code()));
 }
 
-pub(crate) fn a_client_that_is_rejected_gets_the_error_and_its_queued_commands_are_ignored(
+pub(crate) fn a_client_that_is_rejected_gets_the_error_and_its_further_commands_are_ignored(
     offsets: Offsets,
 ) {
     let mut script = deciding(offsets, settings());

@@ -18,7 +18,7 @@
 //! A lag is not injected: a shard that calls [`Script::stop_reading`] lags like any slow shard. Neither is a delayed
 //! response: a test reorders the reads in [`Script::requests`], which the contract of engines permits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use steadfast_engine::memory::{MemorySettings, Offsets};
@@ -66,6 +66,10 @@ pub(crate) struct Script {
     pub(crate) events: Vec<Event>,
     pub(crate) paused: Vec<PeerId>,
     pub(crate) resumed: Vec<PeerId>,
+    /// The peers that are paused now.
+    paused_now: BTreeSet<PeerId>,
+    /// What peers have sent and the hub does not accept yet, as a shell keeps it.
+    unhandled: BTreeMap<PeerId, VecDeque<Result<Command, DecodeError>>>,
     /// The replies to calls of the API.
     pub(crate) api_replies: Vec<(ApiCall, Result<Published, ErrorCode>)>,
     /// The decisions that the hub has requested, with their numbers.
@@ -136,6 +140,8 @@ impl Script {
             events: Vec::new(),
             paused: Vec::new(),
             resumed: Vec::new(),
+            paused_now: BTreeSet::new(),
+            unhandled: BTreeMap::new(),
             decisions: Vec::new(),
             api_replies: Vec::new(),
             fanouts: Vec::new(),
@@ -193,12 +199,23 @@ impl Script {
         }
     }
 
+    /// The peer sends a command; the hub receives it as soon as it has received those before it, and reads from the peer.
     pub(crate) fn receive_command(&mut self, peer: PeerId, command: Result<Command, DecodeError>) {
+        self.unhandled.entry(peer).or_default().push_back(command);
+        self.feed_commands(peer);
+    }
+
+    fn feed_commands(&mut self, peer: PeerId) {
         let at = self.engine.wall();
-        self.handle(Input::CommandReceived { peer, command, at });
+        while !self.paused_now.contains(&peer)
+            && let Some(command) = self.unhandled.get_mut(&peer).and_then(VecDeque::pop_front)
+        {
+            self.handle(Input::CommandReceived { peer, command, at });
+        }
     }
 
     pub(crate) fn lose_connection(&mut self, peer: PeerId) {
+        self.unhandled.remove(&peer);
         self.handle(Input::Lost {
             peer,
             loss: ConnectionLoss::IoError,
@@ -320,6 +337,7 @@ impl Script {
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
+        let mut resumed = Vec::new();
         self.hub.handle(self.now, input);
         while let Some(output) = self.hub.poll_output() {
             match output {
@@ -333,16 +351,27 @@ impl Script {
                     self.fanouts.push(to.to_vec());
                 }
                 Output::Disconnect { peer, code, reason } => {
+                    self.unhandled.remove(&peer);
                     self.closed.insert(peer, (code, reason));
                 }
-                Output::PauseReading { peer } => self.paused.push(peer),
-                Output::ResumeReading { peer } => self.resumed.push(peer),
+                Output::PauseReading { peer } => {
+                    self.paused.push(peer);
+                    assert!(self.paused_now.insert(peer), "{peer:?} is paused twice");
+                }
+                Output::ResumeReading { peer } => {
+                    resumed.push(peer);
+                    assert!(self.paused_now.remove(&peer), "{peer:?} is not paused");
+                }
                 Output::Request(request) => self.requests.push(request),
                 Output::ReplyToApi { call, outcome } => self.api_replies.push((call, outcome)),
                 Output::Decide { number, attempt } => self.decisions.push((number, *attempt)),
                 Output::Broadcast(message) => self.broadcasts.push(message),
                 Output::Notify(event) => self.events.push(event),
             }
+        }
+        for peer in resumed {
+            self.resumed.push(peer);
+            self.feed_commands(peer);
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum ProcessEvent {
     ShardIteration { shard: u16 },
     /// A shard takes messages from its inbox.
     DeliverMessages { shard: usize },
+    /// A hub reads again from a peer of which a part of a read was kept.
+    ResumeReading { connection: ConnectionId },
     /// A deadline of a hub or of the engine passes.
     Tick,
     /// The process exits after its engine has closed.

@@ -1,8 +1,5 @@
 //! The hubs of a gateway process with their sockets: feeds inputs to the hubs and executes their outputs.
 
-use std::mem;
-
-use bytes::Bytes;
 use steadfast_engine::EngineEvent;
 use steadfast_faults::link::StreamEnd;
 use steadfast_hub::Hub;
@@ -15,18 +12,20 @@ use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayl
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::message::{PushEvent, Reply};
 use steadfast_protocol::websocket::encoder::encode_server;
-use steadfast_protocol::websocket::{EndOfStream, EndpointEvent, Opcode};
+use steadfast_protocol::websocket::{EndOfStream, Opcode};
 
 use super::peers::Peers;
 use super::requests::RequestQueue;
 use super::shard_bus::{InboxFull, ShardBus};
-use super::sockets::{Socket, Sockets, decoder};
+use super::sockets::{Socket, Sockets};
 use crate::context::Context;
 use crate::ids::{ClientIndex, ConnectionId, ProcessId};
 use crate::network::Network;
-use crate::planted_bug::{PlantedBug, alter_shard_message};
+use crate::planted_bug::alter_shard_message;
 use crate::reference_model::Invariant;
 use crate::settings::{PingTiming, SHARDS};
+
+mod inbound;
 
 /// What the hubs reach outside themselves.
 pub(crate) struct Ports<'a> {
@@ -128,29 +127,6 @@ impl Hubs {
         self.drive(ports, usize::from(shard), Input::Engine { events });
     }
 
-    /// Feeds the commands in a message of a client to its hub, until one of them closes the connection. The replies to
-    /// one message share a frame.
-    fn drive_with_message(
-        &mut self,
-        ports: &mut Ports<'_>,
-        index: usize,
-        peer: PeerId,
-        encoding: Encoding,
-        message: &Bytes,
-    ) {
-        let Some(limits) = self.shards.get(index).map(|shard| *shard.hub.limits()) else {
-            return;
-        };
-        let at = ports.ctx.wall();
-        for command in encoding.decode_commands(message, &limits) {
-            self.feed(ports, index, Input::CommandReceived { peer, command, at });
-            if self.connection_of(index, peer).is_none() {
-                break;
-            }
-        }
-        self.finish_step(ports, index);
-    }
-
     /// A shard takes messages from its inbox.
     pub(crate) fn deliver_messages(&mut self, ports: &mut Ports<'_>, shard: usize) {
         for message in self.bus.take(shard) {
@@ -176,77 +152,8 @@ impl Hubs {
     }
 }
 
-/// Bytes from the network.
+/// Reports of the network.
 impl Hubs {
-    /// The gateway has received bytes. A socket that the hub closes is removed, and the rest of the read with it.
-    pub(crate) fn read(&mut self, ports: &mut Ports<'_>, connection: ConnectionId, bytes: &[u8]) {
-        if ports.ctx.planted_bug == Some(PlantedBug::DeafAfterFault)
-            && ports.network.has_recovered(connection)
-        {
-            return;
-        }
-        let Some(socket) = self.sockets.get_mut(connection) else {
-            return;
-        };
-        let (shard, peer) = (socket.shard, socket.peer);
-        let mut decoder = mem::replace(&mut socket.decoder, decoder());
-        let mut input = bytes.to_vec();
-        let mut has_message = false;
-        let mut reading = decoder.read(&mut input);
-        loop {
-            let Some(socket) = self.sockets.get_mut(connection) else {
-                return;
-            };
-            let Some(event) = socket.endpoint.next_event(&mut reading) else {
-                break;
-            };
-            match event {
-                EndpointEvent::Message { payload, .. } => {
-                    has_message = true;
-                    socket.has_received_message = true;
-                    let encoding = socket.encoding;
-                    let message = Bytes::copy_from_slice(payload);
-                    self.drive_with_message(ports, shard, peer, encoding, &message);
-                }
-                EndpointEvent::Ping { reply } => {
-                    self.sockets
-                        .send_control(ports.ctx, ports.network, connection, &reply);
-                }
-                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
-                EndpointEvent::Closed {
-                    code,
-                    reason,
-                    reply,
-                } => {
-                    if let Some(reply) = reply {
-                        self.sockets
-                            .send_control(ports.ctx, ports.network, connection, &reply);
-                    }
-                    let reason = reason.to_owned();
-                    let loss = ConnectionLoss::CloseFrame { code, reason };
-                    if let Some(socket) = self.close_socket(ports, connection) {
-                        self.on_peer_lost(ports, &socket, loss);
-                    }
-                    return;
-                }
-                EndpointEvent::Failed { error, close } => {
-                    if let Some(close) = close {
-                        self.sockets
-                            .send_control(ports.ctx, ports.network, connection, &close);
-                    }
-                    let (code, reason) = (error.close_code(), error.reason());
-                    return self.drive(ports, shard, Input::Malformed { peer, code, reason });
-                }
-            }
-        }
-        if let Some(socket) = self.sockets.get_mut(connection) {
-            socket.decoder = decoder;
-            if !has_message && socket.endpoint.is_open() {
-                self.drive(ports, shard, Input::BytesReceived { peer });
-            }
-        }
-    }
-
     /// The connection has ended, as the gateway sees it.
     pub(crate) fn on_stream_end(
         &mut self,
@@ -433,14 +340,6 @@ impl Hubs {
         let connection = self.connection_of(index, peer)?;
         let socket = self.sockets.get_mut(connection)?;
         Some((connection, socket.encoding))
-    }
-
-    /// Pauses or resumes reading from a client.
-    fn set_paused(&mut self, ports: &mut Ports<'_>, index: usize, peer: PeerId, is_paused: bool) {
-        if let Some(connection) = self.connection_of(index, peer) {
-            ports.ctx.totals.reads_paused += u64::from(is_paused);
-            ports.network.set_paused(ports.ctx, connection, is_paused);
-        }
     }
 
     /// Sends the close frame after everything else and closes the gateway's end.
