@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_may_be_behind_by_exactly_the_bound_on_bytes() {
+    fn a_shard_lags_only_if_its_unread_entries_exceed_the_bound_on_bytes() {
         let Delivery::Committed(entry) = shared_entry(1) else {
             unreachable!("it is shared")
         };
