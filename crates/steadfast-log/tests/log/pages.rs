@@ -246,6 +246,30 @@ fn a_page_of_a_channel_that_expires_while_it_is_read_is_not_returned_under_anoth
 }
 
 #[test]
+fn a_page_that_is_read_again_from_memory_is_returned_at_once() {
+    let mut harness = filled(ByteSize::from_bytes(512));
+    harness.is_holding_reads = true;
+    let number = harness.request(vec![Request::Read(read("a", ReadFrom::Newest, 1))])[0];
+    assert_eq!(harness.response(number), None, "it is read from the disk");
+    harness.publish_ok(append("a", "newer"));
+
+    harness.release();
+
+    assert!(harness.held.is_empty(), "{:?}", harness.held);
+    let Some(Response::Read(response)) = harness.response(number) else {
+        panic!("{:?}", harness.response(number))
+    };
+    let Page::Records { records, .. } = response.page else {
+        panic!("{response:?}")
+    };
+    assert_eq!(response.high_watermark, 51);
+    assert_eq!(
+        (records[0].offset, &records[0].data[..]),
+        (51, &b"newer"[..])
+    );
+}
+
+#[test]
 fn corrupt_bytes_are_never_returned() {
     let mut harness = filled(ByteSize::from_bytes(0));
     let position = harness
