@@ -3,6 +3,10 @@
 //! A link is two byte streams. It has no socket, no clock and no randomness: its driver passes the time and the delays,
 //! moves bytes in and out, and calls the link again when its next event is due. Which link a fault hits and how long it
 //! lasts is decided by the driver.
+//!
+//! A driver that moves raw bytes, such as a proxy, sends each read as one chunk of [`Lane::Messages`]. It stops reading
+//! while [`ByteStream::unsent_bytes`] is at its own limit, since the queue of unsent bytes has none. A black
+//! hole lasts as long as the link.
 
 mod byte_stream;
 

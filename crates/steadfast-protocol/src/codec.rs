@@ -1,7 +1,8 @@
 //! The encodings of the Centrifuge client protocol: messages to and from the payloads of frames.
 //!
-//! An [`Encoding`] is chosen once per connection, at the upgrade; everything that depends on it is a method of it, so
-//! a further encoding changes this module and its submodules only. Decoding is lazy, one command or reply at a time.
+//! An [`Encoding`] is chosen once per connection, at the upgrade; how bytes depend on it is in this module and its
+//! submodules only. What a further encoding needs elsewhere is in the record
+//! `docs/adr/0011-the-hub-speaks-messages.md`. Decoding is lazy, one command or reply at a time.
 //! The codec neither acts on messages nor frames payloads: shells and sessions call it, and the endpoint of the
 //! transport writes the frames. State machines of the server never see an encoding.
 
