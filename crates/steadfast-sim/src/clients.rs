@@ -241,6 +241,14 @@ impl Clients {
         connections.all(|it| (0..channels).all(|channel| presence::is_exact(ctx, it, channel)))
     }
 
+    /// Checks that every command has its reply; everything is quiet.
+    pub(crate) fn check_replies(&self, ctx: &mut Context) {
+        let sessions = self.sessions.drivers().iter().filter_map(Driver::observer);
+        for observer in self.simple.observers().chain(sessions) {
+            observer.check_replies(ctx);
+        }
+    }
+
     /// Checks that every session is connected, given the time since the last fault.
     pub(crate) fn check_connected(&self, ctx: &mut Context) {
         self.sessions.check_connected(ctx);

@@ -62,11 +62,11 @@ pub(crate) fn check_node(ctx: &mut Context, node: &mut Node) {
     }
 }
 
-/// Checks that a client has received every join and leave.
+/// Checks that a client has received every join and leave, and each of them once.
 pub(crate) fn check_membership(ctx: &mut Context, connection: ConnectionId) {
     ctx.totals.memberships_complete += 1;
-    if let Some(missing) = ctx.membership.check_quiet(connection) {
-        ctx.report(Invariant::MembershipPushed, missing);
+    if let Some(wrong) = ctx.membership.check_quiet(connection) {
+        ctx.report(Invariant::MembershipPushed, wrong);
     }
 }
 

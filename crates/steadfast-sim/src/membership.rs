@@ -21,11 +21,13 @@ struct Stay {
     cancelled_at: Option<Instant>,
     /// Since when it is certainly over.
     ended_at: Option<Instant>,
+    /// Whether the gateway rejected it, so that it never began.
+    is_rejected: bool,
     /// Whether the client requested joins and leaves.
     is_listener: bool,
     /// The joins and leaves that the client received, by client id.
-    joins: BTreeMap<String, u64>,
-    leaves: BTreeMap<String, u64>,
+    joins: BTreeMap<String, usize>,
+    leaves: BTreeMap<String, usize>,
 }
 
 /// A connection, as a member of channels.
@@ -59,6 +61,23 @@ impl Member {
         let is_over = |at: Option<Instant>| at.is_some_and(|at| at < from);
         let mut stays = self.stays.get(channel).into_iter().flatten();
         !is_over(self.closed_at) && stays.any(|stay| !is_over(stay.ended_at))
+    }
+
+    /// The largest number of joins of this connection: one for each subscription that was not rejected.
+    fn joins_max(&self, channel: &str) -> usize {
+        let stays = self.stays.get(channel).into_iter().flatten();
+        stays.filter(|stay| !stay.is_rejected).count()
+    }
+
+    /// The largest number of leaves: one for each such subscription that may be over.
+    fn leaves_max(&self, channel: &str) -> usize {
+        let is_closed = self.closed_at.is_some();
+        let stays = self.stays.get(channel).into_iter().flatten();
+        let is_over = |stay: &&Stay| is_closed || stay.cancelled_at.is_some();
+        stays
+            .filter(|stay| !stay.is_rejected)
+            .filter(is_over)
+            .count()
     }
 }
 
@@ -158,6 +177,7 @@ impl Membership {
         let Some(stay) = self.stays_mut(connection, channel).get_mut(number) else {
             return;
         };
+        stay.is_rejected = !is_granted;
         if is_granted {
             stay.granted_at = Some(now);
         } else {
@@ -269,10 +289,8 @@ impl Membership {
         channel: &str,
         client: &str,
     ) -> Option<String> {
-        let possible = |stays: &[Stay], _| stays.len();
-        self.count_push(connection, channel, client, possible, |stay| {
-            &mut stay.joins
-        })
+        let most = |subject: &Member| subject.joins_max(channel);
+        self.count_push(connection, channel, client, most, |stay| &mut stay.joins)
     }
 
     /// The client has received a leave. Returns why that is wrong, if it is.
@@ -282,13 +300,8 @@ impl Membership {
         channel: &str,
         client: &str,
     ) -> Option<String> {
-        let possible = |stays: &[Stay], is_closed| {
-            let is_over = |stay: &&Stay| is_closed || stay.cancelled_at.is_some();
-            stays.iter().filter(is_over).count()
-        };
-        self.count_push(connection, channel, client, possible, |stay| {
-            &mut stay.leaves
-        })
+        let most = |subject: &Member| subject.leaves_max(channel);
+        self.count_push(connection, channel, client, most, |stay| &mut stay.leaves)
     }
 
     fn count_push(
@@ -296,33 +309,31 @@ impl Membership {
         connection: ConnectionId,
         channel: &str,
         client: &str,
-        possible: impl Fn(&[Stay], bool) -> usize,
-        counts: impl Fn(&mut Stay) -> &mut BTreeMap<String, u64>,
+        most: impl Fn(&Member) -> usize,
+        counts: impl Fn(&mut Stay) -> &mut BTreeMap<String, usize>,
     ) -> Option<String> {
         let node = self.members.get(&connection)?.node;
         let mut subjects = self.members.values();
         let subject = subjects.find(|member| member.node == node && member.client == client);
-        let most = subject.map_or(0, |subject| {
-            let stays = subject.stays.get(channel).map_or(&[][..], Vec::as_slice);
-            possible(stays, subject.closed_at.is_some())
-        });
+        let most = subject.map_or(0, most);
         let Some(stay) = self
             .stays_mut(connection, channel)
             .last_mut()
-            .filter(|stay| stay.is_listener)
+            .filter(|stay| stay.is_listener && stay.ended_at.is_none())
         else {
-            return Some(format!("{connection:?} did not request it in {channel}"));
+            return Some(format!(
+                "{connection:?} requests no joins and leaves in {channel}"
+            ));
         };
         let count = counts(stay).entry(client.to_owned()).or_default();
         *count += 1;
-        let is_wrong = usize::try_from(*count).is_ok_and(|count| count > most);
-        is_wrong.then(|| {
+        (*count > most).then(|| {
             format!("{connection:?} received {count} of client {client} in {channel}, at most {most} are possible")
         })
     }
 
     /// Checks the joins and leaves that a connection has received in all its channels; everything is quiet. Returns
-    /// what is missing.
+    /// which are wrong.
     pub(crate) fn check_quiet(&self, connection: ConnectionId) -> Option<String> {
         let listener = self.members.get(&connection)?;
         let last_drop_at = self.last_drop_at.get(&listener.node);
@@ -335,8 +346,8 @@ impl Membership {
                 continue;
             };
             for subject in self.members.values().filter(|it| it.node == listener.node) {
-                if let Some(missing) = missing_push(stay, since, subject, channel) {
-                    return Some(format!("{connection:?} in {channel}: {missing}"));
+                if let Some(wrong) = wrong_pushes(stay, since, subject, channel) {
+                    return Some(format!("{connection:?} in {channel}: {wrong}"));
                 }
             }
         }
@@ -350,8 +361,10 @@ impl Membership {
     }
 }
 
-/// Returns which join or leave of a member a listener that was subscribed since then has missed.
-fn missing_push(stay: &Stay, since: Instant, subject: &Member, channel: &str) -> Option<String> {
+/// Returns which joins or leaves of a member are wrong for a listener that was subscribed since then. At least those
+/// after this time were due, and at most one for each subscription of the member: the gateway may have rejected one only
+/// after the listener received its leave.
+fn wrong_pushes(stay: &Stay, since: Instant, subject: &Member, channel: &str) -> Option<String> {
     let stays = subject.stays.get(channel)?;
     let granted = stays.iter().filter(|it| it.granted_at.is_some());
     let joins = granted.clone().filter(|it| it.requested_at > since).count();
@@ -360,22 +373,91 @@ fn missing_push(stay: &Stay, since: Instant, subject: &Member, channel: &str) ->
         let over_at = over_at.into_iter().flatten().min();
         it.ended_at.or(subject.closed_at).is_some() && over_at.is_some_and(|at| at > since)
     });
-    let leaves = leaves.count();
-    let received = |counts: &BTreeMap<String, u64>| counts.get(&subject.client).copied();
-    let received_joins = received(&stay.joins).unwrap_or_default();
-    let received_leaves = received(&stay.leaves).unwrap_or_default();
-    let is_short =
-        |received: u64, least: usize| usize::try_from(received).is_ok_and(|it| it < least);
-    if is_short(received_joins, joins) {
-        return Some(format!(
-            "{received_joins} of {joins} joins of client {}",
-            subject.client
-        ));
-    }
-    is_short(received_leaves, leaves).then(|| {
+    let (joins, leaves) = (
+        joins..=subject.joins_max(channel),
+        leaves.count()..=subject.leaves_max(channel),
+    );
+    let received = |counts: &BTreeMap<String, usize>| {
+        let count = counts.get(&subject.client).copied();
+        count.unwrap_or_default()
+    };
+    let (received_joins, received_leaves) = (received(&stay.joins), received(&stay.leaves));
+    let is_expected = joins.contains(&received_joins) && leaves.contains(&received_leaves);
+    (!is_expected).then(|| {
         format!(
-            "{received_leaves} of {leaves} leaves of client {}",
+            "{received_joins} joins and {received_leaves} leaves of client {}, expected {joins:?} and {leaves:?}",
             subject.client
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LISTENER: ConnectionId = ConnectionId(0);
+    const SUBJECT: ConnectionId = ConnectionId(1);
+
+    #[test]
+    fn a_listener_misses_a_join_until_it_has_received_it() {
+        let mut membership = with_listener();
+        subscribe(&mut membership, SUBJECT);
+
+        assert!(membership.check_quiet(LISTENER).is_some());
+        assert_eq!(membership.on_join(LISTENER, "channel", "subject"), None);
+        assert_eq!(membership.check_quiet(LISTENER), None);
+    }
+
+    #[test]
+    fn a_second_join_of_one_subscription_is_wrong() {
+        let mut membership = with_listener();
+        subscribe(&mut membership, SUBJECT);
+        membership.on_join(LISTENER, "channel", "subject");
+
+        assert!(membership.on_join(LISTENER, "channel", "subject").is_some());
+    }
+
+    #[test]
+    fn a_leave_of_a_subscription_that_never_began_is_wrong() {
+        let mut membership = with_listener();
+        membership.on_subscribe_sent(at(2), SUBJECT, "channel", false);
+        membership.on_unsubscribe_sent(at(2), SUBJECT, "channel");
+        // At this time the gateway may still have accepted the subscription.
+        assert_eq!(membership.on_leave(LISTENER, "channel", "subject"), None);
+
+        membership.on_subscribe_reply(at(3), SUBJECT, "channel", 0, false);
+
+        assert!(membership.check_quiet(LISTENER).is_some());
+    }
+
+    #[test]
+    fn a_join_after_the_end_of_a_subscription_is_wrong() {
+        let mut membership = with_listener();
+        subscribe(&mut membership, SUBJECT);
+        membership.on_unsubscribe_sent(at(3), LISTENER, "channel");
+        membership.on_unsubscribe_reply(at(4), LISTENER, "channel", 1);
+
+        assert!(membership.on_join(LISTENER, "channel", "subject").is_some());
+    }
+
+    /// A listener that is subscribed from 1 on, and another connection.
+    fn with_listener() -> Membership {
+        let mut membership = Membership::default();
+        membership.on_accepted(LISTENER, NodeIndex(0), "listener".to_owned());
+        membership.on_accepted(SUBJECT, NodeIndex(0), "subject".to_owned());
+        membership.on_subscribe_sent(at(0), LISTENER, "channel", true);
+        membership.on_subscribe_reply(at(1), LISTENER, "channel", 0, true);
+        membership
+    }
+
+    fn subscribe(membership: &mut Membership, client: ConnectionId) {
+        membership.on_subscribe_sent(at(2), client, "channel", false);
+        membership.on_subscribe_reply(at(2), client, "channel", 0, true);
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::START + Duration::from_millis(millis)
+    }
 }

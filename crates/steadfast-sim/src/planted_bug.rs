@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_hub::io::{ShardMessage, ShardPresence};
-use steadfast_protocol::message::ChannelName;
+use steadfast_protocol::message::{ChannelName, Reply};
 
 use crate::engine_kind::EngineKind;
 
@@ -53,6 +53,10 @@ pub enum PlantedBug {
     NoJoins,
     /// Leaves never leave their shard.
     NoLeaves,
+    /// Every leave is sent twice.
+    RepeatedLeaves,
+    /// A subscribe command whose subscription is cancelled before it begins gets no reply.
+    NoCancelledReply,
     /// A shard responds to presence queries without its own clients.
     EmptyPresence,
     /// The engine's responses to two reads of a channel are swapped.
@@ -73,7 +77,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -93,6 +97,8 @@ impl PlantedBug {
         Self::NoGenerations,
         Self::NoJoins,
         Self::NoLeaves,
+        Self::RepeatedLeaves,
+        Self::NoCancelledReply,
         Self::EmptyPresence,
         Self::SwappedResponses,
         Self::SameIncarnation,
@@ -130,6 +136,8 @@ impl PlantedBug {
             Self::NoGenerations => "no-generations",
             Self::NoJoins => "no-joins",
             Self::NoLeaves => "no-leaves",
+            Self::RepeatedLeaves => "repeated-leaves",
+            Self::NoCancelledReply => "no-cancelled-reply",
             Self::EmptyPresence => "empty-presence",
             Self::SwappedResponses => "swapped-responses",
             Self::SameIncarnation => "same-incarnation",
@@ -149,23 +157,34 @@ impl PlantedBug {
     }
 }
 
-/// Alters a message between shards as the planted bug requires; `None` when it is not sent.
+/// Returns the messages that are sent between shards instead of one, as the planted bug requires.
 pub(crate) fn alter_shard_message(
     message: ShardMessage,
     planted_bug: Option<PlantedBug>,
-) -> Option<ShardMessage> {
+) -> Vec<ShardMessage> {
     match (planted_bug, message) {
         (Some(PlantedBug::NoJoins), ShardMessage::Join { .. })
-        | (Some(PlantedBug::NoLeaves), ShardMessage::Leave { .. }) => None,
+        | (Some(PlantedBug::NoLeaves), ShardMessage::Leave { .. }) => Vec::new(),
+        (Some(PlantedBug::RepeatedLeaves), leave @ ShardMessage::Leave { .. }) => {
+            vec![leave.clone(), leave]
+        }
         (Some(PlantedBug::EmptyPresence), ShardMessage::PresenceResponse { shard, number, .. }) => {
-            Some(ShardMessage::PresenceResponse {
+            vec![ShardMessage::PresenceResponse {
                 shard,
                 number,
                 presence: ShardPresence::Clients(Vec::new()),
-            })
+            }]
         }
-        (_, message) => Some(message),
+        (_, message) => vec![message],
     }
+}
+
+/// Whether the gateway loses this reply, as the planted bug requires. Only its text distinguishes the reply to a
+/// subscribe command that was cancelled from other temporary errors.
+pub(crate) fn is_lost_reply(reply: &Reply, planted_bug: Option<PlantedBug>) -> bool {
+    planted_bug == Some(PlantedBug::NoCancelledReply)
+        && matches!(reply, Reply::Response { outcome: Err(error), .. }
+            if error.message == "unsubscribed before it began")
 }
 
 /// Swaps the ids of the first two reads of a channel by one shard, as the planted bug requires.

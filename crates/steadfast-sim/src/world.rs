@@ -304,6 +304,7 @@ impl World {
         for node in &mut self.nodes {
             final_checks::check_node(&mut self.ctx, node);
         }
+        self.clients.check_replies(&mut self.ctx);
         for connection in self.network.connections() {
             final_checks::check_membership(&mut self.ctx, connection);
         }

@@ -191,6 +191,19 @@ fn a_leave_that_stays_on_its_shard_is_missed() {
 }
 
 #[test]
+fn a_leave_that_is_sent_twice_is_detected() {
+    check(PlantedBug::RepeatedLeaves, &[Invariant::MembershipPushed]);
+}
+
+#[test]
+fn a_command_without_a_reply_is_detected() {
+    check(
+        PlantedBug::NoCancelledReply,
+        &[Invariant::RepliesMatchCommands],
+    );
+}
+
+#[test]
 fn a_shard_without_its_clients_makes_presence_wrong() {
     check(PlantedBug::EmptyPresence, &[Invariant::PresenceMatches]);
 }

@@ -199,6 +199,14 @@ impl Driver {
         }
     }
 
+    /// Returns the observer of the current connection.
+    pub(crate) fn observer(&self) -> Option<&Observer> {
+        match &self.transport {
+            Transport::Open { observer, .. } => Some(observer),
+            Transport::Dialing { .. } | Transport::None => None,
+        }
+    }
+
     /// The application queries the presence of a channel, again until a reply had to be exact.
     pub(crate) fn query_until_exact(
         &mut self,

@@ -2,6 +2,7 @@
 //! and checks that replies belong to commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_machine::{Instant, convert};
@@ -16,6 +17,7 @@ use crate::context::Context;
 use crate::ids::{ConnectionId, NodeIndex};
 use crate::membership::{PresenceReply, PresenceVerdict};
 use crate::reference_model::Invariant;
+use crate::settings::PRESENCE_TIMEOUT;
 
 /// A command that has no reply yet.
 #[derive(Clone, Debug)]
@@ -32,7 +34,6 @@ enum PendingCommand {
     },
     Presence {
         channel: String,
-        sent_at: Instant,
     },
     Publish {
         channel: String,
@@ -59,7 +60,8 @@ pub(crate) struct Observer {
     connection: ConnectionId,
     node: NodeIndex,
     encoding: Encoding,
-    pending: BTreeMap<u32, PendingCommand>,
+    /// The commands without a reply, by id, and when each was sent.
+    pending: BTreeMap<u32, (Instant, PendingCommand)>,
     /// The channels with publications whose outcome was lost with an earlier connection: until one is acknowledged, at
     /// most one publication of such a channel may be in flight.
     in_doubt: BTreeSet<String>,
@@ -88,7 +90,7 @@ impl Observer {
             let Command { id, request } = command.expect("a client sends valid commands");
             if id > 0 {
                 let pending = self.observe_command(ctx, request);
-                self.pending.insert(id, pending);
+                self.pending.insert(id, (ctx.now(), pending));
             }
         }
     }
@@ -109,10 +111,10 @@ impl Observer {
                 membership.on_unsubscribe_sent(now, connection, &channel);
                 PendingCommand::Unsubscribe { channel, count }
             }
-            Request::Presence(it) | Request::PresenceStats(it) => PendingCommand::Presence {
-                channel: it.channel,
-                sent_at: now,
-            },
+            Request::Presence(it) | Request::PresenceStats(it) => {
+                let channel = it.channel;
+                PendingCommand::Presence { channel }
+            }
             Request::Rpc(rpc) => self.observe_publish(ctx, &rpc),
             Request::History(_) => PendingCommand::History,
             Request::Connect(_)
@@ -129,12 +131,12 @@ impl Observer {
         let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT)
             .expect("a client publishes with idempotency keys");
         let (channel, key) = (publish.channel, publish.idempotency_key);
-        let is_other = |pending: &&PendingCommand| {
+        let is_other = |(_, pending): &&(Instant, PendingCommand)| {
             matches!(pending, PendingCommand::Publish { channel: at, key: other }
                 if *at == channel && *other != key)
         };
         if self.in_doubt.contains(&channel)
-            && let Some(other) = self.pending.values().find(is_other)
+            && let Some((_, other)) = self.pending.values().find(is_other)
         {
             let details = format!(
                 "{key} is sent to {channel} while {other:?} is in flight, after a lost connection"
@@ -151,8 +153,8 @@ impl Observer {
                 Reply::Ping => {}
                 Reply::Push(push) => self.observe_push(ctx, &push),
                 Reply::Response { id, outcome } => {
-                    if let Some(pending) = self.pending.remove(&id) {
-                        self.observe_reply(ctx, pending, outcome);
+                    if let Some((sent_at, pending)) = self.pending.remove(&id) {
+                        self.observe_reply(ctx, sent_at, pending, outcome);
                     } else {
                         let details = format!(
                             "{:?} received the reply {outcome:?} to command {id}, which it did not send",
@@ -168,6 +170,7 @@ impl Observer {
     fn observe_reply(
         &mut self,
         ctx: &mut Context,
+        sent_at: Instant,
         pending: PendingCommand,
         outcome: Result<ReplyResult, ReplyError>,
     ) {
@@ -184,14 +187,11 @@ impl Observer {
             (PendingCommand::Unsubscribe { channel, count }, _) => {
                 membership.on_unsubscribe_reply(now, connection, &channel, count);
             }
-            (PendingCommand::Presence { channel, sent_at }, Ok(ReplyResult::Presence(clients))) => {
+            (PendingCommand::Presence { channel }, Ok(ReplyResult::Presence(clients))) => {
                 let reply = PresenceReply::Clients(clients.into_keys().collect());
                 self.check_presence(ctx, &channel, sent_at, &reply);
             }
-            (
-                PendingCommand::Presence { channel, sent_at },
-                Ok(ReplyResult::PresenceStats(stats)),
-            ) => {
+            (PendingCommand::Presence { channel }, Ok(ReplyResult::PresenceStats(stats))) => {
                 let reply = PresenceReply::Count(convert::to_usize(stats.num_clients));
                 self.check_presence(ctx, &channel, sent_at, &reply);
             }
@@ -253,7 +253,7 @@ impl Observer {
 
     /// A publication has an outcome: its reply, if there is one, does not count any more.
     pub(crate) fn on_outcome(&mut self, key: &str) {
-        for pending in self.pending.values_mut() {
+        for (_, pending) in self.pending.values_mut() {
             if matches!(pending, PendingCommand::Publish { key: at, .. } if at == key) {
                 *pending = PendingCommand::Other;
             }
@@ -265,20 +265,36 @@ impl Observer {
         self.in_doubt.remove(channel);
     }
 
+    /// Checks that every command has its reply; everything is quiet.
+    pub(crate) fn check_replies(&self, ctx: &mut Context) {
+        let now = ctx.now();
+        let is_overdue = |sent_at: Instant| now.saturating_since(sent_at) > REPLY_TIME_MAX;
+        let mut pending = self.pending.iter();
+        let overdue = pending.find(|(_, (sent_at, _))| is_overdue(*sent_at));
+        let Some((id, (sent_at, command))) = overdue else {
+            return;
+        };
+        let details = format!(
+            "{:?} has no reply to command {id}, {command:?}, which was sent at {sent_at:?}",
+            self.connection
+        );
+        ctx.report(Invariant::RepliesMatchCommands, details);
+    }
+
     /// The connection is lost. Returns what has no reply.
     pub(crate) fn into_without_reply(self) -> WithoutReply {
         let mut without_reply = WithoutReply {
             in_doubt: self.in_doubt,
             ..WithoutReply::default()
         };
-        for pending in self.pending.into_values() {
+        for (_, pending) in self.pending.into_values() {
             match pending {
                 PendingCommand::Publish { channel, key } => {
                     without_reply.in_doubt.insert(channel.clone());
                     without_reply.publications.insert((channel, key));
                 }
                 PendingCommand::Presence { .. } | PendingCommand::History => {
-                    without_reply.calls += 1
+                    without_reply.calls += 1;
                 }
                 PendingCommand::Subscribe { .. }
                 | PendingCommand::Unsubscribe { .. }
@@ -288,6 +304,9 @@ impl Observer {
         without_reply
     }
 }
+
+/// The longest time from a command to its reply when everything is quiet: a presence query can fail at its timeout.
+const REPLY_TIME_MAX: Duration = PRESENCE_TIMEOUT.saturating_add(Duration::from_millis(500));
 
 /// The channel epoch in the result of a command.
 fn epoch_of(result: &ReplyResult) -> Option<String> {

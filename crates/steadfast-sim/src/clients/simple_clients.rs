@@ -336,6 +336,11 @@ impl SimpleClients {
         self.members.iter().map(|it| (&it.client, it.connection))
     }
 
+    /// The observers of all open connections.
+    pub(crate) fn observers(&self) -> impl Iterator<Item = &Observer> {
+        self.members.iter().filter_map(|it| it.observer.as_ref())
+    }
+
     /// The encoding of a client's messages.
     pub(crate) fn encoding(&self, index: usize) -> Encoding {
         let member = self.members.get(index);

@@ -21,7 +21,7 @@ use super::sockets::{Socket, Sockets};
 use crate::context::Context;
 use crate::ids::{ClientIndex, ConnectionId, ProcessId};
 use crate::network::Network;
-use crate::planted_bug::alter_shard_message;
+use crate::planted_bug::{alter_shard_message, is_lost_reply};
 use crate::reference_model::Invariant;
 use crate::settings::{PingTiming, SHARDS};
 
@@ -244,7 +244,7 @@ impl Hubs {
             Output::ResumeReading { peer } => self.set_paused(ports, index, peer, false),
             Output::Request(request) => ports.requests.push(request),
             Output::Broadcast(message) => {
-                if let Some(message) = alter_shard_message(message, ports.ctx.planted_bug) {
+                for message in alter_shard_message(message, ports.ctx.planted_bug) {
                     self.broadcast(ports, index, &message);
                 }
             }
@@ -263,6 +263,9 @@ impl Hubs {
         let Some((connection, encoding)) = self.receiver(index, peer) else {
             return;
         };
+        if is_lost_reply(message, ports.ctx.planted_bug) {
+            return;
+        }
         if let Reply::Push(push) = message
             && matches!(push.event, PushEvent::Unsubscribe { .. })
         {
