@@ -30,7 +30,7 @@ impl Peer {
         let max = context.settings().pending_requests_per_peer_max;
         self.pending_weight = self.pending_weight.saturating_sub(weight);
         if self.is_paused && self.pending_weight <= max / 2 {
-            self.is_paused = false;
+            self.record_resumed(context.now);
             context.emit(Output::ResumeReading { peer: self.id });
         }
     }

@@ -231,6 +231,14 @@ impl Peer {
         }
     }
 
+    /// Records that the peer is read from again.
+    pub(crate) const fn record_resumed(&mut self, now: Instant) {
+        self.is_paused = false;
+        if let PeerPhase::Connected { heartbeat } = &mut self.phase {
+            heartbeat.record_resumed(now);
+        }
+    }
+
     /// Records that buffered bytes were written.
     pub(crate) const fn record_written(&mut self, now: Instant, bytes: usize) {
         if let Some(send_buffer) = &mut self.send_buffer {

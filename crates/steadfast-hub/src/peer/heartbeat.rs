@@ -55,6 +55,14 @@ impl Heartbeat {
         }
     }
 
+    /// Records that the peer is read from again. The pong timeout starts again: the pong may have arrived, and is read
+    /// from now on.
+    pub(super) const fn record_resumed(&mut self, now: Instant) {
+        if self.awaited_since.is_some() {
+            self.awaited_since = Some(now);
+        }
+    }
+
     /// Accepts a pong. Returns `false` if every ping has its pong.
     pub(super) const fn accept_pong(&mut self) -> bool {
         if self.pongs_pending == 0 {

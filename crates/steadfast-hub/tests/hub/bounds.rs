@@ -7,9 +7,10 @@ use steadfast_engine::Request;
 use steadfast_engine::memory::Offsets;
 use steadfast_hub::event::{Event, HubLimit};
 use steadfast_hub::policy::HubSettings;
+use steadfast_hub::timer_wheel::TICK;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
-use steadfast_protocol::message::ReplyResult;
+use steadfast_protocol::message::{Reply, ReplyResult};
 
 use crate::messages::{
     connect, error, error_with, history, presence, publish, publish_once, reply_to, rpc, subscribe,
@@ -200,6 +201,23 @@ pub(crate) fn a_paused_peer_is_not_closed_for_a_missing_pong(offsets: Offsets) {
     script.advance(settings().ping_interval * 2);
 
     assert_eq!(script.close_code(peer), Some(3012), "reading resumed");
+}
+
+pub(crate) fn the_pong_timeout_starts_again_when_reading_resumes(offsets: Offsets) {
+    let mut script = with_pending_requests_max(offsets, 1);
+    let peer = script.connect();
+    script.send(peer, publish(2, "news"));
+    while script.read(peer) != [Reply::Ping] {
+        script.advance(TICK);
+    }
+
+    script.advance(settings().pong_timeout - TICK);
+    script.respond(appended(1));
+    script.advance(TICK);
+    assert_eq!(script.close_code(peer), None, "its pong may not be read");
+    script.advance(settings().pong_timeout);
+
+    assert_eq!(script.close_code(peer), Some(3012));
 }
 
 pub(crate) fn rejections_are_reported_once_a_second_with_their_count(offsets: Offsets) {

@@ -65,6 +65,7 @@ suite! {
     bounds::after_a_rejected_connect_the_rest_of_its_message_is_ignored_even_if_malformed,
     bounds::a_channel_and_an_idempotency_key_may_contain_any_character,
     bounds::a_paused_peer_is_not_closed_for_a_missing_pong,
+    bounds::the_pong_timeout_starts_again_when_reading_resumes,
     bounds::rejections_are_reported_once_a_second_with_their_count,
     catch_up::a_shard_that_lagged_reads_a_few_channels_at_once_and_each_of_them_in_turn,
     catch_up::a_channel_that_missed_more_than_a_page_lets_the_others_go_first,
