@@ -58,6 +58,11 @@ fn read_queued(shared: &mut Shared) {
         && let Some(index) = shared.channels.next_catch_up()
     {
         let channel = shared.channels.get_mut(index);
+        if !channel.has_members() {
+            // The next member begins with a read of its own, whose response sets the cursor.
+            channel.cursor = Cursor::Unknown;
+            continue;
+        }
         let Cursor::Lagging { epoch, offset } = channel.cursor else {
             // Another history began, and with it the cursor became current.
             continue;

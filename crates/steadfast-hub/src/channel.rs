@@ -121,8 +121,12 @@ impl Channel {
         self.listeners.remove(listener);
     }
 
+    pub(crate) fn has_members(&self) -> bool {
+        !(self.live.is_empty() && self.pending.is_empty())
+    }
+
     /// Whether the channel has neither members nor pending requests.
     pub(crate) fn is_idle(&self) -> bool {
-        self.live.is_empty() && self.pending.is_empty() && self.pending_requests == 0
+        !self.has_members() && self.pending_requests == 0
     }
 }

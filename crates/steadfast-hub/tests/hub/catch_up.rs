@@ -7,8 +7,8 @@ use steadfast_engine::{Rejection, Request};
 use steadfast_hub::io::PeerId;
 use steadfast_hub::policy::HubSettings;
 
-use crate::messages::{push, pushes, unsubscribe};
-use crate::responses::{first_page, page};
+use crate::messages::{push, pushes, subscribe, subscribed, unsubscribe};
+use crate::responses::{checked, first_page, page};
 use crate::script::{Script, settings};
 
 /// Channels that are read again; more than `catch_up_reads_max`.
@@ -102,6 +102,51 @@ pub(crate) fn a_channel_without_members_is_not_read_again(offsets: Offsets) {
 
     assert_eq!(reads(&script), ["e"]);
     assert_eq!(script.channel_count(), 3);
+}
+
+pub(crate) fn a_channel_whose_last_member_leaves_during_a_read_is_not_read_further(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
+    let peer = script.subscribe("a", 0);
+    script.miss("a", 4);
+
+    assert_eq!(reads(&script), ["a"]);
+    script.lose_connection(peer);
+    script.respond(first_page(4, &[1, 2, 3]));
+
+    assert_eq!(script.requests, []);
+    assert_eq!(script.channel_count(), 0);
+}
+
+pub(crate) fn a_channel_that_was_not_read_further_begins_again_with_its_next_member(
+    offsets: Offsets,
+) {
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            catch_up_reads_max: 1,
+            ..settings()
+        },
+    );
+    let first = script.subscribe("a", 0);
+    script.miss("a", 4);
+    // The response to a cancelled subscription keeps the channel known.
+    let cancelled = script.connect();
+    script.send(cancelled, subscribe(2, "a"));
+    script.lose_connection(cancelled);
+    script.lose_connection(first);
+    script.respond(first_page(4, &[1, 2, 3]));
+    assert_eq!(script.requests.len(), 1, "only the cancelled one");
+
+    let next = script.connect();
+    script.send(next, subscribe(2, "a"));
+    script.respond(checked(4));
+    script.commit("a", 5);
+    script.respond(checked(5));
+    script.commit("a", 6);
+
+    assert_eq!(script.read(next), [subscribed(2, 5), push("a", 6)]);
 }
 
 pub(crate) fn a_shard_that_lags_again_while_it_catches_up_reads_each_channel_once(

@@ -71,6 +71,8 @@ suite! {
     catch_up::a_channel_that_missed_more_than_a_page_lets_the_others_go_first,
     catch_up::a_read_that_the_engine_rejects_at_its_limit_is_repeated_and_no_subscriber_is_closed,
     catch_up::a_channel_without_members_is_not_read_again,
+    catch_up::a_channel_whose_last_member_leaves_during_a_read_is_not_read_further,
+    catch_up::a_channel_that_was_not_read_further_begins_again_with_its_next_member,
     catch_up::a_shard_that_lags_again_while_it_catches_up_reads_each_channel_once,
     commands::a_connect_reply_contains_the_client_id_and_the_ping_settings,
     commands::a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing,
