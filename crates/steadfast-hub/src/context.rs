@@ -14,7 +14,7 @@ use crate::rejections::{RejectionCause, Rejections};
 pub(crate) struct Context {
     pub(crate) policy: HubPolicy,
     pub(crate) now: Instant,
-    /// The wall-clock time of the latest command.
+    /// The wall-clock time of the latest command or decision.
     pub(crate) wall: Timestamp,
     pub(crate) generator: Generator,
     rejections: Rejections,

@@ -300,7 +300,12 @@ impl Machine for Hub {
                 let cause = RejectionCause::InboxFull { shard };
                 self.shared.context.record_rejection(cause);
             }
-            Input::Decided { number, decision } => {
+            Input::Decided {
+                number,
+                decision,
+                at,
+            } => {
+                self.shared.context.wall = at;
                 let (peers, shared) = (&mut self.peers, &mut self.shared);
                 let outcome = responses::on_decided(peers, shared, number, decision);
                 if let Err(ClosedCaller { peer, disconnect }) = outcome {

@@ -219,6 +219,8 @@ pub enum Input {
         /// The number in [`Output::Decide`].
         number: u64,
         decision: ConnectDecision,
+        /// The wall-clock time, which the reply to the connect command contains.
+        at: Timestamp,
     },
     /// The process is shutting down: close every peer with a code whose advice is to reconnect.
     ShutdownRequested,

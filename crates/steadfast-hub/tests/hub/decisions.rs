@@ -15,7 +15,7 @@ use steadfast_protocol::message::{ConnectRequest, Reply, ReplyResult};
 
 use crate::messages::{connect, connect_with, error, publish, reply_to, subscribe, subscribed};
 use crate::responses::{appended, checked};
-use crate::script::{Script, is_connected, settings};
+use crate::script::{Script, WALL, is_connected, settings};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const PENDING_MAX: usize = 2;
@@ -80,10 +80,14 @@ pub(crate) fn a_decision_may_take_longer_than_the_connect_timeout_and_pings_foll
     let mut script = deciding_within(settings().connect_timeout * 3, offsets, settings());
     let peer = script.accept();
     script.send(peer, connect());
-    script.advance(settings().connect_timeout * 2);
+    let time = settings().connect_timeout * 2;
+    script.advance(time);
     assert_eq!(script.read(peer), []);
     decide_next(&mut script, accept("ada"));
-    assert!(is_connected(&script.read(peer)));
+    let replies = script.read(peer);
+    assert!(is_connected(&replies));
+    let now = WALL.as_millis() + u64::try_from(time.as_millis()).expect("small");
+    assert_eq!(connect_time(&replies[0]), i64::try_from(now).ok());
 
     script.advance(settings().ping_interval);
     assert_eq!(script.read(peer), [Reply::Ping]);
@@ -236,6 +240,17 @@ pub(crate) fn a_pending_decision_counts_as_a_session_until_it_is_rejected(offset
     }
 }
 
+/// The server's time in the reply to a connect command.
+fn connect_time(reply: &Reply) -> Option<i64> {
+    match reply {
+        Reply::Response {
+            outcome: Ok(ReplyResult::Connect(connected)),
+            ..
+        } => Some(connected.time),
+        _ => None,
+    }
+}
+
 /// A hub for whose connect commands something outside of it decides.
 fn deciding(offsets: Offsets, settings: HubSettings) -> Script {
     deciding_within(TIMEOUT, offsets, settings)
@@ -269,5 +284,10 @@ fn decide_next(script: &mut Script, decision: ConnectDecision) {
 }
 
 fn decide(script: &mut Script, number: u64, decision: ConnectDecision) {
-    script.handle(Input::Decided { number, decision });
+    let at = script.engine.wall();
+    script.handle(Input::Decided {
+        number,
+        decision,
+        at,
+    });
 }
