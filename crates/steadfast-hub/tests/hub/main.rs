@@ -127,6 +127,7 @@ suite! {
     liveness::a_shutdown_closes_all_peers_with_advice_to_reconnect,
     presence::presence_lists_the_subscribed_clients,
     presence::presence_awaits_every_shard_and_sums_the_responses,
+    presence::a_channel_without_clients_has_no_users,
     presence::presence_fails_with_a_temporary_error_if_a_shard_does_not_respond,
     presence::presence_above_its_limit_is_rejected_and_not_truncated,
     presence::joins_and_leaves_are_pushed_to_peers_that_requested_them,

@@ -75,6 +75,24 @@ pub(crate) fn presence_awaits_every_shard_and_sums_the_responses(offsets: Offset
     );
 }
 
+pub(crate) fn a_channel_without_clients_has_no_users(offsets: Offsets) {
+    let mut script = Script::new(offsets);
+    let peer = script.connect();
+
+    script.send(peer, presence_stats(3, "news"));
+    relay(&mut script);
+    relay(&mut script);
+
+    let stats = PresenceStats {
+        num_clients: 0,
+        num_users: 0,
+    };
+    assert_eq!(
+        script.read(peer),
+        [reply_to(3, ReplyResult::PresenceStats(stats))]
+    );
+}
+
 pub(crate) fn presence_fails_with_a_temporary_error_if_a_shard_does_not_respond(offsets: Offsets) {
     let mut script = Script::with(
         offsets,
