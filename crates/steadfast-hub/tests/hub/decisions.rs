@@ -242,13 +242,14 @@ pub(crate) fn a_pending_decision_counts_as_a_session_until_it_is_rejected(offset
 
 /// The server's time in the reply to a connect command.
 fn connect_time(reply: &Reply) -> Option<i64> {
-    match reply {
-        Reply::Response {
-            outcome: Ok(ReplyResult::Connect(connected)),
-            ..
-        } => Some(connected.time),
-        _ => None,
+    if let Reply::Response {
+        outcome: Ok(ReplyResult::Connect(connected)),
+        ..
+    } = reply
+    {
+        return Some(connected.time);
     }
+    None
 }
 
 /// A hub for whose connect commands something outside of it decides.
