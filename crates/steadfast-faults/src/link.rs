@@ -5,8 +5,8 @@
 //! lasts is decided by the driver.
 //!
 //! A driver that moves raw bytes, such as a proxy, sends each read as one chunk of [`Lane::Messages`]. It stops reading
-//! while [`ByteStream::unsent_bytes`] is at its own limit, since the queue of unsent bytes has none. A black
-//! hole lasts as long as the link.
+//! while [`ByteStream::unsent_bytes`] is at its own limit, since the queue of unsent bytes has none.
+//! A black hole lasts as long as the link.
 
 mod byte_stream;
 
