@@ -14,14 +14,14 @@ use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
-use steadfast_protocol::message::{Command, Reply};
+use steadfast_protocol::message::Command;
 
 use crate::context::Context;
 use crate::disconnect::Disconnect;
 use crate::event::{ClosedBy, Event, HubLimit};
 use crate::ids::{ClientId, PeerId};
 use crate::io::{Access, ConnectionLoss, Input, Output, ShardMessage};
-use crate::peer::{Deadline, Peer};
+use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::policy::HubPolicy;
 use crate::presence::MembershipChange;
@@ -206,7 +206,8 @@ impl Hub {
         let now = self.shared.context.now;
         self.shared.timer_wheel.advance(now, &mut due);
         for entry in due.drain(..) {
-            self.on_timer(entry);
+            let TimerEntry { peer, tick } = entry;
+            self.with_peer(peer, |peer, shared| peer.on_timer(shared, tick));
         }
         self.due = due;
         while let Some(entry) = self.shared.pending.take_expired(self.shared.context.now) {
@@ -214,35 +215,6 @@ impl Hub {
         }
         catch_up::on_tick(&mut self.shared);
         self.shared.context.report_rejections();
-    }
-
-    /// Handles the deadline of a peer, unless the entry has become stale.
-    fn on_timer(&mut self, entry: TimerEntry) {
-        let is_full = self.shared.is_full();
-        let now = self.shared.context.now;
-        let Some(peer) = self.peers.get_mut(entry.peer) else {
-            return;
-        };
-        if !peer.take_schedule(entry.tick) {
-            return;
-        }
-        let context = &mut self.shared.context;
-        let disconnect = match peer.take_expired(now, context.settings()) {
-            None => None,
-            Some(Deadline::Ping) => {
-                peer.send(context, Reply::Ping);
-                None
-            }
-            Some(Deadline::NoPong) => Some(DisconnectCode::NoPong.into()),
-            Some(Deadline::ConnectTimeout) if is_full => Some(Disconnect::full()),
-            Some(Deadline::ConnectTimeout) => Some(DisconnectCode::Stale.into()),
-            Some(Deadline::RejectedCloseTimeout) => Some(DisconnectCode::TooManyRequests.into()),
-            Some(Deadline::WriteTimeout) => Some(DisconnectCode::WriteError.into()),
-        };
-        match disconnect {
-            None => self.shared.schedule(peer),
-            Some(disconnect) => self.close(entry.peer, disconnect),
-        }
     }
 
     fn shut_down(&mut self) {
@@ -339,7 +311,7 @@ mod tests {
         ChannelEpoch, Committed, Page, Publisher, ReadResponse, Record, Response, RetentionClass,
     };
     use steadfast_protocol::message::{
-        ConnectRequest, PayloadKind, PublishRequest, ReplyResult, Request, SubscribeRequest,
+        ConnectRequest, PayloadKind, PublishRequest, Reply, ReplyResult, Request, SubscribeRequest,
     };
 
     use super::*;

@@ -13,6 +13,7 @@ mod channels;
 mod commands;
 mod commits;
 mod context;
+mod deadlines;
 mod disconnect;
 pub mod event;
 mod fanout;
