@@ -36,15 +36,15 @@ impl CatchUpReads {
         self.in_flight += 1;
     }
 
-    /// Records a response, which ends a pause.
+    /// Records a response. One during a pause is to a read that was sent before: it does not end the pause.
     pub(crate) const fn complete(&mut self) {
         self.in_flight -= 1;
-        self.paused_until = None;
-        self.next_pause = PAUSE_MIN;
+        if self.paused_until.is_none() {
+            self.next_pause = PAUSE_MIN;
+        }
     }
 
-    /// Records that a read was rejected. The reads that were sent before the pause may be rejected during it; they do
-    /// not make it longer.
+    /// Records that a read was rejected. One during a pause was sent before: it does not make the pause longer.
     pub(crate) fn reject(&mut self, now: Instant) {
         self.in_flight -= 1;
         if self.paused_until.is_none() {

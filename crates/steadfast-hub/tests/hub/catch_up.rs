@@ -91,6 +91,23 @@ pub(crate) fn a_read_that_the_engine_rejects_at_its_limit_is_repeated_and_no_sub
     }
 }
 
+pub(crate) fn a_response_to_an_earlier_read_does_not_end_the_pause_after_a_rejection(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
+    lag(&mut script, 1);
+
+    for pause in [100, 200] {
+        script.reject(Rejection::Limit);
+        script.respond(page(1, &[1]));
+        assert_eq!(script.requests, []);
+        script.advance(Duration::from_millis(pause - 1));
+        assert_eq!(script.requests, []);
+        script.advance(Duration::from_millis(1));
+        assert_eq!(script.requests.len(), 2);
+    }
+}
+
 pub(crate) fn a_channel_without_members_is_not_read_again(offsets: Offsets) {
     let mut script = Script::new(offsets);
     let peers = lag(&mut script, 1);

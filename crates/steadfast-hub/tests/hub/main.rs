@@ -70,6 +70,7 @@ suite! {
     catch_up::a_shard_that_lagged_reads_a_few_channels_at_once_and_each_of_them_in_turn,
     catch_up::a_channel_that_missed_more_than_a_page_lets_the_others_go_first,
     catch_up::a_read_that_the_engine_rejects_at_its_limit_is_repeated_and_no_subscriber_is_closed,
+    catch_up::a_response_to_an_earlier_read_does_not_end_the_pause_after_a_rejection,
     catch_up::a_channel_without_members_is_not_read_again,
     catch_up::a_channel_whose_last_member_leaves_during_a_read_is_not_read_further,
     catch_up::a_channel_that_was_not_read_further_begins_again_with_its_next_member,
