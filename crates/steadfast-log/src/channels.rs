@@ -102,6 +102,13 @@ impl Channel {
         }
     }
 
+    /// Whether the channel can be removed: its newest publication is committed and too old, and no batch in flight
+    /// removes it.
+    pub(crate) fn has_expired(&self, policy: &LogPolicy, at: Timestamp) -> bool {
+        let is_idle = self.assigned == self.high_watermark && !self.is_expiring;
+        is_idle && at.saturating_since(self.last_at) > policy.channel_ttl()
+    }
+
     /// Hides every publication below an offset.
     pub(crate) fn hide_below(&mut self, start: u64) {
         while self.start() < start && self.entries.pop_front().is_some() {}

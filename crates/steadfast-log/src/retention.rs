@@ -62,11 +62,8 @@ impl Log {
         for channel in self.state.channels.iter_mut() {
             channel.prune(&self.policy, self.wall);
         }
-        let kept = self.policy.channel_ttl();
-        let expired = self.state.channels.iter().filter(|(_, channel)| {
-            let idle = channel.assigned == channel.high_watermark && !channel.is_expiring;
-            idle && self.wall.saturating_since(channel.last_at) > kept
-        });
+        let channels = self.state.channels.iter();
+        let expired = channels.filter(|(_, it)| it.has_expired(&self.policy, self.wall));
         self.writer.expired_channels = expired.map(|(id, _)| id).take(EXPIRED_MAX).collect();
         self.schedule_age_timer();
     }
@@ -86,11 +83,8 @@ impl Log {
             if !batch.fits(head_bytes, EXPIRED_RECORD_BYTES) {
                 break;
             }
-            let kept = self.policy.channel_ttl();
-            let wall = self.wall;
             if let Some(channel) = self.state.channels.by_id_mut(id)
-                && channel.assigned == channel.high_watermark
-                && wall.saturating_since(channel.last_at) > kept
+                && channel.has_expired(&self.policy, self.wall)
             {
                 channel.is_expiring = true;
                 batch.encode(&Stored::ChannelExpired {

@@ -168,6 +168,18 @@ fn a_channel_expires_after_30_days_and_reappears_with_another_epoch() {
 }
 
 #[test]
+fn a_channel_expires_at_the_first_check_after_30_days() {
+    let mut harness = Harness::new(settings());
+    harness.publish_ok(append("a", "1"));
+
+    harness.advance(Duration::from_hours(30 * 24));
+    assert_eq!(harness.log.channels(), 1, "exactly 30 days are kept");
+
+    harness.advance(Duration::from_mins(1));
+    assert_eq!(harness.log.channels(), 0);
+}
+
+#[test]
 fn a_channel_that_is_published_to_while_it_expires_starts_again() {
     let mut harness = Harness::new(settings());
     let (old, ..) = harness.publish_ok(append("a", "1"));
