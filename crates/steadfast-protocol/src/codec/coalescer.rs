@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn the_acknowledgements_of_a_thousand_publications_share_a_payload() {
+        let mut coalescer = ReplyCoalescer::default();
+
+        for id in 1..=1_000 {
+            assert!(coalescer.accepts(7), "{id}");
+            append_all(&mut coalescer, 7, &[published(id)]);
+        }
+    }
+
+    #[test]
     fn a_large_payload_releases_its_memory() {
         let mut coalescer = ReplyCoalescer::default();
 
