@@ -127,6 +127,7 @@ suite! {
     liveness::a_rejected_peer_that_does_not_close_is_closed,
     liveness::a_shutdown_closes_all_peers_with_advice_to_reconnect,
     presence::presence_lists_the_subscribed_clients,
+    presence::presence_lists_no_client_whose_subscription_is_pending,
     presence::presence_awaits_every_shard_and_sums_the_responses,
     presence::a_channel_without_clients_has_no_users,
     presence::presence_fails_with_a_temporary_error_if_a_shard_does_not_respond,

@@ -40,6 +40,19 @@ pub(crate) fn presence_lists_the_subscribed_clients(offsets: Offsets) {
     );
 }
 
+pub(crate) fn presence_lists_no_client_whose_subscription_is_pending(offsets: Offsets) {
+    let mut script = Script::new(offsets);
+    let peer = script.connect();
+    script.send(peer, subscribe(2, "news"));
+
+    script.send(peer, presence(3, "news"));
+    relay(&mut script);
+    relay(&mut script);
+
+    let empty = ReplyResult::Presence(BTreeMap::new());
+    assert_eq!(script.read(peer), [reply_to(3, empty)]);
+}
+
 pub(crate) fn presence_awaits_every_shard_and_sums_the_responses(offsets: Offsets) {
     let mut script = Script::with(
         offsets,
