@@ -249,6 +249,13 @@ impl Clients {
         }
     }
 
+    /// Checks that every session has delivered the joins and leaves that it received; everything is quiet.
+    pub(crate) fn check_pushes(&self, ctx: &mut Context) {
+        for driver in self.sessions.drivers() {
+            driver.check_pushes(ctx);
+        }
+    }
+
     /// Checks that every session is connected, given the time since the last fault.
     pub(crate) fn check_connected(&self, ctx: &mut Context) {
         self.sessions.check_connected(ctx);

@@ -316,9 +316,10 @@ impl Membership {
         let mut subjects = self.members.values();
         let subject = subjects.find(|member| member.node == node && member.client == client);
         let most = subject.map_or(0, most);
-        let Some(stay) = self
-            .stays_mut(connection, channel)
-            .last_mut()
+        // What arrives before the reply to a subscribe command belongs to the former subscription.
+        let mut stays = self.stays_mut(connection, channel).iter_mut().rev();
+        let Some(stay) = stays
+            .find(|stay| stay.granted_at.is_some())
             .filter(|stay| stay.is_listener && stay.ended_at.is_none())
         else {
             return Some(format!(
@@ -329,6 +330,15 @@ impl Membership {
         *count += 1;
         (*count > most).then(|| {
             format!("{connection:?} received {count} of client {client} in {channel}, at most {most} are possible")
+        })
+    }
+
+    /// The number of joins and leaves that a connection has received since it subscribed to a channel last.
+    pub(crate) fn pushes_received(&self, connection: ConnectionId, channel: &str) -> usize {
+        let member = self.members.get(&connection);
+        let stay = member.and_then(|member| member.stays.get(channel)?.last());
+        stay.map_or(0, |stay| {
+            stay.joins.values().chain(stay.leaves.values()).sum()
         })
     }
 
@@ -440,6 +450,20 @@ mod tests {
         membership.on_unsubscribe_reply(at(4), LISTENER, "channel", 1);
 
         assert!(membership.on_join(LISTENER, "channel", "subject").is_some());
+    }
+
+    #[test]
+    fn a_join_before_the_reply_belongs_to_the_former_subscription() {
+        let mut membership = with_listener();
+        subscribe(&mut membership, SUBJECT);
+        membership.on_unsubscribe_sent(at(3), LISTENER, "channel");
+        membership.on_subscribe_sent(at(3), LISTENER, "channel", true);
+
+        assert_eq!(membership.on_join(LISTENER, "channel", "subject"), None);
+        membership.on_unsubscribe_reply(at(4), LISTENER, "channel", 1);
+        membership.on_subscribe_reply(at(4), LISTENER, "channel", 1, true);
+
+        assert_eq!(membership.pushes_received(LISTENER, "channel"), 0);
     }
 
     /// A listener that is subscribed from 1 on, and another connection.

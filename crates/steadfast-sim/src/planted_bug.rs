@@ -6,6 +6,7 @@ pub(crate) mod session_messages;
 
 use std::collections::BTreeMap;
 
+use steadfast_core::io::SubscriptionEvent;
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_hub::io::{ShardMessage, ShardPresence};
 use steadfast_protocol::message::{ChannelName, Reply};
@@ -55,6 +56,8 @@ pub enum PlantedBug {
     NoLeaves,
     /// Every leave is sent twice.
     RepeatedLeaves,
+    /// A session does not deliver the leaves that it receives.
+    UndeliveredLeaves,
     /// A subscribe command whose subscription is cancelled before it begins gets no reply.
     NoCancelledReply,
     /// A shard responds to presence queries without its own clients.
@@ -77,7 +80,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -98,6 +101,7 @@ impl PlantedBug {
         Self::NoJoins,
         Self::NoLeaves,
         Self::RepeatedLeaves,
+        Self::UndeliveredLeaves,
         Self::NoCancelledReply,
         Self::EmptyPresence,
         Self::SwappedResponses,
@@ -137,6 +141,7 @@ impl PlantedBug {
             Self::NoJoins => "no-joins",
             Self::NoLeaves => "no-leaves",
             Self::RepeatedLeaves => "repeated-leaves",
+            Self::UndeliveredLeaves => "undelivered-leaves",
             Self::NoCancelledReply => "no-cancelled-reply",
             Self::EmptyPresence => "empty-presence",
             Self::SwappedResponses => "swapped-responses",
@@ -185,6 +190,12 @@ pub(crate) fn is_lost_reply(reply: &Reply, planted_bug: Option<PlantedBug>) -> b
     planted_bug == Some(PlantedBug::NoCancelledReply)
         && matches!(reply, Reply::Response { outcome: Err(error), .. }
             if error.message == "unsubscribed before it began")
+}
+
+/// Whether a session loses this event, as the planted bug requires.
+pub(crate) fn is_lost_event(event: &SubscriptionEvent, planted_bug: Option<PlantedBug>) -> bool {
+    planted_bug == Some(PlantedBug::UndeliveredLeaves)
+        && matches!(event, SubscriptionEvent::Leave(_))
 }
 
 /// Swaps the ids of the first two reads of a channel by one shard, as the planted bug requires.

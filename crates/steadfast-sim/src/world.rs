@@ -305,6 +305,7 @@ impl World {
             final_checks::check_node(&mut self.ctx, node);
         }
         self.clients.check_replies(&mut self.ctx);
+        self.clients.check_pushes(&mut self.ctx);
         for connection in self.network.connections() {
             final_checks::check_membership(&mut self.ctx, connection);
         }

@@ -196,6 +196,14 @@ fn a_leave_that_is_sent_twice_is_detected() {
 }
 
 #[test]
+fn a_session_that_does_not_deliver_leaves_is_detected() {
+    check(
+        PlantedBug::UndeliveredLeaves,
+        &[Invariant::MembershipPushed],
+    );
+}
+
+#[test]
 fn a_command_without_a_reply_is_detected() {
     check(
         PlantedBug::NoCancelledReply,

@@ -28,6 +28,8 @@ struct AppSubscription {
     position: Option<Position>,
     /// The number of events that the application has not read.
     unread: usize,
+    /// The joins and leaves since the session subscribed last.
+    pushes: usize,
 }
 
 /// A publication without an outcome.
@@ -69,6 +71,7 @@ impl Application {
             channel: channel.clone(),
             position: None,
             unread: 0,
+            pushes: 0,
         };
         Self {
             name: format!("s{index}"),
@@ -288,6 +291,13 @@ impl Application {
                 .reference_model
                 .report_violation(Invariant::QueuesBounded, details);
         }
+        match &event {
+            SubscriptionEvent::Subscribed { .. }
+            | SubscriptionEvent::Resumed { .. }
+            | SubscriptionEvent::Gap { .. } => subscription.pushes = 0,
+            SubscriptionEvent::Join(_) | SubscriptionEvent::Leave(_) => subscription.pushes += 1,
+            SubscriptionEvent::Publication(_) | SubscriptionEvent::Unsubscribed { .. } => {}
+        }
         match event {
             SubscriptionEvent::Subscribed { position } => {
                 if subscription.position.is_some() {
@@ -351,6 +361,12 @@ impl Application {
         self.subscriptions
             .iter()
             .any(|subscription| subscription.unread > 0)
+    }
+
+    /// The number of joins and leaves that the session has delivered since it subscribed last, by channel.
+    pub(crate) fn pushes(&self) -> impl Iterator<Item = (&str, usize)> {
+        let subscriptions = self.subscriptions.iter();
+        subscriptions.map(|it| (it.channel.as_str(), it.pushes))
     }
 
     /// Whether nothing is left to do, given the channels' high watermarks.

@@ -24,8 +24,8 @@ use crate::context::Context;
 use crate::event::clients::DriverEvent;
 use crate::ids::{ConnectionId, NodeIndex};
 use crate::network::Network;
-use crate::planted_bug::PlantedBug;
 use crate::planted_bug::session_messages::SessionBugState;
+use crate::planted_bug::{PlantedBug, is_lost_event};
 use crate::reference_model::Invariant;
 
 /// A session with its application and its one transport.
@@ -137,6 +137,9 @@ impl Driver {
                     self.send_frame(ctx, network, attempt, close.opcode(), close.payload());
                 }
             }
+            Output::Deliver { id, event } if is_lost_event(&event, ctx.planted_bug) => {
+                self.drive(ctx, network, Input::Consumed { id, items: 1 });
+            }
             Output::Deliver { id, event } => {
                 self.application
                     .handle_event(id, event, &mut ctx.recorder());
@@ -192,6 +195,23 @@ impl Driver {
         match &self.transport {
             Transport::Open { observer, .. } => Some(observer),
             Transport::Dialing { .. } | Transport::None => None,
+        }
+    }
+
+    /// Checks that the session has delivered every join and leave that it received; everything is quiet.
+    pub(crate) fn check_pushes(&self, ctx: &mut Context) {
+        let Some(connection) = self.connection() else {
+            return;
+        };
+        for (channel, delivered) in self.application.pushes() {
+            let received = ctx.membership.pushes_received(connection, channel);
+            if delivered != received {
+                let details = format!(
+                    "session {} delivered {delivered} of {received} joins and leaves of {channel}",
+                    self.index
+                );
+                ctx.report(Invariant::MembershipPushed, details);
+            }
         }
     }
 
