@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn a_removed_channel_takes_no_space_in_checkpoints() {
+        let mut channels = Channels::default();
+        for (id, name) in [(0, "a"), (1, "long")] {
+            assert!(channels.insert(id, channel(name)));
+        }
+        let of_long = record_bytes(&ChannelName::from("long"));
+        assert!(channels.checkpoint_bytes() > of_long);
+
+        channels.remove(0);
+        assert_eq!(channels.checkpoint_bytes(), of_long);
+        channels.remove(1);
+
+        assert_eq!(channels.checkpoint_bytes(), 0);
+    }
+
+    #[test]
     fn opening_a_log_shows_the_same_publications_as_pruning_after_each() {
         let settings = LogSettings {
             history_size: 4,
