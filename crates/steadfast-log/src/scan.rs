@@ -250,8 +250,9 @@ impl Scan {
             }
             rest = self.skip(rest, 1);
         }
+        // A head may begin in the last bytes of a chunk.
         let kept = match position {
-            ChunkPosition::Inner => HEAD_BYTES - 1,
+            ChunkPosition::Inner => HEAD_BYTES,
             ChunkPosition::Last => 0,
         };
         self.skip(rest, rest.len().saturating_sub(kept)).len()
@@ -340,6 +341,26 @@ mod tests {
                 assert_eq!(positions, reference.0, "chunks of {chunk}");
                 assert_eq!(outcome, reference.1, "chunks of {chunk}");
             }
+        }
+    }
+
+    #[test]
+    fn a_record_after_a_corrupt_one_is_evidence_however_its_head_is_split_into_chunks() {
+        let mut bytes = Vec::new();
+        push(&mut bytes, &publication(b"corrupt"));
+        let valid_at = RECORDS_AT + u64::try_from(bytes.len()).unwrap();
+        push(&mut bytes, &publication(b"valid"));
+        bytes[HEAD_BYTES] ^= 1;
+
+        for chunk in 1..bytes.len() {
+            let (positions, outcome) = scan(&bytes, chunk);
+
+            assert_eq!(positions, [], "chunks of {chunk}");
+            assert_eq!(
+                outcome.evidence(RECORDS_AT),
+                Some(valid_at),
+                "chunks of {chunk}"
+            );
         }
     }
 
