@@ -48,6 +48,26 @@ fn the_count_limit_hides_the_oldest_and_a_position_that_needs_them_is_unrecovera
 }
 
 #[test]
+fn publications_that_were_hidden_before_a_checkpoint_stay_hidden_when_the_limit_is_raised() {
+    let with_size = |history_size| LogSettings {
+        history_size,
+        ..settings()
+    };
+    let mut harness = Harness::new(with_size(2));
+    for number in 1..=5 {
+        harness.publish_ok(append("a", &number.to_string()));
+    }
+    while harness.disk.numbers().len() < 4 {
+        harness.publish_ok(append("busy", &"x".repeat(1000)));
+    }
+    assert!(harness.disk.numbers().contains(&1));
+
+    let mut again = harness.reopen(with_size(100), 2);
+
+    assert_eq!(again.all("a"), [(4, "4".into()), (5, "5".into())]);
+}
+
+#[test]
 fn publications_are_hidden_exactly_when_history_ttl_has_passed() {
     let mut harness = Harness::new(settings());
     let (epoch, ..) = harness.publish_ok(append("a", "1"));
