@@ -52,6 +52,16 @@ fn seeds_that_once_violated_an_invariant_pass() {
     }
 }
 
+/// A session is closed and reopened; a call made before it is connected again times out after its dial and before the
+/// reply to its connect command.
+#[test]
+fn a_call_of_a_reopened_session_may_time_out_before_the_session_is_connected() {
+    let result = run(1949, with(EngineKind::Memory));
+
+    assert_eq!(result.violations, []);
+    assert!(result.totals.closes > 0);
+}
+
 #[test]
 fn a_seed_always_gives_the_same_run() {
     for engine in EngineKind::ALL {

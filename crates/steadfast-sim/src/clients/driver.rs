@@ -49,8 +49,6 @@ pub(crate) struct Driver {
     last_node: Option<NodeIndex>,
     /// The last attempt of the session.
     attempt: Attempt,
-    /// Since when the session is connected.
-    connected_at: Option<Instant>,
     stale_inputs: StaleInputs,
 }
 
@@ -70,6 +68,8 @@ enum Transport {
         endpoint: WebSocketEndpoint,
         /// The size of the send buffer that was last reported to the session.
         reported_send_buffer: u64,
+        /// Since when the session is connected; `None` before the reply to its connect command.
+        connected_at: Option<Instant>,
     },
 }
 
@@ -92,7 +92,6 @@ impl Driver {
             in_doubt: BTreeSet::new(),
             last_node: None,
             attempt: Attempt::default(),
-            connected_at: None,
             stale_inputs: StaleInputs::default(),
         })
     }
@@ -234,13 +233,14 @@ impl Driver {
     fn on_session_event(&mut self, ctx: &mut Context, network: &Network, event: SessionEvent) {
         match event {
             SessionEvent::Connected { downtime, .. } => {
-                self.connected_at = Some(ctx.now());
+                if let Transport::Open { connected_at, .. } = &mut self.transport {
+                    *connected_at = Some(ctx.now());
+                }
                 ctx.totals.reconnects += u64::from(downtime.is_some());
             }
             SessionEvent::Lost {
                 cause, detection, ..
             } => {
-                self.connected_at = None;
                 let is_excused = self
                     .last_connection
                     .is_some_and(|connection| network.is_excused(ctx, connection));
@@ -256,17 +256,23 @@ impl Driver {
 
     /// Checks that a call that timed out had no connection on which it could be completed in time.
     fn check_timeout(&self, ctx: &mut Context, network: &Network, id: CallId) {
-        let (now, sent_by) = (ctx.now(), self.application.called_at(id));
-        let (Some(connection), Some(connected_at), Some(called_at)) =
-            (self.connection(), self.connected_at, sent_by)
+        let now = ctx.now();
+        let Transport::Open {
+            connection,
+            connected_at: Some(connected_at),
+            ..
+        } = self.transport
         else {
+            return;
+        };
+        let Some(called_at) = self.application.called_at(id) else {
             return;
         };
         let since = connected_at.max(called_at);
         let latest = since + CALL_TIME_MAX;
         if now >= latest && network.is_undisturbed_since(connection, since) {
             let details = format!(
-                "{id:?} of session {} timed out at {now:?}, but {connection:?} is open since {since:?}",
+                "{id:?} of session {} timed out at {now:?}, but could use {connection:?} since {since:?}",
                 self.index
             );
             ctx.report(Invariant::OneResultPerCall, details);

@@ -84,6 +84,7 @@ impl Driver {
             decoder: Box::new(Decoder::new(Role::Client, LIMITS)),
             endpoint: WebSocketEndpoint::new(Role::Client),
             reported_send_buffer: 0,
+            connected_at: None,
         });
         self.last_connection = connection;
         if connection.is_some() {
