@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_machine::{Generator, Instant, Timestamp};
+use steadfast_machine::{Generator, Instant, Seed, Timestamp, convert};
 
 use crate::clock::Clock;
 use crate::event::WorldEvent;
@@ -16,6 +16,7 @@ use crate::recorder::Recorder;
 use crate::reference_model::{Invariant, ReferenceModel};
 use crate::settings::RunSettings;
 use crate::totals::Totals;
+use crate::variant::Variant;
 
 /// The wall clock at the start of every run.
 const WALL_START_MS: u64 = 1_700_000_000_000;
@@ -39,6 +40,30 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// Draws the settings of a run, which has not begun.
+    pub(crate) fn new(seed: u64, variant: Variant) -> Self {
+        let mut generator = Seed::new(seed).generator();
+        let settings = RunSettings::draw(&mut generator, variant);
+        Self {
+            planted_bug: variant.planted_bug,
+            clock: Clock::new(),
+            generator,
+            reference_model: ReferenceModel::default(),
+            totals: Totals {
+                seeds: 1,
+                sessions: convert::to_u64(settings.sessions.len()),
+                runs_with_two_nodes: u64::from(settings.nodes == 2),
+                simple_clients: convert::to_u64(settings.clients),
+                ..Totals::default()
+            },
+            settings,
+            membership: Membership::default(),
+            crashes_armed: 0,
+            last_fault_change_at: Instant::START,
+            quiet_since: None,
+        }
+    }
+
     pub(crate) const fn now(&self) -> Instant {
         self.clock.now()
     }

@@ -381,7 +381,11 @@ impl Network {
             Some(_) => FaultState::Active,
             None => FaultState::Final,
         };
-        self.faults.insert(connection, state);
+        // The network may have closed or reset it, and one end does not know yet: no end of a fault recovers it.
+        let is_lost = self.faults.get(&connection) == Some(&FaultState::Final);
+        if !is_lost {
+            self.faults.insert(connection, state);
+        }
         ctx.record_fault_change();
         count_fault(ctx, fault);
         if let Some(state) = self.connections.get_mut(&connection) {
@@ -444,4 +448,65 @@ fn count_fault(ctx: &mut Context, fault: LinkFault) {
         LinkFault::SlowReader { .. } => &mut totals.slow_readers,
     };
     *count += 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::WorldEvent;
+    use crate::variant::Variant;
+
+    const FREEZE: NetworkEvent = NetworkEvent::InjectFault {
+        fault: LinkFault::Freeze(Duration::from_millis(100)),
+    };
+
+    #[test]
+    fn the_end_of_a_fault_explains_a_loss_only_for_a_short_time() {
+        let (mut ctx, mut network, connection) = with_connection();
+        assert!(!network.is_excused(&ctx, connection));
+
+        network.step(&mut ctx, FREEZE);
+        assert!(network.is_excused(&ctx, connection));
+        run_for(&mut ctx, &mut network, Duration::from_millis(100));
+
+        assert!(network.has_recovered(connection));
+        assert!(network.is_excused(&ctx, connection));
+        run_for(&mut ctx, &mut network, EXCUSE_MAX);
+        assert!(!network.is_excused(&ctx, connection));
+    }
+
+    /// The gateway detects a reset up to 2 s later than the client, and may miss pongs before.
+    #[test]
+    fn a_fault_that_ends_on_a_lost_connection_does_not_recover_it() {
+        let (mut ctx, mut network, connection) = with_connection();
+
+        network.step(&mut ctx, NetworkEvent::DropConnection);
+        network.step(&mut ctx, FREEZE);
+        run_for(
+            &mut ctx,
+            &mut network,
+            Duration::from_millis(100) + EXCUSE_MAX,
+        );
+
+        assert_eq!(network.faults_left, 0);
+        assert!(!network.has_recovered(connection));
+        assert!(network.is_excused(&ctx, connection));
+    }
+
+    fn with_connection() -> (Context, Network, ConnectionId) {
+        let ctx = Context::new(0, Variant::default());
+        let mut network = Network::new(1);
+        let connection = network.open(&ctx, ClientIndex::Simple(0), NodeIndex(0));
+        (ctx, network, connection)
+    }
+
+    fn run_for(ctx: &mut Context, network: &mut Network, time: Duration) {
+        let end = ctx.now() + time;
+        ctx.clock.schedule_at(end, WorldEvent::CheckSettled);
+        while let Some(event) = ctx.clock.next(end) {
+            if let WorldEvent::Network(event) = event {
+                network.step(ctx, event);
+            }
+        }
+    }
 }

@@ -6,24 +6,20 @@
 use std::time::Duration;
 
 use steadfast_faults::link::{Chunk, Direction};
-use steadfast_machine::{Instant, Seed, convert};
+use steadfast_machine::Instant;
 
 use crate::clients::Clients;
 use crate::clients::dial::Dial;
-use crate::clock::Clock;
 use crate::context::Context;
 use crate::event::WorldEvent;
 use crate::event::network::NetworkEvent;
 use crate::event::node::NodeEvent;
 use crate::final_checks;
 use crate::ids::{ConnectionId, NodeIndex};
-use crate::membership::Membership;
 use crate::network::{Network, NetworkReport};
 use crate::node::Node;
-use crate::reference_model::{Invariant, ReferenceModel};
+use crate::reference_model::Invariant;
 use crate::seed_result::SeedResult;
-use crate::settings::RunSettings;
-use crate::totals::Totals;
 use crate::variant::Variant;
 
 /// The longest virtual time of a run, a multiple of every timeout in it. The run must have settled by then.
@@ -63,26 +59,7 @@ pub fn run(seed: u64, variant: Variant) -> SeedResult {
 
 impl World {
     fn new(seed: u64, variant: Variant) -> Self {
-        let mut generator = Seed::new(seed).generator();
-        let settings = RunSettings::draw(&mut generator, variant);
-        let mut ctx = Context {
-            planted_bug: variant.planted_bug,
-            clock: Clock::new(),
-            generator,
-            reference_model: ReferenceModel::default(),
-            totals: Totals {
-                seeds: 1,
-                sessions: convert::to_u64(settings.sessions.len()),
-                runs_with_two_nodes: u64::from(settings.nodes == 2),
-                simple_clients: convert::to_u64(settings.clients),
-                ..Totals::default()
-            },
-            settings,
-            membership: Membership::default(),
-            crashes_armed: 0,
-            last_fault_change_at: Instant::START,
-            quiet_since: None,
-        };
+        let mut ctx = Context::new(seed, variant);
         Self {
             clients: Clients::new(&mut ctx),
             network: Network::new(ctx.settings.connection_faults.len()),
