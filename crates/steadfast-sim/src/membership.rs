@@ -14,7 +14,11 @@ use crate::ids::{ConnectionId, NodeIndex};
 /// One subscription of a connection to a channel.
 #[derive(Debug, Default)]
 struct Stay {
+    /// The id of the subscribe command.
+    command: u32,
     requested_at: Instant,
+    /// Whether the gateway has sent the reply that grants it.
+    is_grant_sent: bool,
     /// When the client received the reply.
     granted_at: Option<Instant>,
     /// Since when it may be over: the client has unsubscribed, or the gateway has removed it.
@@ -153,15 +157,26 @@ impl Membership {
         now: Instant,
         connection: ConnectionId,
         channel: &str,
+        command: u32,
         is_listener: bool,
     ) {
         if let Some(member) = self.members.get_mut(&connection) {
             let stays = member.stays.entry(channel.to_owned()).or_default();
             stays.push(Stay {
+                command,
                 requested_at: now,
                 is_listener,
                 ..Stay::default()
             });
+        }
+    }
+
+    /// The gateway has granted the subscription of a subscribe command, and sends this to the client.
+    pub(crate) fn on_subscribe_granted(&mut self, connection: ConnectionId, command: u32) {
+        let member = self.members.get_mut(&connection);
+        let channels = member.into_iter().flat_map(|it| it.stays.values_mut());
+        for stay in channels.flatten().filter(|it| it.command == command) {
+            stay.is_grant_sent = true;
         }
     }
 
@@ -219,14 +234,18 @@ impl Membership {
         }
     }
 
-    /// The gateway has ended a subscription of a connection to a channel, and sends this to the client.
+    /// The gateway has ended a subscription of a connection to a channel, and sends this to the client. It ends only what
+    /// it has granted: a subscribe command that it has not replied to, or has not received, begins a later subscription.
     pub(crate) fn on_unsubscribed(
         &mut self,
         now: Instant,
         connection: ConnectionId,
         channel: &str,
     ) {
-        self.on_unsubscribe_sent(now, connection, channel);
+        let stays = self.stays_mut(connection, channel).iter_mut();
+        for stay in stays.filter(|it| it.is_grant_sent) {
+            stay.cancelled_at.get_or_insert(now);
+        }
     }
 
     /// The client has received the reply to a presence query that it sent at `sent_at`.
@@ -432,7 +451,7 @@ mod tests {
     #[test]
     fn a_leave_of_a_subscription_that_never_began_is_wrong() {
         let mut membership = with_listener();
-        membership.on_subscribe_sent(at(2), SUBJECT, "channel", false);
+        membership.on_subscribe_sent(at(2), SUBJECT, "channel", 1, false);
         membership.on_unsubscribe_sent(at(2), SUBJECT, "channel");
         // At this time the gateway may still have accepted the subscription.
         assert_eq!(membership.on_leave(LISTENER, "channel", "subject"), None);
@@ -457,7 +476,7 @@ mod tests {
         let mut membership = with_listener();
         subscribe(&mut membership, SUBJECT);
         membership.on_unsubscribe_sent(at(3), LISTENER, "channel");
-        membership.on_subscribe_sent(at(3), LISTENER, "channel", true);
+        membership.on_subscribe_sent(at(3), LISTENER, "channel", 2, true);
 
         assert_eq!(membership.on_join(LISTENER, "channel", "subject"), None);
         membership.on_unsubscribe_reply(at(4), LISTENER, "channel", 1);
@@ -466,18 +485,48 @@ mod tests {
         assert_eq!(membership.pushes_received(LISTENER, "channel"), 0);
     }
 
+    #[test]
+    fn the_gateway_ends_a_subscription_but_not_the_one_that_replaces_it() {
+        let mut membership = with_listener();
+        membership.on_unsubscribe_sent(at(3), LISTENER, "channel");
+        membership.on_subscribe_sent(at(3), LISTENER, "channel", 2, true);
+        // The commands are still on their way.
+        membership.on_unsubscribed(at(4), LISTENER, "channel");
+        membership.on_subscribe_granted(LISTENER, 2);
+        membership.on_unsubscribe_reply(at(5), LISTENER, "channel", 1);
+        membership.on_subscribe_reply(at(5), LISTENER, "channel", 1, true);
+
+        assert_eq!(
+            presence_of_listener(&mut membership),
+            PresenceVerdict::Exact
+        );
+
+        membership.on_unsubscribed(at(6), LISTENER, "channel");
+
+        let verdict = presence_of_listener(&mut membership);
+        assert_eq!(verdict, PresenceVerdict::Consistent);
+    }
+
+    /// The verdict on a presence reply that contains the listener alone.
+    fn presence_of_listener(membership: &mut Membership) -> PresenceVerdict {
+        let reply = PresenceReply::Clients(["listener".to_owned()].into());
+        membership.check_presence(at(8), LISTENER, "channel", at(7), &reply)
+    }
+
     /// A listener that is subscribed from 1 on, and another connection.
     fn with_listener() -> Membership {
         let mut membership = Membership::default();
         membership.on_accepted(LISTENER, NodeIndex(0), "listener".to_owned());
         membership.on_accepted(SUBJECT, NodeIndex(0), "subject".to_owned());
-        membership.on_subscribe_sent(at(0), LISTENER, "channel", true);
+        membership.on_subscribe_sent(at(0), LISTENER, "channel", 1, true);
+        membership.on_subscribe_granted(LISTENER, 1);
         membership.on_subscribe_reply(at(1), LISTENER, "channel", 0, true);
         membership
     }
 
     fn subscribe(membership: &mut Membership, client: ConnectionId) {
-        membership.on_subscribe_sent(at(2), client, "channel", false);
+        membership.on_subscribe_sent(at(2), client, "channel", 1, false);
+        membership.on_subscribe_granted(client, 1);
         membership.on_subscribe_reply(at(2), client, "channel", 0, true);
     }
 

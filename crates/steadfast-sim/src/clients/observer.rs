@@ -89,20 +89,20 @@ impl Observer {
         for command in self.encoding.decode_commands(message, &Limits::DEFAULT) {
             let Command { id, request } = command.expect("a client sends valid commands");
             if id > 0 {
-                let pending = self.observe_command(ctx, request);
+                let pending = self.observe_command(ctx, id, request);
                 self.pending.insert(id, (ctx.now(), pending));
             }
         }
     }
 
-    fn observe_command(&self, ctx: &mut Context, request: Request) -> PendingCommand {
+    fn observe_command(&self, ctx: &mut Context, id: u32, request: Request) -> PendingCommand {
         let (now, connection) = (ctx.now(), self.connection);
         let membership = &mut ctx.membership;
         match request {
             Request::Subscribe(it) => {
                 let channel = it.channel;
                 let number = membership.subscriptions(connection, &channel);
-                membership.on_subscribe_sent(now, connection, &channel, it.join_leave);
+                membership.on_subscribe_sent(now, connection, &channel, id, it.join_leave);
                 PendingCommand::Subscribe { channel, number }
             }
             Request::Unsubscribe(it) => {

@@ -10,7 +10,7 @@ use steadfast_hub::io::{
 use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
 use steadfast_protocol::codes::DisconnectCode;
-use steadfast_protocol::message::{PushEvent, Reply};
+use steadfast_protocol::message::{PushEvent, Reply, ReplyResult};
 use steadfast_protocol::websocket::encoder::encode_server;
 use steadfast_protocol::websocket::{EndOfStream, Opcode};
 
@@ -266,15 +266,17 @@ impl Hubs {
         if is_lost_reply(message, ports.ctx.planted_bug) {
             return;
         }
-        if let Reply::Push(push) = message
-            && matches!(push.event, PushEvent::Unsubscribe { .. })
-        {
-            let now = ports.ctx.now();
-            let channel = push.channel.as_str();
-            ports
-                .ctx
-                .membership
-                .on_unsubscribed(now, connection, channel);
+        let now = ports.ctx.now();
+        let membership = &mut ports.ctx.membership;
+        match message {
+            Reply::Response {
+                id,
+                outcome: Ok(ReplyResult::Subscribe(_)),
+            } => membership.on_subscribe_granted(connection, *id),
+            Reply::Push(push) if matches!(push.event, PushEvent::Unsubscribe { .. }) => {
+                membership.on_unsubscribed(now, connection, push.channel.as_str());
+            }
+            Reply::Response { .. } | Reply::Push(_) | Reply::Ping => {}
         }
         let must_finish = |shard: &Shard| !shard.replies.accepts(peer);
         if self.shards.get(index).is_some_and(must_finish) {
