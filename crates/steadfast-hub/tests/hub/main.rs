@@ -10,6 +10,8 @@ mod catch_up;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod decisions;
 #[cfg(test)]
 mod engine;
@@ -75,17 +77,10 @@ suite! {
     catch_up::a_channel_whose_last_member_leaves_during_a_read_is_not_read_further,
     catch_up::a_channel_that_was_not_read_further_begins_again_with_its_next_member,
     catch_up::a_shard_that_lags_again_while_it_catches_up_reads_each_channel_once,
-    commands::a_connect_reply_contains_the_client_id_and_the_ping_settings,
-    commands::a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing,
-    commands::connect_and_subscribe_are_replied_to_in_order,
     commands::a_protocol_violation_closes_the_connection_with_3501,
     commands::a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_executed,
     commands::a_close_reason_is_plain_text_and_never_empty,
     commands::a_command_after_one_that_closed_the_connection_is_not_executed,
-    commands::a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored,
-    commands::a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest,
-    commands::a_thundering_herd_larger_than_the_hub_fills_it,
-    commands::connections_without_a_session_are_bounded_too,
     commands::a_publish_is_acknowledged_only_when_the_log_has_it,
     commands::a_publication_has_the_kind_of_its_command_and_a_push_the_kind_of_its_record,
     commands::an_idempotent_publish_sends_its_key_to_the_log_and_returns_the_offset,
@@ -97,6 +92,13 @@ suite! {
     commands::history_reads_from_the_requested_position,
     commands::history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable,
     commands::responses_for_a_closed_peer_are_dropped,
+    connect::a_connect_reply_contains_the_client_id_and_the_ping_settings,
+    connect::a_connect_reply_contains_the_time_of_its_command_also_while_the_engine_delivers_nothing,
+    connect::connect_and_subscribe_are_replied_to_in_order,
+    connect::a_peer_without_a_needed_credential_is_rejected_permanently_and_a_token_is_not_ignored,
+    connect::a_full_hub_rejects_a_connect_with_a_temporary_error_and_ignores_the_rest,
+    connect::a_thundering_herd_larger_than_the_hub_fills_it,
+    connect::connections_without_a_session_are_bounded_too,
     decisions::a_client_that_is_accepted_has_the_identity_of_the_decision,
     decisions::commands_that_arrive_before_the_decision_are_executed_after_it_in_order,
     decisions::a_decision_may_take_longer_than_the_connect_timeout_and_pings_follow_it,
