@@ -180,8 +180,9 @@ impl Builder {
         self
     }
 
-    /// Trusts the root certificates in this PEM text in addition to those of the system, for servers with a private
-    /// certificate authority. May be called more than once.
+    /// Trusts the certificates in this PEM text in addition to those of the system: as authorities that issue servers'
+    /// certificates, and as a server's own certificate if it is exactly one of them, as with `openssl req -x509`. The
+    /// host name and the period of validity are verified in both cases. May be called more than once.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn add_root_certificate(mut self, pem: &[u8]) -> Self {

@@ -106,6 +106,11 @@ pub enum CertificateProblem {
     /// The certificate was not issued by a trusted authority.
     #[error("was issued by an authority that this system does not trust")]
     Untrusted,
+    /// The server uses the certificate of an authority as its own, as `openssl req -x509` creates it.
+    #[error(
+        "is that of an authority, and this client does not trust it as a server's own: add exactly this certificate to the client, or issue the server another one"
+    )]
+    AuthorityAsServer,
     /// Any other error, with the message of the TLS library.
     #[error("is invalid: {0}")]
     Other(String),

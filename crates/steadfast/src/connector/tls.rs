@@ -1,6 +1,8 @@
 //! TLS with rustls: trusts the root certificates of the system and those that the application adds. Certificate
 //! validation cannot be disabled.
 
+mod verifier;
+
 use std::io;
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -8,10 +10,10 @@ use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use self::verifier::{AuthorityAsServer, TrustedOrIssued};
 use super::{CertificateProblem, DialErrorReason};
 use crate::transport::stream::Stream;
 
@@ -38,7 +40,7 @@ impl Default for Tls {
 }
 
 impl Tls {
-    /// Trusts these root certificates in addition to those of the system.
+    /// Trusts these certificates in addition to those of the system, as authorities and as servers' own.
     pub(super) fn with_root_certificates(root_certificates: Vec<CertificateDer<'static>>) -> Self {
         Self {
             root_certificates,
@@ -81,11 +83,10 @@ fn build_config(
     root_certificates: &[CertificateDer<'static>],
 ) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier =
-        Verifier::new_with_extra_roots(root_certificates.iter().cloned(), Arc::clone(&provider))?;
+    let verifier = TrustedOrIssued::new(root_certificates, Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // rustls calls every custom verifier dangerous; this verifier performs the same checks as that of rustls.
+        // rustls calls every custom verifier dangerous; the header of this one says what it verifies.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -119,6 +120,10 @@ fn certificate_problem(why: &rustls::CertificateError) -> CertificateProblem {
     } else if matches!(why, Why::UnknownIssuer | Why::BadSignature) {
         // An authority that has the name of a trusted authority but another key causes an invalid signature.
         CertificateProblem::Untrusted
+    } else if let Why::Other(other) = why
+        && other.0.is::<AuthorityAsServer>()
+    {
+        CertificateProblem::AuthorityAsServer
     } else {
         CertificateProblem::Other(why.to_string())
     }

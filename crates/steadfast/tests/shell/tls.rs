@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::peer::upgrade;
 
@@ -55,6 +56,19 @@ impl Authority {
     }
 }
 
+/// One certificate that is an authority and the server's own, as `openssl req -x509` creates it.
+fn authority_as_server(host: &str, (from, to): (i32, i32)) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(from, 1, 1);
+    params.not_after = date_time_ymd(to, 1, 1);
+    Identity {
+        certificate: params.self_signed(&key).unwrap().der().clone(),
+        key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+    }
+}
+
 fn pem(certificate: &CertificateDer<'_>) -> String {
     let text = STANDARD.encode(certificate);
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
@@ -64,12 +78,14 @@ const VALID: (i32, i32) = (2020, 4000);
 
 /// Starts a server with this certificate, which accepts every upgrade and then sends nothing.
 async fn serve(identity: Identity) -> SocketAddr {
+    let key = aws_lc_rs::sign::any_supported_type(&identity.key).unwrap();
+    // Does not check that the key belongs to the certificate: that is up to the client.
+    let certified = CertifiedKey::new(vec![identity.certificate], key);
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![identity.certificate], identity.key)
-        .unwrap();
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -93,10 +109,14 @@ async fn serve(identity: Identity) -> SocketAddr {
 }
 
 async fn dial(address: SocketAddr, trusted: Option<&Authority>) -> Result<(), DialError> {
+    dial_with(address, trusted.map(|authority| authority.pem.as_str())).await
+}
+
+async fn dial_with(address: SocketAddr, trusted: Option<&str>) -> Result<(), DialError> {
     let mut connector = Connector::new(StageTimeouts::DEFAULT, Vec::new(), 1 << 20);
-    if let Some(authority) = trusted {
+    if let Some(pem) = trusted {
         connector = connector
-            .with_root_certificates(authority.pem.as_bytes())
+            .with_root_certificates(pem.as_bytes())
             .expect("PEM");
     }
     let endpoint = format!("wss://{address}").parse().unwrap();
@@ -132,6 +152,54 @@ async fn a_private_certificate_authority_is_trusted_when_it_is_added() {
     assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
     let error = with_other_authority.expect_err("an untrusted authority");
     assert_eq!(certificate_problem(&error), &CertificateProblem::Untrusted);
+}
+
+#[tokio::test]
+async fn an_authority_as_the_servers_own_certificate_is_trusted_only_when_it_is_added() {
+    let identity = authority_as_server("127.0.0.1", VALID);
+    let added = pem(&identity.certificate);
+    let address = serve(identity).await;
+
+    dial_with(address, Some(&added)).await.expect("trusted");
+    let unknown = dial_with(address, None).await.expect_err("not added");
+
+    assert_eq!(
+        certificate_problem(&unknown),
+        &CertificateProblem::AuthorityAsServer
+    );
+    let text = unknown.reason().to_string();
+    assert!(text.contains("add exactly this certificate"), "{text}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_itself_trusted_must_be_valid_for_the_host_and_now() {
+    for (host, years, expected) in [
+        ("other.example", VALID, CertificateProblem::NameMismatch),
+        ("127.0.0.1", (2020, 2021), CertificateProblem::Expired),
+        ("127.0.0.1", (3000, 4000), CertificateProblem::NotYetValid),
+    ] {
+        let identity = authority_as_server(host, years);
+        let added = pem(&identity.certificate);
+        let address = serve(identity).await;
+
+        let error = dial_with(address, Some(&added)).await.expect_err("invalid");
+
+        assert_eq!(certificate_problem(&error), &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_certificate_without_its_key_is_rejected() {
+    let trusted = authority_as_server("127.0.0.1", VALID);
+    let other = authority_as_server("127.0.0.1", VALID);
+    let address = serve(Identity {
+        certificate: trusted.certificate.clone(),
+        key: other.key,
+    });
+
+    let error = dial_with(address.await, Some(&pem(&trusted.certificate))).await;
+
+    assert!(error.is_err(), "the server does not possess the key");
 }
 
 #[tokio::test]
