@@ -23,6 +23,40 @@ fn it_exits_cleanly_when_stdout_is_closed() {
 }
 
 #[test]
+fn payloads_are_stored_and_shown_as_they_were_typed() {
+    let gateway = Gateway::start();
+    let typed = [
+        "12345678901234567890123",
+        "[1e400,1.50]",
+        r#""half \ud83d""#,
+        r#"{"k":1,"k":2}"#,
+    ];
+    let mut listener = gateway.connect(&["--json", "--subscribe", "a"]);
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let subscribed = lines.next().unwrap().unwrap();
+    assert!(
+        subscribed.contains(r#""event":"subscribed""#),
+        "{subscribed}"
+    );
+
+    for data in typed {
+        let published = gateway.connect(&["--publish", "a", data]).wait().unwrap();
+        assert_eq!(published.code(), Some(0), "{data}");
+    }
+
+    for data in typed {
+        let shown = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains(r#""event":"publication""#))
+            .unwrap();
+        assert!(shown.contains(&format!(r#""data":{data},"#)), "{shown}");
+    }
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+}
+
+#[test]
 fn an_unreachable_gateway_is_named_in_the_error() {
     let gateway = Gateway::start();
     let mut connect = gateway.command();

@@ -4,13 +4,13 @@
 //! The first attempt must succeed, since the likeliest cause of its failure is a wrong address. After that, the session
 //! reconnects automatically.
 
+mod escape;
 mod input;
 mod render;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
 use steadfast::error::RequestError;
 use steadfast::{
     CallError, Client, HistoryResult, PublishOutcome, Receipt, SessionEvent, SubscribeOptions,
@@ -255,8 +255,7 @@ impl InteractiveSession {
     }
 
     fn publish(&self, channel: &str, data: &str) -> Result<Receipt, RequestError> {
-        let data: Value = serde_json::from_str(&input::to_json(data)).unwrap_or_default();
-        self.client.publish(channel, &data)
+        self.client.publish(channel, &input::to_json(data))
     }
 }
 

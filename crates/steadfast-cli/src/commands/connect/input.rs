@@ -1,5 +1,7 @@
 //! The input lines of `steadfast connect`.
 
+use serde_json::value::{RawValue, to_raw_value};
+
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InputCommand {
     Nothing,
@@ -58,12 +60,10 @@ pub(super) fn parse(line: &str, channel: Option<&str>) -> Result<InputCommand, S
     }
 }
 
-/// Returns valid JSON unchanged, and anything else as a JSON string.
-pub(super) fn to_json(data: &str) -> String {
-    match serde_json::from_str::<serde_json::Value>(data) {
-        Ok(_) => data.to_owned(),
-        Err(_) => serde_json::Value::from(data).to_string(),
-    }
+/// Valid JSON exactly as it was typed, and anything else as a JSON string.
+pub(super) fn to_json(data: &str) -> Box<RawValue> {
+    serde_json::from_str(data)
+        .unwrap_or_else(|_not_json| to_raw_value(data).expect("a string can be serialized"))
 }
 
 #[cfg(test)]
@@ -92,9 +92,17 @@ mod tests {
     }
 
     #[test]
-    fn input_that_is_not_json_becomes_a_string() {
-        assert_eq!(to_json(r#"{"a": 1}"#), r#"{"a": 1}"#);
-        assert_eq!(to_json("42"), "42");
-        assert_eq!(to_json("say \"hi\""), r#""say \"hi\"""#);
+    fn json_is_published_as_it_was_typed_and_other_input_as_a_string() {
+        for (typed, published) in [
+            (r#"{"a": 1}"#, r#"{"a": 1}"#),
+            ("42", "42"),
+            ("12345678901234567890123", "12345678901234567890123"),
+            ("[1e400, 1.50]", "[1e400, 1.50]"),
+            (r#""half \ud83d""#, r#""half \ud83d""#),
+            (r#"{"k": 1, "k": 2}"#, r#"{"k": 1, "k": 2}"#),
+            ("say \"hi\"", r#""say \"hi\"""#),
+        ] {
+            assert_eq!(to_json(typed).get(), published);
+        }
     }
 }

@@ -1,5 +1,8 @@
-//! Renders events as text and as JSON.
+//! Renders events as text and as JSON. Payloads are shown as they were received, never parsed and written again.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use steadfast::{
     CallError, ClientInfo, DisconnectCause, DropReason, HistoryResult, Position, Publication,
@@ -7,19 +10,35 @@ use steadfast::{
 };
 use steadfast_machine::Instant;
 
-/// One event in both output formats.
+use super::escape;
+
+/// The fields of a JSON object with a payload.
+type Fields = BTreeMap<&'static str, Box<RawValue>>;
+
+/// One event in both output formats, safe for a terminal.
 #[derive(Debug)]
 pub(super) struct EventOutput {
+    /// One line, or several for a list.
     pub(super) text: String,
     /// A JSON object on one line.
     pub(super) json: String,
 }
 
 impl EventOutput {
-    fn new(text: String, json: &Value) -> Self {
+    fn new(line: &str, json: &Value) -> Self {
+        Self::list(line, [], &json.to_string())
+    }
+
+    /// A line, and one indented line for each item.
+    fn list(line: &str, items: impl IntoIterator<Item = String>, json: &str) -> Self {
+        let mut text = escape::text(line);
+        for item in items {
+            text.push_str("\n  ");
+            text.push_str(&escape::text(&item));
+        }
         Self {
             text,
-            json: json.to_string(),
+            json: escape::json(json),
         }
     }
 
@@ -30,17 +49,17 @@ impl EventOutput {
             }
             SubscriptionEvent::Resumed { position } => Self::position(channel, "resumed", position),
             SubscriptionEvent::Gap { to, .. } => Self::position(channel, "gap", to),
-            SubscriptionEvent::Publication(publication) => Self::new(
-                format!("{channel} {}", publication_text(publication)),
-                &json!({
-                    "event": "publication", "channel": channel,
-                    "offset": publication.offset, "data": data(&publication.data),
-                }),
-            ),
+            SubscriptionEvent::Publication(publication) => {
+                let mut fields = publication_fields(publication);
+                fields.insert("event", raw(&"publication"));
+                fields.insert("channel", raw(&channel));
+                let line = format!("{channel} {}", publication_text(publication));
+                Self::list(&line, [], raw(&fields).get())
+            }
             SubscriptionEvent::Join(info) => Self::join_leave(channel, "join", '+', info),
             SubscriptionEvent::Leave(info) => Self::join_leave(channel, "leave", '-', info),
             SubscriptionEvent::Unsubscribed { code, reason } => Self::new(
-                format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
+                &format!("{channel}: unsubscribed by the gateway with code {code}: {reason}"),
                 &json!({"event": "unsubscribed", "channel": channel, "code": code, "reason": reason}),
             ),
         }
@@ -53,7 +72,7 @@ impl EventOutput {
             event => event,
         };
         Self::new(
-            format!("{channel}: {text} at offset {offset}, channel epoch {epoch}"),
+            &format!("{channel}: {text} at offset {offset}, channel epoch {epoch}"),
             &json!({"event": event, "channel": channel, "offset": offset, "epoch": epoch}),
         )
     }
@@ -61,7 +80,7 @@ impl EventOutput {
     fn join_leave(channel: &str, event: &str, sign: char, info: &ClientInfo) -> Self {
         let json =
             json!({"event": event, "channel": channel, "client": info.client, "user": info.user});
-        Self::new(format!("{channel} {sign} {}", client_text(info)), &json)
+        Self::new(&format!("{channel} {sign} {}", client_text(info)), &json)
     }
 
     pub(super) fn publish_outcome(channel: &str, outcome: &PublishOutcome) -> Self {
@@ -79,44 +98,42 @@ impl EventOutput {
                 json!({"event": "not_acknowledged", "channel": channel, "reason": publish_outcome(outcome)})
             }
         };
-        Self::new(format!("{channel}: {}", publish_outcome(outcome)), &json)
+        Self::new(&format!("{channel}: {}", publish_outcome(outcome)), &json)
     }
 
     pub(super) fn presence(channel: &str, clients: &[ClientInfo]) -> Self {
-        let lines: Vec<String> = clients
-            .iter()
-            .map(|info| format!("\n  {}", client_text(info)))
-            .collect();
         let ids: Vec<&str> = clients.iter().map(|info| info.client.as_str()).collect();
-        Self::new(
-            format!("{channel}: clients: {}{}", clients.len(), lines.concat()),
-            &json!({"event": "presence", "channel": channel, "clients": ids}),
+        Self::list(
+            &format!("{channel}: clients: {}", clients.len()),
+            clients.iter().map(client_text),
+            &json!({"event": "presence", "channel": channel, "clients": ids}).to_string(),
         )
     }
 
     pub(super) fn history(channel: &str, history: &HistoryResult) -> Self {
-        let publications = history.publications.iter();
-        let lines: Vec<String> = publications
-            .clone()
-            .map(|it| format!("\n  {}", publication_text(it)))
-            .collect();
-        let listed: Vec<Value> = publications
-            .map(|it| json!({"offset": it.offset, "data": data(&it.data)}))
-            .collect();
+        let publications = &history.publications;
         let newest = history.position.offset;
-        Self::new(
-            format!("{channel}: history up to offset {newest}{}", lines.concat()),
-            &json!({"event": "history", "channel": channel, "offset": newest, "publications": listed}),
+        let listed: Vec<Fields> = publications.iter().map(publication_fields).collect();
+        let fields = Fields::from([
+            ("event", raw(&"history")),
+            ("channel", raw(&channel)),
+            ("offset", raw(&newest)),
+            ("publications", raw(&listed)),
+        ]);
+        Self::list(
+            &format!("{channel}: history up to offset {newest}"),
+            publications.iter().map(publication_text),
+            raw(&fields).get(),
         )
     }
 
     pub(super) fn call_error(channel: &str, error: &CallError) -> Self {
         let json = json!({"event": "call_error", "channel": channel, "reason": error.to_string()});
-        Self::new(format!("{channel}: {error}"), &json)
+        Self::new(&format!("{channel}: {error}"), &json)
     }
 }
 
-/// Renders a connection event; `None` for an event that is not shown.
+/// Renders a connection event, safe for a terminal; `None` for an event that is not shown.
 pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
     Some(match event {
         SessionEvent::Attempting { attempt: 1, .. }
@@ -151,8 +168,12 @@ pub(super) fn event(event: &SessionEvent, now: Instant) -> Option<String> {
     })
 }
 
-/// Renders the cause of a disconnect or of a failed attempt.
+/// Renders the cause of a disconnect or of a failed attempt, safe for a terminal.
 pub(super) fn cause(cause: &DisconnectCause) -> String {
+    escape::text(&cause_text(cause))
+}
+
+fn cause_text(cause: &DisconnectCause) -> String {
     match cause {
         DisconnectCause::Dial(text) | DisconnectCause::ConnectionFailed(text) => text.clone(),
         DisconnectCause::LocalNetwork(text) => format!("no local network: {text}"),
@@ -174,8 +195,12 @@ pub(super) fn cause(cause: &DisconnectCause) -> String {
     }
 }
 
-/// Renders the outcome of a publication.
+/// Renders the outcome of a publication, safe for a terminal.
 pub(super) fn publish_outcome(outcome: &PublishOutcome) -> String {
+    escape::text(&publish_outcome_text(outcome))
+}
+
+fn publish_outcome_text(outcome: &PublishOutcome) -> String {
     match outcome {
         PublishOutcome::Acknowledged {
             position,
@@ -209,7 +234,11 @@ pub(super) fn publish_outcome(outcome: &PublishOutcome) -> String {
 }
 
 fn publication_text(publication: &Publication) -> String {
-    format!("#{} {}", publication.offset, text(&publication.data))
+    format!(
+        "#{} {}",
+        publication.offset,
+        String::from_utf8_lossy(&publication.data)
+    )
 }
 
 fn client_text(info: &ClientInfo) -> String {
@@ -221,14 +250,104 @@ fn client_text(info: &ClientInfo) -> String {
     format!("{user} {}", info.client)
 }
 
-fn data(data: &[u8]) -> Value {
-    serde_json::from_slice(data).unwrap_or_default()
+fn publication_fields(publication: &Publication) -> Fields {
+    Fields::from([
+        ("offset", raw(&publication.offset)),
+        ("data", data(&publication.data)),
+    ])
 }
 
-fn text(data: &[u8]) -> String {
-    // Published text must not contain control sequences for the terminal.
-    String::from_utf8_lossy(data)
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect()
+/// The payload as it was received, with all digits of its numbers and all of its keys.
+fn data(data: &[u8]) -> Box<RawValue> {
+    serde_json::from_slice(data).unwrap_or_else(|_not_json| raw(&String::from_utf8_lossy(data)))
+}
+
+fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
+    to_raw_value(value).expect("strings, numbers and payloads can be serialized")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const HOSTILE: &str = "\x1b]0;owned\x07\n\u{9b}2J\u{202e}";
+
+    #[test]
+    fn a_payload_is_shown_as_it_was_received() {
+        for received in [
+            "12345678901234567890123",
+            "[1e400,1.50]",
+            r#""half \ud83d""#,
+            r#"{"k":1,"k":2}"#,
+        ] {
+            let shown = EventOutput::subscription("a", &publication(received));
+
+            assert_eq!(shown.text, format!("a #7 {received}"));
+            assert_eq!(
+                shown.json,
+                format!(r#"{{"channel":"a","data":{received},"event":"publication","offset":7}}"#)
+            );
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_not_json_are_shown_as_a_json_string() {
+        let shown = EventOutput::subscription("a", &publication("{oops"));
+
+        assert!(shown.json.contains(r#""data":"{oops""#), "{}", shown.json);
+    }
+
+    #[test]
+    fn no_text_of_a_server_reaches_the_terminal_unescaped() {
+        let info = ClientInfo {
+            user: HOSTILE.to_owned(),
+            client: HOSTILE.to_owned(),
+            ..ClientInfo::default()
+        };
+        let position = Position {
+            epoch: HOSTILE.to_owned(),
+            offset: 7,
+        };
+        let history = HistoryResult {
+            publications: vec![as_publication(HOSTILE)],
+            position: position.clone(),
+        };
+        for output in [
+            EventOutput::subscription("a", &publication(HOSTILE)),
+            EventOutput::subscription("a", &SubscriptionEvent::Join(info.clone())),
+            EventOutput::subscription("a", &SubscriptionEvent::Resumed { position }),
+            EventOutput::subscription(
+                "a",
+                &SubscriptionEvent::Unsubscribed {
+                    code: 2500,
+                    reason: HOSTILE.to_owned(),
+                },
+            ),
+            EventOutput::presence("a", &[info]),
+            EventOutput::history("a", &history),
+        ] {
+            for line in output.text.split("\n  ").chain([output.json.as_str()]) {
+                assert_eq!(escape::text(line), line);
+            }
+        }
+        let closed = DisconnectCause::Closed {
+            code: 3000,
+            reason: HOSTILE.to_owned(),
+        };
+        assert_eq!(escape::text(&cause(&closed)), cause(&closed));
+    }
+
+    fn publication(data: &str) -> SubscriptionEvent {
+        SubscriptionEvent::Publication(as_publication(data))
+    }
+
+    fn as_publication(data: &str) -> Publication {
+        Publication {
+            offset: 7,
+            data: Bytes::copy_from_slice(data.as_bytes()),
+            ..Publication::default()
+        }
+    }
 }
