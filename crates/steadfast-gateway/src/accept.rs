@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use steadfast_hub::io::{Access, ClientId};
 use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::inbound::Inbound;
 use steadfast_protocol::websocket::{Decoder, Role};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +23,6 @@ use crate::connection_task::ConnectionTask;
 use crate::echo;
 use crate::event_loop::EventLoop;
 use crate::http;
-use crate::shard::inbound::Inbound;
 use crate::upgrade::{self, HandshakeDecision, HttpRejection, Upgrade, UpgradePurpose};
 
 /// The pause when the system has no file descriptor or memory for another socket.
@@ -204,9 +204,9 @@ fn open_client(
     let peer = event_loop
         .step(|shard, now| shard.open_client(now, writing, response, client, access, encoding));
     let limits = event_loop.settings.client_limits;
-    let mut inbound = Inbound::new(Decoder::new(Role::Server, limits));
+    let mut inbound = Inbound::new(Decoder::new(Role::Server, limits), encoding);
     if !early_bytes.is_empty() {
-        event_loop.step(|shard, now| inbound.receive(shard, now, peer, early_bytes));
+        event_loop.step(|shard, now| shard.receive(now, peer, &mut inbound, early_bytes));
     }
     tokio::task::spawn_local(
         ConnectionTask {

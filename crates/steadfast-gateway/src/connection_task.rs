@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use steadfast_hub::io::{ConnectionLoss, PeerId};
+use steadfast_protocol::inbound::Inbound;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 use crate::event_loop::EventLoop;
-use crate::shard::inbound::Inbound;
 
 /// The reading half of one connection.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl ConnectionTask {
             Some(true) => {}
         }
         if inbound.has_unhandled() {
-            event_loop.step(|shard, now| inbound.resume(shard, now, peer));
+            event_loop.step(|shard, now| shard.resume(now, peer, inbound));
             return Poll::Ready(ReadProgress::Drained);
         }
         let mut memory = event_loop.read_buffer.borrow_mut();
@@ -104,7 +104,7 @@ impl ConnectionTask {
         match read {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if !input.is_empty() => {
-                event_loop.step(|shard, now| inbound.receive(shard, now, peer, input));
+                event_loop.step(|shard, now| shard.receive(now, peer, inbound, input));
                 Poll::Ready(if is_full {
                     ReadProgress::BufferFull
                 } else {

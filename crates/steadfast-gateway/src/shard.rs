@@ -21,7 +21,7 @@ use crate::diagnostics;
 use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
 
-pub(crate) mod inbound;
+mod inbound;
 mod messages;
 #[cfg(test)]
 mod test_client;
@@ -405,13 +405,12 @@ mod tests {
     use std::io::Read as _;
     use std::thread;
 
-    use bytes::Bytes;
+    use steadfast_protocol::inbound::Inbound;
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
 
     use super::*;
     use crate::config::Config;
-    use crate::shard::inbound::Inbound;
     use crate::shard::test_client::{handle_message, pair, shard, shard_on};
     use crate::shard_bus;
 
@@ -432,8 +431,8 @@ mod tests {
             let (_reading, writing) = near.into_split();
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
-            let message = Bytes::from_static(b"{\"id\":1,\"connect\":{}}");
-            handle_message(&mut shard, peer, &message);
+            let message = b"{\"id\":1,\"connect\":{}}";
+            handle_message(&mut shard, peer, message);
 
             // The batch is flushed early, and all of it is read before the iteration finishes.
             shard.send_bytes(peer, &vec![0; LARGE]);
@@ -464,13 +463,13 @@ mod tests {
             let (_reading, writing) = near.into_split();
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
-            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS));
+            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
             let ping = [&b"\x89\xfd\0\0\0\0"[..], &[0; 125]].concat();
 
             // As many reads as 40 connections may have in one iteration.
             for _ in 0..40 {
                 let mut read = ping.repeat(500);
-                inbound.receive(&mut shard, start, peer, &mut read);
+                shard.receive(start, peer, &mut inbound, &mut read);
                 let bytes = shard.batch.bytes();
                 assert!(bytes <= BATCH_BYTES_MAX, "{bytes}");
             }
@@ -488,11 +487,11 @@ mod tests {
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             shard.send_bytes(peer, &vec![0; LARGE]);
             shard.flush();
-            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS));
+            let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
             let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";
 
             // The reply is queued, and the send buffer is empty before the iteration finishes.
-            inbound.receive(&mut shard, start, peer, &mut close);
+            shard.receive(start, peer, &mut inbound, &mut close);
             let reader = thread::spawn(move || {
                 let mut received = Vec::new();
                 far.read_to_end(&mut received).unwrap();
@@ -524,10 +523,10 @@ mod tests {
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
             let query = |id| format!("{{\"id\":{id},\"presence\":{{\"channel\":\"news\"}}}}");
             let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{}", query(2));
-            handle_message(&mut shard, peer, &Bytes::from(message));
+            handle_message(&mut shard, peer, message.as_bytes());
             let before = shard.deadline().unwrap();
 
-            handle_message(&mut shard, peer, &Bytes::from(query(3)));
+            handle_message(&mut shard, peer, query(3).as_bytes());
 
             // The hub counts further dropped messages for a second, which ends before a query or a ping is due.
             let after = shard.deadline().unwrap();

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod codes;
 pub mod error;
 pub mod idempotent;
+pub mod inbound;
 pub mod limits;
 pub mod message;
 pub mod websocket;

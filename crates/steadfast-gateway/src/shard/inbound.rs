@@ -1,144 +1,76 @@
-//! What one connection receives: decodes frames to messages, and passes these to the shard.
+//! The shard as the driver of what its connections receive: says how far bytes are decoded, and passes commands to the
+//! hub.
 //!
-//! The hub pauses a peer with too much pending, usually in the middle of a message. From there on nothing is decoded:
-//! decoded commands need many times the memory of their bytes. The rest of the message and of the read is kept as it
-//! was received, and decoded once the hub resumes reading, before anything else is read. A connection that is not
-//! paused keeps nothing here but the decoder's incomplete frame.
+//! [`steadfast_protocol::inbound`] decides everything about received bytes.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use steadfast_clock::Clock;
 use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
-use steadfast_machine::Instant;
-use steadfast_protocol::codec::CommandPosition;
-use steadfast_protocol::websocket::{Decoder, EndpointEvent};
+use steadfast_machine::{Instant, Timestamp};
+use steadfast_protocol::inbound::{Inbound, InboundDriver, InboundOutput, Permission};
 
 use super::Shard;
 
-/// The decoder of one connection, and what it has received but not handled.
-#[derive(Debug)]
-pub(crate) struct Inbound {
-    decoder: Decoder,
-    /// Boxed, because there is nearly always none.
-    unhandled: Option<Box<Unhandled>>,
-}
-
-/// What is left of a read since the hub has paused the peer: at most one message and the bytes of one read.
-#[derive(Debug)]
-struct Unhandled {
-    message: Option<MessageRest>,
-    /// The bytes after this message.
-    frames: BytesMut,
-}
-
-/// A message whose commands are not all handled.
-#[derive(Debug)]
-struct MessageRest {
-    message: Bytes,
-    /// Where the next command begins.
-    position: CommandPosition,
-}
-
-/// Where decoding has stopped because the hub has paused the peer.
-struct Stopped {
-    message: Option<MessageRest>,
-    /// The number of bytes at the end of the input that are not decoded.
-    bytes_left: usize,
-}
-
-impl Inbound {
-    pub(crate) const fn new(decoder: Decoder) -> Self {
-        Self {
-            decoder,
-            unhandled: None,
-        }
-    }
-
-    /// Whether something was read and not handled. If so, the driver calls [`Self::resume`] before it reads again.
-    pub(crate) const fn has_unhandled(&self) -> bool {
-        self.unhandled.is_some()
-    }
-
-    /// Handles the bytes of one read, up to the command with which the hub pauses the peer.
+impl Shard {
+    /// Handles the bytes of one read, as far as the hub permits.
     pub(crate) fn receive(
         &mut self,
-        shard: &mut Shard,
         now: Instant,
         peer: PeerId,
+        inbound: &mut Inbound,
         input: &mut [u8],
     ) {
-        let stopped = decode(shard, now, peer, &mut self.decoder, input);
-        self.unhandled = stopped.map(
-            |Stopped {
-                 message,
-                 bytes_left,
-             }| {
-                let (_, frames) = input.split_at(input.len() - bytes_left);
-                Box::new(Unhandled {
-                    message,
-                    frames: BytesMut::from(frames),
-                })
-            },
-        );
+        let limits = *self.hub.limits();
+        inbound.receive(input, &limits, &mut PeerDriver::new(self, now, peer));
     }
 
-    /// Continues with what is not handled, as far as the hub permits.
-    pub(crate) fn resume(&mut self, shard: &mut Shard, now: Instant, peer: PeerId) {
-        let Some(mut unhandled) = self.unhandled.take() else {
-            return;
-        };
-        if let Some(MessageRest { message, position }) = unhandled.message.take()
-            && let Some(position) = shard.handle_message(now, peer, &message, position)
-        {
-            unhandled.message = Some(MessageRest { message, position });
-            self.unhandled = Some(unhandled);
-            return;
-        }
-        let frames = &mut unhandled.frames;
-        if let Some(stopped) = decode(shard, now, peer, &mut self.decoder, frames) {
-            frames.advance(frames.len() - stopped.bytes_left);
-            unhandled.message = stopped.message;
-            self.unhandled = Some(unhandled);
+    /// Continues with what was read and not handled, as far as the hub permits.
+    pub(crate) fn resume(&mut self, now: Instant, peer: PeerId, inbound: &mut Inbound) {
+        let limits = *self.hub.limits();
+        inbound.resume(&limits, &mut PeerDriver::new(self, now, peer));
+    }
+}
+
+/// One peer of the shard, for the time of one read.
+struct PeerDriver<'a> {
+    shard: &'a mut Shard,
+    now: Instant,
+    at: Timestamp,
+    peer: PeerId,
+}
+
+impl<'a> PeerDriver<'a> {
+    fn new(shard: &'a mut Shard, now: Instant, peer: PeerId) -> Self {
+        Self {
+            shard,
+            now,
+            at: Clock::wall(),
+            peer,
         }
     }
 }
 
-/// Decodes the frames in the input, and passes messages to the shard. Returns what is left if the hub has paused the
-/// peer before the end.
-fn decode(
-    shard: &mut Shard,
-    now: Instant,
-    peer: PeerId,
-    decoder: &mut Decoder,
-    input: &mut [u8],
-) -> Option<Stopped> {
-    let mut has_message = false;
-    let mut reading = decoder.read(input);
-    loop {
-        let connection = shard.connection(peer)?;
-        if !connection.is_reading() {
-            let bytes_left = reading.into_rest().len();
-            return (bytes_left > 0).then_some(Stopped {
-                message: None,
-                bytes_left,
-            });
-        }
-        let Some(event) = connection.endpoint.next_event(&mut reading) else {
-            break;
-        };
-        match event {
-            EndpointEvent::Message { payload, .. } => {
-                has_message = true;
-                let message = Bytes::copy_from_slice(payload);
-                let stopped = shard.handle_message(now, peer, &message, CommandPosition::START);
-                if let Some(position) = stopped {
-                    return Some(Stopped {
-                        message: Some(MessageRest { message, position }),
-                        bytes_left: reading.into_rest().len(),
-                    });
-                }
+impl InboundDriver for PeerDriver<'_> {
+    fn permission(&mut self) -> Permission<'_> {
+        match self.shard.connections.get_mut(self.peer) {
+            None => Permission::Removed,
+            Some(connection) if connection.is_reading() => {
+                Permission::Reading(&mut connection.endpoint)
             }
-            EndpointEvent::Ping { reply } => shard.send_control(peer, &reply),
-            EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
-            EndpointEvent::Closed {
+            Some(_) => Permission::Paused,
+        }
+    }
+
+    fn execute(&mut self, output: InboundOutput<'_>) {
+        let (shard, now, peer) = (&mut *self.shard, self.now, self.peer);
+        match output {
+            InboundOutput::Command(command) => {
+                let at = self.at;
+                shard.drive(now, Input::CommandReceived { peer, command, at });
+            }
+            InboundOutput::SendReplies => shard.finish_replies(),
+            InboundOutput::SendPong(pong) => shard.send_control(peer, &pong),
+            InboundOutput::RecordActivity => shard.handle(now, Input::BytesReceived { peer }),
+            InboundOutput::Closed {
                 code,
                 reason,
                 reply,
@@ -146,24 +78,19 @@ fn decode(
                 let reason = reason.to_owned();
                 let loss = ConnectionLoss::CloseFrame { code, reason };
                 shard.on_closed(now, peer, loss, reply);
-                return None;
             }
-            EndpointEvent::Failed { error, close } => {
-                shard.on_failed(now, peer, error, close);
-                return None;
-            }
+            InboundOutput::Failed { error, close } => shard.on_failed(now, peer, error, close),
         }
     }
-    if !has_message && shard.is_open(peer) {
-        shard.handle(now, Input::BytesReceived { peer });
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use steadfast_engine::{EngineEvent, Rejection, Request, Response};
-    use steadfast_protocol::websocket::{Frame, Opcode, Role, WebSocketLimits, WrittenAction};
+    use steadfast_protocol::codec::Encoding;
+    use steadfast_protocol::websocket::{
+        Decoder, Frame, Opcode, Role, WebSocketLimits, WrittenAction,
+    };
 
     use super::*;
     use crate::shard::test_client::with_client;
@@ -184,14 +111,11 @@ mod tests {
             let mut read = frame(Opcode::Text, message.as_bytes());
             read.extend(frame(Opcode::Ping, b""));
 
-            inbound.receive(shard, Instant::START, peer, &mut read);
+            shard.receive(Instant::START, peer, &mut inbound, &mut read);
 
             assert_eq!(shard.take_requests().len(), PENDING_MAX);
-            let unhandled = inbound.unhandled.as_ref().unwrap();
-            let kept = unhandled.message.as_ref().unwrap();
-            assert_eq!(kept.message, message, "kept as it is");
-            assert_eq!(unhandled.frames.len(), 6);
-            assert!(inbound.decoder.buffered_bytes() == 0 && unhandled.frames.capacity() < 64);
+            assert!(inbound.is_within_message());
+            assert!(inbound.kept_bytes() < message.len() + 64);
         })
         .check(|[_connected]: [String; 1]| {});
     }
@@ -209,7 +133,7 @@ mod tests {
             ]
             .concat();
 
-            inbound.receive(shard, Instant::START, peer, &mut read);
+            shard.receive(Instant::START, peer, &mut inbound, &mut read);
             let mut pending = shard.take_requests();
             let mut counts = vec![pending.len()];
             while !pending.is_empty() {
@@ -217,7 +141,7 @@ mod tests {
                     respond(shard, &request);
                 }
                 if shard.connection(peer).unwrap().is_reading() {
-                    inbound.resume(shard, Instant::START, peer);
+                    shard.resume(Instant::START, peer, &mut inbound);
                 }
                 pending.extend(shard.take_requests());
                 counts.push(pending.len());
@@ -255,13 +179,13 @@ mod tests {
             let mut read = frame(Opcode::Text, message.as_bytes());
             read.extend(frame(Opcode::Text, rpc(9).as_bytes()));
             read.extend(frame(Opcode::Close, b""));
-            inbound.receive(shard, Instant::START, peer, &mut read);
+            shard.receive(Instant::START, peer, &mut inbound, &mut read);
             assert_eq!(shard.take_requests().len(), PENDING_MAX);
 
             shard.shut_down(Instant::START);
             assert!(shard.connection(peer).unwrap().is_reading());
             shard.finish_iteration(Instant::START);
-            inbound.resume(shard, Instant::START, peer);
+            shard.resume(Instant::START, peer, &mut inbound);
 
             assert_eq!(shard.take_requests(), []);
             let endpoint = &shard.connection(peer).unwrap().endpoint;
@@ -274,14 +198,12 @@ mod tests {
 
     fn inbound() -> Inbound {
         let bytes_max = u32::try_from(MESSAGE_BYTES).unwrap();
-        Inbound::new(Decoder::new(
-            Role::Server,
-            WebSocketLimits {
-                message_bytes_max: bytes_max,
-                frame_bytes_max: bytes_max,
-                fragments_max: 8,
-            },
-        ))
+        let limits = WebSocketLimits {
+            message_bytes_max: bytes_max,
+            frame_bytes_max: bytes_max,
+            fragments_max: 8,
+        };
+        Inbound::new(Decoder::new(Role::Server, limits), Encoding::Json)
     }
 
     fn history(ids: std::ops::Range<u32>) -> String {

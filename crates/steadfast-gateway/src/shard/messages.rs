@@ -1,13 +1,10 @@
-//! The messages between a shard's hub and its clients: decodes what arrives, and encodes what the hub sends.
+//! The messages of a shard's hub to its clients: encodes what the hub sends.
 //!
 //! The hub knows no encodings: each connection has one since its upgrade. Messages are encoded into memory that is
 //! reused, and framed straight into the write batch.
 
-use bytes::Bytes;
-use steadfast_clock::Clock;
-use steadfast_hub::io::{Input, PeerId};
-use steadfast_machine::Instant;
-use steadfast_protocol::codec::{CommandPosition, Encoding, PerEncoding, ReplyPayload};
+use steadfast_hub::io::PeerId;
+use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyPayload};
 use steadfast_protocol::message::Reply;
 use steadfast_protocol::websocket::{Frame, Opcode};
 
@@ -17,36 +14,6 @@ use super::Shard;
 const PAYLOAD_RETAINED_BYTES: usize = 64 << 10;
 
 impl Shard {
-    /// Feeds the commands in a message of a client to the hub, from a position on, until one of them closes or pauses
-    /// the connection. Returns where the next command begins if the connection is paused. The replies to commands that
-    /// are fed at once share a frame.
-    pub(crate) fn handle_message(
-        &mut self,
-        now: Instant,
-        peer: PeerId,
-        message: &Bytes,
-        position: CommandPosition,
-    ) -> Option<CommandPosition> {
-        let encoding = self.connections.get_mut(peer)?.encoding;
-        let (at, limits) = (Clock::wall(), *self.hub.limits());
-        let mut commands = encoding.decode_commands_from(message, &limits, position);
-        let stopped = loop {
-            let connection = self.connections.get_mut(peer);
-            let Some(connection) = connection.filter(|known| known.endpoint.is_open()) else {
-                break None;
-            };
-            if !connection.is_reading() {
-                break commands.next_position();
-            }
-            let Some(command) = commands.next() else {
-                break None;
-            };
-            self.drive(now, Input::CommandReceived { peer, command, at });
-        };
-        self.finish_replies();
-        stopped
-    }
-
     /// Appends a message of the hub to the replies that share a frame.
     pub(super) fn reply(&mut self, peer: PeerId, message: &Reply) {
         let Some(connection) = self.connections.get_mut(peer) else {
@@ -103,11 +70,13 @@ fn data_frame(encoding: Encoding, payload: &[u8]) -> Frame<'_> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use steadfast_engine::{
         ChannelEpoch, Committed, EngineEvent, Page, Publisher, ReadResponse, Record, Request,
         Response, RetentionClass,
     };
-    use steadfast_machine::Timestamp;
+    use steadfast_hub::io::Input;
+    use steadfast_machine::{Instant, Timestamp};
     use steadfast_protocol::message::{ChannelName, PayloadKind, Push, PushEvent};
 
     use super::*;
@@ -119,10 +88,9 @@ mod tests {
     #[test]
     fn replies_to_one_message_share_a_frame() {
         with_client(|shard, peer| {
-            let message = Bytes::from_static(
-                b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"rpc\":{}}\n{\"id\":3,\"rpc\":{}}",
-            );
-            handle_message(shard, peer, &message);
+            let message =
+                b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"rpc\":{}}\n{\"id\":3,\"rpc\":{}}";
+            handle_message(shard, peer, message);
         })
         .check(|[connected, rejected]: [String; 2]| {
             assert!(connected.starts_with(CONNECTED), "{connected}");
@@ -140,10 +108,9 @@ mod tests {
     #[test]
     fn a_reply_stays_before_the_message_to_many_peers_that_follows_it() {
         with_client(|shard, peer| {
-            let message = Bytes::from_static(
-                b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}",
-            );
-            handle_message(shard, peer, &message);
+            let message =
+                b"{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}";
+            handle_message(shard, peer, message);
             let events = vec![
                 EngineEvent::Response {
                     number: read_number(shard),
@@ -189,8 +156,8 @@ mod tests {
     #[test]
     fn a_command_after_one_that_closes_the_connection_has_no_effect() {
         with_client(|shard, peer| {
-            let message = Bytes::from_static(b"{}\n{\"id\":1,\"connect\":{}}");
-            handle_message(shard, peer, &message);
+            let message = b"{}\n{\"id\":1,\"connect\":{}}";
+            handle_message(shard, peer, message);
             assert_eq!(shard.peers(), 0);
             assert!(!shard.is_open(peer));
         })

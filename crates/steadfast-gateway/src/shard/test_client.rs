@@ -4,12 +4,14 @@ use std::future::poll_fn;
 use std::io::Read as _;
 use std::time::Duration;
 
-use bytes::Bytes;
 use steadfast_hub::Hub;
 use steadfast_hub::io::{Access, ClientId, PeerId};
 use steadfast_machine::{Instant, Seed};
-use steadfast_protocol::codec::{CommandPosition, Encoding};
-use steadfast_protocol::websocket::{Decoder, Role, WebSocketEvent, WebSocketLimits};
+use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::inbound::Inbound;
+use steadfast_protocol::websocket::{
+    Decoder, Frame, Opcode, Role, WebSocketEvent, WebSocketLimits,
+};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::runtime;
 
@@ -18,6 +20,13 @@ use crate::config::Config;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
 use crate::shard_bus::{self, ShardBus};
+
+/// More than any message of these tests needs.
+const LIMITS: WebSocketLimits = WebSocketLimits {
+    message_bytes_max: 1_000_000,
+    frame_bytes_max: 1_000_000,
+    fragments_max: 1,
+};
 
 /// What a client has received.
 pub(super) struct Received(Vec<String>);
@@ -53,12 +62,7 @@ fn read_all(shard: Shard, reading: OwnedReadHalf, mut far: std::net::TcpStream) 
     drop((shard, reading));
     let mut input = Vec::new();
     far.read_to_end(&mut input).unwrap();
-    let limits = WebSocketLimits {
-        message_bytes_max: 1_000_000,
-        frame_bytes_max: 1_000_000,
-        fragments_max: 1,
-    };
-    let mut decoder = Decoder::new(Role::Client, limits);
+    let mut decoder = Decoder::new(Role::Client, LIMITS);
     let mut reading = decoder.read(&mut input);
     let mut messages = Vec::new();
     while let Some(event) = reading.next_event().unwrap() {
@@ -74,10 +78,12 @@ fn read_all(shard: Shard, reading: OwnedReadHalf, mut far: std::net::TcpStream) 
 }
 
 /// Passes a message to the shard, which must not pause the client before its end.
-pub(super) fn handle_message(shard: &mut Shard, peer: PeerId, message: &Bytes) {
-    let start = CommandPosition::START;
-    let stopped = shard.handle_message(Instant::START, peer, message, start);
-    assert_eq!(stopped, None);
+pub(super) fn handle_message(shard: &mut Shard, peer: PeerId, message: &[u8]) {
+    let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
+    let mut read = Vec::new();
+    Frame::unfragmented(Opcode::Text, message).append_client(&mut read, [1, 2, 3, 4]);
+    shard.receive(Instant::START, peer, &mut inbound, &mut read);
+    assert!(!inbound.has_unhandled());
 }
 
 pub(super) fn shard() -> Shard {

@@ -11,7 +11,8 @@ use steadfast_faults::link::{ByteStream, Direction, Lane};
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_machine::Instant;
-use steadfast_protocol::codec::{CommandPosition, Encoding};
+use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::inbound::Inbound;
 use steadfast_protocol::limits;
 use steadfast_protocol::websocket::{
     ControlFrame, Decoder, Role, WebSocketEndpoint, WebSocketLimits, encoder,
@@ -35,11 +36,9 @@ pub(crate) struct Socket {
     accepted_at: Instant,
     /// Whether a complete message was received.
     pub(crate) has_received_message: bool,
-    pub(crate) decoder: Decoder,
+    pub(crate) inbound: Inbound,
     /// Whether the hub has paused the peer.
     pub(crate) is_paused: bool,
-    /// What is left of a read since then.
-    pub(crate) unhandled: Option<Unhandled>,
     pub(crate) endpoint: WebSocketEndpoint,
     /// The total of accepted bytes at the last report to the hub; `None` while the hub knows of no unsent bytes.
     reported_accepted_bytes: Option<u64>,
@@ -55,30 +54,14 @@ impl Socket {
             encoding,
             accepted_at: now,
             has_received_message: false,
-            decoder: decoder(),
+            inbound: Inbound::new(decoder(), encoding),
             is_paused: false,
-            unhandled: None,
             endpoint: WebSocketEndpoint::new(Role::Server),
             reported_accepted_bytes: None,
             is_send_buffer_report_scheduled: false,
             ping_timing: PingTiming::Prompt,
         }
     }
-}
-
-/// What the hub has not received of a read, because it has paused the peer.
-#[derive(Debug, Default)]
-pub(crate) struct Unhandled {
-    pub(crate) message: Option<MessageRest>,
-    /// The bytes after this message.
-    pub(crate) frames: Vec<u8>,
-}
-
-/// A message, and where the next of its commands begins.
-#[derive(Debug)]
-pub(crate) struct MessageRest {
-    pub(crate) message: Bytes,
-    pub(crate) position: CommandPosition,
 }
 
 /// The open sockets of a process.

@@ -1,19 +1,19 @@
-//! What a gateway process receives from its clients: decodes bytes to commands, no further than the hub permits.
+//! What a gateway process receives from its clients: the hubs as the driver of the connections' receiving parts.
 //!
-//! As in production, nothing is decoded from where the hub has paused a peer; what is left of the read is handled once
-//! reading resumes, before the socket is read again.
+//! As in production, [`steadfast_protocol::inbound`] decides everything about received bytes.
 
 use std::mem;
 
-use bytes::Bytes;
 use steadfast_hub::io::{ConnectionLoss, Input, PeerId};
-use steadfast_protocol::codec::CommandPosition;
-use steadfast_protocol::websocket::EndpointEvent;
+use steadfast_machine::Timestamp;
+use steadfast_protocol::inbound::{Inbound, InboundDriver, InboundOutput, Permission};
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::websocket::ControlFrame;
 
 use super::{Hubs, Ports};
 use crate::event::node::ProcessEvent;
 use crate::ids::ConnectionId;
-use crate::node::sockets::{MessageRest, Unhandled, decoder};
+use crate::node::sockets::decoder;
 use crate::planted_bug::PlantedBug;
 
 impl Hubs {
@@ -25,10 +25,10 @@ impl Hubs {
         {
             return;
         }
-        let unhandled = self.decode(ports, connection, bytes);
-        if let Some(socket) = self.sockets.get_mut(connection) {
-            socket.unhandled = unhandled;
-        }
+        let mut input = bytes.to_vec();
+        self.handle_received(ports, connection, |inbound, limits, driver| {
+            inbound.receive(&mut input, limits, driver);
+        });
     }
 
     /// Pauses or resumes reading from a client. What was kept of a read is handled first.
@@ -47,7 +47,7 @@ impl Hubs {
         };
         ports.ctx.totals.reads_paused += u64::from(is_paused);
         socket.is_paused = is_paused;
-        if !is_paused && socket.unhandled.is_some() {
+        if !is_paused && socket.inbound.has_unhandled() {
             let now = ports.ctx.now();
             let event = ProcessEvent::ResumeReading { connection };
             ports.ctx.schedule_process(now, self.process, event);
@@ -61,128 +61,115 @@ impl Hubs {
         let Some(socket) = self.sockets.get_mut(connection) else {
             return;
         };
-        let Unhandled { message, frames } = socket.unhandled.take().unwrap_or_default();
-        ports.ctx.totals.messages_continued += u64::from(message.is_some());
-        let rest = message.and_then(|rest| self.decode_message(ports, connection, rest));
-        let unhandled = match rest {
-            Some(_) => Some(Unhandled {
-                message: rest,
-                frames,
-            }),
-            None => self.decode(ports, connection, &frames),
-        };
+        ports.ctx.totals.messages_continued += u64::from(socket.inbound.is_within_message());
+        self.handle_received(ports, connection, |inbound, limits, driver| {
+            inbound.resume(limits, driver);
+        });
         let Some(socket) = self.sockets.get_mut(connection) else {
             return;
         };
-        socket.unhandled = unhandled;
         let is_paused = socket.is_paused;
         ports.network.set_paused(ports.ctx, connection, is_paused);
     }
 
-    /// Decodes the bytes of a read, and drives the hub with them. Returns what is left if the hub has paused the peer.
-    fn decode(
+    /// Lets the receiving part of a connection drive the hub.
+    fn handle_received(
         &mut self,
         ports: &mut Ports<'_>,
         connection: ConnectionId,
-        bytes: &[u8],
-    ) -> Option<Unhandled> {
-        let socket = self.sockets.get_mut(connection)?;
+        handle: impl FnOnce(&mut Inbound, &Limits, &mut ConnectionDriver<'_, '_>),
+    ) {
+        let Some(socket) = self.sockets.get_mut(connection) else {
+            return;
+        };
         let (shard, peer) = (socket.shard, socket.peer);
-        let mut decoder = mem::replace(&mut socket.decoder, decoder());
-        let mut input = bytes.to_vec();
-        let (mut has_message, mut rest_of_message) = (false, None);
-        let mut reading = decoder.read(&mut input);
-        loop {
-            let socket = self.sockets.get_mut(connection)?;
-            if socket.is_paused {
-                break;
-            }
-            let Some(event) = socket.endpoint.next_event(&mut reading) else {
-                break;
-            };
-            match event {
-                EndpointEvent::Message { payload, .. } => {
-                    has_message = true;
-                    socket.has_received_message = true;
-                    let message = MessageRest {
-                        message: Bytes::copy_from_slice(payload),
-                        position: CommandPosition::START,
-                    };
-                    rest_of_message = self.decode_message(ports, connection, message);
-                }
-                EndpointEvent::Ping { reply } => {
-                    self.sockets
-                        .send_control(ports.ctx, ports.network, connection, &reply);
-                }
-                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
-                EndpointEvent::Closed {
-                    code,
-                    reason,
-                    reply,
-                } => {
-                    if let Some(reply) = reply {
-                        self.sockets
-                            .send_control(ports.ctx, ports.network, connection, &reply);
-                    }
-                    let reason = reason.to_owned();
-                    let loss = ConnectionLoss::CloseFrame { code, reason };
-                    if let Some(socket) = self.close_socket(ports, connection) {
-                        self.on_peer_lost(ports, &socket, loss);
-                    }
-                    return None;
-                }
-                EndpointEvent::Failed { error, close } => {
-                    if let Some(close) = close {
-                        self.sockets
-                            .send_control(ports.ctx, ports.network, connection, &close);
-                    }
-                    let (code, reason) = (error.close_code(), error.reason());
-                    self.drive(ports, shard, Input::Malformed { peer, code, reason });
-                    return None;
-                }
-            }
+        let empty = Inbound::new(decoder(), socket.encoding);
+        let mut inbound = mem::replace(&mut socket.inbound, empty);
+        let Some(limits) = self.shards.get(shard).map(|shard| *shard.hub.limits()) else {
+            return;
+        };
+        let at = ports.ctx.wall();
+        let mut driver = ConnectionDriver {
+            hubs: self,
+            ports,
+            connection,
+            shard,
+            peer,
+            at,
+        };
+        handle(&mut inbound, &limits, &mut driver);
+        if let Some(socket) = self.sockets.get_mut(connection) {
+            socket.inbound = inbound;
         }
-        let frames = reading.into_rest().to_vec();
-        let socket = self.sockets.get_mut(connection)?;
-        socket.decoder = decoder;
-        if rest_of_message.is_some() || !frames.is_empty() {
-            let message = rest_of_message;
-            return Some(Unhandled { message, frames });
+    }
+}
+
+/// The hubs as the driver of what one connection receives, for the time of one read.
+struct ConnectionDriver<'a, 'ports> {
+    hubs: &'a mut Hubs,
+    ports: &'a mut Ports<'ports>,
+    connection: ConnectionId,
+    shard: usize,
+    peer: PeerId,
+    at: Timestamp,
+}
+
+impl ConnectionDriver<'_, '_> {
+    fn send_control(&mut self, frame: &ControlFrame) {
+        let (ctx, network) = (&mut *self.ports.ctx, &mut *self.ports.network);
+        let sockets = &mut self.hubs.sockets;
+        sockets.send_control(ctx, network, self.connection, frame);
+    }
+}
+
+impl InboundDriver for ConnectionDriver<'_, '_> {
+    fn permission(&mut self) -> Permission<'_> {
+        match self.hubs.sockets.get_mut(self.connection) {
+            None => Permission::Removed,
+            Some(socket) if socket.is_paused => Permission::Paused,
+            Some(socket) => Permission::Reading(&mut socket.endpoint),
         }
-        if !has_message && socket.endpoint.is_open() {
-            self.drive(ports, shard, Input::BytesReceived { peer });
-        }
-        None
     }
 
-    /// Feeds the commands in the rest of a message to the hub, until one of them closes or pauses the connection.
-    /// Returns what is left if the connection is paused. The replies to commands that are fed at once share a frame.
-    fn decode_message(
-        &mut self,
-        ports: &mut Ports<'_>,
-        connection: ConnectionId,
-        rest: MessageRest,
-    ) -> Option<MessageRest> {
-        let MessageRest { message, position } = rest;
-        let socket = self.sockets.get_mut(connection)?;
-        let (shard, peer, encoding) = (socket.shard, socket.peer, socket.encoding);
-        let limits = *self.shards.get(shard)?.hub.limits();
-        let at = ports.ctx.wall();
-        let mut commands = encoding.decode_commands_from(&message, &limits, position);
-        let stopped_at = loop {
-            let Some(socket) = self.sockets.get_mut(connection) else {
-                break None;
-            };
-            if socket.is_paused {
-                break commands.next_position();
+    fn execute(&mut self, output: InboundOutput<'_>) {
+        let (shard, peer) = (self.shard, self.peer);
+        match output {
+            InboundOutput::Command(command) => {
+                if let Some(socket) = self.hubs.sockets.get_mut(self.connection) {
+                    socket.has_received_message = true;
+                }
+                let at = self.at;
+                let input = Input::CommandReceived { peer, command, at };
+                self.hubs.feed(self.ports, shard, input);
             }
-            let Some(command) = commands.next() else {
-                break None;
-            };
-            self.feed(ports, shard, Input::CommandReceived { peer, command, at });
-        };
-        self.finish_step(ports, shard);
-        let position = stopped_at?;
-        Some(MessageRest { message, position })
+            InboundOutput::SendReplies => self.hubs.finish_step(self.ports, shard),
+            InboundOutput::SendPong(pong) => self.send_control(&pong),
+            InboundOutput::RecordActivity => {
+                let input = Input::BytesReceived { peer };
+                self.hubs.drive(self.ports, shard, input);
+            }
+            InboundOutput::Closed {
+                code,
+                reason,
+                reply,
+            } => {
+                if let Some(reply) = reply {
+                    self.send_control(&reply);
+                }
+                let reason = reason.to_owned();
+                let loss = ConnectionLoss::CloseFrame { code, reason };
+                if let Some(socket) = self.hubs.close_socket(self.ports, self.connection) {
+                    self.hubs.on_peer_lost(self.ports, &socket, loss);
+                }
+            }
+            InboundOutput::Failed { error, close } => {
+                if let Some(close) = close {
+                    self.send_control(&close);
+                }
+                let (code, reason) = (error.close_code(), error.reason());
+                let input = Input::Malformed { peer, code, reason };
+                self.hubs.drive(self.ports, shard, input);
+            }
+        }
     }
 }
