@@ -18,7 +18,7 @@ pub(crate) fn publish(shared: &mut Shared, call: ApiCall, publication: ApiPublic
         idempotency_key,
     } = publication;
     let publication = NewPublication {
-        channel: &channel,
+        channel: shared.channels.name(&channel),
         kind,
         data,
         idempotency_key,

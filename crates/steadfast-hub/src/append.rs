@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use steadfast_engine::{Append, Publisher, Request, RetentionClass};
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::message::PayloadKind;
+use steadfast_protocol::message::{ChannelName, PayloadKind};
 
 use crate::pending::{Caller, PublishForm, Purpose};
 use crate::shared::Shared;
 
 /// What a caller publishes.
 #[derive(Debug)]
-pub(crate) struct NewPublication<'a> {
-    pub(crate) channel: &'a str,
+pub(crate) struct NewPublication {
+    pub(crate) channel: ChannelName,
     pub(crate) kind: PayloadKind,
     pub(crate) data: Bytes,
     pub(crate) idempotency_key: Option<Bytes>,
@@ -24,7 +24,7 @@ impl Shared {
         caller: Caller,
         form: PublishForm,
         publisher: Publisher,
-        publication: NewPublication<'_>,
+        publication: NewPublication,
     ) -> Result<usize, ErrorCode> {
         let NewPublication {
             channel,
@@ -32,14 +32,17 @@ impl Shared {
             data,
             idempotency_key,
         } = publication;
-        if channel.is_empty() || data.is_empty() {
+        if channel.as_str().is_empty() || data.is_empty() {
             return Err(ErrorCode::BadRequest);
         }
         if !self.has_request_capacity() {
             return Err(ErrorCode::TooManyRequests);
         }
-        let channel = self.channels.name(channel);
-        let weight = self.request(caller, Purpose::Publish { form }, |request_id| {
+        let purpose = Purpose::Publish {
+            form,
+            channel: channel.clone(),
+        };
+        let weight = self.request(caller, purpose, |request_id| {
             Request::Append(Append {
                 request_id,
                 channel,

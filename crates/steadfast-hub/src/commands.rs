@@ -2,7 +2,8 @@
 //!
 //! A command that violates the protocol closes the connection: it returns a [`Disconnect`]. A valid command that cannot
 //! be granted is rejected with an error. A peer with too much pending is paused until enough of it is completed: the shell
-//! neither reads from it nor decodes what it has read, so the hub queues no commands. Each kind of command has a file.
+//! neither reads from it nor decodes what it has read. Commands in one channel take effect in their order: the few that
+//! the hub keeps for this are in `peer/channel_order`. Each kind of command has a file.
 
 use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
@@ -15,6 +16,7 @@ use crate::io::{Output, PresenceDetail};
 use crate::peer::{Peer, PeerPhase};
 use crate::shared::Shared;
 
+mod channel_command;
 mod connect;
 mod history;
 mod live;
@@ -23,6 +25,8 @@ mod publish;
 mod recovery;
 mod subscribe;
 mod unsubscribe;
+
+pub(crate) use self::channel_command::ChannelCommand;
 
 impl Peer {
     /// Subtracts from the weight of what is pending for the peer; at half the limit the peer is read from again.
@@ -94,27 +98,36 @@ impl Peer {
         if !has_valid_id(id, &request) {
             return Err(DisconnectCode::BadRequest.into());
         }
-        match request {
-            Request::Subscribe(request) => self.subscribe(shared, id, &request),
-            Request::Unsubscribe(request) => self.unsubscribe(shared, id, &request.channel),
-            Request::Publish(request) => self.publish(shared, id, request),
-            Request::Presence(request) => {
-                self.query_presence(shared, id, &request.channel, PresenceDetail::Clients);
-            }
-            Request::PresenceStats(request) => {
-                self.query_presence(shared, id, &request.channel, PresenceDetail::Counts);
-            }
-            Request::History(request) => self.history(shared, id, &request),
-            Request::Rpc(request) => self.rpc(shared, id, &request),
-            Request::Refresh(_) | Request::SubRefresh(_) => {
-                self.reject(&mut shared.context, id, ErrorCode::NotAvailable);
-            }
-            Request::Pong if self.accept_pong() => {}
+        let command = match request {
+            Request::Subscribe(request) => Ok(ChannelCommand::Subscribe(request)),
+            Request::Unsubscribe(request) => Ok(ChannelCommand::Unsubscribe {
+                channel: request.channel,
+            }),
+            Request::Publish(request) => publish::published(&shared.channels, request),
+            Request::Presence(request) => Ok(ChannelCommand::Presence {
+                channel: request.channel,
+                detail: PresenceDetail::Clients,
+            }),
+            Request::PresenceStats(request) => Ok(ChannelCommand::Presence {
+                channel: request.channel,
+                detail: PresenceDetail::Counts,
+            }),
+            Request::History(request) => Ok(ChannelCommand::History(request)),
+            Request::Rpc(request) => publish::called(shared, &request),
+            Request::Refresh(_) | Request::SubRefresh(_) => Err(ErrorCode::NotAvailable.reply()),
+            Request::Pong if self.accept_pong() => return Ok(()),
             Request::Pong | Request::Connect(_) | Request::Ping => {
                 return Err(DisconnectCode::BadRequest.into());
             }
             // Messages without a channel have no receiver, and there is no reply that could report it.
-            Request::Send(_) => shared.context.notify(Event::SendIgnored { peer: self.id }),
+            Request::Send(_) => {
+                shared.context.notify(Event::SendIgnored { peer: self.id });
+                return Ok(());
+            }
+        };
+        match command {
+            Ok(command) => self.execute_in_order(shared, id, command),
+            Err(error) => self.reject_with(&mut shared.context, id, error),
         }
         Ok(())
     }

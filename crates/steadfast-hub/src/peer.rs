@@ -14,6 +14,7 @@ use steadfast_machine::Instant;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ClientInfo, Reply, ReplyError, ReplyResult};
 
+use self::channel_order::ChannelOrder;
 use self::heartbeat::{Beat, Heartbeat};
 use self::send_buffer::SendBuffer;
 use self::subscription::{NextPage, Subscription};
@@ -25,6 +26,7 @@ use crate::io::{Access, Output};
 use crate::policy::HubSettings;
 use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 
+pub(crate) mod channel_order;
 mod heartbeat;
 pub(crate) mod send_buffer;
 pub(crate) mod subscription;
@@ -71,6 +73,8 @@ pub(crate) struct Peer {
     last_recovered: Option<ChannelIndex>,
     /// The total weight of what is pending for it, see `pending`.
     pub(crate) pending_weight: usize,
+    /// The commands without a reply, and those that wait for them; `None` until the first.
+    channel_order: Option<Box<ChannelOrder>>,
     /// True while the peer is not read from.
     pub(crate) is_paused: bool,
     pub(crate) send_buffer: Option<SendBuffer>,
@@ -90,6 +94,7 @@ impl Peer {
             subscriptions: Vec::new(),
             last_recovered: None,
             pending_weight: 0,
+            channel_order: None,
             is_paused: false,
             send_buffer: None,
         }
@@ -145,6 +150,15 @@ impl Peer {
             self.is_paused = true;
             context.emit(Output::PauseReading { peer: self.id });
         }
+    }
+
+    /// The order of this peer's commands; `None` if none of them had to be recorded yet.
+    pub(crate) fn channel_order(&self) -> Option<&ChannelOrder> {
+        self.channel_order.as_deref()
+    }
+
+    pub(crate) fn channel_order_mut(&mut self) -> &mut ChannelOrder {
+        self.channel_order.get_or_insert_default()
     }
 
     pub(crate) fn subscriptions(&self) -> &[Subscription] {

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use steadfast_engine::ChannelEpoch;
 use steadfast_machine::Instant;
+use steadfast_protocol::message::ChannelName;
 
 pub(crate) use self::gather::PresenceGather;
 use crate::channel::ChannelIndex;
@@ -36,7 +37,10 @@ pub(crate) enum Awaited {
     /// The engine's response to a request.
     Engine(Purpose),
     /// The presence of a channel on all shards.
-    Presence(Box<PresenceGather>),
+    Presence {
+        channel: ChannelName,
+        gather: Box<PresenceGather>,
+    },
     /// The decision whether a client may connect.
     ConnectDecision,
 }
@@ -45,16 +49,21 @@ pub(crate) enum Awaited {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To append what a command or an application publishes.
-    Publish { form: PublishForm },
+    Publish {
+        form: PublishForm,
+        channel: ChannelName,
+    },
     /// To begin a subscription.
     Subscribe {
         channel: ChannelIndex,
-        /// Which subscription of the peer to the channel.
-        number: u64,
         options: SubscribeOptions,
     },
     /// To continue the recovery of a subscription.
-    Page { channel: ChannelIndex, number: u64 },
+    Page {
+        channel: ChannelIndex,
+        /// Which subscription of the peer to the channel.
+        number: u64,
+    },
     /// To read the publications of a channel that this shard missed after a position.
     CatchUp {
         channel: ChannelIndex,
@@ -62,7 +71,7 @@ pub(crate) enum Purpose {
         offset: u64,
     },
     /// To reply to a history command.
-    History,
+    History { channel: ChannelName },
 }
 
 /// How a peer published, which determines the form of its reply.
@@ -79,7 +88,7 @@ impl Purpose {
             Self::Subscribe { channel, .. }
             | Self::Page { channel, .. }
             | Self::CatchUp { channel, .. } => Some(*channel),
-            Self::Publish { .. } | Self::History => None,
+            Self::Publish { .. } | Self::History { .. } => None,
         }
     }
 
@@ -91,12 +100,12 @@ impl Purpose {
                 Recovery::NotRequested | Recovery::UnknownEpoch => 1,
                 Recovery::After { .. } => large_weight(settings),
             },
-            Self::History => large_weight(settings),
+            Self::History { .. } => large_weight(settings),
         }
     }
 }
 
-/// The weight of what has a large response.
+/// The weight of what has a large response, and of a command that waits.
 pub(crate) const fn large_weight(settings: &HubSettings) -> usize {
     settings.pending_requests_per_peer_max.div_ceil(4)
 }
@@ -123,7 +132,7 @@ impl Counts {
     const fn of(&mut self, awaited: &Awaited) -> &mut usize {
         match awaited {
             Awaited::Engine(_) => &mut self.engine,
-            Awaited::Presence(_) => &mut self.presence,
+            Awaited::Presence { .. } => &mut self.presence,
             Awaited::ConnectDecision => &mut self.decisions,
         }
     }

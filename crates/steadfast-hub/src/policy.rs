@@ -37,7 +37,8 @@ pub struct HubSettings {
     /// Maximum number of subscriptions of one peer.
     pub channels_per_peer_max: usize,
     /// Maximum number of pending requests of one peer; at the limit the peer is not read from, and its commands are
-    /// queued. A request whose response may be large (history, recovery, presence) counts as a quarter of the limit.
+    /// queued. A request whose response may be large (history, recovery, presence), and a command that waits for an
+    /// earlier one in its channel, count as a quarter of the limit.
     pub pending_requests_per_peer_max: usize,
     /// Maximum number of pending requests of this hub to the log, and of its pending presence queries; above it, both
     /// are rejected with error 111.

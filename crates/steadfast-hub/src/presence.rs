@@ -12,6 +12,7 @@ use steadfast_protocol::message::{ChannelName, ClientInfo, Push, PushEvent, Repl
 use crate::event::HubLimit;
 use crate::io::{Output, PresenceDetail, ShardMessage, ShardPresence};
 use crate::peer::Peer;
+use crate::peer::channel_order::Effect;
 use crate::peers::Peers;
 use crate::pending::{Awaited, Caller, PendingEntry, PresenceGather, large_weight};
 use crate::rejections::RejectionCause;
@@ -48,6 +49,9 @@ impl Peer {
         let settings = context.settings();
         let (shard, weight) = (settings.shard, large_weight(settings));
         let gather = PresenceGather::new(detail, settings.shards);
+        let channel = channels.name(channel);
+        let order = self.channel_order_mut();
+        order.begin(Effect::ReadPresence, &channel);
         let number = pending.add(PendingEntry {
             caller: Caller::Peer {
                 peer: self.id,
@@ -55,12 +59,15 @@ impl Peer {
             },
             weight,
             deadline: Some(context.now + settings.presence_timeout),
-            awaited: Awaited::Presence(Box::new(gather)),
+            awaited: Awaited::Presence {
+                channel: channel.clone(),
+                gather: Box::new(gather),
+            },
         });
         context.emit(Output::Broadcast(ShardMessage::PresenceQuery {
             shard,
             number,
-            channel: channels.name(channel),
+            channel,
             detail,
         }));
         self.reserve(context, weight);

@@ -2,6 +2,7 @@
 
 use steadfast_engine::Response;
 use steadfast_protocol::codes::ErrorCode;
+use steadfast_protocol::message::ChannelName;
 
 use crate::channel::ChannelIndex;
 use crate::disconnect::Disconnect;
@@ -9,6 +10,7 @@ use crate::from_engine::read_response;
 use crate::ids::PeerId;
 use crate::io::{ApiCall, ConnectDecision, ShardPresence};
 use crate::peer::Peer;
+use crate::peer::channel_order::Effect;
 use crate::peers::Peers;
 use crate::pending::{Awaited, Caller, PendingEntry, Purpose};
 use crate::rejections::RejectionCause;
@@ -42,6 +44,7 @@ pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, r
             // A peer that is closed gets no reply.
             if let Some(peer) = peers.get_mut(peer) {
                 peer.on_response(shared, command, &purpose, response);
+                peer.on_replied(shared, &purpose);
                 peer.release(&mut shared.context, weight);
             }
         }
@@ -56,11 +59,11 @@ pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, r
 /// Handles the response to a request of an application.
 fn on_api_response(shared: &mut Shared, call: ApiCall, purpose: &Purpose, response: &Response) {
     match purpose {
-        Purpose::Publish { form: _ } => api::on_published(shared, call, response),
+        Purpose::Publish { .. } => api::on_published(shared, call, response),
         Purpose::Subscribe { .. }
         | Purpose::Page { .. }
         | Purpose::CatchUp { .. }
-        | Purpose::History => unreachable!("an application can only publish"),
+        | Purpose::History { .. } => unreachable!("an application can only publish"),
     }
 }
 
@@ -78,7 +81,7 @@ fn on_own_response(peers: &mut Peers, shared: &mut Shared, purpose: &Purpose, re
         Purpose::Publish { .. }
         | Purpose::Subscribe { .. }
         | Purpose::Page { .. }
-        | Purpose::History => unreachable!("a hub requests for itself only to catch up"),
+        | Purpose::History { .. } => unreachable!("a hub requests for itself only to catch up"),
     }
 }
 
@@ -95,7 +98,7 @@ pub(crate) fn on_presence_response(
         return;
     }
     let Some(PendingEntry {
-        awaited: Awaited::Presence(gather),
+        awaited: Awaited::Presence { gather, .. },
         ..
     }) = shared.pending.get_mut(number)
     else {
@@ -108,7 +111,7 @@ pub(crate) fn on_presence_response(
         caller,
         weight,
         deadline: _,
-        awaited: Awaited::Presence(gather),
+        awaited: Awaited::Presence { channel, gather },
     }) = shared.pending.remove(number)
     else {
         unreachable!("the query was found just now: {number}")
@@ -117,7 +120,9 @@ pub(crate) fn on_presence_response(
         return;
     };
     peer.on_presence(shared, command, *gather);
+    peer.on_presence_replied(shared, &channel);
     peer.release(&mut shared.context, weight);
+    shared.schedule(peer);
 }
 
 /// Handles a decision whether a client may connect. One that arrives after its deadline is only counted.
@@ -159,8 +164,9 @@ pub(crate) fn on_timeout(peers: &mut Peers, shared: &mut Shared, entry: PendingE
     };
     match awaited {
         Awaited::Engine(purpose) => unreachable!("a request has no deadline: {purpose:?}"),
-        Awaited::Presence(_) => {
+        Awaited::Presence { channel, .. } => {
             peer.reject(&mut shared.context, command, ErrorCode::Internal);
+            peer.on_presence_replied(shared, &channel);
         }
         Awaited::ConnectDecision => {
             peer.on_decision_timeout(shared, command);
@@ -194,28 +200,44 @@ impl Peer {
         response: Response,
     ) {
         match *purpose {
-            Purpose::Publish { form } => self.on_published(shared, command, form, &response),
-            Purpose::Subscribe {
-                channel,
-                number,
-                options,
-            } => {
-                if self.is_current(channel, number) {
-                    let response = read_response(response);
-                    self.on_subscribe_response(shared, channel, command, options, response);
-                }
+            Purpose::Publish { form, .. } => {
+                self.on_published(shared, command, form, &response);
+            }
+            Purpose::Subscribe { channel, options } => {
+                let response = read_response(response);
+                self.on_subscribe_response(shared, channel, command, options, response);
             }
             Purpose::Page { channel, number } => {
                 if self.is_current(channel, number) {
                     self.on_page(shared, channel, read_response(response));
                 }
             }
-            Purpose::History => self.on_history(shared, command, read_response(response)),
+            Purpose::History { .. } => self.on_history(shared, command, read_response(response)),
             Purpose::CatchUp { .. } => unreachable!("the hub catches up, not a peer"),
         }
     }
 
-    /// Whether the subscription of a response still exists: the peer may have been unsubscribed since, or resubscribed.
+    /// Records that a request for a command of this peer has its response, and executes what waited for it.
+    fn on_replied(&mut self, shared: &mut Shared, purpose: &Purpose) {
+        let (effect, channel) = match purpose {
+            Purpose::Publish { channel, .. } => (Effect::Publish, channel),
+            Purpose::History { channel } => (Effect::ReadHistory, channel),
+            Purpose::Subscribe { channel, .. } => {
+                let name = shared.channels.get(*channel).name.clone();
+                return self.continue_channel(shared, name.as_str());
+            }
+            Purpose::Page { .. } | Purpose::CatchUp { .. } => return,
+        };
+        self.channel_order_mut().end(effect, channel);
+        self.continue_channel(shared, channel.as_str());
+    }
+
+    fn on_presence_replied(&mut self, shared: &mut Shared, channel: &ChannelName) {
+        self.channel_order_mut().end(Effect::ReadPresence, channel);
+        self.continue_channel(shared, channel.as_str());
+    }
+
+    /// Whether the subscription of a page still exists: the peer may have been unsubscribed since, or resubscribed.
     /// Responses arrive in any order, so the first response is not necessarily for the older subscription.
     fn is_current(&self, channel: ChannelIndex, number: u64) -> bool {
         self.subscription(channel)

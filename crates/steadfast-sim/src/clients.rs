@@ -5,6 +5,7 @@
 //! arrives.
 
 mod application;
+mod command_order;
 pub(crate) mod dial;
 mod driver;
 mod observer;

@@ -6,10 +6,13 @@ pub(crate) mod session_messages;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use steadfast_core::io::SubscriptionEvent;
 use steadfast_engine::{Append, ChannelEpoch, Read, ReadFrom, Request};
 use steadfast_hub::io::{ShardMessage, ShardPresence};
-use steadfast_protocol::message::{ChannelName, Reply};
+use steadfast_protocol::codec::Encoding;
+use steadfast_protocol::limits::Limits;
+use steadfast_protocol::message::{ChannelName, Reply, ReplyResult, Request as CommandRequest};
 
 use crate::engine_kind::EngineKind;
 
@@ -58,8 +61,10 @@ pub enum PlantedBug {
     RepeatedLeaves,
     /// A session does not deliver the leaves that it receives.
     UndeliveredLeaves,
-    /// A subscribe command whose subscription is cancelled before it begins gets no reply.
-    NoCancelledReply,
+    /// An unsubscribe command gets no reply.
+    NoUnsubscribeReply,
+    /// A history command reaches the gateway before the commands before it in its message.
+    NoCommandOrder,
     /// A shard responds to presence queries without its own clients.
     EmptyPresence,
     /// The engine's responses to two reads of a channel are swapped.
@@ -80,7 +85,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -102,7 +107,8 @@ impl PlantedBug {
         Self::NoLeaves,
         Self::RepeatedLeaves,
         Self::UndeliveredLeaves,
-        Self::NoCancelledReply,
+        Self::NoUnsubscribeReply,
+        Self::NoCommandOrder,
         Self::EmptyPresence,
         Self::SwappedResponses,
         Self::SameIncarnation,
@@ -142,7 +148,8 @@ impl PlantedBug {
             Self::NoLeaves => "no-leaves",
             Self::RepeatedLeaves => "repeated-leaves",
             Self::UndeliveredLeaves => "undelivered-leaves",
-            Self::NoCancelledReply => "no-cancelled-reply",
+            Self::NoUnsubscribeReply => "no-unsubscribe-reply",
+            Self::NoCommandOrder => "no-command-order",
             Self::EmptyPresence => "empty-presence",
             Self::SwappedResponses => "swapped-responses",
             Self::SameIncarnation => "same-incarnation",
@@ -184,12 +191,35 @@ pub(crate) fn alter_shard_message(
     }
 }
 
-/// Whether the gateway loses this reply, as the planted bug requires. Only its text distinguishes the reply to a
-/// subscribe command that was cancelled from other temporary errors.
+/// Whether the gateway loses this reply, as the planted bug requires.
 pub(crate) fn is_lost_reply(reply: &Reply, planted_bug: Option<PlantedBug>) -> bool {
-    planted_bug == Some(PlantedBug::NoCancelledReply)
-        && matches!(reply, Reply::Response { outcome: Err(error), .. }
-            if error.message == "unsubscribed before it began")
+    let outcome = Ok(ReplyResult::Unsubscribe);
+    planted_bug == Some(PlantedBug::NoUnsubscribeReply)
+        && matches!(reply, Reply::Response { outcome: it, .. } if *it == outcome)
+}
+
+/// Moves the history commands of a message to its start, as the planted bug requires.
+pub(crate) fn reorder_commands(
+    message: Bytes,
+    encoding: Encoding,
+    planted_bug: Option<PlantedBug>,
+) -> Bytes {
+    if planted_bug != Some(PlantedBug::NoCommandOrder) {
+        return message;
+    }
+    let decoded = encoding.decode_commands(&message, &Limits::DEFAULT);
+    let Ok(mut commands) = decoded.collect::<Result<Vec<_>, _>>() else {
+        return message;
+    };
+    commands.sort_by_key(|command| !matches!(command.request, CommandRequest::History(_)));
+    let mut reordered = Vec::new();
+    for command in &commands {
+        if !reordered.is_empty() {
+            reordered.extend_from_slice(encoding.separator());
+        }
+        encoding.append_command(&mut reordered, command);
+    }
+    Bytes::from(reordered)
 }
 
 /// Whether a session loses this event, as the planted bug requires.

@@ -74,6 +74,8 @@ pub enum Invariant {
     EpochsDiffer,
     /// A client receives replies to its own commands only, and one for each.
     RepliesMatchCommands,
+    /// Commands of one connection take effect in one channel in their order.
+    CommandsInOrder,
     /// A presence reply contains every client that is certainly subscribed, and no client that cannot be.
     PresenceMatches,
     /// A subscriber that requested it receives every join and leave of its channel once.
@@ -111,6 +113,7 @@ impl fmt::Display for Invariant {
             Self::QueuesBounded => "session queues are bounded",
             Self::EpochsDiffer => "epochs of nodes differ",
             Self::RepliesMatchCommands => "replies match commands",
+            Self::CommandsInOrder => "commands take effect in order",
             Self::PresenceMatches => "presence matches the members",
             Self::MembershipPushed => "joins and leaves are pushed",
             Self::CarefulAfterLoss => "sessions are careful after a loss",

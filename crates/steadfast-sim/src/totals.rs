@@ -91,6 +91,8 @@ counts! {
     leaves_received = "leaves received";
     /// Joins and leaves that sessions delivered to their application.
     membership_events = "joins and leaves delivered by sessions";
+    /// Replies to commands that had to take effect after an earlier one without a reply.
+    commands_in_order = "commands sent before the reply to one that they follow";
     /// Replies to presence queries.
     presence_replies = "presence replies";
     /// Replies to presence queries during which no client came or went.

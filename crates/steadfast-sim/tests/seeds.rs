@@ -216,9 +216,14 @@ fn a_session_that_does_not_deliver_leaves_is_detected() {
 #[test]
 fn a_command_without_a_reply_is_detected() {
     check(
-        PlantedBug::NoCancelledReply,
-        &[Invariant::RepliesMatchCommands],
+        PlantedBug::NoUnsubscribeReply,
+        &[Invariant::RepliesMatchCommands, Invariant::CommandsInOrder],
     );
+}
+
+#[test]
+fn a_history_that_overtakes_a_publication_is_detected() {
+    check(PlantedBug::NoCommandOrder, &[Invariant::CommandsInOrder]);
 }
 
 #[test]
@@ -227,7 +232,7 @@ fn a_shard_without_its_clients_makes_presence_wrong() {
 }
 
 #[test]
-fn a_response_to_a_replaced_subscription_starts_the_new_one_at_a_wrong_position() {
+fn a_response_to_another_subscription_starts_one_at_a_wrong_position() {
     check(
         PlantedBug::SwappedResponses,
         &[

@@ -222,7 +222,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "pending_requests_max",
         "1 to 16384",
-        "The maximum number of pending requests of one client to the store; one whose reply may be large (history, recovery, presence) counts as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
+        "The maximum number of pending requests of one client to the store; one whose reply may be large (history, recovery, presence), and a command that waits for an earlier one in its channel, count as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
     ),
     key(
         CLIENT,

@@ -6,6 +6,7 @@ use steadfast_protocol::message::{HistoryRequest, HistoryResult, Position, Reply
 
 use crate::from_engine::{publication, rejection_code};
 use crate::peer::Peer;
+use crate::peer::channel_order::Effect;
 use crate::pending::{Caller, Purpose};
 use crate::shared::Shared;
 
@@ -31,7 +32,12 @@ impl Peer {
             peer: self.id,
             command,
         };
-        let weight = shared.request(caller, Purpose::History, |request_id| {
+        let order = self.channel_order_mut();
+        order.begin(Effect::ReadHistory, &channel);
+        let purpose = Purpose::History {
+            channel: channel.clone(),
+        };
+        let weight = shared.request(caller, purpose, |request_id| {
             Request::Read(Read {
                 request_id,
                 channel,

@@ -4,66 +4,72 @@ use bytes::Bytes;
 use steadfast_engine::{Publisher, Response};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::idempotent::{self, IdempotentAck, IdempotentPublish};
-use steadfast_protocol::message::{PublishRequest, ReplyResult, RpcRequest};
+use steadfast_protocol::message::{PublishRequest, ReplyError, ReplyResult, RpcRequest};
 
+use super::ChannelCommand;
 use crate::append::NewPublication;
+use crate::channels::Channels;
 use crate::from_engine::rejection_code;
 use crate::peer::Peer;
+use crate::peer::channel_order::Effect;
 use crate::pending::{Caller, PublishForm};
 use crate::shared::Shared;
 
-impl Peer {
-    pub(super) fn publish(&mut self, shared: &mut Shared, command: u32, request: PublishRequest) {
-        if request.kind != 0 {
-            return self.reject(&mut shared.context, command, ErrorCode::NotAvailable);
-        }
-        let PublishRequest {
-            channel,
-            data,
-            payload_kind,
-            kind: _,
-        } = request;
-        let publication = NewPublication {
-            channel: &channel,
+/// What a publish command appends, or why it is rejected.
+pub(super) fn published(
+    channels: &Channels,
+    request: PublishRequest,
+) -> Result<ChannelCommand, ReplyError> {
+    let PublishRequest {
+        channel,
+        data,
+        payload_kind,
+        kind,
+    } = request;
+    if kind != 0 {
+        return Err(ErrorCode::NotAvailable.reply());
+    }
+    Ok(ChannelCommand::Publish {
+        form: PublishForm::Plain,
+        publication: NewPublication {
+            channel: channels.name(&channel),
             kind: payload_kind,
             data,
             idempotency_key: None,
-        };
-        self.append(shared, command, PublishForm::Plain, publication);
-    }
+        },
+    })
+}
 
-    pub(super) fn rpc(&mut self, shared: &mut Shared, command: u32, request: &RpcRequest) {
-        if request.method != idempotent::METHOD {
-            return self.reject(&mut shared.context, command, ErrorCode::NotAvailable);
-        }
-        match idempotent::decode_publish(&request.data, &shared.context.settings().limits) {
-            Ok(IdempotentPublish {
-                channel,
-                data,
-                idempotency_key,
-            }) => {
-                let publication = NewPublication {
-                    channel: &channel,
-                    kind: idempotent::PAYLOAD_KIND,
-                    data,
-                    idempotency_key: Some(Bytes::from(idempotency_key)),
-                };
-                self.append(shared, command, PublishForm::Idempotent, publication);
-            }
-            Err(error) => {
-                let code = ErrorCode::for_idempotent_publish_error(&error);
-                let error = code.reply_with(error.to_string());
-                self.reject_with(&mut shared.context, command, error);
-            }
-        }
+/// What a call of a method does, or why it is rejected.
+pub(super) fn called(shared: &Shared, request: &RpcRequest) -> Result<ChannelCommand, ReplyError> {
+    if request.method != idempotent::METHOD {
+        return Err(ErrorCode::NotAvailable.reply());
     }
+    let IdempotentPublish {
+        channel,
+        data,
+        idempotency_key,
+    } = idempotent::decode_publish(&request.data, &shared.context.settings().limits).map_err(
+        |error| ErrorCode::for_idempotent_publish_error(&error).reply_with(error.to_string()),
+    )?;
+    Ok(ChannelCommand::Publish {
+        form: PublishForm::Idempotent,
+        publication: NewPublication {
+            channel: shared.channels.name(&channel),
+            kind: idempotent::PAYLOAD_KIND,
+            data,
+            idempotency_key: Some(Bytes::from(idempotency_key)),
+        },
+    })
+}
 
-    fn append(
+impl Peer {
+    pub(super) fn append(
         &mut self,
         shared: &mut Shared,
         command: u32,
         form: PublishForm,
-        publication: NewPublication<'_>,
+        publication: NewPublication,
     ) {
         let publisher = Publisher {
             user: Bytes::copy_from_slice(self.user().as_bytes()),
@@ -73,8 +79,12 @@ impl Peer {
             peer: self.id,
             command,
         };
+        let channel = publication.channel.clone();
         match shared.append(caller, form, publisher, publication) {
-            Ok(weight) => self.reserve(&mut shared.context, weight),
+            Ok(weight) => {
+                self.channel_order_mut().begin(Effect::Publish, &channel);
+                self.reserve(&mut shared.context, weight);
+            }
             Err(code) => self.reject(&mut shared.context, command, code),
         }
     }

@@ -71,20 +71,15 @@ impl Peer {
             let channels = &mut shared.channels;
             channels.create(&request.channel, channel_options)
         });
-        let number = self.begin_subscription(shared, channel, command);
+        self.begin_subscription(shared, channel);
         match grant {
             Some(grant) => self.grant(shared, channel, command, options, grant),
-            None => self.request_position(shared, channel, number, command, options),
+            None => self.request_position(shared, channel, command, options),
         }
     }
 
-    /// Adds a subscription that awaits the engine. Returns its number.
-    fn begin_subscription(
-        &mut self,
-        shared: &mut Shared,
-        channel: ChannelIndex,
-        command: u32,
-    ) -> u64 {
+    /// Adds a subscription that awaits the engine.
+    fn begin_subscription(&mut self, shared: &mut Shared, channel: ChannelIndex) {
         shared.subscriptions_started += 1;
         let number = shared.subscriptions_started;
         let slot = shared.channels.get_mut(channel).add_pending(self.id);
@@ -93,16 +88,14 @@ impl Peer {
             number,
             slot,
             listener: None,
-            phase: SubscriptionPhase::Requested { command },
+            phase: SubscriptionPhase::Requested,
         });
-        number
     }
 
     fn request_position(
         &mut self,
         shared: &mut Shared,
         channel: ChannelIndex,
-        number: u64,
         command: u32,
         options: SubscribeOptions,
     ) {
@@ -112,11 +105,7 @@ impl Peer {
             peer: self.id,
             command,
         };
-        let purpose = Purpose::Subscribe {
-            channel,
-            number,
-            options,
-        };
+        let purpose = Purpose::Subscribe { channel, options };
         let weight = shared.request_page(caller, channel, purpose, from, limit);
         self.reserve(&mut shared.context, weight);
     }

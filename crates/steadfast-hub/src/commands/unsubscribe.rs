@@ -6,7 +6,7 @@ use steadfast_protocol::message::{Push, PushEvent, Reply, ReplyResult};
 use crate::channel::ChannelIndex;
 use crate::io::{Output, ShardMessage};
 use crate::peer::Peer;
-use crate::peer::subscription::{Subscription, SubscriptionPhase};
+use crate::peer::subscription::Subscription;
 use crate::policy::JoinLeave;
 use crate::shared::Shared;
 
@@ -15,21 +15,10 @@ impl Peer {
         if channel.is_empty() {
             return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
         }
-        let removed = shared
-            .channels
-            .find(channel)
-            .and_then(|channel| self.remove_subscription(shared, channel));
-        if let Some(SubscriptionPhase::Requested { command: cancelled }) = removed {
-            self.reject_cancelled(shared, cancelled);
+        if let Some(channel) = shared.channels.find(channel) {
+            self.remove_subscription(shared, channel);
         }
         self.reply(&mut shared.context, command, ReplyResult::Unsubscribe);
-    }
-
-    /// Replies to a subscribe command whose subscription was cancelled: a command without a reply would time out, and
-    /// SDKs then drop the connection. The error is temporary, so that it does not affect a later subscription.
-    fn reject_cancelled(&self, shared: &mut Shared, command: u32) {
-        let error = ErrorCode::Internal.reply_with("unsubscribed before it began".to_owned());
-        self.reject_with(&mut shared.context, command, error);
     }
 
     /// Closes a subscription from the server's side and notifies the client.
@@ -40,7 +29,7 @@ impl Peer {
         code: UnsubscribeCode,
     ) {
         let name = shared.channels.get(channel).name.clone();
-        if self.remove_subscription(shared, channel).is_some() {
+        if self.remove_subscription(shared, channel) {
             let push = Push {
                 channel: name,
                 event: PushEvent::Unsubscribe {
@@ -52,17 +41,19 @@ impl Peer {
         }
     }
 
-    /// Removes a subscription of a peer that stays connected. Returns its last phase, if there is one.
+    /// Removes a subscription of a peer that stays connected. Returns `false` if there is none.
     pub(super) fn remove_subscription(
         &mut self,
         shared: &mut Shared,
         channel: ChannelIndex,
-    ) -> Option<SubscriptionPhase> {
-        let subscription = self.take_subscription(channel)?;
+    ) -> bool {
+        let Some(subscription) = self.take_subscription(channel) else {
+            return false;
+        };
         self.leave_channel(shared, &subscription);
         // The pending page may have been that of the removed subscription.
         self.request_next_page(shared);
-        Some(subscription.phase)
+        true
     }
 
     /// Removes the peer from all its channels: its connection is closed.

@@ -46,7 +46,7 @@ pub(crate) enum JoinLeavePushes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SubscriptionPhase {
     /// A request to the log is pending; the command has no reply yet.
-    Requested { command: u32 },
+    Requested,
     /// The reply is sent, but publications after `offset` must be sent before the live ones.
     Recovering {
         epoch: ChannelEpoch,
@@ -72,8 +72,8 @@ pub(crate) enum NextPage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscription {
     pub(crate) channel: ChannelIndex,
-    /// Distinguishes the subscription from earlier subscriptions of this peer to this channel, whose responses may
-    /// still arrive.
+    /// Distinguishes the subscription from earlier subscriptions of this peer to this channel, whose pages may still
+    /// arrive.
     pub(crate) number: u64,
     pub(crate) slot: MemberSlot,
     /// Set while the subscriber receives join and leave pushes.
@@ -89,7 +89,7 @@ impl Subscription {
 
     /// Whether the client has received a position; while its reply is pending, it has not.
     pub(crate) const fn has_position(&self) -> bool {
-        !matches!(self.phase, SubscriptionPhase::Requested { .. })
+        !matches!(self.phase, SubscriptionPhase::Requested)
     }
 
     /// Begins to read the next page of a recovery. Returns where it begins; `None` if the subscription is not
@@ -107,7 +107,7 @@ impl Subscription {
                     offset: *offset,
                 })
             }
-            SubscriptionPhase::Requested { .. } | SubscriptionPhase::Live => None,
+            SubscriptionPhase::Requested | SubscriptionPhase::Live => None,
         }
     }
 
@@ -118,7 +118,7 @@ impl Subscription {
                 *page = NextPage::AwaitsTurn;
                 true
             }
-            SubscriptionPhase::Requested { .. }
+            SubscriptionPhase::Requested
             | SubscriptionPhase::Recovering { .. }
             | SubscriptionPhase::Live => false,
         }

@@ -405,12 +405,12 @@ pub(crate) fn history_returns_publications_and_the_high_watermark_or_that_the_po
 pub(crate) fn responses_for_a_closed_peer_are_dropped(offsets: Offsets) {
     let mut script = Script::new(offsets);
     let peer = script.connect();
-    script.send(peer, publish(2, "news"));
-    script.send(peer, subscribe(3, "news"));
+    script.send(peer, subscribe(2, "news"));
+    script.send(peer, publish(3, "news"));
 
     script.lose_connection(peer);
+    script.respond(checked(0));
     script.respond(appended(1));
-    script.respond(checked(1));
 
     assert_eq!(script.read(peer), []);
     assert_eq!(script.channel_count(), 0);

@@ -22,6 +22,8 @@ mod liveness;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod presence;
 #[cfg(test)]
 mod random;
@@ -128,6 +130,19 @@ suite! {
     liveness::a_silent_peer_of_a_full_hub_is_closed_with_try_again_later,
     liveness::a_rejected_peer_that_does_not_close_is_closed,
     liveness::a_shutdown_closes_all_peers_with_advice_to_reconnect,
+    order::history_contains_the_publications_that_were_sent_before_it,
+    order::history_waits_for_idempotent_publications_too,
+    order::publications_are_requested_at_once_and_wait_only_for_a_history_before_them,
+    order::presence_contains_the_subscription_that_was_requested_before_it,
+    order::presence_contains_the_subscription_that_ends_after_it,
+    order::a_subscription_that_ends_at_once_begins_first,
+    order::a_subscription_that_ends_after_a_publication_receives_it,
+    order::a_subscription_after_a_publication_begins_after_it,
+    order::a_second_subscribe_command_takes_the_place_of_a_rejected_one,
+    order::other_channels_do_not_wait,
+    order::what_waits_for_a_failed_command_is_executed,
+    order::what_waits_is_bounded_and_the_peer_is_not_read_from_at_the_limit,
+    order::what_waits_is_dropped_with_its_connection,
     presence::presence_lists_the_subscribed_clients,
     presence::presence_lists_no_client_whose_subscription_is_pending,
     presence::presence_awaits_every_shard_and_sums_the_responses,
@@ -157,10 +172,7 @@ suite! {
     recovery::a_recovery_that_retention_overtakes_is_closed_with_2500,
     recovery::a_subscription_that_the_log_rejects_is_removed,
     recovery::a_second_subscription_to_a_channel_and_one_above_the_limit_are_rejected,
-    recovery::a_response_for_a_cancelled_subscription_changes_nothing,
-    recovery::a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply,
     recovery::a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one,
-    recovery::a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id,
     slow_consumer::a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008,
     slow_consumer::bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009,
     slow_consumer::a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays,

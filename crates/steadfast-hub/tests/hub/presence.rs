@@ -42,8 +42,8 @@ pub(crate) fn presence_lists_the_subscribed_clients(offsets: Offsets) {
 
 pub(crate) fn presence_lists_no_client_whose_subscription_is_pending(offsets: Offsets) {
     let mut script = Script::new(offsets);
-    let peer = script.connect();
-    script.send(peer, subscribe(2, "news"));
+    let (pending, peer) = (script.connect(), script.connect());
+    script.send(pending, subscribe(2, "news"));
 
     script.send(peer, presence(3, "news"));
     relay(&mut script);
@@ -372,7 +372,7 @@ fn joined_info(script: &Script) -> Option<String> {
 }
 
 /// Delivers the oldest broadcast of the hub to the hub, as its own inbox would.
-fn relay(script: &mut Script) {
+pub(crate) fn relay(script: &mut Script) {
     let message = script.broadcasts.remove(0);
     script.receive(message);
 }

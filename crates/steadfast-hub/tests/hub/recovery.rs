@@ -4,11 +4,11 @@ use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ChannelEpoch, ReadFrom, Rejection, Request};
 use steadfast_hub::io::{Input, PeerId};
 use steadfast_protocol::codes::ErrorCode;
-use steadfast_protocol::message::{Reply, ReplyResult, SubscribeRequest};
+use steadfast_protocol::message::SubscribeRequest;
 
 use crate::messages::{
-    error, error_with, position, position_lost, push, pushes, recover, recovered, reply_to,
-    subscribe, subscribe_with, subscribed, unrecovered, unsubscribe,
+    error, position, position_lost, push, pushes, recover, recovered, subscribe, subscribe_with,
+    subscribed, unrecovered, unsubscribe,
 };
 use crate::responses::{checked, first_page, page, unrecoverable};
 use crate::script::{EPOCH, EPOCH_TEXT, Script};
@@ -280,42 +280,6 @@ pub(crate) fn a_second_subscription_to_a_channel_and_one_above_the_limit_are_rej
     assert_eq!(script.requests.len(), 2);
 }
 
-pub(crate) fn a_response_for_a_cancelled_subscription_changes_nothing(offsets: Offsets) {
-    let mut script = with_publications(offsets, 5);
-    let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, unsubscribe(3, "news"));
-    script.send(peer, subscribe(4, "news"));
-
-    script.respond(page(5, &[4, 5]));
-    script.respond(checked(5));
-    script.commit("news", 6);
-
-    assert_eq!(
-        script.read(peer),
-        [
-            cancelled(2),
-            reply_to(3, ReplyResult::Unsubscribe),
-            subscribed(4, 5),
-            push("news", 6),
-        ]
-    );
-}
-
-/// An SDK whose subscribe command has no reply drops the connection.
-pub(crate) fn a_subscription_that_is_cancelled_before_it_began_gets_its_reply_before_the_unsubscribe_reply(
-    offsets: Offsets,
-) {
-    let mut script = with_publications(offsets, 5);
-    let peer = recovering(&mut script, EPOCH_TEXT, 3);
-
-    script.send(peer, unsubscribe(3, "news"));
-
-    assert_eq!(
-        script.read(peer),
-        [cancelled(2), reply_to(3, ReplyResult::Unsubscribe)]
-    );
-}
-
 /// The storage may serve a later request first.
 pub(crate) fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one(offsets: Offsets) {
     let mut script = with_publications(offsets, 2000);
@@ -334,22 +298,6 @@ pub(crate) fn a_page_for_a_cancelled_subscription_is_not_used_for_the_next_one(o
     assert_eq!(script.read(peer), pushes("news", 5..=7));
 }
 
-pub(crate) fn a_response_for_a_cancelled_subscription_is_not_used_for_one_with_the_same_command_id(
-    offsets: Offsets,
-) {
-    let mut script = with_publications(offsets, 5);
-    let peer = recovering(&mut script, EPOCH_TEXT, 3);
-    script.send(peer, unsubscribe(2, "news"));
-    script.send(peer, recover(2, "news", EPOCH_TEXT, 1));
-    script.read(peer);
-
-    script.respond(page(5, &[4, 5]));
-    assert_eq!(script.read(peer), []);
-    script.respond(first_page(5, &[2, 3, 4]));
-
-    assert_eq!(script.read(peer), [recovered(2, 1, &[2, 3, 4])]);
-}
-
 fn with_publications(offsets: Offsets, newest: u64) -> Script {
     let mut script = Script::new(offsets);
     script.fill("news", newest);
@@ -364,10 +312,4 @@ fn recovering_in(script: &mut Script, channel: &str, epoch: &str, offset: u64) -
     let peer = script.connect();
     script.send(peer, recover(2, channel, epoch, offset));
     peer
-}
-
-/// The reply to a subscribe command whose subscription was cancelled.
-fn cancelled(id: u32) -> Reply {
-    let text = "unsubscribed before it began".to_owned();
-    error_with(id, ErrorCode::Internal.reply_with(text))
 }

@@ -240,6 +240,14 @@ impl Script {
         self.read_engine();
     }
 
+    /// The engine executes the oldest request, and the hub receives the response, whatever it is.
+    pub(crate) fn execute(&mut self) {
+        let request = self.requests.remove(0);
+        let response = self.engine.execute(&request);
+        self.engine.respond(request.id().number, response);
+        self.read_engine();
+    }
+
     /// Injects the rejection of the oldest request, which the engine never receives.
     pub(crate) fn reject(&mut self, rejection: Rejection) {
         let number = self.requests.remove(0).id().number;

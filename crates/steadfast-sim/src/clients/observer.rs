@@ -13,6 +13,7 @@ use steadfast_protocol::message::{
     Command, Push, PushEvent, Reply, ReplyError, ReplyResult, Request, RpcRequest,
 };
 
+use super::command_order::{CommandOrder, Kind};
 use crate::context::Context;
 use crate::ids::{ConnectionId, NodeIndex};
 use crate::membership::{PresenceReply, PresenceVerdict};
@@ -65,11 +66,12 @@ pub(crate) struct Observer {
     /// The channels with publications whose outcome was lost with an earlier connection: until one is acknowledged, at
     /// most one publication of such a channel may be in flight.
     in_doubt: BTreeSet<String>,
+    order: CommandOrder,
 }
 
 impl Observer {
     /// `in_doubt` are the channels that the previous connection of the client left in doubt.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         connection: ConnectionId,
         node: NodeIndex,
         encoding: Encoding,
@@ -81,6 +83,7 @@ impl Observer {
             encoding,
             pending: BTreeMap::new(),
             in_doubt,
+            order: CommandOrder::default(),
         }
     }
 
@@ -95,7 +98,7 @@ impl Observer {
         }
     }
 
-    fn observe_command(&self, ctx: &mut Context, id: u32, request: Request) -> PendingCommand {
+    fn observe_command(&mut self, ctx: &mut Context, id: u32, request: Request) -> PendingCommand {
         let (now, connection) = (ctx.now(), self.connection);
         let membership = &mut ctx.membership;
         match request {
@@ -103,20 +106,28 @@ impl Observer {
                 let channel = it.channel;
                 let number = membership.subscriptions(connection, &channel);
                 membership.on_subscribe_sent(now, connection, &channel, id, it.join_leave);
+                self.order.on_sent(id, &channel, Kind::Membership, false);
                 PendingCommand::Subscribe { channel, number }
             }
             Request::Unsubscribe(it) => {
                 let channel = it.channel;
                 let count = membership.subscriptions(connection, &channel);
                 membership.on_unsubscribe_sent(now, connection, &channel);
+                self.order.on_sent(id, &channel, Kind::Membership, false);
                 PendingCommand::Unsubscribe { channel, count }
             }
             Request::Presence(it) | Request::PresenceStats(it) => {
                 let channel = it.channel;
+                self.order.on_sent(id, &channel, Kind::Presence, false);
                 PendingCommand::Presence { channel }
             }
-            Request::Rpc(rpc) => self.observe_publish(ctx, &rpc),
-            Request::History(_) => PendingCommand::History,
+            Request::Rpc(rpc) => self.observe_publish(ctx, id, &rpc),
+            Request::History(it) => {
+                let is_newest = it.reverse && it.since.is_none();
+                self.order
+                    .on_sent(id, &it.channel, Kind::History, is_newest);
+                PendingCommand::History
+            }
             Request::Connect(_)
             | Request::Publish(_)
             | Request::Ping
@@ -127,7 +138,7 @@ impl Observer {
         }
     }
 
-    fn observe_publish(&self, ctx: &mut Context, rpc: &RpcRequest) -> PendingCommand {
+    fn observe_publish(&mut self, ctx: &mut Context, id: u32, rpc: &RpcRequest) -> PendingCommand {
         let publish = idempotent::decode_publish(&rpc.data, &Limits::DEFAULT)
             .expect("a client publishes with idempotency keys");
         let (channel, key) = (publish.channel, publish.idempotency_key);
@@ -143,6 +154,7 @@ impl Observer {
             );
             ctx.report(Invariant::CarefulAfterLoss, details);
         }
+        self.order.on_sent(id, &channel, Kind::Publish, false);
         PendingCommand::Publish { channel, key }
     }
 
@@ -153,6 +165,7 @@ impl Observer {
                 Reply::Ping => {}
                 Reply::Push(push) => self.observe_push(ctx, &push),
                 Reply::Response { id, outcome } => {
+                    self.check_order(ctx, id, &outcome);
                     if let Some((sent_at, pending)) = self.pending.remove(&id) {
                         self.observe_reply(ctx, sent_at, pending, outcome);
                     } else {
@@ -164,6 +177,18 @@ impl Observer {
                     }
                 }
             }
+        }
+    }
+
+    fn check_order(
+        &mut self,
+        ctx: &mut Context,
+        id: u32,
+        outcome: &Result<ReplyResult, ReplyError>,
+    ) {
+        match self.order.on_reply(id, outcome) {
+            Ok(had_to_wait) => ctx.totals.commands_in_order += u64::from(had_to_wait),
+            Err(details) => ctx.report(Invariant::CommandsInOrder, details),
         }
     }
 
@@ -227,7 +252,7 @@ impl Observer {
         }
     }
 
-    fn observe_push(&self, ctx: &mut Context, push: &Push) {
+    fn observe_push(&mut self, ctx: &mut Context, push: &Push) {
         let (connection, channel) = (self.connection, push.channel.as_str());
         let wrong = match &push.event {
             PushEvent::Join(info) => {
@@ -238,8 +263,11 @@ impl Observer {
                 ctx.totals.leaves_received += 1;
                 ctx.membership.on_leave(connection, channel, &info.client)
             }
+            PushEvent::Unsubscribe { .. } => {
+                self.order.on_unsubscribed(channel);
+                None
+            }
             PushEvent::Publication(_)
-            | PushEvent::Unsubscribe { .. }
             | PushEvent::Message(_)
             | PushEvent::Subscribe { .. }
             | PushEvent::Connect(_)

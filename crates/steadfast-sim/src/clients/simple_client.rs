@@ -10,7 +10,8 @@ use steadfast_machine::convert;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::idempotent::{self, IdempotentPublish};
 use steadfast_protocol::message::{
-    ChannelRequest, Command, ConnectRequest, Position, Request, RpcRequest, SubscribeRequest,
+    ChannelRequest, Command, ConnectRequest, HistoryRequest, Position, Request, RpcRequest,
+    SubscribeRequest,
 };
 use steadfast_protocol::websocket::{self, ControlFrame, Decoder, Role, WebSocketEndpoint};
 
@@ -48,6 +49,7 @@ enum PendingCommand {
     },
     Presence,
     Unsubscribe,
+    History,
 }
 
 #[derive(Debug)]
@@ -152,7 +154,7 @@ impl SimpleClient {
         }
     }
 
-    /// Replaces a subscription twice, in one message: the gateway may not have replied to the first command when it
+    /// Replaces a subscription twice and queries the presence, in one message: the gateway may not have replied to the first command when it
     /// receives the second. The first one starts at another position than the second. `None` unless the client is
     /// subscribed.
     pub(crate) fn replace_subscription(&mut self, pick: u64) -> Option<Bytes> {
@@ -172,6 +174,10 @@ impl SimpleClient {
             if has_invalid_position {
                 message.extend_from_slice(self.encoding.separator());
             }
+        }
+        if let Some(query) = self.query_presence(index, true) {
+            message.extend_from_slice(self.encoding.separator());
+            message.extend_from_slice(&query);
         }
         Some(Bytes::from(message))
     }
@@ -207,6 +213,36 @@ impl SimpleClient {
             self.append_publish(&mut message, number);
             Bytes::from(message)
         })
+    }
+
+    /// Publishes twice, and reads the newest publications in between, all in one message. `None` unless the client is
+    /// connected.
+    pub(crate) fn publish_around_history(&mut self, channel: usize) -> Option<Bytes> {
+        let index = channel % self.subscriptions.len();
+        let channel = self.subscriptions.get(index)?.channel.clone();
+        if !self.is_connected {
+            return None;
+        }
+        let first = self.published + 1;
+        self.published += 2;
+        self.outbox.extend([(first, index), (first + 1, index)]);
+        let mut message = Vec::new();
+        self.append_publish(&mut message, first);
+        message.extend_from_slice(self.encoding.separator());
+        let history = HistoryRequest {
+            channel,
+            limit: 4,
+            since: None,
+            reverse: true,
+        };
+        self.append_command(
+            &mut message,
+            PendingCommand::History,
+            Request::History(history),
+        );
+        message.extend_from_slice(self.encoding.separator());
+        self.append_publish(&mut message, first + 1);
+        Some(Bytes::from(message))
     }
 
     /// Publishes an acknowledged publication again, as an application does that has lost its own state. The new

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::event::clients::SimpleClientEvent;
 use crate::ids::{ClientIndex, ConnectionId};
 use crate::network::Network;
+use crate::planted_bug::reorder_commands;
 
 /// A simple client and its connection, as the client sees it.
 #[derive(Debug)]
@@ -121,7 +122,9 @@ impl SimpleClients {
             if let Some(observer) = &mut member.observer {
                 observer.on_sent(ctx, &message);
             }
-            let opcode = Opcode::from(member.client.encoding().message_kind());
+            let encoding = member.client.encoding();
+            let message = reorder_commands(message, encoding, ctx.planted_bug);
+            let opcode = Opcode::from(encoding.message_kind());
             uplink::send(ctx, network, connection, opcode, &message);
         }
     }
@@ -273,6 +276,7 @@ impl SimpleClients {
     fn use_other_features(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {
         let pick = ctx.generator.next_u64();
         let (queries, replaces) = (ctx.generator.chance(1, 8), ctx.generator.chance(1, 16));
+        let reads = ctx.generator.chance(1, 16);
         let Some(member) = self.members.get_mut(index) else {
             return;
         };
@@ -282,10 +286,17 @@ impl SimpleClients {
                 .client
                 .query_presence(channel, pick.is_multiple_of(3))
         });
+        let around = reads.then(|| {
+            let channel = convert::saturating(pick % 8);
+            member.client.publish_around_history(channel)
+        });
+        let around = around.flatten();
+        ctx.totals.published += 2 * u64::from(around.is_some());
         let replacement = replaces.then(|| member.client.replace_subscription(pick));
         let replacement = replacement.flatten();
         ctx.totals.resubscribed_at_once += u64::from(replacement.is_some());
         self.send(ctx, network, index, query.flatten());
+        self.send(ctx, network, index, around);
         self.send(ctx, network, index, replacement);
         if ctx.generator.chance(1, 32) {
             self.hang_up(ctx, network, index);

@@ -12,10 +12,18 @@ use crate::random::publications::{Position, Publications};
 use crate::random::{CHANNELS, Totals};
 
 /// What a command requested, and in which channel.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Requested {
     Subscribe(usize, Option<Position>),
     Unsubscribe(usize),
+}
+
+impl Requested {
+    const fn channel(self) -> usize {
+        match self {
+            Self::Subscribe(channel, _) | Self::Unsubscribe(channel) => channel,
+        }
+    }
 }
 
 pub(super) struct Client {
@@ -60,6 +68,12 @@ impl Client {
                 let requested = self.pending_replies.remove(&id);
                 let requested =
                     requested.unwrap_or_else(|| panic!("seed {seed}: {id} has two replies"));
+                let mut earlier = self.pending_replies.range(..id);
+                let overtaken = earlier.find(|(_, it)| it.channel() == requested.channel());
+                assert!(
+                    overtaken.is_none(),
+                    "seed {seed}: {id} overtakes {overtaken:?}"
+                );
                 self.receive_outcome(requested, outcome, known, totals);
             }
             Reply::Push(push) => {
@@ -95,7 +109,7 @@ impl Client {
                 self.receive_grant(channel, offered, granted, known);
             }
             (Requested::Subscribe(..), Err(error)) => {
-                assert!([100, 105].contains(&error.code), "seed {seed}: {error:?}");
+                assert_eq!(error.code, 105, "seed {seed}: {error:?}");
                 totals.rejected += 1;
             }
             (Requested::Unsubscribe(channel), Ok(ReplyResult::Unsubscribe)) => {

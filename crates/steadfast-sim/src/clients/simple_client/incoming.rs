@@ -84,7 +84,14 @@ impl SimpleClient {
                 (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
                     actions.push(ClientAction::Close);
                 }
-                (Some(PendingCommand::Presence | PendingCommand::Unsubscribe), _) => {}
+                (
+                    Some(
+                        PendingCommand::Presence
+                        | PendingCommand::Unsubscribe
+                        | PendingCommand::History,
+                    ),
+                    _,
+                ) => {}
                 (pending, outcome) => {
                     let details = format!("{} got the reply {outcome:?} to {pending:?}", self.name);
                     recorder
