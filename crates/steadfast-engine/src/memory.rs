@@ -181,7 +181,11 @@ impl MemoryEngine {
         if self.reported_limits.insert(limit) {
             self.notify(Event::LimitReached { limit });
         }
-        self.reject(request_id, Rejection::Limit);
+        let rejection = match limit {
+            Limit::Channels => Rejection::TooManyChannels,
+            Limit::Keys => Rejection::Limit,
+        };
+        self.reject(request_id, rejection);
     }
 
     fn notify(&mut self, event: Event) {

@@ -80,9 +80,10 @@ pub enum Rejection {
     NoSpace,
     /// The engine cannot store publications until a restart; this one may or may not be stored. Reads continue.
     WriteFailed,
-    /// A limit of the policy is reached (for example of channels or idempotency keys), or the engine is not open yet;
-    /// temporary.
+    /// A limit of the policy is reached (for example of idempotency keys), or the engine is not open yet; temporary.
     Limit,
+    /// The channel is new, and there are as many channels as the engine stores; until one expires, waiting does not help.
+    TooManyChannels,
     /// The record or one of its texts is larger than the engine stores.
     TooLarge,
     /// The engine is closing.

@@ -12,7 +12,7 @@ pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
     match rejection {
         Rejection::NoSpace | Rejection::WriteFailed | Rejection::Closing => ErrorCode::Internal,
         Rejection::Limit => ErrorCode::TooManyRequests,
-        Rejection::TooLarge => ErrorCode::LimitExceeded,
+        Rejection::TooLarge | Rejection::TooManyChannels => ErrorCode::LimitExceeded,
     }
 }
 

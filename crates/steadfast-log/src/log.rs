@@ -250,7 +250,13 @@ impl Log {
         if self.reported_limits.insert(limit) {
             self.notify(Event::LimitReached { limit });
         }
-        self.reject(request_id, Rejection::Limit);
+        let rejection = match limit {
+            LogLimit::Channels | LogLimit::CheckpointBytes => Rejection::TooManyChannels,
+            LogLimit::IdempotencyKeys | LogLimit::PendingBytes | LogLimit::PendingReads => {
+                Rejection::Limit
+            }
+        };
+        self.reject(request_id, rejection);
     }
 
     pub(crate) fn notify(&mut self, event: Event) {

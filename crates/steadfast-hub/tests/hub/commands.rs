@@ -266,7 +266,7 @@ pub(crate) fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason
     };
 
     script.send(peer, publish(2, "other"));
-    script.respond(rejected(Rejection::Limit));
+    script.respond(rejected(Rejection::TooManyChannels));
     script.send(peer, publish_with(3, large));
     script.respond(rejected(Rejection::TooLarge));
     script.engine.close();
@@ -276,7 +276,7 @@ pub(crate) fn a_publication_that_the_engine_rejects_gets_the_error_of_its_reason
     assert_eq!(
         script.read(peer),
         [
-            error(2, ErrorCode::TooManyRequests),
+            error(2, ErrorCode::LimitExceeded),
             error(3, ErrorCode::LimitExceeded),
             error(4, ErrorCode::Internal),
         ]
@@ -293,6 +293,7 @@ pub(crate) fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_hal
         script.send(peer, publish(id, "news"));
     }
     assert_eq!(script.paused, [peer]);
+        (Rejection::TooManyChannels, ErrorCode::LimitExceeded),
     script.respond(appended(1));
     assert!(script.resumed.is_empty());
     script.respond(appended(2));

@@ -27,7 +27,10 @@ pub(crate) fn an_engine_at_a_limit_serves<E: Engine>() {
     });
     harness.fill("a", 1);
 
-    assert_eq!(harness.rejection(append("b", "1")), Rejection::Limit);
+    assert_eq!(
+        harness.rejection(append("b", "1")),
+        Rejection::TooManyChannels
+    );
 
     assert_eq!(harness.health(), Health::Serving);
 }

@@ -29,7 +29,10 @@ pub(crate) fn more_channels_than_allowed_are_rejected_while_known_ones_continue<
     harness.publish_ok(append("a", "1"));
     harness.publish_ok(append("b", "1"));
 
-    assert_eq!(harness.rejection(append("c", "1")), Rejection::Limit);
+    assert_eq!(
+        harness.rejection(append("c", "1")),
+        Rejection::TooManyChannels
+    );
     harness.publish_ok(append("a", "2"));
     assert_eq!(harness.visible("c"), [""; 0]);
     harness.advance(Duration::from_hours(3));

@@ -32,7 +32,10 @@ fn more_channels_than_allowed_are_rejected_while_known_ones_continue() {
     harness.publish_ok(append("a", "1"));
     harness.publish_ok(append("b", "1"));
 
-    assert_eq!(harness.rejected(append("c", "1")), Rejection::Limit);
+    assert_eq!(
+        harness.rejected(append("c", "1")),
+        Rejection::TooManyChannels
+    );
     assert_eq!(harness.publish_ok(append("a", "2")).1, 2);
     assert!(harness.events.contains(&Event::LimitReached {
         limit: LogLimit::Channels
@@ -50,7 +53,7 @@ fn more_channels_than_a_checkpoint_holds_are_rejected_and_the_size_of_a_segment_
     let accepted = (0..1_000)
         .take_while(|number| {
             let response = harness.publish(append(&name(*number), "1"));
-            response != Response::Rejected(Rejection::Limit)
+            response != Response::Rejected(Rejection::TooManyChannels)
         })
         .count();
 

@@ -19,7 +19,7 @@ super::table! {
         MethodNotFound = 104, "method not found";
         /// This connection is subscribed to the channel already.
         AlreadySubscribed = 105, "already subscribed";
-        /// A limit of this connection is reached, for example its number of channels.
+        /// A limit is reached at which waiting does not help, for example the number of channels of this connection.
         LimitExceeded = 106, "limit exceeded";
         /// The request is well formed, but its arguments are invalid.
         BadRequest = 107, "bad request";
