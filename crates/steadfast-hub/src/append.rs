@@ -5,6 +5,7 @@ use steadfast_engine::{Append, Publisher, Request, RetentionClass};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ChannelName, PayloadKind};
 
+use crate::channel::is_valid_name;
 use crate::pending::{Caller, PublishForm, Purpose};
 use crate::shared::Shared;
 
@@ -32,7 +33,7 @@ impl Shared {
             data,
             idempotency_key,
         } = publication;
-        if channel.as_str().is_empty() || data.is_empty() {
+        if !is_valid_name(channel.as_str()) || data.is_empty() {
             return Err(ErrorCode::BadRequest);
         }
         if !self.has_request_capacity() {

@@ -15,6 +15,11 @@ use crate::policy::ChannelOptions;
 
 mod members;
 
+/// Whether a channel can have this name: any text but the empty one. The decoder has checked its length.
+pub(crate) const fn is_valid_name(name: &str) -> bool {
+    !name.is_empty()
+}
+
 /// The slot of a channel in the hub's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChannelIndex(pub(crate) u32);

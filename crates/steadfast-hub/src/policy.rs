@@ -112,6 +112,13 @@ impl HubSettings {
     /// 1 KiB is enough for a name, a colour and the address of a picture; the info is repeated in every presence reply
     /// and every join.
     pub const CONN_INFO_BYTES_MAX: usize = 1024;
+
+    /// Maximum payload bytes in one history reply: a quarter of the send buffer, or that of a recovery page if it is
+    /// more. The client has requested this many publications, so the reply may be larger than a recovery page, which no
+    /// limit of the client bounds.
+    pub fn history_bytes_max(&self) -> usize {
+        (self.send_buffer_bytes_max / 4).max(self.recovery_bytes_max)
+    }
 }
 
 /// A field of [`HubSettings`] that can be out of range, or that is a limit which a hub reports.

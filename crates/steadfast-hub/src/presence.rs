@@ -39,9 +39,6 @@ impl Peer {
             pending,
             ..
         } = shared;
-        if channel.is_empty() {
-            return self.reject(context, command, ErrorCode::BadRequest);
-        }
         if pending.presence_queries() >= context.settings().pending_requests_max {
             context.record_rejection(RejectionCause::Limit(HubLimit::PresenceQueries));
             return self.reject(context, command, ErrorCode::TooManyRequests);

@@ -234,7 +234,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "publication_bytes_per_reply_max",
         "from 1KiB",
-        "The maximum number of payload bytes in one recovery or history reply; a recovery continues with pushes. With more than a sixteenth of `send_buffer_bytes_max`, several replies at once can make a client a slow consumer.",
+        "The maximum number of payload bytes in one recovery reply; the recovery continues with pushes. A history reply has at most as many, or a quarter of `send_buffer_bytes_max` if that is more. With more than a sixteenth of `send_buffer_bytes_max`, several replies at once can make a client a slow consumer.",
     ),
     key(
         CLIENT,

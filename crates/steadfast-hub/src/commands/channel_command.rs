@@ -1,8 +1,10 @@
 //! The commands that act on one channel: they take effect in the order in which the client sent them.
 
+use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{HistoryRequest, SubscribeRequest};
 
 use crate::append::NewPublication;
+use crate::channel::is_valid_name;
 use crate::io::PresenceDetail;
 use crate::peer::Peer;
 use crate::peer::channel_order::{Effect, WaitingCommand};
@@ -56,6 +58,10 @@ impl Peer {
         id: u32,
         command: ChannelCommand,
     ) {
+        if !is_valid_name(command.channel()) {
+            let error = ErrorCode::BadRequest.reply_with("channel name is empty".to_owned());
+            return self.reject_with(&mut shared.context, id, error);
+        }
         let is_next = !self
             .channel_order()
             .is_some_and(|order| order.is_waiting(command.channel()));

@@ -1,9 +1,13 @@
 //! The history command: a page of publications in either direction.
+//!
+//! A page has as many publications as requested, up to limits of count and bytes. The reply says where the channel ends,
+//! so a client that reads forward knows whether there is more, and continues after the last publication that it has.
 
-use steadfast_engine::{Page, Read, ReadFrom, ReadResponse, Rejection, Request};
+use steadfast_engine::{Page, Read, ReadFrom, ReadResponse, Record, Rejection, Request};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{HistoryRequest, HistoryResult, Position, ReplyResult};
 
+use crate::context::Context;
 use crate::from_engine::{publication, rejection_code};
 use crate::peer::Peer;
 use crate::peer::channel_order::Effect;
@@ -16,9 +20,6 @@ impl Peer {
             Ok(from) => from,
             Err(code) => return self.reject(&mut shared.context, command, code),
         };
-        if request.channel.is_empty() {
-            return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
-        }
         if !shared.has_request_capacity() {
             return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
         }
@@ -26,7 +27,7 @@ impl Peer {
         let max = settings.history_publications_max;
         // -1, like any other negative number, requests the maximum.
         let limit = usize::try_from(request.limit).map_or(max, |limit| limit.min(max));
-        let bytes_max = settings.recovery_bytes_max;
+        let bytes_max = settings.history_bytes_max();
         let channel = shared.channels.name(&request.channel);
         let caller = Caller::Peer {
             peer: self.id,
@@ -62,6 +63,9 @@ impl Peer {
         };
         match response.page {
             Page::Unrecoverable => self.reject(context, command, ErrorCode::UnrecoverablePosition),
+            Page::Records { records, .. } if !self.has_space_for_history(context, &records) => {
+                self.reject(context, command, ErrorCode::TooManyRequests);
+            }
             Page::Records { records, .. } => {
                 let result = HistoryResult {
                     publications: records.into_iter().map(publication).collect(),
@@ -73,6 +77,15 @@ impl Peer {
                 self.reply(context, command, ReplyResult::History(result));
             }
         }
+    }
+
+    /// Whether a history fits into the send buffer. If not, the client does not read fast enough for all that it has
+    /// requested, and would be closed as a slow consumer.
+    fn has_space_for_history(&self, context: &Context, records: &[Record]) -> bool {
+        let max = context.settings().send_buffer_bytes_max;
+        let bytes: usize = records.iter().map(|record| record.data.len()).sum();
+        let buffered = self.send_buffer.map_or(0, |buffer| buffer.bytes());
+        buffered == 0 || buffered.saturating_add(bytes) <= max
     }
 }
 

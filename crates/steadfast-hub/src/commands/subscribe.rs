@@ -39,9 +39,6 @@ impl Peer {
         command: u32,
         request: &SubscribeRequest,
     ) {
-        if request.channel.is_empty() {
-            return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
-        }
         if request.kind != 0 || request.has_filter {
             return self.reject(&mut shared.context, command, ErrorCode::NotAvailable);
         }

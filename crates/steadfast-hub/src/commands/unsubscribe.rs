@@ -1,6 +1,6 @@
 //! The end of a subscription: the client's command, the server's decision, or the end of the connection.
 
-use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
+use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::message::{Push, PushEvent, Reply, ReplyResult};
 
 use crate::channel::ChannelIndex;
@@ -12,9 +12,6 @@ use crate::shared::Shared;
 
 impl Peer {
     pub(super) fn unsubscribe(&mut self, shared: &mut Shared, command: u32, channel: &str) {
-        if channel.is_empty() {
-            return self.reject(&mut shared.context, command, ErrorCode::BadRequest);
-        }
         if let Some(channel) = shared.channels.find(channel) {
             self.remove_subscription(shared, channel);
         }

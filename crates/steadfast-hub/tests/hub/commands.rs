@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use steadfast_engine::memory::{MemorySettings, Offsets};
 use steadfast_engine::{ReadFrom, Rejection, Request};
+use steadfast_hub::event::Event;
+use steadfast_hub::io::{Input, PeerId};
 use steadfast_hub::policy::HubSettings;
 use steadfast_machine::ByteSize;
 use steadfast_protocol::codes::ErrorCode;
@@ -10,13 +12,14 @@ use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::idempotent::{self, IdempotentAck};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Command, HistoryRequest, HistoryResult, PayloadKind, PublishRequest, PushEvent, RefreshRequest,
-    Reply, ReplyResult, Request as Method, SubscribeRequest,
+    Command, HistoryRequest, HistoryResult, PayloadKind, Position, PublishRequest, PushEvent,
+    RefreshRequest, Reply, ReplyResult, Request as Method, SubscribeRequest,
 };
 
 use crate::messages::{
-    PONG, connect, error, error_with, history, history_request, history_with, position, publish,
-    publish_once, publish_with, published, reply_to, rpc, subscribe, subscribe_with,
+    PONG, connect, error, error_with, history, history_request, history_with, position, presence,
+    presence_stats, publish, publish_once, publish_with, published, reply_to, rpc, subscribe,
+    subscribe_with, unsubscribe,
 };
 use crate::responses::{appended, checked, page, rejected, repeated, unrecoverable};
 use crate::script::{EPOCH, EPOCH_TEXT, Script, settings};
@@ -204,7 +207,13 @@ pub(crate) fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection
             unavailable.reply(),
         ),
         (publish_once(2, "news", "1", ""), key_missing),
-        (publish(2, ""), bad.reply()),
+        (publish(2, ""), nameless.clone()),
+        (publish_once(2, "", "1", "key"), nameless.clone()),
+        (subscribe(2, ""), nameless.clone()),
+        (unsubscribe(2, ""), nameless.clone()),
+        (presence(2, ""), nameless.clone()),
+        (presence_stats(2, ""), nameless.clone()),
+        (history_with(2, HistoryRequest::default()), nameless),
         (experimental_publish(), unavailable.reply()),
         (subscribe(2, ""), bad.reply()),
         (subscribe_of_kind(4, false), unavailable.reply()),
@@ -415,6 +424,92 @@ pub(crate) fn responses_for_a_closed_peer_are_dropped(offsets: Offsets) {
 
     assert_eq!(script.read(peer), []);
     assert_eq!(script.channel_count(), 0);
+pub(crate) fn a_history_is_bounded_by_its_count_and_by_a_quarter_of_the_send_buffer(
+    offsets: Offsets,
+) {
+    let mut script = with_history_of(offsets, 40, 1 << 20);
+    let peer = script.connect();
+
+    script.send(peer, history(2, 40));
+    script.execute();
+
+    let (publications, position) = read_history(&mut script, peer);
+    assert_eq!(publications.len(), 40);
+    assert_eq!(publications.last(), Some(&position.offset));
+}
+
+pub(crate) fn a_history_that_is_cut_continues_after_its_last_publication(offsets: Offsets) {
+    let mut script = with_history_of(offsets, 10, 64 << 10);
+    let peer = script.connect();
+    let (mut offsets_read, mut since) = (Vec::new(), None);
+
+    for id in 2..5 {
+        let request = HistoryRequest {
+            limit: -1,
+            since: since.clone(),
+            ..history_request()
+        };
+        script.receive_command(peer, Ok(history_with(id, request)));
+        script.execute();
+        let (publications, end) = read_history(&mut script, peer);
+        offsets_read.extend(publications);
+        let last = *offsets_read.last().unwrap();
+        assert_eq!(last == end.offset, id == 4, "{last} of {}", end.offset);
+        since = Some(position(&end.epoch, last));
+    }
+
+    assert_eq!(offsets_read.len(), 10);
+    assert!(offsets_read.is_sorted());
+}
+
+pub(crate) fn a_history_that_the_send_buffer_cannot_hold_is_rejected_temporarily(offsets: Offsets) {
+    let mut script = with_history_of(offsets, 10, 64 << 10);
+    let peer = script.connect();
+    script.send(peer, history(2, 9));
+    script.handle(Input::SendBuffer {
+        peer,
+        bytes: 60 << 10,
+    });
+
+    script.execute();
+
+    let rejected = error(2, ErrorCode::TooManyRequests);
+    assert_eq!(script.read(peer), [rejected]);
+    assert_eq!(script.close_code(peer), None);
+}
+
+/// A channel with publications of 4,000 bytes.
+fn with_history_of(offsets: Offsets, count: u64, send_buffer_bytes_max: usize) -> Script {
+    let settings = HubSettings {
+        send_buffer_bytes_max,
+        recovery_bytes_max: 1024,
+        history_publications_max: 100,
+        ..settings()
+    };
+    let mut script = Script::with(offsets, settings);
+    for _ in 0..count {
+        let data = format!("\"{}\"", ".".repeat(3998));
+        script.engine.publish("news", data);
+    }
+    script
+}
+
+/// The offsets in the history reply that the peer has received, and its position.
+fn read_history(script: &mut Script, peer: PeerId) -> (Vec<u64>, Position) {
+    match &script.read_with_offsets(peer)[..] {
+        [
+            Reply::Response {
+                outcome: Ok(ReplyResult::History(history)),
+                ..
+            },
+        ] => (
+            history.publications.iter().map(|it| it.offset).collect(),
+            history.position.clone(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
 }
 
 fn with_publications(offsets: Offsets, newest: u64) -> Script {
