@@ -20,6 +20,7 @@ const NARROW: Limits = Limits {
     name_bytes: 6,
     entries_max: 2,
     nesting_max: 2,
+    number_bytes: 4,
 };
 
 /// Limits for commands that were accepted once and may be longer because of escapes.

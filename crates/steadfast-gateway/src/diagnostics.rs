@@ -52,6 +52,9 @@ pub(crate) fn log_event(event: &Event) {
         Event::SendIgnored { peer } => {
             tracing::debug!(peer = peer.index, "message without a channel ignored");
         }
+        Event::CommandInvalid { peer, error } => {
+            tracing::debug!(peer = peer.index, %error, "command rejected");
+        }
         Event::InfoIgnored { peer } => {
             tracing::debug!(
                 peer = peer.index,

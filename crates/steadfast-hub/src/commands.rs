@@ -51,25 +51,45 @@ impl Peer {
             (PeerPhase::AwaitingDecision, _) => {
                 unreachable!("a peer that awaits a decision is paused")
             }
-            (PeerPhase::AwaitingConnect, Err(error)) => Err(undecodable(&error)),
-            (PeerPhase::Connected { .. }, Err(error)) => self.reject_undecodable(shared, &error),
+            (PeerPhase::AwaitingConnect, Err(error)) => self.reject_first(shared, error),
+            (PeerPhase::Connected { .. }, Err(error)) => self.reject_undecodable(shared, error),
             (PeerPhase::AwaitingConnect, Ok(command)) => self.execute_first(shared, command),
             (PeerPhase::Connected { .. }, Ok(command)) => self.execute_next(shared, command),
         }
     }
 
+    /// Rejects the first command, or closes the connection. A client learns from the reply which field is invalid.
+    fn reject_first(&mut self, shared: &mut Shared, error: DecodeError) -> Result<(), Disconnect> {
+        match DecodeErrorAction::for_decode_error(&error) {
+            DecodeErrorAction::Reject { id, error: code } => {
+                let reply = code.reply_with(error.to_string());
+                self.reject_connect(shared, id, reply);
+            }
+            DecodeErrorAction::Disconnect(code) => return Err(undecodable(code, &error)),
+        }
+        shared.context.notify(Event::CommandInvalid {
+            peer: self.id,
+            error,
+        });
+        Ok(())
+    }
+
     fn reject_undecodable(
         &self,
         shared: &mut Shared,
-        error: &DecodeError,
+        error: DecodeError,
     ) -> Result<(), Disconnect> {
-        match DecodeErrorAction::for_decode_error(error) {
+        match DecodeErrorAction::for_decode_error(&error) {
             DecodeErrorAction::Reject { id, error: code } => {
                 self.reject_with(&mut shared.context, id, code.reply_with(error.to_string()));
-                Ok(())
             }
-            DecodeErrorAction::Disconnect(_) => Err(undecodable(error)),
+            DecodeErrorAction::Disconnect(code) => return Err(undecodable(code, &error)),
         }
+        shared.context.notify(Event::CommandInvalid {
+            peer: self.id,
+            error,
+        });
+        Ok(())
     }
 
     fn execute_first(&mut self, shared: &mut Shared, command: Command) -> Result<(), Disconnect> {
@@ -152,11 +172,6 @@ const fn has_valid_id(id: u32, request: &Request) -> bool {
 }
 
 /// Closes a connection whose command could not be decoded and cannot be replied to.
-fn undecodable(error: &DecodeError) -> Disconnect {
-    match DecodeErrorAction::for_decode_error(error) {
-        DecodeErrorAction::Reject { .. } => DisconnectCode::BadRequest.into(),
-        DecodeErrorAction::Disconnect(code) => {
-            Disconnect::new(code, format!("{}: {error}", code.reason()))
-        }
-    }
+fn undecodable(code: DisconnectCode, error: &DecodeError) -> Disconnect {
+    Disconnect::new(code, format!("{}: {error}", code.reason()))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use steadfast_engine::Rejection;
+use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::ChannelName;
 
 use crate::ids::{ClientId, PeerId};
@@ -46,6 +47,12 @@ pub enum Event {
     },
     /// A message without a channel was ignored: it has no receiver.
     SendIgnored { peer: PeerId },
+    /// A command was rejected because it is invalid, or exceeds a limit of what peers send.
+    CommandInvalid {
+        peer: PeerId,
+        /// What is wrong with it; it quotes nothing of what was received.
+        error: DecodeError,
+    },
     /// The data of a connect command is not shown to other clients: it is not a JSON object, or it is too long.
     InfoIgnored { peer: PeerId },
     /// The log rejected requests. The first rejection is reported at once, further rejections at most once a second.

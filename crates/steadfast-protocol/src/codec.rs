@@ -122,7 +122,7 @@ impl CommandPosition {
 
 /// The commands of one payload, in order.
 ///
-/// A command that is well formed but exceeds a limit yields an error, and the iteration continues after it (see
+/// A command that alone is invalid or exceeds a limit yields an error, and the iteration continues after it (see
 /// [`DecodeError::rejected_command`]); any other error is the last item. A payload that is invalid as a whole (too
 /// long, empty, or not of this encoding) yields one error.
 #[derive(Clone, Debug)]

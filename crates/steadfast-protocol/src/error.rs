@@ -34,6 +34,26 @@ pub enum DecodeError {
         /// What is wrong with the text.
         kind: JsonErrorKind,
     },
+    /// One command is invalid, and its id is known: the commands after it can still be decoded.
+    #[error("command {id}: {kind} at byte {column}")]
+    InvalidCommand {
+        /// The command's id, above 0.
+        id: u32,
+        /// Byte in the command, counted from 1; 0 when the error is not at a single byte.
+        column: usize,
+        /// What is wrong with the text.
+        kind: JsonErrorKind,
+    },
+    /// A payload contains a number that is longer than the limit.
+    #[error(
+        "payload of command {id} contains a number of more than {bytes_max} characters, or with more than three digits in its exponent"
+    )]
+    NumberTooLong {
+        /// The command's id; 0 when it has none, or for a push.
+        id: u32,
+        /// Longest number that is accepted.
+        bytes_max: usize,
+    },
     /// A payload nests arrays and objects deeper than the limit.
     #[error("payload of command {id} nests deeper than {levels_max} levels")]
     TooDeep {
@@ -69,17 +89,20 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns the id, above 0, of a command that is well formed but exceeds a limit: the server can reply to it with an
+    /// Returns the id, above 0, of a command that alone is invalid or exceeds a limit: the server can reply to it with an
     /// error, and the commands after it can still be decoded. `None` for every other error, which ends the connection.
     pub fn rejected_command(&self) -> Option<u32> {
         match self {
-            Self::TooDeep { id, .. } | Self::FieldTooLong { id, .. } => (*id > 0).then_some(*id),
+            Self::TooDeep { id, .. }
+            | Self::NumberTooLong { id, .. }
+            | Self::FieldTooLong { id, .. }
+            | Self::InvalidCommand { id, .. }
+            | Self::NoMethod { id } => (*id > 0).then_some(*id),
             Self::MessageTooLong { .. }
             | Self::TooManyMessages { .. }
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::Malformed { .. }
-            | Self::NoMethod { .. }
             | Self::NoResult { .. } => None,
         }
     }
@@ -101,10 +124,22 @@ impl DecodeError {
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::TooDeep { .. }
+            | Self::NumberTooLong { .. }
             | Self::FieldTooLong { .. }
+            | Self::InvalidCommand { .. }
             | Self::NoMethod { .. }
             | Self::NoResult { .. } => self,
         }
+    }
+
+    /// The same error, about one command if its id is known, which is above 0 then.
+    pub(crate) fn of_command(self, id: u32) -> Self {
+        if let Self::Malformed { column, kind, .. } = self
+            && id > 0
+        {
+            return Self::InvalidCommand { id, column, kind };
+        }
+        self
     }
 }
 
@@ -120,4 +155,8 @@ pub enum JsonErrorKind {
     /// A field has a wrong type, a number that is out of range, or occurs twice.
     #[error("wrong or repeated field")]
     Field,
+    /// The text is JSON, but a field has a value that cannot be read: half of a surrogate pair in a text, as an encoder
+    /// writes it that cuts an emoji in half, or a number out of range.
+    #[error("half of a surrogate pair in a text, or a number out of range")]
+    Value,
 }

@@ -46,7 +46,7 @@ pub enum IdempotentPublishError {
     #[error("missing idempotency key")]
     KeyMissing,
     /// The payload is malformed or exceeds a limit.
-    #[error("invalid payload of gw.publish")]
+    #[error("invalid payload of gw.publish: {0}")]
     Payload(#[source] DecodeError),
 }
 

@@ -20,6 +20,8 @@ pub struct Limits {
     pub entries_max: usize,
     /// Nesting depth of arrays and objects in one payload.
     pub nesting_max: usize,
+    /// Length of one number in a payload; `usize::MAX` permits every number.
+    pub number_bytes: usize,
 }
 
 impl Limits {
@@ -40,6 +42,9 @@ impl Limits {
     /// 100: common JSON parsers fail at 128 levels, and the envelope adds at most five. A deeper payload would
     /// disconnect every subscriber that receives it.
     pub const NESTING_MAX: usize = 100;
+    /// 1,000: Python converts at most 4,300 digits to a number, and its SDK disconnects permanently at a longer one. A
+    /// larger number would disconnect every such subscriber that receives it. An exponent has at most three digits.
+    pub const NUMBER_BYTES: usize = 1_000;
 
     /// Length of an idempotency key: 64 bytes fit a SHA-256 in hexadecimal, a UUID or a ULID. The server keeps keys in
     /// memory for the deduplication window.
@@ -64,6 +69,7 @@ impl Limits {
         name_bytes: Self::NAME_BYTES,
         entries_max: Self::ENTRIES_MAX,
         nesting_max: Self::NESTING_MAX,
+        number_bytes: Self::NUMBER_BYTES,
     };
 
     /// The defaults for replies, which a client decodes.
@@ -71,6 +77,8 @@ impl Limits {
         message_bytes: Self::REPLY_MESSAGE_BYTES,
         messages_max: Self::REPLY_MESSAGES_MAX,
         entries_max: Self::REPLY_ENTRIES_MAX,
+        // A client passes payloads on as they are, also those that were stored before there was a limit.
+        number_bytes: usize::MAX,
         ..Self::DEFAULT
     };
 }

@@ -140,6 +140,8 @@ fn a_missing_key_is_distinguished_from_a_malformed_argument() {
         r#"{"idempotency_key":1}"#,
         r#"{"idempotency_key":"a","idempotency_key":"b"}"#,
         r#"{"channel":["a"],"idempotency_key":"k"}"#,
+        r#"{"channel":"\ud83d","idempotency_key":"k"}"#,
+        r#"{"idempotency_key":"\ud83d"}"#,
     ] {
         assert!(
             matches!(

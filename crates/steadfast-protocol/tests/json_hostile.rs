@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use steadfast_protocol::codec::Encoding;
-use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode};
+use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::{DecodeError, JsonErrorKind};
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{Command, Request};
@@ -27,7 +27,7 @@ fn a_line_feed_at_the_end_is_optional_and_a_carriage_return_before_it_is_white_s
 }
 
 #[test]
-fn wrong_types_numbers_out_of_range_and_repeated_fields_are_rejected() {
+fn a_text_without_a_valid_id_violates_the_protocol() {
     let texts = [
         "[]",
         "null",
@@ -39,6 +39,17 @@ fn wrong_types_numbers_out_of_range_and_repeated_fields_are_rejected() {
         r#"{"id":1.5,"ping":{}}"#,
         r#"{"id":1.0,"ping":{}}"#,
         r#"{"id":4294967296,"ping":{}}"#,
+        r#"{"id":1,"id":1,"ping":{}}"#,
+    ];
+
+    for text in texts {
+        assert_violation(text, JsonErrorKind::Field);
+    }
+}
+
+#[test]
+fn wrong_types_numbers_out_of_range_and_repeated_fields_reject_the_command() {
+    let texts = [
         r#"{"id":1,"ping":true}"#,
         r#"{"id":1,"ping":[]}"#,
         r#"{"id":1,"connect":[]}"#,
@@ -55,17 +66,17 @@ fn wrong_types_numbers_out_of_range_and_repeated_fields_are_rejected() {
         r#"{"id":1,"subscribe":{"channel":"a","channel":"b"}}"#,
         r#"{"id":1,"history":{"channel":"a","limit":2147483648}}"#,
         r#"{"id":1,"history":{"channel":"a","since":5}}"#,
-        r#"{"id":1,"id":1,"ping":{}}"#,
         r#"{"id":1,"ping":{},"\u0070ing":{}}"#,
+        r#"{"ping":true,"id":1}"#,
     ];
 
     for text in texts {
-        assert_kind(text, JsonErrorKind::Field);
+        assert_rejected(text, JsonErrorKind::Field);
     }
 }
 
 #[test]
-fn invalid_json_is_rejected() {
+fn invalid_json_without_an_id_before_it_violates_the_protocol() {
     let texts = [
         "{}{}",
         "{} x",
@@ -73,18 +84,92 @@ fn invalid_json_is_rejected() {
         "\u{feff}{}",
         "{id:1}",
         "{'id':1}",
-        r#"{"id":1,}"#,
         r#"{"id":01,"ping":{}}"#,
+        r#"{"publish":{"channel":"a","data":NaN},"id":1}"#,
+    ];
+
+    for text in texts {
+        assert_violation(text, JsonErrorKind::Syntax);
+    }
+}
+
+/// Python's JSON encoder writes NaN and Infinity, which are not JSON.
+#[test]
+fn invalid_json_after_an_id_rejects_the_command() {
+    let texts = [
+        r#"{"id":1,}"#,
         r#"{"id":1,"publish":{"channel":"a","data":{]}}"#,
         r#"{"id":1,"publish":{"channel":"a","data":NaN}}"#,
         r#"{"id":1,"publish":{"channel":"a\x"}}"#,
         "{\"id\":1,\"publish\":{\"channel\":\"a\u{1}\"}}",
         "{\"id\":1,\"publish\":{\"channel\":\"a\",\"data\":\"\t\"}}",
-        r#"{"id":1,"publish":{"channel":"\ud800"}}"#,
     ];
 
     for text in texts {
-        assert_kind(text, JsonErrorKind::Syntax);
+        assert_rejected(text, JsonErrorKind::Syntax);
+    }
+}
+
+/// JSON encoders write half of an emoji that an application has cut as an escape, which no text can contain.
+#[test]
+fn half_of_a_surrogate_pair_in_any_text_rejects_the_command() {
+    let fields = [
+        r#""connect":{"name":"TEXT"}"#,
+        r#""connect":{"version":"TEXT"}"#,
+        r#""connect":{"token":"TEXT"}"#,
+        r#""connect":{"subs":{"TEXT":{}}}"#,
+        r#""connect":{"headers":{"a":"TEXT"}}"#,
+        r#""subscribe":{"channel":"TEXT"}"#,
+        r#""subscribe":{"channel":"a","epoch":"TEXT"}"#,
+        r#""unsubscribe":{"channel":"TEXT"}"#,
+        r#""publish":{"channel":"TEXT","data":1}"#,
+        r#""presence":{"channel":"TEXT"}"#,
+        r#""presence_stats":{"channel":"TEXT"}"#,
+        r#""history":{"channel":"TEXT"}"#,
+        r#""rpc":{"method":"TEXT"}"#,
+        r#""refresh":{"token":"TEXT"}"#,
+        r#""ping":{},"TEXT":1"#,
+    ];
+
+    for field in fields {
+        for half in [r"a\ud83d", r"\uDE00b", r"\ud83dx", r"\ud83d\u0041"] {
+            let field = field.replace("TEXT", half);
+            assert_rejected(&format!("{{\"id\":1,{field}}}"), JsonErrorKind::Value);
+            assert_rejected(&format!("{{{field},\"id\":1}}"), JsonErrorKind::Value);
+        }
+    }
+}
+
+#[test]
+fn half_of_a_surrogate_pair_in_a_payload_stays_as_it_came() {
+    let commands = commands(r#"{"id":1,"publish":{"channel":"a","data":"\ud83d"}}"#);
+
+    let [
+        Ok(Command {
+            request: Request::Publish(publish),
+            ..
+        }),
+    ] = &commands[..]
+    else {
+        panic!("{commands:?}")
+    };
+    assert_eq!(publish.data, r#""\ud83d""#);
+}
+
+#[test]
+fn a_number_that_common_parsers_cannot_read_rejects_the_command() {
+    let digits = "1".repeat(Limits::NUMBER_BYTES + 1);
+    for data in [format!("[{digits}]"), "1e1000".to_owned()] {
+        let commands = commands(&format!(
+            "{{\"id\":1,\"publish\":{{\"channel\":\"a\",\"data\":{data}}}}}\n{{\"id\":2,\"ping\":{{}}}}"
+        ));
+
+        let [Err(error), Ok(_)] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        let bytes_max = Limits::NUMBER_BYTES;
+        assert_eq!(*error, DecodeError::NumberTooLong { id: 1, bytes_max });
+        assert_eq!(error.rejected_command(), Some(1));
     }
 }
 
@@ -216,7 +301,7 @@ fn without_an_id_every_method_but_send_is_ignored() {
 }
 
 #[test]
-fn a_command_without_a_known_method_violates_the_protocol() {
+fn only_the_command_without_a_known_method_is_rejected() {
     for text in [
         r#"{"id":5}"#,
         r#"{"id":5,"map_publish":{}}"#,
@@ -227,7 +312,10 @@ fn a_command_without_a_known_method_violates_the_protocol() {
         assert_eq!(error, DecodeError::NoMethod { id: 5 }, "{text}");
         assert_eq!(
             DecodeErrorAction::for_decode_error(&error),
-            DecodeErrorAction::Disconnect(DisconnectCode::BadRequest)
+            DecodeErrorAction::Reject {
+                id: 5,
+                error: ErrorCode::MethodNotFound
+            }
         );
     }
 }
@@ -323,7 +411,27 @@ fn last_error(text: &str) -> DecodeError {
         .unwrap_or_else(|| panic!("accepted {text:?}"))
 }
 
-fn assert_kind(text: &str, expected: JsonErrorKind) {
+/// The text is command 1: it is rejected, and the command after it is decoded.
+fn assert_rejected(text: &str, expected: JsonErrorKind) {
+    let commands = commands(&format!("{text}\n{{\"id\":2,\"ping\":{{}}}}"));
+
+    let [Err(error), Ok(_)] = &commands[..] else {
+        panic!("{text}: {commands:?}")
+    };
+    assert!(
+        matches!(error, DecodeError::InvalidCommand { id: 1, kind, .. } if *kind == expected),
+        "{text}: {error:?}"
+    );
+    assert_eq!(
+        DecodeErrorAction::for_decode_error(error),
+        DecodeErrorAction::Reject {
+            id: 1,
+            error: ErrorCode::BadRequest
+        }
+    );
+}
+
+fn assert_violation(text: &str, expected: JsonErrorKind) {
     let error = last_error(text);
 
     assert!(

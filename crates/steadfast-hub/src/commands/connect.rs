@@ -154,7 +154,7 @@ impl Peer {
     }
 
     /// Rejects the connect command; the peer has a limited time to close.
-    fn reject_connect(&mut self, shared: &mut Shared, command: u32, error: ReplyError) {
+    pub(super) fn reject_connect(&mut self, shared: &mut Shared, command: u32, error: ReplyError) {
         if self.has_session() {
             shared.sessions -= 1;
         }

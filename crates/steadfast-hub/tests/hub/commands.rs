@@ -37,8 +37,6 @@ pub(crate) fn a_protocol_violation_closes_the_connection_with_3501(offsets: Offs
         Ok(PONG),
         Err(DecodeError::Empty),
         Err(malformed.clone()),
-        // Before a session, no command can be rejected on its own.
-        Err(too_long(1)),
     ];
     for command in before_connect {
         let mut script = Script::new(offsets);
@@ -57,7 +55,6 @@ pub(crate) fn a_protocol_violation_closes_the_connection_with_3501(offsets: Offs
             id: 2,
             request: Method::Ping,
         }),
-        Err(DecodeError::NoMethod { id: 9 }),
         Err(malformed),
     ];
     for command in after_connect {
@@ -84,6 +81,55 @@ pub(crate) fn a_command_that_exceeds_a_limit_is_rejected_and_the_next_one_is_exe
     assert_eq!(script.read(peer), [error_with(2, details)]);
     assert_eq!(script.requests.len(), 1);
     assert_eq!(script.close_code(peer), None);
+}
+
+pub(crate) fn an_invalid_command_is_rejected_with_the_reason_and_the_connection_stays_open(
+    offsets: Offsets,
+) {
+    let invalid = DecodeError::InvalidCommand {
+        id: 2,
+        column: 7,
+        kind: JsonErrorKind::Value,
+    };
+    let cases = [
+        (invalid, ErrorCode::BadRequest),
+        (DecodeError::NoMethod { id: 2 }, ErrorCode::MethodNotFound),
+    ];
+    for (decode_error, code) in cases {
+        let mut script = Script::new(offsets);
+        let peer = script.connect();
+
+        script.receive_command(peer, Err(decode_error.clone()));
+        script.send(peer, publish(3, "news"));
+        script.respond(appended(1));
+
+        let details = code.reply_with(decode_error.to_string());
+        assert_eq!(
+            script.read(peer),
+            [error_with(2, details), reply_to(3, ReplyResult::Publish)]
+        );
+        let error = decode_error;
+        assert_eq!(
+            script.events.last(),
+            Some(&Event::CommandInvalid { peer, error })
+        );
+    }
+}
+
+pub(crate) fn a_connect_command_with_an_invalid_field_is_rejected_with_the_reason(
+    offsets: Offsets,
+) {
+    let mut script = Script::new(offsets);
+    let peer = script.accept();
+
+    script.receive_command(peer, Err(too_long(1)));
+    script.send(peer, publish(2, "news"));
+
+    let details = ErrorCode::BadRequest.reply_with(too_long(1).to_string());
+    assert_eq!(script.read(peer), [error_with(1, details)]);
+    assert_eq!(script.close_code(peer), None);
+    script.advance(settings().rejected_close_timeout * 2);
+    assert!(script.close_code(peer).is_some());
 }
 
 pub(crate) fn a_close_reason_is_plain_text_and_never_empty(offsets: Offsets) {
@@ -200,6 +246,7 @@ pub(crate) fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection
     offsets: Offsets,
 ) {
     let (bad, unavailable) = (ErrorCode::BadRequest, ErrorCode::NotAvailable);
+    let nameless = bad.reply_with("channel name is empty".to_owned());
     let key_missing = bad.reply_with("missing idempotency key".to_owned());
     let cases = [
         (
@@ -215,7 +262,6 @@ pub(crate) fn an_invalid_or_unsupported_command_gets_an_error_and_the_connection
         (presence_stats(2, ""), nameless.clone()),
         (history_with(2, HistoryRequest::default()), nameless),
         (experimental_publish(), unavailable.reply()),
-        (subscribe(2, ""), bad.reply()),
         (subscribe_of_kind(4, false), unavailable.reply()),
         (subscribe_of_kind(0, true), unavailable.reply()),
         (refresh(), unavailable.reply()),
@@ -247,6 +293,7 @@ pub(crate) fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_perm
         (Rejection::Closing, ErrorCode::Internal),
         (Rejection::Limit, ErrorCode::TooManyRequests),
         (Rejection::TooLarge, ErrorCode::LimitExceeded),
+        (Rejection::TooManyChannels, ErrorCode::LimitExceeded),
     ] {
         let mut script = Script::new(offsets);
         let peer = script.connect();
@@ -302,7 +349,6 @@ pub(crate) fn a_peer_at_its_limit_of_pending_requests_is_not_read_from_until_hal
         script.send(peer, publish(id, "news"));
     }
     assert_eq!(script.paused, [peer]);
-        (Rejection::TooManyChannels, ErrorCode::LimitExceeded),
     script.respond(appended(1));
     assert!(script.resumed.is_empty());
     script.respond(appended(2));
@@ -378,52 +424,6 @@ pub(crate) fn history_reads_from_the_requested_position(offsets: Offsets) {
     }
 }
 
-pub(crate) fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable(
-    offsets: Offsets,
-) {
-    let mut script = Script::with_memory(MemorySettings {
-        offsets,
-        history_size: 2,
-        ..MemorySettings::for_tests()
-    });
-    script.fill("news", 7);
-    let peer = script.connect();
-
-    script.send(peer, history(2, 5));
-    script.respond(page(7, &[6, 7]));
-    let removed = HistoryRequest {
-        limit: 5,
-        since: Some(position(EPOCH_TEXT, 4)),
-        ..history_request()
-    };
-    script.send(peer, history_with(3, removed));
-    script.respond(unrecoverable(7));
-
-    let result = HistoryResult {
-        publications: vec![published(6), published(7)],
-        position: position(EPOCH_TEXT, 7),
-    };
-    assert_eq!(
-        script.read(peer),
-        [
-            reply_to(2, ReplyResult::History(result)),
-            error(3, ErrorCode::UnrecoverablePosition),
-        ]
-    );
-}
-
-pub(crate) fn responses_for_a_closed_peer_are_dropped(offsets: Offsets) {
-    let mut script = Script::new(offsets);
-    let peer = script.connect();
-    script.send(peer, subscribe(2, "news"));
-    script.send(peer, publish(3, "news"));
-
-    script.lose_connection(peer);
-    script.respond(checked(0));
-    script.respond(appended(1));
-
-    assert_eq!(script.read(peer), []);
-    assert_eq!(script.channel_count(), 0);
 pub(crate) fn a_history_is_bounded_by_its_count_and_by_a_quarter_of_the_send_buffer(
     offsets: Offsets,
 ) {
@@ -510,6 +510,52 @@ fn read_history(script: &mut Script, peer: PeerId) -> (Vec<u64>, Position) {
     }
 }
 
+pub(crate) fn history_returns_publications_and_the_high_watermark_or_that_the_position_is_unrecoverable(
+    offsets: Offsets,
+) {
+    let mut script = Script::with_memory(MemorySettings {
+        offsets,
+        history_size: 2,
+        ..MemorySettings::for_tests()
+    });
+    script.fill("news", 7);
+    let peer = script.connect();
+
+    script.send(peer, history(2, 5));
+    script.respond(page(7, &[6, 7]));
+    let removed = HistoryRequest {
+        limit: 5,
+        since: Some(position(EPOCH_TEXT, 4)),
+        ..history_request()
+    };
+    script.send(peer, history_with(3, removed));
+    script.respond(unrecoverable(7));
+
+    let result = HistoryResult {
+        publications: vec![published(6), published(7)],
+        position: position(EPOCH_TEXT, 7),
+    };
+    assert_eq!(
+        script.read(peer),
+        [
+            reply_to(2, ReplyResult::History(result)),
+            error(3, ErrorCode::UnrecoverablePosition),
+        ]
+    );
+}
+
+pub(crate) fn responses_for_a_closed_peer_are_dropped(offsets: Offsets) {
+    let mut script = Script::new(offsets);
+    let peer = script.connect();
+    script.send(peer, subscribe(2, "news"));
+    script.send(peer, publish(3, "news"));
+
+    script.lose_connection(peer);
+    script.respond(checked(0));
+    script.respond(appended(1));
+
+    assert_eq!(script.read(peer), []);
+    assert_eq!(script.channel_count(), 0);
 }
 
 fn with_publications(offsets: Offsets, newest: u64) -> Script {

@@ -9,6 +9,7 @@
 
 mod commands;
 mod encode;
+mod invalid;
 mod lines;
 mod replies;
 mod shape;

@@ -26,7 +26,11 @@ impl DecodeErrorAction {
         match error.rejected_command() {
             Some(id) => Self::Reject {
                 id,
-                error: ErrorCode::BadRequest,
+                error: if matches!(error, DecodeError::NoMethod { .. }) {
+                    ErrorCode::MethodNotFound
+                } else {
+                    ErrorCode::BadRequest
+                },
             },
             None => Self::Disconnect(DisconnectCode::BadRequest),
         }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::invalid::command_id;
 use super::lines::Lines;
 use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shape};
 use crate::codec::CommandPosition;
@@ -61,7 +62,8 @@ impl<'a> Commands<'a> {
                 request: Request::Pong,
             });
         }
-        let shape: CommandShape<'a> = parse(text, line)?;
+        let shape: CommandShape<'a> =
+            parse(text, line).map_err(|error| error.of_command(command_id(text)))?;
         let context = Context {
             message: self.lines.message(),
             limits: self.lines.limits(),
@@ -71,7 +73,7 @@ impl<'a> Commands<'a> {
         let id = shape.id;
         Ok(Command {
             id,
-            request: request(context, shape)?,
+            request: request(context, shape).map_err(|error| error.of_command(id))?,
         })
     }
 }

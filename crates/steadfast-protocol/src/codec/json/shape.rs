@@ -5,6 +5,7 @@
 
 mod entries;
 mod field;
+mod numbers;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,6 +14,8 @@ use serde_json::value::RawValue;
 pub(crate) use entries::{entries, list};
 pub(crate) use field::{Field, OptionalPayload, Payload, Text};
 
+use self::numbers::has_oversized_number;
+use super::invalid::is_json;
 use crate::error::{DecodeError, JsonErrorKind};
 use crate::limits::Limits;
 use crate::message::ChannelName;
@@ -89,6 +92,8 @@ pub(crate) fn parse<'de, T: Deserialize<'de>>(
         kind: match error.classify() {
             serde_json::error::Category::Eof => JsonErrorKind::Truncated,
             serde_json::error::Category::Data => JsonErrorKind::Field,
+            // Only the value of a field is wrong if the text is JSON.
+            serde_json::error::Category::Syntax if is_json(text) => JsonErrorKind::Value,
             serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
                 JsonErrorKind::Syntax
             }
@@ -180,6 +185,12 @@ impl<'a> Context<'a> {
             return Err(DecodeError::TooDeep {
                 id: self.id,
                 levels_max: self.limits.nesting_max,
+            });
+        }
+        if has_oversized_number(bytes, self.limits.number_bytes) {
+            return Err(DecodeError::NumberTooLong {
+                id: self.id,
+                bytes_max: self.limits.number_bytes,
             });
         }
         Ok(Some(self.message.slice_ref(bytes)))
