@@ -77,6 +77,55 @@ fn the_messages_of_one_loop_iteration_are_sent_with_one_write() {
 }
 
 #[test]
+fn commands_of_one_message_take_effect_in_order_in_their_channel() {
+    let gateway = serve(config());
+    let mut client = Client::connect(gateway.address());
+    client.connect_and_subscribe("other");
+    let commands = [
+        publish(3, "news", "7"),
+        r#"{"id":4,"history":{"channel":"news","limit":9}}"#.to_owned(),
+        r#"{"id":5,"subscribe":{"channel":"news"}}"#.to_owned(),
+        r#"{"id":6,"presence_stats":{"channel":"news"}}"#.to_owned(),
+        r#"{"id":7,"unsubscribe":{"channel":"news"}}"#.to_owned(),
+    ];
+
+    client.send(&commands.join("\n"));
+
+    for (start, part) in [
+        (r#"{"id":3,"publish""#, ""),
+        (r#"{"id":4,"history""#, r#""publications":[{"data":7"#),
+        (r#"{"id":5,"subscribe""#, r#""offset":1"#),
+        (r#"{"id":6,"presence_stats""#, r#""num_clients":1"#),
+        (r#"{"id":7,"unsubscribe""#, ""),
+    ] {
+        let line = client.next_line();
+        assert!(line.starts_with(start) && line.contains(part), "{line}");
+    }
+}
+
+#[test]
+fn half_of_an_emoji_in_a_channel_costs_one_command() {
+    let gateway = serve(config());
+    let mut client = Client::connect(gateway.address());
+    client.connect_and_subscribe("other");
+
+    client.send(
+        &[
+            publish(3, r"\ud83d", "1"),
+            publish(4, "news", r#""\ud83d""#),
+        ]
+        .join("\n"),
+    );
+
+    let rejected = client.next_line();
+    assert!(
+        rejected.starts_with(r#"{"id":3,"error":{"code":107,"message":"command 3: half of"#),
+        "{rejected}"
+    );
+    assert_eq!(client.next_line(), r#"{"id":4,"publish":{}}"#);
+}
+
+#[test]
 fn an_invalid_frame_is_followed_by_a_close_with_its_code_and_the_end_of_the_stream() {
     let gateway = serve(config());
     for (bytes, code) in [
