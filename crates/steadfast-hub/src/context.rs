@@ -7,7 +7,7 @@ use steadfast_machine::{Generator, Instant, Seed, Timestamp};
 use crate::event::Event;
 use crate::io::Output;
 use crate::policy::{HubPolicy, HubSettings};
-use crate::rejections::{RejectionCause, Rejections};
+use crate::rejections::{self, RejectionCause, Rejections};
 
 /// The time, the settings and the outputs of a hub.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Context {
             now,
             wall: Timestamp::default(),
             generator: seed.generator(),
-            rejections: Rejections::default(),
+            rejections: rejections::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -55,15 +55,15 @@ impl Context {
     /// Counts a rejected command or a dropped message, and reports it if a report is due.
     pub(crate) fn record_rejection(&mut self, cause: RejectionCause) {
         self.report_rejections();
-        if let Some(event) = self.rejections.record(self.now, cause) {
-            self.notify(event);
+        if let Some(summary) = self.rejections.record(self.now, cause, ()) {
+            self.notify(rejections::event(&summary));
         }
     }
 
     /// Reports the rejections that were only counted, once their interval has passed.
     pub(crate) fn report_rejections(&mut self) {
-        for event in self.rejections.take_reports(self.now) {
-            self.notify(event);
+        for summary in self.rejections.take_due(self.now) {
+            self.notify(rejections::event(&summary));
         }
     }
 
