@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -9,13 +10,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::tree::root;
 
-/// Prints one line of progress to standard output.
-#[expect(
-    clippy::print_stdout,
-    reason = "the one place where this program speaks"
-)]
+/// Prints one line of progress to standard output. A reader that is gone does not stop the work.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    drop(writeln!(io::stdout(), "{text}"));
 }
 
 /// The folder of the Python environment; it belongs to the working copy and is not tracked.

@@ -80,6 +80,9 @@ pub enum DialErrorReason {
     /// The header of the response is too long.
     #[error("invalid HTTP response: header longer than {0} bytes")]
     HeaderTooLong(usize),
+    /// The response has too many header fields.
+    #[error("invalid HTTP response: more than {0} header fields")]
+    TooManyFields(usize),
     /// The server rejected the upgrade.
     #[error("{error}")]
     Rejected {
@@ -152,6 +155,7 @@ impl DialError {
             | DialErrorReason::ConnectionClosed
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
+            | DialErrorReason::TooManyFields(_)
             | DialErrorReason::Rejected { .. } => false,
         }
     }
@@ -174,6 +178,7 @@ impl DialError {
             | DialErrorReason::ConnectionClosed
             | DialErrorReason::NotHttp
             | DialErrorReason::HeaderTooLong(_)
+            | DialErrorReason::TooManyFields(_)
             | DialErrorReason::Rejected { .. } => false,
         }
     }

@@ -10,10 +10,10 @@ use super::DialErrorReason;
 use crate::endpoint::Endpoint;
 use crate::transport::stream::Stream;
 
-/// Longest header of a response, in bytes.
-const HEADER_BYTES_MAX: usize = 16 << 10;
-/// Maximum number of header fields of a response.
-const FIELDS_MAX: usize = 64;
+/// Longest header of a response, in bytes: four times what servers accept in a request.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Maximum number of header fields of a response: proxies and content delivery networks add dozens.
+const FIELDS_MAX: usize = 256;
 /// Longest delay that a `Retry-After` can request.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
@@ -66,11 +66,13 @@ pub(super) async fn upgrade(
 fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, DialErrorReason> {
     let mut fields = [EMPTY_HEADER; FIELDS_MAX];
     let mut response = Response::new(&mut fields);
-    let Status::Complete(length) = response
-        .parse(bytes)
-        .map_err(|_error| DialErrorReason::NotHttp)?
-    else {
-        return Ok(None);
+    let length = match response.parse(bytes) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(DialErrorReason::TooManyFields(FIELDS_MAX));
+        }
+        Err(_error) => return Err(DialErrorReason::NotHttp),
     };
     let status = response.code.unwrap_or(0);
     let named = response
@@ -118,6 +120,32 @@ mod tests {
                 DialErrorReason::Rejected { retry_after: Some(wait), .. } if wait == Duration::from_secs(7)
             ),
             "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn a_response_with_many_fields_is_read_and_one_with_too_many_is_reported_as_such() {
+        let response = |fields: usize| {
+            let fields = "X-Field: 1\r\n".repeat(fields);
+            format!("HTTP/1.1 503 Busy\r\n{fields}Retry-After: 7\r\n\r\n")
+        };
+
+        let fits = parse_response(response(FIELDS_MAX - 1).as_bytes(), "key").unwrap_err();
+        let exceeds = parse_response(response(FIELDS_MAX).as_bytes(), "key").unwrap_err();
+
+        assert!(
+            matches!(
+                fits,
+                DialErrorReason::Rejected {
+                    retry_after: Some(_),
+                    ..
+                }
+            ),
+            "{fits:?}"
+        );
+        assert!(
+            matches!(exceeds, DialErrorReason::TooManyFields(FIELDS_MAX)),
+            "{exceeds:?}"
         );
     }
 
