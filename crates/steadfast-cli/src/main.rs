@@ -14,6 +14,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    let _flush = output::FlushGuard;
     let environment = env::read();
     let outcome = args::parse().and_then(|args| commands::run(args, &environment));
     exit::finish(outcome, output::Colours::from_environment(&environment))

@@ -20,8 +20,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 
 use crate::connection_task::ConnectionTask;
+use crate::diagnostics::Refused;
 use crate::echo;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, HandshakePermit};
 use crate::http;
 use crate::upgrade::{self, HandshakeDecision, HttpRejection, Upgrade, UpgradePurpose};
 
@@ -32,23 +33,23 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Accepts connections until the future is dropped.
 pub(crate) async fn accept(event_loop: Rc<EventLoop>, listener: TcpListener) {
-    let mut is_exhausted = false;
     loop {
-        event_loop.wait_for_capacity().await;
         match listener.accept().await {
             Ok((stream, from)) => {
-                is_exhausted = false;
-                tokio::task::spawn_local(handle_request(Rc::clone(&event_loop), stream, from));
+                if event_loop.free_capacity() {
+                    // The sockets that were dropped are closed before another one is accepted.
+                    tokio::task::yield_now().await;
+                }
+                event_loop.start_handshake(from, |permit| {
+                    let event_loop = Rc::clone(&event_loop);
+                    tokio::task::spawn_local(handle_request(event_loop, stream, from, permit))
+                });
             }
             Err(error) if is_connection_error(&error) => {
                 tracing::debug!(%error, "connection aborted before it was accepted");
             }
             Err(error) => {
-                // Logged once until an accept succeeds: the listener keeps pending connections, and repeated lines
-                // would only fill the log file.
-                if !std::mem::replace(&mut is_exhausted, true) {
-                    tracing::error!(%error, "failed to accept connections; retrying");
-                }
+                event_loop.step(|shard, now| shard.log(now, Refused::Accept { error }));
                 time::sleep(EXHAUSTED_PAUSE).await;
             }
         }
@@ -66,8 +67,12 @@ fn is_connection_error(error: &io::Error) -> bool {
 }
 
 /// Reads the first request of a connection and handles it.
-async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: SocketAddr) {
-    let _permit = event_loop.acquire_handshake_permit();
+async fn handle_request(
+    event_loop: Rc<EventLoop>,
+    mut stream: TcpStream,
+    from: SocketAddr,
+    _permit: HandshakePermit,
+) {
     let mut head = RequestHead {
         event_loop: &event_loop,
         stream: &mut stream,
@@ -85,6 +90,16 @@ async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: 
             upgrade,
             mut early_bytes,
         })) => match upgrade.purpose {
+            UpgradePurpose::Client { .. } if !event_loop.has_socket_for_client() => {
+                let limit = event_loop.settings.sockets.source;
+                Box::pin(refuse(
+                    &event_loop,
+                    stream,
+                    from,
+                    &upgrade::without_socket(limit),
+                ))
+                .await;
+            }
             UpgradePurpose::Client { access, encoding } => {
                 let response = &upgrade.response;
                 let early = &mut early_bytes;
@@ -97,17 +112,13 @@ async fn handle_request(event_loop: Rc<EventLoop>, mut stream: TcpStream, from: 
             }
         },
         Ok(Some(FirstRequest::Reject(rejection))) => {
-            if rejection.status == 403 {
-                tracing::warn!(%from, reason = rejection.reason, "web page rejected");
-            } else {
-                tracing::debug!(%from, status = rejection.status, reason = rejection.reason, "request rejected");
-            }
-            Box::pin(send_rejection(stream, &rejection)).await;
+            Box::pin(refuse(&event_loop, stream, from, &rejection)).await;
         }
         Ok(Some(FirstRequest::Http)) => {
             let admin = std::sync::Arc::clone(&event_loop.admin);
             // One request per connection, with the same timeout as an upgrade.
-            let serve = Box::pin(http::serve(stream, buffered, admin));
+            let fields_max = event_loop.settings.rules.head.fields_max;
+            let serve = Box::pin(http::serve(stream, buffered, fields_max, admin));
             drop(time::timeout(event_loop.settings.handshake_timeout, serve).await);
         }
         Ok(None) => {}
@@ -142,9 +153,8 @@ impl RequestHead<'_> {
         loop {
             let mut memory = self.event_loop.read_buffer.borrow_mut();
             // At most one head is read, so that one connection cannot make the shard buffer more.
-            let capacity = upgrade::HEAD_BYTES_MAX
-                .saturating_sub(self.buffered.len())
-                .max(1);
+            let bytes_max = self.event_loop.settings.rules.head.bytes_max;
+            let capacity = bytes_max.saturating_sub(self.buffered.len()).max(1);
             let mut buffer = ReadBuf::new(memory.get_mut(..capacity).unwrap_or_default());
             if ready!(Pin::new(&mut *self.stream).poll_read(context, &mut buffer)).is_err() {
                 return Poll::Ready(None);
@@ -164,6 +174,10 @@ impl RequestHead<'_> {
         let was_empty = self.buffered.is_empty();
         if !was_empty {
             self.buffered.extend_from_slice(read);
+            // A head that arrives byte by byte is not parsed for each byte: only a line break can complete it.
+            if !read.contains(&b'\n') && self.buffered.len() < rules.head.bytes_max {
+                return None;
+            }
         }
         let input = if was_empty { read } else { &self.buffered };
         match upgrade::examine(input, self.from, rules) {
@@ -217,6 +231,19 @@ fn open_client(
         }
         .run(),
     );
+}
+
+/// Logs and sends a rejection.
+async fn refuse(
+    event_loop: &EventLoop,
+    stream: TcpStream,
+    from: SocketAddr,
+    rejection: &HttpRejection,
+) {
+    if let Some(refused) = Refused::request(from, rejection) {
+        event_loop.step(|shard, now| shard.log(now, refused));
+    }
+    send_rejection(stream, rejection).await;
 }
 
 /// Sends a rejection and lets the client read it: closing at once while the client still sends would reset the

@@ -2,10 +2,13 @@
 //!
 //! Pure functions of the request. The hub decides how to reply to a client without access.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod origin;
+
+use std::net::IpAddr;
 
 use steadfast_hub::io::Access;
 
+pub(crate) use self::origin::{Authority, Origin, OriginPattern};
 use crate::config::Anonymous;
 
 /// How a request arrived.
@@ -17,19 +20,86 @@ pub(crate) enum Route {
     Forwarded,
 }
 
+impl Route {
+    /// Returns the route of a request with header fields of these names.
+    pub(crate) fn of<'a>(mut names: impl Iterator<Item = &'a str>) -> Self {
+        if names.any(is_proxy_field) {
+            Self::Forwarded
+        } else {
+            Self::Direct
+        }
+    }
+}
+
+/// Parts of names between hyphens by which proxies name the address of a client, or themselves: `X-Real-IP`,
+/// `CF-Connecting-IP`, `X-Azure-ClientIP`, `X-Envoy-External-Address`, `Proxy-Connection`.
+const PROXY_PARTS: [&str; 11] = [
+    "addr",
+    "address",
+    "clientip",
+    "forwarded",
+    "forwarder",
+    "ip",
+    "ips",
+    "proxied",
+    "proxy",
+    "socketip",
+    "via",
+];
+/// The beginnings of names that only proxies and content delivery networks add.
+const PROXY_BEGINNINGS: [&str; 6] = ["cdn-", "cf-", "fastly-", "fly-", "x-envoy-", "x-original-"];
+
+/// Whether a header field of this name shows that a proxy forwarded the request. No client adds one without a proxy, so
+/// the rule is wide: a field that it does not know would let remote clients pass as local ones.
+fn is_proxy_field(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    PROXY_BEGINNINGS
+        .iter()
+        .any(|beginning| name.starts_with(beginning))
+        || name
+            .split(['-', '_'])
+            .any(|part| PROXY_PARTS.contains(&part))
+}
+
+/// Whether a request comes from a client on this machine that addressed it by a loopback name.
+///
+/// `client` is the address of the connection, `host` the value of the `Host` field, and `field_names` are the names of
+/// all header fields. The host name is checked as well because a foreign page can make its own domain name resolve to
+/// 127.0.0.1; its requests then arrive from loopback, but with that name. A proxy on this machine makes every client
+/// look local, so forwarded requests do not count as local.
+pub fn is_local<'a>(
+    client: IpAddr,
+    host: &str,
+    field_names: impl Iterator<Item = &'a str>,
+) -> bool {
+    let host = Authority::parse(host);
+    host.is_some_and(|host| is_local_request(client, &host, Route::of(field_names)))
+}
+
+fn is_local_request(client: IpAddr, host: &Authority, route: Route) -> bool {
+    route == Route::Direct && client.to_canonical().is_loopback() && host.host.is_loopback()
+}
+
+/// Whether `origin`, the value of an `Origin` field, is a page of `host`, the value of the `Host` field.
+pub fn is_same_origin(origin: &str, host: &str) -> bool {
+    let page = Origin::parse(origin);
+    let host = Authority::parse(host);
+    page.zip(host).is_some_and(|(page, host)| page.is_of(&host))
+}
+
 /// The access rules of the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessRules {
     anonymous: Anonymous,
-    /// Patterns in lower case.
-    allowed_origins: Vec<String>,
+    allowed_origins: Vec<OriginPattern>,
 }
 
 impl AccessRules {
+    /// Creates the rules. Patterns that no origin can match are left out; the configuration rejects them.
     pub(crate) fn new(anonymous: Anonymous, allowed_origins: &[String]) -> Self {
         let allowed_origins = allowed_origins
             .iter()
-            .map(|origin| origin.to_ascii_lowercase())
+            .filter_map(|pattern| OriginPattern::parse(pattern))
             .collect();
         Self {
             anonymous,
@@ -37,88 +107,25 @@ impl AccessRules {
         }
     }
 
-    /// Returns the access of a client at this address, whose `Host` header is `host`.
-    ///
-    /// The host name is checked as well because a foreign page can make its own domain name resolve to 127.0.0.1; its
-    /// requests then arrive from loopback, but with that name.
-    /// A proxy on this machine makes every client look local, so forwarded requests do not count as local.
-    pub(crate) fn access(&self, client: IpAddr, host: &str, route: Route) -> Access {
-        let is_local = route == Route::Direct && is_loopback(client) && is_loopback_name(host);
+    /// Returns the access of a client at this address, whose request is for `host`.
+    pub(crate) fn access(&self, client: IpAddr, host: &Authority, route: Route) -> Access {
         match self.anonymous {
             Anonymous::All => Access::Anonymous,
-            Anonymous::Loopback if is_local => Access::Anonymous,
+            Anonymous::Loopback if is_local_request(client, host, route) => Access::Anonymous,
             Anonymous::Loopback => Access::CredentialNeeded,
         }
     }
 
-    /// Whether a page of this origin may connect to this host. Clients other than browsers send no origin.
-    pub(crate) fn allows_origin(&self, origin: Option<&str>, host: &str) -> bool {
-        let Some(origin) = origin else {
-            return true;
-        };
-        let origin = origin.to_ascii_lowercase();
-        let is_same_host = origin
-            .split_once("://")
-            .is_some_and(|(_, page)| page.eq_ignore_ascii_case(host));
-        is_same_host
-            || self
-                .allowed_origins
-                .iter()
-                .any(|pattern| matches(pattern, &origin))
+    /// Whether the value of the `Origin` field makes no difference.
+    pub(crate) fn allows_all_origins(&self) -> bool {
+        self.allowed_origins.iter().any(OriginPattern::is_any)
     }
-}
 
-fn is_loopback(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
-}
-
-/// Whether the host is `localhost`, 127.x.y.z or `[::1]`, with or without a port.
-fn is_loopback_name(host: &str) -> bool {
-    if let Some(rest) = host.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else {
-            return false;
-        };
-        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_digits);
-        return is_port
-            && address
-                .parse::<Ipv6Addr>()
-                .is_ok_and(|address| address.is_loopback());
+    /// Whether a page of this origin may connect to this host.
+    pub(crate) fn allows_origin(&self, origin: &Origin, host: &Authority) -> bool {
+        let is_allowed = |pattern: &OriginPattern| pattern.matches(origin);
+        origin.is_of(host) || self.allowed_origins.iter().any(is_allowed)
     }
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if is_digits(port) => name,
-        Some(_) => return false,
-        None => host,
-    };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn is_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Compares with a pattern in which `*` matches any number of characters, including none.
-fn matches(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut text) = text.strip_prefix(head) else {
-        return false;
-    };
-    // Every part between two stars is matched as early as possible; the last one must end the text.
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return text.ends_with(part);
-        }
-        match text.split_once(part) {
-            Some((_, after)) => text = after,
-            None => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]
@@ -126,24 +133,27 @@ mod tests {
     use super::*;
 
     fn rules(anonymous: Anonymous, origins: &[&str]) -> AccessRules {
-        AccessRules::new(
-            anonymous,
-            &origins
-                .iter()
-                .map(|origin| (*origin).to_owned())
-                .collect::<Vec<_>>(),
-        )
+        let origins: Vec<String> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        AccessRules::new(anonymous, &origins)
+    }
+
+    fn host(text: &str) -> Authority {
+        Authority::parse(text).unwrap()
     }
 
     #[test]
     fn anonymous_needs_a_loopback_address_and_a_loopback_name() {
         let rules = rules(Anonymous::Loopback, &[]);
-        for (client, host, access) in [
+        for (client, name, access) in [
             ("127.0.0.1", "localhost:8000", Access::Anonymous),
             ("127.0.0.1", "LOCALHOST", Access::Anonymous),
+            ("127.0.0.1", "localhost.", Access::Anonymous),
+            ("127.0.0.1", "app.localhost:8000", Access::Anonymous),
             ("127.9.9.9", "127.0.0.1:8000", Access::Anonymous),
             ("::1", "[::1]:8000", Access::Anonymous),
+            ("::1", "[0:0::1]:8000", Access::Anonymous),
             ("::ffff:127.0.0.1", "[::1]", Access::Anonymous),
+            ("127.0.0.1", "[::ffff:127.0.0.1]", Access::Anonymous),
             (
                 "127.0.0.1",
                 "evil.example.org:8000",
@@ -159,15 +169,14 @@ mod tests {
                 "127.0.0.1.example.org",
                 Access::CredentialNeeded,
             ),
-            ("127.0.0.1", "[::1].example.org", Access::CredentialNeeded),
-            ("127.0.0.1", "localhost:x", Access::CredentialNeeded),
+            ("127.0.0.1", "notlocalhost", Access::CredentialNeeded),
             ("127.0.0.1", "", Access::CredentialNeeded),
             ("10.0.0.1", "localhost:8000", Access::CredentialNeeded),
         ] {
             assert_eq!(
-                rules.access(client.parse().unwrap(), host, Route::Direct),
+                rules.access(client.parse().unwrap(), &host(name), Route::Direct),
                 access,
-                "{client} {host}"
+                "{client} {name}"
             );
         }
     }
@@ -175,79 +184,134 @@ mod tests {
     #[test]
     fn a_request_that_a_local_proxy_forwards_is_not_local() {
         let rules = rules(Anonymous::Loopback, &[]);
+        let client = "127.0.0.1".parse().unwrap();
 
-        let access = rules.access("127.0.0.1".parse().unwrap(), "localhost", Route::Forwarded);
+        let access = rules.access(client, &host("localhost"), Route::Forwarded);
 
         assert_eq!(access, Access::CredentialNeeded);
+        assert!(is_local(
+            client,
+            "localhost",
+            ["Host", "User-Agent"].into_iter()
+        ));
+        assert!(!is_local(client, "localhost", ["Host", "Via"].into_iter()));
+    }
+
+    #[test]
+    fn every_field_with_which_proxies_report_a_client_or_themselves_is_a_sign_of_a_proxy() {
+        for name in [
+            "Forwarded",
+            "Via",
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
+            "X-Forwarded-Anything",
+            "X-Real-IP",
+            "x-real-ip",
+            "CF-Connecting-IP",
+            "CF-Ray",
+            "True-Client-IP",
+            "X-Client-IP",
+            "X-Cluster-Client-IP",
+            "Fastly-Client-IP",
+            "Fly-Client-IP",
+            "X-Azure-ClientIP",
+            "X-Azure-SocketIP",
+            "X-Envoy-External-Address",
+            "X-Original-Host",
+            "X-Remote-Addr",
+            "X_Forwarded_For",
+            "CDN-Loop",
+            "Proxy-Connection",
+        ] {
+            assert_eq!(Route::of([name].into_iter()), Route::Forwarded, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_field_that_a_client_sends_itself_is_a_sign_of_a_proxy() {
+        let names = [
+            "Host",
+            "User-Agent",
+            "Accept",
+            "Accept-Encoding",
+            "Accept-Language",
+            "Authorization",
+            "Cache-Control",
+            "Connection",
+            "Content-Length",
+            "Cookie",
+            "DNT",
+            "Origin",
+            "Pragma",
+            "Priority",
+            "Referer",
+            "Sec-CH-UA",
+            "Sec-CH-UA-Platform",
+            "Sec-Fetch-Dest",
+            "Sec-GPC",
+            "Sec-WebSocket-Extensions",
+            "Sec-WebSocket-Key",
+            "Sec-WebSocket-Protocol",
+            "Sec-WebSocket-Version",
+            "Upgrade",
+            "Upgrade-Insecure-Requests",
+            "X-Request-Id",
+            "X-Requested-With",
+        ];
+
+        assert_eq!(Route::of(names.into_iter()), Route::Direct);
     }
 
     #[test]
     fn all_clients_may_be_anonymous_when_configured() {
         let rules = rules(Anonymous::All, &[]);
+        let client = "10.0.0.1".parse().unwrap();
 
-        assert_eq!(
-            rules.access("10.0.0.1".parse().unwrap(), "example.org", Route::Forwarded),
-            Access::Anonymous
-        );
+        let access = rules.access(client, &host("example.org"), Route::Forwarded);
+
+        assert_eq!(access, Access::Anonymous);
     }
 
     #[test]
-    fn an_origin_must_be_absent_or_of_the_same_host_or_allowed() {
+    fn an_origin_must_be_of_the_same_host_or_allowed() {
         let allowed = ["https://app.example.org", "https://*.example.net"];
         let rules = rules(Anonymous::Loopback, &allowed);
-        for (origin, host, allows) in [
-            (None, "localhost:8000", true),
-            (Some("http://localhost:8000"), "localhost:8000", true),
-            (Some("http://LocalHost:8000"), "localhost:8000", true),
-            (Some("http://localhost:9000"), "localhost:8000", false),
-            (Some("http://localhost"), "localhost:8000", false),
-            (Some("https://app.example.org"), "localhost:8000", true),
-            (Some("https://APP.example.org"), "localhost:8000", true),
-            (Some("http://app.example.org"), "localhost:8000", false),
-            (
-                Some("https://app.example.org.evil.example"),
-                "localhost:8000",
-                false,
-            ),
-            (Some("https://a.example.net"), "localhost:8000", true),
-            (Some("https://example.net"), "localhost:8000", false),
-            (
-                Some("https://a.example.net.evil.example"),
-                "localhost:8000",
-                false,
-            ),
-            (Some("null"), "localhost:8000", false),
-            (Some(""), "localhost:8000", false),
+        for (origin, allows) in [
+            ("http://localhost:8000", true),
+            ("http://LocalHost:8000", true),
+            ("http://127.0.0.1:8000", true),
+            ("http://localhost:9000", false),
+            ("http://localhost", false),
+            ("https://app.example.org", true),
+            ("https://APP.example.org:443", true),
+            ("http://app.example.org", false),
+            ("https://app.example.org.evil.example", false),
+            ("https://a.example.net", true),
+            ("https://example.net", false),
+            ("https://a.example.net.evil.example", false),
+            ("null", false),
+            ("file://", false),
         ] {
+            let page = Origin::parse(origin).unwrap();
+
             assert_eq!(
-                rules.allows_origin(origin, host),
+                rules.allows_origin(&page, &host("localhost:8000")),
                 allows,
-                "{origin:?} {host}"
+                "{origin}"
             );
+            let is_same = is_same_origin(origin, "localhost:8000");
+            assert!(allows || !is_same, "{origin}");
         }
     }
 
     #[test]
     fn a_single_star_allows_every_page() {
         let rules = rules(Anonymous::Loopback, &["*"]);
+        for origin in ["https://anything.example", "null", "file://"] {
+            let page = Origin::parse(origin).unwrap();
 
-        assert!(rules.allows_origin(Some("https://anything.example"), "localhost"));
-        assert!(rules.allows_origin(Some("null"), "localhost"));
-    }
-
-    #[test]
-    fn stars_match_any_characters_in_order() {
-        for (pattern, text, expected) in [
-            ("a*c", "abc", true),
-            ("a*c", "ac", true),
-            ("a*b*c", "a1b2c", true),
-            ("a*b*c", "a1c2b", false),
-            ("*ab", "aab", true),
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("**", "", true),
-        ] {
-            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+            assert!(rules.allows_origin(&page, &host("localhost")), "{origin}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use steadfast_engine::Health;
 
+use crate::diagnostics::DroppedLogLines;
 use crate::engine::{CloseError, EngineService};
 
 /// Whether a load balancer should send new clients to the gateway.
@@ -31,14 +32,20 @@ pub(crate) struct Admin {
     is_shutting_down: AtomicBool,
     /// Shards that accept further clients.
     shards_with_capacity: AtomicU16,
+    dropped_lines: DroppedLogLines,
 }
 
 impl Admin {
-    pub(crate) const fn new(engine: EngineService, shards: u16) -> Self {
+    pub(crate) const fn new(
+        engine: EngineService,
+        shards: u16,
+        dropped_lines: DroppedLogLines,
+    ) -> Self {
         Self {
             engine: Mutex::new(Some(engine)),
             is_shutting_down: AtomicBool::new(false),
             shards_with_capacity: AtomicU16::new(shards),
+            dropped_lines,
         }
     }
 
@@ -71,6 +78,11 @@ impl Admin {
                 Readiness::NotReady("the store is closed")
             }
         }
+    }
+
+    /// Returns how many log lines were dropped since the start.
+    pub(crate) fn dropped_lines(&self) -> u64 {
+        self.dropped_lines.count()
     }
 
     /// Reports that a shard's capacity is exhausted or available again.

@@ -63,6 +63,10 @@ pub struct ServerConfig {
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
     pub handshake_timeout: ConfigDuration,
+    /// The maximum length of the head of a request, in bytes.
+    pub request_head_bytes_max: ConfigSize,
+    /// The maximum number of header fields of a request.
+    pub request_fields_max: u32,
     /// How long a closing connection may take to drain and to reply to the close frame.
     pub close_timeout: ConfigDuration,
     /// How long a shutdown waits for clients to disconnect.
@@ -80,6 +84,10 @@ impl ServerConfig {
     pub const HANDSHAKES_MAX: u32 = 4096;
     /// 10 s: a request head is one packet; the remaining time is for slow mobile links.
     pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 16 KiB, as `HAProxy` and Node.js: cookies of a browser may have 4 KiB each, and proxies add tokens.
+    pub const REQUEST_HEAD_BYTES_MAX: ByteSize = ByteSize::from_kib(16);
+    /// 100, as Apache: browsers send about 20, and chains of proxies add dozens.
+    pub const REQUEST_FIELDS_MAX: u32 = 100;
     /// 5 s, the protocol's timeout of a close handshake.
     pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
     /// 5 s: enough to send every close frame and receive the replies.
@@ -96,6 +104,8 @@ impl Default for ServerConfig {
             connections_max: Self::CONNECTIONS_MAX,
             handshakes_max: Self::HANDSHAKES_MAX,
             handshake_timeout: ConfigDuration(Self::HANDSHAKE_TIMEOUT),
+            request_head_bytes_max: ConfigSize(Self::REQUEST_HEAD_BYTES_MAX),
+            request_fields_max: Self::REQUEST_FIELDS_MAX,
             close_timeout: ConfigDuration(Self::CLOSE_TIMEOUT),
             shutdown_timeout: ConfigDuration(Self::SHUTDOWN_TIMEOUT),
         }

@@ -6,6 +6,7 @@
 //! at once.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +18,21 @@ use steadfast_hub::io::Input;
 use steadfast_machine::{Instant, Seed, convert};
 use steadfast_protocol::websocket;
 use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time;
 
 use crate::access::AccessRules;
 use crate::admin::{Admin, Capacity};
-use crate::config::policy::Policies;
+use crate::config::keys::SettingSource;
+use crate::config::policy::{Policies, SocketLimits};
+use crate::config::reference;
+use crate::diagnostics::{Refused, ShardLog};
 use crate::echo::EchoSettings;
 use crate::engine::ShardEngine;
+use crate::handshakes::{HandshakeId, Handshakes};
 use crate::shard::Shard;
 use crate::shard_bus::{Inbox, ShardBus};
-use crate::upgrade::{EchoEndpoint, UpgradeRules};
+use crate::upgrade::{EchoEndpoint, HeadLimits, UpgradeRules};
 
 /// The maximum number of bytes that one read returns; larger messages need several reads. All connections of a
 /// shard share the buffer.
@@ -46,8 +52,8 @@ pub(crate) struct EventLoop {
     clock: Clock,
     pub(crate) settings: ShardSettings,
     pub(crate) admin: Arc<Admin>,
-    /// Connections that have not finished their first request.
-    handshakes: Cell<usize>,
+    /// Connections that have not finished their first request, with their tasks.
+    handshakes: RefCell<Handshakes<Handshake>>,
     /// Whether `peers_max` clients are connected.
     is_full: Cell<bool>,
     is_iteration_open: Cell<bool>,
@@ -57,8 +63,6 @@ pub(crate) struct EventLoop {
     /// The deadline until which the timer's task sleeps.
     armed_deadline: Cell<Option<Instant>>,
     rearm: Notify,
-    /// Notified when a connection is closed, or has finished its first request.
-    capacity: Notify,
     /// Notified when the last connection is closed.
     all_closed: Notify,
     /// Notified when a connection's task panicked: the hub may then be in any state.
@@ -75,15 +79,15 @@ pub(crate) struct ShardSettings {
     handshakes_max: usize,
     /// The maximum number of clients of this shard.
     peers_max: usize,
-    /// The maximum number of sockets of this shard; more than `peers_max`, so that the hub can reply to clients that it
-    /// rejects.
-    sockets_max: usize,
+    peers_max_source: SettingSource,
+    /// More than `peers_max`, so that the hub can reply to clients that it rejects.
+    pub(crate) sockets: SocketLimits,
     shutdown_timeout: Duration,
 }
 
 impl ShardSettings {
-    /// The settings of each shard, which may have `sockets_max` sockets.
-    pub(crate) fn new(policies: &Policies, sockets_max: usize) -> Self {
+    /// The settings of each shard, which may have this many sockets.
+    pub(crate) fn new(policies: &Policies, sockets: SocketLimits) -> Self {
         let server = &policies.config.server;
         Self {
             rules: UpgradeRules {
@@ -92,6 +96,10 @@ impl ShardSettings {
                     EchoEndpoint::Enabled
                 } else {
                     EchoEndpoint::Disabled
+                },
+                head: HeadLimits {
+                    bytes_max: server.request_head_bytes_max.0.as_len(),
+                    fields_max: convert::to_usize(server.request_fields_max),
                 },
             },
             client_limits: policies.client_limits,
@@ -102,7 +110,8 @@ impl ShardSettings {
             handshake_timeout: server.handshake_timeout.0,
             handshakes_max: convert::to_usize(server.handshakes_max),
             peers_max: policies.peers_max(),
-            sockets_max,
+            peers_max_source: policies.peers_max_source,
+            sockets,
             shutdown_timeout: server.shutdown_timeout.0,
         }
     }
@@ -118,19 +127,23 @@ impl EventLoop {
         admin: Arc<Admin>,
     ) -> Self {
         Self {
-            shard: RefCell::new(Shard::new(hub, bus, close_timeout)),
+            shard: RefCell::new(Shard::new(
+                hub,
+                bus,
+                close_timeout,
+                ShardLog::new(settings.peers_max_source),
+            )),
             read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice()),
             clock,
             settings,
             admin,
-            handshakes: Cell::new(0),
+            handshakes: RefCell::default(),
             is_full: Cell::new(false),
             is_iteration_open: Cell::new(false),
             iteration_end: Notify::new(),
             requests: Notify::new(),
             armed_deadline: Cell::new(None),
             rearm: Notify::new(),
-            capacity: Notify::new(),
             all_closed: Notify::new(),
             panicked: Notify::new(),
         }
@@ -178,11 +191,8 @@ impl EventLoop {
         if shard.has_requests() {
             self.requests.notify_one();
         }
-        if shard.connections() < before {
-            self.capacity.notify_one();
-            if shard.connections() == 0 {
-                self.all_closed.notify_one();
-            }
+        if shard.connections() == 0 && before > 0 {
+            self.all_closed.notify_one();
         }
         let is_full = shard.peers() >= self.settings.peers_max;
         if self.is_full.replace(is_full) != is_full {
@@ -195,32 +205,54 @@ impl EventLoop {
         result
     }
 
-    /// Counts a connection that has not finished its first request, until the permit is dropped.
-    pub(crate) fn acquire_handshake_permit(self: &Rc<Self>) -> HandshakePermit {
-        self.handshakes.set(self.handshakes.get() + 1);
-        HandshakePermit {
+    /// Starts the task of a connection whose first request is not complete. It has the permit until it has finished the
+    /// request.
+    pub(crate) fn start_handshake(
+        self: &Rc<Self>,
+        from: SocketAddr,
+        spawn: impl FnOnce(HandshakePermit) -> JoinHandle<()>,
+    ) {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let id = handshakes.next_id();
+        let task = spawn(HandshakePermit {
+            id,
             event_loop: Rc::clone(self),
-        }
+        });
+        let task = task.abort_handle();
+        handshakes.insert(id, from.ip(), Handshake { from, task });
     }
 
-    /// Waits until another socket may be accepted.
-    pub(crate) async fn wait_for_capacity(&self) {
-        let mut is_logged = false;
-        loop {
-            let handshakes = self.handshakes.get();
-            let sockets = handshakes + self.shard.borrow().connections();
-            if handshakes < self.settings.handshakes_max && sockets < self.settings.sockets_max {
-                return;
-            }
-            if !std::mem::replace(&mut is_logged, true) {
-                tracing::warn!(
-                    handshakes,
-                    sockets,
-                    "handshake or socket limit reached; accepting paused"
-                );
-            }
-            self.capacity.notified().await;
+    /// Drops unfinished handshakes until another connection may be accepted. Returns whether it dropped one, whose
+    /// socket is closed as soon as its task runs.
+    pub(crate) fn free_capacity(&self) -> bool {
+        let mut dropped = false;
+        while let Some(setting) = self.handshake_limit() {
+            let Some(handshake) = self.handshakes.borrow_mut().drop_one() else {
+                break;
+            };
+            handshake.task.abort();
+            let from = handshake.from;
+            self.step(|shard, now| shard.log(now, Refused::Handshake { from, setting }));
+            dropped = true;
         }
+        dropped
+    }
+
+    /// Returns the limit that prevents another connection; `None` if it may be accepted.
+    fn handshake_limit(&self) -> Option<SettingSource> {
+        let handshakes = self.handshakes.borrow().len();
+        if handshakes >= self.settings.handshakes_max {
+            return Some(SettingSource::Key(
+                const { reference::server("handshakes_max") },
+            ));
+        }
+        let sockets = handshakes + self.shard.borrow().connections();
+        (sockets >= self.settings.sockets.all).then_some(self.settings.sockets.source)
+    }
+
+    /// Whether another client may have a socket.
+    pub(crate) fn has_socket_for_client(&self) -> bool {
+        self.shard.borrow().connections() < self.settings.sockets.clients
     }
 
     /// Closes every connection and waits until all are closed, at most for `shutdown_timeout`.
@@ -232,9 +264,11 @@ impl EventLoop {
         if left > 0 {
             tracing::warn!(
                 connections = left,
+                setting = "server.shutdown_timeout",
                 "shutdown timeout reached; connections still open"
             );
         }
+        self.with_shard(Shard::finish_log);
     }
 
     /// Reports that a connection's task is panicking.
@@ -254,18 +288,23 @@ impl EventLoop {
     }
 }
 
+/// The task of a connection that has not finished its first request.
+#[derive(Debug)]
+struct Handshake {
+    from: SocketAddr,
+    task: AbortHandle,
+}
+
 /// Counts one connection that has not finished its first request; dropping it releases the capacity.
 #[derive(Debug)]
 pub(crate) struct HandshakePermit {
+    id: HandshakeId,
     event_loop: Rc<EventLoop>,
 }
 
 impl Drop for HandshakePermit {
     fn drop(&mut self) {
-        self.event_loop
-            .handshakes
-            .set(self.event_loop.handshakes.get().saturating_sub(1));
-        self.event_loop.capacity.notify_one();
+        self.event_loop.handshakes.borrow_mut().remove(self.id);
     }
 }
 

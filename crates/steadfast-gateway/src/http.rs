@@ -3,6 +3,7 @@
 //! Hyper implements the protocol; it first reads the bytes that the accept path has already received.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue,
-    X_CONTENT_TYPE_OPTIONS,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,14 +29,15 @@ use crate::admin::{Admin, Readiness};
 const START_PAGE: &[u8] = include_bytes!("http/start.html");
 /// The page loads nothing from other hosts: its script and style are inline, and it connects to this server only.
 const START_PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                                 connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'";
+                                 connect-src 'self' ws: wss:; img-src data:; base-uri 'none'; form-action 'none'; \
+                                 frame-ancestors 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Serves one request.
-pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
+/// Serves one request, whose head is in `read` and has at most `fields_max` header fields.
+pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, fields_max: usize, admin: Arc<Admin>) {
     let service = service_fn(|request: Request<Incoming>| {
         let response = respond(request.method(), request.uri().path(), &admin);
         async { Ok::<_, Infallible>(response) }
@@ -47,6 +49,7 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
     };
     let connection = http1::Builder::new()
         .keep_alive(false)
+        .max_headers(fields_max)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "HTTP request failed");
@@ -55,26 +58,21 @@ pub(crate) async fn serve(stream: TcpStream, read: Vec<u8>, admin: Arc<Admin>) {
 
 fn respond(method: &Method, path: &str, admin: &Admin) -> Response<Full<Bytes>> {
     let body = match path {
-        "/" => (StatusCode::OK, HTML, START_PAGE),
-        "/health" => (StatusCode::OK, JSON, b"{}".as_slice()),
-        "/livez" => (StatusCode::OK, TEXT, b"alive\n".as_slice()),
-        "/readyz" => match admin.readiness() {
-            Readiness::Ready => (StatusCode::OK, TEXT, b"ready\n".as_slice()),
-            Readiness::NotReady(reason) => {
-                (StatusCode::SERVICE_UNAVAILABLE, TEXT, reason.as_bytes())
-            }
-        },
+        "/" => (StatusCode::OK, HTML, Bytes::from_static(START_PAGE)),
+        "/health" => (StatusCode::OK, JSON, Bytes::from_static(b"{}")),
+        "/livez" => (StatusCode::OK, TEXT, Bytes::from_static(b"alive\n")),
+        "/readyz" => readiness(admin),
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,
-            b"not found; clients connect to /connection/websocket\n".as_slice(),
+            Bytes::from_static(b"not found; clients connect to /connection/websocket\n"),
         ),
     };
     if body.0 != StatusCode::NOT_FOUND && method != Method::GET && method != Method::HEAD {
         let mut response = build((
             StatusCode::METHOD_NOT_ALLOWED,
             TEXT,
-            b"unsupported method; use GET or HEAD\n",
+            Bytes::from_static(b"unsupported method; use GET or HEAD\n"),
         ));
         response
             .headers_mut()
@@ -84,13 +82,31 @@ fn respond(method: &Method, path: &str, admin: &Admin) -> Response<Full<Bytes>> 
     build(body)
 }
 
-fn build((status, kind, body): (StatusCode, &'static str, &'static [u8])) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(body)));
+/// Returns whether the gateway is ready, and what its log lacks: a log that is not written cannot report that.
+fn readiness(admin: &Admin) -> (StatusCode, &'static str, Bytes) {
+    let (status, mut text) = match admin.readiness() {
+        Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Readiness::NotReady(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    };
+    let dropped = admin.dropped_lines();
+    if dropped > 0 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{dropped} log lines dropped: standard error did not accept them"
+        );
+    }
+    (status, TEXT, text.into())
+}
+
+fn build((status, kind, body): (StatusCode, &'static str, Bytes)) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     if kind == HTML {
         headers.insert(
             CONTENT_SECURITY_POLICY,

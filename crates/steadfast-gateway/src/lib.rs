@@ -4,16 +4,17 @@
 //! This crate never prints, exits or reads the environment. [`server::run`] is the entry point.
 
 mod accept;
-mod access;
+pub mod access;
 mod admin;
 pub mod config;
 mod connection;
 mod connection_task;
-mod diagnostics;
+pub mod diagnostics;
 mod echo;
 pub mod engine;
 pub mod error;
 mod event_loop;
+mod handshakes;
 mod http;
 pub mod listen;
 pub mod server;

@@ -31,6 +31,7 @@ use crate::admin::Admin;
 use crate::config::StoreKind;
 use crate::config::load::{LoadedConfig, STORE_KIND};
 use crate::config::policy::{EnginePolicy, Policies};
+use crate::diagnostics::DroppedLogLines;
 use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, log, memory};
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
@@ -52,6 +53,7 @@ pub struct Running {
 }
 
 /// Serves until `shutdown` completes, then closes every connection and the engine. Calls `started` with the address.
+/// `/readyz` shows how many log lines were dropped, which the caller counts.
 ///
 /// Opening the log blocks the calling thread, which must therefore not run other tasks.
 ///
@@ -61,10 +63,11 @@ pub struct Running {
 /// cleanly.
 pub async fn run(
     loaded: LoadedConfig,
+    dropped_lines: DroppedLogLines,
     shutdown: impl Future<Output = ()>,
     started: impl FnOnce(SocketAddr),
 ) -> Result<(), ServeError> {
-    let mut running = start(loaded)?;
+    let mut running = start_wrapped(&loaded, dropped_lines, |log| log)?;
     started(running.address());
     let mut shutdown = pin!(shutdown);
     let ended = poll_fn(|context| {
@@ -98,7 +101,7 @@ enum StopReason {
 ///
 /// When the configuration, the port or the data directory cannot be used.
 pub fn start(loaded: impl Into<LoadedConfig>) -> Result<Running, ServeError> {
-    start_wrapped(&loaded.into(), |log| log)
+    start_wrapped(&loaded.into(), DroppedLogLines::default(), |log| log)
 }
 
 /// Starts the gateway with a wrapper around the log's state machine.
@@ -115,7 +118,7 @@ where
 {
     let loaded = loaded.into();
     match loaded.config.store.kind {
-        StoreKind::Segments => start_wrapped(&loaded, wrap),
+        StoreKind::Segments => start_wrapped(&loaded, DroppedLogLines::default(), wrap),
         StoreKind::Memory => {
             let message = "must be \"segments\" for a wrapper around the log".to_owned();
             Err(loaded.locate(STORE_KIND, message).into())
@@ -126,20 +129,21 @@ where
 /// Starts the gateway; if its engine is the log, with a wrapper around it.
 fn start_wrapped<M>(
     loaded: &LoadedConfig,
+    dropped_lines: DroppedLogLines,
     wrap: impl FnOnce(Log) -> M,
 ) -> Result<Running, ServeError>
 where
     M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
     let mut policies = Policies::try_from(loaded)?;
-    let sockets_max = policies.fit(listen::raise_files_max());
+    let sockets = policies.fit(listen::raise_files_max());
     let server = &policies.config.server;
     let address = listen::probe(server.address, server.port)?;
     let clock = Clock::start();
     let (engine, shard_engines) = start_engine(&policies, clock, wrap)?;
     let listeners = listen::listeners(address, policies.shards())?;
-    let admin = Arc::new(Admin::new(engine, policies.shards()));
-    let settings = ShardSettings::new(&policies, sockets_max);
+    let admin = Arc::new(Admin::new(engine, policies.shards(), dropped_lines));
+    let settings = ShardSettings::new(&policies, sockets);
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = mpsc::channel(usize::from(policies.shards()));
     let mut shards = Vec::new();

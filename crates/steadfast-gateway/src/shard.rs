@@ -17,7 +17,7 @@ use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, Frame
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
-use crate::diagnostics;
+use crate::diagnostics::{Refused, ShardLog};
 use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
 
@@ -62,10 +62,11 @@ pub(crate) struct Shard {
     requests: Vec<Request>,
     bus: ShardBus,
     close_timeout: Duration,
+    log: ShardLog,
 }
 
 impl Shard {
-    pub(crate) fn new(hub: Hub, bus: ShardBus, close_timeout: Duration) -> Self {
+    pub(crate) fn new(hub: Hub, bus: ShardBus, close_timeout: Duration, log: ShardLog) -> Self {
         Self {
             hub,
             connections: Connections::default(),
@@ -78,6 +79,7 @@ impl Shard {
             requests: Vec::new(),
             bus,
             close_timeout,
+            log,
         }
     }
 
@@ -93,6 +95,16 @@ impl Shard {
             self.execute(now, output);
             self.flush_large_batch();
         }
+    }
+
+    /// Logs a connection that did not become a client, or counts it.
+    pub(crate) fn log(&mut self, now: Instant, refused: Refused) {
+        self.log.on_refused(now, refused);
+    }
+
+    /// Writes the log lines that are only counted, at the end.
+    pub(crate) fn finish_log(&mut self) {
+        self.log.finish();
     }
 
     /// Adds a client's socket; the response to the upgrade is sent with the first write batch.
@@ -273,6 +285,7 @@ impl Shard {
 
     /// Resets connections whose close timeout has expired, and lets the hub handle its deadlines.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.log.tick(now);
         while let Some((deadline, peer)) = self.closing.front().copied()
             && deadline <= now
         {
@@ -294,7 +307,10 @@ impl Shard {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let hub = self.hub.poll_timeout();
         let closing = self.closing.front().map(|(deadline, _)| *deadline);
-        [hub, closing].into_iter().flatten().min()
+        [hub, closing, self.log.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether there is something to write, or an outcome of which the hub is not notified yet.
@@ -333,7 +349,7 @@ impl Shard {
                 unreachable!("the hubs of a gateway decide about connect commands themselves")
             }
             Output::Broadcast(message) => self.send_to_shards(now, message),
-            Output::Notify(event) => diagnostics::log_event(&event),
+            Output::Notify(event) => self.log.on_event(now, event),
         }
     }
 

@@ -1,12 +1,14 @@
 //! The demo as its users run it: painters draw, the gateway is killed, all clients reconnect, and no acknowledged pixel
 //! is lost.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use steadfast_e2e::binaries;
 
@@ -45,15 +47,62 @@ fn a_kill_is_survived_by_every_painter_without_a_loss() {
 }
 
 #[test]
-fn a_foreign_page_can_neither_kill_nor_read() {
+fn a_foreign_page_can_neither_kill_nor_read_nor_frame() {
     let demo = Demo::start().unwrap();
 
     for (method, path) in [("POST", "/demo/kill"), ("GET", "/demo/picture")] {
-        for fields in ["Origin: http://evil.example\r\n", "Host: evil.example\r\n"] {
+        for fields in [
+            "Origin: http://evil.example\r\n",
+            "Host: evil.example\r\n",
+            "X-Forwarded-For: 192.0.2.1\r\n",
+            "CF-Connecting-IP: 192.0.2.1\r\n",
+        ] {
             let response = demo.request(method, path, fields).unwrap();
-            assert!(response.starts_with("HTTP/1.1 4"), "{fields}: {response}");
+            assert!(
+                response.starts_with("HTTP/1.1 403 "),
+                "{fields}: {response}"
+            );
         }
     }
+
+    let page = demo.request("GET", "/", "").unwrap().to_ascii_lowercase();
+    for field in [
+        "frame-ancestors 'none'",
+        "x-frame-options: deny",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(page.contains(field), "{field}: {page}");
+    }
+    let response = demo.request("DELETE", "/demo/picture", "").unwrap();
+    assert!(response.starts_with("HTTP/1.1 405 "), "{response}");
+    assert!(
+        response
+            .to_ascii_lowercase()
+            .contains("allow: get, head\r\n"),
+        "{response}"
+    );
+}
+
+#[test]
+fn a_demo_whose_output_is_not_read_serves_and_exits_on_sigterm() {
+    let full_pipe = || {
+        let (unread, mut pipe) = io::pipe().unwrap();
+        let flags = fcntl_getfl(&pipe).unwrap();
+        fcntl_setfl(&pipe, flags | OFlags::NONBLOCK).unwrap();
+        while pipe.write(&[b'\n'; 4096]).is_ok() {}
+        fcntl_setfl(&pipe, flags).unwrap();
+        (unread, pipe)
+    };
+    let ((_unread, stdout), (_unread_messages, stderr)) = (full_pipe(), full_pipe());
+    let mut demo = Demo::start_with(stdout.into(), stderr.into()).unwrap();
+
+    demo.until("all painters paint", |live| {
+        painters(live, "acked").iter().all(|it| *it > 0)
+    })
+    .unwrap();
+    kill_process(Pid::from_child(&demo.child), Signal::TERM).unwrap();
+
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
 }
 
 struct Demo {
@@ -63,12 +112,17 @@ struct Demo {
 
 impl Demo {
     fn start() -> Result<Self> {
+        Self::start_with(Stdio::null(), Stdio::inherit())
+    }
+
+    fn start_with(stdout: Stdio, stderr: Stdio) -> Result<Self> {
         let port = free_pair()?;
         let child = Command::new(binaries::gateway()?)
             .args(["demo", "--port", &port.to_string(), "--data"])
             .arg(binaries::scratch(&format!("demo-{port}"))?)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()?;
         let demo = Self {
             child,

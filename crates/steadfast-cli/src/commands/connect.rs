@@ -6,6 +6,7 @@
 
 mod escape;
 mod input;
+mod printer;
 mod render;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,11 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 
 use self::input::InputCommand;
+use self::printer::Printer;
 use self::render::EventOutput;
 use crate::args::Connect;
 use crate::exit::Failure;
-use crate::output::{self, StdoutState};
+use crate::output;
 
 /// Limit of `/history`, in publications.
 const HISTORY_LIMIT: u16 = 20;
@@ -39,16 +41,27 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// When the first connection attempt fails, or the session fails permanently.
 pub(crate) fn run(arguments: &Connect) -> Result<(), Failure> {
+    output::detach_messages()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             Failure::failed(format!("failed to start the async runtime: {error}"), "")
         })?;
-    runtime.block_on(run_session(arguments))
+    let (lines, outputs) = mpsc::channel(OUTPUT_QUEUE_LEN_MAX);
+    let mut printer = Printer::start(outputs, arguments.json)?;
+    let outcome = runtime.block_on(run_session(arguments, lines, &mut printer));
+    // Ends the tasks that send lines. A read of standard input that does not return must not delay the exit.
+    runtime.shutdown_background();
+    printer.finish();
+    outcome
 }
 
-async fn run_session(arguments: &Connect) -> Result<(), Failure> {
+async fn run_session(
+    arguments: &Connect,
+    lines: mpsc::Sender<EventOutput>,
+    printer: &mut Printer,
+) -> Result<(), Failure> {
     let (client, driver) = Client::builder(&arguments.url)
         .map(|builder| builder.name("steadfast-cli"))
         .and_then(steadfast::Builder::build)
@@ -57,7 +70,6 @@ async fn run_session(arguments: &Connect) -> Result<(), Failure> {
             Failure::usage(error.to_string(), example)
         })?;
     let events = client.events();
-    let (lines, outputs) = mpsc::channel(OUTPUT_QUEUE_LEN_MAX);
     let mut session = InteractiveSession {
         client,
         lines,
@@ -78,7 +90,7 @@ async fn run_session(arguments: &Connect) -> Result<(), Failure> {
     let client = session.client.clone();
     let outcome = tokio::select! {
         outcome = watch(&client, events, &arguments.url) => outcome,
-        () = print(outputs, arguments.json) => Ok(()),
+        () = printer.ended() => Ok(()),
         outcome = until_acknowledged(receipt) => outcome,
         () = session.run(arguments.publish.is_none()) => Ok(()),
     };
@@ -125,16 +137,6 @@ async fn watch(
         }
         if let Some(text) = render::event(&event, client.now()) {
             output::message(&text);
-        }
-    }
-}
-
-/// Prints all output until standard output is closed.
-async fn print(mut outputs: mpsc::Receiver<EventOutput>, is_json: bool) {
-    while let Some(output) = outputs.recv().await {
-        let text = if is_json { output.json } else { output.text };
-        if output::print_next(&text) == StdoutState::Closed {
-            return;
         }
     }
 }

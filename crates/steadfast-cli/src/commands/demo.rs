@@ -63,6 +63,7 @@ pub(super) fn run(arguments: &Demo, environment: &Environment) -> Result<(), Fai
             "",
         )
     })?;
+    output::detach()?;
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()

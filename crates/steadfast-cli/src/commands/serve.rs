@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
         output::print(loaded.config.effective().trim_end());
         return Ok(());
     }
+    let dropped_lines = output::detach()?;
     output::start_log(environment);
     // This thread only waits; the gateway's shards have dedicated threads.
     let runtime = runtime::Builder::new_current_thread()
@@ -58,7 +59,7 @@ pub(crate) fn run(arguments: &Serve, environment: &Environment) -> Result<(), Fa
             second_signal.next().await;
         };
         tokio::select! {
-            outcome = server::run(loaded, shutdown, |address| banner.print(address)) => {
+            outcome = server::run(loaded, dropped_lines, shutdown, |address| banner.print(address)) => {
                 outcome.map_err(Failure::from)
             }
             () = second_signal => Err(Failure::failed(

@@ -9,16 +9,20 @@ use steadfast_engine::io::Limit;
 use steadfast_engine::memory::MemorySetting;
 use steadfast_hub::policy::HubSetting;
 use steadfast_log::policy::LogSetting;
+use steadfast_protocol::codes::{CloseCode, DisconnectCode};
+use steadfast_protocol::websocket::CodecError;
 
 use super::reference::{ConfigKey, client, server, store};
 
 /// What determines a setting of a state machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SettingSource {
     /// A key of the configuration.
     Key(&'static ConfigKey),
     /// A constant of the gateway, by its name in the source.
     BuiltIn(&'static str),
+    /// The number of files that the operating system lets this process open.
+    OpenFiles(u64),
 }
 
 impl fmt::Display for SettingSource {
@@ -26,6 +30,10 @@ impl fmt::Display for SettingSource {
         match self {
             Self::Key(key) => f.write_str(&key.full()),
             Self::BuiltIn(constant) => write!(f, "{constant} (built in)"),
+            Self::OpenFiles(max) => write!(
+                f,
+                "the limit of open files ({max}; raise it with ulimit -n)"
+            ),
         }
     }
 }
@@ -54,6 +62,28 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::PresenceTimeout => BuiltIn("PRESENCE_TIMEOUT"),
         HubSetting::DecisionTimeout | HubSetting::PendingDecisionsMax => BuiltIn("CONNECT_DECIDER"),
     }
+}
+
+/// Returns what determines the limit for which the gateway closes a connection with this code and reason; `None` if no
+/// limit was reached.
+pub(crate) fn closing_limit(code: u16, reason: &str) -> Option<SettingSource> {
+    let limits = [
+        (DisconnectCode::Slow, HubSetting::SendBufferBytesMax),
+        (DisconnectCode::WriteError, HubSetting::WriteTimeout),
+        (DisconnectCode::NoPong, HubSetting::PongTimeout),
+        (DisconnectCode::Stale, HubSetting::ConnectTimeout),
+    ];
+    if code == CloseCode::MessageTooBig.code() {
+        let key = if reason == CodecError::TooManyFragments.reason() {
+            const { client("fragments_max") }
+        } else {
+            const { client("message_bytes_max") }
+        };
+        return Some(SettingSource::Key(key));
+    }
+    let mut limits = limits.into_iter();
+    let (_, setting) = limits.find(|(limit, _)| u32::from(code) == u32::from(limit.code()))?;
+    Some(hub_setting(setting))
 }
 
 /// Returns what determines a setting of the log.
@@ -210,6 +240,23 @@ mod tests {
         assert_eq!(channels, "client.channels_max");
     }
 
+    #[test]
+    fn a_connection_that_is_closed_for_a_limit_is_reported_with_the_key_of_the_limit() {
+        let limit = |code, reason| closing_limit(code, reason).map(|limit| limit.to_string());
+
+        let of = |key: &str| Some(format!("client.{key}"));
+        assert_eq!(limit(1009, "message too long"), of("message_bytes_max"));
+        assert_eq!(
+            limit(1009, "message in too many fragments"),
+            of("fragments_max")
+        );
+        assert_eq!(limit(3008, "slow"), of("send_buffer_bytes_max"));
+        assert_eq!(limit(3012, "no pong"), of("pong_timeout"));
+        assert_eq!(limit(3502, "stale"), of("connect_timeout"));
+        assert_eq!(limit(3001, "shutdown"), None);
+        assert_eq!(limit(1000, ""), None);
+    }
+
     /// Compares when `field` changes with the source of the setting.
     fn check(
         changed: &Changed,
@@ -230,7 +277,7 @@ mod tests {
                 changing.contains(&key.full()),
                 "{name} is reported with {source} and changes with {changing:?}"
             ),
-            SettingSource::BuiltIn(_) => assert!(
+            SettingSource::BuiltIn(_) | SettingSource::OpenFiles(_) => assert!(
                 changing.is_empty(),
                 "{name} is reported as {source} and changes with {changing:?}"
             ),

@@ -8,7 +8,9 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
-use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::policy::{
+    AnonymousInfo, ConnectDecider, HubPolicy, HubSetting, HubSettings, JoinLeave,
+};
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;
@@ -18,6 +20,8 @@ use super::keys::{self, SettingSource};
 use super::load::{ConfigError, LoadedConfig};
 use super::reference::{self, ConfigKey};
 use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
+use crate::access::OriginPattern;
+use crate::upgrade::FIELDS_MAX;
 
 /// Name and version, as sent to clients.
 const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
@@ -57,6 +61,8 @@ pub struct Policies {
     /// One policy per shard.
     pub(crate) hubs: Vec<HubPolicy>,
     pub(crate) engine: EnginePolicy,
+    /// What limits the number of clients.
+    pub(crate) peers_max_source: SettingSource,
     pub(crate) client_limits: websocket::WebSocketLimits,
     pub(crate) echo_limits: websocket::WebSocketLimits,
     /// The settings that need no further check.
@@ -70,6 +76,17 @@ pub(crate) enum EnginePolicy {
     Log(LogPolicy),
     /// The memory engine.
     Memory(MemoryPolicy),
+}
+
+/// How many sockets one shard may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SocketLimits {
+    pub(crate) all: usize,
+    /// Of clients, those that are rejected included. The others are for first requests, so that probes get a response
+    /// however many clients there are.
+    pub(crate) clients: usize,
+    /// What determines them.
+    pub(crate) source: SettingSource,
 }
 
 /// Open files that are not sockets of clients: segments, listeners, standard streams, timers.
@@ -109,6 +126,7 @@ impl TryFrom<&LoadedConfig> for Policies {
         Ok(Self {
             hubs,
             engine,
+            peers_max_source: keys::hub_setting(HubSetting::PeersMax),
             client_limits,
             echo_limits,
             config: config.clone(),
@@ -127,11 +145,11 @@ impl Policies {
         self.hubs.first().map_or(0, |hub| hub.settings().peers_max)
     }
 
-    /// Fits the limit of clients to the limit of open files, and returns the number of sockets per shard.
+    /// Fits the limit of clients to the limit of open files, and returns the limits of sockets per shard.
     ///
     /// A client above the limit needs a socket too, or it cannot be rejected with a retry delay; so the limit of
     /// clients is lowered if it exceeds the number of sockets that are not reserved.
-    pub(crate) fn fit(&mut self, files_max: u64) -> usize {
+    pub(crate) fn fit(&mut self, files_max: u64) -> SocketLimits {
         let files = files_max.saturating_sub(FILES_RESERVED) / u64::from(self.shards()).max(1);
         let sockets = convert::saturating::<usize>(files).max(2);
         let spare = (sockets / SOCKETS_SPARE_ONE_IN).clamp(1, SOCKETS_SPARE_MAX);
@@ -142,13 +160,18 @@ impl Policies {
                 .iter()
                 .filter_map(|hub| HubPolicy::try_from(lowered(hub, possible)).ok())
                 .collect();
+            self.peers_max_source = SettingSource::OpenFiles(files_max);
             tracing::warn!(
                 files_max,
                 connections_max = possible.saturating_mul(usize::from(self.shards())),
                 "connections_max lowered to fit the limit of open files: raise it (ulimit -n)"
             );
         }
-        sockets
+        SocketLimits {
+            all: sockets,
+            clients: sockets - spare.div_ceil(2),
+            source: SettingSource::OpenFiles(files_max),
+        }
     }
 }
 
@@ -196,7 +219,7 @@ fn check_server(server: &ServerConfig) -> Result<(), &'static ConfigKey> {
         server
             .allowed_origins
             .iter()
-            .all(|origin| is_origin(origin)),
+            .all(|origin| OriginPattern::parse(origin).is_some()),
         const { reference::server("allowed_origins") },
     )?;
     require(
@@ -211,6 +234,15 @@ fn check_server(server: &ServerConfig) -> Result<(), &'static ConfigKey> {
         within(server.handshake_timeout.0, tenth, hour),
         const { reference::server("handshake_timeout") },
     )?;
+    let head_sizes = ByteSize::from_kib(1)..=ByteSize::from_kib(64);
+    require(
+        head_sizes.contains(&server.request_head_bytes_max.0),
+        const { reference::server("request_head_bytes_max") },
+    )?;
+    require(
+        (10..=convert::saturating(FIELDS_MAX)).contains(&server.request_fields_max),
+        const { reference::server("request_fields_max") },
+    )?;
     require(
         within(server.close_timeout.0, tenth, minute),
         const { reference::server("close_timeout") },
@@ -219,15 +251,6 @@ fn check_server(server: &ServerConfig) -> Result<(), &'static ConfigKey> {
         server.shutdown_timeout.0 <= Duration::from_mins(10),
         const { reference::server("shutdown_timeout") },
     )
-}
-
-/// Whether the pattern has the form of an origin that browsers send: `null`, or a scheme, a host and an optional port;
-/// a pattern may contain `*`.
-fn is_origin(pattern: &str) -> bool {
-    let is_page = |(scheme, host): (&str, &str)| {
-        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', ' '])
-    };
-    ["*", "null"].contains(&pattern) || pattern.split_once("://").is_some_and(is_page)
 }
 
 fn check_store(store: &StoreConfig) -> Result<(), &'static ConfigKey> {
@@ -382,11 +405,17 @@ mod tests {
         for (files_max, peers_max) in [(0, 1), (128, 28), (1024, 420), (u64::MAX, 50_000)] {
             let mut policies = Policies::try_from(&LoadedConfig::from(config.clone())).unwrap();
 
-            let sockets_max = policies.fit(files_max);
+            let sockets = policies.fit(files_max);
 
             assert_eq!(policies.hubs.len(), 2, "{files_max}");
             assert_eq!(policies.peers_max(), peers_max, "{files_max}");
-            assert!(sockets_max > peers_max, "{files_max}");
+            assert!(sockets.all > sockets.clients, "{files_max}");
+            assert!(sockets.clients >= peers_max, "{files_max}");
+            let is_lowered = peers_max < 50_000;
+            let source = policies.peers_max_source.to_string();
+            let names_files = source.starts_with("the limit of open files");
+            assert_eq!(names_files, is_lowered, "{source}");
+            assert_eq!(source == "server.connections_max", !is_lowered, "{source}");
         }
     }
 

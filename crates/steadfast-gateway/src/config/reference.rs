@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{Config, StoreKind};
 
 /// One key of the configuration file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigKey {
     /// The section that contains the key.
     pub section: &'static str,
@@ -108,7 +108,7 @@ pub const KEYS: &[ConfigKey] = &[
         SERVER,
         "allowed_origins",
         "a list of origins as browsers send them, with scheme and without path: \"https://app.example.org\"",
-        "Web pages of these origins may connect in addition to those of the same host and port. A `*` matches any characters; a single `*` allows all pages.",
+        "Web pages of these origins may connect in addition to those of the same host and port. A `*` matches any characters; a single `*` allows all pages. `file://` and `null` are origins too; every page can show a frame whose origin is `null`.",
     ),
     key(
         SERVER,
@@ -120,13 +120,25 @@ pub const KEYS: &[ConfigKey] = &[
         SERVER,
         "handshakes_max",
         "1 to 1000000",
-        "The maximum number of connections of one shard that have not finished their first request. Above it, the shard accepts no connection until one of them finishes.",
+        "The maximum number of connections of one shard that have not finished their first request. Above it, the oldest one of the address that has most of them is dropped in favour of a new one.",
     ),
     key(
         SERVER,
         "handshake_timeout",
         "100ms to 1h",
         "How long the first request may take to arrive.",
+    ),
+    key(
+        SERVER,
+        "request_head_bytes_max",
+        "1KiB to 64KiB",
+        "The maximum length of the head of a request: request line and header fields, cookies included. A longer one gets status 431.",
+    ),
+    key(
+        SERVER,
+        "request_fields_max",
+        "10 to 500",
+        "The maximum number of header fields of a request. One with more gets status 431.",
     ),
     key(
         SERVER,

@@ -19,6 +19,7 @@ use super::Shard;
 use crate::config::Config;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
+use crate::diagnostics::ShardLog;
 use crate::shard_bus::{self, ShardBus};
 
 /// More than any message of these tests needs.
@@ -95,7 +96,8 @@ pub(super) fn shard_on(bus: ShardBus) -> Shard {
     config.server.shards = 1;
     let policies = Policies::try_from(&LoadedConfig::from(config)).unwrap();
     let hub = Hub::new(policies.hubs[0].clone(), Seed::new(1), Instant::START);
-    Shard::new(hub, bus, Duration::from_secs(5))
+    let log = ShardLog::new(policies.peers_max_source);
+    Shard::new(hub, bus, Duration::from_secs(5), log)
 }
 
 /// Returns both ends of a connection: the gateway's and the client's.

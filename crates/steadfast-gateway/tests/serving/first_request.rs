@@ -73,22 +73,68 @@ fn a_page_that_is_configured_may_connect() {
 }
 
 #[test]
-fn protobuf_and_an_endless_head_are_rejected() {
-    let gateway = serve(config());
-    let host = gateway.address().to_string();
+fn an_endless_head_and_a_head_with_too_many_fields_are_rejected_with_the_key_to_change() {
+    let mut config = config();
+    config.server.request_fields_max = 70;
+    let gateway = serve(config);
 
-    let protobuf = exchange(
-        gateway.address(),
-        &head("/connection/websocket?format=protobuf", &host, ""),
-    );
     let endless = exchange(
         gateway.address(),
-        &format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(8192)),
+        &format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(16_384)),
     );
+    let fields = |count| "X-Field: 1\r\n".repeat(count);
+    let request = |count| format!("GET /readyz HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(count));
+    let many = exchange(gateway.address(), &request(70));
+    let fewer = exchange(gateway.address(), &request(69));
 
-    assert!(protobuf.starts_with("HTTP/1.1 400 "), "{protobuf}");
-    assert!(protobuf.contains("only JSON is supported"), "{protobuf}");
     assert!(endless.starts_with("HTTP/1.1 431 "), "{endless}");
+    assert!(endless.contains("request_head_bytes_max"), "{endless}");
+    assert!(many.starts_with("HTTP/1.1 431 "), "{many}");
+    assert!(many.contains("request_fields_max"), "{many}");
+    assert!(fewer.starts_with("HTTP/1.1 200 "), "{fewer}");
+}
+
+#[test]
+fn the_cookies_of_a_browser_and_the_fields_of_a_chain_of_proxies_fit() {
+    let gateway = serve(config());
+    let fields = format!("Cookie: {}\r\n", "a".repeat(8_700)) + &"X-Field: 1\r\n".repeat(73);
+    let stream = TcpStream::connect(gateway.address()).unwrap();
+
+    let mut client = Client::upgrade(stream, PATH, &fields, b"");
+
+    client.connect_and_subscribe("a");
+}
+
+#[test]
+fn a_protobuf_client_gets_a_close_frame_that_ends_its_attempts() {
+    let gateway = serve(config());
+    let host = gateway.address().to_string();
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    let request = head("/connection/websocket?format=protobuf", &host, "");
+    stream.write_all(request.as_bytes()).unwrap();
+
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+
+    assert!(received.starts_with(b"HTTP/1.1 101 "));
+    let code = received
+        .windows(2)
+        .any(|bytes| bytes == 3506_u16.to_be_bytes());
+    assert!(code, "{}", received.escape_ascii());
+}
+
+#[test]
+fn a_request_in_absolute_form_is_upgraded_as_a_probe_is_served() {
+    let gateway = serve(config());
+    let address = gateway.address();
+    let stream = TcpStream::connect(address).unwrap();
+
+    let mut client = Client::upgrade(stream, &format!("http://{address}{PATH}"), "", b"");
+    let probe = format!("GET http://{address}/readyz HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let probe = exchange(address, &probe);
+
+    client.connect_and_subscribe("a");
+    assert!(probe.starts_with("HTTP/1.1 200 "), "{probe}");
 }
 
 #[test]

@@ -44,6 +44,42 @@ fn probes_and_start_page_respond_and_all_other_paths_are_not_found() {
 }
 
 #[test]
+fn every_path_requires_one_host_and_no_page_may_be_framed() {
+    let gateway = serve(config());
+    for (path, status) in [("/", 200), ("/livez", 200), ("/nowhere", 404)] {
+        let request = |hosts: &str| {
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}\r\n");
+            exchange(gateway.address(), &request)
+        };
+
+        let response = request("Host: localhost\r\n");
+        let fields = response.to_ascii_lowercase();
+
+        assert!(
+            response.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{response}"
+        );
+        for field in [
+            "x-frame-options: deny\r\n",
+            "x-content-type-options: nosniff\r\n",
+            "connection: close\r\n",
+        ] {
+            assert!(fields.contains(field), "{path} {field}: {response}");
+        }
+        let is_page = path == "/";
+        assert_eq!(
+            fields.contains("frame-ancestors 'none'"),
+            is_page,
+            "{response}"
+        );
+        for hosts in ["", "Host: a\r\nHost: a\r\n"] {
+            let response = request(hosts);
+            assert!(response.starts_with("HTTP/1.1 400 "), "{path}: {response}");
+        }
+    }
+}
+
+#[test]
 fn a_full_gateway_is_not_ready_until_a_client_disconnects() {
     let mut config = config();
     config.server.connections_max = 1;

@@ -12,14 +12,16 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, ORIGIN,
-    X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    ORIGIN, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use hyper::http::uri::Authority;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use steadfast_gateway::access;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -37,7 +39,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const DEDUP_WINDOW_MS: u64 = 120_000;
 /// The page loads resources from this server only, and connects to this server and the gateway only.
 const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                           connect-src 'self' ws://127.0.0.1:* ws://localhost:*; base-uri 'none'; form-action 'none'";
+                           connect-src 'self' ws://127.0.0.1:* ws://localhost:*; base-uri 'none'; form-action 'none'; \
+                           frame-ancestors 'none'";
 
 /// The files of the built page: path and content.
 const PAGE: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/page.rs"));
@@ -59,7 +62,7 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // Most likely the limit of open files is reached, until other connections close.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
@@ -68,7 +71,7 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) {
         tokio::spawn(async move {
             let _permit = permit;
             let service = service_fn(|request: Request<Incoming>| {
-                let response = respond(&request, &site);
+                let response = respond(&request, from.ip(), &site);
                 async { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new()
@@ -81,9 +84,10 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
-    if !is_same_origin(request) {
-        let error = json!({"error": "requests from other origins are not allowed"});
+fn respond(request: &Request<Incoming>, client: IpAddr, site: &Site) -> Response<Full<Bytes>> {
+    if !is_permitted(request, client) {
+        let error =
+            json!({"error": "only pages of this server, without a proxy, may send requests"});
         return respond_json(StatusCode::FORBIDDEN, &error);
     }
     let is_get = request.method() == Method::GET || request.method() == Method::HEAD;
@@ -93,11 +97,21 @@ fn respond(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
         "/demo/picture" if is_get => picture(site),
         "/demo/kill" if request.method() == Method::POST => kill(site),
         path if is_get => file(if path == "/" { "/index.html" } else { path }),
-        _ => respond_json(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({"error": "method not allowed"}),
-        ),
+        path => method_not_allowed(path),
     }
+}
+
+fn method_not_allowed(path: &str) -> Response<Full<Bytes>> {
+    let error = json!({"error": "method not allowed"});
+    let mut response = respond_json(StatusCode::METHOD_NOT_ALLOWED, &error);
+    let allowed = if path == "/demo/kill" {
+        "POST"
+    } else {
+        "GET, HEAD"
+    };
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 fn picture(site: &Site) -> Response<Full<Bytes>> {
@@ -134,27 +148,25 @@ fn kill(site: &Site) -> Response<Full<Bytes>> {
     }
 }
 
-/// Whether the request was sent to a loopback address, and its `Origin`, if present, is this server.
-fn is_same_origin(request: &Request<Incoming>) -> bool {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let Some(host) = text(HOST) else {
+/// Whether the request comes from this machine, by the rule of the gateway, and its `Origin`, if present, is this server.
+fn is_permitted(request: &Request<Incoming>, client: IpAddr) -> bool {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
     };
-    let own_origin = format!("http://{host}");
-    let has_origin = request.headers().contains_key(ORIGIN);
-    let has_foreign_origin = has_origin && text(ORIGIN) != Some(&own_origin);
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_loopback_host = name == "localhost"
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    is_loopback_host && !has_foreign_origin
+    // An absolute target takes precedence over the field (RFC 9112, section 3.2.2).
+    let target = request.uri().authority().map(Authority::as_str);
+    let Some(host) = target.or_else(|| host.to_str().ok()) else {
+        return false;
+    };
+    let names = headers.keys().map(HeaderName::as_str);
+    let is_own_origin = |origin: &HeaderValue| {
+        origin
+            .to_str()
+            .is_ok_and(|origin| access::is_same_origin(origin, host))
+    };
+    access::is_local(client, host, names) && headers.get_all(ORIGIN).iter().all(is_own_origin)
 }
 
 fn respond_json(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
@@ -191,6 +203,7 @@ fn build(status: StatusCode, content_type: &'static str, body: Bytes) -> Respons
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(PAGE_POLICY),

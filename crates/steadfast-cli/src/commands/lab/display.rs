@@ -1,9 +1,11 @@
 //! Progress display of a run: one line that is updated on a terminal, otherwise a line every few seconds.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use steadfast_lab::progress::Progress;
+
+use crate::output;
 
 /// Without a terminal, one of this many progress reports is printed.
 const REPORTS_PER_LINE: u64 = 10;
@@ -24,28 +26,27 @@ impl Display {
     }
 
     pub(super) fn show(&mut self, progress: &Progress) {
-        let mut out = std::io::stderr();
-        // A closed pipe must not stop a run.
-        let _ = if self.is_terminal {
+        if self.is_terminal {
             match &progress.event {
-                Some(event) => writeln!(out, "\r\x1b[2K{} {event}", prefix(progress)),
-                None => write!(out, "\r\x1b[2K{}", line(progress)),
+                Some(event) => {
+                    output::message(&format!("\r\x1b[2K{} {event}", prefix(progress)));
+                }
+                None => output::progress(&format!("\r\x1b[2K{}", line(progress))),
             }
-        } else {
-            let is_due = self.report_count.is_multiple_of(REPORTS_PER_LINE);
-            self.report_count += 1;
-            match &progress.event {
-                Some(event) => writeln!(out, "{} {event}", prefix(progress)),
-                None if is_due => writeln!(out, "{}", line(progress)),
-                None => Ok(()),
-            }
-        };
-        let _ = out.flush();
+            return;
+        }
+        let is_due = self.report_count.is_multiple_of(REPORTS_PER_LINE);
+        self.report_count += 1;
+        match &progress.event {
+            Some(event) => output::message(&format!("{} {event}", prefix(progress))),
+            None if is_due => output::message(&line(progress)),
+            None => {}
+        }
     }
 
     pub(super) fn end(&self) {
         if self.is_terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[2K");
+            output::progress("\r\x1b[2K");
         }
     }
 }

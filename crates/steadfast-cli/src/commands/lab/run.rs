@@ -43,6 +43,7 @@ pub(super) fn run(arguments: &LabRun) -> Result<(), Failure> {
             FaultsMode::Real
         },
     };
+    output::detach_messages()?;
     output::message(&format!(
         "{}: {} clients, {} faults, seed {}; files in {}",
         scenario.name(),

@@ -1,0 +1,8 @@
+//! The binary at its edges: sinks that do not accept its output, and peers that open more connections than it has
+//! sockets for.
+
+#![cfg(test)]
+
+mod gateway;
+mod peers;
+mod sinks;
