@@ -319,14 +319,19 @@ impl Driver {
                     next_secret: SegmentSecret::new(SECRET),
                 }
             }
-            Output::Write { segment, at, bytes } => {
+            Output::Write {
+                segment,
+                at,
+                bytes,
+                sync,
+            } => {
                 let file = self
                     .segments
                     .get_mut(&segment.0)
                     .expect("the segment exists");
                 let at = usize::try_from(at).expect("small");
                 file[at..at + bytes.len()].copy_from_slice(&bytes);
-                Input::Written
+                if sync { Input::Synced } else { Input::Written }
             }
             Output::Sync { .. } => Input::Synced,
             Output::Read {
@@ -369,6 +374,7 @@ impl Driver {
             retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: Some(Bytes::from_static(b"a key that nothing else uses")),
+            may_create_channel: true,
         };
         let batch = vec![Request::Append(append)];
         self.handle(Input::Requested {

@@ -1,6 +1,6 @@
 //! What an engine can do now, for the driver that reports whether a process is ready.
 
-use steadfast_machine::Machine;
+use steadfast_machine::{Instant, Machine};
 
 /// An engine as its driver sees it: a state machine that also says what it can do now.
 ///
@@ -21,8 +21,41 @@ pub enum Health {
     Full,
     /// The storage failed: reads only, until a restart.
     WriteFailed,
+    /// The storage has not completed an operation for a long time. What needs it waits, and everything else is served;
+    /// the engine serves again as soon as the operation completes.
+    Stalled {
+        /// The operation.
+        operation: StorageOperation,
+        /// When it began.
+        since: Instant,
+    },
     /// The engine finishes what is in flight, then closes.
     Closing,
     /// The engine is closed, or could never be opened.
     Closed,
+}
+
+/// An operation of the storage that an engine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StorageOperation {
+    /// A write, with the sync that follows it.
+    Write,
+    /// A sync that follows no write.
+    Sync,
+    /// A read.
+    Read,
+    /// The creation of a segment without which nothing can be written.
+    Reserve,
+}
+
+impl StorageOperation {
+    /// What the operation does, for messages: "a sync".
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "a write or sync",
+            Self::Sync => "a sync",
+            Self::Read => "a read",
+            Self::Reserve => "the creation of a segment",
+        }
+    }
 }

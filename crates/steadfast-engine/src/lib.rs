@@ -9,8 +9,8 @@
 //! # What a hub relies on
 //!
 //! 1. Each request has exactly one response.
-//! 2. The appends of a channel that one shard sends are committed in the order of their requests. Responses to reads may
-//!    overtake each other and the responses to appends.
+//! 2. The appends of one [`Publisher::client`] that one shard sends are committed in the order of their requests.
+//!    Between clients an engine may take turns. Responses to reads may overtake each other and the responses to appends.
 //! 3. A publication is committed once, for all shards, and before the response to its append.
 //! 4. Offsets of a channel epoch start above 0, increase with each publication, and are never reused. They need not be
 //!    dense: [`Committed::previous`] and the `previous` of a [`Page`] say what a publication follows.
@@ -40,7 +40,7 @@ mod retention;
 
 pub use epoch::{ChannelEpoch, InvalidChannelEpoch};
 pub use event::{Committed, EngineEvent};
-pub use health::{Engine, Health};
+pub use health::{Engine, Health, StorageOperation};
 pub use request::{Append, Publisher, Read, ReadFrom, Request, RequestId};
 pub use response::{Page, ReadResponse, Record, Rejection, Response};
 pub use retention::RetentionClass;

@@ -50,6 +50,7 @@ const AGE_PERIOD: Duration = Duration::from_mins(1);
 ///     retention: RetentionClass::Kept,
 ///     publisher: Publisher::default(),
 ///     idempotency_key: None,
+///     may_create_channel: true,
 /// };
 /// let at = Timestamp::from_millis(1_700_000_000_000);
 ///

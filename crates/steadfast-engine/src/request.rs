@@ -48,6 +48,9 @@ pub struct Append {
     pub publisher: Publisher,
     /// Identifies repeats; scoped to user and channel. The payload of a repeat is not compared.
     pub idempotency_key: Option<Bytes>,
+    /// Whether the append may be the first of its channel; otherwise it is rejected with
+    /// [`Rejection::NewChannel`](crate::Rejection::NewChannel) if the channel does not exist.
+    pub may_create_channel: bool,
 }
 
 /// The user and the client that published.

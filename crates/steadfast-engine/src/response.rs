@@ -19,6 +19,8 @@ pub enum Response {
         /// True when the idempotency key was known and nothing was stored: epoch and offset are those of the first
         /// append with the key.
         is_duplicate: bool,
+        /// True when this was the first append of its channel, which exists since then.
+        creates_channel: bool,
     },
     /// The publications that were read.
     Read(ReadResponse),
@@ -84,6 +86,8 @@ pub enum Rejection {
     Limit,
     /// The channel is new, and there are as many channels as the engine stores; until one expires, waiting does not help.
     TooManyChannels,
+    /// The channel does not exist, and the append may not create it; temporary.
+    NewChannel,
     /// The record or one of its texts is larger than the engine stores.
     TooLarge,
     /// The engine is closing.

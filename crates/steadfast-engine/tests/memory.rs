@@ -195,6 +195,7 @@ fn append(channel: &str, data: &str) -> Append {
         retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
+        may_create_channel: true,
     }
 }
 

@@ -1,20 +1,22 @@
 //! The state of the process, for probes. The HTTP server of each shard reads it.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use steadfast_clock::Clock;
 use steadfast_engine::Health;
 
 use crate::diagnostics::DroppedLogLines;
 use crate::engine::{CloseError, EngineService};
 
 /// Whether a load balancer should send new clients to the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
     Ready,
     /// Not ready, for this reason.
-    NotReady(&'static str),
+    NotReady(Cow<'static, str>),
 }
 
 /// Whether a shard accepts further clients.
@@ -27,6 +29,7 @@ pub(crate) enum Capacity {
 /// What the HTTP servers of the shards report about the process.
 #[derive(Debug)]
 pub(crate) struct Admin {
+    clock: Clock,
     /// `None` as soon as the close of the engine has begun.
     engine: Mutex<Option<EngineService>>,
     is_shutting_down: AtomicBool,
@@ -36,12 +39,15 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
+    /// `clock` is the one of the engine.
     pub(crate) const fn new(
         engine: EngineService,
         shards: u16,
+        clock: Clock,
         dropped_lines: DroppedLogLines,
     ) -> Self {
         Self {
+            clock,
             engine: Mutex::new(Some(engine)),
             is_shutting_down: AtomicBool::new(false),
             shards_with_capacity: AtomicU16::new(shards),
@@ -52,31 +58,33 @@ impl Admin {
     /// Returns whether the gateway is ready for new clients.
     pub(crate) fn readiness(&self) -> Readiness {
         if self.is_shutting_down.load(Ordering::Acquire) {
-            return Readiness::NotReady("shutting down");
+            return not_ready("shutting down");
         }
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.as_ref().is_some_and(EngineService::has_panicked) {
-            return Readiness::NotReady(
+            return not_ready(
                 "the thread of the store panicked; publishing is disabled until the gateway is restarted",
             );
         }
         match engine.as_ref().map(EngineService::health) {
             Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
-                Readiness::NotReady(
-                    "full: connect commands are rejected with error 111 and a retry delay",
-                )
+                not_ready("full: connect commands are rejected with error 111 and a retry delay")
             }
             Some(Health::Serving) => Readiness::Ready,
-            Some(Health::Full) => {
-                Readiness::NotReady("no space left for the log; publications are rejected")
+            Some(Health::Stalled { operation, since }) => {
+                let seconds = self.clock.now().saturating_since(since).as_secs();
+                let operation = operation.name();
+                Readiness::NotReady(
+                    format!("{operation} of the log has taken {seconds} s; publications wait")
+                        .into(),
+                )
             }
-            Some(Health::WriteFailed) => Readiness::NotReady(
-                "log write failed; publishing is disabled until the gateway is restarted",
-            ),
-            Some(Health::Opening) => Readiness::NotReady("the store is opening"),
-            Some(Health::Closing | Health::Closed) | None => {
-                Readiness::NotReady("the store is closed")
+            Some(Health::Full) => not_ready("no space left for the log; publications are rejected"),
+            Some(Health::WriteFailed) => {
+                not_ready("log write failed; publishing is disabled until the gateway is restarted")
             }
+            Some(Health::Opening) => not_ready("the store is opening"),
+            Some(Health::Closing | Health::Closed) | None => not_ready("the store is closed"),
         }
     }
 
@@ -108,4 +116,8 @@ impl Admin {
             .take();
         engine.map_or(Ok(()), |engine| engine.close(timeout))
     }
+}
+
+fn not_ready(reason: &'static str) -> Readiness {
+    Readiness::NotReady(reason.into())
 }

@@ -142,6 +142,10 @@ pub struct ClientConfig {
     pub fragments_max: u32,
     /// The maximum number of subscriptions of one client.
     pub channels_max: u32,
+    /// The maximum number of channels that one client creates per minute.
+    pub new_channels_per_minute: u32,
+    /// The maximum number of idempotency keys of one client in `store.dedup_window`.
+    pub idempotency_keys_max: u32,
     /// The maximum number of pending requests of one client to the store.
     pub pending_requests_max: u32,
     /// The maximum number of publications in one reply.
@@ -173,6 +177,11 @@ impl ClientConfig {
     pub const FRAGMENTS_MAX: u32 = 1024;
     /// 128, the protocol's default.
     pub const CHANNELS_MAX: u32 = 128;
+    /// 200: a client that publishes to a hundred new channels at once creates them, and one that creates nothing else needs eight hours
+    /// to use up the default of `store.channels_max`.
+    pub const NEW_CHANNELS_PER_MINUTE: u32 = 200;
+    /// 20,000, a tenth of the default of `store.idempotency_keys_max`: 166 idempotent publications per second without end.
+    pub const IDEMPOTENCY_KEYS_MAX: u32 = 20_000;
     /// 256: four times what the heaviest measured publisher keeps in flight.
     pub const PENDING_REQUESTS_MAX: u32 = 256;
     /// 300, the number that SDKs expect in one reply.
@@ -201,6 +210,8 @@ impl Default for ClientConfig {
             commands_per_message_max: Self::COMMANDS_PER_MESSAGE_MAX,
             fragments_max: Self::FRAGMENTS_MAX,
             channels_max: Self::CHANNELS_MAX,
+            new_channels_per_minute: Self::NEW_CHANNELS_PER_MINUTE,
+            idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,
             pending_requests_max: Self::PENDING_REQUESTS_MAX,
             publications_per_reply_max: Self::PUBLICATIONS_PER_REPLY_MAX,
             publication_bytes_per_reply_max: ConfigSize(Self::PUBLICATION_BYTES_PER_REPLY_MAX),
@@ -257,6 +268,8 @@ pub struct StoreConfig {
     pub dedup_window: ConfigDuration,
     /// The maximum number of idempotency keys that are remembered at one time.
     pub idempotency_keys_max: u32,
+    /// The maximum number of bytes of publications that wait for the store.
+    pub pending_bytes_max: ConfigSize,
 }
 
 impl StoreConfig {
@@ -280,6 +293,8 @@ impl StoreConfig {
     pub const DEDUP_WINDOW: Duration = Duration::from_mins(2);
     /// 200,000: 1,600 idempotent publications per second during the entire window.
     pub const IDEMPOTENCY_KEYS_MAX: u32 = 200_000;
+    /// 64 MiB: 16 full batches, which a disk stores in about a second.
+    pub const PENDING_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
 }
 
 impl Default for StoreConfig {
@@ -297,6 +312,7 @@ impl Default for StoreConfig {
             channels_max: Self::CHANNELS_MAX,
             dedup_window: ConfigDuration(Self::DEDUP_WINDOW),
             idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,
+            pending_bytes_max: ConfigSize(Self::PENDING_BYTES_MAX),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! at once.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -375,13 +376,12 @@ async fn deliver_engine_events(event_loop: &EventLoop, engine: &mut ShardEngine)
 pub(crate) async fn receive_messages(event_loop: Rc<EventLoop>, mut inbox: Inbox) {
     let mut messages = Vec::new();
     while inbox.receive(&mut messages, SHARD_MESSAGES_MAX).await > 0 {
-        event_loop.step(|shard, now| {
-            for message in messages.drain(..) {
-                shard.handle(now, Input::ShardMessageReceived { message });
-            }
-        });
-        // The sockets are written before more messages are taken.
-        tokio::task::yield_now().await;
+        let mut messages = VecDeque::from(std::mem::take(&mut messages));
+        while !messages.is_empty() {
+            event_loop.step(|shard, now| shard.handle_shard_messages(now, &mut messages));
+            // The sockets are written before more messages are taken.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

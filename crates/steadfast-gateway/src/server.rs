@@ -36,7 +36,7 @@ use crate::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine, log, m
 use crate::error::ServeError;
 use crate::event_loop::{self, EventLoop, ShardSettings};
 use crate::listen;
-use crate::shard_bus::{self, INBOX_MESSAGES_MAX, Inbox, ShardBus};
+use crate::shard_bus::{self, INBOX_LIMITS, Inbox, ShardBus};
 
 /// How long the engine may take to close: one batch and one sync of a slow disk.
 const ENGINE_CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,12 +142,12 @@ where
     let clock = Clock::start();
     let (engine, shard_engines) = start_engine(&policies, clock, wrap)?;
     let listeners = listen::listeners(address, policies.shards())?;
-    let admin = Arc::new(Admin::new(engine, policies.shards(), dropped_lines));
+    let admin = Arc::new(Admin::new(engine, policies.shards(), clock, dropped_lines));
     let settings = ShardSettings::new(&policies, sockets);
     let (stop, stopped) = watch::channel(false);
     let (ended_sender, ended) = mpsc::channel(usize::from(policies.shards()));
     let mut shards = Vec::new();
-    let (bus, inboxes) = shard_bus::open(policies.shards(), INBOX_MESSAGES_MAX);
+    let (bus, inboxes) = shard_bus::open(policies.shards(), INBOX_LIMITS);
     let ends = shard_engines.into_iter().zip(inboxes).zip(listeners);
     for (policy, ((engine, inbox), listener)) in policies.hubs.iter().zip(ends) {
         let shard = ShardThread {

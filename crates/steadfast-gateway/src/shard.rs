@@ -31,6 +31,9 @@ mod test_client;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// The same for ranges, of 16 bytes each.
 const BATCH_RANGES_MAX: usize = 1 << 18;
+/// The number of frames after which messages of shards wait for the next turn: they are encoded and queued within a few
+/// milliseconds.
+const TURN_FRAMES_MAX: u64 = 1 << 13;
 
 /// The outcome of a write; the hub is notified after all sockets were written.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +59,8 @@ pub(crate) struct Shard {
     /// Slots of sockets with queued buffers; if a slot was reused, the new connection has none.
     dirty_sockets: Vec<u32>,
     write_outcomes: Vec<(PeerId, WriteOutcome)>,
+    /// The number of frames that messages to many peers took so far.
+    fanned_out: u64,
     /// When closing connections are reset; the timeout is the same for all, so this is in order.
     closing: VecDeque<(Instant, PeerId)>,
     /// Requests that were not submitted to the log yet.
@@ -75,6 +80,7 @@ impl Shard {
             payload: Vec::new(),
             dirty_sockets: Vec::new(),
             write_outcomes: Vec::new(),
+            fanned_out: 0,
             closing: VecDeque::new(),
             requests: Vec::new(),
             bus,
@@ -105,6 +111,22 @@ impl Shard {
     /// Writes the log lines that are only counted, at the end.
     pub(crate) fn finish_log(&mut self) {
         self.log.finish();
+    }
+
+    /// Feeds messages of shards to the hub, in order, until as much is queued as one turn may send: a join in a large
+    /// channel is sent to all its members, and other clients must not wait for hundreds of joins. What is left waits for
+    /// the next turn.
+    pub(crate) fn handle_shard_messages(
+        &mut self,
+        now: Instant,
+        messages: &mut VecDeque<ShardMessage>,
+    ) {
+        let turn_end = self.fanned_out.saturating_add(TURN_FRAMES_MAX);
+        while self.fanned_out < turn_end
+            && let Some(message) = messages.pop_front()
+        {
+            self.handle(now, Input::ShardMessageReceived { message });
+        }
     }
 
     /// Adds a client's socket; the response to the upgrade is sent with the first write batch.
@@ -384,8 +406,10 @@ impl Shard {
     /// Sends a message on the bus, and notifies the hub of each inbox without capacity. The hub's outputs for these
     /// follow those that are queued.
     fn send_to_shards(&mut self, now: Instant, message: ShardMessage) {
+        let query = message.query();
         for shard in self.bus.send(message) {
-            self.hub.handle(now, Input::ShardMessageDropped { shard });
+            let dropped = Input::ShardMessageDropped { shard, query };
+            self.hub.handle(now, dropped);
         }
     }
 
@@ -421,14 +445,16 @@ mod tests {
     use std::io::Read as _;
     use std::thread;
 
+    use steadfast_engine::{ChannelEpoch, EngineEvent, Page, ReadResponse, Response};
     use steadfast_protocol::inbound::Inbound;
+    use steadfast_protocol::message::ClientInfo;
     use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
     use tokio::runtime;
 
     use super::*;
     use crate::config::Config;
     use crate::shard::test_client::{handle_message, pair, shard, shard_on};
-    use crate::shard_bus;
+    use crate::shard_bus::{self, INBOX_LIMITS, InboxLimits};
 
     /// More than the kernel buffers for one connection.
     const LARGE: usize = 16 << 20;
@@ -531,7 +557,13 @@ mod tests {
     fn the_hub_is_notified_of_a_message_that_does_not_fit_into_an_inbox() {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         runtime.unwrap().block_on(async {
-            let (bus, _inboxes) = shard_bus::open(1, 1);
+            let (bus, _inboxes) = shard_bus::open(
+                1,
+                InboxLimits {
+                    messages: 1,
+                    ..INBOX_LIMITS
+                },
+            );
             let (mut shard, start) = (shard_on(bus), Instant::START);
             let (near, _far) = pair();
             let (_reading, writing) = near.into_split();
@@ -548,6 +580,44 @@ mod tests {
             let after = shard.deadline().unwrap();
             assert_eq!(after, start + Duration::from_secs(1));
             assert!(after < before, "{before:?}");
+        });
+    }
+
+    #[test]
+    fn many_joins_are_sent_in_turns() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let (mut shard, start) = (shard(), Instant::START);
+            let (near, _far) = pair();
+            let (_reading, writing) = near.into_split();
+            let access = Access::Anonymous;
+            let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+            let subscribe =
+                r#"{"id":2,"subscribe":{"channel":"news","join_leave":true,"recoverable":true}}"#;
+            let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{subscribe}");
+            handle_message(&mut shard, peer, message.as_bytes());
+            let requests = shard.take_requests();
+            let response = EngineEvent::Response {
+                number: requests[0].id().number,
+                response: Response::Read(ReadResponse {
+                    epoch: ChannelEpoch::new(1, 0),
+                    high_watermark: 0,
+                    page: Page::Unrecoverable,
+                }),
+            };
+            let events = vec![response];
+            shard.handle(start, Input::Engine { events });
+            shard.flush();
+            let join = ShardMessage::Join {
+                channel: "news".into(),
+                info: ClientInfo::default(),
+            };
+            let mut messages = VecDeque::from(vec![join; 8_202]);
+
+            shard.handle_shard_messages(start, &mut messages);
+            assert_eq!(messages.len(), 10);
+            shard.handle_shard_messages(start, &mut messages);
+            assert!(messages.is_empty());
         });
     }
 }

@@ -151,6 +151,7 @@ fn filled() -> tempfile::TempDir {
             retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: None,
+            may_create_channel: true,
         }));
     }
     shard.flush();

@@ -25,7 +25,7 @@ pub(crate) fn publish(shared: &mut Shared, call: ApiCall, publication: ApiPublic
     };
     let (caller, publisher) = (Caller::Api { call }, Publisher::default());
     // The weight is of no peer: an application is limited by the requests of the hub.
-    let requested = shared.append(caller, PublishForm::Plain, publisher, publication);
+    let requested = shared.append(caller, PublishForm::Plain, publisher, publication, None);
     if let Err(code) = requested {
         reply(shared, call, Err(code));
     }
@@ -42,6 +42,7 @@ pub(crate) fn on_published(shared: &mut Shared, call: ApiCall, response: &Respon
             epoch,
             offset,
             is_duplicate,
+            creates_channel: _,
         } => Ok(Published {
             epoch,
             offset,

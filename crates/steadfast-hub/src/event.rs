@@ -94,8 +94,14 @@ pub enum HubLimit {
     ChannelsPerPeer,
     /// The pending requests of the hub to the log.
     PendingRequests,
+    /// The bytes of the pending requests of the hub to the log.
+    PendingRequestBytes,
     /// The pending presence queries of the hub.
     PresenceQueries,
+    /// The channels that one peer has created lately.
+    NewChannelsPerPeer,
+    /// The idempotency keys that one peer has used lately.
+    KeysPerPeer,
     /// The pending decisions about connect commands.
     PendingDecisions,
     /// The clients in one presence reply.
@@ -109,6 +115,9 @@ impl HubLimit {
             Self::Connections | Self::Sessions => HubSetting::PeersMax,
             Self::ChannelsPerPeer => HubSetting::ChannelsPerPeerMax,
             Self::PendingRequests | Self::PresenceQueries => HubSetting::PendingRequestsMax,
+            Self::PendingRequestBytes => HubSetting::PendingRequestBytesMax,
+            Self::NewChannelsPerPeer => HubSetting::NewChannelsPerPeer,
+            Self::KeysPerPeer => HubSetting::KeysPerPeer,
             Self::PendingDecisions => HubSetting::PendingDecisionsMax,
             Self::PresenceClients => HubSetting::PresenceClientsMax,
         }

@@ -11,7 +11,7 @@ use steadfast_protocol::message::{ClientInfo, Publication};
 pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
     match rejection {
         Rejection::NoSpace | Rejection::WriteFailed | Rejection::Closing => ErrorCode::Internal,
-        Rejection::Limit => ErrorCode::TooManyRequests,
+        Rejection::Limit | Rejection::NewChannel => ErrorCode::TooManyRequests,
         Rejection::TooLarge | Rejection::TooManyChannels => ErrorCode::LimitExceeded,
     }
 }

@@ -268,9 +268,12 @@ impl Machine for Hub {
             }
             Input::Engine { events } => self.on_engine_events(events),
             Input::ShardMessageReceived { message } => self.on_shard_message(message),
-            Input::ShardMessageDropped { shard } => {
+            Input::ShardMessageDropped { shard, query } => {
                 let cause = RejectionCause::InboxFull { shard };
                 self.shared.context.record_rejection(cause);
+                if let Some(number) = query {
+                    responses::on_query_dropped(&mut self.peers, &mut self.shared, number);
+                }
             }
             Input::Decided {
                 number,
@@ -316,6 +319,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{AnonymousInfo, ConnectDecider, HubSettings, JoinLeave};
+    use crate::quota::Quota;
     use crate::work;
 
     #[test]
@@ -339,6 +343,7 @@ mod tests {
                 epoch: EPOCH,
                 offset: 1,
                 is_duplicate: false,
+                creates_channel: false,
             },
         };
         hub.peers.lookups.set(0);
@@ -428,6 +433,11 @@ mod tests {
         assert!(count <= 3, "{count} outputs for one leave");
     }
 
+    const QUOTA: Quota = Quota {
+        uses_max: 100,
+        period: std::time::Duration::from_mins(1),
+    };
+
     fn policy() -> HubPolicy {
         let second = std::time::Duration::from_secs(1);
         let settings = HubSettings {
@@ -442,8 +452,11 @@ mod tests {
             send_buffer_bytes_max: 1 << 20,
             peers_max: 10_000,
             channels_per_peer_max: 3,
+            new_channels_per_peer: QUOTA,
+            keys_per_peer: QUOTA,
             pending_requests_per_peer_max: 4,
             pending_requests_max: 64,
+            pending_request_bytes_max: 1 << 20,
             catch_up_reads_max: 2,
             recovery_publications_max: 3,
             recovery_bytes_max: 65_536,

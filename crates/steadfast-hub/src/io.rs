@@ -130,6 +130,31 @@ pub enum Destination {
 }
 
 impl ShardMessage {
+    /// The number of a presence query; `None` for every other message.
+    pub const fn query(&self) -> Option<u64> {
+        match self {
+            Self::PresenceQuery { number, .. } => Some(*number),
+            Self::Join { .. } | Self::Leave { .. } | Self::PresenceResponse { .. } => None,
+        }
+    }
+
+    /// The approximate size of the message in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        let texts = match self {
+            Self::Join { channel, info } | Self::Leave { channel, info } => {
+                channel.as_str().len() + info_bytes(info)
+            }
+            Self::PresenceQuery { channel, .. } => channel.as_str().len(),
+            Self::PresenceResponse { presence, .. } => match presence {
+                ShardPresence::Clients(clients) => clients.iter().map(info_bytes).sum(),
+                ShardPresence::Counts { users, .. } => {
+                    users.iter().map(|user| 64 + user.len()).sum()
+                }
+            },
+        };
+        size_of::<Self>() + texts
+    }
+
     /// The shards to which the message is sent.
     pub const fn destination(&self) -> Destination {
         match self {
@@ -139,6 +164,17 @@ impl ShardMessage {
             Self::PresenceResponse { shard, .. } => Destination::Shard(*shard),
         }
     }
+}
+
+fn info_bytes(info: &ClientInfo) -> usize {
+    let ClientInfo {
+        user,
+        client,
+        conn_info,
+        chan_info,
+    } = info;
+    let info = [conn_info, chan_info].into_iter().flatten();
+    size_of::<ClientInfo>() + user.len() + client.len() + info.map(Bytes::len).sum::<usize>()
 }
 
 /// What a presence query requests.
@@ -213,7 +249,11 @@ pub enum Input {
     /// A message from any shard arrived, including this one.
     ShardMessageReceived { message: ShardMessage },
     /// A message of this hub was dropped: the inbox of this shard is full.
-    ShardMessageDropped { shard: u16 },
+    ShardMessageDropped {
+        shard: u16,
+        /// The number of the presence query that was dropped, if the message was one; it fails at once.
+        query: Option<u64>,
+    },
     /// A requested decision arrived. One that arrives too late, or for a peer that has left, has no effect.
     Decided {
         /// The number in [`Output::Decide`].

@@ -29,6 +29,7 @@ mod pending;
 pub mod policy;
 mod position;
 mod presence;
+pub mod quota;
 mod rejections;
 mod responses;
 mod shared;

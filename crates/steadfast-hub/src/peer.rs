@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::ids::{ClientId, PeerId};
 use crate::io::{Access, Output};
 use crate::policy::HubSettings;
+use crate::quota::Quotas;
 use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 
 pub(crate) mod channel_order;
@@ -78,6 +79,8 @@ pub(crate) struct Peer {
     /// True while the peer is not read from.
     pub(crate) is_paused: bool,
     pub(crate) send_buffer: Option<SendBuffer>,
+    /// What it has used of its quotas; most peers publish nothing.
+    pub(crate) quotas: Option<Box<Quotas>>,
 }
 
 impl Peer {
@@ -97,6 +100,7 @@ impl Peer {
             channel_order: None,
             is_paused: false,
             send_buffer: None,
+            quotas: None,
         }
     }
 

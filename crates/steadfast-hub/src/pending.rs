@@ -2,7 +2,8 @@
 //!
 //! One number identifies one entry: the responder repeats it. An entry says who called, what is awaited, and how much
 //! of the caller's limit it takes: a peer at its limit is not read from. What has a large response weighs more, so that
-//! the limit bounds bytes as well. An entry may have a deadline; the engine responds to every request, so its entries
+//! the limit bounds bytes as well. The bytes of all requests have a limit too: an engine whose disk is stuck completes
+//! none of them. An entry may have a deadline; the engine responds to every request, so its entries
 //! have none. An entry stays when its peer leaves, so that the limits cover what is still being worked on.
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use crate::ids::PeerId;
 use crate::io::ApiCall;
 use crate::peer::subscription::{Recovery, SubscribeOptions};
 use crate::policy::HubSettings;
+use crate::quota::Taken;
 
 mod gather;
 
@@ -52,6 +54,8 @@ pub(crate) enum Purpose {
     Publish {
         form: PublishForm,
         channel: ChannelName,
+        /// What it takes of the quotas of its peer.
+        taken: Taken,
     },
     /// To begin a subscription.
     Subscribe {
@@ -116,6 +120,8 @@ pub(crate) struct PendingEntry {
     pub(crate) caller: Caller,
     /// What the entry takes of its peer's limit.
     pub(crate) weight: usize,
+    /// The bytes of a request to the engine; 0 for everything else.
+    pub(crate) bytes: usize,
     pub(crate) deadline: Option<Instant>,
     pub(crate) awaited: Awaited,
 }
@@ -145,6 +151,7 @@ pub(crate) struct Pending {
     by_number: HashMap<u64, PendingEntry>,
     by_deadline: BTreeSet<(Instant, u64)>,
     counts: Counts,
+    request_bytes: usize,
     last_number: u64,
 }
 
@@ -152,6 +159,11 @@ impl Pending {
     /// The number of requests to the engine.
     pub(crate) const fn engine_requests(&self) -> usize {
         self.counts.engine
+    }
+
+    /// The bytes of the requests to the engine.
+    pub(crate) const fn request_bytes(&self) -> usize {
+        self.request_bytes
     }
 
     /// The number of presence queries.
@@ -169,6 +181,7 @@ impl Pending {
         self.last_number += 1;
         let number = self.last_number;
         *self.counts.of(&entry.awaited) += 1;
+        self.request_bytes += entry.bytes;
         if let Some(deadline) = entry.deadline {
             self.by_deadline.insert((deadline, number));
         }
@@ -183,6 +196,7 @@ impl Pending {
     pub(crate) fn remove(&mut self, number: u64) -> Option<PendingEntry> {
         let entry = self.by_number.remove(&number)?;
         *self.counts.of(&entry.awaited) -= 1;
+        self.request_bytes -= entry.bytes;
         if let Some(deadline) = entry.deadline {
             self.by_deadline.remove(&(deadline, number));
         }
@@ -199,6 +213,7 @@ impl Pending {
             Some(PendingEntry {
                 caller,
                 weight,
+                bytes: _,
                 deadline: _,
                 awaited: Awaited::Engine(purpose),
             }) => (caller, weight, purpose),
@@ -216,6 +231,7 @@ impl Pending {
             PendingEntry {
                 caller,
                 weight,
+                bytes: _,
                 deadline: _,
                 awaited: Awaited::ConnectDecision,
             } => Some((caller, weight)),

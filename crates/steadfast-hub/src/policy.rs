@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use steadfast_protocol::limits::Limits;
 
+use crate::quota::Quota;
 use crate::timer_wheel::TICK;
 
 /// Limits and timeouts of one hub. Not validated; [`HubPolicy`] is the validated form.
@@ -36,6 +37,12 @@ pub struct HubSettings {
     pub peers_max: usize,
     /// Maximum number of subscriptions of one peer.
     pub channels_per_peer_max: usize,
+    /// How many channels one peer may create by publishing to them. Above it, its publications to channels that do not
+    /// exist are rejected with error 111.
+    pub new_channels_per_peer: Quota,
+    /// How many idempotency keys one peer may use; a repeat does not count. Above it, its publications with a key are
+    /// rejected with error 111.
+    pub keys_per_peer: Quota,
     /// Maximum number of pending requests of one peer; at the limit the peer is not read from, and its commands are
     /// queued. A request whose response may be large (history, recovery, presence), and a command that waits for an
     /// earlier one in its channel, count as a quarter of the limit.
@@ -43,6 +50,9 @@ pub struct HubSettings {
     /// Maximum number of pending requests of this hub to the log, and of its pending presence queries; above it, both
     /// are rejected with error 111.
     pub pending_requests_max: usize,
+    /// Maximum number of bytes of this hub's pending appends, with about 512 bytes for each; at least 4 KiB. Above it,
+    /// publications are rejected with error 111, but a single append is accepted whatever its size is.
+    pub pending_request_bytes_max: usize,
     /// Maximum number of channels that are read at once after this hub lagged; the other ones wait for their turn. Each
     /// response may have the size of a recovery page.
     pub catch_up_reads_max: usize,
@@ -138,8 +148,11 @@ pub enum HubSetting {
     SendBufferBytesMax,
     PeersMax,
     ChannelsPerPeerMax,
+    NewChannelsPerPeer,
+    KeysPerPeer,
     PendingRequestsPerPeerMax,
     PendingRequestsMax,
+    PendingRequestBytesMax,
     CatchUpReadsMax,
     RecoveryPublicationsMax,
     RecoveryBytesMax,
@@ -164,8 +177,11 @@ impl HubSetting {
             Self::SendBufferBytesMax => "send_buffer_bytes_max",
             Self::PeersMax => "peers_max",
             Self::ChannelsPerPeerMax => "channels_per_peer_max",
+            Self::NewChannelsPerPeer => "new_channels_per_peer",
+            Self::KeysPerPeer => "keys_per_peer",
             Self::PendingRequestsPerPeerMax => "pending_requests_per_peer_max",
             Self::PendingRequestsMax => "pending_requests_max",
+            Self::PendingRequestBytesMax => "pending_request_bytes_max",
             Self::CatchUpReadsMax => "catch_up_reads_max",
             Self::RecoveryPublicationsMax => "recovery_publications_max",
             Self::RecoveryBytesMax => "recovery_bytes_max",
@@ -224,6 +240,7 @@ impl TryFrom<HubSettings> for HubPolicy {
         let violated = time_rules(&settings)
             .into_iter()
             .chain(size_rules(&settings))
+            .chain(quota_rules(&settings))
             .chain(decision_rules(settings.connect_decider))
             .find(|rule| !rule.0);
         match violated {
@@ -297,7 +314,19 @@ fn decision_rules(decider: ConnectDecider) -> [Rule; 2] {
     ]
 }
 
-fn size_rules(s: &HubSettings) -> [Rule; 11] {
+fn quota_rules(s: &HubSettings) -> [Rule; 2] {
+    let expected = "at least 1 in at least 1 s";
+    [
+        (s.new_channels_per_peer, HubSetting::NewChannelsPerPeer),
+        (s.keys_per_peer, HubSetting::KeysPerPeer),
+    ]
+    .map(|(quota, setting)| {
+        let is_valid = quota.uses_max >= 1 && quota.period >= Duration::from_secs(1);
+        (is_valid, setting, expected)
+    })
+}
+
+fn size_rules(s: &HubSettings) -> [Rule; 12] {
     let one = "at least 1";
     [
         (s.shards >= 1, HubSetting::Shards, one),
@@ -322,6 +351,11 @@ fn size_rules(s: &HubSettings) -> [Rule; 11] {
             s.pending_requests_max >= s.pending_requests_per_peer_max,
             HubSetting::PendingRequestsMax,
             "at least pending_requests_per_peer_max",
+        ),
+        (
+            s.pending_request_bytes_max >= 4096,
+            HubSetting::PendingRequestBytesMax,
+            "at least 4 KiB",
         ),
         (s.catch_up_reads_max >= 1, HubSetting::CatchUpReadsMax, one),
         (

@@ -1,8 +1,8 @@
 //! Presence: the clients that are subscribed to a channel, on all shards; and their joins and leaves.
 //!
 //! Every shard knows only its own peers, so a query is sent to all shards (scatter-gather). Query and responses are
-//! shard messages, which may be dropped. If a shard does not respond in time, the command fails with a temporary error;
-//! a reply is never silently partial.
+//! shard messages, which may be dropped. If a query is dropped, the command fails at once with a temporary error, and if a
+//! shard does not respond in time, it fails then; a reply is never silently partial.
 
 use std::collections::BTreeSet;
 
@@ -55,6 +55,7 @@ impl Peer {
                 command,
             },
             weight,
+            bytes: 0,
             deadline: Some(context.now + settings.presence_timeout),
             awaited: Awaited::Presence {
                 channel: channel.clone(),

@@ -1,11 +1,12 @@
 //! What a hub awaited has arrived, or its deadline has passed: the way back to the caller.
 
-use steadfast_engine::Response;
+use steadfast_engine::{Rejection, Response};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::ChannelName;
 
 use crate::channel::ChannelIndex;
 use crate::disconnect::Disconnect;
+use crate::event::HubLimit;
 use crate::from_engine::read_response;
 use crate::ids::PeerId;
 use crate::io::{ApiCall, ConnectDecision, ShardPresence};
@@ -32,7 +33,15 @@ pub(crate) struct ClosedCaller {
 pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, response: Response) {
     let (caller, weight, purpose) = shared.pending.take_request(number);
     if let Response::Rejected(rejection) = response {
-        let cause = RejectionCause::Log(rejection);
+        let cause = match rejection {
+            Rejection::NewChannel => RejectionCause::Limit(HubLimit::NewChannelsPerPeer),
+            Rejection::NoSpace
+            | Rejection::WriteFailed
+            | Rejection::Limit
+            | Rejection::TooManyChannels
+            | Rejection::TooLarge
+            | Rejection::Closing => RejectionCause::Log(rejection),
+        };
         shared.context.record_rejection(cause);
     }
     if let (Purpose::Subscribe { channel, .. }, Response::Read(read)) = (&purpose, &response) {
@@ -110,6 +119,7 @@ pub(crate) fn on_presence_response(
     let Some(PendingEntry {
         caller,
         weight,
+        bytes: _,
         deadline: _,
         awaited: Awaited::Presence { channel, gather },
     }) = shared.pending.remove(number)
@@ -151,11 +161,20 @@ pub(crate) fn on_decided(
     Ok(())
 }
 
+/// Handles a presence query that a shard will not receive: it fails now, because no complete response can arrive.
+pub(crate) fn on_query_dropped(peers: &mut Peers, shared: &mut Shared, number: u64) {
+    // Another shard may have dropped the query too.
+    if let Some(entry) = shared.pending.remove(number) {
+        on_timeout(peers, shared, entry);
+    }
+}
+
 /// Handles an entry whose deadline has passed: the command fails with a temporary error.
 pub(crate) fn on_timeout(peers: &mut Peers, shared: &mut Shared, entry: PendingEntry) {
     let PendingEntry {
         caller,
         weight,
+        bytes: _,
         deadline: _,
         awaited,
     } = entry;
@@ -200,7 +219,8 @@ impl Peer {
         response: Response,
     ) {
         match *purpose {
-            Purpose::Publish { form, .. } => {
+            Purpose::Publish { form, taken, .. } => {
+                self.give_back(shared, taken, &response);
                 self.on_published(shared, command, form, &response);
             }
             Purpose::Subscribe { channel, options } => {

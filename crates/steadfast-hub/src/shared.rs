@@ -52,22 +52,29 @@ impl Shared {
         self.sessions >= self.context.settings().peers_max
     }
 
-    /// Whether the hub's limit allows one more request to the engine. Records a rejection if not.
-    pub(crate) fn has_request_capacity(&mut self) -> bool {
-        let max = self.context.settings().pending_requests_max;
-        let is_within = self.pending.engine_requests() < max;
-        if !is_within {
-            let limit = HubLimit::PendingRequests;
-            self.context.record_rejection(RejectionCause::Limit(limit));
-        }
-        is_within
+    /// Whether the hub's limits allow one more request of this size to the engine, which is 0 for a read. Records a
+    /// rejection if not. A single request is allowed whatever its size is.
+    pub(crate) fn has_request_capacity(&mut self, bytes: usize) -> bool {
+        let settings = self.context.settings();
+        let pending = self.pending.request_bytes();
+        let limit = if self.pending.engine_requests() >= settings.pending_requests_max {
+            HubLimit::PendingRequests
+        } else if bytes > 0 && pending > 0 && pending + bytes > settings.pending_request_bytes_max {
+            HubLimit::PendingRequestBytes
+        } else {
+            return true;
+        };
+        self.context.record_rejection(RejectionCause::Limit(limit));
+        false
     }
 
-    /// Sends a request to the engine; `request` builds it from its id. Returns its weight.
+    /// Sends a request to the engine; `request` builds it from its id. Returns its weight. The size of an append is in
+    /// `bytes`, and 0 for a read, of which only the number is limited.
     pub(crate) fn request(
         &mut self,
         caller: Caller,
         purpose: Purpose,
+        bytes: usize,
         request: impl FnOnce(RequestId) -> Request,
     ) -> usize {
         let settings = self.context.settings();
@@ -78,6 +85,7 @@ impl Shared {
         let number = self.pending.add(PendingEntry {
             caller,
             weight,
+            bytes,
             deadline: None,
             awaited: Awaited::Engine(purpose),
         });
@@ -97,7 +105,7 @@ impl Shared {
     ) -> usize {
         let name = self.channels.get(channel).name.clone();
         let bytes_max = self.context.settings().recovery_bytes_max;
-        self.request(caller, purpose, |request_id| {
+        self.request(caller, purpose, 0, |request_id| {
             Request::Read(Read {
                 request_id,
                 channel: name,

@@ -53,24 +53,19 @@ impl Log {
             self.reject_unless_duplicate(&append, reason);
         } else if self.is_too_large(&append) {
             self.reject(append.request_id, Rejection::TooLarge);
-        } else if self.writer.queue_bytes + cost > self.policy.pending_bytes_max().as_len() {
+        } else if self.writer.queue.bytes() + cost > self.policy.pending_bytes_max().as_len() {
             self.reject_for_limit(append.request_id, LogLimit::PendingBytes);
         } else {
-            self.writer.queue_bytes += cost;
-            self.writer.queue.push_back(append);
+            self.writer.queue.push(cost, append);
         }
     }
 
-    /// Fills the batch from the queue.
+    /// Fills the batch from the queue, in turns of the clients.
     pub(crate) fn add_appends(&mut self, batch: &mut Batch) -> StopReason {
-        while let Some(append) = self.writer.queue.pop_front() {
-            let cost = pending_cost(&append);
-            match self.add_append(batch, append) {
-                AppendOutcome::Added => self.writer.queue_bytes -= cost,
-                AppendOutcome::Stopped(stop, append) => {
-                    self.writer.queue.push_front(append);
-                    return stop;
-                }
+        while let Some((cost, append)) = self.writer.queue.pop() {
+            if let AppendOutcome::Stopped(stop, append) = self.add_append(batch, append) {
+                self.writer.queue.put_back(cost, append);
+                return stop;
             }
         }
         StopReason::Drained
@@ -78,8 +73,8 @@ impl Log {
 
     /// Rejects all queued appends; a repeat of a durable idempotency key is still acknowledged.
     pub(crate) fn reject_queue(&mut self, reason: Rejection) {
-        self.writer.queue_bytes = 0;
-        for append in std::mem::take(&mut self.writer.queue) {
+        let mut queue = std::mem::take(&mut self.writer.queue);
+        while let Some((_, append)) = queue.pop() {
             self.reject_unless_duplicate(&append, reason);
         }
     }
@@ -104,6 +99,10 @@ impl Log {
             .is_some_and(|channel| channel.is_expiring);
         if is_expiring {
             return AppendOutcome::Stopped(StopReason::BatchFull, append);
+        }
+        if known.is_none() && !append.may_create_channel {
+            self.reject(append.request_id, Rejection::NewChannel);
+            return AppendOutcome::Added;
         }
         let id = known.unwrap_or_else(|| self.state.channels.free_id());
         let scope = scope(id, &append);
@@ -239,6 +238,7 @@ impl Log {
                 epoch,
                 offset,
                 is_duplicate: true,
+                creates_channel: false,
             },
         );
     }

@@ -1,17 +1,15 @@
 //! The write path: builds a batch, has it written and synced, and commits it.
 //!
 //! ```text
-//! Idle --batch built--> Writing --Written--> Syncing --Synced--> committed, Idle
-//!                          `--Written, if the policy needs no sync--> committed, Idle
-//! clean shutdown committed --> WritingCleanEnd --Written--> SyncingCleanEnd --Synced--> closed
+//! Idle --batch built--> WritingAndSyncing --Synced--> committed, Idle
+//!   `--batch built that needs no sync--> Writing --Written--> committed, Idle
+//! clean shutdown committed --> WritingCleanEnd --Synced--> closed
 //! ```
 //!
-//! At most one write or sync is in flight. `failure` handles errors, `checkpoint` the beginning of a segment, and
+//! At most one write or sync is in flight; a write and its sync are one operation of the storage. `failure` handles errors, `checkpoint` the beginning of a segment, and
 //! `append` fills a batch.
 
-use std::collections::VecDeque;
-
-use steadfast_engine::{Append, Committed, Health, Record, Rejection, Response};
+use steadfast_engine::{Committed, Health, Record, Rejection, Response, StorageOperation};
 
 use crate::Log;
 use crate::append::{self, StopReason};
@@ -27,14 +25,13 @@ use crate::record::{CLEAN_SHUTDOWN_BYTES, Opened, SEGMENT_END_BYTES, Stored};
 use crate::reserve::Origin;
 use crate::segment::header::clean_end_at;
 use crate::segment::{Cursor, NextSegment, clean_end};
+use crate::turns::Turns;
 
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) work: Work,
     /// Appends that wait for a batch.
-    pub(crate) queue: VecDeque<Append>,
-    /// The cost of the queued appends in bytes.
-    pub(crate) queue_bytes: usize,
+    pub(crate) queue: Turns,
     /// Where the next record is written.
     pub(crate) cursor: Cursor,
     /// True when the current segment accepts no more records, or there is none.
@@ -64,13 +61,27 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) enum Work {
     Idle,
+    /// A write that needs no sync.
     Writing(Box<Batch>),
-    /// A sync, and the batch that waits for it.
-    Syncing(Option<Box<Batch>>),
-    /// The record of the clean shutdown is durable, and its end is being written to this segment.
+    /// A write with its sync.
+    WritingAndSyncing(Box<Batch>),
+    /// A sync that no batch waits for.
+    Syncing,
+    /// The record of the clean shutdown is durable, and its end is being written to this segment and synced.
     WritingCleanEnd(SegmentNumber),
-    /// The sync of the end of the clean shutdown.
-    SyncingCleanEnd(SegmentNumber),
+}
+
+impl Work {
+    /// The operation of the storage that is in flight, if any is.
+    pub(crate) const fn operation(&self) -> StorageOperation {
+        match self {
+            Self::Syncing => StorageOperation::Sync,
+            Self::Idle
+            | Self::Writing(_)
+            | Self::WritingAndSyncing(_)
+            | Self::WritingCleanEnd(_) => StorageOperation::Write,
+        }
+    }
 }
 
 /// Whether the storage accepts publications.
@@ -103,8 +114,7 @@ impl Default for Writer {
     fn default() -> Self {
         Self {
             work: Work::Idle,
-            queue: VecDeque::new(),
-            queue_bytes: 0,
+            queue: Turns::default(),
             cursor: Cursor::at_start(0),
             is_sealed: true,
             next: NextSegment::Absent(SegmentNumber(1)),
@@ -137,12 +147,8 @@ impl Writer {
     /// True until the record of the opening is durable.
     pub(crate) const fn is_opening(&self) -> bool {
         let written = match &self.work {
-            Work::Idle => None,
-            Work::Writing(batch) => batch.opened.as_ref(),
-            Work::Syncing(None) => None,
-            Work::Syncing(Some(batch)) => batch.opened.as_ref(),
-            Work::WritingCleanEnd(_) => None,
-            Work::SyncingCleanEnd(_) => None,
+            Work::Writing(batch) | Work::WritingAndSyncing(batch) => batch.opened.as_ref(),
+            Work::Idle | Work::Syncing | Work::WritingCleanEnd(_) => None,
         };
         self.opened.is_some() || written.is_some()
     }
@@ -264,13 +270,21 @@ impl Log {
 
     fn write(&mut self, mut batch: Batch) {
         let bytes = batch.take_bytes();
+        let sync = self.needs_sync(&batch);
         self.cache.push(batch.ordinal, batch.at, bytes.clone());
+        self.begin_operation(StorageOperation::Write);
         self.outputs.push_back(Output::Write {
             segment: batch.segment,
             at: batch.at,
             bytes,
+            sync,
         });
-        self.writer.work = Work::Writing(Box::new(batch));
+        let batch = Box::new(batch);
+        self.writer.work = if sync {
+            Work::WritingAndSyncing(batch)
+        } else {
+            Work::Writing(batch)
+        };
     }
 
     /// Starts a sync if something was written since the last sync.
@@ -286,34 +300,26 @@ impl Log {
 
     /// Starts a sync that no batch waits for.
     fn start_sync(&mut self, segment: SegmentNumber) {
+        self.begin_operation(StorageOperation::Sync);
         self.outputs.push_back(Output::Sync { segment });
-        self.writer.work = Work::Syncing(None);
+        self.writer.work = Work::Syncing;
     }
 
-    /// Handles a successful write.
+    /// Handles a successful write that needs no sync.
     pub(crate) fn on_written(&mut self) {
+        self.end_operation(StorageOperation::Write);
         match std::mem::replace(&mut self.writer.work, Work::Idle) {
-            Work::Writing(batch) => self.on_batch_written(batch),
-            Work::WritingCleanEnd(segment) => {
-                self.outputs.push_back(Output::Sync { segment });
-                self.writer.work = Work::SyncingCleanEnd(segment);
-            }
-            other @ (Work::Idle | Work::Syncing(_) | Work::SyncingCleanEnd(_)) => {
-                self.writer.work = other;
-            }
+            Work::Writing(batch) => self.on_batch_written(*batch),
+            other @ (Work::Idle
+            | Work::WritingAndSyncing(_)
+            | Work::Syncing
+            | Work::WritingCleanEnd(_)) => self.writer.work = other,
         }
     }
 
-    fn on_batch_written(&mut self, batch: Box<Batch>) {
+    fn on_batch_written(&mut self, batch: Batch) {
         self.writer.cursor.end = batch.written_end;
-        if self.needs_sync(&batch) {
-            self.outputs.push_back(Output::Sync {
-                segment: batch.segment,
-            });
-            self.writer.work = Work::Syncing(Some(batch));
-            return;
-        }
-        self.commit(*batch);
+        self.commit(batch);
         if let Fsync::Interval(interval) = self.policy.fsync() {
             let at = self.now + interval;
             self.timers.sync.get_or_insert(at);
@@ -332,21 +338,24 @@ impl Log {
 
     /// Handles a successful sync.
     pub(crate) fn on_synced(&mut self) {
+        self.end_operation(self.writer.work.operation());
         match std::mem::replace(&mut self.writer.work, Work::Idle) {
-            Work::Syncing(batch) => self.on_records_synced(batch),
-            Work::SyncingCleanEnd(_) => self.close(),
-            other @ (Work::Idle | Work::Writing(_) | Work::WritingCleanEnd(_)) => {
-                self.writer.work = other;
-            }
+            Work::WritingAndSyncing(batch) => self.on_records_synced(Some(*batch)),
+            Work::Syncing => self.on_records_synced(None),
+            Work::WritingCleanEnd(_) => self.close(),
+            other @ (Work::Idle | Work::Writing(_)) => self.writer.work = other,
         }
     }
 
-    fn on_records_synced(&mut self, batch: Option<Box<Batch>>) {
+    fn on_records_synced(&mut self, batch: Option<Batch>) {
+        if let Some(batch) = &batch {
+            self.writer.cursor.end = batch.written_end;
+        }
         self.writer.cursor.synced = self.writer.cursor.end;
         self.timers.sync = None;
         self.remove_obsolete();
         if let Some(batch) = batch {
-            self.commit(*batch);
+            self.commit(batch);
         }
         self.advance();
     }
@@ -379,10 +388,12 @@ impl Log {
         let Some(current) = self.state.segments.current() else {
             return self.close();
         };
+        self.begin_operation(StorageOperation::Write);
         self.outputs.push_back(Output::Write {
             segment: current.number,
             at: clean_end_at(current.size),
             bytes: clean_end::encode(&current.secret, self.writer.cursor.end).into(),
+            sync: true,
         });
         self.writer.work = Work::WritingCleanEnd(current.number);
     }
@@ -399,6 +410,7 @@ impl Log {
                 let Some(channel) = self.state.channels.by_id_mut(id) else {
                     return;
                 };
+                let creates_channel = channel.high_watermark == 0;
                 channel.high_watermark = offset;
                 channel.last_at = entry.at;
                 channel.entries.push_back(entry);
@@ -427,6 +439,7 @@ impl Log {
                         epoch,
                         offset,
                         is_duplicate: false,
+                        creates_channel,
                     },
                 );
             }

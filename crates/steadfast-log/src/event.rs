@@ -2,6 +2,10 @@
 //!
 //! Events decide nothing. Readiness is read from [`Health`](steadfast_engine::Health), which the log returns at any time.
 
+use std::time::Duration;
+
+use steadfast_engine::StorageOperation;
+
 use crate::io::{SegmentNumber, StorageError};
 use crate::policy::LogSetting;
 
@@ -48,6 +52,18 @@ pub enum Event {
     LimitReached { limit: LogLimit },
     /// Channels expired, because their last publication is too old.
     ChannelsExpired { channels: u64 },
+    /// An operation of the storage is in flight for a second or more; reported again each time its duration has doubled.
+    OperationSlow {
+        operation: StorageOperation,
+        /// How long it has taken so far.
+        duration: Duration,
+    },
+    /// An operation that was reported as slow has completed or failed.
+    SlowOperationEnded {
+        operation: StorageOperation,
+        /// How long it has taken.
+        duration: Duration,
+    },
     /// The clean shutdown could not be recorded, or not completely: the next start may run crash recovery.
     UncleanShutdown,
 }

@@ -7,7 +7,7 @@
 //! Until the record of the opening is durable, the log has no state to continue with. So a log that cannot write this
 //! record refuses to start, whatever the error: the operator who starts the log can act on the error.
 
-use steadfast_engine::Rejection;
+use steadfast_engine::{Rejection, StorageOperation};
 
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::commit::{StorageState, Work};
@@ -21,26 +21,25 @@ use crate::{Log, append};
 impl Log {
     /// Handles a failed write.
     pub(crate) fn on_write_failed(&mut self, error: StorageError) {
+        self.end_operation(StorageOperation::Write);
         match std::mem::replace(&mut self.writer.work, Work::Idle) {
-            Work::Writing(batch) => match error {
+            Work::Writing(batch) | Work::WritingAndSyncing(batch) => match error {
                 StorageError::NoSpace => self.roll_back_for_space(*batch),
                 StorageError::Io => self.fail_writes(Some(*batch), error),
             },
             Work::WritingCleanEnd(segment) => self.close_without_clean_end(segment, error),
-            other @ (Work::Idle | Work::Syncing(_) | Work::SyncingCleanEnd(_)) => {
-                self.writer.work = other;
-            }
+            other @ (Work::Idle | Work::Syncing) => self.writer.work = other,
         }
     }
 
     /// Handles a failed sync. The written bytes may or may not be on the disk, even if the reason was a full disk.
     pub(crate) fn on_sync_failed(&mut self, error: StorageError) {
+        self.end_operation(self.writer.work.operation());
         match std::mem::replace(&mut self.writer.work, Work::Idle) {
-            Work::Syncing(batch) => self.fail_writes(batch.map(|batch| *batch), error),
-            Work::SyncingCleanEnd(segment) => self.close_without_clean_end(segment, error),
-            other @ (Work::Idle | Work::Writing(_) | Work::WritingCleanEnd(_)) => {
-                self.writer.work = other;
-            }
+            Work::WritingAndSyncing(batch) => self.fail_writes(Some(*batch), error),
+            Work::Syncing => self.fail_writes(None, error),
+            Work::WritingCleanEnd(segment) => self.close_without_clean_end(segment, error),
+            other @ (Work::Idle | Work::Writing(_)) => self.writer.work = other,
         }
     }
 
@@ -62,6 +61,7 @@ impl Log {
         if segment.number != number {
             return;
         }
+        self.end_operation(StorageOperation::Reserve);
         self.writer.next = NextSegment::Failed(segment, error);
         self.report_full(number, error);
         self.schedule_retry();
@@ -70,6 +70,9 @@ impl Log {
 
     /// The next segment is needed now; if it could not be reserved, nothing more can be written.
     pub(crate) fn on_next_segment_missing(&mut self) {
+        if matches!(self.writer.next, NextSegment::Requested(_)) {
+            self.wait_for_reserve();
+        }
         let NextSegment::Failed(segment, error) = self.writer.next else {
             return;
         };
@@ -88,6 +91,7 @@ impl Log {
         if segment.number != number {
             return;
         }
+        self.end_operation(StorageOperation::Reserve);
         self.writer.next = NextSegment::Ready(segment);
         self.writer.next_secret = Some(next_secret);
         if self.writer.storage_state == StorageState::NoSegment {

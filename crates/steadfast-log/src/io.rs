@@ -40,9 +40,9 @@ pub enum Input {
         requests: Vec<Request>,
         at: Timestamp,
     },
-    /// A `Write` succeeded.
+    /// A `Write` without a sync succeeded.
     Written,
-    /// A `Sync` succeeded.
+    /// A `Sync`, or a `Write` with its sync, succeeded.
     Synced,
     /// A `Reserve` succeeded.
     Reserved {
@@ -73,9 +73,9 @@ pub enum Input {
 /// An operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailedOperation {
-    /// The `Write` in flight.
+    /// The `Write` in flight; it was not synced.
     Write,
-    /// The `Sync` in flight.
+    /// The `Sync` in flight, or the sync of the `Write` in flight.
     Sync,
     /// The `Reserve` of this segment.
     Reserve(SegmentNumber),
@@ -94,7 +94,8 @@ pub enum StorageError {
     Io,
 }
 
-/// An output of the log. At most one `Write` or `Sync` is in flight.
+/// An output of the log. At most one `Write` or `Sync` is in flight. The storage may complete the operations late and in
+/// any order; until a `Write` or `Sync` completes, the log accepts requests and serves reads.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
 pub enum Output {
@@ -108,11 +109,14 @@ pub enum Output {
         first: Bytes,
         last: Bytes,
     },
-    /// Write the bytes at this byte position of the segment; reply with `Written`.
+    /// Write the bytes at this byte position of the segment; reply with `Written`. With `sync`, then make everything
+    /// written to the segment durable, and reply with `Synced` only.
     Write {
         segment: SegmentNumber,
         at: u64,
         bytes: Bytes,
+        /// Whether a sync follows the write.
+        sync: bool,
     },
     /// Make everything written to the segment durable; reply with `Synced`.
     Sync { segment: SegmentNumber },

@@ -29,7 +29,9 @@ mod retention;
 mod scan;
 mod segment;
 mod segment_reader;
+mod turns;
 pub mod verify;
+mod watchdog;
 
 pub use log::Log;
 pub use segment::header::FORMAT_VERSION;

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use steadfast_engine::{Engine, Health, Rejection, Request, RequestId, Response};
+use steadfast_engine::{Engine, Health, Rejection, Request, RequestId, Response, StorageOperation};
 use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::cache::Cache;
@@ -26,6 +26,7 @@ use crate::opening::Opening;
 use crate::policy::LogPolicy;
 use crate::read::Reads;
 use crate::replay::LogState;
+use crate::watchdog::Watchdog;
 
 /// The log of a process.
 ///
@@ -58,6 +59,7 @@ pub struct Log {
     pub(crate) writer: Writer,
     pub(crate) reads: Reads,
     pub(crate) cache: Cache,
+    pub(crate) watchdog: Watchdog,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) reported_limits: BTreeSet<LogLimit>,
     pub(crate) is_full_reported: bool,
@@ -95,6 +97,7 @@ impl Log {
             writer: Writer::default(),
             reads: Reads::default(),
             cache: Cache::new(policy.cache_bytes().as_len()),
+            watchdog: Watchdog::default(),
             outputs: VecDeque::new(),
             reported_limits: BTreeSet::new(),
             is_full_reported: false,
@@ -130,6 +133,7 @@ impl Log {
         };
         if let Some(request) = opening.next_read() {
             let read = self.reads.next_number();
+            self.begin_operation(StorageOperation::Read);
             self.outputs.push_back(Output::Read {
                 read,
                 segment: request.segment,
@@ -165,6 +169,7 @@ impl Log {
     }
 
     fn on_read_done(&mut self, read: u64, bytes: bytes::Bytes) {
+        self.end_operation(StorageOperation::Read);
         match &mut self.phase {
             LogPhase::Waiting => {}
             LogPhase::Opening(opening) => {
@@ -187,6 +192,7 @@ impl Log {
     }
 
     fn on_read_failed(&mut self, read: u64, error: StorageError) {
+        self.end_operation(StorageOperation::Read);
         match &self.phase {
             LogPhase::Waiting => {}
             LogPhase::Opening(opening) => {
@@ -209,6 +215,7 @@ impl Log {
     }
 
     fn on_tick(&mut self) {
+        self.report_slow_operations();
         if !matches!(self.phase, LogPhase::Running) {
             return;
         }
@@ -307,11 +314,15 @@ impl Machine for Log {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        if !matches!(self.phase, LogPhase::Running) {
-            return None;
+        match self.phase {
+            LogPhase::Waiting | LogPhase::Closed => None,
+            LogPhase::Opening(_) => self.watchdog.next_deadline(),
+            LogPhase::Running => {
+                let Timers { sync, retry, age } = self.timers;
+                let deadlines = [sync, retry, age, self.watchdog.next_deadline()];
+                deadlines.into_iter().flatten().min()
+            }
         }
-        let deadlines = [self.timers.sync, self.timers.retry, self.timers.age];
-        deadlines.into_iter().flatten().min()
     }
 }
 
@@ -320,7 +331,15 @@ impl Engine for Log {
         match self.phase {
             LogPhase::Waiting => Health::Opening,
             LogPhase::Opening(_) => Health::Opening,
-            LogPhase::Running => self.writer.health(),
+            LogPhase::Running => match self.writer.health() {
+                Health::Serving => self.watchdog.stalled().unwrap_or(Health::Serving),
+                other @ (Health::Opening
+                | Health::Full
+                | Health::WriteFailed
+                | Health::Stalled { .. }
+                | Health::Closing
+                | Health::Closed) => other,
+            },
             LogPhase::Closed => Health::Closed,
         }
     }

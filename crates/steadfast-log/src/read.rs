@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use steadfast_engine::{
     ChannelEpoch, Page, Publisher, Read, ReadFrom, ReadResponse, Record, Rejection, RequestId,
-    Response, RetentionClass,
+    Response, RetentionClass, StorageOperation,
 };
 use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
@@ -200,6 +200,7 @@ impl Log {
             part.operation = self.reads.next_number();
             self.reads.operations.insert(part.operation, number);
             let segment = self.state.segments.by_ordinal(part.segment);
+            self.begin_operation(StorageOperation::Read);
             self.outputs.push_back(Output::Read {
                 read: part.operation,
                 segment: segment.map_or(SegmentNumber(0), |segment| segment.number),

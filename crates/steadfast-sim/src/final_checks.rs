@@ -41,8 +41,10 @@ pub(crate) fn check_node(ctx: &mut Context, node: &mut Node) {
         ctx.reference_model
             .check_log(node.index().0, &channel, &high_watermark, &keys, is_durable);
         for (session, parameters) in ctx.settings.sessions.iter().enumerate() {
-            // A publication that a full disk rejects is resent after later publications that were in flight.
-            if ctx.settings.full_disks == 0 || parameters.is_sending_one_at_a_time() {
+            // A publication that is rejected, because the disk is full or too much waits for it, is resent after later
+            // publications that were in flight.
+            let is_disk_intact = ctx.settings.full_disks + ctx.settings.stalled_disks == 0;
+            if is_disk_intact || parameters.is_sending_one_at_a_time() {
                 let name = format!("s{session}");
                 ctx.reference_model
                     .check_order(node.index().0, &channel, &keys, &name);

@@ -104,6 +104,8 @@ impl Node {
                 self.disk.is_full = false;
                 ctx.record_fault_change();
             }
+            NodeEvent::StallDisk => self.stall_disk(ctx),
+            NodeEvent::ContinueDisk => ctx.record_fault_change(),
             NodeEvent::Restart => self.start(ctx),
         }
         self.schedule_tick(ctx);
@@ -115,10 +117,12 @@ impl Node {
         };
         match event {
             ProcessEvent::EngineIteration => process.engine.run_iteration(ctx, &mut self.disk),
-            ProcessEvent::DiskCompleted { operation } => {
-                process
-                    .engine
-                    .on_disk_completed(ctx, &mut self.disk, operation);
+            ProcessEvent::DiskCompleted {
+                operation,
+                started_at,
+            } => {
+                let (engine, disk) = (&mut process.engine, &mut self.disk);
+                engine.on_disk_completed(ctx, disk, operation, started_at);
             }
             ProcessEvent::ShardIteration { shard } => {
                 let events = process.engine.take_events(shard);
@@ -345,6 +349,23 @@ impl Node {
         ctx.schedule_node(ctx.now() + time, self.index, NodeEvent::FreeDisk);
     }
 
+    /// Stalls the disk: usually for some seconds, and sometimes so long that the log is not ready.
+    fn stall_disk(&mut self, ctx: &mut Context) {
+        let (shortest, longest) = if ctx.generator.chance(1, 3) {
+            (10_500, 12_000)
+        } else {
+            (1_500, 4_000)
+        };
+        let time = ctx.between(
+            Duration::from_millis(shortest),
+            Duration::from_millis(longest),
+        );
+        self.disk.stalled_until = ctx.now() + time;
+        ctx.totals.disks_stalled += 1;
+        ctx.record_fault_change();
+        ctx.schedule_node(ctx.now() + time, self.index, NodeEvent::ContinueDisk);
+    }
+
     /// Requests a shutdown of the process, if it is running.
     fn request_shutdown(&mut self, ctx: &mut Context, network: &mut Network) {
         let running = self.process.as_mut().map(|process| &mut process.engine);
@@ -415,7 +436,9 @@ impl Node {
 
     /// Kills the process only. What it had written can still be read, but the next power failure may lose it.
     fn kill(&mut self, ctx: &mut Context, write: Option<DiskOperation>) {
-        if let Some(DiskOperation::Write { segment, at, bytes }) = write
+        if let Some(DiskOperation::Write {
+            segment, at, bytes, ..
+        }) = write
             && ctx.generator.chance(1, 2)
         {
             self.disk.write(segment, at, &bytes);
@@ -427,7 +450,10 @@ impl Node {
     /// The power fails: unsynced sectors may be lost.
     fn crash(&mut self, ctx: &mut Context, write: Option<DiskOperation>, was_open: bool) {
         ctx.crashes_armed -= 1;
-        if let Some(DiskOperation::Write { segment, at, bytes }) = write {
+        if let Some(DiskOperation::Write {
+            segment, at, bytes, ..
+        }) = write
+        {
             self.disk.write(segment, at, &bytes);
         }
         let outcome = self.disk.crash(&mut ctx.generator);

@@ -81,11 +81,13 @@ pub enum PlantedBug {
     NoDoubt,
     /// A session takes late inputs of an earlier connection for inputs of the current one.
     UntaggedInputs,
+    /// The log does not report a stalled disk.
+    SilentWatchdog,
 }
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -117,11 +119,12 @@ impl PlantedBug {
         Self::NoCare,
         Self::NoDoubt,
         Self::UntaggedInputs,
+        Self::SilentWatchdog,
     ];
 
     /// Whether there is such a bug in runs with this engine: only the log has a disk.
     pub fn applies_to(self, engine: EngineKind) -> bool {
-        self != Self::NoSync || engine == EngineKind::Log
+        !matches!(self, Self::NoSync | Self::SilentWatchdog) || engine == EngineKind::Log
     }
 
     /// Returns the name on the command line.
@@ -158,6 +161,7 @@ impl PlantedBug {
             Self::NoCare => "no-care",
             Self::NoDoubt => "no-doubt",
             Self::UntaggedInputs => "untagged-inputs",
+            Self::SilentWatchdog => "silent-watchdog",
         }
     }
 

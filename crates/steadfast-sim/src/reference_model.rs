@@ -84,6 +84,9 @@ pub enum Invariant {
     CarefulAfterLoss,
     /// A session ignores late inputs of an earlier connection.
     StaleInputsIgnored,
+    /// An operation of the disk that takes seconds is reported while it lasts, and one that takes ten makes the log not
+    /// ready.
+    StalledDiskReported,
 }
 
 impl fmt::Display for Invariant {
@@ -118,6 +121,7 @@ impl fmt::Display for Invariant {
             Self::MembershipPushed => "joins and leaves are pushed",
             Self::CarefulAfterLoss => "sessions are careful after a loss",
             Self::StaleInputsIgnored => "late inputs are ignored",
+            Self::StalledDiskReported => "a stalled disk is reported",
         })
     }
 }

@@ -10,6 +10,7 @@ use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::order::OrderLimits;
 use steadfast_faults::link::LinkFault;
 use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::quota::Quota;
 use steadfast_hub::timer_wheel::TICK;
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, convert};
@@ -87,6 +88,8 @@ pub(crate) struct RunSettings {
     pub(crate) clean_shutdowns: u64,
     /// The number of times that the disk is temporarily full.
     pub(crate) full_disks: u64,
+    /// The number of times that the disk stalls for seconds.
+    pub(crate) stalled_disks: u64,
     /// The number of bytes that are added to each payload.
     pub(crate) padding: usize,
     retention: Retention,
@@ -148,6 +151,7 @@ impl RunSettings {
             } else {
                 0
             },
+            stalled_disks: 0,
             retention,
             order_limits: draw_order_limits(generator),
             inbox_messages: if generator.chance(1, 3) { 2 } else { 4096 },
@@ -157,6 +161,15 @@ impl RunSettings {
             ping_interval,
             pong_timeout: ping_interval / 2,
         }
+        .with_stalled_disks()
+    }
+
+    /// The disk of a fifth of the runs stalls. This is not drawn, so that all other runs are the same as without this
+    /// fault.
+    fn with_stalled_disks(mut self) -> Self {
+        let has_disk = self.engine == EngineKind::Log;
+        self.stalled_disks = u64::from(has_disk && self.publishes.is_multiple_of(5));
+        self
     }
 
     /// Returns the node at the position `choice` of the endless list of nodes. Each client begins at its own index, so
@@ -225,8 +238,16 @@ impl RunSettings {
             send_buffer_bytes_max: SEND_BUFFER_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,
+            new_channels_per_peer: QUOTA,
+            keys_per_peer: QUOTA,
             pending_requests_per_peer_max: 64,
             pending_requests_max: 1024,
+            // A few publications, so that the limit is reached while the disk stalls.
+            pending_request_bytes_max: if self.stalled_disks > 0 {
+                16 << 10
+            } else {
+                1 << 20
+            },
             // Fewer than there are channels, so that a channel waits for its turn.
             catch_up_reads_max: 2,
             // Small, so that a recovery takes several pages.
@@ -243,6 +264,12 @@ impl RunSettings {
         HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")
     }
 }
+
+/// More than a simulated client uses.
+const QUOTA: Quota = Quota {
+    uses_max: 100_000,
+    period: Duration::from_mins(2),
+};
 
 /// Draws the settings of the log.
 fn draw_log_settings(

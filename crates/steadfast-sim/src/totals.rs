@@ -163,6 +163,12 @@ counts! {
     clean_restarts = "restarts after a clean shutdown";
     /// Disk operations of the log that failed for lack of space.
     operations_without_space = "disk operations failed for lack of space" of Log;
+    /// Times that a disk completed nothing for seconds.
+    disks_stalled = "disks stalled" of Log;
+    /// Disk operations that a stalled disk delayed.
+    operations_delayed = "disk operations delayed by a stalled disk" of Log;
+    /// Reports of the log about operations that take long.
+    slow_operations = "slow disk operations reported" of Log;
     /// Starts that failed for lack of space, each followed by another start.
     starts_without_space = "starts failed for lack of space" of Log;
     /// Segments that retention removed.

@@ -104,6 +104,10 @@ impl World {
             let (at, node) = (ctx.fault_time(), random_node(ctx));
             ctx.schedule_node(at, node, NodeEvent::FillDisk);
         }
+        for _ in 0..ctx.settings.stalled_disks {
+            let (at, node) = (ctx.fault_time(), random_node(ctx));
+            ctx.schedule_node(at, node, NodeEvent::StallDisk);
+        }
         ctx.clock
             .schedule(ctx.settings.fault_time, WorldEvent::CheckSettled);
     }

@@ -277,6 +277,14 @@ fn a_late_input_of_an_earlier_connection_must_not_end_the_current_one() {
     check(PlantedBug::UntaggedInputs, &[Invariant::StaleInputsIgnored]);
 }
 
+#[test]
+fn a_stalled_disk_that_is_not_reported_is_detected() {
+    check(
+        PlantedBug::SilentWatchdog,
+        &[Invariant::StalledDiskReported],
+    );
+}
+
 fn with(engine: EngineKind) -> Variant {
     Variant {
         engine,

@@ -20,6 +20,9 @@ impl MemoryEngine {
         {
             return self.respond(append.request_id, first);
         }
+        if known.is_none() && !append.may_create_channel {
+            return self.reject(append.request_id, Rejection::NewChannel);
+        }
         if append.idempotency_key.is_some() && self.keys.len() >= self.policy.idempotency_keys_max()
         {
             return self.reject_for_limit(append.request_id, Limit::Keys);
@@ -43,6 +46,7 @@ impl MemoryEngine {
             epoch: channel.epoch,
             offset,
             is_duplicate: true,
+            creates_channel: false,
         })
     }
 
@@ -78,6 +82,7 @@ impl MemoryEngine {
                 epoch,
                 offset,
                 is_duplicate: false,
+                creates_channel: previous == 0,
             },
         );
     }

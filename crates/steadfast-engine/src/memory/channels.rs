@@ -308,6 +308,7 @@ mod tests {
             retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: None,
+            may_create_channel: true,
         };
         for offset in 1..=publications {
             channels.add(slot, offset, Timestamp::from_millis(1), &append);

@@ -152,6 +152,7 @@ impl Appender {
                 epoch,
                 offset,
                 is_duplicate,
+                ..
             } => {
                 let delivered = self.delivered.get(&name.channel());
                 if !is_duplicate && delivered.is_some_and(|delivered| delivered < offset) {
@@ -183,5 +184,6 @@ pub(crate) fn append(shard: u16, number: u64, name: Name, data: Bytes) -> Reques
         retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: name.has_idempotency_key().then(|| Bytes::from(name.text())),
+        may_create_channel: true,
     })
 }

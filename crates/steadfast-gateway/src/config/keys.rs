@@ -51,8 +51,11 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::WriteTimeout => Key(const { client("write_timeout") }),
         HubSetting::SendBufferBytesMax => Key(const { client("send_buffer_bytes_max") }),
         HubSetting::ChannelsPerPeerMax => Key(const { client("channels_max") }),
+        HubSetting::NewChannelsPerPeer => Key(const { client("new_channels_per_minute") }),
+        HubSetting::KeysPerPeer => Key(const { client("idempotency_keys_max") }),
         HubSetting::PendingRequestsPerPeerMax => Key(const { client("pending_requests_max") }),
         HubSetting::PendingRequestsMax => BuiltIn("PENDING_REQUESTS_PER_SHARD_MAX"),
+        HubSetting::PendingRequestBytesMax => Key(const { store("pending_bytes_max") }),
         HubSetting::CatchUpReadsMax => BuiltIn("CATCH_UP_READS_MAX"),
         HubSetting::RecoveryPublicationsMax | HubSetting::HistoryPublicationsMax => {
             Key(const { client("publications_per_reply_max") })
@@ -100,7 +103,7 @@ pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
         LogSetting::DedupWindow => Key(const { store("dedup_window") }),
         LogSetting::IdempotencyKeysMax => Key(const { store("idempotency_keys_max") }),
         LogSetting::BatchBytesMax => BuiltIn("BATCH_BYTES_MAX"),
-        LogSetting::PendingBytesMax => BuiltIn("PENDING_BYTES_MAX"),
+        LogSetting::PendingBytesMax => Key(const { store("pending_bytes_max") }),
         LogSetting::CacheBytes => BuiltIn("CACHE_BYTES"),
         LogSetting::ReadBytes => BuiltIn("READ_BYTES"),
         LogSetting::PendingReadsMax => BuiltIn("PENDING_READS_MAX"),
@@ -161,8 +164,11 @@ mod tests {
             HubSetting::SendBufferBytesMax,
             HubSetting::PeersMax,
             HubSetting::ChannelsPerPeerMax,
+            HubSetting::NewChannelsPerPeer,
+            HubSetting::KeysPerPeer,
             HubSetting::PendingRequestsPerPeerMax,
             HubSetting::PendingRequestsMax,
+            HubSetting::PendingRequestBytesMax,
             HubSetting::RecoveryPublicationsMax,
             HubSetting::RecoveryBytesMax,
             HubSetting::HistoryPublicationsMax,
@@ -329,10 +335,13 @@ mod tests {
             HubSetting::SendBufferBytesMax => settings.send_buffer_bytes_max.to_string(),
             HubSetting::PeersMax => settings.peers_max.to_string(),
             HubSetting::ChannelsPerPeerMax => settings.channels_per_peer_max.to_string(),
+            HubSetting::NewChannelsPerPeer => format!("{:?}", settings.new_channels_per_peer),
+            HubSetting::KeysPerPeer => format!("{:?}", settings.keys_per_peer),
             HubSetting::PendingRequestsPerPeerMax => {
                 settings.pending_requests_per_peer_max.to_string()
             }
             HubSetting::PendingRequestsMax => settings.pending_requests_max.to_string(),
+            HubSetting::PendingRequestBytesMax => settings.pending_request_bytes_max.to_string(),
             HubSetting::CatchUpReadsMax => settings.catch_up_reads_max.to_string(),
             HubSetting::RecoveryPublicationsMax => settings.recovery_publications_max.to_string(),
             HubSetting::RecoveryBytesMax => settings.recovery_bytes_max.to_string(),

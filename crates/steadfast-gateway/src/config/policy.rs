@@ -11,6 +11,7 @@ use steadfast_engine::memory::{MemoryPolicy, MemorySettings, Offsets};
 use steadfast_hub::policy::{
     AnonymousInfo, ConnectDecider, HubPolicy, HubSetting, HubSettings, JoinLeave,
 };
+use steadfast_hub::quota::Quota;
 use steadfast_log::policy::{Fsync as LogFsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, convert};
 use steadfast_protocol::limits::Limits;
@@ -28,8 +29,8 @@ const SERVER: &str = concat!("steadfast ", env!("CARGO_PKG_VERSION"));
 /// How long the other shards may take to respond to a presence query: each responds within one loop iteration unless
 /// it is blocked.
 const PRESENCE_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 4 KiB reach the log's
-/// own limit, `PENDING_BYTES_MAX`. Also the maximum of `client.pending_requests_max`, so that no key raises it.
+/// The maximum number of pending requests of one shard to the log, for all its clients: 16,384 of 2 KiB reach a shard's
+/// share of `store.pending_bytes_max` on two shards. Also the maximum of `client.pending_requests_max`, so that no key raises it.
 const PENDING_REQUESTS_PER_SHARD_MAX: u32 = 16_384;
 /// Hubs decide about connect commands themselves: there is no key for tokens, and no application to ask.
 const CONNECT_DECIDER: ConnectDecider = ConnectDecider::Hub;
@@ -39,9 +40,6 @@ const CATCH_UP_READS_MAX: usize = 64;
 // Settings of the log without a configuration key: they trade memory for speed and were chosen by measurement.
 /// The maximum number of bytes of one batch, which shares one write and one sync.
 const BATCH_BYTES_MAX: ByteSize = ByteSize::from_mib(4);
-/// The maximum number of bytes of publications that wait for a batch: 16 full batches. Above it, publications are
-/// rejected.
-const PENDING_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
 /// Bytes of the newest batches that are kept in memory for reads of recent publications.
 const CACHE_BYTES: ByteSize = ByteSize::from_mib(8);
 /// Bytes of one read of a segment.
@@ -107,11 +105,12 @@ impl TryFrom<&LoadedConfig> for Policies {
             .map_err(|key| reject(loaded, SettingSource::Key(key), key.values))?;
         loaded.reject_keys_without_effect()?;
         let shards = shards(config.server.shards);
+        // First, because a quota of the hubs has a period that is a setting of the engine.
+        let engine = engine_policy(loaded)?;
         let hubs = (0..shards)
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
             .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
-        let engine = engine_policy(loaded)?;
         let message_bytes_max = convert::saturating(config.client.message_bytes_max.0.as_bytes());
         let client_limits = websocket::WebSocketLimits {
             message_bytes_max,
@@ -257,6 +256,10 @@ fn check_store(store: &StoreConfig) -> Result<(), &'static ConfigKey> {
     require(
         store.kind == StoreKind::Memory || !store.directory.as_os_str().is_empty(),
         const { reference::store("directory") },
+    )?;
+    require(
+        (ByteSize::from_mib(1)..=ByteSize::from_mib(1024)).contains(&store.pending_bytes_max.0),
+        const { reference::store("pending_bytes_max") },
     )
 }
 
@@ -280,6 +283,14 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
     require(
         million.contains(&client.channels_max),
         const { reference::client("channels_max") },
+    )?;
+    require(
+        million.contains(&client.new_channels_per_minute),
+        const { reference::client("new_channels_per_minute") },
+    )?;
+    require(
+        (1..=16_000_000).contains(&client.idempotency_keys_max),
+        const { reference::client("idempotency_keys_max") },
     )?;
     require(
         (1..=PENDING_REQUESTS_PER_SHARD_MAX).contains(&client.pending_requests_max),
@@ -311,8 +322,17 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
         peers_max: convert::to_usize(config.server.connections_max).div_ceil(usize::from(shards)),
         channels_per_peer_max: convert::to_usize(client.channels_max),
+        new_channels_per_peer: Quota {
+            uses_max: client.new_channels_per_minute,
+            period: Duration::from_mins(1),
+        },
+        keys_per_peer: Quota {
+            uses_max: client.idempotency_keys_max,
+            period: config.store.dedup_window.0,
+        },
         pending_requests_per_peer_max: convert::to_usize(client.pending_requests_max),
         pending_requests_max: convert::to_usize(PENDING_REQUESTS_PER_SHARD_MAX),
+        pending_request_bytes_max: config.store.pending_bytes_max.0.as_len() / usize::from(shards),
         catch_up_reads_max: CATCH_UP_READS_MAX,
         recovery_publications_max: convert::to_usize(client.publications_per_reply_max),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
@@ -382,7 +402,7 @@ pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
         dedup_window: store.dedup_window.0,
         idempotency_keys_max: convert::to_usize(store.idempotency_keys_max),
         batch_bytes_max: BATCH_BYTES_MAX,
-        pending_bytes_max: PENDING_BYTES_MAX,
+        pending_bytes_max: store.pending_bytes_max.0,
         cache_bytes: CACHE_BYTES,
         read_bytes: READ_BYTES,
         pending_reads_max: PENDING_READS_MAX,

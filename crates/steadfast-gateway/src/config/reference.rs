@@ -232,6 +232,18 @@ pub const KEYS: &[ConfigKey] = &[
     ),
     key(
         CLIENT,
+        "new_channels_per_minute",
+        "1 to 1000000",
+        "The maximum number of channels that one client creates, by being the first to publish to them: this many at once, and as many in each minute after that. Above it, its publications to channels that do not exist are rejected with error 111, which is temporary. The limit is one of the connection, so a client that reconnects can use all of it again.",
+    ),
+    key(
+        CLIENT,
+        "idempotency_keys_max",
+        "1 to 16000000",
+        "The maximum number of idempotency keys that one client uses: this many at once, and as many in each `store.dedup_window` after that; a repeat does not count. Above it, its publications with a key are rejected with error 111, which is temporary. Raise it for a server that publishes much over one connection. The limit is one of the connection, so a client that reconnects can use all of it again.",
+    ),
+    key(
+        CLIENT,
         "pending_requests_max",
         "1 to 16384",
         "The maximum number of pending requests of one client to the store; one whose reply may be large (history, recovery, presence), and a command that waits for an earlier one in its channel, count as a quarter of the limit. At the limit the gateway stops reading from that client until at most half of the limit is pending.",
@@ -325,6 +337,12 @@ pub const KEYS: &[ConfigKey] = &[
         "idempotency_keys_max",
         "1 to 16000000",
         "The maximum number of idempotency keys that are remembered at one time. Above it, publications with a key are rejected.",
+    ),
+    key(
+        STORE,
+        "pending_bytes_max",
+        "1MiB to 1GiB",
+        "The maximum number of bytes of publications that wait for the store, divided evenly among the shards. It is reached only when publications arrive faster than the disk stores them, or when the disk is stuck: then further publications are rejected with error 111, which is temporary, and those that wait are stored as soon as the disk continues.",
     ),
     key(
         TEST,

@@ -5,7 +5,7 @@
 //! in `shard_engine`, and the end of the process, which reads the health and closes the engine, in `service`.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,9 +31,40 @@ const STAGED_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum EngineMessage {
     /// The requests of one loop iteration of one shard.
-    Submission(Vec<Request>),
+    Submission(Submission),
     /// A storage operation has completed, or the engine must be closed.
     Wake,
+}
+
+/// The requests of one loop iteration of one shard. Those that the engine's thread does not take are rejected when this
+/// value is dropped, also if the thread has panicked or exits just now: each request has a response.
+#[derive(Debug)]
+pub(super) struct Submission {
+    requests: Vec<Request>,
+    shared: Arc<SharedState>,
+}
+
+impl Submission {
+    pub(super) const fn new(requests: Vec<Request>, shared: Arc<SharedState>) -> Self {
+        Self { requests, shared }
+    }
+
+    /// Takes the requests, to which the caller responds.
+    pub(super) fn take(mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+}
+
+impl Drop for Submission {
+    fn drop(&mut self) {
+        if self.requests.is_empty() {
+            return;
+        }
+        let reason = self.shared.late_rejection();
+        let mut rejections = rejections(self.requests.drain(..), reason).collect();
+        self.shared.ring.push(&mut rejections);
+        self.shared.ring.wake();
+    }
 }
 
 /// How the engine was closed.
@@ -51,6 +82,8 @@ pub(super) struct SharedState {
     pub(super) ring: RingBuffer,
     /// The health that the engine reported last.
     health: Mutex<Health>,
+    /// Requests that the engine's thread has received and not responded to.
+    pending: AtomicUsize,
     close: AtomicBool,
     has_panicked: AtomicBool,
 }
@@ -60,6 +93,7 @@ impl SharedState {
         Self {
             ring,
             health: Mutex::new(Health::Opening),
+            pending: AtomicUsize::new(0),
             close: AtomicBool::new(false),
             has_panicked: AtomicBool::new(false),
         }
@@ -71,6 +105,24 @@ impl SharedState {
 
     fn publish_health(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// Why a request is rejected that comes too late for the engine.
+    pub(super) fn late_rejection(&self) -> Rejection {
+        match self.health() {
+            Health::WriteFailed => Rejection::WriteFailed,
+            Health::Opening
+            | Health::Serving
+            | Health::Full
+            | Health::Stalled { .. }
+            | Health::Closing
+            | Health::Closed => Rejection::Closing,
+        }
+    }
+
+    /// How many requests the engine's thread has received and not responded to.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
     }
 
     pub(super) fn has_panicked(&self) -> bool {
@@ -157,6 +209,11 @@ impl Exchange {
 
     /// Adds a delivery; pushes it to the ring buffer together with the next ones.
     pub(super) fn stage(&mut self, delivery: Delivery, health: Health) {
+        if let Delivery::Response { .. } = delivery {
+            // Only this thread changes the number.
+            let pending = self.shared.pending().saturating_sub(1);
+            self.shared.pending.store(pending, Ordering::Relaxed);
+        }
         self.staged.push(delivery);
         if self.staged.len() >= STAGED_MAX {
             self.push_staged(health);
@@ -175,14 +232,11 @@ impl Exchange {
         while let Ok(message) = self.inbox.try_recv() {
             self.receive(message);
         }
-        let rejections = self.requests.drain(..).map(|request| Delivery::Response {
-            request_id: request.id(),
-            response: Response::Rejected(Rejection::Closing),
-        });
+        let rejections = rejections(self.requests.drain(..), Rejection::Closing);
         self.staged.extend(rejections);
         self.deliver(health);
         let Self { inbox, ended, .. } = self;
-        // Once the close is reported, no shard can submit a request.
+        // Once the close is reported, no shard can submit a request. What was submitted just now is rejected.
         drop(inbox);
         if ended.try_send(outcome).is_err() {
             tracing::debug!("no thread waits for the engine to close");
@@ -191,7 +245,11 @@ impl Exchange {
 
     fn receive(&mut self, message: EngineMessage) {
         match message {
-            EngineMessage::Submission(requests) => {
+            EngineMessage::Submission(submission) => {
+                let requests = submission.take();
+                self.shared
+                    .pending
+                    .fetch_add(requests.len(), Ordering::Relaxed);
                 if self.requests.is_empty() {
                     self.requests = requests.into();
                 } else {
@@ -207,6 +265,17 @@ impl Exchange {
         self.shared.publish_health(health);
         self.shared.ring.push(&mut self.staged);
     }
+}
+
+/// Rejects requests.
+fn rejections(
+    requests: impl Iterator<Item = Request>,
+    reason: Rejection,
+) -> impl Iterator<Item = Delivery> {
+    requests.map(move |request| Delivery::Response {
+        request_id: request.id(),
+        response: Response::Rejected(reason),
+    })
 }
 
 /// Publishes that the engine's thread panicked: nothing can be acknowledged until a restart.
@@ -230,5 +299,57 @@ struct ExitGuard(Arc<SharedState>);
 impl Drop for ExitGuard {
     fn drop(&mut self) {
         self.0.ring.signal_capacity();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use steadfast_clock::Clock;
+    use steadfast_engine::order::OrderLimits;
+    use steadfast_engine::{EngineEvent, Read, ReadFrom, RequestId};
+
+    use super::*;
+    use crate::engine::service::{EngineSetup, connect};
+
+    #[test]
+    fn requests_that_are_submitted_while_the_engine_ends_are_rejected() {
+        let setup = EngineSetup {
+            shards: NonZeroU16::MIN,
+            ring: OrderLimits {
+                entries: 16,
+                bytes: 1 << 20,
+            },
+            clock: Clock::start(),
+        };
+        let (_service, mut shards, exchange) = connect(&setup);
+        let shard = &mut shards[0];
+        for number in [1, 2] {
+            shard.request(read(number));
+            shard.flush();
+        }
+
+        // The thread exits and receives nothing more from its channel.
+        drop(exchange);
+        shard.request(read(3));
+
+        let mut events = Vec::new();
+        shard.take(&mut events, 16);
+        let rejected = |number| EngineEvent::Response {
+            number,
+            response: Response::Rejected(Rejection::Closing),
+        };
+        assert_eq!(events, [1, 2, 3].map(rejected));
+    }
+
+    fn read(number: u64) -> Request {
+        Request::Read(Read {
+            request_id: RequestId { shard: 0, number },
+            channel: "news".into(),
+            from: ReadFrom::Newest,
+            limit: 1,
+            bytes_max: 1,
+        })
     }
 }

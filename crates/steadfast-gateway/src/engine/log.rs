@@ -1,8 +1,9 @@
 //! The shell of the log: executes the outputs of the log's state machine.
 //!
-//! Owns the single writer thread and its files. `steadfast_log` decides what is stored, returned and removed.
+//! Owns the writer thread, its files, and the threads that execute operations of the storage. `steadfast_log` decides what is stored, returned and removed.
 //! Called by the server with [`start()`], and by the command line, which checks and repairs a directory with [`tool`].
 
+pub mod disk;
 mod error;
 mod files;
 mod random;
@@ -12,4 +13,4 @@ pub mod tool;
 mod writer;
 
 pub use self::error::{LogError, corruption_text};
-pub use self::start::start;
+pub use self::start::{start, start_on};

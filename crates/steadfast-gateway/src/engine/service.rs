@@ -28,9 +28,15 @@ pub struct EngineSetup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseError {
-    /// The timeout expired; the engine's thread continues until the process exits.
-    #[error("timed out waiting for the engine to close")]
-    TimedOut,
+    /// The timeout expired, for example because the disk is stuck; the engine's thread continues until the process exits.
+    #[error(
+        "timed out waiting for the engine to close; {pending} requests have no response: publications among them \
+         were never acknowledged, and may or may not be stored"
+    )]
+    TimedOut {
+        /// The number of requests that the engine has received and not responded to.
+        pending: usize,
+    },
     /// The clean shutdown of the log could not be recorded, for example because the disk is full.
     #[error("the log was not closed cleanly; the next start runs crash recovery")]
     Unclean,
@@ -67,7 +73,7 @@ pub(super) fn connect(setup: &EngineSetup) -> (EngineService, Vec<ShardEngine>, 
 
 impl EngineService {
     /// Returns a function that wakes the engine's thread.
-    pub(super) fn waker(&self) -> impl Fn() + Send + use<> {
+    pub(super) fn waker(&self) -> impl Fn() + Send + Sync + use<> {
         let thread = self.thread.clone();
         move || wake(&thread)
     }
@@ -95,7 +101,9 @@ impl EngineService {
         match self.ended.recv_timeout(timeout) {
             Ok(CloseOutcome::Clean) => Ok(()),
             Ok(CloseOutcome::Unclean) => Err(CloseError::Unclean),
-            Err(RecvTimeoutError::Timeout) => Err(CloseError::TimedOut),
+            Err(RecvTimeoutError::Timeout) => Err(CloseError::TimedOut {
+                pending: self.shared.pending(),
+            }),
             Err(RecvTimeoutError::Disconnected) => Err(CloseError::ThreadExited),
         }
     }

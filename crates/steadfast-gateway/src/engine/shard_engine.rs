@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 use steadfast_engine::order::TakenEvents;
-use steadfast_engine::{EngineEvent, Health, Rejection, Request, Response};
+use steadfast_engine::{EngineEvent, Request, Response};
 
-use super::exchange::{EngineMessage, SharedState};
+use super::exchange::{EngineMessage, SharedState, Submission};
 
 /// One shard's end of the engine. Belongs to one event loop.
 #[derive(Debug)]
@@ -98,18 +98,16 @@ impl ShardEngine {
 
     /// Tries to send the submission; retains it when there is no capacity. Returns whether nothing is retained.
     fn try_submit(&mut self) -> bool {
-        match self
-            .thread
-            .try_send(EngineMessage::Submission(std::mem::take(
-                &mut self.submission,
-            ))) {
+        let requests = std::mem::take(&mut self.submission);
+        let submission = Submission::new(requests, Arc::clone(&self.shared));
+        match self.thread.try_send(EngineMessage::Submission(submission)) {
             Ok(()) => true,
             Err(TrySendError::Full(EngineMessage::Submission(submission))) => {
-                self.submission = submission;
+                self.submission = submission.take();
                 false
             }
             Err(TrySendError::Disconnected(EngineMessage::Submission(submission))) => {
-                self.reject(&submission);
+                self.reject(&submission.take());
                 true
             }
             Err(
@@ -121,12 +119,7 @@ impl ShardEngine {
 
     /// Rejects requests on behalf of an engine whose thread has exited.
     fn reject(&mut self, requests: &[Request]) {
-        let rejection = match self.shared.health() {
-            Health::WriteFailed => Rejection::WriteFailed,
-            Health::Opening | Health::Serving | Health::Full | Health::Closing | Health::Closed => {
-                Rejection::Closing
-            }
-        };
+        let rejection = self.shared.late_rejection();
         let responses = requests.iter().map(|request| EngineEvent::Response {
             number: request.id().number,
             response: Response::Rejected(rejection),

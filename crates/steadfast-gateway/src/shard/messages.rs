@@ -4,6 +4,7 @@
 //! reused, and framed straight into the write batch.
 
 use steadfast_hub::io::PeerId;
+use steadfast_machine::convert;
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyPayload};
 use steadfast_protocol::message::Reply;
 use steadfast_protocol::websocket::{Frame, Opcode};
@@ -42,6 +43,7 @@ impl Shard {
 
     /// Queues a message for many peers. It is encoded once for each encoding, at the first peer that uses it.
     pub(super) fn fan_out(&mut self, message: &Reply, to: &[PeerId]) {
+        self.fanned_out += convert::to_u64(to.len());
         let mut ranges = PerEncoding::default();
         for peer in to {
             let Some(connection) = self.connections.get_mut(*peer) else {

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::config::load::LoadedConfig;
 use crate::config::policy::Policies;
 use crate::diagnostics::ShardLog;
-use crate::shard_bus::{self, ShardBus};
+use crate::shard_bus::{self, INBOX_LIMITS, ShardBus};
 
 /// More than any message of these tests needs.
 const LIMITS: WebSocketLimits = WebSocketLimits {
@@ -88,7 +88,7 @@ pub(super) fn handle_message(shard: &mut Shard, peer: PeerId, message: &[u8]) {
 }
 
 pub(super) fn shard() -> Shard {
-    shard_on(shard_bus::open(1, 1).0)
+    shard_on(shard_bus::open(1, INBOX_LIMITS).0)
 }
 
 pub(super) fn shard_on(bus: ShardBus) -> Shard {

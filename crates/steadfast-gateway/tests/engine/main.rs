@@ -8,6 +8,7 @@ mod memory;
 mod shard;
 mod stub_engine;
 mod stub_log;
+mod stuck_disk;
 
 use std::num::NonZeroU16;
 use std::time::Duration;

@@ -18,6 +18,7 @@ pub(crate) fn append(shard: &mut ShardEngine, number: u64) {
         retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
+        may_create_channel: true,
     }));
 }
 

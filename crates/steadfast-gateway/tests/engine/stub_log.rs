@@ -30,6 +30,7 @@ pub(crate) struct StubLog {
     panics: bool,
     ends_unclean: bool,
     has_failed: bool,
+    is_closing: bool,
 }
 
 impl StubLog {
@@ -98,6 +99,7 @@ impl StubLog {
             segment: SEGMENT,
             at,
             bytes,
+            sync: true,
         });
     }
 
@@ -122,11 +124,18 @@ impl StubLog {
                 epoch: EPOCH,
                 offset: self.offset,
                 is_duplicate: false,
+                creates_channel: false,
             };
             self.outputs.push_back(Output::Respond {
                 request_id: append.request_id,
                 response,
             });
+        }
+    }
+
+    fn close_if_idle(&mut self) {
+        if self.is_closing && self.batch.is_empty() {
+            self.outputs.push_back(Output::Closed);
         }
     }
 
@@ -167,8 +176,10 @@ impl Machine for StubLog {
                 .outputs
                 .push_back(Output::Opened(OpenReport::default())),
             Input::Requested { requests, .. } => self.write(requests),
-            Input::Written => self.outputs.push_back(Output::Sync { segment: SEGMENT }),
-            Input::Synced => self.commit(Timestamp::default()),
+            Input::Synced => {
+                self.commit(Timestamp::default());
+                self.close_if_idle();
+            }
             Input::Failed {
                 operation: FailedOperation::Write | FailedOperation::Sync,
                 error,
@@ -178,9 +189,13 @@ impl Machine for StubLog {
                     self.outputs
                         .push_back(Output::Notify(Event::UncleanShutdown));
                 }
-                self.outputs.push_back(Output::Closed);
+                self.is_closing = true;
+                self.close_if_idle();
             }
-            other @ (Input::ReadDone { .. } | Input::Failed { .. } | Input::Tick { .. }) => {
+            other @ (Input::Written
+            | Input::ReadDone { .. }
+            | Input::Failed { .. }
+            | Input::Tick { .. }) => {
                 panic!("unexpected input {other:?}")
             }
         }

@@ -11,6 +11,7 @@ mod shard_messages;
 mod shutdown;
 mod slow_consumers;
 mod start;
+mod stuck_disk;
 
 use std::path::Path;
 use std::time::Duration;

@@ -90,6 +90,7 @@ impl Peer {
                 command,
             },
             weight,
+            bytes: 0,
             deadline: Some(context.now + timeout),
             awaited: Awaited::ConnectDecision,
         });

@@ -20,7 +20,7 @@ impl Peer {
             Ok(from) => from,
             Err(code) => return self.reject(&mut shared.context, command, code),
         };
-        if !shared.has_request_capacity() {
+        if !shared.has_request_capacity(0) {
             return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
         }
         let settings = shared.context.settings();
@@ -38,7 +38,7 @@ impl Peer {
         let purpose = Purpose::History {
             channel: channel.clone(),
         };
-        let weight = shared.request(caller, purpose, |request_id| {
+        let weight = shared.request(caller, purpose, 0, |request_id| {
             Request::Read(Read {
                 request_id,
                 channel,

@@ -9,10 +9,14 @@ use steadfast_protocol::message::{PublishRequest, ReplyError, ReplyResult, RpcRe
 use super::ChannelCommand;
 use crate::append::NewPublication;
 use crate::channels::Channels;
+use crate::context::Context;
+use crate::event::HubLimit;
 use crate::from_engine::rejection_code;
 use crate::peer::Peer;
 use crate::peer::channel_order::Effect;
 use crate::pending::{Caller, PublishForm};
+use crate::quota::Taken;
+use crate::rejections::RejectionCause;
 use crate::shared::Shared;
 
 /// What a publish command appends, or why it is rejected.
@@ -71,6 +75,12 @@ impl Peer {
         form: PublishForm,
         publication: NewPublication,
     ) {
+        let context = &mut shared.context;
+        let Some(taken) = self.take_quotas(context, publication.idempotency_key.is_some()) else {
+            let limit = HubLimit::KeysPerPeer;
+            context.record_rejection(RejectionCause::Limit(limit));
+            return self.reject(context, command, ErrorCode::TooManyRequests);
+        };
         let publisher = Publisher {
             user: Bytes::copy_from_slice(self.user().as_bytes()),
             client: Bytes::from(self.client.to_string()),
@@ -80,12 +90,62 @@ impl Peer {
             command,
         };
         let channel = publication.channel.clone();
-        match shared.append(caller, form, publisher, publication) {
+        match shared.append(caller, form, publisher, publication, Some(taken)) {
             Ok(weight) => {
                 self.channel_order_mut().begin(Effect::Publish, &channel);
                 self.reserve(&mut shared.context, weight);
             }
-            Err(code) => self.reject(&mut shared.context, command, code),
+            Err(code) => {
+                self.give_back_taken(&shared.context, taken);
+                self.reject(&mut shared.context, command, code);
+            }
+        }
+    }
+
+    /// Takes what a publication may use of the quotas. A publication that may not create a channel can still be published
+    /// to one that exists. Returns `None` if its idempotency key exceeds the quota.
+    fn take_quotas(&mut self, context: &Context, has_key: bool) -> Option<Taken> {
+        let settings = context.settings();
+        let quotas = self.quotas.get_or_insert_default();
+        let key = has_key && quotas.keys.take(context.now, settings.keys_per_peer);
+        if has_key && !key {
+            return None;
+        }
+        let channel = quotas
+            .channels
+            .take(context.now, settings.new_channels_per_peer);
+        Some(Taken { channel, key })
+    }
+
+    /// Gives back what a publication has not used.
+    pub(crate) fn give_back(&mut self, shared: &Shared, taken: Taken, response: &Response) {
+        let used = match response {
+            Response::Appended {
+                is_duplicate,
+                creates_channel,
+                ..
+            } => Taken {
+                channel: *creates_channel,
+                key: !is_duplicate,
+            },
+            Response::Read(_) | Response::Rejected(_) => Taken::default(),
+        };
+        let unused = Taken {
+            channel: taken.channel && !used.channel,
+            key: taken.key && !used.key,
+        };
+        self.give_back_taken(&shared.context, unused);
+    }
+
+    fn give_back_taken(&mut self, context: &Context, taken: Taken) {
+        let settings = context.settings();
+        if let Some(quotas) = &mut self.quotas {
+            if taken.channel {
+                quotas.channels.give_back(settings.new_channels_per_peer);
+            }
+            if taken.key {
+                quotas.keys.give_back(settings.keys_per_peer);
+            }
         }
     }
 
@@ -111,6 +171,7 @@ impl Peer {
                     epoch,
                     offset,
                     is_duplicate,
+                    creates_channel: _,
                 },
                 PublishForm::Idempotent,
             ) => {

@@ -61,7 +61,7 @@ impl Peer {
         let options = subscribe_options(request, channel_options);
         let grant =
             opened.and_then(|channel| grant_without_request(channel.cursor, options.recovery));
-        if grant.is_none() && !shared.has_request_capacity() {
+        if grant.is_none() && !shared.has_request_capacity(0) {
             return self.reject(&mut shared.context, command, ErrorCode::TooManyRequests);
         }
         let channel = known.unwrap_or_else(|| {

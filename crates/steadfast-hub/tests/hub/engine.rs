@@ -150,6 +150,7 @@ impl Engine {
             retention: RetentionClass::Kept,
             publisher: Publisher::default(),
             idempotency_key: None,
+            may_create_channel: true,
         };
         let (committed, response) = self.run(&Request::Append(append));
         committed.unwrap_or_else(|| panic!("{response:?}"))

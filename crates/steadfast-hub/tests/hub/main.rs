@@ -26,6 +26,8 @@ mod order;
 #[cfg(test)]
 mod presence;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod recovery;
@@ -163,6 +165,12 @@ suite! {
     presence::the_info_of_a_client_is_ignored_unless_configured,
     presence::connect_data_that_is_not_an_object_or_too_long_is_ignored_and_reported,
     random::in_random_runs_a_subscription_has_no_gap_and_every_command_has_a_reply,
+    quotas::a_peer_creates_as_many_channels_as_its_quota_and_can_still_publish_to_those_that_exist,
+    quotas::publications_in_flight_do_not_create_more_channels_than_the_quota,
+    quotas::a_publication_to_a_channel_that_exists_gives_its_use_back,
+    quotas::a_peer_uses_as_many_keys_as_its_quota_and_a_repeat_is_none,
+    quotas::publications_above_the_limit_of_bytes_are_rejected_and_reads_are_not,
+    quotas::a_presence_query_that_is_dropped_fails_at_once,
     recovery::a_recovered_reply_contains_the_missed_publications_and_the_requested_offset,
     recovery::a_long_recovery_continues_with_pushes_before_live_publications,
     recovery::a_long_recovery_awaits_an_empty_send_buffer,

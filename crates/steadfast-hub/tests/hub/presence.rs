@@ -231,7 +231,9 @@ pub(crate) fn dropped_messages_are_reported_per_shard_at_once_and_then_at_most_o
     offsets: Offsets,
 ) {
     let mut script = Script::new(offsets);
-    let dropped = |script: &mut Script, shard| script.handle(Input::ShardMessageDropped { shard });
+    let dropped = |script: &mut Script, shard| {
+        script.handle(Input::ShardMessageDropped { shard, query: None });
+    };
 
     dropped(&mut script, 1);
     for _ in 0..3 {

@@ -14,6 +14,7 @@ pub(crate) const fn appended(number: u64) -> Response {
         epoch: EPOCH,
         offset: number,
         is_duplicate: false,
+        creates_channel: number == 1,
     }
 }
 
@@ -23,6 +24,7 @@ pub(crate) const fn repeated(number: u64) -> Response {
         epoch: EPOCH,
         offset: number,
         is_duplicate: true,
+        creates_channel: false,
     }
 }
 

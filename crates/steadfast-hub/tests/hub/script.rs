@@ -30,6 +30,7 @@ use steadfast_hub::io::{
     ShardMessage,
 };
 use steadfast_hub::policy::{AnonymousInfo, ConnectDecider, HubPolicy, HubSettings, JoinLeave};
+use steadfast_hub::quota::Quota;
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::error::DecodeError;
@@ -78,6 +79,12 @@ pub(crate) struct Script {
     pub(crate) fanouts: Vec<Vec<PeerId>>,
 }
 
+/// More than any test uses that is not about quotas.
+const QUOTA: Quota = Quota {
+    uses_max: 10_000,
+    period: Duration::from_mins(1),
+};
+
 pub(crate) fn settings() -> HubSettings {
     HubSettings {
         shard: 0,
@@ -91,8 +98,11 @@ pub(crate) fn settings() -> HubSettings {
         send_buffer_bytes_max: 1 << 20,
         peers_max: 100,
         channels_per_peer_max: 3,
+        new_channels_per_peer: QUOTA,
+        keys_per_peer: QUOTA,
         pending_requests_per_peer_max: 4,
         pending_requests_max: 64,
+        pending_request_bytes_max: 1 << 20,
         catch_up_reads_max: 2,
         recovery_publications_max: 3,
         recovery_bytes_max: 65_536,

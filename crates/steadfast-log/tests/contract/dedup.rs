@@ -57,6 +57,7 @@ pub(crate) fn a_key_is_repeated_within_its_own_batch<E: Engine>() {
         epoch,
         offset,
         is_duplicate: true,
+        creates_channel: false,
     };
     assert_eq!(responses[2], repeat);
     assert_eq!(harness.visible("a"), ["1", "2"]);

@@ -11,7 +11,7 @@ use steadfast_log::Log;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
 use steadfast_log::policy::{LogPolicy, LogSettings};
-use steadfast_machine::{ByteSize, Instant, Machine, Timestamp};
+use steadfast_machine::{ByteSize, Generator, Instant, Machine, Seed, Timestamp};
 
 use crate::harness::Delivery;
 
@@ -48,13 +48,18 @@ impl Default for Settings {
     }
 }
 
-/// An engine whose operations complete at once.
+/// An engine whose operations complete at once, unless it says otherwise.
 pub(crate) trait Engine {
     /// Starts an engine that accepts requests.
     fn start(settings: Settings, now: Instant, wall: Timestamp) -> Self;
 
     /// Feeds an input and returns what the engine delivers to the shards.
     fn handle(&mut self, now: Instant, input: Input) -> Vec<Delivery>;
+
+    /// Completes everything that is in flight.
+    fn settle(&mut self, _now: Instant) -> Vec<Delivery> {
+        Vec::new()
+    }
 
     fn next_deadline(&self) -> Option<Instant>;
 
@@ -72,6 +77,80 @@ pub(crate) struct CachedLog(LogWithStorage);
 
 /// The log that reads every publication from its storage.
 pub(crate) struct StoredLog(LogWithStorage);
+
+/// The log on a disk that completes operations late and in any order.
+pub(crate) struct LateLog {
+    log: LogWithStorage,
+    in_flight: Vec<log_io::Output>,
+    random: Generator,
+}
+
+impl LateLog {
+    /// Feeds inputs; completes operations in random order until as many are in flight as given.
+    fn run(&mut self, now: Instant, input: Option<log_io::Input>, left: usize) -> Vec<Delivery> {
+        let mut delivered = Vec::new();
+        let mut next = input;
+        loop {
+            if let Some(input) = next.take() {
+                self.log.log.handle(now, input);
+            }
+            while let Some(output) = self.log.log.poll_output() {
+                let is_operation = matches!(
+                    output,
+                    log_io::Output::Reserve { .. }
+                        | log_io::Output::Write { .. }
+                        | log_io::Output::Sync { .. }
+                        | log_io::Output::Read { .. }
+                );
+                if is_operation {
+                    self.in_flight.push(output);
+                } else {
+                    let completion = self.log.execute(output, &mut delivered);
+                    assert!(completion.is_none(), "not an operation");
+                }
+            }
+            if self.in_flight.len() <= left {
+                return delivered;
+            }
+            let index = self.random.below_len(self.in_flight.len());
+            let operation = self.in_flight.swap_remove(index);
+            next = self.log.execute(operation, &mut delivered);
+        }
+    }
+}
+
+impl Engine for LateLog {
+    fn start(settings: Settings, now: Instant, wall: Timestamp) -> Self {
+        Self {
+            // Half of what the tests publish is read from the storage.
+            log: LogWithStorage::start(settings, ByteSize::from_kib(4), now, wall),
+            in_flight: Vec::new(),
+            random: Seed::new(7).generator(),
+        }
+    }
+
+    fn handle(&mut self, now: Instant, input: Input) -> Vec<Delivery> {
+        let input = match input {
+            Input::Requested { requests, at } => log_io::Input::Requested { requests, at },
+            Input::CloseRequested { at } => log_io::Input::CloseRequested { at },
+            Input::Tick { at } => log_io::Input::Tick { at },
+        };
+        let left = self.random.below_len(4);
+        self.run(now, Some(input), left)
+    }
+
+    fn settle(&mut self, now: Instant) -> Vec<Delivery> {
+        self.run(now, None, 0)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.log.log.poll_timeout()
+    }
+
+    fn health(&self) -> Health {
+        self.log.log.health()
+    }
+}
 
 impl Engine for DenseMemory {
     fn start(settings: Settings, now: Instant, _wall: Timestamp) -> Self {
@@ -265,10 +344,19 @@ impl LogWithStorage {
                 };
                 return Some(input);
             }
-            log_io::Output::Write { segment, at, bytes } => {
+            log_io::Output::Write {
+                segment,
+                at,
+                bytes,
+                sync,
+            } => {
                 let written = self.segments.entry(segment).or_default();
                 written[index(at)..][..bytes.len()].copy_from_slice(&bytes);
-                return Some(log_io::Input::Written);
+                return Some(if sync {
+                    log_io::Input::Synced
+                } else {
+                    log_io::Input::Written
+                });
             }
             log_io::Output::Sync { .. } => return Some(log_io::Input::Synced),
             log_io::Output::Read {
@@ -277,7 +365,14 @@ impl LogWithStorage {
                 at,
                 len,
             } => {
-                let bytes = &self.segments[&segment][index(at)..];
+                // The segment may have been removed while the read was in flight.
+                let Some(content) = self.segments.get(&segment) else {
+                    return Some(log_io::Input::Failed {
+                        operation: log_io::FailedOperation::Read(read),
+                        error: log_io::StorageError::Io,
+                    });
+                };
+                let bytes = &content[index(at)..];
                 let bytes = Bytes::copy_from_slice(&bytes[..len.min(bytes.len())]);
                 return Some(log_io::Input::ReadDone { read, bytes });
             }

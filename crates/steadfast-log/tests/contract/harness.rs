@@ -49,9 +49,16 @@ impl<E: Engine> Harness<E> {
         self.delivered.extend(delivered);
     }
 
+    /// Waits until the engine has completed everything.
+    pub(crate) fn settle(&mut self) {
+        let delivered = self.engine.settle(self.now);
+        self.delivered.extend(delivered);
+    }
+
     /// Sends requests at once and returns their responses.
     pub(crate) fn request(&mut self, requests: Vec<Request>) -> Vec<Response> {
         let ids: Vec<RequestId> = self.send(requests);
+        self.settle();
         ids.into_iter().map(|id| self.response(id)).collect()
     }
 
@@ -95,6 +102,7 @@ impl<E: Engine> Harness<E> {
                 epoch,
                 offset,
                 is_duplicate,
+                ..
             } => (epoch, offset, is_duplicate),
             other @ (Response::Read(_) | Response::Rejected(_)) => panic!("{other:?}"),
         }
@@ -171,6 +179,7 @@ impl<E: Engine> Harness<E> {
             self.handle(Input::Tick { at: self.wall });
         }
         (self.now, self.wall) = (end, wall_at(end));
+        self.settle();
     }
 
     pub(crate) fn health(&self) -> Health {
@@ -179,6 +188,7 @@ impl<E: Engine> Harness<E> {
 
     pub(crate) fn close(&mut self) {
         self.handle(Input::CloseRequested { at: self.wall });
+        self.settle();
     }
 }
 
@@ -194,6 +204,7 @@ pub(crate) fn append(channel: &str, data: &str) -> Append {
         retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
+        may_create_channel: true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_engine::{ReadFrom, Rejection, Request, Response};
+use steadfast_engine::{Append, ReadFrom, Rejection, Request, Response};
 
 use crate::engines::{Engine, LARGE, Settings, TOO_LARGE};
 use crate::harness::{Delivery, Harness, append, idempotent, read};
@@ -38,6 +38,27 @@ pub(crate) fn more_channels_than_allowed_are_rejected_while_known_ones_continue<
     harness.advance(Duration::from_hours(3));
     harness.publish_ok(append("c", "2"));
     assert_eq!(harness.visible("c"), ["2"]);
+}
+
+pub(crate) fn only_the_first_append_creates_a_channel_and_only_if_it_may<E: Engine>() {
+    let mut harness = Harness::<E>::new(Settings::default());
+    let existing = |data| Append {
+        may_create_channel: false,
+        ..append("a", data)
+    };
+
+    assert_eq!(harness.rejection(existing("0")), Rejection::NewChannel);
+    let requests = [append("a", "1"), existing("2"), append("a", "3")].map(Request::Append);
+    let responses = harness.request(requests.to_vec());
+
+    let creates = responses.iter().map(|response| match response {
+        Response::Appended {
+            creates_channel, ..
+        } => *creates_channel,
+        other @ (Response::Read(_) | Response::Rejected(_)) => panic!("{other:?}"),
+    });
+    assert_eq!(creates.collect::<Vec<_>>(), [true, false, false]);
+    assert_eq!(harness.visible("a"), ["1", "2", "3"]);
 }
 
 pub(crate) fn a_rejected_publication_leaves_no_trace<E: Engine>() {

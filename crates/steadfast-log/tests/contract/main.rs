@@ -1,5 +1,5 @@
-//! What a hub relies on, tested on every engine: the log, from its cache and from its storage, and the memory engine
-//! with dense offsets and with offsets that increase with gaps.
+//! What a hub relies on, tested on every engine: the log, from its cache, from its storage, and on a disk that completes
+//! operations late and in any order; and the memory engine with dense offsets and with offsets that increase with gaps.
 //!
 //! The tests know no engine. Each is a function of an [`engines::Engine`], and this file runs all of them with each.
 
@@ -31,6 +31,7 @@ macro_rules! contract {
         contract!(@run increasing_memory, crate::engines::IncreasingMemory, $( $module::$test, )+);
         contract!(@run cached_log, crate::engines::CachedLog, $( $module::$test, )+);
         contract!(@run stored_log, crate::engines::StoredLog, $( $module::$test, )+);
+        contract!(@run late_log, crate::engines::LateLog, $( $module::$test, )+);
     };
     (@run $engine:ident, $type:ty, $( $module:ident::$test:ident, )+) => {
         #[cfg(test)]
@@ -71,6 +72,7 @@ contract! {
     retention::a_channel_without_visible_publications_keeps_its_position,
     limits::a_publication_that_is_too_large_is_rejected,
     limits::more_channels_than_allowed_are_rejected_while_known_ones_continue,
+    limits::only_the_first_append_creates_a_channel_and_only_if_it_may,
     limits::a_rejected_publication_leaves_no_trace,
     limits::after_a_close_every_request_is_rejected,
     health::an_engine_serves_until_it_is_closed,

@@ -36,6 +36,7 @@ pub(crate) fn each_request_has_one_response<E: Engine>() {
     let mut harness = Harness::<E>::new(Settings::default());
 
     let sent = harness.send(mixed_requests());
+    harness.settle();
 
     let responded: Vec<RequestId> = harness
         .delivered
@@ -66,6 +67,7 @@ pub(crate) fn publications_are_committed_once_in_the_order_of_their_requests_and
         .collect();
 
     harness.send(requests);
+    harness.settle();
 
     let mut committed = Vec::new();
     let mut acknowledged = Vec::new();
@@ -100,6 +102,7 @@ pub(crate) fn a_commit_names_the_offset_before_it_in_its_channel<E: Engine>() {
     for _ in 0..5 {
         harness.send(mixed_requests());
     }
+    harness.settle();
 
     let mut newest: BTreeMap<String, u64> = BTreeMap::new();
     for delivery in &harness.delivered {
@@ -141,6 +144,7 @@ pub(crate) fn a_read_ends_where_the_commits_after_it_begin<E: Engine>() {
                 }
             }
         }
+        harness.settle();
         for (index, delivery) in harness.delivered.iter().enumerate() {
             let Delivery::Response(id, Response::Read(response)) = delivery else {
                 continue;

@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) remove: Option<StorageError>,
     /// Reports syncs as successful without syncing.
     pub(crate) is_sync_ignored: bool,
+    /// Whether reservations are held instead of executed.
+    pub(crate) is_reserve_held: bool,
     pub(crate) read: Option<StorageError>,
 }
 
@@ -147,6 +149,7 @@ pub(crate) fn append(channel: &str, data: &str) -> Append {
         retention: RetentionClass::Kept,
         publisher: Publisher::default(),
         idempotency_key: None,
+        may_create_channel: true,
     }
 }
 
@@ -310,7 +313,11 @@ impl Harness {
         while let Some(output) = self.log.poll_output() {
             let is_write = matches!(output, Output::Write { .. } | Output::Sync { .. });
             let is_read = matches!(output, Output::Read { .. });
-            if self.is_holding && is_write || self.is_holding_reads && is_read {
+            let is_reserve = matches!(output, Output::Reserve { .. });
+            let is_held = self.is_holding && is_write
+                || self.is_holding_reads && is_read
+                || self.faults.is_reserve_held && is_reserve;
+            if is_held {
                 self.held.push_back(output);
             } else {
                 self.execute(output);
@@ -321,7 +328,10 @@ impl Harness {
     /// The held writes reach the disk, but the log receives no result.
     pub(crate) fn write_unreported(&mut self) {
         for output in std::mem::take(&mut self.held) {
-            if let Output::Write { segment, at, bytes } = output {
+            if let Output::Write {
+                segment, at, bytes, ..
+            } = output
+            {
                 self.write(segment, at, &bytes);
             }
         }
@@ -351,7 +361,12 @@ impl Harness {
                 first,
                 last,
             } => self.execute_reserve(segment, bytes, &first, &last),
-            Output::Write { segment, at, bytes } => self.execute_write(segment, at, &bytes),
+            Output::Write {
+                segment,
+                at,
+                bytes,
+                sync,
+            } => self.execute_write(segment, at, &bytes, sync),
             Output::Sync { segment } => self.execute_sync(segment),
             Output::Read {
                 read,
@@ -394,7 +409,7 @@ impl Harness {
         self.log.handle(self.now, input);
     }
 
-    fn execute_write(&mut self, segment: SegmentNumber, at: u64, bytes: &Bytes) {
+    fn execute_write(&mut self, segment: SegmentNumber, at: u64, bytes: &Bytes, sync: bool) {
         self.writes += 1;
         if let Some(error) = self.faults.write {
             // Half of the bytes reach the disk nevertheless.
@@ -403,7 +418,12 @@ impl Harness {
             return self.fail(FailedOperation::Write, error);
         }
         self.write(segment, at, bytes);
-        self.log.handle(self.now, Input::Written);
+        match (sync, self.is_holding) {
+            (false, _) => self.log.handle(self.now, Input::Written),
+            (true, false) => self.execute_sync(segment),
+            // The sync is held as a step of its own.
+            (true, true) => self.held.push_front(Output::Sync { segment }),
+        }
     }
 
     fn execute_sync(&mut self, segment: SegmentNumber) {
@@ -478,6 +498,7 @@ impl Harness {
             epoch,
             offset,
             is_duplicate,
+            ..
         } = response
         else {
             panic!("{response:?}")

@@ -35,3 +35,5 @@ mod repair;
 mod retention;
 #[cfg(test)]
 mod rollover;
+#[cfg(test)]
+mod stuck;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use steadfast_log::io::SegmentNumber;
+use steadfast_machine::Instant;
 
 use crate::ids::ConnectionId;
 
@@ -26,6 +27,10 @@ pub(crate) enum NodeEvent {
     FillDisk,
     /// The disk has space again.
     FreeDisk,
+    /// The disk completes no operation for some time.
+    StallDisk,
+    /// The disk completes operations again.
+    ContinueDisk,
     /// The next process starts.
     Restart,
 }
@@ -36,7 +41,10 @@ pub(crate) enum ProcessEvent {
     /// The engine's thread handles its requests.
     EngineIteration,
     /// The disk has completed an operation.
-    DiskCompleted { operation: DiskOperation },
+    DiskCompleted {
+        operation: DiskOperation,
+        started_at: Instant,
+    },
     /// A shard takes its events from the engine.
     ShardIteration { shard: u16 },
     /// A shard takes messages from its inbox.
@@ -62,6 +70,7 @@ pub(crate) enum DiskOperation {
         segment: SegmentNumber,
         at: u64,
         bytes: Bytes,
+        sync: bool,
     },
     Sync {
         segment: SegmentNumber,

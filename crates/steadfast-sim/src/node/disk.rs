@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
-use steadfast_machine::{Generator, convert};
+use steadfast_machine::{Generator, Instant, convert};
 
 /// The size of a sector, which is the unit of a write.
 const SECTOR_BYTES: usize = 512;
@@ -30,6 +30,8 @@ pub(crate) struct Disk {
     segments: BTreeMap<SegmentNumber, Segment>,
     /// Whether reservations and some writes fail for lack of space.
     pub(crate) is_full: bool,
+    /// No operation completes before this time.
+    pub(crate) stalled_until: Instant,
 }
 
 /// The numbers of unsynced sectors that a crash kept, dropped and tore.

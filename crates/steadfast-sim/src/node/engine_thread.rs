@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use steadfast_engine::io as engine_io;
 use steadfast_engine::order::{Delivery, ShardOrder};
-use steadfast_engine::{ChannelEpoch, Committed, EngineEvent, ReadFrom};
+use steadfast_engine::{ChannelEpoch, Committed, Engine, EngineEvent, Health, ReadFrom};
 use steadfast_log::event::Event as LogEvent;
 use steadfast_log::identity::SegmentSecret;
-use steadfast_log::io::{self as log_io, FailedOperation, StorageError};
+use steadfast_log::io::{self as log_io, FailedOperation, SegmentNumber, StorageError};
 use steadfast_log::open::{Corruption, CorruptionKind, OpenReport};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::message::ChannelName;
@@ -56,6 +56,8 @@ pub(crate) struct EngineThread {
     /// Each channel's epoch and high watermark, for the planted bug that replaces positions.
     high_watermarks: BTreeMap<ChannelName, (ChannelEpoch, u64)>,
     pub(crate) shutdown_phase: ShutdownPhase,
+    /// When the log reported last that an operation takes long.
+    slow_reported_at: Option<Instant>,
     /// Whether the log of the previous process was closed cleanly, which the start must detect.
     must_be_clean: bool,
 }
@@ -77,6 +79,7 @@ impl EngineThread {
             pending_operations: 0,
             high_watermarks: BTreeMap::new(),
             shutdown_phase: ShutdownPhase::Running,
+            slow_reported_at: None,
             must_be_clean,
         }
     }
@@ -210,15 +213,22 @@ impl EngineThread {
                 };
                 self.start_operation(ctx, operation, Duration::from_millis(20));
             }
-            log_io::Output::Write { segment, at, bytes } => {
-                let operation = DiskOperation::Write { segment, at, bytes };
+            log_io::Output::Write {
+                segment,
+                at,
+                bytes,
+                sync,
+            } => {
+                let operation = DiskOperation::Write {
+                    segment,
+                    at,
+                    bytes,
+                    sync,
+                };
                 self.write_in_progress = Some(operation.clone());
                 self.start_operation(ctx, operation, Duration::from_micros(200));
             }
-            log_io::Output::Sync { segment } => {
-                let operation = DiskOperation::Sync { segment };
-                self.start_operation(ctx, operation, Duration::from_millis(2));
-            }
+            log_io::Output::Sync { segment } => self.start_sync(ctx, segment),
             log_io::Output::Read {
                 read,
                 segment,
@@ -261,12 +271,21 @@ impl EngineThread {
         ctx.schedule_process(ctx.now(), self.process, ProcessEvent::Exit);
     }
 
+    fn start_sync(&mut self, ctx: &mut Context, segment: SegmentNumber) {
+        let operation = DiskOperation::Sync { segment };
+        self.start_operation(ctx, operation, Duration::from_millis(2));
+    }
+
     /// Starts a disk operation, which takes up to `longest`.
     fn start_operation(&mut self, ctx: &mut Context, operation: DiskOperation, longest: Duration) {
         self.pending_operations += 1;
         let delay = ctx.between(Duration::from_micros(10), longest);
-        let event = ProcessEvent::DiskCompleted { operation };
-        ctx.schedule_process(ctx.now() + delay, self.process, event);
+        let started_at = ctx.now();
+        let event = ProcessEvent::DiskCompleted {
+            operation,
+            started_at,
+        };
+        ctx.schedule_process(started_at + delay, self.process, event);
     }
 
     /// The disk has completed an operation.
@@ -275,20 +294,67 @@ impl EngineThread {
         ctx: &mut Context,
         disk: &mut Disk,
         operation: DiskOperation,
+        started_at: Instant,
     ) {
+        if ctx.now() < disk.stalled_until {
+            ctx.totals.operations_delayed += 1;
+            let at = disk.stalled_until + ctx.between(Duration::ZERO, Duration::from_millis(1));
+            let event = ProcessEvent::DiskCompleted {
+                operation,
+                started_at,
+            };
+            return ctx.schedule_process(at, self.process, event);
+        }
+        self.check_watchdog(ctx, &operation, started_at);
         self.pending_operations -= 1;
         if matches!(operation, DiskOperation::Write { .. }) {
             self.write_in_progress = None;
         }
         let failure = fail_if_disk_full(ctx, disk, &operation);
+        // The sync is a second step of the disk: a crash between both finds the write without its sync.
+        let synced = match &operation {
+            DiskOperation::Write {
+                segment,
+                sync: true,
+                ..
+            } if failure.is_none() => Some(*segment),
+            DiskOperation::Write { .. }
+            | DiskOperation::Reserve { .. }
+            | DiskOperation::Sync { .. }
+            | DiskOperation::Read { .. } => None,
+        };
         let input = failure.unwrap_or_else(|| complete_operation(ctx, disk, operation));
-        self.drive_log(ctx, disk, input);
+        match synced {
+            Some(segment) => self.start_sync(ctx, segment),
+            None => self.drive_log(ctx, disk, input),
+        }
         self.requests.schedule_iteration(ctx);
     }
 }
 
 /// Events of the log, and reads of the simulation itself.
 impl EngineThread {
+    /// Checks that a write or sync which completes now was reported if it took seconds.
+    fn check_watchdog(&self, ctx: &mut Context, operation: &DiskOperation, started_at: Instant) {
+        let is_watched = match operation {
+            DiskOperation::Write { .. } | DiskOperation::Sync { .. } => true,
+            DiskOperation::Reserve { .. } | DiskOperation::Read { .. } => false,
+        };
+        let GatewayEngine::Log(log) = &self.engine else {
+            return;
+        };
+        let duration = ctx.now() - started_at;
+        if !is_watched || duration <= Duration::from_millis(1_100) {
+            return;
+        }
+        let was_reported = self.slow_reported_at.is_some_and(|at| at >= started_at);
+        let is_ready = log.health() == Health::Serving;
+        if !was_reported || is_ready && duration > Duration::from_millis(10_100) {
+            let details = format!("{operation:?} took {duration:?}");
+            ctx.report(Invariant::StalledDiskReported, details);
+        }
+    }
+
     fn on_log_opened(&mut self, ctx: &mut Context, report: &OpenReport) {
         self.open(ctx);
         if std::mem::take(&mut self.must_be_clean) && (!report.is_clean || report.has_new_epochs) {
@@ -315,6 +381,12 @@ impl EngineThread {
     fn on_log_event(&mut self, ctx: &mut Context, event: LogEvent) {
         match event {
             LogEvent::SegmentRemoved { .. } => ctx.totals.segments_removed += 1,
+            LogEvent::OperationSlow { .. }
+                if ctx.planted_bug == Some(PlantedBug::SilentWatchdog) => {}
+            LogEvent::OperationSlow { .. } => {
+                ctx.totals.slow_operations += 1;
+                self.slow_reported_at = Some(ctx.now());
+            }
             LogEvent::UncleanShutdown => self.shutdown_phase = ShutdownPhase::Unclean,
             LogEvent::WriteFailed { .. } | LogEvent::RecordUnreadable { .. } => {
                 let details = format!("unexpected event with an intact disk: {event:?}");
@@ -325,6 +397,7 @@ impl EngineThread {
             | LogEvent::DiskRecovered
             | LogEvent::RemoveFailed { .. }
             | LogEvent::LimitReached { .. }
+            | LogEvent::SlowOperationEnded { .. }
             | LogEvent::ChannelsExpired { .. } => {}
         }
     }
@@ -377,7 +450,9 @@ fn fail_if_disk_full(
         DiskOperation::Reserve { segment, .. } => FailedOperation::Reserve(*segment),
         // Half of the writes succeed, because their space is reserved.
         DiskOperation::Write { .. } if ctx.generator.chance(1, 2) => return None,
-        DiskOperation::Write { segment, at, bytes } => {
+        DiskOperation::Write {
+            segment, at, bytes, ..
+        } => {
             let written = bytes.get(..ctx.generator.below_len(bytes.len()));
             disk.write(*segment, *at, written.unwrap_or_default());
             FailedOperation::Write
@@ -410,7 +485,9 @@ fn complete_operation(
                 next_secret: SegmentSecret::new(ctx.random_bytes()),
             }
         }
-        DiskOperation::Write { segment, at, bytes } => {
+        DiskOperation::Write {
+            segment, at, bytes, ..
+        } => {
             disk.write(segment, at, &bytes);
             log_io::Input::Written
         }

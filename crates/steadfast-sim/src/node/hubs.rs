@@ -331,7 +331,14 @@ impl Hubs {
             };
             let inbox = usize::from(shard);
             if is_receiver && self.bus.try_put(ports.ctx, inbox, message) == Err(InboxFull) {
-                self.drive(ports, sender, Input::ShardMessageDropped { shard });
+                self.drive(
+                    ports,
+                    sender,
+                    Input::ShardMessageDropped {
+                        shard,
+                        query: message.query(),
+                    },
+                );
             }
         }
     }

@@ -88,7 +88,8 @@ impl AcksBeforeWrite {
         let is_opening = !self.is_open;
         self.is_open |= matches!(output, Output::Opened(_));
         let premature_completion = match &output {
-            Output::Write { .. } => Some(Input::Written),
+            Output::Write { sync: true, .. } => Some(Input::Synced),
+            Output::Write { sync: false, .. } => Some(Input::Written),
             Output::Sync { .. } => Some(Input::Synced),
             // The read is delayed too, so that it follows the write of a publication that was just acknowledged.
             Output::Read { .. } if !self.delayed.is_empty() => None,

@@ -1,59 +1,61 @@
 //! Segments as files of one data directory.
 //!
-//! Owns the directory's lock and the open files. Writes with `pwrite`, syncs with `fdatasync`, reads with `pread`, all
-//! on the writer thread; the segment worker's thread creates and deletes files.
+//! Owns the directory's lock and the threads that execute operations: one writes with `pwrite` and syncs with
+//! `fdatasync`, one reads with `pread`, and the segment worker's thread creates and deletes files.
 
 pub(super) mod directory;
+mod io_worker;
 mod segment_worker;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
-use steadfast_machine::convert;
 
-use self::directory::{Directory, DirectoryAccess, segment_path};
+use self::directory::{Directory, DirectoryAccess};
+use self::io_worker::{IoOperation, IoWorker, SegmentFiles};
 use self::segment_worker::SegmentWorker;
-pub(super) use self::segment_worker::WakeFn;
+use super::disk::Disk;
 use super::error::LogError;
 use super::storage::{Completion, Reservation};
 
-/// The maximum number of open segments. At the limit, the open segment with the lowest number that needs no sync is
-/// closed; it is opened again when needed.
-const OPEN_MAX: usize = 64;
-
-/// The size from which a read is worth a second system call, which avoids filling the buffer with zeros first.
-const STREAMED_MIN: usize = 64 << 10;
+/// Called by the threads when a completion is available.
+pub(super) type WakeFn = Arc<dyn Fn() + Send + Sync>;
 
 /// All segments of one data directory.
 #[derive(Debug)]
 pub(super) struct Files {
-    // This field is declared first, so that the segment worker has stopped before the lock is released.
+    // The directory is declared last, so that the segment worker has stopped before the lock is released.
     segment_worker: SegmentWorker,
-    open: BTreeMap<SegmentNumber, File>,
-    /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is detected.
-    unsynced: BTreeSet<SegmentNumber>,
+    writes: IoWorker,
+    reads: IoWorker,
+    /// The completions of both I/O workers.
+    completions: Receiver<Completion>,
     directory: Directory,
 }
 
 impl Files {
     /// Locks the directory for this process. `wake` is called whenever a completion is available.
-    pub(super) fn open(path: &Path, wake: WakeFn) -> Result<Self, LogError> {
+    pub(super) fn open(path: &Path, disk: &Arc<dyn Disk>, wake: &WakeFn) -> Result<Self, LogError> {
         let directory = Directory::open(path, DirectoryAccess::Write)?;
         directory
             .remove_partial()
             .map_err(|error| LogError::from_io(path, error))?;
-        let segment_worker = SegmentWorker::start(path.to_path_buf(), wake)
-            .map_err(|source| LogError::ThreadNotStarted { source })?;
+        let not_started = |source| LogError::ThreadNotStarted { source };
+        let segment_worker = SegmentWorker::start(path.to_path_buf(), Arc::clone(wake));
+        let (sender, completions) = channel();
+        let start = |name| {
+            let files = SegmentFiles::new(path.to_path_buf(), Arc::clone(disk));
+            IoWorker::start(name, files, sender.clone(), Arc::clone(wake))
+        };
         Ok(Self {
-            segment_worker,
-            open: BTreeMap::new(),
-            unsynced: BTreeSet::new(),
+            segment_worker: segment_worker.map_err(not_started)?,
+            writes: start("log-writes").map_err(not_started)?,
+            reads: start("log-reads").map_err(not_started)?,
+            completions,
             directory,
         })
     }
@@ -64,122 +66,113 @@ impl Files {
     }
 
     /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
-    pub(super) fn reserve(&mut self, reservation: Reservation) -> Option<Completion> {
+    pub(super) fn reserve(&self, reservation: Reservation) -> Option<Completion> {
         // A new file replaces the old one under this name: the file that is open must not be written to.
-        self.open.remove(&reservation.segment);
+        self.close(reservation.segment);
         self.segment_worker.reserve(reservation)
     }
 
-    /// Writes the bytes at this offset.
+    /// Starts to write the bytes at this offset, and to make the segment durable if `sync` is set. Returns the completion
+    /// as `reserve` does.
     pub(super) fn write(
-        &mut self,
+        &self,
         segment: SegmentNumber,
         at: u64,
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        self.unsynced.insert(segment);
-        self.file(segment)?.write_all_at(bytes, at)
+        bytes: Bytes,
+        sync: bool,
+    ) -> Option<Completion> {
+        let operation = IoOperation::Write {
+            segment,
+            at,
+            bytes,
+            sync,
+        };
+        let started = self.writes.start_operation(operation);
+        started
+            .err()
+            .map(|_| Completion::NotWritten(thread_exited()))
     }
 
-    /// Makes everything that was written to the segment durable.
-    pub(super) fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
-        self.file(segment)?.sync_data()?;
-        self.unsynced.remove(&segment);
-        Ok(())
+    /// Starts to make everything that was written to the segment durable.
+    pub(super) fn sync(&self, segment: SegmentNumber) -> Option<Completion> {
+        let started = self.writes.start_operation(IoOperation::Sync(segment));
+        started
+            .err()
+            .map(|_| Completion::NotSynced(thread_exited()))
     }
 
-    /// Reads bytes; returns fewer than `len` only at the end of the segment.
+    /// Starts to read bytes; fewer than `len` are read only at the end of the segment.
     pub(super) fn read(
-        &mut self,
+        &self,
+        read: u64,
         segment: SegmentNumber,
         at: u64,
         len: usize,
-    ) -> io::Result<Bytes> {
-        read_at(self.file(segment)?, at, len)
+    ) -> Option<Completion> {
+        let operation = IoOperation::Read {
+            read,
+            segment,
+            at,
+            len,
+        };
+        let started = self.reads.start_operation(operation);
+        started
+            .err()
+            .map(|_| Completion::NotRead(read, thread_exited()))
     }
 
     /// Starts to delete a segment. Returns a failure, or `None`; `poll_completion` may return a failure later.
-    pub(super) fn remove(&mut self, segment: SegmentNumber) -> Option<Completion> {
-        self.open.remove(&segment);
-        self.unsynced.remove(&segment);
+    pub(super) fn remove(&self, segment: SegmentNumber) -> Option<Completion> {
+        self.close(segment);
         self.segment_worker.remove(segment)
     }
 
     /// Returns the next completion that is available.
     pub(super) fn poll_completion(&self) -> Option<Completion> {
-        self.segment_worker.poll_completion()
+        let completion = self.completions.try_recv().ok();
+        completion.or_else(|| self.segment_worker.poll_completion())
     }
 
-    fn file(&mut self, segment: SegmentNumber) -> io::Result<&File> {
-        if self.open.len() >= OPEN_MAX && !self.open.contains_key(&segment) {
-            let spare = self
-                .open
-                .keys()
-                .find(|number| !self.unsynced.contains(number))
-                .copied();
-            spare.and_then(|number| self.open.remove(&number));
-        }
-        match self.open.entry(segment) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let path = segment_path(self.directory.path(), segment);
-                Ok(entry.insert(OpenOptions::new().read(true).write(true).open(path)?))
-            }
+    fn close(&self, segment: SegmentNumber) {
+        for worker in [&self.writes, &self.reads] {
+            // A thread that has exited has closed its files.
+            drop(worker.start_operation(IoOperation::Close(segment)));
         }
     }
 }
 
-/// Reads until `len` bytes have been read or the file ends.
-pub(super) fn read_at(file: &File, at: u64, len: usize) -> io::Result<Bytes> {
-    let mut bytes = Vec::with_capacity(len);
-    if len < STREAMED_MIN {
-        bytes.resize(len, 0);
-        let filled = fill_at(file, at, &mut bytes)?;
-        bytes.truncate(filled);
-    } else {
-        let mut file = file;
-        file.seek(SeekFrom::Start(at))?;
-        file.take(convert::to_u64(len)).read_to_end(&mut bytes)?;
+impl Drop for Files {
+    fn drop(&mut self) {
+        // Nothing is written after the lock is released. A read that is stuck changes nothing, and is not waited for.
+        self.writes.stop();
     }
-    Ok(Bytes::from(bytes))
 }
 
-fn fill_at(file: &File, at: u64, bytes: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..)
-        && !rest.is_empty()
-    {
-        match file.read_at(rest, at + convert::to_u64(filled)) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
+fn thread_exited() -> io::Error {
+    io::Error::other("the I/O thread of the log has exited")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
     use std::time::Duration;
 
+    use super::directory::segment_path;
     use super::*;
+    use crate::engine::log::disk::SystemDisk;
 
     const SEGMENT: SegmentNumber = SegmentNumber(1);
 
     #[test]
     fn writes_to_a_segment_that_was_reserved_again_are_in_the_new_file() {
         let directory = tempfile::tempdir().unwrap();
-        let (wake, woken) = channel();
-        let wake = Box::new(move || wake.send(()).unwrap());
-        let mut files = Files::open(directory.path(), wake).unwrap();
-        reserve(&mut files, &woken, 4096);
-        files.read(SEGMENT, 0, 4096).unwrap();
+        let (files, woken) = open(directory.path());
+        reserve(&files, &woken, 4096);
+        assert!(files.read(1, SEGMENT, 0, 4096).is_none());
+        assert!(matches!(completion(&files, &woken), Completion::Read(1, _)));
+        write(&files, &woken, Bytes::from_static(b"old"));
 
-        reserve(&mut files, &woken, 8192);
-        files.write(SEGMENT, 0, b"acknowledged").unwrap();
-        files.sync(SEGMENT).unwrap();
+        reserve(&files, &woken, 8192);
+        write(&files, &woken, Bytes::from_static(b"acknowledged"));
 
         let stored = std::fs::read(segment_path(directory.path(), SEGMENT)).unwrap();
         assert_eq!(stored.len(), 8192);
@@ -192,11 +185,9 @@ mod tests {
     #[test]
     fn a_segment_begins_and_ends_as_requested_with_zeros_between() {
         let directory = tempfile::tempdir().unwrap();
-        let (wake, woken) = channel();
-        let wake = Box::new(move || wake.send(()).unwrap());
-        let mut files = Files::open(directory.path(), wake).unwrap();
+        let (files, woken) = open(directory.path());
 
-        reserve(&mut files, &woken, 4096);
+        reserve(&files, &woken, 4096);
 
         let stored = std::fs::read(segment_path(directory.path(), SEGMENT)).unwrap();
         assert_eq!(stored.len(), 4096);
@@ -204,7 +195,7 @@ mod tests {
         assert!(stored[5..4092].iter().all(|byte| *byte == 0));
     }
 
-    fn reserve(files: &mut Files, woken: &Receiver<()>, bytes: u64) {
+    fn reserve(files: &Files, woken: &Receiver<()>, bytes: u64) {
         let reservation = Reservation {
             segment: SEGMENT,
             bytes,
@@ -212,10 +203,26 @@ mod tests {
             last: Bytes::from_static(b"last"),
         };
         assert!(files.reserve(reservation).is_none());
-        woken.recv_timeout(Duration::from_secs(30)).unwrap();
         assert!(matches!(
-            files.poll_completion(),
-            Some(Completion::Reserved(SEGMENT))
+            completion(files, woken),
+            Completion::Reserved(SEGMENT)
         ));
+    }
+
+    fn write(files: &Files, woken: &Receiver<()>, bytes: Bytes) {
+        assert!(files.write(SEGMENT, 0, bytes, true).is_none());
+        assert!(matches!(completion(files, woken), Completion::Synced));
+    }
+
+    fn completion(files: &Files, woken: &Receiver<()>) -> Completion {
+        woken.recv_timeout(Duration::from_secs(30)).unwrap();
+        files.poll_completion().unwrap()
+    }
+
+    fn open(directory: &Path) -> (Files, Receiver<()>) {
+        let (wake, woken) = channel();
+        let wake: WakeFn = Arc::new(move || wake.send(()).unwrap());
+        let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+        (Files::open(directory, &disk, &wake).unwrap(), woken)
     }
 }

@@ -1,14 +1,16 @@
 //! Starts the log: opens its files, and waits until its thread has opened the log.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 use steadfast_engine::Engine;
 use steadfast_log::io::{Input, Output};
 use steadfast_log::open::OpenReport;
 
+use super::disk::{Disk, SystemDisk};
 use super::error::LogError;
-use super::files::Files;
+use super::files::{Files, WakeFn};
 use super::writer::Writer;
 use crate::engine::service::{self, EngineService, EngineSetup};
 use crate::engine::shard_engine::ShardEngine;
@@ -30,8 +32,27 @@ pub fn start<M>(
 where
     M: Engine<Input = Input, Output = Output> + Send + 'static,
 {
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    start_on(setup, directory, machine, &disk)
+}
+
+/// The same as [`start()`], on another disk.
+///
+/// # Errors
+///
+/// The same errors as [`start()`].
+pub fn start_on<M>(
+    setup: &EngineSetup,
+    directory: &Path,
+    machine: M,
+    disk: &Arc<dyn Disk>,
+) -> Result<(EngineService, Vec<ShardEngine>, OpenReport), LogError>
+where
+    M: Engine<Input = Input, Output = Output> + Send + 'static,
+{
     let (service, shards, exchange) = service::connect(setup);
-    let files = Files::open(directory, Box::new(service.waker()))?;
+    let wake: WakeFn = Arc::new(service.waker());
+    let files = Files::open(directory, disk, &wake)?;
     let writer = Writer::new(machine, files, exchange, setup.clock);
     let directory = directory.to_path_buf();
     let (opened_sender, opened) = sync_channel(1);

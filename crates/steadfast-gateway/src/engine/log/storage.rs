@@ -28,6 +28,18 @@ pub(super) enum Completion {
     NotReserved(SegmentNumber, io::Error),
     /// The segment could not be deleted.
     NotRemoved(SegmentNumber, io::Error),
+    /// The bytes were written.
+    Written,
+    /// The bytes could not be written.
+    NotWritten(io::Error),
+    /// The segment was synced, after its bytes were written if there were any.
+    Synced,
+    /// The segment could not be synced.
+    NotSynced(io::Error),
+    /// The bytes of the read with this number.
+    Read(u64, Bytes),
+    /// The read with this number failed.
+    NotRead(u64, io::Error),
 }
 
 impl Completion {
@@ -44,12 +56,18 @@ impl Completion {
             },
             Self::NotReserved(segment, error) => failed(FailedOperation::Reserve(segment), &error),
             Self::NotRemoved(segment, error) => failed(FailedOperation::Remove(segment), &error),
+            Self::Written => Input::Written,
+            Self::NotWritten(error) => failed(FailedOperation::Write, &error),
+            Self::Synced => Input::Synced,
+            Self::NotSynced(error) => failed(FailedOperation::Sync, &error),
+            Self::Read(read, bytes) => Input::ReadDone { read, bytes },
+            Self::NotRead(read, error) => failed(FailedOperation::Read(read), &error),
         }
     }
 }
 
 /// Returns the input for a failed operation. Also logs the error, because the state machine does not receive its text.
-pub(super) fn failed(operation: FailedOperation, error: &io::Error) -> Input {
+fn failed(operation: FailedOperation, error: &io::Error) -> Input {
     let kind = classify(error);
     match kind {
         StorageError::NoSpace => {

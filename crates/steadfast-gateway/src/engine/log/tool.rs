@@ -31,11 +31,12 @@ pub use steadfast_log::verify::Verification;
 use steadfast_log::verify::Verifier;
 use steadfast_machine::{ByteSize, convert};
 
+use super::disk::read_at;
 use super::error::LogError;
 use super::files::directory::{
     DIRECTORY_MODE, Directory, DirectoryAccess, new_file, segment_path, sync_names,
 };
-use super::files::read_at;
+
 use super::random;
 use crate::config::StoreConfig;
 use crate::config::policy::log_settings;

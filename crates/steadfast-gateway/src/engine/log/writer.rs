@@ -1,8 +1,8 @@
 //! The writer thread: owns the log's state machine, feeds inputs to it and executes its outputs until there are none.
 //!
 //! The writer feeds all requests that it received as one batch, so that one sync covers all of them. The shards are
-//! woken at the end of the step, and before each write and sync, so that no commit waits for the next batch. Makes no
-//! decisions; see `steadfast_log`.
+//! woken at the end of the step. No operation of the storage blocks this thread: other threads execute them, and wake it
+//! when they complete. Makes no decisions; see `steadfast_log`.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -12,13 +12,13 @@ use steadfast_clock::Clock;
 use steadfast_engine::Engine;
 use steadfast_engine::order::Delivery;
 use steadfast_log::event::Event;
-use steadfast_log::io::{FailedOperation, Input, Output};
+use steadfast_log::io::{Input, Output};
 use steadfast_log::open::{Corruption, OpenReport};
 
 use super::error::LogError;
 use super::files::Files;
 use super::random;
-use super::storage::{Completion, Reservation, failed};
+use super::storage::{Completion, Reservation};
 use crate::config::keys;
 use crate::engine::exchange::{CloseOutcome, Exchange};
 
@@ -182,39 +182,24 @@ where
                     first,
                     last,
                 });
-                self.inputs.extend(completion.map(Completion::into_input));
+                self.complete(completion);
             }
-            Output::Write { segment, at, bytes } => {
-                self.deliver();
-                let input = match self.files.write(segment, at, &bytes) {
-                    Ok(()) => Input::Written,
-                    Err(error) => failed(FailedOperation::Write, &error),
-                };
-                self.inputs.push_back(input);
-            }
-            Output::Sync { segment } => {
-                self.deliver();
-                let input = match self.files.sync(segment) {
-                    Ok(()) => Input::Synced,
-                    Err(error) => failed(FailedOperation::Sync, &error),
-                };
-                self.inputs.push_back(input);
-            }
+            Output::Write {
+                segment,
+                at,
+                bytes,
+                sync,
+            } => self.complete(self.files.write(segment, at, bytes, sync)),
+            Output::Sync { segment } => self.complete(self.files.sync(segment)),
             Output::Read {
                 read,
                 segment,
                 at,
                 len,
-            } => {
-                let input = match self.files.read(segment, at, len) {
-                    Ok(bytes) => Input::ReadDone { read, bytes },
-                    Err(error) => failed(FailedOperation::Read(read), &error),
-                };
-                self.inputs.push_back(input);
-            }
+            } => self.complete(self.files.read(read, segment, at, len)),
             Output::Remove { segment } => {
                 let completion = self.files.remove(segment);
-                self.inputs.extend(completion.map(Completion::into_input));
+                self.complete(completion);
             }
             Output::Opened(report) => self.phase = WriterPhase::Open(report),
             Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
@@ -231,6 +216,11 @@ where
             Output::Notify(event) => self.handle_event(event),
             Output::Closed => self.phase = WriterPhase::Closed,
         }
+    }
+
+    /// Handles the result of an operation that could not be started.
+    fn complete(&mut self, completion: Option<Completion>) {
+        self.inputs.extend(completion.map(Completion::into_input));
     }
 
     fn stage(&mut self, delivery: Delivery) {
@@ -283,6 +273,21 @@ where
                     at_bytes = at,
                     "failed to read a log record"
                 );
+            }
+            Event::OperationSlow {
+                operation,
+                duration,
+            } => tracing::warn!(
+                duration_seconds = duration.as_secs(),
+                "{} of the log has not returned; what needs it waits, and everything else is served",
+                operation.name()
+            ),
+            Event::SlowOperationEnded {
+                operation,
+                duration,
+            } => {
+                let duration_seconds = duration.as_secs_f32();
+                tracing::warn!(duration_seconds, "{} of the log returned", operation.name());
             }
             Event::UncleanShutdown => {
                 self.outcome = CloseOutcome::Unclean;

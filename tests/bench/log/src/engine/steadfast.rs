@@ -99,6 +99,7 @@ impl Engine for Steadfast {
                 retention: RetentionClass::Kept,
                 publisher: Publisher::default(),
                 idempotency_key: None,
+                may_create_channel: true,
             }));
         }
         self.shard.flush();

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use steadfast_log::io::SegmentNumber;
 use steadfast_machine::convert;
 
+use super::WakeFn;
 use super::directory::{new_file, partial_path, segment_path, sync_names};
 use crate::engine::log::storage::{Completion, Reservation};
 
@@ -25,9 +26,6 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The maximum number of queued operations. The state machine reserves one segment at a time and removes a few after
 /// it; when it removes more than this at once, the writer waits for the worker, which never waits for another thread.
 const OPERATIONS_MAX: usize = 1024;
-
-/// Called when a completion is available.
-pub(in crate::engine::log) type WakeFn = Box<dyn Fn() + Send>;
 
 /// The writer's handle of the segment worker. Dropping it stops the thread and waits for it.
 #[derive(Debug)]

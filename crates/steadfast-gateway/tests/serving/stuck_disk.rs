@@ -1,0 +1,216 @@
+//! A real disk that is stuck: a file system on a loop device, frozen with `fsfreeze`, so that writes and syncs do not
+//! return.
+//!
+//! Needs root and loop devices; without them the test says so and passes. Freezes for 11 s, or for as many seconds as
+//! `STEADFAST_STUCK_SECONDS` says.
+
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use steadfast_machine::ByteSize;
+
+use crate::client::{Client, exchange, publish};
+use crate::{durable_config, millis, serve, stop};
+
+/// Publications that wait, and others that are above the limit of bytes.
+const PUBLICATIONS: usize = 40;
+
+#[test]
+fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lost() {
+    let disk = match StuckDisk::mount() {
+        Ok(disk) => disk,
+        Err(reason) => return println!("SKIP: {reason}"),
+    };
+    let mut config = durable_config(&disk.path().join("data"));
+    config.client.ping_interval.0 = Duration::from_secs(2);
+    config.client.pong_timeout = millis(1_900);
+    config.store.segment_bytes.0 = ByteSize::from_mib(1);
+    config.store.bytes_max.0 = ByteSize::from_mib(8);
+    config.store.pending_bytes_max.0 = ByteSize::from_mib(1);
+    let gateway = serve(config);
+    let address = gateway.address();
+    let mut subscriber = Client::connect(address);
+    subscriber.connect_and_subscribe("news");
+    let mut publisher = Client::connect(address);
+    publisher.send("{\"id\":1,\"connect\":{}}");
+    reply(&mut publisher, 1);
+    publisher.send(&publish(2, "news", "\"before\""));
+    assert!(reply(&mut publisher, 2).contains("\"publish\""));
+    assert_eq!(subscriber.next_offset(), 1);
+
+    disk.freeze();
+    let frozen_at = Instant::now();
+    let payload = format!("\"{}\"", "x".repeat(60_000));
+    let ids = 3..3 + PUBLICATIONS;
+    for id in ids {
+        publisher.send(&publish(id, "news", &payload));
+    }
+    let seconds = std::env::var("STEADFAST_STUCK_SECONDS");
+    let seconds = seconds.map_or(11, |seconds| seconds.parse().unwrap());
+    let (mut reasons, mut replies, mut pushes) = (Vec::new(), Vec::new(), Vec::new());
+    while frozen_at.elapsed() < Duration::from_secs(seconds) {
+        reply_to_ping(&mut subscriber, &mut pushes);
+        reply_to_ping(&mut publisher, &mut replies);
+        // A client that connects now reads the history, subscribes with recovery, and reads the presence.
+        let mut bystander = Client::connect(address);
+        bystander.send("{\"id\":1,\"connect\":{}}");
+        reply(&mut bystander, 1);
+        bystander.send("{\"id\":2,\"history\":{\"channel\":\"news\",\"limit\":10}}");
+        let history = reply(&mut bystander, 2);
+        assert!(
+            history.contains("before") && !history.contains("xxx"),
+            "{history}"
+        );
+        let (_, epoch) = history.split_once("\"epoch\":\"").unwrap();
+        let (epoch, _) = epoch.split_once('"').unwrap();
+        bystander.send(&format!(
+            "{{\"id\":3,\"subscribe\":{{\"channel\":\"news\",\"recover\":true,\"epoch\":\"{epoch}\",\"offset\":0}}}}"
+        ));
+        let subscribed = reply(&mut bystander, 3);
+        assert!(
+            subscribed.contains("\"recovered\":true") && subscribed.contains("before"),
+            "{subscribed}"
+        );
+        bystander.send("{\"id\":4,\"presence\":{\"channel\":\"news\"}}");
+        assert!(reply(&mut bystander, 4).contains("\"presence\""));
+        reasons.push(ready(address));
+    }
+    disk.thaw();
+
+    let stalled = reasons.last().unwrap();
+    assert!(stalled.starts_with("HTTP/1.1 503 "), "{stalled}");
+    assert!(stalled.contains(" of the log has taken "), "{stalled}");
+    assert!(reasons[0].starts_with("HTTP/1.1 200 "), "{}", reasons[0]);
+    assert_eq!(
+        pushes,
+        [String::new(); 0],
+        "nothing is published before it is durable"
+    );
+    assert!(
+        replies.iter().all(|reply| reply.contains("\"code\":111")),
+        "{replies:?}"
+    );
+    let waiting = PUBLICATIONS - replies.len();
+    assert!((10..25).contains(&waiting), "{waiting}");
+    while replies.len() < PUBLICATIONS {
+        let line = publisher.next_line();
+        if line != "{}" {
+            assert!(line.contains("\"publish\""), "{line}");
+            replies.push(line);
+        }
+    }
+    let acknowledged = u64::try_from(1 + waiting).unwrap();
+    publisher.send("{\"id\":100,\"history\":{\"channel\":\"news\",\"limit\":0}}");
+    let history = reply(&mut publisher, 100);
+    assert!(
+        history.contains(&format!("\"offset\":{acknowledged}")),
+        "{history}"
+    );
+    let offsets: Vec<_> = (1..acknowledged)
+        .map(|_| subscriber.next_offset())
+        .collect();
+    assert!(offsets.iter().copied().eq(2..=acknowledged), "{offsets:?}");
+    assert!(ready(address).starts_with("HTTP/1.1 200 "));
+    stop(gateway);
+}
+
+fn ready(address: std::net::SocketAddr) -> String {
+    exchange(address, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+}
+
+/// Receives the reply with this id; skips everything else.
+fn reply(client: &mut Client, id: usize) -> String {
+    let start = format!("{{\"id\":{id},");
+    loop {
+        let line = client.next_line();
+        if line.starts_with(&start) {
+            return line;
+        }
+    }
+}
+
+/// Receives what precedes the next ping, and replies to the ping.
+fn reply_to_ping(client: &mut Client, received: &mut Vec<String>) {
+    loop {
+        let line = client.next_line();
+        if line == "{}" {
+            return client.send("{}");
+        }
+        received.push(line);
+    }
+}
+
+/// A mounted file system that can be frozen.
+struct StuckDisk {
+    directory: tempfile::TempDir,
+    /// Thaws the file system even if the test is killed: a thread that waits for it cannot be.
+    guard: Child,
+}
+
+impl StuckDisk {
+    fn mount() -> Result<Self, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let (image, path) = (
+            directory.path().join("image"),
+            directory.path().join("mounted"),
+        );
+        std::fs::create_dir(&path).unwrap();
+        let file = std::fs::File::create(&image).unwrap();
+        file.set_len(64 << 20).unwrap();
+        run("mkfs.ext4", &["-q".as_ref(), image.as_ref()])?;
+        run(
+            "mount",
+            &[
+                "-o".as_ref(),
+                "loop".as_ref(),
+                image.as_ref(),
+                path.as_ref(),
+            ],
+        )?;
+        let guard = Command::new("sh")
+            .args(["-c", "sleep 120; fsfreeze -u \"$0\""])
+            .arg(&path)
+            .spawn();
+        let disk = Self {
+            directory,
+            guard: guard.expect("a shell starts"),
+        };
+        run("fsfreeze", &["-f".as_ref(), disk.path().as_ref()])?;
+        disk.thaw();
+        Ok(disk)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("mounted")
+    }
+
+    fn freeze(&self) {
+        run("fsfreeze", &["-f".as_ref(), self.path().as_ref()]).unwrap();
+    }
+
+    fn thaw(&self) {
+        run("fsfreeze", &["-u".as_ref(), self.path().as_ref()]).unwrap();
+    }
+}
+
+impl Drop for StuckDisk {
+    fn drop(&mut self) {
+        // A test that failed may have left it frozen.
+        drop(run("fsfreeze", &["-u".as_ref(), self.path().as_ref()]));
+        drop(run("umount", &["-l".as_ref(), self.path().as_ref()]));
+        drop(self.guard.kill());
+        drop(self.guard.wait());
+    }
+}
+
+fn run(program: &str, arguments: &[&std::ffi::OsStr]) -> Result<(), String> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.map_err(|error| format!("{program} cannot be run: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        let error = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{program} failed: {error}"))
+    }
+}
