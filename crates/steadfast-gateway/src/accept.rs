@@ -49,7 +49,8 @@ pub(crate) async fn accept(event_loop: Rc<EventLoop>, listener: TcpListener) {
                 tracing::debug!(%error, "connection aborted before it was accepted");
             }
             Err(error) => {
-                event_loop.step(|shard, now| shard.log(now, Refused::Accept { error }));
+                let files_max = event_loop.settings.sockets.source;
+                event_loop.step(|shard, now| shard.log(now, Refused::Accept { error, files_max }));
                 time::sleep(EXHAUSTED_PAUSE).await;
             }
         }

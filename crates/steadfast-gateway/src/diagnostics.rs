@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use steadfast_hub::event::{ClosedBy, Event, HubLimit};
 use steadfast_hub::io::{ClientId, PeerId};
 use steadfast_hub::policy::HubSetting;
@@ -82,7 +83,11 @@ pub(crate) enum Refused {
         setting: SettingSource,
     },
     /// It could not be accepted, because the system has no file descriptor or memory for it.
-    Accept { error: std::io::Error },
+    Accept {
+        error: std::io::Error,
+        /// What limits the number of files.
+        files_max: SettingSource,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -244,11 +249,16 @@ fn log_refused(summaries: &[Summary<RefusedKind, Refused>]) {
             Refused::Handshake { from, setting } => {
                 tracing::warn!(count, %from, %setting, "connection without a complete request dropped: limit reached");
             }
-            Refused::Accept { error } => {
-                tracing::error!(count, %error, "failed to accept connections; retrying");
+            Refused::Accept { error, files_max } => {
+                let setting = is_out_of_files(error).then(|| tracing::field::display(files_max));
+                tracing::error!(count, %error, setting, "failed to accept connections; retrying");
             }
         }
     }
+}
+
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::MFILE)
 }
 
 /// A line about one connection has no count.
@@ -327,5 +337,23 @@ fn describe(closed_by: &ClosedBy) -> (&'static str, u16, &str) {
         ClosedBy::Client { code, reason } => ("client", code.unwrap_or(1005), reason),
         ClosedBy::EndOfStream => ("client", 1006, "end of stream without a close frame"),
         ClosedBy::IoError => ("network", 1006, "read or write failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lack_of_file_descriptors_is_reported_with_their_limit() {
+        for (errno, expected) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, false),
+            (Errno::NOMEM, false),
+        ] {
+            let error = std::io::Error::from(errno);
+
+            assert_eq!(is_out_of_files(&error), expected, "{error}");
+        }
     }
 }

@@ -138,6 +138,22 @@ fn a_request_in_absolute_form_is_upgraded_as_a_probe_is_served() {
 }
 
 #[test]
+fn a_head_that_arrives_byte_by_byte_is_upgraded() {
+    let gateway = serve(config());
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let request = head(PATH, &gateway.address().to_string(), "");
+
+    for byte in request.as_bytes() {
+        stream.write_all(&[*byte]).unwrap();
+    }
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+
+    assert_eq!(&status, b"HTTP/1.1 101");
+}
+
+#[test]
 fn a_request_that_never_ends_is_disconnected_at_its_deadline() {
     let mut config = config();
     config.server.handshake_timeout = millis(200);
