@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 
 use rustix::process::Signal;
 use steadfast_clock::Clock;
@@ -19,7 +20,7 @@ const SESSIONS: usize = 32;
 #[test]
 fn refused_pages_and_closed_connections_are_logged_once_a_second_with_their_number() {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut gateway = Gateway::start_with_default_log(log.reopen().unwrap());
+    let gateway = Gateway::start_with_default_log(log.reopen().unwrap());
     let clock = Clock::start();
     let foreign = UPGRADE.replace(
         "Upgrade: websocket",
@@ -33,11 +34,9 @@ fn refused_pages_and_closed_connections_are_logged_once_a_second_with_their_numb
     }
 
     gateway.client().publish();
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.wait().code(), Some(0));
 
     let seconds = (clock.now() - steadfast_machine::Instant::START).as_secs();
-    let text = std::fs::read_to_string(log.path()).unwrap();
+    let text = log_after_exit(gateway, log.path());
     let refused: Vec<&str> = lines(&text, "web page rejected");
     assert_eq!(
         refused.iter().map(|line| count(line)).sum::<u64>(),
@@ -64,14 +63,12 @@ fn refused_pages_and_closed_connections_are_logged_once_a_second_with_their_numb
 #[test]
 fn a_single_connection_has_a_line_of_its_own() {
     let log = tempfile::NamedTempFile::new().unwrap();
-    let mut gateway = Gateway::start_with_default_log(log.reopen().unwrap());
+    let gateway = Gateway::start_with_default_log(log.reopen().unwrap());
     for _ in 0..3 {
         drop(gateway.client());
     }
-    gateway.signal(Signal::TERM);
-    assert_eq!(gateway.wait().code(), Some(0));
 
-    let text = std::fs::read_to_string(log.path()).unwrap();
+    let text = log_after_exit(gateway, log.path());
 
     let closed = lines(&text, "connection closed");
     assert_eq!(closed.len(), 3, "{text}");
@@ -106,7 +103,7 @@ fn probes_are_served_while_clients_and_idle_connections_have_all_sockets() {
         client.publish();
     }
     drop(rejected);
-    let text = std::fs::read_to_string(log.path()).unwrap();
+    let text = log_after_exit(gateway, log.path());
     let limits = lines(&text, "limit reached");
     assert!(!limits.is_empty(), "{text}");
     assert!(
@@ -119,13 +116,14 @@ fn probes_are_served_while_clients_and_idle_connections_have_all_sockets() {
 fn a_limit_that_the_open_files_lowered_is_reported_as_such() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let gateway = with_few_files(log.reopen().unwrap());
-    let _sessions: Vec<Client> = (0..SESSIONS).map(|_| gateway.client()).collect();
+    let sessions: Vec<Client> = (0..SESSIONS).map(|_| gateway.client()).collect();
 
     let mut rejected = gateway.upgraded();
     rejected.send(b"{\"id\":1,\"connect\":{}}");
     rejected.until("\"code\":111");
+    drop((sessions, rejected));
 
-    let text = std::fs::read_to_string(log.path()).unwrap();
+    let text = log_after_exit(gateway, log.path());
     let line = lines(&text, "requests rejected: limit reached");
     assert_eq!(line.len(), 1, "{text}");
     assert!(line[0].contains("the limit of open files (100;"), "{text}");
@@ -152,6 +150,13 @@ fn a_client_connects_while_one_address_opens_more_connections_than_may_be_unfini
 
     // The oldest one was dropped for a newer one.
     assert!(matches!(idle[0].read(&mut [0]), Ok(0) | Err(_)));
+}
+
+/// Stops the gateway, which then has written all of its log.
+fn log_after_exit(mut gateway: Gateway, log: &Path) -> String {
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    std::fs::read_to_string(log).unwrap()
 }
 
 fn with_few_files(log: File) -> Gateway {
