@@ -58,7 +58,10 @@ pub(crate) fn a_peer_creates_as_many_channels_as_its_quota_and_can_still_publish
         [published(2), published(3), exceeded, published(5)]
     );
     let limit = HubLimit::NewChannelsPerPeer;
-    assert_eq!(script.events, [Event::LimitReached { limit, count: 1 }]);
+    assert_eq!(
+        script.events.last(),
+        Some(&Event::LimitReached { limit, count: 1 })
+    );
     script.advance(MINUTE / 2);
     script.send(peer, publish(6, "d"));
     script.respond(appended(1));
@@ -112,7 +115,10 @@ pub(crate) fn a_peer_uses_as_many_keys_as_its_quota_and_a_repeat_is_none(offsets
 
     assert_eq!(script.read(peer), [error(5, ErrorCode::TooManyRequests)]);
     let limit = HubLimit::KeysPerPeer;
-    assert_eq!(script.events, [Event::LimitReached { limit, count: 1 }]);
+    assert_eq!(
+        script.events.last(),
+        Some(&Event::LimitReached { limit, count: 1 })
+    );
     script.send(peer, publish(6, "news"));
     script.respond(appended(3));
     script.advance(MINUTE / 2);
@@ -143,7 +149,10 @@ pub(crate) fn publications_above_the_limit_of_bytes_are_rejected_and_reads_are_n
     let first = u32::try_from(2 + accepted).unwrap();
     assert_eq!(rejected[0], error(first, ErrorCode::TooManyRequests));
     let limit = HubLimit::PendingRequestBytes;
-    assert_eq!(script.events, [Event::LimitReached { limit, count: 1 }]);
+    assert_eq!(
+        script.events.last(),
+        Some(&Event::LimitReached { limit, count: 1 })
+    );
     assert_eq!(
         script.requests.len(),
         accepted + 1,
