@@ -61,8 +61,8 @@ impl<K: Copy + Ord, E> Throttle<K, E> {
             unreported: 0,
             example: None,
         });
-        // Reports keep their order: once an event is only counted, so are those after it.
-        if recent.unreported == 0 && recent.credit > 0 {
+        // Only an interval without a summary adds credit, so no event passes those that are only counted.
+        if recent.credit > 0 {
             recent.credit -= 1;
             return Some(Summary {
                 kind,
