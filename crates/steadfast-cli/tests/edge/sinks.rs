@@ -30,6 +30,7 @@ fn a_gateway_whose_log_is_not_read_serves_counts_the_dropped_lines_and_exits_on_
     let ready = gateway.ready();
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
     assert!(ready.contains(" log lines dropped"), "{ready}");
+    drop(client);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));
     assert!(!read_to_end(&mut log).is_empty());
@@ -66,6 +67,7 @@ fn a_gateway_whose_log_is_closed_serves_and_exits_on_sigterm() {
     client.publish();
     let ready = gateway.ready();
     assert!(ready.contains(" log lines dropped"), "{ready}");
+    drop(client);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));
 }
@@ -79,6 +81,7 @@ fn a_gateway_whose_log_is_on_a_full_disk_serves_and_exits_on_sigterm() {
     write_debug_lines(&mut client);
 
     client.publish();
+    drop(client);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));
 }
@@ -100,6 +103,7 @@ fn a_gateway_whose_terminal_is_stopped_serves_and_exits_on_sigterm() {
     write_debug_lines(&mut client);
 
     client.publish();
+    drop(client);
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().code(), Some(0));
 }
