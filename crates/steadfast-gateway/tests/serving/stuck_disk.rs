@@ -5,7 +5,7 @@
 //! `STEADFAST_STUCK_SECONDS` says.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use steadfast_machine::ByteSize;
@@ -169,8 +169,11 @@ impl StuckDisk {
             ],
         )?;
         let guard = Command::new("sh")
-            .args(["-c", "sleep 120; fsfreeze -u \"$0\""])
+            .args(["-c", "timeout 120 cat; fsfreeze -u \"$0\""])
             .arg(&path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn();
         let disk = Self {
             directory,
@@ -199,7 +202,7 @@ impl Drop for StuckDisk {
         // A test that failed may have left it frozen.
         drop(run("fsfreeze", &["-u".as_ref(), self.path().as_ref()]));
         drop(run("umount", &["-l".as_ref(), self.path().as_ref()]));
-        drop(self.guard.kill());
+        // Waiting closes the input of the guard, which then ends.
         drop(self.guard.wait());
     }
 }
