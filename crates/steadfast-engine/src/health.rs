@@ -24,7 +24,7 @@ pub enum Health {
     /// The storage has not completed an operation for a long time. What needs it waits, and everything else is served;
     /// the engine serves again as soon as the operation completes.
     Stalled {
-        /// The operation.
+        /// The operation that has not completed.
         operation: StorageOperation,
         /// When it began.
         since: Instant,
@@ -42,7 +42,7 @@ pub enum StorageOperation {
     Write,
     /// A sync that follows no write.
     Sync,
-    /// A read.
+    /// A read of the history, or of an opening.
     Read,
     /// The creation of a segment without which nothing can be written.
     Reserve,

@@ -267,7 +267,7 @@ impl Exchange {
     }
 }
 
-/// Rejects requests.
+/// Returns the responses that reject these requests.
 fn rejections(
     requests: impl Iterator<Item = Request>,
     reason: Rejection,

@@ -19,6 +19,10 @@ const SEGMENT: SegmentNumber = SegmentNumber(1);
 
 /// The state machine, with options to observe it or to make it fail.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a test selects each of them independently"
+)]
 pub(crate) struct StubLog {
     outputs: VecDeque<Output>,
     batch: Vec<Append>,

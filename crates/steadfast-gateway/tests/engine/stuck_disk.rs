@@ -91,6 +91,16 @@ impl Gate {
         self.changed.notify_all();
     }
 
+    /// Waits while the gate is closed.
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        if state.is_closed {
+            state.is_blocked = true;
+            self.changed.notify_all();
+        }
+        drop(self.changed.wait_while(state, |state| state.is_closed));
+    }
+
     fn wait_until_blocked(&self) {
         let state = self.state.lock().unwrap();
         drop(self.changed.wait_while(state, |state| !state.is_blocked));
@@ -99,12 +109,7 @@ impl Gate {
 
 impl Disk for Gate {
     fn sync(&self, file: &File) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
-        if state.is_closed {
-            state.is_blocked = true;
-            self.changed.notify_all();
-        }
-        drop(self.changed.wait_while(state, |state| state.is_closed));
+        self.pass();
         file.sync_data()
     }
 }

@@ -4,10 +4,13 @@
 //! Needs root and loop devices; without them the test says so and passes. Freezes for 11 s, or for as many seconds as
 //! `STEADFAST_STUCK_SECONDS` says.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use steadfast_clock::Clock;
+use steadfast_gateway::config::Config;
 use steadfast_machine::ByteSize;
 
 use crate::client::{Client, exchange, publish};
@@ -22,13 +25,7 @@ fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lo
         Ok(disk) => disk,
         Err(reason) => return println!("SKIP: {reason}"),
     };
-    let mut config = durable_config(&disk.path().join("data"));
-    config.client.ping_interval.0 = Duration::from_secs(2);
-    config.client.pong_timeout = millis(1_900);
-    config.store.segment_bytes.0 = ByteSize::from_mib(1);
-    config.store.bytes_max.0 = ByteSize::from_mib(8);
-    config.store.pending_bytes_max.0 = ByteSize::from_mib(1);
-    let gateway = serve(config);
+    let gateway = serve(stuck_config(&disk));
     let address = gateway.address();
     let mut subscriber = Client::connect(address);
     subscriber.connect_and_subscribe("news");
@@ -40,40 +37,17 @@ fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lo
     assert_eq!(subscriber.next_offset(), 1);
 
     disk.freeze();
-    let frozen_at = Instant::now();
     let payload = format!("\"{}\"", "x".repeat(60_000));
-    let ids = 3..3 + PUBLICATIONS;
-    for id in ids {
+    for id in 3..3 + PUBLICATIONS {
         publisher.send(&publish(id, "news", &payload));
     }
-    let seconds = std::env::var("STEADFAST_STUCK_SECONDS");
-    let seconds = seconds.map_or(11, |seconds| seconds.parse().unwrap());
     let (mut reasons, mut replies, mut pushes) = (Vec::new(), Vec::new(), Vec::new());
-    while frozen_at.elapsed() < Duration::from_secs(seconds) {
+    let clock = Clock::start();
+    let end = clock.now() + stuck_for();
+    while clock.now() < end {
         reply_to_ping(&mut subscriber, &mut pushes);
         reply_to_ping(&mut publisher, &mut replies);
-        // A client that connects now reads the history, subscribes with recovery, and reads the presence.
-        let mut bystander = Client::connect(address);
-        bystander.send("{\"id\":1,\"connect\":{}}");
-        reply(&mut bystander, 1);
-        bystander.send("{\"id\":2,\"history\":{\"channel\":\"news\",\"limit\":10}}");
-        let history = reply(&mut bystander, 2);
-        assert!(
-            history.contains("before") && !history.contains("xxx"),
-            "{history}"
-        );
-        let (_, epoch) = history.split_once("\"epoch\":\"").unwrap();
-        let (epoch, _) = epoch.split_once('"').unwrap();
-        bystander.send(&format!(
-            "{{\"id\":3,\"subscribe\":{{\"channel\":\"news\",\"recover\":true,\"epoch\":\"{epoch}\",\"offset\":0}}}}"
-        ));
-        let subscribed = reply(&mut bystander, 3);
-        assert!(
-            subscribed.contains("\"recovered\":true") && subscribed.contains("before"),
-            "{subscribed}"
-        );
-        bystander.send("{\"id\":4,\"presence\":{\"channel\":\"news\"}}");
-        assert!(reply(&mut bystander, 4).contains("\"presence\""));
+        read_as_bystander(address);
         reasons.push(ready(address));
     }
     disk.thaw();
@@ -82,10 +56,9 @@ fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lo
     assert!(stalled.starts_with("HTTP/1.1 503 "), "{stalled}");
     assert!(stalled.contains(" of the log has taken "), "{stalled}");
     assert!(reasons[0].starts_with("HTTP/1.1 200 "), "{}", reasons[0]);
-    assert_eq!(
-        pushes,
-        [String::new(); 0],
-        "nothing is published before it is durable"
+    assert!(
+        pushes.is_empty(),
+        "nothing is published before it is durable: {pushes:?}"
     );
     assert!(
         replies.iter().all(|reply| reply.contains("\"code\":111")),
@@ -101,8 +74,59 @@ fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lo
         }
     }
     let acknowledged = u64::try_from(1 + waiting).unwrap();
+    assert_all_stored(acknowledged, &mut publisher, &mut subscriber);
+    assert!(ready(address).starts_with("HTTP/1.1 200 "));
+    stop(gateway);
+}
+
+fn stuck_config(disk: &StuckDisk) -> Config {
+    let mut config = durable_config(&disk.path().join("data"));
+    config.client.ping_interval.0 = Duration::from_secs(2);
+    config.client.pong_timeout = millis(1_900);
+    config.store.segment_bytes.0 = ByteSize::from_mib(1);
+    config.store.bytes_max.0 = ByteSize::from_mib(8);
+    config.store.pending_bytes_max.0 = ByteSize::from_mib(1);
+    config
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a longer run of this test is no setting of the product"
+)]
+fn stuck_for() -> Duration {
+    let seconds = std::env::var("STEADFAST_STUCK_SECONDS");
+    Duration::from_secs(seconds.map_or(11, |seconds| seconds.parse().unwrap()))
+}
+
+/// Connects, reads the history, subscribes with recovery, and reads the presence.
+fn read_as_bystander(address: SocketAddr) {
+    let mut bystander = Client::connect(address);
+    bystander.send("{\"id\":1,\"connect\":{}}");
+    reply(&mut bystander, 1);
+    bystander.send("{\"id\":2,\"history\":{\"channel\":\"news\",\"limit\":10}}");
+    let history = reply(&mut bystander, 2);
+    assert!(
+        history.contains("before") && !history.contains("xxx"),
+        "{history}"
+    );
+    let (_, epoch) = history.split_once("\"epoch\":\"").unwrap();
+    let (epoch, _) = epoch.split_once('"').unwrap();
+    bystander.send(&format!(
+        "{{\"id\":3,\"subscribe\":{{\"channel\":\"news\",\"recover\":true,\"epoch\":\"{epoch}\",\"offset\":0}}}}"
+    ));
+    let subscribed = reply(&mut bystander, 3);
+    assert!(
+        subscribed.contains("\"recovered\":true") && subscribed.contains("before"),
+        "{subscribed}"
+    );
+    bystander.send("{\"id\":4,\"presence\":{\"channel\":\"news\"}}");
+    assert!(reply(&mut bystander, 4).contains("\"presence\""));
+}
+
+/// Every acknowledged publication is in the history, and the subscriber receives each once and in order.
+fn assert_all_stored(acknowledged: u64, publisher: &mut Client, subscriber: &mut Client) {
     publisher.send("{\"id\":100,\"history\":{\"channel\":\"news\",\"limit\":0}}");
-    let history = reply(&mut publisher, 100);
+    let history = reply(publisher, 100);
     assert!(
         history.contains(&format!("\"offset\":{acknowledged}")),
         "{history}"
@@ -111,11 +135,9 @@ fn while_the_disk_is_stuck_everything_but_publishing_continues_and_nothing_is_lo
         .map(|_| subscriber.next_offset())
         .collect();
     assert!(offsets.iter().copied().eq(2..=acknowledged), "{offsets:?}");
-    assert!(ready(address).starts_with("HTTP/1.1 200 "));
-    stop(gateway);
 }
 
-fn ready(address: std::net::SocketAddr) -> String {
+fn ready(address: SocketAddr) -> String {
     exchange(address, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
 
@@ -150,14 +172,14 @@ struct StuckDisk {
 
 impl StuckDisk {
     fn mount() -> Result<Self, String> {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
         let (image, path) = (
             directory.path().join("image"),
             directory.path().join("mounted"),
         );
-        std::fs::create_dir(&path).unwrap();
-        let file = std::fs::File::create(&image).unwrap();
-        file.set_len(64 << 20).unwrap();
+        std::fs::create_dir(&path)
+            .and_then(|()| std::fs::File::create(&image)?.set_len(64 << 20))
+            .map_err(|error| error.to_string())?;
         run("mkfs.ext4", &["-q".as_ref(), image.as_ref()])?;
         run(
             "mount",
@@ -177,7 +199,7 @@ impl StuckDisk {
             .spawn();
         let disk = Self {
             directory,
-            guard: guard.expect("a shell starts"),
+            guard: guard.map_err(|error| error.to_string())?,
         };
         run("fsfreeze", &["-f".as_ref(), disk.path().as_ref()])?;
         disk.thaw();

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use rustls_platform_verifier::Verifier;
+use steadfast_machine::convert;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -104,7 +105,7 @@ fn verify_trusted(
 ) -> Result<ServerCertVerified, rustls::Error> {
     let (_, parsed) = X509Certificate::from_der(certificate)
         .map_err(|_malformed| CertificateError::BadEncoding)?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let now: i64 = convert::saturating(now.as_secs());
     if now < parsed.validity().not_before.timestamp() {
         return Err(CertificateError::NotValidYet.into());
     }
