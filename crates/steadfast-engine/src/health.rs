@@ -21,6 +21,9 @@ pub enum Health {
     Full,
     /// The storage failed: reads only, until a restart.
     WriteFailed,
+    /// The storage is no longer where it was opened: reads only. A restart alone would open something else there, so an
+    /// operator has to restore its place first.
+    Misplaced,
     /// The storage has not completed an operation for a long time. What needs it waits, and everything else is served;
     /// the engine serves again as soon as the operation completes.
     Stalled {

@@ -66,6 +66,10 @@ impl Admin {
                 "the thread of the store panicked; publishing is disabled until the gateway is restarted",
             );
         }
+        let failure = || {
+            let failure = engine.as_ref().and_then(EngineService::failure);
+            failure.unwrap_or_else(|| "the storage failed".to_owned())
+        };
         match engine.as_ref().map(EngineService::health) {
             Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
                 not_ready("full: connect commands are rejected with error 111 and a retry delay")
@@ -80,6 +84,13 @@ impl Admin {
                 )
             }
             Some(Health::Full) => not_ready("no space left for the log; publications are rejected"),
+            Some(Health::Misplaced) => Readiness::NotReady(
+                format!(
+                    "{}; publishing is disabled until it is back and the gateway is restarted",
+                    failure()
+                )
+                .into(),
+            ),
             Some(Health::WriteFailed) => {
                 not_ready("log write failed; publishing is disabled until the gateway is restarted")
             }

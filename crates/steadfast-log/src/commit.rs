@@ -16,7 +16,7 @@ use crate::append::{self, StopReason};
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::event::Event;
 use crate::identity::SegmentSecret;
-use crate::io::{Output, SegmentNumber};
+use crate::io::{Output, SegmentNumber, StorageError};
 use crate::log::LogPhase;
 use crate::open::OpenReport;
 use crate::opening::Resumption;
@@ -95,7 +95,8 @@ pub(crate) enum StorageState {
         /// True when the write is to be retried now.
         is_probing: bool,
     },
-    WriteFailed,
+    /// A write or a sync failed, or the directory is misplaced: until a restart.
+    Failed(StorageError),
 }
 
 impl StorageState {
@@ -105,7 +106,7 @@ impl StorageState {
             Self::Available => None,
             Self::NoSegment => Some(Rejection::NoSpace),
             Self::NoSpace { .. } => Some(Rejection::NoSpace),
-            Self::WriteFailed => Some(Rejection::WriteFailed),
+            Self::Failed(_) => Some(Rejection::WriteFailed),
         }
     }
 }
@@ -135,7 +136,8 @@ impl Writer {
     /// What the log can do, as far as the writer knows.
     pub(crate) const fn health(&self) -> Health {
         match self.storage_state {
-            StorageState::WriteFailed => Health::WriteFailed,
+            StorageState::Failed(StorageError::Misplaced) => Health::Misplaced,
+            StorageState::Failed(_) => Health::WriteFailed,
             StorageState::Available if self.is_closing => Health::Closing,
             StorageState::Available if self.is_opening() => Health::Opening,
             StorageState::Available => Health::Serving,
@@ -188,7 +190,8 @@ impl Log {
             return;
         }
         // Acknowledged publications are synced in time even when nothing can be written.
-        if self.writer.is_sync_due && self.writer.storage_state != StorageState::WriteFailed {
+        if self.writer.is_sync_due && !matches!(self.writer.storage_state, StorageState::Failed(_))
+        {
             self.writer.is_sync_due = false;
             if self.sync_unsynced() {
                 return;
@@ -198,7 +201,7 @@ impl Log {
             StorageState::Available | StorageState::NoSpace { is_probing: true } => {}
             StorageState::NoSegment
             | StorageState::NoSpace { is_probing: false }
-            | StorageState::WriteFailed => {
+            | StorageState::Failed(_) => {
                 return self.close_if_blocked();
             }
         }

@@ -14,6 +14,7 @@ use crate::commit::{StorageState, Work};
 use crate::event::Event;
 use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber, StorageError};
+use crate::log::LogPhase;
 use crate::open::{Corruption, CorruptionKind};
 use crate::segment::NextSegment;
 use crate::{Log, append};
@@ -25,7 +26,9 @@ impl Log {
         match std::mem::replace(&mut self.writer.work, Work::Idle) {
             Work::Writing(batch) | Work::WritingAndSyncing(batch) => match error {
                 StorageError::NoSpace => self.roll_back_for_space(*batch),
-                StorageError::Io => self.fail_writes(Some(*batch), error),
+                StorageError::Io | StorageError::Misplaced => {
+                    self.fail_writes(Some(*batch), error);
+                }
             },
             Work::WritingCleanEnd(segment) => self.close_without_clean_end(segment, error),
             other @ (Work::Idle | Work::Syncing) => self.writer.work = other,
@@ -48,7 +51,9 @@ impl Log {
     fn close_without_clean_end(&mut self, segment: SegmentNumber, error: StorageError) {
         match error {
             StorageError::NoSpace => {}
-            StorageError::Io => self.notify(Event::WriteFailed { segment, error }),
+            StorageError::Io | StorageError::Misplaced => {
+                self.notify(Event::WriteFailed { segment, error });
+            }
         }
         self.close_uncleanly();
     }
@@ -63,9 +68,22 @@ impl Log {
         }
         self.end_operation(StorageOperation::Reserve);
         self.writer.next = NextSegment::Failed(segment, error);
+        if error == StorageError::Misplaced {
+            return self.on_check_failed(error);
+        }
         self.report_full(number, error);
         self.schedule_retry();
         self.advance();
+    }
+
+    /// Handles a misplaced directory that no write or sync has found yet. One in flight finds it too, and its batch is
+    /// rolled back then.
+    pub(crate) fn on_check_failed(&mut self, error: StorageError) {
+        let is_running = matches!(self.phase, LogPhase::Running);
+        let is_failed = matches!(self.writer.storage_state, StorageState::Failed(_));
+        if is_running && !is_failed && matches!(self.writer.work, Work::Idle) {
+            self.fail_writes(None, error);
+        }
     }
 
     /// The next segment is needed now; if it could not be reserved, nothing more can be written.
@@ -153,7 +171,7 @@ impl Log {
         if written.is_some() || self.writer.opened.is_some() {
             return self.refuse_to_start(segment, self.writer.cursor.end, error);
         }
-        self.writer.storage_state = StorageState::WriteFailed;
+        self.writer.storage_state = StorageState::Failed(error);
         if let Some(batch) = batch {
             self.roll_back(batch, Rejection::WriteFailed);
         }

@@ -83,6 +83,8 @@ pub enum FailedOperation {
     Read(u64),
     /// The `Remove` of this segment.
     Remove(SegmentNumber),
+    /// A check of the directory that the driver makes while the log is idle.
+    Check,
 }
 
 /// Why an operation failed.
@@ -90,6 +92,9 @@ pub enum FailedOperation {
 pub enum StorageError {
     /// The disk or the quota is full (ENOSPC, EDQUOT).
     NoSpace,
+    /// The data directory, or the segment that is written to, is no longer at its path: it was moved, replaced or
+    /// removed. What is written now would be lost for the next start.
+    Misplaced,
     /// Any other error, for example EIO.
     Io,
 }

@@ -188,6 +188,7 @@ impl Log {
             FailedOperation::Reserve(segment) => self.on_reserve_failed(segment, error),
             FailedOperation::Read(read) => self.on_read_failed(read, error),
             FailedOperation::Remove(segment) => self.on_remove_failed(segment),
+            FailedOperation::Check => self.on_check_failed(error),
         }
     }
 
@@ -336,6 +337,7 @@ impl Engine for Log {
                 other @ (Health::Opening
                 | Health::Full
                 | Health::WriteFailed
+                | Health::Misplaced
                 | Health::Stalled { .. }
                 | Health::Closing
                 | Health::Closed) => other,

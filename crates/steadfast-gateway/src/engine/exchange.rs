@@ -84,6 +84,8 @@ pub(super) struct SharedState {
     health: Mutex<Health>,
     /// Requests that the engine's thread has received and not responded to.
     pending: AtomicUsize,
+    /// The last failure of an operation, in words.
+    failure: Mutex<Option<String>>,
     close: AtomicBool,
     has_panicked: AtomicBool,
 }
@@ -94,6 +96,7 @@ impl SharedState {
             ring,
             health: Mutex::new(Health::Opening),
             pending: AtomicUsize::new(0),
+            failure: Mutex::new(None),
             close: AtomicBool::new(false),
             has_panicked: AtomicBool::new(false),
         }
@@ -110,7 +113,7 @@ impl SharedState {
     /// Why a request is rejected that comes too late for the engine.
     pub(super) fn late_rejection(&self) -> Rejection {
         match self.health() {
-            Health::WriteFailed => Rejection::WriteFailed,
+            Health::WriteFailed | Health::Misplaced => Rejection::WriteFailed,
             Health::Opening
             | Health::Serving
             | Health::Full
@@ -123,6 +126,11 @@ impl SharedState {
     /// How many requests the engine's thread has received and not responded to.
     pub(super) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone()
     }
 
     pub(super) fn has_panicked(&self) -> bool {
@@ -224,6 +232,16 @@ impl Exchange {
     pub(super) fn deliver(&mut self, health: Health) {
         self.push_staged(health);
         self.shared.ring.wake();
+    }
+
+    /// Publishes why an operation failed, for the health that follows from it.
+    pub(super) fn publish_failure(&self, failure: String) {
+        let mut published = self
+            .shared
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *published = Some(failure);
     }
 
     /// Rejects requests that arrived too late for the engine, so that no shard waits indefinitely, and reports how the

@@ -84,6 +84,11 @@ impl EngineService {
         self.shared.health()
     }
 
+    /// Returns the last failure of an operation of the storage, in words.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure()
+    }
+
     /// Returns whether the engine's thread panicked, which is a defect of Steadfast.
     pub fn has_panicked(&self) -> bool {
         self.shared.has_panicked()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use steadfast_engine::{Engine, Health, Rejection, Response};
 use steadfast_log::event::Event;
-use steadfast_log::io::StorageError;
+use steadfast_log::io::{FailedOperation, Input, StorageError};
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::Fsync;
 use steadfast_machine::Machine;
@@ -319,7 +319,7 @@ fn closing_finishes_pending_appends_and_rejects_later_ones() {
     let first = harness.publish_unacknowledged(append("a", "1"));
     let waiting = harness.publish_unacknowledged(append("a", "2"));
     let at = harness.at();
-    harness.handle(steadfast_log::io::Input::CloseRequested { at });
+    harness.handle(Input::CloseRequested { at });
     let late = harness.publish_unacknowledged(append("a", "3"));
     while !harness.held.is_empty() {
         harness.release();
@@ -397,4 +397,62 @@ fn a_start_that_needs_a_segment_it_cannot_have_is_refused() {
         refused > 0,
         "some length leaves no space for the record of the opening"
     );
+}
+
+#[test]
+fn a_misplaced_directory_disables_publishing_whichever_operation_finds_it_and_reads_continue() {
+    type Find = fn(&mut Harness);
+    let finds: [Find; 4] = [
+        |harness| harness.faults.write = Some(StorageError::Misplaced),
+        |harness| harness.faults.sync = Some(StorageError::Misplaced),
+        |harness| {
+            let operation = FailedOperation::Check;
+            let error = StorageError::Misplaced;
+            harness.handle(Input::Failed { operation, error });
+        },
+        |harness| {
+            harness.faults.reserve = Some(StorageError::Misplaced);
+            while harness.log.health() == Health::Serving {
+                harness.publish(append("a", &"x".repeat(1000)));
+            }
+        },
+    ];
+    for find in finds {
+        let mut harness = Harness::new(settings());
+        harness.publish_ok(append("a", "1"));
+
+        find(&mut harness);
+
+        let rejected = harness.rejected(append("a", "lost"));
+        assert_eq!(rejected, Rejection::WriteFailed);
+        assert_eq!(harness.log.health(), Health::Misplaced);
+        assert_eq!(harness.all("a")[0], (1, "1".into()));
+        let is_reported = |event: &Event| {
+            let error = StorageError::Misplaced;
+            matches!(event, Event::WriteFailed { error: it, .. } if *it == error)
+        };
+        assert_eq!(
+            harness.events.iter().filter(|it| is_reported(it)).count(),
+            1
+        );
+        harness.close();
+    }
+}
+
+#[test]
+fn a_check_that_fails_while_a_write_is_in_flight_leaves_its_batch_to_the_write() {
+    let mut harness = Harness::new(settings());
+    harness.is_holding = true;
+    let number = harness.publish_unacknowledged(append("a", "1"));
+    harness.handle(Input::Failed {
+        operation: FailedOperation::Check,
+        error: StorageError::Misplaced,
+    });
+    assert_eq!(harness.response(number), None);
+
+    harness.faults.write = Some(StorageError::Misplaced);
+    harness.release();
+
+    let rejected = Response::Rejected(Rejection::WriteFailed);
+    assert_eq!(harness.response(number), Some(rejected));
 }

@@ -199,6 +199,9 @@ fn corruption_help(directory: &Path, corruption: &Corruption) -> String {
             error: StorageError::NoSpace,
         } => format!("Free some space on the file system of {directory} and start again."),
         CorruptionKind::StorageFailed {
+            error: StorageError::Misplaced,
+        } => format!("Leave the data directory at {directory} and start again."),
+        CorruptionKind::StorageFailed {
             error: StorageError::Io,
         } => "Check the file system, and the system log for disk errors.".into(),
     }
@@ -243,6 +246,9 @@ pub fn corruption_text(corruption: &Corruption) -> String {
         CorruptionKind::StorageFailed {
             error: StorageError::NoSpace,
         } => "no space left to open it".into(),
+        CorruptionKind::StorageFailed {
+            error: StorageError::Misplaced,
+        } => "the directory was moved, replaced or removed".into(),
         CorruptionKind::StorageFailed {
             error: StorageError::Io,
         } => "storage I/O failed".into(),

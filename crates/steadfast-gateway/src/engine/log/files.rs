@@ -45,10 +45,11 @@ impl Files {
             .remove_partial()
             .map_err(|error| LogError::from_io(path, error))?;
         let not_started = |source| LogError::ThreadNotStarted { source };
-        let segment_worker = SegmentWorker::start(path.to_path_buf(), Arc::clone(wake));
+        let names = || directory.names().try_clone();
+        let segment_worker = SegmentWorker::start(names().map_err(not_started)?, Arc::clone(wake));
         let (sender, completions) = channel();
         let start = |name| {
-            let files = SegmentFiles::new(path.to_path_buf(), Arc::clone(disk));
+            let files = SegmentFiles::new(names()?, Arc::clone(disk));
             IoWorker::start(name, files, sender.clone(), Arc::clone(wake))
         };
         Ok(Self {
@@ -70,6 +71,11 @@ impl Files {
         // A new file replaces the old one under this name: the file that is open must not be written to.
         self.close(reservation.segment);
         self.segment_worker.reserve(reservation)
+    }
+
+    /// Checks that the directory is still at its path, for a log that is idle.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.directory.names().check()
     }
 
     /// Starts to write the bytes at this offset, and to make the segment durable if `sync` is set. Returns the completion
@@ -156,6 +162,7 @@ fn thread_exited() -> io::Error {
 mod tests {
     use std::time::Duration;
 
+    use super::directory::place::Misplaced;
     use super::directory::segment_path;
     use super::*;
     use crate::engine::log::disk::SystemDisk;
@@ -193,6 +200,52 @@ mod tests {
         assert_eq!(stored.len(), 4096);
         assert!(stored.starts_with(b"first") && stored.ends_with(b"last"));
         assert!(stored[5..4092].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_segment_or_a_directory_that_is_no_longer_at_its_path_is_not_written_or_synced() {
+        type Change = fn(&Path, &Path);
+        let changes: [(bool, Change); 4] = [
+            (true, |data, _| {
+                std::fs::remove_file(segment_path(data, SEGMENT)).unwrap();
+            }),
+            (false, |data, other| std::fs::rename(data, other).unwrap()),
+            (false, |data, _| std::fs::remove_dir_all(data).unwrap()),
+            (false, |data, other| {
+                std::fs::rename(data, other).unwrap();
+                std::fs::create_dir(data).unwrap();
+                std::fs::write(segment_path(data, SEGMENT), "of another log").unwrap();
+            }),
+        ];
+        for (is_directory_in_place, change) in changes {
+            let parent = tempfile::tempdir().unwrap();
+            let (data, other) = (parent.path().join("data"), parent.path().join("other"));
+            let (files, woken) = open(&data);
+            reserve(&files, &woken, 4096);
+            write(&files, &woken, Bytes::from_static(b"in place"));
+
+            change(&data, &other);
+
+            for sync in [false, true] {
+                assert!(
+                    files
+                        .write(SEGMENT, 0, Bytes::from_static(b"lost"), sync)
+                        .is_none()
+                );
+                let completion = completion(&files, &woken);
+                assert!(
+                    matches!(&completion, Completion::NotWritten(error) if Misplaced::is(error)),
+                    "{completion:?}"
+                );
+            }
+            assert!(files.sync(SEGMENT).is_none());
+            let completion = completion(&files, &woken);
+            assert!(
+                matches!(&completion, Completion::NotSynced(error) if Misplaced::is(error)),
+                "{completion:?}"
+            );
+            assert_eq!(files.check().is_ok(), is_directory_in_place);
+        }
     }
 
     fn reserve(files: &Files, woken: &Receiver<()>, bytes: u64) {

@@ -1,10 +1,11 @@
 //! Segments to create, the completions of operations that were started, and failed operations as inputs of the log.
 
-use std::io;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use steadfast_log::io::{FailedOperation, Input, SegmentNumber, StorageError};
 
+use super::files::directory::place::Misplaced;
 use super::random;
 
 /// A segment to create.
@@ -44,40 +45,64 @@ pub(super) enum Completion {
 
 impl Completion {
     /// Converts the completion to an input of the state machine.
-    pub(super) fn into_input(self) -> Input {
+    pub(super) fn into_input(self) -> Result<Input, Failure> {
         match self {
             // Without the next secret the log cannot continue after this segment: it reserves the segment again later.
             Self::Reserved(segment) => match random::secret() {
-                Ok(next_secret) => Input::Reserved {
+                Ok(next_secret) => Ok(Input::Reserved {
                     segment,
                     next_secret,
-                },
-                Err(error) => failed(FailedOperation::Reserve(segment), &io::Error::other(error)),
+                }),
+                Err(error) => failed(FailedOperation::Reserve(segment), io::Error::other(error)),
             },
-            Self::NotReserved(segment, error) => failed(FailedOperation::Reserve(segment), &error),
-            Self::NotRemoved(segment, error) => failed(FailedOperation::Remove(segment), &error),
-            Self::Written => Input::Written,
-            Self::NotWritten(error) => failed(FailedOperation::Write, &error),
-            Self::Synced => Input::Synced,
-            Self::NotSynced(error) => failed(FailedOperation::Sync, &error),
-            Self::Read(read, bytes) => Input::ReadDone { read, bytes },
-            Self::NotRead(read, error) => failed(FailedOperation::Read(read), &error),
+            Self::NotReserved(segment, error) => failed(FailedOperation::Reserve(segment), error),
+            Self::NotRemoved(segment, error) => failed(FailedOperation::Remove(segment), error),
+            Self::Written => Ok(Input::Written),
+            Self::NotWritten(error) => failed(FailedOperation::Write, error),
+            Self::Synced => Ok(Input::Synced),
+            Self::NotSynced(error) => failed(FailedOperation::Sync, error),
+            Self::Read(read, bytes) => Ok(Input::ReadDone { read, bytes }),
+            Self::NotRead(read, error) => failed(FailedOperation::Read(read), error),
         }
     }
 }
 
-/// Returns the input for a failed operation. Also logs the error, because the state machine does not receive its text.
-fn failed(operation: FailedOperation, error: &io::Error) -> Input {
-    let kind = classify(error);
-    match kind {
-        StorageError::NoSpace => {
-            tracing::warn!(?operation, %error, "log I/O failed: no space left");
+const fn failed(operation: FailedOperation, error: io::Error) -> Result<Input, Failure> {
+    Err(Failure { operation, error })
+}
+
+/// An operation that failed, with the error of the operating system.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) operation: FailedOperation,
+    pub(super) error: io::Error,
+}
+
+impl Failure {
+    /// Returns the input for the state machine, which decides by the kind of the error.
+    pub(super) fn input(&self) -> Input {
+        Input::Failed {
+            operation: self.operation,
+            error: classify(&self.error),
         }
-        StorageError::Io => tracing::error!(?operation, %error, "log I/O failed"),
     }
-    Input::Failed {
-        operation,
-        error: kind,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.error;
+        match self.operation {
+            FailedOperation::Write => write!(f, "failed to write to the log: {error}"),
+            FailedOperation::Sync => write!(f, "failed to sync the log: {error}"),
+            FailedOperation::Reserve(segment) => {
+                write!(f, "failed to create log segment {}: {error}", segment.0)
+            }
+            FailedOperation::Read(_) => write!(f, "failed to read the log: {error}"),
+            FailedOperation::Remove(segment) => {
+                write!(f, "failed to remove log segment {}: {error}", segment.0)
+            }
+            FailedOperation::Check => write!(f, "{error}"),
+        }
     }
 }
 
@@ -86,6 +111,9 @@ fn failed(operation: FailedOperation, error: &io::Error) -> Input {
     reason = "the kinds are defined by std, and most of them are equivalent here"
 )]
 fn classify(error: &io::Error) -> StorageError {
+    if Misplaced::is(error) {
+        return StorageError::Misplaced;
+    }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::NoSpace,
         _ => StorageError::Io,

@@ -148,7 +148,7 @@ fn read_all(directory: &Directory) -> io::Result<Verification> {
     while let Some(requested) = verifier.next_read() {
         let file = match open.take() {
             Some((number, file)) if number == requested.segment => file,
-            Some(_) | None => File::open(segment_path(directory.path(), requested.segment))?,
+            Some(_) | None => directory.names().read_segment(requested.segment)?,
         };
         verifier.feed(&read_at(&file, requested.at, requested.len)?);
         open = Some((requested.segment, file));

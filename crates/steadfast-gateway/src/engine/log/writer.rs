@@ -7,20 +7,25 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 use steadfast_clock::Clock;
-use steadfast_engine::Engine;
 use steadfast_engine::order::Delivery;
+use steadfast_engine::{Engine, Health};
 use steadfast_log::event::Event;
-use steadfast_log::io::{Input, Output};
+use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
+use steadfast_machine::Instant;
 
 use super::error::LogError;
 use super::files::Files;
 use super::random;
-use super::storage::{Completion, Reservation};
+use super::storage::{Completion, Failure, Reservation};
 use crate::config::keys;
 use crate::engine::exchange::{CloseOutcome, Exchange};
+
+/// How often an idle log checks that its directory is still at its path. A busy one checks at each write and sync.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// The state of the writer.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub(super) struct Writer<M> {
     outcome: CloseOutcome,
     /// Inputs that were not fed to the state machine yet.
     inputs: VecDeque<Input>,
+    /// The next check of the directory; `None` once the log has failed.
+    next_check: Option<Instant>,
 }
 
 impl<M> Writer<M>
@@ -58,6 +65,7 @@ where
             phase: WriterPhase::Opening,
             outcome: CloseOutcome::Clean,
             inputs: VecDeque::new(),
+            next_check: Some(clock.now() + CHECK_PERIOD),
         }
     }
 
@@ -118,9 +126,49 @@ where
 
     /// Sleeps until a message arrives or the state machine's deadline expires.
     fn wait(&mut self) {
-        let deadline = self.machine.poll_timeout();
+        let deadlines = [self.machine.poll_timeout(), self.next_check];
+        let deadline = deadlines.into_iter().flatten().min();
         self.exchange
             .wait(deadline.map(|at| at.saturating_since(self.clock.now())));
+    }
+
+    /// Checks the directory if it is time. Publishes nothing: a misplaced directory is an input like any other failure.
+    fn check_directory(&mut self) {
+        let now = self.clock.now();
+        if !matches!(self.phase, WriterPhase::Open(_)) || self.next_check.is_none_or(|at| at > now)
+        {
+            return;
+        }
+        // An operation in flight may hide the difference until the next check; a log that has failed checks no more.
+        let has_failed = matches!(
+            self.machine.health(),
+            Health::Misplaced | Health::WriteFailed
+        );
+        self.next_check = (!has_failed).then(|| now + CHECK_PERIOD);
+        if has_failed {
+            return;
+        }
+        if let Err(error) = self.files.check() {
+            let operation = FailedOperation::Check;
+            self.add_result(Err(Failure { operation, error }));
+        }
+    }
+
+    /// Adds the result of an operation to the inputs, and reports its failure.
+    fn add_result(&mut self, result: Result<Input, Failure>) {
+        let input = result.unwrap_or_else(|failure| {
+            let input = failure.input();
+            let Input::Failed { error, .. } = input else {
+                return input;
+            };
+            match error {
+                StorageError::NoSpace => tracing::warn!("{failure}"),
+                StorageError::Io | StorageError::Misplaced => tracing::error!("{failure}"),
+            }
+            self.exchange.publish_failure(failure.to_string());
+            input
+        });
+        self.inputs.push_back(input);
     }
 
     /// Feeds new inputs to the state machine and executes its outputs until there are none.
@@ -136,6 +184,7 @@ where
         if self.exchange.is_close_requested() && matches!(self.phase, WriterPhase::Open(_)) {
             self.begin_close();
         }
+        self.check_directory();
         self.run_machine();
         if self
             .machine
@@ -159,8 +208,8 @@ where
             while let Some(output) = self.machine.poll_output() {
                 self.execute(output);
             }
-            let completion = self.files.poll_completion().map(Completion::into_input);
-            self.inputs.extend(completion);
+            let completion = self.files.poll_completion();
+            self.complete(completion);
             let Some(input) = self.inputs.pop_front() else {
                 return;
             };
@@ -218,9 +267,11 @@ where
         }
     }
 
-    /// Handles the result of an operation that could not be started.
+    /// Handles the completion of an operation, if there is one.
     fn complete(&mut self, completion: Option<Completion>) {
-        self.inputs.extend(completion.map(Completion::into_input));
+        if let Some(completion) = completion {
+            self.add_result(completion.into_input());
+        }
     }
 
     fn stage(&mut self, delivery: Delivery) {
@@ -265,7 +316,20 @@ where
             }
             Event::WriteFailed { segment, error } => {
                 let segment = segment.0;
-                tracing::error!(segment, ?error, "log write failed; publishing is disabled");
+                match error {
+                    StorageError::Misplaced => tracing::error!(
+                        segment,
+                        "the log is no longer where it was opened; publishing is disabled: stop the gateway, move the \
+                         data directory back to its path or restore a backup there, and start the gateway again"
+                    ),
+                    StorageError::NoSpace | StorageError::Io => {
+                        tracing::error!(
+                            segment,
+                            ?error,
+                            "log write failed; publishing is disabled"
+                        );
+                    }
+                }
             }
             Event::RecordUnreadable { segment, at } => {
                 tracing::error!(

@@ -1,19 +1,25 @@
 //! The data directory: its lock, its names, and the durability of names.
 //!
-//! Independent of the contents of segments. The segment store, the segment worker and the tools use it.
+//! Independent of the contents of segments. The segment store, the segment worker and the tools use it. All names are
+//! relative to the open directory, so that a directory that was moved is never mixed with another one at its path.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::io::Errno;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 
+use self::lock::lock;
+use self::place::{FileId, Misplaced};
 use crate::engine::log::LogError;
 
-/// The file whose advisory lock says that the directory is in use; it holds the process id of the holder.
-const LOCK: &str = "lock";
+mod lock;
+pub(in crate::engine::log) mod place;
 
 /// The suffix of a segment's name.
 const SEGMENT: &str = ".segment";
@@ -41,8 +47,18 @@ pub(in crate::engine::log) enum DirectoryAccess {
 #[derive(Debug)]
 pub(in crate::engine::log) struct Directory {
     path: PathBuf,
+    names: Names,
     /// `None` only for readers of a directory that no gateway has opened.
     _lock: Option<File>,
+}
+
+/// The names in one open directory.
+#[derive(Debug)]
+pub(in crate::engine::log) struct Names {
+    /// The absolute path at which the directory was opened.
+    path: PathBuf,
+    directory: File,
+    id: FileId,
 }
 
 impl Directory {
@@ -51,79 +67,196 @@ impl Directory {
         path: &Path,
         access: DirectoryAccess,
     ) -> Result<Self, LogError> {
-        let metadata = match std::fs::metadata(path) {
+        let to_error = |error| LogError::from_io(path, error);
+        let names = match Names::open(path) {
             Err(error)
                 if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Write =>
             {
-                create(path).map_err(|error| LogError::from_io(path, error))?;
-                std::fs::metadata(path)
+                create(path).map_err(to_error)?;
+                Names::open(path)
             }
             result => result,
         };
-        if !metadata
-            .map_err(|error| LogError::from_io(path, error))?
-            .is_dir()
-        {
-            return Err(LogError::NotADirectory {
-                directory: path.to_path_buf(),
-            });
-        }
-        let lock = lock(path, access)?;
+        let names = names.map_err(to_error)?;
+        let lock = lock(path, &names, access)?;
+        // Another process may have moved the directory just before it was locked.
+        names.check().map_err(to_error)?;
         if access == DirectoryAccess::Write {
             // A process that was killed may have given a segment its name and not made the name durable. The log writes
             // to this segment and acknowledges what it wrote, so the name must not be lost with the power.
-            sync_names(path).map_err(|error| LogError::from_io(path, error))?;
+            names.sync().map_err(to_error)?;
+            if names.segments().map_err(to_error)?.is_empty() {
+                sync_ancestors(&names.path, names.id.device()).map_err(to_error)?;
+            }
         }
         Ok(Self {
             path: path.to_path_buf(),
+            names,
             _lock: lock,
         })
     }
 
-    /// Returns the path of the directory.
+    /// Returns the path of the directory, as it was configured.
     pub(in crate::engine::log) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Returns the names in the directory.
+    pub(in crate::engine::log) const fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// Lists the segments in order of their numbers; ignores other files.
     pub(in crate::engine::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
-        segments(&self.path)
+        self.names.segments()
     }
 
     /// Deletes incomplete segments that a crash left.
     pub(in crate::engine::log) fn remove_partial(&self) -> io::Result<()> {
-        for entry in std::fs::read_dir(&self.path)? {
+        for (number, _) in self.names.numbered(PARTIAL)? {
+            self.names.remove_partial(number)?;
+        }
+        Ok(())
+    }
+}
+
+impl Names {
+    fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let id = FileId::of(&directory.metadata()?);
+        // A relative path would follow a working directory that is moved.
+        let path = std::path::absolute(path)?;
+        Ok(Self {
+            path,
+            directory,
+            id,
+        })
+    }
+
+    /// Returns another handle of the same directory.
+    pub(in crate::engine::log) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            path: self.path.clone(),
+            directory: self.directory.try_clone()?,
+            id: self.id,
+        })
+    }
+
+    /// Checks that the directory is still at its path.
+    pub(in crate::engine::log) fn check(&self) -> io::Result<()> {
+        place::check(&self.path, self.id)
+    }
+
+    /// Checks that the segment is still at its path, which includes its directory.
+    pub(in crate::engine::log) fn check_segment(
+        &self,
+        segment: SegmentNumber,
+        id: FileId,
+    ) -> io::Result<()> {
+        place::check(&segment_path(&self.path, segment), id)
+    }
+
+    /// Lists the segments in order of their numbers; ignores other files.
+    pub(in crate::engine::log) fn segments(&self) -> io::Result<Vec<SegmentFound>> {
+        let numbered = self.numbered(SEGMENT)?;
+        let found = numbered
+            .into_iter()
+            .map(|(number, bytes)| SegmentFound { number, bytes });
+        Ok(found.collect())
+    }
+
+    /// Lists the numbers and lengths of the files with this suffix, in order of numbers.
+    fn numbered(&self, suffix: &str) -> io::Result<Vec<(SegmentNumber, u64)>> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
             let entry = entry?;
-            if number(&entry.file_name(), PARTIAL).is_some() {
-                std::fs::remove_file(entry.path())?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            let Some(number) = number(name, suffix) else {
+                continue;
+            };
+            match rustix::fs::statat(&self.directory, entry.file_name(), AtFlags::empty()) {
+                Ok(stat) => found.push((
+                    number,
+                    u64::try_from(stat.st_size).expect("a length is not negative"),
+                )),
+                // A gateway removed it while a tool lists the directory.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
             }
         }
+        found.sort_unstable_by_key(|(number, _)| *number);
+        Ok(found)
+    }
+
+    /// Opens a segment to read and to write.
+    pub(in crate::engine::log) fn open_segment(&self, segment: SegmentNumber) -> io::Result<File> {
+        match self.open_file(&name(segment, SEGMENT), OFlags::RDWR) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Misplaced::error(&segment_path(&self.path, segment)))
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens a segment to read.
+    pub(in crate::engine::log) fn read_segment(&self, segment: SegmentNumber) -> io::Result<File> {
+        self.open_file(&name(segment, SEGMENT), OFlags::RDONLY)
+    }
+
+    /// Creates a segment under the name that it has while it is not complete.
+    pub(in crate::engine::log) fn create_partial(
+        &self,
+        segment: SegmentNumber,
+    ) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+        self.open_file(&name(segment, PARTIAL), flags)
+    }
+
+    /// Gives a complete segment its name.
+    pub(in crate::engine::log) fn complete(&self, segment: SegmentNumber) -> io::Result<()> {
+        let (from, to) = (name(segment, PARTIAL), name(segment, SEGMENT));
+        rustix::fs::renameat(&self.directory, from, &self.directory, to)?;
+        Ok(())
+    }
+
+    /// Deletes a segment.
+    pub(in crate::engine::log) fn remove_segment(&self, segment: SegmentNumber) -> io::Result<()> {
+        self.remove(&name(segment, SEGMENT))
+    }
+
+    /// Deletes an incomplete segment.
+    pub(in crate::engine::log) fn remove_partial(&self, segment: SegmentNumber) -> io::Result<()> {
+        self.remove(&name(segment, PARTIAL))
+    }
+
+    /// Makes the names durable.
+    pub(in crate::engine::log) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        tests::note_sync(&self.path);
+        self.directory.sync_all()
+    }
+
+    fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let mode = Mode::from_raw_mode(FILE_MODE);
+        let file = rustix::fs::openat(&self.directory, name, flags | OFlags::CLOEXEC, mode)?;
+        Ok(file.into())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?;
         Ok(())
     }
 }
 
 /// Lists the segments of a directory in order of their numbers; ignores other files.
 pub(in crate::engine::log) fn segments(directory: &Path) -> io::Result<Vec<SegmentFound>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if let Some(number) = number(&entry.file_name(), SEGMENT) {
-            let bytes = entry.metadata()?.len();
-            found.push(SegmentFound { number, bytes });
-        }
-    }
-    found.sort_unstable_by_key(|segment| segment.number);
-    Ok(found)
+    Names::open(directory)?.segments()
 }
 
 /// Returns the path of a segment.
 pub(in crate::engine::log) fn segment_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
-    directory.join(format!("{:0DIGITS$}{SEGMENT}", segment.0))
-}
-
-/// Returns the path of a segment while it is being created.
-pub(in crate::engine::log) fn partial_path(directory: &Path, segment: SegmentNumber) -> PathBuf {
-    directory.join(format!("{:0DIGITS$}{PARTIAL}", segment.0))
+    directory.join(name(segment, SEGMENT))
 }
 
 /// Returns the options for a new file that only its owner may read.
@@ -141,85 +274,42 @@ pub(in crate::engine::log) fn new_file() -> OpenOptions {
 /// Makes the directory entries durable.
 pub(in crate::engine::log) fn sync_names(directory: &Path) -> io::Result<()> {
     #[cfg(test)]
-    tests::SYNCED.with_borrow_mut(|synced| synced.push(directory.to_path_buf()));
+    tests::note_sync(directory);
     File::open(directory)?.sync_all()
 }
 
+fn name(segment: SegmentNumber, suffix: &str) -> String {
+    format!("{:0DIGITS$}{suffix}", segment.0)
+}
+
 /// Parses the number in a file name with this suffix; only the format that the gateway writes is valid.
-fn number(name: &OsStr, suffix: &str) -> Option<SegmentNumber> {
-    let name = name.to_str()?;
-    let number = SegmentNumber(name.strip_suffix(suffix)?.parse().ok()?);
-    (name == format!("{:0DIGITS$}{suffix}", number.0)).then_some(number)
+fn number(file_name: &OsStr, suffix: &str) -> Option<SegmentNumber> {
+    let file_name = file_name.to_str()?;
+    let number = SegmentNumber(file_name.strip_suffix(suffix)?.parse().ok()?);
+    (file_name == name(number, suffix)).then_some(number)
 }
 
-/// Creates the directory and its missing parents, and makes each directory entry durable.
+/// Creates the directory and its missing parents.
 fn create(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Err(io::ErrorKind::NotFound.into()),
-    };
-    if !parent.try_exists()? {
-        create(parent)?;
-    }
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
-        // Another process created the directory first; it exists, which is all that is needed.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_names(parent),
-    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(DIRECTORY_MODE).create(path)
 }
 
-fn lock(directory: &Path, access: DirectoryAccess) -> Result<Option<File>, LogError> {
-    let path = directory.join(LOCK);
-    let opened = match access {
-        DirectoryAccess::Write => new_file().truncate(false).open(&path),
-        DirectoryAccess::Read => File::open(&path),
-    };
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Read =>
-        {
-            return Ok(None);
+/// Makes the path of a new directory durable, up to the root of its file system: a process that was killed may have
+/// created each of the parents.
+fn sync_ancestors(path: &Path, device: u64) -> io::Result<()> {
+    for ancestor in path.ancestors().skip(1) {
+        match std::fs::metadata(ancestor) {
+            Ok(metadata) if metadata.dev() == device => {}
+            Ok(_) | Err(_) => return Ok(()),
         }
-        Err(error) => return Err(LogError::from_io(directory, error)),
-    };
-    let locked = match access {
-        DirectoryAccess::Write => file.try_lock(),
-        DirectoryAccess::Read => file.try_lock_shared(),
-    };
-    match locked {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(LogError::Locked {
-                directory: directory.to_path_buf(),
-                holder: holder(&mut file),
-            });
+        match sync_names(ancestor) {
+            // A directory that this user may not read was not created by it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            result => result?,
         }
-        Err(TryLockError::Error(error)) => return Err(LogError::from_io(directory, error)),
     }
-    if access == DirectoryAccess::Write {
-        write_process_id(&mut file);
-    }
-    Ok(Some(file))
-}
-
-/// Returns the process id in the lock file, if it contains one.
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.take(32).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
-}
-
-/// Writes our process id to the lock file, for the error of a second process. The lock does not depend on the id: a
-/// full disk is not an error.
-fn write_process_id(file: &mut File) {
-    let id = std::process::id();
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{id}"));
-    if let Err(error) = written {
-        tracing::warn!(%error, "failed to write the process id to the lock file");
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -230,7 +320,11 @@ mod tests {
 
     thread_local! {
         /// The directories whose names this thread made durable.
-        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+        static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note_sync(directory: &Path) {
+        SYNCED.with_borrow_mut(|synced| synced.push(directory.to_path_buf()));
     }
 
     #[test]
@@ -243,6 +337,21 @@ mod tests {
         drop(Directory::open(directory.path(), DirectoryAccess::Write).unwrap());
 
         assert_eq!(SYNCED.take(), [directory.path()]);
+    }
+
+    #[test]
+    fn the_path_of_a_directory_without_segments_is_made_durable_also_when_a_killed_process_created_it()
+     {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/data");
+        std::fs::create_dir_all(&path).unwrap();
+
+        drop(Directory::open(&path, DirectoryAccess::Write).unwrap());
+
+        let parent = path.parent().unwrap();
+        let expected = [&path, parent, directory.path()].map(Path::to_path_buf);
+        let synced = SYNCED.take();
+        assert!(synced.starts_with(&expected), "{synced:?}");
     }
 
     #[test]

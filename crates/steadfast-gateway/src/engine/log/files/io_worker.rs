@@ -5,9 +5,8 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -16,7 +15,8 @@ use bytes::Bytes;
 use steadfast_log::io::SegmentNumber;
 
 use super::WakeFn;
-use super::directory::segment_path;
+use super::directory::Names;
+use super::directory::place::FileId;
 use crate::engine::log::disk::Disk;
 use crate::engine::log::storage::Completion;
 
@@ -110,20 +110,27 @@ fn run(
     }
 }
 
+/// An open segment.
+#[derive(Debug)]
+struct OpenSegment {
+    file: File,
+    id: FileId,
+}
+
 /// The segments that one thread has open.
 #[derive(Debug)]
 pub(super) struct SegmentFiles {
-    directory: PathBuf,
+    names: Names,
     disk: Arc<dyn Disk>,
-    open: BTreeMap<SegmentNumber, File>,
+    open: BTreeMap<SegmentNumber, OpenSegment>,
     /// Segments with bytes that no sync covers yet; they stay open, so that a failure of write-back is detected.
     unsynced: BTreeSet<SegmentNumber>,
 }
 
 impl SegmentFiles {
-    pub(super) fn new(directory: PathBuf, disk: Arc<dyn Disk>) -> Self {
+    pub(super) fn new(names: Names, disk: Arc<dyn Disk>) -> Self {
         Self {
-            directory,
+            names,
             disk,
             open: BTreeMap::new(),
             unsynced: BTreeSet::new(),
@@ -160,10 +167,14 @@ impl SegmentFiles {
         })
     }
 
+    /// Succeeds only if the segment is still at its path.
     fn write(&mut self, segment: SegmentNumber, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.unsynced.insert(segment);
         let disk = Arc::clone(&self.disk);
-        disk.write(self.file(segment)?, at, bytes)
+        let open = self.open_segment(segment)?;
+        disk.write(&open.file, at, bytes)?;
+        let id = open.id;
+        self.names.check_segment(segment, id)
     }
 
     fn complete_sync(&mut self, segment: SegmentNumber) -> Completion {
@@ -173,19 +184,22 @@ impl SegmentFiles {
         }
     }
 
+    /// Succeeds only if the segment is still at its path then: nothing is acknowledged that the next start would not find.
     fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
         let disk = Arc::clone(&self.disk);
-        disk.sync(self.file(segment)?)?;
+        let open = self.open_segment(segment)?;
+        disk.sync(&open.file)?;
+        let id = open.id;
         self.unsynced.remove(&segment);
-        Ok(())
+        self.names.check_segment(segment, id)
     }
 
     fn read(&mut self, segment: SegmentNumber, at: u64, len: usize) -> io::Result<Bytes> {
         let disk = Arc::clone(&self.disk);
-        disk.read(self.file(segment)?, at, len)
+        disk.read(&self.open_segment(segment)?.file, at, len)
     }
 
-    fn file(&mut self, segment: SegmentNumber) -> io::Result<&File> {
+    fn open_segment(&mut self, segment: SegmentNumber) -> io::Result<&OpenSegment> {
         if self.open.len() >= OPEN_MAX && !self.open.contains_key(&segment) {
             let spare = self
                 .open
@@ -197,8 +211,9 @@ impl SegmentFiles {
         match self.open.entry(segment) {
             Entry::Occupied(entry) => Ok(entry.into_mut()),
             Entry::Vacant(entry) => {
-                let path = segment_path(&self.directory, segment);
-                Ok(entry.insert(OpenOptions::new().read(true).write(true).open(path)?))
+                let file = self.names.open_segment(segment)?;
+                let id = FileId::of(&file.metadata()?);
+                Ok(entry.insert(OpenSegment { file, id }))
             }
         }
     }

@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -17,7 +16,7 @@ use steadfast_log::io::SegmentNumber;
 use steadfast_machine::convert;
 
 use super::WakeFn;
-use super::directory::{new_file, partial_path, segment_path, sync_names};
+use super::directory::Names;
 use crate::engine::log::storage::{Completion, Reservation};
 
 /// The number of zeros that are written at a time; before each chunk the worker checks whether it must stop.
@@ -43,7 +42,7 @@ enum SegmentOperation {
 }
 
 impl SegmentWorker {
-    pub(super) fn start(directory: PathBuf, wake: WakeFn) -> io::Result<Self> {
+    pub(super) fn start(directory: Names, wake: WakeFn) -> io::Result<Self> {
         let (operations, inbox) = sync_channel(OPERATIONS_MAX);
         // Each operation has at most one completion, so the bound on operations also bounds this channel.
         let (outbox, completion) = channel();
@@ -104,7 +103,7 @@ impl Drop for SegmentWorker {
 }
 
 fn run(
-    directory: &Path,
+    directory: &Names,
     inbox: &Receiver<SegmentOperation>,
     outbox: &Sender<Completion>,
     stop: &AtomicBool,
@@ -133,26 +132,28 @@ fn run(
 }
 
 /// Creates the complete segment or nothing.
-fn create(directory: &Path, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
+fn create(directory: &Names, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
     let segment = reservation.segment;
-    let partial = partial_path(directory, segment);
-    let made = fill(&partial, reservation, stop)
-        .and_then(|()| std::fs::rename(&partial, segment_path(directory, segment)));
+    // A segment of a directory that was moved would be lost, even if it holds hard links of the segments at the path.
+    directory.check()?;
+    let made = directory
+        .create_partial(segment)
+        .and_then(|file| fill(&file, reservation, stop))
+        .and_then(|()| directory.complete(segment));
     if let Err(error) = made {
         // The partial file uses space that is needed; if it cannot be deleted now, the next start deletes it.
-        if let Err(error) = std::fs::remove_file(&partial)
+        if let Err(error) = directory.remove_partial(segment)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, segment = segment.0, "failed to delete an incomplete segment");
         }
         return Err(error);
     }
-    sync_names(directory)
+    directory.sync()
 }
 
-fn fill(path: &Path, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
-    let file = new_file().open(path)?;
-    write_zeros(&file, reservation.bytes, stop)?;
+fn fill(file: &File, reservation: &Reservation, stop: &AtomicBool) -> io::Result<()> {
+    write_zeros(file, reservation.bytes, stop)?;
     let last_len = convert::to_u64(reservation.last.len());
     file.write_all_at(&reservation.first, 0)?;
     file.write_all_at(
@@ -178,27 +179,29 @@ fn write_zeros(file: &File, bytes: u64, stop: &AtomicBool) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(directory: &Path, segment: SegmentNumber) -> io::Result<()> {
-    match std::fs::remove_file(segment_path(directory, segment)) {
+fn remove(directory: &Names, segment: SegmentNumber) -> io::Result<()> {
+    match directory.remove_segment(segment) {
         // An earlier attempt deleted the file but could not make the deletion durable.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => result?,
     }
-    sync_names(directory)
+    directory.sync()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::directory::{Directory, DirectoryAccess, segment_path};
     use super::*;
 
     #[test]
     fn a_removal_that_is_repeated_because_it_was_not_durable_yet_succeeds() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = segment_path(directory.path(), SegmentNumber(1));
+        let parent = tempfile::tempdir().unwrap();
+        let directory = Directory::open(parent.path(), DirectoryAccess::Write).unwrap();
+        let path = segment_path(parent.path(), SegmentNumber(1));
         std::fs::write(&path, "old").unwrap();
 
         for _ in 0..2 {
-            remove(directory.path(), SegmentNumber(1)).unwrap();
+            remove(directory.names(), SegmentNumber(1)).unwrap();
         }
 
         assert!(!path.exists());

@@ -1,0 +1,277 @@
+//! A gateway process on a data directory, and a client with one connection that publishes, reads and asks for readiness.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// Longer than any operation here takes.
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running gateway; it is killed when the value is dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: tempfile::NamedTempFile,
+}
+
+impl Gateway {
+    /// Starts a gateway that must serve.
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::start_with(serve(data))
+    }
+
+    /// Starts a gateway whose log has segments of 64 KiB, and at most a few of them.
+    pub(crate) fn start_small(data: &Path) -> Self {
+        let mut command = serve(data);
+        command.arg("--config").arg(small_config(data));
+        Self::start_with(command)
+    }
+
+    pub(crate) fn start_with(mut command: Command) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let banner: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(log.path()).unwrap()));
+        let address = banner["address"].as_str().unwrap().parse().unwrap();
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    /// Everything that the gateway has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the gateway with SIGTERM and returns its status.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Kills the gateway.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until the gateway exits, and returns its status.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + TEST_TIMEOUT;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still running: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The status line and the body of `/readyz`.
+    pub(crate) fn readiness(&self) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
+    }
+
+    /// Waits until `/readyz` contains a text, and returns the response.
+    pub(crate) fn wait_for_readiness(&self, expected: &str) -> String {
+        let deadline = Instant::now() + TEST_TIMEOUT;
+        loop {
+            let response = self.readiness();
+            if response.contains(expected) {
+                return response;
+            }
+            assert!(Instant::now() < deadline, "{response}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection to a gateway, which sends a command and waits for the reply.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+    id: u64,
+}
+
+impl Client {
+    pub(crate) fn connect(gateway: &Gateway) -> Self {
+        let mut stream = TcpStream::connect(gateway.address).unwrap();
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
+        let host = gateway.address;
+        let head = format!(
+            "GET /connection/websocket HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+        }
+        let mut client = Self { stream, id: 0 };
+        client.call("connect", json!({})).unwrap();
+        client
+    }
+
+    /// Sends a command and returns its result, or the error of the reply; `None` when the connection ended.
+    pub(crate) fn try_call(&mut self, method: &str, params: Value) -> Option<Result<Value, Value>> {
+        self.id += 1;
+        let mut command = json!({ "id": self.id });
+        command[method] = params;
+        let payload = command.to_string();
+        let mut frame = vec![0x81, 0x80 | 126];
+        frame.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());
+        // A mask of zeros leaves the payload as it is.
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload.as_bytes());
+        self.stream.get_mut().write_all(&frame).ok()?;
+        loop {
+            let text = self.next_text()?;
+            let replies = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            for reply in replies {
+                let reply: Value = reply;
+                if reply["id"] == self.id {
+                    return Some(match reply.get("error") {
+                        Some(error) => Err(error.clone()),
+                        None => Ok(reply[method].clone()),
+                    });
+                }
+            }
+        }
+    }
+
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Result<Value, Value> {
+        self.try_call(method, params).expect("a reply")
+    }
+
+    /// Publishes, and returns whether it was acknowledged.
+    pub(crate) fn publish(&mut self, channel: &str, data: &str) -> bool {
+        let params = json!({ "channel": channel, "data": data });
+        matches!(self.try_call("publish", params), Some(Ok(_)))
+    }
+
+    /// Subscribes with the position of a channel, or without one, and returns the result.
+    pub(crate) fn subscribe(&mut self, channel: &str, position: Option<&Value>) -> Value {
+        let mut params = json!({ "channel": channel, "recoverable": true });
+        if let Some(position) = position {
+            params["recover"] = true.into();
+            params["epoch"] = position["epoch"].clone();
+            params["offset"] = position["offset"].clone();
+        }
+        self.call("subscribe", params).unwrap()
+    }
+
+    /// The data of all publications in the history of a channel, oldest first, and the position of its end.
+    pub(crate) fn history(&mut self, channel: &str) -> (Vec<String>, Value) {
+        let mut found = Vec::new();
+        let mut since = Value::Null;
+        loop {
+            let mut params = json!({ "channel": channel, "limit": 100 });
+            if !since.is_null() {
+                params["since"] = since.clone();
+            }
+            let page = self.call("history", params).unwrap();
+            let publications = page["publications"].as_array().cloned().unwrap_or_default();
+            let end = json!({ "epoch": page["epoch"], "offset": page["offset"] });
+            let Some(last) = publications.last() else {
+                return (found, end);
+            };
+            since = json!({ "epoch": page["epoch"], "offset": last["offset"] });
+            let data = publications
+                .iter()
+                .map(|it| it["data"].as_str().unwrap().to_owned());
+            found.extend(data);
+        }
+    }
+
+    fn next_text(&mut self) -> Option<String> {
+        loop {
+            let mut head = [0; 2];
+            self.stream.read_exact(&mut head).ok()?;
+            let mut len = u64::from(head[1]);
+            if len >= 126 {
+                let mut bytes = [0; 8];
+                let skip = if len == 126 { 6 } else { 0 };
+                self.stream.read_exact(&mut bytes[skip..]).ok()?;
+                len = u64::from_be_bytes(bytes);
+            }
+            let mut payload = vec![0; usize::try_from(len).unwrap()];
+            self.stream.read_exact(&mut payload).ok()?;
+            match head[0] & 0x0f {
+                1 => return String::from_utf8(payload).ok(),
+                8 => return None,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A gateway on a data directory, with a free port.
+pub(crate) fn serve(data: &Path) -> Command {
+    let mut command = steadfast();
+    command
+        .args(["serve", "--port", "0", "--shards", "1", "--json", "--data"])
+        .arg(data);
+    command
+}
+
+/// Runs `steadfast log` with a directory.
+pub(crate) fn log(arguments: &[&str], data: &Path) -> Output {
+    let mut command = steadfast();
+    command.arg("log").args(arguments).arg(data);
+    command.output().unwrap()
+}
+
+pub(crate) fn steadfast() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A configuration file next to the data directory.
+fn small_config(data: &Path) -> PathBuf {
+    let path = data.with_extension("toml");
+    let text = "[store]\nsegment_bytes = \"64KiB\"\nbytes_max = \"512KiB\"\n";
+    std::fs::write(&path, text).unwrap();
+    path
+}

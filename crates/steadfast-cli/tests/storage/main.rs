@@ -1,0 +1,6 @@
+//! The data directory of a real gateway under what happens to directories: moved, replaced, removed, copied, full.
+
+#![cfg(test)]
+
+mod gateway;
+mod place;
