@@ -17,7 +17,7 @@ use steadfast_engine::{
 };
 use steadfast_log::Log;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
-use steadfast_log::io::{Input, Output, SegmentFound, SegmentNumber};
+use steadfast_log::io::{Input, Output, Place, SegmentFound, SegmentNumber};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_log::repair::{Repair, RepairStart};
 use steadfast_log::verify::Verifier;
@@ -287,6 +287,7 @@ impl Driver {
         };
         driver.handle(Input::Found {
             segments: found,
+            place: Place::Known,
             values: StartValues {
                 incarnation,
                 directory: DIRECTORY,
@@ -347,6 +348,7 @@ impl Driver {
                 self.segments.remove(&segment.0);
                 return;
             }
+            Output::Claim => return,
             Output::Opened(_) => {
                 self.is_open = true;
                 return;

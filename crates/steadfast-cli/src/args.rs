@@ -30,6 +30,7 @@ Exit codes:
   3  port in use
   4  data directory cannot be used: locked, full, read-only, corrupt or missing
   5  the scenario is invalid or cannot run here (lab)
+  6  a write or sync of the log failed (serve): start it again
 `lab run` also exits with 2 if its verdict is INCONCLUSIVE.";
 
 const SERVE_EXAMPLES: &str = "\
@@ -59,7 +60,8 @@ Exit codes:
   1  failure
   2  invalid arguments or configuration
   3  port in use
-  4  data directory cannot be used: locked, full, read-only, corrupt or missing";
+  4  data directory cannot be used: locked, full, read-only, corrupt or missing
+  6  a write or sync of the log failed: start it again, which checks the log";
 
 const CONNECT_EXAMPLES: &str = "\
 Examples:
@@ -77,16 +79,20 @@ Input, once connected:
 
 const LOG_EXAMPLES: &str = "\
 Examples:
-  steadfast log verify steadfast-data         read all segments; changes nothing
-  steadfast log verify steadfast-data --json  print the result as JSON
-  steadfast log repair steadfast-data         copy all valid records to new segments
+  steadfast log verify steadfast-data            read all segments; changes nothing
+  steadfast log verify steadfast-data --json     print the result as JSON
+  steadfast log backup steadfast-data copy       copy the log and verify the copy
+  steadfast log restore copy steadfast-data      copy a backup to a new data directory
+  steadfast log repair steadfast-data            copy all valid records to new segments
+  steadfast log forget steadfast-data news chat  remove the channels `news` and `chat`
 
-Stop the gateway first: both commands refuse to open a directory in use.
+`verify` and `backup` work while a gateway uses the directory. Stop the gateway before `repair`
+and `forget`, and before you start another one in a restored directory.
 
 Exit codes:
-  0  the log is intact, or was repaired
+  0  the log is intact, or the command has succeeded
   2  invalid arguments
-  4  `verify` found corruption, or the directory cannot be used";
+  4  the log is corrupt or missing, a copy is incomplete, or a directory cannot be used";
 
 const SIM_EXAMPLES: &str = "\
 Examples:
@@ -145,7 +151,7 @@ pub(crate) enum Command {
     /// Subscribe and publish from the terminal
     #[command(after_help = CONNECT_EXAMPLES)]
     Connect(Connect),
-    /// Check or repair the log in a data directory
+    /// Check, back up, restore or repair the log in a data directory, or remove channels from it
     #[command(subcommand, after_help = LOG_EXAMPLES)]
     Log(Log),
     /// Test gateway and clients in a deterministic simulation with network and disk faults
@@ -208,20 +214,71 @@ pub(crate) struct Connect {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Log {
-    /// Check all segments for corruption; changes no segment
+    /// Check all segments for corruption; changes nothing, also while a gateway runs
     #[command(after_help = LOG_EXAMPLES)]
     Verify(LogDirectory),
+    /// Copy the log to a new directory and verify the copy, also while a gateway runs
+    #[command(after_help = LOG_EXAMPLES)]
+    Backup(LogBackup),
+    /// Copy a backup to a new data directory, whose channel epochs change at the first start
+    #[command(after_help = LOG_EXAMPLES)]
+    Restore(LogRestore),
     /// Copy all valid records to new segments, keep the damaged files, change all channel epochs
     #[command(after_help = LOG_EXAMPLES)]
     Repair(LogDirectory),
+    /// Remove channels with their messages and idempotency keys
+    #[command(after_help = LOG_EXAMPLES)]
+    Forget(LogForget),
 }
 
 /// The arguments of `log verify` and `log repair`.
 #[derive(Args, Debug)]
 pub(crate) struct LogDirectory {
+    /// Data directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Print the result as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The arguments of `log backup`.
+#[derive(Args, Debug)]
+pub(crate) struct LogBackup {
+    /// Data directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Directory of the backup; must not exist, or be empty
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    /// Print the result as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The arguments of `log restore`.
+#[derive(Args, Debug)]
+pub(crate) struct LogRestore {
+    /// Directory of the backup
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: PathBuf,
+    /// New data directory; must not exist, or be empty
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Print the result as a JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The arguments of `log forget`.
+#[derive(Args, Debug)]
+pub(crate) struct LogForget {
     /// Data directory of a stopped gateway
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+    /// Channels to remove
+    #[arg(value_name = "CHANNEL", required = true)]
+    pub(crate) channels: Vec<String>,
     /// Print the result as a JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -20,6 +20,9 @@ const PORT_IN_USE: u8 = 3;
 /// The data directory is locked, full, read-only, corrupt or missing.
 const DATA_DIRECTORY: u8 = 4;
 
+/// A write or a sync of the log failed while the gateway was serving; a restart reads what is stored.
+const STORAGE_FAILED: u8 = 6;
+
 /// The run of a scenario proves nothing: no conclusion is possible.
 const INCONCLUSIVE: u8 = 2;
 /// The scenario is invalid, or something that it requires is missing.
@@ -134,6 +137,8 @@ impl From<ServeError> for Failure {
             PORT_IN_USE
         } else if matches!(error, ServeError::Log(_)) {
             DATA_DIRECTORY
+        } else if matches!(error, ServeError::StorageFailed { .. }) {
+            STORAGE_FAILED
         } else {
             FAILED
         };

@@ -76,13 +76,20 @@ fn a_corrupt_log_is_rejected_by_the_gateway_reported_by_verify_and_fixed_by_repa
 }
 
 #[test]
-fn a_directory_in_use_or_missing_has_an_exit_code_and_a_reason() {
+fn a_directory_in_use_can_be_verified_and_not_repaired_and_one_without_a_log_has_a_reason() {
     let data = tempfile::tempdir().unwrap();
     let (gateway, _) = start(data.path());
 
-    let in_use = log(&["verify"], data.path());
+    let verified = log(&["verify"], data.path());
+    let in_use = log(&["repair"], data.path());
+    let empty = tempfile::tempdir().unwrap();
+    let without_log = log(&["verify"], empty.path());
     let absent = log(&["repair"], &data.path().join("absent"));
 
+    assert_eq!(verified.status.code(), Some(0), "{}", errors(&verified));
+    assert_eq!(without_log.status.code(), Some(4));
+    assert!(errors(&without_log).contains("there is no log in "));
+    assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
     assert_eq!(in_use.status.code(), Some(4));
     let holder = format!("is in use by process {}", gateway.id());
     assert!(errors(&in_use).contains(&holder), "{}", errors(&in_use));

@@ -19,6 +19,8 @@ pub enum Health {
     Serving,
     /// The storage is full: reads only, until space is available.
     Full,
+    /// An operation of the storage fails and is retried: reads only, until it succeeds.
+    Unavailable,
     /// The storage failed: reads only, until a restart.
     WriteFailed,
     /// The storage is no longer where it was opened: reads only. A restart alone would open something else there, so an

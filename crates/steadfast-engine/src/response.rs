@@ -80,6 +80,8 @@ pub enum Rejection {
     /// The storage of the engine is full; temporary, until space is available. Reads continue. If the process ends before
     /// there is space, the next start may find this publication nevertheless: a part of the write may be stored.
     NoSpace,
+    /// An operation of the storage fails and is retried; temporary, until it succeeds. Reads continue.
+    Unavailable,
     /// The engine cannot store publications until a restart; this one may or may not be stored. Reads continue.
     WriteFailed,
     /// A limit of the policy is reached (for example of idempotency keys), or the engine is not open yet; temporary.

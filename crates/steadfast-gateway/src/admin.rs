@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_engine::Health;
+use tokio::sync::watch;
 
 use crate::diagnostics::DroppedLogLines;
 use crate::engine::{CloseError, EngineService};
@@ -17,6 +18,15 @@ pub(crate) enum Readiness {
     Ready,
     /// Not ready, for this reason.
     NotReady(Cow<'static, str>),
+}
+
+/// Returns why the storage of an engine failed, in words.
+fn failure_of(engine: Option<&EngineService>) -> String {
+    if engine.is_some_and(EngineService::has_panicked) {
+        return "the thread of the store panicked".to_owned();
+    }
+    let failure = engine.and_then(EngineService::failure);
+    failure.unwrap_or_else(|| "log write failed".to_owned())
 }
 
 /// Whether a shard accepts further clients.
@@ -61,15 +71,7 @@ impl Admin {
             return not_ready("shutting down");
         }
         let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        if engine.as_ref().is_some_and(EngineService::has_panicked) {
-            return not_ready(
-                "the thread of the store panicked; publishing is disabled until the gateway is restarted",
-            );
-        }
-        let failure = || {
-            let failure = engine.as_ref().and_then(EngineService::failure);
-            failure.unwrap_or_else(|| "the storage failed".to_owned())
-        };
+        let failure = || failure_of(engine.as_ref());
         match engine.as_ref().map(EngineService::health) {
             Some(Health::Serving) if self.shards_with_capacity.load(Ordering::Relaxed) == 0 => {
                 not_ready("full: connect commands are rejected with error 111 and a retry delay")
@@ -83,7 +85,16 @@ impl Admin {
                         .into(),
                 )
             }
-            Some(Health::Full) => not_ready("no space left for the log; publications are rejected"),
+            Some(Health::Full) => Readiness::NotReady(
+                format!(
+                    "{}; publications are rejected until there is space",
+                    failure()
+                )
+                .into(),
+            ),
+            Some(Health::Unavailable) => Readiness::NotReady(
+                format!("{}; publications are rejected until it succeeds", failure()).into(),
+            ),
             Some(Health::Misplaced) => Readiness::NotReady(
                 format!(
                     "{}; publishing is disabled until it is back and the gateway is restarted",
@@ -91,9 +102,13 @@ impl Admin {
                 )
                 .into(),
             ),
-            Some(Health::WriteFailed) => {
-                not_ready("log write failed; publishing is disabled until the gateway is restarted")
-            }
+            Some(Health::WriteFailed) => Readiness::NotReady(
+                format!(
+                    "{}; publishing is disabled until the gateway is restarted",
+                    failure()
+                )
+                .into(),
+            ),
             Some(Health::Opening) => not_ready("the store is opening"),
             Some(Health::Closing | Health::Closed) | None => not_ready("the store is closed"),
         }
@@ -102,6 +117,18 @@ impl Admin {
     /// Returns how many log lines were dropped since the start.
     pub(crate) fn dropped_lines(&self) -> u64 {
         self.dropped_lines.count()
+    }
+
+    /// Returns a receiver that becomes true when nothing can be acknowledged until a restart.
+    pub(crate) fn storage_failed(&self) -> Option<watch::Receiver<bool>> {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.as_ref().map(EngineService::failed)
+    }
+
+    /// Returns why the storage failed, in words.
+    pub(crate) fn storage_failure(&self) -> String {
+        let engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        failure_of(engine.as_ref())
     }
 
     /// Reports that a shard's capacity is exhausted or available again.

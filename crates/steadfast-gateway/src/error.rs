@@ -20,6 +20,12 @@ pub enum ServeError {
     /// The data directory cannot be used: locked, read-only, full or corrupt.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A write or a sync failed, so that nothing can be acknowledged until a restart reads what is stored.
+    #[error("{reason}")]
+    StorageFailed {
+        /// The operation that failed, and why.
+        reason: String,
+    },
     /// The engine was not closed cleanly. Nothing that was acknowledged as durable is lost.
     #[error(transparent)]
     Close(#[from] CloseError),
@@ -42,6 +48,11 @@ impl ServeError {
             Self::Config(ConfigError::Invalid(_)) => String::new(),
             Self::Listen(error) => error.help(),
             Self::Log(error) => error.help(),
+            Self::StorageFailed { .. } => {
+                "Start the gateway again: it checks the log, and nothing that was acknowledged is lost. If it fails again, \
+                 check the disk, and the system log for its errors."
+                    .to_owned()
+            }
             Self::Close(_) => "The next start checks a stored log and continues; no repair is needed.".to_owned(),
             Self::Resources { .. } => {
                 "Raise the limits of processes and open files (ulimit -u, ulimit -n), or lower server.shards.".to_owned()

@@ -59,8 +59,8 @@ pub struct Running {
 ///
 /// # Errors
 ///
-/// When the gateway cannot start, when an event loop ends unexpectedly, or when the engine does not close
-/// cleanly.
+/// When the gateway cannot start, when a write or a sync of the log fails, when an event loop ends unexpectedly, or when
+/// the engine does not close cleanly.
 pub async fn run(
     loaded: LoadedConfig,
     dropped_lines: DroppedLogLines,
@@ -70,9 +70,24 @@ pub async fn run(
     let mut running = start_wrapped(&loaded, dropped_lines, |log| log)?;
     started(running.address());
     let mut shutdown = pin!(shutdown);
+    let mut failed = running.admin.storage_failed();
+    let storage_failed = async {
+        let has_failed = match &mut failed {
+            Some(failed) => failed.wait_for(|failed| *failed).await.is_ok(),
+            None => false,
+        };
+        // Without an engine to watch, only the event loops can end.
+        if !has_failed {
+            std::future::pending::<()>().await;
+        }
+    };
+    let mut storage_failed = pin!(storage_failed);
     let ended = poll_fn(|context| {
         if shutdown.as_mut().poll(context).is_ready() {
             return Poll::Ready(StopReason::ShutdownRequested);
+        }
+        if storage_failed.as_mut().poll(context).is_ready() {
+            return Poll::Ready(StopReason::StorageFailed);
         }
         running
             .ended
@@ -86,6 +101,13 @@ pub async fn run(
             running.stop().await?;
             Err(ServeError::EventLoopEnded)
         }
+        StopReason::StorageFailed => {
+            let reason = running.admin.storage_failure();
+            tracing::error!("{reason}; the gateway exits, so that a restart reads what is stored");
+            // The log cannot record a clean shutdown, which the next start does not need.
+            drop(running.stop().await);
+            Err(ServeError::StorageFailed { reason })
+        }
     }
 }
 
@@ -93,6 +115,8 @@ pub async fn run(
 enum StopReason {
     ShutdownRequested,
     EventLoopEnded,
+    /// Nothing can be acknowledged until a restart.
+    StorageFailed,
 }
 
 /// Starts the gateway.

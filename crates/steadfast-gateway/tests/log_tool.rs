@@ -13,7 +13,7 @@ use steadfast_engine::{
     Append, ChannelEpoch, EngineEvent, Page, Publisher, Read, ReadFrom, ReadResponse, Request,
     RequestId, Response, RetentionClass,
 };
-use steadfast_gateway::engine::log::tool::{RepairOutcome, repair, verify};
+use steadfast_gateway::engine::log::tool::{self, RepairOutcome, Verification};
 use steadfast_gateway::engine::log::{self, LogError};
 use steadfast_gateway::engine::{EngineService, EngineSetup, RING_LIMITS, ShardEngine};
 use steadfast_log::Log;
@@ -111,7 +111,10 @@ fn after_an_interrupted_repair_the_log_refuses_to_open_and_the_next_repair_conti
     let rejected = start(path).unwrap_err();
     let repaired = repair(path).unwrap();
 
-    assert!(matches!(rejected, LogError::Corrupt { .. }), "{rejected}");
+    assert!(
+        matches!(rejected, LogError::RepairPending { .. }),
+        "{rejected}"
+    );
     assert!(matches!(repaired, RepairOutcome::Intact(_)), "{repaired:?}");
     assert_eq!(history(path).high_watermark, report.kept);
     assert!(!waiting.exists());
@@ -120,15 +123,12 @@ fn after_an_interrupted_repair_the_log_refuses_to_open_and_the_next_repair_conti
 }
 
 #[test]
-fn a_locked_directory_and_one_that_does_not_exist_are_rejected() {
+fn a_locked_directory_can_be_verified_but_not_repaired_and_one_that_does_not_exist_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let (_service, _core) = start(directory.path()).unwrap();
     let absent = directory.path().join("absent");
 
-    assert!(matches!(
-        verify(directory.path()),
-        Err(LogError::Locked { .. })
-    ));
+    assert_eq!(verify(directory.path()).unwrap().corruptions, []);
     assert!(matches!(
         repair(directory.path()),
         Err(LogError::Locked { .. })
@@ -136,6 +136,179 @@ fn a_locked_directory_and_one_that_does_not_exist_are_rejected() {
     assert!(matches!(verify(&absent), Err(LogError::NotFound { .. })));
     assert!(matches!(repair(&absent), Err(LogError::NotFound { .. })));
     assert!(!absent.exists());
+}
+
+#[test]
+fn an_interrupted_repair_never_overwrites_or_removes_what_a_later_fix_has_put_in_place() {
+    for step in ["a new segment exists", "an old segment was replaced"] {
+        let directory = filled();
+        let path = directory.path();
+        let intact = contents(path);
+        corrupt(path, 1);
+        repair(path).unwrap();
+        // As if the repair had been killed before its last step, and an operator had restored the segments.
+        let waiting = path.join("repaired-1");
+        std::fs::create_dir(&waiting).unwrap();
+        for new in segments(path) {
+            let name = new.file_name().unwrap();
+            if step == "a new segment exists" {
+                std::fs::copy(&new, waiting.join(name)).unwrap();
+            } else {
+                std::fs::remove_file(&new).unwrap();
+            }
+        }
+        for (name, bytes) in &intact {
+            std::fs::write(name, bytes).unwrap();
+        }
+        let before = contents(path);
+
+        let refused = repair(path).unwrap_err();
+
+        assert!(
+            matches!(refused, LogError::RepairOutdated { .. }),
+            "{refused}"
+        );
+        assert!(refused.help().contains("rm -r "), "{}", refused.help());
+        assert_eq!(contents(path), before, "{step}");
+        assert!(matches!(start(path), Err(LogError::RepairPending { .. })));
+    }
+}
+
+#[test]
+fn a_directory_without_segments_has_no_log_and_nothing_is_created_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+
+    let verified = verify(directory.path());
+    let repaired = repair(directory.path());
+    let backed_up = tool::back_up(directory.path(), &directory.path().join("x"), &mut |_| {});
+
+    assert!(
+        matches!(verified, Err(LogError::NoLog { .. })),
+        "{verified:?}"
+    );
+    assert!(
+        matches!(repaired, Err(LogError::NoLog { .. })),
+        "{repaired:?}"
+    );
+    assert!(
+        matches!(backed_up, Err(LogError::NoLog { .. })),
+        "{backed_up:?}"
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_restored_backup_has_every_publication_under_new_epochs_and_the_backup_is_not_opened() {
+    let directory = filled();
+    let (backup, restored) = (directory.path().join("b"), directory.path().join("r"));
+    let original = history(directory.path());
+
+    let found = tool::back_up(directory.path(), &backup, &mut |_| {}).unwrap();
+    let refused = start(&backup).unwrap_err();
+    tool::restore(&backup, &restored, &mut |_| {}).unwrap();
+    let after = history(&restored);
+
+    assert!(found.corruptions.is_empty() && found.report.records >= RECORDS);
+    assert!(matches!(refused, LogError::IsBackup { .. }), "{refused}");
+    assert!(
+        refused.help().contains("steadfast log restore"),
+        "{}",
+        refused.help()
+    );
+    assert_eq!(after.high_watermark, original.high_watermark);
+    assert_ne!(after.epoch, original.epoch);
+    assert_eq!(history(&restored).epoch, after.epoch, "they change once");
+    assert_eq!(history(directory.path()).epoch, original.epoch);
+}
+
+#[test]
+fn a_copy_that_did_not_finish_is_refused_by_everything_that_would_use_it() {
+    let directory = filled();
+    let (backup, other) = (directory.path().join("b"), directory.path().join("o"));
+    let mut copied = 0;
+    // The copy is interrupted as by a kill: everything that it has done so far is kept.
+    let interrupted = std::panic::catch_unwind(|| {
+        tool::back_up(directory.path(), &backup, &mut |progress| {
+            assert!(progress.done_bytes < 200_000, "the test interrupts here");
+        })
+    });
+    assert!(interrupted.is_err());
+    for name in segments(&backup) {
+        copied += std::fs::metadata(name).unwrap().len();
+    }
+    assert!(copied > 0);
+
+    let refusals = [
+        verify(&backup).map(drop),
+        repair(&backup).map(drop),
+        start(&backup).map(drop),
+        tool::restore(&backup, &other, &mut |_| {}).map(drop),
+    ];
+
+    for refused in refusals {
+        assert!(
+            matches!(refused, Err(LogError::Incomplete { .. })),
+            "{refused:?}"
+        );
+    }
+    assert!(!other.exists());
+    let again = tool::back_up(directory.path(), &backup, &mut |_| {});
+    assert!(matches!(again, Err(LogError::NotEmpty { .. })), "{again:?}");
+}
+
+#[test]
+fn a_corrupt_log_is_not_backed_up() {
+    let directory = filled();
+    let backup = directory.path().join("b");
+    corrupt(directory.path(), 2);
+
+    let refused = tool::back_up(directory.path(), &backup, &mut |_| {});
+
+    assert!(
+        matches!(refused, Err(LogError::Corrupt { .. })),
+        "{refused:?}"
+    );
+    assert!(matches!(verify(&backup), Err(LogError::Incomplete { .. })));
+}
+
+#[test]
+fn a_last_or_an_earlier_segment_that_is_cut_at_any_sector_is_refused() {
+    let directory = filled();
+    let segments = segments(directory.path());
+    let with_records = segments.len() - 2;
+    for segment in [
+        &segments[1],
+        &segments[with_records],
+        &segments[with_records + 1],
+    ] {
+        let bytes = std::fs::read(segment).unwrap();
+        for len in (0..bytes.len()).step_by(512) {
+            std::fs::write(segment, &bytes[..len]).unwrap();
+
+            let found = verify(directory.path()).unwrap();
+
+            assert_eq!(
+                found.corruptions.len(),
+                1,
+                "{} of {len} bytes",
+                segment.display()
+            );
+            if len % 8192 == 0 {
+                let refused = start(directory.path());
+                assert!(matches!(refused, Err(LogError::Corrupt { .. })), "{len}");
+            }
+        }
+        std::fs::write(segment, &bytes).unwrap();
+    }
+    assert_eq!(history(directory.path()).high_watermark, RECORDS);
+}
+
+fn verify(path: &Path) -> Result<Verification, LogError> {
+    tool::verify(path, &mut |_| {})
+}
+
+fn repair(path: &Path) -> Result<RepairOutcome, LogError> {
+    tool::repair(path, &mut |_| {})
 }
 
 /// Returns a directory with a log that was closed cleanly.

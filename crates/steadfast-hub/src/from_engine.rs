@@ -10,7 +10,10 @@ use steadfast_protocol::message::{ClientInfo, Publication};
 /// The error code that a client receives for a rejection by the engine.
 pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
     match rejection {
-        Rejection::NoSpace | Rejection::WriteFailed | Rejection::Closing => ErrorCode::Internal,
+        Rejection::NoSpace
+        | Rejection::Unavailable
+        | Rejection::WriteFailed
+        | Rejection::Closing => ErrorCode::Internal,
         Rejection::Limit | Rejection::NewChannel => ErrorCode::TooManyRequests,
         Rejection::TooLarge | Rejection::TooManyChannels => ErrorCode::LimitExceeded,
     }

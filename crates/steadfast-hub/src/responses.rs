@@ -36,6 +36,7 @@ pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, r
         let cause = match rejection {
             Rejection::NewChannel => RejectionCause::Limit(HubLimit::NewChannelsPerPeer),
             Rejection::NoSpace
+            | Rejection::Unavailable
             | Rejection::WriteFailed
             | Rejection::Limit
             | Rejection::TooManyChannels

@@ -10,6 +10,7 @@
 //! `append` fills a batch.
 
 use steadfast_engine::{Committed, Health, Record, Rejection, Response, StorageOperation};
+use steadfast_protocol::message::ChannelName;
 
 use crate::Log;
 use crate::append::{self, StopReason};
@@ -45,8 +46,11 @@ pub(crate) struct Writer {
     pub(crate) storage_state: StorageState,
     /// The record of the opening, until it is written.
     pub(crate) opened: Option<(Opened, OpenReport)>,
+    pub(crate) open_state: OpenState,
     /// Channels to remove with the next batch.
     pub(crate) expired_channels: Vec<u32>,
+    /// Channels whose removal an operator requested.
+    pub(crate) forgotten: Vec<ChannelName>,
     /// True once a shutdown was requested.
     pub(crate) is_closing: bool,
     /// True when the sync interval has elapsed.
@@ -55,6 +59,13 @@ pub(crate) struct Writer {
     pub(crate) obsolete: Vec<SegmentNumber>,
     /// Segments whose removal failed.
     pub(crate) failed_removals: Vec<SegmentNumber>,
+}
+
+/// Whether the log was reported as open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenState {
+    Opening,
+    Open,
 }
 
 /// The write or sync in flight.
@@ -89,7 +100,7 @@ impl Work {
 pub(crate) enum StorageState {
     Available,
     /// The segment is full and the next one could not be reserved.
-    NoSegment,
+    NoSegment(StorageError),
     /// A write failed because the disk is full.
     NoSpace {
         /// True when the write is to be retried now.
@@ -104,7 +115,8 @@ impl StorageState {
     pub(crate) const fn rejection(self) -> Option<Rejection> {
         match self {
             Self::Available => None,
-            Self::NoSegment => Some(Rejection::NoSpace),
+            Self::NoSegment(StorageError::NoSpace) => Some(Rejection::NoSpace),
+            Self::NoSegment(_) => Some(Rejection::Unavailable),
             Self::NoSpace { .. } => Some(Rejection::NoSpace),
             Self::Failed(_) => Some(Rejection::WriteFailed),
         }
@@ -123,7 +135,9 @@ impl Default for Writer {
             next_secret: None,
             storage_state: StorageState::Available,
             opened: None,
+            open_state: OpenState::Opening,
             expired_channels: Vec::new(),
+            forgotten: Vec::new(),
             is_closing: false,
             is_sync_due: false,
             obsolete: Vec::new(),
@@ -141,18 +155,15 @@ impl Writer {
             StorageState::Available if self.is_closing => Health::Closing,
             StorageState::Available if self.is_opening() => Health::Opening,
             StorageState::Available => Health::Serving,
-            StorageState::NoSegment => Health::Full,
+            StorageState::NoSegment(StorageError::NoSpace) => Health::Full,
+            StorageState::NoSegment(_) => Health::Unavailable,
             StorageState::NoSpace { .. } => Health::Full,
         }
     }
 
-    /// True until the record of the opening is durable.
+    /// True until the record of the opening is durable, or the log was opened for readers without it.
     pub(crate) const fn is_opening(&self) -> bool {
-        let written = match &self.work {
-            Work::Writing(batch) | Work::WritingAndSyncing(batch) => batch.opened.as_ref(),
-            Work::Idle | Work::Syncing | Work::WritingCleanEnd(_) => None,
-        };
-        self.opened.is_some() || written.is_some()
+        matches!(self.open_state, OpenState::Opening)
     }
 }
 
@@ -199,7 +210,7 @@ impl Log {
         }
         match self.writer.storage_state {
             StorageState::Available | StorageState::NoSpace { is_probing: true } => {}
-            StorageState::NoSegment
+            StorageState::NoSegment(_)
             | StorageState::NoSpace { is_probing: false }
             | StorageState::Failed(_) => {
                 return self.close_if_blocked();
@@ -256,7 +267,7 @@ impl Log {
             return StopReason::BatchFull;
         }
         self.add_expired_channels(batch);
-        StopReason::Drained
+        self.add_forgotten_channels(batch)
     }
 
     fn add_clean_shutdown(&mut self, batch: &mut Batch) {
@@ -369,7 +380,8 @@ impl Log {
             self.commit_checkpoint(batch.ordinal, batch.segment, checkpoint);
         }
         if let Some((_, report)) = batch.opened {
-            self.outputs.push_back(Output::Opened(report));
+            self.report_open(report);
+            self.outputs.push_back(Output::Claim);
         }
         if let Some((channels, new_channel_epoch)) = batch.expired_channels {
             self.commit_expired_channels(&channels, new_channel_epoch);
@@ -383,6 +395,14 @@ impl Log {
             BatchEffect::Probe => self.recover(),
             BatchEffect::Seal => self.writer.is_sealed = true,
             BatchEffect::CleanShutdown => self.write_clean_end(),
+        }
+    }
+
+    /// Reports the log as open, once.
+    pub(crate) fn report_open(&mut self, report: OpenReport) {
+        if self.writer.is_opening() {
+            self.writer.open_state = OpenState::Open;
+            self.outputs.push_back(Output::Opened(report));
         }
     }
 

@@ -28,9 +28,13 @@ pub enum Event {
     DiskFull {
         /// The segment that has no space.
         segment: SegmentNumber,
-        error: StorageError,
+        /// The bytes that the operation needs.
+        bytes: u64,
     },
-    /// The disk has space again: publications are accepted.
+    /// A new segment could not be created, but not for lack of space. It is retried automatically; publications are
+    /// rejected once the current segment is full; reads continue.
+    SegmentNotCreated { segment: SegmentNumber },
+    /// What failed succeeds again: publications are accepted.
     DiskRecovered,
     /// A write or a sync failed: no new publication is acknowledged until a restart opens the log again.
     WriteFailed {

@@ -4,8 +4,10 @@
 //! any other error of a write, and after any error of a sync, the content of the disk is unknown: publishing is
 //! disabled until a restart reads the disk again. Reads continue.
 //!
-//! Until the record of the opening is durable, the log has no state to continue with. So a log that cannot write this
-//! record refuses to start, whatever the error: the operator who starts the log can act on the error.
+//! A log that has no space for the record of its opening opens for readers: everything that they can read was durable
+//! before, and epochs that this start changes are changed again by the next start if they never become durable. After
+//! any other error, and without anything to read, the log refuses to start: the operator who starts it can act on the
+//! error.
 
 use steadfast_engine::{Rejection, StorageOperation};
 
@@ -71,7 +73,7 @@ impl Log {
         if error == StorageError::Misplaced {
             return self.on_check_failed(error);
         }
-        self.report_full(number, error);
+        self.report_full(number, segment.size, error);
         self.schedule_retry();
         self.advance();
     }
@@ -94,11 +96,13 @@ impl Log {
         let NextSegment::Failed(segment, error) = self.writer.next else {
             return;
         };
-        if self.writer.opened.is_some() {
+        if self.writer.is_opening() && !self.open_for_readers(error) {
             return self.refuse_to_start(segment.number, 0, error);
         }
-        self.writer.storage_state = StorageState::NoSegment;
-        self.reject_queue(Rejection::NoSpace);
+        self.writer.storage_state = StorageState::NoSegment(error);
+        if let Some(reason) = self.writer.storage_state.rejection() {
+            self.reject_queue(reason);
+        }
     }
 
     /// Handles the reservation of the next segment.
@@ -112,7 +116,7 @@ impl Log {
         self.end_operation(StorageOperation::Reserve);
         self.writer.next = NextSegment::Ready(segment);
         self.writer.next_secret = Some(next_secret);
-        if self.writer.storage_state == StorageState::NoSegment {
+        if matches!(self.writer.storage_state, StorageState::NoSegment(_)) {
             self.writer.storage_state = StorageState::Available;
         }
         self.report_recovered();
@@ -146,16 +150,20 @@ impl Log {
 
     /// Rolls back a batch whose write found no space. Part of the batch may be on the disk, so the log starts a new
     /// write generation, and crash recovery ignores older records after this point.
-    fn roll_back_for_space(&mut self, batch: Batch) {
+    fn roll_back_for_space(&mut self, mut batch: Batch) {
         let (segment, effect) = (batch.segment, batch.effect);
-        if batch.opened.is_some() || self.writer.opened.is_some() {
+        if let Some(opened) = batch.opened.take() {
+            self.writer.opened = Some(opened);
+        }
+        if self.writer.is_opening() && !self.open_for_readers(StorageError::NoSpace) {
             return self.refuse_to_start(segment, batch.at, StorageError::NoSpace);
         }
+        let bytes = batch.written_end.saturating_sub(batch.at);
         self.writer.cursor.write_generation = self.writer.cursor.write_generation.saturating_add(1);
         self.writer.storage_state = StorageState::NoSpace { is_probing: false };
         self.roll_back(batch, Rejection::NoSpace);
         self.reject_queue(Rejection::NoSpace);
-        self.report_full(segment, StorageError::NoSpace);
+        self.report_full(segment, bytes, StorageError::NoSpace);
         self.schedule_retry();
         if effect == BatchEffect::CleanShutdown {
             self.close_uncleanly();
@@ -167,8 +175,7 @@ impl Log {
     fn fail_writes(&mut self, batch: Option<Batch>, error: StorageError) {
         let current = self.state.segments.current();
         let segment = current.map_or(SegmentNumber(0), |segment| segment.number);
-        let written = batch.as_ref().and_then(|batch| batch.opened.as_ref());
-        if written.is_some() || self.writer.opened.is_some() {
+        if self.writer.is_opening() {
             return self.refuse_to_start(segment, self.writer.cursor.end, error);
         }
         self.writer.storage_state = StorageState::Failed(error);
@@ -178,6 +185,18 @@ impl Log {
         self.reject_queue(Rejection::WriteFailed);
         self.notify(Event::WriteFailed { segment, error });
         self.close_if_blocked();
+    }
+
+    /// Opens a log that has no space for the record of its opening, if it has something to read; returns whether it does.
+    /// The record is written as soon as there is space, before any publication.
+    fn open_for_readers(&mut self, error: StorageError) -> bool {
+        let report = self.writer.opened.map(|(_, report)| report);
+        let readable =
+            report.filter(|report| report.segments > 0 && error == StorageError::NoSpace);
+        if let Some(report) = readable {
+            self.report_open(report);
+        }
+        readable.is_some()
     }
 
     /// Refuses to start, because the record of the opening cannot be written.
@@ -233,18 +252,21 @@ impl Log {
         self.timers.retry.get_or_insert(at);
     }
 
-    fn report_full(&mut self, segment: SegmentNumber, error: StorageError) {
-        if !self.is_full_reported {
-            self.is_full_reported = true;
-            self.notify(Event::DiskFull { segment, error });
+    /// Reports each kind of failure once until the log recovers.
+    fn report_full(&mut self, segment: SegmentNumber, bytes: u64, error: StorageError) {
+        if self.reported_failure.replace(error) != Some(error) {
+            self.notify(match error {
+                StorageError::NoSpace => Event::DiskFull { segment, bytes },
+                StorageError::Io | StorageError::Misplaced => Event::SegmentNotCreated { segment },
+            });
         }
     }
 
     fn report_recovered(&mut self) {
         let blocked = self.writer.storage_state != StorageState::Available
             || matches!(self.writer.next, NextSegment::Failed(..));
-        if self.is_full_reported && !blocked {
-            self.is_full_reported = false;
+        if self.reported_failure.is_some() && !blocked {
+            self.reported_failure = None;
             self.notify(Event::DiskRecovered);
         }
     }

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use steadfast_engine::{Committed, Request, RequestId, Response};
 use steadfast_machine::Timestamp;
+use steadfast_protocol::message::ChannelName;
 
 use crate::identity::{SegmentSecret, StartValues};
 
@@ -23,6 +24,15 @@ pub struct SegmentFound {
     pub bytes: u64,
 }
 
+/// Whether a data directory is the one in which its log was opened last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is, since the last [`Output::Claim`]; it may have been moved within its file system.
+    Known,
+    /// It is new, or it was copied or restored: the log may have continued elsewhere from the same segments.
+    New,
+}
+
 /// An input of the log.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the names describe the fields")]
@@ -31,6 +41,8 @@ pub enum Input {
     Found {
         /// The segments that exist.
         segments: Vec<SegmentFound>,
+        /// Whether the log was opened in this directory last.
+        place: Place,
         /// Random values for this start, from the operating system.
         values: StartValues,
         at: Timestamp,
@@ -40,6 +52,9 @@ pub enum Input {
         requests: Vec<Request>,
         at: Timestamp,
     },
+    /// An operator requested that these channels are removed, with all that is known of them. Before `Found`, the removal
+    /// follows the start. A name without a channel is ignored.
+    ForgetRequested { channels: Vec<ChannelName> },
     /// A `Write` without a sync succeeded.
     Written,
     /// A `Sync`, or a `Write` with its sync, succeeded.
@@ -135,6 +150,9 @@ pub enum Output {
     },
     /// Delete the segment. There is no reply when it succeeds.
     Remove { segment: SegmentNumber },
+    /// Record that the directory is the place of this log: the start is durable. There is no reply; without the record,
+    /// the next start takes the directory for a copy.
+    Claim,
     /// The log is open and accepts requests.
     Opened(crate::open::OpenReport),
     /// The log cannot be opened without losing acknowledged publications. It accepts no more inputs.

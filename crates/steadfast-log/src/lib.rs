@@ -29,6 +29,7 @@ mod retention;
 mod scan;
 mod segment;
 mod segment_reader;
+pub mod snapshot;
 mod turns;
 pub mod verify;
 mod watchdog;

@@ -20,7 +20,7 @@ use crate::cache::Cache;
 use crate::commit::Writer;
 use crate::event::{Event, LogLimit};
 use crate::identity::StartValues;
-use crate::io::{FailedOperation, Input, Output, SegmentFound, SegmentNumber, StorageError};
+use crate::io::{FailedOperation, Input, Output, Place, SegmentFound, SegmentNumber, StorageError};
 use crate::open::{Corruption, CorruptionKind};
 use crate::opening::Opening;
 use crate::policy::LogPolicy;
@@ -33,7 +33,7 @@ use crate::watchdog::Watchdog;
 /// ```
 /// use steadfast_log::Log;
 /// use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
-/// use steadfast_log::io::{Input, Output, SegmentNumber};
+/// use steadfast_log::io::{Input, Output, Place, SegmentNumber};
 /// use steadfast_log::policy::{LogPolicy, LogSettings};
 /// use steadfast_machine::{Instant, Machine, Timestamp};
 ///
@@ -46,7 +46,8 @@ use crate::watchdog::Watchdog;
 ///     secret: SegmentSecret::new([2; SegmentSecret::BYTES]),
 /// };
 ///
-/// log.handle(Instant::START, Input::Found { segments: Vec::new(), values, at });
+/// let segments = Vec::new();
+/// log.handle(Instant::START, Input::Found { segments, place: Place::New, values, at });
 ///
 /// let first = log.poll_output();
 /// assert!(matches!(first, Some(Output::Reserve { segment: SegmentNumber(1), .. })));
@@ -62,7 +63,8 @@ pub struct Log {
     pub(crate) watchdog: Watchdog,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) reported_limits: BTreeSet<LogLimit>,
-    pub(crate) is_full_reported: bool,
+    /// The failure that was reported last, until the log recovers.
+    pub(crate) reported_failure: Option<StorageError>,
     pub(crate) timers: Timers,
     pub(crate) now: Instant,
     pub(crate) wall: Timestamp,
@@ -100,7 +102,7 @@ impl Log {
             watchdog: Watchdog::default(),
             outputs: VecDeque::new(),
             reported_limits: BTreeSet::new(),
-            is_full_reported: false,
+            reported_failure: None,
             timers: Timers::default(),
             now,
             wall: Timestamp::default(),
@@ -117,12 +119,12 @@ impl Log {
         self.state.dedup_window.len()
     }
 
-    fn on_found(&mut self, segments: Vec<SegmentFound>, values: StartValues) {
+    fn on_found(&mut self, segments: Vec<SegmentFound>, place: Place, values: StartValues) {
         assert!(
             matches!(self.phase, LogPhase::Waiting),
             "the driver lists the storage once"
         );
-        let opening = Opening::new(self.policy, self.now, segments, values, self.wall);
+        let opening = Opening::new(self.policy, self.now, segments, place, values, self.wall);
         self.phase = LogPhase::Opening(Box::new(opening));
         self.continue_opening();
     }
@@ -281,16 +283,18 @@ impl Machine for Log {
         match input {
             Input::Found {
                 segments,
+                place,
                 values,
                 at,
             } => {
                 self.wall = at;
-                self.on_found(segments, values);
+                self.on_found(segments, place, values);
             }
             Input::Requested { requests, at } => {
                 self.wall = at;
                 self.on_requested(requests);
             }
+            Input::ForgetRequested { channels } => self.on_forget_requested(channels),
             Input::Written => self.on_written(),
             Input::Synced => self.on_synced(),
             Input::Reserved {
@@ -336,6 +340,7 @@ impl Engine for Log {
                 Health::Serving => self.watchdog.stalled().unwrap_or(Health::Serving),
                 other @ (Health::Opening
                 | Health::Full
+                | Health::Unavailable
                 | Health::WriteFailed
                 | Health::Misplaced
                 | Health::Stalled { .. }

@@ -22,7 +22,10 @@ pub struct OpenReport {
     pub torn_write: Option<TornWrite>,
     /// True when the log was closed cleanly, or is new.
     pub is_clean: bool,
-    /// True when every channel epoch changed, because acknowledged publications may be lost.
+    /// True when the segments come from another directory, or from an earlier state of this one: the log may have
+    /// continued there.
+    pub is_copy: bool,
+    /// True when every channel epoch changed, because acknowledged publications may be lost or the log is a copy.
     pub has_new_epochs: bool,
 }
 

@@ -13,9 +13,10 @@ use std::collections::VecDeque;
 
 use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Instant, Timestamp, convert};
+use steadfast_protocol::message::ChannelName;
 
 use crate::identity::{DirectoryId, SegmentSecret, StartValues};
-use crate::io::{SegmentFound, SegmentNumber};
+use crate::io::{Place, SegmentFound, SegmentNumber};
 use crate::open::{Corruption, CorruptionKind, OpenReport, TornWrite};
 use crate::policy::LogPolicy;
 use crate::record::{Durability, Opened};
@@ -56,6 +57,7 @@ pub(crate) struct Resumption {
 #[derive(Debug)]
 pub(crate) struct Opening {
     policy: LogPolicy,
+    place: Place,
     values: StartValues,
     wall: Timestamp,
     pending: VecDeque<SegmentFound>,
@@ -98,6 +100,7 @@ impl Opening {
         policy: LogPolicy,
         now: Instant,
         mut segments: Vec<SegmentFound>,
+        place: Place,
         values: StartValues,
         wall: Timestamp,
     ) -> Self {
@@ -106,6 +109,7 @@ impl Opening {
         let new_channel_epoch = ChannelEpoch::new(values.incarnation, 0);
         let mut opening = Self {
             policy,
+            place,
             values,
             wall,
             pending: segments.into(),
@@ -171,18 +175,26 @@ impl Opening {
         self.identities.directory()
     }
 
+    /// Whether the log has a channel of this name.
+    pub(crate) fn has_channel(&self, name: &ChannelName) -> bool {
+        self.replay.state.channels.find(name).is_some()
+    }
+
     /// What was found so far; complete once everything was read.
     pub(crate) fn report(&self) -> OpenReport {
         let state = &self.replay.state;
         let is_clean = self.tail.is_none_or(|tail| tail.is_clean);
         let torn_write = self.tail.and_then(|tail| tail.torn_write());
+        let is_copy = self.place == Place::New && !self.found.is_empty();
+        let is_incomplete = !is_clean && self.replay.durability == Durability::Written;
         OpenReport {
             segments: convert::to_u64(state.segments.len()),
             channels: convert::to_u64(state.channels.len()),
             idempotency_keys: convert::to_u64(state.dedup_window.len()),
             torn_write: torn_write.filter(|_| !is_clean),
             is_clean,
-            has_new_epochs: !is_clean && self.replay.durability == Durability::Written,
+            is_copy,
+            has_new_epochs: is_copy || is_incomplete,
             ..self.report
         }
     }

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use steadfast_engine::ChannelEpoch;
 use steadfast_machine::convert;
+use steadfast_protocol::message::ChannelName;
 
 use crate::Log;
+use crate::append::StopReason;
 use crate::batch::Batch;
+use crate::channels::Channel;
 use crate::event::Event;
 use crate::record::{HEAD_BYTES, Stored};
 use crate::segment::header::records_len;
@@ -68,10 +71,54 @@ impl Log {
         self.schedule_age_timer();
     }
 
-    /// Adds the records of channels that expire. The epoch of new channels changes with these records, so that a later
-    /// channel of the same name has another epoch.
+    /// Adds the records of channels that expire.
     pub(crate) fn add_expired_channels(&mut self, batch: &mut Batch) {
         let candidates = std::mem::take(&mut self.writer.expired_channels);
+        let (policy, wall) = (self.policy, self.wall);
+        let expires = |channel: &Channel| channel.has_expired(&policy, wall);
+        self.add_removals(batch, candidates, expires);
+    }
+
+    /// Handles a request to forget channels.
+    pub(crate) fn on_forget_requested(&mut self, channels: Vec<ChannelName>) {
+        self.writer.forgotten.extend(channels);
+        self.advance();
+    }
+
+    /// Adds the records of channels that an operator has the log forget. A channel with publications in flight is removed
+    /// after them.
+    pub(crate) fn add_forgotten_channels(&mut self, batch: &mut Batch) -> StopReason {
+        // One batch has one change of epochs.
+        if self.writer.forgotten.is_empty() || batch.expired_channels.is_some() {
+            return StopReason::Drained;
+        }
+        let known = |name: &ChannelName| self.state.channels.find(name);
+        let candidates: Vec<u32> = self.writer.forgotten.iter().filter_map(known).collect();
+        let is_idle = |channel: &Channel| channel.assigned == channel.high_watermark;
+        let count = candidates.len();
+        self.add_removals(batch, candidates, is_idle);
+        let added = batch
+            .expired_channels
+            .as_ref()
+            .map_or(0, |(channels, _)| channels.len());
+        if added == count {
+            self.writer.forgotten.clear();
+            StopReason::Drained
+        } else if batch.bytes.is_empty() {
+            StopReason::SegmentFull
+        } else {
+            StopReason::BatchFull
+        }
+    }
+
+    /// Adds the records of channels that are removed, as many as fit, if the condition is true for them. The epoch of new
+    /// channels changes with these records, so that a later channel of the same name has another epoch.
+    fn add_removals(
+        &mut self,
+        batch: &mut Batch,
+        candidates: Vec<u32>,
+        is_removable: impl Fn(&Channel) -> bool,
+    ) {
         let before = self.state.new_channel_epoch;
         let Some(counter) = before.counter().checked_add(1) else {
             return;
@@ -84,7 +131,7 @@ impl Log {
                 break;
             }
             if let Some(channel) = self.state.channels.by_id_mut(id)
-                && channel.has_expired(&self.policy, self.wall)
+                && is_removable(channel)
             {
                 channel.is_expiring = true;
                 batch.encode(&Stored::ChannelExpired {

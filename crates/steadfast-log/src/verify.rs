@@ -4,9 +4,10 @@
 //! The verifier requests bytes in the same order as an opening; `steadfast log verify` executes the reads.
 
 use steadfast_machine::{Instant, Timestamp};
+use steadfast_protocol::message::ChannelName;
 
 use crate::identity::{DirectoryId, SegmentSecret, StartValues};
-use crate::io::{SegmentFound, SegmentNumber};
+use crate::io::{Place, SegmentFound, SegmentNumber};
 use crate::open::{Corruption, OpenReport};
 use crate::opening::Opening;
 use crate::policy::LogPolicy;
@@ -63,7 +64,14 @@ impl Verifier {
     /// Begins with the segments that were listed.
     pub fn new(policy: LogPolicy, segments: Vec<SegmentFound>, at: Timestamp) -> Self {
         Self {
-            opening: Opening::new(policy, Instant::START, segments, NO_VALUES, at),
+            opening: Opening::new(
+                policy,
+                Instant::START,
+                segments,
+                Place::Known,
+                NO_VALUES,
+                at,
+            ),
         }
     }
 
@@ -75,6 +83,12 @@ impl Verifier {
     /// Accepts the bytes of the next read; fewer bytes than requested mean that the segment ends there.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.opening.feed(bytes);
+    }
+
+    /// Returns those of these channels that the log does not have; complete once everything was read.
+    pub fn unknown_channels(&self, channels: &[ChannelName]) -> Vec<ChannelName> {
+        let is_unknown = |name: &&ChannelName| !self.opening.has_channel(name);
+        channels.iter().filter(is_unknown).cloned().collect()
     }
 
     /// Returns the result; complete once everything was read.

@@ -329,6 +329,11 @@ impl Node {
                 };
                 let found = log_io::Input::Found {
                     segments: self.disk.list(),
+                    place: if self.disk.is_claimed {
+                        log_io::Place::Known
+                    } else {
+                        log_io::Place::New
+                    },
                     values,
                     at: ctx.wall(),
                 };

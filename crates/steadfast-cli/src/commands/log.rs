@@ -1,34 +1,45 @@
-//! `steadfast log`: checks or repairs the log in a data directory.
+//! `steadfast log`: checks, copies or repairs the log in a data directory, or removes channels from it.
 //!
-//! The result is printed on standard output. For a corrupt log, `verify` fails; `repair` succeeds.
+//! The result is printed on standard output, and the progress of a long operation on standard error. For a corrupt log,
+//! `verify` fails; `repair` succeeds.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use steadfast_clock::Clock;
 use steadfast_gateway::engine::log::corruption_text;
-use steadfast_gateway::engine::log::tool::{self, RepairOutcome, RepairReport, Verification};
+use steadfast_gateway::engine::log::tool::{
+    self, Progress, RepairOutcome, RepairReport, Verification,
+};
 use steadfast_gateway::error::ServeError;
 
-use crate::args::{Log, LogDirectory};
+use crate::args::{Log, LogBackup, LogDirectory, LogForget, LogRestore};
 use crate::exit::Failure;
 use crate::output;
 
-/// Verifies or repairs the log.
+/// How often the progress of an operation is printed.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
+
+/// Executes a command on the log.
 ///
 /// # Errors
 ///
-/// When the directory cannot be used, or `verify` finds corruption.
+/// When a directory cannot be used, or the log is corrupt and the command is not its repair.
 pub(crate) fn run(arguments: &Log) -> Result<(), Failure> {
     match arguments {
         Log::Verify(arguments) => verify(arguments),
+        Log::Backup(arguments) => back_up(arguments),
+        Log::Restore(arguments) => restore(arguments),
         Log::Repair(arguments) => repair(arguments),
+        Log::Forget(arguments) => forget(arguments),
     }
 }
 
 fn verify(arguments: &LogDirectory) -> Result<(), Failure> {
     let directory = &arguments.directory;
-    let found = tool::verify(directory).map_err(ServeError::from)?;
+    let found = tool::verify(directory, &mut progress("read")).map_err(ServeError::from)?;
     if arguments.json {
         output::print(&verification_json(directory, &found).to_string());
     } else {
@@ -49,13 +60,89 @@ fn verify(arguments: &LogDirectory) -> Result<(), Failure> {
 
 fn repair(arguments: &LogDirectory) -> Result<(), Failure> {
     let directory = &arguments.directory;
-    let repaired = tool::repair(directory).map_err(ServeError::from)?;
+    let repaired = tool::repair(directory, &mut progress("read")).map_err(ServeError::from)?;
     if arguments.json {
         output::print(&repaired_json(directory, &repaired).to_string());
     } else {
         output::print(&repaired_text(directory, &repaired));
     }
     Ok(())
+}
+
+fn back_up(arguments: &LogBackup) -> Result<(), Failure> {
+    let (directory, target) = (&arguments.directory, &arguments.target);
+    let found =
+        tool::back_up(directory, target, &mut progress("copied")).map_err(ServeError::from)?;
+    let next = format!(
+        "steadfast log restore {} DIR copies it to a new data directory",
+        target.display()
+    );
+    print_copy(target, &found, arguments.json, "backup", &next);
+    Ok(())
+}
+
+fn restore(arguments: &LogRestore) -> Result<(), Failure> {
+    let (backup, directory) = (&arguments.backup, &arguments.directory);
+    let found =
+        tool::restore(backup, directory, &mut progress("copied")).map_err(ServeError::from)?;
+    let next = "all channel epochs change at the first start: clients reload their state";
+    print_copy(directory, &found, arguments.json, "restored log", next);
+    Ok(())
+}
+
+fn print_copy(target: &Path, copied: &Verification, json: bool, what: &str, next: &str) {
+    let report = &copied.report;
+    let target = target.display();
+    output::print(&if json {
+        json!({
+            "directory": target.to_string(),
+            "segments": report.segments,
+            "bytes": report.bytes,
+            "records": report.records,
+            "channels": report.channels,
+        })
+        .to_string()
+    } else {
+        format!(
+            "{target} is a complete {what}\n  segments   {}\n  bytes      {}\n  records    {}\n  channels   {}\n  \
+             next       {next}",
+            report.segments, report.bytes, report.records, report.channels
+        )
+    });
+}
+
+fn forget(arguments: &LogForget) -> Result<(), Failure> {
+    let (directory, channels) = (&arguments.directory, &arguments.channels);
+    let names: Vec<_> = channels.iter().map(|name| name.as_str().into()).collect();
+    tool::forget(directory, &names, &mut progress("read")).map_err(ServeError::from)?;
+    let directory = directory.display();
+    output::print(&if arguments.json {
+        json!({ "directory": directory.to_string(), "removed_channels": channels }).to_string()
+    } else {
+        let channels = channels.join(", ");
+        format!(
+            "removed from {directory}: {channels}\nThe next message to such a channel begins a new history."
+        )
+    });
+    Ok(())
+}
+
+/// Prints how far an operation is, if it takes long.
+fn progress(done: &'static str) -> impl FnMut(Progress) {
+    let clock = Clock::start();
+    let mut printed = clock.now();
+    move |progress| {
+        let now = clock.now();
+        if now.saturating_since(printed) >= PROGRESS_PERIOD {
+            printed = now;
+            let mebibytes = |bytes: u64| bytes >> 20;
+            output::message(&format!(
+                "{done} {} of {} MiB",
+                mebibytes(progress.done_bytes),
+                mebibytes(progress.total_bytes)
+            ));
+        }
+    }
 }
 
 fn verification_text(directory: &Path, found: &Verification) -> String {
@@ -68,7 +155,7 @@ fn verification_text(directory: &Path, found: &Verification) -> String {
     };
     let shutdown = match report.torn_write {
         _ if report.is_clean => "clean".to_owned(),
-        None => "unclean: the process ended without closing the log".to_owned(),
+        None => "none: a gateway is using the log, or ended without closing it".to_owned(),
         Some(torn) => format!(
             "unclean: incomplete record in segment {} at byte {}, truncated at the next start",
             torn.segment.0, torn.at

@@ -2,5 +2,8 @@
 
 #![cfg(test)]
 
+mod backup;
+mod failing;
 mod gateway;
+mod namespace;
 mod place;

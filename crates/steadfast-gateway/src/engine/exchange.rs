@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use steadfast_engine::order::Delivery;
 use steadfast_engine::{Health, Rejection, Request, Response};
+use tokio::sync::watch;
 
 use super::ring_buffer::RingBuffer;
 
@@ -84,6 +85,8 @@ pub(super) struct SharedState {
     health: Mutex<Health>,
     /// Requests that the engine's thread has received and not responded to.
     pending: AtomicUsize,
+    /// True when nothing can be acknowledged until a restart.
+    failed: watch::Sender<bool>,
     /// The last failure of an operation, in words.
     failure: Mutex<Option<String>>,
     close: AtomicBool,
@@ -91,11 +94,12 @@ pub(super) struct SharedState {
 }
 
 impl SharedState {
-    pub(super) const fn new(ring: RingBuffer) -> Self {
+    pub(super) fn new(ring: RingBuffer) -> Self {
         Self {
             ring,
             health: Mutex::new(Health::Opening),
             pending: AtomicUsize::new(0),
+            failed: watch::Sender::new(false),
             failure: Mutex::new(None),
             close: AtomicBool::new(false),
             has_panicked: AtomicBool::new(false),
@@ -108,6 +112,13 @@ impl SharedState {
 
     fn publish_health(&self, health: Health) {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+        if health == Health::WriteFailed {
+            self.failed.send_replace(true);
+        }
+    }
+
+    pub(super) fn failed(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
     }
 
     /// Why a request is rejected that comes too late for the engine.
@@ -117,6 +128,7 @@ impl SharedState {
             Health::Opening
             | Health::Serving
             | Health::Full
+            | Health::Unavailable
             | Health::Stalled { .. }
             | Health::Closing
             | Health::Closed => Rejection::Closing,

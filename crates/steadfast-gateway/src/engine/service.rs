@@ -8,6 +8,7 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_engine::Health;
 use steadfast_engine::order::OrderLimits;
+use tokio::sync::watch;
 
 use super::exchange::{CloseOutcome, EngineMessage, Exchange, MESSAGES_MAX, SharedState};
 use super::ring_buffer::RingBuffer;
@@ -82,6 +83,11 @@ impl EngineService {
     /// a failed write.
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Returns a receiver that becomes true when nothing can be acknowledged until a restart.
+    pub fn failed(&self) -> watch::Receiver<bool> {
+        self.shared.failed()
     }
 
     /// Returns the last failure of an operation of the storage, in words.

@@ -197,6 +197,7 @@ impl Machine for StubLog {
                 self.close_if_idle();
             }
             other @ (Input::Written
+            | Input::ForgetRequested { .. }
             | Input::ReadDone { .. }
             | Input::Failed { .. }
             | Input::Tick { .. }) => {

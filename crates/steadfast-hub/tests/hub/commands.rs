@@ -289,6 +289,7 @@ pub(crate) fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_perm
 ) {
     for (rejection, code) in [
         (Rejection::NoSpace, ErrorCode::Internal),
+        (Rejection::Unavailable, ErrorCode::Internal),
         (Rejection::WriteFailed, ErrorCode::Internal),
         (Rejection::Closing, ErrorCode::Internal),
         (Rejection::Limit, ErrorCode::TooManyRequests),

@@ -287,6 +287,7 @@ impl LogWithStorage {
             now,
             log_io::Input::Found {
                 segments: Vec::new(),
+                place: log_io::Place::New,
                 values: StartValues {
                     incarnation: 0x9f,
                     directory: DirectoryId([1; DirectoryId::BYTES]),
@@ -385,7 +386,10 @@ impl LogWithStorage {
                 response,
             } => delivered.push(Delivery::Response(request_id, response)),
             log_io::Output::Corrupt(corruption) => panic!("{corruption:?}"),
-            log_io::Output::Opened(_) | log_io::Output::Notify(_) | log_io::Output::Closed => {}
+            log_io::Output::Claim
+            | log_io::Output::Opened(_)
+            | log_io::Output::Notify(_)
+            | log_io::Output::Closed => {}
         }
         None
     }

@@ -2,21 +2,18 @@
 
 use std::time::Duration;
 
-use steadfast_engine::{Engine, Health, Rejection, Response};
+use steadfast_engine::{Engine, Health, ReadFrom, Rejection, Response};
 use steadfast_log::event::Event;
-use steadfast_log::io::{FailedOperation, Input, StorageError};
+use steadfast_log::io::{FailedOperation, Input, Place, StorageError};
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::Fsync;
 use steadfast_machine::Machine;
 
 use crate::disk::{Disk, RECORDS_AT};
-use crate::harness::{Faults, Harness, append, idempotent, settings, with_fsync};
+use crate::harness::{Faults, Harness, WALL, append, idempotent, read, settings, with_fsync};
 
 const RETRY: Duration = Duration::from_secs(1);
 
-const FULL: CorruptionKind = CorruptionKind::StorageFailed {
-    error: StorageError::NoSpace,
-};
 const IO_ERROR: CorruptionKind = CorruptionKind::StorageFailed {
     error: StorageError::Io,
 };
@@ -249,37 +246,80 @@ fn a_disk_that_cannot_be_used_at_the_start_is_reported() {
 }
 
 #[test]
-fn a_start_without_disk_space_is_refused_and_works_once_there_is_some() {
+fn a_new_log_that_cannot_be_written_is_refused_and_works_once_it_can() {
     for error in [StorageError::NoSpace, StorageError::Io] {
-        let reason = Some(CorruptionKind::StorageFailed { error });
-        let unreserved = Harness::start_with(settings(), Disk::default(), |faults| {
+        let refused = Harness::start_with(settings(), Disk::default(), |faults| {
             faults.reserve = Some(error);
         });
-        assert_eq!(
-            unreserved.corruption.map(|corruption| corruption.kind),
-            reason
-        );
-        assert_eq!(unreserved.log.health(), Health::Closed);
-        assert_eq!(unreserved.log.poll_timeout(), None, "no deadline is set");
 
-        let mut intact = unreserved.reopen(settings(), 2);
-        intact.publish_ok(append("a", "1"));
-        intact.close();
-        let unwritten = Harness::start_with(settings(), intact.disk, |faults| {
-            faults.write = Some(error);
-        });
-        assert_eq!(
-            unwritten.corruption.map(|corruption| corruption.kind),
-            reason
-        );
-        assert_eq!(
-            (unwritten.opened, unwritten.log.poll_timeout()),
-            (None, None)
-        );
-
-        let mut again = unwritten.reopen(settings(), 3);
-        assert_eq!(again.all("a"), [(1, "1".into())]);
+        let reason = refused.corruption.map(|corruption| corruption.kind);
+        assert_eq!(reason, Some(CorruptionKind::StorageFailed { error }));
+        assert_eq!(refused.log.health(), Health::Closed);
+        assert_eq!(refused.log.poll_timeout(), None, "no deadline is set");
+        let mut again = refused.reopen(settings(), 2);
+        again.publish_ok(append("a", "1"));
     }
+}
+
+#[test]
+fn a_start_whose_record_cannot_be_written_serves_readers_without_space_and_is_refused_otherwise() {
+    let mut intact = Harness::new(settings());
+    let (epoch, ..) = intact.publish_ok(append("a", "1"));
+    intact.close();
+
+    let failing = Harness::start_with(settings(), intact.disk.clone(), |faults| {
+        faults.write = Some(StorageError::Io);
+    });
+    assert_eq!(failing.corruption.map(|it| it.kind), Some(IO_ERROR));
+    assert_eq!((failing.opened, failing.log.poll_timeout()), (None, None));
+
+    let mut full = Harness::start_with(settings(), intact.disk, |faults| {
+        faults.write = Some(StorageError::NoSpace);
+    });
+    assert!(
+        full.opened.is_some() && full.claims == 0,
+        "{:?}",
+        full.corruption
+    );
+    assert_eq!(full.log.health(), Health::Full);
+    assert_eq!(full.all("a"), [(1, "1".into())]);
+    assert_eq!(full.rejected(append("a", "2")), Rejection::NoSpace);
+    let needed = |event: &Event| matches!(event, Event::DiskFull { bytes, .. } if *bytes > 0);
+    assert!(full.events.iter().any(needed), "{:?}", full.events);
+
+    full.faults.write = None;
+    full.advance(RETRY);
+
+    assert!(full.claims == 1, "the record of the opening is durable");
+    assert_eq!(full.publish_ok(append("a", "2")), (epoch, 2, false));
+    full.disk.lose_unsynced();
+    let mut again = full.reopen(settings(), 3);
+    assert_eq!(again.all("a"), [(1, "1".into()), (2, "2".into())]);
+}
+
+#[test]
+fn new_epochs_of_a_copy_that_starts_without_space_are_never_those_of_a_later_start() {
+    let mut intact = Harness::new(settings());
+    let (original, ..) = intact.publish_ok(append("a", "1"));
+    intact.close();
+    let start = |disk: Disk| {
+        let mut copy = Harness::start_with(settings(), disk, |faults| {
+            faults.write = Some(StorageError::NoSpace);
+            faults.place = Place::New;
+        });
+        let epoch = copy.read(read("a", ReadFrom::Oldest, 1)).epoch;
+        (copy, epoch)
+    };
+
+    let (full, first) = start(intact.disk);
+    assert!(full.claims == 0);
+    let mut disk = full.disk;
+    disk.lose_unsynced();
+    let mut later = Harness::start(settings(), disk, WALL, 77);
+    let second = later.read(read("a", ReadFrom::Oldest, 1)).epoch;
+
+    assert_ne!(first, original);
+    assert_ne!(first, second, "what was never durable is not continued");
 }
 
 #[test]
@@ -341,7 +381,7 @@ fn closing_finishes_pending_appends_and_rejects_later_ones() {
 }
 
 #[test]
-fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
+fn a_start_that_cannot_even_seal_the_last_segment_serves_readers_or_is_reported() {
     // The lengths leave every remaining size of the segment, down to too few bytes for the record of the opening.
     for len in 950..1_020 {
         let fault_cases: [fn(&mut Faults); 3] = [
@@ -352,22 +392,36 @@ fn a_start_that_cannot_even_seal_the_last_segment_is_reported() {
                 faults.reserve = Some(StorageError::NoSpace);
             },
         ];
-        for set_faults in fault_cases {
+        for (case, set_faults) in fault_cases.into_iter().enumerate() {
             let mut harness = Harness::new(settings());
             for _ in 0..14 {
                 harness.publish_ok(append("a", &"x".repeat(len)));
             }
 
-            let log = Harness::start_with(settings(), harness.disk, set_faults);
+            let mut log = Harness::start_with(settings(), harness.disk, set_faults);
 
-            assert!(log.corruption.is_some(), "{len}: {:?}", log.log.health());
+            if case == 0 {
+                assert!(log.corruption.is_some(), "{len}: {:?}", log.log.health());
+                continue;
+            }
+            assert_eq!(
+                log.log.health(),
+                Health::Full,
+                "{len}: {:?}",
+                log.corruption
+            );
+            assert_eq!(log.all("a").len(), 14, "{len}");
+            log.faults = Faults::default();
+            log.advance(RETRY);
+            assert_eq!(log.log.health(), Health::Serving, "{len}");
+            assert_eq!(log.publish_ok(append("a", "next")).1, 15, "{len}");
         }
     }
 }
 
 #[test]
-fn a_start_that_needs_a_segment_it_cannot_have_is_refused() {
-    let mut refused = 0;
+fn a_start_that_needs_a_segment_it_cannot_have_serves_readers_until_there_is_space() {
+    let mut full = 0;
     for len in 950..1_020 {
         let mut harness = Harness::new(settings());
         for _ in 0..14 {
@@ -377,26 +431,39 @@ fn a_start_that_needs_a_segment_it_cannot_have_is_refused() {
         assert_eq!(harness.disk.records_end(unused), RECORDS_AT, "no record");
         harness.disk.remove(unused);
 
-        let log = Harness::start_with(settings(), harness.disk, |faults| {
+        let mut log = Harness::start_with(settings(), harness.disk, |faults| {
             faults.reserve = Some(StorageError::NoSpace);
         });
 
-        assert!(
-            log.opened.is_some() != log.corruption.is_some(),
-            "{len}: {:?}",
-            log.log.health()
-        );
-        let reason = log.corruption.map(|corruption| corruption.kind);
-        assert!(
-            reason.is_none_or(|reason| reason == FULL),
-            "{len}: {reason:?}"
-        );
-        refused += usize::from(log.corruption.is_some());
+        assert!(log.opened.is_some(), "{len}: {:?}", log.corruption);
+        assert_eq!(log.all("a").len(), 14, "{len}");
+        full += usize::from(log.log.health() == Health::Full);
+        log.faults.reserve = None;
+        log.advance(RETRY);
+        assert_eq!(log.publish_ok(append("a", "next")).1, 15, "{len}");
     }
     assert!(
-        refused > 0,
+        full > 0,
         "some length leaves no space for the record of the opening"
     );
+}
+
+#[test]
+fn a_segment_that_cannot_be_created_for_another_reason_than_space_is_reported_as_such() {
+    let mut harness = Harness::new(settings());
+    harness.faults.reserve = Some(StorageError::Io);
+    while let Response::Appended { .. } = harness.publish(append("a", &"x".repeat(1000))) {}
+
+    assert_eq!(harness.log.health(), Health::Unavailable);
+    assert_eq!(harness.rejected(append("a", "1")), Rejection::Unavailable);
+    let is_full = |event: &Event| matches!(event, Event::DiskFull { .. });
+    assert!(!harness.events.iter().any(is_full), "{:?}", harness.events);
+    harness.faults.reserve = Some(StorageError::NoSpace);
+    harness.advance(RETRY);
+    assert!(harness.events.iter().any(is_full), "the reason has changed");
+    harness.faults.reserve = None;
+    harness.advance(RETRY);
+    assert_eq!(harness.log.health(), Health::Serving);
 }
 
 #[test]

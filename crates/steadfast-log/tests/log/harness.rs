@@ -11,7 +11,7 @@ use steadfast_engine::{
 use steadfast_log::Log;
 use steadfast_log::event::Event;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
-use steadfast_log::io::{FailedOperation, Input, Output, SegmentNumber, StorageError};
+use steadfast_log::io::{FailedOperation, Input, Output, Place, SegmentNumber, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
 use steadfast_machine::{ByteSize, Generator, Instant, Machine, Seed, Timestamp};
@@ -20,7 +20,7 @@ use steadfast_protocol::message::PayloadKind;
 use crate::disk::Disk;
 
 /// The operations of the disk that fail from now on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Faults {
     pub(crate) write: Option<StorageError>,
     pub(crate) sync: Option<StorageError>,
@@ -31,6 +31,23 @@ pub(crate) struct Faults {
     /// Whether reservations are held instead of executed.
     pub(crate) is_reserve_held: bool,
     pub(crate) read: Option<StorageError>,
+    /// Whether the disk is where the log was opened last.
+    pub(crate) place: Place,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            write: None,
+            sync: None,
+            reserve: None,
+            remove: None,
+            is_sync_ignored: false,
+            is_reserve_held: false,
+            read: None,
+            place: Place::Known,
+        }
+    }
 }
 
 /// Outputs to the shards, in the order of the log.
@@ -54,6 +71,8 @@ pub(crate) struct Harness {
     pub(crate) seen: Vec<Seen>,
     pub(crate) events: Vec<Event>,
     pub(crate) opened: Option<OpenReport>,
+    /// How often the log has claimed the directory.
+    pub(crate) claims: usize,
     pub(crate) corruption: Option<Corruption>,
     pub(crate) is_closed: bool,
     pub(crate) writes: usize,
@@ -222,6 +241,30 @@ impl Harness {
         )
     }
 
+    /// As `start_held`, with faults from the beginning.
+    pub(crate) fn start_held_with(
+        settings: LogSettings,
+        disk: Disk,
+        set: impl FnOnce(&mut Faults),
+    ) -> Self {
+        let mut faults = Faults::default();
+        set(&mut faults);
+        Self::begin(settings, disk, (WALL, 9), faults, true, random_secrets(9))
+    }
+
+    /// Starts this log on a disk.
+    pub(crate) fn start_log(log: Log, disk: Disk, incarnation: u64) -> Self {
+        let secrets = random_secrets(incarnation);
+        Self::begin_log(
+            log,
+            disk,
+            (WALL, incarnation),
+            Faults::default(),
+            false,
+            secrets,
+        )
+    }
+
     /// Starts a log on a disk that fails from the beginning.
     pub(crate) fn start_with(
         settings: LogSettings,
@@ -242,8 +285,20 @@ impl Harness {
         secrets: Secrets,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
+        let log = Log::new(policy, Instant::START);
+        Self::begin_log(log, disk, (wall, incarnation), faults, is_holding, secrets)
+    }
+
+    fn begin_log(
+        log: Log,
+        disk: Disk,
+        (wall, incarnation): (u64, u64),
+        faults: Faults,
+        is_holding: bool,
+        secrets: Secrets,
+    ) -> Self {
         let mut harness = Self {
-            log: Log::new(policy, Instant::START),
+            log,
             disk,
             now: Instant::START,
             wall,
@@ -254,6 +309,7 @@ impl Harness {
             seen: Vec::new(),
             events: Vec::new(),
             opened: None,
+            claims: 0,
             corruption: None,
             is_closed: false,
             writes: 0,
@@ -272,6 +328,7 @@ impl Harness {
         };
         harness.handle(Input::Found {
             segments,
+            place: faults.place,
             values,
             at,
         });
@@ -378,6 +435,7 @@ impl Harness {
                 Some(error) => self.fail(FailedOperation::Remove(segment), error),
                 None => self.disk.remove(segment.0),
             },
+            Output::Claim => self.claims += 1,
             Output::Opened(report) => self.opened = Some(report),
             Output::Corrupt(corruption) => self.corruption = Some(corruption),
             Output::Commit(committed) => self.seen.push(Seen::Commit(committed)),

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 #[cfg(test)]
+mod copies;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod damage;
@@ -36,4 +38,5 @@ mod retention;
 #[cfg(test)]
 mod rollover;
 #[cfg(test)]
+mod snapshots;
 mod stuck;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use steadfast_engine::{Page, ReadFrom, Request, Response};
+use steadfast_log::Log;
 use steadfast_log::event::Event;
-use steadfast_log::policy::LogSettings;
-use steadfast_machine::ByteSize;
+use steadfast_log::io::Input;
+use steadfast_log::policy::{LogPolicy, LogSettings};
+use steadfast_machine::{ByteSize, Machine};
 
-use crate::harness::{Harness, WALL, append, read, settings};
+use crate::harness::{Harness, WALL, append, idempotent, read, settings};
 
 #[test]
 fn the_count_limit_hides_the_oldest_and_a_position_that_needs_them_is_unrecoverable() {
@@ -327,4 +329,48 @@ fn no_segment_is_removed_before_the_checkpoint_that_replaces_it_is_durable_even_
 
     assert_eq!(again.corruption, None);
     assert!(again.opened.is_some());
+}
+
+#[test]
+fn forgotten_channels_are_gone_with_their_keys_and_begin_again_with_another_epoch() {
+    let mut harness = Harness::new(settings());
+    let (epoch, ..) = harness.publish_ok(idempotent("a", "1", "ann", "k"));
+    harness.publish_ok(append("b", "1"));
+    harness.close();
+    let policy = LogPolicy::new(settings()).unwrap();
+    let mut log = Log::new(policy, harness.now);
+    let channels = vec!["a".into(), "absent".into()];
+    log.handle(harness.now, Input::ForgetRequested { channels });
+
+    let mut forgetting = Harness::start_log(log, harness.disk, 2);
+    forgetting.close();
+    let mut again = forgetting.reopen(settings(), 3);
+
+    assert_eq!(again.all("a"), []);
+    assert_eq!(again.all("b"), [(1, "1".into())]);
+    let (new, offset, is_duplicate) = again.publish_ok(idempotent("a", "1", "ann", "k"));
+    assert_eq!((offset, is_duplicate), (1, false));
+    assert_ne!(new, epoch);
+}
+
+#[test]
+fn channels_are_forgotten_before_the_log_is_closed_wherever_their_records_need_another_segment() {
+    let names: Vec<String> = (0..40).map(|number| format!("channel {number}")).collect();
+    for padding in 0..20 {
+        let mut harness = Harness::new(settings());
+        for name in &names {
+            harness.publish_ok(append(name, "1"));
+        }
+        for _ in 0..padding {
+            harness.publish_ok(append("channel 0", &"x".repeat(600)));
+        }
+        let channels = names.iter().map(|name| name.as_str().into()).collect();
+
+        harness.handle(Input::ForgetRequested { channels });
+        harness.close();
+
+        let mut again = harness.reopen(settings(), 2);
+        assert_eq!(again.log.channels(), 0, "after {padding}");
+        assert_eq!(again.all("channel 0"), [], "after {padding}");
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Disk {
     pub(crate) is_full: bool,
     /// No operation completes before this time.
     pub(crate) stalled_until: Instant,
+    /// Whether a log has claimed the directory.
+    pub(crate) is_claimed: bool,
 }
 
 /// The numbers of unsynced sectors that a crash kept, dropped and tore.

@@ -244,6 +244,7 @@ impl EngineThread {
                 self.start_operation(ctx, operation, Duration::from_micros(300));
             }
             log_io::Output::Remove { segment } => disk.remove(segment),
+            log_io::Output::Claim => disk.is_claimed = true,
             log_io::Output::Opened(report) => self.on_log_opened(ctx, &report),
             log_io::Output::Corrupt(corruption) => self.on_open_failed(ctx, corruption),
             log_io::Output::Commit(committed) => self.commit(committed),
@@ -394,6 +395,7 @@ impl EngineThread {
             }
             LogEvent::SegmentCreated { .. }
             | LogEvent::DiskFull { .. }
+            | LogEvent::SegmentNotCreated { .. }
             | LogEvent::DiskRecovered
             | LogEvent::RemoveFailed { .. }
             | LogEvent::LimitReached { .. }

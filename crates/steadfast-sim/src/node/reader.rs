@@ -108,6 +108,7 @@ fn response_of_log(log: &mut Log, disk: &Disk, now: Instant) -> Option<Response>
             | log_io::Output::Write { .. }
             | log_io::Output::Sync { .. }
             | log_io::Output::Remove { .. }
+            | log_io::Output::Claim
             | log_io::Output::Opened(_)
             | log_io::Output::Corrupt(_)
             | log_io::Output::Commit(_)

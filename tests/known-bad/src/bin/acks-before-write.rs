@@ -96,6 +96,7 @@ impl AcksBeforeWrite {
             Output::Read { .. }
             | Output::Reserve { .. }
             | Output::Remove { .. }
+            | Output::Claim
             | Output::Opened(_)
             | Output::Corrupt(_)
             | Output::Commit(_)

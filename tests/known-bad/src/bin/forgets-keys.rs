@@ -57,6 +57,7 @@ impl Machine for ForgetsKeys {
                 Input::Requested { requests, at }
             }
             Input::Found { .. }
+            | Input::ForgetRequested { .. }
             | Input::Written
             | Input::Synced
             | Input::Reserved { .. }

@@ -27,6 +27,38 @@ pub enum LogError {
     /// The directory does not exist. Only the tools return this error: a gateway creates its directory.
     #[error("data directory {} not found", directory.display())]
     NotFound { directory: PathBuf },
+    /// The directory holds no log. Only the tools return this error.
+    #[error("there is no log in {}", directory.display())]
+    NoLog { directory: PathBuf },
+    /// The log has no channel of this name.
+    #[error("the log in {} has no channel {channel:?}", directory.display())]
+    UnknownChannel { directory: PathBuf, channel: String },
+    /// The removal of channels could not be written.
+    #[error("the channels were not removed from the log in {}: {reason}", directory.display())]
+    NotForgotten { directory: PathBuf, reason: String },
+    /// A copy was requested into a directory that is not empty.
+    #[error("the directory {} is not empty", directory.display())]
+    NotEmpty { directory: PathBuf },
+    /// The directory is a copy that has not finished.
+    #[error("the copy in {} is incomplete: a backup or a restore into it did not finish", directory.display())]
+    Incomplete { directory: PathBuf },
+    /// The directory is a backup, which a gateway must not change.
+    #[error("{} is a backup", directory.display())]
+    IsBackup { directory: PathBuf },
+    /// A repair was interrupted.
+    #[error("a repair of {} did not finish", directory.display())]
+    RepairPending {
+        directory: PathBuf,
+        /// The segments that are not installed yet.
+        repaired: PathBuf,
+    },
+    /// The log has changed since a repair was interrupted; the repair refuses to continue.
+    #[error("a repair of {} did not finish, and the log has changed since", directory.display())]
+    RepairOutdated {
+        directory: PathBuf,
+        /// The segments that are not installed.
+        repaired: PathBuf,
+    },
     /// The user may not read or write the directory.
     #[error("no permission to use the data directory {}", directory.display())]
     PermissionDenied {
@@ -121,23 +153,46 @@ impl LogError {
     /// Returns what to do about it, as complete sentences.
     pub fn help(&self) -> String {
         match self {
-            Self::Locked {
-                holder: Some(pid), ..
-            } => {
-                format!(
-                    "Stop process {pid} first, or configure a separate data directory for this gateway."
+            Self::Locked { holder, .. } => format!(
+                "Stop {} first, or configure a separate data directory for this gateway.",
+                holder.map_or_else(
+                    || "the other process".to_owned(),
+                    |pid| format!("process {pid}")
                 )
-            }
-            Self::Locked { holder: None, .. } => {
-                "Stop the other process first, or configure a separate data directory for this gateway."
-                    .into()
-            }
+            ),
             Self::NotADirectory { .. } => {
                 "Specify a directory, or a path where one can be created.".into()
             }
             Self::NotFound { .. } => {
                 "Check the path; a gateway creates the directory when it starts.".into()
             }
+            Self::NoLog { .. } => {
+                "Check the path; a log consists of files named NUMBER.segment.".into()
+            }
+            Self::UnknownChannel { .. } => "Check the name; nothing was changed.".into(),
+            Self::NotForgotten { .. } => {
+                "Check the space on the disk, and run the command again.".into()
+            }
+            Self::NotEmpty { .. } => {
+                "Specify a directory that does not exist or is empty: nothing is overwritten."
+                    .into()
+            }
+            Self::Incomplete { directory } => {
+                format!("Remove it and copy again: rm -r {}", directory.display())
+            }
+            Self::IsBackup { directory } => format!(
+                "Restore it to another directory, and start the gateway there: steadfast log restore {} DIR",
+                directory.display()
+            ),
+            Self::RepairPending {
+                directory,
+                repaired,
+            } => format!(
+                "Finish it: steadfast log repair {}\n{}",
+                directory.display(),
+                keep_help(repaired)
+            ),
+            Self::RepairOutdated { repaired, .. } => keep_help(repaired),
             Self::PermissionDenied { directory, .. } => format!(
                 "Run as the user who owns {0}, or make it writable: chown -R \"$USER\" {0}",
                 directory.display()
@@ -148,29 +203,40 @@ impl LogError {
             Self::NoSpace { .. } => {
                 "Free some space, or specify a data directory on another file system.".into()
             }
-            Self::Io { .. } => {
-                "Check the file system, and the system log for disk errors.".into()
-            }
+            Self::Io { .. } => "Check the file system, and the system log for disk errors.".into(),
             Self::Corrupt {
                 directory,
                 corruption,
             } => corruption_help(directory, corruption),
             Self::UnsupportedVersion {
                 directory, found, ..
-            } => format!(
-                "Start the version of Steadfast that wrote it, or keep it under another name and start with an empty \
-                 directory: mv {0} {0}.format-{found}\n\
-                 Its messages cannot be converted.",
-                // Without a slash at the end, which would put the new name into the directory.
-                directory.components().as_path().display()
-            ),
+            } => version_help(directory, *found),
             Self::WriterExited => "This is a defect of Steadfast; please report it.".into(),
             Self::NoRandomness { .. } => {
                 "Check that the process can use getrandom or /dev/urandom.".into()
             }
-            Self::ThreadNotStarted { .. } => "Raise the limit of processes and threads (ulimit -u).".into(),
+            Self::ThreadNotStarted { .. } => {
+                "Raise the limit of processes and threads (ulimit -u).".into()
+            }
         }
     }
+}
+
+fn keep_help(repaired: &Path) -> String {
+    let repaired = repaired.display();
+    format!(
+        "To keep the log as it is now, remove the segments of the repair, and repair again if necessary: rm -r {repaired}"
+    )
+}
+
+fn version_help(directory: &Path, found: u32) -> String {
+    format!(
+        "Start the version of Steadfast that wrote it, or keep it under another name and start with an empty \
+         directory: mv {0} {0}.format-{found}\n\
+         Its messages cannot be converted.",
+        // Without a slash at the end, which would put the new name into the directory.
+        directory.components().as_path().display()
+    )
 }
 
 fn corruption_help(directory: &Path, corruption: &Corruption) -> String {

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use bytes::Bytes;
-use steadfast_log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::{Place, SegmentFound, SegmentNumber};
 
-use self::directory::{Directory, DirectoryAccess};
+use self::directory::{Directory, instance, marker};
 use self::io_worker::{IoOperation, IoWorker, SegmentFiles};
 use self::segment_worker::SegmentWorker;
 use super::disk::Disk;
@@ -40,7 +40,8 @@ pub(super) struct Files {
 impl Files {
     /// Locks the directory for this process. `wake` is called whenever a completion is available.
     pub(super) fn open(path: &Path, disk: &Arc<dyn Disk>, wake: &WakeFn) -> Result<Self, LogError> {
-        let directory = Directory::open(path, DirectoryAccess::Write)?;
+        let directory = Directory::open(path)?;
+        marker::check_usable(path, directory.names())?;
         directory
             .remove_partial()
             .map_err(|error| LogError::from_io(path, error))?;
@@ -64,6 +65,16 @@ impl Files {
     /// Lists the segments in order of their numbers.
     pub(super) fn list(&self) -> io::Result<Vec<SegmentFound>> {
         self.directory.segments()
+    }
+
+    /// Returns whether the log was opened in this directory last.
+    pub(super) fn place(&self) -> io::Result<Place> {
+        instance::place(self.directory.names())
+    }
+
+    /// Records that the directory is the place of its log.
+    pub(super) fn claim(&self) -> io::Result<()> {
+        instance::claim(self.directory.names())
     }
 
     /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.

@@ -61,5 +61,11 @@ where
         .spawn(move || writer.run(&directory, &opened_sender))
         .map_err(|source| LogError::ThreadNotStarted { source })?;
     let report = opened.recv().unwrap_or(Err(LogError::WriterExited))?;
+    if report.is_copy {
+        tracing::warn!(
+            "the data directory was copied or restored, or was not used by this version before: all channel epochs are \
+             new, so that clients that know the original reload"
+        );
+    }
     Ok((service, shards, report))
 }

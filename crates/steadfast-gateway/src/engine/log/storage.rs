@@ -79,6 +79,17 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Returns whether publishing depends on the operation.
+    pub(super) const fn is_of_publishing(&self) -> bool {
+        match self.operation {
+            FailedOperation::Write
+            | FailedOperation::Sync
+            | FailedOperation::Reserve(_)
+            | FailedOperation::Check => true,
+            FailedOperation::Read(_) | FailedOperation::Remove(_) => false,
+        }
+    }
+
     /// Returns the input for the state machine, which decides by the kind of the error.
     pub(super) fn input(&self) -> Input {
         Input::Failed {

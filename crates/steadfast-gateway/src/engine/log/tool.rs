@@ -1,124 +1,96 @@
-//! Verifies a data directory, and repairs a corrupt one; for the command line.
+//! Operations on a data directory for the command line: verify, back up, restore, repair, forget channels.
 //!
-//! Owns the file access of both operations; `steadfast_log::verify` and `repair` decide which records are valid.
-//! Both reject a directory that a gateway has locked: the gateway could write and remove segments while they read, so
-//! the result could be wrong. Several verifications of one directory may run at the same time.
-//!
-//! A repair deletes no data and can be interrupted at any point:
-//!
-//! ```text
-//! 1  create hard links of all segments in damaged-N
-//! 2  write and sync new segments in repair.partial, then rename it to repaired-N: the repair will now complete
-//! 3  rename the new segments into the directory, the lowest last: until then a gateway refuses to start
-//! 4  remove the names of the old segments; damaged-N keeps them
-//! ```
-//!
-//! A repair that finds repaired-N continues with step 3.
+//! Owns the file access of these operations; `steadfast_log` decides which records are valid. A verification and a backup
+//! need no lock: they read what the directory holds at one moment, also while a gateway writes to it.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use steadfast_clock::Clock;
-use steadfast_log::identity::StartValues;
-use steadfast_log::io::{SegmentFound, SegmentNumber};
+use steadfast_log::io::SegmentFound;
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::{LogPolicy, LogSettings};
 pub use steadfast_log::repair::RepairReport;
-use steadfast_log::repair::{Repair, RepairStart, RepairedSegment};
 pub use steadfast_log::verify::Verification;
 use steadfast_log::verify::Verifier;
 use steadfast_machine::{ByteSize, convert};
 
-use super::disk::read_at;
+use self::copy::CopyKind;
+pub use self::forget::forget;
+pub use self::repair::{RepairOutcome, repair};
+use self::snapshot::Snapshot;
 use super::error::LogError;
-use super::files::directory::{
-    DIRECTORY_MODE, Directory, DirectoryAccess, new_file, segment_path, sync_names,
-};
-
-use super::random;
+use super::files::directory::{Names, marker};
 use crate::config::StoreConfig;
 use crate::config::policy::log_settings;
 
-/// The directory of the new segments until all are durable.
-const PARTIAL: &str = "repair.partial";
+mod copy;
+mod forget;
+mod repair;
+mod snapshot;
 
-/// The prefix of the directory with the original segments of repair N.
-const ORIGINALS: &str = "damaged-";
-
-/// The prefix of the directory with the new segments of repair N that are not installed yet.
-const REPAIRED: &str = "repaired-";
-
-/// The outcome of a repair.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RepairOutcome {
-    /// The log is intact: nothing was changed.
-    Intact(Verification),
-    /// The valid records are now in new segments.
-    Repaired {
-        /// The corruption that was found.
-        found: Verification,
-        /// What was kept and what was dropped.
-        report: RepairReport,
-        /// The directory of the original segments.
-        originals: PathBuf,
-    },
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names describe the fields")]
+pub struct Progress {
+    pub done_bytes: u64,
+    pub total_bytes: u64,
 }
 
-/// Reads the complete log and returns what opening the log would find, with every corruption. Changes nothing.
+impl Progress {
+    fn of(segments: &[SegmentFound]) -> Self {
+        Self {
+            done_bytes: 0,
+            total_bytes: segments.iter().map(|segment| segment.bytes).sum(),
+        }
+    }
+}
+
+/// Reads the complete log and returns what opening the log would find, with every corruption. Changes nothing. A gateway
+/// may use the directory.
 ///
 /// # Errors
 ///
-/// When a gateway has locked the directory, when the log was written by another version, when a segment belongs to
-/// another directory, or when the directory cannot be read. Corruption that can be repaired is not an error.
-pub fn verify(path: &Path) -> Result<Verification, LogError> {
-    let directory = Directory::open(path, DirectoryAccess::Read)?;
-    let found = read_all(&directory).map_err(|error| LogError::from_io(path, error))?;
+/// When there is no log, when the directory is a copy that is not complete, when the log was written by another version,
+/// when a segment belongs to another directory, or when the directory cannot be read. Corruption that can be repaired is
+/// not an error.
+pub fn verify(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Verification, LogError> {
+    let to_error = |error| LogError::from_io(path, error);
+    let names = Names::open(path).map_err(to_error)?;
+    marker::check_complete(path, &names)?;
+    crate::listen::raise_files_max();
+    let found = read_all(path, &names, progress)?.finish();
     check_repairable(path, &found)?;
     Ok(found)
 }
 
-/// Copies the valid records of a corrupt log to new segments, and keeps the original segments. All channel epochs
-/// change, so that clients reload. Continues a repair that was interrupted.
+/// Copies a log to a new or empty directory, also while a gateway uses it, and verifies every byte of the copy. The copy
+/// is usable only through [`restore`].
 ///
 /// # Errors
 ///
-/// When a gateway has locked the directory, when there is no space for the new segments, when the log was written by
-/// another version, when a segment belongs to another directory, or when the directory cannot be read or written.
-pub fn repair(path: &Path) -> Result<RepairOutcome, LogError> {
-    if !path
-        .try_exists()
-        .map_err(|error| LogError::from_io(path, error))?
-    {
-        return Err(LogError::NotFound {
-            directory: path.to_path_buf(),
-        });
-    }
-    let directory = Directory::open(path, DirectoryAccess::Write)?;
-    let to_error = |error| LogError::from_io(path, error);
-    if let Some(number) = last_of(path, REPAIRED).map_err(to_error)? {
-        install_repaired(path, number).map_err(to_error)?;
-    }
-    let found = read_all(&directory).map_err(to_error)?;
-    if found.corruptions.is_empty() {
-        return Ok(RepairOutcome::Intact(found));
-    }
-    check_repairable(path, &found)?;
-    let values = random::start_values()?;
-    let number = last_of(path, ORIGINALS).map_err(to_error)?.unwrap_or(0) + 1;
-    let origin = found.directory.unwrap_or(values.directory);
-    let values = StartValues {
-        directory: origin,
-        ..values
-    };
-    let report = write_repaired(&directory, number, values).map_err(to_error)?;
-    install_repaired(path, number).map_err(to_error)?;
-    Ok(RepairOutcome::Repaired {
-        found,
-        report,
-        originals: path.join(format!("{ORIGINALS}{number}")),
-    })
+/// The errors of [`verify`], when the log is corrupt, and when the target is not empty or cannot be written. The target
+/// is then marked as incomplete, unless it was not empty.
+pub fn back_up(
+    path: &Path,
+    target: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, LogError> {
+    copy::copy(path, target, CopyKind::Backup, progress)
+}
+
+/// Copies a backup to a new or empty directory, and verifies every byte of the copy. At the next start of a gateway all
+/// channel epochs change.
+///
+/// # Errors
+///
+/// The errors of [`back_up`].
+pub fn restore(
+    backup: &Path,
+    path: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, LogError> {
+    copy::copy(backup, path, CopyKind::Restore, progress)
 }
 
 /// Rejects a log that a repair would harm: it must not drop records that another version can read, nor mix two logs.
@@ -141,128 +113,36 @@ fn check_repairable(path: &Path, found: &Verification) -> Result<(), LogError> {
     }
 }
 
-fn read_all(directory: &Directory) -> io::Result<Verification> {
-    let segments = directory.segments()?;
-    let mut verifier = Verifier::new(policy(&segments)?, segments, Clock::wall());
-    let mut open: Option<(SegmentNumber, File)> = None;
-    while let Some(requested) = verifier.next_read() {
-        let file = match open.take() {
-            Some((number, file)) if number == requested.segment => file,
-            Some(_) | None => directory.names().read_segment(requested.segment)?,
-        };
-        verifier.feed(&read_at(&file, requested.at, requested.len)?);
-        open = Some((requested.segment, file));
-    }
-    Ok(verifier.finish())
-}
-
-/// Executes steps 1 and 2 of a repair.
-fn write_repaired(
-    directory: &Directory,
-    number: u64,
-    values: StartValues,
-) -> io::Result<RepairReport> {
-    let path = directory.path();
-    let segments = directory.segments()?;
-    let originals = path.join(format!("{ORIGINALS}{number}"));
-    create_directory(&originals)?;
-    for segment in &segments {
-        std::fs::hard_link(
-            segment_path(path, segment.number),
-            segment_path(&originals, segment.number),
-        )?;
-    }
-    sync_names(&originals)?;
-    sync_names(path)?;
-
-    let partial = path.join(PARTIAL);
-    remove_partial(&partial)?;
-    create_directory(&partial)?;
-    match write_repaired_segments(path, &segments, &partial, values) {
-        Ok(report) => {
-            std::fs::rename(&partial, path.join(format!("{REPAIRED}{number}")))?;
-            sync_names(path)?;
-            Ok(report)
-        }
-        Err(error) => {
-            // Space may have run out; the originals are unchanged under both names.
-            remove_partial(&partial)?;
-            std::fs::remove_dir_all(&originals)?;
-            Err(error)
-        }
-    }
-}
-
-fn write_repaired_segments(
+fn read_all(
     path: &Path,
-    segments: &[SegmentFound],
-    partial: &Path,
-    values: StartValues,
-) -> io::Result<RepairReport> {
-    let highest = segments.last().map_or(0, |segment| segment.number.0);
-    let first = highest
-        .checked_add(1)
-        .ok_or_else(|| io::Error::other("no segment number is left"))?;
-    let start = RepairStart {
-        directory: values.directory,
-        incarnation: values.incarnation,
-        first: SegmentNumber(first),
-        at: Clock::wall(),
-    };
-    let mut repair = Repair::new(policy(segments)?, start, values.secret);
-    let mut draw = || random::secret().map_err(io::Error::other);
-    for segment in segments {
-        let bytes = std::fs::read(segment_path(path, segment.number))?;
-        repair.add_segment(segment.number, &bytes, &mut draw)?;
-        while let Some(segment) = repair.poll_segment() {
-            write_segment(partial, &segment)?;
-        }
+    names: &Names,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verifier, LogError> {
+    let to_error = |error| LogError::from_io(path, error);
+    let snapshot = Snapshot::take(names).map_err(to_error)?;
+    let segments = snapshot.segments().to_vec();
+    if segments.is_empty() {
+        let directory = path.to_path_buf();
+        return Err(LogError::NoLog { directory });
     }
-    let (rest, report) = repair.finish();
-    for segment in &rest {
-        write_segment(partial, segment)?;
+    let mut report = Progress::of(&segments);
+    let policy = policy(&segments).map_err(to_error)?;
+    let mut verifier = Verifier::new(policy, segments, Clock::wall());
+    while let Some(request) = verifier.next_read() {
+        let bytes = snapshot.read(&request).map_err(to_error)?;
+        verifier.feed(&bytes);
+        report.done_bytes += convert::to_u64(bytes.len());
+        progress(report);
     }
-    sync_names(partial)?;
-    Ok(report)
-}
-
-fn write_segment(directory: &Path, segment: &RepairedSegment) -> io::Result<()> {
-    let file = new_file().open(segment_path(directory, segment.number))?;
-    file.write_all_at(&segment.first, 0)?;
-    let zeros = vec![0; 1 << 20];
-    let mut at = convert::to_u64(segment.first.len());
-    while at < segment.size {
-        let len = convert::saturating::<usize>(segment.size - at).min(zeros.len());
-        file.write_all_at(zeros.get(..len).unwrap_or_default(), at)?;
-        at += convert::to_u64(len);
-    }
-    let last_len = convert::to_u64(segment.last.len());
-    file.write_all_at(&segment.last, segment.size.saturating_sub(last_len))?;
-    file.sync_all()
-}
-
-/// Executes steps 3 and 4 of a repair; either may already have been executed in part.
-fn install_repaired(path: &Path, number: u64) -> io::Result<()> {
-    let repaired = path.join(format!("{REPAIRED}{number}"));
-    let originals = path.join(format!("{ORIGINALS}{number}"));
-    for name in segment_names(&repaired)?.iter().rev() {
-        std::fs::rename(repaired.join(name), path.join(name))?;
-        // The renames become durable in this order as well, because the lowest segment completes the new log.
-        sync_names(path)?;
-    }
-    for name in segment_names(&originals)? {
-        match std::fs::remove_file(path.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Err(_) | Ok(()) => {}
-        }
-    }
-    sync_names(path)?;
-    std::fs::remove_dir(&repaired)?;
-    sync_names(path)
+    Ok(verifier)
 }
 
 /// Returns settings for a log of these segments: new segments are as large as the largest old one.
 fn policy(segments: &[SegmentFound]) -> io::Result<LogPolicy> {
+    LogPolicy::new(settings(segments)).map_err(io::Error::other)
+}
+
+fn settings(segments: &[SegmentFound]) -> LogSettings {
     let defaults = log_settings(&StoreConfig::default());
     let largest = segments
         .iter()
@@ -273,43 +153,9 @@ fn policy(segments: &[SegmentFound]) -> io::Result<LogPolicy> {
         0..4096 => defaults.segment_bytes.as_bytes(),
         size => size.min(256 << 20),
     };
-    let settings = LogSettings {
+    LogSettings {
         segment_bytes: ByteSize::from_bytes(bytes),
         log_bytes: ByteSize::from_bytes(u64::MAX),
         ..defaults
-    };
-    LogPolicy::new(settings).map_err(io::Error::other)
-}
-
-/// Returns the highest number of a directory with this prefix.
-fn last_of(path: &Path, prefix: &str) -> io::Result<Option<u64>> {
-    let mut last = None;
-    for entry in std::fs::read_dir(path)? {
-        let name = entry?.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(prefix)?.parse().ok());
-        last = last.max(number);
-    }
-    Ok(last)
-}
-
-/// Returns the file names of the segments in a directory, in order of their numbers.
-fn segment_names(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let segments = super::files::directory::segments(directory)?;
-    let names = segments
-        .iter()
-        .map(|segment| segment_path(Path::new(""), segment.number));
-    Ok(names.collect())
-}
-
-fn create_directory(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().mode(DIRECTORY_MODE).create(path)
-}
-
-fn remove_partial(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
     }
 }

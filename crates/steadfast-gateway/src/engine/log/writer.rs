@@ -106,8 +106,13 @@ where
             .files
             .list()
             .map_err(|error| LogError::from_io(directory, error))?;
+        let place = self
+            .files
+            .place()
+            .map_err(|error| LogError::from_io(directory, error))?;
         self.inputs.push_back(Input::Found {
             segments,
+            place,
             values: random::start_values()?,
             at: Clock::wall(),
         });
@@ -162,10 +167,15 @@ where
                 return input;
             };
             match error {
-                StorageError::NoSpace => tracing::warn!("{failure}"),
-                StorageError::Io | StorageError::Misplaced => tracing::error!("{failure}"),
+                // The log reports how much it needs, once.
+                StorageError::NoSpace => tracing::debug!("{failure}"),
+                StorageError::Io | StorageError::Misplaced => {
+                    tracing::error!("{failure}");
+                    if failure.is_of_publishing() {
+                        self.exchange.publish_failure(failure.to_string());
+                    }
+                }
             }
-            self.exchange.publish_failure(failure.to_string());
             input
         });
         self.inputs.push_back(input);
@@ -250,6 +260,7 @@ where
                 let completion = self.files.remove(segment);
                 self.complete(completion);
             }
+            Output::Claim => self.claim(),
             Output::Opened(report) => self.phase = WriterPhase::Open(report),
             Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
             Output::Commit(committed) => {
@@ -271,6 +282,17 @@ where
     fn complete(&mut self, completion: Option<Completion>) {
         if let Some(completion) = completion {
             self.add_result(completion.into_input());
+        }
+    }
+
+    /// Records that the directory is the place of its log.
+    fn claim(&self) {
+        if let Err(error) = self.files.claim() {
+            tracing::warn!(
+                %error,
+                "failed to record that the data directory is in use here; the next start takes it for a copy, and \
+                 changes all channel epochs"
+            );
         }
     }
 
@@ -298,11 +320,22 @@ where
             }
             Event::ChannelsExpired { channels } => tracing::debug!(channels, "channels expired"),
             Event::DiskRecovered => {
-                tracing::info!("space for the log available; publications are accepted again");
+                tracing::info!("the log can be written again; publications are accepted");
             }
-            Event::DiskFull { segment, error } => {
+            Event::DiskFull { segment, bytes } => {
                 let segment = segment.0;
-                tracing::warn!(segment, ?error, "no space for the log; retrying");
+                let needed = format!("no space left for the log, which needs {bytes} bytes");
+                tracing::warn!(
+                    segment,
+                    "{needed}; publications are rejected until there is space, and readers are served"
+                );
+                self.exchange.publish_failure(needed);
+            }
+            Event::SegmentNotCreated { segment } => {
+                tracing::error!(
+                    segment = segment.0,
+                    "no log segment can be created; retrying"
+                );
             }
             Event::RemoveFailed { segment } => {
                 tracing::warn!(

@@ -18,7 +18,9 @@ use self::lock::lock;
 use self::place::{FileId, Misplaced};
 use crate::engine::log::LogError;
 
+pub(in crate::engine::log) mod instance;
 mod lock;
+pub(in crate::engine::log) mod marker;
 pub(in crate::engine::log) mod place;
 
 /// The suffix of a segment's name.
@@ -34,22 +36,12 @@ const DIGITS: usize = 16;
 const FILE_MODE: u32 = 0o600;
 pub(in crate::engine::log) const DIRECTORY_MODE: u32 = 0o700;
 
-/// How a process locks the directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine::log) enum DirectoryAccess {
-    /// Exclusively, to write.
-    Write,
-    /// Shared with other readers; nothing is created or changed.
-    Read,
-}
-
 /// A data directory, locked by this process until it is dropped.
 #[derive(Debug)]
 pub(in crate::engine::log) struct Directory {
     path: PathBuf,
     names: Names,
-    /// `None` only for readers of a directory that no gateway has opened.
-    _lock: Option<File>,
+    _lock: File,
 }
 
 /// The names in one open directory.
@@ -62,38 +54,46 @@ pub(in crate::engine::log) struct Names {
 }
 
 impl Directory {
-    /// Locks the directory. If access is `Write`, creates it if it does not exist, and makes the names in it durable.
-    pub(in crate::engine::log) fn open(
-        path: &Path,
-        access: DirectoryAccess,
-    ) -> Result<Self, LogError> {
+    /// Locks the directory, which is created if it does not exist, and makes the names in it durable.
+    pub(in crate::engine::log) fn open(path: &Path) -> Result<Self, LogError> {
         let to_error = |error| LogError::from_io(path, error);
         let names = match Names::open(path) {
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Write =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create(path).map_err(to_error)?;
                 Names::open(path)
             }
             result => result,
         };
         let names = names.map_err(to_error)?;
-        let lock = lock(path, &names, access)?;
+        let lock = lock(path, &names)?;
         // Another process may have moved the directory just before it was locked.
         names.check().map_err(to_error)?;
-        if access == DirectoryAccess::Write {
-            // A process that was killed may have given a segment its name and not made the name durable. The log writes
-            // to this segment and acknowledges what it wrote, so the name must not be lost with the power.
-            names.sync().map_err(to_error)?;
-            if names.segments().map_err(to_error)?.is_empty() {
-                sync_ancestors(&names.path, names.id.device()).map_err(to_error)?;
-            }
+        // A process that was killed may have given a segment its name and not made the name durable. The log writes to
+        // this segment and acknowledges what it wrote, so the name must not be lost with the power.
+        names.sync().map_err(to_error)?;
+        if names.segments().map_err(to_error)?.is_empty() {
+            sync_ancestors(&names.path, names.id.device()).map_err(to_error)?;
         }
         Ok(Self {
             path: path.to_path_buf(),
             names,
             _lock: lock,
         })
+    }
+
+    /// Locks a directory that does not exist, which is created, or that is empty.
+    pub(in crate::engine::log) fn create_empty(path: &Path) -> Result<Self, LogError> {
+        match std::fs::read_dir(path) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    let directory = path.to_path_buf();
+                    return Err(LogError::NotEmpty { directory });
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(LogError::from_io(path, error)),
+        }
+        Self::open(path)
     }
 
     /// Returns the path of the directory, as it was configured.
@@ -121,7 +121,8 @@ impl Directory {
 }
 
 impl Names {
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a directory that exists, without a lock.
+    pub(in crate::engine::log) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = File::from(rustix::fs::open(path, flags, Mode::empty())?);
         let id = FileId::of(&directory.metadata()?);
@@ -178,7 +179,7 @@ impl Names {
             match rustix::fs::statat(&self.directory, entry.file_name(), AtFlags::empty()) {
                 Ok(stat) => found.push((
                     number,
-                    u64::try_from(stat.st_size).expect("a length is not negative"),
+                    u64::try_from(stat.st_size).map_err(io::Error::other)?,
                 )),
                 // A gateway removed it while a tool lists the directory.
                 Err(Errno::NOENT) => {}
@@ -213,11 +214,18 @@ impl Names {
         self.open_file(&name(segment, PARTIAL), flags)
     }
 
+    /// Creates a segment of a copy.
+    pub(in crate::engine::log) fn create_segment(
+        &self,
+        segment: SegmentNumber,
+    ) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        self.open_file(&name(segment, SEGMENT), flags)
+    }
+
     /// Gives a complete segment its name.
     pub(in crate::engine::log) fn complete(&self, segment: SegmentNumber) -> io::Result<()> {
-        let (from, to) = (name(segment, PARTIAL), name(segment, SEGMENT));
-        rustix::fs::renameat(&self.directory, from, &self.directory, to)?;
-        Ok(())
+        self.rename(&name(segment, PARTIAL), &name(segment, SEGMENT))
     }
 
     /// Deletes a segment.
@@ -241,6 +249,31 @@ impl Names {
         let mode = Mode::from_raw_mode(FILE_MODE);
         let file = rustix::fs::openat(&self.directory, name, flags | OFlags::CLOEXEC, mode)?;
         Ok(file.into())
+    }
+
+    /// Returns the first name with this prefix.
+    fn find_prefix(&self, prefix: &str) -> io::Result<Option<String>> {
+        for entry in Dir::read_from(&self.directory)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_string_lossy();
+            if name.starts_with(prefix) {
+                return Ok(Some(name.into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        rustix::fs::renameat(&self.directory, from, &self.directory, to)?;
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -332,9 +365,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(segment_path(directory.path(), SegmentNumber(1)), "renamed").unwrap();
 
-        drop(Directory::open(directory.path(), DirectoryAccess::Read).unwrap());
+        drop(Names::open(directory.path()).unwrap());
         assert!(SYNCED.take().is_empty());
-        drop(Directory::open(directory.path(), DirectoryAccess::Write).unwrap());
+        drop(Directory::open(directory.path()).unwrap());
 
         assert_eq!(SYNCED.take(), [directory.path()]);
     }
@@ -346,7 +379,7 @@ mod tests {
         let path = directory.path().join("a/data");
         std::fs::create_dir_all(&path).unwrap();
 
-        drop(Directory::open(&path, DirectoryAccess::Write).unwrap());
+        drop(Directory::open(&path).unwrap());
 
         let parent = path.parent().unwrap();
         let expected = [&path, parent, directory.path()].map(Path::to_path_buf);

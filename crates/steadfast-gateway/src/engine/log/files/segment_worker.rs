@@ -190,13 +190,13 @@ fn remove(directory: &Names, segment: SegmentNumber) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::directory::{Directory, DirectoryAccess, segment_path};
+    use super::super::directory::{Directory, segment_path};
     use super::*;
 
     #[test]
     fn a_removal_that_is_repeated_because_it_was_not_durable_yet_succeeds() {
         let parent = tempfile::tempdir().unwrap();
-        let directory = Directory::open(parent.path(), DirectoryAccess::Write).unwrap();
+        let directory = Directory::open(parent.path()).unwrap();
         let path = segment_path(parent.path(), SegmentNumber(1));
         std::fs::write(&path, "old").unwrap();
 

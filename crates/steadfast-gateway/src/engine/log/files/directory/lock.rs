@@ -7,67 +7,43 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{DirectoryAccess, Names};
+use super::Names;
 use crate::engine::log::LogError;
 
 /// The file whose advisory lock says that the directory is in use; it holds the process id of the holder.
 const LOCK: &str = "lock";
 
 /// Locks the directory itself, which no other process can replace by a new file, and the lock file, which says who.
-pub(super) fn lock(
-    path: &Path,
-    names: &Names,
-    access: DirectoryAccess,
-) -> Result<Option<File>, LogError> {
+pub(super) fn lock(path: &Path, names: &Names) -> Result<File, LogError> {
     let to_error = |error| LogError::from_io(path, error);
-    let flags = match access {
-        DirectoryAccess::Write => OFlags::RDWR | OFlags::CREATE,
-        DirectoryAccess::Read => OFlags::RDONLY,
-    };
-    let mut file = match names.open_file(LOCK, flags) {
-        Ok(file) => Some(file),
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound && access == DirectoryAccess::Read =>
-        {
-            None
-        }
-        Err(error) => return Err(to_error(error)),
-    };
-    let mut is_free = try_lock(&names.directory, access)
-        // A network file system may be unable to lock a directory; then the lock file alone decides.
-        .or_else(|error| {
-            let errno = Errno::from_io_error(&error);
-            let cannot = [Errno::BADF, Errno::OPNOTSUPP, Errno::NOLCK, Errno::INVAL];
-            errno
-                .is_some_and(|errno| cannot.contains(&errno))
-                .then_some(true)
-                .ok_or(error)
-        })
+    let mut file = names
+        .open_file(LOCK, OFlags::RDWR | OFlags::CREATE)
         .map_err(to_error)?;
-    if let Some(file) = &file {
-        is_free &= try_lock(file, access).map_err(to_error)?;
-    }
-    if !is_free {
+    let directory = match try_lock(&names.directory) {
+        Err(error) if cannot_lock(&error) => Ok(true),
+        locked => locked,
+    };
+    let is_free = directory.and_then(|is_free| Ok(is_free && try_lock(&file)?));
+    if !is_free.map_err(to_error)? {
         return Err(LogError::Locked {
             directory: path.to_path_buf(),
-            holder: file.as_mut().and_then(holder),
+            holder: holder(&mut file),
         });
     }
-    if let Some(file) = &mut file
-        && access == DirectoryAccess::Write
-    {
-        write_process_id(file);
-    }
+    write_process_id(&mut file);
     Ok(file)
 }
 
+/// Returns whether a file system, such as one over a network, cannot lock a directory; then the lock file decides.
+fn cannot_lock(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    let cannot = [Errno::BADF, Errno::OPNOTSUPP, Errno::NOLCK, Errno::INVAL];
+    errno.is_some_and(|errno| cannot.contains(&errno))
+}
+
 /// Returns false if another process has locked the file.
-fn try_lock(file: &File, access: DirectoryAccess) -> io::Result<bool> {
-    let locked = match access {
-        DirectoryAccess::Write => file.try_lock(),
-        DirectoryAccess::Read => file.try_lock_shared(),
-    };
-    match locked {
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
@@ -99,12 +75,11 @@ mod tests {
     #[test]
     fn a_directory_is_locked_also_when_its_lock_file_was_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let _first = Directory::open(directory.path(), DirectoryAccess::Write).unwrap();
+        let _first = Directory::open(directory.path()).unwrap();
         std::fs::remove_file(directory.path().join(LOCK)).unwrap();
 
-        for access in [DirectoryAccess::Write, DirectoryAccess::Read] {
-            let second = Directory::open(directory.path(), access);
-            assert!(matches!(second, Err(LogError::Locked { .. })), "{second:?}");
-        }
+        let second = Directory::open(directory.path());
+
+        assert!(matches!(second, Err(LogError::Locked { .. })), "{second:?}");
     }
 }
