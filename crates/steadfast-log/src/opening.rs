@@ -389,10 +389,14 @@ impl Opening {
     /// The segment that follows the current segment: an unused segment that is large enough, or a segment to reserve.
     fn pick_next(&self) -> NextSegment {
         let size = segment_size(&self.policy, &self.replay.state);
-        let expected = self.tail.and_then(|tail| match tail.outcome.next_segment {
-            Some(next) => self.unused_segment(next),
-            None => (!tail.has_checkpoint).then_some(tail.segment),
-        });
+        let expected = match self.tail {
+            // Nothing was ever acknowledged: the log begins with its first segment.
+            None => self.unused_segments.first().copied(),
+            Some(tail) => match tail.outcome.next_segment {
+                Some(next) => self.unused_segment(next),
+                None => (!tail.has_checkpoint).then_some(tail.segment),
+            },
+        };
         let current = self
             .replay
             .state

@@ -5,6 +5,9 @@ use crate::io::SegmentNumber;
 use crate::open::{Corruption, CorruptionKind};
 use crate::segment::header::RECORDS_AT;
 
+/// The first segment of a log.
+const FIRST_SEGMENT: SegmentNumber = SegmentNumber(1);
+
 impl Opening {
     /// Every corruption, in order of segments; segments that no longer belong to the log do not count. When another
     /// version wrote a segment or a record, only that is reported: nothing else is known.
@@ -46,6 +49,15 @@ impl Opening {
             && corruptions.is_empty()
         {
             corruptions.push(self.lost(next, None));
+        }
+        // A segment is reserved when the one before it is in use, and a log without records begins with the first one.
+        if self.tail.is_none()
+            && let Some(unused) = self.unused_segments.first()
+            && unused.number > FIRST_SEGMENT
+            && corruptions.is_empty()
+        {
+            let before = SegmentNumber(unused.number.0.saturating_sub(1));
+            corruptions.push(self.lost(before, Some((unused.number, 0))));
         }
         corruptions
     }

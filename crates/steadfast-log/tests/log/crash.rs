@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use steadfast_engine::{Page, ReadFrom};
+use steadfast_log::io::SegmentNumber;
 use steadfast_log::open::CorruptionKind;
-use steadfast_log::policy::Fsync;
+use steadfast_log::policy::{Fsync, LogSettings};
+use steadfast_machine::ByteSize;
 
 use crate::disk::{Disk, RECORDS_AT, TRAILER};
 use crate::harness::{Harness, WALL, append, idempotent, read, settings, with_fsync};
@@ -297,6 +299,40 @@ fn a_missing_segment_is_corruption_wherever_it_is_missing() {
             (CorruptionKind::MissingSegment, *missing)
         );
     }
+}
+
+#[test]
+fn a_log_of_which_only_the_reserved_segment_is_left_is_no_new_log() {
+    let mut harness = Harness::new(settings());
+    harness.publish_ok(append("a", "1"));
+    let numbers = harness.disk.numbers();
+    assert_eq!(numbers, [1, 2], "the second one is reserved");
+    let mut disk = harness.disk.clone();
+    disk.remove(1);
+
+    let corruption = Harness::start(settings(), disk, WALL, 2).corruption;
+
+    let corruption = corruption.expect("the history is missing");
+    assert_eq!(
+        (corruption.kind, corruption.segment.0),
+        (CorruptionKind::MissingSegment, 1)
+    );
+    assert_eq!(corruption.evidence, Some((SegmentNumber(2), 0)));
+}
+
+#[test]
+fn a_log_that_never_stored_anything_begins_with_its_first_segment_also_if_it_is_too_small_now() {
+    let reserved = Harness::start_held(settings(), Disk::default(), WALL, 1).disk;
+    assert_eq!(reserved.numbers(), [1]);
+    let larger = LogSettings {
+        segment_bytes: ByteSize::from_kib(64),
+        ..settings()
+    };
+
+    let again = Harness::start(larger, reserved, WALL, 2);
+
+    assert!(again.opened.is_some(), "{:?}", again.corruption);
+    assert_eq!(again.disk.numbers(), [1, 2]);
 }
 
 #[test]
