@@ -56,11 +56,7 @@ fn a_backup_next_to_a_gateway_has_everything_acknowledged_before_it_while_segmen
 /// A gateway on a restored directory has everything up to a number, without a gap, and continues no position.
 fn check_restored(restored: &Path, acknowledged: u64, position: &Value) {
     let gateway = Gateway::start_small(restored);
-    assert!(
-        gateway.log().contains("all channel epochs are new"),
-        "{}",
-        gateway.log()
-    );
+    gateway.wait_for_log("all channel epochs are new");
     let mut client = Client::connect(&gateway);
     let (found, _) = client.history("news");
     let number = |text: &String| text.split_once(' ').unwrap().0.parse::<u64>().unwrap();
@@ -179,6 +175,8 @@ fn a_plain_copy_continues_no_position_and_a_moved_directory_continues_all() {
         let reply = Client::connect(&gateway).subscribe("news", Some(&position));
 
         assert_eq!(reply["recovered"] == true, is_recovered, "{reply}");
+        // Once the gateway has exited, all its lines are written.
+        gateway.stop();
         let warning = "the data directory was copied or restored";
         assert_eq!(
             gateway.log().contains(warning),
@@ -186,10 +184,10 @@ fn a_plain_copy_continues_no_position_and_a_moved_directory_continues_all() {
             "{}",
             gateway.log()
         );
-        gateway.stop();
     }
     // The copy has its own place from its first start on.
-    let gateway = Gateway::start(&copy);
+    let mut gateway = Gateway::start(&copy);
+    gateway.stop();
     assert!(!gateway.log().contains("copied or restored"));
 }
 

@@ -88,6 +88,13 @@ impl Gateway {
         response
     }
 
+    /// Waits until the log lines contain a text: a gateway does not wait until its lines are written.
+    pub(crate) fn wait_for_log(&self, expected: &str) {
+        while !self.log().contains(expected) {
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until `/readyz` contains a text, and returns the response.
     pub(crate) fn wait_for_readiness(&self, expected: &str) -> String {
         loop {

@@ -55,11 +55,7 @@ fn nothing_is_acknowledged_once_the_directory_was_moved_replaced_or_removed() {
         assert!(response.starts_with("HTTP/1.1 503 "), "{name}: {response}");
         let reason = "was moved, replaced or removed while the gateway was using it";
         assert!(response.contains(reason), "{name}: {response}");
-        let log = gateway.log();
-        assert!(
-            log.contains("move the data directory back"),
-            "{name}: {log}"
-        );
+        gateway.wait_for_log("move the data directory back");
         let (found, _) = client.history("news");
         assert_eq!(found.len(), 20, "{name}: readers are served");
     }
