@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) crashes_armed: u64,
     /// The time at which a fault last began or ended.
     pub(crate) last_fault_change_at: Instant,
+    /// Until when a disk is stalled, or was.
+    pub(crate) disks_stalled_until: Instant,
     /// Since when nothing is left to do but the last checks.
     pub(crate) quiet_since: Option<Instant>,
 }
@@ -60,6 +62,7 @@ impl Context {
             membership: Membership::default(),
             crashes_armed: 0,
             last_fault_change_at: Instant::START,
+            disks_stalled_until: Instant::START,
             quiet_since: None,
         }
     }

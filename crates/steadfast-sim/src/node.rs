@@ -366,6 +366,7 @@ impl Node {
             Duration::from_millis(longest),
         );
         self.disk.stalled_until = ctx.now() + time;
+        ctx.disks_stalled_until = ctx.disks_stalled_until.max(self.disk.stalled_until);
         ctx.totals.disks_stalled += 1;
         ctx.record_fault_change();
         ctx.schedule_node(ctx.now() + time, self.index, NodeEvent::ContinueDisk);

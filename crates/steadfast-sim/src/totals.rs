@@ -169,8 +169,8 @@ counts! {
     operations_delayed = "disk operations delayed by a stalled disk" of Log;
     /// Reports of the log about operations that take long.
     slow_operations = "slow disk operations reported" of Log;
-    /// Starts that failed for lack of space, each followed by another start.
-    starts_without_space = "starts failed for lack of space" of Log;
+    /// Starts without space for the record of the start: publications are rejected until there is space.
+    starts_without_space = "starts without space, for readers only" of Log;
     /// Segments that retention removed.
     segments_removed = "segments removed" of Log;
     /// Subscriptions whose position was beyond retention, while no publication was lost.

@@ -241,9 +241,12 @@ impl Driver {
             SessionEvent::Lost {
                 cause, detection, ..
             } => {
-                let is_excused = self
+                let has_fault = self
                     .last_connection
                     .is_some_and(|connection| network.is_excused(ctx, connection));
+                // A gateway does not read from a client with too much pending, so it does not reply to its pings either,
+                // and while a disk is stalled much is pending.
+                let is_excused = has_fault || ctx.now() < ctx.disks_stalled_until + detection;
                 session_checks::check_loss(ctx, self.index, &cause, detection, is_excused);
             }
             SessionEvent::Failed { cause } => session_checks::on_failed(ctx, self.index, &cause),
@@ -254,7 +257,8 @@ impl Driver {
         }
     }
 
-    /// Checks that a call that timed out had no connection on which it could be completed in time.
+    /// Checks that a call that timed out had no connection on which it could be completed in time. While a disk is stalled
+    /// it may have waited for a publication before it.
     fn check_timeout(&self, ctx: &mut Context, network: &Network, id: CallId) {
         let now = ctx.now();
         let Transport::Open {
@@ -268,7 +272,7 @@ impl Driver {
         let Some(called_at) = self.application.called_at(id) else {
             return;
         };
-        let since = connected_at.max(called_at);
+        let since = connected_at.max(called_at).max(ctx.disks_stalled_until);
         let latest = since + CALL_TIME_MAX;
         if now >= latest && network.is_undisturbed_since(connection, since) {
             let details = format!(

@@ -72,6 +72,9 @@ pub(crate) struct SimpleClient {
     subscriptions: Vec<ClientSubscription>,
     /// Unacknowledged publications: the channel of each, by number.
     outbox: BTreeMap<u64, usize>,
+    /// Whether the outbox is resent soon. One repetition is due for any number of rejected publications: one for each
+    /// would multiply them for as long as the gateway rejects them.
+    will_resend: bool,
     /// Acknowledged publications: the channel of each, by number.
     acknowledged: BTreeMap<u64, usize>,
     published: u64,
@@ -105,6 +108,7 @@ impl SimpleClient {
             encoding,
             subscriptions: channels.iter().map(subscription).collect(),
             outbox: BTreeMap::new(),
+            will_resend: false,
             acknowledged: BTreeMap::new(),
             published: 0,
             pending: BTreeMap::new(),
@@ -262,6 +266,7 @@ impl SimpleClient {
 
     /// Returns all unacknowledged publications again, in order, in messages within the limits.
     pub(crate) fn resend(&mut self) -> Vec<Bytes> {
+        self.will_resend = false;
         if !self.is_connected {
             return Vec::new();
         }

@@ -358,20 +358,22 @@ impl EngineThread {
 
     fn on_log_opened(&mut self, ctx: &mut Context, report: &OpenReport) {
         self.open(ctx);
+        let is_full =
+            matches!(&self.engine, GatewayEngine::Log(log) if log.health() == Health::Full);
+        ctx.totals.starts_without_space += u64::from(is_full);
         if std::mem::take(&mut self.must_be_clean) && (!report.is_clean || report.has_new_epochs) {
             ctx.report(Invariant::CleanShutdownDetected, format!("{report:?}"));
         }
         ctx.totals.torn_writes_truncated += u64::from(report.torn_write.is_some());
     }
 
-    /// The log cannot be opened. If the reason is lack of space, the process exits and is restarted later; any other
-    /// reason is a violation.
+    /// The log cannot be opened. If the reason is lack of space for the first segment, the process exits and is restarted
+    /// later; any other reason is a violation.
     fn on_open_failed(&self, ctx: &mut Context, corruption: Corruption) {
         let no_space = CorruptionKind::StorageFailed {
             error: StorageError::NoSpace,
         };
         if corruption.kind == no_space && ctx.totals.operations_without_space > 0 {
-            ctx.totals.starts_without_space += 1;
             self.schedule_exit(ctx);
         } else {
             ctx.report(Invariant::LogOpens, format!("{corruption:?}"));

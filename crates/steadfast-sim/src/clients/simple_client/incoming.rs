@@ -79,7 +79,10 @@ impl SimpleClient {
                     self.handle_ack(number, &data, recorder);
                 }
                 (Some(PendingCommand::Publish { .. }), Err(_)) => {
-                    actions.push(ClientAction::ResendLater);
+                    if !self.will_resend {
+                        self.will_resend = true;
+                        actions.push(ClientAction::ResendLater);
+                    }
                 }
                 (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
                     actions.push(ClientAction::Close);
