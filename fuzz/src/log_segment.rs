@@ -16,6 +16,7 @@ use steadfast_engine::{
     Append, Page, Publisher, Read, ReadFrom, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_log::Log;
+use steadfast_log::clock::Clocks;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io::{Input, Output, Place, SegmentFound, SegmentNumber};
 use steadfast_log::policy::{Fsync, LogPolicy, LogSettings};
@@ -129,7 +130,7 @@ fn complete_segment(number: u64, records: &[u8], choice: &Choice) -> Vec<u8> {
 }
 
 fn header(number: u64, size: usize) -> Vec<u8> {
-    let mut bytes = b"\x89SFLOG\r\n\x02\0\0\0".to_vec();
+    let mut bytes = b"\x89SFLOG\r\n\x03\0\0\0".to_vec();
     let prologue = XxHash3_64::oneshot(&bytes).to_le_bytes();
     bytes.extend_from_slice(&prologue[..4]);
     bytes.extend_from_slice(&number.to_le_bytes());
@@ -201,7 +202,7 @@ fn part(segments: &Segments, segment: SegmentNumber, at: u64, len: usize) -> &[u
 
 /// Returns `true` when the log is not corrupt.
 fn verify(policy: LogPolicy, segments: &Segments) -> bool {
-    let mut verifier = Verifier::new(policy, found(segments), AT);
+    let mut verifier = Verifier::new(policy, found(segments));
     while let Some(request) = verifier.next_read() {
         verifier.feed(part(segments, request.segment, request.at, request.len));
     }
@@ -214,7 +215,6 @@ fn repair(policy: LogPolicy, segments: &Segments) -> Segments {
         directory: DIRECTORY,
         incarnation: 7,
         first: SegmentNumber(first),
-        at: AT,
     };
     let mut draw = || Ok::<_, Infallible>(SegmentSecret::new(SECRET));
     let mut repair = Repair::new(policy, start, SegmentSecret::new(SECRET));
@@ -254,7 +254,7 @@ fn use_log(policy: LogPolicy, segments: Segments, incarnation: u64) -> bool {
             "a publication is read back"
         );
     }
-    first.handle(Input::CloseRequested { at: AT });
+    first.handle(Input::CloseRequested);
     let mut second = Driver::open(policy, first.segments, incarnation + 10);
     assert!(second.is_open, "a closed log opens again");
     if published.is_some() {
@@ -293,7 +293,10 @@ impl Driver {
                 directory: DIRECTORY,
                 secret: SegmentSecret::new(SECRET),
             },
-            at: AT,
+            clocks: Clocks {
+                wall: AT,
+                boot: None,
+            },
         });
         driver
     }

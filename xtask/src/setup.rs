@@ -177,7 +177,8 @@ pub(crate) fn precommit() -> Result<()> {
     Ok(())
 }
 
-/// Installs with apt what is missing: Python's `venv`, and a browser with fonts for the tests of the page.
+/// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, and libfaketime for
+/// the test with a wall clock that jumps.
 /// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
@@ -191,6 +192,9 @@ fn system_packages() -> Result<()> {
     if !has_browser {
         missing.extend(["chromium", "fonts-dejavu-core"]);
     }
+    if !has_faketime() {
+        missing.push("faketime");
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -201,6 +205,15 @@ fn system_packages() -> Result<()> {
         "apt-get",
         &[install.as_slice(), missing.as_slice()].concat(),
     )
+}
+
+/// Whether libfaketime is installed, in the folder of any architecture.
+fn has_faketime() -> bool {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let library = "faketime/libfaketime.so.1";
+    folders
+        .into_iter()
+        .any(|folder| folder.path().join(library).exists())
 }
 
 fn python_environment() -> Result<()> {

@@ -124,7 +124,7 @@ fn a_directory_of_format_1_is_refused_with_both_versions_and_what_to_do_and_is_n
 
     let directory = data.path().display();
     let expected = format!(
-        "the data directory {directory} has format version 1; this version of Steadfast reads format version 2"
+        "the data directory {directory} has format version 1; this version of Steadfast reads format version 3"
     );
     let action = format!("mv {directory} {directory}.format-1");
     for output in refused {

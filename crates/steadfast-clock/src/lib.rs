@@ -1,9 +1,10 @@
-//! The clocks of the shells: a monotonic clock that includes suspended time, and the wall clock.
+//! The clocks of the shells: a monotonic clock that includes suspended time, with the boot that it counts from, and the
+//! wall clock.
 //!
 //! Converts both to the units of the state machines, so that the gateway, the client and the lab measure time alike.
 //! No other crate reads the system's clocks; timers belong to the shells.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use steadfast_machine::{Instant, Timestamp, convert};
@@ -29,9 +30,30 @@ impl Clock {
 
     /// Returns the wall-clock time; the Unix epoch when the system's clock is before it.
     pub fn wall() -> Timestamp {
-        let now = to_duration(clock_gettime(ClockId::Realtime));
-        Timestamp::from_millis(convert::saturating(now.as_millis()))
+        // Through the C library, so that a test can run a process with another wall clock.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let millis = now.unwrap_or_default().as_millis();
+        Timestamp::from_millis(convert::saturating(millis))
     }
+}
+
+/// Returns the random identity of this boot of the machine; `None` when the operating system has none.
+///
+/// Containers on one machine share it, and each start of a virtual machine has another one.
+pub fn boot_id() -> Option<[u8; 16]> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    parse_uuid(text.trim())
+}
+
+/// Returns the milliseconds since this boot of the machine, with those for which it was suspended.
+pub fn since_boot_millis() -> u64 {
+    convert::saturating(since_boot().as_millis())
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.chars().filter(|digit| *digit != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    (digits.len() == 32).then_some(number.to_be_bytes())
 }
 
 fn since_boot() -> Duration {
@@ -56,6 +78,20 @@ mod tests {
 
         assert!(first.as_nanos() < 1_000_000_000, "{first:?}");
         assert!(second >= first);
+    }
+
+    #[test]
+    fn the_identity_of_a_boot_is_a_uuid_that_does_not_change() {
+        let first = boot_id();
+
+        assert_eq!(first, boot_id());
+        assert_eq!(first.is_some(), cfg!(target_os = "linux"));
+        assert!(since_boot_millis() > 0);
+        let parsed = parse_uuid("00112233-4455-6677-8899-aabbccddeeff").unwrap();
+        assert_eq!((parsed[0], parsed[1], parsed[15]), (0, 0x11, 0xff));
+        for damaged in ["", "00112233", "00112233-4455-6677-8899-aabbccddeefg"] {
+            assert_eq!(parse_uuid(damaged), None, "{damaged:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use steadfast_machine::Timestamp;
 use crate::event::Committed;
 use crate::request::{Request, RequestId};
 use crate::response::Response;
+use crate::time::WallJump;
 
 /// An input of an engine.
 #[derive(Clone, Debug)]
@@ -16,13 +17,16 @@ pub enum Input {
     /// Requests of the shards: all that were pending when the driver checked, in order.
     Requested {
         requests: Vec<Request>,
-        /// The wall clock, which is the time of the publications and determines their ages.
+        /// The wall clock, with which publications are displayed. Ages follow from the time at which inputs are handled.
         at: Timestamp,
     },
     /// A shutdown was requested: the engine finishes what is in flight; later requests are rejected.
-    CloseRequested { at: Timestamp },
+    CloseRequested,
     /// A deadline may have passed.
-    Tick { at: Timestamp },
+    Tick {
+        /// The wall clock.
+        at: Timestamp,
+    },
 }
 
 /// What the driver must do for an engine.
@@ -51,6 +55,8 @@ pub enum Event {
     LimitReached { limit: Limit },
     /// Channels expired, because their last publication is too old.
     ChannelsExpired { channels: u64 },
+    /// The wall clock was set. Ages are not affected.
+    WallClockJumped(WallJump),
 }
 
 /// A limit at which an engine rejects appends.

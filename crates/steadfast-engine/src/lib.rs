@@ -37,6 +37,7 @@ pub mod order;
 mod request;
 mod response;
 mod retention;
+pub mod time;
 
 pub use epoch::{ChannelEpoch, InvalidChannelEpoch};
 pub use event::{Committed, EngineEvent};

@@ -19,7 +19,8 @@ use crate::io::{Event, Input, Limit, Output};
 use crate::memory::channels::Channels;
 use crate::memory::dedup::DedupWindow;
 use crate::request::{Request, RequestId};
-use crate::response::{Rejection, Response};
+use crate::response::{Record, Rejection, Response};
+use crate::time::SteadyClock;
 
 mod append;
 mod channels;
@@ -75,7 +76,10 @@ pub struct MemoryEngine {
     age_timer: Option<Instant>,
     is_closed: bool,
     now: Instant,
-    wall: Timestamp,
+    /// Set by the first input, which is the first to know the wall clock.
+    clock: Option<SteadyClock>,
+    /// The time of the engine at the current input.
+    time: Timestamp,
 }
 
 impl MemoryEngine {
@@ -93,7 +97,8 @@ impl MemoryEngine {
             age_timer: None,
             is_closed: false,
             now,
-            wall: Timestamp::default(),
+            clock: None,
+            time: Timestamp::default(),
         }
     }
 
@@ -117,6 +122,27 @@ impl MemoryEngine {
         self.channels.bytes()
     }
 
+    /// Advances the time of the engine, and compares the wall clock with it.
+    fn observe(&mut self, wall: Timestamp) {
+        let now = self.now;
+        let clock = self
+            .clock
+            .get_or_insert_with(|| SteadyClock::new(now, wall));
+        let jump = clock.observe(now, wall);
+        self.time = clock.at(now);
+        if let Some(jump) = jump {
+            self.notify(Event::WallClockJumped(jump));
+        }
+    }
+
+    /// A publication as clients see it: with the wall-clock time at which it was accepted.
+    fn displayed(&self, record: Record) -> Record {
+        let at = self
+            .clock
+            .map_or(record.at, |clock| clock.display(record.at));
+        Record { at, ..record }
+    }
+
     fn on_requested(&mut self, requests: Vec<Request>) {
         self.keys.expire(self.now);
         for request in requests {
@@ -129,10 +155,11 @@ impl MemoryEngine {
         self.schedule_age_timer();
     }
 
-    fn on_tick(&mut self) {
+    fn on_tick(&mut self, wall: Timestamp) {
         if self.age_timer.is_none_or(|deadline| deadline > self.now) {
             return;
         }
+        self.observe(wall);
         self.age_timer = None;
         self.reported_limits.clear();
         self.keys.expire(self.now);
@@ -147,7 +174,7 @@ impl MemoryEngine {
         let Some(counter) = before.counter().checked_add(1) else {
             return;
         };
-        let expired = self.channels.expire(&self.policy, self.wall);
+        let expired = self.channels.expire(&self.policy, self.time);
         if expired > 0 {
             self.new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
             self.notify(Event::ChannelsExpired { channels: expired });
@@ -202,17 +229,11 @@ impl Machine for MemoryEngine {
         self.now = now;
         match input {
             Input::Requested { requests, at } => {
-                self.wall = at;
+                self.observe(at);
                 self.on_requested(requests);
             }
-            Input::CloseRequested { at } => {
-                self.wall = at;
-                self.close();
-            }
-            Input::Tick { at } => {
-                self.wall = at;
-                self.on_tick();
-            }
+            Input::CloseRequested => self.close(),
+            Input::Tick { at } => self.on_tick(at),
         }
     }
 

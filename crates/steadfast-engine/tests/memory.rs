@@ -168,7 +168,7 @@ fn a_close_is_reported_and_ends_the_timer() {
     let mut engine = start(MemorySettings::for_tests());
     request(&mut engine, [append("a", "1")]);
 
-    engine.handle(Instant::START, Input::CloseRequested { at: WALL });
+    engine.handle(Instant::START, Input::CloseRequested);
 
     assert_eq!(engine.poll_output(), Some(Output::Closed));
     assert_eq!(engine.poll_output(), None);

@@ -1,4 +1,4 @@
-//! Writes log lines about the events of a hub and about first requests. Never logs payloads.
+//! Writes log lines about the events of a hub, about first requests and about the wall clock. Never logs payloads.
 //!
 //! What a peer can cause as often as it connects is summed up: at most one line per second and kind, with a count and
 //! one example. Connections that close now and then have a line each.
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use steadfast_engine::time::WallJump;
 use steadfast_hub::event::{ClosedBy, Event, HubLimit};
 use steadfast_hub::io::{ClientId, PeerId};
 use steadfast_hub::policy::HubSetting;
@@ -38,6 +39,15 @@ impl DroppedLogLines {
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Writes one line when the wall clock was set.
+pub(crate) fn log_wall_jump(jump: WallJump) {
+    let WallJump { millis } = jump;
+    tracing::warn!(
+        jump_ms = millis,
+        "wall clock set; ages continue by the boot clock, and nothing is removed"
+    );
 }
 
 /// The log lines of one shard.

@@ -83,7 +83,7 @@ impl Log {
         let channel = self.state.channels.find(&append.channel);
         let known = channel.and_then(|id| Some((id, scope(id, append)?)));
         let found = known
-            .and_then(|(id, scope)| Some((id, self.state.dedup_window.find(self.now, &scope)?)));
+            .and_then(|(id, scope)| Some((id, self.state.dedup_window.find(self.time(), &scope)?)));
         match found {
             Some((id, known)) if known.is_durable => {
                 self.respond_duplicate(append.request_id, id, known.offset);
@@ -107,7 +107,7 @@ impl Log {
         let id = known.unwrap_or_else(|| self.state.channels.free_id());
         let scope = scope(id, &append);
         if let Some(scope) = &scope {
-            if let Some(first) = self.state.dedup_window.find(self.now, scope) {
+            if let Some(first) = self.state.dedup_window.find(self.time(), scope) {
                 let (request_id, channel, offset) = (append.request_id, id, first.offset);
                 if first.is_durable {
                     self.respond_duplicate(request_id, channel, offset);
@@ -166,13 +166,14 @@ impl Log {
 
     fn create_channel(&mut self, batch: &mut Batch, id: u32, append: &Append) {
         let epoch = self.state.new_channel_epoch;
-        let channel = Channel::new(append.channel.clone(), epoch, 0, self.wall);
+        let at = self.time();
+        let channel = Channel::new(append.channel.clone(), epoch, 0, at);
         batch.encode(&Stored::Channel(record::Channel {
             id,
             epoch,
             high_watermark: 0,
             start: 1,
-            last_at: self.wall,
+            last_at: at,
             name: append.channel.as_str(),
         }));
         let inserted = self.state.channels.insert(id, channel);
@@ -187,6 +188,7 @@ impl Log {
         scope: Option<&KeyScope>,
         append: Append,
     ) {
+        let at = self.time();
         let Some(channel) = self.state.channels.by_id_mut(id) else {
             return;
         };
@@ -196,7 +198,7 @@ impl Log {
         let len = batch.encode(&Stored::Publication(record::Publication {
             channel: id,
             offset,
-            at: self.wall,
+            at,
             user: &append.publisher.user,
             client: &append.publisher.client,
             key: append.idempotency_key.as_deref(),
@@ -207,16 +209,16 @@ impl Log {
         if let Some(scope) = scope {
             let first = FirstResult {
                 offset,
-                at: self.wall,
+                at,
                 data_hash: record::data_hash(append.kind, &append.data),
             };
-            self.state.dedup_window.assign(self.now, scope, first);
+            self.state.dedup_window.assign(scope, first);
         }
         let entry = IndexEntry {
             segment: batch.ordinal,
             byte_position: u32::try_from(byte_position).expect("a segment is smaller than 4 GiB"),
             len: u32::try_from(len).expect("a record is smaller than a segment"),
-            at: self.wall,
+            at,
         };
         batch.items.push(BatchItem::Publication {
             channel: id,

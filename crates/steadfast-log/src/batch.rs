@@ -42,6 +42,8 @@ pub(crate) struct Batch {
     pub(crate) checkpoint: Option<SegmentCheckpoint>,
     /// Set when the batch holds the record of the opening.
     pub(crate) opened: Option<(Opened, OpenReport)>,
+    /// True when the batch holds the state of the clock.
+    pub(crate) has_clock: bool,
     pub(crate) effect: BatchEffect,
 }
 
@@ -102,6 +104,7 @@ impl Batch {
             expired_channels: None,
             checkpoint: None,
             opened: None,
+            has_clock: false,
             effect: BatchEffect::Plain,
         }
     }

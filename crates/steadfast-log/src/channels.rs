@@ -9,6 +9,7 @@ use steadfast_engine::ChannelEpoch;
 use steadfast_machine::{Timestamp, convert};
 use steadfast_protocol::message::ChannelName;
 
+use crate::clock::Ages;
 use crate::policy::LogPolicy;
 use crate::record;
 
@@ -23,7 +24,7 @@ pub(crate) struct IndexEntry {
     pub(crate) byte_position: u32,
     /// The length of its record in bytes.
     pub(crate) len: u32,
-    /// When the log accepted the publication.
+    /// The log time at which the publication was accepted.
     pub(crate) at: Timestamp,
 }
 
@@ -34,11 +35,11 @@ pub(crate) struct Channel {
     pub(crate) high_watermark: u64,
     /// The newest offset that the batch in flight has assigned; equal to `high_watermark` if there is no such offset.
     pub(crate) assigned: u64,
-    /// When the newest publication was accepted.
+    /// The log time at which the newest publication was accepted.
     pub(crate) last_at: Timestamp,
     /// True while the batch in flight removes the channel.
     pub(crate) is_expiring: bool,
-    /// The visible publications, without a gap up to `high_watermark`.
+    /// The publications that were not removed, without a gap up to `high_watermark`.
     pub(crate) entries: VecDeque<IndexEntry>,
 }
 
@@ -61,7 +62,7 @@ impl Channel {
         }
     }
 
-    /// The oldest visible offset; `high_watermark + 1` when nothing is visible.
+    /// The oldest offset whose publication was not removed; `high_watermark + 1` when there is none.
     pub(crate) fn start(&self) -> u64 {
         let visible = convert::to_u64(self.entries.len());
         self.high_watermark
@@ -74,39 +75,43 @@ impl Channel {
         self.entries.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Adds the newest publication while a log is being opened at time `at`.
-    ///
-    /// The ages of older entries are not checked, so the caller prunes at the end: all ages count back from the same
-    /// time.
-    pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy, at: Timestamp) {
+    /// Adds the newest publication while a log is being opened. The records that follow may prove greater ages, so the
+    /// caller prunes at the end.
+    pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy) {
         self.high_watermark += 1;
         self.assigned = self.high_watermark;
         self.last_at = entry.at;
-        let is_old = at.saturating_since(entry.at) > policy.history_ttl();
-        if !(is_old && self.entries.is_empty()) {
-            self.entries.push_back(entry);
-        }
-        if self.entries.len() > policy.history_size() {
-            self.entries.pop_front();
-        }
+        self.entries.push_back(entry);
+        self.prune(policy, &Ages::at(entry.at));
     }
 
-    /// Hides publications that exceed the limits of count and age.
-    pub(crate) fn prune(&mut self, policy: &LogPolicy, at: Timestamp) {
+    /// Removes publications that exceed the limits of count and of proven age.
+    pub(crate) fn prune(&mut self, policy: &LogPolicy, ages: &Ages) {
         let count_max = policy.history_size();
         let age_max = policy.history_ttl();
         while let Some(oldest) = self.entries.front()
-            && (self.entries.len() > count_max || at.saturating_since(oldest.at) > age_max)
+            && (self.entries.len() > count_max || ages.proven(oldest.at) > age_max)
         {
             self.entries.pop_front();
         }
     }
 
-    /// Whether the channel can be removed: its newest publication is committed and too old, and no batch in flight
-    /// removes it.
-    pub(crate) fn has_expired(&self, policy: &LogPolicy, at: Timestamp) -> bool {
+    /// The oldest offset whose publication is not too old by the estimated ages, which may become smaller again.
+    pub(crate) fn visible_start(&self, policy: &LogPolicy, ages: &Ages) -> u64 {
+        let hidden = if ages.has_estimate() {
+            self.entries
+                .partition_point(|entry| ages.estimated(entry.at) > policy.history_ttl())
+        } else {
+            0
+        };
+        self.start() + convert::to_u64(hidden)
+    }
+
+    /// Whether the channel can be removed: its newest publication is committed and certainly too old, and no batch in
+    /// flight removes it.
+    pub(crate) fn has_expired(&self, policy: &LogPolicy, ages: &Ages) -> bool {
         let is_idle = self.assigned == self.high_watermark && !self.is_expiring;
-        is_idle && at.saturating_since(self.last_at) > policy.channel_ttl()
+        is_idle && ages.proven(self.last_at) > policy.channel_ttl()
     }
 
     /// Hides every publication below an offset.
@@ -257,36 +262,34 @@ mod tests {
     }
 
     #[test]
-    fn opening_a_log_shows_the_same_publications_as_pruning_after_each() {
+    fn an_estimate_hides_publications_and_removes_none() {
         let settings = LogSettings {
-            history_size: 4,
             history_ttl: Duration::from_secs(10),
             ..LogSettings::for_tests()
         };
         let policy = LogPolicy::new(settings).unwrap();
-        let now = Timestamp::from_millis(100_000);
-        // The clock jumped back and forth while the publications were written: in the pattern, 0 is old and 1 is young.
-        for pattern in 0_u32..1 << 9 {
-            let mut opened = channel("a");
-            let mut pruned = channel("a");
-            for byte_position in 0..9 {
-                let is_young = pattern >> byte_position & 1 == 1;
-                let entry = IndexEntry {
-                    segment: 0,
-                    byte_position,
-                    len: 1,
-                    at: Timestamp::from_millis(if is_young { 95_000 } else { 5_000 }),
-                };
-                opened.restore(entry, &policy, now);
-                pruned.high_watermark += 1;
-                pruned.entries.push_back(entry);
-                pruned.prune(&policy, now);
-            }
-            opened.prune(&policy, now);
-
-            assert_eq!(opened.start(), pruned.start(), "pattern {pattern:b}");
-            assert_eq!(opened.entries.len(), pruned.entries.len());
+        let mut channel = channel("a");
+        for millis in [1_000, 2_000, 9_000] {
+            let at = Timestamp::from_millis(millis);
+            let entry = IndexEntry {
+                segment: 0,
+                byte_position: 0,
+                len: 1,
+                at,
+            };
+            channel.restore(entry, &policy);
         }
+        let proven = Ages::at(Timestamp::from_millis(11_500));
+        let estimated = Ages::estimating(
+            Timestamp::from_millis(11_500),
+            Timestamp::from_millis(3_000),
+            5_000,
+        );
+
+        channel.prune(&policy, &estimated);
+        assert_eq!(channel.start(), 2, "the age of the first is proven");
+        assert_eq!(channel.visible_start(&policy, &estimated), 3);
+        assert_eq!(channel.visible_start(&policy, &proven), 2);
     }
 
     fn channel(name: &str) -> Channel {

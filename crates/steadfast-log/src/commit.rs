@@ -18,11 +18,11 @@ use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::event::Event;
 use crate::identity::SegmentSecret;
 use crate::io::{Output, SegmentNumber, StorageError};
-use crate::log::LogPhase;
+use crate::log::{CLOCK_PERIOD, LogPhase};
 use crate::open::OpenReport;
 use crate::opening::Resumption;
 use crate::policy::Fsync;
-use crate::record::{CLEAN_SHUTDOWN_BYTES, Opened, SEGMENT_END_BYTES, Stored};
+use crate::record::{CLEAN_SHUTDOWN_BYTES, CLOCK_BYTES, Opened, SEGMENT_END_BYTES, Stored};
 use crate::reserve::Origin;
 use crate::segment::header::clean_end_at;
 use crate::segment::{Cursor, NextSegment, clean_end};
@@ -171,6 +171,10 @@ impl Log {
     /// Continues with the state that was built while the log was opened.
     pub(crate) fn resume(&mut self, resumption: Resumption) {
         self.state = resumption.state;
+        self.clock = resumption.clock;
+        if let Some(jump) = resumption.jump {
+            self.notify(Event::WallClockJumped(jump));
+        }
         self.writer.cursor = resumption.cursor;
         self.writer.is_sealed = resumption.is_sealed;
         self.writer.next = resumption.next;
@@ -180,6 +184,7 @@ impl Log {
         self.writer.obsolete = resumption.remove;
         self.reserve_next();
         self.schedule_age_timer();
+        self.timers.clock = Some(self.now + CLOCK_PERIOD);
         let Some(current) = self.state.segments.current() else {
             self.remove_obsolete();
             return self.advance();
@@ -234,6 +239,7 @@ impl Log {
         );
         if self.writer.cursor.is_at_start() {
             self.add_checkpoint(&mut batch);
+            self.clock.is_recorded = false;
         }
         let mut stop = self.add_control_records(&mut batch);
         if stop == StopReason::Drained {
@@ -258,6 +264,14 @@ impl Log {
             batch.opened = Some((opened, report));
             self.writer.opened = None;
         }
+        if !self.clock.is_recorded {
+            if !batch.fits(CLOCK_BYTES, CLEAN_SHUTDOWN_BYTES + SEGMENT_END_BYTES) {
+                return StopReason::SegmentFull;
+            }
+            batch.encode(&Stored::Clock(*self.clock.state()));
+            batch.has_clock = true;
+            self.clock.is_recorded = true;
+        }
         if matches!(self.writer.storage_state, StorageState::NoSpace { .. }) {
             if !batch.fits(u64::from(u8::MAX), SEGMENT_END_BYTES) {
                 return StopReason::SegmentFull;
@@ -278,7 +292,7 @@ impl Log {
             batch.fits(CLEAN_SHUTDOWN_BYTES, SEGMENT_END_BYTES),
             "every other record leaves space for a clean shutdown"
         );
-        batch.encode(&Stored::CleanShutdown { at: self.wall });
+        batch.encode(&Stored::CleanShutdown { at: self.time() });
         batch.effect = BatchEffect::CleanShutdown;
     }
 
@@ -403,6 +417,7 @@ impl Log {
         if self.writer.is_opening() {
             self.writer.open_state = OpenState::Open;
             self.outputs.push_back(Output::Opened(report));
+            self.report_estimate();
         }
     }
 
@@ -430,6 +445,7 @@ impl Log {
                 append,
             } => {
                 let scope = append::scope(id, &append);
+                let ages = self.ages();
                 let Some(channel) = self.state.channels.by_id_mut(id) else {
                     return;
                 };
@@ -437,7 +453,7 @@ impl Log {
                 channel.high_watermark = offset;
                 channel.last_at = entry.at;
                 channel.entries.push_back(entry);
-                channel.prune(&self.policy, self.wall);
+                channel.prune(&self.policy, &ages);
                 let epoch = channel.epoch;
                 if let Some(scope) = scope {
                     self.state.dedup_window.confirm(&scope, entry.segment);
@@ -448,7 +464,7 @@ impl Log {
                     retention: append.retention,
                     data: append.data,
                     publisher: append.publisher,
-                    at: entry.at,
+                    at: self.clock.display(entry.at),
                 };
                 self.outputs.push_back(Output::Commit(Committed {
                     channel: append.channel,

@@ -1,7 +1,7 @@
 //! The deduplication window, in which a repeated idempotency key is recognised.
 //!
-//! The window owns the keys, their results and their ages. While the process runs, the monotonic clock measures ages;
-//! after a start, ages follow from the wall-clock times in the records, but no key is known for longer than the window.
+//! The window owns the keys, their results and their ages. Log time measures ages: a key is known until its window has
+//! certainly passed, whatever the wall clock shows.
 //! The window writes nothing: keys are in the records of their publications, and the checkpoint keeps the keys whose
 //! records are about to be removed.
 
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_machine::{Instant, Timestamp, convert};
+use steadfast_machine::{Timestamp, convert};
 
 use crate::record;
 
@@ -25,7 +25,7 @@ pub(crate) struct KeyScope {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FirstResult {
     pub(crate) offset: u64,
-    /// When the publication was accepted.
+    /// The log time at which the publication was accepted.
     pub(crate) at: Timestamp,
     /// The hash of the publication's data, with which a repeat with other data can be detected.
     pub(crate) data_hash: u64,
@@ -36,7 +36,7 @@ pub(crate) struct FirstResult {
 pub(crate) struct KnownKey {
     /// The offset of the key's publication.
     pub(crate) offset: u64,
-    /// When the publication was accepted.
+    /// The log time at which the publication was accepted.
     pub(crate) at: Timestamp,
     /// The hash of the publication's data.
     pub(crate) data_hash: u64,
@@ -44,7 +44,8 @@ pub(crate) struct KnownKey {
     pub(crate) segment: u32,
     /// False while its batch is in flight.
     pub(crate) is_durable: bool,
-    until: Instant,
+    /// The log time at which the window of the key ends.
+    until: Timestamp,
 }
 
 /// The keys of the deduplication window.
@@ -53,7 +54,7 @@ pub(crate) struct DedupWindow {
     length: Duration,
     known: HashMap<KeyScope, KnownKey>,
     /// In order of arrival; an entry is out of date when its deadline differs from the deadline in `known`.
-    order: VecDeque<(Instant, KeyScope)>,
+    order: VecDeque<(Timestamp, KeyScope)>,
     /// Totals of the durable keys of each segment.
     totals: BTreeMap<u32, KeyTotals>,
 }
@@ -81,7 +82,7 @@ impl DedupWindow {
     }
 
     /// The result of a key that is still in the window.
-    pub(crate) fn find(&self, now: Instant, scope: &KeyScope) -> Option<KnownKey> {
+    pub(crate) fn find(&self, now: Timestamp, scope: &KeyScope) -> Option<KnownKey> {
         self.known
             .get(scope)
             .copied()
@@ -89,14 +90,14 @@ impl DedupWindow {
     }
 
     /// Adds a key of the batch in flight.
-    pub(crate) fn assign(&mut self, now: Instant, scope: &KeyScope, first: FirstResult) {
+    pub(crate) fn assign(&mut self, scope: &KeyScope, first: FirstResult) {
         let known = KnownKey {
             offset: first.offset,
             at: first.at,
             data_hash: first.data_hash,
             segment: 0,
             is_durable: false,
-            until: now + self.length,
+            until: first.at + self.length,
         };
         self.insert(detached(scope.channel, &scope.user, &scope.key), known);
     }
@@ -116,30 +117,21 @@ impl DedupWindow {
         self.remove(scope);
     }
 
-    /// Adds a key that was found in a record of this segment while the log is opened, unless the key has expired.
-    pub(crate) fn restore(
-        &mut self,
-        now: Instant,
-        wall: Timestamp,
-        key: &record::Key<'_>,
-        segment: u32,
-    ) {
-        let age = wall.saturating_since(key.at);
-        if let Some(rest) = self.length.checked_sub(age) {
-            let known = KnownKey {
-                offset: key.offset,
-                at: key.at,
-                data_hash: key.data_hash,
-                segment,
-                is_durable: true,
-                until: now + rest,
-            };
-            self.insert(detached(key.channel, key.user, key.text), known);
-        }
+    /// Adds a key that was found in a record of this segment while the log is opened.
+    pub(crate) fn restore(&mut self, key: &record::Key<'_>, segment: u32) {
+        let known = KnownKey {
+            offset: key.offset,
+            at: key.at,
+            data_hash: key.data_hash,
+            segment,
+            is_durable: true,
+            until: key.at + self.length,
+        };
+        self.insert(detached(key.channel, key.user, key.text), known);
     }
 
     /// Removes expired keys.
-    pub(crate) fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Timestamp) {
         while let Some((until, _)) = self.order.front()
             && *until <= now
         {
@@ -156,7 +148,7 @@ impl DedupWindow {
 
     /// Removes the keys of channels that expired, since the ids of these channels may be reused.
     pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
-        let of_channels = |(_, scope): &&(Instant, KeyScope)| channels.contains(&scope.channel);
+        let of_channels = |(_, scope): &&(Timestamp, KeyScope)| channels.contains(&scope.channel);
         let gone: Vec<KeyScope> = self
             .order
             .iter()
@@ -255,51 +247,44 @@ fn detached(channel: u32, user: &[u8], key: &[u8]) -> KeyScope {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_key_is_known_until_its_window_ends_and_the_wall_clock_cannot_prolong_it() {
-        let length = Duration::from_mins(2);
-        let mut window = DedupWindow::new(length);
-        let wall = Timestamp::from_millis(10_000_000);
-        let future = Timestamp::from_millis(99_000_000);
-        let past = Timestamp::from_millis(1_000);
+    const LENGTH: Duration = Duration::from_mins(2);
+    const START: Timestamp = Timestamp::from_millis(10_000_000);
 
-        let key = |text, offset, at| record::Key {
+    #[test]
+    fn a_key_is_known_until_its_window_ends() {
+        let mut window = DedupWindow::new(LENGTH);
+        let restored = record::Key {
             channel: 0,
-            offset,
-            at,
+            offset: 1,
+            at: START,
             data_hash: 0,
             user: b"ann",
-            text,
+            text: b"restored",
         };
-        window.restore(Instant::START, wall, &key(b"future", 1, future), 0);
-        window.restore(Instant::START, wall, &key(b"past", 2, past), 0);
-        window.assign(Instant::START, &scope("fresh"), first(3, past));
+        window.restore(&restored, 0);
+        window.assign(&scope("assigned"), first(2, START));
 
-        let last = Instant::START + Duration::from_millis(119_999);
-        assert_eq!(
-            window
-                .find(last, &scope("future"))
-                .map(|known| known.offset),
-            Some(1)
-        );
-        assert_eq!(
-            window.find(last, &scope("fresh")).map(|known| known.offset),
-            Some(3)
-        );
-        assert!(window.find(Instant::START, &scope("past")).is_none());
-        window.expire(Instant::START + length);
+        let last = (START + LENGTH).shifted(-1);
+        for (key, offset) in [("restored", 1), ("assigned", 2)] {
+            let known = window.find(last, &scope(key)).map(|known| known.offset);
+            assert_eq!(known, Some(offset));
+            assert!(window.find(START + LENGTH, &scope(key)).is_none());
+        }
+        window.expire(last);
+        assert_eq!(window.len(), 2);
+        window.expire(START + LENGTH);
         assert_eq!(window.len(), 0);
     }
 
     #[test]
     fn a_released_key_can_be_used_again_and_keeps_its_new_time() {
-        let mut window = DedupWindow::new(Duration::from_mins(2));
-        let later = Instant::START + Duration::from_mins(1);
+        let mut window = DedupWindow::new(LENGTH);
+        let later = START + Duration::from_mins(1);
 
-        window.assign(Instant::START, &scope("k"), first(1, Timestamp::default()));
+        window.assign(&scope("k"), first(1, START));
         window.release(&scope("k"));
-        window.assign(later, &scope("k"), first(2, Timestamp::default()));
-        window.expire(Instant::START + Duration::from_mins(2));
+        window.assign(&scope("k"), first(2, later));
+        window.expire(START + LENGTH);
 
         assert_eq!(
             window.find(later, &scope("k")).map(|known| known.offset),
@@ -309,13 +294,9 @@ mod tests {
 
     #[test]
     fn a_segment_whose_keys_have_moved_or_expired_takes_no_memory() {
-        let mut window = DedupWindow::new(Duration::from_mins(2));
+        let mut window = DedupWindow::new(LENGTH);
         for (key, offset) in [("moved", 1), ("expired", 2)] {
-            window.assign(
-                Instant::START,
-                &scope(key),
-                first(offset, Timestamp::default()),
-            );
+            window.assign(&scope(key), first(offset, START));
             window.confirm(&scope(key), 1);
         }
         let one = record_bytes(&scope("moved"));
@@ -324,7 +305,7 @@ mod tests {
         window.confirm(&scope("moved"), 2);
         assert_eq!(window.bytes_of_segment(1), record_bytes(&scope("expired")));
         assert_eq!(window.bytes_of_segment(2), one);
-        window.expire(Instant::START + Duration::from_mins(2));
+        window.expire(START + LENGTH);
 
         assert!(window.totals.is_empty(), "{:?}", window.totals);
     }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use steadfast_engine::StorageOperation;
+use steadfast_engine::time::WallJump;
 
 use crate::io::{SegmentNumber, StorageError};
 use crate::policy::LogSetting;
@@ -68,6 +69,11 @@ pub enum Event {
         /// How long it has taken.
         duration: Duration,
     },
+    /// The wall clock was set. Ages are not affected: nothing is hidden or removed.
+    WallClockJumped(WallJump),
+    /// The machine was down, by the wall clock for this long. Publications that are too old by the estimate are hidden;
+    /// nothing is removed until the wall clock has not jumped for [`SETTLED_AFTER`](crate::clock::SETTLED_AFTER).
+    DowntimeEstimated { downtime: Duration },
     /// The clean shutdown could not be recorded, or not completely: the next start may run crash recovery.
     UncleanShutdown,
 }

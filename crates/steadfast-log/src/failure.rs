@@ -245,6 +245,9 @@ impl Log {
         for id in batch.created_channels {
             self.state.channels.remove(id);
         }
+        if batch.has_clock {
+            self.clock.is_recorded = false;
+        }
     }
 
     fn schedule_retry(&mut self) {

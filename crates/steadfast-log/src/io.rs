@@ -9,6 +9,7 @@ use steadfast_engine::{Committed, Request, RequestId, Response};
 use steadfast_machine::Timestamp;
 use steadfast_protocol::message::ChannelName;
 
+use crate::clock::Clocks;
 use crate::identity::{SegmentSecret, StartValues};
 
 /// The number of a segment; grows by one with each new segment and is never reused.
@@ -45,11 +46,13 @@ pub enum Input {
         place: Place,
         /// Random values for this start, from the operating system.
         values: StartValues,
-        at: Timestamp,
+        /// The clocks at this moment.
+        clocks: Clocks,
     },
     /// Requests of the shards: all that were pending when the driver checked, in order. They form one batch.
     Requested {
         requests: Vec<Request>,
+        /// The wall clock, with which publications are displayed. Ages follow from the time at which inputs are handled.
         at: Timestamp,
     },
     /// An operator requested that these channels are removed, with all that is known of them. Before `Found`, the removal
@@ -77,10 +80,10 @@ pub enum Input {
         error: StorageError,
     },
     /// A shutdown was requested: the log finishes what is in flight and writes the record of the clean shutdown.
-    CloseRequested { at: Timestamp },
+    CloseRequested,
     /// A deadline may have passed.
     Tick {
-        /// The wall clock, from which ages are computed.
+        /// The wall clock.
         at: Timestamp,
     },
 }

@@ -10,6 +10,7 @@ mod cache;
 mod channels;
 mod check;
 mod checkpoint;
+pub mod clock;
 mod commit;
 mod dedup;
 pub mod event;

@@ -12,11 +12,13 @@
 //! Nothing is encoded while another batch is in flight, so a failed batch is rolled back without touching the queue.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use steadfast_engine::{Engine, Health, Rejection, Request, RequestId, Response, StorageOperation};
 use steadfast_machine::{Instant, Machine, Timestamp};
 
 use crate::cache::Cache;
+use crate::clock::{Ages, Clocks, LogClock};
 use crate::commit::Writer;
 use crate::event::{Event, LogLimit};
 use crate::identity::StartValues;
@@ -32,6 +34,7 @@ use crate::watchdog::Watchdog;
 ///
 /// ```
 /// use steadfast_log::Log;
+/// use steadfast_log::clock::Clocks;
 /// use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 /// use steadfast_log::io::{Input, Output, Place, SegmentNumber};
 /// use steadfast_log::policy::{LogPolicy, LogSettings};
@@ -39,7 +42,8 @@ use crate::watchdog::Watchdog;
 ///
 /// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
 /// let mut log = Log::new(policy, Instant::START);
-/// let at = Timestamp::from_millis(1_700_000_000_000);
+/// let wall = Timestamp::from_millis(1_700_000_000_000);
+/// let clocks = Clocks { wall, boot: None };
 /// let values = StartValues {
 ///     incarnation: 0x9f,
 ///     directory: DirectoryId([1; DirectoryId::BYTES]),
@@ -47,7 +51,7 @@ use crate::watchdog::Watchdog;
 /// };
 ///
 /// let segments = Vec::new();
-/// log.handle(Instant::START, Input::Found { segments, place: Place::New, values, at });
+/// log.handle(Instant::START, Input::Found { segments, place: Place::New, values, clocks });
 ///
 /// let first = log.poll_output();
 /// assert!(matches!(first, Some(Output::Reserve { segment: SegmentNumber(1), .. })));
@@ -67,7 +71,7 @@ pub struct Log {
     pub(crate) reported_failure: Option<StorageError>,
     pub(crate) timers: Timers,
     pub(crate) now: Instant,
-    pub(crate) wall: Timestamp,
+    pub(crate) clock: LogClock,
 }
 
 #[derive(Debug)]
@@ -87,7 +91,12 @@ pub(crate) struct Timers {
     pub(crate) retry: Option<Instant>,
     /// The next check of ages; set while there are channels or idempotency keys.
     pub(crate) age: Option<Instant>,
+    /// The next comparison of the clocks; set while the log is running.
+    pub(crate) clock: Option<Instant>,
 }
+
+/// How often the wall clock is compared with log time, also while there are no requests.
+pub(crate) const CLOCK_PERIOD: Duration = Duration::from_secs(5);
 
 impl Log {
     /// Creates a log that waits for [`Input::Found`].
@@ -105,7 +114,7 @@ impl Log {
             reported_failure: None,
             timers: Timers::default(),
             now,
-            wall: Timestamp::default(),
+            clock: LogClock::new(now, Clocks::default()),
         }
     }
 
@@ -119,12 +128,47 @@ impl Log {
         self.state.dedup_window.len()
     }
 
-    fn on_found(&mut self, segments: Vec<SegmentFound>, place: Place, values: StartValues) {
+    /// The log time.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.clock.at(self.now)
+    }
+
+    /// The ages of records now.
+    pub(crate) fn ages(&self) -> Ages {
+        self.clock.ages(self.now)
+    }
+
+    /// Compares the wall clock with log time. A change of its state is written with the next batch.
+    fn observe(&mut self, wall: Timestamp) {
+        if !matches!(self.phase, LogPhase::Running) {
+            return;
+        }
+        if let Some(jump) = self.clock.observe(self.now, wall) {
+            self.notify(Event::WallClockJumped(jump));
+            self.report_estimate();
+        }
+    }
+
+    /// Reports for how long the machine was probably down.
+    pub(crate) fn report_estimate(&mut self) {
+        if let Some(downtime) = self.clock.state().estimate() {
+            let downtime = Duration::from_millis(downtime.millis);
+            self.notify(Event::DowntimeEstimated { downtime });
+        }
+    }
+
+    fn on_found(
+        &mut self,
+        segments: Vec<SegmentFound>,
+        place: Place,
+        values: StartValues,
+        clocks: Clocks,
+    ) {
         assert!(
             matches!(self.phase, LogPhase::Waiting),
             "the driver lists the storage once"
         );
-        let opening = Opening::new(self.policy, self.now, segments, place, values, self.wall);
+        let opening = Opening::new(self.policy, self.now, segments, place, values, clocks);
         self.phase = LogPhase::Opening(Box::new(opening));
         self.continue_opening();
     }
@@ -160,7 +204,7 @@ impl Log {
     }
 
     fn on_requested(&mut self, requests: Vec<Request>) {
-        self.state.dedup_window.expire(self.now);
+        self.state.dedup_window.expire(self.time());
         for request in requests {
             match request {
                 Request::Append(append) => self.accept_append(append),
@@ -217,17 +261,22 @@ impl Log {
         }
     }
 
-    fn on_tick(&mut self) {
+    fn on_tick(&mut self, wall: Timestamp) {
         self.report_slow_operations();
         if !matches!(self.phase, LogPhase::Running) {
             return;
         }
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= self.now);
-        let (sync, retry, age) = (
+        let (sync, retry, age, clock) = (
             due(self.timers.sync),
             due(self.timers.retry),
             due(self.timers.age),
+            due(self.timers.clock),
         );
+        if clock {
+            self.timers.clock = Some(self.now + CLOCK_PERIOD);
+            self.observe(wall);
+        }
         if age {
             self.timers.age = None;
             self.on_age_timer();
@@ -240,7 +289,7 @@ impl Log {
             self.timers.sync = None;
             self.writer.is_sync_due = true;
         }
-        if age || retry || sync {
+        if age || retry || sync || clock {
             self.advance();
         }
     }
@@ -285,13 +334,10 @@ impl Machine for Log {
                 segments,
                 place,
                 values,
-                at,
-            } => {
-                self.wall = at;
-                self.on_found(segments, place, values);
-            }
+                clocks,
+            } => self.on_found(segments, place, values, clocks),
             Input::Requested { requests, at } => {
-                self.wall = at;
+                self.observe(at);
                 self.on_requested(requests);
             }
             Input::ForgetRequested { channels } => self.on_forget_requested(channels),
@@ -303,14 +349,8 @@ impl Machine for Log {
             } => self.on_reserved(segment, next_secret),
             Input::ReadDone { read, bytes } => self.on_read_done(read, bytes),
             Input::Failed { operation, error } => self.on_failed(operation, error),
-            Input::CloseRequested { at } => {
-                self.wall = at;
-                self.on_close_requested();
-            }
-            Input::Tick { at } => {
-                self.wall = at;
-                self.on_tick();
-            }
+            Input::CloseRequested => self.on_close_requested(),
+            Input::Tick { at } => self.on_tick(at),
         }
     }
 
@@ -323,8 +363,13 @@ impl Machine for Log {
             LogPhase::Waiting | LogPhase::Closed => None,
             LogPhase::Opening(_) => self.watchdog.next_deadline(),
             LogPhase::Running => {
-                let Timers { sync, retry, age } = self.timers;
-                let deadlines = [sync, retry, age, self.watchdog.next_deadline()];
+                let Timers {
+                    sync,
+                    retry,
+                    age,
+                    clock,
+                } = self.timers;
+                let deadlines = [sync, retry, age, clock, self.watchdog.next_deadline()];
                 deadlines.into_iter().flatten().min()
             }
         }

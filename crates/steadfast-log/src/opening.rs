@@ -12,9 +12,11 @@
 use std::collections::VecDeque;
 
 use steadfast_engine::ChannelEpoch;
-use steadfast_machine::{Instant, Timestamp, convert};
+use steadfast_engine::time::WallJump;
+use steadfast_machine::{Instant, convert};
 use steadfast_protocol::message::ChannelName;
 
+use crate::clock::{Clocks, LogClock};
 use crate::identity::{DirectoryId, SegmentSecret, StartValues};
 use crate::io::{Place, SegmentFound, SegmentNumber};
 use crate::open::{Corruption, CorruptionKind, OpenReport, TornWrite};
@@ -38,6 +40,9 @@ mod identities;
 #[derive(Debug)]
 pub(crate) struct Resumption {
     pub(crate) state: LogState,
+    pub(crate) clock: LogClock,
+    /// The jump of the wall clock since the last process.
+    pub(crate) jump: Option<WallJump>,
     /// Where the log writes next.
     pub(crate) cursor: Cursor,
     /// True when the current segment accepts no more records, or there is none.
@@ -59,7 +64,9 @@ pub(crate) struct Opening {
     policy: LogPolicy,
     place: Place,
     values: StartValues,
-    wall: Timestamp,
+    /// When the segments were listed and the clocks were read.
+    found_at: Instant,
+    clocks: Clocks,
     pending: VecDeque<SegmentFound>,
     reading: Option<Reading>,
     replay: Replay,
@@ -102,7 +109,7 @@ impl Opening {
         mut segments: Vec<SegmentFound>,
         place: Place,
         values: StartValues,
-        wall: Timestamp,
+        clocks: Clocks,
     ) -> Self {
         segments.sort_by_key(|segment| segment.number);
         let found = segments.iter().map(|segment| segment.number).collect();
@@ -111,10 +118,11 @@ impl Opening {
             policy,
             place,
             values,
-            wall,
+            found_at: now,
+            clocks,
             pending: segments.into(),
             reading: None,
-            replay: Replay::new(policy, now, wall, new_channel_epoch),
+            replay: Replay::new(policy, new_channel_epoch),
             tail: None,
             unused_segments: Vec::new(),
             identities: Identities::default(),
@@ -208,6 +216,12 @@ impl Opening {
         if let Some(corruption) = self.corruptions().first() {
             return Err(*corruption);
         }
+        let (clock, jump) = LogClock::open(self.found_at, self.clocks, self.replay.time);
+        let (time, ages) = (clock.at(self.found_at), clock.ages(self.found_at));
+        self.replay.state.dedup_window.expire(time);
+        for channel in self.replay.state.channels.iter_mut() {
+            channel.prune(&self.policy, &ages);
+        }
         let report = self.report();
         if report.has_new_epochs {
             self.replay
@@ -217,7 +231,7 @@ impl Opening {
             new_channel_epoch: self.replay.state.new_channel_epoch,
             durability: self.policy.fsync().into(),
             has_new_epochs: report.has_new_epochs,
-            at: self.wall,
+            at: time,
         };
         let mut cursor = Cursor::at_start(self.write_generation.saturating_add(1));
         let mut is_sealed = true;
@@ -234,11 +248,10 @@ impl Opening {
         }
         let next = self.pick_next();
         let remove = self.obsolete_segments(next);
-        for channel in self.replay.state.channels.iter_mut() {
-            channel.prune(&self.policy, self.wall);
-        }
         Ok(Resumption {
             state: self.replay.state,
+            clock,
+            jump,
             cursor,
             is_sealed,
             next,

@@ -215,19 +215,20 @@ impl Log {
 
     /// Checks the position, and determines the publications of the page and their locations.
     fn plan(&mut self, read: &Read) -> ReadPlan {
-        let (policy, wall) = (self.policy, self.wall);
+        let (policy, ages, at) = (self.policy, self.ages(), self.time());
         let id = self.state.channels.find(&read.channel);
-        let new_channel = Channel::new(read.channel.clone(), self.state.new_channel_epoch, 0, wall);
+        let new_channel = Channel::new(read.channel.clone(), self.state.new_channel_epoch, 0, at);
         let channel = match id.and_then(|id| self.state.channels.by_id_mut(id)) {
             Some(channel) => {
-                channel.prune(&policy, wall);
+                channel.prune(&policy, &ages);
                 &*channel
             }
             // An unknown channel has the epoch that its first publication will have.
             None => &new_channel,
         };
         // A channel that the batch in flight creates has no commit yet: the response is the same.
-        let Some(direction) = direction(&read.from, channel) else {
+        let start = channel.visible_start(&policy, &ages);
+        let Some(direction) = direction(&read.from, channel, start) else {
             return ReadPlan::Unrecoverable;
         };
         let mut page_read = PageRead {
@@ -235,7 +236,7 @@ impl Log {
             id: id.unwrap_or(u32::MAX),
             epoch: channel.epoch,
             direction,
-            selected: select(read, channel, direction),
+            selected: select(read, channel, direction, start),
             parts: Vec::new(),
             missing_parts: 0,
             secrets: Vec::new(),
@@ -277,7 +278,10 @@ impl Log {
                 return self
                     .respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
             };
-            records.push(record);
+            records.push(Record {
+                at: self.clock.display(record.at),
+                ..record
+            });
         }
         if epoch != page_read.epoch {
             return self.respond_unrecoverable(page_read.read.request_id, &page_read.read.channel);
@@ -327,7 +331,8 @@ impl Log {
     fn position(&self, name: &ChannelName) -> (ChannelEpoch, u64, u64) {
         let channel = self.state.channels.by_name(name);
         channel.map_or((self.state.new_channel_epoch, 0, 1), |channel| {
-            (channel.epoch, channel.high_watermark, channel.start())
+            let start = channel.visible_start(&self.policy, &self.ages());
+            (channel.epoch, channel.high_watermark, start)
         })
     }
 
@@ -347,15 +352,13 @@ impl Log {
 }
 
 /// Where a page begins; `None` when the position is not in this history, or a publication after it was removed.
-fn direction(from: &ReadFrom, channel: &Channel) -> Option<Direction> {
+fn direction(from: &ReadFrom, channel: &Channel, start: u64) -> Option<Direction> {
     match from {
-        ReadFrom::Oldest => Some(Direction::Forward {
-            after: channel.start() - 1,
-        }),
+        ReadFrom::Oldest => Some(Direction::Forward { after: start - 1 }),
         ReadFrom::After { epoch, offset } => {
             let is_recoverable = *epoch == channel.epoch
                 && *offset <= channel.high_watermark
-                && *offset >= channel.start() - 1;
+                && *offset >= start - 1;
             is_recoverable.then_some(Direction::Forward { after: *offset })
         }
         ReadFrom::Newest => Some(Direction::Backward {
@@ -370,11 +373,11 @@ fn direction(from: &ReadFrom, channel: &Channel) -> Option<Direction> {
 }
 
 /// The publications of a page, in order of offsets.
-fn select(read: &Read, channel: &Channel, direction: Direction) -> Vec<Selected> {
+fn select(read: &Read, channel: &Channel, direction: Direction, start: u64) -> Vec<Selected> {
     let mut selected = Vec::new();
     let mut bytes = 0usize;
     let mut add = |offset: u64| {
-        let Some(entry) = channel.entry(offset) else {
+        let Some(entry) = channel.entry(offset).filter(|_| offset >= start) else {
             return false;
         };
         // At most this much of the record is payload.

@@ -14,6 +14,7 @@ use steadfast_machine::Timestamp;
 use steadfast_protocol::message::PayloadKind;
 
 use crate::check;
+use crate::clock::ClockState;
 use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
 use crate::policy::Fsync;
@@ -32,6 +33,8 @@ pub(crate) const TEXT_BYTES_MAX: usize = 65_534;
 pub(crate) const SEGMENT_END_BYTES: u64 = 37;
 /// Bytes of a `CleanShutdown` record.
 pub(crate) const CLEAN_SHUTDOWN_BYTES: u64 = 37;
+/// Bytes of a `Clock` record.
+pub(crate) const CLOCK_BYTES: u64 = 239;
 
 /// The length that represents "no key".
 const NO_KEY: u16 = u16::MAX;
@@ -68,6 +71,8 @@ pub(crate) enum Stored<'a> {
         channel: u32,
         new_channel_epoch: ChannelEpoch,
     },
+    /// The clock of the log: how its times relate to the boot of the machine and to the wall clock.
+    Clock(ClockState),
     /// No operation: written to test whether the disk has space again.
     NoOp,
     /// The log was closed cleanly; counts only if no record follows.
@@ -219,6 +224,7 @@ pub(crate) const fn key_len(user: usize, key: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{BootId, BootTime, DOWNTIMES_MAX, Downtime, Downtimes, Pending};
 
     const AT: u64 = 256;
     const STAMP: Stamp = Stamp {
@@ -307,7 +313,7 @@ mod tests {
     fn valid_checks_over_unknown_content_are_no_torn_write() {
         let mut bytes = Vec::new();
         encode(&mut bytes, &secret(), AT, STAMP, &Stored::NoOp);
-        for kind in [0, 10, 255] {
+        for kind in [0, 11, 255] {
             let mut checked: [u8; CHECKED_BYTES] = bytes[CHECK_BYTES..].try_into().unwrap();
             checked[CHECKED_BYTES - 1] = kind;
             let mut later = head_check(&secret(), AT, &checked).to_le_bytes().to_vec();
@@ -362,6 +368,10 @@ mod tests {
         assert_eq!(u64::try_from(len(end)), Ok(SEGMENT_END_BYTES));
         let shutdown = Stored::CleanShutdown { at };
         assert_eq!(u64::try_from(len(shutdown)), Ok(CLEAN_SHUTDOWN_BYTES));
+        for is_complete in [false, true] {
+            let clock = Stored::Clock(clock(is_complete));
+            assert_eq!(u64::try_from(len(clock)), Ok(CLOCK_BYTES));
+        }
     }
 
     #[test]
@@ -396,7 +406,34 @@ mod tests {
         }
     }
 
-    fn all_kinds() -> [Stored<'static>; 12] {
+    fn clock(is_complete: bool) -> ClockState {
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let boot = BootTime {
+            id: BootId([9; BootId::BYTES]),
+            millis: 77,
+        };
+        let pending = Pending {
+            until: at,
+            reference: -5,
+            millis: 8,
+        };
+        ClockState {
+            at,
+            boot: is_complete.then_some(boot),
+            offset: -3,
+            trusted: i64::MIN,
+            highest: i64::MAX,
+            pending: is_complete.then_some(pending),
+            counted: Downtimes(
+                [Downtime {
+                    until: at,
+                    millis: 4,
+                }; DOWNTIMES_MAX],
+            ),
+        }
+    }
+
+    fn all_kinds() -> [Stored<'static>; 14] {
         let epoch = ChannelEpoch::new(7, 9);
         let at = Timestamp::from_millis(1_700_000_000_000);
         let [kept, kept_until, not_stored] = RETENTIONS.map(|retention| {
@@ -447,6 +484,8 @@ mod tests {
                 channel: 3,
                 new_channel_epoch: epoch,
             },
+            Stored::Clock(clock(false)),
+            Stored::Clock(clock(true)),
             Stored::NoOp,
             Stored::CleanShutdown { at },
             Stored::SegmentEnd {

@@ -13,6 +13,7 @@ use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::{Timestamp, convert};
 use steadfast_protocol::message::PayloadKind;
 
+use crate::clock::RecordedTime;
 use crate::identity::{DirectoryId, SegmentSecret};
 use crate::io::SegmentNumber;
 use crate::policy::LogPolicy;
@@ -63,8 +64,6 @@ pub struct RepairStart {
     pub incarnation: u64,
     /// The number of the first new segment, higher than any old number.
     pub first: SegmentNumber,
-    /// When the repair takes place.
-    pub at: Timestamp,
 }
 
 /// Accepts old segments in order of their numbers and returns new ones.
@@ -72,6 +71,8 @@ pub struct RepairStart {
 pub struct Repair {
     policy: LogPolicy,
     start: RepairStart,
+    /// What the old records say about time. The new records have the same times.
+    time: RecordedTime,
     epoch: ChannelEpoch,
     number: SegmentNumber,
     secret: SegmentSecret,
@@ -155,6 +156,7 @@ impl Repair {
         let mut repair = Self {
             policy,
             start,
+            time: RecordedTime::default(),
             epoch: ChannelEpoch::new(start.incarnation, 0),
             number: start.first,
             secret,
@@ -235,7 +237,11 @@ impl Repair {
             self.drop_unnamed(&publications);
         }
         self.report.channels = convert::to_u64(self.channels.len());
-        self.encode(&Stored::CleanShutdown { at: self.start.at });
+        let at = self.time.last.unwrap_or_default();
+        if let Some(state) = self.time.state {
+            self.encode(&Stored::Clock(state));
+        }
+        self.encode(&Stored::CleanShutdown { at });
         let end = convert::to_u64(self.buffer.len());
         self.end_segment(Some(end));
         (self.finished, self.report)
@@ -269,8 +275,12 @@ impl Repair {
             Stored::Checkpoint(_) => {}
             Stored::Key(_) => {}
             Stored::Opened(_) => {}
+            Stored::Clock(state) => {
+                self.time.pass(state.at);
+                self.time.state = Some(*state);
+            }
             Stored::NoOp => {}
-            Stored::CleanShutdown { .. } => {}
+            Stored::CleanShutdown { at } => self.time.pass(*at),
             Stored::SegmentEnd { .. } => {}
         }
         Ok(())
@@ -361,7 +371,8 @@ impl Repair {
         let texts = publication.user.len() + publication.client.len() + key;
         let len = record::publication_len(publication.retention, texts, publication.data.len());
         self.ensure_space(len + record::channel_len(name.len()), draw)?;
-        let id = self.target(&name);
+        self.time.pass(publication.at);
+        let id = self.target(&name, publication.at);
         let Some(target) = self.channels.get_mut(&name) else {
             return Ok(());
         };
@@ -378,7 +389,7 @@ impl Repair {
     }
 
     /// Returns the new id of a name; writes the channel's record when it is new.
-    fn target(&mut self, name: &str) -> u32 {
+    fn target(&mut self, name: &str, at: Timestamp) -> u32 {
         if let Some(target) = self.channels.get(name) {
             return target.id;
         }
@@ -390,7 +401,7 @@ impl Repair {
             NewChannel {
                 id,
                 high_watermark: 0,
-                last_at: self.start.at,
+                last_at: at,
             },
         );
         self.encode(&Stored::Channel(record::Channel {
@@ -398,7 +409,7 @@ impl Repair {
             epoch: self.epoch,
             high_watermark: 0,
             start: 1,
-            last_at: self.start.at,
+            last_at: at,
             name,
         }));
         id
@@ -410,7 +421,8 @@ impl Repair {
         len: usize,
         draw: &mut impl FnMut() -> Result<SegmentSecret, E>,
     ) -> Result<(), E> {
-        const FREE: usize = 256;
+        // For the end of the segment, or for the last two records of the log.
+        const FREE: usize = 512;
         let end = records_end(self.policy.segment_bytes().as_bytes());
         if convert::to_u64(self.buffer.len() + len + FREE) <= end {
             return Ok(());
@@ -504,13 +516,14 @@ mod tests {
     use super::*;
     use crate::policy::LogSettings;
 
+    const AT: Timestamp = Timestamp::from_millis(5);
+
     #[test]
     fn the_id_of_an_expired_channel_is_used_again() {
         let start = RepairStart {
             directory: DirectoryId([1; DirectoryId::BYTES]),
             incarnation: 7,
             first: SegmentNumber(1),
-            at: Timestamp::from_millis(5),
         };
         let secret = SegmentSecret::new([3; SegmentSecret::BYTES]);
         let mut draw = || Ok::<_, Infallible>(secret);
@@ -523,15 +536,15 @@ mod tests {
                 epoch: ChannelEpoch::new(1, 0),
                 high_watermark: 0,
                 start: 1,
-                last_at: start.at,
+                last_at: AT,
                 name,
             };
             repair.add_channel_name(&channel, &mut draw).unwrap();
-            assert_eq!(repair.target(name), 0);
+            assert_eq!(repair.target(name, AT), 0);
             repair.expire_channel(9, &mut draw).unwrap();
         }
 
-        assert_eq!(repair.target("d"), 0);
-        assert_eq!(repair.target("e"), 1);
+        assert_eq!(repair.target("d", AT), 0);
+        assert_eq!(repair.target("e", AT), 1);
     }
 }

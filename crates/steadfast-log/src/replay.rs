@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use steadfast_engine::ChannelEpoch;
-use steadfast_machine::{Instant, Timestamp};
+use steadfast_machine::Timestamp;
 use steadfast_protocol::message::ChannelName;
 
 use crate::channels::{Channel, Channels, IndexEntry};
+use crate::clock::RecordedTime;
 use crate::dedup::DedupWindow;
 use crate::io::SegmentNumber;
 use crate::open::CorruptionKind;
@@ -49,9 +50,9 @@ pub(crate) struct Replay {
     pub(crate) oldest: SegmentNumber,
     /// True when the last record is a clean shutdown.
     pub(crate) is_clean: bool,
+    /// What the records say about time.
+    pub(crate) time: RecordedTime,
     policy: LogPolicy,
-    now: Instant,
-    wall: Timestamp,
     /// The segment of the records that are applied.
     segment: Option<Segment>,
     progress: Progress,
@@ -125,13 +126,8 @@ impl CheckpointKey {
 }
 
 impl Replay {
-    /// An empty replay; ages count back from `wall`.
-    pub(crate) fn new(
-        policy: LogPolicy,
-        now: Instant,
-        wall: Timestamp,
-        new_channel_epoch: ChannelEpoch,
-    ) -> Self {
+    /// An empty replay.
+    pub(crate) fn new(policy: LogPolicy, new_channel_epoch: ChannelEpoch) -> Self {
         let state = LogState {
             new_channel_epoch,
             ..LogState::empty(policy.dedup_window())
@@ -141,9 +137,8 @@ impl Replay {
             durability: Durability::Synced,
             oldest: SegmentNumber(0),
             is_clean: false,
+            time: RecordedTime::default(),
             policy,
-            now,
-            wall,
             segment: None,
             progress: Progress::Started,
             is_comparable: true,
@@ -224,9 +219,8 @@ impl Replay {
         self.durability = start.durability;
         self.replace_channels(checkpoint.channels)?;
         for key in &checkpoint.keys {
-            self.state
-                .dedup_window
-                .restore(self.now, self.wall, &key.borrowed(), ordinal);
+            self.time.pass(key.at);
+            self.state.dedup_window.restore(&key.borrowed(), ordinal);
         }
         self.is_comparable = true;
         Ok(())
@@ -255,6 +249,7 @@ impl Replay {
         let compare = self.is_comparable && self.state.segments.len() > 1;
         let mut before = std::mem::take(&mut self.state.channels);
         for (id, mut channel, start) in stored_channels {
+            self.time.pass(channel.last_at);
             // The epoch may differ: a start that changes the epochs at the beginning of a segment writes the new epochs
             // here.
             let same = before.by_id(id).is_some_and(|known| {
@@ -281,6 +276,7 @@ impl Replay {
         match found.stored {
             Stored::Checkpoint(_) => return Err(CorruptionKind::Inconsistent),
             Stored::Channel(stored) => {
+                self.time.pass(stored.last_at);
                 if !self.state.channels.insert(stored.id, channel(stored)?) {
                     return Err(CorruptionKind::Inconsistent);
                 }
@@ -290,6 +286,7 @@ impl Replay {
                 return self.apply_publication(ordinal, found, publication);
             }
             Stored::Opened(opened) => {
+                self.time.pass(opened.at);
                 self.state.new_channel_epoch = opened.new_channel_epoch;
                 self.durability = opened.durability;
                 if opened.has_new_epochs {
@@ -309,8 +306,12 @@ impl Replay {
                     .dedup_window
                     .remove_channels(&BTreeSet::from([*channel]));
             }
+            Stored::Clock(state) => {
+                self.time.pass(state.at);
+                self.time.state = Some(*state);
+            }
             Stored::NoOp => {}
-            Stored::CleanShutdown { .. } => {}
+            Stored::CleanShutdown { at } => self.time.pass(*at),
             Stored::SegmentEnd { .. } => {}
         }
         Ok(())
@@ -348,7 +349,8 @@ impl Replay {
             len,
             at: publication.at,
         };
-        channel.restore(entry, &self.policy, self.wall);
+        channel.restore(entry, &self.policy);
+        self.time.pass(publication.at);
         if let Some(text) = publication.key {
             let &record::Publication {
                 channel,
@@ -367,9 +369,8 @@ impl Replay {
                 user,
                 text,
             };
-            self.state
-                .dedup_window
-                .restore(self.now, self.wall, &key, segment);
+            self.state.dedup_window.restore(&key, segment);
+            self.state.dedup_window.expire(at);
         }
         Ok(())
     }
@@ -392,6 +393,7 @@ fn add_to_checkpoint(
         Stored::Publication(_) => return Err(CorruptionKind::Inconsistent),
         Stored::Opened(_) => return Err(CorruptionKind::Inconsistent),
         Stored::ChannelExpired { .. } => return Err(CorruptionKind::Inconsistent),
+        Stored::Clock(_) => return Err(CorruptionKind::Inconsistent),
         Stored::NoOp => return Err(CorruptionKind::Inconsistent),
         Stored::CleanShutdown { .. } => return Err(CorruptionKind::Inconsistent),
         Stored::SegmentEnd { .. } => return Err(CorruptionKind::Inconsistent),

@@ -1,8 +1,8 @@
 //! Which publications are no longer visible, which segments are removed, and which channels expire.
 //!
 //! Limits of count and age hide publications of a channel, a limit of bytes removes complete segments, and a channel
-//! whose last publication is too old expires. The wall clock determines ages and may jump: hidden publications stay
-//! hidden until a restart.
+//! whose last publication is too old expires. Ages are those of `clock`: what is removed was certainly too old, and what an
+//! estimate hides may be visible again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -61,12 +61,13 @@ impl Log {
     /// Checks all ages.
     pub(crate) fn on_age_timer(&mut self) {
         self.reported_limits.clear();
-        self.state.dedup_window.expire(self.now);
+        let ages = self.ages();
+        self.state.dedup_window.expire(self.time());
         for channel in self.state.channels.iter_mut() {
-            channel.prune(&self.policy, self.wall);
+            channel.prune(&self.policy, &ages);
         }
         let channels = self.state.channels.iter();
-        let expired = channels.filter(|(_, it)| it.has_expired(&self.policy, self.wall));
+        let expired = channels.filter(|(_, it)| it.has_expired(&self.policy, &ages));
         self.writer.expired_channels = expired.map(|(id, _)| id).take(EXPIRED_MAX).collect();
         self.schedule_age_timer();
     }
@@ -74,8 +75,8 @@ impl Log {
     /// Adds the records of channels that expire.
     pub(crate) fn add_expired_channels(&mut self, batch: &mut Batch) {
         let candidates = std::mem::take(&mut self.writer.expired_channels);
-        let (policy, wall) = (self.policy, self.wall);
-        let expires = |channel: &Channel| channel.has_expired(&policy, wall);
+        let (policy, ages) = (self.policy, self.ages());
+        let expires = |channel: &Channel| channel.has_expired(&policy, &ages);
         self.add_removals(batch, candidates, expires);
     }
 

@@ -3,9 +3,10 @@
 //!
 //! The verifier requests bytes in the same order as an opening; `steadfast log verify` executes the reads.
 
-use steadfast_machine::{Instant, Timestamp};
+use steadfast_machine::Instant;
 use steadfast_protocol::message::ChannelName;
 
+use crate::clock::Clocks;
 use crate::identity::{DirectoryId, SegmentSecret, StartValues};
 use crate::io::{Place, SegmentFound, SegmentNumber};
 use crate::open::{Corruption, OpenReport};
@@ -17,10 +18,9 @@ use crate::policy::LogPolicy;
 /// ```
 /// use steadfast_log::verify::Verifier;
 /// use steadfast_log::policy::{LogPolicy, LogSettings};
-/// use steadfast_machine::Timestamp;
 ///
 /// let policy = LogPolicy::new(LogSettings::for_tests()).unwrap();
-/// let mut verifier = Verifier::new(policy, Vec::new(), Timestamp::from_millis(1_700_000_000_000));
+/// let mut verifier = Verifier::new(policy, Vec::new());
 /// while let Some(request) = verifier.next_read() {
 ///     unreachable!("an empty directory has nothing to read: {request:?}");
 /// }
@@ -62,7 +62,9 @@ const NO_VALUES: StartValues = StartValues {
 
 impl Verifier {
     /// Begins with the segments that were listed.
-    pub fn new(policy: LogPolicy, segments: Vec<SegmentFound>, at: Timestamp) -> Self {
+    ///
+    /// Ages count up to the time of the last record, since nothing says how long ago that was.
+    pub fn new(policy: LogPolicy, segments: Vec<SegmentFound>) -> Self {
         Self {
             opening: Opening::new(
                 policy,
@@ -70,7 +72,7 @@ impl Verifier {
                 segments,
                 Place::Known,
                 NO_VALUES,
-                at,
+                Clocks::default(),
             ),
         }
     }

@@ -50,7 +50,8 @@ impl Sub<Self> for Instant {
     }
 }
 
-/// Wall-clock time in milliseconds since the Unix epoch; a machine receives it only inside its inputs.
+/// A time in milliseconds since the Unix epoch: of the wall clock, which a machine receives only inside its inputs, or of
+/// an axis that a machine derives from the wall clock at its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
@@ -65,9 +66,33 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the time from `earlier` to `self`; zero when the wall clock was set back.
+    /// Returns the time from `earlier` to `self`; zero when `earlier` is later.
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns the milliseconds from `earlier` to `self`, negative when `earlier` is later; saturates at the ends of the
+    /// range.
+    pub fn millis_since(self, earlier: Self) -> i64 {
+        let distance: i64 = convert::saturating(self.0.abs_diff(earlier.0));
+        if self.0 >= earlier.0 {
+            distance
+        } else {
+            -distance
+        }
+    }
+
+    /// Returns the time this many milliseconds later, or earlier if they are negative; saturates at the ends of the range.
+    pub const fn shifted(self, millis: i64) -> Self {
+        Self(self.0.saturating_add_signed(millis))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_add(convert::saturating(rhs.as_millis())))
     }
 }
 
@@ -214,6 +239,24 @@ mod tests {
 
         assert_eq!(end + Duration::from_secs(1), end);
         assert_eq!(Instant::START - end, Duration::ZERO);
+    }
+
+    #[test]
+    fn timestamps_saturate_and_their_signed_distance_has_a_direction() {
+        let (early, late) = (Timestamp::from_millis(10), Timestamp::from_millis(25));
+
+        assert_eq!(
+            (late.millis_since(early), early.millis_since(late)),
+            (15, -15)
+        );
+        assert_eq!(early.shifted(15), late);
+        assert_eq!(late.shifted(-15), early);
+        assert_eq!(early.shifted(-11), Timestamp::from_millis(0));
+        assert_eq!(early + Duration::from_millis(15), late);
+        let end = Timestamp::from_millis(u64::MAX);
+        assert_eq!(end.millis_since(early), i64::MAX);
+        assert_eq!(early.millis_since(end), -i64::MAX);
+        assert_eq!(end + Duration::from_secs(1), end);
     }
 
     #[test]

@@ -17,9 +17,7 @@ use crate::reference_model::{Invariant, ReferenceModel};
 use crate::settings::RunSettings;
 use crate::totals::Totals;
 use crate::variant::Variant;
-
-/// The wall clock at the start of every run.
-const WALL_START_MS: u64 = 1_700_000_000_000;
+use crate::wall_clock::WallClock;
 
 /// What all systems of a run share.
 #[derive(Debug)]
@@ -27,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) settings: RunSettings,
     pub(crate) planted_bug: Option<PlantedBug>,
     pub(crate) clock: Clock<WorldEvent>,
+    pub(crate) wall_clock: WallClock,
     pub(crate) generator: Generator,
     pub(crate) reference_model: ReferenceModel,
     pub(crate) membership: Membership,
@@ -49,6 +48,7 @@ impl Context {
         Self {
             planted_bug: variant.planted_bug,
             clock: Clock::new(),
+            wall_clock: WallClock::new(seed),
             generator,
             reference_model: ReferenceModel::default(),
             totals: Totals {
@@ -72,7 +72,7 @@ impl Context {
     }
 
     pub(crate) fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(WALL_START_MS + self.clock.now().as_nanos() / 1_000_000)
+        WallClock::at(self.clock.now(), self.wall_clock.error_ms())
     }
 
     /// Draws a duration.

@@ -20,5 +20,9 @@ pub(crate) enum WorldEvent {
     Client(ClientEvent),
     /// From now on a process ends at the next moment at which that loses data.
     ArmCrash,
+    /// The wall clock is set wrong, or right if it was wrong.
+    SetWallClock,
+    /// The wall clock was set at the start of a machine.
+    ObserveWallClock,
     CheckSettled,
 }

@@ -24,6 +24,7 @@ mod seed_result;
 mod settings;
 mod totals;
 mod variant;
+mod wall_clock;
 mod world;
 
 pub use engine_kind::EngineKind;

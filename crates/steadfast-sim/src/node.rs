@@ -22,6 +22,7 @@ use steadfast_engine::{ChannelEpoch, ReadFrom};
 use steadfast_faults::link::StreamEnd;
 use steadfast_hub::io::Input as HubInput;
 use steadfast_log::Log;
+use steadfast_log::clock::{BootId, BootTime, Clocks};
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
 use steadfast_machine::Instant;
@@ -34,11 +35,13 @@ use self::hubs::{Hubs, Ports};
 use self::reader::ReadOutcome;
 use crate::context::Context;
 use crate::engine_kind::EngineKind;
+use crate::event::WorldEvent;
 use crate::event::node::{DiskOperation, NodeEvent, ProcessEvent};
 use crate::ids::{ClientIndex, ConnectionId, NodeIndex, ProcessId};
 use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
+use crate::wall_clock;
 
 /// One process of the gateway.
 #[derive(Debug)]
@@ -58,6 +61,12 @@ pub(crate) struct Node {
     process_number: u64,
     /// Whether the log of the previous process was closed cleanly.
     was_log_closed_cleanly: bool,
+    /// The number of the current boot of the machine.
+    boot: u8,
+    /// When the current boot began.
+    booted_at: Instant,
+    /// Whether the next process is the first one of its boot; the wall clock may be wrong then.
+    has_rebooted: bool,
     /// The epoch of every channel in the current process, if its engine is the memory engine.
     pub(crate) epoch_in_memory: Option<ChannelEpoch>,
 }
@@ -70,6 +79,9 @@ impl Node {
             process: None,
             process_number: 0,
             was_log_closed_cleanly: false,
+            boot: 0,
+            booted_at: Instant::START,
+            has_rebooted: false,
             epoch_in_memory: None,
         }
     }
@@ -240,7 +252,10 @@ impl Node {
         let Some(process) = &mut self.process else {
             return;
         };
-        let deadlines = [process.hubs.next_deadline(), process.engine.next_deadline()];
+        let deadlines = [
+            process.hubs.next_deadline(),
+            process.engine.next_deadline(ctx),
+        ];
         let Some(next) = deadlines.into_iter().flatten().min() else {
             return;
         };
@@ -252,6 +267,14 @@ impl Node {
             };
             ctx.schedule_process(next, process, ProcessEvent::Tick);
         }
+    }
+
+    /// The engine notices the time of the wall clock, as with the next request.
+    pub(crate) fn observe_wall_clock(&mut self, ctx: &mut Context) {
+        if let Some(process) = &mut self.process {
+            process.engine.observe_wall_clock(ctx, &mut self.disk);
+        }
+        self.schedule_tick(ctx);
     }
 
     /// Feeds a tick to all hubs and the engine.
@@ -274,6 +297,12 @@ impl Node {
 impl Node {
     /// Starts the process; a log finds the segments on the disk.
     pub(crate) fn start(&mut self, ctx: &mut Context) {
+        if std::mem::take(&mut self.has_rebooted) {
+            ctx.totals.wrong_starts += u64::from(ctx.wall_clock.restart());
+            // The other nodes share the clock.
+            ctx.clock
+                .schedule(Duration::ZERO, WorldEvent::ObserveWallClock);
+        }
         let process = ProcessId {
             node: self.index,
             number: self.process_number,
@@ -290,7 +319,7 @@ impl Node {
     }
 
     fn new_engine(&mut self, ctx: &mut Context) -> GatewayEngine {
-        let now = ctx.now();
+        let now = EngineThread::time(ctx);
         match ctx.settings.engine {
             EngineKind::Log => GatewayEngine::Log(Box::new(Log::new(ctx.settings.log, now))),
             EngineKind::Memory => {
@@ -317,6 +346,10 @@ impl Node {
             EngineKind::Log => self.draw_incarnation(ctx),
             EngineKind::Memory => 0,
         };
+        let boot = BootTime {
+            id: BootId([self.boot; BootId::BYTES]),
+            millis: wall_clock::millis(ctx.now()) - wall_clock::millis(self.booted_at),
+        };
         let Some(Process { engine, .. }) = &mut self.process else {
             return;
         };
@@ -335,7 +368,10 @@ impl Node {
                         log_io::Place::New
                     },
                     values,
-                    at: ctx.wall(),
+                    clocks: Clocks {
+                        wall: ctx.wall(),
+                        boot: Some(boot),
+                    },
                 };
                 engine.drive_log(ctx, &mut self.disk, found);
             }
@@ -390,9 +426,8 @@ impl Node {
                 hubs.drive_all(ports, &HubInput::ShutdownRequested);
             });
         }
-        let at = ctx.wall();
         if let Some(process) = &mut self.process {
-            let close = EngineInput::CloseRequested { at };
+            let close = EngineInput::CloseRequested;
             process.engine.drive(ctx, &mut self.disk, close);
         }
     }
@@ -412,6 +447,7 @@ impl Node {
             );
         }
         self.disk.crash(&mut ctx.generator);
+        self.reboot(ctx);
         self.on_process_ended(ctx, network);
     }
 
@@ -469,6 +505,15 @@ impl Node {
         ctx.totals.sectors_torn += outcome.torn;
         ctx.totals.sectors_kept += outcome.kept;
         self.was_log_closed_cleanly = false;
+        self.reboot(ctx);
+    }
+
+    /// The machine starts again.
+    fn reboot(&mut self, ctx: &mut Context) {
+        self.boot = self.boot.wrapping_add(1);
+        self.booted_at = ctx.now();
+        self.has_rebooted = true;
+        ctx.totals.reboots += 1;
     }
 
     /// The process has ended, for any reason: its connections are reset, and a restart is scheduled.

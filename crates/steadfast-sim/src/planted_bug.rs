@@ -83,11 +83,13 @@ pub enum PlantedBug {
     UntaggedInputs,
     /// The log does not report a stalled disk.
     SilentWatchdog,
+    /// The engine measures time by the wall clock.
+    WallClockAges,
 }
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoPositionCheck,
@@ -120,6 +122,7 @@ impl PlantedBug {
         Self::NoDoubt,
         Self::UntaggedInputs,
         Self::SilentWatchdog,
+        Self::WallClockAges,
     ];
 
     /// Whether there is such a bug in runs with this engine: only the log has a disk.
@@ -162,6 +165,7 @@ impl PlantedBug {
             Self::NoDoubt => "no-doubt",
             Self::UntaggedInputs => "untagged-inputs",
             Self::SilentWatchdog => "silent-watchdog",
+            Self::WallClockAges => "wall-clock-ages",
         }
     }
 

@@ -171,6 +171,12 @@ counts! {
     slow_operations = "slow disk operations reported" of Log;
     /// Starts without space for the record of the start: publications are rejected until there is space.
     starts_without_space = "starts without space, for readers only" of Log;
+    /// Times that the wall clock was set.
+    wall_jumps = "wall clock jumps";
+    /// Starts of a gateway process after a start of its machine.
+    reboots = "starts after a reboot";
+    /// Starts of a machine with a wrong wall clock.
+    wrong_starts = "reboots with a wrong wall clock";
     /// Segments that retention removed.
     segments_removed = "segments removed" of Log;
     /// Subscriptions whose position was beyond retention, while no publication was lost.

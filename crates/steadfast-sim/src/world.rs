@@ -108,6 +108,9 @@ impl World {
             let (at, node) = (ctx.fault_time(), random_node(ctx));
             ctx.schedule_node(at, node, NodeEvent::StallDisk);
         }
+        for at in ctx.wall_clock.draw_times(ctx.settings.fault_time) {
+            ctx.clock.schedule(at, WorldEvent::SetWallClock);
+        }
         ctx.clock
             .schedule(ctx.settings.fault_time, WorldEvent::CheckSettled);
     }
@@ -158,6 +161,17 @@ impl World {
                 }
             }
             WorldEvent::ArmCrash => ctx.crashes_armed += 1,
+            WorldEvent::SetWallClock => {
+                ctx.wall_clock.set();
+                ctx.totals.wall_jumps += 1;
+                ctx.clock
+                    .schedule(Duration::ZERO, WorldEvent::ObserveWallClock);
+            }
+            WorldEvent::ObserveWallClock => {
+                for node in &mut self.nodes {
+                    node.observe_wall_clock(ctx);
+                }
+            }
             WorldEvent::CheckSettled => self.check_settled(),
         }
     }

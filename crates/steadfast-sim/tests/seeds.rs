@@ -285,6 +285,20 @@ fn a_stalled_disk_that_is_not_reported_is_detected() {
     );
 }
 
+#[test]
+fn an_engine_that_measures_time_by_the_wall_clock_loses_history_and_keys() {
+    check(
+        PlantedBug::WallClockAges,
+        &[
+            Invariant::NoAcknowledgedLoss,
+            Invariant::GapsJustified,
+            Invariant::KeysStoredOnce,
+            Invariant::RecoveryComplete,
+            Invariant::OffsetsUnique,
+        ],
+    );
+}
+
 fn with(engine: EngineKind) -> Variant {
     Variant {
         engine,

@@ -33,7 +33,7 @@ impl MemoryEngine {
         let slot = known.unwrap_or_else(|| {
             let name = append.channel.clone();
             self.channels
-                .create(name, self.new_channel_epoch, self.wall)
+                .create(name, self.new_channel_epoch, self.time)
         });
         self.commit(slot, append);
     }
@@ -60,11 +60,11 @@ impl MemoryEngine {
             Offsets::Increasing { step } => self.last_offset.saturating_add(step),
         };
         self.last_offset = offset;
-        let added = self.channels.add(slot, offset, self.wall, &append);
+        let added = self.channels.add(slot, offset, self.time, &append);
         let Some((previous, record)) = added else {
             return;
         };
-        self.channels.prune(slot, &self.policy, self.wall);
+        self.channels.prune(slot, &self.policy, self.time);
         self.channels
             .shrink_to(self.policy.history_bytes().as_len());
         if let Some(scope) = scope(number, &append) {
@@ -74,7 +74,7 @@ impl MemoryEngine {
             channel: append.channel,
             epoch,
             previous,
-            record,
+            record: self.displayed(record),
         }));
         self.respond(
             append.request_id,

@@ -65,7 +65,7 @@ impl Stored {
         self.payload_len
     }
 
-    /// The publication as shards receive it; it shares the buffer.
+    /// The publication at the time of the engine; it shares the buffer.
     pub(super) fn record(&self) -> Record {
         let user_end = self.payload_len + self.user_len;
         Record {

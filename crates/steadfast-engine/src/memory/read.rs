@@ -20,13 +20,13 @@ impl MemoryEngine {
     pub(super) fn read(&mut self, read: &Read) {
         let slot = self.channels.find(&read.channel);
         if let Some(slot) = slot {
-            self.channels.prune(slot, &self.policy, self.wall);
+            self.channels.prune(slot, &self.policy, self.time);
         }
         let response = match slot.and_then(|slot| self.channels.get(slot)) {
             Some(channel) => ReadResponse {
                 epoch: channel.epoch,
                 high_watermark: channel.high_watermark,
-                page: page(read, channel),
+                page: self.page(read, channel),
             },
             None => ReadResponse {
                 epoch: self.new_channel_epoch,
@@ -35,6 +35,31 @@ impl MemoryEngine {
             },
         };
         self.respond(read.request_id, Response::Read(response));
+    }
+
+    fn page(&self, read: &Read, channel: &Channel) -> Page {
+        let history = &channel.history;
+        match selection(&read.from, channel) {
+            None => Page::Unrecoverable,
+            Some(Selection::Forward(from)) => {
+                let count = count_within(read, history.range(from..));
+                let selected = history.range(from..from + count);
+                Page::Records {
+                    previous: offset_before(channel, from),
+                    records: selected.map(|it| self.displayed(it.record())).collect(),
+                    has_more: from + count < history.len(),
+                }
+            }
+            Some(Selection::Backward(to)) => {
+                let from = to - count_within(read, history.range(..to).rev());
+                let selected = history.range(from..to).rev();
+                Page::Records {
+                    previous: offset_before(channel, from),
+                    records: selected.map(|it| self.displayed(it.record())).collect(),
+                    has_more: from > 0,
+                }
+            }
+        }
     }
 
     /// A channel without a publication has only positions at its beginning.
@@ -52,31 +77,6 @@ impl MemoryEngine {
             }
         } else {
             Page::Unrecoverable
-        }
-    }
-}
-
-fn page(read: &Read, channel: &Channel) -> Page {
-    let history = &channel.history;
-    match selection(&read.from, channel) {
-        None => Page::Unrecoverable,
-        Some(Selection::Forward(from)) => {
-            let count = count_within(read, history.range(from..));
-            let selected = history.range(from..from + count);
-            Page::Records {
-                previous: offset_before(channel, from),
-                records: selected.map(Stored::record).collect(),
-                has_more: from + count < history.len(),
-            }
-        }
-        Some(Selection::Backward(to)) => {
-            let from = to - count_within(read, history.range(..to).rev());
-            let selected = history.range(from..to).rev();
-            Page::Records {
-                previous: offset_before(channel, from),
-                records: selected.map(Stored::record).collect(),
-                has_more: from > 0,
-            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::exchange::{CloseOutcome, Exchange};
 use super::service::{self, EngineService, EngineSetup};
 use super::shard_engine::ShardEngine;
 use crate::config::keys;
+use crate::diagnostics;
 
 /// The maximum number of requests of one turn. Their results are about as many deliveries as are pushed to the ring
 /// buffer at once, and a turn takes less than a millisecond.
@@ -93,7 +94,7 @@ where
             && !self.exchange.has_requests()
         {
             self.phase = Phase::Closing;
-            self.handle(Input::CloseRequested { at: Clock::wall() });
+            self.handle(Input::CloseRequested);
         }
         if self
             .machine
@@ -140,5 +141,6 @@ fn log_event(event: Event) {
             tracing::warn!(?limit, %setting, "engine limit reached; requests are rejected");
         }
         Event::ChannelsExpired { channels } => tracing::debug!(channels, "channels expired"),
+        Event::WallClockJumped(jump) => diagnostics::log_wall_jump(jump),
     }
 }

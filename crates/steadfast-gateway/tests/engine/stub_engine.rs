@@ -82,7 +82,7 @@ impl Machine for StubEngine {
                     ticks.send(()).expect("the test listens");
                 }
             }
-            Input::CloseRequested { .. } => {}
+            Input::CloseRequested => {}
         }
         self.engine.handle(now, input);
     }

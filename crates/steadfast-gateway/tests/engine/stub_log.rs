@@ -188,7 +188,7 @@ impl Machine for StubLog {
                 operation: FailedOperation::Write | FailedOperation::Sync,
                 error,
             } => self.reject(error),
-            Input::CloseRequested { .. } => {
+            Input::CloseRequested => {
                 if self.ends_unclean {
                     self.outputs
                         .push_back(Output::Notify(Event::UncleanShutdown));

@@ -128,8 +128,7 @@ impl Engine {
 
     /// Shuts down: every later request is rejected.
     pub(crate) fn close(&mut self) {
-        let at = self.wall();
-        self.memory.handle(self.now, Input::CloseRequested { at });
+        self.memory.handle(self.now, Input::CloseRequested);
     }
 
     /// Whether there are events that the hub has not received.

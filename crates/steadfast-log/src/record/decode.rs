@@ -7,6 +7,7 @@ use steadfast_machine::{Timestamp, convert};
 use steadfast_protocol::message::PayloadKind;
 
 use crate::check;
+use crate::clock::{BootId, BootTime, ClockState, Downtime, Downtimes, Pending};
 use crate::identity::SegmentSecret;
 use crate::io::SegmentNumber;
 use crate::record::{
@@ -115,6 +116,7 @@ fn decode_checked(kind: u8, body: &[u8]) -> Option<Stored<'_>> {
         9 => Stored::SegmentEnd {
             next: SegmentNumber(fields.u64()?),
         },
+        10 => Stored::Clock(fields.clock()?),
         _ => return None,
     };
     fields.rest.is_empty().then_some(stored)
@@ -145,6 +147,55 @@ impl<'a> Fields<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// The value of `decode`, which is present or not, and takes its bytes in both cases.
+    fn optional<T>(&mut self, decode: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        let is_present = match self.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let value = decode(self)?;
+        Some(is_present.then_some(value))
+    }
+
+    fn clock(&mut self) -> Option<ClockState> {
+        let at = self.at()?;
+        let boot = self.optional(|fields| {
+            let id = BootId(fields.array()?);
+            let millis = fields.u64()?;
+            Some(BootTime { id, millis })
+        })?;
+        let (offset, trusted, highest) = (self.i64()?, self.i64()?, self.i64()?);
+        let pending = self.optional(|fields| {
+            let until = fields.at()?;
+            let reference = fields.i64()?;
+            let millis = fields.u64()?;
+            Some(Pending {
+                until,
+                reference,
+                millis,
+            })
+        })?;
+        let mut counted = Downtimes::default();
+        for downtime in &mut counted.0 {
+            let (until, millis) = (self.at()?, self.u64()?);
+            *downtime = Downtime { until, millis };
+        }
+        Some(ClockState {
+            at,
+            boot,
+            offset,
+            trusted,
+            highest,
+            pending,
+            counted,
+        })
     }
 
     fn at(&mut self) -> Option<Timestamp> {

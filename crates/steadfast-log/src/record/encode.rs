@@ -6,6 +6,7 @@ use steadfast_engine::{ChannelEpoch, RetentionClass};
 use steadfast_machine::Timestamp;
 
 use crate::check;
+use crate::clock::{BootId, ClockState};
 use crate::identity::SegmentSecret;
 use crate::record::{
     CHECK_BYTES, CHECKED_BYTES, Durability, HEAD_BYTES, NO_KEY, Publication, Stamp, Stored,
@@ -62,6 +63,7 @@ const fn kind(stored: &Stored<'_>) -> u8 {
         Stored::NoOp => 7,
         Stored::CleanShutdown { .. } => 8,
         Stored::SegmentEnd { .. } => 9,
+        Stored::Clock(_) => 10,
     }
 }
 
@@ -105,6 +107,7 @@ fn encode_body(buffer: &mut Vec<u8>, stored: &Stored<'_>) {
             buffer.extend_from_slice(&channel.to_le_bytes());
             encode_epoch(buffer, *new_channel_epoch);
         }
+        Stored::Clock(clock) => encode_clock(buffer, clock),
         Stored::NoOp => {}
         Stored::CleanShutdown { at } => encode_at(buffer, *at),
         Stored::SegmentEnd { next } => buffer.extend_from_slice(&next.0.to_le_bytes()),
@@ -134,6 +137,29 @@ fn encode_publication(buffer: &mut Vec<u8>, publication: &Publication<'_>) {
     buffer.extend_from_slice(publication.client);
     buffer.extend_from_slice(publication.key.unwrap_or_default());
     buffer.extend_from_slice(publication.data);
+}
+
+/// Every field is present and has its place, so that the record has one length.
+fn encode_clock(buffer: &mut Vec<u8>, clock: &ClockState) {
+    encode_at(buffer, clock.at);
+    let (BootId(id), millis) = clock.boot.map_or((BootId([0; BootId::BYTES]), 0), |boot| {
+        (boot.id, boot.millis)
+    });
+    buffer.push(u8::from(clock.boot.is_some()));
+    buffer.extend_from_slice(&id);
+    buffer.extend_from_slice(&millis.to_le_bytes());
+    for offset in [clock.offset, clock.trusted, clock.highest] {
+        buffer.extend_from_slice(&offset.to_le_bytes());
+    }
+    let pending = clock.pending.unwrap_or_default();
+    buffer.push(u8::from(clock.pending.is_some()));
+    encode_at(buffer, pending.until);
+    buffer.extend_from_slice(&pending.reference.to_le_bytes());
+    buffer.extend_from_slice(&pending.millis.to_le_bytes());
+    for downtime in &clock.counted.0 {
+        encode_at(buffer, downtime.until);
+        buffer.extend_from_slice(&downtime.millis.to_le_bytes());
+    }
 }
 
 fn encode_epoch(buffer: &mut Vec<u8>, epoch: ChannelEpoch) {

@@ -20,7 +20,7 @@ use crate::io::SegmentNumber;
 use crate::segment::Segment;
 
 /// The version of the format that the log writes, and the only version that it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// The byte position of the first record: the length of the header.
 pub(crate) const RECORDS_AT: u64 = convert::to_u64(HEADER_BYTES);

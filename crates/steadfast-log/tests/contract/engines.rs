@@ -8,6 +8,7 @@ use steadfast_engine::io as engine_io;
 use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offsets};
 use steadfast_engine::{Engine as _, Health};
 use steadfast_log::Log;
+use steadfast_log::clock::Clocks;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io as log_io;
 use steadfast_log::policy::{LogPolicy, LogSettings};
@@ -132,7 +133,7 @@ impl Engine for LateLog {
     fn handle(&mut self, now: Instant, input: Input) -> Vec<Delivery> {
         let input = match input {
             Input::Requested { requests, at } => log_io::Input::Requested { requests, at },
-            Input::CloseRequested { at } => log_io::Input::CloseRequested { at },
+            Input::CloseRequested => log_io::Input::CloseRequested,
             Input::Tick { at } => log_io::Input::Tick { at },
         };
         let left = self.random.below_len(4);
@@ -293,7 +294,7 @@ impl LogWithStorage {
                     directory: DirectoryId([1; DirectoryId::BYTES]),
                     secret: SECRET,
                 },
-                at: wall,
+                clocks: Clocks { wall, boot: None },
             },
         );
         assert_eq!(delivered, []);
@@ -303,7 +304,7 @@ impl LogWithStorage {
     fn handle(&mut self, now: Instant, input: Input) -> Vec<Delivery> {
         let input = match input {
             Input::Requested { requests, at } => log_io::Input::Requested { requests, at },
-            Input::CloseRequested { at } => log_io::Input::CloseRequested { at },
+            Input::CloseRequested => log_io::Input::CloseRequested,
             Input::Tick { at } => log_io::Input::Tick { at },
         };
         self.run(now, input)

@@ -187,7 +187,7 @@ impl<E: Engine> Harness<E> {
     }
 
     pub(crate) fn close(&mut self) {
-        self.handle(Input::CloseRequested { at: self.wall });
+        self.handle(Input::CloseRequested);
         self.settle();
     }
 }

@@ -247,7 +247,7 @@ fn bytes_of_a_recycled_segment_never_count() {
 #[test]
 fn truncated_records_never_reappear_even_where_new_records_end_just_before_them() {
     // A record of the opening (51 bytes) and a publication of 3 bytes overwrite a publication of 54 bytes.
-    let long = |number: u64| append("a", &format!("{number:0>54}"));
+    let long = |number: u64| append("a", &format!("{number:0>293}"));
     let mut harness = Harness::new(settings());
     harness.publish_ok(append("a", "1"));
     let before = harness.disk.clone();
@@ -269,8 +269,8 @@ fn truncated_records_never_reappear_even_where_new_records_end_just_before_them(
     let stale = truncated_at
         .disk
         .bytes(1)
-        .windows(54)
-        .filter(|bytes| *bytes == format!("{:0>54}", 3).as_bytes());
+        .windows(293)
+        .filter(|bytes| *bytes == format!("{:0>293}", 3).as_bytes());
     assert_eq!(stale.count(), 1, "the old records still exist");
     truncated_at.disk.lose_unsynced();
     let mut third = truncated_at.reopen(settings(), 3);

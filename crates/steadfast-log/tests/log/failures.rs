@@ -358,8 +358,7 @@ fn closing_finishes_pending_appends_and_rejects_later_ones() {
     harness.is_holding = true;
     let first = harness.publish_unacknowledged(append("a", "1"));
     let waiting = harness.publish_unacknowledged(append("a", "2"));
-    let at = harness.at();
-    harness.handle(Input::CloseRequested { at });
+    harness.handle(Input::CloseRequested);
     let late = harness.publish_unacknowledged(append("a", "3"));
     while !harness.held.is_empty() {
         harness.release();

@@ -9,6 +9,7 @@ use steadfast_engine::{
     Rejection, Request, RequestId, Response, RetentionClass,
 };
 use steadfast_log::Log;
+use steadfast_log::clock::{BootId, BootTime, Clocks};
 use steadfast_log::event::Event;
 use steadfast_log::identity::{DirectoryId, SegmentSecret, StartValues};
 use steadfast_log::io::{FailedOperation, Input, Output, Place, SegmentNumber, StorageError};
@@ -61,7 +62,11 @@ pub(crate) struct Harness {
     pub(crate) log: Log,
     pub(crate) disk: Disk,
     pub(crate) now: Instant,
+    /// The right time of day, in milliseconds.
     pub(crate) wall: u64,
+    /// How far the wall clock is ahead of the right time, in milliseconds.
+    pub(crate) wall_error: i64,
+    pub(crate) boot: Boot,
     pub(crate) faults: Faults,
     /// True when writes and syncs are held until `release`.
     pub(crate) is_holding: bool,
@@ -84,6 +89,31 @@ pub(crate) struct Harness {
     secrets: Secrets,
 }
 
+/// A boot of the machine; `None` if the operating system does not identify its boots.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Boot {
+    pub(crate) id: Option<u8>,
+    /// The right time at which it began.
+    pub(crate) began: u64,
+}
+
+/// The boot in which tests run that are not about boots.
+const BOOT: Boot = Boot {
+    id: Some(1),
+    began: 0,
+};
+
+/// What happened between the end of one process and the start of the next one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Restart {
+    /// The real time between both.
+    pub(crate) down: Duration,
+    /// How far the wall clock is ahead at the start of the next process.
+    pub(crate) wall_error: i64,
+    /// The identity of the boot, if it is a new one.
+    pub(crate) new_boot: Option<Option<u8>>,
+}
+
 /// An operation that the disk executed.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
@@ -98,6 +128,27 @@ pub(crate) enum Secrets {
     Random(Generator),
     /// Every segment has the same secret: a publisher who knows the format can build such records.
     Known,
+}
+
+/// The circumstances of a start.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    wall: u64,
+    wall_error: i64,
+    boot: Boot,
+    incarnation: u64,
+}
+
+impl Start {
+    /// In the same boot as all starts of a test, with the right time of day.
+    const fn at(wall: u64, incarnation: u64) -> Self {
+        Self {
+            wall,
+            wall_error: 0,
+            boot: BOOT,
+            incarnation,
+        }
+    }
 }
 
 impl Secrets {
@@ -203,7 +254,7 @@ impl Harness {
         Self::begin(
             settings,
             disk,
-            (wall, incarnation),
+            Start::at(wall, incarnation),
             Faults::default(),
             false,
             random_secrets(incarnation),
@@ -212,7 +263,7 @@ impl Harness {
 
     /// Opens a new log on an empty disk, whose segments have these secrets.
     pub(crate) fn with_secrets(settings: LogSettings, incarnation: u64, secrets: Secrets) -> Self {
-        let start = (WALL, incarnation);
+        let start = Start::at(WALL, incarnation);
         Self::begin(
             settings,
             Disk::default(),
@@ -234,7 +285,7 @@ impl Harness {
         Self::begin(
             settings,
             disk,
-            (wall, incarnation),
+            Start::at(wall, incarnation),
             Faults::default(),
             true,
             secrets,
@@ -249,7 +300,8 @@ impl Harness {
     ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
-        Self::begin(settings, disk, (WALL, 9), faults, true, random_secrets(9))
+        let start = Start::at(WALL, 9);
+        Self::begin(settings, disk, start, faults, true, random_secrets(9))
     }
 
     /// Starts this log on a disk.
@@ -258,7 +310,7 @@ impl Harness {
         Self::begin_log(
             log,
             disk,
-            (WALL, incarnation),
+            Start::at(WALL, incarnation),
             Faults::default(),
             false,
             secrets,
@@ -273,26 +325,27 @@ impl Harness {
     ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
-        Self::begin(settings, disk, (WALL, 9), faults, false, random_secrets(9))
+        let start = Start::at(WALL, 9);
+        Self::begin(settings, disk, start, faults, false, random_secrets(9))
     }
 
     fn begin(
         settings: LogSettings,
         disk: Disk,
-        (wall, incarnation): (u64, u64),
+        start: Start,
         faults: Faults,
         is_holding: bool,
         secrets: Secrets,
     ) -> Self {
         let policy = LogPolicy::new(settings).unwrap();
         let log = Log::new(policy, Instant::START);
-        Self::begin_log(log, disk, (wall, incarnation), faults, is_holding, secrets)
+        Self::begin_log(log, disk, start, faults, is_holding, secrets)
     }
 
     fn begin_log(
         log: Log,
         disk: Disk,
-        (wall, incarnation): (u64, u64),
+        start: Start,
         faults: Faults,
         is_holding: bool,
         secrets: Secrets,
@@ -301,7 +354,9 @@ impl Harness {
             log,
             disk,
             now: Instant::START,
-            wall,
+            wall: start.wall,
+            wall_error: start.wall_error,
+            boot: start.boot,
             faults,
             is_holding,
             is_holding_reads: false,
@@ -319,18 +374,18 @@ impl Harness {
             request_ids: 0,
             secrets,
         };
-        let at = harness.at();
+        let clocks = harness.clocks();
         let segments = harness.disk.list();
         let values = StartValues {
-            incarnation,
-            directory: directory(incarnation),
+            incarnation: start.incarnation,
+            directory: directory(start.incarnation),
             secret: harness.secrets.draw(),
         };
         harness.handle(Input::Found {
             segments,
             place: faults.place,
             values,
-            at,
+            clocks,
         });
         harness
     }
@@ -357,8 +412,57 @@ impl Harness {
         Self::open(settings, self.disk, self.wall, incarnation)
     }
 
+    /// Opens a new log on a machine whose wall clock is wrong.
+    pub(crate) fn with_wall_error(settings: LogSettings, wall_error: i64) -> Self {
+        let start = Start {
+            wall_error,
+            ..Start::at(WALL, 1)
+        };
+        let (disk, secrets) = (Disk::default(), random_secrets(1));
+        Self::begin(settings, disk, start, Faults::default(), false, secrets)
+    }
+
+    /// Ends the process without a clean shutdown, and starts the next one, which must open.
+    pub(crate) fn restart(self, settings: LogSettings, incarnation: u64, restart: Restart) -> Self {
+        let wall = self.wall + u64::try_from(restart.down.as_millis()).unwrap();
+        let boot = restart.new_boot.map_or(self.boot, |id| Boot {
+            id,
+            began: wall - 20_000,
+        });
+        let start = Start {
+            wall,
+            wall_error: restart.wall_error,
+            boot,
+            incarnation,
+        };
+        let secrets = random_secrets(incarnation);
+        let harness = Self::begin(
+            settings,
+            self.disk,
+            start,
+            Faults::default(),
+            false,
+            secrets,
+        );
+        assert!(harness.opened.is_some(), "{:?}", harness.corruption);
+        harness
+    }
+
+    /// What the wall clock shows.
     pub(crate) fn at(&self) -> Timestamp {
-        Timestamp::from_millis(self.wall)
+        Timestamp::from_millis(self.wall).shifted(self.wall_error)
+    }
+
+    fn clocks(&self) -> Clocks {
+        let Boot { id, began } = self.boot;
+        let boot = id.map(|id| BootTime {
+            id: BootId([id; BootId::BYTES]),
+            millis: self.wall - began,
+        });
+        Clocks {
+            wall: self.at(),
+            boot,
+        }
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
@@ -636,8 +740,7 @@ impl Harness {
     }
 
     pub(crate) fn close_requested(&mut self) {
-        let at = self.at();
-        self.handle(Input::CloseRequested { at });
+        self.handle(Input::CloseRequested);
     }
 
     pub(crate) fn close(&mut self) {

@@ -40,3 +40,5 @@ mod rollover;
 #[cfg(test)]
 mod snapshots;
 mod stuck;
+#[cfg(test)]
+mod time;

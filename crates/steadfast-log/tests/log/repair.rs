@@ -10,14 +10,14 @@ use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::LogPolicy;
 use steadfast_log::repair::{Repair, RepairReport, RepairStart};
 use steadfast_log::verify::{Verification, Verifier};
-use steadfast_machine::{Seed, Timestamp};
+use steadfast_machine::Seed;
 
 use crate::disk::{Disk, RECORDS_AT};
 use crate::harness::{Harness, WALL, append, directory, idempotent, read, secret, settings};
 
 pub(crate) fn verify(disk: &Disk) -> Verification {
     let policy = LogPolicy::new(settings()).unwrap();
-    let mut verifier = Verifier::new(policy, disk.list(), Timestamp::from_millis(WALL));
+    let mut verifier = Verifier::new(policy, disk.list());
     while let Some(request) = verifier.next_read() {
         verifier.feed(
             &disk
@@ -37,7 +37,6 @@ fn repair(disk: &Disk, incarnation: u64) -> (Disk, RepairReport) {
             .unwrap_or_else(|| directory(incarnation)),
         incarnation,
         first,
-        at: Timestamp::from_millis(WALL),
     };
     let mut random = Seed::new(incarnation).generator();
     let first_secret = secret(&mut random);
@@ -196,10 +195,12 @@ fn repaired_segments_have_the_configured_size_whatever_texts_the_publications_ha
 #[test]
 fn publications_whose_channel_record_is_lost_get_the_channel_name_from_a_later_checkpoint() {
     let mut harness = filled();
-    // The records begin with the checkpoint, the record of the opening, and the record that creates the first channel.
+    // The records begin with the checkpoint, those of the opening and of the clock, and the record that creates the first
+    // channel.
     let checkpoint = 58;
     let opened = 51;
-    let name = RECORDS_AT + checkpoint + opened + 69;
+    let clock = 239;
+    let name = RECORDS_AT + checkpoint + opened + clock + 69;
     assert_eq!(harness.disk.bytes(1)[name], b'a');
     harness.disk.bytes_mut(1)[name] ^= 1;
 

@@ -84,8 +84,22 @@ impl EngineThread {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.engine.next_deadline()
+    pub(crate) fn next_deadline(&self, ctx: &Context) -> Option<Instant> {
+        let ahead = Self::time(ctx).saturating_since(ctx.now());
+        let deadline = self.engine.next_deadline()?;
+        let until = deadline
+            .saturating_since(Instant::START)
+            .saturating_sub(ahead);
+        Some(Instant::START + until)
+    }
+
+    /// The monotonic clock of the engine, which never goes back.
+    pub(crate) fn time(ctx: &Context) -> Instant {
+        let ahead_ms = match ctx.planted_bug {
+            Some(PlantedBug::WallClockAges) => ctx.wall_clock.highest_error_ms(),
+            Some(_) | None => 0,
+        };
+        ctx.now() + Duration::from_millis(ahead_ms)
     }
 
     /// Whether nothing is in progress between hubs, engine and disk.
@@ -122,6 +136,14 @@ impl EngineThread {
         self.drive(ctx, disk, engine_io::Input::Requested { requests, at });
     }
 
+    /// The engine notices a jump of the wall clock at once, so that no read of the simulation is the first to notice it.
+    pub(crate) fn observe_wall_clock(&mut self, ctx: &mut Context, disk: &mut Disk) {
+        if self.requests.is_open {
+            let (requests, at) = (Vec::new(), ctx.wall());
+            self.drive(ctx, disk, engine_io::Input::Requested { requests, at });
+        }
+    }
+
     /// Takes the events for a shard.
     pub(crate) fn take_events(&mut self, shard: u16) -> Vec<EngineEvent> {
         if let Some(is_scheduled) = self.is_iteration_scheduled.get_mut(usize::from(shard)) {
@@ -155,12 +177,12 @@ impl EngineThread {
                 engine_io::Input::Requested { requests, at } => {
                     log_io::Input::Requested { requests, at }
                 }
-                engine_io::Input::CloseRequested { at } => log_io::Input::CloseRequested { at },
+                engine_io::Input::CloseRequested => log_io::Input::CloseRequested,
                 engine_io::Input::Tick { at } => log_io::Input::Tick { at },
             };
             return self.drive_log(ctx, disk, input);
         };
-        engine.handle(ctx.now(), input);
+        engine.handle(Self::time(ctx), input);
         let outputs: Vec<_> = std::iter::from_fn(|| engine.poll_output()).collect();
         for output in outputs {
             match output {
@@ -185,13 +207,14 @@ impl EngineThread {
         let GatewayEngine::Log(log) = &mut self.engine else {
             return;
         };
-        log.handle(ctx.now(), input);
+        log.handle(Self::time(ctx), input);
         while let GatewayEngine::Log(log) = &mut self.engine
             && let Some(output) = log.poll_output()
         {
             self.execute_log_output(ctx, disk, output);
         }
         if !was_open && self.requests.is_open {
+            self.observe_wall_clock(ctx, disk);
             self.load_high_watermarks(ctx, disk);
         }
         self.schedule_shard_iterations(ctx);
@@ -402,6 +425,8 @@ impl EngineThread {
             | LogEvent::RemoveFailed { .. }
             | LogEvent::LimitReached { .. }
             | LogEvent::SlowOperationEnded { .. }
+            | LogEvent::WallClockJumped(_)
+            | LogEvent::DowntimeEstimated { .. }
             | LogEvent::ChannelsExpired { .. } => {}
         }
     }
@@ -434,7 +459,7 @@ impl EngineThread {
         limit: usize,
     ) -> Option<ReadOutcome> {
         let time = ReadTime {
-            now: ctx.now(),
+            now: Self::time(ctx),
             at: ctx.wall(),
         };
         reader::read_page(&mut self.engine, disk, time, channel, from, limit)

@@ -63,7 +63,7 @@ impl Machine for ForgetsKeys {
             | Input::Reserved { .. }
             | Input::ReadDone { .. }
             | Input::Failed { .. }
-            | Input::CloseRequested { .. }
+            | Input::CloseRequested
             | Input::Tick { .. } => input,
         };
         self.log.handle(now, input);

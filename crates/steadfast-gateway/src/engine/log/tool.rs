@@ -6,7 +6,6 @@
 use std::io;
 use std::path::Path;
 
-use steadfast_clock::Clock;
 use steadfast_log::io::SegmentFound;
 use steadfast_log::open::CorruptionKind;
 use steadfast_log::policy::{LogPolicy, LogSettings};
@@ -127,7 +126,7 @@ fn read_all(
     }
     let mut report = Progress::of(&segments);
     let policy = policy(&segments).map_err(to_error)?;
-    let mut verifier = Verifier::new(policy, segments, Clock::wall());
+    let mut verifier = Verifier::new(policy, segments);
     while let Some(request) = verifier.next_read() {
         let bytes = snapshot.read(&request).map_err(to_error)?;
         verifier.feed(&bytes);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use steadfast_clock::Clock;
 use steadfast_engine::order::Delivery;
 use steadfast_engine::{Engine, Health};
+use steadfast_log::clock::{BootId, BootTime, Clocks, SETTLED_AFTER};
 use steadfast_log::event::Event;
 use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
@@ -22,6 +23,7 @@ use super::files::Files;
 use super::random;
 use super::storage::{Completion, Failure, Reservation};
 use crate::config::keys;
+use crate::diagnostics;
 use crate::engine::exchange::{CloseOutcome, Exchange};
 
 /// How often an idle log checks that its directory is still at its path. A busy one checks at each write and sync.
@@ -114,7 +116,7 @@ where
             segments,
             place,
             values: random::start_values()?,
-            at: Clock::wall(),
+            clocks: read_clocks(),
         });
         loop {
             self.step();
@@ -209,8 +211,7 @@ where
 
     fn begin_close(&mut self) {
         self.phase = WriterPhase::Closing;
-        self.inputs
-            .push_back(Input::CloseRequested { at: Clock::wall() });
+        self.inputs.push_back(Input::CloseRequested);
     }
 
     fn run_machine(&mut self) {
@@ -386,11 +387,30 @@ where
                 let duration_seconds = duration.as_secs_f32();
                 tracing::warn!(duration_seconds, "{} of the log returned", operation.name());
             }
+            Event::WallClockJumped(jump) => diagnostics::log_wall_jump(jump),
+            Event::DowntimeEstimated { downtime } => {
+                tracing::info!(
+                    downtime_s = downtime.as_secs(),
+                    counts_after_s = SETTLED_AFTER.as_secs(),
+                    "machine restarted; publications are hidden by the estimated downtime, and removed only if the wall \
+                     clock stays right"
+                );
+            }
             Event::UncleanShutdown => {
                 self.outcome = CloseOutcome::Unclean;
                 tracing::warn!("clean shutdown of the log not recorded");
             }
         }
+    }
+}
+
+/// Reads the clocks of the machine at the same moment.
+fn read_clocks() -> Clocks {
+    let id = steadfast_clock::boot_id().map(BootId);
+    let millis = steadfast_clock::since_boot_millis();
+    Clocks {
+        wall: Clock::wall(),
+        boot: id.map(|id| BootTime { id, millis }),
     }
 }
 

@@ -16,7 +16,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use steadfast_clock::Clock;
 use steadfast_log::io::SegmentNumber;
 use steadfast_log::verify::{Verification, Verifier};
 use steadfast_machine::convert;
@@ -78,7 +77,7 @@ fn copy_segments(
     let segments = snapshot.segments().to_vec();
     let mut report = Progress::of(&segments);
     let policy = super::policy(&segments).map_err(|error| LogError::from_io(source, error))?;
-    let mut verifier = Verifier::new(policy, segments, Clock::wall());
+    let mut verifier = Verifier::new(policy, segments);
     let mut copies = BTreeMap::<SegmentNumber, File>::new();
     while let Some(request) = verifier.next_read() {
         let bytes = snapshot

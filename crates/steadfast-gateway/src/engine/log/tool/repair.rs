@@ -16,7 +16,6 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use steadfast_clock::Clock;
 use steadfast_log::identity::StartValues;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 use steadfast_log::repair::{Repair, RepairReport, RepairStart, RepairedSegment};
@@ -147,7 +146,6 @@ fn write_repaired_segments(
         directory: values.directory,
         incarnation: values.incarnation,
         first: SegmentNumber(first),
-        at: Clock::wall(),
     };
     let mut repair = Repair::new(policy(segments)?, start, values.secret);
     let mut draw = || random::secret().map_err(io::Error::other);
