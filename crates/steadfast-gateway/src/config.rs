@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub allowed_origins: Vec<String>,
     /// The maximum number of connections of the process.
     pub connections_max: u32,
+    /// The maximum memory of the send buffers of all clients.
+    pub send_buffers_bytes_max: ConfigSize,
     /// The maximum number of connections of one shard that have not finished their first request.
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
@@ -80,6 +82,9 @@ impl ServerConfig {
     pub const PORT: u16 = 8000;
     /// 100,000 connections need about 0.5 GB; the limit of open files is usually lower.
     pub const CONNECTIONS_MAX: u32 = 100_000;
+    /// 256 MiB: 256 clients with a full send buffer of their own, or any number of clients that have not read the same
+    /// publications, which need memory once.
+    pub const SEND_BUFFERS_BYTES_MAX: ByteSize = ByteSize::from_mib(256);
     /// 4,096, the same as the listen backlog.
     pub const HANDSHAKES_MAX: u32 = 4096;
     /// 10 s: a request head is one packet; the remaining time is for slow mobile links.
@@ -102,6 +107,7 @@ impl Default for ServerConfig {
             shards: 0,
             allowed_origins: Vec::new(),
             connections_max: Self::CONNECTIONS_MAX,
+            send_buffers_bytes_max: ConfigSize(Self::SEND_BUFFERS_BYTES_MAX),
             handshakes_max: Self::HANDSHAKES_MAX,
             handshake_timeout: ConfigDuration(Self::HANDSHAKE_TIMEOUT),
             request_head_bytes_max: ConfigSize(Self::REQUEST_HEAD_BYTES_MAX),
@@ -130,7 +136,7 @@ pub struct ClientConfig {
     pub connect_timeout: ConfigDuration,
     /// How long a client whose connect command was rejected may take to close.
     pub rejected_close_timeout: ConfigDuration,
-    /// How long bytes may remain in a client's send buffer.
+    /// How long a client's socket may accept nothing of its send buffer.
     pub write_timeout: ConfigDuration,
     /// The maximum number of bytes in a client's send buffer.
     pub send_buffer_bytes_max: ConfigSize,
@@ -150,7 +156,9 @@ pub struct ClientConfig {
     pub pending_requests_max: u32,
     /// The maximum number of publications in one reply.
     pub publications_per_reply_max: u32,
-    /// The maximum number of payload bytes in one reply.
+    /// The maximum number of payload bytes in the recovery replies of one client within five seconds.
+    pub recovery_bytes_per_reply_max: ConfigSize,
+    /// The maximum number of payload bytes in one history reply, or in one page of a recovery.
     pub publication_bytes_per_reply_max: ConfigSize,
     /// The maximum number of clients in one presence reply.
     pub presence_max: u32,
@@ -165,8 +173,9 @@ impl ClientConfig {
     pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
     /// 5 s, the protocol's timeout after a rejected connect.
     pub const REJECTED_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-    /// 5 s: longer than a change of network takes, shorter than a ping interval.
-    pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// 10 s: longer than a change of network takes, and than 16 kbit/s take for what the kernel holds of a connection;
+    /// shorter than a ping interval.
+    pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
     /// 1 MiB, the protocol's default for the send buffer of one client.
     pub const SEND_BUFFER_BYTES_MAX: ByteSize = ByteSize::from_mib(1);
     /// 64 KiB, the protocol's default.
@@ -186,6 +195,8 @@ impl ClientConfig {
     pub const PENDING_REQUESTS_MAX: u32 = 256;
     /// 300, the number that SDKs expect in one reply.
     pub const PUBLICATIONS_PER_REPLY_MAX: u32 = 300;
+    /// 4 KiB: 16 kbit/s take two seconds for it, and SDKs wait five seconds for the reply to a subscribe command.
+    pub const RECOVERY_BYTES_PER_REPLY_MAX: ByteSize = ByteSize::from_kib(4);
     /// 64 KiB, a sixteenth of the send buffer: four such replies and a page of a recovery may be sent in one loop
     /// iteration, before the client reads anything. They fit into the send buffer in addition to what it may already
     /// contain, so that replies alone never make a client a slow consumer.
@@ -214,6 +225,7 @@ impl Default for ClientConfig {
             idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,
             pending_requests_max: Self::PENDING_REQUESTS_MAX,
             publications_per_reply_max: Self::PUBLICATIONS_PER_REPLY_MAX,
+            recovery_bytes_per_reply_max: ConfigSize(Self::RECOVERY_BYTES_PER_REPLY_MAX),
             publication_bytes_per_reply_max: ConfigSize(Self::PUBLICATION_BYTES_PER_REPLY_MAX),
             presence_max: Self::PRESENCE_MAX,
         }

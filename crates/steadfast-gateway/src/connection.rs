@@ -9,7 +9,6 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
 use steadfast_hub::peer_slots::PeerSlots;
@@ -18,7 +17,15 @@ use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::write_batch::QueuedBuffers;
+use crate::send_buffer::{SendBuffer, UnsentMemory};
+use crate::write_batch::{QueuedBuffers, WriteBatch};
+
+/// The size of the first write in a series; each one that the kernel accepts entirely permits one of twice the size.
+/// The kernel takes a write as a whole even when it has much to send already, and what it has taken can neither be
+/// overtaken by a ping nor discarded. So a slow link gets little at a time, and a fast one needs few writes.
+const FIRST_WRITE_BYTES: usize = 8 << 10;
+/// The size of the largest write.
+const WRITE_BYTES_MAX: usize = 1 << 20;
 
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +49,8 @@ pub(crate) enum SendOutcome {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: OwnedWriteHalf,
-    /// Bytes that the kernel has not accepted; boxed, because there are nearly always none.
-    send_buffer: Option<Box<BytesMut>>,
+    /// What the kernel has not accepted; boxed, because there is nearly always nothing.
+    send_buffer: Option<Box<SendBuffer>>,
     /// Wakes the connection's task.
     waker: Option<Waker>,
     /// The buffers that this iteration has queued.
@@ -67,25 +74,60 @@ impl Connection {
         }
     }
 
-    /// Writes once, or appends to the send buffer if it is not empty.
+    /// Writes what is queued, or moves it to the send buffer if that is not empty.
     ///
     /// # Errors
     ///
     /// When the socket fails.
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<SendOutcome> {
+    pub(crate) fn send(
+        &mut self,
+        batch: &mut WriteBatch,
+        memory: &UnsentMemory,
+    ) -> io::Result<SendOutcome> {
+        let queued = mem::replace(&mut self.queued, QueuedBuffers::EMPTY);
         if let Some(send_buffer) = &mut self.send_buffer {
-            send_buffer.extend_from_slice(bytes);
+            batch.move_to_send_buffer(queued, 0, send_buffer, memory);
             return Ok(SendOutcome::Buffered);
         }
-        let written = try_write(self.stream.as_ref(), bytes)?;
-        let rest = bytes.get(written..).unwrap_or_default();
-        if rest.is_empty() {
+        let bytes = batch.gather(queued);
+        let written = write_all(self.stream.as_ref(), bytes)?;
+        if written == bytes.len() {
             return Ok(SendOutcome::Complete);
         }
-        self.send_buffer = Some(Box::new(BytesMut::from(rest)));
+        let mut send_buffer = Box::new(SendBuffer::new(memory.clone()));
+        batch.move_to_send_buffer(queued, written, &mut send_buffer, memory);
+        self.send_buffer = Some(send_buffer);
         // The connection's task waits for writability from now on.
         self.wake();
         Ok(SendOutcome::Buffered)
+    }
+
+    /// Inserts a frame before everything in the send buffer of which nothing is written. Returns how many bytes are
+    /// written before its end, or `None` if the send buffer is empty and the frame must be queued.
+    pub(crate) fn send_first(&mut self, frame: &[u8]) -> Option<usize> {
+        let send_buffer = self.send_buffer.as_mut()?;
+        Some(send_buffer.insert_first(frame))
+    }
+
+    /// Sends the reply to a ping before everything in the send buffer, in place of an earlier one. Returns `false` if
+    /// the send buffer is empty and the frame must be queued.
+    pub(crate) fn send_pong_first(&mut self, frame: impl FnOnce() -> Vec<u8>) -> bool {
+        let Some(send_buffer) = &mut self.send_buffer else {
+            return false;
+        };
+        send_buffer.set_pong(frame());
+        true
+    }
+
+    /// Drops every frame of which nothing is written.
+    pub(crate) fn discard_unsent(&mut self) {
+        self.queued = QueuedBuffers::EMPTY;
+        if let Some(send_buffer) = &mut self.send_buffer {
+            send_buffer.discard();
+            if send_buffer.bytes() == 0 {
+                self.send_buffer = None;
+            }
+        }
     }
 
     /// Whether the kernel has accepted everything that was queued.
@@ -102,19 +144,23 @@ impl Connection {
     pub(crate) fn send_buffer_bytes(&self) -> Option<usize> {
         self.send_buffer
             .as_ref()
-            .map(|send_buffer| send_buffer.len())
+            .map(|send_buffer| send_buffer.bytes())
     }
 
     /// Writes the send buffer whenever the socket accepts bytes; ready when the send buffer is empty.
     pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes_max = FIRST_WRITE_BYTES;
         while let Some(send_buffer) = &mut self.send_buffer {
             let stream: &TcpStream = self.stream.as_ref();
-            let written = try_write(stream, send_buffer)?;
+            let slices = send_buffer.next_slices(bytes_max);
+            let written = retry(|| stream.try_write_vectored(&slices))?;
             send_buffer.advance(written);
-            if send_buffer.is_empty() {
+            bytes_max = WRITE_BYTES_MAX.min(2 * bytes_max);
+            if send_buffer.bytes() == 0 {
                 self.send_buffer = None;
             } else if written == 0 {
                 ready!(stream.poll_write_ready(context))?;
+                bytes_max = FIRST_WRITE_BYTES;
             }
         }
         Poll::Ready(Ok(()))
@@ -171,9 +217,25 @@ impl Connection {
     }
 }
 
-fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// Writes until the kernel accepts no more. Returns how many bytes it has accepted.
+fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let (mut written, mut bytes_max) = (0, FIRST_WRITE_BYTES);
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        let next = rest.get(..bytes_max).unwrap_or(rest);
+        let accepted = retry(|| stream.try_write(next))?;
+        written += accepted;
+        if accepted < next.len() {
+            break;
+        }
+        bytes_max = WRITE_BYTES_MAX.min(2 * bytes_max);
+    }
+    Ok(written)
+}
+
+/// Writes again after an interruption. Returns 0 if the kernel accepts nothing now.
+fn retry(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        return match stream.try_write(bytes) {
+        return match write() {
             Ok(written) => Ok(written),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

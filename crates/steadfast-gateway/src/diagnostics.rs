@@ -292,6 +292,7 @@ fn log_event(event: &Event) {
         }
         // Connections and limits are logged by the callers of this function.
         Event::PeerClosed { .. } | Event::LimitReached { .. } => {}
+        Event::UnsentMemoryLimitReached { count } => log_unsent_memory(*count),
         Event::ShardLagged { channels } => {
             tracing::warn!(
                 channels,
@@ -337,6 +338,11 @@ fn log_event(event: &Event) {
             tracing::warn!(reason = ?rejection, count, "requests rejected by the engine");
         }
     }
+}
+
+fn log_unsent_memory(count: u64) {
+    let setting = keys::hub_setting(HubSetting::UnsentMemoryBytesMax);
+    tracing::warn!(%setting, count, "slow consumers closed: send buffers need too much memory");
 }
 
 /// Returns who closed a connection, with code and reason. As in RFC 6455, code 1005 means that the close frame had no

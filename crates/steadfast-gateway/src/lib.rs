@@ -17,6 +17,7 @@ mod event_loop;
 mod handshakes;
 mod http;
 pub mod listen;
+mod send_buffer;
 pub mod server;
 mod shard;
 mod shard_bus;

@@ -10,14 +10,19 @@ use std::time::Duration;
 
 use steadfast_engine::Request;
 use steadfast_hub::Hub;
-use steadfast_hub::io::{Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage};
+use steadfast_hub::io::{
+    Access, ClientId, ConnectionLoss, Input, Output, PeerId, ShardMessage, Unsent,
+};
 use steadfast_machine::{Instant, Machine};
 use steadfast_protocol::codec::{Encoding, ReplyCoalescer};
-use steadfast_protocol::websocket::{CodecError, ControlFrame, EndOfStream, Frame, WrittenAction};
+use steadfast_protocol::websocket::{
+    CodecError, ControlFrame, EndOfStream, Frame, Opcode, WrittenAction,
+};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::connection::{Connection, Connections, ReadInterest, SendOutcome};
 use crate::diagnostics::{Refused, ShardLog};
+use crate::send_buffer::UnsentMemory;
 use crate::shard_bus::ShardBus;
 use crate::write_batch::{BufferRange, WriteBatch};
 
@@ -52,6 +57,8 @@ pub(crate) struct Shard {
     hub: Hub,
     connections: Connections,
     batch: WriteBatch,
+    /// The memory of all send buffers.
+    unsent_memory: UnsentMemory,
     /// Replies to one peer that are not in the batch yet; empty between two inputs.
     replies: ReplyCoalescer<PeerId>,
     /// Reused for the payload of each message to many peers.
@@ -76,6 +83,7 @@ impl Shard {
             hub,
             connections: Connections::default(),
             batch: WriteBatch::default(),
+            unsent_memory: UnsentMemory::default(),
             replies: ReplyCoalescer::default(),
             payload: Vec::new(),
             dirty_sockets: Vec::new(),
@@ -140,7 +148,7 @@ impl Shard {
         encoding: Encoding,
     ) -> PeerId {
         let peer = self.connections.insert(Connection::new(stream, encoding));
-        self.send_bytes(peer, response);
+        self.send_preamble(peer, response);
         self.handle(
             now,
             Input::Accepted {
@@ -174,8 +182,19 @@ impl Shard {
             .is_some_and(|connection| connection.endpoint.is_open())
     }
 
-    /// Sends a control frame of the endpoint. Pongs are no outputs of the hub, so the batch is bounded here too.
+    /// Sends a control frame of the endpoint. Pongs are no outputs of the hub, so the batch is bounded here too. A peer
+    /// that sends pings and reads nothing gets the reply to the last one only.
     pub(crate) fn send_control(&mut self, peer: PeerId, frame: &ControlFrame) {
+        let encode = || {
+            let mut bytes = Vec::new();
+            frame.as_frame().append_server(&mut bytes);
+            bytes
+        };
+        let is_replaceable = frame.opcode() == Opcode::Pong;
+        let connection = self.connections.get_mut(peer).filter(|_| is_replaceable);
+        if connection.is_some_and(|connection| connection.send_pong_first(encode)) {
+            return;
+        }
         self.send(peer, frame.as_frame());
         self.flush_large_batch();
     }
@@ -268,14 +287,10 @@ impl Shard {
             let Some((peer, connection)) = self.connections.at_index_mut(index) else {
                 continue;
             };
-            let queued = mem::replace(
-                &mut connection.queued,
-                crate::write_batch::QueuedBuffers::EMPTY,
-            );
-            if queued.is_empty() {
+            if connection.queued.is_empty() {
                 continue;
             }
-            match connection.send(self.batch.gather(queued)) {
+            match connection.send(&mut self.batch, &self.unsent_memory) {
                 Ok(SendOutcome::Complete) if connection.endpoint.is_open() => {}
                 Ok(SendOutcome::Complete) => {
                     self.write_outcomes.push((peer, WriteOutcome::Flushed));
@@ -301,6 +316,21 @@ impl Shard {
                 // Everything is written, so the next step of the close is possible.
                 WriteOutcome::Flushed => self.on_drained(now, peer),
                 WriteOutcome::Failed => self.on_lost(now, peer, ConnectionLoss::IoError),
+            }
+        }
+        self.report_unsent_memory(now);
+    }
+
+    /// Reports the memory of all send buffers, and again after each peer that the hub closes because of it.
+    fn report_unsent_memory(&mut self, now: Instant) {
+        loop {
+            let (peers, bytes) = (self.hub.peer_count(), self.unsent_memory.bytes());
+            if bytes == 0 {
+                return;
+            }
+            self.handle(now, Input::UnsentMemory { bytes });
+            if self.hub.peer_count() == peers {
+                return;
             }
         }
     }
@@ -360,9 +390,21 @@ impl Shard {
             self.finish_replies();
         }
         match output {
-            Output::Send { peer, message } => self.reply(peer, &message),
+            Output::Send { peer, message } => self.reply(now, peer, &message),
             Output::Fanout { message, to } => self.fan_out(&message, &to),
-            Output::Disconnect { peer, code, reason } => self.close(now, peer, code, &reason),
+            Output::Disconnect {
+                peer,
+                code,
+                reason,
+                unsent,
+            } => {
+                if unsent == Unsent::Discard
+                    && let Some(connection) = self.connections.get_mut(peer)
+                {
+                    connection.discard_unsent();
+                }
+                self.close(now, peer, code, &reason);
+            }
             Output::PauseReading { peer } => self.set_read_interest(peer, ReadInterest::Paused),
             Output::ResumeReading { peer } => self.set_read_interest(peer, ReadInterest::Reading),
             Output::Request(request) => self.requests.push(request),
@@ -424,8 +466,8 @@ impl Shard {
         self.enqueue(peer, range);
     }
 
-    fn send_bytes(&mut self, peer: PeerId, bytes: &[u8]) {
-        let range = self.batch.add_bytes(bytes);
+    fn send_preamble(&mut self, peer: PeerId, bytes: &[u8]) {
+        let range = self.batch.add_preamble(bytes);
         self.enqueue(peer, range);
     }
 
@@ -477,7 +519,7 @@ mod tests {
             handle_message(&mut shard, peer, message);
 
             // The batch is flushed early, and all of it is read before the iteration finishes.
-            shard.send_bytes(peer, &vec![0; LARGE]);
+            shard.send_preamble(peer, &vec![0; LARGE]);
             shard.flush();
             assert!(shard.connection(peer).unwrap().has_send_buffer());
             let reader = thread::spawn(move || {
@@ -527,7 +569,7 @@ mod tests {
             let (reading, writing) = near.into_split();
             let access = Access::Anonymous;
             let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
-            shard.send_bytes(peer, &vec![0; LARGE]);
+            shard.send_preamble(peer, &vec![0; LARGE]);
             shard.flush();
             let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
             let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";

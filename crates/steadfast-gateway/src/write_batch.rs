@@ -4,15 +4,23 @@
 //! stored once in the shared arena; a receiver of consecutive frames holds one range that only grows, so a busy channel
 //! costs one comparison per receiver and message. Frames for one receiver are stored in a separate arena, because in the
 //! shared arena they would split those ranges. Has no access to sockets and makes no decisions; the shard enqueues,
-//! writes each socket's buffers once, and clears the batch.
+//! writes each socket's buffers once, and clears the batch. What a socket does not accept moves to its send buffer, a
+//! frame for many receivers as one copy for all of them.
+
+use std::collections::HashMap;
 
 use steadfast_machine::convert;
 use steadfast_protocol::websocket::Frame;
+use steadfast_protocol::websocket::encoder::server_frame_len;
+
+use crate::send_buffer::{SendBuffer, SharedFrame, UnsentMemory};
 
 /// Memory that is retained after a large batch.
 const RETAINED_BYTES: usize = 1 << 20;
 /// Entries of the range table that are retained after a large batch; 16 bytes each.
 const RETAINED_RANGES: usize = 1 << 16;
+/// Entries of the table of unsent frames that are retained after a large batch.
+const RETAINED_UNSENT: usize = 1 << 10;
 /// Marks the end of a socket's list, and an empty list.
 const NONE: u32 = u32::MAX;
 
@@ -23,6 +31,8 @@ enum Arena {
     Shared,
     /// Frames for one receiver.
     Own,
+    /// Bytes for one receiver that precede its first frame; stored with the frames for one receiver.
+    Preamble,
 }
 
 /// A range of bytes in an arena; offsets count from the start of the batch.
@@ -62,6 +72,8 @@ pub(crate) struct WriteBatch {
     ranges: Vec<BufferRange>,
     /// Several ranges of one socket are copied together here, so that they need one write.
     contiguous: Vec<u8>,
+    /// The frames of the shared arena that a send buffer contains, by their position in the arena.
+    unsent: HashMap<usize, SharedFrame>,
 }
 
 impl WriteBatch {
@@ -77,9 +89,9 @@ impl WriteBatch {
         append(&mut self.own, Arena::Own, |own| frame.append_server(own))
     }
 
-    /// Stores bytes for one receiver that are framed already, or precede the first frame.
-    pub(crate) fn add_bytes(&mut self, bytes: &[u8]) -> BufferRange {
-        append(&mut self.own, Arena::Own, |own| {
+    /// Stores bytes for one receiver that precede its first frame.
+    pub(crate) fn add_preamble(&mut self, bytes: &[u8]) -> BufferRange {
+        append(&mut self.own, Arena::Preamble, |own| {
             own.extend_from_slice(bytes);
         })
     }
@@ -117,6 +129,50 @@ impl WriteBatch {
         &self.contiguous
     }
 
+    /// Moves everything that is queued for one socket to its send buffer, except for the first `written` bytes.
+    ///
+    /// If the socket has accepted any, its send buffer must be empty.
+    pub(crate) fn move_to_send_buffer(
+        &mut self,
+        queued: QueuedBuffers,
+        written: usize,
+        send_buffer: &mut SendBuffer,
+        memory: &UnsentMemory,
+    ) {
+        let mut to_skip = written;
+        let mut next = range_at(&self.ranges, queued.first);
+        while let Some(range) = next {
+            let bytes = bytes_in(&self.shared, &self.own, range);
+            let mut position = 0;
+            while let Some(rest) = bytes.get(position..).filter(|rest| !rest.is_empty()) {
+                let len = match range.arena {
+                    Arena::Preamble => None,
+                    Arena::Shared | Arena::Own => server_frame_len(rest),
+                };
+                let unit = len.and_then(|len| rest.get(..len)).unwrap_or(rest);
+                let start = convert::to_usize(range.start) + position;
+                position += unit.len();
+                if to_skip >= unit.len() {
+                    to_skip -= unit.len();
+                    continue;
+                }
+                match range.arena {
+                    Arena::Shared if SharedFrame::is_worthwhile(unit) => {
+                        let shared = self.unsent.entry(start);
+                        let shared = shared.or_insert_with(|| SharedFrame::new(unit, memory));
+                        send_buffer.push_shared(shared.clone());
+                    }
+                    Arena::Shared | Arena::Own => send_buffer.push_frame(unit),
+                    Arena::Preamble => send_buffer.push_whole(unit),
+                }
+                if to_skip > 0 {
+                    send_buffer.advance(std::mem::take(&mut to_skip));
+                }
+            }
+            next = range_at(&self.ranges, range.next);
+        }
+    }
+
     /// Returns the total size of the frames in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.shared.len() + self.own.len()
@@ -135,6 +191,8 @@ impl WriteBatch {
         }
         self.ranges.clear();
         self.ranges.shrink_to(RETAINED_RANGES);
+        self.unsent.clear();
+        self.unsent.shrink_to(RETAINED_UNSENT);
     }
 }
 
@@ -161,7 +219,7 @@ fn range_at(ranges: &[BufferRange], number: u32) -> Option<BufferRange> {
 fn bytes_in<'a>(shared: &'a [u8], own: &'a [u8], range: BufferRange) -> &'a [u8] {
     let buffer = match range.arena {
         Arena::Shared => shared,
-        Arena::Own => own,
+        Arena::Own | Arena::Preamble => own,
     };
     buffer
         .get(convert::to_usize(range.start)..convert::to_usize(range.end))
@@ -197,7 +255,7 @@ mod tests {
         let mut queued = QueuedBuffers::EMPTY;
 
         for range in [
-            batch.add_bytes(b"upgrade"),
+            batch.add_preamble(b"upgrade"),
             batch.add_shared(text(b"a")),
             batch.add_own(text(b"b")),
             batch.add_own(text(b"c")),

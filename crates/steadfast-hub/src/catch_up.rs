@@ -11,6 +11,7 @@ use steadfast_engine::{ChannelEpoch, Page, ReadFrom, ReadResponse, Rejection};
 use crate::channel::{CatchUp, Channel, ChannelIndex, Cursor};
 use crate::context::Context;
 use crate::event::Event;
+use crate::from_engine::is_sendable;
 use crate::peers::Peers;
 use crate::pending::{Caller, Purpose};
 use crate::position;
@@ -50,9 +51,10 @@ pub(crate) fn on_tick(shared: &mut Shared) {
 /// Reads the channels of the queue as far as the limit of reads in flight allows.
 fn read_queued(shared: &mut Shared) {
     let settings = shared.context.settings();
-    let (reads_max, limit) = (
-        settings.catch_up_reads_max,
+    let reads_max = settings.catch_up_reads_max;
+    let limits = (
         settings.recovery_publications_max,
+        settings.recovery_bytes_max,
     );
     while shared.catch_up_reads.has_capacity(reads_max)
         && let Some(index) = shared.channels.next_catch_up()
@@ -76,7 +78,7 @@ fn read_queued(shared: &mut Shared) {
         };
         let from = ReadFrom::After { epoch, offset };
         // The weight is of no peer: the limit of reads in flight applies instead.
-        let _weight = shared.request_page(Caller::Hub, index, purpose, from, limit);
+        let _weight = shared.request_page(Caller::Hub, index, purpose, from, limits);
     }
 }
 
@@ -161,7 +163,9 @@ impl Channel {
                 previous: _,
                 records,
                 has_more,
-            } if response.epoch == epoch => {
+            } if response.epoch == epoch
+                && records.iter().all(|it| is_sendable(context.settings(), it)) =>
+            {
                 for record in records {
                     self.fan_out(context, epoch, record);
                 }

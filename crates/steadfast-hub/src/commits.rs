@@ -3,6 +3,7 @@
 use steadfast_engine::Committed;
 
 use crate::channel::Cursor;
+use crate::from_engine::is_sendable;
 use crate::peers::Peers;
 use crate::shared::Shared;
 use crate::{catch_up, position};
@@ -31,6 +32,16 @@ pub(crate) fn on_committed(peers: &mut Peers, shared: &mut Shared, committed: Co
             position::lose(peers, shared, index, newest);
         }
         Cursor::Current { offset, .. } if record.offset <= offset => {}
+        // No send buffer can hold it: the subscribers resubscribe, and their replies report the gap.
+        Cursor::Current { epoch, offset }
+            if previous <= offset && !is_sendable(shared.context.settings(), &record) =>
+        {
+            let newest = Cursor::Current {
+                epoch,
+                offset: record.offset,
+            };
+            position::lose(peers, shared, index, newest);
+        }
         Cursor::Current { epoch, offset } if previous <= offset => {
             channel.fan_out(&mut shared.context, epoch, record);
         }

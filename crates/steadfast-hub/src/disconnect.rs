@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
 
+use crate::io::Unsent;
+
 /// The retry delay for a peer that is rejected because the hub is full.
 const FULL_RETRY_DELAY: Duration = Duration::from_secs(10);
 
@@ -24,6 +26,20 @@ impl Disconnect {
         Self {
             code: code.code(),
             reason,
+        }
+    }
+
+    /// What happens to the send buffer: nothing more is sent to a peer that is closed because it does not accept it.
+    pub(crate) fn unsent(&self) -> Unsent {
+        let not_accepted = [
+            DisconnectCode::Slow,
+            DisconnectCode::WriteError,
+            DisconnectCode::NoPong,
+        ];
+        if not_accepted.iter().any(|code| code.code() == self.code) {
+            Unsent::Discard
+        } else {
+            Unsent::Send
         }
     }
 

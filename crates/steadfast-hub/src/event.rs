@@ -61,6 +61,12 @@ pub enum Event {
         /// The number of rejections since the last report.
         count: u64,
     },
+    /// Slow consumers were closed, because the send buffers of all peers need too much memory. The first one is reported
+    /// at once, further ones at most once a second.
+    UnsentMemoryLimitReached {
+        /// The number of closed peers since the last report.
+        count: u64,
+    },
     /// Decisions about connect commands did not arrive in time. The first one is reported at once, further ones at most
     /// once a second.
     DecisionsTimedOut {

@@ -7,6 +7,8 @@ use steadfast_machine::convert;
 use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{ClientInfo, Publication};
 
+use crate::policy::HubSettings;
+
 /// The error code that a client receives for a rejection by the engine.
 pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
     match rejection {
@@ -17,6 +19,11 @@ pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
         Rejection::Limit | Rejection::NewChannel => ErrorCode::TooManyRequests,
         Rejection::TooLarge | Rejection::TooManyChannels => ErrorCode::LimitExceeded,
     }
+}
+
+/// Whether a send buffer can hold a stored record.
+pub(crate) const fn is_sendable(settings: &HubSettings, record: &Record) -> bool {
+    record.data.len() <= settings.publication_bytes_max()
 }
 
 /// A stored record.

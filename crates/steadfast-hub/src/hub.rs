@@ -28,6 +28,7 @@ use crate::presence::MembershipChange;
 use crate::rejections::RejectionCause;
 use crate::responses::ClosedCaller;
 use crate::shared::Shared;
+use crate::slow_consumer::SlowestFirst;
 use crate::timer_wheel::TimerEntry;
 use crate::{api, catch_up, commits, presence, responses};
 
@@ -41,6 +42,7 @@ pub struct Hub {
     peers: Peers,
     shared: Shared,
     due: Vec<TimerEntry>,
+    slowest_first: SlowestFirst,
     is_shutting_down: bool,
 }
 
@@ -51,6 +53,7 @@ impl Hub {
             peers: Peers::default(),
             shared: Shared::new(Context::new(policy, seed, now)),
             due: Vec::new(),
+            slowest_first: SlowestFirst::default(),
             is_shutting_down: false,
         }
     }
@@ -91,6 +94,7 @@ impl Hub {
 
     /// Closes a connection.
     fn close(&mut self, id: PeerId, disconnect: Disconnect) {
+        let unsent = disconnect.unsent();
         let Disconnect { code, reason } = disconnect;
         let closed_by = ClosedBy::Server {
             code,
@@ -101,6 +105,7 @@ impl Hub {
                 peer: id,
                 code,
                 reason,
+                unsent,
             });
         }
     }
@@ -261,6 +266,19 @@ impl Machine for Hub {
             Input::Drained { peer } => {
                 if let Some(peer) = self.peers.get_mut(peer) {
                     peer.on_drained(&mut self.shared);
+                }
+            }
+            Input::PingBuffered { peer, bytes } => {
+                if let Some(peer) = self.peers.get_mut(peer) {
+                    peer.record_ping_buffered(bytes);
+                }
+            }
+            Input::UnsentMemory { bytes } => {
+                if let Some(peer) = self
+                    .slowest_first
+                    .next(&self.peers, &mut self.shared, bytes)
+                {
+                    self.close(peer, DisconnectCode::Slow.into());
                 }
             }
             Input::ApiPublishReceived { call, publication } => {
@@ -450,6 +468,7 @@ mod tests {
             rejected_close_timeout: 5 * second,
             write_timeout: 10 * second,
             send_buffer_bytes_max: 1 << 20,
+            unsent_memory_bytes_max: 1 << 30,
             peers_max: 10_000,
             channels_per_peer_max: 3,
             new_channels_per_peer: QUOTA,
@@ -459,6 +478,7 @@ mod tests {
             pending_request_bytes_max: 1 << 20,
             catch_up_reads_max: 2,
             recovery_publications_max: 3,
+            recovery_reply_bytes_max: 4 << 10,
             recovery_bytes_max: 65_536,
             history_publications_max: 10,
             presence_clients_max: 3,

@@ -47,6 +47,16 @@ pub enum ConnectDecision {
     Disconnect(DisconnectCode),
 }
 
+/// What happens to a send buffer when its connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The close frame follows everything else.
+    Send,
+    /// The close frame follows the frame that is being written, and everything else is discarded: the peer does not
+    /// accept it, and recovers what it misses.
+    Discard,
+}
+
 /// A call of the server's API. The shell chooses the number, and the reply repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiCall(pub u64);
@@ -235,10 +245,18 @@ pub enum Input {
         /// The size of the send buffer.
         bytes: usize,
     },
-    /// The socket accepted some bytes of the send buffer; others remain in it.
+    /// The socket accepted some bytes of the send buffer; others remain in it. So the peer has acknowledged earlier
+    /// bytes: otherwise the socket would have no space.
     Written { peer: PeerId, bytes: usize },
     /// The send buffer is empty.
     Drained { peer: PeerId },
+    /// A ping is in the send buffer, before everything that can follow it. It is written once the socket has accepted
+    /// this many bytes.
+    PingBuffered { peer: PeerId, bytes: usize },
+    /// The memory that all send buffers need now, in which what several peers have not accepted counts once. Reported
+    /// at the end of each loop iteration in which it is not 0, and again after each peer that the hub closes in
+    /// response.
+    UnsentMemory { bytes: usize },
     /// An application published through the API.
     ApiPublishReceived {
         call: ApiCall,
@@ -281,12 +299,14 @@ pub enum Output {
         /// queued.
         to: Rc<Vec<PeerId>>,
     },
-    /// Send a close frame after everything else and close the connection. The hub has already removed the peer.
+    /// Send a close frame and close the connection. The hub has already removed the peer.
     Disconnect {
         peer: PeerId,
         code: u16,
         /// Plain text, never empty, at most 123 bytes.
         reason: String,
+        /// What is sent before the close frame.
+        unsent: Unsent,
     },
     /// Stop reading from this peer: it has too many pending requests. The driver keeps what it has read already as it
     /// is, and feeds no command of it until reading resumes.

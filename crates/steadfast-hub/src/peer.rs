@@ -16,6 +16,7 @@ use steadfast_protocol::message::{ClientInfo, Reply, ReplyError, ReplyResult};
 
 use self::channel_order::ChannelOrder;
 use self::heartbeat::{Beat, Heartbeat};
+use self::pace::Pace;
 use self::send_buffer::SendBuffer;
 use self::subscription::{NextPage, Subscription};
 use crate::channel::ChannelIndex;
@@ -29,6 +30,7 @@ use crate::timer_wheel::{TickNumber, TimerEntry, TimerWheel};
 
 pub(crate) mod channel_order;
 mod heartbeat;
+pub(crate) mod pace;
 pub(crate) mod send_buffer;
 pub(crate) mod subscription;
 
@@ -72,6 +74,8 @@ pub(crate) struct Peer {
     subscriptions: Vec<Subscription>,
     /// The channel whose page was read last.
     last_recovered: Option<ChannelIndex>,
+    /// Set once the client recovers a position that is not the current one.
+    pace: Option<Box<Pace>>,
     /// The total weight of what is pending for it, see `pending`.
     pub(crate) pending_weight: usize,
     /// The commands without a reply, and those that wait for them; `None` until the first.
@@ -96,6 +100,7 @@ impl Peer {
             scheduled: None,
             subscriptions: Vec::new(),
             last_recovered: None,
+            pace: None,
             pending_weight: 0,
             channel_order: None,
             is_paused: false,
@@ -195,6 +200,12 @@ impl Peer {
         Some(self.subscriptions.swap_remove(index))
     }
 
+    /// The pace of this peer's recoveries.
+    pub(crate) fn pace(&mut self, now: Instant, settings: &HubSettings) -> &mut Pace {
+        self.pace
+            .get_or_insert_with(|| Box::new(Pace::new(now, settings)))
+    }
+
     /// Whether a page of a recovery fits into the first half of the send buffer; the other half is kept for live
     /// publications.
     pub(crate) fn has_space_for_page(&self, settings: &HubSettings) -> bool {
@@ -264,6 +275,13 @@ impl Peer {
         }
         if let PeerPhase::Connected { heartbeat } = &mut self.phase {
             heartbeat.record_written(now, bytes);
+        }
+    }
+
+    /// Records that a ping is in the send buffer, and sent once this many bytes are written.
+    pub(crate) const fn record_ping_buffered(&mut self, bytes: usize) {
+        if let PeerPhase::Connected { heartbeat } = &mut self.phase {
+            heartbeat.record_buffered(bytes);
         }
     }
 
@@ -339,9 +357,6 @@ impl Peer {
         {
             return Some(Deadline::WriteTimeout);
         }
-        let buffered_bytes = self
-            .send_buffer
-            .map_or(0, |send_buffer| send_buffer.bytes());
         match &mut self.phase {
             PeerPhase::AwaitingConnect => (self.accepted_at + settings.connect_timeout <= now)
                 .then_some(Deadline::ConnectTimeout),
@@ -349,7 +364,7 @@ impl Peer {
             PeerPhase::Rejected { since } => (*since + settings.rejected_close_timeout <= now)
                 .then_some(Deadline::RejectedCloseTimeout),
             PeerPhase::Connected { heartbeat } => {
-                let beat = heartbeat.take_expired(now, settings, self.is_paused, buffered_bytes)?;
+                let beat = heartbeat.take_expired(now, settings, self.is_paused)?;
                 Some(match beat {
                     Beat::Ping => Deadline::Ping,
                     Beat::NoPong => Deadline::NoPong,

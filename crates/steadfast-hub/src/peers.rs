@@ -61,9 +61,14 @@ impl Peers {
         self.len
     }
 
-    /// All peers, in the order of their slots.
+    /// The ids of all peers, in the order of their slots.
     pub(crate) fn ids(&self) -> Vec<PeerId> {
         self.slots.iter().flatten().map(|peer| peer.id).collect()
+    }
+
+    /// All peers, in the order of their slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.slots.iter().flatten().map(AsRef::as_ref)
     }
 
     /// Counts in tests only: the tests limit how often a command looks its peer up.

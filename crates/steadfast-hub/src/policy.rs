@@ -26,11 +26,14 @@ pub struct HubSettings {
     pub connect_timeout: Duration,
     /// Maximum time until a rejected peer closes its connection.
     pub rejected_close_timeout: Duration,
-    /// Maximum time that bytes stay in the send buffer before the peer counts as a slow consumer. The timeout restarts
-    /// when all bytes that were buffered at its start are written.
+    /// Maximum time in which the socket of a peer accepts nothing of its send buffer before the peer counts as a slow
+    /// consumer.
     pub write_timeout: Duration,
-    /// Maximum size of the send buffer of one peer.
+    /// Maximum size of the send buffer of one peer. Subscribers get past a publication above half of it with a gap.
     pub send_buffer_bytes_max: usize,
+    /// Maximum memory of the send buffers of all peers, in bytes; at least `send_buffer_bytes_max`. Above it, the peers
+    /// with the largest send buffers are closed as slow consumers.
+    pub unsent_memory_bytes_max: usize,
     /// Maximum number of open sessions of this hub; above it, connect commands are rejected with error 111.
     /// Connections, including those without a session, are limited to twice this number; above that number, new
     /// connections are closed with 1013.
@@ -58,7 +61,10 @@ pub struct HubSettings {
     pub catch_up_reads_max: usize,
     /// Maximum number of publications in one recovery reply or page of pushes.
     pub recovery_publications_max: usize,
-    /// Maximum payload bytes in one recovery reply or page of pushes.
+    /// Maximum payload bytes in the recovery replies of a peer within five seconds; at most `recovery_bytes_max`. The
+    /// rest follows as pushes.
+    pub recovery_reply_bytes_max: usize,
+    /// Maximum payload bytes in one page of pushes.
     pub recovery_bytes_max: usize,
     /// Maximum number of publications in one history reply.
     pub history_publications_max: usize,
@@ -129,6 +135,12 @@ impl HubSettings {
     pub fn history_bytes_max(&self) -> usize {
         (self.send_buffer_bytes_max / 4).max(self.recovery_bytes_max)
     }
+
+    /// The longest payload of a publication that a send buffer can hold, whatever the encoding adds to it. A longer one
+    /// was stored under other settings.
+    pub(crate) const fn publication_bytes_max(&self) -> usize {
+        self.send_buffer_bytes_max / 2
+    }
 }
 
 /// A field of [`HubSettings`] that can be out of range, or that is a limit which a hub reports.
@@ -146,6 +158,7 @@ pub enum HubSetting {
     RejectedCloseTimeout,
     WriteTimeout,
     SendBufferBytesMax,
+    UnsentMemoryBytesMax,
     PeersMax,
     ChannelsPerPeerMax,
     NewChannelsPerPeer,
@@ -155,6 +168,7 @@ pub enum HubSetting {
     PendingRequestBytesMax,
     CatchUpReadsMax,
     RecoveryPublicationsMax,
+    RecoveryReplyBytesMax,
     RecoveryBytesMax,
     HistoryPublicationsMax,
     PresenceClientsMax,
@@ -175,6 +189,7 @@ impl HubSetting {
             Self::RejectedCloseTimeout => "rejected_close_timeout",
             Self::WriteTimeout => "write_timeout",
             Self::SendBufferBytesMax => "send_buffer_bytes_max",
+            Self::UnsentMemoryBytesMax => "unsent_memory_bytes_max",
             Self::PeersMax => "peers_max",
             Self::ChannelsPerPeerMax => "channels_per_peer_max",
             Self::NewChannelsPerPeer => "new_channels_per_peer",
@@ -184,6 +199,7 @@ impl HubSetting {
             Self::PendingRequestBytesMax => "pending_request_bytes_max",
             Self::CatchUpReadsMax => "catch_up_reads_max",
             Self::RecoveryPublicationsMax => "recovery_publications_max",
+            Self::RecoveryReplyBytesMax => "recovery_reply_bytes_max",
             Self::RecoveryBytesMax => "recovery_bytes_max",
             Self::HistoryPublicationsMax => "history_publications_max",
             Self::PresenceClientsMax => "presence_clients_max",
@@ -326,7 +342,7 @@ fn quota_rules(s: &HubSettings) -> [Rule; 2] {
     })
 }
 
-fn size_rules(s: &HubSettings) -> [Rule; 12] {
+fn size_rules(s: &HubSettings) -> [Rule; 14] {
     let one = "at least 1";
     [
         (s.shards >= 1, HubSetting::Shards, one),
@@ -335,6 +351,11 @@ fn size_rules(s: &HubSettings) -> [Rule; 12] {
             s.send_buffer_bytes_max >= 4096,
             HubSetting::SendBufferBytesMax,
             "at least 4 KiB",
+        ),
+        (
+            s.unsent_memory_bytes_max >= s.send_buffer_bytes_max,
+            HubSetting::UnsentMemoryBytesMax,
+            "at least send_buffer_bytes_max",
         ),
         (s.peers_max >= 1, HubSetting::PeersMax, one),
         (
@@ -364,9 +385,14 @@ fn size_rules(s: &HubSettings) -> [Rule; 12] {
             one,
         ),
         (
-            s.recovery_bytes_max >= 1024,
-            HubSetting::RecoveryBytesMax,
+            s.recovery_reply_bytes_max >= 1024,
+            HubSetting::RecoveryReplyBytesMax,
             "at least 1 KiB",
+        ),
+        (
+            s.recovery_bytes_max >= s.recovery_reply_bytes_max,
+            HubSetting::RecoveryBytesMax,
+            "at least recovery_reply_bytes_max",
         ),
         (
             s.history_publications_max >= 1,

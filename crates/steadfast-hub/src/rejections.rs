@@ -25,6 +25,8 @@ pub(crate) enum RejectionCause {
     DecisionTimeout,
     /// A decision arrived after its time.
     LateDecision,
+    /// The send buffers of all peers need too much memory: a slow consumer was closed.
+    UnsentMemory,
     /// The inbox of this shard had no capacity for a message.
     InboxFull { shard: u16 },
 }
@@ -36,6 +38,7 @@ impl RejectionCause {
             Self::Log(rejection) => Event::RequestsRejected { rejection, count },
             Self::DecisionTimeout => Event::DecisionsTimedOut { count },
             Self::LateDecision => Event::DecisionsLate { count },
+            Self::UnsentMemory => Event::UnsentMemoryLimitReached { count },
             Self::InboxFull { shard } => Event::ShardMessagesDropped { shard, count },
         }
     }

@@ -94,17 +94,17 @@ impl Shared {
         weight
     }
 
-    /// Requests a page of the purpose's channel from the engine, with the size of a recovery page. Returns its weight.
+    /// Requests a page of the purpose's channel from the engine, with these limits of publications and payload bytes.
+    /// Returns its weight.
     pub(crate) fn request_page(
         &mut self,
         caller: Caller,
         channel: ChannelIndex,
         purpose: Purpose,
         from: ReadFrom,
-        limit: usize,
+        (limit, bytes_max): (usize, usize),
     ) -> usize {
         let name = self.channels.get(channel).name.clone();
-        let bytes_max = self.context.settings().recovery_bytes_max;
         self.request(caller, purpose, 0, |request_id| {
             Request::Read(Read {
                 request_id,

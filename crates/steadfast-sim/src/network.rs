@@ -284,6 +284,13 @@ impl Network {
         self.remove_if_closed(connection);
     }
 
+    /// Discards what the gateway's socket has not accepted.
+    pub(crate) fn discard_unsent_to_client(&mut self, connection: ConnectionId) {
+        if let Some(state) = self.connections.get_mut(&connection) {
+            state.link.stream_mut(Direction::ToClient).discard_unsent();
+        }
+    }
+
     /// Closes the gateway's end; the client detects it after the bytes in flight and the unsent ones, if the network
     /// delivers it.
     pub(crate) fn close_gateway_end(&mut self, ctx: &mut Context, connection: ConnectionId) {

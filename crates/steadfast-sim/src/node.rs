@@ -99,10 +99,13 @@ impl Node {
                     hubs.report_send_buffer(ports, connection);
                 });
             }
-            NodeEvent::CheckSendBuffer { connection, sent } => {
+            NodeEvent::CheckSendBuffer {
+                connection,
+                accepted,
+            } => {
                 if let Some(process) = &mut self.process {
                     let sockets = process.hubs.sockets();
-                    sockets.check_send_buffer(ctx, network, connection, sent);
+                    sockets.check_send_buffer(ctx, network, connection, accepted);
                 }
             }
             NodeEvent::CheckSilence { connection } => {

@@ -36,19 +36,22 @@ pub(crate) const PRESENCE_TIMEOUT: Duration = Duration::from_millis(300);
 /// The longest time without write progress to a client.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest time that a byte is in a send buffer: two write timeouts, because the timeout restarts when all bytes
-/// that were unsent at its start are written. A ping is delayed by at most this time.
-pub(crate) const UNSENT_TIME_MAX: Duration = WRITE_TIMEOUT.saturating_add(TICK).saturating_mul(2);
+/// The longest time without write progress, rounded up to the ticks of the hub's timer wheel. A ping is delayed by at
+/// most this time, because it is sent before everything else.
+pub(crate) const STALL_MAX: Duration = WRITE_TIMEOUT.saturating_add(TICK.saturating_mul(2));
 
 /// The largest send buffer of a client: several pages of a recovery.
 pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// The largest total of the send buffers of a shard: little more than one of them may have.
+pub(crate) const UNSENT_MEMORY_BYTES_MAX: usize = 80 << 10;
+
 /// Whether pings to a client were delayed, which extends the time until its silence must be detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PingTiming {
-    /// No ping was queued after unsent bytes.
+    /// No ping was queued while there were unsent bytes.
     Prompt,
-    /// There were unsent bytes, so that a ping may have been queued after them.
+    /// There were unsent bytes, so that a ping may have been delayed, and progress may have extended its timeout.
     Delayed,
     /// Like [`Self::Delayed`], and the deadline was extended for that reason.
     DelayedAndExtended,
@@ -207,9 +210,15 @@ impl RunSettings {
     pub(crate) fn peer_silence_max(&self, ping_timing: PingTiming) -> Duration {
         let delay = match ping_timing {
             PingTiming::Prompt => Duration::ZERO,
-            PingTiming::Delayed | PingTiming::DelayedAndExtended => UNSENT_TIME_MAX,
+            PingTiming::Delayed | PingTiming::DelayedAndExtended => self.ping_delay_max(),
         };
         self.ping_interval + self.pong_timeout + 2 * TICK + delay
+    }
+
+    /// How much later the gateway detects a silent client to which bytes were unsent: the ping may have been delayed,
+    /// and what the client acknowledges extends the pong timeout up to an interval.
+    pub(crate) fn ping_delay_max(&self) -> Duration {
+        STALL_MAX + self.ping_interval.saturating_sub(self.pong_timeout)
     }
 
     /// The time without a ping after which a third-party client closes its connection.
@@ -236,6 +245,7 @@ impl RunSettings {
             rejected_close_timeout: Duration::from_secs(5),
             write_timeout,
             send_buffer_bytes_max: SEND_BUFFER_BYTES_MAX,
+            unsent_memory_bytes_max: UNSENT_MEMORY_BYTES_MAX,
             peers_max: 100,
             channels_per_peer_max: 16,
             new_channels_per_peer: QUOTA,
@@ -252,6 +262,7 @@ impl RunSettings {
             catch_up_reads_max: 2,
             // Small, so that a recovery takes several pages.
             recovery_publications_max: 5,
+            recovery_reply_bytes_max: 1024,
             recovery_bytes_max: 4096,
             history_publications_max: 300,
             presence_clients_max: 100,

@@ -50,6 +50,7 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::RejectedCloseTimeout => Key(const { client("rejected_close_timeout") }),
         HubSetting::WriteTimeout => Key(const { client("write_timeout") }),
         HubSetting::SendBufferBytesMax => Key(const { client("send_buffer_bytes_max") }),
+        HubSetting::UnsentMemoryBytesMax => Key(const { server("send_buffers_bytes_max") }),
         HubSetting::ChannelsPerPeerMax => Key(const { client("channels_max") }),
         HubSetting::NewChannelsPerPeer => Key(const { client("new_channels_per_minute") }),
         HubSetting::KeysPerPeer => Key(const { client("idempotency_keys_max") }),
@@ -60,6 +61,7 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::RecoveryPublicationsMax | HubSetting::HistoryPublicationsMax => {
             Key(const { client("publications_per_reply_max") })
         }
+        HubSetting::RecoveryReplyBytesMax => Key(const { client("recovery_bytes_per_reply_max") }),
         HubSetting::RecoveryBytesMax => Key(const { client("publication_bytes_per_reply_max") }),
         HubSetting::PresenceClientsMax => Key(const { client("presence_max") }),
         HubSetting::PresenceTimeout => BuiltIn("PRESENCE_TIMEOUT"),
@@ -162,6 +164,7 @@ mod tests {
             HubSetting::RejectedCloseTimeout,
             HubSetting::WriteTimeout,
             HubSetting::SendBufferBytesMax,
+            HubSetting::UnsentMemoryBytesMax,
             HubSetting::PeersMax,
             HubSetting::ChannelsPerPeerMax,
             HubSetting::NewChannelsPerPeer,
@@ -170,6 +173,7 @@ mod tests {
             HubSetting::PendingRequestsMax,
             HubSetting::PendingRequestBytesMax,
             HubSetting::RecoveryPublicationsMax,
+            HubSetting::RecoveryReplyBytesMax,
             HubSetting::RecoveryBytesMax,
             HubSetting::HistoryPublicationsMax,
             HubSetting::PresenceClientsMax,
@@ -333,6 +337,7 @@ mod tests {
             HubSetting::RejectedCloseTimeout => format!("{:?}", settings.rejected_close_timeout),
             HubSetting::WriteTimeout => format!("{:?}", settings.write_timeout),
             HubSetting::SendBufferBytesMax => settings.send_buffer_bytes_max.to_string(),
+            HubSetting::UnsentMemoryBytesMax => settings.unsent_memory_bytes_max.to_string(),
             HubSetting::PeersMax => settings.peers_max.to_string(),
             HubSetting::ChannelsPerPeerMax => settings.channels_per_peer_max.to_string(),
             HubSetting::NewChannelsPerPeer => format!("{:?}", settings.new_channels_per_peer),
@@ -344,6 +349,7 @@ mod tests {
             HubSetting::PendingRequestBytesMax => settings.pending_request_bytes_max.to_string(),
             HubSetting::CatchUpReadsMax => settings.catch_up_reads_max.to_string(),
             HubSetting::RecoveryPublicationsMax => settings.recovery_publications_max.to_string(),
+            HubSetting::RecoveryReplyBytesMax => settings.recovery_reply_bytes_max.to_string(),
             HubSetting::RecoveryBytesMax => settings.recovery_bytes_max.to_string(),
             HubSetting::HistoryPublicationsMax => settings.history_publications_max.to_string(),
             HubSetting::PresenceClientsMax => settings.presence_clients_max.to_string(),

@@ -109,6 +109,27 @@ impl LoadedConfig {
         Ok(())
     }
 
+    /// Rejects two settings that do not fit together. The error is located at the first of the two keys that the file
+    /// contains.
+    pub(crate) fn reject_relation(
+        &self,
+        keys: [&'static ConfigKey; 2],
+        message: String,
+        help: String,
+    ) -> ConfigError {
+        let in_file = keys.iter().find_map(|key| {
+            let full = key.full();
+            let source = self.source.as_ref();
+            let source = source.filter(|_| !self.overridden.iter().any(|it| *it == full))?;
+            Some((full.clone(), source, source.value_span(&full)?))
+        });
+        let (help, [first, _]) = (Some(help), keys);
+        match in_file {
+            Some((key, source, span)) => source.reject(&key, message, help, span),
+            None => ConfigError::Invalid(FileError::without_location(&first.full(), message, help)),
+        }
+    }
+
     /// Converts a setting that a policy rejected to an error. The error has a location if the setting was read from a
     /// file.
     pub(crate) fn locate(&self, key: &str, message: String) -> ConfigError {

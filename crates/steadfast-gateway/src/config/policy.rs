@@ -20,6 +20,7 @@ use steadfast_protocol::websocket;
 use super::keys::{self, SettingSource};
 use super::load::{ConfigError, LoadedConfig};
 use super::reference::{self, ConfigKey};
+use super::units::ConfigSize;
 use super::{ClientConfig, Config, Fsync, JoinLeaveChoice, ServerConfig, StoreConfig, StoreKind};
 use crate::access::OriginPattern;
 use crate::upgrade::FIELDS_MAX;
@@ -105,6 +106,7 @@ impl TryFrom<&LoadedConfig> for Policies {
             .map_err(|key| reject(loaded, SettingSource::Key(key), key.values))?;
         loaded.reject_keys_without_effect()?;
         let shards = shards(config.server.shards);
+        check_send_buffers(loaded, shards)?;
         // First, because a quota of the hubs has a period that is a setting of the engine.
         let engine = engine_policy(loaded)?;
         let hubs = (0..shards)
@@ -307,6 +309,61 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
     )
 }
 
+/// Checks that a send buffer can hold what is sent, and that all of them together have space for one.
+fn check_send_buffers(loaded: &LoadedConfig, shards: u16) -> Result<(), ConfigError> {
+    let (client, server) = (&loaded.config.client, &loaded.config.server);
+    let (message, buffer) = (
+        client.message_bytes_max.0.as_bytes(),
+        client.send_buffer_bytes_max.0.as_bytes(),
+    );
+    let (all, shards) = (
+        server.send_buffers_bytes_max.0.as_bytes(),
+        u64::from(shards),
+    );
+    let (first, page) = (
+        client.recovery_bytes_per_reply_max,
+        client.publication_bytes_per_reply_max,
+    );
+    let buffer_key = const { reference::client("send_buffer_bytes_max") };
+    if message.saturating_mul(BUFFERED_MESSAGES_MIN) > buffer {
+        return Err(loaded.reject_relation(
+            [const { reference::client("message_bytes_max") }, buffer_key],
+            "a message must be at most half of a send buffer".to_owned(),
+            need(buffer_key, message.saturating_mul(BUFFERED_MESSAGES_MIN)),
+        ));
+    }
+    let all_key = const { reference::server("send_buffers_bytes_max") };
+    if buffer.saturating_mul(shards) > all {
+        return Err(loaded.reject_relation(
+            [all_key, buffer_key],
+            format!("the send buffers must have space for one of each of the {shards} shards"),
+            need(all_key, buffer.saturating_mul(shards)),
+        ));
+    }
+    let first_key = const { reference::client("recovery_bytes_per_reply_max") };
+    if first.0 > page.0 {
+        let page_key = const { reference::client("publication_bytes_per_reply_max") };
+        return Err(loaded.reject_relation(
+            [first_key, page_key],
+            "a recovery reply must not be larger than a page of a recovery".to_owned(),
+            need(page_key, first.0.as_bytes()),
+        ));
+    }
+    Ok(())
+}
+
+/// The number of messages for which a send buffer must have space.
+const BUFFERED_MESSAGES_MIN: u64 = 2;
+
+/// The help for a key whose value must be at least this.
+fn need(key: &ConfigKey, bytes: u64) -> String {
+    format!(
+        "set {} = \"{}\" or more, or lower the other value",
+        key.full(),
+        ConfigSize(ByteSize::from_bytes(bytes))
+    )
+}
+
 /// Returns the settings of the hub of one shard.
 pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
@@ -320,6 +377,12 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         rejected_close_timeout: client.rejected_close_timeout.0,
         write_timeout: client.write_timeout.0,
         send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
+        unsent_memory_bytes_max: config
+            .server
+            .send_buffers_bytes_max
+            .0
+            .as_len()
+            .div_ceil(usize::from(shards)),
         peers_max: convert::to_usize(config.server.connections_max).div_ceil(usize::from(shards)),
         channels_per_peer_max: convert::to_usize(client.channels_max),
         new_channels_per_peer: Quota {
@@ -335,6 +398,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         pending_request_bytes_max: config.store.pending_bytes_max.0.as_len() / usize::from(shards),
         catch_up_reads_max: CATCH_UP_READS_MAX,
         recovery_publications_max: convert::to_usize(client.publications_per_reply_max),
+        recovery_reply_bytes_max: client.recovery_bytes_per_reply_max.0.as_len(),
         recovery_bytes_max: client.publication_bytes_per_reply_max.0.as_len(),
         history_publications_max: convert::to_usize(client.publications_per_reply_max),
         presence_clients_max: convert::to_usize(client.presence_max),
@@ -461,6 +525,49 @@ mod tests {
         ] {
             let full = format!("store.{key}");
             assert!(of_memory.contains(&full), "{full}: {of_memory:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_together_are_reported_with_the_line_and_a_size_that_fits() {
+        for (lines, key, line, fits) in [
+            (
+                "[client]\nmessage_bytes_max = \"4MiB\"\n",
+                "client.message_bytes_max",
+                2,
+                "client.send_buffer_bytes_max = \"8MiB\"",
+            ),
+            (
+                "[client]\n\nsend_buffer_bytes_max = \"100KiB\"\n",
+                "client.send_buffer_bytes_max",
+                3,
+                "client.send_buffer_bytes_max = \"128KiB\"",
+            ),
+            (
+                "[server]\nshards = 4\n[client]\nsend_buffer_bytes_max = \"100MiB\"\n",
+                "client.send_buffer_bytes_max",
+                4,
+                "server.send_buffers_bytes_max = \"400MiB\"",
+            ),
+            (
+                "[client]\nrecovery_bytes_per_reply_max = \"65KiB\"\n",
+                "client.recovery_bytes_per_reply_max",
+                2,
+                "client.publication_bytes_per_reply_max = \"65KiB\"",
+            ),
+        ] {
+            let loaded = LoadedConfig::parse(Path::new("test.toml"), lines).unwrap();
+
+            let error = Policies::try_from(&loaded).unwrap_err();
+
+            let ConfigError::Invalid(error) = error else {
+                panic!("{error}");
+            };
+            let problem = error.problem();
+            assert_eq!(problem.key, key);
+            assert_eq!(problem.location.as_ref().unwrap().line, line);
+            let help = problem.help.as_deref().unwrap();
+            assert!(help.contains(fits), "{help}");
         }
     }
 

@@ -118,6 +118,12 @@ pub const KEYS: &[ConfigKey] = &[
     ),
     key(
         SERVER,
+        "send_buffers_bytes_max",
+        "from send_buffer_bytes_max for each shard",
+        "The maximum memory of the send buffers of all clients, divided evenly among the shards. What several clients have not read yet counts once. Above it, the clients with the largest send buffers count as slow consumers and are disconnected with reconnect advice.",
+    ),
+    key(
+        SERVER,
         "handshakes_max",
         "1 to 1000000",
         "The maximum number of connections of one shard that have not finished their first request. Above it, the oldest one of the address that has most of them is dropped in favour of a new one.",
@@ -180,7 +186,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "pong_timeout",
         "100ms to below ping_interval",
-        "How long after a ping the gateway waits for data from a client before it disconnects it; any byte counts, not only a pong.",
+        "How long after a ping the gateway waits for data from a client before it disconnects it; any byte counts, not only a pong. While a client on a slow link acknowledges what was sent before, the gateway waits up to `ping_interval`.",
     ),
     key(
         CLIENT,
@@ -198,18 +204,18 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "write_timeout",
         "from 100ms",
-        "How long bytes may remain in a client's send buffer before the client counts as a slow consumer and is disconnected with reconnect advice.",
+        "How long a client may accept nothing of its send buffer before it counts as a slow consumer and is disconnected with reconnect advice. A client that accepts a part of it in this time is slow but stays connected.",
     ),
     key(
         CLIENT,
         "send_buffer_bytes_max",
-        "from 4KiB",
-        "The maximum number of bytes in the send buffer of one client. Above it, the client counts as a slow consumer and is disconnected with reconnect advice.",
+        "from twice message_bytes_max",
+        "The maximum number of bytes in the send buffer of one client. Above it, the client counts as a slow consumer and is disconnected with reconnect advice. Clients get past a stored publication above half of it with a gap.",
     ),
     key(
         CLIENT,
         "message_bytes_max",
-        "1KiB to 64MiB",
+        "1KiB to 64MiB, at most half of send_buffer_bytes_max",
         "The size of the longest message. SDKs do not reconnect after a longer one is rejected.",
     ),
     key(
@@ -252,13 +258,19 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "publications_per_reply_max",
         "1 to 100000",
-        "The maximum number of publications in one recovery or history reply; a recovery continues with pushes.",
+        "The maximum number of publications in one recovery or history reply, and in one page of the pushes with which a recovery continues.",
+    ),
+    key(
+        CLIENT,
+        "recovery_bytes_per_reply_max",
+        "1KiB to publication_bytes_per_reply_max",
+        "The maximum number of payload bytes in the recovery replies of one client within five seconds; the rest follows as pushes. SDKs wait a few seconds for a reply, however slow the link is.",
     ),
     key(
         CLIENT,
         "publication_bytes_per_reply_max",
-        "from 1KiB",
-        "The maximum number of payload bytes in one recovery reply; the recovery continues with pushes. A history reply has at most as many, or a quarter of `send_buffer_bytes_max` if that is more. With more than a sixteenth of `send_buffer_bytes_max`, several replies at once can make a client a slow consumer.",
+        "from recovery_bytes_per_reply_max",
+        "The maximum number of payload bytes in one page of the pushes with which a recovery continues. A history reply has at most as many, or a quarter of `send_buffer_bytes_max` if that is more. With more than a sixteenth of `send_buffer_bytes_max`, several replies at once can make a client a slow consumer.",
     ),
     key(
         CLIENT,

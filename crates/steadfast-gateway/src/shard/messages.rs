@@ -3,8 +3,8 @@
 //! The hub knows no encodings: each connection has one since its upgrade. Messages are encoded into memory that is
 //! reused, and framed straight into the write batch.
 
-use steadfast_hub::io::PeerId;
-use steadfast_machine::convert;
+use steadfast_hub::io::{Input, PeerId};
+use steadfast_machine::{Instant, Machine as _, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyPayload};
 use steadfast_protocol::message::Reply;
 use steadfast_protocol::websocket::{Frame, Opcode};
@@ -16,15 +16,30 @@ const PAYLOAD_RETAINED_BYTES: usize = 64 << 10;
 
 impl Shard {
     /// Appends a message of the hub to the replies that share a frame.
-    pub(super) fn reply(&mut self, peer: PeerId, message: &Reply) {
+    pub(super) fn reply(&mut self, now: Instant, peer: PeerId, message: &Reply) {
         let Some(connection) = self.connections.get_mut(peer) else {
             return;
         };
         let encoding = connection.encoding;
+        if *message == Reply::Ping && connection.has_send_buffer() {
+            return self.send_ping_first(now, peer, encoding);
+        }
         if !self.replies.accepts(peer) {
             self.finish_replies();
         }
         self.replies.append(peer, encoding, message);
+    }
+
+    /// Sends a ping before everything of which nothing is written yet: the SDK of a client on a slow link waits for
+    /// it a limited time, whatever else it receives.
+    fn send_ping_first(&mut self, now: Instant, peer: PeerId, encoding: Encoding) {
+        let (mut payload, mut frame) = (Vec::new(), Vec::new());
+        encoding.append_reply(&mut payload, &Reply::Ping);
+        data_frame(encoding, &payload).append_server(&mut frame);
+        let connection = self.connections.get_mut(peer);
+        if let Some(bytes) = connection.and_then(|connection| connection.send_first(&frame)) {
+            self.hub.handle(now, Input::PingBuffered { peer, bytes });
+        }
     }
 
     /// Queues the frame with the replies that were appended last.

@@ -8,7 +8,7 @@ use steadfast_protocol::codes::ErrorCode;
 use steadfast_protocol::message::{HistoryRequest, HistoryResult, Position, ReplyResult};
 
 use crate::context::Context;
-use crate::from_engine::{publication, rejection_code};
+use crate::from_engine::{is_sendable, publication, rejection_code};
 use crate::peer::Peer;
 use crate::peer::channel_order::Effect;
 use crate::pending::{Caller, Purpose};
@@ -63,6 +63,12 @@ impl Peer {
         };
         match response.page {
             Page::Unrecoverable => self.reject(context, command, ErrorCode::UnrecoverablePosition),
+            Page::Records { records, .. }
+                if !records.iter().all(|it| is_sendable(context.settings(), it)) =>
+            {
+                let text = "a publication does not fit into a reply".to_owned();
+                self.reject_with(context, command, ErrorCode::LimitExceeded.reply_with(text));
+            }
             Page::Records { records, .. } if !self.has_space_for_history(context, &records) => {
                 self.reject(context, command, ErrorCode::TooManyRequests);
             }

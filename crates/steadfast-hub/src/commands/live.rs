@@ -63,13 +63,15 @@ impl Peer {
         let Some(from) = subscription.begin_page() else {
             return;
         };
-        let limit = shared.context.settings().recovery_publications_max;
+        let (now, settings) = (shared.context.now, shared.context.settings());
+        let limit = settings.recovery_publications_max;
+        let bytes_max = self.pace(now, settings).next_page(now, settings);
         let caller = Caller::Peer {
             peer: id,
             command: 0,
         };
         let purpose = Purpose::Page { channel, number };
-        let weight = shared.request_page(caller, channel, purpose, from, limit);
+        let weight = shared.request_page(caller, channel, purpose, from, (limit, bytes_max));
         self.reserve(&mut shared.context, weight);
     }
 

@@ -5,7 +5,7 @@ use steadfast_protocol::codes::UnsubscribeCode;
 use steadfast_protocol::message::{Push, PushEvent, Reply};
 
 use crate::channel::ChannelIndex;
-use crate::from_engine::publication;
+use crate::from_engine::{is_sendable, publication};
 use crate::peer::Peer;
 use crate::peer::subscription::{NextPage, SubscriptionPhase};
 use crate::shared::Shared;
@@ -45,16 +45,25 @@ impl Peer {
             high_watermark,
             has_more,
         } = page;
+        let settings = shared.context.settings();
+        let sendable = records.iter().take_while(|it| is_sendable(settings, it));
+        let (read, sendable) = (records.len(), sendable.count());
         let last = records.last().map_or(offset, |record| record.offset);
         let sent_offset = if has_more { last } else { high_watermark };
         let name = shared.channels.get(channel).name.clone();
-        for record in records {
+        for record in records.into_iter().take(sendable) {
             let push = Push {
                 channel: name.clone(),
                 event: PushEvent::Publication(publication(record)),
             };
             self.send(&mut shared.context, Reply::Push(push));
         }
+        if sendable < read {
+            // The client resubscribes, and its reply reports that it gets past the next publication without it.
+            return self.close_subscription(shared, channel, UnsubscribeCode::Insufficient);
+        }
+        let (now, settings) = (shared.context.now, shared.context.settings());
+        self.pace(now, settings).record_page(now);
         self.continue_subscription(shared, channel, epoch, sent_offset, !has_more);
     }
 }

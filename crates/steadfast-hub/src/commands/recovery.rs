@@ -4,8 +4,9 @@ use steadfast_engine::{ChannelEpoch, Page, ReadFrom, ReadResponse};
 use steadfast_protocol::message::Publication;
 
 use crate::channel::Cursor;
-use crate::from_engine::publication;
+use crate::from_engine::{is_sendable, publication};
 use crate::peer::subscription::Recovery;
+use crate::policy::HubSettings;
 
 /// The initial position and publications of a granted subscription.
 pub(super) struct Grant {
@@ -59,7 +60,21 @@ pub(super) fn first_read(recovery: Recovery, limit: usize) -> (ReadFrom, usize) 
     }
 }
 
-pub(super) fn grant_from(response: ReadResponse, recovery: Recovery) -> Grant {
+impl Grant {
+    /// The number of payload bytes in the reply.
+    pub(super) fn payload_bytes(&self) -> usize {
+        let sizes = self.publications.iter().map(|it| it.data.len());
+        sizes.sum()
+    }
+}
+
+/// What is granted after a read. A publication that no send buffer can hold ends the recovery before it; if it is the
+/// first one, the client gets past it without a recovery.
+pub(super) fn grant_from(
+    response: ReadResponse,
+    recovery: Recovery,
+    settings: &HubSettings,
+) -> Grant {
     let ReadResponse {
         epoch,
         high_watermark,
@@ -88,6 +103,14 @@ pub(super) fn grant_from(response: ReadResponse, recovery: Recovery) -> Grant {
     if previous > offset {
         return from_now_on;
     }
+    let sendable = records.iter().take_while(|it| is_sendable(settings, it));
+    let (read, sendable) = (records.len(), sendable.count());
+    if read > 0 && sendable == 0 {
+        return from_now_on;
+    }
+    let has_more = has_more || sendable < read;
+    let records = records.into_iter().take(sendable);
+    let records: Vec<_> = records.collect();
     let last = records.last().map_or(offset, |record| record.offset);
     let seen = if has_more { last } else { high_watermark };
     let publications = records.into_iter().map(publication).collect();

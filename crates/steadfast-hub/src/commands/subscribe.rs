@@ -96,14 +96,15 @@ impl Peer {
         command: u32,
         options: SubscribeOptions,
     ) {
-        let publications_max = shared.context.settings().recovery_publications_max;
-        let (from, limit) = first_read(options.recovery, publications_max);
+        let settings = shared.context.settings();
+        let bytes_max = settings.recovery_reply_bytes_max;
+        let (from, limit) = first_read(options.recovery, settings.recovery_publications_max);
         let caller = Caller::Peer {
             peer: self.id,
             command,
         };
         let purpose = Purpose::Subscribe { channel, options };
-        let weight = shared.request_page(caller, channel, purpose, from, limit);
+        let weight = shared.request_page(caller, channel, purpose, from, (limit, bytes_max));
         self.reserve(&mut shared.context, weight);
     }
 
@@ -118,8 +119,11 @@ impl Peer {
     ) {
         match response {
             Ok(response) => {
-                let mut grant = grant_from(response, options.recovery);
-                if !self.has_space_for_page(shared.context.settings()) {
+                let (now, settings) = (shared.context.now, shared.context.settings());
+                let mut grant = grant_from(response, options.recovery, settings);
+                let bytes = grant.payload_bytes();
+                let has_space = bytes == 0 || self.has_space_for_page(settings);
+                if !has_space || !self.pace(now, settings).take_reply(now, settings, bytes) {
                     grant = without_publications(grant);
                 }
                 self.grant(shared, channel, command, options, grant);

@@ -9,12 +9,36 @@ use crate::policy::HubSettings;
 pub(crate) struct Heartbeat {
     /// When the next ping is due.
     next: Instant,
-    /// When the pong timeout of the last ping started; `None` once any byte was received.
-    awaited_since: Option<Instant>,
-    /// Bytes in the send buffer ahead of the last ping: the ping is not sent before these bytes.
+    /// The ping that nothing was received after; `None` once any byte was received.
+    awaited: Option<Awaited>,
+    /// Bytes in the send buffer up to the end of the last ping: the ping is not sent before these bytes.
     bytes_ahead: usize,
     /// Pings without a pong: this many pongs are legal.
     pongs_pending: u32,
+}
+
+/// The silence of a peer after a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Awaited {
+    /// When the pong timeout started, or was extended.
+    since: Instant,
+    /// When the ping was sent.
+    pinged_at: Instant,
+}
+
+impl Awaited {
+    const fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            pinged_at: now,
+        }
+    }
+
+    /// When the pong timeout passes. What the peer acknowledges extends it up to an interval after the ping.
+    fn deadline(self, settings: &HubSettings) -> Instant {
+        let latest = self.pinged_at + settings.ping_interval;
+        latest.min(self.since + settings.pong_timeout)
+    }
 }
 
 /// What a heartbeat requires now.
@@ -33,7 +57,7 @@ impl Heartbeat {
         let interval = settings.ping_interval;
         Self {
             next: now + generator.between(interval / 2, interval),
-            awaited_since: None,
+            awaited: None,
             bytes_ahead: 0,
             pongs_pending: 0,
         }
@@ -41,25 +65,33 @@ impl Heartbeat {
 
     /// Records that bytes were received. This ends the pong timeout; a pong remains legal.
     pub(super) const fn record_activity(&mut self) {
-        self.awaited_since = None;
+        self.awaited = None;
     }
 
-    /// Records that buffered bytes were written. A ping that was buffered after them is sent once no bytes are ahead of
-    /// it, and its pong timeout starts.
+    /// Records that the last ping is in the send buffer, and sent once this many bytes are written.
+    pub(super) const fn record_buffered(&mut self, bytes: usize) {
+        self.bytes_ahead = bytes;
+    }
+
+    /// Records that buffered bytes were written. The pong timeout starts once the ping is sent. After that, each write
+    /// extends it: the socket has space because the peer has acknowledged bytes, so it is alive, and on a slow link
+    /// its pong follows what it has not received yet.
     pub(super) const fn record_written(&mut self, now: Instant, bytes: usize) {
+        let Some(awaited) = &mut self.awaited else {
+            return;
+        };
+        awaited.since = now;
         if self.bytes_ahead > 0 {
             self.bytes_ahead = self.bytes_ahead.saturating_sub(bytes);
-            if self.bytes_ahead == 0 && self.awaited_since.is_some() {
-                self.awaited_since = Some(now);
-            }
+            awaited.pinged_at = now;
         }
     }
 
     /// Records that the peer is read from again. The pong timeout starts again: the pong may have arrived, and is read
     /// from now on.
     pub(super) const fn record_resumed(&mut self, now: Instant) {
-        if self.awaited_since.is_some() {
-            self.awaited_since = Some(now);
+        if self.awaited.is_some() {
+            self.awaited = Some(Awaited::new(now));
         }
     }
 
@@ -74,38 +106,36 @@ impl Heartbeat {
 
     /// When the heartbeat must be checked next.
     pub(super) fn next_deadline(&self, settings: &HubSettings) -> Instant {
-        match self.awaited_since {
-            Some(since) => self.next.min(since + settings.pong_timeout),
+        match self.awaited {
+            Some(awaited) => self.next.min(awaited.deadline(settings)),
             None => self.next,
         }
     }
 
-    /// What is due, with the bytes in the send buffer now. A paused peer is not read from, and a ping with bytes ahead
-    /// of it is not sent yet: in both cases the silence is not the peer's fault. The write timeout closes a peer whose
-    /// socket accepts nothing.
+    /// What is due. A paused peer is not read from, and a ping with bytes ahead of it is not sent yet: in both cases the
+    /// silence is not the peer's fault. The write timeout closes a peer whose socket accepts nothing.
     pub(super) fn take_expired(
         &mut self,
         now: Instant,
         settings: &HubSettings,
         is_paused: bool,
-        buffered_bytes: usize,
     ) -> Option<Beat> {
-        if self
-            .awaited_since
-            .is_some_and(|since| since + settings.pong_timeout <= now)
+        if let Some(awaited) = self.awaited
+            && awaited.deadline(settings) <= now
         {
             let is_sent = self.bytes_ahead == 0;
             if is_sent && !is_paused {
                 return Some(Beat::NoPong);
             }
-            self.awaited_since = if is_sent { None } else { Some(now) };
+            self.awaited = (!is_sent).then(|| Awaited::new(now));
         }
         if self.next > now {
             return None;
         }
         self.next = now + settings.ping_interval;
-        self.awaited_since = Some(now);
-        self.bytes_ahead = buffered_bytes;
+        // A ping without a pong yet keeps its timeout: otherwise every ping would extend it.
+        self.awaited.get_or_insert_with(|| Awaited::new(now));
+        self.bytes_ahead = 0;
         self.pongs_pending = self.pongs_pending.saturating_add(1);
         Some(Beat::Ping)
     }

@@ -8,17 +8,15 @@ use crate::policy::HubSettings;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SendBuffer {
     bytes: usize,
-    /// The bytes that were already buffered at `since`: the write timeout applies to them.
-    bytes_due: usize,
-    since: Instant,
+    /// When the socket last accepted bytes, or when the first byte was buffered.
+    progress_at: Instant,
 }
 
 impl SendBuffer {
     pub(crate) const fn new(now: Instant, bytes: usize) -> Self {
         Self {
             bytes,
-            bytes_due: bytes,
-            since: now,
+            progress_at: now,
         }
     }
 
@@ -31,19 +29,20 @@ impl SendBuffer {
         self.bytes = bytes;
     }
 
-    /// Subtracts what was written. The write timeout restarts when all bytes that it applied to are written: a peer
-    /// that drains steadily is slow but alive, and none of its bytes stays buffered for longer than two write timeouts.
+    /// Subtracts what was written. The write timeout restarts: a link that moves is slow but alive, and the size of the
+    /// buffer limits how far the peer falls back.
     pub(super) const fn advance(&mut self, now: Instant, written: usize) {
         self.bytes = self.bytes.saturating_sub(written);
-        self.bytes_due = self.bytes_due.saturating_sub(written);
-        if self.bytes_due == 0 {
-            self.bytes_due = self.bytes;
-            self.since = now;
-        }
+        self.progress_at = now;
+    }
+
+    /// When the socket last accepted bytes.
+    pub(crate) const fn progress_at(&self) -> Instant {
+        self.progress_at
     }
 
     /// When the write timeout passes.
     pub(super) fn deadline(&self, settings: &HubSettings) -> Instant {
-        self.since + settings.write_timeout
+        self.progress_at + settings.write_timeout
     }
 }

@@ -483,6 +483,7 @@ pub(crate) fn a_history_that_the_send_buffer_cannot_hold_is_rejected_temporarily
 fn with_history_of(offsets: Offsets, count: u64, send_buffer_bytes_max: usize) -> Script {
     let settings = HubSettings {
         send_buffer_bytes_max,
+        recovery_reply_bytes_max: 1024,
         recovery_bytes_max: 1024,
         history_publications_max: 100,
         ..settings()

@@ -37,6 +37,7 @@ mod responses;
 mod script;
 #[cfg(test)]
 mod slow_consumer;
+mod slow_links;
 
 /// Runs every test of the hub with each kind of offsets.
 macro_rules! suite {
@@ -190,10 +191,18 @@ suite! {
     slow_consumer::bytes_that_stay_in_the_send_buffer_past_the_write_timeout_close_with_3009,
     slow_consumer::a_slow_peer_that_accepts_its_bytes_within_the_write_timeout_stays,
     slow_consumer::the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written,
-    slow_consumer::a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered,
-    slow_consumer::a_trickle_does_not_extend_the_write_timeout,
+    slow_consumer::a_silent_peer_is_closed_an_interval_after_the_ping_whatever_it_acknowledges,
+    slow_consumer::a_peer_that_acknowledges_nothing_is_closed_after_the_pong_timeout,
+    slow_consumer::a_link_that_moves_is_not_closed_until_it_stops,
+    slow_consumer::send_buffers_that_need_too_much_memory_close_the_slowest_peers_until_enough_is_freed,
     slow_consumer::the_write_timeout_restarts_when_the_send_buffer_drains_in_time,
     slow_consumer::a_recovery_whose_response_arrives_while_bytes_are_buffered_continues_when_they_are_written,
     slow_consumer::a_peer_that_recovers_many_channels_is_sent_one_page_at_a_time,
     slow_consumer::a_cancelled_recovery_lets_the_next_one_continue,
+    slow_links::the_replies_of_a_peer_contain_few_bytes_and_the_rest_follows_as_pushes,
+    slow_links::a_publication_that_is_too_large_for_a_reply_follows_as_a_push,
+    slow_links::pages_are_as_large_as_the_peer_is_fast,
+    slow_links::a_live_publication_that_no_send_buffer_can_hold_is_a_gap_after_which_the_next_ones_arrive,
+    slow_links::a_recovery_ends_before_a_publication_that_no_send_buffer_can_hold_and_continues_after_it,
+    slow_links::a_history_with_a_publication_that_no_send_buffer_can_hold_is_rejected,
 }

@@ -96,6 +96,7 @@ pub(crate) fn settings() -> HubSettings {
         rejected_close_timeout: Duration::from_secs(5),
         write_timeout: Duration::from_secs(10),
         send_buffer_bytes_max: 1 << 20,
+        unsent_memory_bytes_max: 4 << 20,
         peers_max: 100,
         channels_per_peer_max: 3,
         new_channels_per_peer: QUOTA,
@@ -105,6 +106,7 @@ pub(crate) fn settings() -> HubSettings {
         pending_request_bytes_max: 1 << 20,
         catch_up_reads_max: 2,
         recovery_publications_max: 3,
+        recovery_reply_bytes_max: 4096,
         recovery_bytes_max: 65_536,
         history_publications_max: 10,
         presence_clients_max: 3,
@@ -258,6 +260,30 @@ impl Script {
         self.read_engine();
     }
 
+    /// The engine executes all requests in order, and those that follow its responses.
+    pub(crate) fn respond_to_all(&mut self) {
+        while !self.requests.is_empty() {
+            self.execute();
+        }
+    }
+
+    /// The engine executes the oldest request, which must be a read. Returns its limit of payload bytes.
+    pub(crate) fn respond_to_read(&mut self) -> usize {
+        let Request::Read(read) = &self.requests[0] else {
+            panic!("{:?}", self.requests[0]);
+        };
+        let bytes_max = read.bytes_max;
+        self.execute();
+        bytes_max
+    }
+
+    /// Another shard publishes a payload of this size.
+    pub(crate) fn commit_bytes(&mut self, channel: &str, bytes: usize) {
+        self.engine
+            .publish(channel, format!("\"{}\"", "x".repeat(bytes - 2)));
+        self.read_engine();
+    }
+
     /// Injects the rejection of the oldest request, which the engine never receives.
     pub(crate) fn reject(&mut self, rejection: Rejection) {
         let number = self.requests.remove(0).id().number;
@@ -368,7 +394,9 @@ impl Script {
                     }
                     self.fanouts.push(to.to_vec());
                 }
-                Output::Disconnect { peer, code, reason } => {
+                Output::Disconnect {
+                    peer, code, reason, ..
+                } => {
                     self.unhandled.remove(&peer);
                     self.closed.insert(peer, (code, reason));
                 }

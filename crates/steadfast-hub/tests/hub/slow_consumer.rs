@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use steadfast_engine::memory::Offsets;
+use steadfast_hub::event::Event;
 use steadfast_hub::io::Input;
+use steadfast_hub::policy::HubSettings;
 
 use crate::messages::{pushes, recover, recovered, unsubscribe};
 use crate::responses::{first_page, page};
-use crate::script::{EPOCH_TEXT, Script};
+use crate::script::{EPOCH_TEXT, Script, settings};
 
 pub(crate) fn a_peer_with_a_send_buffer_above_the_limit_is_closed_with_3008(offsets: Offsets) {
     let mut script = Script::new(offsets);
@@ -65,17 +67,18 @@ pub(crate) fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written(offs
     let mut script = Script::new(offsets);
     let peer = script.connect();
 
-    script.handle(Input::SendBuffer { peer, bytes: 30 });
+    script.handle(Input::SendBuffer { peer, bytes: 300 });
     while script.read(peer).is_empty() {
-        script.handle(Input::Written { peer, bytes: 30 });
-        script.handle(Input::SendBuffer { peer, bytes: 30 });
         script.advance(Duration::from_secs(1));
+        script.handle(Input::Written { peer, bytes: 1 });
     }
-    // This is longer than the pong timeout, which would apply if the ping had been sent.
-    script.advance(Duration::from_millis(8_500));
-    assert_eq!(script.close_code(peer), None);
-    script.handle(Input::Written { peer, bytes: 30 });
-    script.handle(Input::SendBuffer { peer, bytes: 10 });
+    // The rest of a frame, and then the ping. This takes longer than the pong timeout, which would apply if the ping had
+    // been sent.
+    script.handle(Input::PingBuffered { peer, bytes: 20 });
+    for _ in 0..10 {
+        script.advance(Duration::from_secs(2));
+        script.handle(Input::Written { peer, bytes: 2 });
+    }
     script.advance(Duration::from_millis(7_900));
     assert_eq!(script.close_code(peer), None);
     script.advance(Duration::from_millis(200));
@@ -83,36 +86,115 @@ pub(crate) fn the_pong_timeout_of_a_buffered_ping_starts_once_it_is_written(offs
     assert_eq!(script.close_code(peer), Some(3012));
 }
 
-pub(crate) fn a_silent_peer_that_accepts_everything_is_closed_regardless_of_how_often_bytes_are_buffered(
+pub(crate) fn a_silent_peer_is_closed_an_interval_after_the_ping_whatever_it_acknowledges(
     offsets: Offsets,
 ) {
     let mut script = Script::new(offsets);
     let peer = script.connect();
-
-    // Everything is written within a second each time, and nothing is received.
-    for _ in 0..34 {
-        script.handle(Input::SendBuffer { peer, bytes: 30 });
-        script.advance(Duration::from_millis(500));
-        script.handle(Input::Drained { peer });
-        script.advance(Duration::from_millis(500));
+    script.handle(Input::SendBuffer { peer, bytes: 1000 });
+    let step = |script: &mut Script| {
+        script.advance(Duration::from_secs(1));
+        script.handle(Input::Written { peer, bytes: 1 });
+    };
+    while script.read(peer).is_empty() {
+        step(&mut script);
     }
+
+    // On a slow link, the pong follows what the client has not received yet: longer than the pong timeout.
+    for _ in 0..24 {
+        step(&mut script);
+        assert_eq!(script.close_code(peer), None);
+    }
+    step(&mut script);
 
     assert_eq!(script.close_code(peer), Some(3012));
 }
 
-pub(crate) fn a_trickle_does_not_extend_the_write_timeout(offsets: Offsets) {
+pub(crate) fn a_peer_that_acknowledges_nothing_is_closed_after_the_pong_timeout(offsets: Offsets) {
     let mut script = Script::new(offsets);
     let peer = script.connect();
+    while script.read(peer).is_empty() {
+        script.advance(Duration::from_millis(100));
+    }
 
-    script.handle(Input::SendBuffer { peer, bytes: 30 });
-    for _ in 0..9 {
-        script.advance(Duration::from_secs(1));
+    // The socket accepts what is sent, and never reports that it has space again.
+    script.advance(Duration::from_secs(4));
+    script.handle(Input::SendBuffer { peer, bytes: 10 });
+    script.advance(Duration::from_millis(3_900));
+    assert_eq!(script.close_code(peer), None);
+    script.advance(Duration::from_millis(200));
+
+    assert_eq!(script.close_code(peer), Some(3012));
+}
+
+pub(crate) fn a_link_that_moves_is_not_closed_until_it_stops(offsets: Offsets) {
+    // The pong timeout is longer than the write timeout.
+    let mut script = Script::with(
+        offsets,
+        HubSettings {
+            pong_timeout: Duration::from_secs(20),
+            ..settings()
+        },
+    );
+    let peer = script.connect();
+
+    script.handle(Input::SendBuffer { peer, bytes: 300 });
+    for _ in 0..12 {
+        script.advance(Duration::from_secs(9));
+        script.handle(Input::BytesReceived { peer });
         script.handle(Input::Written { peer, bytes: 1 });
     }
+    script.advance(Duration::from_millis(9_900));
     assert_eq!(script.close_code(peer), None);
-    script.advance(Duration::from_millis(1_100));
+    script.advance(Duration::from_millis(200));
 
     assert_eq!(script.close_code(peer), Some(3009));
+}
+
+pub(crate) fn send_buffers_that_need_too_much_memory_close_the_slowest_peers_until_enough_is_freed(
+    offsets: Offsets,
+) {
+    const MIB: usize = 1 << 20;
+    let mut script = Script::new(offsets);
+    let peers: Vec<_> = (0..6).map(|_| script.connect()).collect();
+    for (peer, kib) in peers.iter().zip([100, 700, 300, 0, 700, 200]) {
+        if kib > 0 {
+            let bytes = kib << 10;
+            script.handle(Input::SendBuffer { peer: *peer, bytes });
+        }
+        script.advance(Duration::from_millis(100));
+    }
+    // Of two peers with as much, this one has made progress later.
+    script.handle(Input::Written {
+        peer: peers[1],
+        bytes: 0,
+    });
+
+    // The limit is 4 MiB. Above it, an eighth is freed, in as many steps as the shell needs.
+    let closed = [
+        (4 * MIB, None),
+        (4 * MIB + 1, Some(4)),
+        (4 * MIB, Some(1)),
+        (3 * MIB + MIB / 2 + 1, Some(2)),
+        (3 * MIB + MIB / 2, None),
+        (4 * MIB, None),
+        (4 * MIB + 1, Some(5)),
+    ];
+    for (bytes, expected) in closed {
+        let before = script.closed.clone();
+        script.handle(Input::UnsentMemory { bytes });
+        let after: Vec<_> = script.closed.keys().collect();
+        let new = after.into_iter().find(|peer| !before.contains_key(peer));
+        assert_eq!(new, expected.map(|index: usize| &peers[index]), "{bytes}");
+    }
+
+    assert_eq!(script.close_code(peers[4]), Some(3008));
+    assert!(
+        script
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::UnsentMemoryLimitReached { count: 1 }))
+    );
 }
 
 pub(crate) fn the_write_timeout_restarts_when_the_send_buffer_drains_in_time(offsets: Offsets) {

@@ -6,9 +6,9 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::Opcode;
 use super::header::{FrameHeader, HEADER_BYTES_MAX};
 use super::mask::{self, MaskKey};
+use super::{Opcode, Role};
 
 /// The longest header of an unmasked frame.
 const SERVER_HEADER_BYTES_MAX: usize = 10;
@@ -71,6 +71,14 @@ pub fn encode_server(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(SERVER_HEADER_BYTES_MAX + payload.len());
     Frame::unfragmented(opcode, payload).append_server(&mut out);
     Bytes::from(out)
+}
+
+/// Returns the length of the server's frame at the start of `bytes`, header included; `None` if its header is incomplete
+/// or invalid. The payload may be incomplete.
+pub fn server_frame_len(bytes: &[u8]) -> Option<usize> {
+    let (header, header_len) = FrameHeader::parse(Role::Client, bytes).ok()??;
+    let payload_len = usize::try_from(header.payload_bytes).ok()?;
+    payload_len.checked_add(header_len)
 }
 
 /// Splits a message into frames with at most `size` bytes each; an empty message is one empty frame.

@@ -13,11 +13,11 @@ pub(crate) enum NodeEvent {
     Process { number: u64, event: ProcessEvent },
     /// The end of a loop iteration in which a socket did not accept all bytes.
     ReportSendBuffer { connection: ConnectionId },
-    /// The deadline by which these bytes must have been written.
+    /// The deadline by which a socket must have accepted unsent bytes.
     CheckSendBuffer {
         connection: ConnectionId,
-        /// The number of bytes that had been sent up to and including them.
-        sent: u64,
+        /// The number of bytes that it had accepted before.
+        accepted: u64,
     },
     /// The deadline by which the gateway must have detected that this connection is dead.
     CheckSilence { connection: ConnectionId },

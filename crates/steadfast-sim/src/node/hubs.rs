@@ -5,7 +5,7 @@ use steadfast_faults::link::StreamEnd;
 use steadfast_hub::Hub;
 use steadfast_hub::event::{ClosedBy, Event as HubEvent};
 use steadfast_hub::io::{
-    Access, ClientId, ConnectionLoss, Destination, Input, Output, PeerId, ShardMessage,
+    Access, ClientId, ConnectionLoss, Destination, Input, Output, PeerId, ShardMessage, Unsent,
 };
 use steadfast_machine::{Instant, Machine, Seed, convert};
 use steadfast_protocol::codec::{Encoding, PerEncoding, ReplyCoalescer, ReplyPayload};
@@ -189,9 +189,25 @@ impl Hubs {
             .report_send_buffer(ports.ctx, ports.network, connection);
         if let Some((shard, input)) = report {
             self.drive(ports, shard, input);
+            self.report_unsent_memory(ports, shard);
         }
         self.sockets
             .check_send_buffer_size(ports.ctx, ports.network, connection);
+    }
+
+    /// Reports the total of a shard's send buffers, and again after each peer that its hub closes because of it.
+    fn report_unsent_memory(&mut self, ports: &mut Ports<'_>, shard: usize) {
+        let peer_count = |hubs: &Self| hubs.shards.get(shard).map_or(0, |it| it.hub.peer_count());
+        loop {
+            let (peers, bytes) = (
+                peer_count(self),
+                self.sockets.unsent_bytes(ports.network, shard),
+            );
+            self.drive(ports, shard, Input::UnsentMemory { bytes });
+            if peer_count(self) == peers {
+                return;
+            }
+        }
     }
 
     fn on_peer_lost(&mut self, ports: &mut Ports<'_>, socket: &Socket, loss: ConnectionLoss) {
@@ -237,7 +253,16 @@ impl Hubs {
         match output {
             Output::Send { peer, message } => self.reply(ports, index, peer, &message),
             Output::Fanout { message, to } => self.fan_out(ports, index, &message, &to),
-            Output::Disconnect { peer, code, reason } => {
+            Output::Disconnect {
+                peer,
+                code,
+                reason,
+                unsent,
+            } => {
+                let connection = self.connection_of(index, peer);
+                if let Some(connection) = connection.filter(|_| unsent == Unsent::Discard) {
+                    ports.network.discard_unsent_to_client(connection);
+                }
                 self.close_peer(ports, index, peer, code, &reason);
             }
             Output::PauseReading { peer } => self.set_paused(ports, index, peer, true),
@@ -266,6 +291,9 @@ impl Hubs {
         if is_lost_reply(message, ports.ctx.planted_bug) {
             return;
         }
+        if *message == Reply::Ping && Sockets::has_unsent_bytes(ports.network, connection) {
+            return self.send_ping(ports, index, peer, encoding);
+        }
         let now = ports.ctx.now();
         let membership = &mut ports.ctx.membership;
         match message {
@@ -284,6 +312,20 @@ impl Hubs {
         }
         if let Some(shard) = self.shards.get_mut(index) {
             shard.replies.append(peer, encoding, message);
+        }
+    }
+
+    /// Sends a ping before everything that is unsent.
+    fn send_ping(&mut self, ports: &mut Ports<'_>, index: usize, peer: PeerId, encoding: Encoding) {
+        let mut payload = Vec::new();
+        encoding.append_reply(&mut payload, &Reply::Ping);
+        let frame = encode_server(Opcode::from(encoding.message_kind()), &payload);
+        let Some(connection) = self.connection_of(index, peer) else {
+            return;
+        };
+        let sockets = &mut self.sockets;
+        if let Some(bytes) = sockets.send_ping(ports.ctx, ports.network, connection, frame) {
+            self.feed(ports, index, Input::PingBuffered { peer, bytes });
         }
     }
 

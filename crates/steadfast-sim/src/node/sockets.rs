@@ -24,7 +24,7 @@ use crate::ids::{ConnectionId, NodeIndex};
 use crate::network::Network;
 use crate::planted_bug::PlantedBug;
 use crate::reference_model::Invariant;
-use crate::settings::{CONNECT_TIMEOUT, PingTiming, SEND_BUFFER_BYTES_MAX, UNSENT_TIME_MAX};
+use crate::settings::{CONNECT_TIMEOUT, PingTiming, SEND_BUFFER_BYTES_MAX, STALL_MAX};
 
 /// The gateway's end of a connection.
 #[derive(Debug)]
@@ -120,6 +120,42 @@ impl Sockets {
         self.send(ctx, network, connection, frame);
     }
 
+    /// Sends a ping to a client, before all unsent bytes. Returns the size of its frame if it is unsent too.
+    pub(crate) fn send_ping(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        frame: Bytes,
+    ) -> Option<usize> {
+        let bytes = frame.len();
+        let accepted = sent_stream(network, connection)?.accepted_bytes();
+        self.send_in(ctx, network, connection, frame, Lane::Control);
+        let stream = sent_stream(network, connection)?;
+        let is_unsent = stream.accepted_bytes() == accepted && stream.unsent_bytes() >= bytes;
+        if !is_unsent {
+            return None;
+        }
+        // The hub awaits that these bytes are accepted, also if that is before the end of this loop iteration.
+        let socket = self.open.get_mut(&connection)?;
+        socket.reported_accepted_bytes.get_or_insert(accepted);
+        Some(bytes)
+    }
+
+    /// Whether the socket has not accepted all bytes.
+    pub(crate) fn has_unsent_bytes(network: &Network, connection: ConnectionId) -> bool {
+        sent_stream(network, connection).is_some_and(|stream| stream.unsent_bytes() > 0)
+    }
+
+    /// Returns the number of unsent bytes of all sockets of a shard.
+    pub(crate) fn unsent_bytes(&self, network: &Network, shard: usize) -> usize {
+        let of_shard = self.open.iter().filter(|(_, socket)| socket.shard == shard);
+        of_shard
+            .filter_map(|(connection, _)| sent_stream(network, *connection))
+            .map(ByteStream::unsent_bytes)
+            .sum()
+    }
+
     /// Sends frames to a client. If there are unsent bytes then, schedules the report to the hub at the end of the loop
     /// iteration, and the check that they are written in time.
     pub(crate) fn send(
@@ -129,7 +165,18 @@ impl Sockets {
         connection: ConnectionId,
         frames: Bytes,
     ) {
-        network.send(ctx, connection, Direction::ToClient, frames, Lane::Messages);
+        self.send_in(ctx, network, connection, frames, Lane::Messages);
+    }
+
+    fn send_in(
+        &mut self,
+        ctx: &mut Context,
+        network: &mut Network,
+        connection: ConnectionId,
+        frames: Bytes,
+        lane: Lane,
+    ) {
+        network.send(ctx, connection, Direction::ToClient, frames, lane);
         let now = ctx.now();
         let Some(stream) = sent_stream(network, connection) else {
             return;
@@ -145,14 +192,22 @@ impl Sockets {
             ctx.schedule_node(now, self.node, NodeEvent::ReportSendBuffer { connection });
         }
         if stream.unsent_since() == Some(now) {
-            let sent = stream.sent_bytes();
-            self.schedule_send_buffer_check(ctx, connection, sent);
+            let accepted = stream.accepted_bytes();
+            self.schedule_send_buffer_check(ctx, connection, accepted);
         }
     }
 
-    fn schedule_send_buffer_check(&self, ctx: &mut Context, connection: ConnectionId, sent: u64) {
-        let latest = ctx.now() + UNSENT_TIME_MAX;
-        let event = NodeEvent::CheckSendBuffer { connection, sent };
+    fn schedule_send_buffer_check(
+        &self,
+        ctx: &mut Context,
+        connection: ConnectionId,
+        accepted: u64,
+    ) {
+        let latest = ctx.now() + STALL_MAX;
+        let event = NodeEvent::CheckSendBuffer {
+            connection,
+            accepted,
+        };
         ctx.schedule_node(latest, self.node, event);
     }
 
@@ -214,24 +269,26 @@ impl Sockets {
         (bytes > 0).then_some((shard, Input::Written { peer, bytes }))
     }
 
-    /// Checks that the bytes up to `sent` are written, and schedules the next check.
+    /// Checks that the socket has accepted more than `accepted` bytes, and schedules the next check.
     pub(crate) fn check_send_buffer(
         &self,
         ctx: &mut Context,
         network: &Network,
         connection: ConnectionId,
-        sent: u64,
+        accepted: u64,
     ) {
         let stream = sent_stream(network, connection);
         let Some(stream) = stream.filter(|_| self.open.contains_key(&connection)) else {
             return;
         };
-        if stream.accepted_bytes() < sent {
-            let details =
-                format!("unsent bytes for {connection:?} for more than two write timeouts");
+        if stream.unsent_bytes() == 0 {
+            return;
+        }
+        if stream.accepted_bytes() == accepted {
+            let details = format!("no byte accepted for {connection:?} for {STALL_MAX:?}");
             ctx.report(Invariant::SendBuffersBounded, details);
-        } else if stream.unsent_bytes() > 0 {
-            self.schedule_send_buffer_check(ctx, connection, stream.sent_bytes());
+        } else {
+            self.schedule_send_buffer_check(ctx, connection, stream.accepted_bytes());
         }
     }
 
@@ -258,7 +315,7 @@ impl Sockets {
         };
         if socket.ping_timing == PingTiming::Delayed {
             socket.ping_timing = PingTiming::DelayedAndExtended;
-            let latest = ctx.now() + UNSENT_TIME_MAX;
+            let latest = ctx.now() + ctx.settings.ping_delay_max();
             ctx.schedule_node(latest, self.node, NodeEvent::CheckSilence { connection });
             return;
         }

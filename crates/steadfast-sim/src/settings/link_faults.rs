@@ -23,7 +23,7 @@ pub(super) fn draw(generator: &mut Generator) -> LinkFault {
                 },
             },
             window: 256 << generator.below(5),
-            // The time may exceed `UNSENT_TIME_MAX`: a client that recovers earlier exercises no timeout.
+            // The time may exceed `STALL_MAX`: a client that recovers earlier exercises no timeout.
             time: generator.between(millis(1_000), millis(9_000)),
         },
     }

@@ -1,0 +1,545 @@
+//! What the kernel has not accepted of one connection: a queue of frames, of which the first may be written in part.
+//!
+//! A frame that many peers receive is stored once, however many of them have not accepted it; small frames are copied,
+//! because a reference would need as much memory. All send buffers of a shard count their memory in one place, each
+//! shared frame once. Has no access to sockets and makes no decisions: the hub limits both the bytes of one peer and the
+//! memory of all.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem;
+use std::rc::Rc;
+
+use steadfast_protocol::websocket::encoder::server_frame_len;
+
+/// A frame below this size is copied into a chunk of its connection.
+const SHARED_BYTES_MIN: usize = 512;
+/// The size of a chunk for small frames.
+const SMALL_CHUNK_BYTES: usize = 4 << 10;
+/// What a chunk needs in addition to its bytes: its entry in the queue, its counts, and the header of the allocation.
+const CHUNK_OVERHEAD_BYTES: usize = 64;
+/// The maximum number of chunks in one write.
+const SLICES_MAX: usize = 64;
+
+/// The memory of all send buffers of a shard in bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UnsentMemory(Rc<Cell<usize>>);
+
+impl UnsentMemory {
+    /// Returns how many bytes the send buffers need now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.set(self.0.get() + bytes);
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.0.set(self.0.get().saturating_sub(bytes));
+    }
+}
+
+/// Bytes that count as unsent memory until they are dropped.
+#[derive(Debug)]
+struct CountedBytes {
+    bytes: Vec<u8>,
+    memory: UnsentMemory,
+}
+
+impl CountedBytes {
+    fn new(bytes: Vec<u8>, memory: &UnsentMemory) -> Self {
+        memory.add(bytes.capacity() + CHUNK_OVERHEAD_BYTES);
+        Self {
+            bytes,
+            memory: memory.clone(),
+        }
+    }
+}
+
+impl Drop for CountedBytes {
+    fn drop(&mut self) {
+        self.memory
+            .subtract(self.bytes.capacity() + CHUNK_OVERHEAD_BYTES);
+    }
+}
+
+/// A frame that many send buffers may contain.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedFrame(Rc<CountedBytes>);
+
+impl SharedFrame {
+    /// Whether a frame of this size is shared and not copied.
+    pub(crate) const fn is_worthwhile(frame: &[u8]) -> bool {
+        frame.len() >= SHARED_BYTES_MIN
+    }
+
+    /// Copies a frame out of a write batch.
+    pub(crate) fn new(frame: &[u8], memory: &UnsentMemory) -> Self {
+        Self(Rc::new(CountedBytes::new(frame.to_vec(), memory)))
+    }
+}
+
+/// Bytes of the queue.
+#[derive(Debug)]
+enum Chunk {
+    /// One frame, or bytes before the first frame: nothing is inserted within it.
+    Whole(SharedFrame),
+    /// Small frames of this connection alone. The capacity never changes.
+    Small(Box<CountedBytes>),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(frame) => &frame.0.bytes,
+            Self::Small(frames) => &frames.bytes,
+        }
+    }
+
+    /// Returns where the frame ends that contains the byte at `position`, or `position` if a frame begins there.
+    fn frame_boundary(&self, position: usize) -> usize {
+        let bytes = self.bytes();
+        if position == 0 || matches!(self, Self::Whole(_)) {
+            return if position == 0 { 0 } else { bytes.len() };
+        }
+        let mut end = 0;
+        while end < position {
+            let frame = bytes.get(end..).and_then(server_frame_len);
+            end = frame.map_or(bytes.len(), |len| bytes.len().min(end + len));
+        }
+        end
+    }
+}
+
+/// The frames of one connection that the kernel has not accepted.
+#[derive(Debug)]
+pub(crate) struct SendBuffer {
+    chunks: VecDeque<Chunk>,
+    /// The bytes of the first chunk that are written.
+    first_written: usize,
+    /// The bytes of all chunks that are not written.
+    unsent: usize,
+    /// The reply to the last ping, which is sent after the frame that is being written. A later one replaces it: RFC
+    /// 6455, section 5.5.3, requires only the reply to the last ping.
+    pong: Option<Vec<u8>>,
+    /// Whether the first chunk is a pong of which nothing is written.
+    is_pong_first: bool,
+    memory: UnsentMemory,
+}
+
+impl SendBuffer {
+    /// An empty buffer.
+    pub(crate) const fn new(memory: UnsentMemory) -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            first_written: 0,
+            unsent: 0,
+            pong: None,
+            is_pong_first: false,
+            memory,
+        }
+    }
+
+    /// Returns how many bytes are not written.
+    pub(crate) fn bytes(&self) -> usize {
+        self.unsent + self.pong.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Appends a frame that other buffers may contain too.
+    pub(crate) fn push_shared(&mut self, frame: SharedFrame) {
+        self.push(Chunk::Whole(frame));
+    }
+
+    /// Appends a copy of a frame.
+    pub(crate) fn push_frame(&mut self, frame: &[u8]) {
+        if SharedFrame::is_worthwhile(frame) {
+            return self.push_whole(frame);
+        }
+        if let Some(Chunk::Small(last)) = self.chunks.back_mut()
+            && last.bytes.capacity() - last.bytes.len() >= frame.len()
+        {
+            last.bytes.extend_from_slice(frame);
+            self.unsent += frame.len();
+            return;
+        }
+        let mut bytes = Vec::with_capacity(SMALL_CHUNK_BYTES);
+        bytes.extend_from_slice(frame);
+        self.push(Chunk::Small(Box::new(CountedBytes::new(
+            bytes,
+            &self.memory,
+        ))));
+    }
+
+    /// Appends a copy of bytes within which nothing is inserted.
+    pub(crate) fn push_whole(&mut self, bytes: &[u8]) {
+        self.push(Chunk::Whole(SharedFrame::new(bytes, &self.memory)));
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.unsent += chunk.bytes().len();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Inserts a frame before everything of which no byte is written. Returns how many bytes are written before the end
+    /// of this frame.
+    pub(crate) fn insert_first(&mut self, frame: &[u8]) -> usize {
+        let rest = self.split_first();
+        let index = usize::from(rest > 0);
+        let chunk = Chunk::Whole(SharedFrame::new(frame, &self.memory));
+        self.chunks.insert(index, chunk);
+        self.is_pong_first = false;
+        self.unsent += frame.len();
+        rest + frame.len()
+    }
+
+    /// Queues the reply to a ping. It replaces the one before, unless that is being written.
+    pub(crate) fn set_pong(&mut self, frame: Vec<u8>) {
+        if mem::take(&mut self.is_pong_first)
+            && let Some(replaced) = self.chunks.pop_front()
+        {
+            self.unsent -= replaced.bytes().len();
+        }
+        self.pong = Some(frame);
+    }
+
+    /// Drops every frame of which no byte is written.
+    pub(crate) fn discard(&mut self) {
+        let rest = self.split_first();
+        self.chunks.truncate(usize::from(rest > 0));
+        self.unsent = rest;
+        self.pong = None;
+        self.is_pong_first = false;
+    }
+
+    /// Splits the first chunk after the frame that is being written. Returns what is left of this frame; if nothing is,
+    /// the first chunk begins with the next frame.
+    fn split_first(&mut self) -> usize {
+        let Some(first) = self.chunks.front_mut() else {
+            return 0;
+        };
+        let boundary = first.frame_boundary(self.first_written);
+        if let Chunk::Small(frames) = first
+            && boundary > 0
+            && boundary < frames.bytes.len()
+        {
+            let after = frames.bytes.get(boundary..).unwrap_or_default().to_vec();
+            frames.bytes.truncate(boundary);
+            let after = Chunk::Small(Box::new(CountedBytes::new(after, &self.memory)));
+            self.chunks.insert(1, after);
+        }
+        let rest = boundary - self.first_written;
+        if rest == 0 && boundary > 0 {
+            self.chunks.pop_front();
+            self.first_written = 0;
+        }
+        rest
+    }
+
+    /// Returns the next bytes to write, at most `bytes_max`. A pong is first, unless a frame is being written.
+    pub(crate) fn next_slices(&mut self, bytes_max: usize) -> Vec<IoSlice<'_>> {
+        self.place_pong();
+        let mut slices = Vec::with_capacity(SLICES_MAX.min(self.chunks.len()));
+        let (mut skipped, mut left) = (self.first_written, bytes_max);
+        for chunk in self.chunks.iter().take(SLICES_MAX) {
+            let bytes = chunk.bytes().get(skipped..).unwrap_or_default();
+            let bytes = bytes.get(..left).unwrap_or(bytes);
+            slices.push(IoSlice::new(bytes));
+            (skipped, left) = (0, left - bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
+        slices
+    }
+
+    fn place_pong(&mut self) {
+        let is_boundary = self
+            .chunks
+            .front()
+            .is_none_or(|first| first.frame_boundary(self.first_written) == self.first_written);
+        if let Some(pong) = self.pong.take_if(|_| is_boundary) {
+            self.insert_first(&pong);
+            self.is_pong_first = self.first_written == 0;
+        }
+    }
+
+    /// Removes bytes that were written.
+    pub(crate) fn advance(&mut self, written: usize) {
+        self.unsent = self.unsent.saturating_sub(written);
+        self.first_written += written;
+        if written > 0 {
+            self.is_pong_first = false;
+        }
+        while let Some(first) = self.chunks.front()
+            && self.first_written >= first.bytes().len()
+        {
+            self.first_written -= first.bytes().len();
+            self.chunks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_protocol::websocket::{
+        Decoder, Frame, Opcode, Role, WebSocketEvent, WebSocketLimits,
+    };
+
+    use super::*;
+    use crate::write_batch::{QueuedBuffers, WriteBatch};
+
+    /// Payload sizes with one-byte, two-byte and eight-byte lengths, below and above the size of shared frames.
+    const SIZES: [usize; 9] = [0, 100, 3, 600, 130, 70_000, 1, 4_000, 400];
+
+    #[test]
+    fn a_frame_that_many_peers_have_not_accepted_is_stored_once() {
+        let (memory, mut batch) = (UnsentMemory::default(), WriteBatch::default());
+        let mut queued = [QueuedBuffers::EMPTY; 300];
+        for _ in 0..100 {
+            let range = batch.add_shared(Frame::unfragmented(Opcode::Text, &[b'1'; 2_000]));
+            for queued in &mut queued {
+                batch.enqueue(queued, range);
+            }
+        }
+
+        let mut buffers: Vec<_> = queued
+            .iter()
+            .map(|queued| filled(&mut batch, *queued, 0, &memory))
+            .collect();
+        batch.clear();
+
+        let total: usize = buffers.iter().map(SendBuffer::bytes).sum();
+        assert_eq!(total, 300 * 100 * 2_004);
+        let once = 100 * (2_004 + CHUNK_OVERHEAD_BYTES);
+        assert_eq!(memory.bytes(), once);
+        buffers.truncate(1);
+        assert_eq!(memory.bytes(), once);
+        buffers.clear();
+        assert_eq!(memory.bytes(), 0);
+    }
+
+    #[test]
+    fn small_frames_of_a_peer_share_a_chunk() {
+        let memory = UnsentMemory::default();
+        let mut buffer = SendBuffer::new(memory.clone());
+
+        for _ in 0..100 {
+            buffer.push_frame(&text(&[b'1'; 38]));
+        }
+
+        assert_eq!((buffer.bytes(), buffer.chunks.len()), (4_000, 1));
+        assert_eq!(memory.bytes(), SMALL_CHUNK_BYTES + CHUNK_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn whatever_is_written_at_a_time_the_peer_gets_every_frame_in_order() {
+        for accepted_at_first in [0, 1, 2, 105, 106, 700, 30_000, 75_000] {
+            for bytes_max in [1, 7, 1_000, usize::MAX] {
+                let (memory, mut batch) = (UnsentMemory::default(), WriteBatch::default());
+                let (queued, sent) = queue_frames(&mut batch);
+
+                let mut buffer = filled(&mut batch, queued, accepted_at_first, &memory);
+                batch.clear();
+                let mut written = sent[..accepted_at_first].to_vec();
+                write_all(&mut buffer, bytes_max, &mut written);
+
+                assert!(written == sent, "{accepted_at_first}, {bytes_max}");
+                assert_eq!((buffer.bytes(), memory.bytes()), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_ping_overtakes_everything_but_the_frame_that_is_being_written() {
+        let (_, all) = queue_frames(&mut WriteBatch::default());
+        for accepted in 0..all.len().min(800) {
+            let (memory, mut batch) = (UnsentMemory::default(), WriteBatch::default());
+            let (queued, sent) = queue_frames(&mut batch);
+            let mut buffer = filled(&mut batch, queued, accepted, &memory);
+            let mut written = sent[..accepted].to_vec();
+
+            let ahead = buffer.insert_first(&text(b"{}"));
+            let before = accepted + ahead - text(b"{}").len();
+            write_all(&mut buffer, 50, &mut written);
+
+            let mut expected = sizes();
+            let begun = frames_within(&sent[..before]);
+            assert!(begun == 0 || frames_within(&sent[..before - 1]) < begun);
+            assert!(frames_within(&sent[..accepted]) + 1 >= begun, "{accepted}");
+            expected.insert(begun, 2);
+            assert_eq!(decode(written), expected, "{accepted}");
+        }
+    }
+
+    #[test]
+    fn of_many_pings_only_the_last_is_replied_to_and_the_reply_follows_the_frame_that_is_being_written()
+     {
+        let mut buffer = SendBuffer::new(UnsentMemory::default());
+        buffer.push_frame(&text(&[b'1'; 2_000]));
+        buffer.push_frame(&text(&[b'2'; 3_000]));
+        buffer.advance(10);
+
+        for number in 0..100 {
+            buffer.set_pong(text(&vec![b'p'; number]));
+            // The socket has space only now and then.
+            if number == 50 {
+                let bytes = buffer.next_slices(1_000).iter().map(|it| it.len()).sum();
+                buffer.advance(bytes);
+            }
+            assert!(buffer.bytes() <= 5_008 + 101);
+        }
+        buffer.advance(2_004 - 1_010);
+        let mut written = Vec::new();
+        write_all(&mut buffer, 10, &mut written);
+
+        assert_eq!(decode(written), [99, 3_000]);
+    }
+
+    #[test]
+    fn a_pong_that_is_being_written_is_not_replaced() {
+        let mut buffer = SendBuffer::new(UnsentMemory::default());
+        buffer.push_frame(&text(&[b'1'; 100]));
+        buffer.set_pong(text(&[b'a'; 10]));
+        let mut written: Vec<u8> = buffer.next_slices(5).concat_bytes();
+        buffer.advance(5);
+
+        buffer.set_pong(text(&[b'b'; 20]));
+        buffer.set_pong(text(&[b'c'; 30]));
+        write_all(&mut buffer, 7, &mut written);
+
+        assert_eq!(decode(written), [10, 30, 100]);
+    }
+
+    #[test]
+    fn a_ping_that_overtakes_a_pong_is_not_replaced_by_the_next_pong() {
+        let mut buffer = SendBuffer::new(UnsentMemory::default());
+        buffer.push_frame(&text(&[b'1'; 100]));
+        buffer.set_pong(text(&[b'a'; 10]));
+        // The socket accepts nothing, and the pong stays first.
+        buffer.next_slices(1_000);
+
+        buffer.insert_first(&text(b"{}"));
+        buffer.set_pong(text(&[b'b'; 20]));
+        let mut written = Vec::new();
+        write_all(&mut buffer, 7, &mut written);
+
+        assert_eq!(decode(written), [20, 2, 10, 100]);
+    }
+
+    #[test]
+    fn what_is_discarded_leaves_the_frame_that_is_being_written() {
+        let (_, all) = queue_frames(&mut WriteBatch::default());
+        for accepted in (0..all.len()).step_by(50) {
+            let (memory, mut batch) = (UnsentMemory::default(), WriteBatch::default());
+            let (queued, sent) = queue_frames(&mut batch);
+            let mut buffer = filled(&mut batch, queued, accepted, &memory);
+            batch.clear();
+            buffer.set_pong(text(b"pong"));
+
+            buffer.discard();
+            let mut written = sent[..accepted].to_vec();
+            assert!(buffer.chunks.len() <= 1);
+            write_all(&mut buffer, 1_000, &mut written);
+            buffer.push_frame(&text(b"close"));
+            write_all(&mut buffer, 1_000, &mut written);
+
+            let received = decode(written);
+            let (last, before) = received.split_last().unwrap();
+            assert_eq!(*last, 5);
+            assert_eq!(before, &sizes()[..before.len()]);
+            assert!(before.len() <= frames_within(&sent[..accepted]) + 1);
+            assert_eq!(memory.bytes(), 0);
+        }
+    }
+
+    trait ConcatBytes {
+        fn concat_bytes(&self) -> Vec<u8>;
+    }
+
+    impl ConcatBytes for Vec<IoSlice<'_>> {
+        fn concat_bytes(&self) -> Vec<u8> {
+            self.iter()
+                .flat_map(|slice| slice.iter().copied())
+                .collect()
+        }
+    }
+
+    /// Queues frames of all sizes, for one receiver and for many. Returns all their bytes too.
+    fn queue_frames(batch: &mut WriteBatch) -> (QueuedBuffers, Vec<u8>) {
+        let (mut queued, mut sent) = (QueuedBuffers::EMPTY, Vec::new());
+        for (index, size) in sizes().into_iter().enumerate() {
+            let payload = vec![b'x'; size];
+            let frame = Frame::unfragmented(Opcode::Text, &payload);
+            let range = if index % 3 == 2 {
+                batch.add_shared(frame)
+            } else {
+                batch.add_own(frame)
+            };
+            batch.enqueue(&mut queued, range);
+            frame.append_server(&mut sent);
+        }
+        (queued, sent)
+    }
+
+    fn sizes() -> Vec<usize> {
+        SIZES.repeat(2)
+    }
+
+    fn filled(
+        batch: &mut WriteBatch,
+        queued: QueuedBuffers,
+        written: usize,
+        memory: &UnsentMemory,
+    ) -> SendBuffer {
+        let mut buffer = SendBuffer::new(memory.clone());
+        batch.move_to_send_buffer(queued, written, &mut buffer, memory);
+        buffer
+    }
+
+    fn write_all(buffer: &mut SendBuffer, bytes_max: usize, written: &mut Vec<u8>) {
+        while buffer.bytes() > 0 {
+            let bytes = buffer.next_slices(bytes_max).concat_bytes();
+            assert!(!bytes.is_empty());
+            buffer.advance(bytes.len());
+            written.extend(bytes);
+        }
+    }
+
+    /// Returns the payload sizes of the frames, of which the last must be complete.
+    fn decode(mut bytes: Vec<u8>) -> Vec<usize> {
+        let limits = WebSocketLimits {
+            message_bytes_max: 1_000_000,
+            frame_bytes_max: 1_000_000,
+            fragments_max: 1,
+        };
+        let mut decoder = Decoder::new(Role::Client, limits);
+        let mut reading = decoder.read(&mut bytes);
+        let mut sizes = Vec::new();
+        while let Some(event) = reading.next_event().unwrap() {
+            let WebSocketEvent::Message { payload, .. } = event else {
+                panic!("{event:?}");
+            };
+            sizes.push(payload.len());
+        }
+        assert_eq!(decoder.buffered_bytes(), 0);
+        sizes
+    }
+
+    /// Returns the number of complete frames.
+    fn frames_within(mut bytes: &[u8]) -> usize {
+        let mut frames = 0;
+        while let Some(rest) = server_frame_len(bytes).and_then(|len| bytes.get(len..)) {
+            frames += 1;
+            bytes = rest;
+        }
+        frames
+    }
+
+    fn text(payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        Frame::unfragmented(Opcode::Text, payload).append_server(&mut frame);
+        frame
+    }
+}
