@@ -127,6 +127,15 @@ impl Subscriptions {
         }
     }
 
+    /// The server sent a message above the limit of this client, and its channel is not known. A
+    /// subscription that is where it was when this happened before gives up its position: otherwise the same message
+    /// would end every connection.
+    pub(crate) fn on_message_too_large(&mut self) {
+        for it in self.all.values_mut() {
+            it.on_message_too_large();
+        }
+    }
+
     /// Handles the reply to a subscribe command; `None` if the command belongs to no subscription.
     pub(crate) fn on_subscribe_reply(
         &mut self,

@@ -31,8 +31,9 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 /// Number of unacknowledged probes after which the connection is dropped.
 const KEEPALIVE_COUNT: u32 = 2;
-/// `TCP_NOTSENT_LOWAT`: maximum number of unsent bytes in the kernel, and so of bytes before a ping, 128 KiB.
-const UNSENT_BYTES_MAX: u32 = 128 << 10;
+/// `TCP_NOTSENT_LOWAT`: maximum number of unsent bytes in the kernel, and so of bytes before a ping. 16 kbit/s take four
+/// seconds for these 8 KiB, which is within the pong timeout.
+const UNSENT_BYTES_MAX: u32 = 8 << 10;
 
 /// The timeout of each stage of an attempt. The session also limits the duration of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,4 +27,7 @@ pub enum ConnectionLoss {
     },
     /// The connection ended without a close frame; the text is a human-readable description.
     Failed(String),
+    /// The server sent a message above the limit of this client, which ends the connection; the text describes it. The
+    /// server sends it again to a client that recovers the same position.
+    MessageTooLarge(String),
 }

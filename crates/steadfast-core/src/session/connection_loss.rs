@@ -28,6 +28,9 @@ impl Session {
         if matches!(self.lifecycle, Lifecycle::Closing { .. }) {
             return self.end(now);
         }
+        if matches!(loss, ConnectionLoss::MessageTooLarge(_)) {
+            self.subscriptions.on_message_too_large();
+        }
         let (cause, advice, reason) = classify(loss);
         match advice {
             Advice::Terminal => {
@@ -110,7 +113,7 @@ impl Session {
 /// The cause of a loss, the advice for it, and the backoff that applies.
 fn classify(loss: ConnectionLoss) -> (DisconnectCause, Advice, BackoffReason) {
     match loss {
-        ConnectionLoss::Failed(text) => (
+        ConnectionLoss::Failed(text) | ConnectionLoss::MessageTooLarge(text) => (
             DisconnectCause::ConnectionFailed(text),
             Advice::Reconnect,
             BackoffReason::ConnectionLost,

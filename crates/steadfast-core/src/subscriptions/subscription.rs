@@ -45,6 +45,8 @@ pub(super) struct Subscription {
     pub(super) position: Option<Position>,
     /// The position that became invalid: the next reply is reported as a gap after it.
     invalidated_position: Option<Position>,
+    /// The position at which a message above the limit last ended the connection.
+    too_large_after: Option<Position>,
     /// It was active before, so the next reply resumes it.
     has_subscribed: bool,
     /// Delivered events that the application has not consumed.
@@ -58,6 +60,7 @@ impl Subscription {
         Self {
             position: options.since.clone(),
             invalidated_position: None,
+            too_large_after: None,
             options,
             state: SubscriptionState::Pending,
             has_subscribed: false,
@@ -98,6 +101,11 @@ impl Subscription {
             None if invalidated.is_none() && !self.has_subscribed => {
                 let position = to.clone();
                 (to, SubscriptionEvent::Subscribed { position })
+            }
+            // The message above the limit belongs to another channel: nothing is missing.
+            None if invalidated.as_ref() == Some(&to) && self.too_large_after == invalidated => {
+                let position = to.clone();
+                (to, SubscriptionEvent::Resumed { position })
             }
             previous => {
                 let from = previous.or(invalidated);
@@ -162,6 +170,15 @@ impl Subscription {
         if let Some(position) = self.position.take() {
             self.invalidated_position = Some(position);
         }
+    }
+
+    /// A message above the limit ended the connection. If this happens twice at the same position, the position becomes
+    /// invalid.
+    pub(super) fn on_message_too_large(&mut self) {
+        if self.position.is_some() && self.position == self.too_large_after {
+            return self.invalidate_position();
+        }
+        self.too_large_after.clone_from(&self.position);
     }
 
     /// A subscribe command was sent.

@@ -243,6 +243,10 @@ impl Script {
         self.lose_as(ConnectionLoss::Failed("reset".to_owned()));
     }
 
+    pub(crate) fn receive_too_large_message(&mut self) {
+        self.lose_as(ConnectionLoss::MessageTooLarge("too large".to_owned()));
+    }
+
     pub(crate) fn lose_with(&mut self, code: u16, reason: &str) {
         let reason = reason.to_owned();
         self.lose_as(ConnectionLoss::CloseFrame {

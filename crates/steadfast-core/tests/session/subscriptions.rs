@@ -65,6 +65,56 @@ fn a_loss_before_the_first_message_is_recovered() {
 }
 
 #[test]
+fn a_message_above_the_limit_that_ends_each_connection_becomes_a_gap_and_later_ones_arrive() {
+    let mut script = Script::ready();
+    script.subscribe("chat", 100);
+    script.reply_to_subscribe(subscribed(at(1)));
+    let mut attempt = |delivered: Option<u64>, reply| {
+        if let Some(offset) = delivered {
+            script.push("chat", offset);
+        }
+        script.drain_subscription_events();
+        script.receive_too_large_message();
+        reconnect(&mut script);
+        recovers_from(&script.reply_to_subscribe(reply))
+    };
+
+    let first = attempt(None, recovered(at(1), &[]));
+    // There was progress, so this is the first time at a position.
+    let second = attempt(Some(2), recovered(at(2), &[]));
+    let third = attempt(None, subscribed(at(9)));
+    script.push("chat", 10);
+
+    assert_eq!([first, second, third], [Some(at(1)), Some(at(2)), None]);
+    assert_eq!(
+        script.drain_subscription_events(),
+        [
+            gap(Some(at(2)), at(9)),
+            SubscriptionEvent::Publication(item(10)),
+        ]
+    );
+}
+
+#[test]
+fn a_channel_in_which_nothing_is_missing_has_no_gap_because_of_a_message_above_the_limit() {
+    let mut script = Script::ready();
+    script.subscribe("quiet", 100);
+    script.reply_to_subscribe(subscribed(at(1)));
+    for reply in [recovered(at(1), &[]), subscribed(at(1))] {
+        script.receive_too_large_message();
+        reconnect(&mut script);
+        script.reply_to_subscribe(reply);
+    }
+
+    let resumed = SubscriptionEvent::Resumed { position: at(1) };
+    let subscribed = SubscriptionEvent::Subscribed { position: at(1) };
+    assert_eq!(
+        script.drain_subscription_events(),
+        [subscribed, resumed.clone(), resumed]
+    );
+}
+
+#[test]
 fn a_recovery_may_be_split_and_interrupted() {
     let mut script = Script::ready();
     script.subscribe("chat", 100);

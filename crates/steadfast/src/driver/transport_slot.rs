@@ -215,7 +215,12 @@ fn receive(
             }
         }
         if let Err(error) = outcome {
-            return Err(ConnectionLoss::Failed(error.to_string()));
+            let text = error.to_string();
+            return Err(if error.is_message_too_large() {
+                ConnectionLoss::MessageTooLarge(text)
+            } else {
+                ConnectionLoss::Failed(text)
+            });
         }
     }
     Ok(is_busy)

@@ -66,6 +66,16 @@ pub enum ReadError {
     Codec(CodecError),
 }
 
+impl ReadError {
+    /// Whether the peer sent a message above the limit.
+    pub(crate) const fn is_message_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Codec(CodecError::FrameTooLong | CodecError::MessageTooLong)
+        )
+    }
+}
+
 /// An open WebSocket.
 #[derive(Debug)]
 pub struct WebSocket {
