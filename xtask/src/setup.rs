@@ -177,8 +177,8 @@ pub(crate) fn precommit() -> Result<()> {
     Ok(())
 }
 
-/// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, and libfaketime for
-/// the test with a wall clock that jumps.
+/// Installs with apt what is missing: Python's `venv`, a browser with fonts for the tests of the page, libfaketime for the
+/// test with a wall clock that jumps, and `tc` for those of slow links.
 /// The Makefile installs the C compiler, which is necessary to build this program.
 fn system_packages() -> Result<()> {
     let mut missing = Vec::new();
@@ -194,6 +194,10 @@ fn system_packages() -> Result<()> {
     }
     if !has_faketime() {
         missing.push("faketime");
+    }
+    // The tests of slow links.
+    if !is_available("tc", &["-Version"]) {
+        missing.push("iproute2");
     }
     if missing.is_empty() {
         return Ok(());

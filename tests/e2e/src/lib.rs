@@ -3,6 +3,7 @@
 //! - [`binaries`] finds or builds what is started.
 //! - [`gateway`] starts, watches and kills one gateway; [`driver`] talks to the clients of `tests/third-party`.
 //! - [`walk`] exercises every feature with each kind of client.
+//! - [`slow_links`] lets clients recover over links of a few kbit/s.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
 //! The gateway is not linked: the tests run the binary that a user would start.
@@ -12,6 +13,7 @@ pub mod driver;
 pub mod gateway;
 pub mod kills;
 pub mod ledger;
+pub mod slow_links;
 pub mod third_party;
 pub mod verdict;
 pub mod walk;

@@ -92,10 +92,11 @@ fn tests() -> Vec<Step> {
         web_build().aside(),
         bench_build().aside(),
         step("bench-unit", &format!("cargo test --quiet {BENCH}")).aside(),
-        // The tests that start gateways or third-party clients run in `third-party`, `known-bad`, `lab` and `demo`.
+        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `known-bad`, `lab` and
+        // `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links))",
         )
         // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
         .after(&["setup", "web-build"]),
@@ -110,6 +111,7 @@ fn tests() -> Vec<Step> {
         websocket("1-7,10").aside().after(&["build"]),
         browser("test").within(BROWSER_LIMIT).aside().after(&["build"]),
         end_to_end("third-party", "third_party"),
+        end_to_end("slow-links", "slow_links"),
         end_to_end("known-bad", "known_bad"),
         end_to_end("demo", "demo"),
         // Its runs mostly wait for scheduled faults, so more of them run at a time than the machine has cores.
@@ -174,6 +176,7 @@ fn conformance() -> Vec<Step> {
         built("codec", codec),
         websocket("1-7,9-10"),
         built("walk", "target/debug/steadfast-e2e walk"),
+        built("slow-links", "target/debug/steadfast-e2e slow-links --long"),
     ]
 }
 
