@@ -264,7 +264,7 @@ fn expired_publications_free_capacity() {
         script.handle(Input::PublishRequested(Publish {
             id: PublicationId(n),
             channel: n.to_string(),
-            data: vec![b'1'; 40_000].into(),
+            data: format!("\"{}\"", "1".repeat(40_000)).into(),
             idempotency_key: n.to_string(),
             ttl: Some(Duration::from_secs(1)),
         }));
