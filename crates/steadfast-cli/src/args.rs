@@ -234,7 +234,7 @@ pub(crate) enum Log {
 /// The arguments of `log verify` and `log repair`.
 #[derive(Args, Debug)]
 pub(crate) struct LogDirectory {
-    /// Data directory
+    /// Data directory of the log
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
     /// Print the result as a JSON object
@@ -245,7 +245,7 @@ pub(crate) struct LogDirectory {
 /// The arguments of `log backup`.
 #[derive(Args, Debug)]
 pub(crate) struct LogBackup {
-    /// Data directory
+    /// Data directory of the log
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
     /// Directory of the backup; must not exist, or be empty

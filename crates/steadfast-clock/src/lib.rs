@@ -29,6 +29,10 @@ impl Clock {
     }
 
     /// Returns the wall-clock time; the Unix epoch when the system's clock is before it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all other crates use"
+    )]
     pub fn wall() -> Timestamp {
         // Through the C library, so that a test can run a process with another wall clock.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -228,6 +228,15 @@ impl Hub {
             self.close(id, DisconnectCode::Shutdown.into());
         }
     }
+
+    fn on_unsent_memory(&mut self, bytes: usize) {
+        let slowest = self
+            .slowest_first
+            .next(&self.peers, &mut self.shared, bytes);
+        if let Some(peer) = slowest {
+            self.close(peer, DisconnectCode::Slow.into());
+        }
+    }
 }
 
 impl Machine for Hub {
@@ -273,14 +282,7 @@ impl Machine for Hub {
                     peer.record_ping_buffered(bytes);
                 }
             }
-            Input::UnsentMemory { bytes } => {
-                if let Some(peer) = self
-                    .slowest_first
-                    .next(&self.peers, &mut self.shared, bytes)
-                {
-                    self.close(peer, DisconnectCode::Slow.into());
-                }
-            }
+            Input::UnsentMemory { bytes } => self.on_unsent_memory(bytes),
             Input::ApiPublishReceived { call, publication } => {
                 api::publish(&mut self.shared, call, publication);
             }

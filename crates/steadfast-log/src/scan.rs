@@ -279,6 +279,10 @@ impl Scan {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value exists at a time, and a box would be an allocation for each record"
+)]
 enum NextRecord<'a> {
     Valid(RecordHead, Stored<'a>),
     Invalid,

@@ -83,6 +83,7 @@ impl Timestamp {
     }
 
     /// Returns the time this many milliseconds later, or earlier if they are negative; saturates at the ends of the range.
+    #[must_use]
     pub const fn shifted(self, millis: i64) -> Self {
         Self(self.0.saturating_add_signed(millis))
     }

@@ -178,12 +178,13 @@ fn in_replies(received: &[Reply]) -> Vec<usize> {
 
 /// The payload bytes of each push.
 fn in_pushes(received: &[Reply]) -> Vec<usize> {
-    let sizes = received.iter().filter_map(|reply| match reply {
-        Reply::Push(push) => match &push.event {
-            PushEvent::Publication(publication) => Some(publication.data.len()),
-            _ => None,
-        },
-        _ => None,
+    let sizes = received.iter().filter_map(|reply| {
+        if let Reply::Push(push) = reply
+            && let PushEvent::Publication(publication) = &push.event
+        {
+            return Some(publication.data.len());
+        }
+        None
     });
     sizes.collect()
 }
@@ -193,11 +194,12 @@ fn subscribed(received: &[Reply]) -> &SubscribeResult {
 }
 
 fn as_subscribed(reply: &Reply) -> Option<&SubscribeResult> {
-    match reply {
-        Reply::Response {
-            outcome: Ok(ReplyResult::Subscribe(result)),
-            ..
-        } => Some(result),
-        _ => None,
+    if let Reply::Response {
+        outcome: Ok(ReplyResult::Subscribe(result)),
+        ..
+    } = reply
+    {
+        return Some(result);
     }
+    None
 }

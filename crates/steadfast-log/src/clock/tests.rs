@@ -6,9 +6,9 @@ const WALL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
-fn boot(id: u8, millis: u64) -> Option<BootTime> {
+const fn boot(id: u8, millis: u64) -> BootTime {
     let id = BootId([id; BootId::BYTES]);
-    Some(BootTime { id, millis })
+    BootTime { id, millis }
 }
 
 fn after(time: Duration) -> Instant {
@@ -23,7 +23,7 @@ fn recorded(clock: &LogClock, now: Instant) -> RecordedTime {
 }
 
 fn new_clock(wall: Timestamp) -> LogClock {
-    let boot = boot(1, 5_000);
+    let boot = Some(boot(1, 5_000));
     LogClock::new(Instant::START, Clocks { wall, boot })
 }
 
@@ -38,7 +38,7 @@ fn a_restart_within_a_boot_knows_the_time_whatever_the_wall_clock_shows() {
         let recorded = recorded(&new_clock(WALL), after(MINUTE));
         let clocks = Clocks {
             wall: (WALL + 2 * MINUTE).shifted(error),
-            boot: boot(1, 125_000),
+            boot: Some(boot(1, 125_000)),
         };
         let (clock, jump) = LogClock::open(Instant::START, clocks, recorded);
 
@@ -52,7 +52,7 @@ fn a_restart_within_a_boot_knows_the_time_whatever_the_wall_clock_shows() {
 fn a_downtime_is_an_estimate_until_the_wall_clock_has_not_jumped_for_an_hour() {
     let recorded = recorded(&new_clock(WALL), after(MINUTE));
     let last = WALL + MINUTE;
-    for other in [boot(2, 9_000), boot(1, 1), None] {
+    for other in [Some(boot(2, 9_000)), Some(boot(1, 1)), None] {
         let wall = last + DAY;
         let mut clock = open(wall, other, recorded);
 
@@ -103,30 +103,30 @@ fn a_downtime_during_which_the_wall_clock_went_back_is_zero() {
     assert_eq!(age, Duration::from_millis(1));
 }
 
-/// When the clock of a machine without a battery is set.
+/// When the clock of a machine without a battery is set: in its first run, before its second, or in that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Set {
-    InFirstRun,
-    BeforeSecondRun,
-    InSecondRun,
+    First,
+    Between,
+    Second,
 }
 
 #[test]
 fn a_machine_that_starts_in_1970_gains_no_years_when_its_clock_is_set() {
     let epoch = Timestamp::from_millis(30_000);
     for run in [10 * MINUTE, Duration::from_hours(5)] {
-        for set in [Set::InFirstRun, Set::BeforeSecondRun, Set::InSecondRun] {
+        for set in [Set::First, Set::Between, Set::Second] {
             let mut clock = new_clock(epoch);
             clock.observe(after(run), epoch + run);
-            if set == Set::InFirstRun {
+            if set == Set::First {
                 assert!(clock.observe(after(run), WALL).is_some());
             }
             let first = clock.at(Instant::START);
             let recorded = recorded(&clock, after(run));
 
-            let is_right = set == Set::BeforeSecondRun;
+            let is_right = set == Set::Between;
             let wall = if is_right { WALL + DAY } else { epoch };
-            let mut clock = open(wall, boot(2, 30_000), recorded);
+            let mut clock = open(wall, Some(boot(2, 30_000)), recorded);
             clock.observe(after(MINUTE), WALL + DAY + MINUTE);
             let settled = after(MINUTE + SETTLED_AFTER);
             clock.observe(settled, WALL + DAY + MINUTE + SETTLED_AFTER);
@@ -190,7 +190,7 @@ fn a_glitch_is_no_reference_for_a_downtime() {
 fn two_downtimes_within_an_hour_are_one_and_no_record_becomes_older() {
     let first = recorded(&new_clock(WALL), after(MINUTE));
     let last = WALL + MINUTE;
-    let clock = open(last + DAY, boot(2, 1), first);
+    let clock = open(last + DAY, Some(boot(2, 1)), first);
     let between = clock.at(Instant::START);
 
     let second = recorded(&clock, after(5 * MINUTE));

@@ -153,35 +153,35 @@ impl<'a> Fields<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// The value of `decode`, which is present or not, and takes its bytes in both cases.
-    fn optional<T>(&mut self, decode: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        let is_present = match self.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        };
-        let value = decode(self)?;
-        Some(is_present.then_some(value))
+    /// Whether the value that follows is present; it takes its bytes in both cases.
+    fn is_present(&mut self) -> Option<bool> {
+        match self.u8()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
     }
 
     fn clock(&mut self) -> Option<ClockState> {
         let at = self.at()?;
-        let boot = self.optional(|fields| {
-            let id = BootId(fields.array()?);
-            let millis = fields.u64()?;
-            Some(BootTime { id, millis })
-        })?;
+        let is_present = self.is_present()?;
+        let boot = {
+            let id = BootId(self.array()?);
+            let millis = self.u64()?;
+            is_present.then_some(BootTime { id, millis })
+        };
         let (offset, trusted, highest) = (self.i64()?, self.i64()?, self.i64()?);
-        let pending = self.optional(|fields| {
-            let until = fields.at()?;
-            let reference = fields.i64()?;
-            let millis = fields.u64()?;
-            Some(Pending {
+        let is_present = self.is_present()?;
+        let pending = {
+            let until = self.at()?;
+            let reference = self.i64()?;
+            let millis = self.u64()?;
+            is_present.then_some(Pending {
                 until,
                 reference,
                 millis,
             })
-        })?;
+        };
         let mut counted = Downtimes::default();
         for downtime in &mut counted.0 {
             let (until, millis) = (self.at()?, self.u64()?);

@@ -110,8 +110,18 @@ pub(crate) struct Restart {
     pub(crate) down: Duration,
     /// How far the wall clock is ahead at the start of the next process.
     pub(crate) wall_error: i64,
-    /// The identity of the boot, if it is a new one.
-    pub(crate) new_boot: Option<Option<u8>>,
+    /// Whether the machine was started too.
+    pub(crate) boot: NextBoot,
+}
+
+/// The boot of the machine in which the next process starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum NextBoot {
+    /// The same as that of the process before.
+    #[default]
+    Same,
+    /// A new one with this identity, or without an identity.
+    New(Option<u8>),
 }
 
 /// An operation that the disk executed.
@@ -425,10 +435,13 @@ impl Harness {
     /// Ends the process without a clean shutdown, and starts the next one, which must open.
     pub(crate) fn restart(self, settings: LogSettings, incarnation: u64, restart: Restart) -> Self {
         let wall = self.wall + u64::try_from(restart.down.as_millis()).unwrap();
-        let boot = restart.new_boot.map_or(self.boot, |id| Boot {
-            id,
-            began: wall - 20_000,
-        });
+        let boot = match restart.boot {
+            NextBoot::Same => self.boot,
+            NextBoot::New(id) => Boot {
+                id,
+                began: wall - 20_000,
+            },
+        };
         let start = Start {
             wall,
             wall_error: restart.wall_error,

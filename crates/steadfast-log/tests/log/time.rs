@@ -8,7 +8,7 @@ use steadfast_engine::{ChannelEpoch, Page, ReadFrom};
 use steadfast_log::clock::SETTLED_AFTER;
 use steadfast_log::event::Event;
 
-use crate::harness::{Harness, Restart, append, idempotent, read, settings};
+use crate::harness::{Harness, NextBoot, Restart, append, idempotent, read, settings};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -46,9 +46,11 @@ fn check(harness: &mut Harness, epoch: ChannelEpoch, case: &str) {
 }
 
 fn wall_jumps(harness: &Harness) -> Vec<i64> {
-    let jumps = harness.events.iter().filter_map(|event| match event {
-        Event::WallClockJumped(jump) => Some(jump.millis),
-        _ => None,
+    let jumps = harness.events.iter().filter_map(|event| {
+        if let Event::WallClockJumped(jump) = event {
+            return Some(jump.millis);
+        }
+        None
     });
     jumps.collect()
 }
@@ -77,7 +79,7 @@ fn a_jump_over_a_restart_within_a_boot_changes_nothing() {
         let restart = Restart {
             down: MINUTE,
             wall_error: jump,
-            new_boot: None,
+            boot: NextBoot::Same,
         };
 
         let mut harness = harness.restart(settings(), 2, restart);
@@ -97,9 +99,9 @@ fn history_is_hidden_after_24_real_hours_of_one_boot_whatever_the_wall_clock_sho
     for jump in jumps() {
         let (harness, _) = filled();
         let restart = |seconds| Restart {
-            down: DAY - Duration::from_secs(seconds),
+            down: DAY.saturating_sub(Duration::from_secs(seconds)),
             wall_error: jump,
-            new_boot: None,
+            boot: NextBoot::Same,
         };
 
         let (mut early, _) = filled();
@@ -120,7 +122,7 @@ fn a_start_of_the_machine_with_a_wrong_clock_removes_nothing_and_shows_everythin
             let restart = Restart {
                 down: 30 * MINUTE,
                 wall_error: jump,
-                new_boot: Some(boot),
+                boot: NextBoot::New(boot),
             };
 
             let mut harness = harness.restart(settings(), 2, restart);
@@ -148,18 +150,20 @@ fn a_downtime_hides_old_publications_at_once_and_counts_after_an_hour() {
     let restart = |down| Restart {
         down,
         wall_error: 0,
-        new_boot: Some(Some(2)),
+        boot: NextBoot::New(Some(2)),
     };
     let mut harness = harness.restart(settings(), 2, restart(31 * DAY));
-    let downtimes = harness.events.iter().filter_map(|event| match event {
-        Event::DowntimeEstimated { downtime } => Some(downtime.as_secs() / 86_400),
-        _ => None,
+    let downtimes = harness.events.iter().filter_map(|event| {
+        if let Event::DowntimeEstimated { downtime } = event {
+            return Some(downtime.as_secs() / 86_400);
+        }
+        None
     });
     assert_eq!(downtimes.collect::<Vec<_>>(), [31]);
     assert_eq!(harness.all("a"), []);
     harness.publish_ok(append("c", "new"));
 
-    harness.advance(SETTLED_AFTER - MINUTE);
+    harness.advance(SETTLED_AFTER.saturating_sub(MINUTE));
     assert_eq!(harness.log.channels(), 3, "nothing is removed yet");
     harness.advance(MINUTE);
     harness.advance(MINUTE);
@@ -179,7 +183,7 @@ fn the_estimate_of_a_downtime_survives_restarts_and_rollovers() {
     let wrong = Restart {
         down: 30 * MINUTE,
         wall_error: years,
-        new_boot: Some(Some(2)),
+        boot: NextBoot::New(Some(2)),
     };
     let mut harness = harness.restart(settings(), 2, wrong);
     for _ in 0..40 {
@@ -188,7 +192,7 @@ fn the_estimate_of_a_downtime_survives_restarts_and_rollovers() {
     assert!(harness.disk.numbers().len() > 3);
 
     let again = Restart {
-        new_boot: None,
+        boot: NextBoot::Same,
         ..wrong
     };
     let mut harness = harness.restart(settings(), 3, again);
@@ -213,7 +217,7 @@ fn a_machine_that_starts_in_1970_keeps_its_publications_when_its_clock_is_set() 
         let restart = Restart {
             down: Duration::from_secs(20),
             wall_error: error,
-            new_boot: Some(Some(u8::try_from(incarnation).unwrap())),
+            boot: NextBoot::New(Some(u8::try_from(incarnation).unwrap())),
         };
         harness = harness.restart(settings(), incarnation, restart);
         check(&mut harness, epoch, &format!("start {incarnation}"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use steadfast_clock::Clock;
 use steadfast_engine::order::Delivery;
-use steadfast_engine::{Engine, Health};
+use steadfast_engine::{Engine, Health, StorageOperation};
 use steadfast_log::clock::{BootId, BootTime, Clocks, SETTLED_AFTER};
 use steadfast_log::event::Event;
 use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
@@ -349,21 +349,7 @@ where
                 tracing::warn!(?limit, %setting, "log limit reached; requests are rejected");
             }
             Event::WriteFailed { segment, error } => {
-                let segment = segment.0;
-                match error {
-                    StorageError::Misplaced => tracing::error!(
-                        segment,
-                        "the log is no longer where it was opened; publishing is disabled: stop the gateway, move the \
-                         data directory back to its path or restore a backup there, and start the gateway again"
-                    ),
-                    StorageError::NoSpace | StorageError::Io => {
-                        tracing::error!(
-                            segment,
-                            ?error,
-                            "log write failed; publishing is disabled"
-                        );
-                    }
-                }
+                log_failed_write(segment.0, error);
             }
             Event::RecordUnreadable { segment, at } => {
                 tracing::error!(
@@ -375,33 +361,54 @@ where
             Event::OperationSlow {
                 operation,
                 duration,
-            } => tracing::warn!(
-                duration_seconds = duration.as_secs(),
-                "{} of the log has not returned; what needs it waits, and everything else is served",
-                operation.name()
-            ),
+            } => log_slow_operation(operation, duration),
             Event::SlowOperationEnded {
                 operation,
                 duration,
-            } => {
-                let duration_seconds = duration.as_secs_f32();
-                tracing::warn!(duration_seconds, "{} of the log returned", operation.name());
-            }
+            } => log_end_of_slow_operation(operation, duration),
             Event::WallClockJumped(jump) => diagnostics::log_wall_jump(jump),
-            Event::DowntimeEstimated { downtime } => {
-                tracing::info!(
-                    downtime_s = downtime.as_secs(),
-                    counts_after_s = SETTLED_AFTER.as_secs(),
-                    "machine restarted; publications are hidden by the estimated downtime, and removed only if the wall \
-                     clock stays right"
-                );
-            }
+            Event::DowntimeEstimated { downtime } => log_downtime(downtime),
             Event::UncleanShutdown => {
                 self.outcome = CloseOutcome::Unclean;
                 tracing::warn!("clean shutdown of the log not recorded");
             }
         }
     }
+}
+
+fn log_failed_write(segment: u64, error: StorageError) {
+    match error {
+        StorageError::Misplaced => tracing::error!(
+            segment,
+            "the log is no longer where it was opened; publishing is disabled: stop the gateway, move the data directory \
+             back to its path or restore a backup there, and start the gateway again"
+        ),
+        StorageError::NoSpace | StorageError::Io => {
+            tracing::error!(segment, ?error, "log write failed; publishing is disabled");
+        }
+    }
+}
+
+fn log_slow_operation(operation: StorageOperation, duration: Duration) {
+    tracing::warn!(
+        duration_seconds = duration.as_secs(),
+        "{} of the log has not returned; what needs it waits, and everything else is served",
+        operation.name()
+    );
+}
+
+fn log_end_of_slow_operation(operation: StorageOperation, duration: Duration) {
+    let duration_seconds = duration.as_secs_f32();
+    tracing::warn!(duration_seconds, "{} of the log returned", operation.name());
+}
+
+fn log_downtime(downtime: Duration) {
+    tracing::info!(
+        downtime_seconds = downtime.as_secs(),
+        counts_after_seconds = SETTLED_AFTER.as_secs(),
+        "machine restarted; publications are hidden by the estimated downtime, and removed only if the wall clock stays \
+         right"
+    );
 }
 
 /// Reads the clocks of the machine at the same moment.
