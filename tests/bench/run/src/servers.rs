@@ -280,7 +280,8 @@ fn config_path(server: Server, paths: &Paths) -> PathBuf {
     paths.output.join(format!("{}.toml", server.name()))
 }
 
-/// With a new idempotency key in each call, a run reaches the default limit of a million keys within three seconds.
+/// With a new idempotency key in each call, a run reaches the default limits of the store and of a connection within
+/// seconds.
 const IDEMPOTENCY_KEYS: &str = "idempotency_keys_max = 16000000\n";
 
 /// Returns the gateway's configuration: the defaults except for one shard, the port (0 for any free port), the store of
@@ -295,9 +296,11 @@ fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String
     };
     let client = match ping_interval {
         PingInterval::Default => "",
-        PingInterval::Short => "\n[client]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n",
+        PingInterval::Short => "ping_interval = \"2s\"\npong_timeout = \"1s\"\n",
     };
-    format!("server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}{client}")
+    format!(
+        "server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}\n[client]\n{IDEMPOTENCY_KEYS}{client}"
+    )
 }
 
 /// Returns NATS's configuration: a free port on the loopback interface, and a sync before each acknowledgement.
