@@ -107,7 +107,6 @@ fn a_copy_of_a_growing_segment_is_valid_and_has_what_was_acknowledged_before_the
         );
         assert!(victim.published.starts_with(&published), "seed {seed}");
     }
-    println!("again {again}");
     assert!(again > 30, "only {again} reads saw a later write");
 }
 
