@@ -5,24 +5,12 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use steadfast_log::open::CorruptionKind;
-use steadfast_log::policy::LogPolicy;
-use steadfast_log::verify::{Verification, Verifier};
 use steadfast_machine::Seed;
 
 use crate::disk::{Disk, RECORDS_AT, SECTOR, TRAILER};
 use crate::harness::{Harness, WALL, append};
-use crate::imitation::{Victim, small};
+use crate::imitation::{Victim, small, verify};
 use crate::oracle::{Expected, History};
-
-fn verify(disk: &Disk) -> Verification {
-    let policy = LogPolicy::new(small()).unwrap();
-    let mut verifier = Verifier::new(policy, disk.list());
-    while let Some(request) = verifier.next_read() {
-        let (number, at) = (request.segment.0, request.at);
-        verifier.feed(&disk.read(number, at, request.len).unwrap());
-    }
-    verifier.finish()
-}
 
 /// Compares what is found on a disk with what the oracle expects, and returns the latter.
 fn check(history: &History, disk: &Disk, damage: &str) -> Expected {

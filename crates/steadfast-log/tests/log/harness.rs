@@ -308,10 +308,7 @@ impl Harness {
         disk: Disk,
         set: impl FnOnce(&mut Faults),
     ) -> Self {
-        let mut faults = Faults::default();
-        set(&mut faults);
-        let start = Start::at(WALL, 9);
-        Self::begin(settings, disk, start, faults, true, random_secrets(9))
+        Self::start_failing(settings, disk, set, true)
     }
 
     /// Starts this log on a disk.
@@ -333,10 +330,19 @@ impl Harness {
         disk: Disk,
         set: impl FnOnce(&mut Faults),
     ) -> Self {
+        Self::start_failing(settings, disk, set, false)
+    }
+
+    fn start_failing(
+        settings: LogSettings,
+        disk: Disk,
+        set: impl FnOnce(&mut Faults),
+        is_holding: bool,
+    ) -> Self {
         let mut faults = Faults::default();
         set(&mut faults);
         let start = Start::at(WALL, 9);
-        Self::begin(settings, disk, start, faults, false, random_secrets(9))
+        Self::begin(settings, disk, start, faults, is_holding, random_secrets(9))
     }
 
     fn begin(

@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use steadfast_engine::Append;
-use steadfast_log::policy::LogSettings;
+use steadfast_log::policy::{LogPolicy, LogSettings};
+use steadfast_log::verify::{Verification, Verifier};
 use steadfast_machine::{ByteSize, Generator, Seed};
 use steadfast_protocol::message::PayloadKind;
 
@@ -29,6 +30,17 @@ pub(crate) fn small() -> LogSettings {
         log_bytes: ByteSize::from_kib(64),
         ..settings()
     }
+}
+
+/// Verifies a log with the settings of [`small`].
+pub(crate) fn verify(disk: &Disk) -> Verification {
+    let policy = LogPolicy::new(small()).unwrap();
+    let mut verifier = Verifier::new(policy, disk.list());
+    while let Some(request) = verifier.next_read() {
+        let (number, at) = (request.segment.0, request.at);
+        verifier.feed(&disk.read(number, at, request.len).unwrap());
+    }
+    verifier.finish()
 }
 
 /// A log of many small batches: a whole segment of them.

@@ -2,14 +2,11 @@
 
 use bytes::Bytes;
 use steadfast_log::io::SegmentNumber;
-use steadfast_log::policy::LogPolicy;
 use steadfast_log::snapshot::{SegmentCopy, SegmentSnapshot, SnapshotStep};
-use steadfast_log::verify::{Verification, Verifier};
 use steadfast_machine::{Generator, Seed};
 
-use crate::disk::Disk;
 use crate::harness::{Harness, WALL};
-use crate::imitation::{Victim, small};
+use crate::imitation::{Victim, small, verify};
 
 /// A read that begins at a moment and sees each sector as it was then, or at a later moment.
 fn torn_read(moments: &[Vec<u8>], moment: &mut usize, random: &mut Generator) -> Vec<u8> {
@@ -34,16 +31,6 @@ fn copy(number: u64, mut read: impl FnMut() -> Vec<u8>) -> SegmentCopy {
         }
     }
     panic!("more than two reads")
-}
-
-fn verify(disk: &Disk) -> Verification {
-    let policy = LogPolicy::new(small()).unwrap();
-    let mut verifier = Verifier::new(policy, disk.list());
-    while let Some(request) = verifier.next_read() {
-        let (number, at) = (request.segment.0, request.at);
-        verifier.feed(&disk.read(number, at, request.len).unwrap());
-    }
-    verifier.finish()
 }
 
 /// The segment that is written to at each of some moments, during which the log is also closed or restarted.
