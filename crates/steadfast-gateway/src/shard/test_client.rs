@@ -39,15 +39,30 @@ impl Received {
     }
 }
 
+/// A client of a shard with its socket.
+pub(super) struct OpenClient {
+    pub(super) peer: PeerId,
+    /// The reading half of the gateway's end, which keeps the connection open.
+    pub(super) reading: OwnedReadHalf,
+    /// The client's end.
+    pub(super) far: std::net::TcpStream,
+}
+
+/// Connects a client that has sent nothing yet.
+pub(super) fn open_client(shard: &mut Shard) -> OpenClient {
+    let (near, far) = pair();
+    let (reading, writing) = near.into_split();
+    let (start, access) = (Instant::START, Access::Anonymous);
+    let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+    OpenClient { peer, reading, far }
+}
+
 /// Runs a step with one client, and returns all messages and pongs that the client receives.
 pub(super) fn with_client(step: impl FnOnce(&mut Shard, PeerId)) -> Received {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(async {
         let (mut shard, start) = (shard(), Instant::START);
-        let (near, far) = pair();
-        let (reading, writing) = near.into_split();
-        let access = Access::Anonymous;
-        let peer = shard.open_client(start, writing, b"", ClientId(1), access, Encoding::Json);
+        let OpenClient { peer, reading, far } = open_client(&mut shard);
         step(&mut shard, peer);
         shard.finish_iteration(start);
         // The runtime has not seen yet that the socket accepts bytes.
@@ -101,7 +116,7 @@ pub(super) fn shard_on(bus: ShardBus) -> Shard {
 }
 
 /// Returns both ends of a connection: the gateway's and the client's.
-pub(super) fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
+fn pair() -> (tokio::net::TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let far = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (near, _) = listener.accept().unwrap();
