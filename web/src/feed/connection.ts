@@ -45,7 +45,7 @@ export class Connection {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #level = 0;
   #attempt = 0;
-  #connectedMs = 0;
+  #connectedAt = 0;
   #cause = "";
   #link: Link = { kind: "connecting" };
   readonly #closing = new AbortController();
@@ -175,15 +175,15 @@ export class Connection {
   #onConnected(self: string): void {
     clearTimeout(this.#timer);
     this.#attempt = 0;
-    this.#connectedMs = Date.now();
-    this.#setLink({ kind: "connected", sinceMs: this.#connectedMs }, self);
+    this.#connectedAt = performance.now();
+    this.#setLink({ kind: "connected", sinceMs: Date.now() }, self);
   }
 
   #onLost(reason: string): void {
     if (this.#link.kind !== "connected") {
       return;
     }
-    this.#level = levelAfter(this.#level, Date.now() - this.#connectedMs);
+    this.#level = levelAfter(this.#level, performance.now() - this.#connectedAt);
     this.#onFailed(reason);
   }
 

@@ -5,6 +5,7 @@ import type { Cell, Config } from "../state/model";
 import type { Action } from "../state/reduce";
 import type { State } from "../state/state";
 import type { Store } from "../state/store";
+import { pageClock } from "./clock";
 import { Connection } from "./connection";
 import * as http from "./http";
 import { type Live, watchLive } from "./live";
@@ -153,6 +154,10 @@ function startSender(store: Store, config: Config, connection: Connection, signa
     tab: persistence.tab(),
     newKey: persistence.newKey,
     random: Math.random,
+    now: pageClock(
+      () => Date.now(),
+      () => performance.now(),
+    ),
   });
   window.addEventListener(
     "storage",

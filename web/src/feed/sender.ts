@@ -14,6 +14,7 @@ import {
 } from "../state/queue";
 import { BLANK, colorAt, hasReached, type Replica } from "../state/replica";
 import { delayMs } from "./backoff";
+import type { PageClock } from "./clock";
 import { callError } from "./connection";
 import type { QueueStore } from "./queue-store";
 
@@ -37,6 +38,7 @@ export interface SenderContext {
   readonly tab: string;
   readonly newKey: () => string;
   readonly random: () => number;
+  readonly now: PageClock;
 }
 
 export class Sender {
@@ -76,7 +78,7 @@ export class Sender {
       this.#store.put({
         ...pixel,
         key,
-        createdMs: Date.now(),
+        createdMs: this.#context.now(),
         sequence: this.#sequence,
         sentMs: null,
         lease: null,
@@ -98,7 +100,7 @@ export class Sender {
       return;
     }
     const { tab, dedupWindowMs } = this.#context;
-    const now = Date.now();
+    const now = this.#context.now();
     const items = this.#store.items();
     if (now >= this.#pausedUntilMs) {
       for (const { key } of sendable(items, tab, now, dedupWindowMs)) {
@@ -156,7 +158,7 @@ export class Sender {
     }
     if (error.code >= 100) {
       // The gateway rejected the call temporarily. A lost connection needs no pause, because the reconnect is a delay.
-      this.#pausedUntilMs = Date.now() + delayMs(this.#failures, this.#context.random);
+      this.#pausedUntilMs = this.#context.now() + delayMs(this.#failures, this.#context.random);
       this.#failures += 1;
     }
     this.#context.queueChanged();
@@ -192,7 +194,7 @@ export class Sender {
   }
 
   #settleByPicture(replica: Replica): void {
-    const now = Date.now();
+    const now = this.#context.now();
     let missing = 0;
     for (const { key } of this.#store.items()) {
       const item = this.#store.reload(key);

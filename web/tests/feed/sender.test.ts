@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { pageClock } from "../../src/feed/clock";
 import { QueueStore } from "../../src/feed/queue-store";
 import { Sender, type SenderContext, type Transport } from "../../src/feed/sender";
 import type { Ack, Acked, Pixel, Position } from "../../src/state/model";
@@ -14,7 +15,7 @@ const FORBIDDEN = { code: 103, message: "permission denied", temporary: false };
 /** A fake gateway that remembers keys for the deduplication window, and replies to, rejects or loses calls. */
 class Gateway {
   readonly applied: { readonly pixel: Pixel; readonly key: string }[] = [];
-  readonly #known = new Map<string, { readonly ack: Ack; readonly atMs: number }>();
+  readonly #known = new Map<string, { readonly ack: Ack; readonly at: number }>();
   /** The outcome of the next calls: the reply arrives, the reply is lost, the call is lost, or an error is thrown. */
   fate: "replied" | "reply lost" | "lost" | object = "replied";
 
@@ -35,12 +36,12 @@ class Gateway {
 
   #apply(pixel: Pixel, key: string): Ack {
     const known = this.#known.get(key);
-    if (known !== undefined && Date.now() - known.atMs <= WINDOW) {
+    if (known !== undefined && performance.now() - known.at <= WINDOW) {
       return { ...known.ack, isDuplicate: true };
     }
     this.applied.push({ pixel, key });
     const ack: Ack = { epoch: "e", offset: this.applied.length, isDuplicate: false };
-    this.#known.set(key, { ack, atMs: Date.now() });
+    this.#known.set(key, { ack, at: performance.now() });
     return ack;
   }
 
@@ -80,6 +81,10 @@ class Tab implements Transport {
         return `${name}-${Date.now()}-${keys}`;
       },
       random: () => 0.5,
+      now: pageClock(
+        () => Date.now(),
+        () => performance.now(),
+      ),
     };
     this.sender = new Sender(this.queue, this, context);
   }
@@ -252,6 +257,18 @@ describe("an item that may have arrived and is older than the deduplication wind
     gateway.fate = "reply lost";
     tab.sender.paint([dot(1, 4)]);
     await tab.run(WINDOW + 5_000);
+
+    expect(gateway.applied).toHaveLength(1);
+    expect([storage.length, tab.notices]).toEqual([0, []]);
+  });
+
+  it("is not applied twice when the wall clock is set back by less than its age", async () => {
+    const { gateway, storage, tab } = setUp();
+    gateway.fate = "reply lost";
+    tab.sender.paint([dot(1, 4)]);
+    await tab.run(WINDOW / 2);
+    vi.setSystemTime(Date.now() - WINDOW / 3);
+    await tab.run(WINDOW);
 
     expect(gateway.applied).toHaveLength(1);
     expect([storage.length, tab.notices]).toEqual([0, []]);
