@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 use steadfast_log::io::{SegmentFound, SegmentNumber};
 
-use self::lock::lock;
+use self::lock::{Locks, lock};
 use self::place::{FileId, Misplaced};
 use crate::engine::log::LogError;
 
@@ -41,7 +41,7 @@ pub(in crate::engine::log) const DIRECTORY_MODE: u32 = 0o700;
 pub(in crate::engine::log) struct Directory {
     path: PathBuf,
     names: Names,
-    _lock: File,
+    _locks: Locks,
 }
 
 /// The names in one open directory.
@@ -65,7 +65,7 @@ impl Directory {
             result => result,
         };
         let names = names.map_err(to_error)?;
-        let lock = lock(path, &names)?;
+        let locks = lock(path, &names)?;
         // Another process may have moved the directory just before it was locked.
         names.check().map_err(to_error)?;
         // A process that was killed may have given a segment its name and not made the name durable. The log writes to
@@ -77,7 +77,7 @@ impl Directory {
         Ok(Self {
             path: path.to_path_buf(),
             names,
-            _lock: lock,
+            _locks: locks,
         })
     }
 

@@ -13,17 +13,30 @@ use crate::engine::log::LogError;
 /// The file whose advisory lock says that the directory is in use; it holds the process id of the holder.
 const LOCK: &str = "lock";
 
+/// The locks of a directory, until they are dropped.
+#[derive(Debug)]
+pub(super) struct Locks {
+    _directory: File,
+    _file: File,
+}
+
 /// Locks the directory itself, which no other process can replace by a new file, and the lock file, which says who.
-pub(super) fn lock(path: &Path, names: &Names) -> Result<File, LogError> {
+///
+/// The directory is locked through a description of its own: a lock is held until every handle of its description is
+/// closed, and a thread that is stuck in a read keeps its handle of the names.
+pub(super) fn lock(path: &Path, names: &Names) -> Result<Locks, LogError> {
     let to_error = |error| LogError::from_io(path, error);
     let mut file = names
         .open_file(LOCK, OFlags::RDWR | OFlags::CREATE)
         .map_err(to_error)?;
-    let directory = match try_lock(&names.directory) {
+    let directory = names
+        .open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)
+        .map_err(to_error)?;
+    let is_directory_free = match try_lock(&directory) {
         Err(error) if cannot_lock(&error) => Ok(true),
         locked => locked,
     };
-    let is_free = directory.and_then(|is_free| Ok(is_free && try_lock(&file)?));
+    let is_free = is_directory_free.and_then(|is_free| Ok(is_free && try_lock(&file)?));
     if !is_free.map_err(to_error)? {
         return Err(LogError::Locked {
             directory: path.to_path_buf(),
@@ -31,7 +44,10 @@ pub(super) fn lock(path: &Path, names: &Names) -> Result<File, LogError> {
         });
     }
     write_process_id(&mut file);
-    Ok(file)
+    Ok(Locks {
+        _directory: directory,
+        _file: file,
+    })
 }
 
 /// Returns whether a file system, such as one over a network, cannot lock a directory; then the lock file decides.
@@ -81,5 +97,16 @@ mod tests {
         let second = Directory::open(directory.path());
 
         assert!(matches!(second, Err(LogError::Locked { .. })), "{second:?}");
+    }
+
+    #[test]
+    fn a_thread_that_is_stuck_with_a_handle_of_the_names_does_not_keep_the_locks() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = Directory::open(directory.path()).unwrap();
+        let _handle_of_a_stuck_thread = first.names().try_clone().unwrap();
+
+        drop(first);
+
+        Directory::open(directory.path()).unwrap();
     }
 }
