@@ -72,9 +72,10 @@ impl Files {
         instance::place(self.directory.names())
     }
 
-    /// Records that the directory is the place of its log.
-    pub(super) fn claim(&self) -> io::Result<()> {
-        instance::claim(self.directory.names())
+    /// Starts to record that the directory is the place of its log. A failure is only logged.
+    pub(super) fn claim(&self) {
+        // A thread that has exited has failed, which the next write reports.
+        drop(self.writes.start_operation(IoOperation::Claim));
     }
 
     /// Starts to create a segment. Returns the completion, or `None` if `poll_completion` returns it later.
@@ -84,9 +85,13 @@ impl Files {
         self.segment_worker.reserve(reservation)
     }
 
-    /// Checks that the directory is still at its path, for a log that is idle.
-    pub(super) fn check(&self) -> io::Result<()> {
-        self.directory.names().check()
+    /// Starts to check that the directory is still at its path, for a log that is idle. Returns the completion as `reserve`
+    /// does.
+    pub(super) fn check(&self) -> Option<Completion> {
+        let started = self.writes.start_operation(IoOperation::Check);
+        started
+            .err()
+            .map(|_| Completion::Checked(Err(thread_exited())))
     }
 
     /// Starts to write the bytes at this offset, and to make the segment durable if `sync` is set. Returns the completion
@@ -186,7 +191,10 @@ mod tests {
         let (files, woken) = open(directory.path());
         reserve(&files, &woken, 4096);
         assert!(files.read(1, SEGMENT, 0, 4096).is_none());
-        assert!(matches!(completion(&files, &woken), Completion::Read(1, _)));
+        assert!(matches!(
+            next_completion(&files, &woken),
+            Completion::Read(1, _)
+        ));
         write(&files, &woken, Bytes::from_static(b"old"));
 
         reserve(&files, &woken, 8192);
@@ -243,19 +251,23 @@ mod tests {
                         .write(SEGMENT, 0, Bytes::from_static(b"lost"), sync)
                         .is_none()
                 );
-                let completion = completion(&files, &woken);
+                let completion = next_completion(&files, &woken);
                 assert!(
                     matches!(&completion, Completion::NotWritten(error) if Misplaced::is(error)),
                     "{completion:?}"
                 );
             }
             assert!(files.sync(SEGMENT).is_none());
-            let completion = completion(&files, &woken);
+            let completion = next_completion(&files, &woken);
             assert!(
                 matches!(&completion, Completion::NotSynced(error) if Misplaced::is(error)),
                 "{completion:?}"
             );
-            assert_eq!(files.check().is_ok(), is_directory_in_place);
+            assert!(files.check().is_none());
+            let Completion::Checked(checked) = next_completion(&files, &woken) else {
+                panic!("not a check")
+            };
+            assert_eq!(checked.is_ok(), is_directory_in_place);
         }
     }
 
@@ -268,17 +280,17 @@ mod tests {
         };
         assert!(files.reserve(reservation).is_none());
         assert!(matches!(
-            completion(files, woken),
+            next_completion(files, woken),
             Completion::Reserved(SEGMENT)
         ));
     }
 
     fn write(files: &Files, woken: &Receiver<()>, bytes: Bytes) {
         assert!(files.write(SEGMENT, 0, bytes, true).is_none());
-        assert!(matches!(completion(files, woken), Completion::Synced));
+        assert!(matches!(next_completion(files, woken), Completion::Synced));
     }
 
-    fn completion(files: &Files, woken: &Receiver<()>) -> Completion {
+    fn next_completion(files: &Files, woken: &Receiver<()>) -> Completion {
         woken.recv_timeout(Duration::from_secs(30)).unwrap();
         files.poll_completion().unwrap()
     }

@@ -41,12 +41,14 @@ pub(super) enum Completion {
     Read(u64, Bytes),
     /// The read with this number failed.
     NotRead(u64, io::Error),
+    /// Whether the directory is still at its path.
+    Checked(io::Result<()>),
 }
 
 impl Completion {
-    /// Converts the completion to an input of the state machine.
-    pub(super) fn into_input(self) -> Result<Input, Failure> {
-        match self {
+    /// Converts the completion to an input of the state machine. A check that found nothing is none.
+    pub(super) fn into_input(self) -> Option<Result<Input, Failure>> {
+        Some(match self {
             // Without the next secret the log cannot continue after this segment: it reserves the segment again later.
             Self::Reserved(segment) => match random::secret() {
                 Ok(next_secret) => Ok(Input::Reserved {
@@ -63,7 +65,9 @@ impl Completion {
             Self::NotSynced(error) => failed(FailedOperation::Sync, error),
             Self::Read(read, bytes) => Ok(Input::ReadDone { read, bytes }),
             Self::NotRead(read, error) => failed(FailedOperation::Read(read), error),
-        }
+            Self::Checked(Ok(())) => return None,
+            Self::Checked(Err(error)) => failed(FailedOperation::Check, error),
+        })
     }
 }
 

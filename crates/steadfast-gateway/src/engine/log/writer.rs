@@ -14,7 +14,7 @@ use steadfast_engine::order::Delivery;
 use steadfast_engine::{Engine, Health, StorageOperation};
 use steadfast_log::clock::{BootId, BootTime, Clocks, SETTLED_AFTER};
 use steadfast_log::event::Event;
-use steadfast_log::io::{FailedOperation, Input, Output, StorageError};
+use steadfast_log::io::{Input, Output, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
 use steadfast_machine::Instant;
 
@@ -50,7 +50,7 @@ pub(super) struct Writer<M> {
     outcome: CloseOutcome,
     /// Inputs that were not fed to the state machine yet.
     inputs: VecDeque<Input>,
-    /// The next check of the directory; `None` once the log has failed.
+    /// The next check of the directory; `None` while one is in progress, and once the log has failed.
     next_check: Option<Instant>,
 }
 
@@ -139,7 +139,7 @@ where
             .wait(deadline.map(|at| at.saturating_since(self.clock.now())));
     }
 
-    /// Checks the directory if it is time. Publishes nothing: a misplaced directory is an input like any other failure.
+    /// Starts to check the directory if it is time. A misplaced directory is an input like any other failure.
     fn check_directory(&mut self) {
         let now = self.clock.now();
         if !matches!(self.phase, WriterPhase::Open(_)) || self.next_check.is_none_or(|at| at > now)
@@ -151,13 +151,9 @@ where
             self.machine.health(),
             Health::Misplaced | Health::WriteFailed
         );
-        self.next_check = (!has_failed).then(|| now + CHECK_PERIOD);
-        if has_failed {
-            return;
-        }
-        if let Err(error) = self.files.check() {
-            let operation = FailedOperation::Check;
-            self.add_result(Err(Failure { operation, error }));
+        self.next_check = None;
+        if !has_failed {
+            self.complete(self.files.check());
         }
     }
 
@@ -261,7 +257,7 @@ where
                 let completion = self.files.remove(segment);
                 self.complete(completion);
             }
-            Output::Claim => self.claim(),
+            Output::Claim => self.files.claim(),
             Output::Opened(report) => self.phase = WriterPhase::Open(report),
             Output::Corrupt(corruption) => self.phase = WriterPhase::Corrupt(corruption),
             Output::Commit(committed) => {
@@ -281,19 +277,14 @@ where
 
     /// Handles the completion of an operation, if there is one.
     fn complete(&mut self, completion: Option<Completion>) {
-        if let Some(completion) = completion {
-            self.add_result(completion.into_input());
+        let Some(completion) = completion else {
+            return;
+        };
+        if matches!(completion, Completion::Checked(_)) {
+            self.next_check = Some(self.clock.now() + CHECK_PERIOD);
         }
-    }
-
-    /// Records that the directory is the place of its log.
-    fn claim(&self) {
-        if let Err(error) = self.files.claim() {
-            tracing::warn!(
-                %error,
-                "failed to record that the data directory is in use here; the next start takes it for a copy, and \
-                 changes all channel epochs"
-            );
+        if let Some(result) = completion.into_input() {
+            self.add_result(result);
         }
     }
 

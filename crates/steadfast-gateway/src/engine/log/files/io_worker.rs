@@ -15,8 +15,8 @@ use bytes::Bytes;
 use steadfast_log::io::SegmentNumber;
 
 use super::WakeFn;
-use super::directory::Names;
 use super::directory::place::FileId;
+use super::directory::{Names, instance};
 use crate::engine::log::disk::Disk;
 use crate::engine::log::storage::Completion;
 
@@ -24,7 +24,7 @@ use crate::engine::log::storage::Completion;
 /// needs no sync is closed; it is opened again when needed.
 const OPEN_MAX: usize = 32;
 
-/// An operation of one thread. All but the last have one completion.
+/// An operation of one thread. All but the last two have one completion.
 #[derive(Debug)]
 pub(super) enum IoOperation {
     /// Writes the bytes at this offset, and makes the segment durable if `sync` is set.
@@ -43,6 +43,10 @@ pub(super) enum IoOperation {
         at: u64,
         len: usize,
     },
+    /// Checks that the directory is still at its path.
+    Check,
+    /// Records that the directory is the place of its log.
+    Claim,
     /// Closes the file of a segment that is created again or deleted.
     Close(SegmentNumber),
 }
@@ -159,6 +163,11 @@ impl SegmentFiles {
                 Ok(bytes) => Completion::Read(read, bytes),
                 Err(error) => Completion::NotRead(read, error),
             },
+            IoOperation::Check => Completion::Checked(self.names.check()),
+            IoOperation::Claim => {
+                claim(&self.names);
+                return None;
+            }
             IoOperation::Close(segment) => {
                 self.open.remove(&segment);
                 self.unsynced.remove(&segment);
@@ -216,5 +225,15 @@ impl SegmentFiles {
                 Ok(entry.insert(OpenSegment { file, id }))
             }
         }
+    }
+}
+
+fn claim(names: &Names) {
+    if let Err(error) = instance::claim(names) {
+        tracing::warn!(
+            %error,
+            "failed to record that the data directory is in use here; the next start takes it for a copy, and changes \
+             all channel epochs"
+        );
     }
 }
