@@ -261,7 +261,11 @@ impl World {
             self.ctx.quiet_since = Some(self.ctx.now());
             Clients::query_presence(&mut self.ctx);
         }
-        self.clients.check_connected(&mut self.ctx);
+        // A log on a stalled disk cannot be opened; its opening is the end of this fault.
+        let can_connect = |node: &Node| node.is_open() || !node.is_disk_stalled(&self.ctx);
+        if self.nodes.iter().all(can_connect) {
+            self.clients.check_connected(&mut self.ctx);
+        }
         if !self.is_settled && self.ctx.time_since_fault() > SETTLE_TIME_MAX {
             self.report_unsettled();
         }
