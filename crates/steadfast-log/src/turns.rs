@@ -192,6 +192,19 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_client_whose_append_is_put_back_keeps_its_turn() {
+        let mut turns = Turns::default();
+        turns.push(QUANTUM_BYTES, append("a", 0));
+        turns.push(QUANTUM_BYTES, append("b", 1));
+
+        let (cost, taken) = turns.pop().unwrap();
+        turns.put_back(cost, taken);
+        let again = turns.pop().unwrap().1;
+
+        assert_eq!(again.request_id.number, 0);
+    }
+
     fn append(client: &str, number: usize) -> Append {
         Append {
             request_id: RequestId {

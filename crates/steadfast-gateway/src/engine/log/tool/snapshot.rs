@@ -111,3 +111,68 @@ fn copy(number: SegmentNumber, file: &File) -> io::Result<SegmentCopy> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use steadfast_clock::Clock;
+    use steadfast_engine::{Append, Publisher, Request, RequestId, RetentionClass};
+    use steadfast_log::Log;
+    use steadfast_log::policy::{LogPolicy, LogSettings};
+    use steadfast_machine::ByteSize;
+    use steadfast_protocol::message::{ChannelName, PayloadKind};
+
+    use super::*;
+    use crate::engine::{EngineSetup, RING_LIMITS, log};
+
+    #[test]
+    fn the_segments_are_listed_again_if_the_log_went_on_in_one_that_was_not_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path());
+        let names = Names::open(directory.path()).unwrap();
+        let files = || open_all(&names).unwrap().unwrap();
+        let mut listed_before = files();
+        listed_before.pop_last().unwrap();
+        let newest = listed_before.pop_last().unwrap();
+
+        assert!(Snapshot::read_unsealed(files()).unwrap().is_some());
+        assert!(
+            Snapshot::read_unsealed(listed_before).unwrap().is_none(),
+            "segment {newest:?} is missing"
+        );
+    }
+
+    /// Fills several segments; the last one is reserved and empty.
+    fn fill(path: &Path) {
+        let clock = Clock::start();
+        let setup = EngineSetup {
+            shards: NonZeroU16::MIN,
+            ring: RING_LIMITS,
+            clock,
+        };
+        let policy = LogPolicy::new(LogSettings {
+            segment_bytes: ByteSize::from_kib(64),
+            ..LogSettings::for_tests()
+        });
+        let machine = Log::new(policy.unwrap(), clock.now());
+        let (service, mut shards, _) = log::start(&setup, path, machine).unwrap();
+        let shard = shards.first_mut().unwrap();
+        for number in 0..200 {
+            shard.request(Request::Append(Append {
+                request_id: RequestId { shard: 0, number },
+                channel: ChannelName::from("news"),
+                data: Bytes::from(vec![b'1'; 1000]),
+                kind: PayloadKind::Json,
+                retention: RetentionClass::Kept,
+                publisher: Publisher::default(),
+                idempotency_key: None,
+                may_create_channel: true,
+            }));
+        }
+        shard.flush();
+        service.close(Duration::from_mins(1)).unwrap();
+    }
+}
