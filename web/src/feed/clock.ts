@@ -1,6 +1,6 @@
 // The clock of a page, for ages that decide whether something may be repeated.
 
-/** A point in time in milliseconds, comparable with the wall clock as long as nobody sets that back. */
+/** A point in time in milliseconds, comparable with the wall clock as long as that is not set back. */
 export type PageClock = () => number;
 
 /**

@@ -129,7 +129,7 @@ mod tests {
     use crate::engine::{EngineSetup, RING_LIMITS, log};
 
     #[test]
-    fn the_segments_are_listed_again_if_the_log_went_on_in_one_that_was_not_listed() {
+    fn the_segments_are_listed_again_if_the_log_continued_in_one_that_was_not_listed() {
         let directory = tempfile::tempdir().unwrap();
         fill(directory.path());
         let names = Names::open(directory.path()).unwrap();
