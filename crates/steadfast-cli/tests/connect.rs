@@ -2,8 +2,13 @@
 
 #![cfg(test)]
 
+#[path = "gateway/process.rs"]
+mod process;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+
+use crate::process::Process;
 
 #[test]
 fn it_exits_cleanly_when_stdout_is_closed() {
@@ -69,32 +74,22 @@ fn an_unreachable_gateway_is_named_in_the_error() {
     assert!(text.contains("127.0.0.1:"), "{text}");
 }
 
-/// A gateway process that is killed at the end of the test.
-struct Gateway {
-    process: Child,
-    address: String,
-}
+/// A gateway and the program as its client.
+struct Gateway(Process);
 
 impl Gateway {
     fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+        command
             .args(["serve", "--memory", "--port", "0", "--json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let banner: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = banner["websocket_url"].as_str().unwrap().to_owned();
-        Self { process, address }
+            .stderr(Stdio::null());
+        Self(Process::start(&mut command, String::new))
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
-        command.args(["connect", &self.address]);
+        let url = format!("ws://{}/connection/websocket", self.0.address);
+        command.args(["connect", &url]);
         command
     }
 
@@ -105,12 +100,5 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }

@@ -2,13 +2,17 @@
 
 #![cfg(test)]
 
-use std::io::{BufRead as _, BufReader};
+#[path = "gateway/process.rs"]
+mod process;
+
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::process::Process;
 
 /// Publications of about 100 bytes; together they reach well beyond the byte that is corrupted.
 const PUBLICATIONS: usize = 12;
@@ -72,13 +76,13 @@ fn a_corrupt_log_is_rejected_by_the_gateway_reported_by_verify_and_fixed_by_repa
         Path::new(report["originals_directory"].as_str().unwrap()).join("0000000000000001.segment");
     assert_eq!(std::fs::read(original).unwrap(), corrupted);
     assert_eq!(after.status.code(), Some(0), "{}", text(&after));
-    stop(start(data.path()).0);
+    stop(start(data.path()));
 }
 
 #[test]
 fn a_directory_in_use_can_be_verified_and_not_repaired_and_one_without_a_log_has_a_reason() {
     let data = tempfile::tempdir().unwrap();
-    let (gateway, _) = start(data.path());
+    let gateway = start(data.path());
 
     let verified = log(&["verify"], data.path());
     let in_use = log(&["repair"], data.path());
@@ -91,7 +95,7 @@ fn a_directory_in_use_can_be_verified_and_not_repaired_and_one_without_a_log_has
     assert!(errors(&without_log).contains("there is no log in "));
     assert_eq!(std::fs::read_dir(empty.path()).unwrap().count(), 0);
     assert_eq!(in_use.status.code(), Some(4));
-    let holder = format!("is in use by process {}", gateway.id());
+    let holder = format!("is in use by process {}", gateway.child.id());
     assert!(errors(&in_use).contains(&holder), "{}", errors(&in_use));
     assert_eq!(absent.status.code(), Some(4));
     assert!(
@@ -173,7 +177,7 @@ fn a_segment_of_another_directory_is_refused_by_its_name_and_never_merged() {
 /// A data directory with some publications and a reserved second segment, from a gateway that was shut down cleanly.
 fn write_log() -> tempfile::TempDir {
     let data = tempfile::tempdir().unwrap();
-    let (gateway, address) = start(data.path());
+    let gateway = start(data.path());
     let reserved = data.path().join("0000000000000002.segment");
     for number in 0..PUBLICATIONS_MAX {
         // The gateway reserves the segment next to its other work, so the number of publications until then varies.
@@ -184,7 +188,7 @@ fn write_log() -> tempfile::TempDir {
         let output = steadfast()
             .args([
                 "connect",
-                &format!("ws://{address}"),
+                &format!("ws://{}", gateway.address),
                 "--publish",
                 "news",
                 &payload,
@@ -212,23 +216,13 @@ fn corrupt(segment: &PathBuf) {
     file.write_all_at(b"?", u64::try_from(at).unwrap()).unwrap();
 }
 
-fn start(data: &Path) -> (Child, String) {
-    let mut gateway = serve(data)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(gateway.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let banner: Value = serde_json::from_str(&line).unwrap();
-    (gateway, banner["address"].as_str().unwrap().to_owned())
+fn start(data: &Path) -> Process {
+    Process::start(serve(data).stderr(Stdio::null()), String::new)
 }
 
-fn stop(mut gateway: Child) {
-    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
-    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+fn stop(mut gateway: Process) {
+    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
+    assert_eq!(gateway.child.wait().unwrap().code(), Some(0));
 }
 
 fn serve(data: &Path) -> Command {

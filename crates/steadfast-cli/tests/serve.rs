@@ -2,12 +2,17 @@
 
 #![cfg(test)]
 
+#[path = "gateway/process.rs"]
+mod process;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::Process;
 
 #[test]
 fn it_prints_its_address_and_data_directory_and_shuts_down_cleanly_on_sigterm() {
@@ -33,22 +38,18 @@ fn a_second_signal_terminates_it_although_a_client_stays_connected() {
     let timeouts = "[server]\nclose_timeout = \"1m\"\nshutdown_timeout = \"10m\"\n";
     std::fs::write(directory.path().join("s.toml"), timeouts).unwrap();
     let arguments = ["--config", "s.toml", "--memory", "--port", "0", "--json"];
-    let mut gateway = serve(directory.path(), &arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let banner: serde_json::Value = serde_json::from_str(&first_line(&mut gateway)).unwrap();
-    let mut client = TcpStream::connect(banner["address"].as_str().unwrap()).unwrap();
+    let mut command = serve(directory.path(), &arguments);
+    let mut gateway = Process::start(command.stderr(Stdio::null()), String::new);
+    let mut client = TcpStream::connect(gateway.address).unwrap();
     client.write_all(UPGRADE.as_bytes()).unwrap();
     read_until(&mut client, b"\r\n\r\n");
 
-    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
     // The client receives the disconnect, and does not close its socket.
     read_until(&mut client, b"shutdown");
-    kill_process(Pid::from_child(&gateway), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&gateway.child), Signal::TERM).unwrap();
 
-    assert_eq!(gateway.wait().unwrap().code(), Some(1));
+    assert_eq!(gateway.child.wait().unwrap().code(), Some(1));
 }
 
 #[test]

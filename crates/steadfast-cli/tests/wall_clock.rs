@@ -5,11 +5,16 @@
 
 #![cfg(test)]
 
+#[path = "gateway/process.rs"]
+mod process;
+
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+use crate::process::Process;
 
 #[test]
 fn neither_a_jump_nor_a_restart_with_a_wrong_clock_loses_history_or_applies_a_key_twice() {
@@ -110,7 +115,7 @@ impl Machine {
         if boot.is_none() {
             command.env("LD_PRELOAD", library());
         }
-        let mut process = command
+        command
             .args(["serve", "--port", "0", "--json"])
             .current_dir(self.folder.path())
             .env_remove("STEADFAST_CONFIG")
@@ -119,18 +124,8 @@ impl Machine {
             .env("FAKETIME_TIMESTAMP_FILE", self.path("clock"))
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .stdout(Stdio::piped())
-            .stderr(File::create(self.path("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let banner: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}{}", self.log()));
-        let address = banner["address"].as_str().unwrap().to_owned();
-        Gateway { process, address }
+            .stderr(File::create(self.path("log")).unwrap());
+        Gateway(Process::start(&mut command, || self.log()))
     }
 }
 
@@ -143,11 +138,8 @@ fn library() -> PathBuf {
         .expect("libfaketime is installed (cargo xtask setup)")
 }
 
-/// A gateway process that is killed at the end.
-struct Gateway {
-    process: Child,
-    address: String,
-}
+/// A gateway, and a client with a connection for each command.
+struct Gateway(Process);
 
 impl Gateway {
     /// Publishes with a key that does not depend on the data.
@@ -167,7 +159,7 @@ impl Gateway {
 
     /// Sends a command on a new connection and returns the reply.
     fn ask(&self, command: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut stream = TcpStream::connect(self.0.address).unwrap();
         stream.write_all(UPGRADE.as_bytes()).unwrap();
         read_until(&mut stream, b"\r\n\r\n");
         let commands = format!("{{\"id\":1,\"connect\":{{}}}}\n{{\"id\":2,{command}}}");
@@ -183,13 +175,6 @@ impl Gateway {
             text = read_frame(&mut stream);
         }
         text
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 

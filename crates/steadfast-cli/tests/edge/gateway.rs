@@ -1,17 +1,18 @@
 //! A gateway process, and a client that shares no code with the product.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::process::Process;
+
 /// A gateway with a debug log, which is killed at the end of the test.
 pub(crate) struct Gateway {
-    pub(crate) process: Child,
-    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
     pub(crate) _directory: tempfile::TempDir,
 }
 
@@ -36,31 +37,25 @@ impl Gateway {
         directory: tempfile::TempDir,
         stderr: impl Into<Stdio>,
     ) -> Self {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let banner: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let address = banner["address"].as_str().unwrap().parse().unwrap();
+        let process = Process::start(command.stderr(stderr), String::new);
         Self {
             process,
-            address,
             _directory: directory,
         }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}", self.address)
+        format!("ws://{}", self.address())
     }
 
     /// Returns an open WebSocket without a session.
     pub(crate) fn upgraded(&self) -> Client {
         let mut client = Client {
-            stream: TcpStream::connect(self.address).unwrap(),
+            stream: TcpStream::connect(self.address()).unwrap(),
         };
         client.stream.write_all(UPGRADE.as_bytes()).unwrap();
         client.until("\r\n\r\n");
@@ -76,7 +71,7 @@ impl Gateway {
     }
 
     pub(crate) fn ready(&self) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.address()).unwrap();
         stream
             .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             .unwrap();
@@ -84,18 +79,11 @@ impl Gateway {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.process), signal).unwrap();
+        kill_process(Pid::from_child(&self.process.child), signal).unwrap();
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.process.wait().unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
+        self.process.child.wait().unwrap()
     }
 }
 

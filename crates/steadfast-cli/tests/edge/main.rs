@@ -5,4 +5,6 @@
 
 mod gateway;
 mod peers;
+#[path = "../gateway/process.rs"]
+mod process;
 mod sinks;

@@ -27,7 +27,7 @@ fn refused_pages_and_closed_connections_are_logged_once_a_second_with_their_numb
         "Origin: http://evil.example\r\nUpgrade: websocket",
     );
     for _ in 0..FLOOD {
-        let mut refused = TcpStream::connect(gateway.address).unwrap();
+        let mut refused = TcpStream::connect(gateway.address()).unwrap();
         refused.write_all(foreign.as_bytes()).unwrap();
         assert!(read_to_end(&mut refused).starts_with("HTTP/1.1 403 "));
         drop(gateway.client());
@@ -84,7 +84,7 @@ fn probes_are_served_while_clients_and_idle_connections_have_all_sockets() {
         .map(|_| gateway.upgraded())
         .collect();
     let _idle: Vec<TcpStream> = (0..100)
-        .map(|_| TcpStream::connect(gateway.address).unwrap())
+        .map(|_| TcpStream::connect(gateway.address()).unwrap())
         .collect();
 
     for path in ["/livez", "/health", "/readyz"] {
@@ -95,7 +95,7 @@ fn probes_are_served_while_clients_and_idle_connections_have_all_sockets() {
             "{path}: {response}"
         );
     }
-    let mut refused = TcpStream::connect(gateway.address).unwrap();
+    let mut refused = TcpStream::connect(gateway.address()).unwrap();
     refused.write_all(UPGRADE.as_bytes()).unwrap();
     let refused = read_to_end(&mut refused);
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
@@ -139,7 +139,7 @@ fn a_client_connects_while_one_address_opens_more_connections_than_may_be_unfini
     let gateway = Gateway::spawn(serve, directory, std::process::Stdio::null());
     let mut idle: Vec<TcpStream> = (0..200)
         .map(|_| {
-            let mut stream = TcpStream::connect(gateway.address).unwrap();
+            let mut stream = TcpStream::connect(gateway.address()).unwrap();
             stream.write_all(b"GET ").unwrap();
             stream
         })
@@ -179,7 +179,7 @@ fn with_few_files(log: File) -> Gateway {
 }
 
 fn request(gateway: &Gateway, path: &str) -> String {
-    let mut stream = TcpStream::connect(gateway.address).unwrap();
+    let mut stream = TcpStream::connect(gateway.address()).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     read_to_end(&mut stream)

@@ -12,6 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Action, tcflow};
 
 use crate::gateway::{Client, Gateway, command, read_to_end};
+use crate::process::Process;
 
 /// More debug lines than a pipe and the queue of the gateway have space for.
 const LINES: usize = 16_000;
@@ -141,12 +142,12 @@ fn a_stalled_standard_output_does_not_delay_the_start() {
     let (_output, mut stdout) = io::pipe().unwrap();
     fill(&mut stdout);
     let directory = tempfile::tempdir().unwrap();
-    let mut process = command(directory.path())
+    let mut child = command(directory.path())
         .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
 
     let started = lines.find_map(|line| {
         let line = line.unwrap();
@@ -156,8 +157,7 @@ fn a_stalled_standard_output_does_not_delay_the_start() {
     let address = started.unwrap();
     let address = address.split_whitespace().next().unwrap().parse().unwrap();
     let mut gateway = Gateway {
-        process,
-        address,
+        process: Process { child, address },
         _directory: directory,
     };
     gateway.client().publish();

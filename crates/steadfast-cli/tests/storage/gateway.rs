@@ -1,21 +1,22 @@
 //! A gateway process on a data directory, and a client with one connection that publishes, reads and asks for readiness.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use crate::process::Process;
 
 /// Longer than any operation here takes.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running gateway; it is killed when the value is dropped.
 pub(crate) struct Gateway {
-    child: Child,
-    pub(crate) address: SocketAddr,
+    process: Process,
     log: tempfile::NamedTempFile,
 }
 
@@ -32,22 +33,10 @@ impl Gateway {
 
     pub(crate) fn start_with(mut command: Command) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(log.reopen().unwrap())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let banner: Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{}", std::fs::read_to_string(log.path()).unwrap()));
-        let address = banner["address"].as_str().unwrap().parse().unwrap();
-        Self {
-            child,
-            address,
-            log,
-        }
+        let process = Process::start(command.stderr(log.reopen().unwrap()), || {
+            std::fs::read_to_string(log.path()).unwrap()
+        });
+        Self { process, log }
     }
 
     /// Everything that the gateway has logged.
@@ -56,29 +45,29 @@ impl Gateway {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.child.id()
     }
 
     /// Stops the gateway with SIGTERM and returns its status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        self.child.wait().unwrap()
+        kill_process(Pid::from_child(&self.process.child), Signal::TERM).unwrap();
+        self.process.child.wait().unwrap()
     }
 
     /// Kills the gateway.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.child.kill().unwrap();
+        self.process.child.wait().unwrap();
     }
 
     /// Waits until the gateway exits, and returns its status.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+        self.process.child.wait().unwrap()
     }
 
     /// The status line and the body of `/readyz`.
     pub(crate) fn readiness(&self) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.process.address).unwrap();
         stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
         stream
             .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -107,13 +96,6 @@ impl Gateway {
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// One connection to a gateway, which sends a command and waits for the reply.
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
@@ -122,9 +104,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(gateway: &Gateway) -> Self {
-        let mut stream = TcpStream::connect(gateway.address).unwrap();
+        let mut stream = TcpStream::connect(gateway.process.address).unwrap();
         stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
-        let host = gateway.address;
+        let host = gateway.process.address;
         let head = format!(
             "GET /connection/websocket HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"

@@ -7,3 +7,5 @@ mod failing;
 mod gateway;
 mod namespace;
 mod place;
+#[path = "../gateway/process.rs"]
+mod process;
