@@ -4,7 +4,10 @@
 #![cfg(test)]
 
 mod gateway;
+#[path = "../gateway/namespace.rs"]
+mod namespace;
 mod peers;
 #[path = "../gateway/process.rs"]
 mod process;
+mod refusals;
 mod sinks;

@@ -225,7 +225,7 @@ fn a_client_whose_messages_are_not_read_publishes_and_exits() {
 }
 
 /// Makes the gateway write more lines than its log has space for, and waits until it has.
-fn write_debug_lines(client: &mut Client) {
+pub(crate) fn write_debug_lines(client: &mut Client) {
     for _ in 0..LINES / COMMANDS {
         ignored_commands(client, COMMANDS);
     }

@@ -50,8 +50,24 @@ impl Gateway {
 
     /// Stops the gateway with SIGTERM and returns its status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Sends SIGTERM to the gateway.
+    pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.process.child), Signal::TERM).unwrap();
-        self.process.child.wait().unwrap()
+    }
+
+    /// Waits until the process has begun to exit: its first thread is gone, although others may be in the kernel.
+    pub(crate) fn wait_for_end_of_first_thread(&self) {
+        let path = format!("/proc/{}/status", self.id());
+        while !std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("State:\tZ")
+        {
+            std::thread::yield_now();
+        }
     }
 
     /// Kills the gateway.
@@ -123,8 +139,8 @@ impl Client {
         client
     }
 
-    /// Sends a command and returns its result, or the error of the reply; `None` when the connection ended.
-    pub(crate) fn try_call(&mut self, method: &str, params: Value) -> Option<Result<Value, Value>> {
+    /// Sends a command without waiting for its reply; `None` when the connection ended.
+    pub(crate) fn send(&mut self, method: &str, params: Value) -> Option<()> {
         self.id += 1;
         let mut command = json!({ "id": self.id });
         command[method] = params;
@@ -140,7 +156,12 @@ impl Client {
         // A mask of zeros leaves the payload as it is.
         frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(payload.as_bytes());
-        self.stream.get_mut().write_all(&frame).ok()?;
+        self.stream.get_mut().write_all(&frame).ok()
+    }
+
+    /// Sends a command and returns its result, or the error of the reply; `None` when the connection ended.
+    pub(crate) fn try_call(&mut self, method: &str, params: Value) -> Option<Result<Value, Value>> {
+        self.send(method, params)?;
         loop {
             let text = self.next_text()?;
             let replies = text.lines().map(|line| serde_json::from_str(line).unwrap());
