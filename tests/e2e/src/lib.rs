@@ -3,6 +3,7 @@
 //! - [`binaries`] finds or builds what is started.
 //! - [`gateway`] starts, watches and kills one gateway; [`driver`] talks to the clients of `tests/third-party`.
 //! - [`walk`] exercises every feature with each kind of client.
+//! - [`edges`] runs the npm client into what the gateway does not support.
 //! - [`slow_links`] lets clients recover over links of a few kbit/s.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
@@ -10,6 +11,7 @@
 
 pub mod binaries;
 pub mod driver;
+pub mod edges;
 pub mod gateway;
 pub mod kills;
 pub mod ledger;

@@ -1,5 +1,7 @@
-//! The gateway with third-party clients: every feature, and load over kills and restarts.
+//! The gateway with third-party clients: every feature, load over kills and restarts, and what it does not support.
 
+use serde_json::{Value, json};
+use steadfast_e2e::edges::{self, Part};
 use steadfast_e2e::kills::{self, Plan};
 use steadfast_e2e::{binaries, walk};
 
@@ -23,4 +25,51 @@ fn acknowledged_publications_survive_kills_under_load_once_and_in_order() {
     assert!(verdict.holds(), "{verdict}");
     assert_eq!(verdict.counts.kills, u64::from(plan.cycles));
     assert!(verdict.counts.in_flight_at_kills.idempotent >= verdict.counts.kills);
+}
+
+#[test]
+fn the_protobuf_build_of_the_sdk_is_disconnected_with_3506_and_does_not_reconnect() {
+    let gateway = binaries::gateway().unwrap();
+
+    let cases = edges::run(gateway, Part::Protobuf).unwrap();
+
+    let expected = json!({
+        "case": "protobuf",
+        "code": 3506,
+        "state": "disconnected",
+        "sockets": 1,
+        "disconnects": [3506],
+    });
+    assert_eq!(cases, [expected]);
+}
+
+#[test]
+fn half_an_emoji_from_the_sdk_fails_only_its_command() {
+    let gateway = binaries::gateway().unwrap();
+
+    let cases = edges::run(gateway, Part::HalfEmoji).unwrap();
+
+    let expected = [
+        ("channel of subscribe", json!(107)),
+        ("channel of publish", json!(107)),
+        ("data of publish", json!("ok")),
+        ("channel of history", json!(107)),
+        ("channel of presence", json!(107)),
+        ("method of rpc", json!(107)),
+        ("data of rpc", json!(108)),
+        ("channel in data of gw.publish", json!(107)),
+        ("key in data of gw.publish", json!(107)),
+        ("data in data of gw.publish", json!("ok")),
+    ];
+    let expected = expected.map(|(case, result)| -> Value {
+        json!({
+            "case": case,
+            "result": result,
+            "next": "ok",
+            "state": "connected",
+            "sockets": 1,
+            "disconnects": [],
+        })
+    });
+    assert_eq!(cases, expected);
 }
