@@ -3,29 +3,35 @@
 //!
 //! An idle connection holds no buffer. Makes no decisions: the hub or a timeout determines what is closed and when.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::net::Shutdown;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use rustix::net::{self, SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
 use steadfast_hub::peer_slots::PeerSlots;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::send_buffer::{SendBuffer, UnsentMemory};
 use crate::write_batch::{QueuedBuffers, WriteBatch};
 
-/// The size of the first write in a series; each one that the kernel accepts entirely permits one of twice the size.
-/// The kernel takes a write as a whole even when it has much to send already, and what it has taken can neither be
-/// overtaken by a ping nor discarded. So a slow link gets little at a time, and a fast one needs few writes.
-const FIRST_WRITE_BYTES: usize = 8 << 10;
+/// The size of the first write of new data: a new connection sends ten packets at once, so none of it has to wait.
+const FIRST_WRITE_BYTES: usize = 12 << 10;
+/// The size of the smallest later write. The kernel takes a write as a whole even when it has much to send already, and
+/// what it has taken can neither be overtaken by a ping nor discarded.
+const NEXT_WRITE_BYTES: usize = 8 << 10;
 /// The size of the largest write.
 const WRITE_BYTES_MAX: usize = 1 << 20;
+/// A later write has at most this fraction of what the kernel has accepted in the series. So a slow link, of which the
+/// kernel accepts the first window, gets little more than that window, and a fast one needs few writes.
+const GROWTH_ONE_IN: usize = 4;
 
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,18 +155,18 @@ impl Connection {
 
     /// Writes the send buffer whenever the socket accepts bytes; ready when the send buffer is empty.
     pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut bytes_max = FIRST_WRITE_BYTES;
+        let mut accepted = 0;
         while let Some(send_buffer) = &mut self.send_buffer {
             let stream: &TcpStream = self.stream.as_ref();
-            let slices = send_buffer.next_slices(bytes_max);
-            let written = retry(|| stream.try_write_vectored(&slices))?;
+            let slices = send_buffer.next_slices(next_write_bytes(accepted));
+            let written = retry(|| write_vectored(stream, &slices))?;
             send_buffer.advance(written);
-            bytes_max = WRITE_BYTES_MAX.min(2 * bytes_max);
+            accepted += written;
             if send_buffer.bytes() == 0 {
                 self.send_buffer = None;
             } else if written == 0 {
                 ready!(stream.poll_write_ready(context))?;
-                bytes_max = FIRST_WRITE_BYTES;
+                accepted = 0;
             }
         }
         Poll::Ready(Ok(()))
@@ -222,14 +228,34 @@ fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let (mut written, mut bytes_max) = (0, FIRST_WRITE_BYTES);
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         let next = rest.get(..bytes_max).unwrap_or(rest);
-        let accepted = retry(|| stream.try_write(next))?;
+        let accepted = retry(|| write(stream, next))?;
         written += accepted;
         if accepted < next.len() {
             break;
         }
-        bytes_max = WRITE_BYTES_MAX.min(2 * bytes_max);
+        bytes_max = next_write_bytes(written);
     }
     Ok(written)
+}
+
+/// The size of the next write of a series of which the kernel has accepted this many bytes.
+fn next_write_bytes(accepted: usize) -> usize {
+    (accepted / GROWTH_ONE_IN).clamp(NEXT_WRITE_BYTES, WRITE_BYTES_MAX)
+}
+
+/// How the kernel takes each write. Without the end of a record it adds what follows to a packet that waits to be sent,
+/// and such a packet may have 64 KiB: a slow link would have that much in the kernel, whatever its limit of unsent data.
+const FLAGS: SendFlags = SendFlags::EOR.union(SendFlags::NOSIGNAL);
+
+fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_io(Interest::WRITABLE, || Ok(net::send(stream, bytes, FLAGS)?))
+}
+
+fn write_vectored(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut control = SendAncillaryBuffer::default();
+    stream.try_io(Interest::WRITABLE, || {
+        Ok(net::sendmsg(stream, slices, &mut control, FLAGS)?)
+    })
 }
 
 /// Writes again after an interruption. Returns 0 if the kernel accepts nothing now.
@@ -287,5 +313,51 @@ impl Connections {
                 connection.close();
             })
             .is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::runtime;
+
+    use super::*;
+    use crate::listen;
+
+    /// The receive buffer of a peer that reads nothing; the kernel doubles it.
+    const RECEIVE_BYTES: usize = 64 << 10;
+
+    #[test]
+    fn the_kernel_takes_at_most_one_write_beyond_its_limit_of_unsent_data() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let (peer, accepted) = connected_to_a_peer_that_reads_nothing();
+        runtime.unwrap().block_on(async {
+            let stream = TcpStream::from_std(accepted).unwrap();
+            stream.writable().await.unwrap();
+            let mut taken = 0;
+
+            while let Ok(written) = write(&stream, &[0; NEXT_WRITE_BYTES]) {
+                taken += u64::try_from(written).unwrap();
+            }
+
+            let unsent = taken - rustix::io::ioctl_fionread(&peer).unwrap();
+            let limit =
+                u64::from(listen::NOT_SENT_BYTES) + u64::try_from(NEXT_WRITE_BYTES).unwrap();
+            assert!(unsent <= limit, "{unsent} of {taken}");
+        });
+    }
+
+    fn connected_to_a_peer_that_reads_nothing() -> (Socket, std::net::TcpStream) {
+        let address = listen::probe(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        let listener = listen::listeners(address, 1).unwrap().remove(0);
+        listener.set_nonblocking(false).unwrap();
+        let peer = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        peer.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
+        peer.connect(&address.into()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        (peer, accepted)
     }
 }

@@ -14,7 +14,7 @@ const BACKLOG: i32 = 4096;
 /// How many bytes the kernel accepts of a connection beyond what it may send now. Without this limit it accepts some
 /// 100 KiB, which nothing can overtake: on a slow link a ping would arrive minutes late. Two packets are enough to
 /// keep a link busy until the event loop is woken.
-const NOT_SENT_BYTES: u32 = 4 << 10;
+pub(crate) const NOT_SENT_BYTES: u32 = 4 << 10;
 
 /// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]

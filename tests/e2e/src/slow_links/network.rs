@@ -1,4 +1,8 @@
-//! Network namespaces with slow links: one for the gateway and its publisher, and one for each client.
+//! Network namespaces with slow links: one for the gateway and its publisher, and for each client one of its own and one
+//! of a router, whose two queues are the slow link.
+//!
+//! Neither end has the slow queue itself: the kernel does not send what a queue of its own drops, and so accepts several
+//! times as much as it would with a link elsewhere.
 //!
 //! The calling program is started again within namespaces of its own, which end with it: whatever happens to it, nothing
 //! of its links remains.
@@ -10,9 +14,12 @@ use anyhow::{Context, Result, ensure};
 
 /// Where `ip netns` mounts the namespaces that it creates; a folder of this run's mount namespace.
 const NAMESPACES: &str = "/run/netns";
+/// The default of Linux, so that the result does not depend on the settings of the machine.
+const CONGESTION_CONTROL: &str = "cubic";
 /// The largest packet, which a link must be able to send at once.
 const BURST_BYTES: u32 = 1_600;
-/// The queue of a link, as of a modem: four seconds at 16 kbit/s.
+/// The queue of a link, as of a modem: two seconds at 32 kbit/s. It drops some of the ten packets with which a connection
+/// begins.
 const QUEUE_BYTES: u32 = 8_000;
 
 /// Why namespaces cannot be created here, or `None` if they can be.
@@ -59,7 +66,7 @@ pub fn prepare() -> Result<()> {
     execute("ip", "link set lo up")
 }
 
-/// A client's namespace, with a link to the namespace of the gateway.
+/// A client's namespace, with a link through a router to the namespace of the gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     number: u8,
@@ -77,21 +84,28 @@ impl Link {
             number,
             kbit_per_second,
         };
-        let (namespace, near) = (link.namespace(), link.device());
-        execute("ip", &format!("netns add {namespace}"))?;
-        execute(
-            "ip",
-            &format!("link add {near} type veth peer name eth0 netns {namespace}"),
-        )?;
-        let gateway = link.gateway_address();
-        execute("ip", &format!("address add {gateway}/24 dev {near}"))?;
-        execute("ip", &format!("link set {near} up"))?;
-        let client = format!("10.99.{number}.2");
-        execute(
-            "ip",
-            &format!("-netns {namespace} address add {client}/24 dev eth0"),
-        )?;
-        execute("ip", &format!("-netns {namespace} link set eth0 up"))?;
+        let (client, router, near) = (link.namespace(), link.router(), link.device());
+        let (gateway, net) = (link.gateway_address(), format!("10.98.{number}"));
+        for command in [
+            format!("netns add {client}"),
+            format!("netns add {router}"),
+            format!("link add {near} type veth peer name near netns {router}"),
+            format!("-netns {router} link add far type veth peer name eth0 netns {client}"),
+            format!("address add {gateway}/24 dev {near}"),
+            format!("link set {near} up"),
+            format!("-netns {router} address add 10.99.{number}.2/24 dev near"),
+            format!("-netns {router} address add {net}.1/24 dev far"),
+            format!("-netns {router} link set near up"),
+            format!("-netns {router} link set far up"),
+            format!("-netns {client} address add {net}.2/24 dev eth0"),
+            format!("-netns {client} link set eth0 up"),
+            format!("-netns {client} route add default via {net}.1"),
+            format!("route add {net}.0/24 via 10.99.{number}.2 congctl {CONGESTION_CONTROL}"),
+        ] {
+            execute("ip", &command)?;
+        }
+        let forward = format!("netns exec {router} sysctl -qw net.ipv4.ip_forward=1");
+        execute("ip", &forward)?;
         Ok(link)
     }
 
@@ -103,12 +117,12 @@ impl Link {
     pub fn slow_down(self) -> Result<()> {
         let rate = self.kbit_per_second;
         let limit = format!("root tbf rate {rate}kbit burst {BURST_BYTES} limit {QUEUE_BYTES}");
-        execute("tc", &format!("qdisc add dev {} {limit}", self.device()))?;
-        let namespace = self.namespace();
-        execute(
-            "tc",
-            &format!("-netns {namespace} qdisc add dev eth0 {limit}"),
-        )
+        let router = self.router();
+        for device in ["near", "far"] {
+            let command = format!("-netns {router} qdisc add dev {device} {limit}");
+            execute("tc", &command)?;
+        }
+        Ok(())
     }
 
     /// The address of the gateway at this link.
@@ -126,6 +140,10 @@ impl Link {
 
     fn namespace(self) -> String {
         format!("client{}", self.number)
+    }
+
+    fn router(self) -> String {
+        format!("router{}", self.number)
     }
 
     fn device(self) -> String {
