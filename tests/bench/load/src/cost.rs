@@ -35,15 +35,27 @@ pub fn process_cpu(pid: u32) -> Result<Duration> {
 pub fn process_rss(pid: u32) -> Result<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
         .context("failed to read the memory use of the server")?;
-    let line = rollup
+    kib_in_line(&rollup, "Rss:")
+}
+
+/// Returns the maximum of the resident memory of process `pid` since its start, in bytes.
+pub fn process_peak_rss(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .context("failed to read the memory use of the server")?;
+    kib_in_line(&status, "VmHWM:")
+}
+
+/// Returns the bytes of the line that begins with `name` and has a number of KiB.
+fn kib_in_line(text: &str, name: &str) -> Result<u64> {
+    let line = text
         .lines()
-        .find(|line| line.starts_with("Rss:"))
-        .ok_or_else(|| anyhow!("smaps_rollup has no Rss line"))?;
+        .find(|line| line.starts_with(name))
+        .ok_or_else(|| anyhow!("no line {name}"))?;
     let kib: u64 = line
         .split_ascii_whitespace()
         .nth(1)
         .and_then(|field| field.parse().ok())
-        .ok_or_else(|| anyhow!("invalid Rss line: {line}"))?;
+        .ok_or_else(|| anyhow!("invalid line: {line}"))?;
     Ok(kib * 1024)
 }
 

@@ -6,6 +6,7 @@
 pub mod attempt;
 pub mod cost;
 pub mod dialect;
+pub mod disturbance;
 pub mod fanout;
 pub mod frame;
 pub mod job;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bystander;
 use crate::client;
 use crate::page::Part;
 use crate::plan::{Plan, Row};
@@ -20,7 +21,7 @@ Usage: bench [OPTIONS]
   --smoke            one short repeat without third-party servers; fails below half of the required values
   --again            print the last results again, without measuring
   --write-docs       write the tables to docs/performance.md
-  --only PART        measure only server or client; the tables of the other part are not changed
+  --only PART        measure only server, client or bystander; the tables of the other parts are not changed
   --gateway PATH     gateway binary to measure [default: a build of the project with the profile of this program]
   --base PATH        another gateway binary, measured in alternation with the gateway and compared with it
   --frame-bytes N    wire size of the other servers' frames [default: that of the gateway, measured first]
@@ -29,7 +30,8 @@ Usage: bench [OPTIONS]
   --seconds S        measured time of each run of a rate [default: 1]
   --rows A,B         servers: fanout-1, fanout-32, fanout-64, latency, idle-shared, idle-own, join, storm,
                      storm-killed, ping, durable-1, durable-32, durable-64; client: calls, session, recovery,
-                     recovery-late. A part without a row is not measured
+                     recovery-late; bystander: log-file, log-stalled, log-closed, log-full-disk, silent-300,
+                     silent-1000, joins-and-leaves, large-publications. A part without a row is not measured
   --servers A,B      bare, gateway-memory, gateway-durable, ws, bun, jetstream, s2-lite; with --base also
                      base-memory, base-durable
   -h, --help         print this text
@@ -47,6 +49,8 @@ pub(crate) struct Args {
     pub(crate) plan: Plan,
     /// The rows of the client library.
     pub(crate) client: client::plan::Plan,
+    /// The rows of the bystanders.
+    pub(crate) bystander: bystander::plan::Plan,
     pub(crate) is_smoke: bool,
     pub(crate) is_reprint: bool,
     pub(crate) is_writing_docs: bool,
@@ -68,21 +72,7 @@ pub(crate) enum Parsed {
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
     let words: Vec<String> = words.collect();
     let is_smoke = words.iter().any(|word| word == "--smoke");
-    let (plan, client) = if is_smoke {
-        (Plan::smoke(), client::plan::Plan::smoke())
-    } else {
-        (Plan::full(), client::plan::Plan::full())
-    };
-    let mut args = Args {
-        plan,
-        client,
-        is_smoke,
-        is_reprint: false,
-        is_writing_docs: false,
-        gateway: None,
-        base: None,
-        frame_bytes: None,
-    };
+    let mut args = Args::new(is_smoke);
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         let mut value = || {
@@ -111,6 +101,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
                     .parse()
                     .context("invalid --repeats: must be a number")?;
                 args.client.repeats = args.plan.repeats;
+                args.bystander.repeats = args.plan.repeats;
             }
             "--retries" => {
                 args.plan.noise_retries = value()?
@@ -126,11 +117,7 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
                 );
                 args.client.time = args.plan.time;
             }
-            "--only" => match value()?.as_str() {
-                "server" => args.client.rows.clear(),
-                "client" => args.plan.rows.clear(),
-                unknown => bail!("invalid --only `{unknown}`: must be server or client"),
-            },
+            "--only" => args.select_part(&value()?)?,
             "--rows" => args.select_rows(&value()?)?,
             "--servers" => {
                 let list = value()?;
@@ -145,18 +132,74 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Parsed> {
 }
 
 impl Args {
+    /// Returns the options of a run without arguments.
+    fn new(is_smoke: bool) -> Self {
+        let (plan, client, bystander) = if is_smoke {
+            (
+                Plan::smoke(),
+                client::plan::Plan::smoke(),
+                bystander::plan::Plan::smoke(),
+            )
+        } else {
+            (
+                Plan::full(),
+                client::plan::Plan::full(),
+                bystander::plan::Plan::full(),
+            )
+        };
+        Self {
+            plan,
+            client,
+            bystander,
+            is_smoke,
+            is_reprint: false,
+            is_writing_docs: false,
+            gateway: None,
+            base: None,
+            frame_bytes: None,
+        }
+    }
+
     /// Returns `true` if the part has rows to measure.
     pub(crate) fn has(&self, part: Part) -> bool {
         match part {
             Part::Server => !self.plan.rows.is_empty(),
             Part::Client => !self.client.rows.is_empty(),
+            Part::Bystander => !self.bystander.rows.is_empty(),
         }
+    }
+
+    fn select_part(&mut self, name: &str) -> Result<()> {
+        let part = match name {
+            "server" => Part::Server,
+            "client" => Part::Client,
+            "bystander" => Part::Bystander,
+            unknown => bail!("invalid --only `{unknown}`: must be server, client or bystander"),
+        };
+        if part != Part::Server {
+            self.plan.rows.clear();
+        }
+        if part != Part::Client {
+            self.client.rows.clear();
+        }
+        if part != Part::Bystander {
+            self.bystander.rows.clear();
+        }
+        Ok(())
     }
 
     fn select_rows(&mut self, list: &str) -> Result<()> {
         let names = client::plan::Row::ALL.map(client::plan::Row::name);
-        let (client_rows, server_rows): (Vec<&str>, Vec<&str>) =
+        let (client_rows, rest): (Vec<&str>, Vec<&str>) =
             list.split(',').partition(|word| names.contains(word));
+        let names = bystander::plan::Row::ALL.map(bystander::plan::Row::name);
+        let (bystander_rows, server_rows): (Vec<&str>, Vec<&str>) =
+            rest.into_iter().partition(|word| names.contains(word));
+        self.bystander.rows = select(
+            &bystander_rows,
+            &bystander::plan::Row::ALL,
+            bystander::plan::Row::name,
+        )?;
         self.plan.rows = select(&server_rows, &Row::ALL, Row::name)?;
         self.client.rows = select(
             &client_rows,
@@ -211,8 +254,10 @@ mod tests {
         let calls = args("--rows calls,join");
         let join = args("--rows join");
 
-        assert!(all.has(Part::Server) && all.has(Part::Client));
+        assert!(all.has(Part::Server) && all.has(Part::Client) && all.has(Part::Bystander));
         assert!(!client.has(Part::Server) && client.has(Part::Client));
+        assert!(!client.has(Part::Bystander) && !calls.has(Part::Bystander));
+        assert!(args("--rows silent-300").has(Part::Bystander));
         assert!(calls.has(Part::Server) && calls.has(Part::Client));
         assert!(join.has(Part::Server) && !join.has(Part::Client));
     }

@@ -1,13 +1,15 @@
 //! The benchmark: starts each server on the first core, drives it from the second, prints the tables and stores the
 //! results.
 //!
-//! It has two parts, each with rows, results and tables: the servers, and the client library (`client`).
+//! It has three parts, each with rows, results and tables: the servers, the client library (`client`), and clients
+//! while others disturb the gateway (`bystander`).
 //!
 //! Determines the order of the runs. Each repeat runs every server once, in rotated order, so that a slow minute of the
 //! machine affects all of them.
 
 mod args;
 mod bounds;
+mod bystander;
 mod client;
 mod measure;
 mod page;
@@ -36,6 +38,7 @@ use crate::targets::TARGETS;
 /// The files of all samples, in the directory of results.
 const RESULTS: &str = "results.json";
 const CLIENT_RESULTS: &str = "client-results.json";
+const BYSTANDER_RESULTS: &str = "bystander-results.json";
 
 /// Maximum number of attempts of a smoke run that misses its targets: the cores of a test run are busy.
 const SMOKE_ATTEMPTS: u32 = 3;
@@ -59,6 +62,11 @@ fn main() -> Result<ExitCode> {
             let results = results_file::read(&output.join(CLIENT_RESULTS))?;
             show(&args, Part::Client, &client::table::markdown(&results))?;
         }
+        if args.has(Part::Bystander) {
+            let results = results_file::read(&output.join(BYSTANDER_RESULTS))?;
+            let table = bystander::table::markdown(&results);
+            show(&args, Part::Bystander, &table)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let paths = Paths::prepare(
@@ -78,6 +86,12 @@ fn main() -> Result<ExitCode> {
         let results = client::measure::run(&args.client, &paths, machine()?)?;
         results_file::write(&paths.output.join(CLIENT_RESULTS), &results)?;
         show(&args, Part::Client, &client::table::markdown(&results))?;
+    }
+    if args.has(Part::Bystander) {
+        let results = bystander::measure::run(&args.bystander, &paths, machine()?)?;
+        results_file::write(&paths.output.join(BYSTANDER_RESULTS), &results)?;
+        let table = bystander::table::markdown(&results);
+        show(&args, Part::Bystander, &table)?;
     }
     Ok(ExitCode::SUCCESS)
 }

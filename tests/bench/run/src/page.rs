@@ -11,6 +11,8 @@ pub(crate) enum Part {
     Server,
     /// The rows of the client library.
     Client,
+    /// The rows of the bystanders.
+    Bystander,
 }
 
 impl Part {
@@ -18,6 +20,7 @@ impl Part {
         match self {
             Self::Server => "bench",
             Self::Client => "client bench",
+            Self::Bystander => "bystander bench",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The measured servers: their names, and their start and end on the first core.
 
+mod log;
+
 use std::fs::{self, File};
+use std::io::PipeReader;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,6 +16,7 @@ use load::publish::{self, Protocol};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::log::Log;
 use crate::paths::Paths;
 
 /// The CPU core of the servers and that of the generator.
@@ -141,15 +145,32 @@ pub(crate) struct RunningServer {
     child: Child,
     pub(crate) target: Target,
     data: Option<PathBuf>,
+    /// The end of the log's pipe that is not read.
+    _log: Option<PipeReader>,
 }
 
 impl RunningServer {
+    /// Starts a gateway with the default ping interval and its log in this sink.
+    pub(crate) fn start_with_log(server: Server, paths: &Paths, log: Log) -> Result<Self> {
+        Self::start_any(server, paths, 0, PingInterval::Default, log)
+    }
+
     /// Starts a server on its core. `plain_bytes` is the payload's length for servers without the client protocol.
     pub(crate) fn start(
         server: Server,
         paths: &Paths,
         plain_bytes: usize,
         ping_interval: PingInterval,
+    ) -> Result<Self> {
+        Self::start_any(server, paths, plain_bytes, ping_interval, Log::File)
+    }
+
+    fn start_any(
+        server: Server,
+        paths: &Paths,
+        plain_bytes: usize,
+        ping_interval: PingInterval,
+        log: Log,
     ) -> Result<Self> {
         let data = server.is_durable().then(|| paths.output.join("data"));
         if let Some(data) = &data {
@@ -177,13 +198,14 @@ impl RunningServer {
         } else {
             0
         };
-        let child = spawn(server, paths, port)?;
+        let (child, log) = spawn(server, paths, port, log)?;
         let target = Target { port, dialect };
         let mut running = Self {
             server,
             child,
             target,
             data,
+            _log: log,
         };
         running.target.port = running.wait_for_port(&log_path(server, paths))?;
         Ok(running)
@@ -210,7 +232,7 @@ impl RunningServer {
             PingInterval::Default,
         );
         fs::write(config_path(self.server, paths), config)?;
-        self.child = spawn(self.server, paths, self.target.port)?;
+        (self.child, _) = spawn(self.server, paths, self.target.port, Log::File)?;
         self.target.port = self.wait_for_port(&log_path(self.server, paths))?;
         Ok(())
     }
@@ -339,13 +361,16 @@ pub(crate) fn missing(server: Server, paths: &Paths) -> Option<String> {
     })
 }
 
-fn spawn(server: Server, paths: &Paths, port: u16) -> Result<Child> {
+fn spawn(
+    server: Server,
+    paths: &Paths,
+    port: u16,
+    log: Log,
+) -> Result<(Child, Option<PipeReader>)> {
     let mut command = command(server, paths, port)?;
     let output = File::create(log_path(server, paths))?;
-    command
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output);
+    let reader = log.redirect(&mut command, output.try_clone()?)?;
+    command.stdin(Stdio::null()).stdout(output);
     // Settings in the environment would override the generated file.
     for (name, _) in std::env::vars_os() {
         if name == "PORT" || name.to_string_lossy().starts_with("STEADFAST_") {
@@ -355,13 +380,14 @@ fn spawn(server: Server, paths: &Paths, port: u16) -> Result<Child> {
     pin(SERVER_CORE)?;
     let child = command.spawn();
     pin(GENERATOR_CORE)?;
-    child.with_context(|| {
+    let child = child.with_context(|| {
         format!(
             "failed to start {}; is {} built or installed?",
             server.name(),
             command.get_program().display()
         )
-    })
+    })?;
+    Ok((child, reader))
 }
 
 fn command(server: Server, paths: &Paths, port: u16) -> Result<Command> {
