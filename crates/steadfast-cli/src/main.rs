@@ -8,10 +8,10 @@ mod output;
 
 use std::process::ExitCode;
 
-/// With this allocator, idle connections need less memory than with the system's.
-#[cfg(feature = "mimalloc")]
+/// With this allocator, idle connections need little memory, and what an attack needed is returned to the system.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let _flush = output::FlushGuard;

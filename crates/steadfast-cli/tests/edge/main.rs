@@ -1,9 +1,10 @@
-//! The binary at its edges: sinks that do not accept its output, and peers that open more connections than it has
-//! sockets for.
+//! The binary at its edges: sinks that do not accept its output, peers that open more connections than it has sockets
+//! for, and the memory that remains when they have left.
 
 #![cfg(test)]
 
 mod gateway;
+mod memory;
 #[path = "../gateway/namespace.rs"]
 mod namespace;
 mod peers;
