@@ -53,8 +53,11 @@ pub enum Event {
     /// Appends were rejected because a limit was reached; each limit is reported at most once between two checks of
     /// ages.
     LimitReached { limit: Limit },
-    /// Channels expired, because their last publication is too old.
+    /// Channels were removed, because their last publication is too old.
     ChannelsExpired { channels: u64 },
+    /// New channels take the place of the oldest channels without visible publications, because a limit was reached; each
+    /// limit is reported at most once between two checks of ages.
+    ChannelReplaced { limit: Limit },
     /// The wall clock was set. Ages are not affected.
     WallClockJumped(WallJump),
 }
@@ -64,6 +67,10 @@ pub enum Event {
 pub enum Limit {
     /// The number of channels.
     Channels,
+    /// The memory of the channels, without their publications.
+    ChannelMemory,
     /// The number of idempotency keys in the deduplication window.
     Keys,
+    /// The memory of the idempotency keys in the deduplication window.
+    KeyMemory,
 }

@@ -21,9 +21,12 @@
 //! 7. An engine that may have lost committed publications of a channel, or has forgotten the channel, gives the channel
 //!    another epoch.
 //! 8. A repeated idempotency key of the same user in the same channel stores nothing within the engine's deduplication
-//!    window and has the result of the first append, whatever the payload is.
+//!    window. It has the result of the first append if the payload is the same, and is rejected otherwise.
 //! 9. Requests, channels, keys and the history are bounded by the engine's own policy: a request above a bound is
 //!    rejected, and the oldest publications are removed.
+//! 10. Above the bound of channels, a new channel takes the place of the oldest one without visible publications and
+//!     without keys in the deduplication window. A channel above its own bound does not remove the publications of others
+//!     that are younger than 10 minutes: it is rejected, or loses its own first.
 //!
 //! What else an engine needs, such as storage or a connection, is the engine's own. An engine that needs only requests
 //! and time has the inputs and outputs of [`io`]. Every engine reports its [`Health`] to its driver.

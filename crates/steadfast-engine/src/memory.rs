@@ -16,7 +16,7 @@ pub use self::policy::{MemoryPolicy, MemoryPolicyError, MemorySetting, MemorySet
 use crate::epoch::ChannelEpoch;
 use crate::health::{Engine, Health};
 use crate::io::{Event, Input, Limit, Output};
-use crate::memory::channels::Channels;
+use crate::memory::channels::{ChannelSlot, Channels};
 use crate::memory::dedup::DedupWindow;
 use crate::request::{Request, RequestId};
 use crate::response::{Record, Rejection, Response};
@@ -72,6 +72,8 @@ pub struct MemoryEngine {
     last_offset: u64,
     outputs: VecDeque<Output>,
     reported_limits: BTreeSet<Limit>,
+    /// The limits for which channels were replaced since the last check of ages.
+    reported_replacements: BTreeSet<Limit>,
     /// The next check of ages; set while there are channels or idempotency keys.
     age_timer: Option<Instant>,
     is_closed: bool,
@@ -88,12 +90,13 @@ impl MemoryEngine {
     pub fn new(policy: MemoryPolicy, incarnation: u64, now: Instant) -> Self {
         Self {
             policy,
-            channels: Channels::default(),
+            channels: Channels::new(policy.channel_bytes_max().as_len()),
             keys: DedupWindow::new(policy.dedup_window()),
             new_channel_epoch: ChannelEpoch::new(incarnation, 0),
             last_offset: 0,
             outputs: VecDeque::new(),
             reported_limits: BTreeSet::new(),
+            reported_replacements: BTreeSet::new(),
             age_timer: None,
             is_closed: false,
             now,
@@ -120,6 +123,17 @@ impl MemoryEngine {
     /// Approximate memory of all visible publications in bytes.
     pub const fn history_bytes(&self) -> usize {
         self.channels.bytes()
+    }
+
+    /// Approximate memory of everything that is stored, in bytes: publications, channels and idempotency keys.
+    pub const fn memory_bytes(&self) -> usize {
+        self.channels.bytes() + self.channels.channel_bytes() + self.keys.bytes()
+    }
+
+    /// The memory that channels and keys leave for publications.
+    fn history_bytes_max(&self) -> usize {
+        let others = self.channels.channel_bytes() + self.keys.bytes();
+        self.policy.history_bytes().as_len().saturating_sub(others)
     }
 
     /// Advances the time of the engine, and compares the wall clock with it.
@@ -162,6 +176,7 @@ impl MemoryEngine {
         self.observe(wall);
         self.age_timer = None;
         self.reported_limits.clear();
+        self.reported_replacements.clear();
         self.keys.expire(self.now);
         self.expire_channels();
         self.schedule_age_timer();
@@ -178,6 +193,24 @@ impl MemoryEngine {
         if expired > 0 {
             self.new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
             self.notify(Event::ChannelsExpired { channels: expired });
+        }
+    }
+
+    /// Removes a channel in favour of a new one; returns whether it was possible. As when channels expire, a later channel
+    /// of the same name has another epoch.
+    fn remove_channel(&mut self, slot: ChannelSlot) -> bool {
+        let before = self.new_channel_epoch;
+        let Some(counter) = before.counter().checked_add(1) else {
+            return false;
+        };
+        self.channels.remove(slot);
+        self.new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
+        true
+    }
+
+    fn report_replacement(&mut self, limit: Limit) {
+        if self.reported_replacements.insert(limit) {
+            self.notify(Event::ChannelReplaced { limit });
         }
     }
 
@@ -210,8 +243,8 @@ impl MemoryEngine {
             self.notify(Event::LimitReached { limit });
         }
         let rejection = match limit {
-            Limit::Channels => Rejection::TooManyChannels,
-            Limit::Keys => Rejection::Limit,
+            Limit::Channels | Limit::ChannelMemory => Rejection::TooManyChannels,
+            Limit::Keys | Limit::KeyMemory => Rejection::Limit,
         };
         self.reject(request_id, rejection);
     }

@@ -46,7 +46,9 @@ pub struct Append {
     pub kind: PayloadKind,
     pub retention: RetentionClass,
     pub publisher: Publisher,
-    /// Identifies repeats; scoped to user and channel. The payload of a repeat is not compared.
+    /// Identifies repeats; scoped to user and channel. A repeat has the same kind and the same bytes of payload, and is
+    /// otherwise rejected with [`Rejection::KeyWithOtherData`](crate::Rejection::KeyWithOtherData). Anonymous users are
+    /// one user: they share their keys.
     pub idempotency_key: Option<Bytes>,
     /// Whether the append may be the first of its channel; otherwise it is rejected with
     /// [`Rejection::NewChannel`](crate::Rejection::NewChannel) if the channel does not exist.

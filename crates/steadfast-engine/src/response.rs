@@ -16,8 +16,8 @@ pub enum Response {
     Appended {
         epoch: ChannelEpoch,
         offset: u64,
-        /// True when the idempotency key was known and nothing was stored: epoch and offset are those of the first
-        /// append with the key.
+        /// True when the idempotency key was known, with the same data, and nothing was stored: epoch and offset are those
+        /// of the first append with the key.
         is_duplicate: bool,
         /// True when this was the first append of its channel, which exists since then.
         creates_channel: bool,
@@ -84,12 +84,16 @@ pub enum Rejection {
     Unavailable,
     /// The engine cannot store publications until a restart; this one may or may not be stored. Reads continue.
     WriteFailed,
-    /// A limit of the policy is reached (for example of idempotency keys), or the engine is not open yet; temporary.
+    /// A limit of the policy is reached (for example of idempotency keys, or of the bytes of one channel), or the engine is
+    /// not open yet; temporary.
     Limit,
-    /// The channel is new, and there are as many channels as the engine stores; until one expires, waiting does not help.
+    /// The channel is new, and there are as many channels with visible publications as the engine stores; until one of
+    /// them has no visible publication, waiting does not help.
     TooManyChannels,
     /// The channel does not exist, and the append may not create it; temporary.
     NewChannel,
+    /// The idempotency key was used with other data; the first publication stays. Waiting does not help.
+    KeyWithOtherData,
     /// The record or one of its texts is larger than the engine stores.
     TooLarge,
     /// The engine is closing.

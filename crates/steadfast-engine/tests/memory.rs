@@ -8,7 +8,7 @@ use steadfast_engine::memory::{MemoryEngine, MemoryPolicy, MemorySettings, Offse
 use steadfast_engine::{
     Append, Page, Publisher, Read, ReadFrom, Record, Request, RequestId, Response, RetentionClass,
 };
-use steadfast_machine::{ByteSize, Instant, Machine, Timestamp, convert};
+use steadfast_machine::{ByteSize, Instant, Machine, Seed, Timestamp, convert};
 use steadfast_protocol::message::PayloadKind;
 
 const WALL: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -58,7 +58,8 @@ fn the_size_limit_removes_the_oldest_publication_of_all_channels_and_no_more_tha
         request(&mut engine, [append(channel, &payload)]);
     }
     let of_one = engine.history_bytes() / 4;
-    let fit = ByteSize::from_kib(16).as_len() / of_one;
+    let of_others = engine.memory_bytes() - engine.history_bytes();
+    let fit = (ByteSize::from_kib(16).as_len() - of_others) / of_one;
     for _ in 4..fit {
         request(&mut engine, [append("c", &payload)]);
     }
@@ -74,6 +75,75 @@ fn the_size_limit_removes_the_oldest_publication_of_all_channels_and_no_more_tha
     assert_eq!(visible(&mut engine, "a"), [0; 0]);
     assert_eq!(visible(&mut engine, "c").first(), Some(&1));
     assert_eq!(engine.history_bytes(), fit * of_one);
+}
+
+#[test]
+fn the_memory_of_everything_is_bounded_whatever_is_appended() {
+    for seed in 0..40 {
+        let mut random = Seed::new(seed).generator();
+        let bytes_max = ByteSize::from_kib(32 << random.below(3));
+        let mut engine = start(MemorySettings {
+            history_bytes: bytes_max,
+            publication_bytes_max: ByteSize::from_kib(8),
+            ..MemorySettings::for_tests()
+        });
+        let mut limits = Vec::new();
+        for number in 0..1_500 {
+            let channel = match random.below(3) {
+                0 => format!("{number}"),
+                _ => format!("{}", random.below(4)),
+            };
+            let len = 1 << random.below(13);
+            let key = random.chance(1, 3).then(|| format!("{number:0>30}").into());
+            let append = Append {
+                idempotency_key: key,
+                ..append(&channel, &"x".repeat(len))
+            };
+
+            let outputs = request(&mut engine, [append]);
+
+            let bytes = engine.memory_bytes();
+            assert!(bytes <= bytes_max.as_len(), "seed {seed}: {bytes}");
+            for output in outputs {
+                if let Output::Notify(Event::LimitReached { limit }) = output {
+                    limits.push(limit);
+                }
+            }
+        }
+        let unread: Vec<Limit> = vec![Limit::ChannelMemory, Limit::KeyMemory];
+        limits.sort();
+        assert_eq!(limits, unread, "seed {seed}");
+        assert!(
+            engine.history_bytes() > bytes_max.as_len() / 4,
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn a_replaced_channel_is_reported_once_between_two_checks_of_ages() {
+    let mut engine = start(MemorySettings {
+        channels_max: 1,
+        history_ttl: Duration::from_secs(1),
+        dedup_window: Duration::from_secs(1),
+        ..MemorySettings::for_tests()
+    });
+    let mut reports = Vec::new();
+    for number in 0..10 {
+        let now = Instant::START + Duration::from_secs(3 * number);
+        let at = Timestamp::from_millis(WALL.as_millis() + 3_000 * number);
+        let requests = vec![Request::Append(append(&number.to_string(), "1"))];
+        engine.handle(now, Input::Requested { requests, at });
+        reports.extend(std::iter::from_fn(|| engine.poll_output()));
+    }
+
+    let limit = Limit::Channels;
+    let report = Output::Notify(Event::ChannelReplaced { limit });
+    assert_eq!(
+        reports.iter().filter(|output| **output == report).count(),
+        1
+    );
+    assert_eq!(engine.channels(), 1);
 }
 
 #[test]

@@ -189,8 +189,10 @@ impl ClientConfig {
     /// 200: a client that publishes to a hundred new channels at once creates them, and one that creates nothing else needs eight hours
     /// to use up the default of `store.channels_max`.
     pub const NEW_CHANNELS_PER_MINUTE: u32 = 200;
-    /// 20,000, a tenth of the default of `store.idempotency_keys_max`: 166 idempotent publications per second without end.
-    pub const IDEMPOTENCY_KEYS_MAX: u32 = 20_000;
+    /// 0, half of `store.idempotency_keys_max`: one connection cannot use up what all share, and a server that publishes over
+    /// one connection gets as much as it can without that. By default these are 833 idempotent publications per second without
+    /// end.
+    pub const IDEMPOTENCY_KEYS_MAX: u32 = 0;
     /// 256: four times what the heaviest measured publisher keeps in flight.
     pub const PENDING_REQUESTS_MAX: u32 = 256;
     /// 300, the number that SDKs expect in one reply.
@@ -272,6 +274,9 @@ pub struct StoreConfig {
     pub history_ttl: ConfigDuration,
     /// The maximum number of bytes of all segment files, or of all publications in memory.
     pub bytes_max: ConfigSize,
+    /// The maximum number of bytes of one channel that may remove young publications of others; 0 selects a quarter of
+    /// `bytes_max`.
+    pub channel_bytes_max: ConfigSize,
     /// How long a channel keeps its epoch after its last publication.
     pub channel_ttl: ConfigDuration,
     /// The maximum number of channels at one time.
@@ -297,13 +302,16 @@ impl StoreConfig {
     pub const HISTORY_TTL: Duration = Duration::from_hours(24);
     /// 1 GiB: crash recovery takes seconds.
     pub const BYTES_MAX: ByteSize = ByteSize::from_mib(1024);
+    /// 0, a quarter of `bytes_max`: three channels above it at the same time still leave space for all others.
+    pub const CHANNEL_BYTES_MAX: ByteSize = ByteSize::from_bytes(0);
     /// 30 days: a client that was away longer reloads.
     pub const CHANNEL_TTL: Duration = Duration::from_hours(30 * 24);
-    /// 100,000: each needs about 100 bytes in memory and in every checkpoint.
+    /// 100,000: each needs about 100 bytes in every checkpoint, and less than a kilobyte in memory.
     pub const CHANNELS_MAX: u32 = 100_000;
     /// 2 min: longer than any reconnect after which a publication is resent.
     pub const DEDUP_WINDOW: Duration = Duration::from_mins(2);
-    /// 200,000: 1,600 idempotent publications per second during the entire window.
+    /// 200,000: 1,600 idempotent publications per second during the entire window. The default of `bytes_max` has space for
+    /// a million keys of 36 characters.
     pub const IDEMPOTENCY_KEYS_MAX: u32 = 200_000;
     /// 64 MiB: 16 full batches, which a disk stores in about a second.
     pub const PENDING_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
@@ -320,6 +328,7 @@ impl Default for StoreConfig {
             history_size: Self::HISTORY_SIZE,
             history_ttl: ConfigDuration(Self::HISTORY_TTL),
             bytes_max: ConfigSize(Self::BYTES_MAX),
+            channel_bytes_max: ConfigSize(Self::CHANNEL_BYTES_MAX),
             channel_ttl: ConfigDuration(Self::CHANNEL_TTL),
             channels_max: Self::CHANNELS_MAX,
             dedup_window: ConfigDuration(Self::DEDUP_WINDOW),

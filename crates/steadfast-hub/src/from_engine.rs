@@ -18,6 +18,7 @@ pub(crate) const fn rejection_code(rejection: Rejection) -> ErrorCode {
         | Rejection::Closing => ErrorCode::Internal,
         Rejection::Limit | Rejection::NewChannel => ErrorCode::TooManyRequests,
         Rejection::TooLarge | Rejection::TooManyChannels => ErrorCode::LimitExceeded,
+        Rejection::KeyWithOtherData => ErrorCode::BadRequest,
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, r
             | Rejection::Limit
             | Rejection::TooManyChannels
             | Rejection::TooLarge
+            | Rejection::KeyWithOtherData
             | Rejection::Closing => RejectionCause::Log(rejection),
         };
         shared.context.record_rejection(cause);

@@ -9,14 +9,14 @@ use steadfast_machine::convert;
 use crate::Log;
 use crate::batch::{Batch, BatchEffect, BatchItem};
 use crate::channels::{Channel, IndexEntry};
-use crate::dedup::{FirstResult, KeyScope};
+use crate::dedup::{FirstResult, KeyScope, KnownKey};
 use crate::event::LogLimit;
 use crate::log::LogPhase;
 use crate::record::{self, Stored, TEXT_BYTES_MAX};
-use crate::segment::header::records_len;
+use crate::retention::EXPIRED_RECORD_BYTES;
 
 /// Bytes of a segment that only control records may use, so that a full segment can still be closed cleanly.
-const CONTROL_BYTES: u64 = 256;
+pub(crate) const CONTROL_BYTES: u64 = 256;
 /// Approximate cost of a queued append in addition to its bytes.
 const PENDING_OVERHEAD_BYTES: usize = 256;
 
@@ -81,14 +81,25 @@ impl Log {
 
     fn reject_unless_duplicate(&mut self, append: &Append, reason: Rejection) {
         let channel = self.state.channels.find(&append.channel);
-        let known = channel.and_then(|id| Some((id, scope(id, append)?)));
-        let found = known
-            .and_then(|(id, scope)| Some((id, self.state.dedup_window.find(self.time(), &scope)?)));
-        match found {
-            Some((id, known)) if known.is_durable => {
-                self.respond_duplicate(append.request_id, id, known.offset);
-            }
+        match self.find_first(channel, append) {
+            Some((id, first)) if first.is_durable => self.respond_repeat(append, id, first),
             Some(_) | None => self.reject(append.request_id, reason),
+        }
+    }
+
+    /// The channel and the first result of the append's idempotency key, if it is in the window.
+    fn find_first(&self, channel: Option<u32>, append: &Append) -> Option<(u32, KnownKey)> {
+        let scope = scope(channel?, append)?;
+        let first = self.state.dedup_window.find(self.time(), &scope)?;
+        Some((scope.channel, first))
+    }
+
+    /// Acknowledges a repeat of a durable key, or rejects it if its data differs.
+    fn respond_repeat(&mut self, append: &Append, id: u32, first: KnownKey) {
+        if first.data_hash == record::data_hash(append.kind, &append.data) {
+            self.respond_duplicate(append.request_id, id, first.offset);
+        } else {
+            self.reject(append.request_id, Rejection::KeyWithOtherData);
         }
     }
 
@@ -104,39 +115,19 @@ impl Log {
             self.reject(append.request_id, Rejection::NewChannel);
             return AppendOutcome::Added;
         }
-        let id = known.unwrap_or_else(|| self.state.channels.free_id());
-        let scope = scope(id, &append);
-        if let Some(scope) = &scope {
-            if let Some(first) = self.state.dedup_window.find(self.time(), scope) {
-                let (request_id, channel, offset) = (append.request_id, id, first.offset);
-                if first.is_durable {
-                    self.respond_duplicate(request_id, channel, offset);
-                } else {
-                    batch.items.push(BatchItem::Duplicate {
-                        request_id,
-                        channel,
-                        offset,
-                    });
-                }
-                return AppendOutcome::Added;
-            }
-            if self.state.dedup_window.len() >= self.policy.idempotency_keys_max() {
-                self.reject_for_limit(append.request_id, LogLimit::IdempotencyKeys);
-                return AppendOutcome::Added;
-            }
-        }
-        if known.is_none()
-            && let Some(limit) = self.limit_for_channel(&append)
-        {
-            self.reject_for_limit(append.request_id, limit);
+        if let Some((id, first)) = self.find_first(known, &append) {
+            self.add_repeat(batch, &append, id, first);
             return AppendOutcome::Added;
         }
-        let created = if known.is_none() {
-            record::channel_len(append.channel.as_str().len())
-        } else {
-            0
+        let replaced = match self.check_limits(batch, known, &append) {
+            Ok(replaced) => replaced,
+            Err(limit) => {
+                self.reject_for_limit(append.request_id, limit);
+                return AppendOutcome::Added;
+            }
         };
-        let len = convert::to_u64(publication_len(&append) + created);
+        let removals = convert::to_u64(replaced.len()) * EXPIRED_RECORD_BYTES;
+        let len = record_len(known, &append) + removals;
         if !batch.fits(len, CONTROL_BYTES) {
             return AppendOutcome::Stopped(StopReason::SegmentFull, append);
         }
@@ -144,27 +135,54 @@ impl Log {
         if !batch.items.is_empty() && batch.end() - batch.at + len > batch_bytes_max {
             return AppendOutcome::Stopped(StopReason::BatchFull, append);
         }
-        if known.is_none() {
-            self.create_channel(batch, id, &append);
+        for channel in replaced {
+            self.add_removal(batch, channel);
         }
-        self.encode_append(batch, id, scope.as_ref(), append);
+        let id = known.unwrap_or_else(|| self.create_channel(batch, &append));
+        self.encode_append(batch, id, append);
         AppendOutcome::Added
     }
 
-    /// The limit that does not allow one more channel.
-    fn limit_for_channel(&self, append: &Append) -> Option<LogLimit> {
-        let len = convert::to_u64(record::channel_len(append.channel.as_str().len()));
-        let bytes_max = records_len(self.policy.segment_bytes().as_bytes()) / 8 * 3;
-        if self.state.channels.len() >= self.policy.channels_max() {
-            Some(LogLimit::Channels)
-        } else if self.state.channels.checkpoint_bytes() + len > bytes_max {
-            Some(LogLimit::CheckpointBytes)
-        } else {
-            None
+    /// Adds a repeat of a key whose first publication is durable or in this batch.
+    fn add_repeat(&mut self, batch: &mut Batch, append: &Append, id: u32, first: KnownKey) {
+        let is_same = first.data_hash == record::data_hash(append.kind, &append.data);
+        if first.is_durable || !is_same {
+            return self.respond_repeat(append, id, first);
+        }
+        batch.items.push(BatchItem::Duplicate {
+            request_id: append.request_id,
+            channel: id,
+            offset: first.offset,
+        });
+    }
+
+    /// The channels whose place the append's channel takes, usually none; or the limit that does not allow the append.
+    fn check_limits(
+        &mut self,
+        batch: &Batch,
+        known: Option<u32>,
+        append: &Append,
+    ) -> Result<Vec<u32>, LogLimit> {
+        if let Some(key_bytes) = key_bytes(append) {
+            let window = &self.state.dedup_window;
+            if window.len() >= self.policy.idempotency_keys_max() {
+                return Err(LogLimit::IdempotencyKeys);
+            }
+            if window.bytes() + key_bytes > self.policy.key_bytes_max() {
+                return Err(LogLimit::IdempotencyKeyBytes);
+            }
+        }
+        match known {
+            Some(id) if self.exceeds_channel_bytes(id, record_len(known, append)) => {
+                Err(LogLimit::ChannelBytes)
+            }
+            Some(_) => Ok(Vec::new()),
+            None => self.replaced_channels(batch, append),
         }
     }
 
-    fn create_channel(&mut self, batch: &mut Batch, id: u32, append: &Append) {
+    fn create_channel(&mut self, batch: &mut Batch, append: &Append) -> u32 {
+        let id = self.state.channels.free_id();
         let epoch = self.state.new_channel_epoch;
         let at = self.time();
         let channel = Channel::new(append.channel.clone(), epoch, 0, at);
@@ -179,15 +197,10 @@ impl Log {
         let inserted = self.state.channels.insert(id, channel);
         assert!(inserted, "a free id accepts a new channel");
         batch.created_channels.push(id);
+        id
     }
 
-    fn encode_append(
-        &mut self,
-        batch: &mut Batch,
-        id: u32,
-        scope: Option<&KeyScope>,
-        append: Append,
-    ) {
+    fn encode_append(&mut self, batch: &mut Batch, id: u32, append: Append) {
         let at = self.time();
         let Some(channel) = self.state.channels.by_id_mut(id) else {
             return;
@@ -206,13 +219,13 @@ impl Log {
             retention: append.retention,
             data: &append.data,
         }));
-        if let Some(scope) = scope {
+        if let Some(scope) = scope(id, &append) {
             let first = FirstResult {
                 offset,
                 at,
                 data_hash: record::data_hash(append.kind, &append.data),
             };
-            self.state.dedup_window.assign(scope, first);
+            self.state.dedup_window.assign(&scope, first);
         }
         let entry = IndexEntry {
             segment: batch.ordinal,
@@ -245,15 +258,15 @@ impl Log {
         );
     }
 
-    /// A record may take a quarter of a segment: a new segment has that much space after its header, the largest
-    /// checkpoint, which takes half of the rest, and the control records.
+    /// A new segment has space for every record that is not too large, and a checkpoint for every key.
     fn is_too_large(&self, append: &Append) -> bool {
         let publisher = &append.publisher;
         let key = append.idempotency_key.as_ref().map_or(0, bytes::Bytes::len);
         let text = publisher.user.len().max(publisher.client.len()).max(key);
-        let name = append.channel.as_str().len();
-        let len = convert::to_u64(publication_len(append) + record::channel_len(name));
-        text > TEXT_BYTES_MAX || len > self.policy.segment_bytes().as_bytes() / 4
+        let shares = self.policy.shares();
+        text > TEXT_BYTES_MAX
+            || record_len(None, append) > shares.record
+            || key_bytes(append).is_some_and(|bytes| bytes > shares.key)
     }
 
     /// Seals a segment that has no space for the next append, if the next segment is ready.
@@ -275,6 +288,22 @@ pub(crate) fn scope(channel: u32, append: &Append) -> Option<KeyScope> {
         user: append.publisher.user.clone(),
         key,
     })
+}
+
+/// The size of the append's idempotency key as a copy in a checkpoint, if it has one.
+fn key_bytes(append: &Append) -> Option<u64> {
+    let key = append.idempotency_key.as_ref()?;
+    let len = record::key_len(append.publisher.user.len(), key.len());
+    Some(convert::to_u64(len))
+}
+
+/// The length of the append's records: with that of its channel, if it is new.
+fn record_len(known: Option<u32>, append: &Append) -> u64 {
+    let channel = match known {
+        Some(_) => 0,
+        None => record::channel_len(append.channel.as_str().len()),
+    };
+    convert::to_u64(publication_len(append) + channel)
 }
 
 fn publication_len(append: &Append) -> usize {

@@ -38,6 +38,8 @@ pub(crate) struct Batch {
     pub(crate) created_channels: Vec<u32>,
     /// Channels that this batch removes, and the epoch of channels that are created later.
     pub(crate) expired_channels: Option<(BTreeSet<u32>, ChannelEpoch)>,
+    /// The size of these channels in a checkpoint.
+    pub(crate) expired_bytes: u64,
     /// Set when the batch begins its segment.
     pub(crate) checkpoint: Option<SegmentCheckpoint>,
     /// Set when the batch holds the record of the opening.
@@ -102,6 +104,7 @@ impl Batch {
             items: Vec::new(),
             created_channels: Vec::new(),
             expired_channels: None,
+            expired_bytes: 0,
             checkpoint: None,
             opened: None,
             has_clock: false,
@@ -123,6 +126,12 @@ impl Batch {
     pub(crate) fn encode(&mut self, stored: &Stored<'_>) -> usize {
         let at = self.end();
         record::encode(&mut self.bytes, &self.secret, at, self.stamp, stored)
+    }
+
+    /// The number of channels that the batch removes, and their size in a checkpoint.
+    pub(crate) fn removed_channels(&self) -> (usize, u64) {
+        let channels = self.expired_channels.as_ref();
+        (channels.map_or(0, |(ids, _)| ids.len()), self.expired_bytes)
     }
 
     /// Takes the bytes out for the write.

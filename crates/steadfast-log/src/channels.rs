@@ -13,8 +13,9 @@ use crate::clock::Ages;
 use crate::policy::LogPolicy;
 use crate::record;
 
-/// Ids are below this number, the maximum number of channels that a policy allows.
-const IDS_MAX: u32 = 1 << 20;
+/// Ids are below this number, twice the maximum number of channels that a policy allows: a batch may create a channel for
+/// each channel that it removes, whose ids are in use until it is committed.
+const IDS_MAX: u32 = 1 << 21;
 
 /// The location of a visible publication.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,41 @@ pub(crate) struct Channel {
     pub(crate) is_expiring: bool,
     /// The publications that were not removed, without a gap up to `high_watermark`.
     pub(crate) entries: VecDeque<IndexEntry>,
+    /// What the channel uses of each segment.
+    pub(crate) stored: StoredBytes,
+}
+
+/// The bytes of a channel's publications in each segment, hidden ones included.
+#[derive(Debug, Default)]
+pub(crate) struct StoredBytes {
+    /// In order of the segments' ordinals.
+    by_segment: VecDeque<(u32, u64)>,
+    bytes: u64,
+}
+
+impl StoredBytes {
+    /// The bytes in all segments.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn add(&mut self, entry: &IndexEntry) {
+        let len = u64::from(entry.len);
+        self.bytes += len;
+        match self.by_segment.back_mut() {
+            Some((segment, bytes)) if *segment == entry.segment => *bytes += len,
+            Some(_) | None => self.by_segment.push_back((entry.segment, len)),
+        }
+    }
+
+    fn remove_before(&mut self, segment: u32) {
+        while let Some((oldest, bytes)) = self.by_segment.front().copied()
+            && oldest < segment
+        {
+            self.by_segment.pop_front();
+            self.bytes -= bytes;
+        }
+    }
 }
 
 impl Channel {
@@ -59,7 +95,19 @@ impl Channel {
             last_at,
             is_expiring: false,
             entries: VecDeque::new(),
+            stored: StoredBytes {
+                by_segment: VecDeque::new(),
+                bytes: 0,
+            },
         }
+    }
+
+    /// Adds the newest publication.
+    pub(crate) fn push(&mut self, offset: u64, entry: IndexEntry) {
+        self.high_watermark = offset;
+        self.last_at = entry.at;
+        self.stored.add(&entry);
+        self.entries.push_back(entry);
     }
 
     /// The oldest offset whose publication was not removed; `high_watermark + 1` when there is none.
@@ -78,10 +126,8 @@ impl Channel {
     /// Adds the newest publication while a log is being opened. The records that follow may prove greater ages, so the
     /// caller prunes at the end.
     pub(crate) fn restore(&mut self, entry: IndexEntry, policy: &LogPolicy) {
-        self.high_watermark += 1;
+        self.push(self.high_watermark + 1, entry);
         self.assigned = self.high_watermark;
-        self.last_at = entry.at;
-        self.entries.push_back(entry);
         self.prune(policy, &Ages::at(entry.at));
     }
 
@@ -110,8 +156,12 @@ impl Channel {
     /// Whether the channel can be removed: its newest publication is committed and certainly too old, and no batch in
     /// flight removes it.
     pub(crate) fn has_expired(&self, policy: &LogPolicy, ages: &Ages) -> bool {
-        let is_idle = self.assigned == self.high_watermark && !self.is_expiring;
-        is_idle && ages.proven(self.last_at) > policy.channel_ttl()
+        self.is_idle() && ages.proven(self.last_at) > policy.channel_ttl()
+    }
+
+    /// Whether nothing of the channel is in flight, neither a publication nor its removal.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.assigned == self.high_watermark && !self.is_expiring
     }
 
     /// Hides every publication below an offset.
@@ -119,8 +169,9 @@ impl Channel {
         while self.start() < start && self.entries.pop_front().is_some() {}
     }
 
-    /// Hides the publications in segments before this one.
+    /// Hides the publications in segments before this one, which are removed.
     pub(crate) fn hide_segments_before(&mut self, segment: u32) {
+        self.stored.remove_before(segment);
         while self
             .entries
             .front()
@@ -147,6 +198,12 @@ impl Channels {
     /// The size of a checkpoint of all channels in bytes.
     pub(crate) const fn checkpoint_bytes(&self) -> u64 {
         self.checkpoint_bytes
+    }
+
+    /// The size of one channel in a checkpoint, in bytes; 0 if it is unknown.
+    pub(crate) fn checkpoint_bytes_of(&self, id: u32) -> u64 {
+        self.by_id(id)
+            .map_or(0, |channel| record_bytes(&channel.name))
     }
 
     pub(crate) fn find(&self, name: &ChannelName) -> Option<u32> {

@@ -1,19 +1,23 @@
 //! The beginning of a segment: the state that must survive the removal of older segments.
 //!
-//! A checkpoint holds the position of every channel, and the idempotency keys in the window whose records are in the
-//! segments to be removed. Segments are removed only after the complete checkpoint is durable.
+//! A checkpoint holds the position of every channel, and copies of the idempotency keys in the window whose records are
+//! in the segments to be removed, now or soon. Segments are removed only after the complete checkpoint is durable.
 
 use crate::Log;
 use crate::batch::{Batch, SegmentCheckpoint};
 use crate::event::Event;
 use crate::io::{Output, SegmentNumber};
 use crate::record::{self, CheckpointStart, Stored};
+use crate::retention::CheckpointPlan;
 
 impl Log {
     /// Adds the checkpoint.
     pub(crate) fn add_checkpoint(&self, batch: &mut Batch) {
-        let first_kept = self.first_kept();
-        let copied = self.state.dedup_window.before_segment(first_kept);
+        let CheckpointPlan {
+            first_kept,
+            key_bytes,
+        } = self.plan_checkpoint();
+        let copied = self.state.dedup_window.in_oldest_segments(key_bytes);
         let oldest = self.state.segments.by_ordinal(first_kept);
         batch.encode(&Stored::Checkpoint(CheckpointStart {
             oldest: oldest.map_or(batch.segment, |segment| segment.number),

@@ -390,15 +390,16 @@ impl Log {
 
     /// Commits a batch: publishes its publications, responds to its requests, and applies its effect.
     fn commit(&mut self, batch: Batch) {
+        // First, because the size of the next segment follows from the channels.
+        if let Some((channels, new_channel_epoch)) = batch.expired_channels {
+            self.commit_expired_channels(&channels, new_channel_epoch);
+        }
         if let Some(checkpoint) = batch.checkpoint {
             self.commit_checkpoint(batch.ordinal, batch.segment, checkpoint);
         }
         if let Some((_, report)) = batch.opened {
             self.report_open(report);
             self.outputs.push_back(Output::Claim);
-        }
-        if let Some((channels, new_channel_epoch)) = batch.expired_channels {
-            self.commit_expired_channels(&channels, new_channel_epoch);
         }
         for item in batch.items {
             self.commit_item(item);
@@ -450,9 +451,7 @@ impl Log {
                     return;
                 };
                 let creates_channel = channel.high_watermark == 0;
-                channel.high_watermark = offset;
-                channel.last_at = entry.at;
-                channel.entries.push_back(entry);
+                channel.push(offset, entry);
                 channel.prune(&self.policy, &ages);
                 let epoch = channel.epoch;
                 if let Some(scope) = scope {

@@ -57,6 +57,10 @@ pub(crate) struct DedupWindow {
     order: VecDeque<(Timestamp, KeyScope)>,
     /// Totals of the durable keys of each segment.
     totals: BTreeMap<u32, KeyTotals>,
+    /// The size of all keys as copies in checkpoints.
+    bytes: u64,
+    /// The size of the longest key since the window was empty.
+    longest_bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,11 +78,23 @@ impl DedupWindow {
             known: HashMap::new(),
             order: VecDeque::new(),
             totals: BTreeMap::new(),
+            bytes: 0,
+            longest_bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.known.len()
+    }
+
+    /// The size of all keys as copies in checkpoints, in bytes.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The size of the longest key since the window was empty, in bytes.
+    pub(crate) const fn longest_bytes(&self) -> u64 {
+        self.longest_bytes
     }
 
     /// The result of a key that is still in the window.
@@ -146,6 +162,15 @@ impl DedupWindow {
         }
     }
 
+    /// Removes the oldest keys until the rest has at most this size.
+    pub(crate) fn shrink_to(&mut self, bytes_max: u64) {
+        while self.bytes > bytes_max
+            && let Some(until) = self.order.front().map(|(until, _)| *until)
+        {
+            self.expire(until);
+        }
+    }
+
     /// Removes the keys of channels that expired, since the ids of these channels may be reused.
     pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
         let of_channels = |(_, scope): &&(Timestamp, KeyScope)| channels.contains(&scope.channel);
@@ -165,20 +190,37 @@ impl DedupWindow {
         self.totals.get(&segment).map_or(0, |totals| totals.bytes)
     }
 
-    /// The keys in segments before this one, in order of arrival.
-    pub(crate) fn before_segment(&self, segment: u32) -> Vec<(KeyScope, KnownKey)> {
-        let count = self
-            .totals
-            .range(..segment)
-            .map(|(_, totals)| totals.count)
-            .sum();
-        let before = self.order.iter().filter_map(|(until, scope)| {
-            let known = self.known.get(scope)?;
-            let counts = known.is_durable && known.segment < segment && known.until == *until;
-            counts.then(|| (scope.clone(), *known))
-        });
-        // Old segments have the oldest keys, so the search ends early.
-        before.take(count).collect()
+    /// Durable keys of the oldest segments: at least this many bytes of them, and at most one key more.
+    pub(crate) fn in_oldest_segments(&self, bytes: u64) -> Vec<(KeyScope, KnownKey)> {
+        let (mut all_before, mut left, mut count) = (0, bytes, 0);
+        for (segment, totals) in &self.totals {
+            if left < totals.bytes {
+                all_before = *segment;
+                break;
+            }
+            all_before = segment.saturating_add(1);
+            left -= totals.bytes;
+            count += totals.count;
+        }
+        let mut found = Vec::with_capacity(count);
+        for (until, scope) in &self.order {
+            // Old segments have old keys, so the search usually ends early.
+            if count == 0 && left == 0 {
+                break;
+            }
+            let known = self.known.get(scope);
+            let Some(known) = known.filter(|it| it.is_durable && it.until == *until) else {
+                continue;
+            };
+            if known.segment < all_before {
+                count = count.saturating_sub(1);
+                found.push((scope.clone(), *known));
+            } else if known.segment == all_before && left > 0 {
+                left = left.saturating_sub(record_bytes(scope));
+                found.push((scope.clone(), *known));
+            }
+        }
+        found
     }
 
     fn insert(&mut self, scope: KeyScope, known: KnownKey) {
@@ -191,16 +233,26 @@ impl DedupWindow {
             self.order.push_back((known.until, scope.clone()));
         }
         let bytes = record_bytes(&scope);
+        self.bytes += bytes;
+        self.longest_bytes = self.longest_bytes.max(bytes);
         add_to_totals(&mut self.totals, bytes, &known);
         if let Some(before) = self.known.insert(scope, known) {
-            subtract_from_totals(&mut self.totals, bytes, &before);
+            self.subtract(bytes, &before);
         }
     }
 
     fn remove(&mut self, scope: &KeyScope) {
         if let Some(known) = self.known.remove(scope) {
-            subtract_from_totals(&mut self.totals, record_bytes(scope), &known);
+            self.subtract(record_bytes(scope), &known);
         }
+        if self.known.is_empty() {
+            self.longest_bytes = 0;
+        }
+    }
+
+    fn subtract(&mut self, bytes: u64, known: &KnownKey) {
+        self.bytes -= bytes;
+        subtract_from_totals(&mut self.totals, bytes, known);
     }
 }
 
@@ -224,6 +276,7 @@ fn subtract_from_totals(totals: &mut BTreeMap<u32, KeyTotals>, bytes: u64, known
     }
 }
 
+/// The size of a key as a copy in a checkpoint, in bytes.
 fn record_bytes(scope: &KeyScope) -> u64 {
     let len = record::key_len(scope.user.len(), scope.key.len());
     convert::to_u64(len)

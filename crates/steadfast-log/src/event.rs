@@ -55,8 +55,11 @@ pub enum Event {
     /// Appends or reads were rejected because a limit was reached; each limit is reported at most once between two
     /// checks of ages.
     LimitReached { limit: LogLimit },
-    /// Channels expired, because their last publication is too old.
+    /// Channels were removed, because their last publication is too old, or because new ones took their place.
     ChannelsExpired { channels: u64 },
+    /// New channels take the place of the oldest channels without visible publications, because a limit was reached; each
+    /// limit is reported at most once between two checks of ages.
+    ChannelReplaced { limit: LogLimit },
     /// An operation of the storage is in flight for a second or more; reported again each time its duration has doubled.
     OperationSlow {
         operation: StorageOperation,
@@ -89,6 +92,10 @@ pub enum LogLimit {
     CheckpointBytes,
     /// Idempotency keys in the window.
     IdempotencyKeys,
+    /// Bytes of the idempotency keys in the window, of which checkpoints can copy only so many.
+    IdempotencyKeyBytes,
+    /// Bytes of one channel whose publications would remove young ones of other channels.
+    ChannelBytes,
     /// Reads that wait for the storage.
     PendingReads,
 }
@@ -101,6 +108,8 @@ impl LogLimit {
             Self::Channels => LogSetting::ChannelsMax,
             Self::CheckpointBytes => LogSetting::SegmentBytes,
             Self::IdempotencyKeys => LogSetting::IdempotencyKeysMax,
+            Self::IdempotencyKeyBytes => LogSetting::LogBytes,
+            Self::ChannelBytes => LogSetting::ChannelBytesMax,
             Self::PendingReads => LogSetting::PendingReadsMax,
         }
     }

@@ -21,6 +21,7 @@ mod log;
 pub mod open;
 mod opening;
 pub mod policy;
+pub mod protection;
 mod read;
 mod record;
 pub mod repair;
@@ -32,6 +33,7 @@ mod segment;
 mod segment_reader;
 pub mod snapshot;
 mod turns;
+mod vacancies;
 pub mod verify;
 mod watchdog;
 

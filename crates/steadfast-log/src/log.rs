@@ -26,8 +26,10 @@ use crate::io::{FailedOperation, Input, Output, Place, SegmentFound, SegmentNumb
 use crate::open::{Corruption, CorruptionKind};
 use crate::opening::Opening;
 use crate::policy::LogPolicy;
+use crate::protection::Protection;
 use crate::read::Reads;
 use crate::replay::LogState;
+use crate::vacancies::Vacancies;
 use crate::watchdog::Watchdog;
 
 /// The log of a process.
@@ -67,6 +69,10 @@ pub struct Log {
     pub(crate) watchdog: Watchdog,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) reported_limits: BTreeSet<LogLimit>,
+    /// The limits for which channels were replaced since the last check of ages.
+    pub(crate) reported_replacements: BTreeSet<LogLimit>,
+    pub(crate) vacancies: Vacancies,
+    pub(crate) protection: Protection,
     /// The failure that was reported last, until the log recovers.
     pub(crate) reported_failure: Option<StorageError>,
     pub(crate) timers: Timers,
@@ -111,6 +117,9 @@ impl Log {
             watchdog: Watchdog::default(),
             outputs: VecDeque::new(),
             reported_limits: BTreeSet::new(),
+            reported_replacements: BTreeSet::new(),
+            vacancies: Vacancies::default(),
+            protection: Protection::default(),
             reported_failure: None,
             timers: Timers::default(),
             now,
@@ -311,9 +320,11 @@ impl Log {
         }
         let rejection = match limit {
             LogLimit::Channels | LogLimit::CheckpointBytes => Rejection::TooManyChannels,
-            LogLimit::IdempotencyKeys | LogLimit::PendingBytes | LogLimit::PendingReads => {
-                Rejection::Limit
-            }
+            LogLimit::IdempotencyKeys
+            | LogLimit::IdempotencyKeyBytes
+            | LogLimit::ChannelBytes
+            | LogLimit::PendingBytes
+            | LogLimit::PendingReads => Rejection::Limit,
         };
         self.reject(request_id, rejection);
     }

@@ -25,7 +25,7 @@ use crate::record::{Durability, Opened};
 use crate::replay::{LogState, Replay};
 use crate::reserve::Origin;
 use crate::scan::ScanOutcome;
-use crate::segment::header::{HeaderError, OVERHEAD_BYTES, RECORDS_AT, SegmentHeader, copy_at};
+use crate::segment::header::{HeaderError, RECORDS_AT, SegmentHeader, copy_at};
 use crate::segment::{Cursor, NextSegment, Segment};
 use crate::segment_reader::{SegmentContent, SegmentReader};
 use crate::verify::ReadRequest;
@@ -219,6 +219,9 @@ impl Opening {
         let (clock, jump) = LogClock::open(self.found_at, self.clocks, self.replay.time);
         let (time, ages) = (clock.at(self.found_at), clock.ages(self.found_at));
         self.replay.state.dedup_window.expire(time);
+        // More keys than the log holds are known only if the window is longer than before, or the log smaller.
+        let key_bytes_max = self.policy.key_bytes_max();
+        self.replay.state.dedup_window.shrink_to(key_bytes_max);
         for channel in self.replay.state.channels.iter_mut() {
             channel.prune(&self.policy, &ages);
         }
@@ -453,8 +456,9 @@ impl Opening {
 
 /// The size of a new segment: as configured, unless a checkpoint that was written under a larger setting needs more.
 pub(crate) fn segment_size(policy: &LogPolicy, state: &LogState) -> u64 {
-    let checkpoint = state.channels.checkpoint_bytes();
-    let needed = checkpoint.saturating_mul(4).saturating_add(OVERHEAD_BYTES);
+    let channels = state.channels.checkpoint_bytes();
+    let key = state.dedup_window.longest_bytes();
+    let needed = policy.shares().needed(channels, key);
     policy.segment_bytes().as_bytes().max(needed)
 }
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use steadfast_machine::{ByteSize, convert};
 
+use crate::record;
+use crate::segment::shares::Shares;
+
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
@@ -37,10 +40,15 @@ pub enum Fsync {
 pub struct LogSettings {
     /// When a record counts as durable.
     pub fsync: Fsync,
-    /// The size of one segment, 4 KiB to 256 MiB. A checkpoint may take half of it, a record a quarter.
+    /// The size of one segment, 4 KiB to 256 MiB. A checkpoint may take half of it, a record a quarter, or somewhat less
+    /// below 8 KiB.
     pub segment_bytes: ByteSize,
     /// The size of all segments together, at least four segments. Above it the oldest segments are removed.
     pub log_bytes: ByteSize,
+    /// The size of the stored publications of one channel, from 1 KiB, hidden ones included. A channel above it is
+    /// rejected while its publications would remove those of other channels that are younger than 10 min. One batch more
+    /// may be in flight.
+    pub channel_bytes_max: ByteSize,
     /// Visible publications per channel, 1 to 10 million. Above it the oldest are hidden.
     pub history_size: usize,
     /// The age up to which a publication is visible, 1 s to 10 years.
@@ -48,11 +56,13 @@ pub struct LogSettings {
     /// How long epoch and high watermark of a channel are kept after its last publication; at least `history_ttl` and
     /// `dedup_window`, at most 10 years.
     pub channel_ttl: Duration,
-    /// Channels that exist at the same time, 1 to 1,048,576. Above it the first publication of a channel is rejected.
+    /// Channels that exist at the same time, 1 to 1,048,576. Above it a new channel takes the place of the oldest channel
+    /// without visible publications, or is rejected if there is none.
     pub channels_max: usize,
     /// How long the log remembers an idempotency key, 1 s to 1 h.
     pub dedup_window: Duration,
-    /// Idempotency keys in the window, 1 to 16 million. Above it publications with a new key are rejected.
+    /// Idempotency keys in the window, 1 to 16 million. Above it, and above [`LogPolicy::key_bytes_max`], publications with
+    /// a new key are rejected.
     pub idempotency_keys_max: usize,
     /// Bytes of one batch, that is of one write and one sync, 4 KiB to 64 MiB; one record always fits.
     pub batch_bytes_max: ByteSize,
@@ -69,13 +79,14 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
-    /// Settings for tests and examples: `always`, segments of 64 MiB, 1 GiB in total, 10,000 publications or 24 h
-    /// visible, channels kept for 30 days, a deduplication window of 2 min.
+    /// Settings for tests and examples: `always`, segments of 64 MiB, 1 GiB in total and for one channel, 10,000
+    /// publications or 24 h visible, channels kept for 30 days, a deduplication window of 2 min.
     pub const fn for_tests() -> Self {
         Self {
             fsync: Fsync::Always,
             segment_bytes: ByteSize::from_mib(64),
             log_bytes: ByteSize::from_mib(1024),
+            channel_bytes_max: ByteSize::from_mib(1024),
             history_size: 10_000,
             history_ttl: Duration::from_hours(24),
             channel_ttl: Duration::from_hours(30 * 24),
@@ -102,6 +113,7 @@ pub enum LogSetting {
     Fsync,
     SegmentBytes,
     LogBytes,
+    ChannelBytesMax,
     HistorySize,
     HistoryTtl,
     ChannelTtl,
@@ -123,6 +135,7 @@ impl LogSetting {
             Self::Fsync => "fsync",
             Self::SegmentBytes => "segment_bytes",
             Self::LogBytes => "log_bytes",
+            Self::ChannelBytesMax => "channel_bytes_max",
             Self::HistorySize => "history_size",
             Self::HistoryTtl => "history_ttl",
             Self::ChannelTtl => "channel_ttl",
@@ -188,6 +201,28 @@ impl LogPolicy {
     /// The size of all segments together.
     pub const fn log_bytes(&self) -> ByteSize {
         self.settings.log_bytes
+    }
+
+    /// The size of the stored publications of one channel, above which it may be rejected.
+    pub const fn channel_bytes_max(&self) -> ByteSize {
+        self.settings.channel_bytes_max
+    }
+
+    /// How the space of a segment is divided.
+    pub(crate) fn shares(&self) -> Shares {
+        Shares::of(self.settings.segment_bytes.as_bytes())
+    }
+
+    /// The size of all idempotency keys in the window, in bytes as stored in checkpoints: nearly an eighth of `log_bytes`.
+    /// Above it publications with a new key are rejected, because the keys of a removed segment must be copied to others.
+    pub fn key_bytes_max(&self) -> u64 {
+        let segments = self.settings.log_bytes.as_bytes() / self.settings.segment_bytes.as_bytes();
+        self.shares().keys(segments)
+    }
+
+    /// The size of an idempotency key in a checkpoint, in bytes, from the lengths of its user and its text.
+    pub const fn key_bytes(user: usize, key: usize) -> u64 {
+        convert::to_u64(record::key_len(user, key))
     }
 
     /// Visible publications per channel.
@@ -268,6 +303,13 @@ fn check_sizes(settings: &LogSettings) -> Result<(), LogPolicyError> {
         4 * segment,
         u64::MAX,
         "at least four segments",
+    )?;
+    within(
+        LogSetting::ChannelBytesMax,
+        settings.channel_bytes_max.as_bytes(),
+        KIB,
+        u64::MAX,
+        "at least 1 KiB",
     )?;
     within(
         LogSetting::BatchBytesMax,
@@ -416,6 +458,12 @@ mod tests {
             |settings, bytes| settings.log_bytes = ByteSize::from_bytes(bytes),
             [268_435_456, u64::MAX],
             &[268_435_455],
+        );
+        check(
+            LogSetting::ChannelBytesMax,
+            |settings, bytes| settings.channel_bytes_max = ByteSize::from_bytes(bytes),
+            [1_024, u64::MAX],
+            &[1_023],
         );
         check(
             LogSetting::BatchBytesMax,

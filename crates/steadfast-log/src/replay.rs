@@ -257,6 +257,7 @@ impl Replay {
             });
             if same && let Some(known) = before.remove(id) {
                 channel.entries = known.entries;
+                channel.stored = known.stored;
             } else if compare {
                 return Err(CorruptionKind::Inconsistent);
             }

@@ -12,43 +12,62 @@ use steadfast_machine::convert;
 use steadfast_protocol::message::ChannelName;
 
 use crate::Log;
-use crate::append::StopReason;
+use crate::append::{CONTROL_BYTES, StopReason};
 use crate::batch::Batch;
 use crate::channels::Channel;
 use crate::event::Event;
 use crate::record::{HEAD_BYTES, Stored};
-use crate::segment::header::records_len;
 
 /// How often ages are checked. A read hides old publications too, so only their memory depends on this period.
 const AGE_PERIOD: Duration = Duration::from_mins(1);
 /// The maximum number of channels that one batch removes.
 const EXPIRED_MAX: usize = 1_000;
-/// Bytes of the body of an expired channel's record, and the bytes that a segment keeps free after the record.
-const EXPIRED_RECORD_BYTES: u64 = 16 + 256;
+/// Bytes of the record of a channel that is removed.
+pub(crate) const EXPIRED_RECORD_BYTES: u64 = convert::to_u64(HEAD_BYTES) + 16;
+
+/// What a checkpoint copies, and what is removed once it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CheckpointPlan {
+    /// Segments before this ordinal are removed.
+    pub(crate) first_kept: u32,
+    /// The least number of bytes of keys to copy, from the oldest segments.
+    pub(crate) key_bytes: u64,
+}
 
 impl Log {
-    /// The ordinal of the oldest segment that is kept when a new segment begins.
+    /// Plans the checkpoint of a segment that begins now. The next segment counts already, since it is reserved at once.
     ///
-    /// The next segment counts already, since it is reserved at once. A segment with more keys in the window than a
-    /// checkpoint may hold is kept until enough of these keys have expired.
-    pub(crate) fn first_kept(&self) -> u32 {
+    /// A checkpoint copies a limited number of bytes of keys. So those of a segment with more keys are copied in several
+    /// checkpoints, the last of them before the segment is removed. The limit of all keys, [`LogPolicy::key_bytes_max`],
+    /// ensures that this is always possible; only after settings were lowered, segments may be removed later.
+    ///
+    /// [`LogPolicy::key_bytes_max`]: crate::policy::LogPolicy::key_bytes_max
+    pub(crate) fn plan_checkpoint(&self) -> CheckpointPlan {
         let size = crate::opening::segment_size(&self.policy, &self.state);
-        let mut bytes = self.state.segments.bytes() + size;
-        let mut copied = 0;
-        let mut kept = self.state.segments.first();
+        let bytes_max = self.policy.log_bytes().as_bytes();
+        let copied_max = self.policy.shares().copied_keys;
+        let (mut bytes, mut keys) = (self.state.segments.bytes() + size, 0_u64);
+        let mut plan = CheckpointPlan {
+            first_kept: self.state.segments.first(),
+            key_bytes: 0,
+        };
         for (ordinal, segment) in self.state.segments.iter() {
-            copied += self.state.dedup_window.bytes_of_segment(ordinal);
-            let is_last = ordinal == self.state.segments.last();
-            if is_last
-                || bytes <= self.policy.log_bytes().as_bytes()
-                || copied > records_len(size) / 8
-            {
+            if ordinal == self.state.segments.last() {
                 break;
             }
+            keys += self.state.dedup_window.bytes_of_segment(ordinal);
+            if bytes > bytes_max && keys <= copied_max {
+                plan.first_kept = ordinal + 1;
+                plan.key_bytes = keys;
+            } else {
+                // The later checkpoints before the segment is removed copy the rest.
+                let later = bytes_max.saturating_sub(bytes) / size + 1;
+                let now = keys.saturating_sub(copied_max.saturating_mul(later));
+                plan.key_bytes = plan.key_bytes.max(now).min(copied_max);
+            }
             bytes -= segment.size;
-            kept = ordinal + 1;
         }
-        kept
+        plan
     }
 
     /// Schedules the next check of ages if there is a channel. An idempotency key has a channel that outlives it.
@@ -61,6 +80,7 @@ impl Log {
     /// Checks all ages.
     pub(crate) fn on_age_timer(&mut self) {
         self.reported_limits.clear();
+        self.reported_replacements.clear();
         let ages = self.ages();
         self.state.dedup_window.expire(self.time());
         for channel in self.state.channels.iter_mut() {
@@ -120,31 +140,36 @@ impl Log {
         candidates: Vec<u32>,
         is_removable: impl Fn(&Channel) -> bool,
     ) {
+        for id in candidates {
+            if !batch.fits(EXPIRED_RECORD_BYTES, CONTROL_BYTES) {
+                break;
+            }
+            if self.state.channels.by_id(id).is_some_and(&is_removable) {
+                self.add_removal(batch, id);
+            }
+        }
+    }
+
+    /// Adds the record of a channel that is removed. All removals of a batch share one epoch of later channels.
+    pub(crate) fn add_removal(&mut self, batch: &mut Batch, id: u32) {
         let before = self.state.new_channel_epoch;
         let Some(counter) = before.counter().checked_add(1) else {
             return;
         };
         let new_channel_epoch = ChannelEpoch::new(before.incarnation(), counter);
-        let mut expired = BTreeSet::new();
-        for id in candidates {
-            let head_bytes = convert::to_u64(HEAD_BYTES);
-            if !batch.fits(head_bytes, EXPIRED_RECORD_BYTES) {
-                break;
-            }
-            if let Some(channel) = self.state.channels.by_id_mut(id)
-                && is_removable(channel)
-            {
-                channel.is_expiring = true;
-                batch.encode(&Stored::ChannelExpired {
-                    channel: id,
-                    new_channel_epoch,
-                });
-                expired.insert(id);
-            }
-        }
-        if !expired.is_empty() {
-            batch.expired_channels = Some((expired, new_channel_epoch));
-        }
+        let bytes = self.state.channels.checkpoint_bytes_of(id);
+        let Some(channel) = self.state.channels.by_id_mut(id) else {
+            return;
+        };
+        channel.is_expiring = true;
+        batch.encode(&Stored::ChannelExpired {
+            channel: id,
+            new_channel_epoch,
+        });
+        batch.expired_bytes += bytes;
+        let expired = &mut batch.expired_channels;
+        let (channels, _) = expired.get_or_insert((BTreeSet::new(), new_channel_epoch));
+        channels.insert(id);
     }
 
     /// Removes the expired channels: their records are durable.

@@ -14,6 +14,7 @@ use crate::segment::header::RECORDS_AT;
 
 pub(crate) mod clean_end;
 pub(crate) mod header;
+pub(crate) mod shares;
 
 /// A segment that belongs to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{ChannelName, Reply, ReplyResult, Request as CommandRequest};
 
 use crate::engine_kind::EngineKind;
+use crate::recorder::OTHER_DATA;
 
 /// One guarantee that the simulated drivers break deliberately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum PlantedBug {
     NoSync,
     /// Idempotency keys never reach the log.
     NoDeduplication,
+    /// The engine receives other data with a known key as if it was the same data.
+    NoDataComparison,
     /// Each position is treated as a position of the current channel epoch, at most at the high watermark.
     NoPositionCheck,
     /// Frames to one client may overtake each other.
@@ -89,9 +92,10 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoSync,
         Self::NoDeduplication,
+        Self::NoDataComparison,
         Self::NoPositionCheck,
         Self::NoOrder,
         Self::NoRetention,
@@ -135,6 +139,7 @@ impl PlantedBug {
         match self {
             Self::NoSync => "no-sync",
             Self::NoDeduplication => "no-deduplication",
+            Self::NoDataComparison => "no-data-comparison",
             Self::NoPositionCheck => "no-position-check",
             Self::NoOrder => "no-order",
             Self::NoRetention => "no-retention",
@@ -263,11 +268,21 @@ pub(crate) fn alter_log_request(
             idempotency_key: None,
             ..append
         }),
+        (Some(PlantedBug::NoDataComparison), Request::Append(append)) => {
+            Request::Append(without_other_data(append))
+        }
         (Some(PlantedBug::NoPositionCheck), Request::Read(read)) => {
             Request::Read(make_position_valid(read, high_watermarks))
         }
         (_, request) => request,
     }
+}
+
+/// Makes the data of a publication the same as that of the first one with its key.
+fn without_other_data(append: Append) -> Append {
+    let text = String::from_utf8_lossy(&append.data);
+    let data = Bytes::from(text.replace(OTHER_DATA, ""));
+    Append { data, ..append }
 }
 
 /// Replaces the position of a read by a valid one.

@@ -39,6 +39,9 @@ impl Recorder<'_> {
     }
 }
 
+/// The end of a payload whose idempotency key belongs to other data.
+pub(crate) const OTHER_DATA: &str = " other";
+
 /// Returns the idempotency key in a payload.
 pub(crate) fn key_in_payload(data: &[u8]) -> &str {
     let text = str::from_utf8(data).unwrap_or_default().trim_matches('"');

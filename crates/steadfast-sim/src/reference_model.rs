@@ -30,6 +30,8 @@ pub enum Invariant {
     NoAcknowledgedLoss,
     /// Publications with the same idempotency key are stored once.
     KeysStoredOnce,
+    /// A publication with the key of another one and other data is not acknowledged as a repeat.
+    KeysIdentifyData,
     /// No subscriber receives a publication twice.
     NoDuplicateDelivery,
     /// Publications of a channel are delivered in the order of their offsets, without a gap.
@@ -94,6 +96,7 @@ impl fmt::Display for Invariant {
         f.write_str(match self {
             Self::NoAcknowledgedLoss => "no acknowledged publication is lost",
             Self::KeysStoredOnce => "each idempotency key is stored once",
+            Self::KeysIdentifyData => "each idempotency key belongs to its data",
             Self::NoDuplicateDelivery => "no publication is delivered twice",
             Self::OrderPreserved => "order is preserved",
             Self::RecoveryComplete => "recovery is complete",

@@ -200,7 +200,8 @@ impl RunSettings {
     pub(crate) fn retained_min(&self) -> u64 {
         let (bytes, overhead) = match self.engine {
             EngineKind::Log => (self.log.log_bytes().as_bytes() / 8 * 3, 128),
-            EngineKind::Memory => (self.memory.history_bytes().as_bytes(), 384),
+            // Channels and keys use less than half.
+            EngineKind::Memory => (self.memory.history_bytes().as_bytes() / 2, 384),
         };
         bytes / (convert::to_u64(self.padding) + overhead)
     }
@@ -290,7 +291,8 @@ fn draw_log_settings(
     planted_bug: Option<PlantedBug>,
 ) -> LogSettings {
     let segment_kib = match retention {
-        // The idempotency keys of the window must fit into an eighth of a segment; otherwise no segment is removed.
+        // Of a log of 12 segments, keys may use 11 eighths of one: 1,200, more than a run has. A third of the publications
+        // of a run fill it.
         Retention::Bytes => 64,
         Retention::All | Retention::Count(_) => [8, 16, 64, 1024]
             .get(generator.below_len(4))
@@ -301,7 +303,7 @@ fn draw_log_settings(
         fsync,
         segment_bytes: ByteSize::from_kib(segment_kib),
         log_bytes: match retention {
-            Retention::Bytes => ByteSize::from_kib(4 * segment_kib),
+            Retention::Bytes => ByteSize::from_kib(12 * segment_kib),
             Retention::All | Retention::Count(_) => ByteSize::from_mib(64),
         },
         history_size: match retention {
@@ -335,7 +337,9 @@ fn draw_order_limits(generator: &mut Generator) -> OrderLimits {
 fn memory_policy(log: &LogSettings) -> MemoryPolicy {
     let settings = MemorySettings {
         offsets: Offsets::Dense,
-        history_bytes: log.log_bytes,
+        // Keys need more memory than space in a log.
+        history_bytes: ByteSize::from_bytes(log.log_bytes.as_bytes() / 3 * 5),
+        channel_bytes_max: log.channel_bytes_max,
         publication_bytes_max: ByteSize::from_kib(8),
         history_size: log.history_size,
         history_ttl: log.history_ttl,

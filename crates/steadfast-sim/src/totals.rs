@@ -115,6 +115,8 @@ counts! {
     acknowledged = "publications acknowledged";
     /// Acknowledgements of a publication that was already stored.
     duplicates_acknowledged = "duplicates acknowledged";
+    /// Publications with the key of another one and other data that the gateway rejected.
+    other_data_rejected = "repeated keys rejected for other data";
     /// Publications of sessions that were not sent before their time to live passed.
     expired = "publications expired before sending";
     /// Publications that a full outbox rejected.

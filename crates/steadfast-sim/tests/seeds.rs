@@ -90,6 +90,11 @@ fn publications_without_idempotency_keys_are_stored_twice() {
 }
 
 #[test]
+fn without_a_comparison_of_data_a_key_with_other_data_is_acknowledged() {
+    check(PlantedBug::NoDataComparison, &[Invariant::KeysIdentifyData]);
+}
+
+#[test]
 fn unchecked_positions_recover_across_a_gap() {
     check(
         PlantedBug::NoPositionCheck,

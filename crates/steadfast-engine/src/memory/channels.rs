@@ -1,9 +1,11 @@
 //! The channels of the memory engine with their visible publications, and which publication is the oldest of all.
 //!
 //! Limits of count and age remove publications of one channel. The limit of bytes removes the oldest publication of all
-//! channels, whichever channel it is in.
+//! channels, or while that is young, the oldest of a channel that has more than its own bound. Channels without visible publications are listed by age, so that the oldest one
+//! is found when a new channel needs its place.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_machine::{Timestamp, convert};
@@ -18,8 +20,15 @@ use crate::retention::RetentionClass;
 /// Approximate memory of a publication in addition to its bytes: its entry, the index, and the allocation.
 const ENTRY_BYTES: usize = 192;
 
-/// A queue of publications is not shrunk below this capacity.
-const CAPACITY_MIN: usize = 16;
+/// Approximate memory of a channel in addition to its name: its entries in the tables, which are partly free, and the
+/// least capacity of its queue.
+const CHANNEL_BYTES: usize = 768;
+
+/// A queue of publications is not shrunk below this capacity, unless it is empty.
+const CAPACITY_MIN: usize = 4;
+
+/// Publications that are younger are not removed while another channel is above its own bound.
+const PROTECTED_AGE: Duration = Duration::from_mins(10);
 
 /// The place of a channel in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +90,14 @@ impl Stored {
         }
     }
 
-    fn cost(&self) -> usize {
+    const fn cost(&self) -> usize {
         self.bytes.len() + ENTRY_BYTES
     }
+}
+
+/// Approximate memory of a channel of this name, without its publications.
+pub(super) fn memory_bytes(name: &ChannelName) -> usize {
+    CHANNEL_BYTES + name.as_str().len()
 }
 
 /// A channel that has had a publication.
@@ -100,6 +114,8 @@ pub(super) struct Channel {
     last_at: Timestamp,
     /// The visible publications, in order of offsets.
     pub(super) history: VecDeque<Stored>,
+    /// The size of the visible publications.
+    bytes: usize,
 }
 
 impl Channel {
@@ -119,8 +135,11 @@ impl Channel {
     fn pop_oldest(&mut self) -> Option<usize> {
         let oldest = self.history.pop_front()?;
         self.removed_to = oldest.offset;
+        self.bytes -= oldest.cost();
         let (len, capacity) = (self.history.len(), self.history.capacity());
-        if capacity > CAPACITY_MIN && len < capacity / 4 {
+        if len == 0 {
+            self.history = VecDeque::new();
+        } else if capacity > CAPACITY_MIN && len < capacity / 4 {
             self.history.shrink_to((len * 2).max(CAPACITY_MIN));
         }
         Some(oldest.cost())
@@ -136,12 +155,27 @@ pub(super) struct Channels {
     free: Vec<usize>,
     /// The slot of each channel with a visible publication, by the number of its oldest one.
     by_oldest: BTreeMap<u64, usize>,
+    /// The same of the channels above their own bound.
+    above_bound: BTreeMap<u64, usize>,
+    channel_bytes_max: usize,
+    /// The slot of each channel without a visible publication, by the time of its newest one.
+    vacant: BTreeSet<(Timestamp, usize)>,
     bytes: usize,
+    /// Approximate memory of the channels without their publications.
+    channel_bytes: usize,
     created: u64,
     added: u64,
 }
 
 impl Channels {
+    /// No channels, each of which may have as many bytes of publications before they are removed first.
+    pub(super) fn new(channel_bytes_max: usize) -> Self {
+        Self {
+            channel_bytes_max,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }
@@ -149,6 +183,11 @@ impl Channels {
     /// The size of all visible publications.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Approximate memory of all channels without their publications.
+    pub(super) const fn channel_bytes(&self) -> usize {
+        self.channel_bytes
     }
 
     pub(super) fn find(&self, name: &ChannelName) -> Option<ChannelSlot> {
@@ -175,7 +214,9 @@ impl Channels {
             removed_to: 0,
             last_at: at,
             history: VecDeque::new(),
+            bytes: 0,
         };
+        self.channel_bytes += memory_bytes(&name);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -183,6 +224,7 @@ impl Channels {
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(channel);
         }
+        self.vacant.insert((at, slot));
         self.by_name.insert(name, slot);
         ChannelSlot(slot)
     }
@@ -200,10 +242,16 @@ impl Channels {
         let stored = Stored::new(offset, self.added, at, append);
         let record = stored.record();
         let previous = std::mem::replace(&mut channel.high_watermark, offset);
-        channel.last_at = at;
+        let last_at = std::mem::replace(&mut channel.last_at, at);
         self.bytes += stored.cost();
+        channel.bytes += stored.cost();
+        let oldest = channel.oldest_number().unwrap_or(stored.number);
         if channel.history.is_empty() {
-            self.by_oldest.insert(stored.number, slot.0);
+            self.vacant.remove(&(last_at, slot.0));
+            self.by_oldest.insert(oldest, slot.0);
+        }
+        if channel.bytes > self.channel_bytes_max {
+            self.above_bound.insert(oldest, slot.0);
         }
         channel.history.push_back(stored);
         Some((previous, record))
@@ -219,13 +267,24 @@ impl Channels {
         }
     }
 
-    /// Removes the oldest publications of all channels until the rest has at most this size.
-    pub(super) fn shrink_to(&mut self, bytes_max: usize) {
+    /// Removes the oldest publications of all channels until the rest has at most this size. While they are young, those
+    /// of channels above their own bound are removed instead.
+    pub(super) fn shrink_to(&mut self, bytes_max: usize, at: Timestamp) {
+        let first = |slots: &BTreeMap<u64, usize>| {
+            let first = slots.first_key_value();
+            first.map(|(_, slot)| ChannelSlot(*slot))
+        };
         while self.bytes > bytes_max
-            && let Some((_, slot)) = self.by_oldest.first_key_value()
+            && let Some(oldest) = first(&self.by_oldest)
         {
-            self.remove_oldest(ChannelSlot(*slot));
+            let above_bound = first(&self.above_bound).filter(|_| self.is_oldest_young(oldest, at));
+            self.remove_oldest(above_bound.unwrap_or(oldest));
         }
+    }
+
+    fn is_oldest_young(&self, slot: ChannelSlot, at: Timestamp) -> bool {
+        let oldest = self.get(slot).and_then(|channel| channel.history.front());
+        oldest.is_some_and(|oldest| at.saturating_since(oldest.at) < PROTECTED_AGE)
     }
 
     /// Prunes all channels, and removes those whose last publication is too old. Returns the number of removed channels.
@@ -244,8 +303,31 @@ impl Channels {
         convert::to_u64(before - self.len())
     }
 
-    fn remove(&mut self, slot: ChannelSlot) {
+    /// The oldest channel without a visible publication. It has no key in the deduplication window, since no key is newer
+    /// than the newest publication; `None` if there is no such channel.
+    pub(super) fn vacant(&mut self, policy: &MemoryPolicy, at: Timestamp) -> Option<ChannelSlot> {
+        // The oldest publications of all channels, of which the check of ages has not removed some yet.
+        while let Some(slot) = self.by_oldest.first_key_value().map(|(_, slot)| *slot)
+            && self
+                .get(ChannelSlot(slot))
+                .is_some_and(|it| it.has_excess(policy, at))
+        {
+            self.remove_oldest(ChannelSlot(slot));
+        }
+        let (last_at, slot) = *self.vacant.first()?;
+        (at.saturating_since(last_at) > policy.dedup_window()).then_some(ChannelSlot(slot))
+    }
+
+    pub(super) fn remove(&mut self, slot: ChannelSlot) {
+        while self
+            .get(slot)
+            .is_some_and(|channel| !channel.history.is_empty())
+        {
+            self.remove_oldest(slot);
+        }
         if let Some(channel) = self.slots.get_mut(slot.0).and_then(Option::take) {
+            self.vacant.remove(&(channel.last_at, slot.0));
+            self.channel_bytes -= memory_bytes(&channel.name);
             self.by_name.remove(&channel.name);
             self.free.push(slot.0);
         }
@@ -257,10 +339,19 @@ impl Channels {
         };
         if let Some(number) = channel.oldest_number() {
             self.by_oldest.remove(&number);
+            self.above_bound.remove(&number);
         }
         self.bytes -= channel.pop_oldest().unwrap_or(0);
-        if let Some(number) = channel.oldest_number() {
-            self.by_oldest.insert(number, slot.0);
+        match channel.oldest_number() {
+            Some(number) => {
+                self.by_oldest.insert(number, slot.0);
+                if channel.bytes > self.channel_bytes_max {
+                    self.above_bound.insert(number, slot.0);
+                }
+            }
+            None => {
+                self.vacant.insert((channel.last_at, slot.0));
+            }
         }
     }
 }
@@ -287,7 +378,7 @@ mod tests {
             (filled / 3..=filled / 2).contains(&of_quarter),
             "half of {of_quarter} is free for the next ones"
         );
-        assert_eq!(of_none, CAPACITY_MIN);
+        assert_eq!(of_none, 0);
     }
 
     fn channel_with(publications: u64) -> Channel {

@@ -4,10 +4,17 @@
 //! they were added.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_machine::Instant;
+use steadfast_protocol::message::PayloadKind;
+
+use crate::request::Append;
+
+/// Approximate memory of a key in addition to its texts: two entries that share the texts, in tables that are partly free.
+pub(super) const KEY_BYTES: usize = 384;
 
 /// The scope of an idempotency key: users cannot use up each other's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -18,12 +25,41 @@ pub(super) struct KeyScope {
     pub(super) key: Bytes,
 }
 
+impl KeyScope {
+    /// Approximate memory of a known key in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        KEY_BYTES + self.user.len() + self.key.len()
+    }
+}
+
+/// What is known about a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstResult {
+    /// The offset of the key's publication.
+    pub(super) offset: u64,
+    /// The hash of the publication's data, as [`data_hash`] returns it.
+    pub(super) data_hash: u64,
+}
+
+/// The hash of an append's data, with which a repeat with other data is detected.
+pub(super) fn data_hash(append: &Append) -> u64 {
+    // The hash of the standard library has a fixed key, so it is the same in each process.
+    let mut hasher = DefaultHasher::new();
+    let kind: u8 = match append.kind {
+        PayloadKind::Json => 0,
+        PayloadKind::Binary => 1,
+    };
+    (kind, &append.data).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The keys of the deduplication window.
 #[derive(Debug)]
 pub(super) struct DedupWindow {
     length: Duration,
-    /// The offset of each key's publication. For lookups only; never iterated.
-    offsets: HashMap<KeyScope, u64>,
+    /// The first result of each key. For lookups only; never iterated.
+    results: HashMap<KeyScope, FirstResult>,
+    bytes: usize,
     /// When each key expires, in order.
     deadlines: VecDeque<(Instant, KeyScope)>,
 }
@@ -33,32 +69,40 @@ impl DedupWindow {
     pub(super) fn new(length: Duration) -> Self {
         Self {
             length,
-            offsets: HashMap::new(),
+            results: HashMap::new(),
+            bytes: 0,
             deadlines: VecDeque::new(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.offsets.len()
+        self.results.len()
     }
 
-    /// The offset of the first append with this key.
-    pub(super) fn find(&self, scope: &KeyScope) -> Option<u64> {
-        self.offsets.get(scope).copied()
+    /// Approximate memory of all keys in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The first result of this key.
+    pub(super) fn find(&self, scope: &KeyScope) -> Option<FirstResult> {
+        self.results.get(scope).copied()
     }
 
     /// Adds a key that is not in the window.
-    pub(super) fn add(&mut self, now: Instant, scope: &KeyScope, offset: u64) {
+    pub(super) fn add(&mut self, now: Instant, scope: &KeyScope, first: FirstResult) {
         let scope = detached(scope);
+        self.bytes += scope.memory_bytes();
         self.deadlines.push_back((now + self.length, scope.clone()));
-        self.offsets.insert(scope, offset);
+        self.results.insert(scope, first);
     }
 
     /// Removes the keys whose window has passed.
     pub(super) fn expire(&mut self, now: Instant) {
         while self.deadlines.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, scope)) = self.deadlines.pop_front() {
-                self.offsets.remove(&scope);
+                self.bytes -= scope.memory_bytes();
+                self.results.remove(&scope);
             }
         }
     }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use steadfast_machine::ByteSize;
 
+use super::dedup::KEY_BYTES;
+
 /// How offsets are assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offsets {
@@ -34,8 +36,12 @@ pub enum Offsets {
 pub struct MemorySettings {
     /// How offsets are assigned.
     pub offsets: Offsets,
-    /// The size of all visible publications together, 4 KiB to 1 TiB. Above it the oldest publications are removed.
+    /// The approximate memory of everything that is stored, 4 KiB to 1 TiB: visible publications, channels and idempotency
+    /// keys. Above it the oldest publications are removed. Channels may use five sixteenths of it, and so may keys.
     pub history_bytes: ByteSize,
+    /// The size of the visible publications of one channel, from 1 KiB. Of a channel above it publications are removed
+    /// before those of other channels that are younger than 10 min.
+    pub channel_bytes_max: ByteSize,
     /// The size of one publication with its texts, from 1 KiB to a quarter of `history_bytes`. Larger ones are rejected.
     pub publication_bytes_max: ByteSize,
     /// Visible publications per channel, 1 to 10 million. Above it the oldest are removed.
@@ -45,7 +51,8 @@ pub struct MemorySettings {
     /// How long epoch and high watermark of a channel are kept after its last publication; at least `history_ttl` and
     /// `dedup_window`, at most 10 years.
     pub channel_ttl: Duration,
-    /// Channels that exist at the same time, 1 to 1,048,576. Above it the first publication of a channel is rejected.
+    /// Channels that exist at the same time, 1 to 1,048,576. Above it a new channel takes the place of the oldest channel
+    /// without visible publications, or is rejected if there is none.
     pub channels_max: usize,
     /// How long an idempotency key is remembered, 1 s to 1 h.
     pub dedup_window: Duration,
@@ -54,12 +61,13 @@ pub struct MemorySettings {
 }
 
 impl MemorySettings {
-    /// Settings for tests and examples: dense offsets, 1 GiB, 10,000 publications or 24 h visible, channels kept for 30
-    /// days, a deduplication window of 2 min.
+    /// Settings for tests and examples: dense offsets, 1 GiB in total and for one channel, 10,000 publications or 24 h
+    /// visible, channels kept for 30 days, a deduplication window of 2 min.
     pub const fn for_tests() -> Self {
         Self {
             offsets: Offsets::Dense,
             history_bytes: ByteSize::from_mib(1024),
+            channel_bytes_max: ByteSize::from_mib(1024),
             publication_bytes_max: ByteSize::from_mib(16),
             history_size: 10_000,
             history_ttl: Duration::from_hours(24),
@@ -77,6 +85,7 @@ impl MemorySettings {
 pub enum MemorySetting {
     Offsets,
     HistoryBytes,
+    ChannelBytesMax,
     PublicationBytesMax,
     HistorySize,
     HistoryTtl,
@@ -92,6 +101,7 @@ impl MemorySetting {
         match self {
             Self::Offsets => "offsets",
             Self::HistoryBytes => "history_bytes",
+            Self::ChannelBytesMax => "channel_bytes_max",
             Self::PublicationBytesMax => "publication_bytes_max",
             Self::HistorySize => "history_size",
             Self::HistoryTtl => "history_ttl",
@@ -148,9 +158,25 @@ impl MemoryPolicy {
         self.settings.offsets
     }
 
-    /// The size of all visible publications together.
+    /// The approximate memory of everything that is stored.
     pub const fn history_bytes(&self) -> ByteSize {
         self.settings.history_bytes
+    }
+
+    /// The approximate memory of all channels without their publications, and that of all idempotency keys, each. A
+    /// publication of the largest size fits in addition to both.
+    pub fn share_bytes_max(&self) -> usize {
+        self.settings.history_bytes.as_len() / 16 * 5
+    }
+
+    /// The approximate memory of an idempotency key in bytes, from the lengths of its user and its text.
+    pub const fn key_bytes(user: usize, key: usize) -> usize {
+        KEY_BYTES + user + key
+    }
+
+    /// The size of the visible publications of one channel, above which they are removed before young ones of others.
+    pub const fn channel_bytes_max(&self) -> ByteSize {
+        self.settings.channel_bytes_max
     }
 
     /// The size of one publication with its texts.
@@ -192,7 +218,7 @@ impl MemoryPolicy {
 /// Whether a rule is satisfied, which setting it is about, and what it requires.
 type Rule = (bool, MemorySetting, &'static str);
 
-fn size_rules(settings: &MemorySettings) -> [Rule; 6] {
+fn size_rules(settings: &MemorySettings) -> [Rule; 7] {
     const KIB: u64 = 1 << 10;
     const TIB: u64 = 1 << 40;
     let bytes = settings.history_bytes.as_bytes();
@@ -211,6 +237,11 @@ fn size_rules(settings: &MemorySettings) -> [Rule; 6] {
             (4 * KIB..=TIB).contains(&bytes),
             MemorySetting::HistoryBytes,
             "4 KiB to 1 TiB",
+        ),
+        (
+            settings.channel_bytes_max.as_bytes() >= KIB,
+            MemorySetting::ChannelBytesMax,
+            "at least 1 KiB",
         ),
         (
             (KIB..=bytes / 4).contains(&publication),
@@ -303,6 +334,12 @@ mod tests {
             |settings, bytes| settings.history_bytes = ByteSize::from_bytes(bytes),
             [4_096, 1_099_511_627_776],
             &[4_095, 1_099_511_627_777],
+        );
+        check(
+            MemorySetting::ChannelBytesMax,
+            |settings, bytes| settings.channel_bytes_max = ByteSize::from_bytes(bytes),
+            [1_024, u64::MAX],
+            &[1_023],
         );
         check(
             MemorySetting::PublicationBytesMax,

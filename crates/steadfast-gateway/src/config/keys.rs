@@ -98,6 +98,7 @@ pub(crate) const fn log_setting(setting: LogSetting) -> SettingSource {
         LogSetting::Fsync => Key(const { store("fsync_interval") }),
         LogSetting::SegmentBytes => Key(const { store("segment_bytes") }),
         LogSetting::LogBytes => Key(const { store("bytes_max") }),
+        LogSetting::ChannelBytesMax => Key(const { store("channel_bytes_max") }),
         LogSetting::HistorySize => Key(const { store("history_size") }),
         LogSetting::HistoryTtl => Key(const { store("history_ttl") }),
         LogSetting::ChannelTtl => Key(const { store("channel_ttl") }),
@@ -121,6 +122,7 @@ pub(crate) const fn memory_setting(setting: MemorySetting) -> SettingSource {
         MemorySetting::HistoryBytes | MemorySetting::PublicationBytesMax => {
             Key(const { store("bytes_max") })
         }
+        MemorySetting::ChannelBytesMax => Key(const { store("channel_bytes_max") }),
         MemorySetting::HistorySize => Key(const { store("history_size") }),
         MemorySetting::HistoryTtl => Key(const { store("history_ttl") }),
         MemorySetting::ChannelTtl => Key(const { store("channel_ttl") }),
@@ -135,6 +137,7 @@ pub(crate) const fn memory_limit(limit: Limit) -> SettingSource {
     match limit {
         Limit::Channels => memory_setting(MemorySetting::ChannelsMax),
         Limit::Keys => memory_setting(MemorySetting::IdempotencyKeysMax),
+        Limit::ChannelMemory | Limit::KeyMemory => memory_setting(MemorySetting::HistoryBytes),
     }
 }
 
@@ -195,6 +198,7 @@ mod tests {
             LogSetting::Fsync,
             LogSetting::SegmentBytes,
             LogSetting::LogBytes,
+            LogSetting::ChannelBytesMax,
             LogSetting::HistorySize,
             LogSetting::HistoryTtl,
             LogSetting::ChannelTtl,
@@ -222,6 +226,7 @@ mod tests {
         let settings = [
             MemorySetting::Offsets,
             MemorySetting::HistoryBytes,
+            MemorySetting::ChannelBytesMax,
             MemorySetting::PublicationBytesMax,
             MemorySetting::HistorySize,
             MemorySetting::HistoryTtl,
@@ -364,6 +369,7 @@ mod tests {
         match setting {
             MemorySetting::Offsets => format!("{:?}", settings.offsets),
             MemorySetting::HistoryBytes => format!("{:?}", settings.history_bytes),
+            MemorySetting::ChannelBytesMax => format!("{:?}", settings.channel_bytes_max),
             MemorySetting::PublicationBytesMax => format!("{:?}", settings.publication_bytes_max),
             MemorySetting::HistorySize => settings.history_size.to_string(),
             MemorySetting::HistoryTtl => format!("{:?}", settings.history_ttl),
@@ -379,6 +385,7 @@ mod tests {
             LogSetting::Fsync => format!("{:?}", settings.fsync),
             LogSetting::SegmentBytes => format!("{:?}", settings.segment_bytes),
             LogSetting::LogBytes => format!("{:?}", settings.log_bytes),
+            LogSetting::ChannelBytesMax => format!("{:?}", settings.channel_bytes_max),
             LogSetting::HistorySize => settings.history_size.to_string(),
             LogSetting::HistoryTtl => format!("{:?}", settings.history_ttl),
             LogSetting::ChannelTtl => format!("{:?}", settings.channel_ttl),

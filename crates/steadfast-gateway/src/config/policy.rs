@@ -109,6 +109,7 @@ impl TryFrom<&LoadedConfig> for Policies {
         check_send_buffers(loaded, shards)?;
         // First, because a quota of the hubs has a period that is a setting of the engine.
         let engine = engine_policy(loaded)?;
+        check_store_size(loaded, engine)?;
         let hubs = (0..shards)
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
@@ -291,7 +292,7 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
         const { reference::client("new_channels_per_minute") },
     )?;
     require(
-        (1..=16_000_000).contains(&client.idempotency_keys_max),
+        client.idempotency_keys_max <= 16_000_000,
         const { reference::client("idempotency_keys_max") },
     )?;
     require(
@@ -364,6 +365,71 @@ fn need(key: &ConfigKey, bytes: u64) -> String {
     )
 }
 
+/// Checks that limits which are set are not contradicted by the size of the store.
+fn check_store_size(loaded: &LoadedConfig, engine: EnginePolicy) -> Result<(), ConfigError> {
+    let store = &loaded.config.store;
+    let size_key = const { reference::store("bytes_max") };
+    let channel_key = const { reference::store("channel_bytes_max") };
+    if store.channel_bytes_max.0 > store.bytes_max.0 {
+        return Err(loaded.reject_relation(
+            [channel_key, size_key],
+            "a channel must not be larger than the store".to_owned(),
+            need(size_key, store.channel_bytes_max.0.as_bytes()),
+        ));
+    }
+    // The default is lowered by the store itself.
+    let keys = store.idempotency_keys_max;
+    if keys == StoreConfig::IDEMPOTENCY_KEYS_MAX || engine.holds_keys(keys) {
+        return Ok(());
+    }
+    Err(loaded.reject_relation(
+        [const { reference::store("idempotency_keys_max") }, size_key],
+        "the store must have space for so many idempotency keys".to_owned(),
+        need(size_key, engine.bytes_for_keys(keys)),
+    ))
+}
+
+impl EnginePolicy {
+    /// Whether the engine has space for as many of the shortest idempotency keys, which have one character.
+    fn holds_keys(self, keys: u32) -> bool {
+        match self {
+            Self::Log(policy) => {
+                u64::from(keys) * LogPolicy::key_bytes(0, 1) <= policy.key_bytes_max()
+            }
+            Self::Memory(policy) => {
+                convert::to_usize(keys).saturating_mul(MemoryPolicy::key_bytes(0, 1))
+                    <= policy.share_bytes_max()
+            }
+        }
+    }
+
+    /// Returns a value of `store.bytes_max` with which the engine has space for as many of the shortest keys.
+    fn bytes_for_keys(self, keys: u32) -> u64 {
+        let keys = u64::from(keys);
+        match self {
+            Self::Log(policy) => {
+                let segment = policy.segment_bytes().as_bytes();
+                let segments = policy.log_bytes().as_bytes() / segment - 1;
+                let of_segment = policy.key_bytes_max() / segments.max(1);
+                let needed = (keys * LogPolicy::key_bytes(0, 1)).div_ceil(of_segment.max(1)) + 1;
+                needed.saturating_mul(segment)
+            }
+            Self::Memory(_) => {
+                let bytes = keys * convert::to_u64(MemoryPolicy::key_bytes(0, 1));
+                (bytes / 5 + 1) * 16
+            }
+        }
+    }
+}
+
+/// Returns how many idempotency keys a connection may use: as configured, or half of what all may use.
+fn keys_per_peer(config: &Config) -> u32 {
+    match config.client.idempotency_keys_max {
+        0 => config.store.idempotency_keys_max.div_ceil(2),
+        keys => keys,
+    }
+}
+
 /// Returns the settings of the hub of one shard.
 pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSettings {
     let client = &config.client;
@@ -390,7 +456,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
             period: Duration::from_mins(1),
         },
         keys_per_peer: Quota {
-            uses_max: client.idempotency_keys_max,
+            uses_max: keys_per_peer(config),
             period: config.store.dedup_window.0,
         },
         pending_requests_per_peer_max: convert::to_usize(client.pending_requests_max),
@@ -433,11 +499,20 @@ fn engine_policy(loaded: &LoadedConfig) -> Result<EnginePolicy, ConfigError> {
     }
 }
 
+/// Returns the size of one channel: as configured, or a quarter of the store.
+fn channel_bytes_max(store: &StoreConfig) -> ByteSize {
+    match store.channel_bytes_max.0.as_bytes() {
+        0 => ByteSize::from_bytes(store.bytes_max.0.as_bytes() / 4),
+        _ => store.channel_bytes_max.0,
+    }
+}
+
 /// Returns the settings of the memory engine for this section of the configuration.
 pub(super) fn memory_settings(store: &StoreConfig) -> MemorySettings {
     MemorySettings {
         offsets: Offsets::Dense,
         history_bytes: store.bytes_max.0,
+        channel_bytes_max: channel_bytes_max(store),
         // The maximum that the engine permits; the limit of a client's message is usually far lower.
         publication_bytes_max: ByteSize::from_bytes(store.bytes_max.0.as_bytes() / 4),
         history_size: convert::saturating(store.history_size),
@@ -459,6 +534,7 @@ pub(crate) fn log_settings(store: &StoreConfig) -> LogSettings {
         },
         segment_bytes: store.segment_bytes.0,
         log_bytes: store.bytes_max.0,
+        channel_bytes_max: channel_bytes_max(store),
         history_size: convert::saturating(store.history_size),
         history_ttl: store.history_ttl.0,
         channel_ttl: store.channel_ttl.0,
@@ -550,6 +626,24 @@ mod tests {
                 "server.send_buffers_bytes_max = \"400MiB\"",
             ),
             (
+                "[store]\nchannel_bytes_max = \"2GiB\"\n",
+                "store.channel_bytes_max",
+                2,
+                "store.bytes_max = \"2GiB\"",
+            ),
+            (
+                "[store]\nidempotency_keys_max = 3000000\n",
+                "store.idempotency_keys_max",
+                2,
+                "store.bytes_max = \"1472MiB\"",
+            ),
+            (
+                "[store]\nkind = \"memory\"\nidempotency_keys_max = 3000000\n",
+                "store.idempotency_keys_max",
+                3,
+                "store.bytes_max = \"3696000016B\"",
+            ),
+            (
                 "[client]\nrecovery_bytes_per_reply_max = \"65KiB\"\n",
                 "client.recovery_bytes_per_reply_max",
                 2,
@@ -569,6 +663,41 @@ mod tests {
             let help = problem.help.as_deref().unwrap();
             assert!(help.contains(fits), "{help}");
         }
+    }
+
+    #[test]
+    fn a_size_that_an_error_about_keys_proposes_is_accepted_and_small_segments_need_no_other_key() {
+        for lines in [
+            "idempotency_keys_max = 3000000\nbytes_max = \"1472MiB\"",
+            "kind = \"memory\"\nidempotency_keys_max = 3000000\nbytes_max = \"3696000016B\"",
+            "segment_bytes = \"1MiB\"",
+            "segment_bytes = \"1MiB\"\nbytes_max = \"4MiB\"",
+        ] {
+            let text = format!("[store]\n{lines}\n");
+            let loaded = LoadedConfig::parse(Path::new("test.toml"), &text).unwrap();
+
+            assert!(Policies::try_from(&loaded).is_ok(), "{lines}");
+        }
+    }
+
+    #[test]
+    fn by_default_one_connection_may_use_half_of_the_keys_and_one_channel_a_quarter_of_the_store() {
+        let mut config = Config::default();
+        config.store.idempotency_keys_max = 7;
+        config.store.bytes_max = ConfigSize(ByteSize::from_mib(512));
+
+        let quota = hub_settings(&config, 0, 1).keys_per_peer;
+        let of_channel = ByteSize::from_mib(128);
+        assert_eq!(quota.uses_max, 4);
+        assert_eq!(log_settings(&config.store).channel_bytes_max, of_channel);
+        assert_eq!(memory_settings(&config.store).channel_bytes_max, of_channel);
+        config.client.idempotency_keys_max = 3;
+        config.store.channel_bytes_max = ConfigSize(ByteSize::from_mib(5));
+        assert_eq!(hub_settings(&config, 0, 1).keys_per_peer.uses_max, 3);
+        assert_eq!(
+            log_settings(&config.store).channel_bytes_max,
+            ByteSize::from_mib(5)
+        );
     }
 
     /// Returns the keys for which a value is rejected by a policy, in a file whose section `store` has these lines too.

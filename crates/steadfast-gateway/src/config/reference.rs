@@ -245,8 +245,8 @@ pub const KEYS: &[ConfigKey] = &[
     key(
         CLIENT,
         "idempotency_keys_max",
-        "1 to 16000000",
-        "The maximum number of idempotency keys that one client uses: this many at once, and as many in each `store.dedup_window` after that; a repeat does not count. Above it, its publications with a key are rejected with error 111, which is temporary. Raise it for a server that publishes much over one connection. The limit is one of the connection, so a client that reconnects can use all of it again.",
+        "0 to 16000000",
+        "The maximum number of idempotency keys that one client uses: this many at once, and as many in each `store.dedup_window` after that; a repeat does not count. 0 selects half of `store.idempotency_keys_max`: one client cannot use up what all share, and a server that publishes over one connection needs no other setting. Above it, publications with a key are rejected with error 111, which is temporary. The limit is one of the connection, so a client that reconnects can use all of it again.",
     ),
     key(
         CLIENT,
@@ -306,7 +306,7 @@ pub const KEYS: &[ConfigKey] = &[
         STORE,
         "segment_bytes",
         "4KiB to 256MiB",
-        "The size of one segment file; a record may use at most a quarter of it.",
+        "The size of one segment file. A publication with its channel may use at most a quarter of it, or somewhat less below 8KiB, and an idempotency key with its user a sixteenth.",
     ),
     key(
         STORE,
@@ -324,7 +324,13 @@ pub const KEYS: &[ConfigKey] = &[
         STORE,
         "bytes_max",
         "from 4 segments; 4KiB to 1TiB in memory",
-        "The maximum number of bytes of all segment files, or of all publications in memory. Above it, the oldest segments or publications are removed. A publication in memory may use at most a quarter of it.",
+        "The maximum number of bytes of all segment files, or of everything that is kept in memory: publications, channels and idempotency keys. Above it, the oldest segments or publications are removed. Idempotency keys may use nearly an eighth of the segment files; in memory, keys and channels may each use five sixteenths, and a publication a quarter. After it was lowered, the files shrink as segments are replaced, and if they hold more keys than fit, the oldest keys are forgotten.",
+    ),
+    key(
+        STORE,
+        "channel_bytes_max",
+        "0, or from 1KiB to bytes_max",
+        "The maximum number of bytes of one channel in the segment files, or of its publications in memory. 0 selects a quarter of `bytes_max`. A channel above it does not remove publications of other channels that are younger than 10 minutes: while it would, its publications are rejected with error 111, which is temporary; in memory, its own oldest publications are removed instead. While it harms no other, it may use everything.",
     ),
     key(
         STORE,
@@ -336,19 +342,19 @@ pub const KEYS: &[ConfigKey] = &[
         STORE,
         "channels_max",
         "1 to 1048576",
-        "The maximum number of channels at one time. Above it, the first publication of a new channel is rejected.",
+        "The maximum number of channels at one time. A checkpoint of all channels may also use at most three eighths of a segment. Above it, a new channel takes the place of the oldest channel that has neither visible publications nor idempotency keys in the window, which is forgotten as if it had expired; if there is none, the first publication of the new channel is rejected with error 106.",
     ),
     key(
         STORE,
         "dedup_window",
         "1s to 1h",
-        "How long the gateway remembers an idempotency key, so that a repeated publication is stored once.",
+        "How long the gateway remembers an idempotency key, so that a repeated publication is stored once. A repeat has the same data, byte for byte; the same key with other data is rejected with error 107. Keys belong to a user and a channel; all anonymous clients are one user and share their keys, so use random ones.",
     ),
     key(
         STORE,
         "idempotency_keys_max",
-        "1 to 16000000",
-        "The maximum number of idempotency keys that are remembered at one time. Above it, publications with a key are rejected.",
+        "1 to 16000000, at most what bytes_max has space for",
+        "The maximum number of idempotency keys that are remembered at one time. All keys together may also use nearly an eighth of `bytes_max`, 60 bytes each in addition to user and key. Above it, publications with a new key are rejected with error 111, which is temporary.",
     ),
     key(
         STORE,

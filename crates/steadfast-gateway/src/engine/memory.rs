@@ -140,6 +140,13 @@ fn log_event(event: Event) {
             let setting = keys::memory_limit(limit);
             tracing::warn!(?limit, %setting, "engine limit reached; requests are rejected");
         }
+        Event::ChannelReplaced { limit } => {
+            let setting = keys::memory_limit(limit);
+            tracing::warn!(
+                ?limit, %setting,
+                "engine limit reached; new channels replace the oldest ones without publications"
+            );
+        }
         Event::ChannelsExpired { channels } => tracing::debug!(channels, "channels expired"),
         Event::WallClockJumped(jump) => diagnostics::log_wall_jump(jump),
     }

@@ -295,6 +295,7 @@ pub(crate) fn a_rejection_by_the_log_becomes_a_temporary_error_unless_it_is_perm
         (Rejection::Limit, ErrorCode::TooManyRequests),
         (Rejection::TooLarge, ErrorCode::LimitExceeded),
         (Rejection::TooManyChannels, ErrorCode::LimitExceeded),
+        (Rejection::KeyWithOtherData, ErrorCode::BadRequest),
     ] {
         let mut script = Script::new(offsets);
         let peer = script.connect();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_engine::{Rejection, Request, Response};
+use steadfast_engine::{Append, Rejection, Request, Response};
+use steadfast_protocol::message::PayloadKind;
 
 use crate::engines::{Engine, Settings};
 use crate::harness::{Harness, append, idempotent};
@@ -15,11 +16,39 @@ pub(crate) fn a_repeated_key_has_the_first_result_and_stores_nothing<E: Engine>(
 
     let repeats = [
         harness.publish_ok(idempotent("a", "1", "ann", "k")),
-        harness.publish_ok(idempotent("a", "another payload", "ann", "k")),
+        harness.publish_ok(idempotent("a", "1", "ann", "k")),
     ];
 
     assert_eq!(repeats, [(epoch, first, true); 2]);
     assert_eq!(harness.visible("a"), ["1", "2"]);
+}
+
+pub(crate) fn a_key_with_other_data_is_rejected_and_the_first_result_stays<E: Engine>() {
+    let mut harness = Harness::<E>::new(Settings::default());
+    let (epoch, first, _) = harness.publish_ok(idempotent("a", "1", "ann", "k"));
+    let of_other_kind = Append {
+        kind: PayloadKind::Binary,
+        ..idempotent("a", "1", "ann", "k")
+    };
+    let delivered = harness.delivered.len();
+
+    let rejections = [
+        harness.rejection(idempotent("a", "2", "ann", "k")),
+        harness.rejection(idempotent("a", "1 ", "ann", "k")),
+        harness.rejection(of_other_kind),
+    ];
+
+    assert_eq!(rejections, [Rejection::KeyWithOtherData; 3]);
+    assert_eq!(
+        harness.delivered.len(),
+        delivered + 3,
+        "nothing is committed"
+    );
+    assert_eq!(
+        harness.publish_ok(idempotent("a", "1", "ann", "k")),
+        (epoch, first, true)
+    );
+    assert_eq!(harness.visible("a"), ["1"]);
 }
 
 pub(crate) fn keys_are_scoped_to_user_and_channel<E: Engine>() {
@@ -47,6 +76,7 @@ pub(crate) fn a_key_is_repeated_within_its_own_batch<E: Engine>() {
     let responses = harness.request(vec![
         Request::Append(idempotent("a", "1", "ann", "k")),
         Request::Append(append("a", "2")),
+        Request::Append(idempotent("a", "1", "ann", "k")),
         Request::Append(idempotent("a", "3", "ann", "k")),
     ]);
 
@@ -60,6 +90,8 @@ pub(crate) fn a_key_is_repeated_within_its_own_batch<E: Engine>() {
         creates_channel: false,
     };
     assert_eq!(responses[2], repeat);
+    let rejected = Response::Rejected(Rejection::KeyWithOtherData);
+    assert_eq!(responses[3], rejected);
     assert_eq!(harness.visible("a"), ["1", "2"]);
 }
 
@@ -71,7 +103,7 @@ pub(crate) fn a_key_is_forgotten_when_its_window_has_passed<E: Engine>() {
     let (_, first, _) = harness.publish_ok(idempotent("a", "1", "ann", "k"));
 
     harness.advance(Duration::from_secs(119));
-    let within = harness.publish_ok(idempotent("a", "2", "ann", "k"));
+    let within = harness.publish_ok(idempotent("a", "1", "ann", "k"));
     harness.advance(Duration::from_secs(1));
     let after = harness.publish_ok(idempotent("a", "3", "ann", "k"));
 

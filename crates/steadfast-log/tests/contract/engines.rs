@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) idempotency_keys_max: usize,
     /// The size of the history, about 200 KiB at least.
     pub(crate) history_bytes: ByteSize,
+    pub(crate) channel_bytes_max: ByteSize,
 }
 
 impl Default for Settings {
@@ -45,6 +46,7 @@ impl Default for Settings {
             dedup_window: Duration::from_mins(2),
             idempotency_keys_max: 1_000,
             history_bytes: ByteSize::from_mib(64),
+            channel_bytes_max: ByteSize::from_mib(64),
         }
     }
 }
@@ -231,6 +233,7 @@ fn memory(settings: Settings, offsets: Offsets, now: Instant) -> MemoryEngine {
     let settings = MemorySettings {
         offsets,
         history_bytes: settings.history_bytes,
+        channel_bytes_max: settings.channel_bytes_max,
         publication_bytes_max: ByteSize::from_kib(4),
         history_size: settings.history_size,
         history_ttl: settings.history_ttl,
@@ -271,6 +274,7 @@ impl LogWithStorage {
             // A quarter of a segment is the maximum size of a publication.
             segment_bytes: ByteSize::from_kib(16),
             log_bytes: settings.history_bytes,
+            channel_bytes_max: settings.channel_bytes_max,
             history_size: settings.history_size,
             history_ttl: settings.history_ttl,
             channel_ttl: settings.channel_ttl,

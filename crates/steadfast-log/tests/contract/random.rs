@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use steadfast_engine::{Committed, Page, ReadFrom, ReadResponse, Record, Response};
+use steadfast_engine::{Committed, Page, ReadFrom, ReadResponse, Record, Rejection, Response};
 use steadfast_machine::{Generator, Seed, Timestamp};
 
 use crate::engines::{Engine, Settings};
@@ -20,8 +20,8 @@ struct Model {
     records: Vec<Record>,
     /// Publications before this index were removed. Once removed, they stay so.
     removed: usize,
-    /// The offset and the time of the first append with each idempotency key.
-    keys: BTreeMap<String, (u64, Timestamp)>,
+    /// The offset, the time and the payload of the first append with each idempotency key.
+    keys: BTreeMap<String, (u64, Timestamp, String)>,
 }
 
 impl Model {
@@ -34,10 +34,10 @@ impl Model {
         }
     }
 
-    /// The offset of the first append with this key in the window.
-    fn repeated(&self, key: &str, wall: Timestamp) -> Option<u64> {
-        let (offset, at) = self.keys.get(key)?;
-        (wall.saturating_since(*at) < DEDUP_WINDOW).then_some(*offset)
+    /// The offset and the payload of the first append with this key in the window.
+    fn repeated(&self, key: &str, wall: Timestamp) -> Option<(u64, &str)> {
+        let (offset, at, payload) = self.keys.get(key)?;
+        (wall.saturating_since(*at) < DEDUP_WINDOW).then_some((*offset, payload))
     }
 
     fn offset_before(&self, index: usize) -> u64 {
@@ -118,23 +118,19 @@ fn publish<E: Engine>(
     step: u64,
     random: &mut Generator,
 ) {
-    let payload = format!("{step}");
     let key = random
         .chance(1, 3)
         .then(|| format!("key {}", random.below(4)));
+    // Most repeats of a key have the same payload.
+    let payload = match &key {
+        Some(key) if random.chance(3, 4) => key.clone(),
+        Some(_) | None => format!("{step}"),
+    };
     let delivered = harness.delivered.len();
     let response = harness.publish(match &key {
         Some(key) => idempotent(channel, &payload, "ann", key),
         None => append(channel, &payload),
     });
-    let Response::Appended {
-        offset,
-        is_duplicate,
-        ..
-    } = response
-    else {
-        panic!("{response:?}")
-    };
     let wall = harness.wall();
     let repeated = key.as_ref().and_then(|key| model.repeated(key, wall));
     let committed: Vec<Committed> = harness.delivered[delivered..]
@@ -145,8 +141,23 @@ fn publish<E: Engine>(
         })
         .collect();
 
+    if let Some((_, first)) = repeated
+        && first != payload
+    {
+        let rejected = Response::Rejected(Rejection::KeyWithOtherData);
+        assert_eq!((response, committed), (rejected, Vec::new()));
+        return;
+    }
+    let Response::Appended {
+        offset,
+        is_duplicate,
+        ..
+    } = response
+    else {
+        panic!("{response:?}")
+    };
     assert_eq!(is_duplicate, repeated.is_some());
-    if let Some(first) = repeated {
+    if let Some((first, _)) = repeated {
         assert_eq!((offset, committed), (first, Vec::new()));
         return;
     }
@@ -157,7 +168,9 @@ fn publish<E: Engine>(
     assert_eq!(committed.record.offset, offset);
     assert_eq!(committed.record.data, payload);
     model.records.push(committed.record.clone());
-    model.keys.extend(key.map(|key| (key, (offset, wall))));
+    model
+        .keys
+        .extend(key.map(|key| (key, (offset, wall, payload))));
     model.prune(wall);
 }
 

@@ -83,6 +83,8 @@ pub(crate) struct Harness {
     pub(crate) writes: usize,
     pub(crate) syncs: usize,
     pub(crate) reads: usize,
+    /// The maximum size of all segments so far.
+    pub(crate) bytes_peak: u64,
     /// The operations that the disk executed, in order.
     pub(crate) operations: Vec<Operation>,
     request_ids: u64,
@@ -386,6 +388,7 @@ impl Harness {
             writes: 0,
             syncs: 0,
             reads: 0,
+            bytes_peak: 0,
             operations: Vec::new(),
             request_ids: 0,
             secrets,
@@ -578,6 +581,8 @@ impl Harness {
             return self.fail(FailedOperation::Reserve(segment), error);
         }
         self.disk.reserve(segment.0, bytes, first, last);
+        let sizes = self.disk.list().into_iter().map(|segment| segment.bytes);
+        self.bytes_peak = self.bytes_peak.max(sizes.sum());
         self.operations.push(Operation::Reserve {
             segment: segment.0,
             bytes,

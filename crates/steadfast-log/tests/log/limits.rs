@@ -20,6 +20,11 @@ fn a_record_larger_than_a_quarter_of_a_segment_is_rejected() {
         harness.rejected(idempotent("a", "1", "ann", &"k".repeat(65_535))),
         Rejection::TooLarge
     );
+    assert_eq!(
+        harness.rejected(idempotent("a", "1", "ann", &"k".repeat(1_000))),
+        Rejection::TooLarge,
+        "a checkpoint could not copy the key"
+    );
     assert_eq!(harness.publish_ok(append("a", &"x".repeat(3900))).1, 1);
 }
 

@@ -1,6 +1,7 @@
 //! The log through its public interface: a test disk executes its operations, fails, and loses what was not synced.
 
 #[cfg(test)]
+mod bounds;
 #[cfg(test)]
 mod copies;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! data.
 
 use bytes::Bytes;
-use steadfast_engine::{Append, ReadFrom, Record, RetentionClass};
+use steadfast_engine::{Append, ReadFrom, Record, Rejection, RetentionClass};
 use steadfast_log::policy::LogSettings;
 use steadfast_machine::{ByteSize, Timestamp};
 use steadfast_protocol::message::PayloadKind;
@@ -92,10 +92,8 @@ fn the_hash_of_keyed_data_is_kept_with_the_key_in_checkpoints_also_after_a_resta
             bytes.windows(8).any(|bytes| bytes == hash)
         });
         assert!(copied, "after a restart: {restarts}");
-        assert!(
-            harness
-                .publish_ok(idempotent("a", "other data", "ann", "k"))
-                .2
-        );
+        assert!(harness.publish_ok(idempotent("a", data, "ann", "k")).2);
+        let other = harness.rejected(idempotent("a", "other data", "ann", "k"));
+        assert_eq!(other, Rejection::KeyWithOtherData);
     }
 }

@@ -17,7 +17,7 @@ fn small(fsync: Fsync) -> LogSettings {
     LogSettings {
         fsync,
         segment_bytes: ByteSize::from_kib(4),
-        log_bytes: ByteSize::from_kib(16),
+        log_bytes: ByteSize::from_kib(64),
         ..settings()
     }
 }
@@ -141,7 +141,8 @@ fn check_content(harness: &mut Harness, fsync: Fsync, acknowledged: u64, case: &
     );
     if fsync == Fsync::Always {
         assert!(high_watermark >= acknowledged, "{case}: {high_watermark}");
-        let repeat = harness.publish(idempotent("a", "1", "ann", "0"));
+        let (_, data) = harness.all("a").remove(0);
+        let repeat = harness.publish(idempotent("a", &data, "ann", "0"));
         assert!(
             matches!(
                 repeat,

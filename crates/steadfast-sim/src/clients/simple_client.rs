@@ -3,7 +3,7 @@
 
 mod incoming;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use steadfast_machine::convert;
@@ -14,6 +14,8 @@ use steadfast_protocol::message::{
     SubscribeRequest,
 };
 use steadfast_protocol::websocket::{self, ControlFrame, Decoder, Role, WebSocketEndpoint};
+
+use crate::recorder::OTHER_DATA;
 
 /// What the world must do after a client has received a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,10 @@ enum PendingCommand {
     Publish {
         number: u64,
     },
+    /// A publication with the key of an acknowledged one and other data.
+    PublishOtherData {
+        number: u64,
+    },
     Presence,
     Unsubscribe,
     History,
@@ -77,6 +83,8 @@ pub(crate) struct SimpleClient {
     will_resend: bool,
     /// Acknowledged publications: the channel of each, by number.
     acknowledged: BTreeMap<u64, usize>,
+    /// Publications whose key was sent with other data. If the gateway had lost the first one, it knows the other data.
+    reused: BTreeSet<u64>,
     published: u64,
     pending: BTreeMap<u32, PendingCommand>,
     last_command: u32,
@@ -110,6 +118,7 @@ impl SimpleClient {
             outbox: BTreeMap::new(),
             will_resend: false,
             acknowledged: BTreeMap::new(),
+            reused: BTreeSet::new(),
             published: 0,
             pending: BTreeMap::new(),
             last_command: 0,
@@ -264,6 +273,29 @@ impl SimpleClient {
         })
     }
 
+    /// Publishes other data with the key of an acknowledged publication, as an application with a bug does. The gateway
+    /// must reject it, unless it has lost the publication.
+    pub(crate) fn publish_other_data(&mut self, pick: u64) -> Option<Bytes> {
+        let count = convert::to_u64(self.acknowledged.len());
+        let index = usize::try_from(pick.checked_rem(count)?).ok()?;
+        let (number, channel) = self.acknowledged.iter().nth(index)?;
+        let (number, channel) = (*number, self.subscriptions.get(*channel)?.channel.clone());
+        // Once for each key: if the gateway had lost the publication, the same data again would be a repeat.
+        if !self.is_connected || !self.reused.insert(number) {
+            return None;
+        }
+        let key = self.key(number);
+        let publish = IdempotentPublish {
+            channel,
+            data: Bytes::from(format!("\"{key} {}{OTHER_DATA}\"", self.padding)),
+            idempotency_key: key,
+        };
+        let mut message = Vec::new();
+        let pending = PendingCommand::PublishOtherData { number };
+        self.append_command(&mut message, pending, call(&publish));
+        Some(Bytes::from(message))
+    }
+
     /// Returns all unacknowledged publications again, in order, in messages within the limits.
     pub(crate) fn resend(&mut self) -> Vec<Bytes> {
         self.will_resend = false;
@@ -367,17 +399,7 @@ impl SimpleClient {
             data: Bytes::from(format!("\"{key} {}\"", self.padding)),
             idempotency_key: key,
         };
-        let mut data = Vec::new();
-        idempotent::append_publish(&mut data, &publish);
-        let request = RpcRequest {
-            method: idempotent::METHOD.to_owned(),
-            data: Bytes::from(data),
-        };
-        self.append_command(
-            message,
-            PendingCommand::Publish { number },
-            Request::Rpc(request),
-        );
+        self.append_command(message, PendingCommand::Publish { number }, call(&publish));
     }
 
     pub(super) fn pong(&self) -> Bytes {
@@ -405,6 +427,15 @@ impl SimpleClient {
     pub(super) fn key(&self, number: u64) -> String {
         format!("{}-{number}", self.name)
     }
+}
+
+fn call(publish: &IdempotentPublish) -> Request {
+    let mut data = Vec::new();
+    idempotent::append_publish(&mut data, publish);
+    Request::Rpc(RpcRequest {
+        method: idempotent::METHOD.to_owned(),
+        data: Bytes::from(data),
+    })
 }
 
 /// The number that is added to the offset of an invalid position: no channel reaches it.

@@ -266,9 +266,16 @@ impl SimpleClients {
 
     fn publish_again(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {
         let pick = ctx.generator.next_u64();
-        let member = self.members.get_mut(index);
-        let again = member.and_then(|member| member.client.publish_again(pick));
-        ctx.totals.published_again += u64::from(again.is_some());
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        let again = if pick >> 62 == 0 {
+            member.client.publish_other_data(pick)
+        } else {
+            let again = member.client.publish_again(pick);
+            ctx.totals.published_again += u64::from(again.is_some());
+            again
+        };
         self.send(ctx, network, index, again);
     }
 

@@ -427,7 +427,8 @@ impl EngineThread {
             | LogEvent::SlowOperationEnded { .. }
             | LogEvent::WallClockJumped(_)
             | LogEvent::DowntimeEstimated { .. }
-            | LogEvent::ChannelsExpired { .. } => {}
+            | LogEvent::ChannelsExpired { .. }
+            | LogEvent::ChannelReplaced { .. } => {}
         }
     }
 

@@ -302,9 +302,9 @@ fn config_path(server: Server, paths: &Paths) -> PathBuf {
     paths.output.join(format!("{}.toml", server.name()))
 }
 
-/// With a new idempotency key in each call, a run reaches the default limits of the store and of a connection within
-/// seconds.
-const IDEMPOTENCY_KEYS: &str = "idempotency_keys_max = 16000000\n";
+/// With a new idempotency key in each call, a run reaches the default limit of the store within seconds. A connection may
+/// use half of this one. The size is a limit only, with which the store has space for so many keys.
+const IDEMPOTENCY_KEYS: &str = "idempotency_keys_max = 16000000\nbytes_max = \"20GiB\"\n";
 
 /// Returns the gateway's configuration: the defaults except for one shard, the port (0 for any free port), the store of
 /// the row, the limit of idempotency keys and the ping interval.
@@ -321,7 +321,7 @@ fn config(port: u16, data: Option<&Path>, ping_interval: PingInterval) -> String
         PingInterval::Short => "ping_interval = \"2s\"\npong_timeout = \"1s\"\n",
     };
     format!(
-        "server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}\n[client]\n{IDEMPOTENCY_KEYS}{client}"
+        "server.shards = 1\nserver.port = {port}\n\n[store]\n{IDEMPOTENCY_KEYS}{store}\n[client]\n{client}"
     )
 }
 

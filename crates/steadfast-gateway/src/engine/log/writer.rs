@@ -13,7 +13,7 @@ use steadfast_clock::Clock;
 use steadfast_engine::order::Delivery;
 use steadfast_engine::{Engine, Health, StorageOperation};
 use steadfast_log::clock::{BootId, BootTime, Clocks, SETTLED_AFTER};
-use steadfast_log::event::Event;
+use steadfast_log::event::{Event, LogLimit};
 use steadfast_log::io::{Input, Output, StorageError};
 use steadfast_log::open::{Corruption, OpenReport};
 use steadfast_machine::Instant;
@@ -335,9 +335,12 @@ where
                     "failed to remove a log segment; retrying"
                 );
             }
-            Event::LimitReached { limit } => {
-                let setting = keys::log_setting(limit.setting());
-                tracing::warn!(?limit, %setting, "log limit reached; requests are rejected");
+            Event::LimitReached { limit } => log_limit(limit, "requests are rejected"),
+            Event::ChannelReplaced { limit } => {
+                log_limit(
+                    limit,
+                    "new channels replace the oldest ones without publications",
+                );
             }
             Event::WriteFailed { segment, error } => {
                 log_failed_write(segment.0, error);
@@ -365,6 +368,11 @@ where
             }
         }
     }
+}
+
+fn log_limit(limit: LogLimit, effect: &str) {
+    let setting = keys::log_setting(limit.setting());
+    tracing::warn!(?limit, %setting, "log limit reached; {effect}");
 }
 
 fn log_failed_write(segment: u64, error: StorageError) {

@@ -1,11 +1,11 @@
 //! What a simple client receives: decodes bytes, handles messages, and reports what they contain to the reference model.
 
 use bytes::Bytes;
-use steadfast_protocol::codes::UnsubscribeCode;
+use steadfast_protocol::codes::{ErrorCode, UnsubscribeCode};
 use steadfast_protocol::idempotent;
 use steadfast_protocol::limits::Limits;
 use steadfast_protocol::message::{
-    Position, Publication, Push, PushEvent, Reply, ReplyResult, SubscribeResult,
+    Position, Publication, Push, PushEvent, Reply, ReplyError, ReplyResult, SubscribeResult,
 };
 use steadfast_protocol::websocket::EndpointEvent;
 
@@ -78,11 +78,23 @@ impl SimpleClient {
                 (Some(PendingCommand::Publish { number }), Ok(ReplyResult::Rpc(data))) => {
                     self.handle_ack(number, &data, recorder);
                 }
+                (Some(PendingCommand::Publish { number }), Err(error))
+                    if is_reuse(&error) && self.reused.contains(&number) =>
+                {
+                    // The first publication was lost, and its key belongs to the other data since then.
+                    self.outbox.remove(&number);
+                }
                 (Some(PendingCommand::Publish { .. }), Err(_)) => {
                     if !self.will_resend {
                         self.will_resend = true;
                         actions.push(ClientAction::ResendLater);
                     }
+                }
+                (Some(PendingCommand::PublishOtherData { number }), Ok(ReplyResult::Rpc(data))) => {
+                    self.handle_other_ack(number, &data, recorder);
+                }
+                (Some(PendingCommand::PublishOtherData { .. }), Err(error)) => {
+                    recorder.totals.other_data_rejected += u64::from(is_reuse(&error));
                 }
                 (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
                     actions.push(ClientAction::Close);
@@ -243,6 +255,18 @@ impl SimpleClient {
         position.offset = offset;
     }
 
+    /// Other data with a known key must not be acknowledged as if it was stored.
+    fn handle_other_ack(&self, number: u64, data: &Bytes, recorder: &mut Recorder<'_>) {
+        let ack = idempotent::decode_ack(data, &LIMITS)
+            .expect("a hub acknowledges a publication with its position");
+        if ack.duplicate {
+            let details = format!("{} was acknowledged with other data", self.key(number));
+            recorder
+                .reference_model
+                .report_violation(Invariant::KeysIdentifyData, details);
+        }
+    }
+
     fn handle_ack(&mut self, number: u64, data: &Bytes, recorder: &mut Recorder<'_>) {
         let ack = idempotent::decode_ack(data, &LIMITS)
             .expect("a hub acknowledges a publication with its position");
@@ -262,6 +286,11 @@ impl SimpleClient {
             ack.offset,
         );
     }
+}
+
+/// Whether a publication is rejected because its key was used with other data.
+fn is_reuse(error: &ReplyError) -> bool {
+    error.code == ErrorCode::BadRequest.code()
 }
 
 const LIMITS: Limits = Limits::REPLIES;
