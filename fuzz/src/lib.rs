@@ -2,6 +2,7 @@
 //!
 //! The crates' own tests include the same files and run them over the committed corpus.
 
+pub mod inbound;
 pub mod json_commands;
 pub mod json_replies;
 pub mod log_segment;

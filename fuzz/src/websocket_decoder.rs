@@ -1,11 +1,12 @@
 //! Fuzzes the WebSocket decoder: it must not panic, must not exceed its limits, and must return the same events however
-//! the stream is split into reads.
+//! the stream is split into reads. The reader of frames must return the same messages in parts, without a buffer.
 //!
 //! The first two bytes choose role, limits and the size of the reads; the rest is the stream. The fuzz target of the
 //! same name runs this check; the tests of `steadfast-protocol` run it over the committed corpus.
 
 use steadfast_protocol::websocket::{
-    CodecError, Decoder, Frame, MessageKind, Opcode, Role, WebSocketEvent, WebSocketLimits,
+    CodecError, Decoder, Frame, FrameReader, MessageKind, Opcode, Part, Role, WebSocketEvent,
+    WebSocketLimits,
 };
 
 /// The largest buffer of a decoder in addition to its message: one control frame.
@@ -63,6 +64,60 @@ pub fn check(data: &[u8]) {
     for event in &unsplit.events {
         check_round_trip(role, limits, event);
     }
+    check_parts(role, stream, usize::from(read_len) + 1);
+}
+
+/// Limits that no input exceeds.
+const WIDE: WebSocketLimits = WebSocketLimits {
+    message_bytes_max: u32::MAX,
+    frame_bytes_max: u32::MAX,
+    fragments_max: u32::MAX,
+};
+
+/// The reader of frames must return what the decoder of whole messages returns, up to an error, which may be one of its
+/// limits.
+fn check_parts(role: Role, stream: &[u8], read_len: usize) {
+    let whole = decode(role, WIDE, stream.chunks(read_len));
+    let mut reader = FrameReader::new(role);
+    let mut events = Vec::new();
+    let mut error = None;
+    let mut message = Vec::new();
+    for read in stream.chunks(read_len) {
+        let mut read = read.to_vec();
+        let mut reading = reader.read(&mut read);
+        loop {
+            match reading.next_event() {
+                Ok(Some(event)) => events.extend(own_part(event, &mut message)),
+                Ok(None) => break,
+                Err(found) => assert_eq!(error.replace(found), None, "two errors"),
+            }
+        }
+        assert!(reader.buffered_bytes() <= CONTROL_BYTES_MAX);
+        assert!(!reader.has_error(), "an error was not returned");
+    }
+    assert_eq!(events, whole.events);
+    let is_limit = [CodecError::FrameTooLong, CodecError::MessageTooLong].map(Some);
+    assert!(error == whole.error || is_limit.contains(&whole.error));
+}
+
+/// Returns the event that an event of the reader of frames completes.
+fn own_part(event: WebSocketEvent<'_, Part<'_>>, message: &mut Vec<u8>) -> Option<OwnedEvent> {
+    Some(match event {
+        WebSocketEvent::Message { kind, payload } => {
+            assert!(
+                !payload.bytes.is_empty() || payload.is_last,
+                "an empty part"
+            );
+            message.extend_from_slice(payload.bytes);
+            if !payload.is_last {
+                return None;
+            }
+            OwnedEvent::Message(kind, std::mem::take(message))
+        }
+        WebSocketEvent::Ping(payload) => OwnedEvent::Ping(payload.to_vec()),
+        WebSocketEvent::Pong(payload) => OwnedEvent::Pong(payload.to_vec()),
+        WebSocketEvent::Close { code, reason } => OwnedEvent::Close(code, reason.to_owned()),
+    })
 }
 
 /// Decodes a stream that arrives in these reads, and checks the limits.

@@ -14,7 +14,6 @@ use std::time::Duration;
 use steadfast_hub::io::{Access, ClientId};
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::inbound::Inbound;
-use steadfast_protocol::websocket::{Decoder, Role};
 use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
@@ -218,8 +217,7 @@ fn open_client(
     let (stream, writing) = stream.into_split();
     let peer = event_loop
         .step(|shard, now| shard.open_client(now, writing, response, client, access, encoding));
-    let limits = event_loop.settings.client_limits;
-    let mut inbound = Inbound::new(Decoder::new(Role::Server, limits), encoding);
+    let mut inbound = Inbound::new(encoding);
     if !early_bytes.is_empty() {
         event_loop.step(|shard, now| shard.receive(now, peer, &mut inbound, early_bytes));
     }

@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub connections_max: u32,
     /// The maximum memory of the send buffers of all clients.
     pub send_buffers_bytes_max: ConfigSize,
+    /// The maximum memory of the incomplete commands of all clients.
+    pub incomplete_bytes_max: ConfigSize,
     /// The maximum number of connections of one shard that have not finished their first request.
     pub handshakes_max: u32,
     /// How long the first request may take to arrive.
@@ -85,6 +87,8 @@ impl ServerConfig {
     /// 256 MiB: 256 clients with a full send buffer of their own, or any number of clients that have not read the same
     /// publications, which need memory once.
     pub const SEND_BUFFERS_BYTES_MAX: ByteSize = ByteSize::from_mib(256);
+    /// 64 MiB: 1,024 commands of the maximum length that arrive slowly at the same time.
+    pub const INCOMPLETE_BYTES_MAX: ByteSize = ByteSize::from_mib(64);
     /// 4,096, the same as the listen backlog.
     pub const HANDSHAKES_MAX: u32 = 4096;
     /// 10 s: a request head is one packet; the remaining time is for slow mobile links.
@@ -108,6 +112,7 @@ impl Default for ServerConfig {
             allowed_origins: Vec::new(),
             connections_max: Self::CONNECTIONS_MAX,
             send_buffers_bytes_max: ConfigSize(Self::SEND_BUFFERS_BYTES_MAX),
+            incomplete_bytes_max: ConfigSize(Self::INCOMPLETE_BYTES_MAX),
             handshakes_max: Self::HANDSHAKES_MAX,
             handshake_timeout: ConfigDuration(Self::HANDSHAKE_TIMEOUT),
             request_head_bytes_max: ConfigSize(Self::REQUEST_HEAD_BYTES_MAX),
@@ -138,14 +143,12 @@ pub struct ClientConfig {
     pub rejected_close_timeout: ConfigDuration,
     /// How long a client's socket may accept nothing of its send buffer.
     pub write_timeout: ConfigDuration,
+    /// How long a command that has begun to arrive may make no progress.
+    pub message_timeout: ConfigDuration,
     /// The maximum number of bytes in a client's send buffer.
     pub send_buffer_bytes_max: ConfigSize,
-    /// The size of the longest message.
+    /// The size of the longest command, and of the longest publication.
     pub message_bytes_max: ConfigSize,
-    /// The maximum number of commands in one message.
-    pub commands_per_message_max: u32,
-    /// The maximum number of fragments of one message.
-    pub fragments_max: u32,
     /// The maximum number of subscriptions of one client.
     pub channels_max: u32,
     /// The maximum number of channels that one client creates per minute.
@@ -176,14 +179,12 @@ impl ClientConfig {
     /// 10 s: longer than a change of network takes, and than 16 kbit/s take for what the kernel holds of a connection;
     /// shorter than a ping interval.
     pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// 30 s: 16 kbit/s take that long for a command of the maximum length, of which each KiB is progress.
+    pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
     /// 1 MiB, the protocol's default for the send buffer of one client.
     pub const SEND_BUFFER_BYTES_MAX: ByteSize = ByteSize::from_mib(1);
     /// 64 KiB, the protocol's default.
     pub const MESSAGE_BYTES_MAX: ByteSize = ByteSize::from_kib(64);
-    /// 1,024: SDKs send connect and all subscribes in one message, 128 by default.
-    pub const COMMANDS_PER_MESSAGE_MAX: u32 = 1024;
-    /// 1,024: clients of this protocol send unfragmented messages.
-    pub const FRAGMENTS_MAX: u32 = 1024;
     /// 128, the protocol's default.
     pub const CHANNELS_MAX: u32 = 128;
     /// 200: a client that publishes to a hundred new channels at once creates them, and one that creates nothing else needs eight hours
@@ -218,10 +219,9 @@ impl Default for ClientConfig {
             connect_timeout: ConfigDuration(Self::CONNECT_TIMEOUT),
             rejected_close_timeout: ConfigDuration(Self::REJECTED_CLOSE_TIMEOUT),
             write_timeout: ConfigDuration(Self::WRITE_TIMEOUT),
+            message_timeout: ConfigDuration(Self::MESSAGE_TIMEOUT),
             send_buffer_bytes_max: ConfigSize(Self::SEND_BUFFER_BYTES_MAX),
             message_bytes_max: ConfigSize(Self::MESSAGE_BYTES_MAX),
-            commands_per_message_max: Self::COMMANDS_PER_MESSAGE_MAX,
-            fragments_max: Self::FRAGMENTS_MAX,
             channels_max: Self::CHANNELS_MAX,
             new_channels_per_minute: Self::NEW_CHANNELS_PER_MINUTE,
             idempotency_keys_max: Self::IDEMPOTENCY_KEYS_MAX,

@@ -197,7 +197,8 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes the connection's task.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }

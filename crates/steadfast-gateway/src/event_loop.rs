@@ -17,7 +17,6 @@ use steadfast_engine::EngineEvent;
 use steadfast_hub::Hub;
 use steadfast_hub::io::Input;
 use steadfast_machine::{Instant, Seed, convert};
-use steadfast_protocol::websocket;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time;
@@ -74,7 +73,6 @@ pub(crate) struct EventLoop {
 #[derive(Clone, Debug)]
 pub(crate) struct ShardSettings {
     pub(crate) rules: UpgradeRules,
-    pub(crate) client_limits: websocket::WebSocketLimits,
     pub(crate) echo: EchoSettings,
     pub(crate) handshake_timeout: Duration,
     handshakes_max: usize,
@@ -103,7 +101,6 @@ impl ShardSettings {
                     fields_max: convert::to_usize(server.request_fields_max),
                 },
             },
-            client_limits: policies.client_limits,
             echo: EchoSettings {
                 limits: policies.echo_limits,
                 close_timeout: server.close_timeout.0,

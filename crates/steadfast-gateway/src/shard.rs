@@ -426,6 +426,10 @@ impl Shard {
             self.send_close(now, peer, &frame);
             // The peer's close frame can only be seen by reading.
             self.set_read_interest(peer, ReadInterest::Reading);
+            if let Some(connection) = self.connections.get_mut(peer) {
+                // The task frees what it has kept of the peer's commands.
+                connection.wake();
+            }
         }
     }
 

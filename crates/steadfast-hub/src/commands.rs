@@ -9,11 +9,11 @@ use steadfast_protocol::codes::{DecodeErrorAction, DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{Command, Request};
 
-use crate::context::Context;
 use crate::disconnect::Disconnect;
-use crate::event::Event;
+use crate::event::{Event, HubLimit};
 use crate::io::{Output, PresenceDetail};
 use crate::peer::{Peer, PeerPhase};
+use crate::rejections::RejectionCause;
 use crate::shared::Shared;
 
 mod channel_command;
@@ -30,11 +30,13 @@ pub(crate) use self::channel_command::ChannelCommand;
 
 impl Peer {
     /// Subtracts from the weight of what is pending for the peer; at half the limit the peer is read from again.
-    pub(crate) fn release(&mut self, context: &mut Context, weight: usize) {
+    pub(crate) fn release(&mut self, shared: &mut Shared, weight: usize) {
+        let context = &mut shared.context;
         let max = context.settings().pending_requests_per_peer_max;
         self.pending_weight = self.pending_weight.saturating_sub(weight);
         if self.is_paused && self.pending_weight <= max / 2 {
             self.record_resumed(context.now);
+            shared.incomplete.restart(context.now, self.id);
             context.emit(Output::ResumeReading { peer: self.id });
         }
     }
@@ -65,12 +67,10 @@ impl Peer {
                 let reply = code.reply_with(error.to_string());
                 self.reject_connect(shared, id, reply);
             }
+            DecodeErrorAction::Ignore => return Err(DisconnectCode::BadRequest.into()),
             DecodeErrorAction::Disconnect(code) => return Err(undecodable(code, &error)),
         }
-        shared.context.notify(Event::CommandInvalid {
-            peer: self.id,
-            error,
-        });
+        self.report_invalid(shared, error);
         Ok(())
     }
 
@@ -83,13 +83,22 @@ impl Peer {
             DecodeErrorAction::Reject { id, error: code } => {
                 self.reject_with(&mut shared.context, id, code.reply_with(error.to_string()));
             }
+            DecodeErrorAction::Ignore => {}
             DecodeErrorAction::Disconnect(code) => return Err(undecodable(code, &error)),
+        }
+        self.report_invalid(shared, error);
+        Ok(())
+    }
+
+    fn report_invalid(&self, shared: &mut Shared, error: DecodeError) {
+        if matches!(error, DecodeError::CommandTooLong { .. }) {
+            let cause = RejectionCause::Limit(HubLimit::CommandBytes);
+            shared.context.record_rejection(cause);
         }
         shared.context.notify(Event::CommandInvalid {
             peer: self.id,
             error,
         });
-        Ok(())
     }
 
     fn execute_first(&mut self, shared: &mut Shared, command: Command) -> Result<(), Disconnect> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use steadfast_protocol::codes::{DisconnectCode, with_retry_in};
 
 use crate::io::Unsent;
+use crate::policy::INCOMPLETE_BYTES_REASON;
 
 /// The retry delay for a peer that is rejected because the hub is full.
 const FULL_RETRY_DELAY: Duration = Duration::from_secs(10);
@@ -41,6 +42,19 @@ impl Disconnect {
         } else {
             Unsent::Send
         }
+    }
+
+    /// For a connection whose command has begun and makes no progress.
+    pub(crate) fn message_timeout() -> Self {
+        let code = DisconnectCode::ForceReconnect;
+        let reason = "no progress of an incomplete command";
+        Self::new(code, format!("{}: {reason}", code.reason()))
+    }
+
+    /// For a connection whose incomplete command is dropped, because all of them need too much memory.
+    pub(crate) fn incomplete_bytes() -> Self {
+        let reason = INCOMPLETE_BYTES_REASON.to_owned();
+        Self::new(DisconnectCode::TooManyRequests, reason)
     }
 
     /// For a connection that exceeds the capacity and has no command to reply to.

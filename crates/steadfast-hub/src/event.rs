@@ -112,6 +112,10 @@ pub enum HubLimit {
     PendingDecisions,
     /// The clients in one presence reply.
     PresenceClients,
+    /// The length of one command.
+    CommandBytes,
+    /// The memory of the incomplete commands of all peers.
+    IncompleteBytes,
 }
 
 impl HubLimit {
@@ -126,6 +130,8 @@ impl HubLimit {
             Self::KeysPerPeer => HubSetting::KeysPerPeer,
             Self::PendingDecisions => HubSetting::PendingDecisionsMax,
             Self::PresenceClients => HubSetting::PresenceClientsMax,
+            Self::CommandBytes => HubSetting::CommandBytesMax,
+            Self::IncompleteBytes => HubSetting::IncompleteBytesMax,
         }
     }
 }

@@ -11,6 +11,7 @@
 
 use steadfast_engine::EngineEvent;
 use steadfast_machine::{Instant, Machine, Seed, Timestamp};
+use steadfast_protocol::codec::IncompleteCommand;
 use steadfast_protocol::codes::DisconnectCode;
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::limits::Limits;
@@ -119,6 +120,7 @@ impl Hub {
             self.shared.sessions -= 1;
         }
         peer.leave_all_channels(&mut self.shared);
+        self.shared.incomplete.remove(id);
         let context = &mut self.shared.context;
         context.notify(Event::PeerClosed {
             peer: id,
@@ -151,6 +153,44 @@ impl Hub {
             peer.record_activity(shared.context.now);
             peer.execute(shared, command)
         });
+    }
+
+    /// Records an incomplete command, and closes peers while all of them need too much memory.
+    fn on_incomplete(&mut self, id: PeerId, command: Option<IncompleteCommand>) {
+        let Shared {
+            context,
+            incomplete,
+            ..
+        } = &mut self.shared;
+        match command.filter(|_| self.peers.get(id).is_some()) {
+            Some(command) => incomplete.record(context.now, id, command),
+            None => incomplete.remove(id),
+        }
+        while let Some(peer) = self
+            .shared
+            .incomplete
+            .excess(self.shared.context.settings())
+        {
+            let cause = RejectionCause::Limit(HubLimit::IncompleteBytes);
+            self.shared.context.record_rejection(cause);
+            self.close(peer, Disconnect::incomplete_bytes());
+        }
+    }
+
+    /// Closes the peers whose command has made no progress for too long. One that is not read from cannot make any.
+    fn close_incomplete(&mut self) {
+        let now = self.shared.context.now;
+        loop {
+            let settings = self.shared.context.settings();
+            let Some(id) = self.shared.incomplete.expired(now, settings) else {
+                return;
+            };
+            if self.peers.get(id).is_some_and(|peer| peer.is_paused) {
+                self.shared.incomplete.restart(now, id);
+            } else {
+                self.close(id, Disconnect::message_timeout());
+            }
+        }
     }
 
     /// Lets a peer handle an input, and schedules its next deadline or closes it.
@@ -218,6 +258,7 @@ impl Hub {
         while let Some(entry) = self.shared.pending.take_expired(self.shared.context.now) {
             responses::on_timeout(&mut self.peers, &mut self.shared, entry);
         }
+        self.close_incomplete();
         catch_up::on_tick(&mut self.shared);
         self.shared.context.report_rejections();
     }
@@ -257,6 +298,7 @@ impl Machine for Hub {
                     peer.record_activity(now);
                 }
             }
+            Input::Incomplete { peer, command } => self.on_incomplete(peer, command),
             Input::Malformed { peer, code, reason } => {
                 let reason = reason.to_owned();
                 self.close(peer, Disconnect { code, reason });
@@ -321,6 +363,9 @@ impl Machine for Hub {
             self.shared.timer_wheel.next(),
             self.shared.pending.next_deadline(),
             self.shared.catch_up_reads.next_deadline(),
+            self.shared
+                .incomplete
+                .next_deadline(self.shared.context.settings()),
             self.shared.context.next_report(),
         ];
         deadlines.into_iter().flatten().min()
@@ -469,8 +514,10 @@ mod tests {
             connect_timeout: 10 * second,
             rejected_close_timeout: 5 * second,
             write_timeout: 10 * second,
+            message_timeout: 30 * second,
             send_buffer_bytes_max: 1 << 20,
             unsent_memory_bytes_max: 1 << 30,
+            incomplete_bytes_max: 1 << 20,
             peers_max: 10_000,
             channels_per_peer_max: 3,
             new_channels_per_peer: QUOTA,

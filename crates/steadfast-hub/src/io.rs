@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use steadfast_engine::{ChannelEpoch, EngineEvent, Request};
 use steadfast_machine::Timestamp;
+use steadfast_protocol::codec::IncompleteCommand;
 use steadfast_protocol::codes::{DisconnectCode, ErrorCode};
 use steadfast_protocol::error::DecodeError;
 use steadfast_protocol::message::{
@@ -219,15 +220,21 @@ pub enum Input {
         access: Access,
     },
     /// A command arrived, or what should have been a command could not be decoded. The commands of one message are one
-    /// input each, in their order; the driver stops decoding a message once the hub has closed or paused its peer.
+    /// input each, in their order; the driver stops decoding once the hub has closed or paused its peer.
     CommandReceived {
         peer: PeerId,
         command: Result<Command, DecodeError>,
         /// The wall-clock time, which the reply to a connect command contains.
         at: Timestamp,
     },
-    /// Bytes arrived that are not a complete message yet, or a control frame: the peer is active.
+    /// Bytes arrived that complete no command, or a control frame: the peer is active.
     BytesReceived { peer: PeerId },
+    /// A command has begun or continued, and its end has not arrived; `None` once the command of the last such input has
+    /// ended and no other has begun. Reported at the end of each read that changes it.
+    Incomplete {
+        peer: PeerId,
+        command: Option<IncompleteCommand>,
+    },
     /// The bytes are not valid WebSocket traffic; the shell determined this close code for them.
     Malformed {
         peer: PeerId,

@@ -21,6 +21,7 @@ mod from_engine;
 mod hub;
 mod identity;
 mod ids;
+mod incomplete;
 pub mod io;
 mod peer;
 pub mod peer_slots;

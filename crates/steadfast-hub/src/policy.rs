@@ -29,11 +29,16 @@ pub struct HubSettings {
     /// Maximum time in which the socket of a peer accepts nothing of its send buffer before the peer counts as a slow
     /// consumer.
     pub write_timeout: Duration,
+    /// Maximum time in which a command that has begun makes no progress: neither ends nor gets another KiB.
+    pub message_timeout: Duration,
     /// Maximum size of the send buffer of one peer. Subscribers get past a publication above half of it with a gap.
     pub send_buffer_bytes_max: usize,
     /// Maximum memory of the send buffers of all peers, in bytes; at least `send_buffer_bytes_max`. Above it, the peers
     /// with the largest send buffers are closed as slow consumers.
     pub unsent_memory_bytes_max: usize,
+    /// Maximum memory of the incomplete commands of all peers, in bytes; at least `limits.message_bytes`. Above it, the
+    /// peers whose commands have made no progress for the longest time are closed.
+    pub incomplete_bytes_max: usize,
     /// Maximum number of open sessions of this hub; above it, connect commands are rejected with error 111.
     /// Connections, including those without a session, are limited to twice this number; above that number, new
     /// connections are closed with 1013.
@@ -143,6 +148,10 @@ impl HubSettings {
     }
 }
 
+/// The reason with which peers are closed because [`HubSettings::incomplete_bytes_max`] is exceeded.
+pub const INCOMPLETE_BYTES_REASON: &str =
+    "too many requests: too many bytes of incomplete commands";
+
 /// A field of [`HubSettings`] that can be out of range, or that is a limit which a hub reports.
 ///
 /// A shell maps each of them to its own key by an exhaustive match, so that an error or an event never names a key that
@@ -157,8 +166,11 @@ pub enum HubSetting {
     ConnectTimeout,
     RejectedCloseTimeout,
     WriteTimeout,
+    MessageTimeout,
     SendBufferBytesMax,
     UnsentMemoryBytesMax,
+    CommandBytesMax,
+    IncompleteBytesMax,
     PeersMax,
     ChannelsPerPeerMax,
     NewChannelsPerPeer,
@@ -188,8 +200,11 @@ impl HubSetting {
             Self::ConnectTimeout => "connect_timeout",
             Self::RejectedCloseTimeout => "rejected_close_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::MessageTimeout => "message_timeout",
             Self::SendBufferBytesMax => "send_buffer_bytes_max",
             Self::UnsentMemoryBytesMax => "unsent_memory_bytes_max",
+            Self::CommandBytesMax => "limits.message_bytes",
+            Self::IncompleteBytesMax => "incomplete_bytes_max",
             Self::PeersMax => "peers_max",
             Self::ChannelsPerPeerMax => "channels_per_peer_max",
             Self::NewChannelsPerPeer => "new_channels_per_peer",
@@ -269,7 +284,7 @@ impl TryFrom<HubSettings> for HubPolicy {
 /// Whether a rule is satisfied, which setting it is about, and what it requires.
 type Rule = (bool, HubSetting, &'static str);
 
-fn time_rules(s: &HubSettings) -> [Rule; 8] {
+fn time_rules(s: &HubSettings) -> [Rule; 9] {
     let ping = s.ping_interval;
     let a_tick = "at least 100 ms";
     [
@@ -300,6 +315,11 @@ fn time_rules(s: &HubSettings) -> [Rule; 8] {
             a_tick,
         ),
         (s.write_timeout >= TICK, HubSetting::WriteTimeout, a_tick),
+        (
+            s.message_timeout >= TICK,
+            HubSetting::MessageTimeout,
+            a_tick,
+        ),
         (
             s.presence_timeout >= TICK,
             HubSetting::PresenceTimeout,
@@ -342,7 +362,7 @@ fn quota_rules(s: &HubSettings) -> [Rule; 2] {
     })
 }
 
-fn size_rules(s: &HubSettings) -> [Rule; 14] {
+fn size_rules(s: &HubSettings) -> [Rule; 15] {
     let one = "at least 1";
     [
         (s.shards >= 1, HubSetting::Shards, one),
@@ -356,6 +376,11 @@ fn size_rules(s: &HubSettings) -> [Rule; 14] {
             s.unsent_memory_bytes_max >= s.send_buffer_bytes_max,
             HubSetting::UnsentMemoryBytesMax,
             "at least send_buffer_bytes_max",
+        ),
+        (
+            s.incomplete_bytes_max >= s.limits.message_bytes,
+            HubSetting::IncompleteBytesMax,
+            "at least limits.message_bytes",
         ),
         (s.peers_max >= 1, HubSetting::PeersMax, one),
         (

@@ -56,7 +56,7 @@ pub(crate) fn on_response(peers: &mut Peers, shared: &mut Shared, number: u64, r
             if let Some(peer) = peers.get_mut(peer) {
                 peer.on_response(shared, command, &purpose, response);
                 peer.on_replied(shared, &purpose);
-                peer.release(&mut shared.context, weight);
+                peer.release(shared, weight);
             }
         }
         Caller::Api { call } => on_api_response(shared, call, &purpose, &response),
@@ -133,7 +133,7 @@ pub(crate) fn on_presence_response(
     };
     peer.on_presence(shared, command, *gather);
     peer.on_presence_replied(shared, &channel);
-    peer.release(&mut shared.context, weight);
+    peer.release(shared, weight);
     shared.schedule(peer);
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn on_decided(
             peer: peer.id,
             disconnect,
         })?;
-    peer.release(&mut shared.context, weight);
+    peer.release(shared, weight);
     shared.schedule(peer);
     Ok(())
 }
@@ -193,7 +193,7 @@ pub(crate) fn on_timeout(peers: &mut Peers, shared: &mut Shared, entry: PendingE
             peer.on_decision_timeout(shared, command);
         }
     }
-    peer.release(&mut shared.context, weight);
+    peer.release(shared, weight);
     shared.schedule(peer);
 }
 

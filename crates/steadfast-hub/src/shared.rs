@@ -7,6 +7,7 @@ use crate::channel::ChannelIndex;
 use crate::channels::Channels;
 use crate::context::Context;
 use crate::event::HubLimit;
+use crate::incomplete::IncompleteCommands;
 use crate::io::Output;
 use crate::peer::Peer;
 use crate::pending::{Awaited, Caller, Pending, PendingEntry, Purpose};
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: usize,
     pub(crate) subscriptions_started: u64,
     pub(crate) timer_wheel: TimerWheel,
+    pub(crate) incomplete: IncompleteCommands,
 }
 
 impl Shared {
@@ -37,6 +39,7 @@ impl Shared {
             sessions: 0,
             subscriptions_started: 0,
             timer_wheel,
+            incomplete: IncompleteCommands::default(),
         }
     }
 

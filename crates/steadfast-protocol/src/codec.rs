@@ -13,10 +13,12 @@ use crate::limits::Limits;
 use crate::message::{Command, Reply};
 use crate::websocket::MessageKind;
 
+mod assembler;
 mod coalescer;
 pub(crate) mod json;
 mod per_encoding;
 
+pub use assembler::{AssemblerReport, CommandAssembler, CommandBlock, IncompleteCommand};
 pub use coalescer::{ReplyCoalescer, ReplyPayload};
 pub use per_encoding::PerEncoding;
 
@@ -62,7 +64,8 @@ impl Encoding {
     }
 
     /// Decodes the commands in one payload of a client from a position on, which [`Commands::next_position`] has returned
-    /// for the same payload.
+    /// for the same payload. A payload that contains only a part of a message contains complete commands; its position
+    /// counts the commands before it.
     pub fn decode_commands_from<'a>(
         self,
         payload: &'a Bytes,
@@ -72,6 +75,27 @@ impl Encoding {
         Commands(match self {
             Self::Json => CommandDecoder::Json(json::Commands::new(payload, limits, position)),
         })
+    }
+
+    /// Returns the number of bytes at the start of `new` up to the end of the last command that is complete, if `new`
+    /// follows the bytes of an incomplete command, of which there may be none.
+    fn complete_bytes(self, new: &[u8]) -> usize {
+        match self {
+            Self::Json => memchr::memrchr(b'\n', new).map_or(0, |end| end + 1),
+        }
+    }
+
+    /// Returns the number of bytes at the start of `new` up to the end of the command that they continue; `None` if it
+    /// continues after them.
+    fn first_command_bytes(self, new: &[u8]) -> Option<usize> {
+        match self {
+            Self::Json => memchr::memchr(b'\n', new).map(|end| end + 1),
+        }
+    }
+
+    /// Returns the bytes of a command without what separates it from the next one.
+    fn without_separator(self, command: &[u8]) -> &[u8] {
+        command.strip_suffix(self.separator()).unwrap_or(command)
     }
 
     /// Decodes the replies in one payload of a server.
@@ -114,17 +138,18 @@ pub struct CommandPosition {
 
 impl CommandPosition {
     /// The first command.
-    pub const START: Self = Self {
-        byte: 0,
-        commands: 0,
-    };
+    pub const START: Self = Self::after(0);
+
+    /// The first command of a payload that continues a message with this many commands before it.
+    const fn after(commands: usize) -> Self {
+        Self { byte: 0, commands }
+    }
 }
 
 /// The commands of one payload, in order.
 ///
-/// A command that alone is invalid or exceeds a limit yields an error, and the iteration continues after it (see
-/// [`DecodeError::rejected_command`]); any other error is the last item. A payload that is invalid as a whole (too
-/// long, empty, or not of this encoding) yields one error.
+/// A command that alone is invalid or exceeds a limit yields an error, and the iteration continues after it; an error
+/// that [ends the message](DecodeError::ends_message) is the last item. An empty payload yields one error.
 #[derive(Clone, Debug)]
 pub struct Commands<'a>(CommandDecoder<'a>);
 
@@ -138,6 +163,13 @@ impl Commands<'_> {
     pub fn next_position(&self) -> Option<CommandPosition> {
         match &self.0 {
             CommandDecoder::Json(commands) => commands.next_position(),
+        }
+    }
+
+    /// Returns the number of commands of the message up to here.
+    pub const fn taken(&self) -> usize {
+        match &self.0 {
+            CommandDecoder::Json(commands) => commands.taken(),
         }
     }
 }

@@ -12,11 +12,27 @@ pub enum DecodeError {
         /// Longest message that is accepted.
         bytes_max: usize,
     },
-    /// The message has more commands or replies than the limit.
-    #[error("message has more than {count_max} commands or replies")]
-    TooManyMessages {
-        /// Most commands or replies that are accepted.
+    /// The message has more replies than the limit.
+    #[error("message has more than {count_max} replies")]
+    TooManyReplies {
+        /// Most replies that are accepted.
         count_max: usize,
+    },
+    /// A command is longer than the limit. It was not kept, but the commands after it can be decoded.
+    #[error("command {id} has {bytes} bytes, the limit is {bytes_max}")]
+    CommandTooLong {
+        /// The command's id; 0 when it has none.
+        id: u32,
+        /// Length of the command.
+        bytes: u64,
+        /// Longest command that is accepted.
+        bytes_max: usize,
+    },
+    /// A command does not end, although far more bytes than the limit have arrived.
+    #[error("a command does not end within {bytes_max} bytes")]
+    CommandEndless {
+        /// The number of bytes within which every command must end.
+        bytes_max: u64,
     },
     /// The message, or a line of it, is empty.
     #[error("message or line is empty")]
@@ -97,14 +113,21 @@ impl DecodeError {
             | Self::NumberTooLong { id, .. }
             | Self::FieldTooLong { id, .. }
             | Self::InvalidCommand { id, .. }
+            | Self::CommandTooLong { id, .. }
             | Self::NoMethod { id } => (*id > 0).then_some(*id),
             Self::MessageTooLong { .. }
-            | Self::TooManyMessages { .. }
+            | Self::TooManyReplies { .. }
+            | Self::CommandEndless { .. }
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::Malformed { .. }
             | Self::NoResult { .. } => None,
         }
+    }
+
+    /// Whether nothing after the error in the same message can be decoded: it is not about one command whose end is known.
+    pub fn ends_message(&self) -> bool {
+        !matches!(self, Self::CommandTooLong { .. }) && self.rejected_command().is_none()
     }
 
     /// Clears a column that is relative to a part of the line.
@@ -120,7 +143,9 @@ impl DecodeError {
                 kind,
             },
             Self::MessageTooLong { .. }
-            | Self::TooManyMessages { .. }
+            | Self::TooManyReplies { .. }
+            | Self::CommandTooLong { .. }
+            | Self::CommandEndless { .. }
             | Self::Empty
             | Self::NotUtf8(_)
             | Self::TooDeep { .. }

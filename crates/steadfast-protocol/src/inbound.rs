@@ -1,20 +1,29 @@
 //! What one connection of a client receives: from bytes to commands, no further than the server permits.
 //!
-//! The machine owns the decoder of a connection. It drives the connection's endpoint, decides when decoding stops and
-//! what is kept then, and how it continues. The server pauses a peer with too much pending, usually in the middle of a
-//! message. From there on nothing is decoded: decoded commands need many times the memory of their bytes. The rest of
-//! the message and of the read is kept as it was received, and decoded once the peer is read from again, before
-//! anything else. A connection that is not paused keeps nothing here but the decoder's incomplete frame.
+//! The machine owns the reader of a connection's frames. It drives the connection's endpoint, decides when decoding stops
+//! and what is kept then, and how it continues. Commands are decoded while their message arrives, so the length of a
+//! message is not limited; that of a command is. The server pauses a peer with too much pending, usually in the middle of
+//! a message, and a connection takes turns with the others: after [`TURN_MAX`] commands and control frames the rest waits
+//! for its next turn. From there on nothing is decoded: decoded commands need many times the memory of their bytes. The
+//! rest of the read is kept as it was received, and decoded before anything else. Otherwise a connection keeps nothing
+//! here but one incomplete command.
 //!
-//! The gateway and the simulation call it; neither decides anything about received bytes itself.
+//! The machine has no clock: it reports an incomplete command, and the server decides how long that may take. The gateway
+//! and the simulation call it; neither decides anything about received bytes itself.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+mod turn;
 
-use crate::codec::{CommandPosition, Encoding};
+use bytes::{Buf as _, BytesMut};
+
+pub use self::turn::TURN_MAX;
+use self::turn::{BlockEnd, Turn, decode_block};
+use crate::codec::{AssemblerReport, CommandAssembler, CommandBlock, Encoding, IncompleteCommand};
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::Command;
-use crate::websocket::{CodecError, ControlFrame, Decoder, EndpointEvent, WebSocketEndpoint};
+use crate::websocket::{
+    CodecError, ControlFrame, EndpointEvent, FrameReader, Role, WebSocketEndpoint,
+};
 
 /// What the server permits to be done with the bytes of a connection.
 #[derive(Debug)]
@@ -38,6 +47,9 @@ pub enum InboundOutput<'a> {
     SendPong(ControlFrame),
     /// Bytes arrived that contain no command.
     RecordActivity,
+    /// A command has begun or continued, and its end has not arrived; `None` once the command of the last such output has
+    /// ended and no other has begun.
+    Incomplete(Option<IncompleteCommand>),
     /// The peer has sent its close frame. It is the last output.
     Closed {
         /// Close code, always a code that may be sent; `None` if the frame was empty.
@@ -68,46 +80,40 @@ pub trait InboundDriver {
 /// The receiving part of one connection.
 #[derive(Debug)]
 pub struct Inbound {
-    decoder: Decoder,
-    encoding: Encoding,
+    frames: FrameReader,
+    assembler: CommandAssembler,
     /// Boxed, because there is nearly always none.
     unhandled: Option<Box<Unhandled>>,
 }
 
-/// What is left of a read since the peer was paused: at most one message and the bytes of one read.
+/// What is left of a read since the peer was paused or its turn was over.
 #[derive(Debug)]
 struct Unhandled {
-    message: Option<MessageRest>,
-    /// The bytes after this message.
+    /// The commands of a message that are not all handled.
+    block: Option<CommandBlock>,
+    /// The bytes after these commands.
     frames: BytesMut,
 }
 
-/// A message whose commands are not all handled.
-#[derive(Debug)]
-struct MessageRest {
-    message: Bytes,
-    /// Where the next command begins.
-    position: CommandPosition,
-}
-
-/// Where decoding has stopped because the peer was paused.
+/// Where decoding has stopped before the end of a read.
 struct Stopped {
-    message: Option<MessageRest>,
+    block: Option<CommandBlock>,
     /// The number of bytes at the end of the input that are not decoded.
     bytes_left: usize,
 }
 
 impl Inbound {
-    /// Creates the receiving part of a connection whose handshake is complete.
-    pub const fn new(decoder: Decoder, encoding: Encoding) -> Self {
+    /// Creates the receiving part of a server's connection whose handshake is complete.
+    pub const fn new(encoding: Encoding) -> Self {
         Self {
-            decoder,
-            encoding,
+            frames: FrameReader::new(Role::Server),
+            assembler: CommandAssembler::new(encoding),
             unhandled: None,
         }
     }
 
-    /// Whether something was read and not handled. If so, the driver calls [`Self::resume`] before it reads again.
+    /// Whether something was read and not handled. If so, the driver calls [`Self::resume`] at the next turn of the
+    /// connection before it reads again, unless the peer is paused.
     pub const fn has_unhandled(&self) -> bool {
         self.unhandled.is_some()
     }
@@ -116,97 +122,112 @@ impl Inbound {
     pub fn is_within_message(&self) -> bool {
         self.unhandled
             .as_ref()
-            .is_some_and(|unhandled| unhandled.message.is_some())
+            .is_some_and(|unhandled| unhandled.block.is_some())
     }
 
     /// Returns the heap memory of this machine in bytes, without that of the allocator.
     pub fn kept_bytes(&self) -> usize {
         let unhandled = self.unhandled.as_ref().map_or(0, |unhandled| {
-            let message = unhandled.message.as_ref();
-            message.map_or(0, |rest| rest.message.len()) + unhandled.frames.capacity()
+            let block = unhandled.block.as_ref();
+            block.map_or(0, |block| block.payload.len()) + unhandled.frames.capacity()
         });
-        self.decoder.buffered_bytes() + unhandled
+        self.frames.buffered_bytes() + self.assembler.kept_bytes() + unhandled
     }
 
-    /// Handles the bytes of one read, up to the command with which the server pauses the peer.
+    /// Handles the bytes of one read, up to the end of the turn or the command with which the server pauses the peer.
     pub fn receive(&mut self, input: &mut [u8], limits: &Limits, driver: &mut impl InboundDriver) {
-        let stopped = self.decode(input, limits, driver, HasCommand::No);
-        self.unhandled = stopped.map(
-            |Stopped {
-                 message,
-                 bytes_left,
-             }| {
-                let (_, frames) = input.split_at(input.len() - bytes_left);
-                Box::new(Unhandled {
-                    message,
-                    frames: BytesMut::from(frames),
-                })
-            },
-        );
+        if let Some(unhandled) = &mut self.unhandled {
+            unhandled.frames.extend_from_slice(input);
+            return self.resume(limits, driver);
+        }
+        let mut turn = Turn::new();
+        let stopped = self.decode(input, limits, driver, &mut turn);
+        self.unhandled = stopped.map(|Stopped { block, bytes_left }| {
+            let (_, frames) = input.split_at(input.len() - bytes_left);
+            Box::new(Unhandled {
+                block,
+                frames: BytesMut::from(frames),
+            })
+        });
+        self.finish(driver, &turn);
     }
 
-    /// Continues with what is not handled, as far as the server permits.
+    /// Continues with what is not handled, up to the end of the turn, as far as the server permits.
     pub fn resume(&mut self, limits: &Limits, driver: &mut impl InboundDriver) {
         let Some(mut unhandled) = self.unhandled.take() else {
             return;
         };
-        let mut has_command = HasCommand::No;
-        if let Some(MessageRest { message, position }) = unhandled.message.take() {
-            has_command = HasCommand::Yes;
-            let stopped = decode_message(self.encoding, &message, position, limits, driver);
-            if let Some(position) = stopped {
-                unhandled.message = Some(MessageRest { message, position });
-                self.unhandled = Some(unhandled);
-                return;
-            }
+        let mut turn = Turn::new();
+        if let Some(block) = &mut unhandled.block
+            && decode_block(&mut self.assembler, block, limits, driver, &mut turn)
+                == BlockEnd::Reached
+        {
+            unhandled.block = None;
         }
-        let frames = &mut unhandled.frames;
-        if let Some(stopped) = self.decode(frames, limits, driver, has_command) {
-            frames.advance(frames.len() - stopped.bytes_left);
-            unhandled.message = stopped.message;
+        if unhandled.block.is_some() {
             self.unhandled = Some(unhandled);
+        } else if let Some(stopped) = self.decode(&mut unhandled.frames, limits, driver, &mut turn)
+        {
+            let decoded = unhandled.frames.len() - stopped.bytes_left;
+            unhandled.frames.advance(decoded);
+            unhandled.block = stopped.block;
+            self.unhandled = Some(unhandled);
+        }
+        self.finish(driver, &turn);
+    }
+
+    /// Frees what was received: the connection is closing, and only the peer's close frame counts.
+    pub fn drop_commands(&mut self) {
+        self.assembler.clear();
+        if let Some(unhandled) = &mut self.unhandled {
+            unhandled.block = None;
         }
     }
 
-    /// Decodes the frames in the input. Returns what is left if the peer was paused before the end.
+    /// Decodes the frames in the input. Returns what is left if it has stopped before the end.
     fn decode(
         &mut self,
         input: &mut [u8],
         limits: &Limits,
         driver: &mut impl InboundDriver,
-        mut has_command: HasCommand,
+        turn: &mut Turn,
     ) -> Option<Stopped> {
-        let mut reading = self.decoder.read(input);
+        let Self {
+            frames, assembler, ..
+        } = self;
+        let mut reading = frames.read(input);
         loop {
             let endpoint = match driver.permission() {
                 Permission::Removed => return None,
-                Permission::Paused => {
+                Permission::Reading(endpoint) if !turn.is_over() => endpoint,
+                Permission::Reading(_) | Permission::Paused => {
                     let bytes_left = reading.into_rest().len();
-                    return (bytes_left > 0).then_some(Stopped {
-                        message: None,
+                    return (bytes_left > 0 || frames.has_error()).then_some(Stopped {
+                        block: None,
                         bytes_left,
                     });
                 }
-                Permission::Reading(endpoint) => endpoint,
             };
-            let Some(event) = endpoint.next_event(&mut reading) else {
-                break;
-            };
-            match event {
+            match endpoint.next_part(&mut reading)? {
                 EndpointEvent::Message { payload, .. } => {
-                    has_command = HasCommand::Yes;
-                    let message = Bytes::copy_from_slice(payload);
-                    let start = CommandPosition::START;
-                    let stopped = decode_message(self.encoding, &message, start, limits, driver);
-                    if let Some(position) = stopped {
+                    let Some(mut block) = assembler.push(payload.bytes, payload.is_last, limits)
+                    else {
+                        continue;
+                    };
+                    let end = decode_block(assembler, &mut block, limits, driver, turn);
+                    if end == BlockEnd::NotReached {
                         return Some(Stopped {
-                            message: Some(MessageRest { message, position }),
+                            block: Some(block),
                             bytes_left: reading.into_rest().len(),
                         });
                     }
                 }
-                EndpointEvent::Ping { reply } => driver.execute(InboundOutput::SendPong(reply)),
-                EndpointEvent::Pong(_) | EndpointEvent::Dropped => {}
+                EndpointEvent::Ping { reply } => {
+                    turn.record_control_frame();
+                    driver.execute(InboundOutput::SendPong(reply));
+                }
+                EndpointEvent::Pong(_) => turn.record_control_frame(),
+                EndpointEvent::Dropped => {}
                 EndpointEvent::Closed {
                     code,
                     reason,
@@ -225,44 +246,28 @@ impl Inbound {
                 }
             }
         }
-        if has_command == HasCommand::No
-            && let Permission::Reading(endpoint) = driver.permission()
-            && endpoint.is_open()
-        {
-            driver.execute(InboundOutput::RecordActivity);
-        }
-        None
     }
-}
 
-/// Decodes the commands in a message from a position on, until one of them closes or pauses the connection. Returns
-/// where the next command begins if the connection is paused.
-fn decode_message(
-    encoding: Encoding,
-    message: &Bytes,
-    position: CommandPosition,
-    limits: &Limits,
-    driver: &mut impl InboundDriver,
-) -> Option<CommandPosition> {
-    let mut commands = encoding.decode_commands_from(message, limits, position);
-    let stopped_at = loop {
+    /// Reports what the bytes of this turn have changed in addition to its commands.
+    fn finish(&mut self, driver: &mut impl InboundDriver, turn: &Turn) {
         match driver.permission() {
-            Permission::Reading(endpoint) if endpoint.is_open() => {}
-            Permission::Reading(_) | Permission::Removed => break None,
-            Permission::Paused => break commands.next_position(),
+            Permission::Reading(endpoint) if endpoint.is_open() => {
+                if !turn.has_command() {
+                    driver.execute(InboundOutput::RecordActivity);
+                }
+            }
+            Permission::Paused => {}
+            Permission::Reading(_) | Permission::Removed => {
+                self.drop_commands();
+                return;
+            }
         }
-        let Some(command) = commands.next() else {
-            break None;
-        };
-        driver.execute(InboundOutput::Command(command));
-    };
-    driver.execute(InboundOutput::SendReplies);
-    stopped_at
-}
-
-/// Whether the bytes of a read contained a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HasCommand {
-    No,
-    Yes,
+        match self.assembler.take_report() {
+            Some(AssemblerReport::Incomplete(command)) => {
+                driver.execute(InboundOutput::Incomplete(Some(command)));
+            }
+            Some(AssemblerReport::Complete) => driver.execute(InboundOutput::Incomplete(None)),
+            None => {}
+        }
+    }
 }

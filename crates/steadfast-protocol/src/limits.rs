@@ -5,10 +5,10 @@
 /// Size limits of a decoder. Units are bytes unless the name says otherwise; a value at the limit is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Length of one WebSocket message with all its commands or replies.
+    /// Length of one command, however many are in its WebSocket message; for replies, of one message with all of them.
     pub message_bytes: usize,
-    /// Number of commands or replies in one message.
-    pub messages_max: usize,
+    /// Number of replies in one message. The number of commands is not limited, because they are handled one by one.
+    pub replies_max: usize,
     /// Length of a channel name.
     pub channel_bytes: usize,
     /// Length of a token or another long text: an error message, the value of an emulated header or of a tag.
@@ -25,11 +25,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 KiB, the protocol's default. SDKs do not reconnect after the close code for a larger message.
+    /// 64 KiB, the protocol's default. The command that is longer is rejected; the connection stays open.
     pub const MESSAGE_BYTES: usize = 65_536;
-    /// 1,024: SDKs send connect and all subscribe commands in one message (128 channels by default) and can batch
-    /// publish commands; an empty command is three bytes, so without a limit one message could contain 20,000 commands.
-    pub const MESSAGES_MAX: usize = 1_024;
+    /// 1,024, for the commands that a client puts into one message: other servers of this protocol have such a limit.
+    pub const COMMANDS_MAX: usize = 1_024;
+    /// 64 MiB, a thousand times the default of [`Self::message_bytes`]: what follows the longest command that is accepted
+    /// is skipped up to here, then the connection is closed.
+    pub const SKIPPED_BYTES: u64 = 64 << 20;
     /// 255, the protocol's default.
     pub const CHANNEL_BYTES: usize = 255;
     /// 16 KiB: tokens with many channels in their claims are several KiB long.
@@ -54,7 +56,7 @@ impl Limits {
     pub const REPLY_MESSAGE_BYTES: usize = 16 << 20;
     /// 32,768, for replies: a gateway fills a message up to 64 KiB, and the shortest reply takes three bytes. Replies
     /// are decoded one at a time, so a large number of them needs no memory.
-    pub const REPLY_MESSAGES_MAX: usize = 32_768;
+    pub const REPLIES_MAX: usize = 32_768;
     /// 100,000, for replies: the most publications that a gateway can be configured to send in one reply, and a hundred
     /// times the default number of clients in a presence result. An entry takes a few bytes on the wire and a few
     /// hundred in memory, so the length of the message alone does not bound the memory.
@@ -63,7 +65,7 @@ impl Limits {
     /// The defaults for commands, which a server decodes.
     pub const DEFAULT: Self = Self {
         message_bytes: Self::MESSAGE_BYTES,
-        messages_max: Self::MESSAGES_MAX,
+        replies_max: Self::REPLIES_MAX,
         channel_bytes: Self::CHANNEL_BYTES,
         text_bytes: Self::TEXT_BYTES,
         name_bytes: Self::NAME_BYTES,
@@ -75,7 +77,6 @@ impl Limits {
     /// The defaults for replies, which a client decodes.
     pub const REPLIES: Self = Self {
         message_bytes: Self::REPLY_MESSAGE_BYTES,
-        messages_max: Self::REPLY_MESSAGES_MAX,
         entries_max: Self::REPLY_ENTRIES_MAX,
         // A client passes payloads on as they are, also those that were stored before there was a limit.
         number_bytes: usize::MAX,

@@ -5,7 +5,8 @@
 //! [`Role::Server`], the client library as [`Role::Client`].
 //!
 //! - [`handshake`]: the HTTP upgrade for both roles.
-//! - [`decoder`]: decodes reads into messages, pings, pongs and a close, without a buffer per idle connection.
+//! - [`frame_reader`]: decodes reads into parts of messages, pings, pongs and a close, for a receiver of any length.
+//! - [`decoder`]: decodes reads into whole messages of limited length, without a buffer per idle connection.
 //! - [`encoder`]: encodes messages into frames; a server's frame is encoded once and shared by all its receivers.
 //! - [`endpoint`]: decides the replies to control frames and the closing handshake.
 //!
@@ -18,6 +19,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod endpoint;
 pub mod error;
+pub mod frame_reader;
 pub mod handshake;
 mod header;
 pub mod mask;
@@ -27,6 +29,7 @@ pub use decoder::{Decoder, Reading, WebSocketEvent, WebSocketLimits};
 pub use encoder::Frame;
 pub use endpoint::{EndOfStream, EndpointEvent, WebSocketEndpoint, WrittenAction};
 pub use error::CodecError;
+pub use frame_reader::{FrameReader, FrameReading, Part};
 
 /// The role of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,12 @@
-//! Runs the committed fuzz corpora of the JSON decoders as ordinary tests, without a fuzzer.
+//! Runs the committed fuzz corpora of the JSON decoders, and of what a server's connection receives, as ordinary tests,
+//! without a fuzzer.
 
 use std::fs;
 use std::path::Path;
 
+#[expect(unreachable_pub, reason = "the fuzz crate exports the same file")]
+#[path = "../../../fuzz/src/inbound.rs"]
+mod inbound;
 #[expect(unreachable_pub, reason = "the fuzz crate exports the same file")]
 #[path = "../../../fuzz/src/json_commands.rs"]
 mod json_commands;
@@ -11,7 +15,7 @@ mod json_commands;
 mod json_replies;
 
 /// Fewer files than this mean that a corpus was not found.
-const FILES_MIN: usize = 50;
+const FILES_MIN: usize = 18;
 
 #[test]
 fn the_decoder_of_commands_keeps_its_invariants_on_the_corpus() {
@@ -21,6 +25,16 @@ fn the_decoder_of_commands_keeps_its_invariants_on_the_corpus() {
 #[test]
 fn the_decoder_of_replies_keeps_its_invariants_on_the_corpus() {
     run("json_replies", json_replies::check);
+}
+
+#[test]
+fn a_connection_receives_the_same_however_the_corpus_is_split() {
+    run("inbound", inbound::check);
+    run("json_commands", |message| {
+        for choice in [[0, 0], [3, 6], [200, 30]] {
+            inbound::check(&[&choice, message].concat());
+        }
+    });
 }
 
 #[expect(

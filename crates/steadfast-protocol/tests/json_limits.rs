@@ -280,32 +280,51 @@ fn a_message_full_of_brackets_does_not_exhaust_the_stack() {
 }
 
 #[test]
-fn a_message_above_the_limit_is_rejected() {
-    let message = Bytes::from(vec![b' '; Limits::MESSAGE_BYTES + 1]);
+fn a_command_above_the_limit_is_rejected_alone() {
+    let long = |bytes: usize| {
+        let data = "x".repeat(bytes - r#"{"rpc":{"data":""},"id":7}"#.len());
+        format!(r#"{{"rpc":{{"data":"{data}"}},"id":7}}"#)
+    };
+    let at_limit = long(Limits::MESSAGE_BYTES);
+    let beyond = long(Limits::MESSAGE_BYTES + 1);
 
-    let commands: Vec<_> = Encoding::Json
-        .decode_commands(&message, &Limits::DEFAULT)
-        .collect();
+    let read = commands(&format!("{{}}\n{beyond}\n{at_limit}\n{{}}"));
 
+    let [Ok(_), Err(error), Ok(accepted), Ok(_)] = read.as_slice() else {
+        panic!("{read:?}");
+    };
     assert_eq!(
-        commands,
-        [Err(DecodeError::MessageTooLong {
+        *error,
+        DecodeError::CommandTooLong {
+            id: 7,
             bytes: 65_537,
             bytes_max: 65_536
-        })]
+        }
     );
+    assert_eq!(accepted.id, 7);
 }
 
 #[test]
-fn more_commands_than_the_limit_are_rejected() {
-    let at_limit = vec!["{}"; Limits::MESSAGES_MAX].join("\n");
-    let beyond = format!("{at_limit}\n{{}}");
+fn any_number_of_commands_is_decoded() {
+    let message = vec!["{}"; 100_000].join("\n");
 
-    assert_eq!(commands(&at_limit).len(), 1_024);
-    assert_eq!(
-        last_error(&beyond),
-        DecodeError::TooManyMessages { count_max: 1_024 }
-    );
+    assert_eq!(commands(&message).len(), 100_000);
+}
+
+#[test]
+fn more_replies_than_the_limit_are_rejected() {
+    let limits = Limits {
+        replies_max: 3,
+        ..Limits::REPLIES
+    };
+    let message = Bytes::from_static(b"{}\n{}\n{}\n{}");
+
+    let replies: Vec<_> = Encoding::Json.decode_replies(&message, &limits).collect();
+
+    let [Ok(_), Ok(_), Ok(_), Err(error)] = replies.as_slice() else {
+        panic!("{replies:?}");
+    };
+    assert_eq!(*error, DecodeError::TooManyReplies { count_max: 3 });
 }
 
 fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
@@ -313,13 +332,4 @@ fn commands(text: &str) -> Vec<Result<Command, DecodeError>> {
     Encoding::Json
         .decode_commands(&message, &Limits::DEFAULT)
         .collect()
-}
-
-/// Returns the error at the end of a message.
-fn last_error(text: &str) -> DecodeError {
-    let message = Bytes::copy_from_slice(text.as_bytes());
-    Encoding::Json
-        .decode_commands(&message, &Limits::DEFAULT)
-        .find_map(Result::err)
-        .unwrap_or_else(|| panic!("accepted {text:?}"))
 }

@@ -47,7 +47,7 @@ impl Clients {
         let sessions = Sessions::new(ctx);
         let settings = &ctx.settings;
         Self {
-            simple: SimpleClients::new(settings.clients, &settings.channels, settings.padding),
+            simple: SimpleClients::new(settings),
             sessions,
         }
     }

@@ -46,6 +46,8 @@ pub enum PlantedBug {
     NoSendBuffer,
     /// The gateway never times out on a client that does not read.
     NoWriteTimeout,
+    /// The gateway never times out on a command that does not end.
+    NoMessageTimeout,
     /// A connection that was frozen loses a frame.
     LossyFreeze,
     /// A session reconnects without a delay.
@@ -106,6 +108,7 @@ impl PlantedBug {
         Self::NoPings,
         Self::NoSendBuffer,
         Self::NoWriteTimeout,
+        Self::NoMessageTimeout,
         Self::LossyFreeze,
         Self::NoBackoff,
         Self::SmallOutbox,
@@ -150,6 +153,7 @@ impl PlantedBug {
             Self::NoPings => "no-pings",
             Self::NoSendBuffer => "no-send-buffer",
             Self::NoWriteTimeout => "no-write-timeout",
+            Self::NoMessageTimeout => "no-message-timeout",
             Self::LossyFreeze => "lossy-freeze",
             Self::NoBackoff => "no-backoff",
             Self::SmallOutbox => "small-outbox",

@@ -40,6 +40,13 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// most this time, because it is sent before everything else.
 pub(crate) const STALL_MAX: Duration = WRITE_TIMEOUT.saturating_add(TICK.saturating_mul(2));
 
+/// The longest time without progress of a command that has begun: longer than a connection may be silent, so that a lost
+/// connection is detected by a ping.
+pub(crate) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The largest total of the incomplete commands of a shard.
+pub(crate) const INCOMPLETE_BYTES_MAX: usize = 1 << 20;
+
 /// The largest send buffer of a client: several pages of a recovery.
 pub(crate) const SEND_BUFFER_BYTES_MAX: usize = 64 << 10;
 
@@ -175,6 +182,22 @@ impl RunSettings {
         self
     }
 
+    /// The number of channels without publications that a simple client subscribes to in addition, in its first message.
+    /// This is not drawn, so that all other runs are the same as without it.
+    pub(crate) const fn further_channels(&self, client: usize) -> usize {
+        if client == 0 && self.publishes.is_multiple_of(6) {
+            FURTHER_CHANNELS
+        } else {
+            0
+        }
+    }
+
+    /// Whether a simple client begins a command after this number of publications and never ends it. This is not drawn
+    /// either.
+    pub(crate) const fn is_command_endless(&self, published: u64) -> bool {
+        self.publishes % 4 == 1 && published % 16 == 9
+    }
+
     /// Returns the node at the position `choice` of the endless list of nodes. Each client begins at its own index, so
     /// that the nodes share the clients.
     pub(crate) const fn node_of(&self, choice: usize) -> NodeIndex {
@@ -236,6 +259,10 @@ impl RunSettings {
             Some(PlantedBug::NoWriteTimeout) => Duration::from_hours(1),
             Some(_) | None => WRITE_TIMEOUT,
         };
+        let message_timeout = match planted_bug {
+            Some(PlantedBug::NoMessageTimeout) => Duration::from_hours(1),
+            Some(_) | None => MESSAGE_TIMEOUT,
+        };
         let settings = HubSettings {
             shard,
             shards: SHARDS,
@@ -245,10 +272,12 @@ impl RunSettings {
             connect_timeout: CONNECT_TIMEOUT,
             rejected_close_timeout: Duration::from_secs(5),
             write_timeout,
+            message_timeout,
             send_buffer_bytes_max: SEND_BUFFER_BYTES_MAX,
             unsent_memory_bytes_max: UNSENT_MEMORY_BYTES_MAX,
+            incomplete_bytes_max: INCOMPLETE_BYTES_MAX,
             peers_max: 100,
-            channels_per_peer_max: 16,
+            channels_per_peer_max: 16 + FURTHER_CHANNELS,
             new_channels_per_peer: QUOTA,
             keys_per_peer: QUOTA,
             pending_requests_per_peer_max: 64,
@@ -276,6 +305,10 @@ impl RunSettings {
         HubPolicy::try_from(settings).expect("the settings of the simulated hubs are in range")
     }
 }
+
+/// The number of channels that some clients subscribe to at once: with the data of each, they are longer than a command
+/// may be.
+const FURTHER_CHANNELS: usize = 300;
 
 /// More than a simulated client uses.
 const QUOTA: Quota = Quota {

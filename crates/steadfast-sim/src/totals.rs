@@ -161,6 +161,12 @@ counts! {
     reads_paused = "clients paused by the gateway";
     /// Messages in whose middle the gateway stopped, and with which it continued.
     messages_continued = "messages continued after a pause";
+    /// Connections on which a client was subscribed to hundreds of channels that it requested in one message.
+    subscribed_at_once = "connections with hundreds of subscribe commands in a message";
+    /// Commands that a client began and did not end, for which the gateway closed the connection.
+    endless_commands = "connections closed for a command without an end";
+    /// Times that a connection had handled as many commands as one turn permits, with others left.
+    turns_ended = "turns of connections ended with commands left";
     /// Clean shutdowns, each followed by a start.
     clean_restarts = "restarts after a clean shutdown";
     /// Disk operations of the log that failed for lack of space.

@@ -184,6 +184,11 @@ fn a_gateway_without_a_write_timeout_keeps_a_client_that_does_not_read() {
 }
 
 #[test]
+fn a_gateway_without_a_message_timeout_keeps_a_client_that_does_not_end_its_command() {
+    check(PlantedBug::NoMessageTimeout, &[Invariant::SystemSettles]);
+}
+
+#[test]
 fn a_former_peer_with_the_id_of_the_new_one_shares_its_replies() {
     check(
         PlantedBug::NoGenerations,

@@ -8,8 +8,8 @@ use steadfast_protocol::message::{ChannelRequest, Command, HistoryRequest, Reque
 use super::Session;
 use crate::io::{Call, Publish};
 
-/// The maximum number of commands in a message: half of what a server accepts by default.
-const COMMANDS_MAX: usize = Limits::MESSAGES_MAX / 2;
+/// The maximum number of commands in a message: half of what other servers of this protocol accept.
+const COMMANDS_MAX: usize = Limits::COMMANDS_MAX / 2;
 
 /// Bytes of a command in addition to its names and data.
 const ENVELOPE_BYTES: usize = 256;

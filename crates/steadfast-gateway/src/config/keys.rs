@@ -7,10 +7,9 @@ use std::fmt;
 
 use steadfast_engine::io::Limit;
 use steadfast_engine::memory::MemorySetting;
-use steadfast_hub::policy::HubSetting;
+use steadfast_hub::policy::{HubSetting, INCOMPLETE_BYTES_REASON};
 use steadfast_log::policy::LogSetting;
-use steadfast_protocol::codes::{CloseCode, DisconnectCode};
-use steadfast_protocol::websocket::CodecError;
+use steadfast_protocol::codes::DisconnectCode;
 
 use super::reference::{ConfigKey, client, server, store};
 
@@ -49,8 +48,11 @@ pub(crate) const fn hub_setting(setting: HubSetting) -> SettingSource {
         HubSetting::ConnectTimeout => Key(const { client("connect_timeout") }),
         HubSetting::RejectedCloseTimeout => Key(const { client("rejected_close_timeout") }),
         HubSetting::WriteTimeout => Key(const { client("write_timeout") }),
+        HubSetting::MessageTimeout => Key(const { client("message_timeout") }),
         HubSetting::SendBufferBytesMax => Key(const { client("send_buffer_bytes_max") }),
         HubSetting::UnsentMemoryBytesMax => Key(const { server("send_buffers_bytes_max") }),
+        HubSetting::CommandBytesMax => Key(const { client("message_bytes_max") }),
+        HubSetting::IncompleteBytesMax => Key(const { server("incomplete_bytes_max") }),
         HubSetting::ChannelsPerPeerMax => Key(const { client("channels_max") }),
         HubSetting::NewChannelsPerPeer => Key(const { client("new_channels_per_minute") }),
         HubSetting::KeysPerPeer => Key(const { client("idempotency_keys_max") }),
@@ -77,17 +79,13 @@ pub(crate) fn closing_limit(code: u16, reason: &str) -> Option<SettingSource> {
         (DisconnectCode::WriteError, HubSetting::WriteTimeout),
         (DisconnectCode::NoPong, HubSetting::PongTimeout),
         (DisconnectCode::Stale, HubSetting::ConnectTimeout),
+        (DisconnectCode::ForceReconnect, HubSetting::MessageTimeout),
     ];
-    if code == CloseCode::MessageTooBig.code() {
-        let key = if reason == CodecError::TooManyFragments.reason() {
-            const { client("fragments_max") }
-        } else {
-            const { client("message_bytes_max") }
-        };
-        return Some(SettingSource::Key(key));
+    if reason == INCOMPLETE_BYTES_REASON {
+        return Some(hub_setting(HubSetting::IncompleteBytesMax));
     }
     let mut limits = limits.into_iter();
-    let (_, setting) = limits.find(|(limit, _)| u32::from(code) == u32::from(limit.code()))?;
+    let (_, setting) = limits.find(|(limit, _)| code == limit.code())?;
     Some(hub_setting(setting))
 }
 
@@ -166,6 +164,9 @@ mod tests {
             HubSetting::ConnectTimeout,
             HubSetting::RejectedCloseTimeout,
             HubSetting::WriteTimeout,
+            HubSetting::MessageTimeout,
+            HubSetting::CommandBytesMax,
+            HubSetting::IncompleteBytesMax,
             HubSetting::SendBufferBytesMax,
             HubSetting::UnsentMemoryBytesMax,
             HubSetting::PeersMax,
@@ -260,11 +261,13 @@ mod tests {
         let limit = |code, reason| closing_limit(code, reason).map(|limit| limit.to_string());
 
         let of = |key: &str| Some(format!("client.{key}"));
-        assert_eq!(limit(1009, "message too long"), of("message_bytes_max"));
+        let message_timeout = "force reconnect: no progress of an incomplete command";
+        assert_eq!(limit(3011, message_timeout), of("message_timeout"));
         assert_eq!(
-            limit(1009, "message in too many fragments"),
-            of("fragments_max")
+            limit(3013, INCOMPLETE_BYTES_REASON),
+            Some("server.incomplete_bytes_max".to_owned())
         );
+        assert_eq!(limit(3013, "too many requests"), None);
         assert_eq!(limit(3008, "slow"), of("send_buffer_bytes_max"));
         assert_eq!(limit(3012, "no pong"), of("pong_timeout"));
         assert_eq!(limit(3502, "stale"), of("connect_timeout"));
@@ -341,6 +344,9 @@ mod tests {
             HubSetting::ConnectTimeout => format!("{:?}", settings.connect_timeout),
             HubSetting::RejectedCloseTimeout => format!("{:?}", settings.rejected_close_timeout),
             HubSetting::WriteTimeout => format!("{:?}", settings.write_timeout),
+            HubSetting::MessageTimeout => format!("{:?}", settings.message_timeout),
+            HubSetting::CommandBytesMax => settings.limits.message_bytes.to_string(),
+            HubSetting::IncompleteBytesMax => settings.incomplete_bytes_max.to_string(),
             HubSetting::SendBufferBytesMax => settings.send_buffer_bytes_max.to_string(),
             HubSetting::UnsentMemoryBytesMax => settings.unsent_memory_bytes_max.to_string(),
             HubSetting::PeersMax => settings.peers_max.to_string(),

@@ -185,6 +185,11 @@ impl ConfigFile {
                 if !keys.iter().any(|key| key.name == entry_name) {
                     let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
                     let full = format!("{name}.{entry_name}");
+                    if let Some(help) = reference::removed(name, entry_name) {
+                        let message = format!("`{entry_name}` does not exist any more");
+                        let help = Some(help.to_owned());
+                        return Err(self.reject(&full, message, help, entry.span()));
+                    }
                     return Err(self.reject_unknown(
                         &full,
                         "key",
@@ -259,6 +264,19 @@ impl ConfigFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_an_earlier_version_is_rejected_with_what_to_do() {
+        for key in ["commands_per_message_max", "fragments_max"] {
+            let text = format!("[client]\n{key} = 1024\n");
+            let error = LoadedConfig::parse(Path::new("a.toml"), &text).unwrap_err();
+
+            let error = error.to_string();
+            assert!(error.contains(&format!("client.{key}")), "{error}");
+            assert!(error.contains("does not exist any more"), "{error}");
+            assert!(error.contains("remove it: "), "{error}");
+        }
+    }
 
     #[test]
     fn a_syntax_error_says_what_is_expected_and_a_type_error_names_no_rust_type() {

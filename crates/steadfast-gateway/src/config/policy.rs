@@ -62,7 +62,6 @@ pub struct Policies {
     pub(crate) engine: EnginePolicy,
     /// What limits the number of clients.
     pub(crate) peers_max_source: SettingSource,
-    pub(crate) client_limits: websocket::WebSocketLimits,
     pub(crate) echo_limits: websocket::WebSocketLimits,
     /// The settings that need no further check.
     pub(crate) config: Config,
@@ -107,6 +106,7 @@ impl TryFrom<&LoadedConfig> for Policies {
         loaded.reject_keys_without_effect()?;
         let shards = shards(config.server.shards);
         check_send_buffers(loaded, shards)?;
+        check_incomplete(loaded, shards)?;
         // First, because a quota of the hubs has a period that is a setting of the engine.
         let engine = engine_policy(loaded)?;
         check_store_size(loaded, engine)?;
@@ -114,12 +114,6 @@ impl TryFrom<&LoadedConfig> for Policies {
             .map(|shard| HubPolicy::try_from(hub_settings(config, shard, shards)))
             .collect::<Result<_, _>>()
             .map_err(|error| reject(loaded, keys::hub_setting(error.setting), error.expected))?;
-        let message_bytes_max = convert::saturating(config.client.message_bytes_max.0.as_bytes());
-        let client_limits = websocket::WebSocketLimits {
-            message_bytes_max,
-            frame_bytes_max: message_bytes_max,
-            fragments_max: config.client.fragments_max,
-        };
         let echo_limits = websocket::WebSocketLimits {
             message_bytes_max: ECHO_MESSAGE_BYTES_MAX,
             frame_bytes_max: ECHO_MESSAGE_BYTES_MAX,
@@ -129,7 +123,6 @@ impl TryFrom<&LoadedConfig> for Policies {
             hubs,
             engine,
             peers_max_source: keys::hub_setting(HubSetting::PeersMax),
-            client_limits,
             echo_limits,
             config: config.clone(),
         })
@@ -275,15 +268,6 @@ fn check_client(client: &ClientConfig) -> Result<(), &'static ConfigKey> {
         const { reference::client("message_bytes_max") },
     )?;
     require(
-        million.contains(&client.fragments_max),
-        const { reference::client("fragments_max") },
-    )?;
-    let commands = client.commands_per_message_max;
-    require(
-        million.contains(&commands),
-        const { reference::client("commands_per_message_max") },
-    )?;
-    require(
         million.contains(&client.channels_max),
         const { reference::client("channels_max") },
     )?;
@@ -351,6 +335,22 @@ fn check_send_buffers(loaded: &LoadedConfig, shards: u16) -> Result<(), ConfigEr
         ));
     }
     Ok(())
+}
+
+/// Checks that each shard may keep an incomplete command of the maximum length.
+fn check_incomplete(loaded: &LoadedConfig, shards: u16) -> Result<(), ConfigError> {
+    let (client, server) = (&loaded.config.client, &loaded.config.server);
+    let least = client.message_bytes_max.0.as_bytes() * u64::from(shards);
+    if least <= server.incomplete_bytes_max.0.as_bytes() {
+        return Ok(());
+    }
+    let all_key = const { reference::server("incomplete_bytes_max") };
+    let message_key = const { reference::client("message_bytes_max") };
+    Err(loaded.reject_relation(
+        [all_key, message_key],
+        format!("each of the {shards} shards must be able to keep a command of the maximum length"),
+        need(all_key, least),
+    ))
 }
 
 /// The number of messages for which a send buffer must have space.
@@ -442,6 +442,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         connect_timeout: client.connect_timeout.0,
         rejected_close_timeout: client.rejected_close_timeout.0,
         write_timeout: client.write_timeout.0,
+        message_timeout: client.message_timeout.0,
         send_buffer_bytes_max: client.send_buffer_bytes_max.0.as_len(),
         unsent_memory_bytes_max: config
             .server
@@ -449,6 +450,7 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
             .0
             .as_len()
             .div_ceil(usize::from(shards)),
+        incomplete_bytes_max: config.server.incomplete_bytes_max.0.as_len() / usize::from(shards),
         peers_max: convert::to_usize(config.server.connections_max).div_ceil(usize::from(shards)),
         channels_per_peer_max: convert::to_usize(client.channels_max),
         new_channels_per_peer: Quota {
@@ -481,7 +483,6 @@ pub(super) fn hub_settings(config: &Config, shard: u16, shards: u16) -> HubSetti
         connect_decider: CONNECT_DECIDER,
         limits: Limits {
             message_bytes: client.message_bytes_max.0.as_len(),
-            messages_max: convert::to_usize(client.commands_per_message_max),
             ..Limits::DEFAULT
         },
     }
@@ -642,6 +643,12 @@ mod tests {
                 "store.idempotency_keys_max",
                 3,
                 "store.bytes_max = \"3696000016B\"",
+            ),
+            (
+                "[server]\nshards = 4\nincomplete_bytes_max = \"100KiB\"\n",
+                "server.incomplete_bytes_max",
+                3,
+                "server.incomplete_bytes_max = \"256KiB\"",
             ),
             (
                 "[client]\nrecovery_bytes_per_reply_max = \"65KiB\"\n",

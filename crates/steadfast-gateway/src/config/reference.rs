@@ -124,6 +124,12 @@ pub const KEYS: &[ConfigKey] = &[
     ),
     key(
         SERVER,
+        "incomplete_bytes_max",
+        "from message_bytes_max for each shard",
+        "The maximum memory of the incomplete commands of all clients, divided evenly among the shards. Above it, the clients whose commands have made no progress for the longest time are disconnected with reconnect advice.",
+    ),
+    key(
+        SERVER,
         "handshakes_max",
         "1 to 1000000",
         "The maximum number of connections of one shard that have not finished their first request. Above it, the oldest one of the address that has most of them is dropped in favour of a new one.",
@@ -208,6 +214,12 @@ pub const KEYS: &[ConfigKey] = &[
     ),
     key(
         CLIENT,
+        "message_timeout",
+        "from 100ms",
+        "How long a command that has begun to arrive may make no progress: it must end, or at least 1 KiB of it must arrive. Then the client is disconnected with reconnect advice.",
+    ),
+    key(
+        CLIENT,
         "send_buffer_bytes_max",
         "from twice message_bytes_max",
         "The maximum number of bytes in the send buffer of one client. Above it, the client counts as a slow consumer and is disconnected with reconnect advice. Clients get past a stored publication above half of it with a gap.",
@@ -216,19 +228,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "message_bytes_max",
         "1KiB to 64MiB, at most half of send_buffer_bytes_max",
-        "The size of the longest message. SDKs do not reconnect after a longer one is rejected.",
-    ),
-    key(
-        CLIENT,
-        "commands_per_message_max",
-        "1 to 1000000",
-        "The maximum number of commands in one message.",
-    ),
-    key(
-        CLIENT,
-        "fragments_max",
-        "1 to 1000000",
-        "The maximum number of fragments of one WebSocket message.",
+        "The size of the longest command, and so of the longest publication. A longer command is rejected with error 107; the connection stays open. A WebSocket message may contain any number of commands: SDKs send connect and all subscribe commands in one.",
     ),
     key(
         CLIENT,
@@ -369,6 +369,27 @@ pub const KEYS: &[ConfigKey] = &[
         "Adds `/test/echo`, a plain WebSocket echo endpoint for conformance suites. Never enable it where other machines can connect.",
     ),
 ];
+
+/// Keys of earlier versions, with what to do about them.
+const REMOVED: [(&str, &str, &str); 2] = [
+    (
+        CLIENT,
+        "commands_per_message_max",
+        "remove it: a message may contain any number of commands, which are handled one by one",
+    ),
+    (
+        CLIENT,
+        "fragments_max",
+        "remove it: commands are handled as they arrive, so a message may have any number of fragments",
+    ),
+];
+
+/// Returns what to do about a key that an earlier version had; `None` for any other key.
+pub(super) fn removed(section: &str, name: &str) -> Option<&'static str> {
+    let mut removed = REMOVED.iter();
+    let (_, _, help) = removed.find(|key| (key.0, key.1) == (section, name))?;
+    Some(help)
+}
 
 /// Returns the keys without effect for this kind of store.
 pub(crate) const fn without_effect(kind: StoreKind) -> &'static [&'static ConfigKey] {

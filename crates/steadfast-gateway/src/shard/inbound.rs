@@ -1,5 +1,5 @@
-//! The shard as the driver of what its connections receive: says how far bytes are decoded, and passes commands to the
-//! hub.
+//! The shard as the driver of what its connections receive: says how far bytes are decoded, and passes commands and
+//! reports about incomplete ones to the hub.
 //!
 //! [`steadfast_protocol::inbound`] decides everything about received bytes.
 
@@ -11,7 +11,7 @@ use steadfast_protocol::inbound::{Inbound, InboundDriver, InboundOutput, Permiss
 use super::Shard;
 
 impl Shard {
-    /// Handles the bytes of one read, as far as the hub permits.
+    /// Handles the bytes of one read, as far as the hub and the turn permit.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
@@ -23,7 +23,7 @@ impl Shard {
         inbound.receive(input, &limits, &mut PeerDriver::new(self, now, peer));
     }
 
-    /// Continues with what was read and not handled, as far as the hub permits.
+    /// Continues with what was read and not handled, as far as the hub and the turn permit.
     pub(crate) fn resume(&mut self, now: Instant, peer: PeerId, inbound: &mut Inbound) {
         let limits = *self.hub.limits();
         inbound.resume(&limits, &mut PeerDriver::new(self, now, peer));
@@ -70,6 +70,9 @@ impl InboundDriver for PeerDriver<'_> {
             InboundOutput::SendReplies => shard.finish_replies(),
             InboundOutput::SendPong(pong) => shard.send_control(peer, &pong),
             InboundOutput::RecordActivity => shard.handle(now, Input::BytesReceived { peer }),
+            InboundOutput::Incomplete(command) => {
+                shard.handle(now, Input::Incomplete { peer, command });
+            }
             InboundOutput::Closed {
                 code,
                 reason,
@@ -88,14 +91,14 @@ impl InboundDriver for PeerDriver<'_> {
 mod tests {
     use steadfast_engine::{EngineEvent, Rejection, Request, Response};
     use steadfast_protocol::codec::Encoding;
-    use steadfast_protocol::websocket::{
-        Decoder, Frame, Opcode, Role, WebSocketLimits, WrittenAction,
-    };
+    use steadfast_protocol::inbound::TURN_MAX;
+    use steadfast_protocol::websocket::{Frame, Opcode, WrittenAction};
 
     use super::*;
     use crate::shard::test_client::with_client;
 
-    const MESSAGE_BYTES: usize = 65_536;
+    /// As many as one read returns.
+    const READ_BYTES: usize = 65_536;
     /// History commands until the default limits pause a peer, and responses until they resume it.
     const PENDING_MAX: usize = 4;
     const PENDING_MIN: usize = 2;
@@ -105,7 +108,7 @@ mod tests {
         with_client(|shard, peer| {
             let mut inbound = inbound();
             let mut message = format!("{CONNECT}\n{}", history(2..6));
-            while message.len() < MESSAGE_BYTES - 3 {
+            while message.len() < READ_BYTES - 3 {
                 message.push_str("\n{}");
             }
             let mut read = frame(Opcode::Text, message.as_bytes());
@@ -194,16 +197,35 @@ mod tests {
         .check(|[_connected]: [String; 1]| {});
     }
 
+    #[test]
+    fn commands_that_are_handled_at_once_are_handled_in_turns() {
+        let commands = 1_000;
+        with_client(|shard, peer| {
+            let mut inbound = inbound();
+            let rpcs = (2..2 + commands).map(rpc).collect::<Vec<_>>().join("\n");
+            let mut read = frame(Opcode::Text, format!("{CONNECT}\n{rpcs}").as_bytes());
+
+            let mut turns = 1;
+            shard.receive(Instant::START, peer, &mut inbound, &mut read);
+            while inbound.has_unhandled() {
+                shard.resume(Instant::START, peer, &mut inbound);
+                turns += 1;
+            }
+
+            let commands = usize::try_from(1 + commands).unwrap();
+            assert_eq!(turns, commands.div_ceil(TURN_MAX));
+        })
+        .check(|[_connected, rejected @ ..]: [String; 5]| {
+            // One message for the commands of each turn.
+            let counts = rejected.map(|message| message.lines().count());
+            assert_eq!(counts, [255, 256, 256, 233]);
+        });
+    }
+
     const CONNECT: &str = r#"{"id":1,"connect":{}}"#;
 
     fn inbound() -> Inbound {
-        let bytes_max = u32::try_from(MESSAGE_BYTES).unwrap();
-        let limits = WebSocketLimits {
-            message_bytes_max: bytes_max,
-            frame_bytes_max: bytes_max,
-            fragments_max: 8,
-        };
-        Inbound::new(Decoder::new(Role::Server, limits), Encoding::Json)
+        Inbound::new(Encoding::Json)
     }
 
     fn history(ids: std::ops::Range<u32>) -> String {

@@ -95,7 +95,7 @@ fn read_all(shard: Shard, reading: OwnedReadHalf, mut far: std::net::TcpStream) 
 
 /// Passes a message to the shard, which must not pause the client before its end.
 pub(super) fn handle_message(shard: &mut Shard, peer: PeerId, message: &[u8]) {
-    let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
+    let mut inbound = Inbound::new(Encoding::Json);
     let mut read = Vec::new();
     Frame::unfragmented(Opcode::Text, message).append_client(&mut read, [1, 2, 3, 4]);
     shard.receive(Instant::START, peer, &mut inbound, &mut read);

@@ -7,7 +7,6 @@ use std::thread;
 use steadfast_engine::{ChannelEpoch, EngineEvent, Page, ReadResponse, Response};
 use steadfast_protocol::inbound::Inbound;
 use steadfast_protocol::message::ClientInfo;
-use steadfast_protocol::websocket::{Decoder, Role, WebSocketLimits};
 use tokio::runtime;
 
 use super::*;
@@ -17,11 +16,6 @@ use crate::shard_bus::{self, INBOX_LIMITS, InboxLimits};
 
 /// More than the kernel buffers for one connection.
 const LARGE: usize = 16 << 20;
-const LIMITS: WebSocketLimits = WebSocketLimits {
-    message_bytes_max: 1_000,
-    frame_bytes_max: 1_000,
-    fragments_max: 8,
-};
 
 #[test]
 fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
@@ -66,7 +60,7 @@ fn the_replies_to_many_pings_of_one_iteration_do_not_fill_the_memory() {
             reading: _reading,
             far: _far,
         } = open_client(&mut shard);
-        let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
+        let mut inbound = Inbound::new(Encoding::Json);
         let ping = [&b"\x89\xfd\0\0\0\0"[..], &[0; 125]].concat();
 
         // As many reads as 40 connections may have in one iteration.
@@ -91,7 +85,7 @@ fn a_connection_is_closed_only_after_the_reply_to_the_close_frame_is_written() {
         } = open_client(&mut shard);
         shard.send_preamble(peer, &vec![0; LARGE]);
         shard.flush();
-        let mut inbound = Inbound::new(Decoder::new(Role::Server, LIMITS), Encoding::Json);
+        let mut inbound = Inbound::new(Encoding::Json);
         let mut close = *b"\x88\x82\x00\x00\x00\x00\x03\xe8";
 
         // The reply is queued, and the send buffer is empty before the iteration finishes.

@@ -5,6 +5,7 @@
 
 mod client;
 mod first_request;
+mod many_commands;
 mod messages;
 mod probes;
 mod shard_messages;

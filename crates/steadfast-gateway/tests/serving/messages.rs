@@ -131,10 +131,6 @@ fn an_invalid_frame_is_followed_by_a_close_with_its_code_and_the_end_of_the_stre
     for (bytes, code) in [
         (b"\x81\x01a".to_vec(), 1002),
         (frame(Opcode::Text, b"\xFF"), 1007),
-        (
-            b"\x81\xFF\x00\x00\x00\x01\x00\x00\x00\x00\x01\x02\x03\x04".to_vec(),
-            1009,
-        ),
         (b"\xC1\x80\x01\x02\x03\x04".to_vec(), 1002),
     ] {
         let mut client = Client::connect(gateway.address());

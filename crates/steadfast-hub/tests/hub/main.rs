@@ -18,6 +18,8 @@ mod engine;
 #[cfg(test)]
 mod fanout;
 #[cfg(test)]
+mod incomplete;
+#[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod messages;
@@ -129,6 +131,13 @@ suite! {
     fanout::a_shard_that_cannot_catch_up_advises_its_subscribers_to_resubscribe,
     fanout::a_new_channel_epoch_closes_the_subscriptions_of_the_old_one,
     fanout::the_member_list_stays_exact_while_many_members_leave,
+    incomplete::a_command_without_progress_is_closed_although_its_peer_replies_to_pings,
+    incomplete::a_command_that_gets_another_kib_in_each_timeout_is_not_closed,
+    incomplete::a_command_that_follows_another_one_has_the_entire_timeout,
+    incomplete::a_paused_peer_cannot_make_progress_and_has_the_entire_timeout_afterwards,
+    incomplete::the_commands_without_progress_for_the_longest_time_are_closed_if_all_need_too_much_memory,
+    incomplete::a_report_about_a_closed_peer_has_no_effect,
+    incomplete::a_command_that_is_too_long_is_rejected_and_reported_with_its_limit,
     liveness::the_first_ping_is_sent_after_half_an_interval_to_a_full_one_and_pings_are_spread,
     liveness::a_peer_that_is_silent_after_a_ping_is_closed_with_3012,
     liveness::a_peer_that_sends_pongs_is_pinged_indefinitely_and_never_closed,

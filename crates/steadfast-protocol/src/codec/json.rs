@@ -13,9 +13,11 @@ mod invalid;
 mod lines;
 mod replies;
 mod shape;
+mod skipped;
 
 pub(super) use commands::Commands;
 pub(crate) use encode::Object;
 pub(super) use encode::{append_command, append_reply};
 pub(super) use replies::Replies;
 pub(crate) use shape::{Context, Field, Payload, Text, parse, shape};
+pub(super) use skipped::SkippedCommand;

@@ -14,14 +14,16 @@ pub enum DecodeErrorAction {
         /// The error code of the reply.
         error: ErrorCode,
     },
+    /// Report it only; the connection stays open. The command has no id, so that nothing can be replied to it.
+    Ignore,
     /// Close the connection with this code.
     Disconnect(DisconnectCode),
 }
 
 impl DecodeErrorAction {
     /// Returns the action for a decode error: a [rejected command](DecodeError::rejected_command) gets an error reply;
-    /// every other error closes the connection. (Over WebSocket the codec already closes with 1009 for a message that is too
-    /// long.)
+    /// what [ends its message](DecodeError::ends_message) closes the connection. A size alone is never a reason for a
+    /// code after which a client does not reconnect.
     pub fn for_decode_error(error: &DecodeError) -> Self {
         match error.rejected_command() {
             Some(id) => Self::Reject {
@@ -32,6 +34,10 @@ impl DecodeErrorAction {
                     ErrorCode::BadRequest
                 },
             },
+            None if !error.ends_message() => Self::Ignore,
+            None if matches!(error, DecodeError::CommandEndless { .. }) => {
+                Self::Disconnect(DisconnectCode::TooManyRequests)
+            }
             None => Self::Disconnect(DisconnectCode::BadRequest),
         }
     }

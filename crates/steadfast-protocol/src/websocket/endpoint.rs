@@ -5,7 +5,9 @@
 //! buffers and no clock: the decoder keeps incomplete frames, and shells encode frames, queue them, and apply timeouts.
 //! The gateway, the client library and the simulation call it.
 
-use super::{CodecError, ControlFrame, MessageKind, Reading, Role, WebSocketEvent};
+use super::{
+    CodecError, ControlFrame, FrameReading, MessageKind, Part, Reading, Role, WebSocketEvent,
+};
 
 /// One end of an open WebSocket. It takes two bytes; the decoder of the same connection is separate.
 #[derive(Debug)]
@@ -31,13 +33,13 @@ enum EndpointState {
 
 /// What the shell must do for a received frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndpointEvent<'a> {
-    /// A complete message.
+pub enum EndpointEvent<'a, P = &'a [u8]> {
+    /// A complete message, or a [`Part`] of one.
     Message {
         /// Type of the message; the payload of [`MessageKind::Text`] is valid UTF-8.
         kind: MessageKind,
         /// Payload after unmasking.
-        payload: &'a [u8],
+        payload: P,
     },
     /// A ping, which requires a reply.
     Ping {
@@ -116,7 +118,27 @@ impl WebSocketEndpoint {
         if self.state == EndpointState::Ended {
             return None;
         }
-        match reading.next_event() {
+        self.on_event(reading.next_event())
+    }
+
+    /// As [`Self::next_event`], for a receiver that handles messages while they arrive.
+    #[inline]
+    pub fn next_part<'a, 'r>(
+        &mut self,
+        reading: &'a mut FrameReading<'r>,
+    ) -> Option<EndpointEvent<'a, Part<'r>>> {
+        if self.state == EndpointState::Ended {
+            return None;
+        }
+        self.on_event(reading.next_event())
+    }
+
+    #[inline]
+    fn on_event<'a, P>(
+        &mut self,
+        event: Result<Option<WebSocketEvent<'a, P>>, CodecError>,
+    ) -> Option<EndpointEvent<'a, P>> {
+        match event {
             Ok(event) => event.map(|event| self.receive(event)),
             Err(error) => {
                 let close = self.close(error.close_code(), error.reason());
@@ -126,7 +148,8 @@ impl WebSocketEndpoint {
         }
     }
 
-    fn receive<'a>(&mut self, event: WebSocketEvent<'a>) -> EndpointEvent<'a> {
+    #[inline]
+    fn receive<'a, P>(&mut self, event: WebSocketEvent<'a, P>) -> EndpointEvent<'a, P> {
         match event {
             WebSocketEvent::Message { kind, payload } if self.is_receiving() => {
                 EndpointEvent::Message { kind, payload }

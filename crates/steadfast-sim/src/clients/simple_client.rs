@@ -46,6 +46,8 @@ enum PendingCommand {
         number: u64,
         from: Option<Position>,
     },
+    /// To a channel without publications.
+    SubscribeFurther,
     Publish {
         number: u64,
     },
@@ -95,6 +97,10 @@ pub(crate) struct SimpleClient {
     padding: String,
     /// Whether the client requests joins and leaves.
     is_listener: bool,
+    /// The number of channels without publications that the client subscribes to, and how many of these subscriptions are
+    /// missing on the current connection.
+    further_channels: usize,
+    further_missing: usize,
 }
 
 impl SimpleClient {
@@ -127,7 +133,15 @@ impl SimpleClient {
             endpoint: WebSocketEndpoint::new(Role::Client),
             padding: ".".repeat(padding),
             is_listener: index.is_multiple_of(2),
+            further_channels: 0,
+            further_missing: 0,
         }
+    }
+
+    /// The same client with subscriptions to further channels, which get no publications.
+    pub(crate) const fn with_further_channels(mut self, count: usize) -> Self {
+        self.further_channels = count;
+        self
     }
 
     pub(crate) const fn encoding(&self) -> Encoding {
@@ -154,6 +168,11 @@ impl SimpleClient {
         for index in 0..self.subscriptions.len() {
             message.extend_from_slice(self.encoding.separator());
             self.subscribe(&mut message, index, has_invalid_position);
+        }
+        self.further_missing = self.further_channels;
+        for number in 0..self.further_channels {
+            message.extend_from_slice(self.encoding.separator());
+            self.subscribe_further(&mut message, number);
         }
         Bytes::from(message)
     }
@@ -323,7 +342,10 @@ impl SimpleClient {
                 && !subscription.is_being_replaced
                 && subscription.position.as_ref() == high_watermarks.get(&subscription.channel)
         };
-        self.outbox.is_empty() && self.is_connected && self.subscriptions.iter().all(is_current)
+        self.outbox.is_empty()
+            && self.is_connected
+            && self.further_missing == 0
+            && self.subscriptions.iter().all(is_current)
     }
 
     /// Describes what is not settled, as text for the operator.
@@ -368,6 +390,16 @@ impl SimpleClient {
             number: subscription.requested,
             from,
         };
+        self.append_command(message, pending, Request::Subscribe(request));
+    }
+
+    pub(super) fn subscribe_further(&mut self, message: &mut Vec<u8>, number: usize) {
+        let request = SubscribeRequest {
+            channel: format!("{FURTHER_PREFIX}{number}"),
+            data: Some(Bytes::from(format!("\"{}\"", ".".repeat(FURTHER_BYTES)))),
+            ..SubscribeRequest::default()
+        };
+        let pending = PendingCommand::SubscribeFurther;
         self.append_command(message, pending, Request::Subscribe(request));
     }
 
@@ -440,6 +472,12 @@ fn call(publish: &IdempotentPublish) -> Request {
 
 /// The number that is added to the offset of an invalid position: no channel reaches it.
 const INVALID_OFFSET: u64 = 1_000_000_000;
+
+/// The names of channels without publications begin with this.
+const FURTHER_PREFIX: &str = "further";
+
+/// The data of each subscription to such a channel, in bytes.
+const FURTHER_BYTES: usize = 450;
 
 /// The maximum number of publications in a message: with padding, they are well below the size limit of a message.
 const RESENDS_PER_MESSAGE: usize = 16;

@@ -19,6 +19,7 @@ use crate::event::clients::SimpleClientEvent;
 use crate::ids::{ClientIndex, ConnectionId};
 use crate::network::Network;
 use crate::planted_bug::reorder_commands;
+use crate::settings::RunSettings;
 
 /// A simple client and its connection, as the client sees it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ struct Member {
     observer: Option<Observer>,
     /// Refused dials since the last connection; they select the next node.
     failures: usize,
+    /// Whether the client has begun a command on its connection that it never ends.
+    has_endless_command: bool,
 }
 
 /// The simple clients of a run.
@@ -37,15 +40,17 @@ pub(crate) struct SimpleClients {
 }
 
 impl SimpleClients {
-    pub(crate) fn new(count: usize, channels: &[String], padding: usize) -> Self {
+    pub(crate) fn new(settings: &RunSettings) -> Self {
         let new_member = |(index, encoding)| Member {
-            client: SimpleClient::new(index, encoding, channels, padding),
+            client: SimpleClient::new(index, encoding, &settings.channels, settings.padding)
+                .with_further_channels(settings.further_channels(index)),
             connection: None,
             observer: None,
             failures: 0,
+            has_endless_command: false,
         };
         Self {
-            members: (0..count)
+            members: (0..settings.clients)
                 .zip(Encoding::ALL.into_iter().cycle())
                 .map(new_member)
                 .collect(),
@@ -97,6 +102,7 @@ impl SimpleClients {
             return ctx.schedule_client(delay, index, SimpleClientEvent::Dial);
         };
         member.failures = 0;
+        member.has_endless_command = false;
         member.connection = Some(connection);
         let encoding = member.client.encoding();
         let node = network.connection(connection).map(|it| it.node);
@@ -119,6 +125,10 @@ impl SimpleClients {
             return;
         };
         if let (Some(connection), Some(message)) = (member.connection, message) {
+            if member.has_endless_command {
+                // No message can follow it, but it stays alive.
+                return uplink::send(ctx, network, connection, Opcode::Ping, b"");
+            }
             if let Some(observer) = &mut member.observer {
                 observer.on_sent(ctx, &message);
             }
@@ -259,9 +269,26 @@ impl SimpleClients {
         if ctx.generator.chance(1, 8) {
             self.publish_again(ctx, network, index);
         }
+        self.begin_endless_command(ctx, network, index);
         self.use_other_features(ctx, network, index);
         let delay = ctx.publish_interval();
         ctx.schedule_client(delay, index, SimpleClientEvent::Publish);
+    }
+
+    /// Occasionally a client begins a command that it never ends, and is lost except for its pings.
+    fn begin_endless_command(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {
+        let Some(member) = self.members.get_mut(index) else {
+            return;
+        };
+        if !ctx.settings.is_command_endless(member.client.published()) || !ctx.may_inject_faults() {
+            return;
+        }
+        let Some(connection) = member.connection.filter(|_| !member.has_endless_command) else {
+            return;
+        };
+        member.has_endless_command = true;
+        let opcode = Opcode::from(member.client.encoding().message_kind());
+        uplink::begin_message(ctx, network, connection, opcode, br#"{"id":1000,"rpc":{"#);
     }
 
     fn publish_again(&mut self, ctx: &mut Context, network: &mut Network, index: usize) {

@@ -417,6 +417,9 @@ impl Hubs {
             );
             ports.ctx.report(Invariant::HealthyPeersKept, details);
         }
+        if code == DisconnectCode::ForceReconnect.code() {
+            ports.ctx.totals.endless_commands += 1;
+        }
         self.remove_peer(index, peer);
         let socket = self.sockets.get_mut(connection);
         if let Some(close) = socket.and_then(|socket| socket.endpoint.close(code, reason)) {

@@ -13,10 +13,7 @@ use steadfast_hub::timer_wheel::TICK;
 use steadfast_machine::Instant;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::inbound::Inbound;
-use steadfast_protocol::limits;
-use steadfast_protocol::websocket::{
-    ControlFrame, Decoder, Role, WebSocketEndpoint, WebSocketLimits, encoder,
-};
+use steadfast_protocol::websocket::{ControlFrame, Role, WebSocketEndpoint, encoder};
 
 use crate::context::Context;
 use crate::event::node::NodeEvent;
@@ -54,7 +51,7 @@ impl Socket {
             encoding,
             accepted_at: now,
             has_received_message: false,
-            inbound: Inbound::new(decoder(), encoding),
+            inbound: Inbound::new(encoding),
             is_paused: false,
             endpoint: WebSocketEndpoint::new(Role::Server),
             reported_accepted_bytes: None,
@@ -342,19 +339,3 @@ fn sent_stream(network: &Network, connection: ConnectionId) -> Option<&ByteStrea
     let connection = network.connection(connection)?;
     Some(connection.link.stream(Direction::ToClient))
 }
-
-/// A decoder of a client's bytes.
-pub(crate) const fn decoder() -> Decoder {
-    Decoder::new(Role::Server, LIMITS)
-}
-
-/// The limits of received messages, which are the gateway's defaults.
-const LIMITS: WebSocketLimits = WebSocketLimits {
-    message_bytes_max: MESSAGE_BYTES_MAX,
-    frame_bytes_max: MESSAGE_BYTES_MAX,
-    fragments_max: 1_024,
-};
-
-const MESSAGE_BYTES_MAX: u32 = 65_536;
-// The codec counts in 32 bits, so the number is repeated here.
-const _: () = assert!(limits::Limits::MESSAGE_BYTES == 65_536);

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::invalid::command_id;
-use super::lines::Lines;
 use super::shape::{Context, OptionalPayload, Payload, Text, entries, parse, shape};
+use super::skipped::SkippedCommand;
 use crate::codec::CommandPosition;
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -13,62 +13,92 @@ use crate::message::{
     RefreshRequest, Request, RpcRequest, SendRequest, SubRefreshRequest, SubscribeRequest,
 };
 
-/// The commands of one message, decoded one at a time.
+/// The commands of a payload, or of a part of one with complete commands, decoded one at a time. A line feed separates
+/// commands; a line feed at the end is optional.
 #[derive(Clone, Debug)]
 pub(in crate::codec) struct Commands<'a> {
-    lines: Lines<'a>,
+    payload: &'a Bytes,
+    limits: &'a Limits,
+    /// Where the next command begins; `None` if there is no other.
+    next: Option<usize>,
+    /// The number of commands of the message before the next one.
+    taken: usize,
 }
 
 impl Iterator for Commands<'_> {
     type Item = Result<Command, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let decoded = self
-            .lines
-            .next()?
-            .and_then(|(line, number)| self.decode(line, number));
-        if let Err(error) = &decoded
-            && error.rejected_command().is_none()
-        {
-            self.lines.stop();
+        let line = self.next_line()?;
+        let decoded = self.decode(line, self.taken);
+        if decoded.as_ref().is_err_and(DecodeError::ends_message) {
+            self.next = None;
         }
         Some(decoded)
     }
 }
 
 impl<'a> Commands<'a> {
-    pub(in crate::codec) fn new(
-        message: &'a Bytes,
+    pub(in crate::codec) const fn new(
+        payload: &'a Bytes,
         limits: &'a Limits,
         position: CommandPosition,
     ) -> Self {
         Self {
-            lines: Lines::starting_at(message, limits, position),
+            payload,
+            limits,
+            next: Some(position.byte),
+            taken: position.commands,
         }
     }
 
+    /// Returns where the next command begins; `None` if there is no other.
     pub(in crate::codec) fn next_position(&self) -> Option<CommandPosition> {
-        self.lines.next_position()
+        self.next.map(|byte| CommandPosition {
+            byte,
+            commands: self.taken,
+        })
     }
 
-    fn decode(&self, text: &'a str, line: usize) -> Result<Command, DecodeError> {
-        if text.is_empty() {
-            return Err(DecodeError::Empty);
-        }
-        if text == "{}" {
+    /// Returns the number of commands of the message up to here.
+    pub(in crate::codec) const fn taken(&self) -> usize {
+        self.taken
+    }
+
+    fn next_line(&mut self) -> Option<&'a [u8]> {
+        let rest = self.payload.get(self.next?..)?;
+        let split = memchr::memchr(b'\n', rest).and_then(|end| rest.split_at_checked(end));
+        let (line, after) = split.unwrap_or((rest, &[]));
+        // The line feed at the end of the payload begins no other command.
+        self.next = (after.len() > 1).then(|| self.payload.len() - after.len() + 1);
+        self.taken += 1;
+        Some(line)
+    }
+
+    fn decode(&self, line: &'a [u8], number: usize) -> Result<Command, DecodeError> {
+        if line == b"{}" {
             // The most frequent command by far.
             return Ok(Command {
                 id: 0,
                 request: Request::Pong,
             });
         }
+        if line.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        if line.len() > self.limits.message_bytes {
+            let mut skipped = SkippedCommand::new();
+            skipped.push(line);
+            return Err(skipped.finish(number, self.limits.message_bytes));
+        }
+        let text = std::str::from_utf8(line).map_err(DecodeError::NotUtf8)?;
         let shape: CommandShape<'a> =
-            parse(text, line).map_err(|error| error.of_command(command_id(text)))?;
+            parse(text, number).map_err(|error| error.of_command(command_id(text)))?;
         let context = Context {
-            message: self.lines.message(),
-            limits: self.lines.limits(),
+            message: self.payload,
+            limits: self.limits,
             id: shape.id,
-            line,
+            line: number,
         };
         let id = shape.id;
         Ok(Command {

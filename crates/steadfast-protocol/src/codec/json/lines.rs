@@ -1,10 +1,9 @@
-//! Splits a message into lines, one command or reply each.
+//! Splits a message of a server into lines, one reply each.
 
 use std::mem;
 
 use bytes::Bytes;
 
-use crate::codec::CommandPosition;
 use crate::error::DecodeError;
 use crate::limits::Limits;
 
@@ -33,38 +32,15 @@ impl<'a> Lines<'a> {
     /// Checks the message: its size, its encoding, and that it is not empty. If it is invalid, the error is the only
     /// item.
     pub(super) fn new(message: &'a Bytes, limits: &'a Limits) -> Self {
-        Self::starting_at(message, limits, CommandPosition::START)
-    }
-
-    /// As `new`, without the lines before a position that was returned for the same message.
-    pub(super) fn starting_at(
-        message: &'a Bytes,
-        limits: &'a Limits,
-        position: CommandPosition,
-    ) -> Self {
         Self {
             message,
             limits,
             rest: match check(message, limits) {
-                Ok(text) => text.get(position.byte..).map_or(Rest::Nothing, Rest::Lines),
+                Ok(text) => Rest::Lines(text),
                 Err(error) => Rest::Invalid(error),
             },
-            taken: position.commands,
+            taken: 0,
         }
-    }
-
-    /// Returns where the next line begins; `None` if there is no other.
-    pub(super) fn next_position(&self) -> Option<CommandPosition> {
-        let byte = match &self.rest {
-            Rest::Lines(rest) => {
-                let text = self.message.strip_suffix(b"\n").unwrap_or(self.message);
-                text.len() - rest.len()
-            }
-            Rest::Invalid(_) => 0,
-            Rest::Nothing => return None,
-        };
-        let commands = self.taken;
-        Some(CommandPosition { byte, commands })
     }
 
     /// Returns the message that contains the lines.
@@ -89,9 +65,9 @@ impl<'a> Lines<'a> {
             Rest::Invalid(error) => return Some(Err(error)),
             Rest::Nothing => return None,
         };
-        if self.taken == self.limits.messages_max {
-            return Some(Err(DecodeError::TooManyMessages {
-                count_max: self.limits.messages_max,
+        if self.taken == self.limits.replies_max {
+            return Some(Err(DecodeError::TooManyReplies {
+                count_max: self.limits.replies_max,
             }));
         }
         let line = match memchr::memchr(b'\n', rest.as_bytes())

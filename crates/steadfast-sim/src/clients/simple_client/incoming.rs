@@ -9,7 +9,7 @@ use steadfast_protocol::message::{
 };
 use steadfast_protocol::websocket::EndpointEvent;
 
-use super::{ClientAction, INVALID_OFFSET, PendingCommand, Received, SimpleClient};
+use super::{ClientAction, FURTHER_PREFIX, INVALID_OFFSET, PendingCommand, Received, SimpleClient};
 use crate::recorder::{Recorder, key_in_payload};
 use crate::reference_model::Invariant;
 
@@ -75,6 +75,10 @@ impl SimpleClient {
                 ) => {
                     self.handle_subscribed(index, from.as_ref(), result, recorder);
                 }
+                (Some(PendingCommand::SubscribeFurther), Ok(ReplyResult::Subscribe(_))) => {
+                    self.further_missing -= 1;
+                    recorder.totals.subscribed_at_once += u64::from(self.further_missing == 0);
+                }
                 (Some(PendingCommand::Publish { number }), Ok(ReplyResult::Rpc(data))) => {
                     self.handle_ack(number, &data, recorder);
                 }
@@ -96,9 +100,14 @@ impl SimpleClient {
                 (Some(PendingCommand::PublishOtherData { .. }), Err(error)) => {
                     recorder.totals.other_data_rejected += u64::from(is_reuse(&error));
                 }
-                (Some(PendingCommand::Connect | PendingCommand::Subscribe { .. }), Err(_)) => {
-                    actions.push(ClientAction::Close);
-                }
+                (
+                    Some(
+                        PendingCommand::Connect
+                        | PendingCommand::Subscribe { .. }
+                        | PendingCommand::SubscribeFurther,
+                    ),
+                    Err(_),
+                ) => actions.push(ClientAction::Close),
                 (
                     Some(
                         PendingCommand::Presence
@@ -117,6 +126,18 @@ impl SimpleClient {
         }
     }
 
+    /// Subscribes again to a further channel whose position was lost.
+    fn subscribe_again(&mut self, number: &str, event: &PushEvent) -> Option<ClientAction> {
+        assert!(
+            matches!(event, PushEvent::Unsubscribe { code, .. } if *code == UnsubscribeCode::Insufficient.code()),
+            "unexpected push {event:?}"
+        );
+        self.further_missing += 1;
+        let mut message = Vec::new();
+        self.subscribe_further(&mut message, number.parse().ok()?);
+        Some(ClientAction::Send(Bytes::from(message)))
+    }
+
     fn handle_push(
         &mut self,
         channel: &str,
@@ -124,6 +145,9 @@ impl SimpleClient {
         recorder: &mut Recorder<'_>,
         actions: &mut Vec<ClientAction>,
     ) {
+        if let Some(number) = channel.strip_prefix(FURTHER_PREFIX) {
+            return actions.extend(self.subscribe_again(number, &event));
+        }
         let mut subscriptions = self.subscriptions.iter();
         let Some(index) = subscriptions.position(|it| it.channel == channel) else {
             let details = format!("{} got {event:?} of {channel}", self.name);

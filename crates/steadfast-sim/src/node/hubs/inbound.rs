@@ -13,12 +13,11 @@ use steadfast_protocol::websocket::ControlFrame;
 use super::{Hubs, Ports};
 use crate::event::node::ProcessEvent;
 use crate::ids::ConnectionId;
-use crate::node::sockets::decoder;
 use crate::planted_bug::PlantedBug;
 
 impl Hubs {
     /// The gateway has received bytes. A socket that the hub closes is removed, and the rest of the read with it; the
-    /// rest of the read of a socket that the hub pauses is kept.
+    /// rest of the read of a socket that the hub pauses, or whose turn is over, is kept.
     pub(crate) fn read(&mut self, ports: &mut Ports<'_>, connection: ConnectionId, bytes: &[u8]) {
         if ports.ctx.planted_bug == Some(PlantedBug::DeafAfterFault)
             && ports.network.has_recovered(connection)
@@ -29,6 +28,22 @@ impl Hubs {
         self.handle_received(ports, connection, |inbound, limits, driver| {
             inbound.receive(&mut input, limits, driver);
         });
+        self.end_turn(ports, connection);
+    }
+
+    /// A connection whose turn has ended before everything is handled has another turn after the other connections, and
+    /// is not read from until then.
+    fn end_turn(&mut self, ports: &mut Ports<'_>, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get_mut(connection) else {
+            return;
+        };
+        if socket.inbound.has_unhandled() && !socket.is_paused {
+            ports.ctx.totals.turns_ended += 1;
+            ports.network.set_paused(ports.ctx, connection, true);
+            let now = ports.ctx.now();
+            let event = ProcessEvent::ResumeReading { connection };
+            ports.ctx.schedule_process(now, self.process, event);
+        }
     }
 
     /// Pauses or resumes reading from a client. What was kept of a read is handled first.
@@ -70,6 +85,7 @@ impl Hubs {
         };
         let is_paused = socket.is_paused;
         ports.network.set_paused(ports.ctx, connection, is_paused);
+        self.end_turn(ports, connection);
     }
 
     /// Lets the receiving part of a connection drive the hub.
@@ -83,7 +99,7 @@ impl Hubs {
             return;
         };
         let (shard, peer) = (socket.shard, socket.peer);
-        let empty = Inbound::new(decoder(), socket.encoding);
+        let empty = Inbound::new(socket.encoding);
         let mut inbound = mem::replace(&mut socket.inbound, empty);
         let Some(limits) = self.shards.get(shard).map(|shard| *shard.hub.limits()) else {
             return;
@@ -146,6 +162,10 @@ impl InboundDriver for ConnectionDriver<'_, '_> {
             InboundOutput::SendPong(pong) => self.send_control(&pong),
             InboundOutput::RecordActivity => {
                 let input = Input::BytesReceived { peer };
+                self.hubs.drive(self.ports, shard, input);
+            }
+            InboundOutput::Incomplete(command) => {
+                let input = Input::Incomplete { peer, command };
                 self.hubs.drive(self.ports, shard, input);
             }
             InboundOutput::Closed {
