@@ -4,6 +4,7 @@
 //! - [`gateway`] starts, watches and kills one gateway; [`driver`] talks to the clients of `tests/third-party`.
 //! - [`walk`] exercises every feature with each kind of client.
 //! - [`edges`] runs the npm client into what the gateway does not support.
+//! - [`many_channels`] lets clients subscribe to as many channels as the gateway permits, and publish as much at once.
 //! - [`slow_links`] lets clients recover over links of a few kbit/s.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
@@ -15,6 +16,8 @@ pub mod edges;
 pub mod gateway;
 pub mod kills;
 pub mod ledger;
+pub mod many_channels;
+pub(crate) mod sdk;
 pub mod slow_links;
 pub mod third_party;
 pub mod verdict;

@@ -3,23 +3,20 @@
 //! Each client subscribes, disconnects, misses publications, and reconnects over a link of a few kbit/s in both
 //! directions. All clients of a run recover the same publications at once, each over a link of its own.
 
-mod client;
 pub mod network;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use self::client::Client;
 use self::network::Link;
 use crate::binaries;
-use crate::driver::ClientKind;
 use crate::gateway::Gateway;
+use crate::sdk::{Client, Sdk};
 
 /// The channel of a run.
 const CHANNEL: &str = "slow";
@@ -57,28 +54,6 @@ impl Plan {
     fn recovery_max(self, kbit_per_second: u32) -> Duration {
         let bits = self.missed * WIRE_BYTES * 8;
         STEP_MAX + 2 * Duration::from_millis(bits / u64::from(kbit_per_second))
-    }
-}
-
-/// The SDK of a client.
-#[derive(Clone, Copy, Debug)]
-enum Sdk {
-    Node,
-    Python,
-}
-
-impl Sdk {
-    const ALL: [Self; 2] = [Self::Node, Self::Python];
-
-    fn driver(self) -> Result<Command> {
-        match self {
-            Self::Node => binaries::driver(ClientKind::Node),
-            Self::Python => {
-                let mut command = Command::new(binaries::root().join(".venv/bin/python"));
-                command.arg(binaries::root().join("tests/third-party/python/driver.py"));
-                Ok(command)
-            }
-        }
     }
 }
 

@@ -1,15 +1,26 @@
-//! The gateway with third-party clients: every feature, load over kills and restarts, and what it does not support.
+//! The gateway with third-party clients: every feature, load over kills and restarts, many channels at once, and what it
+//! does not support.
 
 use serde_json::{Value, json};
 use steadfast_e2e::edges::{self, Part};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::{binaries, walk};
+use steadfast_e2e::{binaries, many_channels, walk};
 
 #[test]
 fn every_feature_works_with_third_party_clients() {
     let gateway = binaries::gateway().unwrap();
 
     let outcome = walk::run(gateway);
+
+    outcome.unwrap();
+}
+
+#[test]
+fn clients_with_many_channels_are_subscribed_again_after_a_kill_and_a_large_batch_is_acknowledged()
+{
+    let gateway = binaries::gateway().unwrap();
+
+    let outcome = many_channels::run(gateway);
 
     outcome.unwrap();
 }

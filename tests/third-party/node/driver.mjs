@@ -52,13 +52,13 @@ function open({ client: name, url }) {
   client.connect();
 }
 
-function subscribe(client, { client: name, channel, recoverable, join_leave, since }) {
+function subscribe(client, { client: name, channel, recoverable, join_leave, since, data }) {
   const known = client.getSubscription(channel);
   if (known) {
     known.subscribe();
     return;
   }
-  const options = { recoverable, positioned: recoverable, joinLeave: join_leave };
+  const options = { recoverable, positioned: recoverable, joinLeave: join_leave, data };
   if (since) {
     options.since = since;
   }
@@ -97,6 +97,21 @@ async function history(client, { channel, limit, since, reverse }) {
   };
 }
 
+/** Publishes many times in one message. */
+async function publishBatch(client, { channel, count }) {
+  client.startBatching();
+  const publications = Array.from({ length: count }, (_, number) => client.publish(channel, number + 1));
+  // The SDK has queued its commands before the next iteration of the event loop.
+  await new Promise((resolve) => setImmediate(resolve));
+  client.stopBatching();
+  const outcomes = await Promise.allSettled(publications);
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) {
+    throw failed.reason;
+  }
+  return { acknowledged: outcomes.length };
+}
+
 async function execute(command) {
   if (command.do === 'open') {
     open(command);
@@ -119,6 +134,8 @@ async function execute(command) {
     case 'publish':
       await client.publish(command.channel, command.data);
       return {};
+    case 'publish_batch':
+      return publishBatch(client, command);
     case 'rpc':
       return { data: (await client.rpc(command.method, command.data)).data };
     case 'history':

@@ -129,6 +129,7 @@ async def subscribe(client: Client, command: dict) -> dict:
             recoverable=recoverable,
             positioned=recoverable,
             join_leave=bool(command.get("join_leave")),
+            data=command.get("data"),
         )
     await known.subscribe()
     return {}

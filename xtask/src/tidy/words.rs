@@ -120,9 +120,10 @@ const STANDARD_TERMS: [&str; 6] = [
 ];
 
 /// Words that are permitted in a folder or file, since they are names that other projects chose.
-const EXCEPTIONS: [(&str, &str); 5] = [
+const EXCEPTIONS: [(&str, &str); 6] = [
     // JavaScript's type, and Node's module.
     ("web/", "promise"),
+    ("tests/third-party/node/", "promise"),
     ("tests/browser/", "promise"),
     ("tests/browser/", "promises"),
     // `MutationObserver` of the browser.

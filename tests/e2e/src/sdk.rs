@@ -1,4 +1,6 @@
-//! One third-party client: its driver process, and the lines that it writes.
+//! One client of a third-party SDK: its driver process, and the lines that it writes.
+//!
+//! For tests of a few clients, each with a driver of its own; [`crate::driver`] talks to drivers with many clients.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,12 +11,45 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use crate::binaries;
+use crate::driver::ClientKind;
+
 /// The name of the client in its driver, which has no other one.
-const NAME: &str = "slow";
+const NAME: &str = "client";
+
+/// The SDK of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sdk {
+    /// npm `centrifuge` under Node.
+    Node,
+    /// The Python package `centrifuge-python`.
+    Python,
+}
+
+impl Sdk {
+    /// Each SDK that has a driver for one client.
+    pub(crate) const ALL: [Self; 2] = [Self::Node, Self::Python];
+
+    /// The command that starts a driver.
+    ///
+    /// # Errors
+    ///
+    /// When the driver cannot be built.
+    pub(crate) fn driver(self) -> Result<Command> {
+        match self {
+            Self::Node => binaries::driver(ClientKind::Node),
+            Self::Python => {
+                let mut command = Command::new(binaries::root().join(".venv/bin/python"));
+                command.arg(binaries::root().join("tests/third-party/python/driver.py"));
+                Ok(command)
+            }
+        }
+    }
+}
 
 /// A client and its driver.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     child: Child,
     commands: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -27,7 +62,7 @@ impl Client {
     /// # Errors
     ///
     /// When the driver cannot be started.
-    pub(super) fn start(mut command: Command) -> Result<Self> {
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -53,7 +88,7 @@ impl Client {
     /// # Errors
     ///
     /// When the driver has ended.
-    pub(super) fn send(&mut self, mut command: Value) -> Result<u64> {
+    pub(crate) fn send(&mut self, mut command: Value) -> Result<u64> {
         let id = self.next_id;
         self.next_id += 1;
         if let Some(fields) = command.as_object_mut() {
@@ -70,7 +105,7 @@ impl Client {
     /// # Errors
     ///
     /// After the deadline, or when the driver has ended.
-    pub(super) fn next(&self, deadline: Instant) -> Result<Value> {
+    pub(crate) fn next(&self, deadline: Instant) -> Result<Value> {
         let wait = deadline.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(wait) {
             Ok(line) => Ok(serde_json::from_str(&line)?),
@@ -84,7 +119,7 @@ impl Client {
     /// # Errors
     ///
     /// As [`Self::next`].
-    pub(super) fn await_event(&self, name: &str, deadline: Instant) -> Result<Value> {
+    pub(crate) fn await_event(&self, name: &str, deadline: Instant) -> Result<Value> {
         loop {
             let line = self
                 .next(deadline)
