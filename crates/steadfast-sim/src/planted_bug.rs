@@ -94,7 +94,7 @@ pub enum PlantedBug {
 
 impl PlantedBug {
     /// All planted bugs, in the order of their declaration.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NoSync,
         Self::NoDeduplication,
         Self::NoDataComparison,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::gateway::Gateway;
 
@@ -11,8 +11,8 @@ use crate::gateway::Gateway;
 const CLIENTS: usize = 400;
 const MESSAGE_BYTES: u16 = 60_000;
 
-/// The allocator returns unused memory over ten seconds; a machine under load gets more time.
-const RETURNED_AFTER_MAX: Duration = Duration::from_mins(2);
+/// Ten a second: the allocator returns unused memory over ten seconds, and a machine under load gets two minutes.
+const ATTEMPTS_MAX: usize = 1200;
 
 #[test]
 fn the_memory_of_clients_that_have_left_is_returned_while_the_gateway_is_idle() {
@@ -45,7 +45,7 @@ fn incomplete_message() -> Vec<u8> {
         write!(text, "{:016}", text.len()).unwrap();
     }
     text.truncate(usize::from(MESSAGE_BYTES));
-    let mut frame = vec![0x01, 0x80 | 126];
+    let mut frame = vec![0x01, 0xFE];
     frame.extend(MESSAGE_BYTES.to_be_bytes());
     frame.extend([0; 4]);
     frame.extend(text.as_bytes());
@@ -67,12 +67,11 @@ fn resident_bytes(gateway: &Gateway) -> usize {
 }
 
 fn wait_until(what: &str, is_true: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !is_true() {
-        assert!(
-            started.elapsed() < RETURNED_AFTER_MAX,
-            "not in time: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..ATTEMPTS_MAX {
+        if is_true() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
     }
+    panic!("not in time: {what}");
 }
