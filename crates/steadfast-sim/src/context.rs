@@ -14,7 +14,7 @@ use crate::membership::Membership;
 use crate::planted_bug::PlantedBug;
 use crate::recorder::Recorder;
 use crate::reference_model::{Invariant, ReferenceModel};
-use crate::settings::RunSettings;
+use crate::settings::{PingTiming, RunSettings};
 use crate::totals::Totals;
 use crate::variant::Variant;
 use crate::wall_clock::WallClock;
@@ -113,6 +113,15 @@ impl Context {
 
     pub(crate) fn time_since_fault(&self) -> Duration {
         self.now().saturating_since(self.last_fault_change_at)
+    }
+
+    /// Until when the gateway may detect silent clients later: it does not read from a client with too much pending, and
+    /// while a disk is stalled much is pending.
+    pub(crate) fn silence_excused_until(&self) -> Instant {
+        if self.disks_stalled_until == Instant::START {
+            return Instant::START;
+        }
+        self.disks_stalled_until + self.settings.peer_silence_max(PingTiming::Prompt)
     }
 
     /// Records what clients observe.

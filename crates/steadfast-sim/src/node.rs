@@ -542,11 +542,6 @@ impl Node {
         process.is_some_and(|process| process.engine.requests.is_open)
     }
 
-    /// Whether no disk operation completes now.
-    pub(crate) fn is_disk_stalled(&self, ctx: &Context) -> bool {
-        ctx.now() < self.disk.stalled_until
-    }
-
     /// Whether the process accepts connections and nothing is in progress in it.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_open()

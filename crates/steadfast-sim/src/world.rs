@@ -261,9 +261,8 @@ impl World {
             self.ctx.quiet_since = Some(self.ctx.now());
             Clients::query_presence(&mut self.ctx);
         }
-        // A log on a stalled disk cannot be opened; its opening is the end of this fault.
-        let can_connect = |node: &Node| node.is_open() || !node.is_disk_stalled(&self.ctx);
-        if self.nodes.iter().all(can_connect) {
+        // While a disk is stalled, a log cannot be opened or closed, and a client with too much pending gets no pongs.
+        if self.ctx.now() >= self.ctx.disks_stalled_until {
             self.clients.check_connected(&mut self.ctx);
         }
         if !self.is_settled && self.ctx.time_since_fault() > SETTLE_TIME_MAX {

@@ -450,7 +450,7 @@ impl Hubs {
             let socket = connection.and_then(|connection| self.sockets.get_mut(connection));
             let ping_timing = socket.map_or(PingTiming::Prompt, |socket| socket.ping_timing);
             let longest = ports.ctx.settings.peer_silence_max(ping_timing);
-            if *idle > longest {
+            if *idle > longest && ports.ctx.now() >= ports.ctx.silence_excused_until() {
                 let details = format!(
                     "the gateway detected a silent client after {idle:?}, the limit is {longest:?}"
                 );

@@ -310,10 +310,8 @@ impl Sockets {
         let Some(socket) = self.open.get_mut(&connection) else {
             return;
         };
-        // A gateway does not read from a client with too much pending, and while a disk is stalled much is pending.
-        let after_stall =
-            ctx.disks_stalled_until + ctx.settings.peer_silence_max(PingTiming::Prompt);
-        if ctx.disks_stalled_until > Instant::START && ctx.now() < after_stall {
+        let after_stall = ctx.silence_excused_until();
+        if ctx.now() < after_stall {
             ctx.schedule_node(
                 after_stall,
                 self.node,
