@@ -388,6 +388,36 @@ mod tests {
     use crate::work;
 
     #[test]
+    fn the_work_to_find_the_command_that_goes_does_not_depend_on_how_many_are_skipped() {
+        let work = |skipped: u32| {
+            let mut hub = Hub::new(policy(), Seed::new(1), Instant::START);
+            for index in 0..skipped {
+                let peer = connect(&mut hub, index);
+                incomplete(&mut hub, peer, 0);
+            }
+            let first = connect(&mut hub, skipped);
+            incomplete(&mut hub, first, 1);
+            let last = connect(&mut hub, skipped + 1);
+            work::take();
+            incomplete(&mut hub, last, 1 << 20);
+            assert!(hub.peers.get(first).is_none());
+            assert!(hub.peers.get(last).is_some());
+            work::take()
+        };
+        assert_eq!(work(100), work(0));
+    }
+
+    /// Reports a long command of a peer, of which this much is kept.
+    fn incomplete(hub: &mut Hub, peer: PeerId, kept_bytes: usize) {
+        let command = Some(IncompleteCommand {
+            received_bytes: 1 << 20,
+            kept_bytes,
+            is_new: true,
+        });
+        handle(hub, Input::Incomplete { peer, command });
+    }
+
+    #[test]
     fn one_publish_looks_its_peer_up_once_on_the_way_in_and_once_on_the_way_out() {
         let mut hub = Hub::new(policy(), Seed::new(1), Instant::START);
         let peer = connect(&mut hub, 0);

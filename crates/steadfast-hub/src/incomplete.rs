@@ -23,6 +23,8 @@ pub(crate) struct IncompleteCommands {
     commands: BTreeMap<PeerId, Progress>,
     /// The same peers, the longest without progress first.
     stalest: BTreeSet<(Instant, PeerId)>,
+    /// Those whose commands take memory. Nearly all others may be skipped ones, which nobody may have to search through.
+    stalest_kept: BTreeSet<(Instant, PeerId)>,
     /// The memory of all of them.
     kept_bytes: usize,
 }
@@ -99,23 +101,26 @@ impl IncompleteCommands {
         if self.kept_bytes <= settings.incomplete_bytes_max {
             return None;
         }
-        let takes_memory = |peer: &PeerId| {
-            let progress = self.commands.get(peer);
-            progress.is_some_and(|progress| progress.kept_bytes > 0)
-        };
-        let mut peers = self.stalest.iter().map(|(_, peer)| *peer);
-        peers.find(takes_memory)
+        let mut peers = self.stalest_kept.iter().map(|(_, peer)| *peer).inspect(|_| {
+            #[cfg(test)]
+            crate::work::count(1);
+        });
+        peers.next()
     }
 
     fn insert(&mut self, peer: PeerId, progress: Progress) {
         self.kept_bytes += progress.kept_bytes;
         self.stalest.insert((progress.at, peer));
+        if progress.kept_bytes > 0 {
+            self.stalest_kept.insert((progress.at, peer));
+        }
         self.commands.insert(peer, progress);
     }
 
     fn take(&mut self, peer: PeerId) -> Option<Progress> {
         let progress = self.commands.remove(&peer)?;
         self.stalest.remove(&(progress.at, peer));
+        self.stalest_kept.remove(&(progress.at, peer));
         self.kept_bytes -= progress.kept_bytes;
         Some(progress)
     }

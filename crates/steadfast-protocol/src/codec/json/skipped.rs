@@ -54,11 +54,14 @@ enum IdValue {
     Empty,
     /// A number that may continue.
     Digits(u32),
-    /// A complete number.
+    /// This many bytes of null, which is the same as no id.
+    Null(usize),
+    /// A complete number; 0 for null.
     Complete(u32),
 }
 
 const KEY: &[u8] = b"id";
+const NULL: &[u8] = b"null";
 
 impl SkippedCommand {
     /// A command of which nothing was read.
@@ -197,6 +200,14 @@ impl SkippedCommand {
                 let number = number.and_then(|number| number.checked_add(u32::from(byte - b'0')));
                 IdValue::Digits(number.ok_or(JsonErrorKind::Field)?)
             }
+            (IdValue::Empty, b'n') => IdValue::Null(1),
+            (IdValue::Null(matched), _) if NULL.get(matched) == Some(&byte) => {
+                if matched + 1 == NULL.len() {
+                    IdValue::Complete(0)
+                } else {
+                    IdValue::Null(matched + 1)
+                }
+            }
             (IdValue::Digits(number) | IdValue::Complete(number), b',' | b'}') => {
                 if self.id.replace(number).is_some() {
                     return Err(JsonErrorKind::Field);
@@ -208,7 +219,7 @@ impl SkippedCommand {
                 });
             }
             (IdValue::Digits(number), _) if byte.is_ascii_whitespace() => IdValue::Complete(number),
-            (_, _) if byte.is_ascii_whitespace() => value,
+            (IdValue::Empty | IdValue::Complete(_), _) if byte.is_ascii_whitespace() => value,
             (_, _) => return Err(JsonErrorKind::Field),
         };
         Ok(Place::Id(next))
@@ -260,6 +271,8 @@ mod tests {
             (r#"{"identity":8,"i":9,"d":10,"id":7}"#, 7),
             (r#"{"a":"id","id":7,"b":["id",8]}"#, 7),
             (r#"{"id":0,"send":{}}"#, 0),
+            (r#"{"id":null,"send":{}}"#, 0),
+            (r#"{"send":{}, "id" : null }"#, 0),
             ("{}", 0),
         ] {
             let bytes = u64::try_from(command.len()).unwrap();
@@ -281,6 +294,10 @@ mod tests {
             (r#"{"id":7,"id":7}"#, JsonErrorKind::Field),
             (r#"{"id":"7"}"#, JsonErrorKind::Field),
             (r#"{"id":-7}"#, JsonErrorKind::Field),
+            (r#"{"id":nul}"#, JsonErrorKind::Field),
+            (r#"{"id":nu ll}"#, JsonErrorKind::Field),
+            (r#"{"id":nulll}"#, JsonErrorKind::Field),
+            (r#"{"id":null,"id":7}"#, JsonErrorKind::Field),
             (r#"{"id":7.5}"#, JsonErrorKind::Field),
             (r#"{"id":07}"#, JsonErrorKind::Field),
             (r#"{"id":7 7}"#, JsonErrorKind::Field),
