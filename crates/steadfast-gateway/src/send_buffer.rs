@@ -240,6 +240,11 @@ impl SendBuffer {
     /// Returns the next bytes to write, at most `bytes_max`. A pong is first, unless a frame is being written.
     pub(crate) fn next_slices(&mut self, bytes_max: usize) -> Vec<IoSlice<'_>> {
         self.place_pong();
+        // A write that ended within another frame would delay the pong again.
+        let bytes_max = match &self.pong {
+            Some(_) => bytes_max.min(self.first_rest()),
+            None => bytes_max,
+        };
         let mut slices = Vec::with_capacity(SLICES_MAX.min(self.chunks.len()));
         let (mut skipped, mut left) = (self.first_written, bytes_max);
         for chunk in self.chunks.iter().take(SLICES_MAX) {
@@ -254,11 +259,16 @@ impl SendBuffer {
         slices
     }
 
+    /// Returns how many bytes of the frame that is being written are left.
+    fn first_rest(&self) -> usize {
+        let first = self.chunks.front();
+        first.map_or(0, |first| {
+            first.frame_boundary(self.first_written) - self.first_written
+        })
+    }
+
     fn place_pong(&mut self) {
-        let is_boundary = self
-            .chunks
-            .front()
-            .is_none_or(|first| first.frame_boundary(self.first_written) == self.first_written);
+        let is_boundary = self.first_rest() == 0;
         if let Some(pong) = self.pong.take_if(|_| is_boundary) {
             self.insert_first(&pong);
             self.is_pong_first = self.first_written == 0;
@@ -395,6 +405,21 @@ mod tests {
         write_all(&mut buffer, 10, &mut written);
 
         assert_eq!(decode(written), [99, 3_000]);
+    }
+
+    #[test]
+    fn a_pong_waits_for_one_frame_although_no_write_ends_with_a_frame() {
+        let mut buffer = SendBuffer::new(UnsentMemory::default());
+        for _ in 0..10 {
+            buffer.push_frame(&text(&[b'1'; 1_000]));
+        }
+        let mut written: Vec<u8> = buffer.next_slices(10).concat_bytes();
+        buffer.advance(10);
+
+        buffer.set_pong(text(b"pong"));
+        write_all(&mut buffer, 1_500, &mut written);
+
+        assert_eq!(decode(written)[..3], [1_000, 4, 1_000]);
     }
 
     #[test]
