@@ -9,29 +9,20 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use rustix::net::{self, SendAncillaryBuffer, SendFlags};
+use rustix::net::{self, SendAncillaryBuffer, SendFlags, sockopt};
 use socket2::SockRef;
 use steadfast_hub::io::PeerId;
 use steadfast_hub::peer_slots::PeerSlots;
+use steadfast_machine::Instant;
 use steadfast_protocol::codec::Encoding;
 use steadfast_protocol::websocket::{Role, WebSocketEndpoint};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::kernel_limit::KernelLimit;
 use crate::send_buffer::{SendBuffer, UnsentMemory};
 use crate::write_batch::{QueuedBuffers, WriteBatch};
-
-/// The size of the first write of new data: a new connection sends ten packets at once, so none of it has to wait.
-const FIRST_WRITE_BYTES: usize = 12 << 10;
-/// The size of the smallest later write. The kernel takes a write as a whole even when it has much to send already, and
-/// what it has taken can neither be overtaken by a ping nor discarded.
-const NEXT_WRITE_BYTES: usize = 8 << 10;
-/// The size of the largest write.
-const WRITE_BYTES_MAX: usize = 1 << 20;
-/// A later write has at most this fraction of what the kernel has accepted in the series. So a slow link, of which the
-/// kernel accepts the first window, gets little more than that window, and a fast one needs few writes.
-const GROWTH_ONE_IN: usize = 4;
 
 /// Whether the socket is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +56,8 @@ pub(crate) struct Connection {
     /// The encoding of the client's messages, which the upgrade selected.
     pub(crate) encoding: Encoding,
     read_interest: ReadInterest,
+    /// How much the kernel may hold; without effect until the peer is slow.
+    kernel_limit: KernelLimit,
 }
 
 impl Connection {
@@ -77,6 +70,7 @@ impl Connection {
             endpoint: WebSocketEndpoint::new(Role::Server),
             encoding,
             read_interest: ReadInterest::Reading,
+            kernel_limit: KernelLimit::AUTOMATIC,
         }
     }
 
@@ -96,7 +90,7 @@ impl Connection {
             return Ok(SendOutcome::Buffered);
         }
         let bytes = batch.gather(queued);
-        let written = write_all(self.stream.as_ref(), bytes)?;
+        let written = write_all(self.stream.as_ref(), bytes, self.kernel_limit)?;
         if written == bytes.len() {
             return Ok(SendOutcome::Complete);
         }
@@ -154,17 +148,30 @@ impl Connection {
     }
 
     /// Writes the send buffer whenever the socket accepts bytes; ready when the send buffer is empty.
-    pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// What the kernel may hold is limited if the socket has accepted nothing for long.
+    pub(crate) fn poll_drain(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+    ) -> Poll<io::Result<()>> {
         let mut accepted = 0;
         while let Some(send_buffer) = &mut self.send_buffer {
             let stream: &TcpStream = self.stream.as_ref();
-            let slices = send_buffer.next_slices(next_write_bytes(accepted));
+            let slices = send_buffer.next_slices(
+                self.kernel_limit
+                    .drain_write_bytes(accepted, send_buffer.waited(now)),
+            );
             let written = retry(|| write_vectored(stream, &slices))?;
             send_buffer.advance(written);
             accepted += written;
+            if written > 0 && send_buffer.is_waiting() {
+                adapt(stream, &mut self.kernel_limit, send_buffer.waited(now));
+                send_buffer.end_wait();
+            }
             if send_buffer.bytes() == 0 {
                 self.send_buffer = None;
             } else if written == 0 {
+                send_buffer.begin_wait(now);
                 ready!(stream.poll_write_ready(context))?;
                 accepted = 0;
             }
@@ -225,8 +232,8 @@ impl Connection {
 }
 
 /// Writes until the kernel accepts no more. Returns how many bytes it has accepted.
-fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let (mut written, mut bytes_max) = (0, FIRST_WRITE_BYTES);
+fn write_all(stream: &TcpStream, bytes: &[u8], limit: KernelLimit) -> io::Result<usize> {
+    let (mut written, mut bytes_max) = (0, limit.first_write_bytes());
     while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
         let next = rest.get(..bytes_max).unwrap_or(rest);
         let accepted = retry(|| write(stream, next))?;
@@ -234,14 +241,24 @@ fn write_all(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
         if accepted < next.len() {
             break;
         }
-        bytes_max = next_write_bytes(written);
+        bytes_max = limit.next_write_bytes(written);
     }
     Ok(written)
 }
 
-/// The size of the next write of a series of which the kernel has accepted this many bytes.
-fn next_write_bytes(accepted: usize) -> usize {
-    (accepted / GROWTH_ONE_IN).clamp(NEXT_WRITE_BYTES, WRITE_BYTES_MAX)
+/// Changes how much the kernel may hold after a wait. Without effect if the kernel refuses: the limit is not necessary for
+/// anything but the delay of pings.
+fn adapt(stream: &TcpStream, limit: &mut KernelLimit, waited: Duration) {
+    let in_use = || u32::try_from(sockopt::socket_send_buffer_size(stream).ok()?).ok();
+    let next = limit.after_wait(waited, in_use);
+    if mem::replace(limit, next) != next
+        && let Some(bytes) = next
+            .bytes()
+            .and_then(|bytes| usize::try_from(bytes.get()).ok())
+    {
+        // The kernel doubles what is set, and wakes the task if it accepts more now.
+        sockopt::set_socket_send_buffer_size(stream, bytes / 2).unwrap_or_default();
+    }
 }
 
 /// How the kernel takes each write. Without the end of a record it adds what follows to a packet that waits to be sent,
@@ -319,16 +336,23 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::net::Ipv4Addr;
+    use std::thread;
 
     use socket2::{Domain, Socket, Type};
     use tokio::runtime;
 
     use super::*;
+    use crate::kernel_limit::DRAIN_WRITE_BYTES;
     use crate::listen;
 
     /// The receive buffer of a peer that reads nothing; the kernel doubles it.
     const RECEIVE_BYTES: usize = 64 << 10;
+    /// The send buffer of the kernel before anything is known about the peer; the kernel doubles it.
+    const SEND_BYTES: usize = 32 << 10;
+    /// More than the kernel accepts while the peer reads nothing.
+    const UNSENT_BYTES: usize = 1 << 20;
 
     #[test]
     fn the_kernel_takes_at_most_one_write_beyond_its_limit_of_unsent_data() {
@@ -339,15 +363,85 @@ mod tests {
             stream.writable().await.unwrap();
             let mut taken = 0;
 
-            while let Ok(written) = write(&stream, &[0; NEXT_WRITE_BYTES]) {
+            while let Ok(written) = write(&stream, &[0; DRAIN_WRITE_BYTES]) {
                 taken += u64::try_from(written).unwrap();
             }
 
             let unsent = taken - rustix::io::ioctl_fionread(&peer).unwrap();
             let limit =
-                u64::from(listen::NOT_SENT_BYTES) + u64::try_from(NEXT_WRITE_BYTES).unwrap();
+                u64::from(listen::NOT_SENT_BYTES) + u64::try_from(DRAIN_WRITE_BYTES).unwrap();
             assert!(unsent <= limit, "{unsent} of {taken}");
         });
+    }
+
+    #[test]
+    fn the_kernel_holds_half_as_much_after_a_slow_wait_and_is_not_limited_after_a_short_one() {
+        for (waited, is_slow) in [
+            (Duration::from_secs(2), true),
+            (Duration::from_millis(500), false),
+        ] {
+            let (limit, set, before) = limit_after_a_wait(waited);
+
+            let half = is_slow.then_some(before / 2);
+            assert_eq!(limit, half, "{waited:?}");
+            assert!(half.is_none_or(|half| half == set), "{set}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_may_hold_twice_as_much_for_a_peer_that_becomes_faster() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let (_peer, accepted) = connected_to_a_peer_that_reads_nothing();
+        let _entered = runtime.as_ref().unwrap().enter();
+        let stream = TcpStream::from_std(accepted).unwrap();
+        let mut limit = KernelLimit::AUTOMATIC;
+
+        adapt(&stream, &mut limit, Duration::from_secs(2));
+        let slow = sockopt::socket_send_buffer_size(&stream).unwrap();
+        adapt(&stream, &mut limit, Duration::ZERO);
+
+        assert_eq!(sockopt::socket_send_buffer_size(&stream).unwrap(), 2 * slow);
+    }
+
+    /// Lets the socket accept nothing for this time, and then something. Returns the limit then, what the kernel applies
+    /// then, and what it applied before.
+    fn limit_after_a_wait(waited: Duration) -> (Option<usize>, usize, usize) {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let (mut peer, accepted) = connected_to_a_peer_that_reads_nothing();
+        runtime.unwrap().block_on(async {
+            let (reading, writing) = TcpStream::from_std(accepted).unwrap().into_split();
+            let mut connection = Connection::new(writing, Encoding::Json);
+            let mut send_buffer = SendBuffer::new(UnsentMemory::default());
+            send_buffer.push_whole(&vec![0; UNSENT_BYTES]);
+            connection.send_buffer = Some(Box::new(send_buffer));
+            // The first poll sees that the socket accepts bytes; then the wait begins.
+            connection.stream.writable().await.unwrap();
+            let now = Instant::START;
+            let is_waiting = poll_once(&mut connection, now).await;
+            assert!(is_waiting);
+            let unsent = connection.send_buffer_bytes();
+            let applied = |connection: &Connection| {
+                sockopt::socket_send_buffer_size(connection.stream.as_ref()).unwrap()
+            };
+            let before = applied(&connection);
+
+            let reader = thread::spawn(move || io::copy(&mut peer, &mut io::sink()));
+            connection.stream.writable().await.unwrap();
+            poll_once(&mut connection, now + waited).await;
+
+            assert!(connection.send_buffer_bytes() < unsent);
+            let limit = connection.kernel_limit.bytes();
+            let limit = limit.map(|bytes| usize::try_from(bytes.get()).unwrap());
+            let after = applied(&connection);
+            drop((connection, reading));
+            reader.join().unwrap().unwrap();
+            (limit, after, before)
+        })
+    }
+
+    /// Writes once. Returns whether the socket accepts no more.
+    async fn poll_once(connection: &mut Connection, now: Instant) -> bool {
+        poll_fn(|context| Poll::Ready(connection.poll_drain(context, now).is_pending())).await
     }
 
     fn connected_to_a_peer_that_reads_nothing() -> (Socket, std::net::TcpStream) {
@@ -359,6 +453,7 @@ mod tests {
         peer.connect(&address.into()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         accepted.set_nonblocking(true).unwrap();
+        sockopt::set_socket_send_buffer_size(&accepted, SEND_BYTES).unwrap();
         (peer, accepted)
     }
 }

@@ -63,7 +63,7 @@ impl ConnectionTask {
                 return;
             };
             let waited = connection.send_buffer_bytes().unwrap_or_default();
-            match connection.poll_drain(context) {
+            match connection.poll_drain(context, now) {
                 Poll::Ready(Ok(())) => shard.on_drained(now, peer),
                 Poll::Ready(Err(_)) => shard.on_lost(now, peer, ConnectionLoss::IoError),
                 Poll::Pending => {

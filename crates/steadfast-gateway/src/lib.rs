@@ -16,6 +16,7 @@ pub mod error;
 mod event_loop;
 mod handshakes;
 mod http;
+mod kernel_limit;
 pub mod listen;
 mod send_buffer;
 pub mod server;

@@ -12,9 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 const BACKLOG: i32 = 4096;
 
 /// How many bytes the kernel accepts of a connection beyond what it may send now. Without this limit it accepts some
-/// 100 KiB, which nothing can overtake: on a slow link a ping would arrive minutes late. Two packets are enough to
-/// keep a link busy until the event loop is woken.
-pub(crate) const NOT_SENT_BYTES: u32 = 4 << 10;
+/// 100 KiB, which nothing can overtake: on a slow link a ping would arrive minutes late. The kernel takes one write above
+/// it, which keeps a link busy until the event loop is woken.
+pub(crate) const NOT_SENT_BYTES: u32 = 1 << 10;
 
 /// Why the gateway cannot listen.
 #[derive(Debug, thiserror::Error)]

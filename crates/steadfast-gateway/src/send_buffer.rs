@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
 use std::rc::Rc;
+use std::time::Duration;
 
+use steadfast_machine::Instant;
 use steadfast_protocol::websocket::encoder::server_frame_len;
 
 /// A frame below this size is copied into a chunk of its connection.
@@ -126,6 +128,8 @@ pub(crate) struct SendBuffer {
     pong: Option<Vec<u8>>,
     /// Whether the first chunk is a pong of which nothing is written.
     is_pong_first: bool,
+    /// Since when the socket has accepted nothing.
+    waiting_since: Option<Instant>,
     memory: UnsentMemory,
 }
 
@@ -138,8 +142,30 @@ impl SendBuffer {
             unsent: 0,
             pong: None,
             is_pong_first: false,
+            waiting_since: None,
             memory,
         }
+    }
+
+    /// Records that the socket accepts nothing now.
+    pub(crate) fn begin_wait(&mut self, now: Instant) {
+        self.waiting_since.get_or_insert(now);
+    }
+
+    /// Whether the socket has accepted nothing since [`Self::begin_wait`].
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.waiting_since.is_some()
+    }
+
+    /// Returns how long the socket has accepted nothing.
+    pub(crate) fn waited(&self, now: Instant) -> Duration {
+        let waited = |since| now.saturating_since(since);
+        self.waiting_since.map(waited).unwrap_or_default()
+    }
+
+    /// Records that the socket has accepted bytes.
+    pub(crate) const fn end_wait(&mut self) {
+        self.waiting_since = None;
     }
 
     /// Returns how many bytes are not written.

@@ -43,10 +43,9 @@ impl Plan {
         missed: 24,
     };
 
-    /// About a minute: 150 kB over 32 kbit/s. At 16 kbit/s the recovery of lost packets takes longer than the timeouts of
-    /// the SDKs.
+    /// About two minutes: 150 kB over 16 kbit/s.
     pub const LONG: Self = Self {
-        kbit_per_second: &[32, 64, 256],
+        kbit_per_second: &[16, 64, 256],
         missed: 150,
     };
 

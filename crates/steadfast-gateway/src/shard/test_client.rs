@@ -66,7 +66,7 @@ pub(super) fn with_client(step: impl FnOnce(&mut Shard, PeerId)) -> Received {
         step(&mut shard, peer);
         shard.finish_iteration(start);
         // The runtime has not seen yet that the socket accepts bytes.
-        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
+        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context, start))
             .await
             .unwrap();
         read_all(shard, reading, far)

@@ -38,7 +38,7 @@ fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
             far.read_exact(&mut vec![0; LARGE]).unwrap();
             far
         });
-        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
+        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context, start))
             .await
             .unwrap();
         let _far = reader.join().unwrap();
@@ -95,7 +95,7 @@ fn a_connection_is_closed_only_after_the_reply_to_the_close_frame_is_written() {
             far.read_to_end(&mut received).unwrap();
             received
         });
-        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context))
+        poll_fn(|context| shard.connection(peer).unwrap().poll_drain(context, start))
             .await
             .unwrap();
         shard.on_drained(start, peer);

@@ -18,8 +18,9 @@ const NAMESPACES: &str = "/run/netns";
 const CONGESTION_CONTROL: &str = "cubic";
 /// The largest packet, which a link must be able to send at once.
 const BURST_BYTES: u32 = 1_600;
-/// The queue of a link, as of a modem: two seconds at 32 kbit/s. It drops some of the ten packets with which a connection
-/// begins.
+/// The queue of a link, as of a modem: four seconds at 16 kbit/s, a quarter of one at 256. It drops some of the ten packets
+/// with which a connection begins. With less, two packets in flight could be lost, and no sender could detect that soon;
+/// with more, nothing would be dropped, which is the simpler case.
 const QUEUE_BYTES: u32 = 8_000;
 
 /// Why namespaces cannot be created here, or `None` if they can be.
