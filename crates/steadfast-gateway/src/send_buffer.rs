@@ -263,7 +263,8 @@ impl SendBuffer {
         rest
     }
 
-    /// Returns the next bytes to write, at most `bytes_max`. A pong is first, unless a frame is being written.
+    /// Returns the next bytes to write, at most `bytes_max`. A pong is first; if a frame is being written, only the rest of
+    /// that frame is returned, so that the pong follows it.
     pub(crate) fn next_slices(&mut self, bytes_max: usize) -> Vec<IoSlice<'_>> {
         self.place_pong();
         // A write that ended within another frame would delay the pong again.
@@ -446,6 +447,22 @@ mod tests {
         write_all(&mut buffer, 1_500, &mut written);
 
         assert_eq!(decode(written)[..3], [1_000, 4, 1_000]);
+    }
+
+    #[test]
+    fn a_pong_precedes_a_close_frame_that_is_queued_after_it_however_much_the_socket_takes() {
+        for frame in [300, 4_000] {
+            let mut buffer = SendBuffer::new(UnsentMemory::default());
+            buffer.push_frame(&text(&vec![b'1'; frame]));
+            let mut written = buffer.next_slices(10).concat_bytes();
+            buffer.advance(10);
+
+            buffer.set_pong(text(b"pong"));
+            buffer.push_frame(&text(b"close"));
+            write_all(&mut buffer, 1 << 20, &mut written);
+
+            assert_eq!(decode(written), [frame, 4, 5]);
+        }
     }
 
     #[test]

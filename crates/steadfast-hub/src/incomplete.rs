@@ -23,7 +23,7 @@ pub(crate) struct IncompleteCommands {
     commands: BTreeMap<PeerId, Progress>,
     /// The same peers, the longest without progress first.
     stalest: BTreeSet<(Instant, PeerId)>,
-    /// Those whose commands take memory. Nearly all others may be skipped ones, which nobody may have to search through.
+    /// Those whose commands take memory: clients can cause any number of skipped ones, which take none.
     stalest_kept: BTreeSet<(Instant, PeerId)>,
     /// The memory of all of them.
     kept_bytes: usize,
@@ -101,10 +101,14 @@ impl IncompleteCommands {
         if self.kept_bytes <= settings.incomplete_bytes_max {
             return None;
         }
-        let mut peers = self.stalest_kept.iter().map(|(_, peer)| *peer).inspect(|_| {
-            #[cfg(test)]
-            crate::work::count(1);
-        });
+        let mut peers = self
+            .stalest_kept
+            .iter()
+            .map(|(_, peer)| *peer)
+            .inspect(|_| {
+                #[cfg(test)]
+                crate::work::count(1);
+            });
         peers.next()
     }
 
