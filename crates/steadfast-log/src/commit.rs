@@ -182,7 +182,10 @@ impl Log {
         self.writer.next_secret = Some(resumption.next_secret);
         self.writer.opened = Some((resumption.opened, resumption.report));
         self.writer.obsolete = resumption.remove;
-        self.reserve_next();
+        // After the removal of others, so that the log is never larger than it may be.
+        if self.writer.obsolete.is_empty() {
+            self.reserve_next();
+        }
         self.schedule_age_timer();
         self.timers.clock = Some(self.now + CLOCK_PERIOD);
         let Some(current) = self.state.segments.current() else {
@@ -195,9 +198,13 @@ impl Log {
     }
 
     fn remove_obsolete(&mut self) {
+        if self.writer.obsolete.is_empty() {
+            return;
+        }
         for segment in std::mem::take(&mut self.writer.obsolete) {
             self.outputs.push_back(Output::Remove { segment });
         }
+        self.reserve_next();
     }
 
     /// Starts the next write or sync, if none is in flight.

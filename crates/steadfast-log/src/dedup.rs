@@ -5,6 +5,7 @@
 //! The window writes nothing: keys are in the records of their publications, and the checkpoint keeps the keys whose
 //! records are about to be removed.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(crate) struct DedupWindow {
     order: VecDeque<(Timestamp, KeyScope)>,
     /// Totals of the durable keys of each segment.
     totals: BTreeMap<u32, KeyTotals>,
+    /// The number of keys of each channel that has any. For lookups only; never iterated.
+    of_channels: HashMap<u32, usize>,
     /// The size of all keys as copies in checkpoints.
     bytes: u64,
     /// The size of the longest key since the window was empty.
@@ -78,6 +81,7 @@ impl DedupWindow {
             known: HashMap::new(),
             order: VecDeque::new(),
             totals: BTreeMap::new(),
+            of_channels: HashMap::new(),
             bytes: 0,
             longest_bytes: 0,
         }
@@ -146,6 +150,12 @@ impl DedupWindow {
         self.insert(detached(key.channel, key.user, key.text), known);
     }
 
+    /// Sorts the keys by age. A checkpoint holds copies of old keys, which are restored after newer keys of other segments.
+    pub(crate) fn sort(&mut self) {
+        let order = self.order.make_contiguous();
+        order.sort_by_key(|(until, _)| *until);
+    }
+
     /// Removes expired keys.
     pub(crate) fn expire(&mut self, now: Timestamp) {
         while let Some((until, _)) = self.order.front()
@@ -171,8 +181,12 @@ impl DedupWindow {
         }
     }
 
-    /// Removes the keys of channels that expired, since the ids of these channels may be reused.
+    /// Removes the keys of channels that expired, since the ids of these channels may be reused. Such a channel has usually
+    /// no keys, and then no key is searched.
     pub(crate) fn remove_channels(&mut self, channels: &BTreeSet<u32>) {
+        if !channels.iter().any(|id| self.of_channels.contains_key(id)) {
+            return;
+        }
         let of_channels = |(_, scope): &&(Timestamp, KeyScope)| channels.contains(&scope.channel);
         let gone: Vec<KeyScope> = self
             .order
@@ -236,23 +250,31 @@ impl DedupWindow {
         self.bytes += bytes;
         self.longest_bytes = self.longest_bytes.max(bytes);
         add_to_totals(&mut self.totals, bytes, &known);
+        *self.of_channels.entry(scope.channel).or_default() += 1;
+        let channel = scope.channel;
         if let Some(before) = self.known.insert(scope, known) {
-            self.subtract(bytes, &before);
+            self.subtract(channel, bytes, &before);
         }
     }
 
     fn remove(&mut self, scope: &KeyScope) {
         if let Some(known) = self.known.remove(scope) {
-            self.subtract(record_bytes(scope), &known);
+            self.subtract(scope.channel, record_bytes(scope), &known);
         }
         if self.known.is_empty() {
             self.longest_bytes = 0;
         }
     }
 
-    fn subtract(&mut self, bytes: u64, known: &KnownKey) {
+    fn subtract(&mut self, channel: u32, bytes: u64, known: &KnownKey) {
         self.bytes -= bytes;
         subtract_from_totals(&mut self.totals, bytes, known);
+        if let Entry::Occupied(mut count) = self.of_channels.entry(channel) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

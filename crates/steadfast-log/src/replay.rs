@@ -222,6 +222,9 @@ impl Replay {
             self.time.pass(key.at);
             self.state.dedup_window.restore(&key.borrowed(), ordinal);
         }
+        if !checkpoint.keys.is_empty() {
+            self.state.dedup_window.sort();
+        }
         self.is_comparable = true;
         Ok(())
     }
@@ -371,8 +374,8 @@ impl Replay {
                 text,
             };
             self.state.dedup_window.restore(&key, segment);
-            self.state.dedup_window.expire(at);
         }
+        self.state.dedup_window.expire(publication.at);
         Ok(())
     }
 }

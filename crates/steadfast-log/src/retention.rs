@@ -114,7 +114,8 @@ impl Log {
             return StopReason::Drained;
         }
         let known = |name: &ChannelName| self.state.channels.find(name);
-        let candidates: Vec<u32> = self.writer.forgotten.iter().filter_map(known).collect();
+        // A set, because a name may be requested twice, and a channel is removed once.
+        let candidates: BTreeSet<u32> = self.writer.forgotten.iter().filter_map(known).collect();
         let is_idle = |channel: &Channel| channel.assigned == channel.high_watermark;
         let count = candidates.len();
         self.add_removals(batch, candidates, is_idle);
@@ -137,7 +138,7 @@ impl Log {
     fn add_removals(
         &mut self,
         batch: &mut Batch,
-        candidates: Vec<u32>,
+        candidates: impl IntoIterator<Item = u32>,
         is_removable: impl Fn(&Channel) -> bool,
     ) {
         for id in candidates {

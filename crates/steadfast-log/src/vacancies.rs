@@ -19,6 +19,10 @@ use crate::record;
 
 /// The maximum number of channels that one search finds.
 const FOUND_MAX: usize = 1_000;
+/// The maximum number of channels that one append replaces, so that the records of their removal fit into a new segment.
+/// A long name may need the place of several short ones. More are necessary only after a limit was lowered; then each new
+/// channel takes the place of so many, until the limit holds.
+const REPLACED_MAX: usize = 8;
 /// All channels are searched at most once in this time: a search reads each of up to a million channels.
 const SEARCH_PERIOD: Duration = Duration::from_secs(1);
 
@@ -38,9 +42,14 @@ impl Log {
         append: &Append,
     ) -> Result<Vec<u32>, LogLimit> {
         let mut replaced = Vec::new();
-        let mut removed = batch.removed_channels();
+        let before = batch.removed_channels();
+        let mut removed = before;
         while let Some(limit) = self.limit_for_channel(append, removed) {
-            let Some(id) = self.vacant(replaced.len()) else {
+            if replaced.len() == REPLACED_MAX {
+                let needs_less = channel_bytes(append) <= removed.1 - before.1;
+                return if needs_less { Ok(replaced) } else { Err(limit) };
+            }
+            let Some(id) = self.vacant(&replaced) else {
                 return Err(limit);
             };
             removed.0 += 1;
@@ -55,7 +64,7 @@ impl Log {
 
     /// The limit that does not allow one more channel, once so many channels and bytes of them are removed.
     fn limit_for_channel(&self, append: &Append, removed: (usize, u64)) -> Option<LogLimit> {
-        let len = convert::to_u64(record::channel_len(append.channel.as_str().len()));
+        let len = channel_bytes(append);
         let channels = &self.state.channels;
         if channels.len() - removed.0 >= self.policy.channels_max() {
             Some(LogLimit::Channels)
@@ -66,14 +75,20 @@ impl Log {
         }
     }
 
-    /// The channel at this index of the vacant ones.
-    fn vacant(&mut self, index: usize) -> Option<u32> {
+    /// The oldest vacant channel that is not taken yet. A search may find channels that are older than the taken ones, whose
+    /// removal was rolled back since the last search.
+    fn vacant(&mut self, taken: &[u32]) -> Option<u32> {
         // Without another epoch for later channels, none can be removed.
         if self.state.new_channel_epoch.counter() == u32::MAX {
             return None;
         }
         loop {
+            let mut index = 0;
             while let Some((id, at)) = self.vacancies.found.get(index).copied() {
+                if taken.contains(&id) {
+                    index += 1;
+                    continue;
+                }
                 let channel = self.state.channels.by_id(id);
                 if channel.is_some_and(|channel| channel.last_at == at && self.is_vacant(channel)) {
                     return Some(id);
@@ -112,4 +127,9 @@ impl Log {
             searched_at: Some(self.now),
         };
     }
+}
+
+/// The size of the append's channel in a checkpoint, in bytes.
+fn channel_bytes(append: &Append) -> u64 {
+    convert::to_u64(record::channel_len(append.channel.as_str().len()))
 }

@@ -283,6 +283,133 @@ fn a_failed_write_gives_a_replaced_channel_its_place_back() {
     );
 }
 
+#[test]
+fn a_smaller_log_forgets_the_oldest_keys_also_if_they_are_copies() {
+    let before = with_segments(16, 16);
+    let smaller = with_segments(16, 4);
+    let key = |number: u64| format!("{number:0>36}");
+    let fit = LogPolicy::new(smaller).unwrap().key_bytes_max() / LogPolicy::key_bytes(3, 36);
+    let (old, new) = (fit / 2, fit - 4);
+    let mut harness = Harness::new(before);
+    let publish = |harness: &mut Harness, number: u64| {
+        harness.advance(Duration::from_millis(1));
+        harness.publish_ok(idempotent("a", "1", "ann", &key(number)));
+    };
+    for number in 0..old {
+        publish(&mut harness, number);
+    }
+    for _ in 0..20 {
+        harness.publish_ok(append("b", &"x".repeat(2_000)));
+    }
+    for number in old..old + new {
+        publish(&mut harness, number);
+    }
+    // The old keys are copied into a segment after those of the new ones.
+    while harness.disk.numbers().contains(&1) {
+        harness.publish_ok(append("b", &"x".repeat(2_000)));
+    }
+
+    let mut again = harness.reopen(smaller, 2);
+
+    for number in old..old + new {
+        let repeat = again.publish_ok(idempotent("a", "1", "ann", &key(number)));
+        assert!(repeat.2, "{number} of {old} and {new}");
+    }
+}
+
+#[test]
+fn copied_keys_expire_after_a_restart_although_newer_ones_do_not() {
+    let settings = with_segments(16, 16);
+    let mut harness = Harness::new(settings);
+    for number in 0..30 {
+        harness.publish_ok(idempotent("a", "1", "ann", &number.to_string()));
+    }
+    for _ in 0..20 {
+        harness.publish_ok(append("b", &"x".repeat(2_000)));
+    }
+    harness.advance(WINDOW / 2);
+    harness.publish_ok(idempotent("a", "1", "ann", "newer"));
+    while harness.disk.numbers().contains(&1) {
+        harness.publish_ok(append("b", &"x".repeat(2_000)));
+    }
+
+    let mut again = harness.reopen(settings, 2);
+    assert_eq!(again.log.idempotency_keys(), 31);
+    again.advance(WINDOW / 2);
+    again.publish_ok(append("b", "1"));
+
+    assert_eq!(again.log.idempotency_keys(), 1);
+}
+
+#[test]
+fn after_a_limit_of_channels_was_lowered_each_new_channel_replaces_a_few_old_ones() {
+    for (segment_kib, channels_max) in [(4, 10), (4, 1_000), (16, 10), (64, 10)] {
+        let before = LogSettings {
+            history_ttl: Duration::from_secs(1),
+            channels_max: 1_000,
+            ..with_segments(64, 16)
+        };
+        let mut harness = Harness::new(before);
+        for number in 0..280 {
+            harness.publish_ok(append(&format!("{number:0>12}"), "1"));
+        }
+        let after = LogSettings {
+            channels_max,
+            segment_bytes: ByteSize::from_kib(segment_kib),
+            ..before
+        };
+        let mut again = harness.reopen(after, 2);
+        let last = *again.disk.numbers().last().unwrap();
+        while *again.disk.numbers().last().unwrap() < last + 2 {
+            again.publish_ok(append(&format!("{:0>12}", 0), &"x".repeat(500)));
+        }
+        again.advance(Duration::from_mins(3));
+        // Released one by one, so that the test ends even if the log begins segments indefinitely.
+        again.is_holding = true;
+        let number = again.publish_unacknowledged(append("new", "1"));
+        for _ in 0..6 {
+            if !again.held.is_empty() {
+                again.release();
+            }
+        }
+
+        let response = again.response(number);
+        assert!(
+            matches!(response, Some(Response::Appended { .. })),
+            "{response:?}"
+        );
+        assert!(again.log.channels() < 280, "{}", again.log.channels());
+    }
+}
+
+#[test]
+fn a_channel_is_replaced_once_also_if_a_later_search_finds_an_older_one() {
+    let settings = LogSettings {
+        history_ttl: Duration::from_secs(1),
+        ..with_segments(4, 16)
+    };
+    let mut harness = Harness::new(settings);
+    harness.publish_ok(append("a", "1"));
+    harness.advance(Duration::from_millis(1));
+    harness.publish_ok(append("b", "1"));
+    harness.advance(Duration::from_mins(3));
+    for name in ["c", "d", "e", "f", "g", "h", "i"] {
+        harness.publish_ok(append(name, "1"));
+    }
+    // The removal of both is rolled back, after the search that found them.
+    harness.faults.write = Some(steadfast_log::io::StorageError::NoSpace);
+    harness.publish_all(vec![append("x", "1"), append("y", "1")]);
+    harness.faults.write = None;
+    harness.advance(Duration::from_secs(2));
+    assert_eq!(harness.log.channels(), 9);
+
+    harness.publish_ok(append(&"long ".repeat(12), "1"));
+
+    assert_eq!(harness.log.channels(), 8, "it needs the place of two");
+    let again = harness.reopen(settings, 2);
+    assert_eq!(again.log.channels(), 8);
+}
+
 fn quota() -> LogSettings {
     LogSettings {
         channel_bytes_max: ByteSize::from_kib(64),

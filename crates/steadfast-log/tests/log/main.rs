@@ -35,6 +35,8 @@ mod random;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]
+mod replacement;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod rollover;

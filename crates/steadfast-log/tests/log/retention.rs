@@ -374,3 +374,17 @@ fn channels_are_forgotten_before_the_log_is_closed_wherever_their_records_need_a
         assert_eq!(again.all("channel 0"), [], "after {padding}");
     }
 }
+
+#[test]
+fn a_channel_that_is_forgotten_twice_in_one_request_leaves_a_log_that_opens() {
+    let mut harness = Harness::new(settings());
+    harness.publish_ok(append("a", "1"));
+    harness.publish_ok(append("b", "1"));
+
+    let channels = vec!["a".into(), "a".into()];
+    harness.handle(Input::ForgetRequested { channels });
+
+    let mut again = harness.reopen(settings(), 2);
+    assert_eq!(again.log.channels(), 1);
+    assert_eq!(again.all("b").len(), 1);
+}
