@@ -228,7 +228,7 @@ pub const KEYS: &[ConfigKey] = &[
         CLIENT,
         "message_bytes_max",
         "1KiB to 64MiB, at most half of send_buffer_bytes_max",
-        "The size of the longest command, and so of the longest publication. A longer command is rejected with error 107; the connection stays open. A WebSocket message may contain any number of commands: SDKs send connect and all subscribe commands in one.",
+        "The size of the longest command, and so of the longest publication. A longer command is rejected with error 107; the connection stays open. A WebSocket message may contain any number of commands: SDKs send connect and all subscribe commands in one. SDKs see no ping within a message: the slowest client must receive the longest publication within the ping interval and 10 s, as 64 KiB on a link of 16 kbit/s.",
     ),
     key(
         CLIENT,

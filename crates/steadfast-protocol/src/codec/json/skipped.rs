@@ -296,7 +296,7 @@ mod tests {
             (r#"{"id":-7}"#, JsonErrorKind::Field),
             (r#"{"id":nul}"#, JsonErrorKind::Field),
             (r#"{"id":nu ll}"#, JsonErrorKind::Field),
-            (r#"{"id":nulll}"#, JsonErrorKind::Field),
+            (r#"{"id":null0}"#, JsonErrorKind::Field),
             (r#"{"id":null,"id":7}"#, JsonErrorKind::Field),
             (r#"{"id":7.5}"#, JsonErrorKind::Field),
             (r#"{"id":07}"#, JsonErrorKind::Field),
