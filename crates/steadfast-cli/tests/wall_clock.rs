@@ -13,8 +13,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::process::Process;
+
+/// Twenty a second: a line that is not written within a minute is not written at all.
+const ATTEMPTS_MAX: usize = 1200;
 
 #[test]
 fn neither_a_jump_nor_a_restart_with_a_wrong_clock_loses_history_or_applies_a_key_twice() {
@@ -26,22 +30,14 @@ fn neither_a_jump_nor_a_restart_with_a_wrong_clock_loses_history_or_applies_a_ke
 
     machine.set_clock("+31d");
     gateway.check();
-    assert!(
-        machine.log().contains("wall clock set"),
-        "{}",
-        machine.log()
-    );
+    machine.wait_for_log("wall clock set");
 
     // The process alone is restarted: the boot clock knows the time.
     machine.set_clock("+62d");
     drop(gateway);
     let gateway = machine.start(None);
     gateway.check();
-    assert!(
-        machine.log().contains("wall clock set"),
-        "{}",
-        machine.log()
-    );
+    machine.wait_for_log("wall clock set");
 
     // The machine is restarted, 3 min further: the key is kept until its window has certainly passed.
     let three_minutes_later = format!("+{}", 62 * 86_400 + 180);
@@ -49,11 +45,7 @@ fn neither_a_jump_nor_a_restart_with_a_wrong_clock_loses_history_or_applies_a_ke
     drop(gateway);
     let gateway = machine.start(Some("00000000-0000-4000-8000-000000000002"));
     gateway.check();
-    assert!(
-        machine.log().contains("machine restarted"),
-        "{}",
-        machine.log()
-    );
+    machine.wait_for_log("machine restarted");
 
     // The next start has a wrong date until it is corrected.
     machine.set_clock("+10y");
@@ -83,6 +75,17 @@ impl Machine {
         // The file is replaced as a whole, so that the gateway never reads a part of it.
         fs::write(self.path("clock.new"), offset).unwrap();
         fs::rename(self.path("clock.new"), self.path("clock")).unwrap();
+    }
+
+    /// Waits until the log lines contain a text: a gateway does not wait until its lines are written.
+    fn wait_for_log(&self, expected: &str) {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.log().contains(expected) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        panic!("no {expected:?}: {}", self.log());
     }
 
     /// What the gateway has logged since its start.

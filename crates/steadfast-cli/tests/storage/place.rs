@@ -8,6 +8,9 @@ use crate::gateway::{Client, Gateway, errors, serve};
 /// The segment that a new log writes to.
 const SEGMENT: &str = "0000000000000001.segment";
 
+/// The segment that the log reserves for later.
+const NEXT_SEGMENT: &str = "0000000000000002.segment";
+
 type Change = fn(&Path, &Path);
 
 /// What happens to the directory, and whether moving it back is enough.
@@ -41,6 +44,7 @@ fn nothing_is_acknowledged_once_the_directory_was_moved_replaced_or_removed() {
         for number in 0..20 {
             assert!(client.publish("news", &number.to_string()));
         }
+        wait_for_next_segment(&data);
 
         change(&data, &other);
 
@@ -96,6 +100,7 @@ fn an_idle_gateway_notices_that_its_directory_is_gone() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let gateway = Gateway::start(&data);
+    wait_for_next_segment(&data);
 
     std::fs::remove_dir_all(&data).unwrap();
 
@@ -122,4 +127,12 @@ fn a_second_gateway_is_refused_also_on_the_new_path_and_without_the_lock_file() 
     assert!(errors(&moved).contains(&holder), "{}", errors(&moved));
     assert_eq!(without_file.status.code(), Some(4));
     assert!(errors(&without_file).contains("is in use by another process"));
+}
+
+/// Waits until the segment after the one that is written to is reserved: then the gateway creates no file in the
+/// directory that would disturb the change of it.
+fn wait_for_next_segment(data: &Path) {
+    while !data.join(NEXT_SEGMENT).exists() {
+        std::thread::yield_now();
+    }
 }
