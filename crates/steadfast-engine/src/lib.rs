@@ -47,4 +47,4 @@ pub use event::{Committed, EngineEvent};
 pub use health::{Engine, Health, StorageOperation};
 pub use request::{Append, Publisher, Read, ReadFrom, Request, RequestId};
 pub use response::{Page, ReadResponse, Record, Rejection, Response};
-pub use retention::RetentionClass;
+pub use retention::{PROTECTED_AGE, RetentionClass};

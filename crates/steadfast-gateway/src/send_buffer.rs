@@ -266,12 +266,10 @@ impl SendBuffer {
     /// Returns the next bytes to write, at most `bytes_max`. A pong is first; if a frame is being written, only the rest of
     /// that frame is returned, so that the pong follows it.
     pub(crate) fn next_slices(&mut self, bytes_max: usize) -> Vec<IoSlice<'_>> {
-        self.place_pong();
         // A write that ended within another frame would delay the pong again.
-        let bytes_max = match &self.pong {
-            Some(_) => bytes_max.min(self.first_rest()),
-            None => bytes_max,
-        };
+        let bytes_max = self
+            .place_pong()
+            .map_or(bytes_max, |rest| bytes_max.min(rest));
         let mut slices = Vec::with_capacity(SLICES_MAX.min(self.chunks.len()));
         let (mut skipped, mut left) = (self.first_written, bytes_max);
         for chunk in self.chunks.iter().take(SLICES_MAX) {
@@ -294,12 +292,17 @@ impl SendBuffer {
         })
     }
 
-    fn place_pong(&mut self) {
-        let is_boundary = self.first_rest() == 0;
-        if let Some(pong) = self.pong.take_if(|_| is_boundary) {
-            self.insert_first(&pong);
-            self.is_pong_first = self.first_written == 0;
+    /// Inserts the pong, unless a frame is being written: then the rest of this frame is returned, for which it waits.
+    fn place_pong(&mut self) -> Option<usize> {
+        let pong = self.pong.take()?;
+        let rest = self.first_rest();
+        if rest > 0 {
+            self.pong = Some(pong);
+            return Some(rest);
         }
+        self.insert_first(&pong);
+        self.is_pong_first = self.first_written == 0;
+        None
     }
 
     /// Removes bytes that were written.

@@ -21,7 +21,7 @@ mod log;
 pub mod open;
 mod opening;
 pub mod policy;
-pub mod protection;
+mod protection;
 mod read;
 mod record;
 pub mod repair;

@@ -6,14 +6,11 @@
 
 use std::time::Duration;
 
+use steadfast_engine::PROTECTED_AGE;
 use steadfast_machine::{Instant, Timestamp};
 
 use crate::Log;
 use crate::channels::Channel;
-
-/// For this long, a channel above its quota does not remove the publications of others. A client that was disconnected
-/// for minutes can recover.
-pub const PROTECTED_AGE: Duration = Duration::from_mins(10);
 
 /// All channels are searched again at most once in this time, if the publications that were found are gone.
 const SEARCH_PERIOD: Duration = Duration::from_secs(1);

@@ -1,11 +1,10 @@
 //! The channels of the memory engine with their visible publications, and which publication is the oldest of all.
 //!
 //! Limits of count and age remove publications of one channel. The limit of bytes removes the oldest publication of all
-//! channels, or while that is young, the oldest of a channel that has more than its own bound. Channels without visible publications are listed by age, so that the oldest one
-//! is found when a new channel needs its place.
+//! channels, or while that is young, the oldest of a channel that has more than its own bound. Channels without visible
+//! publications are listed by age, so that the oldest one is found when a new channel needs its place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
 use steadfast_machine::{Timestamp, convert};
@@ -15,7 +14,7 @@ use crate::epoch::ChannelEpoch;
 use crate::memory::policy::MemoryPolicy;
 use crate::request::{Append, Publisher};
 use crate::response::Record;
-use crate::retention::RetentionClass;
+use crate::retention::{PROTECTED_AGE, RetentionClass};
 
 /// Approximate memory of a publication in addition to its bytes: its entry, the index, and the allocation.
 const ENTRY_BYTES: usize = 192;
@@ -26,9 +25,6 @@ const CHANNEL_BYTES: usize = 768;
 
 /// A queue of publications is not shrunk below this capacity, unless it is empty.
 const CAPACITY_MIN: usize = 4;
-
-/// Publications that are younger are not removed while another channel is above its own bound.
-const PROTECTED_AGE: Duration = Duration::from_mins(10);
 
 /// The place of a channel in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

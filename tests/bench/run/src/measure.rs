@@ -306,6 +306,6 @@ impl Run<'_> {
     clippy::cast_precision_loss,
     reason = "all counts here are far below 2^53"
 )]
-fn count(number: u64) -> f64 {
+pub(crate) fn count(number: u64) -> f64 {
     number as f64
 }

@@ -12,6 +12,7 @@ use load::fanout::{Fanout, OpenLoop};
 
 use super::plan::{Plan, Row};
 use super::results::{Results, Sample};
+use crate::measure::count;
 use crate::paths::Paths;
 use crate::servers::RunningServer;
 
@@ -56,33 +57,23 @@ fn measure(row: Row, repeat: u32, plan: &Plan, paths: &Paths) -> Result<Sample> 
         disturbed_ms: p99_ms(&disturbed)?,
         events_per_second: per_second(done.events, done.elapsed),
         rejected_per_second: per_second(done.rejected, done.elapsed),
-        memory_bytes: number(memory),
+        memory_bytes: count(memory),
         server_share: disturbed.cost.server_share,
         lines_dropped: lines_dropped(target.port)?,
     })
 }
 
 fn p99_ms(open_loop: &OpenLoop) -> Result<f64> {
-    let count = open_loop.latencies.len();
-    if count < 100 {
-        bail!("{count} samples are too few for a 99th percentile");
+    let samples = open_loop.latencies.len();
+    if samples < 100 {
+        bail!("{samples} samples are too few for a 99th percentile");
     }
-    let latency = open_loop.latencies.get(count * 99 / 100);
+    let latency = open_loop.latencies.get(samples * 99 / 100);
     Ok(latency.copied().unwrap_or_default().as_secs_f64() * 1000.0)
 }
 
 fn per_second(events: u64, elapsed: Duration) -> f64 {
-    number(events) / elapsed.as_secs_f64().max(1e-9)
-}
-
-/// Converts a number to a floating-point number.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "all numbers here are far below 2^53"
-)]
-fn number(number: u64) -> f64 {
-    number as f64
+    count(events) / elapsed.as_secs_f64().max(1e-9)
 }
 
 /// Returns how many log lines the gateway has dropped. Fails if it is not ready.
