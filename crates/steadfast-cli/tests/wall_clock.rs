@@ -7,18 +7,17 @@
 
 #[path = "gateway/process.rs"]
 mod process;
+#[path = "gateway/wait.rs"]
+mod wait;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::process::Process;
-
-/// Twenty a second: a line that is not written within a minute is not written at all.
-const ATTEMPTS_MAX: usize = 1200;
+use crate::wait::wait_until;
 
 #[test]
 fn neither_a_jump_nor_a_restart_with_a_wrong_clock_loses_history_or_applies_a_key_twice() {
@@ -79,13 +78,7 @@ impl Machine {
 
     /// Waits until the log lines contain a text: a gateway does not wait until its lines are written.
     fn wait_for_log(&self, expected: &str) {
-        for _ in 0..ATTEMPTS_MAX {
-            if self.log().contains(expected) {
-                return;
-            }
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        panic!("no {expected:?}: {}", self.log());
+        wait_until(expected, || self.log().contains(expected));
     }
 
     /// What the gateway has logged since its start.

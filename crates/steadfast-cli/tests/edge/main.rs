@@ -12,3 +12,5 @@ mod peers;
 mod process;
 mod refusals;
 mod sinks;
+#[path = "../gateway/wait.rs"]
+mod wait;

@@ -3,16 +3,13 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
-use std::time::Duration;
 
 use crate::gateway::Gateway;
+use crate::wait::wait_until;
 
 /// Clients with a message that they do not complete, and its size.
 const CLIENTS: usize = 400;
 const MESSAGE_BYTES: u16 = 60_000;
-
-/// Ten a second: the allocator returns unused memory over ten seconds, and a machine under load gets two minutes.
-const ATTEMPTS_MAX: usize = 1200;
 
 #[test]
 fn the_memory_of_clients_that_have_left_is_returned_while_the_gateway_is_idle() {
@@ -64,14 +61,4 @@ fn resident_bytes(gateway: &Gateway) -> usize {
         .parse()
         .unwrap();
     kib << 10
-}
-
-fn wait_until(what: &str, is_true: impl Fn() -> bool) {
-    for _ in 0..ATTEMPTS_MAX {
-        if is_true() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(100));
-    }
-    panic!("not in time: {what}");
 }

@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use crate::gateway::{Gateway, UPGRADE, read_to_end};
 use crate::namespace;
 use crate::sinks::write_debug_lines;
+use crate::wait::wait_until;
 
 /// Refused requests: two seconds of the load of the benchmark.
 const REFUSALS: usize = 20_000;
@@ -93,11 +94,11 @@ fn inside_a_full_disk() {
     // More space than the queue of the gateway needs.
     std::fs::remove_file("filler").unwrap();
     let mut reported = 0;
-    while reported < lost {
+    wait_until("the lost lines are reported", || {
         let text = std::fs::read_to_string("log").unwrap();
         reported = text.lines().map(lines_lost).sum();
-        thread::yield_now();
-    }
+        reported >= lost
+    });
 
     assert_eq!(reported, lines_lost(&gateway.ready()));
     println!("lost and reported={reported}");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::{Client, Gateway, errors, log, log_with, serve, steadfast, text};
 use crate::namespace;
+use crate::wait::wait_until;
 
 #[test]
 fn a_backup_next_to_a_gateway_has_everything_acknowledged_before_it_while_segments_come_and_go() {
@@ -29,9 +30,10 @@ fn a_backup_next_to_a_gateway_has_everything_acknowledged_before_it_while_segmen
         let mut client = Client::connect(&gateway);
         for round in 0_u64..4 {
             // Enough for several segments, and for retention to remove some.
-            while acknowledged.load(Ordering::Acquire) < 300 * (round + 1) {
-                std::thread::yield_now();
-            }
+            let enough = 300 * (round + 1);
+            wait_until("enough is acknowledged", || {
+                acknowledged.load(Ordering::Acquire) >= enough
+            });
             let (_, position) = client.history("news");
             let before = acknowledged.load(Ordering::Acquire);
             let (backup, restored) = (parent.path().join("backup"), parent.path().join("new"));

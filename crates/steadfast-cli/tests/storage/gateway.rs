@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::process::Process;
+use crate::wait::wait_until;
 
 /// Longer than any operation here takes.
 const TEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -62,12 +63,11 @@ impl Gateway {
     /// Waits until the process has begun to exit: its first thread is gone, although others may be in the kernel.
     pub(crate) fn wait_for_end_of_first_thread(&self) {
         let path = format!("/proc/{}/status", self.id());
-        while !std::fs::read_to_string(&path)
-            .unwrap()
-            .contains("State:\tZ")
-        {
-            std::thread::yield_now();
-        }
+        wait_until("the first thread has ended", || {
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .contains("State:\tZ")
+        });
     }
 
     /// Kills the gateway.
@@ -95,20 +95,17 @@ impl Gateway {
 
     /// Waits until the log lines contain a text: a gateway does not wait until its lines are written.
     pub(crate) fn wait_for_log(&self, expected: &str) {
-        while !self.log().contains(expected) {
-            std::thread::yield_now();
-        }
+        wait_until(expected, || self.log().contains(expected));
     }
 
     /// Waits until `/readyz` contains a text, and returns the response.
     pub(crate) fn wait_for_readiness(&self, expected: &str) -> String {
-        loop {
-            let response = self.readiness();
-            if response.contains(expected) {
-                return response;
-            }
-            std::thread::yield_now();
-        }
+        let mut response = String::new();
+        wait_until(expected, || {
+            response = self.readiness();
+            response.contains(expected)
+        });
+        response
     }
 }
 

@@ -13,3 +13,5 @@ mod place;
 #[path = "../gateway/process.rs"]
 mod process;
 mod stuck;
+#[path = "../gateway/wait.rs"]
+mod wait;

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::gateway::{Client, Gateway, errors, serve};
+use crate::wait::wait_until;
 
 /// The segment that a new log writes to.
 const SEGMENT: &str = "0000000000000001.segment";
@@ -132,7 +133,7 @@ fn a_second_gateway_is_refused_also_on_the_new_path_and_without_the_lock_file() 
 /// Waits until the segment after the one that is written to is reserved: then the gateway creates no file in the
 /// directory that would disturb the change of it.
 fn wait_for_next_segment(data: &Path) {
-    while !data.join(NEXT_SEGMENT).exists() {
-        std::thread::yield_now();
-    }
+    wait_until("the next segment is reserved", || {
+        data.join(NEXT_SEGMENT).exists()
+    });
 }

@@ -49,7 +49,7 @@ pub(super) struct OpenClient {
 }
 
 /// Connects a client that has sent nothing yet.
-pub(super) fn open_client(shard: &mut Shard) -> OpenClient {
+fn open_client(shard: &mut Shard) -> OpenClient {
     let (near, far) = pair();
     let (reading, writing) = near.into_split();
     let (start, access) = (Instant::START, Access::Anonymous);
@@ -57,12 +57,20 @@ pub(super) fn open_client(shard: &mut Shard) -> OpenClient {
     OpenClient { peer, reading, far }
 }
 
-/// Runs a step with one client, and returns all messages and pongs that the client receives.
-pub(super) fn with_client(step: impl FnOnce(&mut Shard, PeerId)) -> Received {
+/// Runs a test of a shard with one client that has sent nothing yet.
+pub(super) fn run<T>(mut shard: Shard, test: impl AsyncFnOnce(Shard, OpenClient) -> T) -> T {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(async {
-        let (mut shard, start) = (shard(), Instant::START);
-        let OpenClient { peer, reading, far } = open_client(&mut shard);
+        let client = open_client(&mut shard);
+        test(shard, client).await
+    })
+}
+
+/// Runs a step with one client, and returns all messages and pongs that the client receives.
+pub(super) fn with_client(step: impl FnOnce(&mut Shard, PeerId)) -> Received {
+    run(shard(), async |mut shard, client| {
+        let OpenClient { peer, reading, far } = client;
+        let start = Instant::START;
         step(&mut shard, peer);
         shard.finish_iteration(start);
         // The runtime has not seen yet that the socket accepts bytes.

@@ -7,11 +7,10 @@ use std::thread;
 use steadfast_engine::{ChannelEpoch, EngineEvent, Page, ReadResponse, Response};
 use steadfast_protocol::inbound::Inbound;
 use steadfast_protocol::message::ClientInfo;
-use tokio::runtime;
 
 use super::*;
 use crate::config::Config;
-use crate::shard::test_client::{OpenClient, handle_message, open_client, shard, shard_on};
+use crate::shard::test_client::{OpenClient, handle_message, run, shard, shard_on};
 use crate::shard_bus::{self, INBOX_LIMITS, InboxLimits};
 
 /// More than the kernel buffers for one connection.
@@ -19,14 +18,13 @@ const LARGE: usize = 16 << 20;
 
 #[test]
 fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(async {
-        let (mut shard, start) = (shard(), Instant::START);
+    run(shard(), async |mut shard, client| {
+        let start = Instant::START;
         let OpenClient {
             peer,
             reading: _reading,
             mut far,
-        } = open_client(&mut shard);
+        } = client;
         let message = b"{\"id\":1,\"connect\":{}}";
         handle_message(&mut shard, peer, message);
 
@@ -52,14 +50,13 @@ fn a_send_buffer_that_is_empty_before_the_iteration_finishes_is_not_reported() {
 
 #[test]
 fn the_replies_to_many_pings_of_one_iteration_do_not_fill_the_memory() {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(async {
-        let (mut shard, start) = (shard(), Instant::START);
+    run(shard(), async |mut shard, client| {
+        let start = Instant::START;
         let OpenClient {
             peer,
             reading: _reading,
             far: _far,
-        } = open_client(&mut shard);
+        } = client;
         let mut inbound = Inbound::new(Encoding::Json);
         let ping = [&b"\x89\xfd\0\0\0\0"[..], &[0; 125]].concat();
 
@@ -75,14 +72,13 @@ fn the_replies_to_many_pings_of_one_iteration_do_not_fill_the_memory() {
 
 #[test]
 fn a_connection_is_closed_only_after_the_reply_to_the_close_frame_is_written() {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(async {
-        let (mut shard, start) = (shard(), Instant::START);
+    run(shard(), async |mut shard, client| {
+        let start = Instant::START;
         let OpenClient {
             peer,
             reading,
             mut far,
-        } = open_client(&mut shard);
+        } = client;
         shard.send_preamble(peer, &vec![0; LARGE]);
         shard.flush();
         let mut inbound = Inbound::new(Encoding::Json);
@@ -119,21 +115,20 @@ fn a_connection_is_closed_only_after_the_reply_to_the_close_frame_is_written() {
 
 #[test]
 fn the_hub_is_notified_of_a_message_that_does_not_fit_into_an_inbox() {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(async {
-        let (bus, _inboxes) = shard_bus::open(
-            1,
-            InboxLimits {
-                messages: 1,
-                ..INBOX_LIMITS
-            },
-        );
-        let (mut shard, start) = (shard_on(bus), Instant::START);
+    let (bus, _inboxes) = shard_bus::open(
+        1,
+        InboxLimits {
+            messages: 1,
+            ..INBOX_LIMITS
+        },
+    );
+    run(shard_on(bus), async |mut shard, client| {
+        let start = Instant::START;
         let OpenClient {
             peer,
             reading: _reading,
             far: _far,
-        } = open_client(&mut shard);
+        } = client;
         let query = |id| format!("{{\"id\":{id},\"presence\":{{\"channel\":\"news\"}}}}");
         let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{}", query(2));
         handle_message(&mut shard, peer, message.as_bytes());
@@ -150,14 +145,13 @@ fn the_hub_is_notified_of_a_message_that_does_not_fit_into_an_inbox() {
 
 #[test]
 fn many_joins_are_sent_in_turns() {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(async {
-        let (mut shard, start) = (shard(), Instant::START);
+    run(shard(), async |mut shard, client| {
+        let start = Instant::START;
         let OpenClient {
             peer,
             reading: _reading,
             far: _far,
-        } = open_client(&mut shard);
+        } = client;
         let subscribe =
             r#"{"id":2,"subscribe":{"channel":"news","join_leave":true,"recoverable":true}}"#;
         let message = format!("{{\"id\":1,\"connect\":{{}}}}\n{subscribe}");
