@@ -1,7 +1,8 @@
 # The targets to type. Everything with logic is in xtask; `cargo xtask help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs pictures precommit compiler
+.PHONY: help run test check bench conformance fuzz lab sim soak setup hooks fix docs pictures precommit compiler machine
 STEPS ?=
+RUST := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -51,6 +52,13 @@ pictures: setup ## regenerate the pictures of the documents from the real page
 precommit: compiler
 	cargo xtask precommit
 
+# Says what is missing before anything is compiled.
+machine:
+	@[ "$$(uname -s)" = Linux ] || { echo "unsupported operating system $$(uname -s): Steadfast runs on Linux; use a Linux machine, a container or WSL 2" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cargo not found: install Rust $(RUST) or later from https://rustup.rs" >&2; exit 1; }
+	@have=$$(rustc --version | cut -d ' ' -f 2); printf '%s\n' "$(RUST)" "$$have" | sort -V -C \
+		|| { echo "unsupported Rust $$have: $(RUST) or later is needed; run: rustup update" >&2; exit 1; }
+
 # Everything needs a C compiler, xtask included; a fresh Debian has none.
-compiler:
+compiler: machine
 	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)

@@ -4,6 +4,7 @@
 
 mod demo;
 mod layers;
+mod page;
 mod setup;
 mod steps;
 mod tidy;
@@ -21,6 +22,7 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   run                        build and start the demo; PORT=9000 changes the port
+  page                       build the page of the demo, unless it is up to date
   setup                      install what is missing, in .venv and node_modules
   bench-servers              install the servers that only the benchmark starts
   check [--only A,B]         format, lints, docs, tidy, spelling, links, dependencies
@@ -55,6 +57,7 @@ fn run(arguments: &[String]) -> Result<()> {
             Ok(())
         }
         "run" => demo::run(),
+        "page" => page::build(),
         "setup" => setup::run(),
         "bench-servers" => setup::bench_servers(),
         "tidy" => tidy::run(),

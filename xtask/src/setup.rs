@@ -259,7 +259,7 @@ fn is_pinned(package: &str, said: &str) -> bool {
 fn install_python(arguments: &[&str]) -> Result<()> {
     say(&format!("setup: pip installs {}", arguments.join(" ")));
     let pip = environment().join("bin/pip");
-    let status = command(&pip.to_string_lossy())
+    let status = command(&pip)
         .args(["install", "--quiet", "--disable-pip-version-check"])
         .args(arguments)
         .status()

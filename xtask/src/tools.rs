@@ -1,12 +1,13 @@
 //! Finds and runs other programs, and prints progress.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 
 use crate::tree::root;
 
@@ -21,10 +22,26 @@ pub(crate) fn environment() -> PathBuf {
 }
 
 /// A command that runs in the root, with the programs that `setup` installed first on its search path.
-pub(crate) fn command(program: &str) -> Command {
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(root()).env("PATH", search_path());
     command
+}
+
+/// Returns cargo's target folder, which its configuration or `CARGO_TARGET_DIR` may set; relative to the root if it is in it.
+///
+/// # Errors
+///
+/// When cargo does not report the folder.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let metadata = MetadataCommand::new()
+        .current_dir(root())
+        .no_deps()
+        .exec()
+        .context("failed to find the target folder of cargo")?;
+    let folder = metadata.target_directory.into_std_path_buf();
+    let relative = folder.strip_prefix(root()).map(PathBuf::from);
+    Ok(relative.unwrap_or(folder))
 }
 
 fn search_path() -> OsString {

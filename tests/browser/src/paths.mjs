@@ -1,5 +1,6 @@
 // Paths: the project, the program under test, the browser, and the directory for results.
 
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,11 +16,18 @@ export const IMAGES = join(ROOT, "docs/images");
 
 /** The program that the step `build` builds; `STEADFAST` sets another path. */
 export function program() {
-  const path = process.env.STEADFAST ?? join(ROOT, "target/debug/steadfast");
+  const path = process.env.STEADFAST ?? join(targetFolder(), "debug/steadfast");
   if (!existsSync(path)) {
     throw new Error(`program not found at ${path}: run \`cargo xtask test --only web-build,build\``);
   }
   return path;
+}
+
+/** Cargo's target folder, which its configuration or `CARGO_TARGET_DIR` may set. */
+function targetFolder() {
+  const query = ["metadata", "--no-deps", "--format-version", "1"];
+  const metadata = execFileSync("cargo", query, { cwd: ROOT, maxBuffer: 2 ** 26 });
+  return JSON.parse(metadata).target_directory;
 }
 
 /** Debian's browser; `CHROMIUM` sets another path. */

@@ -1,14 +1,16 @@
 // Replaces the demo's server during development of the page: `DEV_GATEWAY_PORT=8101 npm run dev` serves the page with a
 // real gateway on that port, five painters, and the HTTP API of the demo. This plugin is not part of the build.
 
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Connect, Plugin } from "vite";
 import { Application, CHANNEL, COLORS, HEIGHT, WIDTH } from "./application.ts";
 import { Gateway } from "./gateway.ts";
 import { Painter } from "./painter.ts";
 
-const BINARY = process.env["STEADFAST"] ?? "../target/debug/steadfast";
 const PAINTERS = 5;
 const EVERY_MS = 150;
 
@@ -33,10 +35,11 @@ const running = globalThis as { devServer?: Handler };
 type Handler = (request: IncomingMessage, response: ServerResponse, next: () => void) => void;
 
 function serve(port: number): Handler {
-  if (!existsSync(BINARY)) {
-    throw new Error(`gateway not found at ${BINARY}: build it, or set STEADFAST to its path`);
+  const binary = process.env["STEADFAST"] ?? builtBinary();
+  if (!existsSync(binary)) {
+    throw new Error(`gateway not found at ${binary}: run \`cargo build\`, or set STEADFAST to its path`);
   }
-  const gateway = new Gateway(BINARY, port, process.env["DEV_GATEWAY_STORE"] === "memory");
+  const gateway = new Gateway(binary, port, process.env["DEV_GATEWAY_STORE"] === "memory");
   process.once("exit", () => gateway.stop());
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => process.exit(0));
@@ -68,6 +71,15 @@ function serve(port: number): Handler {
         return next();
     }
   };
+}
+
+/** The path at which cargo builds the gateway; the target folder is configurable. */
+function builtBinary(): string {
+  const query = ["metadata", "--no-deps", "--format-version", "1"];
+  const project = fileURLToPath(new URL("../../..", import.meta.url));
+  const metadata = execFileSync("cargo", query, { cwd: project, maxBuffer: 2 ** 26, encoding: "utf8" });
+  const { target_directory: target } = JSON.parse(metadata) as { target_directory: string };
+  return join(target, "debug/steadfast");
 }
 
 function config(gateway: Gateway): object {

@@ -1,9 +1,11 @@
 //! The steps of each task: the checks, the tests, and the long tests that run on demand.
 
 use std::env;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::{Lane, Step};
+use crate::tools::target_folder;
 use crate::tree::Tree;
 
 /// More than enough for a step that compiles everything on two slow cores.
@@ -24,10 +26,6 @@ const FUZZ_TARGETS: &str = "fuzz/fuzz_targets/";
 /// Builds all programs of the workspace. The examples are included because only then do the dependencies have the
 /// features that they have in tests; without them, most of the workspace would be compiled a second time.
 const PROGRAMS: &str = "cargo build --quiet --workspace --bins --examples";
-
-/// The workspace of the benchmark and of the third-party Rust client, and its target folder.
-const BENCH: &str =
-    "--locked --manifest-path tests/bench/Cargo.toml --target-dir target/third-party";
 
 /// The steps of a task, or `None` when no list has this name.
 pub(crate) fn list(task: &str) -> Option<Vec<Step>> {
@@ -91,7 +89,7 @@ fn tests() -> Vec<Step> {
         step("web-unit", "npm --prefix web run test").aside(),
         web_build().aside(),
         bench_build().aside(),
-        step("bench-unit", &format!("cargo test --quiet {BENCH}")).aside(),
+        step("bench-unit", &format!("cargo test --quiet {}", bench_workspace())).aside(),
         // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `known-bad`, `lab` and
         // `demo`.
         step(
@@ -102,10 +100,10 @@ fn tests() -> Vec<Step> {
         .after(&["setup", "web-build"]),
         step("doctests", "cargo test --quiet --workspace --doc"),
         build(),
-        built("sim", "target/debug/steadfast sim --seeds 0..200"),
+        built("sim", &format!("{} sim --seeds 0..200", program("steadfast"))),
         built(
             "sim-memory",
-            "target/debug/steadfast sim --seeds 0..200 --engine memory",
+            &format!("{} sim --seeds 0..200 --engine memory", program("steadfast")),
         ),
         built("codec", "python3 tests/conformance/kosoku.py").aside().after(&["build"]),
         websocket("1-7,10").aside().after(&["build"]),
@@ -134,6 +132,28 @@ fn build() -> Step {
     step("build", PROGRAMS)
 }
 
+/// A program that `build` builds, as a word of a shell command.
+fn program(name: &str) -> String {
+    format!("\"{}/debug/{name}\"", target())
+}
+
+/// The target folder: `target`, unless cargo is configured otherwise.
+fn target() -> &'static str {
+    static TARGET: OnceLock<String> = OnceLock::new();
+    TARGET.get_or_init(|| {
+        // If cargo does not report it, cargo itself fails in the next step and says why.
+        let folder = target_folder().unwrap_or_else(|_| "target".into());
+        folder.to_string_lossy().into_owned()
+    })
+}
+
+/// The workspace of the benchmark and of the third-party Rust client, and its target folder, in which `steadfast-e2e`
+/// builds too.
+fn bench_workspace() -> String {
+    let target = target();
+    format!("--locked --manifest-path tests/bench/Cargo.toml --target-dir {target}/third-party")
+}
+
 /// A step that starts a program of the workspace, which is built first if it is not up to date.
 fn built(name: &str, line: &str) -> Step {
     let script = format!("{PROGRAMS} && exec {line}");
@@ -156,13 +176,19 @@ fn pictures() -> Vec<Step> {
 
 /// Builds the page, which the program embeds when it is built.
 fn web_build() -> Step {
-    step("web-build", "npm --prefix web run build")
+    Step {
+        name: "web-build".to_owned(),
+        ..own("page")
+    }
 }
 
 /// Runs the suite's cases for servers against the gateway; the step `codec` runs both roles without a gateway.
 fn websocket(sections: &str) -> Step {
     let suite = "python3 tests/conformance/kosoku.py --role server --path /test/echo --sections";
-    let gateway = "target/debug/steadfast serve --memory --config tests/conformance/gateway.toml";
+    let gateway = format!(
+        "{} serve --memory --config tests/conformance/gateway.toml",
+        program("steadfast")
+    );
     built(
         "websocket",
         &format!("{suite} {sections} --server-cmd '{gateway} --port {{port}}'"),
@@ -175,8 +201,11 @@ fn conformance() -> Vec<Step> {
         build(),
         built("codec", codec),
         websocket("1-7,9-10"),
-        built("walk", "target/debug/steadfast-e2e walk"),
-        built("slow-links", "target/debug/steadfast-e2e slow-links --long"),
+        built("walk", &format!("{} walk", program("steadfast-e2e"))),
+        built(
+            "slow-links",
+            &format!("{} slow-links --long", program("steadfast-e2e")),
+        ),
     ]
 }
 
@@ -234,7 +263,7 @@ fn fuzz() -> Vec<Step> {
 fn bench_build() -> Step {
     step(
         "bench-build",
-        &format!("cargo build --quiet {BENCH} --bins"),
+        &format!("cargo build --quiet {} --bins", bench_workspace()),
     )
 }
 
@@ -242,16 +271,20 @@ fn bench_build() -> Step {
 fn bench() -> Step {
     step(
         "bench",
-        &format!("cargo run --quiet --release {BENCH} --bin bench"),
+        &format!(
+            "cargo run --quiet --release {} --bin bench",
+            bench_workspace()
+        ),
     )
 }
 
 /// Measures the build of the tests: the smoke run compares it with a bare server and other clients of the same profile.
 fn bench_smoke() -> Step {
-    let smoke = "--smoke --gateway target/debug/steadfast";
+    let bench = bench_workspace();
+    let gateway = program("steadfast");
     built(
         "bench",
-        &format!("cargo run --quiet {BENCH} --bin bench -- {smoke}"),
+        &format!("cargo run --quiet {bench} --bin bench -- --smoke --gateway {gateway}"),
     )
 }
 
@@ -259,7 +292,10 @@ fn bench_smoke() -> Step {
 fn log_bench() -> Step {
     step(
         "log",
-        &format!("cargo run --quiet --release {BENCH} --package log-bench"),
+        &format!(
+            "cargo run --quiet --release {} --package log-bench",
+            bench_workspace()
+        ),
     )
 }
 
