@@ -128,12 +128,13 @@ Exit codes:
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
-  steadfast demo                page on http://127.0.0.1:8000, gateway on the next port
-  PORT=9000 steadfast demo      page on another port
+  steadfast demo                page on http://127.0.0.1:8000
+  steadfast demo --port 9000    page on another port, as with PORT=9000
   steadfast demo --painters 20  start 20 painting clients
 
 Open the page, draw, and press \"Kill the gateway\".
-The page shows how long each client was disconnected.";
+The page shows how long each client was disconnected.
+Other clients connect to the same port, for example: steadfast connect ws://127.0.0.1:8000";
 
 /// Durable WebSocket pub/sub gateway, with tools to operate and test it
 #[derive(Debug, Parser)]
@@ -304,13 +305,13 @@ pub(crate) struct Sim {
 /// The arguments of `demo`.
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
-    /// Port of the page; the gateway uses the next one [default: 8000]
+    /// Port for the page and for clients of the gateway; 0 selects a free port [default: 8000]
     #[arg(long)]
     pub(crate) port: Option<u16>,
     /// Number of clients that paint automatically, 0 to 100
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = painters)]
     pub(crate) painters: usize,
-    /// Directory for the gateway's log and the picture [default: steadfast-data/demo]
+    /// Directory for the gateway's log and the picture, for one demo at a time [default: steadfast-data/demo]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Disable the button that kills the gateway

@@ -84,6 +84,17 @@ impl Failure {
         }
     }
 
+    /// Another process is listening on the port.
+    pub(crate) fn port_in_use(error: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            code: PORT_IN_USE,
+            text: Text::Error {
+                error: error.into(),
+                hint: hint.into(),
+            },
+        }
+    }
+
     /// A scenario is invalid, or something that it requires is missing.
     pub(crate) fn scenario(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {

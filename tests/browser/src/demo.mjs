@@ -1,20 +1,16 @@
 // `steadfast demo` as a process: starts it in a separate directory, reads its report, kills its gateway, stops it.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { constants } from "node:fs";
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { makeRunDirectory, program } from "./paths.mjs";
 import { TIMEOUT_MS, until } from "./until.mjs";
-
-/** The ports of the demos: below the ephemeral ports, so that no outgoing connection uses one of them. */
-const PORTS_FROM = 20_000;
-const PORTS = 10_000;
 
 export class Demo {
   #child;
   #directory;
-  #port;
   stdout = "";
   stderr = "";
 
@@ -22,11 +18,10 @@ export class Demo {
   static async start({ painters } = {}) {
     const demo = new Demo();
     demo.#directory = await makeRunDirectory("demo");
-    demo.#port = await findFreePorts();
     const choice = painters === undefined ? [] : ["--painters", String(painters)];
     demo.#child = spawn(program(), ["demo", ...choice], {
       cwd: demo.#directory,
-      env: { ...process.env, PORT: String(demo.#port) },
+      env: { ...process.env, PORT: "0" },
       stdio: ["ignore", "pipe", "pipe"],
     });
     demo.#child.stdout.setEncoding("utf8").on("data", (text) => {
@@ -59,6 +54,7 @@ export class Demo {
     return address;
   }
 
+  /** The printed URL for clients of the gateway, at the port of the page. */
   get gateway() {
     const [url] = /ws:\/\/\S+/u.exec(this.stdout) ?? [];
     return url;
@@ -84,13 +80,31 @@ export class Demo {
       const live = await this.live();
       return live.gateway.state === "up" && live;
     });
+    const release = await this.holdPort();
     process.kill(gateway.pid, "SIGKILL");
-    return this.holdPort();
+    return release;
   }
 
-  /** Occupies the port of an exiting gateway, so that it cannot restart; returns a function that releases the port. */
-  holdPort() {
-    return until("the port of the killed gateway", () => occupyPort(this.#port + 1));
+  /**
+   * Keeps the port of an exiting gateway closed: the next gateway waits for its configuration, whose file is a FIFO until
+   * the returned function is called. A start that fails would not do, because the demo exits after three of them.
+   */
+  async holdPort() {
+    const configuration = join(this.#directory, "steadfast-data/demo/gateway.toml");
+    const [original, fifo] = [`${configuration}.original`, `${configuration}.fifo`];
+    execFileSync("mkfifo", [fifo]);
+    await rename(configuration, original);
+    await rename(fifo, configuration);
+    let isHeld = true;
+    return async () => {
+      if (isHeld) {
+        isHeld = false;
+        await rename(configuration, fifo);
+        await rename(original, configuration);
+        await writeToReader(fifo, await readFile(configuration));
+        await rm(fifo);
+      }
+    };
   }
 
   /** Stops the demo as Ctrl-C does, and returns the exit code. */
@@ -119,30 +133,13 @@ export class Demo {
   }
 }
 
-/** Finds two consecutive free ports, for the page and the gateway. */
-async function findFreePorts() {
-  const first = PORTS_FROM + ((process.pid * 2) % PORTS);
-  for (let port = first; port < first + 1_000; port += 2) {
-    try {
-      const pair = [await occupyPort(port), await occupyPort(port + 1)];
-      await Promise.all(pair.map((release) => release()));
-      return port;
-    } catch {
-      // A port is in use: the next pair is tried.
+/** Writes to a FIFO if a process is waiting to read it. */
+async function writeToReader(fifo, bytes) {
+  const file = await open(fifo, constants.O_WRONLY | constants.O_NONBLOCK).catch((error) => {
+    if (error.code !== "ENXIO") {
+      throw error;
     }
-  }
-  throw new Error("no two consecutive free ports");
-}
-
-/** Listens on a port and closes all connections; returns an idempotent function that releases the port. */
-async function occupyPort(port) {
-  const server = createServer((socket) => socket.destroy());
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  return async () => {
-    if (server.listening) {
-      server.close();
-      await once(server, "close");
-    }
-  };
+  });
+  await file?.writeFile(bytes);
+  await file?.close();
 }

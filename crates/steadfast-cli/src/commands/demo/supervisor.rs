@@ -1,32 +1,26 @@
-//! Runs the gateway as a child process: starts it, kills it on request, and restarts it.
+//! Supervises the gateway process: starts it, kills it on request, and restarts it.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
+use super::gateway_process::{GatewayCommand, GatewayProcess};
 use super::live::{GatewayState, LiveStats};
 use crate::output;
 
-/// The delay from an exit to the next start: long enough to be visible on the page.
+/// The delay from an exit to the next start: long enough to be visible on the page. After failed starts it is multiplied
+/// by their number.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
-/// The interval between two readiness checks of a starting gateway.
-const READY_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// The timeout of one readiness check.
-const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long the gateway may take to exit after SIGTERM; then it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this many failed starts in a row, the next one would fail too.
+const FAILED_STARTS_MAX: u32 = 3;
 
 /// Controls the gateway process.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     requests: mpsc::Sender<SupervisorRequest>,
+    progress: watch::Receiver<Progress>,
     stats: Arc<LiveStats>,
 }
 
@@ -36,150 +30,206 @@ enum SupervisorRequest {
     Stop(oneshot::Sender<()>),
 }
 
+/// How far the gateway has come since the start of the demo.
+#[derive(Debug)]
+enum Progress {
+    Starting,
+    /// It was ready at least once.
+    Started,
+    /// It failed to start too often, and is not started again.
+    GaveUp(String),
+}
+
 impl Supervisor {
-    pub(super) fn start(
-        program: &Path,
-        directory: &Path,
-        url: &str,
-        stats: Arc<LiveStats>,
-    ) -> Self {
+    pub(super) fn start(gateway: GatewayCommand, stats: Arc<LiveStats>) -> Self {
         let (requests, receiver) = mpsc::channel(4);
+        let (sender, progress) = watch::channel(Progress::Starting);
         let runner = Runner {
-            program: program.to_owned(),
-            directory: directory.to_owned(),
-            authority: authority(url),
+            gateway,
             stats: Arc::clone(&stats),
+            requests: receiver,
+            progress: sender,
+            failed_starts: 0,
         };
-        tokio::spawn(runner.run(receiver));
-        Self { requests, stats }
+        tokio::spawn(runner.run());
+        Self {
+            requests,
+            progress,
+            stats,
+        }
     }
 
-    /// Kills the gateway. Returns `false` when it is already down.
+    /// Kills the gateway. Returns `false` when it is already down. Reports from now on say that it is down.
     pub(super) fn kill(&self) -> bool {
-        self.stats.is_up() && self.requests.try_send(SupervisorRequest::Kill).is_ok()
+        let is_killed =
+            self.stats.is_up() && self.requests.try_send(SupervisorRequest::Kill).is_ok();
+        if is_killed {
+            self.stats.record_kill();
+            self.stats.set_gateway_state(GatewayState::Down, None);
+        }
+        is_killed
+    }
+
+    /// Waits until the gateway is ready for the first time, or returns why it cannot be started.
+    pub(super) async fn started(&self) -> Result<(), String> {
+        let mut progress = self.progress.clone();
+        match progress
+            .wait_for(|progress| !matches!(progress, Progress::Starting))
+            .await
+            .as_deref()
+        {
+            Ok(Progress::GaveUp(reason)) => Err(reason.clone()),
+            // The sender is dropped when the supervisor was stopped.
+            Ok(Progress::Starting | Progress::Started) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Waits until the gateway cannot be started, and returns why.
+    pub(super) async fn gave_up(&self) -> String {
+        let mut progress = self.progress.clone();
+        if let Ok(progress) = progress
+            .wait_for(|progress| matches!(progress, Progress::GaveUp(_)))
+            .await
+            && let Progress::GaveUp(reason) = &*progress
+        {
+            return reason.clone();
+        }
+        // It was stopped.
+        std::future::pending().await
     }
 
     /// Stops the gateway gracefully.
     pub(super) async fn stop(&self) {
         let (done, stopped) = oneshot::channel();
-        if self
-            .requests
-            .send(SupervisorRequest::Stop(done))
-            .await
-            .is_ok()
-        {
-            // An error means that the gateway took too long, or that the supervisor has already stopped.
-            let _ = timeout(STOP_TIMEOUT, stopped).await;
+        let stop = SupervisorRequest::Stop(done);
+        if self.requests.send(stop).await.is_ok() {
+            // An error means that the supervisor has already stopped.
+            let _ = stopped.await;
         }
     }
-}
-
-fn authority(url: &str) -> String {
-    let rest = url.strip_prefix("ws://").unwrap_or(url);
-    rest.split('/').next().unwrap_or(rest).to_owned()
 }
 
 struct Runner {
-    program: PathBuf,
-    directory: PathBuf,
-    authority: String,
+    gateway: GatewayCommand,
     stats: Arc<LiveStats>,
+    requests: mpsc::Receiver<SupervisorRequest>,
+    progress: watch::Sender<Progress>,
+    /// Since the gateway was last ready.
+    failed_starts: u32,
+}
+
+/// How a gateway process ended.
+enum End {
+    /// It was killed on request, or exited after it was ready.
+    Exited,
+    /// It exited before it was ready.
+    FailedStart { status: String, error: String },
+    /// The supervisor was stopped.
+    Stopped(Option<oneshot::Sender<()>>),
 }
 
 impl Runner {
-    async fn run(self, mut requests: mpsc::Receiver<SupervisorRequest>) {
+    async fn run(mut self) {
         loop {
-            self.stats.set_gateway_state(GatewayState::Starting, None);
-            let mut child = match self.spawn() {
-                Ok(child) => child,
-                Err(error) => {
-                    output::message(&format!("failed to start the gateway: {error}"));
-                    sleep(RESTART_DELAY).await;
-                    continue;
-                }
-            };
-            let id = child.id();
-            tokio::select! {
-                () = self.until_ready() => self.stats.set_gateway_state(GatewayState::Up, id),
-                _ = child.wait() => {}
-            }
-            tokio::select! {
-                status = child.wait() => {
-                    self.stats.set_gateway_state(GatewayState::Down, None);
-                    let reason = status.map_or_else(|error| error.to_string(), |it| it.to_string());
-                    let log = self.directory.join("gateway.log");
-                    output::message(&format!("the gateway exited: {reason}; see {}", log.display()));
-                }
-                request = requests.recv() => match request {
-                    Some(SupervisorRequest::Kill) => {
-                        // Sends SIGKILL and waits for the exit; an error means that the child has already exited.
-                        let _ = child.kill().await;
-                        self.stats.record_kill();
-                        self.stats.set_gateway_state(GatewayState::Down, None);
-                    }
-                    Some(SupervisorRequest::Stop(done)) => {
-                        stop(&mut child).await;
-                        let _ = done.send(());
+            let end = self.run_gateway().await;
+            self.stats.set_gateway_state(GatewayState::Down, None);
+            match end {
+                End::Exited => self.failed_starts = 0,
+                End::FailedStart { status, error } => {
+                    self.failed_starts += 1;
+                    if self.failed_starts == FAILED_STARTS_MAX {
+                        self.give_up(&status, &error);
                         return;
                     }
-                    None => return stop(&mut child).await,
+                    output::message(&format!(
+                        "the gateway failed to start: {status}; it is started again"
+                    ));
                 }
+                End::Stopped(done) => return confirm(done),
             }
-            sleep(RESTART_DELAY).await;
+            let delay = RESTART_DELAY * self.failed_starts.max(1);
+            tokio::select! {
+                () = sleep(delay) => {}
+                done = stop_requested(&mut self.requests) => return confirm(done),
+            }
         }
     }
 
-    /// Starts the gateway through `lab launch`, which kills the gateway when this process exits for any reason.
-    fn spawn(&self) -> std::io::Result<Child> {
-        let parent = std::process::id().to_string();
-        let log = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.directory.join("gateway.log"))?;
-        Command::new(&self.program)
-            .args(["lab", "launch", "--parent", &parent, "--"])
-            .arg(&self.program)
-            .args(["serve", "--config", "gateway.toml"])
-            // These variables configure this process, not the gateway.
-            .env_remove("PORT")
-            .env_remove("STEADFAST_ADDRESS")
-            .env_remove("STEADFAST_DATA")
-            .current_dir(&self.directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-    }
-
-    async fn until_ready(&self) {
-        while !matches!(
-            timeout(READY_CHECK_TIMEOUT, self.is_ready()).await,
-            Ok(Ok(true))
-        ) {
-            sleep(READY_CHECK_INTERVAL).await;
+    async fn run_gateway(&mut self) -> End {
+        self.stats.set_gateway_state(GatewayState::Starting, None);
+        let mut process = match self.gateway.spawn() {
+            Ok(process) => process,
+            Err(error) => {
+                return End::FailedStart {
+                    status: error.to_string(),
+                    error: String::new(),
+                };
+            }
+        };
+        let ready = tokio::select! {
+            ready = process.until_ready() => ready,
+            done = stop_requested(&mut self.requests) => return stop(&mut process, done).await,
+        };
+        if let Err(status) = ready {
+            let error = process.last_error();
+            return End::FailedStart { status, error };
+        }
+        self.stats.set_gateway_state(GatewayState::Up, process.id());
+        self.progress.send_replace(Progress::Started);
+        tokio::select! {
+            // A request to kill the gateway must not be left for its successor.
+            biased;
+            request = self.requests.recv() => match request {
+                Some(SupervisorRequest::Kill) => {
+                    process.kill().await;
+                    End::Exited
+                }
+                Some(SupervisorRequest::Stop(done)) => stop(&mut process, Some(done)).await,
+                None => stop(&mut process, None).await,
+            },
+            status = process.until_exit() => {
+                let log = self.gateway.log();
+                output::message(&format!("the gateway exited: {status}; see {}", log.display()));
+                End::Exited
+            }
         }
     }
 
-    async fn is_ready(&self) -> std::io::Result<bool> {
-        let mut socket = TcpStream::connect(&self.authority).await?;
-        let request = format!(
-            "GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.authority
-        );
-        socket.write_all(request.as_bytes()).await?;
-        let mut status = [0; 12];
-        socket.read_exact(&mut status).await?;
-        Ok(status == *b"HTTP/1.1 200")
+    fn give_up(&self, status: &str, error: &str) {
+        let log = self.gateway.log();
+        let mut reason =
+            format!("the gateway failed to start {FAILED_STARTS_MAX} times in a row: {status}");
+        for line in error.lines() {
+            reason.push_str("\n  ");
+            reason.push_str(line);
+        }
+        reason.push_str("\n  log: ");
+        reason.push_str(&log.display().to_string());
+        self.progress.send_replace(Progress::GaveUp(reason));
     }
 }
 
-async fn stop(child: &mut Child) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
-        // An error means that the child has already exited.
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+/// Waits for a request to stop; a kill is not possible while the gateway is down. `None` when nothing can be requested.
+async fn stop_requested(
+    requests: &mut mpsc::Receiver<SupervisorRequest>,
+) -> Option<oneshot::Sender<()>> {
+    loop {
+        match requests.recv().await {
+            Some(SupervisorRequest::Kill) => {}
+            Some(SupervisorRequest::Stop(done)) => return Some(done),
+            None => return None,
+        }
     }
-    if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
-        let _ = child.kill().await;
+}
+
+async fn stop(process: &mut GatewayProcess, done: Option<oneshot::Sender<()>>) -> End {
+    process.stop().await;
+    End::Stopped(done)
+}
+
+fn confirm(done: Option<oneshot::Sender<()>>) {
+    if let Some(done) = done {
+        // An error means that the requester no longer waits.
+        let _ = done.send(());
     }
 }
