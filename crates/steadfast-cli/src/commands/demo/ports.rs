@@ -104,3 +104,26 @@ impl GatewayPort {
         format!("ws://{}/connection/websocket", self.address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reserved_port_refuses_connections_until_the_gateway_listens_on_it_each_time() {
+        let port = GatewayPort::reserve().unwrap();
+        for _ in 0..2 {
+            let refused = TcpStream::connect(port.address).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+
+            let gateway = TcpListener::bind(port.address).await.unwrap();
+            let client = TcpStream::connect(port.address).await.unwrap();
+            assert_eq!(client.peer_addr().unwrap(), port.address);
+            drop(gateway);
+        }
+    }
+}
