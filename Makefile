@@ -61,4 +61,5 @@ machine:
 
 # Everything needs a C compiler, xtask included; a fresh Debian has none.
 compiler: machine
-	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)
+	@command -v cc >/dev/null || { command -v apt-get >/dev/null && apt-get update && apt-get install -y build-essential; } \
+		|| { echo "C compiler not found: install one, for example the package gcc" >&2; exit 1; }
