@@ -8,6 +8,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 run: compiler ## start the demo on http://127.0.0.1:8000; PORT=9000 changes the port
+	@cargo build --locked --package xtask
 	cargo xtask run
 
 test: compiler ## all checks and tests; STEPS="--only unit" runs one step

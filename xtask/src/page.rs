@@ -19,7 +19,7 @@ const FOLDER: &str = "web";
 /// The digest of sources and output of the last build; removed together with the packages that it needed.
 const MARK: &str = "node_modules/.built-page";
 /// What is in the folder and is neither a source of the page nor a part of it.
-const OTHERS: [&str; 2] = ["node_modules", "tests"];
+const OTHERS: [&str; 4] = ["README.md", "biome.json", "node_modules", "tests"];
 
 /// Builds the page, unless it is the result of the present sources.
 ///

@@ -134,7 +134,14 @@ Examples:
 
 Open the page, draw, and press \"Kill the gateway\".
 The page shows how long each client was disconnected.
-Other clients connect to the same port, for example: steadfast connect ws://127.0.0.1:8000";
+Other clients connect to the same port, for example: steadfast connect ws://127.0.0.1:8000
+
+Exit codes:
+  0  clean shutdown
+  1  failure, for example of the gateway to start, or a second signal
+  2  invalid arguments
+  3  port in use
+  4  another demo uses the directory";
 
 /// Durable WebSocket pub/sub gateway, with tools to operate and test it
 #[derive(Debug, Parser)]
