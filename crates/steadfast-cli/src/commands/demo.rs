@@ -83,7 +83,9 @@ pub(super) fn run(arguments: &Demo, environment: &Environment) -> Result<(), Fai
             outcome = serve(arguments, listener, &site, directory.path()) => outcome,
             () = signals.next() => Ok(()),
         };
-        output::message("shutting down: the gateway closes its connections");
+        if outcome.is_ok() {
+            output::message("shutting down: the gateway closes its connections");
+        }
         site.canvas.save();
         tokio::select! {
             () = site.supervisor.stop() => outcome,

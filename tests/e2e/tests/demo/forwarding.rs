@@ -38,6 +38,19 @@ fn a_page_of_a_forwarded_port_connects_to_the_port_at_which_it_was_opened() {
 }
 
 #[test]
+fn a_forwarded_client_with_a_foreign_name_or_a_proxy_is_not_a_local_one() {
+    let demo = Demo::start().unwrap();
+    for fields in [
+        "Host: evil.example\r\nOrigin: http://evil.example\r\n",
+        "X-Forwarded-For: 192.0.2.1\r\n",
+    ] {
+        let mut socket = upgrade(&demo, fields).unwrap();
+        let reply = command(&mut socket, r#"{"id":1,"connect":{}}"#).unwrap();
+        assert!(reply.contains("credential"), "{fields}: {reply}");
+    }
+}
+
+#[test]
 fn probes_and_wrong_requests_reach_the_gateway() {
     let demo = Demo::start().unwrap();
 
@@ -138,5 +151,5 @@ fn command(socket: &mut TcpStream, text: &str) -> Result<String> {
     };
     let mut reply = vec![0; length.into()];
     socket.read_exact(&mut reply)?;
-    Ok(String::from_utf8(reply)?)
+    Ok(String::from_utf8_lossy(&reply).into_owned())
 }
