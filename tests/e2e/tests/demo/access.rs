@@ -47,7 +47,7 @@ fn a_browser_that_uses_another_name_or_a_proxy_is_shown_why_and_what_to_do() {
 
     for (fields, reason, host) in [
         ("Host: devbox:8000\r\n", "another name", "devbox"),
-        ("X-Forwarded-For: 192.0.2.1\r\n", "a proxy", "HOST"),
+        ("X-Forwarded-For: 192.0.2.1\r\n", "A proxy added", "HOST"),
         ("Host: <script>\r\n", "another name", "HOST"),
     ] {
         let accept = "Accept: text/html,application/xhtml+xml\r\n";

@@ -68,7 +68,7 @@ impl Refusal {
             let host = host(request).and_then(host_name).unwrap_or("HOST");
             return respond_html(StatusCode::FORBIDDEN, self.page(host, port));
         }
-        let error = format!("{RULE}: {}", self.reason());
+        let error = format!("{}. {RULE}", self.reason());
         let hint =
             format!("forward the port, and open it there: ssh -L {port}:127.0.0.1:{port} HOST");
         respond_json(
@@ -79,10 +79,10 @@ impl Refusal {
 
     const fn reason(self) -> &'static str {
         match self {
-            Self::NoHost => "the request does not name exactly one host",
-            Self::NotLoopback => "the request was sent to another name or from another machine",
-            Self::Proxy => "a proxy added a header field to the request",
-            Self::ForeignPage => "a page of another server sent the request",
+            Self::NoHost => "This request does not name exactly one host",
+            Self::NotLoopback => "This request was sent to another name or from another machine",
+            Self::Proxy => "A proxy added a header field to this request",
+            Self::ForeignPage => "A page of another server sent this request",
         }
     }
 
@@ -91,10 +91,10 @@ impl Refusal {
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>Steadfast demo</title>\
              <meta name=viewport content=\"width=device-width\">\
-             <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem}}\
+             <style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 system-ui,sans-serif;max-width:42rem;margin:4rem auto;padding:0 1rem}}\
              pre{{padding:.75rem;border:1px solid;border-radius:.25rem;overflow-x:auto}}</style>\
              <h1>Open the demo at a loopback address</h1>\
-             <p>{RULE}: {reason}.\
+             <p>{reason}. {RULE}.\
              <p>If the demo runs on this machine, open <a href=\"http://127.0.0.1:{port}\">http://127.0.0.1:{port}</a>.\
              <p>If it runs on another machine, forward its port, and then open the same address:\
              <pre>ssh -L {port}:127.0.0.1:{port} {host}</pre>"
