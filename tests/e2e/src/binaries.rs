@@ -157,7 +157,8 @@ fn profile_folder() -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-fn target() -> Result<PathBuf> {
+/// The folder in which cargo builds.
+pub(crate) fn target() -> Result<PathBuf> {
     let profile = profile_folder()?;
     let target = profile.parent().context("the profile has no folder")?;
     Ok(target.to_owned())

@@ -5,18 +5,21 @@
 //! - [`walk`] exercises every feature with each kind of client.
 //! - [`edges`] runs the npm client into what the gateway does not support.
 //! - [`many_channels`] lets clients subscribe to as many channels as the gateway permits, and publish as much at once.
-//! - [`slow_links`] lets clients recover over links of a few kbit/s.
+//! - [`slow_links`] lets clients recover over links of a few kbit/s; [`namespaces`] separates such runs from the machine.
+//! - [`documents`] runs every command and sample of the documents.
 //! - [`kills`] runs load over kills and restarts; [`ledger`] records every event and evaluates them.
 //!
 //! The gateway is not linked: the tests run the binary that a user would start.
 
 pub mod binaries;
+pub mod documents;
 pub mod driver;
 pub mod edges;
 pub mod gateway;
 pub mod kills;
 pub mod ledger;
 pub mod many_channels;
+pub mod namespaces;
 pub(crate) mod sdk;
 pub mod slow_links;
 pub mod third_party;

@@ -1,19 +1,19 @@
 //! Runs the end-to-end tests from the command line and in their long forms; prints the result and sets the exit code.
 //!
 //! `steadfast-e2e walk` exercises every feature with every client; `steadfast-e2e kills [--long]` runs load over kills;
-//! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, in network namespaces of its own;
+//! `steadfast-e2e slow-links [--long]` lets clients recover over slow links, and `steadfast-e2e documents` runs every command
+//! and sample of the documents, both in network namespaces of their own;
 //! `--gateway PATH` uses another program than the one that cargo builds.
 
 use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use steadfast_e2e::kills::{self, Plan};
-use steadfast_e2e::slow_links::{self, network};
-use steadfast_e2e::{binaries, walk};
+use steadfast_e2e::{binaries, documents, namespaces, slow_links, walk};
 
 /// The parsed command line.
 struct Arguments {
@@ -42,7 +42,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments> {
     let mut arguments = Arguments {
         task: words
             .next()
-            .context("missing task: walk, kills or slow-links")?,
+            .context("missing task: walk, kills, slow-links or documents")?,
         gateway: None,
         plan: Plan::short(),
         links: slow_links::Plan::SHORT,
@@ -93,17 +93,27 @@ fn execute(arguments: &Arguments) -> Result<bool> {
             writeln!(out, "every client has recovered over its slow link")?;
             Ok(true)
         }
-        "slow-links" => {
-            if let Some(reason) = network::unavailable() {
-                bail!("network namespaces are not available: {reason}");
-            }
-            // The program is built outside of the namespaces, in which there is no other network.
-            let words = ["slow-links", "--inside", "--gateway"].map(str::to_owned);
-            let gateway = program()?.display().to_string();
-            let long = env::args().filter(|word| word == "--long");
-            let words: Vec<String> = words.into_iter().chain([gateway]).chain(long).collect();
-            Ok(network::run_inside(&env::current_exe()?, &words)?.success())
+        "documents" if arguments.is_inside => {
+            documents::run(&program()?)?;
+            writeln!(out, "every command and sample of the documents works")?;
+            Ok(true)
         }
-        other => bail!("unknown task `{other}`: the tasks are walk, kills and slow-links"),
+        "slow-links" | "documents" => run_in_namespaces(arguments, &program()?),
+        other => {
+            bail!("unknown task `{other}`: the tasks are walk, kills, slow-links and documents")
+        }
     }
+}
+
+/// Starts this program again in namespaces of its own. The gateway is built before, because in the namespaces there is no
+/// other network.
+fn run_in_namespaces(arguments: &Arguments, gateway: &Path) -> Result<bool> {
+    if let Some(reason) = namespaces::unavailable() {
+        bail!("network namespaces are not available: {reason}");
+    }
+    let gateway = gateway.display().to_string();
+    let words = [arguments.task.as_str(), "--inside", "--gateway", &gateway].map(str::to_owned);
+    let long = env::args().filter(|word| word == "--long");
+    let words: Vec<String> = words.into_iter().chain(long).collect();
+    Ok(namespaces::run_inside(&env::current_exe()?, &words)?.success())
 }

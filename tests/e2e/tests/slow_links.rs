@@ -4,11 +4,11 @@ use std::env;
 use std::process::Command;
 
 use steadfast_e2e::binaries;
-use steadfast_e2e::slow_links::network;
+use steadfast_e2e::namespaces;
 
 #[test]
 fn clients_on_slow_links_recover_what_they_missed_and_keep_their_connection() {
-    if let Some(reason) = network::unavailable() {
+    if let Some(reason) = namespaces::unavailable() {
         // Where tests are required to be complete, a missing permission must not go unnoticed.
         assert!(env::var_os("CI").is_none(), "{reason}");
         println!("skipped, because network namespaces are not available: {reason}");

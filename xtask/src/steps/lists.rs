@@ -90,11 +90,11 @@ fn tests() -> Vec<Step> {
         web_build().aside(),
         bench_build().aside(),
         step("bench-unit", &format!("cargo test --quiet {}", bench_workspace())).aside(),
-        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `known-bad`, `lab` and
-        // `demo`.
+        // The tests that start gateways or third-party clients run in `third-party`, `slow-links`, `known-bad`, `lab`,
+        // `documents` and `demo`.
         step(
             "unit",
-            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links))",
+            "cargo nextest run --workspace -E not(binary_id(steadfast-e2e::third_party)|binary_id(steadfast-e2e::known_bad)|binary_id(steadfast-e2e::lab)|binary_id(steadfast-e2e::demo)|binary_id(steadfast-e2e::slow_links)|binary_id(steadfast-e2e::documents))",
         )
         // The runner is installed by `setup`, and the program embeds the page: a later page would compile it again.
         .after(&["setup", "web-build"]),
@@ -114,6 +114,8 @@ fn tests() -> Vec<Step> {
         end_to_end("demo", "demo"),
         // Its runs mostly wait for scheduled faults, so more of them run at a time than the machine has cores.
         end_to_end("lab", "lab").and(vec!["--test-threads".to_owned(), "4".to_owned()]),
+        // Its commands are those of the documents, which expect one server on the machine: mostly it waits.
+        end_to_end("documents", "documents"),
         bench_smoke().alone(),
     ]
 }

@@ -4,13 +4,13 @@
 //! Neither end has the slow queue itself: the kernel does not send what a queue of its own drops, and so accepts several
 //! times as much as it would with a link elsewhere.
 //!
-//! The calling program is started again within namespaces of its own, which end with it: whatever happens to it, nothing
-//! of its links remains.
+//! The calling program is started again within [`namespaces`] of its own.
 
-use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+use crate::namespaces::{self, execute};
 
 /// Where `ip netns` mounts the namespaces that it creates; a folder of this run's mount namespace.
 const NAMESPACES: &str = "/run/netns";
@@ -23,48 +23,13 @@ const BURST_BYTES: u32 = 1_600;
 /// with more, nothing would be dropped, which is the simpler case.
 const QUEUE_BYTES: u32 = 8_000;
 
-/// Why namespaces cannot be created here, or `None` if they can be.
-pub fn unavailable() -> Option<String> {
-    for (program, arguments) in [
-        ("unshare", &["--net", "--mount", "true"][..]),
-        ("ip", &["-Version"]),
-        ("tc", &["-Version"]),
-    ] {
-        match Command::new(program).args(arguments).output() {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                return Some(format!("{program} failed: {text}"));
-            }
-            Err(error) => return Some(format!("{program} cannot be started: {error}")),
-        }
-    }
-    None
-}
-
-/// Starts a program in network and mount namespaces of its own, and waits for its end.
-///
-/// # Errors
-///
-/// When `unshare` cannot be started.
-pub fn run_inside(program: &Path, arguments: &[String]) -> Result<ExitStatus> {
-    Command::new("unshare")
-        .args(["--net", "--mount"])
-        .arg(program)
-        .args(arguments)
-        .status()
-        .context("failed to start unshare")
-}
-
 /// Prepares the namespaces of this process for links.
 ///
 /// # Errors
 ///
 /// When the process is not in namespaces of its own, or a command fails.
 pub fn prepare() -> Result<()> {
-    std::fs::create_dir_all(NAMESPACES).context("failed to create the folder of namespaces")?;
-    execute("mount", &format!("-t tmpfs tmpfs {NAMESPACES}"))?;
-    execute("ip", "link set lo up")
+    namespaces::prepare(&[NAMESPACES])
 }
 
 /// A client's namespace, with a link through a router to the namespace of the gateway.
@@ -150,17 +115,4 @@ impl Link {
     fn device(self) -> String {
         format!("link{}", self.number)
     }
-}
-
-fn execute(program: &str, arguments: &str) -> Result<()> {
-    let output = Command::new(program)
-        .args(arguments.split_whitespace())
-        .output()
-        .with_context(|| format!("failed to start {program}"))?;
-    ensure!(
-        output.status.success(),
-        "{program} {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
 }

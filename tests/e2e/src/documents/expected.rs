@@ -1,0 +1,68 @@
+//! The documents, and what their commands must print. A command that is not listed must only succeed.
+
+/// A document and the expected output of its commands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Document {
+    /// From the project's root.
+    pub(super) path: &'static str,
+    /// Commands as they are written, each with texts that its output contains.
+    pub(super) outputs: &'static [(&'static str, &'static [&'static str])],
+    /// Whether the gateway is killed at the end: all programs that still run must receive a later message.
+    pub(super) is_killed: bool,
+}
+
+pub(super) const DOCUMENTS: [Document; 3] = [
+    Document {
+        path: "README.md",
+        outputs: &[
+            (
+                "target/release/steadfast connect ws://127.0.0.1:8000 --subscribe news",
+                &["hello"],
+            ),
+            (
+                "target/release/steadfast connect ws://127.0.0.1:8000 --publish news '{\"text\": \"hello\"}'",
+                &["acknowledged at offset 1"],
+            ),
+            (
+                "node news.mjs",
+                &["connecting:", "connected", "{ text: 'hello' }"],
+            ),
+            (
+                "cargo run",
+                &["Connected", "Acknowledged", "Subscribed", "Publication"],
+            ),
+        ],
+        is_killed: true,
+    },
+    Document {
+        path: "docs/guide.md",
+        outputs: &[
+            ("curl -i http://127.0.0.1:8000/readyz", &["200 OK"]),
+            (
+                "steadfast connect ws://127.0.0.1:8000 --subscribe lobby",
+                &["hello"],
+            ),
+            (
+                "steadfast connect ws://127.0.0.1:8000 --publish lobby '{\"text\": \"hello\"}'",
+                &["acknowledged at offset 1"],
+            ),
+            (
+                "node idempotent.mjs",
+                &["duplicate: false", "duplicate: true"],
+            ),
+            (
+                "steadfast log verify /var/lib/steadfast",
+                &["/var/lib/steadfast is intact"],
+            ),
+        ],
+        is_killed: false,
+    },
+    Document {
+        path: "docs/lab.md",
+        outputs: &[(
+            "cargo run --release --bin steadfast -- lab run scenarios/gateway-kill.toml",
+            &["PASS"],
+        )],
+        is_killed: false,
+    },
+];
